@@ -1,0 +1,75 @@
+"""Every error a user can cause or meet, in one tree; anything else is a defect.
+
+    MfsaError
+    ├── ConfigError      a file or option that people write is wrong
+    ├── BundleError      a model bundle is incomplete, changed or of another kind
+    ├── CameraError      no frames: missing, lost, or not readable
+    ├── EngineError      a network cannot be loaded or run here
+    ├── PhotoError       a photo that cannot be used, with a reason code
+    ├── GalleryError     the gallery cannot be opened, read or written
+    ├── DoorError        the door process cannot be reached, or hardware refuses
+    └── RecordError      the record cannot be written
+
+A message says what was expected, what was found and what to do, in one sentence or two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+
+class MfsaError(Exception):
+    """Base of all; commands print it without a traceback and exit with 1."""
+
+
+class ConfigError(MfsaError, ValueError):
+    """Wrong configuration or recipe; commands exit with 2."""
+
+
+class BundleError(MfsaError):
+    """A model bundle that must not be used."""
+
+
+class CameraError(MfsaError, OSError):
+    """No frames from the camera."""
+
+
+class EngineError(MfsaError, RuntimeError):
+    """A network that cannot be loaded or run."""
+
+
+class PhotoError(MfsaError, ValueError):
+    """A photo that cannot be used; `reason` is a stable code such as `no-face`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class GalleryError(MfsaError):
+    """The gallery cannot be opened, read or written."""
+
+
+class DoorError(MfsaError, OSError):
+    """The door process cannot be reached, or its hardware refuses."""
+
+
+class RecordError(MfsaError, OSError):
+    """The record of decisions or door events cannot be written."""
+
+
+def describe_validation(error: ValidationError) -> str:
+    """All findings of pydantic in the user's terms: `key.sub: message (found value)`, joined by semicolons."""
+    findings = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"]) or "file"
+        if item["type"] == "extra_forbidden":
+            findings.append(f"{where}: unknown key; remove it or mend its spelling")
+        elif item["type"] == "missing":
+            findings.append(f"{where}: missing; it must be written")
+        else:
+            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]} (found {item['input']!r})")
+    return "; ".join(findings)

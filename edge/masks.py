@@ -1,0 +1,233 @@
+"""Draws face masks on photos: a style is a value, drawing it is deterministic, the pixel truth comes along.
+
+Outlines live on the canonical chip (112x112, reference landmarks of `edge.chip`) and are carried to any photo by the
+similarity transform of its landmarks, so that training chips, enrollment photos and demo clips share one renderer.
+The truth is for measuring only: the network learns where masks are without pixel labels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import chip
+
+FAMILIES = ("surgical", "kn95", "cloth", "scarf", "nose-out")
+EXAM = "masks-v1"
+EXAM_FAMILIES = ("surgical", "kn95", "cloth")
+
+_MARGIN = 44  # canonical pixels drawn around the chip: masks reach below the chin and beyond the cheeks
+_CANVAS = chip.SIZE + 2 * _MARGIN
+
+# Right half of each outline (x from the middle of the face, y), from the nose bridge down; mirrored to the left.
+_OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
+    "surgical": ((0, 62), (10, 63), (24, 69), (36, 76), (35, 96), (26, 111), (12, 119), (0, 121)),
+    "kn95": ((0, 58), (7, 60), (15, 68), (28, 75), (38, 82), (34, 100), (22, 115), (9, 122), (0, 124)),
+    "cloth": ((0, 61), (9, 62), (22, 68), (38, 74), (38, 94), (27, 112), (13, 120), (0, 121)),
+    "scarf": ((0, 65), (16, 66), (34, 69), (44, 72), (46, 96), (44, 125), (42, 150), (0, 154)),
+    "nose-out": ((0, 79), (11, 79), (24, 80), (35, 83), (34, 98), (26, 112), (12, 120), (0, 121)),
+}
+_COLOURS_BGR: dict[str, tuple[tuple[int, int, int], ...]] = {
+    "surgical": ((222, 190, 140), (236, 232, 226), (190, 205, 150), (190, 170, 225), (60, 56, 52), (205, 160, 96)),
+    "kn95": ((240, 240, 238), (232, 228, 222), (190, 190, 190), (48, 46, 46), (200, 214, 226)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class MaskStyle:
+    """Everything that decides how a mask looks; geometry in canonical chip pixels."""
+
+    family: str
+    colour_bgr: tuple[int, int, int]
+    print_kind: str = "plain"  # plain, stripes, dots, checks
+    print_bgr: tuple[int, int, int] = (255, 255, 255)
+    print_pitch_px: float = 9.0
+    print_angle: float = 0.0
+    shift_xy: tuple[float, float] = (0.0, 0.0)
+    stretch_xy: tuple[float, float] = (1.0, 1.0)
+    tilt: float = 0.0  # radians
+    wobble_px: float = 0.0
+    folds: float = 0.5  # 0..1, depth of pleats and creases
+    light: float = 0.0  # -1..1, brighter to the left or right
+    opacity: float = 1.0
+    straps: bool = True
+    feather_px: float = 0.8
+    texture: float = 4.0  # standard deviation of the weave, in grey levels
+    seed: int = 0
+
+
+def random_style(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES) -> MaskStyle:
+    """A style for training: wide in form, colour and fit."""
+    family = str(rng.choice(families))
+    palette = _COLOURS_BGR.get(family)
+    if palette is not None and rng.random() < 0.8:
+        base = np.array(palette[rng.integers(len(palette))], dtype=np.float64) + rng.normal(0, 10, 3)
+    else:
+        base = rng.uniform(15, 245, 3) if rng.random() < 0.6 else np.repeat(rng.uniform(15, 245), 3)
+    printed = family in ("cloth", "scarf") or rng.random() < 0.12
+    return MaskStyle(
+        family=family,
+        colour_bgr=_colour(base),
+        print_kind=str(rng.choice(("plain", "stripes", "dots", "checks"))) if printed else "plain",
+        print_bgr=_colour(rng.uniform(10, 250, 3)),
+        print_pitch_px=float(rng.uniform(4, 18)),
+        print_angle=float(rng.uniform(0, np.pi)),
+        shift_xy=(float(rng.normal(0, 1.8)), float(rng.normal(0, 2.5))),
+        stretch_xy=(float(rng.uniform(0.86, 1.14)), float(rng.uniform(0.88, 1.1))),
+        tilt=float(rng.normal(0, 0.04)),
+        wobble_px=float(rng.uniform(0, 2.0)),
+        folds=float(rng.uniform(0, 1)),
+        light=float(rng.uniform(-0.8, 0.8)),
+        opacity=float(rng.uniform(0.93, 1.0)),
+        straps=bool(rng.random() < 0.7),
+        feather_px=float(rng.uniform(0.4, 1.6)),
+        texture=float(rng.uniform(1, 9)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def exam_style(name: str, family: str | None = None) -> MaskStyle:
+    """The style of the frozen exam `masks-v1` for one file name (`identity/image`), always the same.
+
+    Surgical, KN95 or cloth, from the nose bridge to under the chin. Never change what this returns or how it is
+    drawn: add a new version and publish both results.
+    """
+    digest = hashlib.sha256(f"{EXAM}/{name}".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    drawn = EXAM_FAMILIES[int(rng.integers(len(EXAM_FAMILIES)))]
+    chosen = family or drawn
+    palette = _COLOURS_BGR.get(chosen)
+    base = np.array(palette[int(rng.integers(len(palette)))]) if palette else rng.uniform(20, 240, 3)
+    return MaskStyle(
+        family=chosen,
+        colour_bgr=_colour(base + rng.normal(0, 6, 3)),
+        print_kind=("plain", "stripes", "dots", "checks")[int(rng.integers(4))] if chosen == "cloth" else "plain",
+        print_bgr=_colour(rng.uniform(20, 240, 3)),
+        print_pitch_px=float(rng.uniform(6, 14)),
+        print_angle=float(rng.uniform(0, np.pi)),
+        shift_xy=(float(rng.normal(0, 1.0)), float(rng.normal(0, 1.5))),
+        stretch_xy=(float(rng.uniform(0.94, 1.06)), float(rng.uniform(0.97, 1.05))),
+        tilt=float(rng.normal(0, 0.02)),
+        folds=float(rng.uniform(0.3, 0.8)),
+        light=float(rng.uniform(-0.5, 0.5)),
+        seed=int(rng.integers(2**31)),
+    )
+
+
+def draw(
+    image: NDArray[np.uint8], style: MaskStyle, landmarks_xy: NDArray[np.floating] = chip.REFERENCE_XY
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The image with the mask worn, and the truth: how much of each pixel (H,W), 0..1, the mask covers.
+
+    `image` is (H,W,3) uint8 BGR; landmarks (5,2) in its pixels, by default those of a chip.
+    """
+    if style.family not in _OUTLINES:
+        raise ValueError(f"expected a mask family out of {', '.join(_OUTLINES)}, found {style.family!r}")
+    to_image = chip.invert(chip.similarity(landmarks_xy, chip.REFERENCE_XY))
+    pixel = float(np.hypot(to_image[0, 0], to_image[1, 0]))  # image pixels per canonical pixel
+    detail = int(np.clip(np.ceil(pixel - 0.01), 1, 4))
+    cover, paint = _paint(style, detail)
+    from_canvas = np.column_stack([to_image[:, :2] / detail, to_image[:, 2] - to_image[:, :2] @ np.full(2, float(_MARGIN))])
+    size = (image.shape[1], image.shape[0])
+    alpha = cv2.warpAffine(cover, from_canvas, size, flags=cv2.INTER_LINEAR)
+    colour = cv2.warpAffine(paint, from_canvas, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    shown = np.clip(colour * _exposure(image, landmarks_xy), 0, 255)
+    weight = (alpha * style.opacity)[..., None]
+    blended = image * (1 - weight) + shown * weight
+    return np.clip(blended + 0.5, 0, 255).astype(np.uint8), np.asarray(alpha, dtype=np.float32)
+
+
+def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Coverage (S,S) in 0..1 and colour (S,S,3) in 0..255 on the canonical canvas, `detail` pixels per chip pixel."""
+    rng = np.random.default_rng(style.seed)
+    side = _CANVAS * detail
+    outline = (_outline(style, rng) + _MARGIN) * detail
+    cover = np.zeros((side, side), np.uint8)
+    cv2.fillPoly(cover, [_fixed(outline)], 255, lineType=cv2.LINE_AA, shift=4)
+    if style.straps:
+        _draw_straps(cover, outline, detail, style.family)
+    soft = cv2.GaussianBlur(cover, (0, 0), style.feather_px * detail)
+
+    along = np.arange(side, dtype=np.float32) / detail - _MARGIN
+    x, y = along[None, :], along[:, None]
+    shade = 1 + 0.22 * style.light * (x - 56) / 40 - 0.10 * ((x - 56) / 40) ** 2 - 0.10 * (y - 90) / 40
+    shade = shade + style.folds * _folds(style.family, x, y)
+    weave = style.texture * rng.standard_normal((_CANVAS, _CANVAS), dtype=np.float32)
+    if detail > 1:
+        weave = cv2.resize(weave, (side, side), interpolation=cv2.INTER_LINEAR)
+    plain, printed = np.asarray(style.colour_bgr, np.float32), np.asarray(style.print_bgr, np.float32)
+    colour = plain if style.print_kind == "plain" else plain + _print(style, x, y)[..., None] * (printed - plain)
+    return soft.astype(np.float32) / 255, np.asarray(colour * shade[..., None] + weave[..., None], np.float32)
+
+
+def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
+    right = np.array(_OUTLINES[style.family])
+    left = right[-2:0:-1] * (-1, 1)
+    points = np.vstack([right, left])
+    points = points + rng.normal(0, 1, points.shape) * style.wobble_px
+    centre = np.array([0.0, 92.0])
+    cos, sin = np.cos(style.tilt), np.sin(style.tilt)
+    points = (points - centre) * style.stretch_xy @ np.array([[cos, sin], [-sin, cos]]) + centre
+    return _smooth(points + (chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]))
+
+
+def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:
+    """A closed Catmull-Rom curve through the points."""
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+    p0, p1, p2, p3 = (np.roll(points, shift, axis=0)[None] for shift in (1, 0, -1, -2))
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return np.asarray(curve.transpose(1, 0, 2).reshape(-1, 2), dtype=np.float64)
+
+
+def _draw_straps(cover: NDArray[np.uint8], outline: NDArray[np.float64], detail: int, family: str) -> None:
+    if family == "scarf":
+        return
+    right, left = outline[outline[:, 0].argmax()], outline[outline[:, 0].argmin()]
+    for corner, outwards in ((right, 1), (left, -1)):
+        for drop in (-16, 4):
+            ear = corner + np.array([outwards * 22, drop]) * detail
+            ends = _fixed(np.array([corner, ear]))
+            cv2.line(cover, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 255, max(1, detail), cv2.LINE_AA, 4)
+
+
+def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Relative brightness of pleats, ridges and seams, for a row of x and a column of y."""
+    if family in ("surgical", "nose-out"):
+        return np.asarray(-0.16 * sum(np.exp(-(((y - at) / 1.3) ** 2)) for at in (82.0, 92.0, 102.0)), np.float32)
+    if family == "kn95":
+        return np.asarray(0.14 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.08 * np.abs(x - 56) / 40, np.float32)
+    if family == "scarf":
+        return np.asarray(0.12 * np.sin((y + 0.35 * x) / 4.5), np.float32)
+    return np.asarray(-0.10 * np.exp(-(((x - 56) / 1.2) ** 2)) - 0.06 * np.sin(y / 6.0), np.float32)
+
+
+def _print(style: MaskStyle, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How much of the print shows at each point, 0..1."""
+    cos, sin = np.cos(style.print_angle), np.sin(style.print_angle)
+    u = np.sin((x * cos + y * sin) * 2 * np.pi / style.print_pitch_px)
+    v = np.sin((y * cos - x * sin) * 2 * np.pi / style.print_pitch_px)
+    wave = {"stripes": u, "dots": u * v * 2 - 0.6, "checks": np.sign(u * v) * 0.6}[style.print_kind]
+    return np.asarray(np.clip(0.5 + 2.5 * wave, 0, 1), np.float32)
+
+
+def _exposure(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floating]) -> float:
+    """How bright a mask would look here: from the mean grey level around the nose, so that dark photos get dark masks."""
+    x, y = np.asarray(landmarks_xy).mean(axis=0)
+    reach = max(2.0, float(np.ptp(np.asarray(landmarks_xy)[:, 0])) / 2)
+    top, left = max(0, int(y - reach)), max(0, int(x - reach))
+    patch = image[top : int(y + reach) + 1, left : int(x + reach) + 1]
+    return float(np.clip(0.35 + 0.65 * patch.mean() / 128, 0.3, 1.15)) if patch.size else 1.0
+
+
+def _colour(values: NDArray[np.floating]) -> tuple[int, int, int]:
+    b, g, r = (int(v) for v in np.clip(values, 0, 255))
+    return b, g, r
+
+
+def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
+    """OpenCV's fixed-point coordinates with four fractional bits."""
+    return np.round(points * 16).astype(np.int32)
