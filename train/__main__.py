@@ -26,6 +26,7 @@ from train.data import EpochSampler, Views, collate, load_chips, quiet_worker
 from train.loss import Batch, Criterion, Student
 from train.network import MASK, UNMASKED, MfsaNetwork, NetworkConfig, count_parameters
 from train.recipe import Recipe, load_recipe
+from train.weights import load_checkpoint, load_network
 
 CHECKPOINT = "checkpoint.pt"
 _SAVE_EVERY_S = 180.0
@@ -99,29 +100,6 @@ def save_checkpoint(path: Path, student: Student, optimizer: torch.optim.Optimiz
     os.replace(fresh, path)
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, tensors and plain values only; raises ConfigError where it is none."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
-        raise ConfigError(f"{path}: not a readable checkpoint ({type(error).__name__}: {error})") from error
-    except Exception as error:  # unpickling errors have no common base
-        raise ConfigError(f"{path}: refused as a checkpoint: {error}") from error
-    missing = {"network", "student", "seen", "recipe"} - set(state if isinstance(state, dict) else ())
-    if missing:
-        raise ConfigError(f"{path}: expected a checkpoint of mfsa-train, missing {', '.join(sorted(missing))}")
-    return dict(state)
-
-
-def network_from_checkpoint(path: Path) -> MfsaNetwork:
-    """The network of a checkpoint, in eval mode."""
-    state = load_checkpoint(path)
-    network = MfsaNetwork(NetworkConfig.from_dict(state["network"]))
-    prefix = "network."
-    network.load_state_dict({k[len(prefix) :]: v for k, v in state["student"].items() if k.startswith(prefix)})
-    return network.eval()
-
-
 def move(batch: Batch, device: torch.device) -> Batch:
     moved = {f.name: getattr(batch, f.name).to(device, non_blocking=True) for f in fields(batch)}
     moved["chips"] = moved["chips"].contiguous(memory_format=torch.channels_last)
@@ -151,8 +129,11 @@ def validate(network: MfsaNetwork, clean: Views, masked: Views, device: torch.de
     return figures
 
 
-def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every: int) -> Path:
-    """Run a recipe to its end, or on from `out`'s checkpoint; returns the checkpoint's path."""
+def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every: int, start_from: Path | None = None) -> Path:
+    """Run a recipe to its end, or on from `out`'s checkpoint; returns the checkpoint's path.
+
+    `start_from` names weights of an earlier run to begin with instead of random ones.
+    """
     world = join_world()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
@@ -168,6 +149,11 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
     student = Student(network, criterion, recipe.bf16)
     optimizer = torch.optim.AdamW(parameter_groups(student, recipe.weight_decay), lr=recipe.learning_rate)
     seen = 0
+    if start_from is not None and not (resume and checkpoint.exists()):
+        earlier = load_network(start_from)
+        if earlier.config != network.config:
+            raise ConfigError(f"{start_from}: weights of {earlier.config}, the recipe asks for {network.config}")
+        network.load_state_dict(earlier.state_dict())
     if resume and checkpoint.exists():
         state = load_checkpoint(checkpoint)
         student.load_state_dict(state["student"])
@@ -256,6 +242,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, required=True, help="folder that the recipe's sources are under")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.jsonl")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--start-from", type=Path, metavar="WEIGHTS", help="checkpoint or .safetensors to begin with")
     parser.add_argument("--chips", type=int, help="see this many chips instead of the recipe's number")
     parser.add_argument("--validate-every", type=int, default=50_000, metavar="CHIPS", help="default %(default)s")
     return parser.parse_args(argv)
@@ -265,7 +252,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         recipe = load_recipe(args.recipe, {"chips": args.chips} if args.chips else None)
-        checkpoint = train(recipe, args.data, args.out, resume=args.resume, validate_every=args.validate_every)
+        checkpoint = train(
+            recipe, args.data, args.out, resume=args.resume, validate_every=args.validate_every, start_from=args.start_from
+        )
     except ConfigError as error:
         print(f"mfsa-train: {error}", file=sys.stderr)
         return 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from calibration.chips import decode, has_real_mask, is_validation, read_chips
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
 from train.loss import UNLABELLED, Batch
 from train.recipe import DataSection
-
-_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
-_REAL_MASK_PREFIX = "m_"  # the file name says that a real mask is worn
-_VALIDATION_SHARE = 10  # one identity in ten
 
 
 @dataclass(frozen=True)
@@ -48,30 +43,10 @@ class ChipSet:
         return len(self.items)
 
 
-def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
-    """`(identity/image, encoded bytes)` of a tar file or folder, in name order."""
-    if source.suffix == ".tar":
-        with tarfile.open(source) as tar:
-            for member in sorted((m for m in tar if m.isfile() and m.name.endswith(_IMAGE_ENDINGS)), key=lambda m: m.name):
-                file = tar.extractfile(member)
-                assert file is not None  # isfile() above
-                yield member.name.removeprefix("./"), file.read()
-    elif source.is_dir():
-        for path in sorted(p for p in source.glob("*/*") if p.suffix.lower() in _IMAGE_ENDINGS):
-            yield f"{path.parent.name}/{path.name}", path.read_bytes()
-    else:
-        raise ConfigError(f"{source}: expected a .tar file or a folder of <identity>/<image>, found neither")
-
-
-def is_validation(identity: str) -> bool:
-    """The fixed split: a tenth of the identities, by a digest of the folder's name, is never trained on."""
-    return int(hashlib.sha256(identity.encode()).hexdigest(), 16) % _VALIDATION_SHARE == 0
-
-
 def load_chips(root: Path, section: DataSection, *, validation: bool, embedding: int) -> ChipSet:
     """The chips of a recipe: the identities to train on, or with `validation` the ones kept apart.
 
-    Raises ConfigError where a source is missing or the teacher's embeddings have another size than the network's.
+    A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's embeddings have another size than the network's.
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
     labels: dict[str, int] = {}
@@ -88,9 +63,9 @@ def load_chips(root: Path, section: DataSection, *, validation: bool, embedding:
     items = []
     for source, name, encoded in found:
         person = f"{source}/{name.split('/')[0]}"
-        real_mask = name.split("/")[-1].startswith(_REAL_MASK_PREFIX)
+        real_mask = has_real_mask(name)
         row = mean_row.get(person, -1) if real_mask else rows.get(f"{source}/{name}", -1)
-        label = UNLABELLED if source in unlabelled else labels.setdefault(person, len(labels))
+        label = UNLABELLED if source in unlabelled else labels.setdefault(name.split("/")[0], len(labels))
         items.append(Item(f"{source}/{name}", encoded, label, row, real_mask))
     if not items:
         raise ConfigError(f"{root}: no chips in {', '.join(section.sources)} for {'validation' if validation else 'training'}")
@@ -122,7 +97,7 @@ def _masked_targets(
     masked: set[str] = set()
     for name in names:
         person, image = name.rsplit("/", 1)
-        if image.startswith(_REAL_MASK_PREFIX):
+        if has_real_mask(image):
             masked.add(person)
         elif name in rows:
             clean.setdefault(person, []).append(rows[name])
@@ -179,15 +154,6 @@ def collate(batch: Batch) -> Batch:
 def quiet_worker(_: int) -> None:
     """One thread per loading process; OpenCV would start one per core in each."""
     cv2.setNumThreads(0)
-
-
-def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
-    """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    if image is None or image.shape != (SIZE, SIZE, 3):
-        found = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
-        raise ConfigError(f"{name}: expected an aligned chip of {SIZE}x{SIZE} pixels, found {found}")
-    return np.asarray(image, dtype=np.uint8)
 
 
 def augment(chip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,0 +1,102 @@
+"""Aligned chips from tar files and folders, and the fixed split by identity. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.chip import SIZE
+from edge.errors import ConfigError
+
+_IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
+_REAL_MASK_PREFIX = "m_"
+_VALIDATION_SHARE = 10
+
+
+def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
+    """`(identity/image, encoded bytes)` of a tar file or folder, in name order; raises ConfigError where it is neither."""
+    if source.suffix == ".tar" and source.is_file():
+        try:
+            with tarfile.open(source) as tar:
+                pictures = (m for m in tar if m.isfile() and m.name.lower().endswith(_IMAGE_ENDINGS))
+                for member in sorted(pictures, key=lambda m: m.name):
+                    file = tar.extractfile(member)
+                    assert file is not None  # isfile() above
+                    yield member.name.removeprefix("./"), file.read()
+        except tarfile.TarError as error:
+            raise ConfigError(f"{source}: not a tar file that can be read: {error}") from error
+    elif source.is_dir():
+        for path in sorted(p for p in source.glob("*/*") if p.suffix.lower() in _IMAGE_ENDINGS):
+            yield f"{path.parent.name}/{path.name}", path.read_bytes()
+    else:
+        raise ConfigError(f"{source}: expected a .tar file or a folder of <identity>/<image>, found neither")
+
+
+def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
+    """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
+    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    if image is None or image.shape != (SIZE, SIZE, 3):
+        found = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
+        raise ConfigError(f"{name}: expected an aligned chip of {SIZE}x{SIZE} pixels, found {found}")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def is_validation(identity: str) -> bool:
+    """The fixed split: a tenth of the identities, by a digest of the folder's name, is never trained on."""
+    return int(hashlib.sha256(identity.encode()).hexdigest(), 16) % _VALIDATION_SHARE == 0
+
+
+def has_real_mask(name: str) -> bool:
+    """Whether the file's name says that a real mask is worn: `<identity>/m_<...>`."""
+    return name.rsplit("/", 1)[-1].startswith(_REAL_MASK_PREFIX)
+
+
+@dataclass(frozen=True, eq=False)
+class ChipFolder:
+    """Encoded chips with their names and the number of the person on each."""
+
+    names: tuple[str, ...]  # <identity>/<image>
+    encoded: tuple[bytes, ...]
+    labels: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def people(self) -> int:
+        return len(np.unique(self.labels))
+
+    def chip(self, i: int) -> NDArray[np.uint8]:
+        return decode(self.encoded[i], self.names[i])
+
+
+def validation_chips(sources: list[Path], *, everybody: bool = False, real_masks: bool = False) -> ChipFolder:
+    """The chips of the identities kept apart from training, or of `everybody`; photos with real masks only on request.
+
+    A folder name is one person in all sources together, and a picture found in two of them counts once: parts of one
+    data set overlap, and people counted as strangers to themselves would raise every threshold.
+    """
+    names: list[str] = []
+    encoded: list[bytes] = []
+    people: dict[str, int] = {}
+    labels: list[int] = []
+    seen: set[str] = set()
+    for source in sources:
+        for name, data in read_chips(source):
+            identity = name.split("/")[0]
+            if name in seen or has_real_mask(name) != real_masks or not (everybody or is_validation(identity)):
+                continue
+            seen.add(name)
+            names.append(name)
+            encoded.append(data)
+            labels.append(people.setdefault(identity, len(people)))
+    if not names:
+        raise ConfigError(f"no chips for this in {', '.join(str(s) for s in sources)}; name other sources or add --everybody")
+    return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64))

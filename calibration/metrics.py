@@ -1,0 +1,115 @@
+"""Figures of biometric verification: FMR, FNMR, TAR, EER, ten-fold accuracy, and bounds by bootstrap over people.
+
+Terms as in ISO/IEC 19795-1. A comparison is mated when both samples are of one person. Scores are cosines; a
+comparison matches when its score is at least the threshold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
+    """The lowest threshold at which at most a share `fmr` of the non-mated scores match.
+
+    Raises ValueError where there are too few comparisons to say so: at least 1/fmr are needed.
+    """
+    allowed = int(np.floor(len(non_mated) * fmr))
+    if len(non_mated) * fmr < 1:
+        raise ValueError(f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}")
+    ranked = np.partition(non_mated, len(non_mated) - allowed - 1)
+    return float(np.nextafter(ranked[len(non_mated) - allowed - 1], np.inf))
+
+
+def match_rate(scores: Floats, threshold: float) -> float:
+    """The share of scores that match; NaN where there are none."""
+    return float((np.asarray(scores) >= threshold).mean()) if len(scores) else float("nan")
+
+
+def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
+    """Where FMR and FNMR meet, by linear interpolation between the scores."""
+    thresholds = np.sort(np.concatenate([mated, non_mated]))
+    fnmr = np.searchsorted(np.sort(mated), thresholds, side="left") / len(mated)
+    fmr = 1 - np.searchsorted(np.sort(non_mated), thresholds, side="left") / len(non_mated)
+    at = int(np.argmax(fnmr >= fmr))
+    if at == 0:
+        return float((fnmr[0] + fmr[0]) / 2)
+    before, after = fmr[at - 1] - fnmr[at - 1], fnmr[at] - fmr[at]
+    weight = before / (before + after) if before + after else 0.5
+    return float((1 - weight) * fnmr[at - 1] + weight * fnmr[at])
+
+
+def ten_fold_accuracy(scores: Floats, mated: NDArray[np.bool_], folds: int = 10) -> tuple[float, float]:
+    """Mean and standard deviation over folds of the accuracy at the threshold that is best on the other folds.
+
+    The protocol of LFW (G. B. Huang et al., "Labeled Faces in the Wild", 2007): pairs in the list's order, equal folds.
+    """
+    parts = np.array_split(np.arange(len(scores)), folds)
+    accuracies = []
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(scores)), part, assume_unique=True)
+        threshold = _best_threshold(scores[rest], mated[rest])
+        accuracies.append(float(((scores[part] >= threshold) == mated[part]).mean()))
+    return float(np.mean(accuracies)), float(np.std(accuracies))
+
+
+def _best_threshold(scores: Floats, mated: NDArray[np.bool_]) -> float:
+    order = np.argsort(scores)
+    ranked, truth = scores[order], mated[order]
+    # Threshold at ranked[i]: everything from i on matches.
+    right = np.concatenate([[truth.sum()], truth.sum() - np.cumsum(truth) + np.cumsum(~truth)])
+    return float(np.concatenate([ranked, [np.inf]])[int(np.argmax(right))])
+
+
+@dataclass(frozen=True, slots=True)
+class PersonCounts:
+    """Comparisons and matches of non-mated pairs by pair of people (P,P), and of mated ones by person (P,)."""
+
+    non_mated: NDArray[np.int64]
+    false_matches: NDArray[np.int64]
+    mated: NDArray[np.int64]
+    true_matches: NDArray[np.int64]
+
+    @property
+    def fmr(self) -> float:
+        return float(self.false_matches.sum() / max(1, self.non_mated.sum()))
+
+    @property
+    def fnmr(self) -> float:
+        return 1 - float(self.true_matches.sum() / max(1, self.mated.sum()))
+
+    def upper_bounds(self, rounds: int = 1000, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+        """One-sided upper bounds of FMR and FNMR by drawing people with replacement.
+
+        A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
+        recognition systems: the subsets bootstrap", CVIU 2004, applied to both people of a pair). Where no false match
+        was seen at all, the bound of the rule of three is returned instead: 3 / comparisons.
+        """
+        rng = np.random.default_rng(seed)
+        people = len(self.mated)
+        fmr, fnmr = np.empty(rounds), np.empty(rounds)
+        for i in range(rounds):
+            weight = np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
+            fmr[i] = (weight @ self.false_matches @ weight) / max(1.0, weight @ self.non_mated @ weight)
+            fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
+        bound = float(np.quantile(fmr, confidence))
+        if not self.false_matches.any():
+            bound = 3 / max(1, int(self.non_mated.sum()))
+        return bound, float(np.quantile(fnmr, confidence))
+
+
+def fpir(fmr: float, gallery_size: int) -> float:
+    """False-positive identification rate of a search in a gallery: 1 - (1 - FMR)^N, comparisons taken as independent."""
+    return float(-np.expm1(gallery_size * np.log1p(-min(fmr, 1 - 1e-12))))
+
+
+def supported_gallery(fmr: float, fpir_target: float) -> int:
+    """The largest gallery for which the FPIR stays within the target at this FMR."""
+    if fmr <= 0:
+        raise ValueError("an FMR of 0 supports any gallery only in appearance; use its upper bound")
+    return int(np.floor(np.log1p(-fpir_target) / np.log1p(-fmr)))

@@ -1,0 +1,106 @@
+"""`mfsa-threshold`: the scores from which a door may open, from all-vs-all comparisons of people the model never saw."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import metrics, scores
+from calibration.chips import ChipFolder, validation_chips
+from edge import masks
+from edge.bundle import Calibration, OperatingPoint
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError, MfsaError
+
+FPIR_TARGET = 0.01
+TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
+
+
+def operating_point(
+    probes: NDArray[np.float32], templates: NDArray[np.float32], people: NDArray[np.int64], *, same: bool, target_fmr: float
+) -> OperatingPoint:
+    """The threshold at a target FMR with what was measured at it. Raises ConfigError where the data cannot support it."""
+    mated, non_mated = scores.all_scores(probes, people, templates, people, same=same)
+    try:
+        threshold = metrics.threshold_at_fmr(non_mated, target_fmr)
+    except ValueError as error:
+        raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
+    counts = scores.count_by_person(probes, people, templates, people, threshold, same=same)
+    fmr_upper, fnmr_upper = counts.upper_bounds()
+    return OperatingPoint(
+        threshold=round(threshold, 4),
+        target_fmr=target_fmr,
+        fmr=counts.fmr,
+        fmr_upper=fmr_upper,
+        comparisons=int(counts.non_mated.sum()),
+        fnmr=counts.fnmr,
+        fnmr_upper=fnmr_upper,
+        mated=int(counts.mated.sum()),
+    )
+
+
+def calibrate(engine: Engine, chips: ChipFolder, *, target_fmr: float, description: str) -> Calibration:
+    """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates."""
+    if chips.people < 2:
+        raise ConfigError(f"expected chips of at least two people, found {chips.people}")
+    clean = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")["embedding"]
+    masked = scores.embed_chips(
+        engine, len(chips), lambda i: masks.draw(chips.chip(i), masks.exam_style(chips.names[i]))[0], what="masked"
+    )["embedding"]
+    unmasked_point = operating_point(clean, clean, chips.labels, same=True, target_fmr=target_fmr)
+    masked_point = operating_point(masked, clean, chips.labels, same=False, target_fmr=target_fmr)
+    worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
+    return Calibration(
+        unmasked=unmasked_point,
+        masked=masked_point,
+        data=description,
+        people=chips.people,
+        gallery_size=metrics.supported_gallery(worst, FPIR_TARGET),
+        fpir_target=FPIR_TARGET,
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="mfsa-threshold",
+        description="Fix the thresholds for unmasked and masked probes at a target FMR, with bounds by bootstrap over people "
+        "and the gallery size that they support at an FPIR of 1 %.",
+        epilog="example: mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --out thresholds.json",
+    )
+    parser.add_argument("--embedder", type=Path, required=True, help="ONNX file")
+    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>, unmasked")
+    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
+    parser.add_argument("--target-fmr", type=float, default=TARGET_FMR, help="default %(default)s: FPIR 1%% at 1,000 templates")
+    parser.add_argument("--description", default="", help="what the data is, for the manifest")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args(argv)
+    try:
+        if not 0 < args.target_fmr < 1:
+            raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {args.target_fmr}")
+        chips = validation_chips(args.chips, everybody=args.everybody)
+        described = args.description or ", ".join(source.stem for source in args.chips)
+        result = calibrate(
+            open_engine(args.embedder, kind="ort", threads=2), chips, target_fmr=args.target_fmr, description=described
+        )
+    except ConfigError as error:
+        print(f"mfsa-threshold: {error}", file=sys.stderr)
+        return 2
+    except MfsaError as error:
+        print(f"mfsa-threshold: {error}", file=sys.stderr)
+        return 1
+    args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    for name, point in (("unmasked", result.unmasked), ("masked", result.masked)):
+        print(
+            f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
+            f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
+        )
+    print(f"{len(chips):,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {FPIR_TARGET:.0%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

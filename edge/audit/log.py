@@ -1,0 +1,141 @@
+"""Append-only records as JSON lines: one record is one write, on disk before `append` returns."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from edge.errors import RecordError
+
+
+class JsonLog:
+    """A file of JSON lines with an id that counts up over restarts. One process writes, any may read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
+            self._last_id = self._mend()
+        except OSError as error:
+            raise RecordError(f"{path}: cannot open the record: {error.strerror}; check folder and rights") from error
+
+    def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
+        """Write one record with id and times; its id. With `durable` it is on disk on return.
+
+        Raises RecordError, and then the file ends where it ended before.
+        """
+        record = {"id": self._last_id + 1, "wall": round(time.time(), 3), "mono": round(time.monotonic(), 4), **fields}
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+        before = os.fstat(self._fd).st_size
+        try:
+            if os.write(self._fd, line) != len(line):
+                raise OSError("the disk took only part of the record")
+            if durable:
+                os.fsync(self._fd)
+        except OSError as error:
+            os.ftruncate(self._fd, before)
+            raise RecordError(f"{self._path}: the record was not written: {error}") from error
+        self._last_id += 1
+        return self._last_id
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    def _mend(self) -> int:
+        """End a line torn by a crash, so that the next record is readable; the last id that stands."""
+        size = os.fstat(self._fd).st_size
+        tail = os.pread(self._fd, min(size, 1 << 16), max(0, size - (1 << 16)))
+        if tail and not tail.endswith(b"\n"):
+            os.write(self._fd, b"\n")
+        for line in reversed(tail.splitlines()):
+            try:
+                return int(json.loads(line)["id"])
+            except (ValueError, KeyError, TypeError):
+                continue
+        return 0
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All readable records of a file, in order; torn lines are left out."""
+    records = []
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            records.append(record)
+    return records
+
+
+class BoundedLog:
+    """A log whose caller never waits longer than it said: a hanging disk must not hold a lock open.
+
+    One thread writes; `append` returns the id, or raises RecordError once the deadline has passed. The record may then
+    still be written later, with `late` in it, since the file must not lose what the disk took in the end.
+    """
+
+    def __init__(self, log: JsonLog) -> None:
+        self._log = log
+        self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=64)
+        self._thread = threading.Thread(target=self._write, name="record", daemon=True)
+        self._thread.start()
+
+    def append(self, fields: dict[str, Any], *, deadline_s: float) -> int:
+        job = _Job(fields)
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            raise RecordError("the disk does not keep up: 64 records wait to be written") from None
+        if not job.done.wait(deadline_s):
+            job.late = True
+            raise RecordError(f"the record was not on disk within {deadline_s * 1000:.0f} ms")
+        if job.error is not None:
+            raise job.error
+        return job.id
+
+    def post(self, fields: dict[str, Any]) -> None:
+        """Hand over a record without waiting; dropped where the disk hangs and 64 wait already."""
+        try:
+            self._jobs.put_nowait(_Job(fields))
+        except queue.Full:
+            pass
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """Write what waits, for at most `timeout_s`."""
+        try:
+            self._jobs.put(None, timeout=timeout_s)
+        except queue.Full:
+            return
+        self._thread.join(timeout_s)
+        if not self._thread.is_alive():
+            self._log.close()
+
+    def _write(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            try:
+                job.id = self._log.append({**job.fields, "late": True} if job.late else job.fields)
+            except RecordError as error:
+                job.error = error
+            job.done.set()
+
+
+class _Job:
+    """One record on its way to the disk."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.done = threading.Event()
+        self.late = False
+        self.id = 0
+        self.error: RecordError | None = None

@@ -1,0 +1,103 @@
+"""Recorded frames in place of a camera: a folder of pictures, a GIF, or a video."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import CameraError
+from edge.values import Frame
+
+_PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class ReplayCamera:
+    """Frames at `fps` by the clock as a camera would give them, or as fast as they are read where not `paced`."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fps: float,
+        loop: bool = False,
+        paced: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._path = path
+        self._interval = 1 / fps
+        self._loop = loop
+        self._paced = paced
+        self._clock = clock
+        self._sleep = sleep
+        self._images = _open_recording(path)
+        self._number = 0
+        self._next_at = clock()
+
+    def read(self) -> Frame | None:
+        image = next(self._images, None)
+        if image is None and self._loop and self._number:
+            self._images = _open_recording(self._path)
+            image = next(self._images, None)
+        if image is None:
+            if not self._number:
+                raise CameraError(f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video")
+            return None
+        if self._paced:
+            self._sleep(max(0.0, self._next_at - self._clock()))
+            self._next_at = max(self._next_at + self._interval, self._clock() - self._interval)
+        frame = Frame(image, self._clock(), self._number)
+        self._number += 1
+        return frame
+
+    def close(self) -> None:
+        self._images = iter(())
+        self._loop = False
+
+
+def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
+    if path.is_dir():
+        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+        if not pictures:
+            raise CameraError(f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}")
+        return _pictures(pictures)
+    if not path.is_file():
+        raise CameraError(f"{path}: no such recording; check `camera.path`")
+    return _gif(path) if path.suffix.lower() == ".gif" else _video(path)
+
+
+def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    for path in paths:
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if image is not None:
+            yield np.asarray(image, dtype=np.uint8)
+
+
+def _gif(path: Path) -> Iterator[NDArray[np.uint8]]:
+    try:
+        from PIL import Image, ImageSequence
+    except ImportError as error:
+        raise CameraError(f"{path}: GIF files need Pillow; install it with: pip install pillow") from error
+    try:
+        with Image.open(path) as animation:
+            for picture in ImageSequence.Iterator(animation):
+                yield np.ascontiguousarray(np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., ::-1])
+    except OSError as error:
+        raise CameraError(f"{path}: not a GIF that can be read: {error}") from error
+
+
+def _video(path: Path) -> Iterator[NDArray[np.uint8]]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            done, image = capture.read()
+            if not done:
+                return
+            yield np.asarray(image, dtype=np.uint8)
+    finally:
+        capture.release()

@@ -1,0 +1,46 @@
+"""What all commands share: exit codes, errors without traceback, the --config option, logging."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.errors import ConfigError, MfsaError
+
+DONE, FAILED, USAGE = 0, 1, 2
+
+
+def run(prog: str, command: Callable[[], int]) -> int:
+    """The command's exit code; 2 for wrong configuration, 1 for any other error a user can meet."""
+    try:
+        return command()
+    except ConfigError as error:
+        code, message = USAGE, str(error)
+    except MfsaError as error:
+        code, message = FAILED, str(error)
+    except KeyboardInterrupt:
+        code, message = FAILED, "stopped"
+    except BrokenPipeError:
+        sys.stderr.close()
+        return FAILED
+    print(f"{prog}: {message}", file=sys.stderr)
+    return code
+
+
+def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=f"example: {example}   exit codes: 0 done, 1 refused or failed, 2 usage or configuration",
+    )
+
+
+def add_config(target: argparse.ArgumentParser) -> None:
+    target.add_argument("--config", type=Path, required=True, metavar="FILE", help="the terminal's YAML file")
+
+
+def log_to_stderr(level: int = logging.INFO) -> None:
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")

@@ -1,0 +1,37 @@
+"""`edge-daemon`: the recogniser."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+from edge.cli import common
+from edge.config import load_config
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "edge-daemon",
+        "Watch the camera, recognise enrolled people and ask the door process to open. Runs until SIGTERM, or to the "
+        "end of a recording.",
+        "edge-daemon --config /etc/mfsa-edge/terminal.yaml",
+    )
+    common.add_config(parser)
+    args = parser.parse_args(argv)
+    common.log_to_stderr()
+
+    def command() -> int:
+        config = load_config(args.config)
+        from edge.daemon import Daemon  # after the config: a wrong file is answered at once
+
+        daemon = Daemon(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: daemon.stop())
+        daemon.run()
+        return common.DONE
+
+    return common.run("edge-daemon", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

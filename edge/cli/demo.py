@@ -1,0 +1,182 @@
+"""`edge-demo`: the whole path on real faces, without any hardware: enroll, walk up, recognise, open, record, report."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from edge.cli import common
+from edge.config import load_config
+from edge.errors import DoorError, EngineError, MfsaError
+
+if TYPE_CHECKING:
+    from edge.demo.clip import Cutout
+
+_DOOR_START_S = 20.0
+_DOOR_STOP_S = 10.0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "edge-demo",
+        "Make a walk-up clip from two public-domain portraits, enroll one of the two people and run the real door and "
+        "recogniser on it. Exits with 0 only if the door opened for the enrolled person, with and without mask, and for nobody else.",
+        "edge-demo --bundle build/bundle --out build/demo",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, made with: mfsa-bundle make build/bundle")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/demo"), help="folder for clip, records and report (default %(default)s)"
+    )
+    parser.add_argument("--clip-only", action="store_true", help="make clip and config, enroll nobody, run nothing")
+    args = parser.parse_args(argv)
+    return common.run("edge-demo", lambda: _demo(args))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    config_path = _prepare(args.out, args.bundle)
+    if args.clip_only:
+        print(config_path)
+        return common.DONE
+    from edge.demo.portraits import COLLINS
+
+    _say("Enrolling Eileen Collins from three photos")
+    photos = sorted(str(p) for p in (args.out / "enroll").glob("*.png"))
+    _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
+    _say("WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person opens this door")
+    _say("Running edge-door and edge-daemon on the clip, in real time")
+    _run_terminal(config_path)
+    return _report(args.out, config_path)
+
+
+def _prepare(out: Path, bundle: Path) -> Path:
+    """Clip, enrollment photos and config in a fresh folder; the config's path."""
+    from edge.bundle import open_bundle
+    from edge.chip import PREPROCESSING
+
+    open_bundle(bundle, PREPROCESSING)  # before anything is deleted or drawn
+    import cv2
+
+    from edge.demo import clip
+    from edge.demo.portraits import COLLINS
+
+    for old in ("clip", "enroll", "state"):
+        shutil.rmtree(out / old, ignore_errors=True)
+    for folder in ("clip", "enroll"):
+        (out / folder).mkdir(parents=True)
+    config_path = out / "terminal.yaml"
+    fields = {
+        "terminal": "demo",
+        "bundle": str(bundle.resolve()),
+        "camera": {"kind": "replay", "path": "clip", "fps": clip.FPS},
+        "liveness": {"kind": "none"},
+        "record": {"pictures": 1000},
+    }
+    config_path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
+    cutouts = _cutouts(config_path)
+    _say(f"Drawing a clip of {sum(s.seconds for s in clip.SCENES):.0f} s from the portraits of {' and '.join(cutouts)}")
+    for number, view in enumerate(clip.enrollment_views(cutouts[COLLINS.person])):
+        cv2.imwrite(str(out / "enroll" / f"{number}.png"), view)
+    for number, frame in enumerate(clip.frames(clip.SCENES, cutouts)):
+        cv2.imwrite(str(out / "clip" / f"{number:05d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return config_path
+
+
+def _cutouts(config_path: Path) -> dict[str, Cutout]:
+    from edge.demo.clip import Cutout
+    from edge.demo.portraits import COLLINS, HOPPER, load_portrait
+    from edge.pipeline import open_networks
+
+    _, detector, _ = open_networks(load_config(config_path))
+    cutouts = {}
+    for portrait in (COLLINS, HOPPER):
+        image = load_portrait(portrait)
+        faces = detector.detect(image)
+        if not faces:
+            raise EngineError(f"no face found in the portrait of {portrait.person}: the detector is broken")
+        cutouts[portrait.person] = Cutout(image, faces[0])
+    return cutouts
+
+
+def _run_terminal(config_path: Path) -> None:
+    """Door and recogniser as processes of their own, until the clip is over."""
+    from edge.door.client import DoorClient
+
+    door = subprocess.Popen([sys.executable, "-m", "edge.cli.door", "run", "--config", str(config_path)])
+    try:
+        client = DoorClient(load_config(config_path).socket_path)
+        give_up = time.monotonic() + _DOOR_START_S
+        while True:
+            try:
+                client.status()
+                break
+            except DoorError:
+                if door.poll() is not None or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.05)
+        client.close()
+        _call("edge.cli.daemon", "--config", str(config_path))
+    finally:
+        door.terminate()
+        try:
+            door.wait(_DOOR_STOP_S)
+        except subprocess.TimeoutExpired:
+            door.kill()
+
+
+def _report(out: Path, config_path: Path) -> int:
+    import cv2
+    import numpy as np
+
+    from edge.audit.log import read_log
+    from edge.bundle import read_manifest
+    from edge.demo import clip, report
+
+    config = load_config(config_path)
+    try:
+        story = report.tell(clip.SCENES, read_log(config.decisions_path), read_log(config.door_record_path))
+    except ValueError as error:
+        raise MfsaError(f"the demo has nothing to tell: {error}; see the lines above") from error
+
+    def pictures_in(folder: Path) -> list[Path]:
+        return sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
+
+    frames = [np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(out / "clip")]
+    pictures = {int(p.stem): np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(config.pictures_path)}
+    manifest = read_manifest(config.bundle)
+    facts = {
+        "Model": f"{manifest.name}, {manifest.licence}",
+        "Trained on": manifest.data,
+        "Thresholds": f"unmasked {manifest.calibration.unmasked.threshold:.3f}, masked {manifest.calibration.masked.threshold:.3f}; "
+        f"supports {manifest.calibration.gallery_size} templates at FPIR {manifest.calibration.fpir_target:.0%}",
+        "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",
+    }
+    target = out / "report.html"
+    target.write_text(report.page(story, frames, pictures, facts), encoding="utf-8")
+    print(report.timeline(story))
+    print(f"Report: {target.resolve()}")
+    if not story.passed:
+        print("edge-demo: the door did not behave as expected", file=sys.stderr)
+        return common.FAILED
+    print("The door opened for Eileen Collins with and without mask, and for nobody else.")
+    return common.DONE
+
+
+def _call(module: str, *arguments: str) -> None:
+    done = subprocess.run([sys.executable, "-m", module, *arguments], check=False)
+    if done.returncode:
+        raise MfsaError(f"{module.rsplit('.', 1)[1]} ended with exit code {done.returncode}; see the lines above")
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

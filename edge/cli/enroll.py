@@ -1,0 +1,127 @@
+"""`edge-enroll`: templates from photos or from the camera, or the reason why not."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.camera import open_camera
+from edge.cli import common
+from edge.config import load_config
+from edge.errors import CameraError, GalleryError, PhotoError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_CAMERA_SAMPLES = 3
+_CAMERA_S = 20.0
+_APART_S = 0.7
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "edge-enroll",
+        "Add a person to the gallery from photos, or from the camera where no photo is named. All photos must be usable, "
+        "else nothing is stored; no picture is kept.",
+        'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
+    )
+    common.add_config(parser)
+    parser.add_argument("--subject", required=True, help="name or number under which the person is known")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face")
+    args = parser.parse_args(argv)
+    return common.run("edge-enroll", lambda: _enroll(args))
+
+
+def _enroll(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    import numpy as np
+
+    from edge.gallery.enroll import read_photo, sample
+    from edge.gallery.store import Store, check_subject, load_key
+    from edge.pipeline import open_networks
+
+    check_subject(args.subject)
+    bundle, detector, embedder = open_networks(config)
+    min_face_px = config.detector.min_face_px
+    samples, refused = [], []
+    if args.photos:
+        for photo in args.photos:
+            try:
+                samples.append(sample(read_photo(photo), detector, embedder, min_face_px=min_face_px, name=str(photo)))
+            except PhotoError as error:
+                refused.append({"photo": str(photo), "reason": error.reason, "message": str(error)})
+    else:
+        hint = ""
+        for image in _camera_frames(args):
+            try:
+                samples.append(sample(image, detector, embedder, min_face_px=min_face_px, name="camera"))
+            except PhotoError as error:
+                if str(error) != hint:
+                    hint = str(error)
+                    print(f"  {hint}", file=sys.stderr)
+                continue
+            print(f"  sample {len(samples)} of {_CAMERA_SAMPLES}", file=sys.stderr)
+            if len(samples) == _CAMERA_SAMPLES:
+                break
+        else:
+            refused.append({"photo": "camera", "reason": "too-few", "message": hint or "the camera showed no usable face in time"})
+    if refused:
+        for item in refused:
+            print(f"edge-enroll: refused ({item['reason']}): {item['message']}", file=sys.stderr)
+        if args.json:
+            print(json.dumps({"stored": 0, "refused": refused}))
+        return common.FAILED
+
+    key = load_key(config.key_path, create=not config.gallery_path.exists())
+    store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
+    try:
+        supported = bundle.manifest.calibration.gallery_size
+        known = store.subjects()
+        store.add(args.subject, np.stack([s.probe.embedding for s in samples]))
+    finally:
+        store.close()
+    alike = min((float(a.probe.embedding @ b.probe.embedding) for a in samples for b in samples), default=1.0)
+    if args.json:
+        print(json.dumps({"stored": len(samples), "refused": [], "lowest_similarity": round(alike, 4)}))
+    else:
+        print(
+            f"{args.subject}: {len(samples)} templates stored, {known.get(args.subject, 0)} were there before; likeness {alike:.2f}"
+        )
+    if len({*known, args.subject}) > supported:
+        print(
+            f"edge-enroll: warning: the gallery now has {len({*known, args.subject})} people; this model's false-positive target "
+            f"is supported up to {supported}",
+            file=sys.stderr,
+        )
+    return common.DONE
+
+
+def _camera_frames(args: argparse.Namespace) -> Iterator[NDArray[np.uint8]]:
+    """Frames some time apart, for a limited time; raises GalleryError where the daemon has the camera."""
+    config = load_config(args.config)
+    camera = open_camera(config.camera)
+    print(f"Look at the camera, turn your head a little. {_CAMERA_SAMPLES} samples, at most {_CAMERA_S:.0f} s.", file=sys.stderr)
+    ends, last = time.monotonic() + _CAMERA_S, 0.0
+    try:
+        while time.monotonic() < ends:
+            frame = camera.read()
+            if frame is None:
+                return
+            if frame.at - last >= _APART_S:
+                last = frame.at
+                yield frame.image
+    except CameraError as error:
+        raise GalleryError(f"enrolling from the camera failed: {error}; nothing was stored") from error
+    finally:
+        camera.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

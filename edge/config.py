@@ -1,0 +1,191 @@
+"""The terminal's one YAML file: its models, defaults and the errors people see when it is wrong.
+
+Relative paths are relative to the file's own folder. Adapters never see these models, only plain arguments.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from edge.errors import ConfigError, describe_validation
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ReplayCamera(_Section):
+    """Recorded frames in place of a camera."""
+
+    kind: Literal["replay"]
+    path: Path = Field(description="a folder of pictures, a GIF or a video")
+    fps: float = Field(15.0, gt=0, le=240)
+    loop: bool = False
+    lockstep: bool = Field(False, description="wait until each frame was used, instead of dropping late ones")
+
+
+class OpencvCamera(_Section):
+    """A camera or stream that OpenCV can open."""
+
+    kind: Literal["opencv"]
+    source: int | str = Field(description="number of a V4L2 device, an RTSP address or a file")
+    width: int | None = Field(None, ge=160, le=4096)
+    height: int | None = Field(None, ge=120, le=4096)
+    accept_network_injection: bool = Field(
+        False, description="must be true for a network address: who can write to that stream can show any face"
+    )
+
+
+Camera = Annotated[ReplayCamera | OpencvCamera, Field(discriminator="kind")]
+
+
+class OrtEngine(_Section):
+    """ONNX Runtime on the CPU."""
+
+    kind: Literal["ort"] = "ort"
+    threads: int = Field(1, ge=1, le=64)
+
+
+class Detector(_Section):
+    size: Literal["640x480", "320x256"] = "640x480"
+    min_score: float = Field(0.7, gt=0, lt=1)
+    min_face_px: int = Field(60, ge=20, description="narrower faces are told to come closer")
+
+
+class Policy(_Section):
+    """The bundle's thresholds belong to its model; here they can only be raised."""
+
+    votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
+    window_s: float = Field(1.0, gt=0, le=1.0, description="within this time")
+    margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
+    cooldown_s: float = Field(4.0, ge=0, description="no second grant for one subject within this time")
+    threshold_unmasked: float | None = Field(None, gt=-1, lt=1)
+    threshold_masked: float | None = Field(None, gt=-1, lt=1)
+
+
+class NoLiveness(_Section):
+    """No presentation attack detection: a photo of an enrolled person opens the door."""
+
+    kind: Literal["none"]
+
+
+def _pin(value: int | str) -> int | str:
+    if isinstance(value, int) and not 0 <= value <= 512:
+        raise ValueError("expected a line number from 0 to 512 or a name such as BOARD7")
+    return value
+
+
+class SimulatedRelay(_Section):
+    kind: Literal["simulated"] = "simulated"
+
+
+class GpioRelay(_Section):
+    """A relay on a pin, by gpiozero."""
+
+    kind: Literal["gpio"]
+    pin: Annotated[int | str, AfterValidator(_pin)]
+    active_high: bool = True
+    factory: Literal["lgpio", "native", "mock"] = Field(description="gpiozero's pin factory; mock moves nothing")
+
+
+Relay = Annotated[SimulatedRelay | GpioRelay, Field(discriminator="kind")]
+
+
+class Door(_Section):
+    relay: Relay = SimulatedRelay()
+    pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
+    socket: Path | None = Field(None, description="default: door.sock in `state`")
+    clients: tuple[str, ...] = Field((), description="accounts beside the door's own that may ask it to open")
+
+
+class Record(_Section):
+    pictures: int = Field(0, ge=0, le=100_000, description="how many of the newest evidence pictures to keep; 0: none")
+
+
+class Terminal(_Section):
+    """The whole file."""
+
+    terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    bundle: Path = Field(description="folder made by mfsa-bundle")
+    state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
+    camera: Camera
+    engine: OrtEngine = OrtEngine()
+    detector: Detector = Detector()
+    policy: Policy = Policy()
+    liveness: NoLiveness = Field(description="must be written; {kind: none} is the only kind so far")
+    door: Door = Door()
+    record: Record = Record()
+
+    @property
+    def gallery_path(self) -> Path:
+        return self.state / "gallery.db"
+
+    @property
+    def key_path(self) -> Path:
+        return self.state / "gallery.key"
+
+    @property
+    def decisions_path(self) -> Path:
+        return self.state / "decisions.jsonl"
+
+    @property
+    def pictures_path(self) -> Path:
+        return self.state / "pictures"
+
+    @property
+    def door_record_path(self) -> Path:
+        return self.state / "door.jsonl"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.door.socket or self.state / "door.sock"
+
+
+_UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
+
+
+def load_config(path: Path) -> Terminal:
+    """The terminal's config with absolute paths; raises ConfigError that names every wrong key at once."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example") from error
+    try:
+        fields = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}")
+    try:
+        config = Terminal.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_validation(error)}") from error
+    config = _absolute(config, path.resolve().parent)
+    if len(bytes(config.socket_path)) > _UNIX_SOCKET_PATH_MAX:
+        raise ConfigError(
+            f"{path}: door.socket: {config.socket_path} is longer than the {_UNIX_SOCKET_PATH_MAX} bytes a socket may have; "
+            "name a shorter path"
+        )
+    if (
+        isinstance(config.camera, OpencvCamera)
+        and "://" in str(config.camera.source)
+        and not config.camera.accept_network_injection
+    ):
+        raise ConfigError(
+            f"{path}: camera.accept_network_injection: must be true for a network camera: "
+            "whoever can write to that stream can show the door any face"
+        )
+    return config
+
+
+def _absolute(config: Terminal, base: Path) -> Terminal:
+    camera = config.camera
+    if isinstance(camera, ReplayCamera):
+        camera = camera.model_copy(update={"path": base / camera.path})
+    door = config.door.model_copy(update={"socket": base / config.door.socket}) if config.door.socket else config.door
+    return config.model_copy(update={"bundle": base / config.bundle, "state": base / config.state, "camera": camera, "door": door})

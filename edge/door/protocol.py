@@ -1,0 +1,50 @@
+"""Messages between recogniser and door: one JSON object a packet over a Unix SOCK_SEQPACKET socket, version 1."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from edge.errors import DoorError
+from edge.values import Grant
+
+VERSION = 1
+PACKET_MAX = 4096
+_TEXT_MAX = 256
+
+
+def encode(kind: str, fields: dict[str, Any]) -> bytes:
+    return json.dumps({"v": VERSION, "kind": kind, **fields}, ensure_ascii=False, allow_nan=False).encode()
+
+
+def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
+    """Kind and fields of a packet; raises DoorError for anything that is not of this version."""
+    try:
+        message = json.loads(packet)
+    except (ValueError, RecursionError) as error:
+        raise DoorError("malformed: expected one JSON object a packet") from error
+    if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
+        raise DoorError("malformed: expected an object with `v` and `kind`")
+    if message.pop("v", None) != VERSION:
+        raise DoorError(f"version: expected protocol version {VERSION}; run both processes from one installation")
+    return message.pop("kind"), message
+
+
+def grant_fields(grant: Grant) -> dict[str, Any]:
+    return {"id": grant.id, "subject": grant.subject, "record_id": grant.record_id, "frame_at": grant.frame_at}
+
+
+def parse_grant(fields: dict[str, Any]) -> Grant:
+    """Raises DoorError where a field is missing, unknown or of another type."""
+    kinds: dict[str, tuple[type, ...]] = {"id": (str,), "subject": (str,), "record_id": (int,), "frame_at": (int, float)}
+    if fields.keys() != kinds.keys():
+        raise DoorError(f"malformed: expected the fields {', '.join(kinds)}")
+    for name, expected in kinds.items():
+        value = fields[name]
+        if (
+            not isinstance(value, expected)
+            or isinstance(value, bool)
+            or (isinstance(value, str) and not 0 < len(value) <= _TEXT_MAX)
+        ):
+            raise DoorError(f"malformed: {name} is not of the expected type or length")
+    return Grant(fields["id"], fields["subject"], fields["record_id"], float(fields["frame_at"]))

@@ -1,0 +1,29 @@
+"""A relay without wires, for laptops, demos and tests: it remembers when it was switched."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+class SimulatedRelay:
+    """`history` holds (monotonic seconds, energised), one entry per change."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.energised = False
+        self.history: list[tuple[float, bool]] = []
+
+    def energise(self) -> None:
+        self._set(True)
+
+    def release(self) -> None:
+        self._set(False)
+
+    def close(self) -> None:
+        self._set(False)
+
+    def _set(self, energised: bool) -> None:
+        if energised != self.energised:
+            self.energised = energised
+            self.history = [*self.history[-9_999:], (self._clock(), energised)]

@@ -1,0 +1,35 @@
+"""Running a network: the Engine protocol and the choice of its implementation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Engine(Protocol):
+    """One loaded network. Not for several threads at once."""
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """All outputs by name for one input batch; raises EngineError."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class EngineOpener(Protocol):
+    """What loads a network; benchmarks and tests put their own around `open_engine`."""
+
+    def __call__(self, model: Path, *, kind: str, threads: int) -> Engine: ...
+
+
+def open_engine(model: Path, *, kind: str, threads: int) -> Engine:
+    """Load a network; raises EngineError where it cannot be run here."""
+    if kind == "ort":
+        from edge.engine.ort import OrtEngine
+
+        return OrtEngine(model, threads=threads)
+    raise ValueError(f"expected engine kind 'ort', found {kind!r}")

@@ -1,0 +1,62 @@
+"""Exact search: the nearest subject by cosine, and the best score of anybody else."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.gallery.store import Store
+from edge.values import Match
+
+
+class Index:
+    """Templates in memory, one contiguous matrix."""
+
+    def __init__(self, subjects: list[str], templates: NDArray[np.float32]) -> None:
+        self._names = sorted(set(subjects))
+        number = {name: i for i, name in enumerate(self._names)}
+        self._owner = np.array([number[s] for s in subjects], dtype=np.int64)
+        self._templates = np.ascontiguousarray(templates, dtype=np.float32)
+
+    @property
+    def templates(self) -> int:
+        return len(self._owner)
+
+    @property
+    def subjects(self) -> int:
+        return len(self._names)
+
+    def search(self, embedding: NDArray[np.float32]) -> Match | None:
+        """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
+        if not len(self._owner):
+            return None
+        scores = self._templates @ embedding
+        best = int(scores.argmax())
+        others = scores[self._owner != self._owner[best]]
+        runner_up = float(others.max()) if others.size else -1.0
+        return Match(self._names[self._owner[best]], float(scores[best]), runner_up)
+
+
+class Gallery:
+    """The index of a store, kept up to date with what other processes write."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._version = store.version()
+        self._index = Index(*store.load())
+
+    @property
+    def index(self) -> Index:
+        return self._index
+
+    def refresh(self) -> bool:
+        """Load again if another process has committed; whether it had. Raises GalleryError, keeping what it knew."""
+        version = self._store.version()
+        if version == self._version:
+            return False
+        self._index = Index(*self._store.load())
+        self._version = version
+        return True
+
+    def search(self, embedding: NDArray[np.float32]) -> Match | None:
+        return self._index.search(embedding)

@@ -1,0 +1,205 @@
+"""Enrolled templates in SQLite, each sealed by AES-256-GCM; another process may write while this one reads.
+
+What is stored is biometric data, also when it is sealed: a template can be compared with any photo by whoever has key
+and model. There are no pictures in here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from edge.errors import GalleryError
+
+SCHEMA = 1
+_KEY_BYTES = 32
+_NONCE_BYTES = 12
+_CREDENTIAL = "gallery.key"
+_SUBJECT_MAX = 128
+
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE templates (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    subject TEXT NOT NULL,
+    enrolled_at REAL NOT NULL,
+    sealed BLOB NOT NULL
+);
+CREATE INDEX templates_subject ON templates (subject);
+"""
+
+
+class Store:
+    """The gallery of one terminal and one model; refuses any other by name."""
+
+    def __init__(self, path: Path, *, key: bytes, terminal: str, model_digest: str) -> None:
+        self._path = path
+        self._cipher = AESGCM(key)
+        self._context = f"mfsa-edge/{SCHEMA}|{terminal}|{model_digest}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = not path.exists()
+            if fresh:
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+            for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
+                self._db.execute(f"PRAGMA {pragma}")
+            self._prepare(terminal, model_digest)
+        except (OSError, sqlite3.Error) as error:
+            raise GalleryError(f"{path}: cannot open the gallery: {error}; check that the folder exists and is yours") from error
+
+    def _prepare(self, terminal: str, model_digest: str) -> None:
+        with self._writing():
+            known = self._db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
+            if known is None:
+                for statement in _TABLES.split(";"):
+                    self._db.execute(statement)
+                rows = {"schema": str(SCHEMA), "terminal": terminal, "model": model_digest}
+                self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
+        meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
+        for name, expected, mend in (
+            ("schema", str(SCHEMA), "use the version that made it"),
+            ("terminal", terminal, "set `terminal:` back, or enroll anew in another state folder"),
+            ("model", model_digest, "templates of one model mean nothing to another: use that bundle again, or enroll anew"),
+        ):
+            if meta.get(name) != expected:
+                raise GalleryError(
+                    f"{self._path}: the gallery belongs to {name} {_short(meta.get(name))}, expected {_short(expected)}; {mend}"
+                )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One transaction: whole or not at all, and on disk when the block has ended."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def add(self, subject: str, embeddings: NDArray[np.float32]) -> None:
+        """Add templates (N,D) of one subject, all or none; durable on return. Raises GalleryError."""
+        check_subject(subject)
+        try:
+            with self._writing():
+                for embedding in embeddings:
+                    cursor = self._db.execute(
+                        "INSERT INTO templates (subject, enrolled_at, sealed) VALUES (?, ?, x'')", (subject, time.time())
+                    )
+                    row = int(cursor.lastrowid or 0)
+                    sealed = self._seal(subject, row, np.asarray(embedding, "<f4").tobytes())
+                    self._db.execute("UPDATE templates SET sealed = ? WHERE id = ?", (sealed, row))
+        except sqlite3.Error as error:
+            raise GalleryError(
+                f"{self._path}: the templates of {subject!r} were not stored: {error}; nothing was changed"
+            ) from error
+
+    def remove(self, subject: str) -> int:
+        """Remove every template of a subject, overwritten in the file; how many there were."""
+        try:
+            with self._writing():
+                removed = self._db.execute("DELETE FROM templates WHERE subject = ?", (subject,)).rowcount
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self._path}: {subject!r} was not removed: {error}") from error
+        return int(removed)
+
+    def subjects(self) -> dict[str, int]:
+        """Templates per subject."""
+        return dict(self._db.execute("SELECT subject, count(*) FROM templates GROUP BY subject ORDER BY subject").fetchall())
+
+    def load(self) -> tuple[list[str], NDArray[np.float32]]:
+        """Subjects and templates (N,D), row by row. Raises GalleryError where a row was changed or the key is another."""
+        subjects: list[str] = []
+        rows: list[NDArray[np.float32]] = []
+        try:
+            for row, subject, sealed in self._db.execute("SELECT id, subject, sealed FROM templates ORDER BY id"):
+                rows.append(np.frombuffer(self._open(subject, row, sealed), "<f4"))
+                subjects.append(subject)
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self._path}: cannot read the gallery: {error}") from error
+        if len({len(row) for row in rows}) > 1:
+            raise GalleryError(f"{self._path}: templates of different lengths; the gallery is damaged, restore it from a backup")
+        return subjects, np.vstack(rows) if rows else np.zeros((0, 0), np.float32)
+
+    def version(self) -> int:
+        """Changes when another connection has committed; cheap enough for every frame."""
+        try:
+            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self._path}: cannot read the gallery: {error}") from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _seal(self, subject: str, row: int, plain: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plain, self._bound_to(subject, row))
+
+    def _open(self, subject: str, row: int, sealed: bytes) -> bytes:
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._bound_to(subject, row))
+        except (InvalidTag, ValueError) as error:
+            raise GalleryError(
+                f"{self._path}: template {row} cannot be unsealed: wrong key, or the row was changed; restore key and gallery together"
+            ) from error
+
+    def _bound_to(self, subject: str, row: int) -> bytes:
+        """Authenticated with each template, so that a row moved to another subject, terminal or model is refused."""
+        return f"{self._context}|{row}|{subject}".encode()
+
+
+def check_subject(subject: str) -> None:
+    """Raises GalleryError for a name that cannot be a subject."""
+    if not subject.strip() or len(subject) > _SUBJECT_MAX or not subject.isprintable():
+        raise GalleryError(f"expected a subject name of 1 to {_SUBJECT_MAX} printable characters, found {subject[:40]!r}")
+
+
+def load_key(path: Path, *, create: bool) -> bytes:
+    """The gallery's key: systemd's credential `gallery.key` if there is one, else a file only its owner can read.
+
+    With `create` a missing file is made. Raises GalleryError where it is absent, readable by others or of another size.
+    """
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and (credential := Path(credentials) / _CREDENTIAL).is_file():
+        return _read_key(credential)
+    if not path.exists():
+        if not create:
+            raise GalleryError(f"{path}: no gallery key; it is made by the first edge-enroll")
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        return _read_key(path)
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o077:
+        raise GalleryError(f"{path}: others may read the gallery key (mode {mode:04o}); mend it with: chmod 600 {path}")
+    return _read_key(path)
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot read the gallery key: {error.strerror}") from error
+    if len(key) != _KEY_BYTES:
+        raise GalleryError(f"{path}: expected a key of {_KEY_BYTES} bytes, found {len(key)}; restore the right file")
+    return key
+
+
+def _short(value: str | None) -> str:
+    return "unknown" if value is None else value if len(value) <= 20 else f"{value[:12]}..."

@@ -1,0 +1,139 @@
+"""Checks of a terminal before and while it runs: each finding says what is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from edge.bundle import open_bundle
+from edge.camera import open_camera
+from edge.chip import PREPROCESSING
+from edge.config import Terminal
+from edge.door.client import DoorClient
+from edge.errors import MfsaError
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store, load_key
+from edge.pipeline import open_networks, rules_of
+
+OK, WARNING, ERROR = "ok", "warning", "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report."""
+
+    level: str
+    subject: str
+    message: str
+
+
+def examine(config: Terminal) -> Iterator[Finding]:
+    """All findings, one after the other; never raises for what a user can meet."""
+    for subject, check in _CHECKS.items():
+        try:
+            yield from check(config)
+        except MfsaError as error:
+            yield Finding(ERROR, subject, str(error))
+        except OSError as error:
+            yield Finding(ERROR, subject, f"{error.filename or subject}: {error.strerror or error}")
+
+
+def _state(config: Terminal) -> Iterator[Finding]:
+    path = config.state
+    if not path.exists():
+        yield Finding(WARNING, "state", f"{path}: not there yet; edge-enroll or edge-daemon makes it")
+        return
+    mode = stat.S_IMODE(path.stat().st_mode)
+    if mode & 0o007:
+        yield Finding(WARNING, "state", f"{path}: everybody may look into it (mode {mode:04o}); mend with: chmod o-rwx {path}")
+    elif not os.access(path, os.W_OK):
+        yield Finding(ERROR, "state", f"{path}: this account cannot write there")
+    else:
+        space = os.statvfs(path)
+        free_mb = space.f_bavail * space.f_frsize >> 20
+        level = OK if free_mb > 200 else WARNING
+        yield Finding(level, "state", f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; make room"))
+
+
+def _bundle(config: Terminal) -> Iterator[Finding]:
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    rules = rules_of(config.policy, bundle)
+    calibration = bundle.manifest.calibration
+    yield Finding(OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}")
+    yield Finding(
+        OK,
+        "thresholds",
+        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, supported gallery {calibration.gallery_size}",
+    )
+
+
+def _engine(config: Terminal) -> Iterator[Finding]:
+    _, detector, embedder = open_networks(config)
+    import numpy as np
+
+    detector.detect(np.zeros((480, 640, 3), np.uint8))
+    embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+    yield Finding(OK, "engine", f"{config.engine.kind} runs both networks with {config.engine.threads} thread(s)")
+
+
+def _gallery(config: Terminal) -> Iterator[Finding]:
+    if not config.gallery_path.exists():
+        yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
+        return
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    store = Store(
+        config.gallery_path,
+        key=load_key(config.key_path, create=False),
+        terminal=config.terminal,
+        model_digest=bundle.model_digest,
+    )
+    try:
+        index = Gallery(store).index
+    finally:
+        store.close()
+    supported = bundle.manifest.calibration.gallery_size
+    level = OK if index.subjects <= supported else WARNING
+    yield Finding(
+        level, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed; the model supports {supported}"
+    )
+
+
+def _camera(config: Terminal) -> Iterator[Finding]:
+    camera = open_camera(config.camera)
+    try:
+        frame = camera.read()
+    finally:
+        camera.close()
+    if frame is None:
+        yield Finding(ERROR, "camera", "the recording is empty; check `camera.path`")
+        return
+    height, width = frame.image.shape[:2]
+    yield Finding(OK, "camera", f"{config.camera.kind} gives frames of {width}x{height}")
+
+
+def _liveness(config: Terminal) -> Iterator[Finding]:
+    yield Finding(WARNING, "liveness", "off (no PAD): a photo of an enrolled person opens the door; every record says so")
+
+
+def _door(config: Terminal) -> Iterator[Finding]:
+    client = DoorClient(config.socket_path)
+    try:
+        state = client.status()["state"]
+    finally:
+        client.close()
+    level = WARNING if config.door.relay.kind == "simulated" else OK
+    note = "; the relay is simulated, no lock moves" if level == WARNING else ""
+    yield Finding(level, "door", f"edge-door answers: {state}{note}")
+
+
+_CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {
+    "state": _state,
+    "bundle": _bundle,
+    "engine": _engine,
+    "gallery": _gallery,
+    "camera": _camera,
+    "liveness": _liveness,
+    "door": _door,
+}

@@ -1,0 +1,116 @@
+"""The values that flow through a terminal: Frame -> Face -> Probe -> Match -> Decision -> Grant -> DoorEvent.
+
+All are frozen. Those that hold arrays compare by identity. numpy is named for type checkers only, so that the door
+process can import this module without it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of the camera."""
+
+    image: NDArray[np.uint8]  # (H,W,3) BGR
+    at: float  # monotonic seconds of its capture
+    number: int  # counts up from 0 in one run of the camera
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Face:
+    """One detected face, in pixels of its frame."""
+
+    box_xyxy: NDArray[np.float32]  # (4,)
+    landmarks_xy: NDArray[np.float32]  # (5,2): eyes, nose tip, mouth corners, left to right as seen
+    score: float
+
+    @property
+    def width_px(self) -> float:
+        return float(self.box_xyxy[2] - self.box_xyxy[0])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probe:
+    """What the embedder says of one chip."""
+
+    embedding: NDArray[np.float32]  # (D,) unit norm
+    attention: NDArray[np.float32]  # (3,14,14) in 0..1: unmasked face, mask, background
+    mask_worn: float  # probability
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The nearest subject of the gallery; scores are cosines."""
+
+    subject: str
+    score: float
+    runner_up: float  # the best score of any OTHER subject, -1 where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Scores from which on two embeddings count as the same person."""
+
+    unmasked: float
+    masked: float
+
+
+class Verdict(str, Enum):
+    """What the terminal thinks of one face in one frame."""
+
+    GRANT = "grant"  # the door may open now
+    PENDING = "pending"  # a match, but more frames must agree
+    UNKNOWN = "unknown"  # nobody in the gallery is near enough
+    REFUSED = "refused"  # a gate or rule says no before anybody is named
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A verdict with everything that led to it."""
+
+    verdict: Verdict
+    reason: str  # a stable code, such as `below-threshold`
+    match: Match | None
+    threshold: float  # the one that applied, after the mask state
+    mask_worn: float
+    votes: int
+    frame_at: float  # monotonic seconds of the newest frame that counts
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One face that went through the whole pipeline."""
+
+    face: Face
+    chip: NDArray[np.uint8] | None  # None where a gate refused it before alignment
+    probe: Probe | None
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the recogniser asks of the door process."""
+
+    id: str  # unique; a repeated one is refused
+    subject: str
+    record_id: int  # of the decision in the recogniser's record
+    frame_at: float  # monotonic seconds of the newest voting frame
+
+
+@dataclass(frozen=True, slots=True)
+class DoorEvent:
+    """What the relay did and why."""
+
+    event: str  # started, unlocked, relocked, refused, stopped
+    reason: str
+    at: float  # monotonic seconds
+    subject: str | None = None
+    grant_id: str | None = None

@@ -1,0 +1,95 @@
+"""From a checkpoint to the one ONNX file that terminals run; `mfsa-export`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from calibration.chips import decode, read_chips
+from edge.chip import PREPROCESSING, SIZE, to_input
+from edge.errors import EngineError, MfsaError
+from export.parity import Parity, check_parity, portrait_chips
+from train.network import MfsaNetwork
+from train.torch_engine import OUTPUTS, Deployed
+from train.weights import load_network
+
+OPSET = 17
+IR_VERSION = 8  # what TensorRT 8 reads
+MIN_COSINE = 0.9999
+
+
+def export(network: MfsaNetwork, path: Path) -> None:
+    """Write the ONNX file: batch of any size, opset 17, outputs embedding, attention and mask_worn."""
+    deployed = Deployed(network).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter, about itself
+        torch.onnx.export(
+            deployed,
+            (torch.zeros(1, 3, SIZE, SIZE),),
+            str(path),
+            input_names=["chip"],
+            output_names=list(OUTPUTS),
+            dynamic_axes={name: {0: "batch"} for name in ("chip", *OUTPUTS)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    model = onnx.load(path)
+    model.ir_version = IR_VERSION
+    model.producer_name = "mfsa-export"
+    onnx.helper.set_model_props(model, {"preprocessing": PREPROCESSING, "network": "mfsa"})
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, path)
+
+
+@torch.no_grad()
+def torch_outputs(network: MfsaNetwork, chips: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    outputs = Deployed(network).eval()(torch.from_numpy(to_input(chips)))
+    return {name: value.numpy() for name, value in zip(OUTPUTS, outputs, strict=True)}
+
+
+def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
+    """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it."""
+    chips = [portrait_chips()]
+    for source in sources:
+        found = list(read_chips(source))
+        picked = found[:: max(1, len(found) // most)][:most]
+        chips.append(np.stack([decode(encoded, name) for name, encoded in picked]))
+    return np.concatenate(chips)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="mfsa-export",
+        description="Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999.",
+        epilog="example: mfsa-export --checkpoint runs/reference/checkpoint.pt --out embedder.onnx --chips faces/chips/val.tar",
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of a run, or .safetensors weights")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
+    parser.add_argument("--most", type=int, default=500, help="chips per source (default %(default)s)")
+    args = parser.parse_args(argv)
+    try:
+        network = load_network(args.checkpoint)
+        export(network, args.out)
+        chips = real_chips(args.chips, args.most)
+        parity: Parity = check_parity(args.out, chips, torch_outputs(network, chips))
+        print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
+        if not parity.min_cosine > MIN_COSINE:
+            raise EngineError(
+                f"the ONNX file differs from the checkpoint: minimum cosine {parity.min_cosine:.6f}, needed {MIN_COSINE}"
+            )
+    except MfsaError as error:
+        print(f"mfsa-export: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

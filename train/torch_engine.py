@@ -1,0 +1,40 @@
+"""A checkpoint run by torch behind the terminal's Engine protocol, so that one evaluation serves every form of a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from train.network import MfsaNetwork
+from train.weights import load_network
+
+OUTPUTS = ("embedding", "attention", "mask_worn")
+
+
+class Deployed(nn.Module):
+    """The network as terminals see it: embedding without unit norm, the maps, and a probability instead of a logit."""
+
+    def __init__(self, network: MfsaNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, chip: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        out = self.network(chip)
+        return out.embedding, out.attention, out.mask_logit.sigmoid()
+
+
+class TorchEngine:
+    """Implements `edge.engine.Engine` for a checkpoint."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self._network = Deployed(load_network(checkpoint)).eval()
+
+    @torch.no_grad()
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return {name: value.numpy() for name, value in zip(OUTPUTS, self._network(torch.from_numpy(batch)), strict=True)}
+
+    def close(self) -> None: ...

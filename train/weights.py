@@ -1,0 +1,58 @@
+"""Networks from files: checkpoints of a run, or bare weights as safetensors, which hold no code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, safe_open, save_file
+
+from edge.errors import ConfigError
+from train.network import MfsaNetwork, NetworkConfig
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, tensors and plain values only; raises ConfigError where it is none."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many types for files that are no checkpoint
+        raise ConfigError(f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})") from error
+    missing = {"network", "student", "seen", "recipe"} - set(state if isinstance(state, dict) else ())
+    if missing:
+        raise ConfigError(f"{path}: expected a checkpoint of mfsa-train, missing {', '.join(sorted(missing))}")
+    return dict(state)
+
+
+def load_network(path: Path) -> MfsaNetwork:
+    """The network of a checkpoint or of .safetensors weights, in eval mode; raises ConfigError."""
+    if path.suffix == ".safetensors":
+        fields, weights = _read_weights(path)
+    else:
+        state = load_checkpoint(path)
+        prefix = "network."
+        fields = state["network"]
+        weights = {k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)}
+    network = MfsaNetwork(NetworkConfig.from_dict(fields))
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ConfigError(f"{path}: weights of another network than this version's: {str(error).splitlines()[0]}") from error
+    return network.eval()
+
+
+def save_weights(network: MfsaNetwork, path: Path) -> None:
+    """Bare weights in half precision, small enough to publish, to fine-tune from."""
+    halves = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
+    save_file(halves, path, metadata={"network": json.dumps(network.config.as_dict())})
+
+
+def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            fields = json.loads((file.metadata() or {})["network"])
+        return fields, {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ConfigError(f"{path}: not weights written by this project ({type(error).__name__}: {error})") from error
