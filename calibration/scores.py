@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,32 +42,26 @@ def embed_chips(
     return joined
 
 
-def all_scores(
-    probes: NDArray[np.float32], probe_people: NDArray[np.int64], templates: NDArray[np.float32], template_people: NDArray[np.int64],
-    *, same: bool,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
-    """Mated and non-mated scores of every probe against every template.
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """Embeddings (N,D) of unit norm, and the number of the person of each (N,), 0..P-1."""
 
-    With `same` both sides are one set and each unordered pair counts once. Without it a probe is never compared with
-    the template of its own picture, which must stand at the same row.
-    """
-    scores = probes @ templates.T
-    own = probe_people[:, None] == template_people[None]
-    wanted = np.triu(np.ones(scores.shape, bool), 1) if same else ~np.eye(*scores.shape, dtype=bool)
+    vectors: NDArray[np.float32]
+    people: NDArray[np.int64]
+
+
+def all_scores(probes: Embedded, templates: Embedded) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mated and non-mated scores of every probe against every template, see `_comparisons`."""
+    scores, own, wanted = _comparisons(probes, templates)
     return scores[own & wanted], scores[~own & wanted]
 
 
-def count_by_person(
-    probes: NDArray[np.float32], probe_people: NDArray[np.int64], templates: NDArray[np.float32], template_people: NDArray[np.int64],
-    threshold: float, *, same: bool,
-) -> PersonCounts:  # fmt: skip
-    """Comparisons and matches at a threshold, by person, for the bootstrap; people are numbered 0..P-1."""
-    people = int(max(probe_people.max(), template_people.max())) + 1
-    scores = probes @ templates.T
-    own = probe_people[:, None] == template_people[None]
-    wanted = np.triu(np.ones(scores.shape, bool), 1) if same else ~np.eye(*scores.shape, dtype=bool)
+def count_by_person(probes: Embedded, templates: Embedded, threshold: float) -> PersonCounts:
+    """Comparisons and matches at a threshold, by person, for the bootstrap."""
+    scores, own, wanted = _comparisons(probes, templates)
+    people = int(max(probes.people.max(), templates.people.max())) + 1
+    by_pair = probes.people[:, None] * people + templates.people[None]
     hit = scores >= threshold
-    by_pair = probe_people[:, None] * people + template_people[None]
 
     def pairs(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.bincount(by_pair[chosen], minlength=people * people).reshape(people, people)
@@ -77,3 +72,16 @@ def count_by_person(
         mated=pairs(wanted & own).diagonal().copy(),
         true_matches=pairs(wanted & own & hit).diagonal().copy(),
     )
+
+
+def _comparisons(probes: Embedded, templates: Embedded) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+    """Scores (N,M), which are of one person, and which count.
+
+    One set against itself counts each unordered pair once. Two views of the same pictures, row by row, count every
+    pair but those of a picture with itself.
+    """
+    scores = probes.vectors @ templates.vectors.T
+    own = probes.people[:, None] == templates.people[None]
+    if probes is templates:
+        return scores, own, np.triu(np.ones(scores.shape, bool), 1)
+    return scores, own, ~np.eye(*scores.shape, dtype=bool)

@@ -6,11 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
+from calibration.scores import Embedded
 from edge import masks
 from edge.bundle import Calibration, OperatingPoint
 from edge.engine import Engine, open_engine
@@ -20,16 +18,14 @@ FPIR_TARGET = 0.01
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
 
 
-def operating_point(
-    probes: NDArray[np.float32], templates: NDArray[np.float32], people: NDArray[np.int64], *, same: bool, target_fmr: float
-) -> OperatingPoint:
+def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) -> OperatingPoint:
     """The threshold at a target FMR with what was measured at it. Raises ConfigError where the data cannot support it."""
-    mated, non_mated = scores.all_scores(probes, people, templates, people, same=same)
+    _, non_mated = scores.all_scores(probes, templates)
     try:
         threshold = metrics.threshold_at_fmr(non_mated, target_fmr)
     except ValueError as error:
         raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
-    counts = scores.count_by_person(probes, people, templates, people, threshold, same=same)
+    counts = scores.count_by_person(probes, templates, threshold)
     fmr_upper, fnmr_upper = counts.upper_bounds()
     return OperatingPoint(
         threshold=round(threshold, 4),
@@ -47,12 +43,13 @@ def calibrate(engine: Engine, chips: ChipFolder, *, target_fmr: float, descripti
     """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates."""
     if chips.people < 2:
         raise ConfigError(f"expected chips of at least two people, found {chips.people}")
-    clean = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")["embedding"]
-    masked = scores.embed_chips(
+    bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
+    worn = scores.embed_chips(
         engine, len(chips), lambda i: masks.draw(chips.chip(i), masks.exam_style(chips.names[i]))[0], what="masked"
-    )["embedding"]
-    unmasked_point = operating_point(clean, clean, chips.labels, same=True, target_fmr=target_fmr)
-    masked_point = operating_point(masked, clean, chips.labels, same=False, target_fmr=target_fmr)
+    )
+    templates, masked = Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels)
+    unmasked_point = operating_point(templates, templates, target_fmr)
+    masked_point = operating_point(masked, templates, target_fmr)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         unmasked=unmasked_point,

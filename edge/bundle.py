@@ -119,7 +119,8 @@ def open_bundle(path: Path, preprocessing: str) -> Bundle:
     manifest = read_manifest(path)
     if manifest.preprocessing != preprocessing:
         raise BundleError(
-            f"{path}: the model wants preprocessing {manifest.preprocessing!r}, this version does {preprocessing!r}; use the matching version"
+            f"{path}: the model wants preprocessing {manifest.preprocessing!r}, this version does {preprocessing!r}; "
+            "use the version that made it"
         )
     absent = [name for name in REQUIRED_FILES if name not in manifest.files]
     if absent:

@@ -152,16 +152,16 @@ def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[
         _draw_straps(cover, outline, detail, style.family)
     soft = cv2.GaussianBlur(cover, (0, 0), style.feather_px * detail)
 
-    along = np.arange(side, dtype=np.float32) / detail - _MARGIN
+    along = np.asarray(np.arange(side) / detail - _MARGIN, np.float32)
     x, y = along[None, :], along[:, None]
     shade = 1 + 0.22 * style.light * (x - 56) / 40 - 0.10 * ((x - 56) / 40) ** 2 - 0.10 * (y - 90) / 40
     shade = shade + style.folds * _folds(style.family, x, y)
     weave = style.texture * rng.standard_normal((_CANVAS, _CANVAS), dtype=np.float32)
     if detail > 1:
-        weave = cv2.resize(weave, (side, side), interpolation=cv2.INTER_LINEAR)
+        weave = np.asarray(cv2.resize(weave, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
     plain, printed = np.asarray(style.colour_bgr, np.float32), np.asarray(style.print_bgr, np.float32)
     colour = plain if style.print_kind == "plain" else plain + _print(style, x, y)[..., None] * (printed - plain)
-    return soft.astype(np.float32) / 255, np.asarray(colour * shade[..., None] + weave[..., None], np.float32)
+    return np.asarray(soft / 255, np.float32), np.asarray(colour * shade[..., None] + weave[..., None], np.float32)
 
 
 def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -172,7 +172,7 @@ def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
     centre = np.array([0.0, 92.0])
     cos, sin = np.cos(style.tilt), np.sin(style.tilt)
     points = (points - centre) * style.stretch_xy @ np.array([[cos, sin], [-sin, cos]]) + centre
-    return _smooth(points + (chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]))
+    return _smooth(points + np.array([chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]]))
 
 
 def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import sys
 import warnings
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
+from torch import nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.chips import decode, read_chips
 from edge.chip import PREPROCESSING, SIZE, to_input
@@ -27,7 +30,7 @@ MIN_COSINE = 0.9999
 
 def export(network: MfsaNetwork, path: Path) -> None:
     """Write the ONNX file: batch of any size, opset 17, outputs embedding, attention and mask_worn."""
-    deployed = Deployed(network).eval()
+    deployed = Deployed(_folded(network)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
         torch.onnx.export(
@@ -46,6 +49,15 @@ def export(network: MfsaNetwork, path: Path) -> None:
     onnx.helper.set_model_props(model, {"preprocessing": PREPROCESSING, "network": "mfsa"})
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _folded(network: MfsaNetwork) -> MfsaNetwork:
+    """A copy whose last norm is part of the last linear layer; the exporter does this for convolutions by itself."""
+    folded = copy.deepcopy(network).eval()
+    *body, linear, norm = folded.tail
+    assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
+    folded.tail = nn.Sequential(*body, fuse_linear_bn_eval(linear, norm))
+    return folded
 
 
 @torch.no_grad()

@@ -97,7 +97,7 @@ def save_checkpoint(path: Path, student: Student, optimizer: torch.optim.Optimiz
     }
     fresh = path.with_suffix(".new")
     torch.save(state, fresh)
-    os.replace(fresh, path)
+    fresh.replace(path)
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
@@ -184,8 +184,8 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
     log = (out / "log.jsonl").open("a", encoding="utf-8") if world.first else None
     bar = tqdm(total=recipe.chips, initial=seen, unit="chip", disable=not world.first or not sys.stderr.isatty())
     step_size = recipe.batch * world.size
-    started, saved, step, next_validation = time.monotonic(), time.monotonic(), 0, seen + validate_every
-    for batch in loader:
+    started, saved, next_validation = time.monotonic(), time.monotonic(), seen + validate_every
+    for step, batch in enumerate(loader, 1):
         if seen >= recipe.chips:
             break
         progress = seen / recipe.chips
@@ -199,7 +199,6 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
             raise MfsaError(f"the gradient became {float(norm)} after {seen:,} chips: lower learning_rate and resume")
         optimizer.step()
         seen += step_size
-        step += 1
         bar.update(step_size)
         if log is not None and (step % _LOG_EVERY_STEPS == 0 or seen >= recipe.chips):
             rate = step * step_size / (time.monotonic() - started)

@@ -46,7 +46,8 @@ class ChipSet:
 def load_chips(root: Path, section: DataSection, *, validation: bool, embedding: int) -> ChipSet:
     """The chips of a recipe: the identities to train on, or with `validation` the ones kept apart.
 
-    A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's embeddings have another size than the network's.
+    A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's
+    embeddings have another size than the network's.
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
     labels: dict[str, int] = {}

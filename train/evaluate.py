@@ -72,6 +72,10 @@ def verification(score: NDArray[np.float32], mated: NDArray[np.bool_]) -> dict[s
 
 def evaluate(engine: Engine, pairs: Pairs, chips: Path) -> dict[str, Any]:
     """All figures of one embedder; one embedding per chip, no flipping. Raises ConfigError where images are missing."""
+    mated = pairs.mated
+    needed = round(1 / min(_TAR_AT))
+    if np.count_nonzero(~mated) < needed or not mated.any():
+        raise ConfigError(f"FMR {min(_TAR_AT):g} needs at least {needed:,} non-mated pairs and some mated ones; name a longer list")
     encoded = dict(read_chips(chips))
     missing = [name for name in pairs.names if name not in encoded]
     if missing:
@@ -86,13 +90,12 @@ def evaluate(engine: Engine, pairs: Pairs, chips: Path) -> dict[str, Any]:
     bare = scores.embed_chips(engine, len(pairs.names), clean, what="clean")
     worn = scores.embed_chips(engine, len(pairs.names), masked, what="masked")
     a, b = pairs.first, pairs.second
-    mated = pairs.mated
     score = {
         "clean": (bare["embedding"][a] * bare["embedding"][b]).sum(axis=1),
         "one_masked": (bare["embedding"][a] * worn["embedding"][b]).sum(axis=1),
         "both_masked": (worn["embedding"][a] * worn["embedding"][b]).sum(axis=1),
     }
-    threshold = metrics.threshold_at_fmr(score["clean"][~mated], 1e-3)
+    threshold = metrics.threshold_at_fmr(score["clean"][~mated], min(_TAR_AT))
     return {
         "pairs": len(mated),
         "masks": masks.EXAM,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -106,10 +107,8 @@ class BoundedLog:
 
     def post(self, fields: dict[str, Any]) -> None:
         """Hand over a record without waiting; dropped where the disk hangs and 64 wait already."""
-        try:
+        with contextlib.suppress(queue.Full):
             self._jobs.put_nowait(_Job(fields))
-        except queue.Full:
-            pass
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, for at most `timeout_s`."""

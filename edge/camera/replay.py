@@ -50,7 +50,7 @@ class ReplayCamera:
             return None
         if self._paced:
             self._sleep(max(0.0, self._next_at - self._clock()))
-            self._next_at = max(self._next_at + self._interval, self._clock() - self._interval)
+            self._next_at = max(self._next_at + self._interval, self._clock())
         frame = Frame(image, self._clock(), self._number)
         self._number += 1
         return frame

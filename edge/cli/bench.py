@@ -6,9 +6,14 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from edge.cli import common
 from edge.config import load_config
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +43,7 @@ def _bench(args: argparse.Namespace) -> int:
     if isinstance(camera_config, ReplayCamera):
         camera_config = camera_config.model_copy(update={"lockstep": True})
     camera = open_camera(camera_config)
-    images = []
+    images: list[NDArray[np.uint8]] = []
     try:
         while len(images) < args.frames and (frame := camera.read()) is not None:
             images.append(frame.image)

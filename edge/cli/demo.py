@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-demo",
         "Make a walk-up clip from two public-domain portraits, enroll one of the two people and run the real door and "
-        "recogniser on it. Exits with 0 only if the door opened for the enrolled person, with and without mask, and for nobody else.",
+        "recogniser on it. Exits with 0 only if the door opened for the enrolled person, with and without mask, and for "
+        "nobody else.",
         "edge-demo --bundle build/bundle --out build/demo",
     )
     parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, made with: mfsa-bundle make build/bundle")
@@ -150,11 +151,12 @@ def _report(out: Path, config_path: Path) -> int:
     frames = [np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(out / "clip")]
     pictures = {int(p.stem): np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(config.pictures_path)}
     manifest = read_manifest(config.bundle)
+    calibration = manifest.calibration
     facts = {
         "Model": f"{manifest.name}, {manifest.licence}",
         "Trained on": manifest.data,
-        "Thresholds": f"unmasked {manifest.calibration.unmasked.threshold:.3f}, masked {manifest.calibration.masked.threshold:.3f}; "
-        f"supports {manifest.calibration.gallery_size} templates at FPIR {manifest.calibration.fpir_target:.0%}",
+        "Thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, masked {calibration.masked.threshold:.3f}; "
+        f"supports {calibration.gallery_size} templates at FPIR {calibration.fpir_target:.0%}",
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",
     }
     target = out / "report.html"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config import GpioRelay, Relay as RelayConfig
+from edge.config import GpioRelay
+from edge.config import Relay as RelayConfig
 
 
 class Relay(Protocol):

@@ -153,7 +153,8 @@ class Store:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._bound_to(subject, row))
         except (InvalidTag, ValueError) as error:
             raise GalleryError(
-                f"{self._path}: template {row} cannot be unsealed: wrong key, or the row was changed; restore key and gallery together"
+                f"{self._path}: template {row} cannot be unsealed: wrong key, or the row was changed; "
+                "restore key and gallery together from one backup"
             ) from error
 
     def _bound_to(self, subject: str, row: int) -> bytes:

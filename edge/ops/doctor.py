@@ -65,7 +65,8 @@ def _bundle(config: Terminal) -> Iterator[Finding]:
     yield Finding(
         OK,
         "thresholds",
-        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, supported gallery {calibration.gallery_size}",
+        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, "
+        f"supported gallery {calibration.gallery_size}",
     )
 
 

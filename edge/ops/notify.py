@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -31,7 +32,5 @@ class Notifier:
     def _send(self, message: str) -> None:
         if self._socket is None or not self._address:
             return
-        try:
+        with contextlib.suppress(OSError):  # a restart of systemd must not end a terminal
             self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)
-        except OSError:  # a restart of systemd must not end a terminal
-            pass

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from calibration import metrics, scores
+from calibration.scores import Embedded
+
+score_lists = arrays(np.float32, st.integers(20, 200), elements=st.floats(-1, 1, width=32))
+
+
+@given(score_lists, st.floats(0.05, 0.9))
+def test_the_threshold_keeps_its_fmr_and_no_lower_one_does(non_mated: np.ndarray, fmr: float) -> None:
+    threshold = metrics.threshold_at_fmr(non_mated, fmr)
+    assert metrics.match_rate(non_mated, threshold) <= fmr
+    below = non_mated[non_mated < threshold]
+    if below.size:
+        assert metrics.match_rate(non_mated, float(below.max())) > fmr
+
+
+@given(score_lists)
+def test_fmr_falls_as_the_threshold_rises(non_mated: np.ndarray) -> None:
+    rates = [metrics.match_rate(non_mated, t) for t in np.linspace(-1, 1, 21)]
+    assert rates == sorted(rates, reverse=True)
+
+
+def test_an_fmr_that_the_data_cannot_support_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs at least 100,000 non-mated comparisons, found 50"):
+        metrics.threshold_at_fmr(np.zeros(50), 1e-5)
+
+
+def test_equal_error_rate_of_known_distributions() -> None:
+    rng = np.random.default_rng(0)
+    mated, non_mated = rng.normal(2, 1, 50_000), rng.normal(0, 1, 50_000)
+    assert metrics.equal_error_rate(mated, non_mated) == pytest.approx(0.5 * math.erfc(1 / math.sqrt(2)), abs=0.005)
+    assert metrics.equal_error_rate(np.ones(5), np.zeros(5)) == 0
+
+
+def test_ten_fold_accuracy() -> None:
+    mated = np.tile([True, False], 500)
+    perfect = np.where(mated, 0.8, 0.1)
+    assert metrics.ten_fold_accuracy(perfect, mated) == (1.0, 0.0)
+    accuracy, _ = metrics.ten_fold_accuracy(np.random.default_rng(0).uniform(0, 1, 1000), mated)
+    assert 0.4 < accuracy < 0.6
+    shifted = perfect.copy()
+    shifted[:100] += 1  # one fold has other scores: its threshold comes from the rest and is wrong there
+    assert metrics.ten_fold_accuracy(shifted, mated)[0] == pytest.approx(0.95)
+
+
+def test_fpir_and_the_gallery_it_supports() -> None:
+    assert metrics.fpir(1e-3, 500) == pytest.approx(0.3936, abs=1e-4)
+    size = metrics.supported_gallery(1e-5, 0.01)
+    assert metrics.fpir(1e-5, size) <= 0.01 < metrics.fpir(1e-5, size + 1)
+
+
+def people(rng: np.random.Generator, count: int, each: int) -> Embedded:
+    centres = rng.standard_normal((count, 16))
+    rows = np.repeat(centres, each, axis=0) + 0.5 * rng.standard_normal((count * each, 16))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return Embedded(rows.astype(np.float32), np.repeat(np.arange(count), each))
+
+
+def test_all_scores_is_every_pair_once() -> None:
+    embedded = people(np.random.default_rng(0), 4, 3)
+    mated, non_mated = scores.all_scores(embedded, embedded)
+    assert len(mated) == 4 * 3 and len(non_mated) == 12 * 11 // 2 - 12
+    masked = Embedded(embedded.vectors.copy(), embedded.people)
+    mated, non_mated = scores.all_scores(masked, embedded)
+    assert len(mated) == 4 * 3 * 2 and len(non_mated) == 12 * 9
+    assert mated.max() < 0.9999  # never a picture against itself
+
+
+def test_counts_by_person_agree_with_the_scores_and_bound_them() -> None:
+    embedded = people(np.random.default_rng(1), 30, 4)
+    mated, non_mated = scores.all_scores(embedded, embedded)
+    threshold = metrics.threshold_at_fmr(non_mated, 0.01)
+    counts = scores.count_by_person(embedded, embedded, threshold)
+    assert counts.fmr == pytest.approx(metrics.match_rate(non_mated, threshold))
+    assert counts.fnmr == pytest.approx(1 - metrics.match_rate(mated, threshold))
+    fmr_upper, fnmr_upper = counts.upper_bounds(rounds=300)
+    assert counts.fmr < fmr_upper < 0.1 and counts.fnmr <= fnmr_upper <= 1
+
+
+def test_no_false_match_seen_is_not_none_possible() -> None:
+    embedded = people(np.random.default_rng(2), 10, 2)
+    fmr_upper, _ = scores.count_by_person(embedded, embedded, threshold=2.0).upper_bounds(rounds=10)
+    assert fmr_upper == pytest.approx(3 / (20 * 19 // 2 - 10))

@@ -1,0 +1,118 @@
+"""What tests share: the reference bundle made complete, the portraits' faces, a terminal's config, the research data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+from numpy.typing import NDArray
+
+from edge.chip import align
+from edge.config import Terminal, load_config
+from edge.demo.portraits import COLLINS, HOPPER, load_portrait
+from edge.engine import open_engine
+from edge.face.detect import Detector
+from edge.face.embed import Embedder
+from export import bundle as bundles
+
+Image = NDArray[np.uint8]
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SHARED.is_dir():
+        return
+    skip = pytest.mark.skip(reason=f"the research data is not there: {SHARED.parent.name}/{SHARED.name} beside the checkout")
+    for item in items:
+        if "shared" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reference bundle with the detector; never write into it."""
+    path = tmp_path_factory.mktemp("bundle") / "reference"
+    bundles.make(path, bundles.reference(), replace=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def detector(bundle_path: Path) -> Detector:
+    return Detector(open_engine(bundle_path / "detector-640x480.onnx", kind="ort", threads=1), "640x480", 0.7)
+
+
+@pytest.fixture(scope="session")
+def embedder(bundle_path: Path) -> Embedder:
+    return Embedder(open_engine(bundle_path / "embedder.onnx", kind="ort", threads=1))
+
+
+@pytest.fixture(scope="session")
+def collins() -> Image:
+    return load_portrait(COLLINS)
+
+
+@pytest.fixture(scope="session")
+def hopper() -> Image:
+    return load_portrait(HOPPER)
+
+
+@pytest.fixture(scope="session")
+def collins_chip(collins: Image, detector: Detector) -> Image:
+    return align(collins, detector.detect(collins)[0].landmarks_xy)
+
+
+@pytest.fixture(scope="session")
+def hopper_chip(hopper: Image, detector: Detector) -> Image:
+    return align(hopper, detector.detect(hopper)[0].landmarks_xy)
+
+
+@pytest.fixture
+def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
+    """Writes a terminal.yaml that works here; keyword arguments replace top-level keys."""
+
+    def write(**changes: Any) -> Path:
+        fields = {
+            "terminal": "test",
+            "bundle": str(bundle_path),
+            "state": "state",
+            "camera": {"kind": "replay", "path": "clip", "lockstep": True},
+            "liveness": {"kind": "none"},
+            **changes,
+        }
+        path = tmp_path / "terminal.yaml"
+        path.write_text(yaml.safe_dump({k: v for k, v in fields.items() if v is not None}), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def config(write_config: Callable[..., Path]) -> Terminal:
+    return load_config(write_config())
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a clip of the given pictures, each a number of frames long."""
+
+    def write(*shots: tuple[Image, int], name: str = "clip") -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        number = 0
+        for image, count in shots:
+            for _ in range(count):
+                cv2.imwrite(str(folder / f"{number:05d}.png"), image)
+                number += 1
+        return folder
+
+    return write

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import pytest
+
+from edge.camera import capture
+from edge.camera.capture import Capture, Slot
+from edge.errors import CameraError
+from edge.values import Frame
+
+IMAGE = np.zeros((4, 4, 3), np.uint8)
+
+
+def frame(number: int) -> Frame:
+    return Frame(IMAGE, time.monotonic(), number)
+
+
+class Scripted:
+    """A camera that does what each step says: a number is a frame, an exception is raised, an event is waited for."""
+
+    def __init__(self, steps: Iterable[object]) -> None:
+        self._steps = iter(steps)
+        self.closed = False
+
+    def read(self) -> Frame | None:
+        step = next(self._steps, None)
+        if isinstance(step, Exception):
+            raise step
+        if isinstance(step, threading.Event):
+            step.wait(20)
+            return None
+        return None if step is None else frame(int(step))  # type: ignore[call-overload]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends, "did not happen in time"
+        time.sleep(0.002)
+
+
+def test_the_newest_frame_wins() -> None:
+    slot = Slot()
+    for number in range(3):
+        slot.put(frame(number))
+    taken = slot.take(0)
+    assert taken is not None and taken.number == 2
+    assert slot.dropped == 2 and slot.take(0) is None
+
+
+def test_in_lockstep_no_frame_is_lost_and_the_end_is_seen() -> None:
+    frames = Capture(lambda: Scripted(range(50)), lockstep=True)
+    seen = []
+    while not frames.ended:
+        taken = frames.take(1)
+        if taken is not None:
+            seen.append(taken.number)
+    assert seen == list(range(50)) and frames.dropped == 0
+
+
+def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    hold = threading.Event()
+    scripts = iter([Scripted([0, CameraError("unplugged")]), CameraError("not there"), Scripted([1, hold])])
+
+    def opener() -> Scripted:
+        camera = next(scripts)
+        if isinstance(camera, Exception):
+            raise camera
+        return camera
+
+    frames = Capture(opener)
+    losses: list[str | None] = []
+
+    def back() -> bool:
+        losses.append(frames.lost)
+        taken = frames.take(0.005)
+        return taken is not None and taken.number == 1
+
+    until(back)
+    assert frames.lost is None
+    hold.set()
+    frames.close()
+
+
+def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_HUNG_S", 0.05)
+    hang = threading.Event()
+    opened: list[Scripted] = []
+
+    def opener() -> Scripted:
+        opened.append(Scripted([7 if opened else 0, hang]))
+        return opened[-1]
+
+    frames = Capture(opener)
+
+    def second() -> bool:
+        taken = frames.take(0.01)
+        return taken is not None and taken.number == 7
+
+    until(second)
+    with pytest.raises(CameraError, match="the camera hung 6 times"):
+        ends = time.monotonic() + 10
+        while time.monotonic() < ends:
+            frames.take(0.01)
+    hang.set()
+    frames.close()
+    until(lambda: opened[0].closed)

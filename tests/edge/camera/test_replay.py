@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.camera.replay import ReplayCamera
+from edge.errors import CameraError
+
+GREY = np.full((48, 64, 3), 100, np.uint8)
+
+
+class Time:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+
+    def clock(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def read_all(camera: ReplayCamera) -> list[float]:
+    times = []
+    while (frame := camera.read()) is not None:
+        assert frame.number == len(times)
+        times.append(frame.at)
+    return times
+
+
+def test_a_folder_plays_at_its_rate(clip: Callable[..., Path]) -> None:
+    time = Time()
+    camera = ReplayCamera(clip((GREY, 4)), fps=10, clock=time.clock, sleep=time.sleep)
+    assert np.allclose(np.diff(read_all(camera)), 0.1)
+
+
+def test_late_readers_are_not_sent_a_burst(clip: Callable[..., Path]) -> None:
+    time = Time()
+    camera = ReplayCamera(clip((GREY, 6)), fps=10, clock=time.clock, sleep=time.sleep)
+    camera.read()
+    time.now += 5
+    times = read_all_rest(camera)
+    assert sum(at - times[0] < 0.05 for at in times) <= 2
+
+
+def read_all_rest(camera: ReplayCamera) -> list[float]:
+    times = []
+    while (frame := camera.read()) is not None:
+        times.append(frame.at)
+    return times
+
+
+def test_a_loop_goes_on(clip: Callable[..., Path]) -> None:
+    time = Time()
+    camera = ReplayCamera(clip((GREY, 2)), fps=10, loop=True, clock=time.clock, sleep=time.sleep)
+    assert [frame.number for frame in (camera.read() for _ in range(7)) if frame] == list(range(7))
+    camera.close()
+    assert camera.read() is None
+
+
+def test_videos_and_gifs(tmp_path: Path) -> None:
+    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    for _ in range(3):
+        writer.write(GREY)
+    writer.release()
+    assert len(read_all(ReplayCamera(tmp_path / "clip.avi", fps=10, paced=False))) == 3
+    image = pytest.importorskip("PIL.Image")
+    pages = [image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (0, 100, 200)]
+    pages[0].save(tmp_path / "clip.gif", save_all=True, append_images=pages[1:])
+    assert len(read_all(ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False))) == 3
+
+
+def test_recordings_that_are_none(tmp_path: Path) -> None:
+    with pytest.raises(CameraError, match="no such recording"):
+        ReplayCamera(tmp_path / "none", fps=10)
+    with pytest.raises(CameraError, match="no pictures in this folder"):
+        ReplayCamera(tmp_path, fps=10)
+    (tmp_path / "x.png").write_text("no picture")
+    with pytest.raises(CameraError, match="no frame in it can be read"):
+        ReplayCamera(tmp_path, fps=10, paced=False).read()

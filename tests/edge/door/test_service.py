@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.audit.log import BoundedLog, JsonLog, read_log
+from edge.door import protocol
+from edge.door.client import DoorClient
+from edge.door.controller import Controller
+from edge.door.service import DoorService
+from edge.door.simulated import SimulatedRelay
+from edge.errors import DoorError, RecordError
+from edge.values import Grant
+
+PULSE_S = 0.3
+
+
+class Terminal:
+    """A door service on a thread of its own, over a real socket."""
+
+    def __init__(self, folder: Path, record: BoundedLog | None = None) -> None:
+        self.path = folder / "door.sock"
+        self.record_path = folder / "door.jsonl"
+        self.relay = SimulatedRelay()
+        self.service = DoorService(Controller(PULSE_S), self.relay, record or BoundedLog(JsonLog(self.record_path)), self.path)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.service.step()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(5)
+        self.service.close()
+
+    def events(self) -> list[str]:
+        return [r["event"] for r in read_log(self.record_path)]
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    made = Terminal(tmp_path)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def client(terminal: Terminal) -> Iterator[DoorClient]:
+    made = DoorClient(terminal.path, timeout_s=5)
+    yield made
+    made.close()
+
+
+def grant(name: str = "g1", age: float = 0.0) -> Grant:
+    return Grant(name, "Ada", 1, time.monotonic() - age)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < ends, "did not happen in time"
+        time.sleep(0.002)
+
+
+def test_a_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> None:
+    assert client.status()["state"] == "locked"
+    assert client.grant(grant()) is None
+    assert client.status()["state"] == "unlocked"
+    until(lambda: not terminal.relay.energised)
+    (opened, on), (closed, off) = terminal.relay.history
+    assert (on, off) == (True, False)
+    assert closed - opened >= PULSE_S - 0.01
+    until(lambda: terminal.events() == ["started", "unlocked", "relocked"])
+
+
+def test_the_record_is_on_disk_before_the_relay_moves(terminal: Terminal, client: DoorClient) -> None:
+    seen: list[list[str]] = []
+    move = terminal.relay.energise
+    terminal.relay.energise = lambda: (seen.append(terminal.events()), move())[1]  # type: ignore[method-assign]
+    assert client.grant(grant()) is None
+    assert seen == [["started", "unlocked"]]
+
+
+def test_replayed_and_stale_grants_are_refused(terminal: Terminal, client: DoorClient) -> None:
+    first = grant()
+    assert client.grant(first) is None
+    assert client.grant(first) == "replayed"
+    assert client.grant(grant("old", age=1.5)) == "stale"
+    assert client.grant(grant("early", age=-1.5)) == "stale"
+    assert len(terminal.relay.history) == 1
+
+
+def test_closing_locks_and_says_so(terminal: Terminal, client: DoorClient) -> None:
+    assert client.grant(grant()) is None
+    terminal.stop()
+    assert not terminal.relay.energised
+    assert terminal.events()[-1] == "stopped"
+    with pytest.raises(DoorError, match="is edge-door running"):
+        client.status()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\xff\xfe",
+        b"[]",
+        b"{",
+        b'{"v": 1}',
+        b'{"v": 2, "kind": "status"}',
+        b'{"v": 1, "kind": "open sesame"}',
+        b'{"v": 1, "kind": "grant"}',
+        b'{"v": 1, "kind": "grant", "id": 1, "subject": "a", "record_id": 1, "frame_at": 1}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": true, "frame_at": 1}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "", "record_id": 1, "frame_at": 1}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": NaN}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1, "pulse_s": 900}',
+        b"[" * 4000,
+    ],
+)
+def test_no_packet_opens_or_ends_the_door(terminal: Terminal, client: DoorClient, packet: bytes) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
+        raw.settimeout(5)
+        raw.connect(str(terminal.path))
+        raw.send(packet)
+        if packet:
+            assert json.loads(raw.recv(4096))["kind"] == "refused"
+    assert client.status()["state"] == "locked"
+    assert terminal.relay.history == []
+
+
+def test_a_peer_that_goes_or_floods_does_not_hold_the_lock(terminal: Terminal, client: DoorClient) -> None:
+    assert client.grant(grant()) is None
+    flood = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    flood.connect(str(terminal.path))
+    flood.setblocking(False)
+    ends = time.monotonic() + 2 * PULSE_S
+    while time.monotonic() < ends:  # asks without ever reading an answer
+        try:
+            flood.send(protocol.encode("status", {}))
+        except BlockingIOError:
+            time.sleep(0.001)
+    assert not terminal.relay.energised
+    flood.close()
+    assert client.status()["state"] == "locked"
+
+
+def test_too_many_clients_are_turned_away(terminal: Terminal, client: DoorClient) -> None:
+    client.status()
+    others = [DoorClient(terminal.path, timeout_s=2) for _ in range(12)]
+    answers = []
+    for other in others:
+        try:
+            answers.append(other.status()["state"])
+        except DoorError:
+            answers.append("turned away")
+    assert "turned away" in answers and client.status()["state"] == "locked"
+    for other in others:
+        other.close()
+
+
+def test_a_second_door_on_one_socket_is_refused(terminal: Terminal, tmp_path: Path) -> None:
+    record = BoundedLog(JsonLog(tmp_path / "second.jsonl"))
+    with pytest.raises(DoorError, match="another edge-door runs"):
+        DoorService(Controller(PULSE_S), SimulatedRelay(), record, terminal.path)
+    record.close()
+
+
+def test_an_unknown_account_is_named(tmp_path: Path) -> None:
+    record = BoundedLog(JsonLog(tmp_path / "door.jsonl"))
+    with pytest.raises(DoorError, match="there is no account 'nobody-at-all'"):
+        DoorService(Controller(1.0), SimulatedRelay(), record, tmp_path / "s", clients=("nobody-at-all",))
+    record.close()
+
+
+class NoDisk(BoundedLog):
+    """A record that cannot be written."""
+
+    def append(self, fields: dict[str, object], *, deadline_s: float) -> int:
+        raise RecordError("disk full")
+
+
+def test_without_a_record_the_door_stays_locked(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, NoDisk(JsonLog(tmp_path / "door.jsonl")))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant()) == "not-recorded"
+        assert terminal.relay.history == []
+        assert client.status()["state"] == "locked"
+    finally:
+        client.close()
+        terminal.stop()

