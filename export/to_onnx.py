@@ -21,7 +21,7 @@ from edge.errors import EngineError, MfsaError
 from export.parity import Parity, check_parity, portrait_chips
 from train.network import MfsaNetwork
 from train.torch_engine import OUTPUTS, Deployed
-from train.weights import load_network
+from train.weights import load_network, save_weights
 
 OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
@@ -84,12 +84,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of a run, or .safetensors weights")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="also write bare half-precision weights there, to fine-tune from")
     parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
     parser.add_argument("--most", type=int, default=500, help="chips per source (default %(default)s)")
     args = parser.parse_args(argv)
     try:
         network = load_network(args.checkpoint)
         export(network, args.out)
+        if args.weights:
+            save_weights(network, args.weights)
         chips = real_chips(args.chips, args.most)
         parity: Parity = check_parity(args.out, chips, torch_outputs(network, chips))
         print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")

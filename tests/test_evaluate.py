@@ -56,5 +56,5 @@ def test_thresholds_need_data_that_supports_them(
     assert threshold.main([*command, "--target-fmr", "0.2"]) == 0
     written = json.loads(out.read_text())
     assert written["people"] == 2 and written["masked"]["comparisons"] == 18
-    assert threshold.main(command[:-3] + ["--out", str(out)]) == 2
+    assert threshold.main([*command[:-3], "--out", str(out)]) == 2
     assert "add --everybody" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -258,4 +257,4 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
         if path.is_file():
             assert needle not in path.read_bytes(), path
             assert path.stat().st_mode & 0o007 == 0, path
-    assert os.stat(config.state).st_mode & 0o077 == 0
+    assert config.state.stat().st_mode & 0o077 == 0

@@ -1,0 +1,61 @@
+# make demo   enroll, walk up, recognise, open: the whole path on real faces, without hardware
+# make test   all tests
+# make lint   style, types, import contracts
+# make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
+
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+DATA ?= ../shared/data
+RUN ?= runs/reference
+CHIPS := $(DATA)/chips
+# People kept apart from training; `rmfrd_dev` is left out since its labels are noisy.
+VALIDATION := $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
+
+.PHONY: demo test lint reference measure clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/mfsa-bundle make build/bundle --replace
+	$(BIN)/edge-demo --bundle build/bundle --out build/demo
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# One environment: `test` adds to what `demo` installed.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[demo]'
+	touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/demo.stamp
+
+reference: $(VENV)/dev.stamp
+	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume
+	$(MAKE) measure
+
+# Every number of the manifest and the model card, from a finished run.
+measure: $(VENV)/dev.stamp
+	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
+		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
+	$(BIN)/mfsa-threshold --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/thresholds.json \
+		--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1"
+	$(BIN)/mfsa-evaluate $(RUN)/embedder.onnx --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --json $(RUN)/accuracy.json
+	$(BIN)/mfsa-bundle pack edge/models/reference --name reference --embedder $(RUN)/embedder.onnx \
+		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
+		--data "CelebA (aligned, part), UTKFace, RMFRD, LFW outside its pairs; teacher: two public mobile-size networks"
+	cp $(RUN)/weights.safetensors train/reference.safetensors
+
+clean:
+	rm -rf build $(VENV) .venv310
