@@ -11,8 +11,9 @@ from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
 from edge.bundle import Calibration, OperatingPoint
+from edge.cli import common
 from edge.engine import Engine, open_engine
-from edge.errors import ConfigError, MfsaError
+from edge.errors import ConfigError
 
 FPIR_TARGET = 0.01
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
@@ -75,20 +76,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--description", default="", help="what the data is, for the manifest")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args(argv)
-    try:
-        if not 0 < args.target_fmr < 1:
-            raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {args.target_fmr}")
-        chips = validation_chips(args.chips, everybody=args.everybody)
-        described = args.description or ", ".join(source.stem for source in args.chips)
-        result = calibrate(
-            open_engine(args.embedder, kind="ort", threads=2), chips, target_fmr=args.target_fmr, description=described
-        )
-    except ConfigError as error:
-        print(f"mfsa-threshold: {error}", file=sys.stderr)
-        return 2
-    except MfsaError as error:
-        print(f"mfsa-threshold: {error}", file=sys.stderr)
-        return 1
+    return common.run("mfsa-threshold", lambda: _threshold(args))
+
+
+def _threshold(args: argparse.Namespace) -> int:
+    if not 0 < args.target_fmr < 1:
+        raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {args.target_fmr}")
+    chips = validation_chips(args.chips, everybody=args.everybody)
+    described = args.description or ", ".join(source.stem for source in args.chips)
+    engine = open_engine(args.embedder, kind="ort", threads=2)
+    result = calibrate(engine, chips, target_fmr=args.target_fmr, description=described)
     args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for name, point in (("unmasked", result.unmasked), ("masked", result.masked)):
         print(
@@ -96,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
             f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
         )
     print(f"{len(chips):,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {FPIR_TARGET:.0%}")
-    return 0
+    return common.DONE
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Grant:
 class DoorEvent:
     """What the relay did and why."""
 
-    event: str  # started, unlocked, relocked, refused, stopped
+    event: str  # started, unlocked, relocked, refused, failed, stopped
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None

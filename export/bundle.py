@@ -31,8 +31,9 @@ from edge.bundle import (
     read_manifest,
 )
 from edge.chip import PREPROCESSING, to_input
+from edge.cli import common
 from edge.engine import open_engine
-from edge.errors import BundleError, ConfigError, MfsaError, describe_validation
+from edge.errors import BundleError, describe_validation
 from export import detector
 from export.parity import check_parity, portrait_chips
 
@@ -178,16 +179,12 @@ def main(argv: list[str] | None = None) -> int:
         pack(args.out, name=args.name, embedder=args.embedder, thresholds=args.thresholds, accuracy=args.accuracy, data=args.data)
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
-    commands: dict[str, Callable[[], str]] = {"make": making, "check": lambda: check(args.bundle), "pack": packing}
-    try:
+    def command() -> int:
+        commands: dict[str, Callable[[], str]] = {"make": making, "check": lambda: check(args.bundle), "pack": packing}
         print(commands[args.command]())
-    except ConfigError as error:
-        print(f"mfsa-bundle: {error}", file=sys.stderr)
-        return 2
-    except MfsaError as error:
-        print(f"mfsa-bundle: {error}", file=sys.stderr)
-        return 1
-    return 0
+        return common.DONE
+
+    return common.run("mfsa-bundle", command)
 
 
 if __name__ == "__main__":

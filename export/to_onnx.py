@@ -17,8 +17,9 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.chips import decode, read_chips
 from edge.chip import PREPROCESSING, SIZE, to_input
-from edge.errors import EngineError, MfsaError
-from export.parity import Parity, check_parity, portrait_chips
+from edge.cli import common
+from edge.errors import EngineError
+from export.parity import check_parity, portrait_chips
 from train.network import MfsaNetwork
 from train.torch_engine import OUTPUTS, Deployed
 from train.weights import load_network, save_weights
@@ -88,22 +89,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
     parser.add_argument("--most", type=int, default=500, help="chips per source (default %(default)s)")
     args = parser.parse_args(argv)
-    try:
-        network = load_network(args.checkpoint)
-        export(network, args.out)
-        if args.weights:
-            save_weights(network, args.weights)
-        chips = real_chips(args.chips, args.most)
-        parity: Parity = check_parity(args.out, chips, torch_outputs(network, chips))
-        print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.min_cosine > MIN_COSINE:
-            raise EngineError(
-                f"the ONNX file differs from the checkpoint: minimum cosine {parity.min_cosine:.6f}, needed {MIN_COSINE}"
-            )
-    except MfsaError as error:
-        print(f"mfsa-export: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return common.run("mfsa-export", lambda: _export(args))
+
+
+def _export(args: argparse.Namespace) -> int:
+    network = load_network(args.checkpoint)
+    export(network, args.out)
+    if args.weights:
+        save_weights(network, args.weights)
+    chips = real_chips(args.chips, args.most)
+    parity = check_parity(args.out, chips, torch_outputs(network, chips))
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
+    if not parity.min_cosine > MIN_COSINE:
+        raise EngineError(f"the ONNX file differs from the checkpoint: minimum cosine {parity.min_cosine:.6f}, needed {MIN_COSINE}")
+    return common.DONE
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from calibration import metrics, scores
 from calibration.chips import decode, read_chips
 from edge import masks
 from edge.bundle import EMBEDDER
+from edge.cli import common
 from edge.engine import Engine, open_engine
-from edge.errors import ConfigError, MfsaError
+from edge.errors import ConfigError
 
 _TAR_AT = (1e-2, 1e-3)
 
@@ -135,15 +136,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chips", type=Path, required=True, help=".tar file or folder of aligned chips")
     parser.add_argument("--json", type=Path, help="write all figures there")
     args = parser.parse_args(argv)
-    try:
-        pairs = read_pairs(args.pairs)
-        results = {str(m): evaluate(open_model(m), pairs, args.chips) for m in args.models}
-    except ConfigError as error:
-        print(f"mfsa-evaluate: {error}", file=sys.stderr)
-        return 2
-    except MfsaError as error:
-        print(f"mfsa-evaluate: {error}", file=sys.stderr)
-        return 1
+    return common.run("mfsa-evaluate", lambda: _evaluate(args))
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    pairs = read_pairs(args.pairs)
+    results = {str(m): evaluate(open_model(m), pairs, args.chips) for m in args.models}
     for model, result in results.items():
         print(f"{model} on {result['pairs']:,} pairs, masks {result['masks']}")
         print(f"  {'':12}{'10-fold':>9}{'EER':>8}{'TAR@1e-2':>10}{'TAR@1e-3':>10}")
@@ -162,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.json:
         only = next(iter(results.values())) if len(results) == 1 else results
         args.json.write_text(json.dumps(only, indent=2) + "\n", encoding="utf-8")
-    return 0
+    return common.DONE
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from edge.audit.log import BoundedLog
 from edge.door import protocol
 from edge.door.controller import Controller
 from edge.door.relay import Relay
-from edge.errors import DoorError, MfsaError, RecordError
+from edge.errors import DoorError, RecordError
 from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
@@ -123,25 +123,27 @@ class DoorService:
             self._selector.unregister(peer)
             peer.close()
             return
+        answer = self._answer(packet)
         try:
-            peer.send(self._answer(packet))
+            peer.send(answer)
         except OSError:
             log.warning("a client went away before its answer")
 
     def _answer(self, packet: bytes) -> bytes:
         try:
             kind, fields = protocol.decode(packet)
-            if kind == "grant":
-                reason = self._grant(protocol.parse_grant(fields))
-                return protocol.encode("granted" if reason is None else "refused", {"reason": reason or "unlocked"})
-            if kind == "status":
-                return protocol.encode("status", self._status())
-            raise DoorError(f"malformed: unknown kind {kind[:32]!r}")
+            grant = protocol.parse_grant(fields) if kind == "grant" else None
         except DoorError as error:
             return protocol.encode("refused", {"reason": str(error)})
+        if grant is not None:
+            reason = self._grant(grant)
+            return protocol.encode("granted" if reason is None else "refused", {"reason": reason or "unlocked"})
+        if kind == "status":
+            return protocol.encode("status", self._status())
+        return protocol.encode("refused", {"reason": f"malformed: unknown kind {kind[:32]!r}"})
 
     def _grant(self, grant: Grant) -> str | None:
-        """Record, then open; why not otherwise."""
+        """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
         now = self._clock()
         reason = self._controller.check(grant, now)
         if reason is not None:
@@ -159,8 +161,9 @@ class DoorService:
         self._controller.open(grant, self._clock())
         try:
             self._relay.energise()
-        except MfsaError:
+        except DoorError:
             self._controller.lock()
+            self._post(DoorEvent("failed", "relay", self._clock(), grant.subject, grant.id))
             raise
         return None
 

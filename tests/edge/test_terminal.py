@@ -258,3 +258,28 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
             assert needle not in path.read_bytes(), path
             assert path.stat().st_mode & 0o007 == 0, path
     assert config.state.stat().st_mode & 0o077 == 0
+
+
+def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
+    import resource
+    import subprocess
+    import sys
+
+    before = site.config.gallery_path.read_bytes()
+    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # noqa: E731
+    command = [
+        sys.executable,
+        "-m",
+        ENROLL,
+        "--config",
+        str(site.config_path),
+        "--subject",
+        "Eve",
+        str(site.folder / "collins.png"),
+    ]
+    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "gallery" in done.stderr and "Traceback" not in done.stderr
+    assert site.config.gallery_path.read_bytes() == before
+    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    assert json.loads(listed.stdout) == {"Eileen Collins": 1}

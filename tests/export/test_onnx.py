@@ -54,5 +54,5 @@ def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.Captur
     save_weights(network, tmp_path / "w.safetensors")
     assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")]) == 0
     assert "16 chips: cosine min" in capsys.readouterr().out
-    assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 1
+    assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 2
     assert "none.pt" in capsys.readouterr().err

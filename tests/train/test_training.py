@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from edge.errors import ConfigError
-from train.__main__ import learning_rate, main
+from train.__main__ import main
+from train.loop import learning_rate
 from train.recipe import load_recipe
 from train.weights import load_checkpoint, load_network, save_weights
 

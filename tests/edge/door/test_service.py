@@ -199,3 +199,24 @@ def test_without_a_record_the_door_stays_locked(tmp_path: Path) -> None:
     finally:
         client.close()
         terminal.stop()
+
+
+class Stuck(SimulatedRelay):
+    """A relay whose pin fails when it is driven."""
+
+    def energise(self) -> None:
+        raise DoorError("the relay pin cannot be switched")
+
+
+def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
+    relay, path = Stuck(), tmp_path / "door.sock"
+    service = DoorService(Controller(PULSE_S), relay, BoundedLog(JsonLog(tmp_path / "door.jsonl")), path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
+        raw.connect(str(path))
+        raw.send(protocol.encode("grant", protocol.grant_fields(grant())))
+        with pytest.raises(DoorError, match="cannot be switched"):
+            for _ in range(5):
+                service.step()
+    service.close()
+    assert not relay.energised
+    assert [r["event"] for r in read_log(tmp_path / "door.jsonl")] == ["started", "unlocked", "failed", "stopped"]
