@@ -35,10 +35,12 @@ from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import BundleError, describe_validation
 from export import detector
+from export.card import FILE as CARD
+from export.card import write_card
 from export.parity import check_parity, portrait_chips
 
 OUR_LICENCE = "research and evaluation only, see LICENSE in this folder"
-_OURS = ("LICENSE", "MODEL_CARD.md")
+_OURS = ("LICENSE", CARD)
 
 
 def reference() -> Path:
@@ -83,6 +85,10 @@ def pack(out: Path, *, name: str, embedder: Path, thresholds: Path, accuracy: Pa
         files=entries,
     )
     _write_manifest(out, manifest)
+    try:
+        write_card(out, manifest)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate: missing {error}") from error
 
 
 def make(out: Path, base: Path, *, replace: bool) -> None:

@@ -64,6 +64,11 @@ def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest
     assert bundle.main(command) == 0
     assert read_manifest(tmp_path / "out").calibration == manifest.calibration
     assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
+    card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
+    assert f"{manifest.calibration.masked.threshold:.4f}" in card and f"{manifest.accuracy['clean']['accuracy']:.2%}" in card
+    accuracy.write_text("{}")
+    assert bundle.main(command) == 1
+    assert "not the output of mfsa-evaluate" in capsys.readouterr().err
     thresholds.write_text("{}")
     assert bundle.main(command) == 1
     assert "not the output of mfsa-threshold" in capsys.readouterr().err

@@ -1,0 +1,94 @@
+"""The model card of a bundle, written from its manifest, so that no figure in it is typed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edge.bundle import EMBEDDER, Manifest, OperatingPoint
+
+FILE = "MODEL_CARD.md"
+
+_CARD = """# Model card: {name}
+
+An embedder of aligned 112x112 face chips for terminals at doors: embedding of {embedding} numbers, three attention maps
+(unmasked face, mask, background), and whether a mask is worn. Network and losses: `docs/method.md`. Made by code {code_version}.
+
+- **Size**: {parameters:,} parameters, {megabytes:.1f} MB as ONNX (FP32).
+- **Trained on**: {data}. All for research only; so are these weights: {licence}.
+- **Meant for**: trying out this software, and as a start for training on faces that you may use. **Not meant for**: deciding about
+  people. It knows nothing of attacks by photos or screens.
+
+## Verification
+
+{pairs:,} pairs of LFW, one embedding per chip, never trained on or tuned on. Masks are drawn by the frozen exam `{masks}`.
+
+| probe against template | 10-fold accuracy | EER | TAR at FMR 1e-2 | TAR at FMR 1e-3 |
+|---|---|---|---|---|
+{rows}
+
+At the threshold fixed on **unmasked** impostors at FMR 1e-3: FNMR unmasked {fnmr_unmasked:.1%},
+masked **{fnmr_masked:.1%}**, with a masked-impostor FMR of {fmr_masked:.2%} there. Mask-worn is right on
+{right_on_clean:.1%} of clean and {right_on_drawn:.1%} of drawn masks; real masks are harder and not in these figures.
+
+## Thresholds of the terminal
+
+All against all of {people:,} people kept apart from training ({calibration_data}); upper bounds are 95 %, by bootstrap over people.
+
+| probe | threshold | FMR (upper) | non-mated | FNMR (upper) | mated |
+|---|---|---|---|---|---|
+{points}
+
+They aim at an FPIR of {fpir_target:.0%} at 1,000 templates; **at the upper bound the data supports {gallery_size} templates**.
+
+## Limits
+
+- The identities of CelebA have no names: people in LFW may have been seen in training.
+- Everything masked was measured on drawn masks.
+- LFW is mostly adult, public and light-skinned; error rates by group were not measured and will differ.
+- The attention maps show where the embedding was read. The background map is nearly empty in these weights, so that "mask" covers
+  whatever is not face.
+"""
+
+
+def write_card(folder: Path, manifest: Manifest) -> None:
+    """Write MODEL_CARD.md beside the manifest; raises KeyError where the accuracy is not that of mfsa-evaluate."""
+    model = onnx.load(folder / EMBEDDER)
+    parameters = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    figures, calibration = manifest.accuracy, manifest.calibration
+    text = _CARD.format(
+        name=manifest.name,
+        embedding=manifest.embedding,
+        code_version=manifest.code_version,
+        parameters=parameters,
+        megabytes=(folder / EMBEDDER).stat().st_size / 1e6,
+        data=manifest.data,
+        licence=manifest.licence,
+        pairs=figures["pairs"],
+        masks=figures["masks"],
+        rows="\n".join(_row(name, figures[key]) for name, key in _CASES.items()),
+        **figures["at_unmasked_threshold_fmr_1e-3"],
+        **figures["mask_worn"],
+        people=calibration.people,
+        calibration_data=calibration.data,
+        points="\n".join(_point(name, p) for name, p in (("unmasked", calibration.unmasked), ("masked", calibration.masked))),
+        fpir_target=calibration.fpir_target,
+        gallery_size=calibration.gallery_size,
+    )
+    (folder / FILE).write_text(text, encoding="utf-8")
+
+
+_CASES = {"clean against clean": "clean", "masked against clean (the door)": "one_masked", "masked against masked": "both_masked"}
+
+
+def _row(name: str, f: dict[str, Any]) -> str:
+    accuracy = f"{f['accuracy']:.2%} ± {f['accuracy_std']:.2%}"
+    return f"| {name} | {accuracy} | {f['eer']:.2%} | {f['tar_at_fmr_0.01']:.1%} | {f['tar_at_fmr_0.001']:.1%} |"
+
+
+def _point(name: str, p: OperatingPoint) -> str:
+    rates = f"{p.fmr:.1e} ({p.fmr_upper:.1e}) | {p.comparisons:,} | {p.fnmr:.1%} ({p.fnmr_upper:.1%}) | {p.mated:,}"
+    return f"| {name} | {p.threshold:.4f} | {rates} |"
