@@ -12,6 +12,9 @@ from edge.errors import CameraError
 from edge.values import Frame
 
 
+cv2.setLogLevel(2)  # errors only: a camera that is lost is told once, by us, and not at every attempt
+
+
 class OpencvCamera:
     """`read` blocks as long as the driver does; the capture thread's owner keeps the deadline."""
 
