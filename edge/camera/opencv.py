@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from cv2.utils import logging
 
 from edge.errors import CameraError
 from edge.values import Frame
 
-
-cv2.setLogLevel(2)  # errors only: a camera that is lost is told once, by us, and not at every attempt
+# Errors only: a camera that is lost is told once, by us, and not at every attempt.
+logging.setLogLevel(logging.LOG_LEVEL_ERROR)
 
 
 class OpencvCamera:
