@@ -54,7 +54,8 @@ measure: $(VENV)/dev.stamp
 	$(BIN)/mfsa-evaluate $(RUN)/embedder.onnx --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --json $(RUN)/accuracy.json
 	$(BIN)/mfsa-bundle pack edge/models/reference --name reference --embedder $(RUN)/embedder.onnx \
 		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
-		--data "CelebA (aligned, part), UTKFace, RMFRD, LFW outside its pairs; teacher: two public mobile-size networks"
+		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
+		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 
 clean:

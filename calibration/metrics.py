@@ -22,8 +22,8 @@ def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
     allowed = int(np.floor(len(non_mated) * fmr))
     if len(non_mated) * fmr < 1:
         raise ValueError(f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}")
-    ranked = np.partition(non_mated, len(non_mated) - allowed - 1)
-    return float(np.nextafter(ranked[len(non_mated) - allowed - 1], np.inf))
+    last_refused = np.partition(non_mated, len(non_mated) - allowed - 1)[len(non_mated) - allowed - 1]
+    return float(np.nextafter(last_refused, last_refused.dtype.type(np.inf)))
 
 
 def match_rate(scores: Floats, threshold: float) -> float:

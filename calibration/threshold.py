@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -10,26 +11,23 @@ from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
-from edge.bundle import Calibration, OperatingPoint
+from edge.bundle import Calibration, OperatingPoint, file_digest
 from edge.cli import common
-from edge.engine import Engine, open_engine
+from edge.engine import open_engine
 from edge.errors import ConfigError
 
+SAME_PERSON_FMR = 1e-2
 FPIR_TARGET = 0.01
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
 
 
 def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) -> OperatingPoint:
     """The threshold at a target FMR with what was measured at it. Raises ConfigError where the data cannot support it."""
-    _, non_mated = scores.all_scores(probes, templates)
-    try:
-        threshold = metrics.threshold_at_fmr(non_mated, target_fmr)
-    except ValueError as error:
-        raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
+    threshold = _threshold_at(probes, templates, target_fmr)
     counts = scores.count_by_person(probes, templates, threshold)
     fmr_upper, fnmr_upper = counts.upper_bounds()
     return OperatingPoint(
-        threshold=round(threshold, 4),
+        threshold=threshold,
         target_fmr=target_fmr,
         fmr=counts.fmr,
         fmr_upper=fmr_upper,
@@ -40,10 +38,20 @@ def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) ->
     )
 
 
-def calibrate(engine: Engine, chips: ChipFolder, *, target_fmr: float, description: str) -> Calibration:
+def _threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
+    """Rounded up to what the manifest shows, so that what was measured is what is used."""
+    _, non_mated = scores.all_scores(probes, templates)
+    try:
+        return math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
+    except ValueError as error:
+        raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
+
+
+def calibrate(model: Path, chips: ChipFolder, *, target_fmr: float, description: str, kept_apart: bool) -> Calibration:
     """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates."""
     if chips.people < 2:
         raise ConfigError(f"expected chips of at least two people, found {chips.people}")
+    engine = open_engine(model, kind="ort", threads=2)
     bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
     worn = scores.embed_chips(
         engine, len(chips), lambda i: masks.draw(chips.chip(i), masks.exam_style(chips.names[i]))[0], what="masked"
@@ -53,8 +61,11 @@ def calibrate(engine: Engine, chips: ChipFolder, *, target_fmr: float, descripti
     masked_point = operating_point(masked, templates, target_fmr)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
+        embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
+        same_person=_threshold_at(templates, templates, max(SAME_PERSON_FMR, target_fmr)),
+        kept_apart=kept_apart,
         data=description,
         people=chips.people,
         gallery_size=metrics.supported_gallery(worst, FPIR_TARGET),
@@ -84,8 +95,7 @@ def _threshold(args: argparse.Namespace) -> int:
         raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {args.target_fmr}")
     chips = validation_chips(args.chips, everybody=args.everybody)
     described = args.description or ", ".join(source.stem for source in args.chips)
-    engine = open_engine(args.embedder, kind="ort", threads=2)
-    result = calibrate(engine, chips, target_fmr=args.target_fmr, description=described)
+    result = calibrate(args.embedder, chips, target_fmr=args.target_fmr, description=described, kept_apart=not args.everybody)
     args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     for name, point in (("unmasked", result.unmasked), ("masked", result.masked)):
         print(

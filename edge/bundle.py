@@ -51,10 +51,13 @@ class OperatingPoint(_Part):
 class Calibration(_Part):
     """Thresholds of the model; both are fixed on data that it was not trained on."""
 
+    embedder: str = Field(description="sha256 of the ONNX file that was measured", pattern=r"^[0-9a-f]{64}$")
     unmasked: OperatingPoint
     masked: OperatingPoint
+    same_person: float = Field(gt=-1, lt=1, description="enrollment photos less alike are refused: FMR 1e-2, unmasked")
     data: str
     people: int
+    kept_apart: bool = Field(description="whether these people were kept apart from training by the fixed split")
     gallery_size: int = Field(ge=0, description="largest gallery for which FPIR stays within `fpir_target` at the upper bound")
     fpir_target: float
 

@@ -62,7 +62,7 @@ class Policy(_Section):
     votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
     window_s: float = Field(1.0, gt=0, le=1.0, description="within this time")
     margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
-    cooldown_s: float = Field(4.0, ge=0, description="no second grant for one subject within this time")
+    cooldown_s: float = Field(4.0, ge=0, le=60, description="no second grant for one subject within this time")
     threshold_unmasked: float | None = Field(None, gt=-1, lt=1)
     threshold_masked: float | None = Field(None, gt=-1, lt=1)
 
@@ -139,6 +139,14 @@ class Terminal(_Section):
     @property
     def door_record_path(self) -> Path:
         return self.state / "door.jsonl"
+
+    @property
+    def door_lock_path(self) -> Path:
+        return self.state / "door.lock"
+
+    @property
+    def daemon_lock_path(self) -> Path:
+        return self.state / "daemon.lock"
 
     @property
     def socket_path(self) -> Path:

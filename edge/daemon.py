@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import secrets
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from edge.audit import evidence
 from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
+from edge.claim import claim
 from edge.config import ReplayCamera, Terminal
 from edge.door.client import DoorClient
 from edge.errors import DoorError, GalleryError, RecordError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, load_key
+from edge.gallery.store import Store, check_owner, load_key
 from edge.ops.notify import Notifier
 from edge.pipeline import Pipeline, open_networks, rules_of
 from edge.values import Decision, Frame, Grant, Sighting, Verdict
@@ -37,8 +36,8 @@ class Daemon:
     """One recogniser of one terminal. Built completely or not at all; `run` ends on `stop` or the end of a recording."""
 
     def __init__(self, config: Terminal, *, notifier: Notifier | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        config.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock_fd = _lock_state(config.state)
+        check_owner(config.state)
+        self._lock_fd = _claim(config)
         self._config = config
         self._clock = clock
         self._stop = threading.Event()
@@ -113,17 +112,22 @@ class Daemon:
         decision = sighting.decision
         if decision.verdict is not Verdict.GRANT and not self._is_news(decision):
             return
+        record_id: int | None = None
         try:
             record_id = self._record.append(self._fields(frame, sighting), durable=decision.verdict is Verdict.GRANT)
         except RecordError as error:
             self._complain("record", f"{error}; nobody is let in until it can be written")
-            return
         if decision.verdict is Verdict.GRANT and decision.match is not None:
-            self._grant(decision, decision.match.subject, record_id)
+            opened = record_id is not None and self._grant(decision, decision.match.subject, record_id)
+            if not opened:
+                self._pipeline.withdraw(decision.match.subject)
+        if record_id is None:
+            return
         if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:
             self._pictures.save(record_id, evidence.overlay(sighting.chip, sighting.probe))
 
-    def _grant(self, decision: Decision, subject: str, record_id: int) -> None:
+    def _grant(self, decision: Decision, subject: str, record_id: int) -> bool:
+        """Ask the door; whether it opened."""
         grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at)
         try:
             refused = self._door.grant(grant)
@@ -136,6 +140,7 @@ class Daemon:
             self._record.append({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome}, durable=False)
         except RecordError as error:
             self._complain("record", str(error))
+        return outcome == "unlocked"
 
     def _is_news(self, decision: Decision) -> bool:
         """Whether a verdict differs from what was just recorded, so that a person who waits does not fill the disk."""
@@ -182,12 +187,12 @@ class Daemon:
             log.error(message)
 
 
-def _lock_state(state: Path) -> int:
-    """Only one recogniser writes to a state folder; the lock goes with the process, however it ends."""
-    fd = os.open(state / "daemon.lock", os.O_CREAT | os.O_RDWR, 0o600)
+def _claim(config: Terminal) -> int:
+    """Only one recogniser writes to a state folder."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise GalleryError(f"{state}: another edge-daemon runs on this gallery; stop it first, or set another `state:`") from None
-    return fd
+        lock = claim(config.daemon_lock_path)
+    except OSError as error:
+        raise GalleryError(f"{config.daemon_lock_path}: {error.strerror}; check that the folder is yours") from error
+    if lock is None:
+        raise GalleryError(f"{config.state}: another edge-daemon runs on this gallery; stop it first, or set another `state:`")
+    return lock

@@ -15,10 +15,14 @@ A message says what was expected, what was found and what to do, in one sentence
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+
+
+_CREDENTIALS = re.compile(r"://[^@\s/]*@")
 
 
 class MfsaError(Exception):
@@ -71,5 +75,6 @@ def describe_validation(error: ValidationError) -> str:
         elif item["type"] == "missing":
             findings.append(f"{where}: missing; it must be written")
         else:
-            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]} (found {item['input']!r})")
-    return "; ".join(findings)
+            found = "" if isinstance(item["input"], (dict, list)) else f" (found {item['input']!r})"
+            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}{found}")
+    return _CREDENTIALS.sub("://", "; ".join(findings))

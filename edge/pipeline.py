@@ -69,6 +69,10 @@ class Pipeline:
         matches = self._search(probes)
         return self._decide(frame, faces, near, chips, probes, matches)
 
+    def withdraw(self, subject: str) -> None:
+        """Tell the votes that the door did not open, so that the person need not wait for the cooldown."""
+        self._votes.withdraw(subject)
+
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
             return self.detector.detect(frame.image)

@@ -8,10 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -39,8 +42,7 @@ from export.card import FILE as CARD
 from export.card import write_card
 from export.parity import check_parity, portrait_chips
 
-OUR_LICENCE = "research and evaluation only, see LICENSE in this folder"
-_OURS = ("LICENSE", CARD)
+LICENCE = "LICENSE"
 
 
 def reference() -> Path:
@@ -48,14 +50,61 @@ def reference() -> Path:
     return Path(str(files("edge"))) / "models" / "reference"
 
 
-def pack(out: Path, *, name: str, embedder: Path, thresholds: Path, accuracy: Path, data: str) -> None:
-    """Make a bundle without detector from a trained embedder and what was measured of it; raises BundleError."""
-    out.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(embedder, out / EMBEDDER)
-    engine = open_engine(out / EMBEDDER, kind="ort", threads=1)
-    chips = portrait_chips()
-    outputs = engine.run(to_input(chips))
-    np.savez_compressed(out / PARITY, chips=chips, **outputs)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Description:
+    """What people say of a model, beside what is measured."""
+
+    name: str
+    data: str  # what it was trained on
+    licence: str  # of the weights, in a line
+    limits: str = ""  # further paragraphs for the model card
+
+
+def pack(out: Path, embedder: Path, thresholds: Path, accuracy: Path, about: Description) -> None:
+    """Make a bundle without detector from a trained embedder and what was measured of it, whole or not at all.
+
+    Raises BundleError, also where a figure was measured on another embedder.
+    """
+    calibration, figures = _read_figures(thresholds, accuracy)
+    digest, made_by = file_digest(embedder), code_version()
+    for path, measured in ((thresholds, calibration.embedder), (accuracy, figures.get("embedder"))):
+        if measured != digest:
+            raise BundleError(f"{path}: measured on another embedder than {embedder}; measure this one")
+    with _whole_folder(out) as fresh:
+        shutil.copyfile(embedder, fresh / EMBEDDER)
+        chips = portrait_chips()
+        outputs = open_engine(fresh / EMBEDDER, kind="ort", threads=1).run(to_input(chips))
+        np.savez_compressed(fresh / PARITY, chips=chips, **outputs)  # type: ignore[arg-type]
+        manifest = Manifest(
+            schema_version=SCHEMA,
+            name=about.name,
+            preprocessing=PREPROCESSING,
+            embedding=int(outputs["embedding"].shape[1]),
+            attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
+            calibration=calibration,
+            accuracy=figures,
+            data=about.data,
+            licence=about.licence,
+            code_version=made_by,
+            files={
+                EMBEDDER: BundledFile(sha256=digest, origin="trained with this project", licence=about.licence),
+                PARITY: BundledFile(
+                    sha256=file_digest(fresh / PARITY),
+                    origin="chips of two public-domain portraits and their outputs",
+                    licence=about.licence,
+                ),
+            },
+        )
+        _write_manifest(fresh, manifest)
+        try:
+            write_card(fresh, manifest, about.limits)
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"{accuracy}: not the output of mfsa-evaluate: missing {error}") from error
+        if (out / LICENCE).is_file():
+            shutil.copyfile(out / LICENCE, fresh / LICENCE)
+
+
+def _read_figures(thresholds: Path, accuracy: Path) -> tuple[Calibration, dict[str, Any]]:
     try:
         calibration = Calibration.model_validate_json(thresholds.read_text(encoding="utf-8"))
         figures = json.loads(accuracy.read_text(encoding="utf-8"))
@@ -65,30 +114,22 @@ def pack(out: Path, *, name: str, embedder: Path, thresholds: Path, accuracy: Pa
         raise BundleError(
             f"the measured figures cannot be read: {error}; make them with mfsa-threshold and mfsa-evaluate"
         ) from error
-    entries = {
-        EMBEDDER: BundledFile(sha256=file_digest(out / EMBEDDER), origin="trained with this project", licence=OUR_LICENCE),
-        PARITY: BundledFile(
-            sha256=file_digest(out / PARITY), origin="chips of two public-domain portraits and their outputs", licence=OUR_LICENCE
-        ),
-    }
-    manifest = Manifest(
-        schema_version=SCHEMA,
-        name=name,
-        preprocessing=PREPROCESSING,
-        embedding=int(outputs["embedding"].shape[1]),
-        attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
-        calibration=calibration,
-        accuracy=figures,
-        data=data,
-        licence=OUR_LICENCE,
-        code_version=code_version(),
-        files=entries,
-    )
-    _write_manifest(out, manifest)
-    try:
-        write_card(out, manifest)
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate: missing {error}") from error
+    if not isinstance(figures, dict):
+        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate for one model")
+    return calibration, figures
+
+
+@contextmanager
+def _whole_folder(out: Path) -> Iterator[Path]:
+    """A folder to fill, which takes the place of `out` when the block has ended well."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir()
+        yield fresh
+        if out.exists():
+            out.rename(Path(scratch) / "old")
+        fresh.rename(out)
 
 
 def make(out: Path, base: Path, *, replace: bool) -> None:
@@ -96,11 +137,8 @@ def make(out: Path, base: Path, *, replace: bool) -> None:
     if out.exists() and not replace:
         raise BundleError(f"{out} exists: add --replace to make it anew, or name another folder")
     manifest = read_manifest(base)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        fresh = Path(scratch) / "bundle"
-        fresh.mkdir()
-        for name in (*manifest.files, *_OURS):
+    with _whole_folder(out) as fresh:
+        for name in (*manifest.files, LICENCE, CARD):
             if (base / name).is_file():
                 shutil.copyfile(base / name, fresh / name)
         entries = dict(manifest.files)
@@ -116,9 +154,6 @@ def make(out: Path, base: Path, *, replace: bool) -> None:
         (fresh / "LICENSE.detector").write_text(detector.licence_text(), encoding="utf-8")
         _write_manifest(fresh, manifest.model_copy(update={"files": entries}))
         check(fresh)
-        if out.exists():
-            out.rename(Path(scratch) / "old")
-        fresh.rename(out)
 
 
 def check(path: Path) -> str:
@@ -128,7 +163,7 @@ def check(path: Path) -> str:
         chips = archive["chips"]
         expected = {name: archive[name] for name in ("embedding", "attention", "mask_worn")}
     parity = check_parity(bundle.embedder_path, chips, expected)
-    if not parity.min_cosine > 0.9999:
+    if not parity.ok:
         raise BundleError(f"{path}: the embedder does not reproduce its own outputs here: {parity}")
     return f"{bundle.manifest.name}: digests match, {parity}"
 
@@ -172,6 +207,8 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
     packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
     packing.add_argument("--data", required=True, help="what the model was trained on, in words")
+    packing.add_argument("--licence", required=True, help="of the weights, in a line; a LICENSE in the folder is kept")
+    packing.add_argument("--limits", type=Path, help="Markdown file with further limits for the model card")
     return parser.parse_args(argv)
 
 
@@ -183,7 +220,9 @@ def main(argv: list[str] | None = None) -> int:
         return f"{args.out}: {check(args.out)}"
 
     def packing() -> str:
-        pack(args.out, name=args.name, embedder=args.embedder, thresholds=args.thresholds, accuracy=args.accuracy, data=args.data)
+        limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
+        about = Description(args.name, args.data, args.licence, limits)
+        pack(args.out, args.embedder, args.thresholds, args.accuracy, about)
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
     def command() -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
+from calibration.metrics import supported_gallery
 from edge.bundle import EMBEDDER, Manifest, OperatingPoint
 
 FILE = "MODEL_CARD.md"
@@ -17,14 +17,15 @@ _CARD = """# Model card: {name}
 An embedder of aligned 112x112 face chips for terminals at doors: embedding of {embedding} numbers, three attention maps
 (unmasked face, mask, background), and whether a mask is worn. Network and losses: `docs/method.md`. Made by code {code_version}.
 
-- **Size**: {parameters:,} parameters, {megabytes:.1f} MB as ONNX (FP32).
-- **Trained on**: {data}. All for research only; so are these weights: {licence}.
-- **Meant for**: trying out this software, and as a start for training on faces that you may use. **Not meant for**: deciding about
-  people. It knows nothing of attacks by photos or screens.
+- **Size**: {parameters} parameters, {megabytes:.1f} MB as ONNX (FP32).
+- **Trained on**: {data}.
+- **Licence**: {licence}.
+- It knows nothing of attacks by photos or screens.
 
 ## Verification
 
-{pairs:,} pairs of LFW, one embedding per chip, never trained on or tuned on. Masks are drawn by the frozen exam `{masks}`.
+{pairs:,} pairs of `{list}`, one embedding per chip. Masks are drawn by the frozen exam `{masks}`, by the renderer that training
+uses.
 
 | probe against template | 10-fold accuracy | EER | TAR at FMR 1e-2 | TAR at FMR 1e-3 |
 |---|---|---|---|---|
@@ -36,47 +37,48 @@ masked **{fnmr_masked:.1%}**, with a masked-impostor FMR of {fmr_masked:.2%} the
 
 ## Thresholds of the terminal
 
-All against all of {people:,} people kept apart from training ({calibration_data}); upper bounds are 95 %, by bootstrap over people.
+All against all of {people:,} people, {apart} ({calibration_data}); upper bounds are 95 %, by bootstrap over people.
 
 | probe | threshold | FMR (upper) | non-mated | FNMR (upper) | mated |
 |---|---|---|---|---|---|
 {points}
 
-They aim at an FPIR of {fpir_target:.0%} at 1,000 templates; **at the upper bound the data supports {gallery_size} templates**.
+The target FMR stands for an FPIR of {fpir_target:.0%} at {aim:,} templates; **at the upper bound the data supports
+{gallery_size:,} templates**.
 
 ## Limits
 
-- The identities of CelebA have no names: people in LFW may have been seen in training.
 - Everything masked was measured on drawn masks.
-- LFW is mostly adult, public and light-skinned; error rates by group were not measured and will differ.
-- The attention maps show where the embedding was read. The background map is nearly empty in these weights, so that "mask" covers
-  whatever is not face.
-"""
+- Error rates by group of people were not measured and will differ.
+{limits}"""
 
 
-def write_card(folder: Path, manifest: Manifest) -> None:
+def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
     """Write MODEL_CARD.md beside the manifest; raises KeyError where the accuracy is not that of mfsa-evaluate."""
-    model = onnx.load(folder / EMBEDDER)
-    parameters = sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer)
+    properties = {p.key: p.value for p in onnx.load(folder / EMBEDDER).metadata_props}
     figures, calibration = manifest.accuracy, manifest.calibration
     text = _CARD.format(
         name=manifest.name,
         embedding=manifest.embedding,
         code_version=manifest.code_version,
-        parameters=parameters,
+        parameters=f"{int(properties['parameters']):,}" if "parameters" in properties else "an unknown number of",
         megabytes=(folder / EMBEDDER).stat().st_size / 1e6,
         data=manifest.data,
         licence=manifest.licence,
         pairs=figures["pairs"],
+        list=figures["list"],
         masks=figures["masks"],
         rows="\n".join(_row(name, figures[key]) for name, key in _CASES.items()),
         **figures["at_unmasked_threshold_fmr_1e-3"],
         **figures["mask_worn"],
         people=calibration.people,
+        apart="kept apart from training" if calibration.kept_apart else "some of whom may have been trained on",
         calibration_data=calibration.data,
         points="\n".join(_point(name, p) for name, p in (("unmasked", calibration.unmasked), ("masked", calibration.masked))),
         fpir_target=calibration.fpir_target,
+        aim=supported_gallery(calibration.unmasked.target_fmr, calibration.fpir_target),
         gallery_size=calibration.gallery_size,
+        limits=limits,
     )
     (folder / FILE).write_text(text, encoding="utf-8")
 

@@ -19,6 +19,9 @@ _LANDMARKS = {
     HOPPER.person: ((224.9, 194.0), (306.7, 191.7), (267.1, 239.3), (233.5, 276.1), (300.1, 274.7)),
 }
 
+MIN_COSINE = 0.9999
+MAX_ERROR = 1e-2  # of attention and mask_worn, both 0..1
+
 
 @dataclass(frozen=True, slots=True)
 class Parity:
@@ -27,6 +30,11 @@ class Parity:
     mean_cosine: float
     attention_error: float  # largest absolute difference
     mask_error: float
+
+    @property
+    def ok(self) -> bool:
+        """Within the bounds below which a difference is rounding; false for values that are no numbers."""
+        return self.min_cosine > MIN_COSINE and self.attention_error < MAX_ERROR and self.mask_error < MAX_ERROR
 
     def __str__(self) -> str:
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -18,15 +19,14 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from calibration.chips import decode, read_chips
 from edge.chip import PREPROCESSING, SIZE, to_input
 from edge.cli import common
-from edge.errors import EngineError
+from edge.errors import ConfigError, EngineError
 from export.parity import check_parity, portrait_chips
-from train.network import MfsaNetwork
+from train.network import MfsaNetwork, count_parameters
 from train.torch_engine import OUTPUTS, Deployed
-from train.weights import load_network, save_weights
+from train.weights import load_checkpoint, load_network, save_weights
 
 OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
-MIN_COSINE = 0.9999
 
 
 def export(network: MfsaNetwork, path: Path) -> None:
@@ -47,9 +47,18 @@ def export(network: MfsaNetwork, path: Path) -> None:
     model = onnx.load(path)
     model.ir_version = IR_VERSION
     model.producer_name = "mfsa-export"
-    onnx.helper.set_model_props(model, {"preprocessing": PREPROCESSING, "network": "mfsa"})
+    properties = {"preprocessing": PREPROCESSING, "network": "mfsa", "parameters": str(count_parameters(network))}
+    onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
+
+
+def _check_finished(checkpoint: Path) -> None:
+    """Raises ConfigError for a run that has not come to its recipe's end."""
+    state = load_checkpoint(checkpoint)
+    planned = json.loads(state["recipe"])["chips"]
+    if state["seen"] < planned:
+        raise ConfigError(f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished")
 
 
 def _folded(network: MfsaNetwork) -> MfsaNetwork:
@@ -87,6 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--weights", type=Path, help="also write bare half-precision weights there, to fine-tune from")
     parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
+    parser.add_argument("--unfinished", action="store_true", help="export a run that has not come to its end")
     parser.add_argument("--most", type=int, default=500, help="chips per source (default %(default)s)")
     args = parser.parse_args(argv)
     return common.run("mfsa-export", lambda: _export(args))
@@ -94,14 +104,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _export(args: argparse.Namespace) -> int:
     network = load_network(args.checkpoint)
+    if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
+        _check_finished(args.checkpoint)
     export(network, args.out)
     if args.weights:
         save_weights(network, args.weights)
     chips = real_chips(args.chips, args.most)
     parity = check_parity(args.out, chips, torch_outputs(network, chips))
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
-    if not parity.min_cosine > MIN_COSINE:
-        raise EngineError(f"the ONNX file differs from the checkpoint: minimum cosine {parity.min_cosine:.6f}, needed {MIN_COSINE}")
+    if not parity.ok:
+        raise EngineError(f"the ONNX file differs from the checkpoint: {parity}")
     return common.DONE
 
 

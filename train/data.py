@@ -51,12 +51,14 @@ def load_chips(root: Path, section: DataSection, *, validation: bool, embedding:
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
     labels: dict[str, int] = {}
+    read = [(source, name, encoded) for source in section.sources for name, encoded in read_chips(root / source)]
+    kept = {i for s, name, _ in read if section.keeps_apart(s) and is_validation(i := name.split("/")[0])}
     found: list[tuple[str, str, bytes]] = []
-    for source in section.sources:
-        for name, encoded in read_chips(root / source):
-            identity = name.split("/")[0]
-            if (source in section.split and is_validation(identity)) == validation:
-                found.append((Path(source).stem, name, encoded))
+    for source, name, encoded in read:
+        person_kept = source not in section.unlabelled and name.split("/")[0] in kept
+        wanted = person_kept and section.keeps_apart(source) if validation else not person_kept
+        if wanted:
+            found.append((Path(source).stem, name, encoded))
     clean_means = _masked_targets([f"{source}/{name}" for source, name, _ in found], rows, teacher)
     targets = np.vstack([teacher, *(mean for _, mean in clean_means.values())]) if clean_means else teacher
     mean_row = {key: len(teacher) + i for i, key in enumerate(clean_means)}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from calibration import metrics, scores
 from calibration.chips import decode, read_chips
 from edge import masks
-from edge.bundle import EMBEDDER
+from edge.bundle import EMBEDDER, file_digest
 from edge.cli import common
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
@@ -115,9 +115,7 @@ def evaluate(engine: Engine, pairs: Pairs, chips: Path) -> dict[str, Any]:
 
 
 def open_model(model: Path) -> Engine:
-    """An engine for an ONNX file, a bundle folder, or a checkpoint, which is run by torch."""
-    if model.is_dir():
-        model = model / EMBEDDER
+    """An engine for an ONNX file, or for a checkpoint, which is run by torch."""
     if model.suffix == ".onnx":
         return open_engine(model, kind="ort", threads=2)
     from train.torch_engine import TorchEngine
@@ -141,9 +139,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     pairs = read_pairs(args.pairs)
-    results = {str(m): evaluate(open_model(m), pairs, args.chips) for m in args.models}
+    results = {}
+    for model in args.models:
+        file = model / EMBEDDER if model.is_dir() else model
+        results[str(model)] = {
+            "embedder": file_digest(file) if file.is_file() else "",
+            "list": args.pairs.name,
+            **evaluate(open_model(file), pairs, args.chips),
+        }
     for model, result in results.items():
-        print(f"{model} on {result['pairs']:,} pairs, masks {result['masks']}")
+        print(f"{model} on {result['pairs']:,} pairs of {result['list']}, masks {result['masks']}")
         print(f"  {'':12}{'10-fold':>9}{'EER':>8}{'TAR@1e-2':>10}{'TAR@1e-3':>10}")
         for name in ("clean", "one_masked", "both_masked"):
             row = result[name]

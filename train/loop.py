@@ -29,6 +29,7 @@ from train.weights import load_checkpoint, load_network
 
 CHECKPOINT = "checkpoint.pt"
 LOG = "log.jsonl"
+_MAY_CHANGE = {"chips", "learning_rate", "warmup", "decay", "workers", "compile", "bf16"}  # of a recipe, on resuming
 _SAVE_EVERY_S = 180.0
 _LOG_EVERY_STEPS = 20
 _VALIDATION_CHIPS = 1024
@@ -45,6 +46,14 @@ class World:
     @property
     def first(self) -> bool:
         return self.rank == 0
+
+    def agree_on(self, seen: int, checkpoint: Path) -> None:
+        """Raises ConfigError where processes begin at different places, as they do without a shared disk."""
+        if self.size > 1:
+            everywhere: list[int | None] = [None] * self.size
+            dist.all_gather_object(everywhere, seen)
+            if len(set(everywhere)) > 1:
+                raise ConfigError(f"{checkpoint}: not seen by all processes; put --out on a disk that they share")
 
     def leave(self) -> None:
         if self.size > 1:
@@ -132,6 +141,10 @@ class Run:
     def resume(self, checkpoint: Path) -> None:
         """Go on where a checkpoint stands; raises ConfigError where it is of another recipe's network."""
         state = load_checkpoint(checkpoint)
+        earlier = Recipe.model_validate_json(state["recipe"])
+        differing = [name for name, value in earlier if name not in _MAY_CHANGE and value != getattr(self.recipe, name)]
+        if differing:
+            raise ConfigError(f"{checkpoint}: made by a recipe with another {', '.join(differing)}; name another --out")
         try:
             self.student.load_state_dict(state["student"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -261,7 +274,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
         raise ConfigError(f"{checkpoint} exists: add --resume to go on, or name another --out")
     embedding = recipe.network.embedding
     chips = load_chips(data, recipe.data, validation=False, embedding=embedding)
-    held_out = load_chips(data, recipe.data, validation=True, embedding=embedding) if recipe.data.split else None
+    held_out = load_chips(data, recipe.data, validation=True, embedding=embedding) if recipe.data.split != () else None
     out.mkdir(parents=True, exist_ok=True)
     world = join_world()
     torch.manual_seed(recipe.seed)
@@ -271,6 +284,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
         run.resume(checkpoint)
     elif start_from is not None:
         run.begin_with(start_from)
+    world.agree_on(run.seen, checkpoint)
     run.get_ready()
     if world.first:
         print(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.errors import ConfigError, describe_validation
 
@@ -39,7 +39,20 @@ class DataSection(_Section):
     sources: tuple[str, ...] = Field(min_length=1, description="paths under --data; a name ending in .tar or a folder")
     teacher: str | None = Field(None, description=".npz with `names` and `embeddings`, path under --data")
     unlabelled: tuple[str, ...] = Field((), description="sources whose folders are not identities")
-    split: tuple[str, ...] = Field((), description="sources of which a tenth of the identities is kept for validation")
+    split: tuple[str, ...] | None = Field(
+        None, description="sources of which a tenth of the identities is kept for validation; default: all that have identities"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_sources(self) -> DataSection:
+        unknown = {*(self.split or ()), *self.unlabelled} - set(self.sources)
+        if unknown:
+            raise ValueError(f"split and unlabelled must name sources, found {', '.join(sorted(unknown))}")
+        return self
+
+    def keeps_apart(self, source: str) -> bool:
+        """Whether a tenth of this source's identities is for validation."""
+        return source in self.split if self.split is not None else source not in self.unlabelled
 
 
 class Recipe(_Section):

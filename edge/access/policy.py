@@ -76,6 +76,10 @@ class Votes:
         self._granted[subject] = now
         return replace(counted, verdict=Verdict.GRANT, reason="match")
 
+    def withdraw(self, subject: str) -> None:
+        """The door did not open for a grant: no cooldown, but as many new frames as before."""
+        self._granted.pop(subject, None)
+
     def _forget(self, now: float) -> None:
         for subject, frames in list(self._frames.items()):
             while frames and frames[0] < now - self._rules.window_s:

@@ -32,15 +32,18 @@ class JsonLog:
         Raises RecordError, and then the file ends where it ended before.
         """
         record = {"id": self._last_id + 1, "wall": round(time.time(), 3), "mono": round(time.monotonic(), 4), **fields}
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
-        before = os.fstat(self._fd).st_size
+        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"  # ASCII: one line is one record
+        before: int | None = None
         try:
+            before = os.fstat(self._fd).st_size
             if os.write(self._fd, line) != len(line):
                 raise OSError("the disk took only part of the record")
             if durable:
                 os.fsync(self._fd)
         except OSError as error:
-            os.ftruncate(self._fd, before)
+            if before is not None:
+                with contextlib.suppress(OSError):  # a file system that turned read-only; `_mend` sees to it at the next start
+                    os.ftruncate(self._fd, before)
             raise RecordError(f"{self._path}: the record was not written: {error}") from error
         self._last_id += 1
         return self._last_id
@@ -79,36 +82,37 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-class BoundedLog:
-    """A log whose caller never waits longer than it said: a hanging disk must not hold a lock open.
+class Job:
+    """One record on its way to the disk."""
 
-    One thread writes; `append` returns the id, or raises RecordError once the deadline has passed. The record may then
-    still be written later, with `late` in it, since the file must not lose what the disk took in the end.
-    """
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self.fields = fields
+        self.done = threading.Event()
+        self.error: RecordError | None = None
+
+    @property
+    def written(self) -> bool:
+        return self.done.is_set() and self.error is None
+
+
+class BoundedLog:
+    """A log whose caller never has to wait: a hanging disk must not hold a lock open. One thread writes, in order."""
 
     def __init__(self, log: JsonLog) -> None:
         self._log = log
-        self._jobs: queue.Queue[_Job | None] = queue.Queue(maxsize=64)
+        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
         self._thread.start()
 
-    def append(self, fields: dict[str, Any], *, deadline_s: float) -> int:
-        job = _Job(fields)
+    def submit(self, fields: dict[str, Any]) -> Job:
+        """Hand over a record; `done` is set once it is on disk or has failed. A full queue is a failure."""
+        job = Job(fields)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
-            raise RecordError("the disk does not keep up: 64 records wait to be written") from None
-        if not job.done.wait(deadline_s):
-            job.late = True
-            raise RecordError(f"the record was not on disk within {deadline_s * 1000:.0f} ms")
-        if job.error is not None:
-            raise job.error
-        return job.id
-
-    def post(self, fields: dict[str, Any]) -> None:
-        """Hand over a record without waiting; dropped where the disk hangs and 64 wait already."""
-        with contextlib.suppress(queue.Full):
-            self._jobs.put_nowait(_Job(fields))
+            job.error = RecordError("the disk does not keep up: 64 records wait to be written")
+            job.done.set()
+        return job
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, for at most `timeout_s`."""
@@ -123,18 +127,9 @@ class BoundedLog:
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:
             try:
-                job.id = self._log.append({**job.fields, "late": True} if job.late else job.fields)
+                self._log.append(job.fields)
             except RecordError as error:
                 job.error = error
+            except Exception as error:  # whatever one record does, the next one is written
+                job.error = RecordError(f"the record was not written: {error!r}")
             job.done.set()
-
-
-class _Job:
-    """One record on its way to the disk."""
-
-    def __init__(self, fields: dict[str, Any]) -> None:
-        self.fields = fields
-        self.done = threading.Event()
-        self.late = False
-        self.id = 0
-        self.error: RecordError | None = None

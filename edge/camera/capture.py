@@ -14,7 +14,7 @@ from edge.values import Frame
 log = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-_HUNG_S = 5.0
+_HUNG_S = 15.0  # opening a network stream takes seconds as well
 _HUNG_MAX = 5
 
 
@@ -69,8 +69,9 @@ class Capture:
         self._slot = Slot(lockstep=lockstep)
         self._lockstep = lockstep
         self._stop = threading.Event()
-        self._alive_at = time.monotonic()
+        self._in_driver_since: float | None = None  # None while it waits before the next attempt
         self._given_up = 0
+        self._frames = 0
         self.lost: str | None = None  # why there are no frames, None while they come
         self._start(first)
 
@@ -85,8 +86,9 @@ class Capture:
     def take(self, timeout_s: float) -> Frame | None:
         """The newest frame, None where none came in time; raises CameraError when too many reads have hung for good."""
         frame = self._slot.take(timeout_s)
-        if frame is None and not self._slot.ended and not self._lockstep and self.lost is None:
-            silent_s = time.monotonic() - self._alive_at
+        since = self._in_driver_since
+        if frame is None and since is not None and not self._slot.ended and not self._lockstep:
+            silent_s = time.monotonic() - since
             if silent_s > _HUNG_S:
                 self._give_up(silent_s)
         return frame
@@ -97,7 +99,7 @@ class Capture:
 
     def _start(self, camera: Camera | None) -> None:
         generation = self._given_up
-        self._alive_at = time.monotonic()
+        self._in_driver_since = time.monotonic()
         threading.Thread(target=self._run, args=(camera, generation), name="capture", daemon=True).start()
 
     def _give_up(self, silent_s: float) -> None:
@@ -113,29 +115,46 @@ class Capture:
     def _run(self, camera: Camera | None, generation: int) -> None:
         failures = 0
         while self._current(generation):
+            frames = self._frames
             try:
                 camera = camera or self._open_camera()
-                while self._current(generation):
-                    frame = camera.read()
-                    if not self._current(generation):
-                        break
-                    if frame is None:
-                        self._slot.end()
-                        return
-                    if self.lost is not None:
-                        log.warning("the camera is back")
-                    self.lost, self._alive_at, failures = None, time.monotonic(), 0
-                    self._slot.put(frame)
-            except CameraError as error:
-                if self._current(generation):
-                    if self.lost is None:
-                        log.error("camera lost: %s", error)
-                    self.lost = str(error)
+                if self._read_on(camera, generation):
+                    return
+            except Exception as error:  # drivers raise what they like, and a thread that ends would not be missed
+                self._declare_lost(error, generation)
             finally:
                 if camera is not None:
                     camera.close()
                     camera = None
             if self._current(generation):
+                failures = 0 if self._frames > frames else failures
+                self._in_driver_since = None
                 self._stop.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
                 failures += 1
-                self._alive_at = time.monotonic()
+                self._in_driver_since = time.monotonic()
+
+    def _read_on(self, camera: Camera, generation: int) -> bool:
+        """Frames into the slot until the camera is lost, or no longer ours; whether a recording came to its end."""
+        while self._current(generation):
+            self._in_driver_since = time.monotonic()
+            frame = camera.read()
+            if not self._current(generation):
+                break
+            if frame is None:
+                self._slot.end()
+                return True
+            if self.lost is not None:
+                log.warning("the camera is back")
+            self.lost = None
+            self._frames += 1
+            self._slot.put(frame)
+        return False
+
+    def _declare_lost(self, error: Exception, generation: int) -> None:
+        if not self._current(generation):
+            return
+        if self.lost is None:
+            log.error("camera lost: %s", error)
+        if not isinstance(error, CameraError):
+            log.error("the camera failed in an unexpected way", exc_info=error)
+        self.lost = str(error) or type(error).__name__

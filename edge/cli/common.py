@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import logging.handlers
+import queue
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,5 +44,16 @@ def add_config(target: argparse.ArgumentParser) -> None:
     target.add_argument("--config", type=Path, required=True, metavar="FILE", help="the terminal's YAML file")
 
 
-def log_to_stderr(level: int = logging.INFO) -> None:
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+def log_to_stderr() -> None:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+
+
+def log_in_background() -> None:
+    """To stderr by a thread of its own: whoever reads there may stall, and the caller must not. What does not fit is lost."""
+    log_to_stderr()
+    logging.raiseExceptions = False
+    root = logging.getLogger()
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(maxsize=1000)
+    listener = logging.handlers.QueueListener(lines, *root.handlers)
+    root.handlers = [logging.handlers.QueueHandler(lines)]
+    listener.start()

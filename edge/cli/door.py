@@ -8,12 +8,14 @@ import signal
 import sys
 
 from edge.audit.log import BoundedLog, JsonLog
+from edge.claim import claim
 from edge.cli import common
 from edge.config import load_config
 from edge.door.client import DoorClient
 from edge.door.controller import Controller
 from edge.door.relay import open_relay
 from edge.door.service import DoorService
+from edge.errors import DoorError
 from edge.ops.notify import Notifier
 
 
@@ -26,15 +28,21 @@ def main(argv: list[str] | None = None) -> int:
         common.add_config(sub)
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    common.log_to_stderr()
     return common.run("edge-door", lambda: _serve(args) if args.command == "run" else _status(args))
 
 
 def _serve(args: argparse.Namespace) -> int:
     config = load_config(args.config)
+    common.log_in_background()
     stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _: stopping.append(received))
+    try:
+        lock = claim(config.door_lock_path)
+    except OSError as error:
+        raise DoorError(f"{config.door_lock_path}: {error.strerror}; check that the folder is yours") from error
+    if lock is None:
+        raise DoorError(f"{config.state}: another edge-door runs for this terminal; stop it first")
     relay = open_relay(config.door.relay)
     try:
         service = DoorService(

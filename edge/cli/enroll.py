@@ -43,11 +43,13 @@ def _enroll(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     import numpy as np
 
-    from edge.gallery.enroll import read_photo, sample
-    from edge.gallery.store import Store, check_subject, load_key
+    from edge.gallery.enroll import check_one_person, read_photo, sample
+    from edge.gallery.search import Index
+    from edge.gallery.store import Store, check_owner, check_subject, load_key
     from edge.pipeline import open_networks
 
     check_subject(args.subject)
+    check_owner(config.state)
     bundle, detector, embedder = open_networks(config)
     min_face_px = config.detector.min_face_px
     samples, refused = [], []
@@ -73,27 +75,26 @@ def _enroll(args: argparse.Namespace) -> int:
         else:
             refused.append({"photo": "camera", "reason": "too-few", "message": hint or "the camera showed no usable face in time"})
     if refused:
-        for item in refused:
-            print(f"edge-enroll: refused ({item['reason']}): {item['message']}", file=sys.stderr)
-        if args.json:
-            print(json.dumps({"stored": 0, "refused": refused}))
-        return common.FAILED
-
+        return _refuse(refused, args.json)
     key = load_key(config.key_path, create=not config.gallery_path.exists())
     store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
     try:
-        supported = bundle.manifest.calibration.gallery_size
-        known = store.subjects()
-        store.add(args.subject, np.stack([s.probe.embedding for s in samples]))
+        known, calibration = store.subjects(), bundle.manifest.calibration
+        templates = np.stack([s.probe.embedding for s in samples])
+        try:
+            alike = check_one_person(args.subject, templates, Index(*store.load()), calibration)
+        except PhotoError as error:
+            return _refuse([{"photo": "all", "reason": error.reason, "message": str(error)}], args.json)
+        store.add(args.subject, templates)
     finally:
         store.close()
-    alike = min((float(a.probe.embedding @ b.probe.embedding) for a in samples for b in samples), default=1.0)
     if args.json:
         print(json.dumps({"stored": len(samples), "refused": [], "lowest_similarity": round(alike, 4)}))
     else:
         print(
             f"{args.subject}: {len(samples)} templates stored, {known.get(args.subject, 0)} were there before; likeness {alike:.2f}"
         )
+    supported = calibration.gallery_size
     if len({*known, args.subject}) > supported:
         print(
             f"edge-enroll: warning: the gallery now has {len({*known, args.subject})} people; this model's false-positive target "
@@ -101,6 +102,14 @@ def _enroll(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
     return common.DONE
+
+
+def _refuse(refused: list[dict[str, str]], as_json: bool) -> int:
+    for item in refused:
+        print(f"edge-enroll: refused ({item['reason']}): {item['message']}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"stored": 0, "refused": refused}))
+    return common.FAILED
 
 
 def _camera_frames(args: argparse.Namespace) -> Iterator[NDArray[np.uint8]]:

@@ -28,8 +28,9 @@ def _gallery(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
     from edge.errors import GalleryError
-    from edge.gallery.store import Store, load_key
+    from edge.gallery.store import Store, check_owner, load_key
 
+    check_owner(config.state)
     if not config.gallery_path.exists():
         raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
     bundle = open_bundle(config.bundle, PREPROCESSING)

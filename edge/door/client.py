@@ -34,17 +34,32 @@ class DoorClient:
             self._socket = None
 
     def _ask(self, kind: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        packet = protocol.encode(kind, fields)
+        reused = self._socket is not None
+        try:
+            answer = self._exchange(packet)
+            if not answer and reused:  # the door was started anew since; it refuses a grant that it has seen
+                answer = self._exchange(packet)
+        except OSError as error:
+            raise DoorError(f"{self._path}: the door process does not answer ({error}); is edge-door running?") from error
+        if not answer:
+            raise DoorError(f"{self._path}: the door process closed the connection; is this account in `door.clients`?")
+        return protocol.decode(answer)
+
+    def _exchange(self, packet: bytes) -> bytes:
+        """One packet there and back; empty where the connection is gone. Raises OSError."""
         try:
             connection = self._connect()
-            connection.send(protocol.encode(kind, fields))
-            packet = connection.recv(protocol.PACKET_MAX)
-        except OSError as error:
+            connection.send(packet)
+            answer = connection.recv(protocol.PACKET_MAX)
+        except (BrokenPipeError, ConnectionResetError):
+            answer = b""
+        except OSError:
             self.close()  # an answer that comes late must not be taken for the next one
-            raise DoorError(f"{self._path}: the door process does not answer ({error}); is edge-door running?") from error
-        if not packet:
+            raise
+        if not answer:
             self.close()
-            raise DoorError(f"{self._path}: the door process closed the connection; is this account in `door.clients`?")
-        return protocol.decode(packet)
+        return answer
 
     def _connect(self) -> socket.socket:
         if self._socket is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
 from gpiozero import DigitalOutputDevice
-from gpiozero.exc import GPIOZeroError
 from gpiozero.pins.mock import MockFactory
 
 from edge.errors import DoorError
@@ -37,7 +37,8 @@ class GpioRelayOutput:
     def __init__(self, pin: int | str, *, active_high: bool, factory: Any) -> None:
         try:
             self._device = DigitalOutputDevice(pin, active_high=active_high, initial_value=False, pin_factory=factory)
-        except (GPIOZeroError, OSError, ValueError) as error:
+        except Exception as error:  # gpiozero's own, and those of each driver below it
+            factory.close()
             raise DoorError(f"relay pin {pin!r} cannot be used: {error}; check `door.relay.pin` and the wiring guide") from error
         self._factory = factory
 
@@ -48,13 +49,14 @@ class GpioRelayOutput:
         self._switch(False)
 
     def close(self) -> None:
-        if not self._device.closed:
-            self._device.off()
-            self._device.close()
-        self._factory.close()
+        with contextlib.ExitStack() as steps:  # last in, first out, and each one whatever the others do
+            steps.callback(self._factory.close)
+            steps.callback(self._device.close)
+            if not self._device.closed:
+                steps.callback(self.release)
 
     def _switch(self, on: bool) -> None:
         try:
             self._device.value = on
-        except (GPIOZeroError, OSError) as error:
+        except Exception as error:
             raise DoorError(f"the relay pin cannot be switched: {error}") from error

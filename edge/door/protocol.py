@@ -41,10 +41,13 @@ def parse_grant(fields: dict[str, Any]) -> Grant:
         raise DoorError(f"malformed: expected the fields {', '.join(kinds)}")
     for name, expected in kinds.items():
         value = fields[name]
-        if (
-            not isinstance(value, expected)
-            or isinstance(value, bool)
-            or (isinstance(value, str) and not 0 < len(value) <= _TEXT_MAX)
-        ):
+        if not isinstance(value, expected) or isinstance(value, bool) or (isinstance(value, str) and not _is_plain(value)):
             raise DoorError(f"malformed: {name} is not of the expected type or length")
-    return Grant(fields["id"], fields["subject"], fields["record_id"], float(fields["frame_at"]))
+    try:
+        return Grant(fields["id"], fields["subject"], fields["record_id"], float(fields["frame_at"]))
+    except OverflowError as error:
+        raise DoorError("malformed: frame_at is out of range") from error
+
+
+def _is_plain(text: str) -> bool:
+    return 0 < len(text) <= _TEXT_MAX and text.isprintable()

@@ -5,7 +5,7 @@ It imports neither numpy nor any engine. Every wait in its loop is bounded by th
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import logging
 import os
 import pwd
@@ -22,7 +22,7 @@ from edge.audit.log import BoundedLog
 from edge.door import protocol
 from edge.door.controller import Controller
 from edge.door.relay import Relay
-from edge.errors import DoorError, RecordError
+from edge.errors import DoorError
 from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class DoorService:
         self._allowed = {0, os.geteuid(), *(_uid(name) for name in clients)}
         self._selector = selectors.DefaultSelector()
         self._socket_path = socket_path
-        self._lock_fd, self._listener = _listen(socket_path)
+        self._listener = _listen(socket_path)
         self._selector.register(self._listener, selectors.EVENT_READ)
         self._closed = False
         relay.release()
@@ -80,18 +80,19 @@ class DoorService:
             return
         self._closed = True
         self._controller.lock()
-        try:
-            self._relay.release()
-        finally:
-            self._relay.close()
-            self._post(DoorEvent("stopped", "locked", self._clock()))
-            for key in list(self._selector.get_map().values()):
-                if isinstance(key.fileobj, socket.socket):
-                    key.fileobj.close()
-            self._selector.close()
-            self._socket_path.unlink(missing_ok=True)
-            os.close(self._lock_fd)
-            self._record.close()
+        with contextlib.ExitStack() as steps:  # last in, first out, and each one whatever the others do
+            steps.callback(self._record.close)
+            steps.callback(self._hang_up)
+            steps.callback(lambda: self._post(DoorEvent("stopped", "locked", self._clock())))
+            steps.callback(self._relay.close)
+            steps.callback(self._relay.release)
+
+    def _hang_up(self) -> None:
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.close()
+        self._selector.close()
+        self._socket_path.unlink(missing_ok=True)
 
     def _relock(self) -> None:
         now = self._clock()
@@ -144,28 +145,36 @@ class DoorService:
 
     def _grant(self, grant: Grant) -> str | None:
         """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
+        reason = self._controller.check(grant, self._clock())
+        if reason is None and not self._put_on_record(grant):
+            reason = "not-recorded"
         now = self._clock()
-        reason = self._controller.check(grant, now)
+        reason = reason or self._controller.check(grant, now)  # the frame may have grown too old meanwhile
         if reason is not None:
             self._post(DoorEvent("refused", reason, now, grant.subject, grant.id))
             return reason
-        until = self._controller.until
-        deadline_s = RECORD_DEADLINE_S if until is None else max(0.0, min(RECORD_DEADLINE_S, until - now))
-        event = DoorEvent("unlocked", "grant", now, grant.subject, grant.id)
-        try:
-            self._record.append({**_fields(event), "record_id": grant.record_id}, deadline_s=deadline_s)
-        except RecordError as error:
-            log.error("a grant for %s was refused: %s", grant.subject, error)
-            self._post(DoorEvent("refused", "not-recorded", now, grant.subject, grant.id))
-            return "not-recorded"
-        self._controller.open(grant, self._clock())
+        self._controller.open(grant, now)
         try:
             self._relay.energise()
         except DoorError:
             self._controller.lock()
-            self._post(DoorEvent("failed", "relay", self._clock(), grant.subject, grant.id))
+            self._post(DoorEvent("failed", "relay", now, grant.subject, grant.id))
             raise
+        self._post(DoorEvent("unlocked", "grant", now, grant.subject, grant.id))
         return None
+
+    def _put_on_record(self, grant: Grant) -> bool:
+        """Whether the grant is on disk in time; a pulse that ends meanwhile is ended."""
+        event = DoorEvent("granted", "grant", self._clock(), grant.subject, grant.id)
+        job = self._record.submit({**_fields(event), "record_id": grant.record_id})
+        ends = self._clock() + RECORD_DEADLINE_S
+        while not job.done.is_set() and (now := self._clock()) < ends:
+            until = self._controller.until
+            job.done.wait(max(0.0, min(ends, until or ends) - now))
+            self._relock()
+        if not job.written:
+            log.error("a grant for %s was refused: %s", grant.subject, job.error or "the disk took too long")
+        return job.written
 
     def _status(self) -> dict[str, Any]:
         until = self._controller.until
@@ -173,7 +182,7 @@ class DoorService:
         return {"state": "unlocked" if self._controller.energised else "locked", "relocks_in_s": remaining}
 
     def _post(self, event: DoorEvent) -> None:
-        self._record.post(_fields(event))
+        self._record.submit(_fields(event))
 
 
 def _fields(event: DoorEvent) -> dict[str, Any]:
@@ -187,16 +196,10 @@ def _uid(name: str) -> int:
         raise DoorError(f"door.clients: there is no account {name!r} on this machine; create it or take it out") from error
 
 
-def _listen(path: Path) -> tuple[int, socket.socket]:
-    """A listening socket that only one door process can have, however the last one ended."""
+def _listen(path: Path) -> socket.socket:
+    """A listening socket in place of one that a dead process left; the caller holds the claim on the place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        lock_fd = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock_fd)
-            raise DoorError(f"{path}: another edge-door runs with this socket; stop it first") from None
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         listener.setblocking(False)
@@ -206,8 +209,6 @@ def _listen(path: Path) -> tuple[int, socket.socket]:
         finally:
             os.umask(before)
         listener.listen(_CLIENTS_MAX)
-    except DoorError:
-        raise
     except OSError as error:
         raise DoorError(f"{path}: cannot listen there: {error.strerror or error}; check folder and rights") from error
-    return lock_fd, listener
+    return listener

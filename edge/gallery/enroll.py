@@ -9,10 +9,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle import Calibration
 from edge.chip import align
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
+from edge.gallery.search import Index
 from edge.values import Probe
 
 _PHOTO_BYTES_MAX = 64 << 20
@@ -68,3 +70,26 @@ def sample(image: NDArray[np.uint8], detector: Detector, embedder: Embedder, *, 
     if probe.mask_worn > _MASK_WORN_MAX:
         raise PhotoError("mask-worn", f"{name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one")
     return Sample(chip, probe)
+
+
+def check_one_person(subject: str, templates: NDArray[np.float32], known: Index, calibration: Calibration) -> float:
+    """The lowest likeness among the new templates (N,D).
+
+    Raises PhotoError different-people where two of them are less alike than one in a hundred pairs of strangers, and
+    already-enrolled where one matches somebody else of the gallery: with two names for one face neither would open.
+    """
+    alike = float((templates @ templates.T).min())
+    if alike < calibration.same_person:
+        raise PhotoError(
+            "different-people",
+            f"two of the photos are only {alike:.2f} alike, at least {calibration.same_person:.2f} is expected of one person: "
+            f"use sharp photos of {subject} alone",
+        )
+    for template in templates:
+        score, other = known.best_other(template, subject)
+        if other is not None and score >= calibration.unmasked.threshold:
+            raise PhotoError(
+                "already-enrolled",
+                f"this face is in the gallery as {other!r} (score {score:.2f}): use that name, or remove it first",
+            )
+    return alike

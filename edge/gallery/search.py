@@ -36,6 +36,15 @@ class Index:
         runner_up = float(others.max()) if others.size else -1.0
         return Match(self._names[self._owner[best]], float(scores[best]), runner_up)
 
+    def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
+        """The best score of anybody but `subject`, and whose it is; -1 and None where there is nobody else."""
+        others = np.flatnonzero([self._names[owner] != subject for owner in self._owner])
+        if not others.size:
+            return -1.0, None
+        scores = self._templates[others] @ embedding
+        best = int(scores.argmax())
+        return float(scores[best]), self._names[self._owner[others[best]]]
+
 
 class Gallery:
     """The index of a store, kept up to date with what other processes write."""
@@ -54,8 +63,8 @@ class Gallery:
         version = self._store.version()
         if version == self._version:
             return False
-        self._index = Index(*self._store.load())
         self._version = version
+        self._index = Index(*self._store.load())
         return True
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:

@@ -6,7 +6,10 @@ and model. There are no pictures in here.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import pwd
 import secrets
 import sqlite3
 import stat
@@ -21,6 +24,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 1
 _KEY_BYTES = 32
@@ -65,7 +70,7 @@ class Store:
             if known is None:
                 for statement in _TABLES.split(";"):
                     self._db.execute(statement)
-                rows = {"schema": str(SCHEMA), "terminal": terminal, "model": model_digest}
+                rows = {"schema": str(SCHEMA), "terminal": terminal, "model": model_digest, "key": self._seal("", 0, b"").hex()}
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
         meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
         for name, expected, mend in (
@@ -77,6 +82,10 @@ class Store:
                 raise GalleryError(
                     f"{self._path}: the gallery belongs to {name} {_short(meta.get(name))}, expected {_short(expected)}; {mend}"
                 )
+        try:
+            self._open("", 0, bytes.fromhex(meta.get("key", "")))
+        except (GalleryError, ValueError) as error:
+            raise GalleryError(f"{self._path}: the key is not the one of this gallery; restore key and gallery together") from error
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -107,13 +116,24 @@ class Store:
             ) from error
 
     def remove(self, subject: str) -> int:
-        """Remove every template of a subject, overwritten in the file; how many there were."""
+        """Remove every template of a subject, overwritten in the file; how many there were.
+
+        Raises GalleryError, also where they are out of the gallery but an old copy is still in the write-ahead log.
+        """
         try:
             with self._writing():
                 removed = self._db.execute("DELETE FROM templates WHERE subject = ?", (subject,)).rowcount
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error as error:
             raise GalleryError(f"{self._path}: {subject!r} was not removed: {error}") from error
+        try:
+            kept = bool(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+        except sqlite3.Error:
+            kept = True
+        if kept:
+            raise GalleryError(
+                f"{self._path}: {subject!r} is removed, but a sealed copy is still in the write-ahead log since another process "
+                "reads or the disk is full; run the removal again"
+            )
         return int(removed)
 
     def subjects(self) -> dict[str, int]:
@@ -121,15 +141,20 @@ class Store:
         return dict(self._db.execute("SELECT subject, count(*) FROM templates GROUP BY subject ORDER BY subject").fetchall())
 
     def load(self) -> tuple[list[str], NDArray[np.float32]]:
-        """Subjects and templates (N,D), row by row. Raises GalleryError where a row was changed or the key is another."""
+        """Subjects and templates (N,D), row by row. A row that was changed is left out and reported: nobody gets in by it,
+        and nobody else is kept out. Raises GalleryError where the gallery cannot be read."""
         subjects: list[str] = []
         rows: list[NDArray[np.float32]] = []
         try:
-            for row, subject, sealed in self._db.execute("SELECT id, subject, sealed FROM templates ORDER BY id"):
-                rows.append(np.frombuffer(self._open(subject, row, sealed), "<f4"))
-                subjects.append(subject)
+            sealed_rows = self._db.execute("SELECT id, subject, sealed FROM templates ORDER BY id").fetchall()
         except sqlite3.Error as error:
             raise GalleryError(f"{self._path}: cannot read the gallery: {error}") from error
+        for row, subject, sealed in sealed_rows:
+            try:
+                rows.append(np.frombuffer(self._open(subject, row, sealed), "<f4"))
+                subjects.append(subject)
+            except GalleryError as error:
+                log.error("%s", error)
         if len({len(row) for row in rows}) > 1:
             raise GalleryError(f"{self._path}: templates of different lengths; the gallery is damaged, restore it from a backup")
         return subjects, np.vstack(rows) if rows else np.zeros((0, 0), np.float32)
@@ -151,15 +176,29 @@ class Store:
     def _open(self, subject: str, row: int, sealed: bytes) -> bytes:
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._bound_to(subject, row))
-        except (InvalidTag, ValueError) as error:
+        except (InvalidTag, ValueError, TypeError) as error:
             raise GalleryError(
-                f"{self._path}: template {row} cannot be unsealed: wrong key, or the row was changed; "
-                "restore key and gallery together from one backup"
+                f"{self._path}: template {row} cannot be unsealed: the row was changed; "
+                f"enroll {subject!r} again or restore a backup"
             ) from error
 
     def _bound_to(self, subject: str, row: int) -> bytes:
         """Authenticated with each template, so that a row moved to another subject, terminal or model is refused."""
         return f"{self._context}|{row}|{subject}".encode()
+
+
+def check_owner(state: Path) -> None:
+    """Raises GalleryError where the state folder belongs to another account: what this one wrote there, that one could
+    not read."""
+    if state.exists() and (owner := state.stat().st_uid) != os.geteuid():
+        raise GalleryError(f"{state}: belongs to the account {_account(owner)}; run this as: sudo -u {_account(owner)} ...")
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
 
 
 def check_subject(subject: str) -> None:
@@ -179,17 +218,31 @@ def load_key(path: Path, *, create: bool) -> bytes:
     if not path.exists():
         if not create:
             raise GalleryError(f"{path}: no gallery key; it is made by the first edge-enroll")
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(secrets.token_bytes(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        return _read_key(path)
+        _create_key(path)
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         raise GalleryError(f"{path}: others may read the gallery key (mode {mode:04o}); mend it with: chmod 600 {path}")
     return _read_key(path)
+
+
+def _create_key(path: Path) -> None:
+    """Whole or not at all, and never over another process's key."""
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
+            file.write(secrets.token_bytes(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot make the gallery key: {error.strerror}; check that the folder is yours") from error
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def _read_key(path: Path) -> bytes:

@@ -108,6 +108,15 @@ def test_closing_locks_and_says_so(terminal: Terminal, client: DoorClient) -> No
         client.status()
 
 
+def test_a_door_that_was_started_anew_is_found_at_once(tmp_path: Path) -> None:
+    client = DoorClient(tmp_path / "door.sock", timeout_s=5)
+    for number in range(2):
+        terminal = Terminal(tmp_path)
+        assert client.grant(grant(f"g{number}")) is None
+        terminal.stop()
+    client.close()
+
+
 @pytest.mark.parametrize(
     "packet",
     [
