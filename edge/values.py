@@ -109,8 +109,9 @@ class Grant:
 class DoorEvent:
     """What the relay did and why."""
 
-    event: str  # started, unlocked, relocked, refused, failed, stopped
+    event: str  # started, granted, unlocked, relocked, refused, failed, stopped
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None
     grant_id: str | None = None
+    record_id: int | None = None  # of the decision in the recogniser's record

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.network import Adversary, MfsaNetwork, Output
+from train.network import MASK, UNMASKED, Adversary, MfsaNetwork, Output
 from train.recipe import LossWeights
 
 UNLABELLED = -1
@@ -88,6 +88,12 @@ class Criterion(nn.Module):
         # The background must leave the mask question open: cross-entropy to one half, whose floor is ln 2.
         half = torch.full_like(out.background_logit, 0.5)
         parts["background"] = w.background * (F.binary_cross_entropy_with_logits(out.background_logit, half) - math.log(2))
+        if w.absent > 0:
+            # Where no mask is worn no cell shows one. Without this A_m takes the background too and leaves A_b empty.
+            bare = (1 - batch.mask_worn) * out.attention[:, MASK].mean(dim=(1, 2))
+            parts["absent"] = w.absent * bare.sum() / (1 - batch.mask_worn).sum().clamp(min=1)
+        if w.look > 0:
+            parts["look"] = w.look * out.attention[:, UNMASKED].mean()
         total = torch.stack(list(parts.values())).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
 

@@ -24,6 +24,8 @@ class LossWeights(_Section):
     mask: float = Field(0.3, ge=0)
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
+    absent: float = Field(0.0, ge=0, description="mean of A_m where no mask is worn")
+    look: float = Field(0.0, ge=0, description="mean of A_u: looking costs, so that what identity does not need goes to A_b")
 
 
 class NetworkSection(_Section):

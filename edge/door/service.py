@@ -151,22 +151,21 @@ class DoorService:
         now = self._clock()
         reason = reason or self._controller.check(grant, now)  # the frame may have grown too old meanwhile
         if reason is not None:
-            self._post(DoorEvent("refused", reason, now, grant.subject, grant.id))
+            self._post(_event("refused", reason, now, grant))
             return reason
         self._controller.open(grant, now)
         try:
             self._relay.energise()
         except DoorError:
             self._controller.lock()
-            self._post(DoorEvent("failed", "relay", now, grant.subject, grant.id))
+            self._post(_event("failed", "relay", now, grant))
             raise
-        self._post(DoorEvent("unlocked", "grant", now, grant.subject, grant.id))
+        self._post(_event("unlocked", "grant", now, grant))
         return None
 
     def _put_on_record(self, grant: Grant) -> bool:
         """Whether the grant is on disk in time; a pulse that ends meanwhile is ended."""
-        event = DoorEvent("granted", "grant", self._clock(), grant.subject, grant.id)
-        job = self._record.submit({**_fields(event), "record_id": grant.record_id})
+        job = self._record.submit(_fields(_event("granted", "grant", self._clock(), grant)))
         ends = self._clock() + RECORD_DEADLINE_S
         while not job.done.is_set() and (now := self._clock()) < ends:
             until = self._controller.until
@@ -183,6 +182,10 @@ class DoorService:
 
     def _post(self, event: DoorEvent) -> None:
         self._record.submit(_fields(event))
+
+
+def _event(event: str, reason: str, at: float, grant: Grant) -> DoorEvent:
+    return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)
 
 
 def _fields(event: DoorEvent) -> dict[str, Any]:

@@ -67,3 +67,15 @@ def test_a_network_camera_needs_the_opt_in(write_config: WriteConfig) -> None:
 def test_a_socket_path_that_is_too_long_is_refused(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match="longer than the 107 bytes"):
         load_config(write_config(door={"socket": "x" * 120}))
+
+
+def test_no_error_tells_a_camera_s_password(write_config: WriteConfig) -> None:
+    for camera in (
+        {"kind": "opencvv", "source": "rtsp://user:secret@host/1"},
+        {"source": "rtsp://user:secret@host/1"},
+        {"kind": "opencv", "source": "rtsp://user:secret@host/1", "width": "rtsp://user:secret@host/1"},
+        {"kind": "opencv", "source": ["rtsp://user:secret@host/1"]},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(write_config(camera=camera))
+        assert "secret" not in str(caught.value)

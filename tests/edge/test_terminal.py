@@ -211,10 +211,20 @@ def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
 def test_enrolling_from_the_camera_and_while_the_daemon_runs(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins")
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins")
         assert done.returncode == 0, done.stderr
-        assert "sample 3 of 3" in done.stderr
-        until(lambda: daemon.said("gallery changed: 2 subjects"), "noticed")
+        assert "sample 3 of 3" in done.stderr and "3 templates stored, 1 were there before" in done.stdout
+        until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins")
+        assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
+
+
+def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None:
+    with site.door():
+        events = site.door_events()
+        done = run(DOOR, "run", "--config", site.config_path)
+        assert done.returncode == 1 and "another edge-door runs" in done.stderr
+        assert site.door_events() == events and site.door_state() == "locked"
 
 
 def test_the_doctor_finds_what_is_wrong(site: Site) -> None:

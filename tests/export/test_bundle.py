@@ -60,15 +60,24 @@ def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest
     thresholds.write_text(manifest.calibration.model_dump_json())
     accuracy.write_text(json.dumps(manifest.accuracy))
     command = ["pack", str(tmp_path / "out"), "--name", "test", "--embedder", str(reference / "embedder.onnx")]
-    command += ["--thresholds", str(thresholds), "--accuracy", str(accuracy), "--data", "none"]
+    command += ["--thresholds", str(thresholds), "--accuracy", str(accuracy), "--data", "none", "--licence", "mine"]
     assert bundle.main(command) == 0
     assert read_manifest(tmp_path / "out").calibration == manifest.calibration
     assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert f"{manifest.calibration.masked.threshold:.4f}" in card and f"{manifest.accuracy['clean']['accuracy']:.2%}" in card
-    accuracy.write_text("{}")
-    assert bundle.main(command) == 1
-    assert "not the output of mfsa-evaluate" in capsys.readouterr().err
+    assert "mine" in card and "CelebA" not in card.split("## Thresholds")[0]
+    before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    digest = manifest.files["embedder.onnx"].sha256
+    for wrong, part in (
+        ({**manifest.accuracy, "embedder": "0" * 64}, "measured on another embedder"),
+        ({"embedder": digest}, "not the output of mfsa-evaluate"),
+        ([], "for one model"),
+    ):
+        accuracy.write_text(json.dumps(wrong))
+        assert bundle.main(command) == 1
+        assert part in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     thresholds.write_text("{}")
     assert bundle.main(command) == 1
     assert "not the output of mfsa-threshold" in capsys.readouterr().err

@@ -50,6 +50,28 @@ def test_swapped_colours_are_no_parity(network: MfsaNetwork, tmp_path: Path) -> 
     assert check_parity(tmp_path / "net.onnx", swapped, torch_outputs(network, chips)).min_cosine < 0.9999
 
 
+def test_a_wrong_mask_output_is_no_parity(network: MfsaNetwork, tmp_path: Path) -> None:
+    export(network, tmp_path / "net.onnx")
+    chips = portrait_chips()
+    expected = torch_outputs(network, chips)
+    assert check_parity(tmp_path / "net.onnx", chips, expected).ok
+    for name in ("mask_worn", "attention"):
+        assert not check_parity(tmp_path / "net.onnx", chips, {**expected, name: expected[name] + 0.1}).ok
+        assert not check_parity(tmp_path / "net.onnx", chips, {**expected, name: expected[name] * np.nan}).ok
+
+
+def test_a_run_that_has_not_ended_is_not_exported(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    student = {f"network.{k}": v for k, v in network.state_dict().items()}
+    state = {"network": network.config.as_dict(), "student": student, "seen": 5, "recipe": '{"chips": 9}'}
+    torch.save(state, tmp_path / "c.pt")
+    command = ["--checkpoint", str(tmp_path / "c.pt"), "--out", str(tmp_path / "net.onnx")]
+    assert main(command) == 2
+    assert "has seen 5 of 9 chips" in capsys.readouterr().err
+    assert main([*command, "--unfinished"]) == 0
+
+
 def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_weights(network, tmp_path / "w.safetensors")
     assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")]) == 0

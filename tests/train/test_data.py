@@ -41,11 +41,28 @@ def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
 def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path) -> None:
     kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
-    rules = section(split=["people"], teacher=None)
+    rules = section(teacher=None)
     train = load_chips(faces, rules, validation=False, embedding=32)
     held_out = load_chips(faces, rules, validation=True, embedding=32)
     assert {i.name.split("/")[1] for i in train.items} == {"collins"}
     assert {i.name.split("/")[1] for i in held_out.items} == {kept}
+
+
+def test_a_person_kept_apart_in_one_source_is_kept_apart_in_all(faces: Path) -> None:
+    kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
+    (faces / "people" / "hopper").rename(faces / "people" / kept)
+    (faces / "more" / kept).mkdir(parents=True)
+    (faces / "more" / kept / "u_7.jpg").write_bytes((faces / "people" / kept / "u_0.jpg").read_bytes())
+    (faces / "more" / "someone").mkdir()
+    (faces / "more" / "someone" / "u_0.jpg").write_bytes((faces / "people" / kept / "u_0.jpg").read_bytes())
+    rules = section(sources=["people", "more"], split=["people"], teacher=None)
+    train = load_chips(faces, rules, validation=False, embedding=32)
+    assert {i.name.split("/")[1] for i in train.items} == {"collins", "someone"}
+
+
+def test_a_misspelt_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="must name sources, found peopel"):
+        section(split=["peopel"])
 
 
 def test_the_split_never_moves() -> None:
@@ -72,12 +89,12 @@ def test_unlabelled_sources_have_no_identities(faces: Path) -> None:
     [
         ({"sources": ["none.tar"]}, "found neither"),
         ({"teacher": "none.npz"}, "expected an .npz"),
-        ({"split": ["people"]}, "no chips"),
+        ({"unlabelled": ["people"]}, "no chips"),
     ],
 )
 def test_missing_data_is_named(faces: Path, changes: dict[str, object], part: str) -> None:
     with pytest.raises(ConfigError, match=part):
-        load_chips(faces, section(**changes), validation=bool(changes.get("split")), embedding=32)
+        load_chips(faces, section(**changes), validation=bool(changes.get("unlabelled")), embedding=32)
 
 
 def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:

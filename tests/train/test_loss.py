@@ -60,6 +60,15 @@ def test_each_loss_can_be_switched_off() -> None:
     assert embedding.grad is not None and embedding.grad.abs().sum() == 0  # ... and the embedding does not hear of it
 
 
+def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
+    target = F.normalize(torch.randn(4, 8))
+    _, parts = Criterion(LossWeights(absent=0.5), 8, 3)(output(target), batch(target), 0.5)
+    assert parts["absent"] == pytest.approx(0.5 / 3)
+    everybody_masked = Batch(*(getattr(batch(target), n) for n in ("chips", "target", "label")), torch.ones(4))
+    _, parts = Criterion(LossWeights(absent=0.5), 8, 3)(output(target), everybody_masked, 0.5)
+    assert parts["absent"] == 0
+
+
 def test_a_perfect_student_pays_nothing_for_identity() -> None:
     target = F.normalize(torch.randn(4, 8))
     _, parts = Criterion(LossWeights(), 8, 3)(output(target * 7), batch(target), 0.5)

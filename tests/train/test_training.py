@@ -63,6 +63,21 @@ def test_an_existing_run_is_not_overwritten(
     assert "add --resume to go on" in capsys.readouterr().err
 
 
+def test_a_run_is_not_resumed_by_another_recipe(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(write_recipe(), faces, tmp_path / "run", "--chips", "16")) == 0
+    assert main(arguments(write_recipe(seed=7, mask_probability=0.1), faces, tmp_path / "run", "--resume")) == 2
+    assert "made by a recipe with another mask_probability, seed" in capsys.readouterr().err
+
+
+def test_recipes_that_ship_are_valid() -> None:
+    recipes = sorted((Path(__file__).resolve().parents[2] / "train" / "recipes").glob("*.yaml"))
+    assert len(recipes) >= 3
+    for recipe in recipes:
+        load_recipe(recipe)
+
+
 def test_wrong_recipes_are_one_sentence(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

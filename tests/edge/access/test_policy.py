@@ -80,3 +80,13 @@ def test_two_faces_in_one_frame_are_one_vote() -> None:
     for t in (0.0, 0.1):
         for _ in range(3):
             assert votes.count(judge(SURE, 0.0, RULES, at=t)).verdict is Verdict.PENDING
+
+
+def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
+    votes = Votes(RULES)
+    for t in range(3):
+        granted = votes.count(judge(SURE, 0.0, RULES, at=t / 10))
+    assert granted.verdict is Verdict.GRANT
+    votes.withdraw("Ada")
+    again = [votes.count(judge(SURE, 0.0, RULES, at=0.3 + t / 10)).verdict for t in range(3)]
+    assert again == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]

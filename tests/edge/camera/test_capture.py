@@ -90,6 +90,33 @@ def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch
     frames.close()
 
 
+def test_a_camera_that_hangs_after_a_loss_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_HUNG_S", 0.05)
+    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    hang = threading.Event()
+    scripts = iter([Scripted([0, CameraError("unplugged")]), Scripted([hang]), Scripted([5, hang])])
+    frames = Capture(lambda: next(scripts))
+
+    def back() -> bool:
+        taken = frames.take(0.01)
+        return taken is not None and taken.number == 5
+
+    until(back)
+    assert frames.lost is None
+    hang.set()
+    frames.close()
+
+
+def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    hang = threading.Event()
+    scripts = iter([Scripted([0, RuntimeError("driver")]), Scripted([5, hang])])
+    frames = Capture(lambda: next(scripts))
+    until(lambda: (taken := frames.take(0.01)) is not None and taken.number == 5)
+    hang.set()
+    frames.close()
+
+
 def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "_HUNG_S", 0.05)
     hang = threading.Event()

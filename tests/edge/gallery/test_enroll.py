@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from edge import masks
+from edge.bundle import read_manifest
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enroll import Sample, read_photo, sample
+from edge.gallery.enroll import Sample, check_one_person, read_photo, sample
+from edge.gallery.search import Index
 
 
 def take(image: np.ndarray, detector: Detector, embedder: Embedder) -> Sample:
@@ -48,3 +50,15 @@ def test_files_that_are_no_pictures(tmp_path: Path, content: bytes) -> None:
 def test_a_missing_photo(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match="cannot be read"):
         read_photo(tmp_path / "none.jpg")
+
+
+def test_two_people_are_not_one_and_one_is_not_two(bundle_path: Path) -> None:
+    calibration = read_manifest(bundle_path).calibration
+    known = Index(["Bob"], np.eye(1, 8, 0, dtype=np.float32))
+    ada, bob = np.eye(1, 8, 1, dtype=np.float32), np.eye(1, 8, 0, dtype=np.float32)
+    assert check_one_person("Ada", np.vstack([ada, ada]), known, calibration) == 1
+    assert check_one_person("Bob", bob, known, calibration) == 1
+    for name, templates, reason in (("Ada", np.vstack([ada, bob]), "different-people"), ("Ada", bob, "already-enrolled")):
+        with pytest.raises(PhotoError) as caught:
+            check_one_person(name, templates, known, calibration)
+        assert caught.value.reason == reason
