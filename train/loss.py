@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.network import MASK, UNMASKED, Adversary, MfsaNetwork, Output
+from train.network import BACKGROUND, MASK, Adversary, MfsaNetwork, Output
 from train.recipe import LossWeights
 
 UNLABELLED = -1
@@ -92,8 +92,9 @@ class Criterion(nn.Module):
             # Where no mask is worn no cell shows one. Without this A_m takes the background too and leaves A_b empty.
             bare = (1 - batch.mask_worn) * out.attention[:, MASK].mean(dim=(1, 2))
             parts["absent"] = w.absent * bare.sum() / (1 - batch.mask_worn).sum().clamp(min=1)
-        if w.look > 0:
-            parts["look"] = w.look * out.attention[:, UNMASKED].mean()
+        if w.cover > 0:
+            # The logarithm, since a map that is nearly empty gets hardly any gradient through the softmax otherwise.
+            parts["cover"] = -w.cover * out.attention[:, BACKGROUND].mean(dim=(1, 2)).clamp(min=1e-6).log().mean()
         total = torch.stack(list(parts.values())).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
 

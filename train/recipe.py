@@ -25,7 +25,7 @@ class LossWeights(_Section):
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
     absent: float = Field(0.0, ge=0, description="mean of A_m where no mask is worn")
-    look: float = Field(0.0, ge=0, description="mean of A_u: looking costs, so that what identity does not need goes to A_b")
+    cover: float = Field(0.0, ge=0, description="-log of the mean of A_b: the background map must not be empty")
 
 
 class NetworkSection(_Section):

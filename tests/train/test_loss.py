@@ -69,6 +69,16 @@ def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
     assert parts["absent"] == 0
 
 
+def test_an_empty_background_map_costs() -> None:
+    target = F.normalize(torch.randn(4, 8))
+    out = output(target)
+    _, parts = Criterion(LossWeights(cover=0.5), 8, 3)(out, batch(target), 0.5)
+    assert parts["cover"] == pytest.approx(0.5 * math.log(3), rel=1e-4)
+    empty = out._replace(attention=torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(4, 3, 14, 14))
+    _, parts = Criterion(LossWeights(cover=0.5), 8, 3)(empty, batch(target), 0.5)
+    assert parts["cover"] > 5
+
+
 def test_a_perfect_student_pays_nothing_for_identity() -> None:
     target = F.normalize(torch.randn(4, 8))
     _, parts = Criterion(LossWeights(), 8, 3)(output(target * 7), batch(target), 0.5)
