@@ -130,13 +130,14 @@ def _plot(story: Story) -> str:
                 axes.axvspan(stay.start_s, stay.end_s, color="#ddf4ff")
             scores.text(stay.start_s + 0.1, 1.02, stay.scene.title, fontsize=8)
     judged = [d for stay in story.stays for d in stay.decisions if "score" in d]
-    for verdict, colour in _COLOURS.items():
+    for layer, (verdict, colour) in enumerate(reversed(_COLOURS.items()), 3):  # grants on top
         chosen = [d for d in judged if d["verdict"] == verdict]
         if chosen:
-            scores.plot([d["at_s"] for d in chosen], [d["score"] for d in chosen], "o", ms=5, color=colour, label=verdict)
+            at_s, score = [d["at_s"] for d in chosen], [d["score"] for d in chosen]
+            scores.plot(at_s, score, "o", ms=8 if verdict == "grant" else 5, color=colour, label=verdict, zorder=layer)
     scores.plot([d["at_s"] for d in judged], [d["threshold"] for d in judged], "_", ms=9, color="#1f2328", label="threshold")
-    scores.set(ylim=(0, 1.12), ylabel="score")
-    scores.legend(loc="lower left", ncols=5, fontsize=8)
+    scores.set(ylim=(-0.15, 1.12), ylabel="score")
+    scores.legend(loc="lower center", ncols=5, fontsize=8)
     door.broken_barh([(start, end - start) for start, end in story.open_spans], (0, 1), color="#2da44e")
     door.set(ylim=(0, 1), yticks=[], ylabel="door open", xlabel="seconds", xlim=(0, story.stays[-1].end_s))
     buffer = io.StringIO()
