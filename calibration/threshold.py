@@ -18,6 +18,7 @@ from edge.errors import ConfigError
 
 SAME_PERSON_FMR = 1e-2
 FPIR_TARGET = 0.01
+GALLERY_SIZES = (100, 1_000, 10_000, 100_000)
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
 
 
@@ -102,6 +103,9 @@ def _threshold(args: argparse.Namespace) -> int:
             f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
             f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
         )
+    worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
+    table = ", ".join(f"{metrics.fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
+    print(f"FPIR at the upper bound by gallery size: {table}")
     print(f"{len(chips):,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {FPIR_TARGET:.0%}")
     return common.DONE
 

@@ -6,14 +6,19 @@ import fcntl
 import os
 from pathlib import Path
 
+from edge.errors import ClaimError
 
-def claim(path: Path) -> int | None:
-    """A descriptor that holds the lock until it is closed; None where another process has it. Raises OSError."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+def claim(path: Path, who: str) -> int:
+    """A descriptor that holds the lock file until it is closed; raises ClaimError where another process has it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ClaimError(f"{path}: {error.strerror}; check that the folder exists and is yours") from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
         os.close(fd)
-        return None
+        raise ClaimError(f"{path.parent}: another {who} runs here; stop it first, or set another `state:`") from error
     return fd

@@ -37,7 +37,7 @@ class Daemon:
 
     def __init__(self, config: Terminal, *, notifier: Notifier | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         check_owner(config.state)
-        self._lock_fd = _claim(config)
+        self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
         self._stop = threading.Event()
@@ -185,14 +185,3 @@ class Daemon:
         if now - self._complained.get(about, -_COMPLAIN_S) >= _COMPLAIN_S:
             self._complained[about] = now
             log.error(message)
-
-
-def _claim(config: Terminal) -> int:
-    """Only one recogniser writes to a state folder."""
-    try:
-        lock = claim(config.daemon_lock_path)
-    except OSError as error:
-        raise GalleryError(f"{config.daemon_lock_path}: {error.strerror}; check that the folder is yours") from error
-    if lock is None:
-        raise GalleryError(f"{config.state}: another edge-daemon runs on this gallery; stop it first, or set another `state:`")
-    return lock

@@ -8,7 +8,8 @@
     ├── PhotoError       a photo that cannot be used, with a reason code
     ├── GalleryError     the gallery cannot be opened, read or written
     ├── DoorError        the door process cannot be reached, or hardware refuses
-    └── RecordError      the record cannot be written
+    ├── RecordError      the record cannot be written
+    └── ClaimError       another process has this terminal already
 
 A message says what was expected, what was found and what to do, in one sentence or two.
 """
@@ -63,6 +64,10 @@ class DoorError(MfsaError, OSError):
 
 class RecordError(MfsaError, OSError):
     """The record of decisions or door events cannot be written."""
+
+
+class ClaimError(MfsaError):
+    """Another process has this terminal already, or its folder cannot be used."""
 
 
 def describe_validation(error: ValidationError) -> str:

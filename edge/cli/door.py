@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import signal
 import sys
 
@@ -15,7 +16,6 @@ from edge.door.client import DoorClient
 from edge.door.controller import Controller
 from edge.door.relay import open_relay
 from edge.door.service import DoorService
-from edge.errors import DoorError
 from edge.ops.notify import Notifier
 
 
@@ -37,12 +37,7 @@ def _serve(args: argparse.Namespace) -> int:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _: stopping.append(received))
-    try:
-        lock = claim(config.door_lock_path)
-    except OSError as error:
-        raise DoorError(f"{config.door_lock_path}: {error.strerror}; check that the folder is yours") from error
-    if lock is None:
-        raise DoorError(f"{config.state}: another edge-door runs for this terminal; stop it first")
+    lock = claim(config.door_lock_path, "edge-door")  # before relay and record are touched
     relay = open_relay(config.door.relay)
     try:
         service = DoorService(
@@ -64,6 +59,7 @@ def _serve(args: argparse.Namespace) -> int:
     finally:
         service.close()
         notifier.close()
+        os.close(lock)
     return common.DONE
 
 

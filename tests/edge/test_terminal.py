@@ -161,7 +161,7 @@ def test_a_second_recogniser_is_refused(site: Site) -> None:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         done = run(DAEMON, "--config", site.config_path)
     assert done.returncode == 1
-    assert "another edge-daemon runs on this gallery" in done.stderr and "Traceback" not in done.stderr
+    assert "another edge-daemon runs here; stop it first" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("module", [DAEMON, "edge.cli.doctor", "edge.cli.enroll", "edge.cli.bench"])
@@ -223,7 +223,7 @@ def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None
     with site.door():
         events = site.door_events()
         done = run(DOOR, "run", "--config", site.config_path)
-        assert done.returncode == 1 and "another edge-door runs" in done.stderr
+        assert done.returncode == 1 and "another edge-door runs here; stop it first" in done.stderr
         assert site.door_events() == events and site.door_state() == "locked"
 
 
