@@ -19,7 +19,7 @@ from edge.config import ReplayCamera, Terminal
 from edge.door.client import DoorClient
 from edge.errors import DoorError, GalleryError, RecordError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, check_owner, load_key
+from edge.gallery.store import check_owner, open_store
 from edge.ops.notify import Notifier
 from edge.pipeline import Pipeline, open_networks, rules_of
 from edge.values import Decision, Frame, Grant, Sighting, Verdict
@@ -43,8 +43,7 @@ class Daemon:
         self._stop = threading.Event()
         bundle, detector, embedder = open_networks(config)
         self._model = bundle.model_digest[:12]
-        key = load_key(config.key_path, create=not config.gallery_path.exists())
-        self._store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
+        self._store = open_store(config, bundle.model_digest)
         gallery = Gallery(self._store)
         self._pipeline = Pipeline(
             detector, embedder, gallery, rules_of(config.policy, bundle), min_face_px=config.detector.min_face_px

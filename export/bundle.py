@@ -132,8 +132,11 @@ def _whole_folder(out: Path) -> Iterator[Path]:
         fresh.rename(out)
 
 
-def make(out: Path, base: Path, *, replace: bool) -> None:
-    """Make a complete bundle: `base` and the detector from its package. Whole or not at all; raises BundleError."""
+def make(out: Path, base: Path, *, replace: bool) -> str:
+    """Make a complete bundle: `base` and the detector from its package. Whole or not at all; what `check` says of it.
+
+    Raises BundleError.
+    """
     if out.exists() and not replace:
         raise BundleError(f"{out} exists: add --replace to make it anew, or name another folder")
     manifest = read_manifest(base)
@@ -153,7 +156,7 @@ def make(out: Path, base: Path, *, replace: bool) -> None:
             )
         (fresh / "LICENSE.detector").write_text(detector.licence_text(), encoding="utf-8")
         _write_manifest(fresh, manifest.model_copy(update={"files": entries}))
-        check(fresh)
+        return check(fresh)
 
 
 def check(path: Path) -> str:
@@ -216,8 +219,7 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
 
     def making() -> str:
-        make(args.out, args.base or reference(), replace=args.replace)
-        return f"{args.out}: {check(args.out)}"
+        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace)}"
 
     def packing() -> str:
         limits = args.limits.read_text(encoding="utf-8") if args.limits else ""

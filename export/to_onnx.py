@@ -22,7 +22,7 @@ from edge.cli import common
 from edge.errors import ConfigError, EngineError
 from export.parity import check_parity, portrait_chips
 from train.network import MfsaNetwork, count_parameters
-from train.torch_engine import OUTPUTS, Deployed
+from train.torch_engine import OUTPUTS, Deployed, TorchEngine
 from train.weights import load_checkpoint, load_network, save_weights
 
 OPSET = 17
@@ -70,12 +70,6 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
     return folded
 
 
-@torch.no_grad()
-def torch_outputs(network: MfsaNetwork, chips: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    outputs = Deployed(network).eval()(torch.from_numpy(to_input(chips)))
-    return {name: value.numpy() for name, value in zip(OUTPUTS, outputs, strict=True)}
-
-
 def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
     """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it."""
     chips = [portrait_chips()]
@@ -110,7 +104,7 @@ def _export(args: argparse.Namespace) -> int:
     if args.weights:
         save_weights(network, args.weights)
     chips = real_chips(args.chips, args.most)
-    parity = check_parity(args.out, chips, torch_outputs(network, chips))
+    parity = check_parity(args.out, chips, TorchEngine(network).run(to_input(chips)))
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
     if not parity.ok:
         raise EngineError(f"the ONNX file differs from the checkpoint: {parity}")

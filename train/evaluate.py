@@ -119,8 +119,9 @@ def open_model(model: Path) -> Engine:
     if model.suffix == ".onnx":
         return open_engine(model, kind="ort", threads=2)
     from train.torch_engine import TorchEngine
+    from train.weights import load_network
 
-    return TorchEngine(model)
+    return TorchEngine(load_network(model))
 
 
 def main(argv: list[str] | None = None) -> int:

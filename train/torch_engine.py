@@ -1,8 +1,6 @@
-"""A checkpoint run by torch behind the terminal's Engine protocol, so that one evaluation serves every form of a model."""
+"""A network run by torch behind the terminal's Engine protocol, so that one evaluation serves every form of a model."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,7 +8,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from train.network import MfsaNetwork
-from train.weights import load_network
 
 OUTPUTS = ("embedding", "attention", "mask_worn")
 
@@ -28,10 +25,10 @@ class Deployed(nn.Module):
 
 
 class TorchEngine:
-    """Implements `edge.engine.Engine` for a checkpoint."""
+    """Implements `edge.engine.Engine` for a network that was just loaded or trained."""
 
-    def __init__(self, checkpoint: Path) -> None:
-        self._network = Deployed(load_network(checkpoint)).eval()
+    def __init__(self, network: MfsaNetwork) -> None:
+        self._network = Deployed(network).eval()
 
     @torch.no_grad()
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

@@ -35,16 +35,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, default=Path("build/demo"), help="folder for clip, records and report (default %(default)s)"
     )
-    parser.add_argument("--clip-only", action="store_true", help="make clip and config, enroll nobody, run nothing")
     args = parser.parse_args(argv)
     return common.run("edge-demo", lambda: _demo(args))
 
 
 def _demo(args: argparse.Namespace) -> int:
     config_path = _prepare(args.out, args.bundle)
-    if args.clip_only:
-        print(config_path)
-        return common.DONE
     from edge.demo.portraits import COLLINS
 
     _say("Enrolling Eileen Collins from three photos")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge.camera import open_camera
 from edge.cli import common
-from edge.config import load_config
+from edge.config import Camera, load_config
 from edge.errors import CameraError, GalleryError, PhotoError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _enroll(args: argparse.Namespace) -> int:
 
     from edge.gallery.enroll import check_one_person, read_photo, sample
     from edge.gallery.search import Index
-    from edge.gallery.store import Store, check_owner, check_subject, load_key
+    from edge.gallery.store import check_owner, check_subject, open_store
     from edge.pipeline import open_networks
 
     check_subject(args.subject)
@@ -61,7 +61,7 @@ def _enroll(args: argparse.Namespace) -> int:
                 refused.append({"photo": str(photo), "reason": error.reason, "message": str(error)})
     else:
         hint = ""
-        for image in _camera_frames(args):
+        for image in _camera_frames(config.camera):
             try:
                 samples.append(sample(image, detector, embedder, min_face_px=min_face_px, name="camera"))
             except PhotoError as error:
@@ -76,8 +76,7 @@ def _enroll(args: argparse.Namespace) -> int:
             refused.append({"photo": "camera", "reason": "too-few", "message": hint or "the camera showed no usable face in time"})
     if refused:
         return _refuse(refused, args.json)
-    key = load_key(config.key_path, create=not config.gallery_path.exists())
-    store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
+    store = open_store(config, bundle.model_digest)
     try:
         known, calibration = store.subjects(), bundle.manifest.calibration
         templates = np.stack([s.probe.embedding for s in samples])
@@ -112,10 +111,9 @@ def _refuse(refused: list[dict[str, str]], as_json: bool) -> int:
     return common.FAILED
 
 
-def _camera_frames(args: argparse.Namespace) -> Iterator[NDArray[np.uint8]]:
+def _camera_frames(source: Camera) -> Iterator[NDArray[np.uint8]]:
     """Frames some time apart, for a limited time; raises GalleryError where the daemon has the camera."""
-    config = load_config(args.config)
-    camera = open_camera(config.camera)
+    camera = open_camera(source)
     print(f"Look at the camera, turn your head a little. {_CAMERA_SAMPLES} samples, at most {_CAMERA_S:.0f} s.", file=sys.stderr)
     ends, last = time.monotonic() + _CAMERA_S, 0.0
     try:

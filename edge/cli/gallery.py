@@ -28,14 +28,13 @@ def _gallery(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
     from edge.errors import GalleryError
-    from edge.gallery.store import Store, check_owner, load_key
+    from edge.gallery.store import check_owner, open_store
 
     check_owner(config.state)
     if not config.gallery_path.exists():
         raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    key = load_key(config.key_path, create=False)
-    store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=bundle.model_digest)
+    store = open_store(config, bundle.model_digest)
     try:
         if args.command == "remove":
             removed = store.remove(args.subject)

@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
+from edge.config import Terminal
 from edge.errors import GalleryError
 
 log = logging.getLogger(__name__)
@@ -54,9 +55,7 @@ class Store:
         self._context = f"mfsa-edge/{SCHEMA}|{terminal}|{model_digest}"
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            fresh = not path.exists()
-            if fresh:
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # for nobody else, before SQLite would make it
             self._db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
             for pragma in ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON"):
                 self._db.execute(f"PRAGMA {pragma}")
@@ -185,6 +184,12 @@ class Store:
     def _bound_to(self, subject: str, row: int) -> bytes:
         """Authenticated with each template, so that a row moved to another subject, terminal or model is refused."""
         return f"{self._context}|{row}|{subject}".encode()
+
+
+def open_store(config: Terminal, model_digest: str) -> Store:
+    """A terminal's gallery; made, with its key, where there is none yet. Raises GalleryError."""
+    key = load_key(config.key_path, create=not config.gallery_path.exists())
+    return Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=model_digest)
 
 
 def check_owner(state: Path) -> None:

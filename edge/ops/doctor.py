@@ -14,7 +14,7 @@ from edge.config import Terminal
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, load_key
+from edge.gallery.store import open_store
 from edge.pipeline import open_networks, rules_of
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -84,12 +84,7 @@ def _gallery(config: Terminal) -> Iterator[Finding]:
         yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
         return
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = Store(
-        config.gallery_path,
-        key=load_key(config.key_path, create=False),
-        terminal=config.terminal,
-        model_digest=bundle.model_digest,
-    )
+    store = open_store(config, bundle.model_digest)
     try:
         index = Gallery(store).index
     finally:

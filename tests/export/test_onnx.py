@@ -10,8 +10,9 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-e
 
 from edge.chip import to_input
 from export.parity import check_parity, portrait_chips
-from export.to_onnx import export, main, torch_outputs
+from export.to_onnx import export, main
 from train.network import MfsaNetwork, NetworkConfig
+from train.torch_engine import TorchEngine
 from train.weights import save_weights
 
 
@@ -39,7 +40,7 @@ def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path)
 def test_it_says_the_same_as_torch_on_real_chips(network: MfsaNetwork, tmp_path: Path) -> None:
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()
-    parity = check_parity(tmp_path / "net.onnx", chips, torch_outputs(network, chips))
+    parity = check_parity(tmp_path / "net.onnx", chips, TorchEngine(network).run(to_input(chips)))
     assert parity.chips == 16 and parity.min_cosine > 0.9999 and parity.attention_error < 1e-4
 
 
@@ -47,13 +48,13 @@ def test_swapped_colours_are_no_parity(network: MfsaNetwork, tmp_path: Path) -> 
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()
     swapped = np.ascontiguousarray(chips[..., ::-1])
-    assert check_parity(tmp_path / "net.onnx", swapped, torch_outputs(network, chips)).min_cosine < 0.9999
+    assert check_parity(tmp_path / "net.onnx", swapped, TorchEngine(network).run(to_input(chips))).min_cosine < 0.9999
 
 
 def test_a_wrong_mask_output_is_no_parity(network: MfsaNetwork, tmp_path: Path) -> None:
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()
-    expected = torch_outputs(network, chips)
+    expected = TorchEngine(network).run(to_input(chips))
     assert check_parity(tmp_path / "net.onnx", chips, expected).ok
     for name in ("mask_worn", "attention"):
         assert not check_parity(tmp_path / "net.onnx", chips, {**expected, name: expected[name] + 0.1}).ok
