@@ -42,9 +42,11 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@ $(VENV)/demo.stamp
 
 reference: $(VENV)/dev.stamp
-	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out runs/reference-base --resume
-	$(BIN)/mfsa-train --recipe train/recipes/reference-maps.yaml --data $(DATA) --out $(RUN) --resume \
-		--start-from runs/reference-base/checkpoint.pt
+	$(BIN)/mfsa-train --recipe train/recipes/reference-1.yaml --data $(DATA) --out runs/reference-1 --resume
+	$(BIN)/mfsa-train --recipe train/recipes/reference-2.yaml --data $(DATA) --out runs/reference-2 --resume \
+		--start-from runs/reference-1/checkpoint.pt
+	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
+		--start-from runs/reference-2/checkpoint.pt
 	$(MAKE) measure
 
 # Every number of the manifest and the model card, from a finished run.

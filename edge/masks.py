@@ -16,7 +16,11 @@ from numpy.typing import NDArray
 
 from edge import chip
 
-FAMILIES = ("surgical", "kn95", "cloth", "scarf", "nose-out")
+# Seen in training; and kept out of it, so that a mask can be measured that the network has never met.
+TRAINED = ("surgical", "kn95", "cloth", "scarf", "nose-out", "valve", "half", "chin")
+HELD_OUT = ("duckbill", "bandana")
+FAMILIES = TRAINED + HELD_OUT
+_NOT_WORN = ("chin",)  # a mask is there, but hides nothing of the face
 EXAM = "masks-v1"
 EXAM_FAMILIES = ("surgical", "kn95", "cloth")
 
@@ -30,11 +34,22 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "cloth": ((0, 61), (9, 62), (22, 68), (38, 74), (38, 94), (27, 112), (13, 120), (0, 121)),
     "scarf": ((0, 65), (16, 66), (34, 69), (44, 72), (46, 96), (44, 125), (42, 150), (0, 154)),
     "nose-out": ((0, 79), (11, 79), (24, 80), (35, 83), (34, 98), (26, 112), (12, 120), (0, 121)),
+    "valve": ((0, 59), (9, 61), (24, 68), (37, 75), (36, 98), (27, 114), (12, 123), (0, 125)),
+    "half": ((0, 63), (11, 64), (24, 69), (37, 74), (36, 95), (27, 110), (12, 118), (0, 119)),
+    "chin": ((0, 104), (13, 104), (26, 100), (36, 96), (34, 108), (27, 120), (13, 131), (0, 133)),
+    "duckbill": ((0, 66), (15, 67), (33, 71), (39, 79), (37, 93), (30, 106), (15, 111), (0, 112)),
+    "bandana": ((0, 62), (14, 63), (33, 65), (46, 69), (42, 90), (29, 117), (13, 141), (0, 152)),
 }
 _COLOURS_BGR: dict[str, tuple[tuple[int, int, int], ...]] = {
     "surgical": ((222, 190, 140), (236, 232, 226), (190, 205, 150), (190, 170, 225), (60, 56, 52), (205, 160, 96)),
     "kn95": ((240, 240, 238), (232, 228, 222), (190, 190, 190), (48, 46, 46), (200, 214, 226)),
+    "valve": ((238, 238, 236), (205, 205, 205), (60, 58, 56), (120, 90, 60)),
+    "half": ((222, 190, 140), (236, 232, 226), (60, 56, 52), (190, 170, 225)),
+    "chin": ((222, 190, 140), (236, 232, 226), (60, 56, 52), (200, 200, 200)),
+    "duckbill": ((235, 225, 205), (240, 240, 238), (225, 200, 160)),
 }
+_PRINTED = ("cloth", "scarf", "bandana")
+_WITHOUT_STRAPS = ("scarf", "bandana")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +74,13 @@ class MaskStyle:
     texture: float = 4.0  # standard deviation of the weave, in grey levels
     seed: int = 0
 
+    @property
+    def worn(self) -> bool:
+        """Whether the mask hides part of the face, which one under the chin does not."""
+        return self.family not in _NOT_WORN
 
-def random_style(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES) -> MaskStyle:
+
+def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) -> MaskStyle:
     """A style for training: wide in form, colour and fit."""
     family = str(rng.choice(families))
     palette = _COLOURS_BGR.get(family)
@@ -68,7 +88,11 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES)
         base = np.array(palette[rng.integers(len(palette))], dtype=np.float64) + rng.normal(0, 10, 3)
     else:
         base = rng.uniform(15, 245, 3) if rng.random() < 0.6 else np.repeat(rng.uniform(15, 245), 3)
-    printed = family in ("cloth", "scarf") or rng.random() < 0.12
+    printed = family in _PRINTED or rng.random() < 0.12
+    shift, tilt = (rng.normal(0, 1.8), rng.normal(0, 2.5)), rng.normal(0, 0.04)
+    if family == "half":  # hangs from one ear, or is pulled to one side
+        side = rng.choice((-1, 1))
+        shift, tilt = (side * rng.uniform(8, 24), rng.uniform(2, 18)), side * rng.uniform(-0.15, 0.6)
     return MaskStyle(
         family=family,
         colour_bgr=_colour(base),
@@ -76,9 +100,9 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = FAMILIES)
         print_bgr=_colour(rng.uniform(10, 250, 3)),
         print_pitch_px=float(rng.uniform(4, 18)),
         print_angle=float(rng.uniform(0, np.pi)),
-        shift_xy=(float(rng.normal(0, 1.8)), float(rng.normal(0, 2.5))),
+        shift_xy=(float(shift[0]), float(shift[1])),
         stretch_xy=(float(rng.uniform(0.86, 1.14)), float(rng.uniform(0.88, 1.1))),
-        tilt=float(rng.normal(0, 0.04)),
+        tilt=float(tilt),
         wobble_px=float(rng.uniform(0, 2.0)),
         folds=float(rng.uniform(0, 1)),
         light=float(rng.uniform(-0.8, 0.8)),
@@ -184,7 +208,7 @@ def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:
 
 
 def _draw_straps(cover: NDArray[np.uint8], outline: NDArray[np.float64], detail: int, family: str) -> None:
-    if family == "scarf":
+    if family in _WITHOUT_STRAPS:
         return
     right, left = outline[outline[:, 0].argmax()], outline[outline[:, 0].argmin()]
     for corner, outwards in ((right, 1), (left, -1)):
@@ -196,11 +220,16 @@ def _draw_straps(cover: NDArray[np.uint8], outline: NDArray[np.float64], detail:
 
 def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     """Relative brightness of pleats, ridges and seams, for a row of x and a column of y."""
-    if family in ("surgical", "nose-out"):
+    if family in ("surgical", "nose-out", "half"):
         return np.asarray(-0.16 * sum(np.exp(-(((y - at) / 1.3) ** 2)) for at in (82.0, 92.0, 102.0)), np.float32)
     if family == "kn95":
         return np.asarray(0.14 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.08 * np.abs(x - 56) / 40, np.float32)
-    if family == "scarf":
+    if family == "valve":
+        rim = np.hypot(x - 68, y - 98)
+        return np.asarray(0.1 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.35 * (rim < 7) + 0.5 * (rim < 5), np.float32)
+    if family == "duckbill":
+        return np.asarray(0.25 * np.exp(-(((y - 82) / 4.0) ** 2)) - 0.175 * (1 + np.tanh((y - 90) / 3)), np.float32)
+    if family in _WITHOUT_STRAPS:
         return np.asarray(0.12 * np.sin((y + 0.35 * x) / 4.5), np.float32)
     return np.asarray(-0.10 * np.exp(-(((x - 56) / 1.2) ** 2)) - 0.06 * np.sin(y / 6.0), np.float32)
 

@@ -20,11 +20,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
     parser.add_argument("--data", type=Path, required=True, help="folder that the recipe's sources are under")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt and log.jsonl")
+    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start-from", type=Path, metavar="WEIGHTS", help="checkpoint or .safetensors to begin with")
-    parser.add_argument("--chips", type=int, help="see this many chips instead of the recipe's number")
-    parser.add_argument("--validate-every", type=int, default=50_000, metavar="CHIPS", help="default %(default)s")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes", help="change keys of the recipe: network.variant=none"
+    )
+    parser.add_argument("--save-every", type=int, metavar="CHIPS", help="write checkpoint.pt so often; default every three minutes")
     return parser.parse_args(argv)
 
 
@@ -32,15 +34,15 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def command() -> int:
-        recipe = load_recipe(args.recipe, {"chips": args.chips} if args.chips else None)
+        recipe = load_recipe(args.recipe, args.changes)
         try:
             checkpoint = train(
                 recipe,
                 args.data,
                 args.out,
                 resume=args.resume,
-                validate_every=args.validate_every,
                 start_from=args.start_from,
+                save_every=args.save_every,
             )
         except KeyboardInterrupt:
             raise MfsaError("stopped; --resume goes on from the last checkpoint") from None

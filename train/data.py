@@ -1,4 +1,4 @@
-"""Chips and their targets: reading, the split by identity, and augmentation keyed by (seed, epoch, index)."""
+"""Chips and their targets: reading, the split by identity, and views of them keyed by (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from calibration.chips import decode, has_real_mask, is_validation, read_chips
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
+from train import occluders
 from train.loss import UNLABELLED, Batch
-from train.recipe import DataSection
+from train.recipe import DataSection, DrawSection
 
 
 @dataclass(frozen=True)
@@ -42,36 +43,49 @@ class ChipSet:
     def __len__(self) -> int:
         return len(self.items)
 
+    def bank(self) -> NDArray[np.float32]:
+        """The teacher's embeddings of all pictures without a real mask (N,D), in the order of their rows."""
+        return self.targets[sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})]
 
-def load_chips(root: Path, section: DataSection, *, validation: bool, embedding: int) -> ChipSet:
-    """The chips of a recipe: the identities to train on, or with `validation` the ones kept apart.
+
+def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSet, ChipSet | None]:
+    """The chips of a recipe to train on, and those of the identities kept apart; None where there are none of these.
 
     A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's
     embeddings have another size than the network's.
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
-    labels: dict[str, int] = {}
     read = [(source, name, encoded) for source in section.sources for name, encoded in read_chips(root / source)]
     kept = {i for s, name, _ in read if section.keeps_apart(s) and is_validation(i := name.split("/")[0])}
-    found: list[tuple[str, str, bytes]] = []
+    trained, held_out = [], []
     for source, name, encoded in read:
-        person_kept = source not in section.unlabelled and name.split("/")[0] in kept
-        wanted = person_kept and section.keeps_apart(source) if validation else not person_kept
-        if wanted:
-            found.append((Path(source).stem, name, encoded))
-    clean_means = _masked_targets([f"{source}/{name}" for source, name, _ in found], rows, teacher)
-    targets = np.vstack([teacher, *(mean for _, mean in clean_means.values())]) if clean_means else teacher
-    mean_row = {key: len(teacher) + i for i, key in enumerate(clean_means)}
-    unlabelled = {Path(source).stem for source in section.unlabelled}
+        if source in section.unlabelled or name.split("/")[0] not in kept:
+            trained.append((source, name, encoded))
+        elif section.keeps_apart(source):
+            held_out.append((source, name, encoded))
+    if not trained:
+        raise ConfigError(f"{root}: no chips to train on in {', '.join(section.sources)}")
+    unlabelled = frozenset(section.unlabelled)
+    return (
+        _chip_set(trained, unlabelled, rows, teacher),
+        _chip_set(held_out, unlabelled, rows, teacher) if held_out else None,
+    )
+
+
+def _chip_set(
+    found: list[tuple[str, str, bytes]], unlabelled: frozenset[str], rows: dict[str, int], teacher: NDArray[np.float32]
+) -> ChipSet:
+    clean_means = _masked_targets([f"{Path(source).stem}/{name}" for source, name, _ in found], rows, teacher)
+    targets = np.vstack([teacher, *clean_means.values()]) if clean_means else teacher
+    mean_row = {person: len(teacher) + i for i, person in enumerate(clean_means)}
+    labels: dict[str, int] = {}
     items = []
     for source, name, encoded in found:
-        person = f"{source}/{name.split('/')[0]}"
+        key, person = f"{Path(source).stem}/{name}", name.split("/")[0]
         real_mask = has_real_mask(name)
-        row = mean_row.get(person, -1) if real_mask else rows.get(f"{source}/{name}", -1)
-        label = UNLABELLED if source in unlabelled else labels.setdefault(name.split("/")[0], len(labels))
-        items.append(Item(f"{source}/{name}", encoded, label, row, real_mask))
-    if not items:
-        raise ConfigError(f"{root}: no chips in {', '.join(section.sources)} for {'validation' if validation else 'training'}")
+        row = mean_row.get(key.rsplit("/", 1)[0], -1) if real_mask else rows.get(key, -1)
+        label = UNLABELLED if source in unlabelled else labels.setdefault(person, len(labels))
+        items.append(Item(key, encoded, label, row, real_mask))
     return ChipSet(tuple(items), targets, len(labels))
 
 
@@ -89,9 +103,7 @@ def _load_teacher(root: Path, name: str | None, embedding: int) -> tuple[dict[st
     return {str(n): i for i, n in enumerate(names)}, embeddings
 
 
-def _masked_targets(
-    names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]
-) -> dict[str, tuple[int, NDArray[np.float32]]]:
+def _masked_targets(names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
     """For people photographed with a real mask: the mean teacher embedding of their photos without one.
 
     The teacher's own embedding of a masked photo would teach the student the teacher's weakness.
@@ -107,19 +119,30 @@ def _masked_targets(
     means = {}
     for person in sorted(masked & clean.keys()):
         mean = teacher[clean[person]].mean(axis=0)
-        means[person] = (len(clean[person]), (mean / np.linalg.norm(mean)).astype(np.float32))
+        means[person] = (mean / np.linalg.norm(mean)).astype(np.float32)
     return means
+
+
+@dataclass(frozen=True)
+class View:
+    """One picture as a camera might have seen it."""
+
+    chip: NDArray[np.uint8]
+    mask_worn: bool
+    covered: bool
+    item: Item
 
 
 class Views(Dataset[int]):
     """Augmented views; item i of epoch e is the same in every process and on every machine with this seed.
 
-    An index is (epoch, position); a batch of them comes back as one `Batch`.
+    An index is (epoch, position); a batch of them comes back as one `Batch`. A picture that cannot be read is named in
+    the batch, and the next one takes its place.
     """
 
-    def __init__(self, chips: ChipSet, mask_probability: float, seed: int, *, augment: bool = True) -> None:
+    def __init__(self, chips: ChipSet, drawn: DrawSection, seed: int, *, augment: bool = True) -> None:
         self.chips = chips
-        self.mask_probability = mask_probability
+        self.drawn = drawn
         self.seed = seed
         self.augment = augment
 
@@ -127,26 +150,42 @@ class Views(Dataset[int]):
         return len(self.chips)
 
     def __getitems__(self, keys: list[tuple[int, int]]) -> Batch:
-        views, worn = zip(*(self._view(epoch, position) for epoch, position in keys), strict=True)
-        items = [self.chips.items[position] for _, position in keys]
+        skipped: list[str] = []
+        views = [self._readable(epoch, position, skipped) for epoch, position in keys]
         dim = self.chips.targets.shape[1]
-        target = [self.chips.targets[i.target_row] if i.target_row >= 0 else np.zeros(dim, np.float32) for i in items]
+        rows = [view.item.target_row for view in views]
+        target = [self.chips.targets[row] if row >= 0 else np.zeros(dim, np.float32) for row in rows]
         return Batch(
-            chips=torch.from_numpy(to_input(np.stack(views))),
+            chips=torch.from_numpy(to_input(np.stack([view.chip for view in views]))),
             target=torch.from_numpy(np.stack(target)),
-            label=torch.tensor([i.label for i in items]),
-            mask_worn=torch.tensor(worn, dtype=torch.float32),
+            label=torch.tensor([view.item.label for view in views]),
+            mask_worn=torch.tensor([view.mask_worn for view in views], dtype=torch.float32),
+            covered=torch.tensor([view.covered for view in views], dtype=torch.float32),
+            skipped=tuple(skipped),
         )
 
-    def _view(self, epoch: int, position: int) -> tuple[NDArray[np.uint8], bool]:
+    def _readable(self, epoch: int, position: int, skipped: list[str]) -> View:
+        for step in range(len(self.chips)):
+            try:
+                return self._view(epoch, (position + step) % len(self.chips))
+            except ConfigError as error:
+                skipped.append(str(error))
+        raise ConfigError(f"none of {len(self.chips):,} pictures can be read: {skipped[0]}")
+
+    def _view(self, epoch: int, position: int) -> View:
         item = self.chips.items[position]
         rng = np.random.default_rng((self.seed, epoch, position))
         chip = decode(item.encoded, item.name)
-        worn = item.real_mask
-        if not worn and rng.random() < self.mask_probability:
-            chip, _ = masks.draw(chip, masks.random_style(rng))
-            worn = True
-        return (augment(chip, rng) if self.augment else chip), worn
+        worn, covered = item.real_mask, False
+        if not worn and rng.random() < self.drawn.mask_probability:
+            style = masks.random_style(rng, self.drawn.families)
+            chip, _ = masks.draw(chip, style)
+            worn = style.worn
+        elif rng.random() < self.drawn.occluder_probability:
+            kind = str(rng.choice(occluders.KINDS))
+            chip, _ = occluders.draw(chip, kind, rng)
+            covered = occluders.hides(kind)
+        return View(augment(chip, rng, worn) if self.augment else chip, worn, covered, item)
 
 
 def collate(batch: Batch) -> Batch:
@@ -159,13 +198,14 @@ def quiet_worker(_: int) -> None:
     cv2.setNumThreads(0)
 
 
-def augment(chip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What cameras and landmark errors do to a chip: jitter of the alignment, light, colour, blur, low resolution, noise."""
+def augment(chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool) -> NDArray[np.uint8]:
+    """What cameras and landmark errors do to a chip: jitter of the alignment, light, colour, blur, low resolution."""
     if rng.random() < 0.5:
         chip = chip[:, ::-1]
-    angle, scale = rng.normal(0, 3.0), 1 + rng.normal(0, 0.04)
+    loose = 1.4 if mask_worn else 1.0  # a mask misleads the detector's landmarks
+    angle, scale = rng.normal(0, 3.0), 1 + rng.normal(0, 0.04 * loose)
     transform = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), angle, scale)
-    transform[:, 2] += rng.normal(0, 1.6, 2)
+    transform[:, 2] += rng.normal(0, 1.6 * loose, 2)
     chip = cv2.warpAffine(chip, transform, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     if rng.random() < 0.25:
         small = int(rng.integers(28, 80))
@@ -178,18 +218,7 @@ def augment(chip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.15))
     curve = np.clip(255 * gain * levels[:, None] ** gamma * np.exp(rng.normal(0, 0.05, 3)), 0, 255).astype(np.uint8)
     chip = cv2.LUT(np.ascontiguousarray(chip), np.ascontiguousarray(curve[None]))
-    if rng.random() < 0.15:
-        chip = _occlude(chip, rng)
     return np.asarray(chip, dtype=np.uint8)
-
-
-def _occlude(chip: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A rotated box of one colour anywhere: hands, phones, hair, the edge of a door."""
-    box = ((float(rng.uniform(0, SIZE)), float(rng.uniform(0, SIZE))), tuple(rng.uniform(12, 48, 2)), float(rng.uniform(0, 180)))
-    corners = np.round(cv2.boxPoints(box)).astype(np.int32)  # type: ignore[arg-type]
-    shown = chip.copy()
-    cv2.fillConvexPoly(shown, corners, tuple(float(v) for v in rng.uniform(0, 255, 3)))
-    return shown
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

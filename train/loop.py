@@ -1,75 +1,43 @@
-"""The training loop: one class for the state of a run, one for what is told of it."""
+"""The training loop: the state of a run, one step, and the way from the first chip to the last."""
 
 from __future__ import annotations
 
 import ctypes
-import json
 import math
-import os
-import sys
 import time
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from edge.errors import ConfigError, MfsaError
 from train.data import ChipSet, EpochSampler, Views, collate, load_chips, quiet_worker
+from train.journal import Journal
 from train.loss import Batch, Criterion, Student
-from train.network import MASK, UNMASKED, MfsaNetwork, NetworkConfig, count_parameters
+from train.network import MfsaNetwork, count_parameters
 from train.recipe import Recipe
+from train.validation import HEADLINE, Exam
 from train.weights import load_checkpoint, load_network
+from train.world import World, join_world
 
 CHECKPOINT = "checkpoint.pt"
-LOG = "log.jsonl"
-_MAY_CHANGE = {"chips", "learning_rate", "warmup", "decay", "workers", "compile", "bf16"}  # of a recipe, on resuming
+BEST = "best.pt"
+_MAY_CHANGE = {
+    "chips",
+    "learning_rate",
+    "warmup",
+    "decay",
+    "schedule",
+    "workers",
+    "compile",
+    "bf16",
+    "validate_every",
+}  # on resuming
 _SAVE_EVERY_S = 180.0
-_LOG_EVERY_STEPS = 20
-_VALIDATION_CHIPS = 1024
-
-
-@dataclass(frozen=True)
-class World:
-    """Where this process stands among those of torchrun; alone without it."""
-
-    rank: int
-    size: int
-    device: torch.device
-
-    @property
-    def first(self) -> bool:
-        return self.rank == 0
-
-    def agree_on(self, seen: int, checkpoint: Path) -> None:
-        """Raises ConfigError where processes begin at different places, as they do without a shared disk."""
-        if self.size > 1:
-            everywhere: list[int | None] = [None] * self.size
-            dist.all_gather_object(everywhere, seen)
-            if len(set(everywhere)) > 1:
-                raise ConfigError(f"{checkpoint}: not seen by all processes; put --out on a disk that they share")
-
-    def leave(self) -> None:
-        if self.size > 1:
-            dist.barrier()
-            dist.destroy_process_group()
-
-
-def join_world() -> World:
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    if "WORLD_SIZE" not in os.environ:
-        return World(0, 1, device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(dist.get_rank(), dist.get_world_size(), device)
 
 
 def keep_freed_memory() -> None:
@@ -84,10 +52,11 @@ def keep_freed_memory() -> None:
 
 
 def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Warm-up, a plateau, then a linear fall to zero; `progress` 0..1 of the whole run."""
+    """Warm-up, a plateau, then the schedule's way to zero; `progress` 0..1 of the whole run."""
     rise = min(1.0, progress / recipe.warmup) if recipe.warmup else 1.0
-    fall = min(1.0, (1 - progress) / recipe.decay)
-    return recipe.learning_rate * max(0.0, min(rise, fall))
+    left = max(0.0, min(1.0, (1 - progress) / recipe.decay))
+    fall = {"linear": left, "polynomial": left**2, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[recipe.schedule]
+    return recipe.learning_rate * min(rise, fall)
 
 
 def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -100,21 +69,27 @@ def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
-    moved = {f.name: getattr(batch, f.name).to(device, non_blocking=True) for f in fields(batch)}
+    tensors = {f.name: value for f in fields(batch) if isinstance(value := getattr(batch, f.name), Tensor)}
+    moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
     moved["chips"] = moved["chips"].contiguous(memory_format=torch.channels_last)
-    return Batch(**moved)
+    return replace(batch, **moved)
 
 
 class Run:
     """Student, optimizer and how many chips they have seen; `step` takes one batch further."""
 
-    def __init__(self, recipe: Recipe, identities: int, world: World) -> None:
+    def __init__(self, recipe: Recipe, chips: ChipSet, world: World) -> None:
         self.recipe = recipe
         self.world = world
         self.seen = 0
-        network = MfsaNetwork(NetworkConfig(**recipe.network.model_dump()))
-        criterion = Criterion(recipe.loss, recipe.network.embedding, identities)
-        self.student = Student(network, criterion, recipe.bf16).to(world.device, memory_format=torch.channels_last)
+        self.best = math.inf
+        config = recipe.network.config()
+        criterion = Criterion(recipe.loss, config, chips.identities, torch.from_numpy(chips.bank()))
+        network = MfsaNetwork(config)
+        if recipe.frozen:
+            network.freeze()
+        student = Student(network, criterion, world, recipe.bf16)
+        self.student = student.to(world.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(parameter_groups(self.student, recipe.weight_decay), lr=recipe.learning_rate)
         self._module: nn.Module = self.student
 
@@ -132,11 +107,18 @@ class Run:
         return self.recipe.batch * self.world.size
 
     def begin_with(self, weights: Path) -> None:
-        """Take the network's weights from an earlier run; raises ConfigError where they are of another network."""
+        """Take the weights of an earlier run; its attention may be another, which then begins open.
+
+        Raises ConfigError where they are of another network.
+        """
         earlier = load_network(weights)
-        if earlier.config != self.network.config:
-            raise ConfigError(f"{weights}: weights of {earlier.config}, the recipe asks for {self.network.config}")
-        self.network.load_state_dict(earlier.state_dict())
+        ours = self.network.config
+        if replace(earlier.config, variant=ours.variant) != ours:
+            raise ConfigError(f"{weights}: weights of {earlier.config}, the recipe asks for {ours}")
+        state = earlier.state_dict()
+        if earlier.config.variant != ours.variant:
+            state = {name: value for name, value in state.items() if not name.startswith("attention.")}
+        self.network.load_state_dict(state, strict=earlier.config.variant == ours.variant)
 
     def resume(self, checkpoint: Path) -> None:
         """Go on where a checkpoint stands; raises ConfigError where it is of another recipe's network."""
@@ -151,7 +133,7 @@ class Run:
         except (RuntimeError, ValueError, KeyError) as error:
             raise ConfigError(f"{checkpoint}: not of this recipe: {str(error).splitlines()[0]}") from error
         torch.set_rng_state(state["torch_rng"])
-        self.seen = int(state["seen"])
+        self.seen, self.best = int(state["seen"]), float(state["best"])
 
     def save(self, checkpoint: Path) -> None:
         """Written beside and renamed, so that a kill leaves the old or the new one."""
@@ -160,6 +142,7 @@ class Run:
             "student": self.student.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "seen": self.seen,
+            "best": self.best,
             "recipe": self.recipe.model_dump_json(),
             "torch_rng": torch.get_rng_state(),
         }
@@ -172,29 +155,37 @@ class Run:
         if self.recipe.compile:
             self.student.compile()
         if self.world.size > 1:
-            self._module = DistributedDataParallel(self.student)
+            self._module = DistributedDataParallel(self.student, find_unused_parameters=True)  # losses switched off
+
+    def gradients(self, batch: Batch) -> dict[str, float]:
+        """Leave the gradients of one batch in the parameters; its losses and the means of the maps."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, parts, maps = self._module(move(batch, self.world.device), self.seen / self.recipe.chips)
+        loss.backward()
+        return {
+            "loss": float(loss.detach()),
+            **{name: float(part) for name, part in parts.items()},
+            **{f"a_{name}": float(value) for name, value in zip("umb", maps, strict=True)},
+        }
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One step of the optimizer; what the log says of it. Raises MfsaError where the gradient is not finite."""
-        progress = self.seen / self.recipe.chips
-        rate = learning_rate(self.recipe, progress)
+        rate = learning_rate(self.recipe, self.seen / self.recipe.chips)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        loss, parts, maps = self._module(move(batch, self.world.device), progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        told = self.gradients(batch)
         norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_gradient))
         if not math.isfinite(norm):
             raise MfsaError(f"the gradient became {norm} after {self.seen:,} chips: lower learning_rate and resume")
         self.optimizer.step()
         self.seen += self.batch
-        return {"seen": self.seen, "rate": rate, "gradient": norm, **parts, **_map_means(maps)}
+        return {"seen": self.seen, "rate": rate, "gradient": norm, **told}
 
     def loader(self, chips: ChipSet) -> DataLoader[Batch]:
         """Endless batches from here on."""
         workers = self.recipe.workers
         return DataLoader(
-            Views(chips, self.recipe.mask_probability, self.recipe.seed),  # type: ignore[arg-type]
+            Views(chips, self.recipe.draw, self.recipe.seed),  # type: ignore[arg-type]
             batch_size=self.recipe.batch,
             sampler=EpochSampler(len(chips), self.recipe.seed, self.world.rank, self.world.size, start=self.seen),
             num_workers=workers,
@@ -202,84 +193,27 @@ class Run:
             worker_init_fn=quiet_worker,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
+            pin_memory=self.world.device.type == "cuda",
         )
 
 
-def _map_means(maps: Tensor) -> dict[str, float]:
-    return {f"a_{name}": float(value) for name, value in zip("umb", maps, strict=True)}
-
-
-@torch.no_grad()
-def validate(network: MfsaNetwork, held_out: ChipSet, device: torch.device) -> dict[str, float]:
-    """Mean cosine to the teacher on people kept apart, clean and masked; how often masks are seen, and the maps' means."""
-    network.eval()
-    stride = max(1, len(held_out) // _VALIDATION_CHIPS)
-    keys = [(0, i) for i in range(0, len(held_out), stride) if not held_out.items[i].real_mask][:_VALIDATION_CHIPS]
-    figures: dict[str, float] = {}
-    for name, probability in (("clean", 0.0), ("masked", 1.0)):
-        views = Views(held_out, probability, seed=0, augment=False)
-        rows = []
-        for start in range(0, len(keys), 128):
-            batch = move(views.__getitems__(keys[start : start + 128]), device)
-            out = network(batch.chips)
-            cosine = (F.normalize(out.embedding) * batch.target).sum(dim=1)
-            right = ((out.mask_logit > 0) == (batch.mask_worn > 0.5)).float()
-            rows.append(torch.column_stack([cosine, right, out.attention.mean(dim=(2, 3))[:, [UNMASKED, MASK]]]))
-        means = torch.cat(rows).mean(dim=0)
-        figures |= {f"{what}_{name}": float(v) for what, v in zip(("cosine", "mask_right", "a_u", "a_m"), means, strict=True)}
-    network.train()
-    return figures
-
-
-class Journal:
-    """Progress bar and `log.jsonl` of the first process; the others keep silent."""
-
-    def __init__(self, run: Run, out: Path) -> None:
-        self._run = run
-        self._file = (out / LOG).open("a", encoding="utf-8") if run.world.first else None
-        shown = run.world.first and sys.stderr.isatty()
-        self._bar = tqdm(total=run.recipe.chips, initial=run.seen, unit="chip", disable=not shown)
-        self._started, self._from, self._steps = time.monotonic(), run.seen, 0
-
-    def after_step(self, line: dict[str, float]) -> None:
-        self._bar.update(self._run.batch)
-        self._steps += 1
-        if self._steps % _LOG_EVERY_STEPS == 0 or self._run.done:
-            per_s = (self._run.seen - self._from) / (time.monotonic() - self._started)
-            self._write({**line, "chips_per_s": per_s})
-
-    def after_validation(self, figures: dict[str, float]) -> None:
-        self._write({"seen": self._run.seen, **figures})
-        if self._file is not None:
-            tqdm.write(f"{self._run.seen:,} chips: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
-
-    def close(self) -> None:
-        self._bar.close()
-        if self._file is not None:
-            self._file.close()
-
-    def _write(self, line: dict[str, float]) -> None:
-        if self._file is not None:
-            rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}
-            print(json.dumps(rounded), file=self._file, flush=True)
-
-
-def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every: int, start_from: Path | None = None) -> Path:
+def train(
+    recipe: Recipe, data: Path, out: Path, *, resume: bool, start_from: Path | None = None, save_every: int | None = None
+) -> Path:
     """Run a recipe to its end, or on from `out`'s checkpoint; returns the checkpoint's path.
 
-    `start_from` names weights of an earlier run to begin with instead of random ones. Raises ConfigError.
+    `start_from` names weights of an earlier run to begin with instead of random ones; `save_every` is in chips, by
+    default a checkpoint is written every three minutes. Raises ConfigError.
     """
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} exists: add --resume to go on, or name another --out")
-    embedding = recipe.network.embedding
-    chips = load_chips(data, recipe.data, validation=False, embedding=embedding)
-    held_out = load_chips(data, recipe.data, validation=True, embedding=embedding) if recipe.data.split != () else None
+    chips, held_out = load_chips(data, recipe.data, recipe.network.embedding)
     out.mkdir(parents=True, exist_ok=True)
     world = join_world()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
-    run = Run(recipe, chips.identities, world)
+    run = Run(recipe, chips, world)
     if checkpoint.exists():
         run.resume(checkpoint)
     elif start_from is not None:
@@ -289,26 +223,33 @@ def train(recipe: Recipe, data: Path, out: Path, *, resume: bool, validate_every
     if world.first:
         print(
             f"{len(chips):,} chips of {chips.identities:,} identities, {count_parameters(run.network):,} parameters, "
-            f"{recipe.chips - run.seen:,} of {recipe.chips:,} chips to go on {world.size} x {world.device.type}",
+            f"{max(0, recipe.chips - run.seen):,} of {recipe.chips:,} chips to go on {world.size} x {world.device.type}",
             flush=True,
         )
-    _go(run, chips, held_out, out, validate_every)
+    exam = Exam(held_out, world.device) if held_out is not None and world.first else None
+    _go(run, chips, exam, out, save_every)
     world.leave()
     return checkpoint
 
 
-def _go(run: Run, chips: ChipSet, held_out: ChipSet | None, out: Path, validate_every: int) -> None:
-    journal = Journal(run, out)
-    saved_at, next_validation = time.monotonic(), run.seen + validate_every
+def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int | None) -> None:
+    journal = Journal(run.world.first, out, run.recipe.chips, run.seen)
+    saved_at, saved_seen, next_exam = time.monotonic(), run.seen, run.seen + run.recipe.validate_every
     batches = iter(run.loader(chips))
     while not run.done:
-        journal.after_step(run.step(next(batches)))
+        batch = next(batches)
+        journal.after_step(run.step(batch), run.batch, batch.skipped)
         if not run.world.first:
             continue
-        if run.done or time.monotonic() - saved_at > _SAVE_EVERY_S:
+        if exam is not None and (run.done or run.seen >= next_exam):
+            next_exam = run.seen + run.recipe.validate_every
+            figures, pictures = exam.sit(run.network)
+            journal.after_exam(run.seen, figures, pictures)
+            if figures[HEADLINE] < run.best:
+                run.best = figures[HEADLINE]
+                run.save(out / BEST)
+        due = run.seen - saved_seen >= save_every if save_every else time.monotonic() - saved_at > _SAVE_EVERY_S
+        if run.done or due:
             run.save(out / CHECKPOINT)
-            saved_at = time.monotonic()
-        if held_out is not None and (run.done or run.seen >= next_validation):
-            journal.after_validation(validate(run.network, held_out, run.world.device))
-            next_validation = run.seen + validate_every
+            saved_at, saved_seen = time.monotonic(), run.seen
     journal.close()

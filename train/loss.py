@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.network import BACKGROUND, MASK, Adversary, MfsaNetwork, Output
+from train.network import BACKGROUND, MASK, VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
 from train.recipe import LossWeights
+from train.world import World
 
 UNLABELLED = -1
 
@@ -22,7 +23,9 @@ class Batch:
     chips: Tensor  # (B,3,112,112) float32, RGB in -1..1
     target: Tensor  # (B,D) float32 unit norm: the teacher's embedding of the UNMASKED chip; zero rows where there is none
     label: Tensor  # (B,) int64 identity, UNLABELLED where unknown
-    mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask is worn
+    mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask hides part of the face
+    covered: Tensor  # (B,) float32, 1 where something else was drawn that hides part of it
+    skipped: tuple[str, ...] = ()  # names of pictures that could not be read; others took their place
 
 
 class ArcFace(nn.Module):
@@ -61,60 +64,102 @@ def similarity_gap(student: Tensor, teacher: Tensor) -> Tensor:
     return (student @ student.T - teacher @ teacher.T).square().mean()
 
 
-class Criterion(nn.Module):
-    """All losses of one step; holds what only training needs (identity centres, the adversary)."""
+def neighbour_gap(student: Tensor, teacher: Tensor, bank: Tensor, temperature: float = 0.05) -> Tensor:
+    """How differently student and teacher (B,D) rank the whole training set (N,D): cross-entropy of the two softmaxes.
 
-    def __init__(self, weights: LossWeights, embedding: int, identities: int) -> None:
+    Where `similarity_gap` treats all pairs alike, this one minds the nearest strangers, who decide at a low FMR. After
+    Z. Fang et al., "SEED: Self-supervised Distillation for Visual Representation", ICLR 2021. All of unit norm.
+    """
+    with torch.no_grad():
+        wanted = (teacher @ bank.T / temperature).softmax(dim=1)
+    return -(wanted * (student @ bank.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
+
+
+class Criterion(nn.Module):
+    """All losses of one step; holds what only training needs: identity centres, the adversary, the teacher's bank."""
+
+    def __init__(self, weights: LossWeights, config: NetworkConfig, identities: int, bank: Tensor | None = None) -> None:
         super().__init__()
         self.weights = weights
-        self.adversary = Adversary(embedding)
-        self.arcface = ArcFace(identities, embedding) if weights.arcface > 0 else None
+        self.variant = VARIANTS[config.variant]
+        self.adversary = Adversary(config.embedding) if weights.adversary > 0 else None
+        self.arcface = ArcFace(identities, config.embedding) if weights.arcface > 0 else None
+        channels = config.widths[2]
+        self.cover_head = nn.Linear(channels, 1)
+        # A buffer that no checkpoint needs: it comes from the data.
+        self.register_buffer("bank", bank if weights.neighbours > 0 else None, persistent=False)
 
-    def forward(self, out: Output, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float]]:
+    def forward(self, out: Output, mask_head: nn.Linear, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and each part for the log; `progress` 0..1 lets the adversary grow from nothing."""
         w = self.weights
+        parts = self._identity(out, batch)
+        if w.mask > 0:
+            parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(out.mask_logit, batch.mask_worn)
+        if self.adversary is not None:
+            strength = w.adversary * (2 / (1 + math.exp(-10 * progress)) - 1)
+            guess = self.adversary(out.embedding, strength)
+            parts["adversary"] = F.binary_cross_entropy_with_logits(guess, batch.mask_worn)
+        if self.variant.mask_map and w.mask > 0:
+            # The same lesson for whatever else hides the face, so that A_m is drawn to it as well.
+            guess = self.cover_head(out.mask_features.float()).squeeze(1)
+            parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(guess, batch.covered)
+        if self.variant.background_map:
+            parts |= self._background(out, mask_head, batch)
+        return torch.stack(list(parts.values())).sum(), {name: part.detach() for name, part in parts.items()}
+
+    def _identity(self, out: Output, batch: Batch) -> dict[str, Tensor]:
+        w = self.weights
         unit = F.normalize(out.embedding)
-        taught = batch.target.abs().sum(dim=1) > 0
         parts: dict[str, Tensor] = {}
+        taught = batch.target.abs().sum(dim=1) > 0
         if bool(taught.any()):
             student, teacher = unit[taught], batch.target[taught]
             parts["distil"] = w.distil * (1 - (student * teacher).sum(dim=1)).mean()
             parts["relation"] = w.relation * similarity_gap(student, teacher)
+            if self.bank is not None:
+                parts["neighbours"] = w.neighbours * neighbour_gap(student, teacher, self.bank)
         if self.arcface is not None:
             parts["arcface"] = w.arcface * self.arcface(unit, batch.label)
-        parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(out.mask_logit, batch.mask_worn)
-        strength = w.adversary * (2 / (1 + math.exp(-10 * progress)) - 1)
-        parts["adversary"] = F.binary_cross_entropy_with_logits(self.adversary(out.embedding, strength), batch.mask_worn)
-        # The background must leave the mask question open: cross-entropy to one half, whose floor is ln 2.
-        half = torch.full_like(out.background_logit, 0.5)
-        parts["background"] = w.background * (F.binary_cross_entropy_with_logits(out.background_logit, half) - math.log(2))
+        return parts
+
+    def _background(self, out: Output, mask_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
+        w = self.weights
+        # The background must leave both questions open: cross-entropy to one half, whose floor is ln 2.
+        guesses = torch.cat([head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1)
+        half = torch.full_like(guesses, 0.5)
+        parts = {"background": w.background * (F.binary_cross_entropy_with_logits(guesses, half) - math.log(2))}
         if w.absent > 0:
-            # Where no mask is worn no cell shows one. Without this A_m takes the background too and leaves A_b empty.
-            bare = (1 - batch.mask_worn) * out.attention[:, MASK].mean(dim=(1, 2))
-            parts["absent"] = w.absent * bare.sum() / (1 - batch.mask_worn).sum().clamp(min=1)
+            # Where nothing hides the face no cell shows it. Without this A_m takes the background and leaves A_b empty.
+            bare = (1 - batch.mask_worn) * (1 - batch.covered)
+            parts["absent"] = w.absent * (bare * out.attention[:, MASK].mean(dim=(1, 2))).sum() / bare.sum().clamp(min=1)
         if w.cover > 0:
             # The logarithm, since a map that is nearly empty gets hardly any gradient through the softmax otherwise.
             parts["cover"] = -w.cover * out.attention[:, BACKGROUND].mean(dim=(1, 2)).clamp(min=1e-6).log().mean()
-        total = torch.stack(list(parts.values())).sum()
-        return total, {name: float(part.detach()) for name, part in parts.items()}
+        return parts
 
 
 class Student(nn.Module):
     """Network and criterion in one module, so that DDP sees every parameter in one forward pass."""
 
-    def __init__(self, network: MfsaNetwork, criterion: Criterion, autocast: bool) -> None:
+    def __init__(self, network: MfsaNetwork, criterion: Criterion, world: World, autocast: bool) -> None:
         super().__init__()
         self.network = network
         self.criterion = criterion
+        self.world = world
         self.autocast = autocast
         self.run = network.forward
 
     def compile(self) -> None:  # type: ignore[override]
         self.run = torch.compile(self.network.forward)
 
-    def forward(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, float], Tensor]:
-        """Loss, its parts, and the mean of the three maps (3,) for the log."""
+    def forward(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        """Loss, its parts, and the mean of the three maps (3,) for the log; of the chips of all processes together.
+
+        The losses compare chips with one another, so each process takes the outputs of all and computes the same loss.
+        """
         with torch.autocast(batch.chips.device.type, torch.bfloat16, enabled=self.autocast):
             out = self.run(batch.chips)
-        loss, parts = self.criterion(out, batch, progress)
-        return loss, parts, out.attention.detach().mean(dim=(0, 2, 3))
+        everywhere = Output(*(self.world.gather(value.float()) for value in out))
+        facts = {name: self.world.gather(getattr(batch, name)) for name in ("target", "label", "mask_worn", "covered")}
+        loss, parts = self.criterion(everywhere, self.network.mask_head, Batch(chips=batch.chips, **facts), progress)
+        return loss, parts, everywhere.attention.detach().mean(dim=(0, 2, 3))

@@ -1,4 +1,4 @@
-"""The whole MFSA network: MobileFaceNet cut after its 14x14 stage, three attention maps, the rest of the encoder, heads.
+"""The whole MFSA network: an encoder cut at 14x14, attention maps for unmasked face, mask and background, and the heads.
 
 Follows what the abstract and a review of Y. Cho et al., "Localization using Multi-Focal Spatial Attention for Masked
 Face Recognition", arXiv 2305.01905 (IEEE FG 2023) tell; where they are silent the choices are ours (docs/method.md).
@@ -19,95 +19,96 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.encoders import ENCODERS, conv_unit
+
 UNMASKED, MASK, BACKGROUND = 0, 1, 2
 
 
 @dataclass(frozen=True)
+class Variant:
+    """Which maps an attention has, and the logits that make them."""
+
+    logits: int
+    mask_map: bool  # there is an A_m (or a complement) that the mask head reads
+    background_map: bool
+
+
+VARIANTS = {
+    "none": Variant(0, False, False),  # the honest baseline: the same network and masks, A_u = 1
+    "sa": Variant(1, False, False),  # A_u = sigmoid
+    "cal": Variant(1, True, False),  # A_u = sigmoid, and its complement reads the mask
+    "mfsa": Variant(3, True, True),  # softmax over three maps
+    "mfsa-product": Variant(2, True, True),  # A_m, A_b = sigmoid, A_u = (1 - A_m)(1 - A_b)
+}
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
-    """What rebuilds a network; stored in every checkpoint.
+    """What rebuilds a network; stored in every checkpoint. Empty widths and blocks mean the encoder's own."""
 
-    `widths` are the channels at 56x56, 28x28, 14x14 and 7x7, `blocks` the residual blocks at 28, 14 and 7. The public
-    `mbf` has (128, 128, 256, 256) and (4, 6, 2); the default spends less where the maps are large.
-    """
-
+    encoder: str = "mbf"
+    variant: str = "mfsa"
     embedding: int = 256
-    widths: tuple[int, int, int, int] = (64, 128, 256, 256)
-    blocks: tuple[int, int, int] = (2, 6, 2)
+    widths: tuple[int, ...] = ()
+    blocks: tuple[int, ...] = ()
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        if self.activation not in ("relu", "prelu"):
-            raise ValueError(f"activation: expected 'relu' or 'prelu', found {self.activation!r}")
+        for name, allowed in (("encoder", ENCODERS), ("variant", VARIANTS), ("activation", ("relu", "prelu"))):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+        spec = ENCODERS[self.encoder]
+        for name in ("widths", "blocks"):
+            value = tuple(getattr(self, name)) or getattr(spec, name)
+            if len(value) != 4:
+                raise ValueError(f"{name}: expected four numbers, at 56x56, 28x28, 14x14 and 7x7, found {value}")
+            object.__setattr__(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, fields: dict[str, Any]) -> NetworkConfig:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
 
 
 class Output(NamedTuple):
     """One forward pass; logits and raw embedding, so that each loss takes what it needs."""
 
     embedding: Tensor  # (B, D), not normalised: the unit norm is taken outside the graph
-    attention: Tensor  # (B, 3, 14, 14), sums to 1 over the three maps
-    mask_logit: Tensor  # (B,), from A_m * F
-    background_logit: Tensor  # (B,), the same head on A_b * F
-
-
-class Convolution(nn.Conv2d):
-    """A convolution whose strided depthwise form trains fast on CPUs: oneDNN's gradient of it is ten times slower than
-    that of the dense one, which gives the same numbers where every second one is dropped."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training and self.groups > 1 and self.stride != (1, 1) and x.device.type == "cpu":
-            full = F.conv2d(x, self.weight, None, 1, self.padding, groups=self.groups)
-            return full[:, :, :: self.stride[0], :: self.stride[1]]
-        return super().forward(x)
-
-
-def conv_unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: str | None = "relu") -> nn.Sequential:
-    layers: list[nn.Module] = [
-        Convolution(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(c_out),
-    ]
-    if act == "relu":
-        layers.append(nn.ReLU(inplace=True))
-    elif act == "prelu":
-        layers.append(nn.PReLU(c_out))
-    return nn.Sequential(*layers)
-
-
-class Bottleneck(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1 without activation (MobileNetV2); residual where shapes allow."""
-
-    def __init__(self, c_in: int, c_out: int, hidden: int, stride: int, act: str) -> None:
-        super().__init__()
-        self.residual = stride == 1 and c_in == c_out
-        self.body = nn.Sequential(
-            conv_unit(c_in, hidden, 1, act=act),
-            conv_unit(hidden, hidden, 3, stride, groups=hidden, act=act),
-            conv_unit(hidden, c_out, 1, act=None),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+    attention: Tensor  # (B, 3, 14, 14) in 0..1; zeros for maps that the variant has not
+    mask_features: Tensor  # (B, C), mean of A_m * F
+    background_features: Tensor  # (B, C), mean of A_b * F
+    mask_logit: Tensor  # (B,), from mask_features
 
 
 class SpatialAttention(nn.Module):
-    """g(F): 1x1 to C/8, 1x1 to three maps, softmax over them, so that A_u = 1 - (A_m + A_b)."""
+    """g(F): 1x1 to C/8, 1x1 to the variant's logits, and from them the three maps (B,3,14,14)."""
 
-    def __init__(self, channels: int, act: str) -> None:
+    def __init__(self, channels: int, variant: str, act: str) -> None:
         super().__init__()
+        self.variant = variant
         self.squeeze = conv_unit(channels, channels // 8, 1, act=act)
-        self.maps = nn.Conv2d(channels // 8, 3, 1)
+        self.maps = nn.Conv2d(channels // 8, VARIANTS[variant].logits, 1)
+
+    def start_open(self) -> None:
+        """Begin near "everything is face", A_u = 0.9: gating must not shrink the features at first."""
         nn.init.zeros_(self.maps.weight)
-        with torch.no_grad():  # start near "everything is face": gating must not shrink the features at first
-            self.maps.bias.copy_(torch.tensor([math.log(0.9), math.log(0.05), math.log(0.05)]))
+        bias = {
+            "sa": [math.log(9)],
+            "cal": [math.log(9)],
+            "mfsa": [math.log(0.9), math.log(0.05), math.log(0.05)],
+            "mfsa-product": [math.log(1 / math.sqrt(0.9) - 1)] * 2,
+        }
+        with torch.no_grad():
+            self.maps.bias.copy_(torch.tensor(bias[self.variant]))
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.maps(self.squeeze(features)).float().softmax(dim=1)
+        logits = self.maps(self.squeeze(features)).float()
+        if self.variant == "mfsa":
+            return logits.softmax(dim=1)
+        gates = logits.sigmoid()
+        first = gates[:, :1]
+        if self.variant == "mfsa-product":
+            return torch.cat([(1 - first) * (1 - gates[:, 1:]), gates], dim=1)
+        complement = 1 - first if self.variant == "cal" else torch.zeros_like(first)
+        return torch.cat([first, complement, torch.zeros_like(first)], dim=1)
 
 
 class MfsaNetwork(nn.Module):
@@ -116,48 +117,53 @@ class MfsaNetwork(nn.Module):
     def __init__(self, config: NetworkConfig = NetworkConfig()) -> None:
         super().__init__()
         self.config = config
-        c56, c28, c14, c7 = config.widths
-        n28, n14, n7 = config.blocks
-        act = config.activation
-        self.stem = nn.Sequential(
-            conv_unit(3, c56, 3, 2, act=act),
-            conv_unit(c56, c56, 3, groups=c56, act=act),
-            Bottleneck(c56, c28, c56, 2, act),
-            *(Bottleneck(c28, c28, c28, 1, act) for _ in range(n28)),
-            Bottleneck(c28, c14, c28, 2, act),
-            *(Bottleneck(c14, c14, c14, 1, act) for _ in range(n14)),
+        self.variant = VARIANTS[config.variant]
+        self.stem, self.tail, channels, low = ENCODERS[config.encoder].build(
+            config.widths, config.blocks, config.embedding, config.activation
         )
-        self.attention = SpatialAttention(c14, act)
-        self.tail = nn.Sequential(
-            Bottleneck(c14, c7, 2 * c7, 2, act),
-            *(Bottleneck(c7, c7, c7, 1, act) for _ in range(n7)),
-            conv_unit(c7, 512, 1, act=act),
-            nn.Conv2d(512, 512, 7, groups=512, bias=False),  # one learned 7x7 weight per channel in place of pooling
-            nn.BatchNorm2d(512),
-            nn.Flatten(),
-            nn.Linear(512, config.embedding, bias=False),
-            nn.BatchNorm1d(config.embedding),
-        )
-        self.mask_head = nn.Linear(c14, 1)
+        self._low, self._frozen = low, False
+        self.attention = SpatialAttention(channels, config.variant, config.activation) if self.variant.logits else None
+        self.mask_head = nn.Linear(channels, 1)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module is not self.attention.maps:
+            if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        if self.attention is not None:
+            self.attention.start_open()
 
     def forward(self, chip: Tensor) -> Output:
         features = self.stem(chip)
-        maps = self.attention(features)
-        gate = maps.to(features.dtype)
-        embedding = self.tail(gate[:, UNMASKED : UNMASKED + 1] * features)
+        if self.attention is None:
+            one = torch.ones_like(features[:, :1]).float()
+            maps = torch.cat([one, torch.zeros_like(one), torch.zeros_like(one)], dim=1)
+            seen = features
+        else:
+            maps = self.attention(features)
+            seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
+        # Without a map of its own the mask head may look at everything, but not steer the encoder.
+        masked = self._pool(features, maps, MASK) if self.variant.mask_map else features.detach().mean(dim=(2, 3))
         return Output(
-            embedding.float(),
+            self.tail(seen).float(),
             maps,
-            self.read_mask(gate[:, MASK : MASK + 1] * features),
-            self.read_mask(gate[:, BACKGROUND : BACKGROUND + 1] * features),
+            masked,
+            self._pool(features, maps, BACKGROUND),
+            self.mask_head(masked).float().squeeze(1),
         )
 
-    def read_mask(self, gated: Tensor) -> Tensor:
-        """Logit of "a mask is worn" from gated features (B,C,14,14); a plain mean, never divided by the map's area."""
-        return self.mask_head(gated.mean(dim=(2, 3))).float().squeeze(1)
+    def freeze(self) -> None:
+        """Keep the weights and norms of the layers before 14x14 as they are: half the work of a step lies there."""
+        self._frozen = True
+        self.stem[: self._low].requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> MfsaNetwork:
+        super().train(mode)
+        if self._frozen:
+            self.stem[: self._low].eval()
+        return self
+
+    @staticmethod
+    def _pool(features: Tensor, maps: Tensor, which: int) -> Tensor:
+        """Mean of a map times the features (B,C); never divided by the map's area."""
+        return (maps[:, which : which + 1].to(features.dtype) * features).mean(dim=(2, 3))
 
 
 class _Reverse(torch.autograd.Function):

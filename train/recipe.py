@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from edge import masks
 from edge.errors import ConfigError, describe_validation
+from train.network import NetworkConfig
 
 
 class _Section(BaseModel):
@@ -18,21 +21,47 @@ class _Section(BaseModel):
 class LossWeights(_Section):
     """What each loss counts; 0 switches it off."""
 
-    distil: float = Field(5.0, ge=0)
-    relation: float = Field(20.0, ge=0)
+    distil: float = Field(5.0, ge=0, description="1 - cosine to the teacher's embedding of the unmasked chip")
+    relation: float = Field(20.0, ge=0, description="squared difference of the batch's similarity matrices")
+    neighbours: float = Field(0.0, ge=0, description="cross-entropy of the similarities to the whole training set")
     arcface: float = Field(0.0, ge=0)
-    mask: float = Field(0.3, ge=0)
+    mask: float = Field(0.3, ge=0, description="is a mask worn, is the face covered otherwise: read from A_m")
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
-    absent: float = Field(0.0, ge=0, description="mean of A_m where no mask is worn")
-    cover: float = Field(0.0, ge=0, description="-log of the mean of A_b: the background map must not be empty")
+    absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
+    cover: float = Field(0.05, ge=0, description="-log of the mean of A_b: the background map must not be empty")
 
 
 class NetworkSection(_Section):
+    encoder: Literal["mbf", "ir18"] = "mbf"
+    variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     embedding: int = Field(256, ge=16)
-    widths: tuple[int, int, int, int] = (64, 128, 256, 256)
-    blocks: tuple[int, int, int] = (2, 6, 2)
+    widths: tuple[int, ...] = Field((), description="channels at 56x56, 28x28, 14x14, 7x7; default: the encoder's")
+    blocks: tuple[int, ...] = Field((), description="residual blocks at the same places; default: the encoder's")
     activation: Literal["relu", "prelu"] = "relu"
+
+    @model_validator(mode="after")
+    def _can_be_built(self) -> NetworkSection:
+        self.config()
+        return self
+
+    def config(self) -> NetworkConfig:
+        return NetworkConfig(**self.model_dump())
+
+
+class DrawSection(_Section):
+    """What is drawn on the chips of a run."""
+
+    mask_probability: float = Field(0.4, ge=0, le=1)
+    occluder_probability: float = Field(0.2, ge=0, le=1, description="of the chips without a mask")
+    families: tuple[str, ...] = Field(masks.TRAINED, min_length=1, description="mask families to draw from")
+
+    @model_validator(mode="after")
+    def _families_exist(self) -> DrawSection:
+        unknown = set(self.families) - set(masks.FAMILIES)
+        if unknown:
+            raise ValueError(f"families: expected some of {', '.join(masks.FAMILIES)}, found {', '.join(sorted(unknown))}")
+        return self
 
 
 class DataSection(_Section):
@@ -60,23 +89,26 @@ class DataSection(_Section):
 class Recipe(_Section):
     network: NetworkSection = NetworkSection()
     data: DataSection
+    draw: DrawSection = DrawSection()
     loss: LossWeights = LossWeights()
-    mask_probability: float = Field(0.4, ge=0, le=1)
     chips: int = Field(gt=0, description="how many chips the whole run sees")
     batch: int = Field(128, ge=2, description="per process")
+    frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
     learning_rate: float = Field(2e-3, gt=0)
-    warmup: float = Field(0.03, ge=0, lt=1, description="share of the run")
-    decay: float = Field(0.5, gt=0, le=1, description="share of the run, at its end, in which the rate falls to zero")
+    schedule: Literal["linear", "cosine", "polynomial"] = Field("linear", description="how the rate falls to zero")
+    warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the rate rises")
+    decay: float = Field(0.5, gt=0, le=1, description="share of the run, at its end, in which the rate falls")
     weight_decay: float = Field(0.02, ge=0)
     clip_gradient: float = Field(5.0, gt=0)
     bf16: bool = True
     compile: bool = True
     workers: int = Field(2, ge=0)
     seed: int = 0
+    validate_every: int = Field(50_000, gt=0, description="chips")
 
 
-def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
-    """The recipe in a YAML file; raises ConfigError that names every wrong key."""
+def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """The recipe in a YAML file with `key.key=value` changes; raises ConfigError that names every wrong key."""
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -85,7 +117,25 @@ def load_recipe(path: Path, overrides: dict[str, Any] | None = None) -> Recipe:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: expected a mapping of recipe keys, found {type(fields).__name__}")
+    for change in changes:
+        _apply(fields, change)
     try:
-        return Recipe.model_validate({**fields, **(overrides or {})})
+        return Recipe.model_validate(fields)
     except ValidationError as error:
         raise ConfigError(f"{path}: {describe_validation(error)}") from error
+
+
+def _apply(fields: dict[str, Any], change: str) -> None:
+    """Set one key of nested mappings, the value read as YAML."""
+    key, equals, value = change.partition("=")
+    *sections, name = key.split(".")
+    for section in sections:
+        fields = fields.setdefault(section, {})
+        if not isinstance(fields, dict):
+            raise ConfigError(f"--set {change}: {section} is not a section of the recipe")
+    if not equals or not name:
+        raise ConfigError(f"--set: expected KEY=VALUE such as network.variant=none, found {change!r}")
+    try:
+        fields[name] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}") from error

@@ -20,7 +20,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for files that are no checkpoint
         raise ConfigError(f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})") from error
-    missing = {"network", "student", "seen", "recipe"} - set(state if isinstance(state, dict) else ())
+    missing = {"network", "student", "seen", "best", "recipe"} - set(state if isinstance(state, dict) else ())
     if missing:
         raise ConfigError(f"{path}: expected a checkpoint of mfsa-train, missing {', '.join(sorted(missing))}")
     return dict(state)
@@ -35,12 +35,20 @@ def load_network(path: Path) -> MfsaNetwork:
         prefix = "network."
         fields = state["network"]
         weights = {k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)}
-    network = MfsaNetwork(NetworkConfig.from_dict(fields))
+    network = MfsaNetwork(network_config(fields, path))
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
         raise ConfigError(f"{path}: weights of another network than this version's: {str(error).splitlines()[0]}") from error
     return network.eval()
+
+
+def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
+    """The config stored in a file; raises ConfigError where it is not one that this version can build."""
+    try:
+        return NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path}: a network that this version cannot build: {error}") from error
 
 
 def save_weights(network: MfsaNetwork, path: Path) -> None:

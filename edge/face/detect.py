@@ -32,7 +32,7 @@ class Detector:
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H,W,3) uint8 BGR, best score first; raises EngineError."""
         scale = min(self._width / image.shape[1], self._height / image.shape[0])
-        width, height = round(image.shape[1] * scale), round(image.shape[0] * scale)
+        width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         if (width, height) == (self._width, self._height) and scale == 1:
             canvas = image
         else:

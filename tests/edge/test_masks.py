@@ -8,7 +8,7 @@ from edge import chip, masks
 GREY = np.full((112, 112, 3), 128, np.uint8)
 
 
-@pytest.mark.parametrize("family", masks.FAMILIES)
+@pytest.mark.parametrize("family", sorted(set(masks.FAMILIES) - {"half", "chin"}))
 def test_each_family_covers_the_mouth_and_spares_the_eyes(family: str) -> None:
     for seed in range(5):
         _, truth = masks.draw(GREY, masks.random_style(np.random.default_rng(seed), (family,)))
@@ -38,6 +38,24 @@ def test_a_mask_follows_the_landmarks_of_a_photo() -> None:
 def test_nose_out_leaves_the_nose() -> None:
     _, truth = masks.draw(GREY, masks.MaskStyle("nose-out", (0, 0, 0)))
     assert truth[68:74, 52:60].max() < 0.1
+
+
+def test_a_mask_under_the_chin_is_not_worn_and_hides_no_mouth() -> None:
+    for seed in range(5):
+        style = masks.random_style(np.random.default_rng(seed), ("chin",))
+        assert not style.worn and masks.draw(GREY, style)[1][60:94, 42:70].max() < 0.1
+
+
+def test_a_half_worn_mask_moves_about() -> None:
+    truths = [masks.draw(GREY, masks.random_style(np.random.default_rng(seed), ("half",)))[1] for seed in range(40)]
+    centres = [np.average(np.arange(112), weights=truth.sum(axis=0)) for truth in truths]
+    assert min(centres) < 45 and max(centres) > 67
+
+
+def test_training_does_not_draw_what_is_held_out() -> None:
+    rng = np.random.default_rng(0)
+    assert len(masks.FAMILIES) >= 8 and len(masks.HELD_OUT) == 2
+    assert {masks.random_style(rng).family for _ in range(300)} == set(masks.TRAINED)
 
 
 def test_unknown_family_is_refused_by_name() -> None:

@@ -36,7 +36,7 @@ def write_recipe(tmp_path: Path) -> Callable[..., Path]:
 
     def write(**changes: object) -> Path:
         fields = {
-            "network": {"embedding": 32, "widths": [8, 8, 16, 16], "blocks": [1, 1, 1]},
+            "network": {"embedding": 32, "widths": [8, 8, 16, 16], "blocks": [0, 1, 1, 1]},
             "data": {"sources": ["people"], "teacher": "teacher.npz", "split": []},
             "loss": {"arcface": 0.1},
             "chips": 32,

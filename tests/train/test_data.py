@@ -9,18 +9,23 @@ import pytest
 import torch
 
 from calibration.chips import is_validation, validation_chips
+from edge import masks
 from edge.errors import ConfigError
 from train.data import EpochSampler, Views, load_chips
 from train.loss import UNLABELLED
-from train.recipe import DataSection
+from train.recipe import DataSection, DrawSection
 
 
 def section(**changes: object) -> DataSection:
     return DataSection.model_validate({"sources": ["people"], "teacher": "teacher.npz", **changes})
 
 
+def drawn(**changes: object) -> DrawSection:
+    return DrawSection.model_validate({"mask_probability": 0, "occluder_probability": 0, **changes})
+
+
 def test_targets_of_real_masks_are_the_person_s_clean_mean(faces: Path) -> None:
-    chips = load_chips(faces, section(), validation=False, embedding=32)
+    chips = load_chips(faces, section(), 32)[0]
     assert len(chips) == 8 and chips.identities == 2
     by_name = {i.name: i for i in chips.items}
     clean = np.stack([chips.targets[by_name[f"people/collins/u_{k}.jpg"].target_row] for k in range(3)]).mean(axis=0)
@@ -33,8 +38,8 @@ def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
     with tarfile.open(faces / "people.tar", "w") as tar:
         for person in ("collins", "hopper"):
             tar.add(faces / "people" / person, person)
-    from_tar = load_chips(faces, section(sources=["people.tar"]), validation=False, embedding=32)
-    from_folder = load_chips(faces, section(), validation=False, embedding=32)
+    from_tar = load_chips(faces, section(sources=["people.tar"]), 32)[0]
+    from_folder = load_chips(faces, section(), 32)[0]
     assert [(i.name, i.label, i.encoded) for i in from_tar.items] == [(i.name, i.label, i.encoded) for i in from_folder.items]
 
 
@@ -42,8 +47,8 @@ def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path)
     kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     rules = section(teacher=None)
-    train = load_chips(faces, rules, validation=False, embedding=32)
-    held_out = load_chips(faces, rules, validation=True, embedding=32)
+    train, held_out = load_chips(faces, rules, 32)
+    assert held_out is not None
     assert {i.name.split("/")[1] for i in train.items} == {"collins"}
     assert {i.name.split("/")[1] for i in held_out.items} == {kept}
 
@@ -56,7 +61,7 @@ def test_a_person_kept_apart_in_one_source_is_kept_apart_in_all(faces: Path) -> 
     (faces / "more" / "someone").mkdir()
     (faces / "more" / "someone" / "u_0.jpg").write_bytes((faces / "people" / kept / "u_0.jpg").read_bytes())
     rules = section(sources=["people", "more"], split=["people"], teacher=None)
-    train = load_chips(faces, rules, validation=False, embedding=32)
+    train = load_chips(faces, rules, 32)[0]
     assert {i.name.split("/")[1] for i in train.items} == {"collins", "someone"}
 
 
@@ -80,7 +85,7 @@ def test_one_name_in_two_sources_is_one_person_and_one_picture_counts_once(faces
 
 
 def test_unlabelled_sources_have_no_identities(faces: Path) -> None:
-    chips = load_chips(faces, section(unlabelled=["people"]), validation=False, embedding=32)
+    chips = load_chips(faces, section(unlabelled=["people"]), 32)[0]
     assert chips.identities == 0 and {i.label for i in chips.items} == {UNLABELLED}
 
 
@@ -89,43 +94,71 @@ def test_unlabelled_sources_have_no_identities(faces: Path) -> None:
     [
         ({"sources": ["none.tar"]}, "found neither"),
         ({"teacher": "none.npz"}, "expected an .npz"),
-        ({"unlabelled": ["people"]}, "no chips"),
+        ({"sources": ["empty"]}, "no chips to train on"),
     ],
 )
 def test_missing_data_is_named(faces: Path, changes: dict[str, object], part: str) -> None:
+    (faces / "empty").mkdir()
     with pytest.raises(ConfigError, match=part):
-        load_chips(faces, section(**changes), validation=bool(changes.get("unlabelled")), embedding=32)
+        load_chips(faces, section(**changes), 32)
 
 
 def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected embeddings \(8, 64\), found \(8, 32\)"):
-        load_chips(faces, section(), validation=False, embedding=64)
+        load_chips(faces, section(), 64)
 
 
-def test_a_picture_that_is_no_chip_is_named(faces: Path) -> None:
+def test_a_picture_that_cannot_be_read_is_named_and_the_next_takes_its_place(faces: Path) -> None:
     (faces / "people" / "collins" / "u_0.jpg").write_bytes(b"junk")
-    chips = load_chips(faces, section(), validation=False, embedding=32)
+    chips = load_chips(faces, section(), 32)[0]
     position = next(i for i, item in enumerate(chips.items) if item.name.endswith("collins/u_0.jpg"))
-    with pytest.raises(ConfigError, match=r"people/collins/u_0\.jpg: expected an aligned chip"):
-        Views(chips, 0.0, seed=0).__getitems__([(0, position)])
+    batch = Views(chips, drawn(), seed=0).__getitems__([(0, position), (0, position + 1)])
+    assert len(batch.skipped) == 1 and "people/collins/u_0.jpg: expected an aligned chip" in batch.skipped[0]
+    assert torch.equal(batch.chips[0], batch.chips[1])
+
+
+def test_data_of_which_nothing_can_be_read_ends_the_run(faces: Path) -> None:
+    for picture in (faces / "people").glob("*/*.jpg"):
+        picture.write_bytes(b"junk")
+    with pytest.raises(ConfigError, match="none of 8 pictures can be read: people/collins/m_0"):
+        Views(load_chips(faces, section(), 32)[0], drawn(), seed=0).__getitems__([(0, 0)])
+
+
+def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
+    chips = load_chips(faces, section(), 32)[0]
+    batch = Views(chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0).__getitems__([(e, 1) for e in range(300)])
+    assert 0.2 < batch.covered.mean().item() < 0.4 and not (batch.covered * batch.mask_worn).any()
+
+
+def test_a_mask_under_the_chin_is_not_worn(faces: Path) -> None:
+    chips = load_chips(faces, section(), 32)[0]
+    assert (
+        not Views(chips, drawn(mask_probability=1, families=["chin"]), seed=0)
+        .__getitems__([(e, 1) for e in range(9)])
+        .mask_worn.any()
+    )
 
 
 def test_views_are_keyed_by_seed_epoch_and_index(faces: Path) -> None:
-    chips = load_chips(faces, section(), validation=False, embedding=32)
+    chips = load_chips(faces, section(), 32)[0]
     keys = [(0, 0), (0, 1), (3, 2)]
-    first, again = (Views(chips, 0.5, seed=1).__getitems__(keys) for _ in range(2))
+    first, again = (Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(keys) for _ in range(2))
     assert torch.equal(first.chips, again.chips) and torch.equal(first.mask_worn, again.mask_worn)
-    other_epoch = Views(chips, 0.5, seed=1).__getitems__([(1, 0), (1, 1), (4, 2)])
-    other_seed = Views(chips, 0.5, seed=2).__getitems__(keys)
+    other_epoch = Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__([(1, 0), (1, 1), (4, 2)])
+    other_seed = Views(chips, drawn(mask_probability=0.5), seed=2).__getitems__(keys)
     assert not torch.equal(first.chips, other_epoch.chips) and not torch.equal(first.chips, other_seed.chips)
 
 
 def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:
-    chips = load_chips(faces, section(), validation=False, embedding=32)
-    worn = Views(chips, 0.4, seed=0).__getitems__([(e, 1) for e in range(300)]).mask_worn
+    chips = load_chips(faces, section(), 32)[0]
+    worn = (
+        Views(chips, drawn(mask_probability=0.4, families=masks.EXAM_FAMILIES), seed=0)
+        .__getitems__([(e, 1) for e in range(300)])
+        .mask_worn
+    )
     assert 0.3 < worn.mean().item() < 0.5
     real = next(i for i, item in enumerate(chips.items) if item.real_mask)
-    assert Views(chips, 0.0, seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
+    assert Views(chips, drawn(), seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
 
 
 def test_processes_share_an_epoch_and_resume_in_its_middle() -> None:

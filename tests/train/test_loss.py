@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
-from train.loss import UNLABELLED, ArcFace, Batch, Criterion, similarity_gap
-from train.network import Output
+from train.loss import UNLABELLED, ArcFace, Batch, Criterion, neighbour_gap, similarity_gap
+from train.network import NetworkConfig, Output
 from train.recipe import LossWeights
 
 
@@ -41,47 +42,88 @@ def test_similarity_gap_is_zero_for_a_turned_copy() -> None:
     assert similarity_gap(F.normalize(torch.randn(6, 8)), teacher).item() > 0.01
 
 
+CHANNELS = 16
+
+
+def criterion(weights: LossWeights, variant: str = "mfsa", bank: torch.Tensor | None = None) -> Criterion:
+    config = NetworkConfig(variant=variant, embedding=8, widths=(8, 8, CHANNELS, 16), blocks=(0, 1, 1, 1))
+    return Criterion(weights, config, 3, bank)
+
+
+def parts_of(
+    weights: LossWeights, out: Output, batch: Batch, progress: float = 0.5, variant: str = "mfsa", bank: torch.Tensor | None = None
+) -> dict[str, float]:
+    head = torch.nn.Linear(CHANNELS, 1)
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    asked = criterion(weights, variant, bank)
+    torch.nn.init.zeros_(asked.cover_head.bias)
+    return {name: part.item() for name, part in asked(out, head, batch, progress)[1].items()}
+
+
 def batch(target: torch.Tensor) -> Batch:
     n = len(target)
-    return Batch(torch.zeros(n, 3, 112, 112), target, torch.full((n,), UNLABELLED), torch.tensor([0.0, 1.0] * (n // 2)))
+    worn = torch.tensor([0.0, 1.0] * (n // 2))
+    return Batch(torch.zeros(n, 3, 112, 112), target, torch.full((n,), UNLABELLED), worn, torch.zeros(n))
 
 
 def output(embedding: torch.Tensor) -> Output:
     n = len(embedding)
-    return Output(embedding, torch.full((n, 3, 14, 14), 1 / 3), torch.zeros(n), torch.zeros(n))
+    features = torch.zeros(n, CHANNELS)
+    return Output(embedding, torch.full((n, 3, 14, 14), 1 / 3), features, features, torch.zeros(n))
+
+
+def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
+    torch.manual_seed(0)
+    bank = F.normalize(torch.randn(50, 8))
+    teacher = bank[:4]
+    best = neighbour_gap(teacher, teacher, bank)
+    assert (
+        best < neighbour_gap(F.normalize(teacher + 0.3 * torch.randn(4, 8)), teacher, bank) < neighbour_gap(-teacher, teacher, bank)
+    )
+    out = output(teacher)
+    assert "neighbours" in parts_of(LossWeights(neighbours=1), out, batch(teacher), bank=bank)
+    assert "neighbours" not in parts_of(LossWeights(), out, batch(teacher), bank=bank)
 
 
 def test_each_loss_can_be_switched_off() -> None:
     embedding = torch.randn(4, 8, requires_grad=True)
-    weights = LossWeights(distil=0, relation=0, mask=0, adversary=0, background=0)
-    total, parts = Criterion(weights, 8, 3)(output(embedding), batch(F.normalize(torch.randn(4, 8))), 1.0)
-    assert total.item() == pytest.approx(parts["adversary"])  # the adversary itself goes on learning ...
-    total.backward()
-    assert embedding.grad is not None and embedding.grad.abs().sum() == 0  # ... and the embedding does not hear of it
+    out, data = output(embedding), batch(F.normalize(torch.randn(4, 8)))
+    every = {"distil", "relation", "mask", "covered", "adversary", "background", "absent", "cover"}
+    assert set(parts_of(LossWeights(), out, data)) == every
+    for name in ("adversary", "absent", "cover"):
+        assert set(parts_of(LossWeights(**{name: 0}), out, data)) == every - {name}
+    assert set(parts_of(LossWeights(mask=0), out, data)) == every - {"mask", "covered"}
+    assert parts_of(LossWeights(distil=0, relation=0, background=0), out, data)["distil"] == 0
+
+
+@pytest.mark.parametrize(("variant", "absent"), [("none", {"covered", "background", "absent", "cover"}), ("cal", {"background"})])
+def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[str]) -> None:
+    target = F.normalize(torch.randn(4, 8))
+    assert not absent & set(parts_of(LossWeights(), output(target), batch(target), variant=variant))
 
 
 def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
     target = F.normalize(torch.randn(4, 8))
-    _, parts = Criterion(LossWeights(absent=0.5), 8, 3)(output(target), batch(target), 0.5)
-    assert parts["absent"] == pytest.approx(0.5 / 3)
-    everybody_masked = Batch(*(getattr(batch(target), n) for n in ("chips", "target", "label")), torch.ones(4))
-    _, parts = Criterion(LossWeights(absent=0.5), 8, 3)(output(target), everybody_masked, 0.5)
-    assert parts["absent"] == 0
+    assert parts_of(LossWeights(absent=0.5), output(target), batch(target))["absent"] == pytest.approx(0.5 / 3)
+    for hidden in ("mask_worn", "covered"):
+        everybody = replace(batch(target), **{hidden: torch.ones(4)})
+        assert parts_of(LossWeights(absent=0.5), output(target), everybody)["absent"] == 0
 
 
 def test_an_empty_background_map_costs() -> None:
     target = F.normalize(torch.randn(4, 8))
     out = output(target)
-    _, parts = Criterion(LossWeights(cover=0.5), 8, 3)(out, batch(target), 0.5)
+    parts = parts_of(LossWeights(cover=0.5), out, batch(target))
     assert parts["cover"] == pytest.approx(0.5 * math.log(3), rel=1e-4)
     empty = out._replace(attention=torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(4, 3, 14, 14))
-    _, parts = Criterion(LossWeights(cover=0.5), 8, 3)(empty, batch(target), 0.5)
+    parts = parts_of(LossWeights(cover=0.5), empty, batch(target))
     assert parts["cover"] > 5
 
 
 def test_a_perfect_student_pays_nothing_for_identity() -> None:
     target = F.normalize(torch.randn(4, 8))
-    _, parts = Criterion(LossWeights(), 8, 3)(output(target * 7), batch(target), 0.5)
+    parts = parts_of(LossWeights(), output(target * 7), batch(target))
     assert parts["distil"] == pytest.approx(0, abs=1e-5) and parts["relation"] == pytest.approx(0, abs=1e-5)
     assert parts["background"] == pytest.approx(0, abs=1e-6)
 
@@ -89,6 +131,6 @@ def test_a_perfect_student_pays_nothing_for_identity() -> None:
 def test_rows_without_a_teacher_do_not_count() -> None:
     target = torch.cat([F.normalize(torch.randn(2, 8)), torch.zeros(2, 8)])
     embedding = torch.randn(4, 8)
-    _, all_rows = Criterion(LossWeights(), 8, 3)(output(embedding), batch(target), 0.5)
-    _, taught = Criterion(LossWeights(), 8, 3)(output(embedding[:2]), batch(target[:2]), 0.5)
+    all_rows = parts_of(LossWeights(), output(embedding), batch(target))
+    taught = parts_of(LossWeights(), output(embedding[:2]), batch(target[:2]))
     assert all_rows["distil"] == pytest.approx(taught["distil"])

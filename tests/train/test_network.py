@@ -1,23 +1,65 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
 import torch
 from torch.nn import functional as F
 
-from train.network import MASK, UNMASKED, Adversary, Convolution, MfsaNetwork, NetworkConfig, count_parameters
+from edge.errors import ConfigError
+from train.encoders import ENCODERS, Convolution
+from train.network import BACKGROUND, MASK, UNMASKED, VARIANTS, Adversary, MfsaNetwork, NetworkConfig, count_parameters
+from train.weights import network_config
 
-SMALL = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1))
+SMALL = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
+
+
+def small(variant: str, encoder: str = "mbf") -> MfsaNetwork:
+    return MfsaNetwork(replace(SMALL, variant=variant, encoder=encoder)).eval()
 
 
 def test_shapes_and_maps_that_add_up() -> None:
     out = MfsaNetwork(SMALL).eval()(torch.randn(2, 3, 112, 112))
     assert out.embedding.shape == (2, 32) and out.attention.shape == (2, 3, 14, 14)
-    assert out.mask_logit.shape == out.background_logit.shape == (2,)
+    assert out.mask_logit.shape == (2,) and out.mask_features.shape == out.background_features.shape == (2, 16)
     assert torch.allclose(out.attention.sum(dim=1), torch.ones(2, 14, 14), atol=1e-6)
 
 
-def test_it_begins_by_letting_everything_through() -> None:
-    maps = MfsaNetwork(SMALL).eval()(torch.randn(1, 3, 112, 112)).attention
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_variant_has_its_maps_on_each_encoder(variant: str, encoder: str) -> None:
+    network = small(variant, encoder)
+    if network.attention is not None:
+        torch.nn.init.normal_(network.attention.maps.weight)
+    with torch.no_grad():
+        maps = network(torch.randn(2, 3, 112, 112)).attention
+    unmasked, mask, background = maps[:, UNMASKED], maps[:, MASK], maps[:, BACKGROUND]
+    assert maps.shape == (2, 3, 14, 14) and maps.min() >= 0 and maps.max() <= 1
+    expected = {
+        "none": (torch.ones_like(unmasked), 0, 0),
+        "sa": (unmasked, 0, 0),
+        "cal": (1 - mask, 1 - unmasked, 0),
+        "mfsa": (1 - mask - background, mask, background),
+        "mfsa-product": ((1 - mask) * (1 - background), mask, background),
+    }[variant]
+    for found, wanted in zip((unmasked, mask, background), expected, strict=True):
+        assert torch.allclose(found, torch.as_tensor(wanted, dtype=torch.float32).expand_as(found), atol=1e-5)
+    assert variant == "none" or unmasked.std() > 0
+
+
+@pytest.mark.parametrize("variant", sorted(set(VARIANTS) - {"none"}))
+def test_it_begins_by_letting_everything_through(variant: str) -> None:
+    maps = small(variant)(torch.randn(1, 3, 112, 112)).attention
     assert torch.allclose(maps[:, UNMASKED], torch.full((1, 14, 14), 0.9), atol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["none", "sa"])
+def test_without_a_mask_map_the_mask_question_does_not_steer_the_encoder(variant: str) -> None:
+    network = small(variant)
+    network(torch.randn(2, 3, 112, 112)).mask_logit.sum().backward()
+    assert network.mask_head.weight.grad is not None
+    assert all(p.grad is None or not p.grad.any() for p in network.stem.parameters())
 
 
 def test_the_terminal_s_network_is_small_and_its_attention_cheap() -> None:
@@ -63,11 +105,15 @@ def test_the_adversary_s_gradient_is_reversed() -> None:
 
 def test_a_config_survives_its_dictionary() -> None:
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.as_dict().items()}
-    assert NetworkConfig.from_dict(fields) == SMALL
+    assert network_config(fields, Path("weights")) == SMALL
+    with pytest.raises(ConfigError, match=r"weights: a network that this version cannot build.*variant"):
+        network_config({**fields, "variant": "multi"}, Path("weights"))
+    with pytest.raises(ConfigError, match="four numbers"):
+        network_config({**fields, "blocks": [1, 1, 1]}, Path("weights"))
 
 
 def test_prelu_is_an_option() -> None:
-    network = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1), activation="prelu"))
+    network = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu"))
     assert any(isinstance(m, torch.nn.PReLU) for m in network.modules())
     assert network.eval()(torch.randn(1, 3, 112, 112)).attention[:, MASK].shape == (1, 14, 14)
     assert F.normalize(network(torch.randn(1, 3, 112, 112)).embedding).norm().item() > 0.99

@@ -1,0 +1,375 @@
+"""`mfsa-prepare`: folders of photos become aligned chips, by the terminal's own detector and alignment. No torch."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import os
+import signal
+import sys
+import tarfile
+import tempfile
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from functools import cache
+from io import BytesIO
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from calibration.chips import decode
+from calibration.photos import Found, Photo, find_photos, read_photo
+from edge.bundle import DETECTOR_SIZES, file_digest, open_bundle
+from edge.chip import PREPROCESSING, SIZE, align
+from edge.cli import common
+from edge.config import Detector as DetectorDefaults
+from edge.engine import open_engine
+from edge.errors import ConfigError, MfsaError, PhotoError
+from edge.face.detect import Detector
+from edge.values import Face
+
+_QUALITY = 95
+_SHEET_CHIPS, _SHEET_COLUMNS = 64, 8
+_AHEAD = 8  # photos in flight for each worker
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides of a photo's chip, beside the photo."""
+
+    detector: str
+    size: str
+    min_score: float
+    face: str
+    min_eyes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A chip as JPEG, or the reason why there is none."""
+
+    jpeg: bytes = b""
+    reason: str = ""
+    detail: str = ""
+
+
+@cache
+def open_detector(settings: Settings) -> Detector:
+    """The terminal's detector, opened once in a process."""
+    return Detector(open_engine(Path(settings.detector), kind="ort", threads=1), settings.size, settings.min_score)
+
+
+def make_chip(settings: Settings, photo: Photo) -> Outcome:
+    """One photo's chip, or why there is none; raises EngineError."""
+    try:
+        image = read_photo(photo)
+        face = choose_face(open_detector(settings).detect(image), image.shape[1], image.shape[0], settings.face)
+        eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
+        if not eyes_px >= settings.min_eyes:
+            raise PhotoError("too_small", f"eyes {eyes_px:.1f} pixels apart, at least {settings.min_eyes:g} are needed")
+        chip = align(image, face.landmarks_xy)
+    except PhotoError as error:
+        return Outcome(reason=error.reason, detail=str(error))
+    return Outcome(cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
+
+
+def choose_face(faces: list[Face], width: int, height: int, rule: str) -> Face:
+    """The only face, or the most prominent; raises PhotoError no_face or several_faces."""
+    if not faces:
+        raise PhotoError("no_face", "no face found")
+    if rule == "only" and len(faces) > 1:
+        raise PhotoError("several_faces", f"{len(faces)} faces found, expected one")
+    return max(faces, key=lambda face: _prominence(face, width, height))
+
+
+def _prominence(face: Face, width: int, height: int) -> float:
+    """The area in the picture, less where the border cuts the face, less with the distance from the middle."""
+    x0, y0, x1, y1 = (float(v) for v in face.box_xyxy)
+    inside = max(0.0, min(x1, width) - max(x0, 0)) * max(0.0, min(y1, height) - max(y0, 0))
+    off_centre = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 1) / math.sqrt(2)  # 1 in a corner
+    return inside * (inside / ((x1 - x0) * (y1 - y0))) ** 2 * max(0.0, 1 - off_centre)
+
+
+def _start_worker(settings: Settings) -> None:
+    def end_with_parent() -> None:  # a worker whose parent was killed would wait for photos for ever
+        parent = parent_process()
+        assert parent is not None
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    cv2.setNumThreads(0)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged photo is in the report
+    open_detector(settings)
+
+
+@contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Ctrl-C waits for the end of the block, and processes started in it never see it: this one ends them."""
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))  # may reach any thread of this process
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is inherited
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
+
+
+def make_chips(settings: Settings, photos: list[Photo], workers: int) -> Generator[Outcome, None, None]:
+    """Outcomes in the order of the photos, by processes or with 0 in this one; raises EngineError or MfsaError."""
+    workers = min(workers, len(photos))
+    if not workers:
+        yield from (make_chip(settings, photo) for photo in photos)
+        return
+    waiting: deque[Future[Outcome]] = deque()
+    # Spawned, not forked: the engine and tqdm have threads in this process.
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings,))
+    try:
+        for photo in photos:
+            with _ctrl_c_later():
+                waiting.append(pool.submit(make_chip, settings, photo))
+            if len(waiting) >= workers * _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise MfsaError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def contact_sheet(chips: list[bytes], ending: str) -> bytes:
+    """A picture of encoded chips, eight in a row."""
+    sheet = np.zeros((-(-len(chips) // _SHEET_COLUMNS) * SIZE, _SHEET_COLUMNS * SIZE, 3), np.uint8)
+    for place, chip in enumerate(chips):
+        y, x = (SIZE * v for v in divmod(place, _SHEET_COLUMNS))
+        sheet[y : y + SIZE, x : x + SIZE] = decode(chip, "chip")
+    return cv2.imencode(ending, sheet)[1].tobytes()
+
+
+@contextmanager
+def _writer(path: Path, *, as_tar: bool) -> Iterator[Callable[[str, bytes], None]]:
+    """What adds one chip to a tar file or folder."""
+
+    def to_folder(name: str, data: bytes) -> None:
+        (path / name).parent.mkdir(exist_ok=True)
+        (path / name).write_bytes(data)
+
+    if not as_tar:
+        path.mkdir()
+        yield to_folder
+        return
+    with tarfile.open(path, "w") as tar:
+
+        def to_tar(name: str, data: bytes) -> None:
+            entry = tarfile.TarInfo(name)  # its time, owner and group are 0
+            entry.size = len(data)
+            tar.addfile(entry, BytesIO(data))
+            tar.members = []  # type: ignore[attr-defined]  # else every member is kept
+
+        yield to_tar
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Where everything goes."""
+
+    photos: Path  # what must stay as it is
+    chips: Path
+    sheet: Path | None
+    replace: bool
+
+    @property
+    def report(self) -> Path:
+        return self.chips.with_name(f"{self.chips.name}.report.json")
+
+    @property
+    def refused(self) -> Path:
+        return self.chips.with_name(f"{self.chips.name}.refused.csv")
+
+    @property
+    def as_tar(self) -> bool:
+        return self.chips.suffix == ".tar"
+
+    def check(self) -> None:
+        """Raises ConfigError where something would be overwritten that should not."""
+        source, out = self.photos.resolve(), self.chips.resolve()
+        if source in (out, *out.parents) or out in source.parents:
+            raise ConfigError(f"--out {self.chips}: expected a place apart from the photos in {self.photos}; name another")
+        for path in (self.chips, self.sheet):
+            if path and path.exists() and not self.replace:
+                raise ConfigError(f"{path} exists: add --replace to make it anew, or name another")
+        if self.chips.exists() and not (self.report.is_file() and self.chips.is_dir() != self.as_tar):
+            raise ConfigError(f"{self.chips}: --replace takes only what mfsa-prepare made, with {self.report.name} beside it")
+        if self.sheet and self.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+            raise ConfigError(f"--contact-sheet: expected a name that ends in .jpg or .png, found {self.sheet.name}")
+
+
+def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dict[str, Any]:
+    """Make chips, report and list of refusals, whole or not at all; the report. Raises MfsaError or OSError."""
+    out.chips.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.chips.parent, prefix=f".{out.chips.name}-") as name:
+        scratch = Path(name)
+        report, sheet = _fill(scratch, found, settings, workers, as_tar=out.as_tar)
+        (scratch / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        out.check()  # again: another run may have ended meanwhile
+        if report["chips"] and out.sheet:
+            _write_whole(out.sheet, contact_sheet(sheet, out.sheet.suffix.lower()))
+        if report["chips"] or not out.chips.exists():  # else what was made before stays, with its own report
+            (scratch / "refused.csv").replace(out.refused)
+            (scratch / "report.json").replace(out.report)
+        if report["chips"]:  # last, so that new chips never lie there without their report
+            if out.chips.exists():
+                out.chips.rename(scratch / "old")
+            (scratch / "chips").rename(out.chips)
+    return report
+
+
+def _fill(scratch: Path, found: Found, settings: Settings, workers: int, *, as_tar: bool) -> tuple[dict[str, Any], list[bytes]]:
+    """Chips and refused.csv into a folder; the report, and chips for the contact sheet."""
+    kept: Counter[str] = Counter()
+    lost: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    sheet: dict[int, bytes] = {}
+    total, digest = len(found.photos), file_digest(Path(settings.detector))
+    with (
+        (scratch / "refused.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        _writer(scratch / "chips", as_tar=as_tar) as write,
+        closing(make_chips(settings, found.photos, workers)) as outcomes,
+    ):
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("photo", "reason", "detail"))
+        for name in found.strays:
+            table.writerow((name, "no_identity", "expected <identity>/<image> below PHOTOS"))
+            reasons["no_identity"] += 1
+        bar = tqdm(outcomes, "align", total, unit="photo", disable=None)
+        for place, (photo, outcome) in enumerate(zip(found.photos, bar, strict=True)):
+            identity = photo.chip.split("/")[0]
+            if outcome.jpeg:
+                write(photo.chip, outcome.jpeg)
+                sheet.setdefault(place * _SHEET_CHIPS // total, outcome.jpeg)  # the first of each 64th of the photos
+                kept[identity] += 1
+            else:
+                table.writerow((photo.name, outcome.reason, outcome.detail))
+                reasons[outcome.reason] += 1
+                lost[identity] += 1
+    report = {
+        "photos": total + len(found.strays),
+        "chips": sum(kept.values()),
+        "people": len(kept),
+        "people_without_chips": len(lost.keys() - kept.keys()),
+        "refused": dict(sorted(reasons.items())),
+        "other_files": dict(sorted(found.others.items())),
+        "preprocessing": PREPROCESSING,
+        "detector_sha256": digest,
+        "settings": {**asdict(settings), "jpeg_quality": _QUALITY},
+        "identities": {i: {"kept": kept[i], "refused": lost[i]} for i in sorted(kept.keys() | lost.keys())},
+    }
+    return report, list(sheet.values())
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "mfsa-prepare",
+        "Turn photos into aligned chips for training and evaluation, with the terminal's own detector and alignment, so that "
+        "training sees what a terminal sees. A photo without a usable face is refused with its reason.",
+        "mfsa-prepare photos --detector bundle --out faces.tar --contact-sheet sheet.jpg",
+    )
+    parser.add_argument(
+        "photos", type=Path, metavar="PHOTOS", help="folder or .tar of <identity>/<image>; deeper folders are flattened"
+    )
+    parser.add_argument("--detector", type=Path, required=True, help="bundle folder, or the detector's ONNX file alone")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside"
+    )
+    parser.add_argument(
+        "--size", choices=DETECTOR_SIZES, default=DetectorDefaults().size, help="detector input; default %(default)s"
+    )
+    parser.add_argument(
+        "--face", choices=("largest", "only"), default="largest",
+        help="of several: the largest, weighed by nearness to the middle and by what the border leaves of it; or refuse",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-eyes", type=float, default=12.0, metavar="PX", help="least distance of the eyes, default %(default)g"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes, default %(default)s; 0: in this one"
+    )
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a .jpg or .png of up to 64 chips, to look at")
+    parser.add_argument("--replace", action="store_true", help="make it anew where it exists")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    args = parser.parse_args(argv)
+    return common.run("mfsa-prepare", lambda: _prepare(args))
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    if not args.min_eyes > 0 or args.workers < 0:
+        raise ConfigError(f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}")
+    try:
+        model = open_bundle(args.detector, PREPROCESSING).detector_path(args.size) if args.detector.is_dir() else args.detector
+        settings = Settings(str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes)
+        open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
+    except (MfsaError, LookupError, ValueError) as error:
+        raise ConfigError(f"--detector: expected a bundle or a YuNet file for --size {args.size}: {error}") from error
+    return settings
+
+
+def _prepare(args: argparse.Namespace) -> int:
+    out = Outputs(args.photos, args.out, args.contact_sheet, args.replace)
+    out.check()
+    settings = _settings(args)
+    found = find_photos(args.photos)
+    try:
+        report = prepare(found, settings, out, args.workers)
+    except KeyboardInterrupt:
+        raise MfsaError(f"stopped before the end; {args.out} was not written") from None
+    except OSError as error:
+        raise MfsaError(f"{error.filename or args.out}: cannot be written ({error.strerror}); {args.out} was not made") from error
+    if args.json:
+        print(json.dumps({name: value for name, value in report.items() if name != "identities"}))
+    else:
+        _tell(report, out)
+    if not report["chips"]:
+        raise MfsaError(f"none of the {report['photos']:,} photos could be kept ({_listed(report['refused'])})")
+    return common.DONE
+
+
+def _tell(report: dict[str, Any], out: Outputs) -> None:
+    print(f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos")
+    if report["refused"]:
+        print(f"  refused: {_listed(report['refused'])}; each is named in {out.refused}")
+    if report["people_without_chips"]:
+        print(f"  people of whom no photo was kept: {report['people_without_chips']:,}; see {out.report}")
+    if report["other_files"]:
+        print(f"  other files, not looked at: {_listed(report['other_files'])}")
+    if out.sheet and report["chips"]:
+        print(f"  look at {out.sheet}: eyes and mouths should be at the same places everywhere")
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,64 @@
+"""What is told of a run: a progress bar, `log.jsonl` for machines, TensorBoard for people."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+LOG = "log.jsonl"
+_EVERY_STEPS = 20
+
+log = logging.getLogger("mfsa-train")
+
+
+class Journal:
+    """Kept by the first process; the others only name pictures they could not read."""
+
+    def __init__(self, first: bool, out: Path, chips: int, seen: int) -> None:
+        self._file = (out / LOG).open("a", encoding="utf-8") if first else None
+        self._board = SummaryWriter(str(out / "tensorboard")) if first else None
+        self._bar = tqdm(total=chips, initial=seen, unit="chip", disable=not (first and sys.stderr.isatty()))
+        self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
+        self._unreadable: set[str] = set()
+
+    def after_step(self, told: dict[str, float], chips: int, skipped: tuple[str, ...]) -> None:
+        self._bar.update(chips)
+        for reason in sorted(set(skipped) - self._unreadable):
+            log.warning("skipped, another picture took its place: %s", reason)
+        self._unreadable |= set(skipped)
+        self._steps += 1
+        if self._steps % _EVERY_STEPS == 0 or told["seen"] >= self._chips:
+            per_s = (told["seen"] - self._from) / (time.monotonic() - self._started)
+            self._write({**told, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training")
+
+    def after_exam(self, seen: int, figures: dict[str, float], pictures: NDArray[np.uint8]) -> None:
+        self._write({"seen": seen, **figures}, "exam")
+        if self._board is not None:
+            self._board.add_image("attention", pictures, seen, dataformats="HWC")
+            self._board.flush()
+            tqdm.write(f"{seen:,} chips: " + ", ".join(f"{k} {v:.3f}" for k, v in figures.items()))
+
+    def close(self) -> None:
+        self._bar.close()
+        if self._unreadable:
+            log.warning("%d pictures could not be read", len(self._unreadable))
+        for sink in (self._file, self._board):
+            if sink is not None:
+                sink.close()
+
+    def _write(self, line: dict[str, float], group: str) -> None:
+        if self._file is None or self._board is None:
+            return
+        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}
+        print(json.dumps(rounded), file=self._file, flush=True)
+        for name, value in line.items():
+            if name != "seen":
+                self._board.add_scalar(f"{group}/{name}", value, int(line["seen"]))

@@ -1,0 +1,85 @@
+"""What is measured while training, on people kept apart: the masked headline, which chooses the best checkpoint."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from calibration import metrics, scores
+from calibration.chips import decode
+from calibration.scores import Embedded
+from edge import masks
+from edge.audit.evidence import overlay
+from edge.chip import to_input
+from edge.values import Probe
+from train.data import ChipSet
+from train.network import MfsaNetwork
+
+# FNMR of masked probes against unmasked templates, at the threshold fixed on unmasked impostors.
+HEADLINE = "fnmr_masked"
+_CHIPS = 1500
+_PICTURES = 8
+_FMR = 1e-3
+_FEWEST = 5  # false matches that a threshold should rest on
+
+
+class Exam:
+    """Chips of people kept apart, each without a mask and with one of the frozen exam."""
+
+    def __init__(self, held_out: ChipSet, device: torch.device) -> None:
+        unmasked = [i for i, item in enumerate(held_out.items) if not item.real_mask]
+        # Whole people up to the limit: mated pairs need several pictures of one person.
+        by_person = sorted(unmasked, key=lambda i: held_out.items[i].label)[:_CHIPS]
+        chosen = [held_out.items[i] for i in by_person]
+        bare = [decode(item.encoded, item.name) for item in chosen]
+        worn = [masks.draw(chip, masks.exam_style(item.name))[0] for chip, item in zip(bare, chosen, strict=True)]
+        rows = [item.target_row for item in chosen]
+        self._views = {"clean": bare, "masked": worn}
+        self._people = np.array([item.label for item in chosen])
+        self._taught = np.array([row >= 0 for row in rows])
+        self._targets = held_out.targets[[row for row in rows if row >= 0]]
+        self._device = device
+
+    @torch.no_grad()
+    def sit(self, network: MfsaNetwork) -> tuple[dict[str, float], NDArray[np.uint8]]:
+        """Figures by name, and a picture (H,W,3) RGB of maps over some chips."""
+        network.eval()
+        figures: dict[str, float] = {}
+        seen: dict[str, Embedded] = {}
+        pictures = []
+        for name, chips in self._views.items():
+            parts = [self._embed(network, chips[i : i + 128]) for i in range(0, len(chips), 128)]
+            embedding, maps, worn = (np.concatenate(column) for column in zip(*parts, strict=True))
+            seen[name] = Embedded(embedding, self._people)
+            if len(self._targets):
+                figures[f"cosine_{name}"] = float((embedding[self._taught] * self._targets).sum(axis=1).mean())
+            figures[f"mask_right_{name}"] = float(((worn > 0.5) == (name == "masked")).mean())
+            figures |= {f"a_{m}_{name}": float(v) for m, v in zip("umb", maps.mean(axis=(0, 2, 3)), strict=True)}
+            every = max(1, len(chips) // _PICTURES)
+            pictures.append([overlay(chips[i], Probe(embedding[i], maps[i], float(worn[i]))) for i in range(0, len(chips), every)])
+        network.train()
+        figures |= self._compare(seen["clean"], seen["masked"])
+        columns = [np.vstack(column[:_PICTURES]) for column in pictures]
+        return figures, np.hstack(columns)[..., ::-1]
+
+    def _embed(self, network: MfsaNetwork, chips: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], ...]:
+        out = network(torch.from_numpy(to_input(np.stack(chips))).to(self._device))
+        return tuple(t.cpu().numpy() for t in (F.normalize(out.embedding), out.attention, out.mask_logit.sigmoid()))
+
+    @staticmethod
+    def _compare(clean: Embedded, masked: Embedded) -> dict[str, float]:
+        mated, non_mated = scores.all_scores(clean, clean)
+        masked_mated, masked_non_mated = scores.all_scores(masked, clean)
+        fmr = max(_FMR, _FEWEST / max(1, len(non_mated)))
+        if not len(mated) or fmr >= 1:  # too few people or pictures to compare
+            return {HEADLINE: 1.0}
+        threshold = metrics.threshold_at_fmr(non_mated, fmr)
+        return {
+            "fmr": fmr,
+            "tar_clean": metrics.match_rate(mated, threshold),
+            "tar_masked": metrics.match_rate(masked_mated, metrics.threshold_at_fmr(masked_non_mated, fmr)),
+            HEADLINE: 1 - metrics.match_rate(masked_mated, threshold),
+            "fmr_masked": metrics.match_rate(masked_non_mated, threshold),
+        }

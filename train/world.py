@@ -1,0 +1,79 @@
+"""The processes that train together under torchrun, or the one that trains alone."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from edge.errors import ConfigError
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes, in order of rank; each process keeps the gradient of its own rows.
+
+    Every process computes the same loss of all rows. DDP takes the mean of the processes' gradients, so each row's must
+    count as often as there are processes for the mean to be the gradient of that one loss.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, world: World) -> Tensor:
+        ctx.world, ctx.count = world, len(rows)
+        parts = [torch.empty_like(rows) for _ in range(world.size)]
+        dist.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        start = ctx.world.rank * ctx.count
+        return grad[start : start + ctx.count] * ctx.world.size, None
+
+
+@dataclass(frozen=True)
+class World:
+    """Where this process stands among those of torchrun; alone without it."""
+
+    rank: int
+    size: int
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def gather(self, rows: Tensor) -> Tensor:
+        """The rows (B,...) of all processes (size * B,...), differentiable."""
+        return rows if self.size == 1 else _Gather.apply(rows, self)
+
+    def agree_on(self, seen: int, checkpoint: Path) -> None:
+        """Raises ConfigError where processes begin at different places, as they do without a shared disk."""
+        if self.size > 1:
+            everywhere: list[int | None] = [None] * self.size
+            dist.all_gather_object(everywhere, seen)
+            if len(set(everywhere)) > 1:
+                raise ConfigError(f"{checkpoint}: not seen by all processes; put --out on a disk that they share")
+
+    def wait(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+    def leave(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+            dist.destroy_process_group()
+
+
+def join_world() -> World:
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if "WORLD_SIZE" not in os.environ:
+        return World(0, 1, device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return World(dist.get_rank(), dist.get_world_size(), device)
