@@ -65,6 +65,7 @@ class ChipFolder:
     names: tuple[str, ...]  # <identity>/<image>
     encoded: tuple[bytes, ...]
     labels: NDArray[np.int64]
+    identities: dict[str, int]  # the label of each person
 
     def __len__(self) -> int:
         return len(self.names)
@@ -77,15 +78,19 @@ class ChipFolder:
         return decode(self.encoded[i], self.names[i])
 
 
-def validation_chips(sources: list[Path], *, everybody: bool = False, real_masks: bool = False) -> ChipFolder:
+def validation_chips(
+    sources: list[Path], *, everybody: bool = False, real_masks: bool = False, known: ChipFolder | None = None
+) -> ChipFolder:
     """The chips of the identities kept apart from training, or of `everybody`; photos with real masks only on request.
+
+    People of `known` keep the labels they have there.
 
     A folder name is one person in all sources together, and a picture found in two of them counts once: parts of one
     data set overlap, and people counted as strangers to themselves would raise every threshold.
     """
     names: list[str] = []
     encoded: list[bytes] = []
-    people: dict[str, int] = {}
+    people = dict(known.identities) if known is not None else {}
     labels: list[int] = []
     seen: set[str] = set()
     for source in sources:
@@ -99,4 +104,4 @@ def validation_chips(sources: list[Path], *, everybody: bool = False, real_masks
             labels.append(people.setdefault(identity, len(people)))
     if not names:
         raise ConfigError(f"no chips for this in {', '.join(str(s) for s in sources)}; name other sources or add --everybody")
-    return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64))
+    return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64), people)

@@ -6,6 +6,7 @@ comparison matches when its score is at least the threshold.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,13 @@ def _best_threshold(scores: Floats, mated: NDArray[np.bool_]) -> float:
     return float(np.concatenate([ranked, [np.inf]])[int(np.argmax(right))])
 
 
+def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
+    """How often each person is drawn, with replacement, in each round."""
+    rng = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class PersonCounts:
     """Comparisons and matches of non-mated pairs by pair of people (P,P), and of mated ones by person (P,)."""
@@ -90,17 +98,18 @@ class PersonCounts:
         recognition systems: the subsets bootstrap", CVIU 2004, applied to both people of a pair). Where no false match
         was seen at all, the bound of the rule of three is returned instead: 3 / comparisons.
         """
-        rng = np.random.default_rng(seed)
-        people = len(self.mated)
-        fmr, fnmr = np.empty(rounds), np.empty(rounds)
-        for i in range(rounds):
-            weight = np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
+        fmr = np.empty(rounds)
+        for i, weight in enumerate(draw_people(len(self.mated), rounds, seed)):
             fmr[i] = (weight @ self.false_matches @ weight) / max(1.0, weight @ self.non_mated @ weight)
-            fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
         bound = float(np.quantile(fmr, confidence))
         if not self.false_matches.any():
             bound = 3 / max(1, int(self.non_mated.sum()))
-        return bound, float(np.quantile(fnmr, confidence))
+        return bound, float(np.quantile(self.fnmr_rounds(rounds, seed), confidence))
+
+    def fnmr_rounds(self, rounds: int = 1000, seed: int = 0) -> NDArray[np.float64]:
+        """FNMR in each round; the same people are drawn at the same seed, so that rounds of two models can be subtracted."""
+        draws = draw_people(len(self.mated), rounds, seed)
+        return np.array([1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated) for weight in draws])
 
 
 def fpir(fmr: float, gallery_size: int) -> float:

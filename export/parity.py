@@ -9,15 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import masks
-from edge.chip import SIZE, align, to_input
-from edge.demo.portraits import COLLINS, HOPPER, load_portrait
+from edge.chip import SIZE, to_input
+from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.engine import open_engine
-
-# Eyes, nose tip and mouth corners of the portraits as the detector finds them, so that chips need no detector.
-_LANDMARKS = {
-    COLLINS.person: ((203.1, 107.5), (244.6, 107.3), (222.4, 128.6), (205.4, 144.5), (242.8, 145.9)),
-    HOPPER.person: ((224.9, 194.0), (306.7, 191.7), (267.1, 239.3), (233.5, 276.1), (300.1, 274.7)),
-}
 
 MIN_COSINE = 0.9999
 MAX_ERROR = 1e-2  # of attention and mask_worn, both 0..1
@@ -60,11 +54,10 @@ def check_parity(model: Path, chips: NDArray[np.uint8], expected: dict[str, NDAr
 
 
 def portrait_chips() -> NDArray[np.uint8]:
-    """Chips (16,112,112,3) of the public-domain portraits: plain, with every kind of mask, dark and mirrored."""
+    """Chips (26,112,112,3) of the public-domain portraits: plain, with every kind of mask, dark and mirrored."""
     chips = []
     for portrait in (COLLINS, HOPPER):
-        image = load_portrait(portrait)
-        chip = align(image, np.array(_LANDMARKS[portrait.person], np.float32))
+        chip = load_chip(portrait)
         chips += [chip, chip[:, ::-1], (chip * 0.5).astype(np.uint8)]
         rng = np.random.default_rng(len(chips))
         chips += [masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES]

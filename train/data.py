@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
+from calibration import occluders
 from calibration.chips import decode, has_real_mask, is_validation, read_chips
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
-from train import occluders
 from train.loss import UNLABELLED, Batch
 from train.recipe import DataSection, DrawSection
 

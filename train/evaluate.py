@@ -1,117 +1,89 @@
-"""`mfsa-evaluate`: verification on a list of pairs, with and without the frozen exam's masks."""
+"""`mfsa-evaluate`: what a model can do, with and without masks, in numbers and pictures; several models side by side."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from calibration import metrics, scores
-from calibration.chips import decode, read_chips
+from calibration.chips import ChipFolder, validation_chips
+from calibration.exams import pair_sets, pairs, people, places, real_masks, trust
+from calibration.exams.pair_sets import PairSet
 from edge import masks
-from edge.bundle import EMBEDDER, file_digest
+from edge.bundle import DETECTOR_SIZES, EMBEDDER, detector_file, file_digest
 from edge.cli import common
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
+from edge.face.detect import Detector
+from train import report
 
-_TAR_AT = (1e-2, 1e-3)
-
-
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """Pairs in the list's order, as rows of the distinct images they name."""
-
-    names: list[str]  # <identity>/<image>
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
-    mated: NDArray[np.bool_]
+_DETECTOR_SCORE = 0.6
 
 
-def read_pairs(path: Path) -> Pairs:
-    """LFW's format: a line `folds pairs`, then `name i j` for mated and `name i name j` for non-mated pairs."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the list of pairs: {error.strerror}") from error
-    rows: dict[str, int] = {}
-    first, second, mated = [], [], []
-    for number, line in enumerate(lines, 1):
-        parts = line.split()
-        if number == 1 and all(p.isdigit() for p in parts):
-            continue
-        if len(parts) == 3:
-            parts = [parts[0], parts[1], parts[0], parts[2]]
-        if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
-            raise ConfigError(f"{path}:{number}: expected `name i j` or `name i name j`, found {line[:60]!r}")
-        for person, image, rows_of in ((parts[0], parts[1], first), (parts[2], parts[3], second)):
-            name = f"{person}/{person}_{int(image):04d}.jpg"
-            rows_of.append(rows.setdefault(name, len(rows)))
-        mated.append(parts[0] == parts[2])
-    if not mated:
-        raise ConfigError(f"{path}: no pairs in it")
-    return Pairs(list(rows), np.array(first), np.array(second), np.array(mated))
+@dataclass(frozen=True)
+class Material:
+    """What the models are examined on."""
+
+    pair_sets: list[PairSet]
+    people: ChipFolder | None
+    real_masks: tuple[ChipFolder, ChipFolder] | None  # masked, unmasked
 
 
-def verification(score: NDArray[np.float32], mated: NDArray[np.bool_]) -> dict[str, float]:
-    """Ten-fold accuracy, equal error rate and TAR at fixed FMR of one list of scores."""
-    accuracy, deviation = metrics.ten_fold_accuracy(score, mated)
-    figures = {
-        "accuracy": accuracy,
-        "accuracy_std": deviation,
-        "eer": metrics.equal_error_rate(score[mated], score[~mated]),
+@dataclass(eq=False)
+class Examined:
+    """One model's figures for machines, and the scores behind them for curves and comparisons."""
+
+    title: str
+    figures: dict[str, Any]
+    engine: Engine
+    pair_scores: list[pairs.PairScores] = field(default_factory=list)
+    people: people.PeopleScores | None = None
+    trust: list[trust.Curves] = field(default_factory=list)
+
+
+def examine(title: str, model: Path, material: Material, *, detector: Detector | None, quick: bool) -> Examined:
+    """Sit all exams there is material for; `quick` leaves out what is not the headline. Raises ConfigError, EngineError."""
+    file = model / EMBEDDER if model.is_dir() else model
+    engine = open_model(file)
+    done = Examined(title, {"embedder": file_digest(file) if file.is_file() else "", "masks": masks.EXAM}, engine)
+    for chosen in material.pair_sets:
+        done.pair_scores.append(pairs.sit(engine, chosen, every_condition=not quick, detector=detector))
+    if done.pair_scores:
+        done.figures["pairs"] = {scores.pairs.title: scores.figures() for scores in done.pair_scores}
+        done.figures["places"] = places.sit(engine, material.pair_sets[0])
+    if done.pair_scores and not quick:
+        done.trust = [trust.sit(engine, material.pair_sets[0], masked=masked) for masked in (False, True)]
+        done.figures["trust"] = {name: curves.figures for name, curves in zip(("clean", "masked"), done.trust, strict=True)}
+    if material.people is not None:
+        done.people = people.sit(engine, material.people)
+        done.figures["people"] = done.people.figures()
+    if material.real_masks is not None:
+        done.figures["real_masks"] = real_masks.sit(engine, *material.real_masks)
+    return done
+
+
+def compare(first: Examined, other: Examined) -> dict[str, Any]:
+    """The headline of `other` less that of `first`, with 95 % by bootstrap over the same people; negative is better."""
+    told: dict[str, Any] = {"model": other.title, "less": first.title, "fnmr_masked": {}}
+    rounds = {
+        a.pairs.title: (a.headline_rounds(), b.headline_rounds()) for a, b in zip(first.pair_scores, other.pair_scores, strict=True)
     }
-    for fmr in _TAR_AT:
-        figures[f"tar_at_fmr_{fmr:g}"] = metrics.match_rate(score[mated], metrics.threshold_at_fmr(score[~mated], fmr))
-    return {name: round(value, 5) for name, value in figures.items()}
-
-
-def evaluate(engine: Engine, pairs: Pairs, chips: Path) -> dict[str, Any]:
-    """All figures of one embedder; one embedding per chip, no flipping. Raises ConfigError where images are missing."""
-    mated = pairs.mated
-    needed = round(1 / min(_TAR_AT))
-    if np.count_nonzero(~mated) < needed or not mated.any():
-        raise ConfigError(f"FMR {min(_TAR_AT):g} needs at least {needed:,} non-mated pairs and some mated ones; name a longer list")
-    encoded = dict(read_chips(chips))
-    missing = [name for name in pairs.names if name not in encoded]
-    if missing:
-        raise ConfigError(f"{chips}: {len(missing)} images of the pairs are missing, the first is {missing[0]}")
-
-    def clean(i: int) -> NDArray[np.uint8]:
-        return decode(encoded[pairs.names[i]], pairs.names[i])
-
-    def masked(i: int) -> NDArray[np.uint8]:
-        return masks.draw(clean(i), masks.exam_style(pairs.names[i]))[0]
-
-    bare = scores.embed_chips(engine, len(pairs.names), clean, what="clean")
-    worn = scores.embed_chips(engine, len(pairs.names), masked, what="masked")
-    a, b = pairs.first, pairs.second
-    score = {
-        "clean": (bare["embedding"][a] * bare["embedding"][b]).sum(axis=1),
-        "one_masked": (bare["embedding"][a] * worn["embedding"][b]).sum(axis=1),
-        "both_masked": (worn["embedding"][a] * worn["embedding"][b]).sum(axis=1),
-    }
-    threshold = metrics.threshold_at_fmr(score["clean"][~mated], min(_TAR_AT))
-    return {
-        "pairs": len(mated),
-        "masks": masks.EXAM,
-        **{name: verification(values, mated) for name, values in score.items()},
-        "at_unmasked_threshold_fmr_1e-3": {
-            "threshold": round(threshold, 5),
-            "fnmr_unmasked": round(1 - metrics.match_rate(score["clean"][mated], threshold), 5),
-            "fnmr_masked": round(1 - metrics.match_rate(score["one_masked"][mated], threshold), 5),
-            "fmr_masked": round(metrics.match_rate(score["one_masked"][~mated], threshold), 5),
-        },
-        "mask_worn": {
-            "right_on_clean": round(float((bare["mask_worn"] < 0.5).mean()), 5),
-            "right_on_drawn": round(float((worn["mask_worn"] >= 0.5).mean()), 5),
-        },
-    }
+    if first.people is not None and other.people is not None:
+        rounds["people"] = (first.people.counts.fnmr_rounds(), other.people.counts.fnmr_rounds())
+    for name, (a, b) in rounds.items():
+        low, high = np.quantile(b - a, (0.025, 0.975))
+        where = "beyond the interval" if high < 0 or low > 0 else "within the interval"
+        told["fnmr_masked"][name] = {
+            "difference": round(float((b - a).mean()), 5),
+            "95": [round(float(low), 5), round(float(high), 5)],
+            "words": f"{'lower' if (b - a).mean() < 0 else 'higher'}, {where}",
+        }
+    return told
 
 
 def open_model(model: Path) -> Engine:
@@ -124,49 +96,96 @@ def open_model(model: Path) -> Engine:
     return TorchEngine(load_network(model))
 
 
+def open_detector(where: Path | None) -> Detector | None:
+    if where is None:
+        return None
+    size = DETECTOR_SIZES[-1]
+    return Detector(open_engine(where / detector_file(size), kind="ort", threads=2), size, _DETECTOR_SCORE)
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="mfsa-evaluate",
-        description="Verification figures of embedders on a list of pairs: clean, one masked (the door's case), both masked.",
-        epilog="example: mfsa-evaluate embedder.onnx --pairs lfw_pairs.txt --chips chips/lfw_pairs.tar --json accuracy.json",
+    parser = common.parser(
+        "mfsa-evaluate",
+        "What embedders can do: verification of pairs, all against all, searches, real masks, where the maps look and how far "
+        "they may be trusted; clean, masked by the frozen exam, by unseen mask families, hidden otherwise.",
+        "mfsa-evaluate embedder.onnx --pairs lfw_pairs.txt --chips chips/lfw_pairs.tar --html report.html",
     )
-    parser.add_argument("models", type=Path, nargs="+", metavar="model", help="ONNX file, bundle folder, or checkpoint")
-    parser.add_argument("--pairs", type=Path, required=True, help="list in LFW's format")
-    parser.add_argument("--chips", type=Path, required=True, help=".tar file or folder of aligned chips")
+    parser.add_argument(
+        "models", type=Path, nargs="+", metavar="MODEL", help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it"
+    )
+    data = parser.add_argument_group("what to measure on (at least one)")
+    data.add_argument("--pairs", type=Path, help="list in LFW's format, with --chips")
+    data.add_argument("--chips", type=Path, help=".tar file or folder of the list's aligned chips")
+    data.add_argument("--bin", type=Path, nargs="+", default=[], metavar="FILE", help="verification sets of pickled pairs")
+    data.add_argument(
+        "--people", type=Path, nargs="+", default=[], metavar="SOURCE", help=".tar or folders of <person>/<image>: all against all"
+    )
+    data.add_argument(
+        "--real-masks", type=Path, nargs="+", default=[], metavar="SOURCE", help="the same, where m_<image> wears a real mask"
+    )
+    data.add_argument("--everybody", action="store_true", help="all people of these, not only the tenth that training keeps apart")
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        metavar="BUNDLE",
+        help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="the headline figures only: no unseen families, no other occluders, no trust"
+    )
     parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--html", type=Path, help="write a report for people there, one file with all pictures in it")
+    parser.add_argument("--markdown", type=Path, help="write the summary of all models there as a table")
+    parser.add_argument(
+        "--show-faces", action="store_true", help="put chips of the data into the report; without it only public-domain portraits"
+    )
     args = parser.parse_args(argv)
     return common.run("mfsa-evaluate", lambda: _evaluate(args))
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    pairs = read_pairs(args.pairs)
-    results = {}
-    for model in args.models:
-        file = model / EMBEDDER if model.is_dir() else model
-        results[str(model)] = {
-            "embedder": file_digest(file) if file.is_file() else "",
-            "list": args.pairs.name,
-            **evaluate(open_model(file), pairs, args.chips),
-        }
-    for model, result in results.items():
-        print(f"{model} on {result['pairs']:,} pairs of {result['list']}, masks {result['masks']}")
-        print(f"  {'':12}{'10-fold':>9}{'EER':>8}{'TAR@1e-2':>10}{'TAR@1e-3':>10}")
-        for name in ("clean", "one_masked", "both_masked"):
-            row = result[name]
-            print(
-                f"  {name:12}{row['accuracy']:9.2%}{row['eer']:8.2%}{row['tar_at_fmr_0.01']:10.2%}{row['tar_at_fmr_0.001']:10.2%}"
-            )
-        fixed = result["at_unmasked_threshold_fmr_1e-3"]
-        print(
-            f"  at the unmasked threshold {fixed['threshold']:.4f} (FMR 1e-3): FNMR unmasked {fixed['fnmr_unmasked']:.2%}, "
-            f"masked {fixed['fnmr_masked']:.2%}, with masked FMR {fixed['fmr_masked']:.2%}"
-        )
-        seen = result["mask_worn"]
-        print(f"  mask-worn right on clean {seen['right_on_clean']:.2%}, on drawn masks {seen['right_on_drawn']:.2%}")
+    material = _material(args)
+    bundles = [model for model in args.models if model.is_dir() and (model / detector_file(DETECTOR_SIZES[-1])).is_file()]
+    detector = None if args.quick else open_detector(args.detector or (bundles[0] if bundles else None))
+    models = [_named(model) for model in args.models]
+    done = []
+    for title, file in models:
+        print(title, file=sys.stderr)
+        done.append(examine(title, file, material, detector=detector, quick=args.quick))
+    comparisons = [compare(done[0], other) for other in done[1:]]
+    print(report.text(done, comparisons))
     if args.json:
-        only = next(iter(results.values())) if len(results) == 1 else results
-        args.json.write_text(json.dumps(only, indent=2) + "\n", encoding="utf-8")
+        told = done[0].figures if len(done) == 1 else {"models": {d.title: d.figures for d in done}, "comparisons": comparisons}
+        args.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(report.markdown(done, comparisons), encoding="utf-8")
+    if args.html:
+        args.html.write_text(report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8")
+        print(f"look at {args.html}")
     return common.DONE
+
+
+def _named(model: Path) -> tuple[str, Path]:
+    """`NAME=FILE`, or a file whose folder names it best."""
+    name, equals, file = str(model).partition("=")
+    if equals and not model.exists():
+        return name, Path(file)
+    return (f"{model.parent.name}/{model.name}" if model.parent.name else model.name), model
+
+
+def _material(args: argparse.Namespace) -> Material:
+    if (args.pairs is None) != (args.chips is None):
+        raise ConfigError("--pairs and --chips belong together: a list, and the chips it names")
+    sets = [pair_sets.read_list(args.pairs, args.chips)] if args.pairs else []
+    sets += [pair_sets.read_bin(file) for file in args.bin]
+    folder = validation_chips(args.people, everybody=args.everybody) if args.people else None
+    worn = None
+    if args.real_masks:
+        unmasked = validation_chips(args.real_masks, everybody=args.everybody)
+        worn = validation_chips(args.real_masks, everybody=args.everybody, real_masks=True, known=unmasked), unmasked
+    if not sets and folder is None and worn is None:
+        raise ConfigError("nothing to measure on: name --pairs and --chips, --bin, --people or --real-masks")
+    return Material(sets, folder, worn)
 
 
 if __name__ == "__main__":

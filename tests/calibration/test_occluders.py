@@ -3,9 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
-
-from train import occluders
+from calibration import occluders
 
 GREY = np.full((112, 112, 3), 128, np.uint8)
 

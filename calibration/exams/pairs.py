@@ -1,0 +1,163 @@
+"""Verification of pairs: clean, masked by the frozen exam, by families that training knew or not, hidden otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import metrics, occluders, scores
+from calibration.exams.pair_sets import PairSet
+from edge import chip as chips
+from edge import masks
+from edge.engine import Engine
+from edge.errors import ConfigError
+from edge.face.detect import Detector
+
+FMR = 1e-3
+_TAR_AT = (1e-2, FMR)
+_ROUNDS = 1000
+_BORDER = 40  # pixels around a chip when a face is looked for in it again
+
+Picture = NDArray[np.uint8]
+Drawing = Callable[[int, Picture], Picture]
+
+
+@dataclass(eq=False)
+class PairScores:
+    """Scores of one set under each condition, for figures, curves and comparisons of models."""
+
+    pairs: PairSet
+    by_condition: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    mask_worn: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    found_again: float = float("nan")  # share of masked chips in which the detector found the face again
+
+    def figures(self) -> dict[str, Any]:
+        mated = self.pairs.mated
+        clean = self.by_condition["clean"]
+        threshold = metrics.threshold_at_fmr(clean[~mated], FMR)
+        told: dict[str, Any] = {"pairs": len(mated), "list": self.pairs.title, "masks": masks.EXAM}
+        for name, values in self.by_condition.items():
+            told[name] = verification(values, mated, threshold)
+        told |= {f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()}
+        low, high = np.quantile(self.headline_rounds(), (0.025, 0.975))
+        told["at_unmasked_threshold_fmr_1e-3"] = {
+            "threshold": round(threshold, 5),
+            "fnmr_unmasked": told["clean"]["fnmr_at_unmasked_threshold"],
+            "fnmr_masked": told["one_masked"]["fnmr_at_unmasked_threshold"],
+            "fnmr_masked_95": [round(float(low), 5), round(float(high), 5)],
+            "fmr_masked": told["one_masked"]["fmr_at_unmasked_threshold"],
+        }
+        told["mask_worn"] = {
+            "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
+            "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
+        }
+        if np.isfinite(self.found_again):
+            told["faces_found_again"] = round(self.found_again, 5)
+        return told
+
+    def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
+        """The one-masked pairs split by the family that the exam drew; too few for folds or a low FMR of their own."""
+        drawn = np.array([masks.exam_style(name).family for name in self.pairs.names])[self.pairs.second]
+        values, mated = self.by_condition["one_masked"], self.pairs.mated
+        return {
+            family: _at(values[drawn == family], mated[drawn == family], threshold)
+            for family in masks.EXAM_FAMILIES
+            if (mated & (drawn == family)).any() and (~mated & (drawn == family)).any()
+        }
+
+    def headline_rounds(self) -> NDArray[np.float64]:
+        """FNMR of masked probes at the threshold on unmasked impostors, in each round of a bootstrap over people.
+
+        The threshold is taken as it is: a bootstrap cannot tell how it would vary, with three impostors above it. The
+        same people are drawn for every model, so that rounds of two models can be subtracted.
+        """
+        mated = self.pairs.mated
+        threshold = metrics.threshold_at_fmr(self.by_condition["clean"][~mated], FMR)
+        missed = self.by_condition["one_masked"][mated] < threshold
+        people = self.pairs.people[self.pairs.first][mated]
+        count = int(self.pairs.people.max()) + 1
+        of_person = np.bincount(people, minlength=count), np.bincount(people, missed, minlength=count)
+        return np.array([(w @ of_person[1]) / max(1.0, w @ of_person[0]) for w in metrics.draw_people(count, _ROUNDS)])
+
+
+def _at(values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float) -> dict[str, float]:
+    return {
+        "pairs": len(mated),
+        "fnmr_at_unmasked_threshold": round(1 - metrics.match_rate(values[mated], threshold), 5),
+        "fmr_at_unmasked_threshold": round(metrics.match_rate(values[~mated], threshold), 5),
+    }
+
+
+def verification(values: NDArray[np.float32], mated: NDArray[np.bool_], unmasked_threshold: float) -> dict[str, float]:
+    """Ten-fold accuracy, equal error rate, TAR at fixed FMR, and rates at the threshold fixed on unmasked impostors."""
+    accuracy, deviation = metrics.ten_fold_accuracy(values, mated)
+    figures = {
+        "accuracy": accuracy,
+        "accuracy_std": deviation,
+        "eer": metrics.equal_error_rate(values[mated], values[~mated]),
+    }
+    for fmr in _TAR_AT:
+        figures[f"tar_at_fmr_{fmr:g}"] = metrics.match_rate(values[mated], metrics.threshold_at_fmr(values[~mated], fmr))
+    return {**{name: round(value, 5) for name, value in figures.items()}, **_at(values, mated, unmasked_threshold)}
+
+
+def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Detector | None = None) -> PairScores:
+    """Scores of one embedder, one embedding per chip, no flipping.
+
+    Always clean, one and both masked; with `every_condition` also each family that training did not know, other
+    occluders, and, where there is a detector, masks whose landmarks were found again. Raises ConfigError.
+    """
+    needed = round(1 / FMR)
+    if np.count_nonzero(~pairs.mated) < needed or not pairs.mated.any():
+        raise ConfigError(
+            f"{pairs.title}: FMR {FMR:g} needs at least {needed:,} non-mated pairs and some mated ones; name a longer list"
+        )
+    result = PairScores(pairs)
+
+    def embed(what: str, draw: Drawing, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        outputs = scores.embed_chips(engine, len(rows), lambda i: draw(rows[i], pairs.chip(rows[i])), what=what)
+        result.mask_worn[what] = outputs["mask_worn"]
+        vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
+        vectors[rows] = outputs["embedding"]
+        return vectors
+
+    everybody = np.arange(len(pairs.names))
+    probes = np.unique(pairs.second)
+    a, b = pairs.first, pairs.second
+    bare = embed("clean", lambda i, chip: chip, everybody)
+    worn = embed("masked", lambda i, chip: masks.draw(chip, masks.exam_style(pairs.names[i]))[0], everybody)
+    result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
+    result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
+    result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
+    if not every_condition:
+        return result
+    drawings: dict[str, Drawing] = {
+        f"one_masked:{family}": lambda i, chip, family=family: masks.draw(chip, masks.exam_style(pairs.names[i], family))[0]
+        for family in masks.HELD_OUT
+    }
+    for kind in occluders.KINDS:
+        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw(chip, kind, np.random.default_rng(i))[0]
+    if detector is not None:
+        found: list[bool] = []
+        drawings["one_masked_found_again"] = lambda i, chip: _find_again(
+            masks.draw(chip, masks.exam_style(pairs.names[i]))[0], detector, found
+        )
+    for name, drawing in drawings.items():
+        probe = embed(name.partition(":")[2] or name, drawing, probes)
+        result.by_condition[name] = (bare[a] * probe[b]).sum(axis=1)
+    if detector is not None:
+        result.found_again = float(np.mean(found))
+    return result
+
+
+def _find_again(chip: Picture, detector: Detector, found: list[bool]) -> Picture:
+    """The chip aligned anew by the landmarks that the detector finds in it; as it was where it finds none."""
+    wide = np.pad(chip, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
+    middle = np.array([wide.shape[1], wide.shape[0]]) / 2
+    faces = [f for f in detector.detect(wide) if np.abs(f.box_xyxy.reshape(2, 2).mean(axis=0) - middle).max() < chips.SIZE / 2]
+    found.append(bool(faces))
+    return chips.align(wide, faces[0].landmarks_xy) if faces else chip
