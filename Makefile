@@ -3,6 +3,7 @@
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
+# make ablation DATA=...    the network's variants against one another at equal budget (an hour on a CPU)
 
 SHELL := bash
 PYTHON ?= python3
@@ -17,7 +18,11 @@ VALIDATION := $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
 
 QUICK := build/quick
 
-.PHONY: demo test lint quick reference measure clean
+# What models are measured on: LFW's pairs, people kept apart, and real masks of people kept apart.
+EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
+VARIANTS := none sa cal mfsa mfsa-product
+
+.PHONY: demo test lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -63,12 +68,27 @@ measure: $(VENV)/dev.stamp
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
 	$(BIN)/mfsa-threshold --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/thresholds.json \
 		--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1"
-	$(BIN)/mfsa-evaluate $(RUN)/embedder.onnx --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --json $(RUN)/accuracy.json
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	$(BIN)/mfsa-evaluate reference=$(RUN)/embedder.onnx $(EXAMS) --detector build/bundle \
+		--json $(RUN)/accuracy.json --html $(RUN)/report.html
 	$(BIN)/mfsa-bundle pack edge/models/reference --name reference --embedder $(RUN)/embedder.onnx \
 		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
 		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
 	cp $(RUN)/weights.safetensors train/reference.safetensors
+
+# The variants of the network at equal budget from one warm start, itself without attention: docs/ablation.md and .json.
+ablation: $(VENV)/dev.stamp
+	$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/start --resume \
+		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=30000
+	for variant in $(VARIANTS); do \
+		case $$variant in none|sa) adversary=0 ;; *) adversary=0.1 ;; esac; \
+		$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/$$variant --resume \
+			--start-from runs/ablation/start/checkpoint.pt --set network.variant=$$variant loss.adversary=$$adversary && \
+		$(BIN)/mfsa-export --checkpoint runs/ablation/$$variant/checkpoint.pt --out runs/ablation/$$variant.onnx || exit 1; \
+	done
+	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
+		--json docs/ablation.json --html runs/ablation/report.html --markdown docs/ablation-table.md
 
 clean:
 	rm -rf build $(VENV) .venv310

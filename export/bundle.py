@@ -98,7 +98,7 @@ def pack(out: Path, embedder: Path, thresholds: Path, accuracy: Path, about: Des
         _write_manifest(fresh, manifest)
         try:
             write_card(fresh, manifest, about.limits)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise BundleError(f"{accuracy}: not the output of mfsa-evaluate: missing {error}") from error
         if (out / LICENCE).is_file():
             shutil.copyfile(out / LICENCE, fresh / LICENCE)

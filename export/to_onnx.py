@@ -47,7 +47,11 @@ def export(network: MfsaNetwork, path: Path) -> None:
     model = onnx.load(path)
     model.ir_version = IR_VERSION
     model.producer_name = "mfsa-export"
-    properties = {"preprocessing": PREPROCESSING, "network": "mfsa", "parameters": str(count_parameters(network))}
+    properties = {
+        "preprocessing": PREPROCESSING,
+        "network": f"{network.config.encoder} {network.config.variant}",
+        "parameters": str(count_parameters(network)),
+    }
     onnx.helper.set_model_props(model, properties)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
@@ -56,7 +60,8 @@ def export(network: MfsaNetwork, path: Path) -> None:
 def _check_finished(checkpoint: Path) -> None:
     """Raises ConfigError for a run that has not come to its recipe's end."""
     state = load_checkpoint(checkpoint)
-    planned = json.loads(state["recipe"])["chips"]
+    recipe = json.loads(state["recipe"])
+    planned = recipe.get("stop_at") or recipe["chips"]
     if state["seen"] < planned:
         raise ConfigError(f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished")
 

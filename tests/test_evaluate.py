@@ -1,3 +1,5 @@
+"""`mfsa-evaluate` and `mfsa-threshold` as people run them."""
+
 from __future__ import annotations
 
 import json
@@ -10,21 +12,87 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
 from calibration import threshold
-from edge.errors import ConfigError
+from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from export.bundle import reference
-from train.evaluate import main, read_pairs
+from train.evaluate import main
+
+MODEL = reference() / "embedder.onnx"
 
 
-def test_the_list_of_pairs(tmp_path: Path) -> None:
-    (tmp_path / "pairs.txt").write_text("10\t300\nAda\t1\t4\nAda\t1\tGrace\t2\n")
-    pairs = read_pairs(tmp_path / "pairs.txt")
-    assert pairs.names == ["Ada/Ada_0001.jpg", "Ada/Ada_0004.jpg", "Grace/Grace_0002.jpg"]
-    assert pairs.mated.tolist() == [True, False]
-    assert pairs.first.tolist() == [0, 0] and pairs.second.tolist() == [1, 2]
-    for text, part in (("Ada 1", ":1: expected"), ("", "no pairs"), ("Ada one two", ":1: expected")):
-        (tmp_path / "bad.txt").write_text(text)
-        with pytest.raises(ConfigError, match=part):
-            read_pairs(tmp_path / "bad.txt")
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Collins and Hopper, three pictures each, one of them named as if with a real mask."""
+    root = tmp_path / "people"
+    for person, chip in (("collins", load_chip(COLLINS)), ("hopper", load_chip(HOPPER))):
+        (root / person).mkdir(parents=True)
+        for i in (1, 2, 3):
+            cv2.imwrite(str(root / person / f"{person}_{i:04d}.jpg"), np.roll(chip, i, axis=1))
+        cv2.imwrite(str(root / person / "m_1.jpg"), chip)
+    return root
+
+
+@pytest.fixture
+def pair_list(tmp_path: Path) -> Path:
+    mated = [f"{person} 1 {i}" for person in ("collins", "hopper") for i in (2, 3)]
+    (tmp_path / "pairs.txt").write_text("\n".join(mated * 30 + ["collins 1 hopper 2", "hopper 3 collins 2"] * 550))
+    return tmp_path / "pairs.txt"
+
+
+def test_one_model_with_everything(
+    people: Path, pair_list: Path, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [
+        str(bundle_path),
+        "--pairs",
+        str(pair_list),
+        "--chips",
+        str(people),
+        "--people",
+        str(people),
+        "--real-masks",
+        str(people),
+    ]
+    out = {kind: tmp_path / f"report.{kind}" for kind in ("json", "html", "markdown")}
+    assert (
+        main([*command, "--everybody", "--show-faces", *(a for kind, path in out.items() for a in (f"--{kind}", str(path)))]) == 0
+    )
+    told = json.loads(out["json"].read_text())
+    assert set(told) == {"embedder", "masks", "pairs", "places", "trust", "people", "real_masks"}
+    assert told["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9 and told["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
+    page = out["html"].read_text()
+    assert page.count("<svg") == 3 and page.count("data:image/png") > 30 and 'src="http' not in page and "<link" not in page
+    assert "May a map be shown as a reason?" in page and "found again" in page
+    assert out["markdown"].read_text().startswith("| figure | ")
+    assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
+
+
+def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "all.json", tmp_path / "all.html"
+    command = [f"first={MODEL}", f"second={MODEL}", "--pairs", str(pair_list), "--chips", str(people), "--quick"]
+    assert main([*command, "--json", str(out), "--html", str(page)]) == 0
+    told = json.loads(out.read_text())
+    assert set(told["models"]) == {"first", "second"} and told["models"]["first"] == told["models"]["second"]
+    (difference,) = told["comparisons"]
+    assert difference["fnmr_masked"]["pairs.txt"] == {"difference": 0.0, "95": [0.0, 0.0], "words": "no difference"}
+    assert "second less first on pairs.txt" in page.read_text() and "trust" not in told["models"]["first"]
+
+
+def test_what_cannot_be_measured_is_one_sentence(
+    people: Path, pair_list: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junk = tmp_path / "junk.onnx"
+    junk.write_bytes(b"junk")
+    for arguments, part in (
+        ([str(MODEL)], "nothing to measure on"),
+        ([str(MODEL), "--pairs", str(pair_list)], "belong together"),
+        ([str(MODEL), "--people", str(people)], "add --everybody"),
+        ([str(tmp_path / "none.onnx"), "--people", str(people), "--everybody"], "none.onnx"),
+        ([str(junk), "--people", str(people), "--everybody"], "junk.onnx"),
+        ([str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)], "detector"),
+    ):
+        assert main(arguments) in (1, 2)
+        message = capsys.readouterr().err
+        assert part in message and "Traceback" not in message
 
 
 @pytest.mark.shared
@@ -33,24 +101,17 @@ def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path
     lines = (shared / "lfw_pairs.txt").read_text().splitlines()
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:2401]))
     out = tmp_path / "accuracy.json"
-    chips = shared / "chips" / "lfw_pairs.tar"
-    arguments = [str(reference() / "embedder.onnx"), "--pairs", str(tmp_path / "pairs.txt"), "--chips", str(chips)]
-    assert main([*arguments, "--json", str(out)]) == 0
-    found = json.loads(out.read_text())
-    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]
+    command = [str(MODEL), "--pairs", str(tmp_path / "pairs.txt"), "--chips", str(shared / "chips" / "lfw_pairs.tar"), "--quick"]
+    assert main([*command, "--json", str(out)]) == 0
+    found = json.loads(out.read_text())["pairs"]["pairs.txt"]
+    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"]["lfw_pairs.txt"]
     for name in ("clean", "one_masked", "both_masked"):
         assert found[name]["accuracy"] == pytest.approx(claimed[name]["accuracy"], abs=0.02), name
 
 
-def test_thresholds_need_data_that_supports_them(
-    tmp_path: Path, collins_chip: np.ndarray, hopper_chip: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for person, chip in (("collins", collins_chip), ("hopper", hopper_chip)):
-        (tmp_path / "people" / person).mkdir(parents=True)
-        for i in range(3):
-            cv2.imwrite(str(tmp_path / "people" / person / f"{i}.png"), np.roll(chip, i, axis=1))
-    model, out = str(reference() / "embedder.onnx"), tmp_path / "thresholds.json"
-    command = ["--embedder", model, "--chips", str(tmp_path / "people"), "--everybody", "--out", str(out)]
+def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "thresholds.json"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
     assert threshold.main(command) == 2
     assert "needs at least 100,000 non-mated comparisons, found 9" in capsys.readouterr().err
     assert threshold.main([*command, "--target-fmr", "0.2"]) == 0

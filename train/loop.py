@@ -99,7 +99,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        return self.seen >= self.recipe.chips
+        return self.seen >= (self.recipe.stop_at or self.recipe.chips)
 
     @property
     def batch(self) -> int:
@@ -233,7 +233,7 @@ def train(
 
 
 def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int | None) -> None:
-    journal = Journal(run.world.first, out, run.recipe.chips, run.seen)
+    journal = Journal(run.world.first, out, run.recipe.stop_at or run.recipe.chips, run.seen)
     saved_at, saved_seen, next_exam = time.monotonic(), run.seen, run.seen + run.recipe.validate_every
     batches = iter(run.loader(chips))
     while not run.done:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.network import BACKGROUND, MASK, VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
+from train.network import VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
 from train.recipe import LossWeights
 from train.world import World
 
@@ -75,6 +75,19 @@ def neighbour_gap(student: Tensor, teacher: Tensor, bank: Tensor, temperature: f
     return -(wanted * (student @ bank.T / temperature).log_softmax(dim=1)).sum(dim=1).mean()
 
 
+# Shares of a chip that are surely there: of what hides a face, of what is no face, of a bare face.
+_AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
+
+
+def shortfall(mean: Tensor, area: float) -> Tensor:
+    """How far maps' means (B,) fall short of an area, as a logarithm: an empty map gets no gradient otherwise."""
+    return -(mean.clamp(min=1e-6, max=area) / area).log()
+
+
+def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1)
+
+
 class Criterion(nn.Module):
     """All losses of one step; holds what only training needs: identity centres, the adversary, the teacher's bank."""
 
@@ -128,13 +141,17 @@ class Criterion(nn.Module):
         guesses = torch.cat([head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1)
         half = torch.full_like(guesses, 0.5)
         parts = {"background": w.background * (F.binary_cross_entropy_with_logits(guesses, half) - math.log(2))}
+        unmasked, mask, background = out.attention.mean(dim=(2, 3)).unbind(dim=1)
+        hidden = torch.maximum(batch.mask_worn, batch.covered)
         if w.absent > 0:
             # Where nothing hides the face no cell shows it. Without this A_m takes the background and leaves A_b empty.
-            bare = (1 - batch.mask_worn) * (1 - batch.covered)
-            parts["absent"] = w.absent * (bare * out.attention[:, MASK].mean(dim=(1, 2))).sum() / bare.sum().clamp(min=1)
+            parts["absent"] = w.absent * _mean_of(mask, 1 - hidden)
+        if w.shown > 0:
+            parts["shown"] = w.shown * _mean_of(shortfall(mask, _AREA_HIDDEN), hidden)
         if w.cover > 0:
-            # The logarithm, since a map that is nearly empty gets hardly any gradient through the softmax otherwise.
-            parts["cover"] = -w.cover * out.attention[:, BACKGROUND].mean(dim=(1, 2)).clamp(min=1e-6).log().mean()
+            parts["cover"] = w.cover * (
+                shortfall(background, _AREA_BACKGROUND).mean() + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)
+            )
         return parts
 
 

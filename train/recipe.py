@@ -29,7 +29,8 @@ class LossWeights(_Section):
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
     absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
-    cover: float = Field(0.05, ge=0, description="-log of the mean of A_b: the background map must not be empty")
+    shown: float = Field(0.1, ge=0, description="A_m must not be nearly empty where something hides the face")
+    cover: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
 
 
 class NetworkSection(_Section):
@@ -92,6 +93,7 @@ class Recipe(_Section):
     draw: DrawSection = DrawSection()
     loss: LossWeights = LossWeights()
     chips: int = Field(gt=0, description="how many chips the whole run sees")
+    stop_at: int | None = Field(None, gt=0, description="chips; ends there although the schedule is longer")
     batch: int = Field(128, ge=2, description="per process")
     frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
     learning_rate: float = Field(2e-3, gt=0)

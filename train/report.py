@@ -108,7 +108,7 @@ def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
 def _sentences(comparisons: list[dict[str, Any]]) -> list[str]:
     return [
         f"{c['model']} less {c['less']} on {where}: FNMR of masked probes {100 * d['difference']:+.2f} points "
-        f"({_span(d['95'])}): {d['words']}."
+        f"({_span(d['95'])}): {d['words'] if d['words'] != 'no difference' else 'no difference that this data could show'}."
         for c in comparisons
         for where, d in c["fnmr_masked"].items()
     ]

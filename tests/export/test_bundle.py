@@ -65,7 +65,10 @@ def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest
     assert read_manifest(tmp_path / "out").calibration == manifest.calibration
     assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
-    assert f"{manifest.calibration.masked.threshold:.4f}" in card and f"{manifest.accuracy['clean']['accuracy']:.2%}" in card
+    assert (
+        f"{manifest.calibration.masked.threshold:.4f}" in card
+        and f"{next(iter(manifest.accuracy['pairs'].values()))['clean']['accuracy']:.2%}" in card
+    )
     assert "mine" in card and "CelebA" not in card.split("## Thresholds")[0]
     before = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     digest = manifest.files["embedder.onnx"].sha256
