@@ -80,7 +80,7 @@ measure: $(VENV)/dev.stamp
 # The variants of the network at equal budget from one warm start, itself without attention: docs/ablation.md and .json.
 ablation: $(VENV)/dev.stamp
 	$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/start --resume \
-		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=30000
+		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=20000
 	for variant in $(VARIANTS); do \
 		case $$variant in none|sa) adversary=0 ;; *) adversary=0.1 ;; esac; \
 		$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/$$variant --resume \
