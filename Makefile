@@ -58,8 +58,10 @@ reference: $(VENV)/dev.stamp
 	$(BIN)/mfsa-train --recipe train/recipes/reference-1.yaml --data $(DATA) --out runs/reference-1 --resume
 	$(BIN)/mfsa-train --recipe train/recipes/reference-2.yaml --data $(DATA) --out runs/reference-2 --resume \
 		--start-from runs/reference-1/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
+	$(BIN)/mfsa-train --recipe train/recipes/reference-3.yaml --data $(DATA) --out runs/reference-3 --resume \
 		--start-from runs/reference-2/checkpoint.pt
+	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
+		--start-from runs/reference-3/checkpoint.pt
 	$(MAKE) measure
 
 # Every number of the manifest and the model card, from a finished run.

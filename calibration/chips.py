@@ -30,7 +30,7 @@ def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
                     file = tar.extractfile(member)
                     assert file is not None  # isfile() above
                     yield member.name.removeprefix("./"), file.read()
-        except tarfile.TarError as error:
+        except (tarfile.TarError, OSError) as error:
             raise ConfigError(f"{source}: not a tar file that can be read: {error}") from error
     elif source.is_dir():
         for path in sorted(p for p in source.glob("*/*") if p.suffix.lower() in _IMAGE_ENDINGS):
@@ -41,7 +41,10 @@ def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
 
 def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
     """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
-    image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    except cv2.error:  # a header that promises more pixels than OpenCV accepts
+        image = None
     if image is None or image.shape != (SIZE, SIZE, 3):
         found = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
         raise ConfigError(f"{name}: expected an aligned chip of {SIZE}x{SIZE} pixels, found {found}")

@@ -20,8 +20,8 @@ def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
 
     Raises ValueError where there are too few comparisons to say so: at least 1/fmr are needed.
     """
-    allowed = int(np.floor(len(non_mated) * fmr))
-    if len(non_mated) * fmr < 1:
+    allowed = int(np.floor(len(non_mated) * fmr + 1e-9))
+    if allowed < 1:
         raise ValueError(f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}")
     last_refused = np.partition(non_mated, len(non_mated) - allowed - 1)[len(non_mated) - allowed - 1]
     return float(np.nextafter(last_refused, last_refused.dtype.type(np.inf)))
@@ -34,7 +34,7 @@ def match_rate(scores: Floats, threshold: float) -> float:
 
 def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
     """Where FMR and FNMR meet, by linear interpolation between the scores."""
-    thresholds = np.sort(np.concatenate([mated, non_mated]))
+    thresholds = np.append(np.sort(np.concatenate([mated, non_mated])), np.inf)
     fnmr = np.searchsorted(np.sort(mated), thresholds, side="left") / len(mated)
     fmr = 1 - np.searchsorted(np.sort(non_mated), thresholds, side="left") / len(non_mated)
     at = int(np.argmax(fnmr >= fmr))
@@ -96,20 +96,17 @@ class PersonCounts:
 
         A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
         recognition systems: the subsets bootstrap", CVIU 2004, applied to both people of a pair). Where no false match
-        was seen at all, the bound of the rule of three is returned instead: 3 / comparisons.
+        was seen at all, the bound of the rule of three is returned instead, over pairs of people: their pictures are not
+        independent.
         """
-        fmr = np.empty(rounds)
+        fmr, fnmr = np.empty(rounds), np.empty(rounds)
         for i, weight in enumerate(draw_people(len(self.mated), rounds, seed)):
             fmr[i] = (weight @ self.false_matches @ weight) / max(1.0, weight @ self.non_mated @ weight)
+            fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
         bound = float(np.quantile(fmr, confidence))
         if not self.false_matches.any():
-            bound = 3 / max(1, int(self.non_mated.sum()))
-        return bound, float(np.quantile(self.fnmr_rounds(rounds, seed), confidence))
-
-    def fnmr_rounds(self, rounds: int = 1000, seed: int = 0) -> NDArray[np.float64]:
-        """FNMR in each round; the same people are drawn at the same seed, so that rounds of two models can be subtracted."""
-        draws = draw_people(len(self.mated), rounds, seed)
-        return np.array([1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated) for weight in draws])
+            bound = 3 / max(1, int(np.count_nonzero(self.non_mated)))
+        return bound, float(np.quantile(fnmr, confidence))
 
 
 def fpir(fmr: float, gallery_size: int) -> float:

@@ -17,7 +17,8 @@ from edge.chip import REFERENCE_XY, SIZE
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
-# A protocol of its own beside `masks-v1`: what hides a face, in another place on each chip.
+# Protocols of their own beside `masks-v1`: one kind on every chip; and another thing in another place on each.
+EXAM = "occluders-v1"
 PLACES = "places-v1"
 PLACES_KINDS = ("sunglasses", "hand", "object", "half-mask")
 
@@ -36,17 +37,25 @@ def hides(kind: str) -> bool:
     return kind != "side-light"
 
 
-def draw_in_place(chip: NDArray[np.uint8], name: str) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
-    """The frozen exam `places-v1` for one file name: chip, truth (112,112) and kind, always the same.
+def draw_exam(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
+    """One kind on the chip of a file name, by the frozen exam `occluders-v1`: always the same.
 
     Never change what this returns: add a new version and publish both results.
     """
-    digest = hashlib.sha256(f"{PLACES}/{name}".encode()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    return draw(chip, kind, _keyed(f"{EXAM}/{kind}/{name}"))
+
+
+def draw_in_place(chip: NDArray[np.uint8], name: str) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
+    """The frozen exam `places-v1` for one file name: chip, truth (112,112) and kind, always the same, likewise frozen."""
+    rng = _keyed(f"{PLACES}/{name}")
     kind = PLACES_KINDS[int(rng.integers(len(PLACES_KINDS)))]
     if kind == "half-mask":
         return *masks.draw(chip, masks.random_style(rng, ("half",))), kind
     return *draw(chip, kind, rng), kind
+
+
+def _keyed(key: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
 
 
 def _blend(chip: NDArray[np.uint8], cover: NDArray[np.float32], colour: NDArray[np.floating], opacity: float = 1.0) -> Drawn:

@@ -31,7 +31,7 @@ def embed_chips(
     with tqdm(total=count, desc=what, unit="chip", disable=None) as bar:
         for start in range(0, count, batch):
             chips = np.stack([chip(i) for i in range(start, min(start + batch, count))])
-            outputs = engine.run(to_input(chips))
+            outputs = needed(engine.run(to_input(chips)), "embedding", *keep)
             parts.append({name: outputs[name] for name in ("embedding", *keep)})
             bar.update(len(chips))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -40,6 +40,14 @@ def embed_chips(
         raise EngineError("embeddings that are zero or not finite; the network is broken")
     joined["embedding"] = joined["embedding"] / norm
     return joined
+
+
+def needed(outputs: Outputs, *names: str) -> Outputs:
+    """The outputs; raises EngineError where one is missing."""
+    missing = [name for name in names if name not in outputs]
+    if missing:
+        raise EngineError(f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: not an MFSA embedder")
+    return outputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from edge.cli import common
-from edge.errors import MfsaError
+from edge.errors import ConfigError, MfsaError
 from train.loop import train
 from train.recipe import load_recipe
 
@@ -24,7 +24,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     parser.add_argument("--start-from", type=Path, metavar="WEIGHTS", help="checkpoint or .safetensors to begin with")
     parser.add_argument(
-        "--set", nargs="+", default=[], metavar="KEY=VALUE", dest="changes", help="change keys of the recipe: network.variant=none"
+        "--set",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="changes",
+        help="change keys of the recipe: network.variant=none",
     )
     parser.add_argument("--save-every", type=int, metavar="CHIPS", help="write checkpoint.pt so often; default every three minutes")
     return parser.parse_args(argv)
@@ -34,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
 
     def command() -> int:
+        if args.save_every is not None and args.save_every < 1:
+            raise ConfigError(f"--save-every: expected at least 1, found {args.save_every}")
         recipe = load_recipe(args.recipe, args.changes)
         try:
             checkpoint = train(

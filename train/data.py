@@ -21,7 +21,7 @@ from train.loss import UNLABELLED, Batch
 from train.recipe import DataSection, DrawSection
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One encoded chip and what is known of it."""
 
@@ -32,7 +32,7 @@ class Item:
     real_mask: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChipSet:
     """All chips of a run, in memory as the JPEG bytes they are (about 5 kB each)."""
 
@@ -66,6 +66,11 @@ def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSe
     if not trained:
         raise ConfigError(f"{root}: no chips to train on in {', '.join(section.sources)}")
     unlabelled = frozenset(section.unlabelled)
+    if rows and not any(f"{Path(source).stem}/{name}" in rows for source, name, _ in trained):
+        raise ConfigError(
+            f"{root / str(section.teacher)}: none of its names is a chip; expected <source>/<identity>/<image>, such as "
+            f"{Path(trained[0][0]).stem}/{trained[0][1]}"
+        )
     return (
         _chip_set(trained, unlabelled, rows, teacher),
         _chip_set(held_out, unlabelled, rows, teacher) if held_out else None,
@@ -99,7 +104,10 @@ def _load_teacher(root: Path, name: str | None, embedding: int) -> tuple[dict[st
         raise ConfigError(f"{root / name}: expected an .npz with `names` and `embeddings`: {error}") from error
     if embeddings.ndim != 2 or embeddings.shape[1] != embedding or len(names) != len(embeddings):
         raise ConfigError(f"{root / name}: expected embeddings ({len(names)}, {embedding}), found {embeddings.shape}")
-    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    if not (np.isfinite(norm).all() and (norm > 0).all()):
+        raise ConfigError(f"{root / name}: holds embeddings that are zero or not finite; make them again")
+    embeddings /= norm
     return {str(n): i for i, n in enumerate(names)}, embeddings
 
 
@@ -123,7 +131,7 @@ def _masked_targets(names: list[str], rows: dict[str, int], teacher: NDArray[np.
     return means
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """One picture as a camera might have seen it."""
 
@@ -181,7 +189,7 @@ class Views(Dataset[int]):
             style = masks.random_style(rng, self.drawn.families)
             chip, _ = masks.draw(chip, style)
             worn = style.worn
-        elif rng.random() < self.drawn.occluder_probability:
+        elif not worn and rng.random() < self.drawn.occluder_probability:
             kind = str(rng.choice(occluders.KINDS))
             chip, _ = occluders.draw(chip, kind, rng)
             covered = occluders.hides(kind)

@@ -30,6 +30,7 @@ class EncoderSpec(NamedTuple):
     build: Callable[[tuple[int, ...], tuple[int, ...], int, str], Encoder]
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
+    fewest_blocks: int
 
 
 class Convolution(nn.Conv2d):
@@ -141,6 +142,6 @@ def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, ac
 
 
 ENCODERS = {
-    "mbf": EncoderSpec(mobilefacenet, (64, 128, 256, 256), (0, 2, 6, 2)),
-    "ir18": EncoderSpec(iresnet, (64, 128, 256, 512), (2, 2, 2, 2)),
+    "mbf": EncoderSpec(mobilefacenet, (64, 128, 256, 256), (0, 2, 6, 2), 0),
+    "ir18": EncoderSpec(iresnet, (64, 128, 256, 512), (2, 2, 2, 2), 1),
 }

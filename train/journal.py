@@ -19,12 +19,23 @@ _EVERY_STEPS = 20
 log = logging.getLogger("mfsa-train")
 
 
+def _forget_after(path: Path, seen: int) -> None:
+    """Drop what a killed run told of steps that are now done again."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text(
+            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["seen"] <= seen), encoding="utf-8"
+        )
+
+
 class Journal:
     """Kept by the first process; the others only name pictures they could not read."""
 
     def __init__(self, first: bool, out: Path, chips: int, seen: int) -> None:
+        if first:
+            _forget_after(out / LOG, seen)
         self._file = (out / LOG).open("a", encoding="utf-8") if first else None
-        self._board = SummaryWriter(str(out / "tensorboard")) if first else None
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=seen + 1) if first else None
         self._bar = tqdm(total=chips, initial=seen, unit="chip", disable=not (first and sys.stderr.isatty()))
         self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
         self._unreadable: set[str] = set()
@@ -57,7 +68,7 @@ class Journal:
     def _write(self, line: dict[str, float], group: str) -> None:
         if self._file is None or self._board is None:
             return
-        rounded = {k: round(v, 5) if isinstance(v, float) else v for k, v in line.items()}
+        rounded = {k: float(f"{v:.6g}") if isinstance(v, float) else v for k, v in line.items()}
         print(json.dumps(rounded), file=self._file, flush=True)
         for name, value in line.items():
             if name != "seen":

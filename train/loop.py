@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import math
+import shutil
 import time
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from pydantic import ValidationError
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from edge.errors import ConfigError, MfsaError
+from edge.errors import ConfigError, MfsaError, describe_validation
 from train.data import ChipSet, EpochSampler, Views, collate, load_chips, quiet_worker
 from train.journal import Journal
 from train.loss import Batch, Criterion, Student
@@ -27,6 +29,7 @@ from train.world import World, join_world
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
 _MAY_CHANGE = {
+    "stop_at",
     "chips",
     "learning_rate",
     "warmup",
@@ -69,8 +72,7 @@ def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def move(batch: Batch, device: torch.device) -> Batch:
-    tensors = {f.name: value for f in fields(batch) if isinstance(value := getattr(batch, f.name), Tensor)}
-    moved = {name: value.to(device, non_blocking=True) for name, value in tensors.items()}
+    moved = {name: value.to(device, non_blocking=True) for name, value in batch.tensors().items()}
     moved["chips"] = moved["chips"].contiguous(memory_format=torch.channels_last)
     return replace(batch, **moved)
 
@@ -84,7 +86,8 @@ class Run:
         self.seen = 0
         self.best = math.inf
         config = recipe.network.config()
-        criterion = Criterion(recipe.loss, config, chips.identities, torch.from_numpy(chips.bank()))
+        bank = torch.from_numpy(chips.bank()) if recipe.loss.neighbours > 0 else None
+        criterion = Criterion(recipe.loss, config, chips.identities, bank)
         network = MfsaNetwork(config)
         if recipe.frozen:
             network.freeze()
@@ -98,8 +101,13 @@ class Run:
         return self.student.network
 
     @property
+    def end(self) -> int:
+        """How many chips the run sees."""
+        return self.recipe.stop_at or self.recipe.chips
+
+    @property
     def done(self) -> bool:
-        return self.seen >= (self.recipe.stop_at or self.recipe.chips)
+        return self.seen >= self.end
 
     @property
     def batch(self) -> int:
@@ -123,7 +131,10 @@ class Run:
     def resume(self, checkpoint: Path) -> None:
         """Go on where a checkpoint stands; raises ConfigError where it is of another recipe's network."""
         state = load_checkpoint(checkpoint)
-        earlier = Recipe.model_validate_json(state["recipe"])
+        try:
+            earlier = Recipe.model_validate_json(state["recipe"])
+        except ValidationError as error:
+            raise ConfigError(f"{checkpoint}: made by another version of the recipe: {describe_validation(error)}") from error
         differing = [name for name, value in earlier if name not in _MAY_CHANGE and value != getattr(self.recipe, name)]
         if differing:
             raise ConfigError(f"{checkpoint}: made by a recipe with another {', '.join(differing)}; name another --out")
@@ -147,15 +158,21 @@ class Run:
             "torch_rng": torch.get_rng_state(),
         }
         fresh = checkpoint.with_suffix(".new")
-        torch.save(state, fresh)
-        fresh.replace(checkpoint)
+        try:
+            torch.save(state, fresh)
+            fresh.replace(checkpoint)
+        except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+            raise MfsaError(f"{checkpoint}: cannot be written: {str(error).splitlines()[0]}; the one before it stays") from error
 
     def get_ready(self) -> None:
         """Compile and join the other processes; after the weights are what they shall be."""
         if self.recipe.compile:
+            if self.world.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
+                raise ConfigError("compile needs a C++ compiler on a CPU; install g++, or add --set compile=false")
             self.student.compile()
         if self.world.size > 1:
-            self._module = DistributedDataParallel(self.student, find_unused_parameters=True)  # losses switched off
+            # Losses may be switched off, and the only large buffer is the teacher's bank, which is the same everywhere.
+            self._module = DistributedDataParallel(self.student, find_unused_parameters=True, broadcast_buffers=False)
 
     def gradients(self, batch: Batch) -> dict[str, float]:
         """Leave the gradients of one batch in the parameters; its losses and the means of the maps."""
@@ -208,8 +225,13 @@ def train(
     checkpoint = out / CHECKPOINT
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} exists: add --resume to go on, or name another --out")
+    if recipe.frozen and start_from is None and not checkpoint.exists():
+        raise ConfigError("frozen keeps the first layers as an earlier run made them: add --start-from WEIGHTS")
     chips, held_out = load_chips(data, recipe.data, recipe.network.embedding)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be made ({error.strerror}); name another --out") from error
     world = join_world()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
@@ -223,7 +245,7 @@ def train(
     if world.first:
         print(
             f"{len(chips):,} chips of {chips.identities:,} identities, {count_parameters(run.network):,} parameters, "
-            f"{max(0, recipe.chips - run.seen):,} of {recipe.chips:,} chips to go on {world.size} x {world.device.type}",
+            f"{max(0, run.end - run.seen):,} of {run.end:,} chips to go on {world.size} x {world.device.type}",
             flush=True,
         )
     exam = Exam(held_out, world.device) if held_out is not None and world.first else None
@@ -233,19 +255,20 @@ def train(
 
 
 def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int | None) -> None:
-    journal = Journal(run.world.first, out, run.recipe.stop_at or run.recipe.chips, run.seen)
-    saved_at, saved_seen, next_exam = time.monotonic(), run.seen, run.seen + run.recipe.validate_every
+    journal = Journal(run.world.first, out, run.end, run.seen)
+    saved_at, saved_seen = time.monotonic(), run.seen
+    every = run.recipe.validate_every
     batches = iter(run.loader(chips))
     while not run.done:
         batch = next(batches)
         journal.after_step(run.step(batch), run.batch, batch.skipped)
         if not run.world.first:
             continue
-        if exam is not None and (run.done or run.seen >= next_exam):
-            next_exam = run.seen + run.recipe.validate_every
+        # On a fixed grid, so that a resumed run sits the exams of one that was not stopped.
+        if exam is not None and (run.done or run.seen // every > (run.seen - run.batch) // every):
             figures, pictures = exam.sit(run.network)
             journal.after_exam(run.seen, figures, pictures)
-            if figures[HEADLINE] < run.best:
+            if figures.get(HEADLINE, math.inf) < run.best:
                 run.best = figures[HEADLINE]
                 run.save(out / BEST)
         due = run.seen - saved_seen >= save_every if save_every else time.monotonic() - saved_at > _SAVE_EVERY_S

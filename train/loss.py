@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from train.world import World
 UNLABELLED = -1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """What the loader hands over; B chips of one step."""
 
@@ -26,6 +26,13 @@ class Batch:
     mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask hides part of the face
     covered: Tensor  # (B,) float32, 1 where something else was drawn that hides part of it
     skipped: tuple[str, ...] = ()  # names of pictures that could not be read; others took their place
+
+    def pin_memory(self) -> Batch:
+        """What a loader calls so that copies to a GPU run beside its work."""
+        return replace(self, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
+
+    def tensors(self) -> dict[str, Tensor]:
+        return {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
 
 
 class ArcFace(nn.Module):
@@ -80,8 +87,8 @@ _AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
 
 
 def shortfall(mean: Tensor, area: float) -> Tensor:
-    """How far maps' means (B,) fall short of an area, as a logarithm: an empty map gets no gradient otherwise."""
-    return -(mean.clamp(min=1e-6, max=area) / area).log()
+    """How far maps' means (B,) fall short of an area, as a logarithm: a nearly empty map gets no gradient otherwise."""
+    return -(mean.clamp(min=1e-30, max=area) / area).log()
 
 
 def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
@@ -118,7 +125,9 @@ class Criterion(nn.Module):
             parts["covered"] = w.mask * F.binary_cross_entropy_with_logits(guess, batch.covered)
         if self.variant.background_map:
             parts |= self._background(out, mask_head, batch)
-        return torch.stack(list(parts.values())).sum(), {name: part.detach() for name, part in parts.items()}
+        # Still in the graph where a batch has nothing to learn from.
+        total = sum(parts.values(), out.embedding.sum() * 0)
+        return total, {name: part.detach() for name, part in parts.items()}
 
     def _identity(self, out: Output, batch: Batch) -> dict[str, Tensor]:
         w = self.weights

@@ -60,8 +60,9 @@ class NetworkConfig:
         spec = ENCODERS[self.encoder]
         for name in ("widths", "blocks"):
             value = tuple(getattr(self, name)) or getattr(spec, name)
-            if len(value) != 4:
-                raise ValueError(f"{name}: expected four numbers, at 56x56, 28x28, 14x14 and 7x7, found {value}")
+            least = {"widths": 8, "blocks": spec.fewest_blocks}[name]
+            if len(value) != 4 or min(value) < least:
+                raise ValueError(f"{name}: expected four numbers of {least} or more, at 56x56, 28x28, 14x14 and 7x7, found {value}")
             object.__setattr__(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:

@@ -59,9 +59,12 @@ class DrawSection(_Section):
 
     @model_validator(mode="after")
     def _families_exist(self) -> DrawSection:
-        unknown = set(self.families) - set(masks.FAMILIES)
+        unknown = set(self.families) - set(masks.TRAINED)
         if unknown:
-            raise ValueError(f"families: expected some of {', '.join(masks.FAMILIES)}, found {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"families: expected some of {', '.join(masks.TRAINED)}, found {', '.join(sorted(unknown))}; "
+                f"{', '.join(masks.HELD_OUT)} are kept for measuring"
+            )
         return self
 
 
@@ -105,16 +108,26 @@ class Recipe(_Section):
     bf16: bool = True
     compile: bool = True
     workers: int = Field(2, ge=0)
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     validate_every: int = Field(50_000, gt=0, description="chips")
+
+    @model_validator(mode="after")
+    def _something_teaches_identities(self) -> Recipe:
+        taught = self.data.teacher and (self.loss.distil or self.loss.relation or self.loss.neighbours)
+        labelled = set(self.data.sources) - set(self.data.unlabelled)
+        if not taught and not (self.loss.arcface and labelled):
+            raise ValueError("nothing teaches identities: set loss.arcface, or data.teacher with loss.distil")
+        if self.loss.neighbours and not self.data.teacher:
+            raise ValueError("loss.neighbours needs data.teacher")
+        return self
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """The recipe in a YAML file with `key.key=value` changes; raises ConfigError that names every wrong key."""
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot read the recipe ({error.strerror}); name an existing YAML file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the recipe ({error}); name an existing YAML file") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):

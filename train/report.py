@@ -44,12 +44,22 @@ def _at_threshold(fixed: dict[str, Any]) -> str:
 
 
 def _searches(found: dict[str, Any]) -> str:
+    if not found:
+        return _NONE
     rates = f"{_percent(found['fnir'])} / {_percent(found['fnir_masked'])}"
     return f"{rates} (gallery {found['gallery']}, FPIR of masked {_percent(found['fpir_masked'])})"
 
 
-def _gain(auc: dict[str, float]) -> str:
-    return f"{auc['per_image']:.3f}, {auc['gain']:+.3f}"
+def _ratios(row: dict[str, float | None]) -> str:
+    return " / ".join(_number(row[f"unmasked_on_cover_to_skin{of}"], ".2f") for of in ("", "_whole_cells"))
+
+
+def _gain(auc: dict[str, float | None]) -> str:
+    return f"{_number(auc['per_image'], '.3f')}, {_number(auc['gain'], '+.3f')}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else format(value, form)
 
 
 def _first_pairs(f: dict[str, Any]) -> dict[str, Any]:
@@ -67,50 +77,80 @@ def _verified(condition: str) -> Callable[[dict[str, Any]], str]:
 
 def _recall(f: dict[str, Any]) -> str:
     seen = f["real_masks"]["mask_worn"]
-    return f"{_percent(seen['recall_at_1_percent_false_alarms'])} ({_span(seen['recall_95'])}) of {seen['masked']}"
+    if "recall_95" not in seen:
+        return _NONE
+    of = f"{seen['masked']} pictures of {seen['masked_people']} people"
+    return f"{_percent(seen['recall_at_1_percent_false_alarms'])} ({_span(seen['recall_95'])}) of {of}"
 
 
-# What a row of the summary says, and where it is found; a figure that was not measured is left out.
-SUMMARY: dict[str, Callable[[dict[str, Any]], str]] = {
-    "clean: 10-fold / TAR at FMR 1e-3": _verified("clean"),
-    "one masked: 10-fold / TAR at FMR 1e-3": _verified("one_masked"),
-    "both masked: 10-fold / TAR at FMR 1e-3": _verified("both_masked"),
-    "masked probes at the unmasked threshold (FMR 1e-3): FNMR (95 %), FMR": lambda f: _at_threshold(
-        _first_pairs(f)["at_unmasked_threshold_fmr_1e-3"]
+def _known_masked(f: dict[str, Any]) -> str:
+    row = f["real_masks"]["verification"].get("at_unmasked_threshold_fmr_0.01")
+    if row is None:
+        return _NONE
+    return f"{_percent(row['fnmr'])}, {_percent(row['fmr'], 2)}"
+
+
+# What a row of the summary says, the exam it comes from, and how it is told.
+SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+    ("clean: 10-fold / TAR at FMR 1e-3", "pairs", _verified("clean")),
+    ("one masked: 10-fold / TAR at FMR 1e-3", "pairs", _verified("one_masked")),
+    ("both masked: 10-fold / TAR at FMR 1e-3", "pairs", _verified("both_masked")),
+    (
+        "masked probes at the unmasked threshold (FMR 1e-3): FNMR (95 %), FMR",
+        "pairs",
+        lambda f: _at_threshold(_first_pairs(f)["at_unmasked_threshold_fmr_1e-3"]),
     ),
-    "the same on all against all of the people kept apart: FNMR (95 %), FMR": lambda f: _at_threshold(
-        f["people"]["at_unmasked_threshold"]
+    ("the same, all against all of other people", "people", lambda f: _at_threshold(f["people"]["at_unmasked_threshold"])),
+    ("searches, FNIR at FPIR 1 %: unmasked / masked", "people", lambda f: _searches(f["people"]["identification"])),
+    (
+        "mask map: AUC for what hides the face in varying places, gain over the best constant map",
+        "places",
+        lambda f: _gain(f["places"]["in_places"]["mask_map_auc"]),
     ),
-    "searches, FNIR at FPIR 1 %: unmasked / masked": lambda f: _searches(f["people"]["identification"]),
-    "mask map: AUC for what hides the face in varying places, gain over the best constant map": lambda f: _gain(
-        f["places"]["in_places"]["mask_map_auc"]
+    (
+        "unmasked map on the mask, relative to skin: all pixels / whole cells",
+        "places",
+        lambda f: _ratios(f["places"]["exam_masks"]),
     ),
-    "unmasked map on the mask, relative to skin": lambda f: f"{f['places']['exam_masks']['unmasked_on_cover_to_skin']:.2f}",
-    "unmasked map, lower face relative to upper, clean": lambda f: f"{f['places']['clean']['lower_to_upper']:.2f}",
-    "real masks seen at 1 % false alarms (95 %)": _recall,
-}
+    (
+        "unmasked map, lower face relative to upper, clean",
+        "places",
+        lambda f: _number(f["places"]["clean"]["lower_to_upper"], ".2f"),
+    ),
+    ("real masks seen at 1 % false alarms (95 %)", "real_masks", _recall),
+    ("real masks, people known at the unmasked threshold (FMR 1e-2): FNMR, FMR", "real_masks", _known_masked),
+]
 
 
 def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
-    rows = []
-    for title, cell in SUMMARY.items():
-        cells = []
-        for model in done:
-            try:
-                cells.append(cell(model.figures))
-            except KeyError:
-                cells.append(_NONE)
-        if set(cells) != {_NONE}:
-            rows.append((title, cells))
-    return rows
+    """Rows of the exams that were sat; all models sat the same."""
+    return [(title, [cell(model.figures) for model in done]) for title, exam, cell in SUMMARY if exam in done[0].figures]
+
+
+def _notes(done: list[Examined]) -> list[str]:
+    """What must be known to read the summary."""
+    figures, told = done[0].figures, []
+    if "pairs" in figures:
+        told.append(f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.EXAM}.")
+    for exam, name in (("people", "All against all and searches"), ("real_masks", "Real masks")):
+        if exam in figures:
+            apart = (
+                "people kept apart from training, who also choose the best checkpoint"
+                if figures[exam]["kept_apart"]
+                else ("everybody in the sources, people of the training among them")
+            )
+            told.append(f"{name}: {apart}.")
+    return told
 
 
 def _sentences(comparisons: list[dict[str, Any]]) -> list[str]:
+    """One for each comparison with the first model; one training run stands behind each model."""
     return [
-        f"{c['model']} less {c['less']} on {where}: FNMR of masked probes {100 * d['difference']:+.2f} points "
-        f"({_span(d['95'])}): {d['words'] if d['words'] != 'no difference' else 'no difference that this data could show'}."
+        f"{c['model']} less {c['less']} on {where}: FNMR of masked probes {_percent(d['fnmr'][0])} to "
+        f"{_percent(d['fnmr'][1])} (difference, 95 %: {_span(d['fnmr_difference_95'])} points), "
+        f"FMR {_percent(d['fmr'][0], 2)} to {_percent(d['fmr'][1], 2)}: {d['words']}."
         for c in comparisons
-        for where, d in c["fnmr_masked"].items()
+        for where, d in c["masked"].items()
     ]
 
 
@@ -120,13 +160,13 @@ def text(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
         lines.append(title)
         lines += [f"    {cell}" + (f"   {model.title}" if len(done) > 1 else "") for model, cell in zip(done, cells, strict=True)]
     lines += [f"{model.title}: {curves.figures['verdict']}" for model in done for curves in model.trust[-1:]]
-    return "\n".join([*lines, *_sentences(comparisons)])
+    return "\n".join([*lines, *_sentences(comparisons), *_notes(done)])
 
 
 def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
     head = ["| figure | " + " | ".join(model.title for model in done) + " |", "|---" * (len(done) + 1) + "|"]
     body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
-    told = [f"- {sentence}" for sentence in _sentences(comparisons)]
+    told = [f"- {sentence}" for sentence in (*_sentences(comparisons), *_notes(done))]
     return "\n".join([*head, *body, "", *told]) + "\n"
 
 
@@ -138,7 +178,7 @@ def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces:
     return template.render(
         models=[model.title for model in done],
         rows=_rows(done),
-        sentences=_sentences(comparisons),
+        sentences=[*_sentences(comparisons), *_notes(done)],
         exam=masks.EXAM,
         held_out=", ".join(masks.HELD_OUT),
         det=[_plot(lambda axes, k=k: _det(axes, done, k)) for k in range(len(done[0].pair_scores))],
@@ -156,6 +196,7 @@ def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces:
             for curves in model.trust
         ],
         real=[(model.title, model.figures["real_masks"]["mask_worn"]) for model in done if "real_masks" in model.figures],
+        said=[(model.title, _first_pairs(model.figures)["mask_worn"]["said_under"]) for model in done if "pairs" in model.figures],
         percent=_percent,
     )
 
@@ -208,7 +249,12 @@ def _curves(axes: list[Axes], curves: Curves) -> None:
                 np.linspace(0, 100, len(line)),
                 line,
                 color=colour,
-                label={"map": "order of the map A_u", "random": "random order", "occlusion": "occlusion sensitivity"}[order],
+                label={
+                    "map": "order of the map A_u",
+                    "constant": "the mean map of other faces",
+                    "random": "random order",
+                    "occlusion": "occlusion sensitivity",
+                }[order],
             )
         place.set(title=title, xlabel="share of the chip, %", ylabel="score against the template")
         place.grid(alpha=0.25)

@@ -58,10 +58,6 @@ class World:
             if len(set(everywhere)) > 1:
                 raise ConfigError(f"{checkpoint}: not seen by all processes; put --out on a disk that they share")
 
-    def wait(self) -> None:
-        if self.size > 1:
-            dist.barrier()
-
     def leave(self) -> None:
         if self.size > 1:
             dist.barrier()
@@ -72,6 +68,10 @@ def join_world() -> World:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
+        if local >= torch.cuda.device_count():
+            raise ConfigError(
+                f"process {local} has no GPU: torchrun was asked for more than the {torch.cuda.device_count()} there are"
+            )
         torch.cuda.set_device(device)
     if "WORLD_SIZE" not in os.environ:
         return World(0, 1, device)

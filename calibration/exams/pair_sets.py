@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,20 +67,67 @@ def read_list(path: Path, chips: Path) -> PairSet:
     return PairSet(path.name, names, [found[n] for n in names], np.array(first), np.array(second), np.array(mated), people)
 
 
-# All that a verification set needs; a pickle may otherwise call anything.
+class _Code:
+    """What a pickle names a dtype by: bytes or booleans, whatever else it says of it."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        text = code.decode() if isinstance(code, bytes) else str(code)
+        if text not in ("u1", "b1"):
+            raise pickle.UnpicklingError(f"it holds an array of {text!r}, not of bytes or booleans")
+        self.size = 1
+
+    def __setstate__(self, _: Any) -> None: ...
+
+
+def _raw(data: Any, shape: Any = None) -> bytes:
+    """The bytes of an array, which must be there in full: a shape alone costs an attacker nothing."""
+    raw = data.encode("latin1") if isinstance(data, str) else data
+    count = math.prod(shape) if isinstance(shape, tuple) else shape
+    if not isinstance(raw, (bytes, bytearray)) or (shape is not None and len(raw) != count):
+        raise pickle.UnpicklingError("it holds an array whose bytes do not fit its shape")
+    return bytes(raw)
+
+
+class _Array:
+    """Stands for a pickled numpy array; keeps the bytes."""
+
+    def __init__(self, *_: Any) -> None:
+        self.raw = b""
+
+    def __setstate__(self, state: Any) -> None:
+        _, shape, code, _, data = state
+        if not isinstance(code, _Code):
+            raise pickle.UnpicklingError("it holds an array without a dtype")
+        self.raw = _raw(data, shape)
+
+
+class _NdArray:
+    """Stands for the type itself, which pickles name and must not call."""
+
+    def __init__(self, *_: Any) -> None:
+        raise pickle.UnpicklingError("it calls numpy.ndarray")
+
+
+def _from_buffer(data: Any, code: _Code, shape: Any, _: Any) -> _Array:
+    array = _Array()
+    array.raw = _raw(data, shape)
+    return array
+
+
+# All that a verification set needs, and none of numpy's own: a pickle may call whatever it is given with what it likes.
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("_codecs", "encode"): lambda text, encoding: text.encode("latin1"),
+    ("numpy", "ndarray"): _NdArray,
+    ("numpy", "dtype"): _Code,
+    ("_codecs", "encode"): lambda text, encoding: _raw(text),
 }
 for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = lambda kind, shape, code: np.ndarray((0,), np.uint8)
-    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = lambda data, dtype, shape, order: np.frombuffer(data, dtype).reshape(shape)
-    _ALLOWED[f"{_core}.multiarray", "scalar"] = lambda dtype, data: np.frombuffer(data, dtype)[0]
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _Array
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _from_buffer
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = lambda code, data: _raw(data, 1) != b"\0"
 
 
 class _Plain(pickle.Unpickler):
-    """Builds lists, tuples, bytes, booleans and numpy arrays of them, and nothing else."""
+    """Builds lists, tuples, bytes, booleans and arrays of them, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
@@ -93,27 +141,19 @@ class _Plain(pickle.Unpickler):
 def read_bin(path: Path) -> PairSet:
     """A pickled `(pictures, same)`: 2 N encoded chips in pairs, and N booleans. Raises ConfigError for anything else."""
     try:
-        loaded = _Plain(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        pictures, same = _Plain(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        same = list(same.raw) if isinstance(same, _Array) else list(same)
+        encoded = [picture.raw if isinstance(picture, _Array) else picture for picture in pictures]
+        told = f"{len(encoded):,} pictures for {len(same):,} booleans"
+        plain = all(isinstance(e, bytes) for e in encoded) and all(s in (0, 1) for s in same)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the verification set: {error.strerror}") from error
     except Exception as error:  # damaged pickles raise nearly anything
         raise ConfigError(f"{path}: expected a pickled list of pictures and a list of booleans; refused: {error}") from error
-    shape = "expected ([2 N encoded pictures], [N booleans])"
-    if not (isinstance(loaded, (tuple, list)) and len(loaded) == 2):
-        raise ConfigError(f"{path}: {shape}, found {type(loaded).__name__}")
-    pictures, same = loaded
-    if not (isinstance(pictures, list) and isinstance(same, (list, tuple, np.ndarray)) and len(pictures) == 2 * len(same) > 0):
-        raise ConfigError(f"{path}: {shape}, found {len(pictures):,} pictures for {len(same):,} booleans")
-    encoded = [_as_bytes(picture, path) for picture in pictures]
-    count = len(same)
-    pair = np.arange(count)
-    names = [f"{path.stem}/{i}" for i in range(2 * count)]
-    return PairSet(path.name, names, encoded, 2 * pair, 2 * pair + 1, np.array([bool(s) for s in same]), np.repeat(pair, 2))
-
-
-def _as_bytes(picture: Any, path: Path) -> bytes:
-    if isinstance(picture, np.ndarray) and picture.dtype == np.uint8:
-        return picture.tobytes()
-    if isinstance(picture, bytes):
-        return picture
-    raise ConfigError(f"{path}: expected encoded pictures, found {type(picture).__name__}")
+    if not plain or len(encoded) != 2 * len(same) or not same:
+        raise ConfigError(
+            f"{path}: expected ([2 N encoded pictures], [N booleans]), found {told}{'' if plain else ' of other kinds'}"
+        )
+    pair = np.arange(len(same))
+    names = [f"{path.stem}/{i}" for i in range(len(encoded))]
+    return PairSet(path.name, names, encoded, 2 * pair, 2 * pair + 1, np.array(same, bool), np.repeat(pair, 2))

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration import metrics, occluders, scores
+from calibration.exams import comparisons
+from calibration.exams.comparisons import Comparisons
 from calibration.exams.pair_sets import PairSet
 from edge import chip as chips
 from edge import masks
@@ -19,7 +21,6 @@ from edge.face.detect import Detector
 
 FMR = 1e-3
 _TAR_AT = (1e-2, FMR)
-_ROUNDS = 1000
 _BORDER = 40  # pixels around a chip when a face is looked for in it again
 
 Picture = NDArray[np.uint8]
@@ -43,17 +44,20 @@ class PairScores:
         for name, values in self.by_condition.items():
             told[name] = verification(values, mated, threshold)
         told |= {f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()}
-        low, high = np.quantile(self.headline_rounds(), (0.025, 0.975))
+        fnmr_rounds, fmr_rounds = self.headline_rounds().T
         told["at_unmasked_threshold_fmr_1e-3"] = {
             "threshold": round(threshold, 5),
             "fnmr_unmasked": told["clean"]["fnmr_at_unmasked_threshold"],
             "fnmr_masked": told["one_masked"]["fnmr_at_unmasked_threshold"],
-            "fnmr_masked_95": [round(float(low), 5), round(float(high), 5)],
+            "fnmr_masked_95": comparisons.interval(fnmr_rounds),
             "fmr_masked": told["one_masked"]["fmr_at_unmasked_threshold"],
+            "fmr_masked_95": comparisons.interval(fmr_rounds),
         }
         told["mask_worn"] = {
             "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
             "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
+            # How often a mask is said to be worn under each other condition.
+            "said_under": {name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()},
         }
         if np.isfinite(self.found_again):
             told["faces_found_again"] = round(self.found_again, 5)
@@ -70,18 +74,18 @@ class PairScores:
         }
 
     def headline_rounds(self) -> NDArray[np.float64]:
-        """FNMR of masked probes at the threshold on unmasked impostors, in each round of a bootstrap over people.
+        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        return comparisons.masked_rounds(self._comparisons("clean"), self._comparisons("one_masked"), FMR)
 
-        The threshold is taken as it is: a bootstrap cannot tell how it would vary, with three impostors above it. The
-        same people are drawn for every model, so that rounds of two models can be subtracted.
-        """
-        mated = self.pairs.mated
-        threshold = metrics.threshold_at_fmr(self.by_condition["clean"][~mated], FMR)
-        missed = self.by_condition["one_masked"][mated] < threshold
-        people = self.pairs.people[self.pairs.first][mated]
-        count = int(self.pairs.people.max()) + 1
-        of_person = np.bincount(people, minlength=count), np.bincount(people, missed, minlength=count)
-        return np.array([(w @ of_person[1]) / max(1.0, w @ of_person[0]) for w in metrics.draw_people(count, _ROUNDS)])
+    def _comparisons(self, condition: str) -> Comparisons:
+        people = self.pairs.people
+        return comparisons.of_pairs(
+            self.by_condition[condition],
+            self.pairs.mated,
+            people[self.pairs.first],
+            people[self.pairs.second],
+            int(people.max()) + 1,
+        )
 
 
 def _at(values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float) -> dict[str, float]:
@@ -140,7 +144,7 @@ def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Dete
         for family in masks.HELD_OUT
     }
     for kind in occluders.KINDS:
-        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw(chip, kind, np.random.default_rng(i))[0]
+        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(chip, kind, pairs.names[i])[0]
     if detector is not None:
         found: list[bool] = []
         drawings["one_masked_found_again"] = lambda i, chip: _find_again(

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder
-from calibration.metrics import PersonCounts
+from calibration.exams import comparisons
+from calibration.exams.comparisons import Comparisons
 from calibration.scores import Embedded
 from edge import masks
 from edge.engine import Engine
@@ -19,6 +20,7 @@ from edge.errors import ConfigError
 FMR = 1e-3
 FPIR = 0.01
 _TAR_AT = (1e-3, 1e-4, 1e-5)
+_FEWEST = 5  # false matches that a threshold should rest on
 _SPLITS = 20
 
 
@@ -28,29 +30,32 @@ class PeopleScores:
 
     clean: Embedded
     masked: Embedded
+    by_condition: dict[str, Comparisons]
     fmr: float  # at which the unmasked threshold is fixed; larger than asked where there are too few comparisons
-    threshold: float
-    counts: PersonCounts  # of masked probes at that threshold
 
     def figures(self) -> dict[str, Any]:
         told: dict[str, Any] = {"chips": len(self.clean.people), "people": len(np.unique(self.clean.people)), "masks": masks.EXAM}
-        for name, probes in (("clean", self.clean), ("one_masked", self.masked)):
-            mated, non_mated = scores.all_scores(probes, self.clean)
-            told[name] = {"mated": len(mated), "non_mated": len(non_mated)}
+        for name, compared in self.by_condition.items():
+            told[name] = {"mated": len(compared.mated), "non_mated": compared.count}
             for fmr in _TAR_AT:
-                if len(non_mated) * fmr >= 1:
-                    rate = metrics.match_rate(mated, metrics.threshold_at_fmr(non_mated, fmr))
-                    told[name][f"tar_at_fmr_{fmr:g}"] = round(rate, 5)
-        low, high = np.quantile(self.counts.fnmr_rounds(), (0.025, 0.975))
+                if compared.count * fmr >= _FEWEST:
+                    told[name][f"tar_at_fmr_{fmr:g}"] = round(compared.tar(fmr), 5)
+        threshold = self.by_condition["clean"].threshold(self.fmr)
+        fnmr_rounds, fmr_rounds = self.headline_rounds().T
         told["at_unmasked_threshold"] = {
             "fmr": self.fmr,
-            "threshold": round(self.threshold, 5),
-            "fnmr_masked": round(self.counts.fnmr, 5),
-            "fnmr_masked_95": [round(float(low), 5), round(float(high), 5)],
-            "fmr_masked": round(self.counts.fmr, 6),
+            "threshold": round(threshold, 5),
+            "fnmr_masked": round(self.by_condition["one_masked"].fnmr_at(threshold), 5),
+            "fnmr_masked_95": comparisons.interval(fnmr_rounds),
+            "fmr_masked": round(self.by_condition["one_masked"].fmr_at(threshold), 6),
+            "fmr_masked_95": comparisons.interval(fmr_rounds),
         }
         told["identification"] = identification(self.clean, self.masked)
         return told
+
+    def headline_rounds(self) -> NDArray[np.float64]:
+        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        return comparisons.masked_rounds(self.by_condition["clean"], self.by_condition["one_masked"], self.fmr)
 
 
 def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
@@ -60,12 +65,12 @@ def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
         engine, len(folder), lambda i: masks.draw(folder.chip(i), masks.exam_style(folder.names[i]))[0], what="people, masked"
     )
     clean, masked = Embedded(bare["embedding"], folder.labels), Embedded(worn["embedding"], folder.labels)
-    mated, non_mated = scores.all_scores(clean, clean)
-    if not len(mated) or not len(non_mated):
-        raise ConfigError("expected at least two people, one of them with two pictures")
-    fmr = max(FMR, 1 / len(non_mated))
-    threshold = metrics.threshold_at_fmr(non_mated, fmr)
-    return PeopleScores(clean, masked, fmr, threshold, scores.count_by_person(masked, clean, threshold))
+    if folder.people < 2:
+        raise ConfigError(f"expected at least two people, found {folder.people}")
+    compared = {"clean": comparisons.of_all(clean, clean), "one_masked": comparisons.of_all(masked, clean)}
+    if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
+        raise ConfigError("expected two pictures of somebody and some dozens of comparisons between people")
+    return PeopleScores(clean, masked, compared, max(FMR, 1 / compared["clean"].count))
 
 
 def identification(clean: Embedded, masked: Embedded) -> dict[str, Any]:

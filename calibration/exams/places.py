@@ -39,7 +39,7 @@ class Look:
 
 
 def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
-    """Each condition's measures on every k-th chip of a set; the constant maps come from the chips between them."""
+    """Each condition's measures on every k-th chip of a set. Constant maps are made of half of these, AUCs are of the rest."""
     rows = np.linspace(0, len(pairs.names) - 1, min(_CHIPS, len(pairs.names))).astype(np.int64)
     name = pairs.names
 
@@ -82,7 +82,7 @@ def enlarge(maps: Maps) -> Maps:
     return np.asarray(large.transpose(2, 0, 1), np.float32)
 
 
-def on_clean(seen: Look) -> dict[str, float]:
+def on_clean(seen: Look) -> dict[str, float | None]:
     """What A_u makes of a bare face: as much of the lower half as of the upper, and more than of the border."""
     face = face_area()
     rows = (np.arange(_GRID) + 0.5) * SIZE / _GRID
@@ -112,17 +112,24 @@ def on_covered(seen: Look) -> dict[str, Any]:
         )
         own = _auc(values[~half], wanted[~half])
         told[f"{name}_auc"] = {"per_image": _round(own), "best_constant_map": _round(constant), "gain": _round(own - constant)}
-    on_cover, on_skin = unmasked[covered].mean() if covered.any() else np.nan, unmasked[skin].mean()
     told |= {
-        "unmasked_on_cover_to_skin": _round(on_cover / max(1e-9, on_skin)),
+        "unmasked_on_cover_to_skin": _round(unmasked[covered].mean() / max(1e-9, unmasked[skin].mean())),
+        "unmasked_on_cover_to_skin_whole_cells": _round(_whole_cells(unmasked, covered) / max(1e-9, _whole_cells(unmasked, skin))),
         "precision": _round((unmasked * skin).sum() / max(1e-9, unmasked.sum())),
         "leak_to_cover": _round((unmasked * covered).sum() / max(1e-9, unmasked.sum())),
         "overlap": _round(np.minimum(unmasked, mask).sum() / max(1e-9, np.maximum(unmasked, mask).sum())),
         "means_on_skin": [_round(m[skin].mean()) for m in (unmasked, mask, background)],
-        "means_on_cover": [_round(m[covered].mean()) for m in (unmasked, mask, background)] if covered.any() else [],
+        "means_on_cover": [_round(m[covered].mean()) for m in (unmasked, mask, background)],
         "means_on_rest": [_round(m[~face & ~covered].mean()) for m in (unmasked, mask, background)],
     }
     return told
+
+
+def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
+    """Mean over the maps' own cells that lie wholly within; a map of 14x14 cannot follow an edge within a cell."""
+    cell = _GRID // 14
+    inside = wanted.reshape(len(wanted), 14, cell, 14, cell).all(axis=(2, 4)).repeat(cell, 1).repeat(cell, 2)
+    return float(values[inside].mean()) if inside.any() else float("nan")
 
 
 def _auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
@@ -136,5 +143,6 @@ def _auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def _round(value: float) -> float:
-    return round(float(value), 4)
+def _round(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
+    return round(float(value), 4) if np.isfinite(value) else None

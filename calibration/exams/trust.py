@@ -8,8 +8,10 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from calibration.exams.pair_sets import PairSet
+from calibration.scores import needed
 from edge import masks
 from edge.chip import to_input
 from edge.engine import Engine
@@ -19,7 +21,7 @@ _CELLS = 14  # the maps' own grid, 8 px a cell
 _BLOCK = 2  # cells a side that occlusion sensitivity hides at once
 _STEPS = 14
 _SHARES = np.linspace(0, 1, _STEPS + 1)
-_ORDERS = ("map", "random", "occlusion")
+_ORDERS = ("map", "constant", "random", "occlusion")
 _ROUNDS = 1000
 _STABLE = 0.9
 
@@ -50,8 +52,11 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
     templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
     embedding, maps = _run(engine, probes)
     blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])
+    own = maps[:, 0].reshape(len(probes), -1)
     importance = {
-        "map": maps[:, 0].reshape(len(probes), -1),
+        "map": own,
+        # For each chip the mean map of all others: what one would draw without looking.
+        "constant": (own.sum(axis=0) - own) / max(1, len(own) - 1),
         "random": np.random.default_rng(0).random((len(probes), _CELLS**2)),
         "occlusion": _occlusion(engine, probes, blurred, templates),
     }
@@ -67,9 +72,14 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
         "masked": masked,
         "deletion_area": {name: round(float(v.mean()), 4) for name, v in areas["deletion"].items()},
         "insertion_area": {name: round(float(v.mean()), 4) for name, v in areas["insertion"].items()},
-        # Gains over random order, positive where the map's order matters more; 95 % by bootstrap over chips.
-        "deletion_gain": _gain(areas["deletion"]["random"] - areas["deletion"]["map"]),
-        "insertion_gain": _gain(areas["insertion"]["map"] - areas["insertion"]["random"]),
+        # Positive where the map's own order matters more; 95 % by bootstrap over chips.
+        "gain_over": {
+            other: {
+                "deletion": _gain(areas["deletion"][other] - areas["deletion"]["map"]),
+                "insertion": _gain(areas["insertion"]["map"] - areas["insertion"][other]),
+            }
+            for other in _ORDERS[1:]
+        },
         "stability": _stability(engine, probes, embedding, maps),
     }
     figures["verdict"] = verdict(figures)
@@ -81,22 +91,26 @@ def verdict(figures: dict[str, Any]) -> str:
     shaken = figures["stability"]
     if any(row["map_correlation"] is None for row in shaken.values()):
         return "This network has no map of its own: there is nothing to show as a reason."
-    unsteady = [name for name, row in shaken.items() if row["map_correlation"] < _STABLE]
-    helps = [name for name in ("deletion", "insertion") if figures[f"{name}_gain"]["low"] > 0]
-    moved = f" It moves under: {', '.join(unsteady)}." if unsteady else " It is steady under small changes."
-    if len(helps) == 2:
-        text = "The map may be shown as where the decision looked: what it marks matters more than cells at random." + moved
-    elif helps:
-        text = f"Show the map with care: only {helps[0]} in its order differs from random order." + moved
+    gains = figures["gain_over"]
+
+    def better(than: str) -> bool:
+        return all(gain["low"] > 0 for gain in gains[than].values())
+
+    if not better("random"):
+        text = "Do not show the map as a reason: what it marks matters no more than cells at random."
+    elif not better("constant"):
+        text = "Show the map as where the network may look, not as a reason: one fixed map for all faces does as well."
     else:
-        text = "Do not show the map as a reason: hiding or revealing what it marks matters no more than cells at random."
-    if figures["deletion_area"]["occlusion"] < figures["deletion_area"]["map"]:
+        text = "The map may be shown as where the decision looked: what it marks matters more than one fixed map for all faces."
+    unsteady = [name for name, row in shaken.items() if row["map_correlation"] < _STABLE]
+    text += f" It changes under: {', '.join(unsteady)}." if unsteady else " It is steady under small changes."
+    if gains["occlusion"]["deletion"]["high"] < 0:
         text += " Occlusion sensitivity ranks cells better: the map says which regions were let through, not which decided."
     return text
 
 
 def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    parts = [engine.run(to_input(chips[i : i + 64])) for i in range(0, len(chips), 64)]
+    parts = [needed(engine.run(to_input(chips[i : i + 64])), "embedding", "attention") for i in range(0, len(chips), 64)]
     embedding = np.concatenate([part["embedding"] for part in parts])
     return embedding / np.linalg.norm(embedding, axis=1, keepdims=True), np.concatenate([part["attention"] for part in parts])
 
@@ -124,7 +138,7 @@ def _occlusion(engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[
     blocks = _CELLS // _BLOCK
     whole = (_run(engine, chips)[0] * templates).sum(axis=1)
     fall = np.zeros((len(chips), _CELLS, _CELLS))
-    for row in range(blocks):
+    for row in tqdm(range(blocks), desc="occlusion", disable=None):
         for column in range(blocks):
             cells = np.zeros((_CELLS, _CELLS), bool)
             cells[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK] = True
@@ -144,24 +158,27 @@ def _stability(
     engine: Engine, chips: Chips, embedding: NDArray[np.float32], maps: NDArray[np.float32]
 ) -> dict[str, dict[str, float | None]]:
     """Correlation of A_u with itself, and cosine of the embedding, after small changes that change nobody's identity."""
+    cell = chips.shape[1] // _CELLS
+    # A shift by a whole cell moves the map by one, so that the two can be laid over one another again.
     shaken = {
-        "shift of 2 px": np.roll(chips, 2, axis=2),
-        "shift of 4 px": np.roll(chips, 4, axis=2),
-        "20 % darker": (chips * 0.8).astype(np.uint8),
-        "20 % brighter": np.clip(chips * 1.2, 0, 255).astype(np.uint8),
+        "shift of a cell": (np.roll(chips, cell, axis=2), 1),
+        "20 % darker": ((chips * 0.8).astype(np.uint8), 0),
+        "20 % brighter": (np.clip(chips * 1.2, 0, 255).astype(np.uint8), 0),
     }
     told = {}
-    for name, changed in shaken.items():
+    for name, (changed, moved) in shaken.items():
         other, other_maps = _run(engine, changed)
+        inner = slice(1, _CELLS - 1)
+        again = np.roll(other_maps[:, 0], -moved, axis=2)[:, :, inner]
         told[name] = {
-            "map_correlation": _correlation(maps[:, 0], other_maps[:, 0]),
+            "map_correlation": _correlation(maps[:, 0][:, :, inner], again),
             "embedding_cosine": round(float((embedding * other).sum(axis=1).mean()), 4),
         }
     return told
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
-    """Mean Pearson correlation of maps (N,14,14); None where maps are flat."""
+    """Mean Pearson correlation of maps (N,rows,columns); None where maps are flat."""
     a, b = (m.reshape(len(m), -1) - m.mean(axis=(1, 2))[:, None] for m in (a, b))
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
     told = scale > 1e-6

@@ -5,6 +5,14 @@ import pytest
 
 from calibration import occluders
 
+# Covered share and mean level of the drawn chip; if these fail the exam has changed: add occluders-v2 instead.
+FROZEN = {
+    "sunglasses": (0.129, 119.6),
+    "cap": (0.262, 125.0),
+    "hand": (0.18, 132.4),
+    "object": (0.105, 127.5),
+    "side-light": (0.0, 101.1),
+}
 GREY = np.full((112, 112, 3), 128, np.uint8)
 
 
@@ -31,6 +39,14 @@ def test_the_exam_in_places_varies_and_is_frozen() -> None:
     # Golden figures: if this fails the exam has changed; add places-v2 instead.
     chip, truth, kind = occluders.draw_in_place(GREY, "Ada/Ada_0001.jpg")
     assert (kind, round(float(truth.mean()), 3), round(float(chip.mean()), 1)) == ("half-mask", 0.223, 133.9)
+
+
+def test_the_exam_of_one_kind_is_frozen() -> None:
+    found = {}
+    for kind in occluders.KINDS:
+        chip, truth = occluders.draw_exam(GREY, kind, "Ada/Ada_0001.jpg")
+        found[kind] = (round(float(truth.mean()), 3), round(float(chip.mean()), 1))
+    assert found == FROZEN
 
 
 def test_unknown_kinds_are_refused_by_name() -> None:

@@ -103,6 +103,17 @@ def test_missing_data_is_named(faces: Path, changes: dict[str, object], part: st
         load_chips(faces, section(**changes), 32)
 
 
+def test_a_teacher_of_other_pictures_is_refused(faces: Path) -> None:
+    with np.load(faces / "teacher.npz") as archive:
+        names, embeddings = archive["names"], archive["embeddings"]
+    np.savez(faces / "teacher.npz", names=np.array([f"other/{name}" for name in names]), embeddings=embeddings)
+    with pytest.raises(ConfigError, match=r"none of its names is a chip; expected .* such as people/collins/m_0\.jpg"):
+        load_chips(faces, section(), 32)
+    np.savez(faces / "teacher.npz", names=names, embeddings=np.zeros_like(embeddings))
+    with pytest.raises(ConfigError, match="zero or not finite"):
+        load_chips(faces, section(), 32)
+
+
 def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected embeddings \(8, 64\), found \(8, 32\)"):
         load_chips(faces, section(), 64)
@@ -128,6 +139,9 @@ def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     batch = Views(chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0).__getitems__([(e, 1) for e in range(300)])
     assert 0.2 < batch.covered.mean().item() < 0.4 and not (batch.covered * batch.mask_worn).any()
+    real = next(i for i, item in enumerate(chips.items) if item.real_mask)
+    worn = Views(chips, drawn(occluder_probability=1), seed=0).__getitems__([(e, real) for e in range(20)])
+    assert worn.mask_worn.all() and not worn.covered.any()
 
 
 def test_a_mask_under_the_chin_is_not_worn(faces: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from train.loss import UNLABELLED, ArcFace, Batch, Criterion, neighbour_gap, similarity_gap
+from train.loss import UNLABELLED, ArcFace, Batch, Criterion, neighbour_gap, shortfall, similarity_gap
 from train.network import NetworkConfig, Output
 from train.recipe import LossWeights
 
@@ -89,15 +89,21 @@ def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
 def test_each_loss_can_be_switched_off() -> None:
     embedding = torch.randn(4, 8, requires_grad=True)
     out, data = output(embedding), batch(F.normalize(torch.randn(4, 8)))
-    every = {"distil", "relation", "mask", "covered", "adversary", "background", "absent", "cover"}
+    every = {"distil", "relation", "mask", "covered", "adversary", "background", "absent", "shown", "cover"}
     assert set(parts_of(LossWeights(), out, data)) == every
-    for name in ("adversary", "absent", "cover"):
+    for name in ("adversary", "absent", "shown", "cover"):
         assert set(parts_of(LossWeights(**{name: 0}), out, data)) == every - {name}
     assert set(parts_of(LossWeights(mask=0), out, data)) == every - {"mask", "covered"}
     assert parts_of(LossWeights(distil=0, relation=0, background=0), out, data)["distil"] == 0
 
 
-@pytest.mark.parametrize(("variant", "absent"), [("none", {"covered", "background", "absent", "cover"}), ("cal", {"background"})])
+@pytest.mark.parametrize(
+    ("variant", "absent"),
+    [
+        ("none", {"covered", "background", "absent", "shown", "cover"}),
+        ("cal", {"background", "absent", "shown", "cover"}),
+    ],
+)
 def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[str]) -> None:
     target = F.normalize(torch.randn(4, 8))
     assert not absent & set(parts_of(LossWeights(), output(target), batch(target), variant=variant))
@@ -111,14 +117,39 @@ def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
         assert parts_of(LossWeights(absent=0.5), output(target), everybody)["absent"] == 0
 
 
-def test_an_empty_background_map_costs() -> None:
+def maps(unmasked: float, mask: float, background: float) -> torch.Tensor:
+    return torch.tensor([unmasked, mask, background]).view(1, 3, 1, 1).expand(4, 3, 14, 14)
+
+
+def test_maps_that_are_nearly_empty_cost_and_full_ones_do_not() -> None:
     target = F.normalize(torch.randn(4, 8))
-    out = output(target)
-    parts = parts_of(LossWeights(cover=0.5), out, batch(target))
-    assert parts["cover"] == pytest.approx(0.5 * math.log(3), rel=1e-4)
-    empty = out._replace(attention=torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(4, 3, 14, 14))
-    parts = parts_of(LossWeights(cover=0.5), empty, batch(target))
-    assert parts["cover"] > 5
+    out, bare, worn = output(target), batch(target), replace(batch(target), mask_worn=torch.ones(4))
+    weights = LossWeights(cover=0.5, shown=0.5)
+
+    def parts(attention: torch.Tensor, of: Batch) -> dict[str, float]:
+        return parts_of(weights, out._replace(attention=attention), of)
+
+    bare = replace(bare, mask_worn=torch.zeros(4))
+    assert parts(maps(0.6, 0.0, 0.4), bare)["cover"] == 0 and parts(maps(0.6, 0.0, 0.4), bare)["shown"] == 0
+    assert parts(maps(0.97, 0.0, 0.03), bare)["cover"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_b, of 0.3
+    assert parts(maps(0.045, 0.0, 0.955), bare)["cover"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_u, of 0.45
+    assert parts(maps(0.045, 0.2, 0.755), worn)["cover"] == 0  # a hidden face may show little
+    assert parts(maps(0.5, 0.012, 0.488), worn)["shown"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_m, of 0.12
+
+
+def test_an_empty_map_still_hears_of_it() -> None:
+    logits = torch.tensor([30.0, 0.0, 0.0], requires_grad=True)
+    shortfall(logits.softmax(dim=0)[1:2], 0.12).sum().backward()
+    assert logits.grad is not None and logits.grad[1] == pytest.approx(-1, abs=1e-3)
+
+
+def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:
+    embedding = torch.randn(4, 8, requires_grad=True)
+    total, parts = criterion(LossWeights(mask=0, adversary=0), "none")(
+        output(embedding), torch.nn.Linear(CHANNELS, 1), batch(torch.zeros(4, 8)), 0.5
+    )
+    total.backward()
+    assert parts == {} and embedding.grad is not None
 
 
 def test_a_perfect_student_pays_nothing_for_identity() -> None:

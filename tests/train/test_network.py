@@ -16,7 +16,7 @@ SMALL = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
 
 
 def small(variant: str, encoder: str = "mbf") -> MfsaNetwork:
-    return MfsaNetwork(replace(SMALL, variant=variant, encoder=encoder)).eval()
+    return MfsaNetwork(replace(SMALL, variant=variant, encoder=encoder, blocks=(1, 1, 1, 1))).eval()
 
 
 def test_shapes_and_maps_that_add_up() -> None:

@@ -112,6 +112,60 @@ def test_keys_of_a_recipe_are_changed_on_the_command_line(write_recipe: WriteRec
             load_recipe(write_recipe(seed=0), [change])
 
 
+@pytest.mark.parametrize(
+    ("changes", "part"),
+    [
+        ({"data": {"sources": ["people"]}, "loss": {"arcface": 0}}, "nothing teaches identities"),
+        ({"data": {"sources": ["people"], "unlabelled": ["people"]}, "loss": {"arcface": 1}}, "nothing teaches identities"),
+        ({"data": {"sources": ["people"]}, "loss": {"arcface": 1, "neighbours": 1}}, "neighbours needs data.teacher"),
+        ({"draw": {"families": ["duckbill"]}}, "kept for measuring"),
+        ({"network": {"encoder": "ir18", "blocks": [0, 1, 1, 1]}}, "four numbers of 1 or more"),
+        ({"network": {"widths": [4, 4, 4, 4]}}, "four numbers of 8 or more"),
+        ({"seed": -1}, "seed"),
+        ({"frozen": True}, "add --start-from"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused(
+    write_recipe: WriteRecipe,
+    faces: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, object],
+    part: str,
+) -> None:
+    assert main(arguments(write_recipe(**changes), faces, tmp_path / "run")) == 2
+    assert part in capsys.readouterr().err
+
+
+def test_a_frozen_part_keeps_weights_and_norms(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+    assert main(arguments(write_recipe(), faces, tmp_path / "first")) == 0
+    before = tmp_path / "first" / "checkpoint.pt"
+    assert main(arguments(write_recipe(frozen=True), faces, tmp_path / "second", "--start-from", str(before))) == 0
+    old, new = (load_checkpoint(path)["student"] for path in (before, tmp_path / "second" / "checkpoint.pt"))
+    moved = {name for name in old if not torch.equal(old[name], new[name])}
+    assert not any(name.startswith(("network.stem.0.", "network.stem.1.", "network.stem.2.", "network.stem.3.")) for name in moved)
+    assert {"network.stem.4.body.0.0.weight", "network.attention.maps.bias"} <= moved
+
+
+def test_another_attention_begins_open_on_the_weights_of_an_earlier_run(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
+    assert main(arguments(write_recipe(), faces, tmp_path / "first")) == 0
+    start = ("--start-from", str(tmp_path / "first" / "checkpoint.pt"), "--set", "network.variant=cal")
+    assert main(arguments(write_recipe(), faces, tmp_path / "second", *start)) == 0
+    assert load_network(tmp_path / "second" / "checkpoint.pt").config.variant == "cal"
+
+
+def test_a_run_stopped_early_by_its_recipe_goes_on_when_asked(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+    assert main(arguments(write_recipe(stop_at=16), faces, tmp_path / "run")) == 0
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["seen"] == 16
+    with (tmp_path / "run" / "log.jsonl").open("a") as log:
+        log.write('{"seen": 20}\n{"seen": 2')  # what a kill leaves of steps after the last checkpoint
+    assert main(arguments(write_recipe(), faces, tmp_path / "run", "--resume")) == 0
+    seen = [json.loads(line)["seen"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert seen == [16, 32]
+
+
 def test_wrong_recipes_are_one_sentence(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

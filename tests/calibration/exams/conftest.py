@@ -10,21 +10,27 @@ Image = np.ndarray
 
 
 class PatchEngine:
-    """An embedder that one can see through: the embedding is the picture's upper half, small; the map marks that half.
+    """An embedder that one can see through: it reads the half of the picture, upper or lower, that is brighter on average.
 
-    With `wrong_map` it marks the lower half instead, and `without_map` nothing in particular.
+    Its map marks that half, or the other one with `wrong_map`; with `same_map` it reads and marks the upper half of every
+    picture, with `without_map` it reads that and marks nothing.
     """
 
-    def __init__(self, kind: str = "right_map") -> None:
-        self.attention = np.full((3, 14, 14), 0.1, np.float32)
-        rows = {"right_map": slice(0, 7), "wrong_map": slice(7, 14), "without_map": slice(0, 14)}[kind]
-        self.attention[0, rows] = 0.9
+    def __init__(self, kind: str = "same_map") -> None:
+        self.kind = kind
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        upper = batch[:, :, :56].reshape(len(batch), 3, 7, 8, 14, 8).mean(axis=(3, 5)).reshape(len(batch), -1)
+        halves = batch.reshape(len(batch), 3, 2, 7, 8, 14, 8).mean(axis=(4, 6))  # (N, 3, half, 7, 14)
+        brighter = halves.mean(axis=(1, 3, 4)).argmax(axis=1)
+        lower = brighter if self.kind in ("right_map", "wrong_map") else np.zeros(len(batch), int)
+        read = halves[np.arange(len(batch)), :, lower].reshape(len(batch), -1)
+        marked = 1 - lower if self.kind == "wrong_map" else lower
+        attention = np.full((len(batch), 3, 14, 14), 0.1, np.float32)
+        attention[:, 0] = np.where((np.arange(14) // 7)[None, :, None] == marked[:, None, None], 0.9, 0.1)
+        if self.kind == "without_map":
+            attention[:, 0] = 1
         worn = 1 / (1 + np.exp(-10 * batch[:, 0, 90:100, 50:60].mean(axis=(1, 2))))
-        attention = np.broadcast_to(self.attention, (len(batch), 3, 14, 14)).copy()
-        return {"embedding": upper - upper.mean(), "attention": attention, "mask_worn": worn.astype(np.float32)}
+        return {"embedding": read - read.mean(), "attention": attention, "mask_worn": worn.astype(np.float32)}
 
     def close(self) -> None: ...
 
@@ -40,7 +46,9 @@ def pair_set() -> PairSet:
     rng = np.random.default_rng(0)
     names, encoded, people = [], [], []
     for person in range(12):
-        face = cv2.resize(rng.uniform(0, 255, (14, 14, 3)), (112, 112), interpolation=cv2.INTER_NEAREST)
+        patches = rng.uniform(0, 140, (14, 14, 3))
+        patches[slice(0, 7) if person % 2 else slice(7, 14)] += 110  # one half is brighter
+        face = cv2.resize(patches, (112, 112), interpolation=cv2.INTER_NEAREST)
         for picture in range(2):
             noisy = (face + rng.normal(0, 12, face.shape)).clip(0, 255).astype(np.uint8)
             names.append(f"p{person}/{picture}.png")

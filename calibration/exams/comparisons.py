@@ -1,0 +1,133 @@
+"""Mated and non-mated scores, and intervals by drawing people with the threshold fixed anew in each round.
+
+A threshold at a low FMR rests on few impostors and varies more than everything else; an interval that takes it as given
+would be many times too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import metrics
+from calibration.scores import Embedded
+
+ROUNDS = 1000
+_KEPT = 0.05  # the share of non-mated scores that is kept, the highest ones
+_BLOCK = 2048
+Weights = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Comparisons:
+    """Scores of probes against templates: every mated one, and the non-mated ones that are most alike."""
+
+    mated: NDArray[np.float32]  # (n,)
+    mated_people: NDArray[np.int64]  # (n,)
+    nearest: NDArray[np.float32]  # (k,) non-mated, highest first
+    nearest_people: NDArray[np.int64]  # (k, 2)
+    count: int  # of all non-mated comparisons
+    people: int
+    weigh: Callable[[Weights], float]  # the weight of all non-mated comparisons where each person counts (P,) times
+
+    def threshold(self, fmr: float) -> float:
+        """The lowest at which at most a share `fmr` of strangers match; raises ValueError where there are too few."""
+        allowed = int(np.floor(self.count * fmr + 1e-9))
+        if allowed < 1 or allowed >= len(self.nearest):
+            raise ValueError(f"FMR {fmr:g} cannot be told from {self.count:,} non-mated comparisons")
+        return float(np.nextafter(self.nearest[allowed], np.float32(np.inf)))
+
+    def tar(self, fmr: float) -> float:
+        return metrics.match_rate(self.mated, self.threshold(fmr))
+
+    def fnmr_at(self, threshold: float) -> float:
+        return 1 - metrics.match_rate(self.mated, threshold)
+
+    def fmr_at(self, threshold: float) -> float:
+        """Exact up to the share that is kept, which it does not exceed."""
+        return float((self.nearest >= threshold).sum() / self.count)
+
+
+def of_pairs(
+    scores: NDArray[np.float32], mated: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], people: int
+) -> Comparisons:
+    """Of a list of pairs, with the person of each side."""
+    a, b = first[~mated], second[~mated]
+    order = np.argsort(-scores[~mated], kind="stable")
+
+    def weigh(drawn: Weights) -> float:
+        return float(np.where(a == b, drawn[a], drawn[a] * drawn[b]).sum())
+
+    return Comparisons(
+        scores[mated], first[mated], scores[~mated][order], np.column_stack([a, b])[order], len(order), people, weigh
+    )
+
+
+def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
+    """Of all against all, in blocks: one set against itself counts each pair once, two views of the same pictures, row by
+    row, count every pair but those of a picture with itself."""
+    people = int(max(probes.people.max(), templates.people.max())) + 1
+    columns = np.arange(len(templates.people))
+    itself = probes is templates
+    mated: list[NDArray[np.float32]] = []
+    mated_people: list[NDArray[np.int64]] = []
+    nearest, rows_of, columns_of = np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
+    p, t = (np.bincount(side.people, minlength=people).astype(np.float64) for side in (probes, templates))
+    half = 2.0 if itself else 1.0
+    count = round((p.sum() * t.sum() - p @ t) / half)
+    keep = int(np.ceil(count * _KEPT))
+    for start in range(0, len(probes.people), _BLOCK):
+        rows = np.arange(start, min(start + _BLOCK, len(probes.people)))
+        scores = probes.vectors[rows] @ templates.vectors.T
+        own = probes.people[rows][:, None] == templates.people[None]
+        wanted = rows[:, None] < columns[None] if itself else rows[:, None] != columns[None]
+        mated.append(scores[own & wanted])
+        mated_people.append(probes.people[rows][np.nonzero(own & wanted)[0]])
+        floor = nearest.min() if 0 < keep <= len(nearest) else -np.inf
+        i, j = np.nonzero(~own & wanted & (scores > floor))
+        nearest = np.concatenate([nearest, scores[i, j]])
+        rows_of, columns_of = np.concatenate([rows_of, rows[i]]), np.concatenate([columns_of, j])
+        if len(nearest) > keep > 0:
+            best = np.argpartition(-nearest, keep - 1)[:keep]
+            nearest, rows_of, columns_of = nearest[best], rows_of[best], columns_of[best]
+    order = np.argsort(-nearest, kind="stable")
+    pairs = np.column_stack([probes.people[rows_of], templates.people[columns_of]])[order]
+
+    def weigh(drawn: Weights) -> float:
+        return float(((drawn @ p) * (drawn @ t) - (drawn * drawn) @ (p * t)) / half)
+
+    return Comparisons(np.concatenate(mated), np.concatenate(mated_people), nearest[order], pairs, count, people, weigh)
+
+
+def masked_rounds(clean: Comparisons, masked: Comparisons, fmr: float) -> NDArray[np.float64]:
+    """FNMR and FMR (rounds, 2) of masked probes at the threshold on unmasked strangers, people and threshold drawn anew.
+
+    A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
+    recognition systems: the subsets bootstrap", CVIU 2004). The same people are drawn for every model, so that rounds
+    of two models can be subtracted.
+    """
+    found = np.empty((ROUNDS, 2))
+    for i, drawn in enumerate(metrics.draw_people(clean.people, ROUNDS)):
+        total = max(1.0, clean.weigh(drawn))
+        passed = np.cumsum(_pair_weights(drawn, clean.nearest_people))
+        refused = clean.nearest[min(int(np.searchsorted(passed, fmr * total, side="right")), len(passed) - 1)]
+        own = drawn[masked.mated_people]
+        others = _pair_weights(drawn, masked.nearest_people)
+        found[i] = (
+            own[masked.mated <= refused].sum() / max(1.0, own.sum()),
+            others[masked.nearest > refused].sum() / max(1.0, masked.weigh(drawn)),
+        )
+    return found
+
+
+def _pair_weights(drawn: Weights, people: NDArray[np.int64]) -> Weights:
+    a, b = people.T
+    return np.where(a == b, drawn[a], drawn[a] * drawn[b])
+
+
+def interval(rounds: NDArray[np.float64]) -> list[float]:
+    """The middle 95 %."""
+    return [round(float(bound), 5) for bound in np.quantile(rounds, (0.025, 0.975))]
