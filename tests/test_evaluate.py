@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-e
 from calibration import threshold
 from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from export.bundle import reference
-from train.evaluate import main
+from train.evaluate import _difference, main
+from train.report import SUMMARY
 
 MODEL = reference() / "embedder.onnx"
 
@@ -62,7 +64,9 @@ def test_one_model_with_everything(
     page = out["html"].read_text()
     assert page.count("<svg") == 3 and page.count("data:image/png") > 30 and 'src="http' not in page and "<link" not in page
     assert "May a map be shown as a reason?" in page and "found again" in page
-    assert out["markdown"].read_text().startswith("| figure | ")
+    table = out["markdown"].read_text()
+    assert table.startswith("| figure | ") and all(f"| {title} | " in table for title, _, _ in SUMMARY)
+    assert "people of the training among them" in table
     assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
 
 
@@ -72,9 +76,23 @@ def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Pa
     assert main([*command, "--json", str(out), "--html", str(page)]) == 0
     told = json.loads(out.read_text())
     assert set(told["models"]) == {"first", "second"} and told["models"]["first"] == told["models"]["second"]
-    (difference,) = told["comparisons"]
-    assert difference["fnmr_masked"]["pairs.txt"] == {"difference": 0.0, "95": [0.0, 0.0], "words": "no difference"}
+    (compared,) = told["comparisons"]
+    assert compared["masked"]["pairs.txt"]["fnmr_difference_95"] == [0, 0]
+    assert "no difference that this data could show" in compared["masked"]["pairs.txt"]["words"]
     assert "second less first on pairs.txt" in page.read_text() and "trust" not in told["models"]["first"]
+
+
+def test_a_difference_has_a_sign_and_strangers_are_not_forgotten() -> None:
+    def rounds(fnmr: float, fmr: float) -> np.ndarray:
+        return np.column_stack([np.full(200, fnmr), np.full(200, fmr)]) + np.random.default_rng(0).normal(0, 1e-4, (200, 2))
+
+    def told(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
+        return _difference(*({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b))
+
+    better = told((0.4, 0.002), (0.3, 0.002))
+    assert better["words"] == "lower" and better["fnmr_difference_95"][1] < 0 and better["fnmr"] == [0.4, 0.3]
+    assert told((0.3, 0.002), (0.4, 0.002))["words"] == "higher"
+    assert told((0.4, 0.002), (0.3, 0.009))["words"] == "lower, but it lets more strangers in"
 
 
 def test_what_cannot_be_measured_is_one_sentence(
@@ -86,6 +104,8 @@ def test_what_cannot_be_measured_is_one_sentence(
         ([str(MODEL)], "nothing to measure on"),
         ([str(MODEL), "--pairs", str(pair_list)], "belong together"),
         ([str(MODEL), "--people", str(people)], "add --everybody"),
+        ([str(MODEL), str(MODEL), "--people", str(people), "--everybody"], "name them NAME=FILE"),
+        ([str(MODEL), "--people", str(people), "--everybody", "--json", str(tmp_path / "no" / "x.json")], "folder does not exist"),
         ([str(tmp_path / "none.onnx"), "--people", str(people), "--everybody"], "none.onnx"),
         ([str(junk), "--people", str(people), "--everybody"], "junk.onnx"),
         ([str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)], "detector"),

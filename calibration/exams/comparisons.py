@@ -17,6 +17,7 @@ from calibration.scores import Embedded
 
 ROUNDS = 1000
 _KEPT = 0.05  # the share of non-mated scores that is kept, the highest ones
+_KEPT_AT_LEAST = 1000
 _BLOCK = 2048
 Weights = NDArray[np.float64]
 
@@ -54,7 +55,7 @@ class Comparisons:
 def of_pairs(
     scores: NDArray[np.float32], mated: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], people: int
 ) -> Comparisons:
-    """Of a list of pairs, with the person of each side."""
+    """Of a list of pairs, with the person of each side; keeps all."""
     a, b = first[~mated], second[~mated]
     order = np.argsort(-scores[~mated], kind="stable")
 
@@ -78,7 +79,7 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
     p, t = (np.bincount(side.people, minlength=people).astype(np.float64) for side in (probes, templates))
     half = 2.0 if itself else 1.0
     count = round((p.sum() * t.sum() - p @ t) / half)
-    keep = int(np.ceil(count * _KEPT))
+    keep = max(_KEPT_AT_LEAST, int(np.ceil(count * _KEPT)))
     for start in range(0, len(probes.people), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(probes.people)))
         scores = probes.vectors[rows] @ templates.vectors.T
@@ -86,11 +87,11 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
         wanted = rows[:, None] < columns[None] if itself else rows[:, None] != columns[None]
         mated.append(scores[own & wanted])
         mated_people.append(probes.people[rows][np.nonzero(own & wanted)[0]])
-        floor = nearest.min() if 0 < keep <= len(nearest) else -np.inf
+        floor = nearest.min() if keep <= len(nearest) else -np.inf
         i, j = np.nonzero(~own & wanted & (scores > floor))
         nearest = np.concatenate([nearest, scores[i, j]])
         rows_of, columns_of = np.concatenate([rows_of, rows[i]]), np.concatenate([columns_of, j])
-        if len(nearest) > keep > 0:
+        if len(nearest) > keep:
             best = np.argpartition(-nearest, keep - 1)[:keep]
             nearest, rows_of, columns_of = nearest[best], rows_of[best], columns_of[best]
     order = np.argsort(-nearest, kind="stable")

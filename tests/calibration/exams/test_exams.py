@@ -71,6 +71,7 @@ def test_an_interval_knows_that_the_threshold_moves() -> None:
 
 def test_all_against_all_in_blocks_is_all_against_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(comparisons, "_BLOCK", 7)
+    monkeypatch.setattr(comparisons, "_KEPT_AT_LEAST", 30)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 12, 40)
     a, b = (Embedded(rng.standard_normal((40, 8)).astype(np.float32), labels) for _ in range(2))
