@@ -90,7 +90,7 @@ ablation: $(VENV)/dev.stamp
 		$(BIN)/mfsa-export --checkpoint runs/ablation/$$variant/checkpoint.pt --out runs/ablation/$$variant.onnx || exit 1; \
 	done
 	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
-		--json docs/ablation.json --html runs/ablation/report.html --markdown docs/ablation-table.md
+		--json docs/ablation.json --html runs/ablation/report.html --markdown docs/ablation.md
 
 clean:
 	rm -rf build $(VENV) .venv310

@@ -21,6 +21,7 @@ from edge.chip import PREPROCESSING, SIZE, to_input
 from edge.cli import common
 from edge.errors import ConfigError, EngineError
 from export.parity import check_parity, portrait_chips
+from train.loop import BEST
 from train.network import MfsaNetwork, count_parameters
 from train.torch_engine import OUTPUTS, Deployed, TorchEngine
 from train.weights import load_checkpoint, load_network, save_weights
@@ -58,7 +59,9 @@ def export(network: MfsaNetwork, path: Path) -> None:
 
 
 def _check_finished(checkpoint: Path) -> None:
-    """Raises ConfigError for a run that has not come to its recipe's end."""
+    """Raises ConfigError for a run that has not come to its recipe's end; the best of a run may well lie before it."""
+    if checkpoint.name == BEST:
+        return
     state = load_checkpoint(checkpoint)
     recipe = json.loads(state["recipe"])
     planned = recipe.get("stop_at") or recipe["chips"]

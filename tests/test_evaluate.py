@@ -65,7 +65,7 @@ def test_one_model_with_everything(
     assert page.count("<svg") == 3 and page.count("data:image/png") > 30 and 'src="http' not in page and "<link" not in page
     assert "May a map be shown as a reason?" in page and "found again" in page
     table = out["markdown"].read_text()
-    assert table.startswith("| figure | ") and all(f"| {title} | " in table for title, _, _ in SUMMARY)
+    assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
     assert "people of the training among them" in table
     assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
 

@@ -167,7 +167,8 @@ def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
     head = ["| figure | " + " | ".join(model.title for model in done) + " |", "|---" * (len(done) + 1) + "|"]
     body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
     told = [f"- {sentence}" for sentence in (*_sentences(comparisons), *_notes(done))]
-    return "\n".join([*head, *body, "", *told]) + "\n"
+    title = f"# {', '.join(model.title for model in done)}: figures of mfsa-evaluate"
+    return "\n".join([title, "", *head, *body, "", *told]) + "\n"
 
 
 def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces: bool) -> str:
