@@ -75,7 +75,7 @@ def test_a_run_that_has_not_ended_is_not_exported(network: MfsaNetwork, tmp_path
     import torch
 
     student = {f"network.{k}": v for k, v in network.state_dict().items()}
-    state = {"network": network.config.as_dict(), "student": student, "seen": 5, "recipe": '{"chips": 9}'}
+    state = {"network": network.config.as_dict(), "student": student, "seen": 5, "best": 1.0, "recipe": '{"chips": 9}'}
     torch.save(state, tmp_path / "c.pt")
     command = ["--checkpoint", str(tmp_path / "c.pt"), "--out", str(tmp_path / "net.onnx")]
     assert main(command) == 2
@@ -86,6 +86,6 @@ def test_a_run_that_has_not_ended_is_not_exported(network: MfsaNetwork, tmp_path
 def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_weights(network, tmp_path / "w.safetensors")
     assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")]) == 0
-    assert "16 chips: cosine min" in capsys.readouterr().out
+    assert "chips: cosine min" in capsys.readouterr().out
     assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 2
     assert "none.pt" in capsys.readouterr().err
