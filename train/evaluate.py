@@ -74,10 +74,10 @@ def compare(first: Examined, other: Examined) -> dict[str, Any]:
     told: dict[str, Any] = {"model": other.title, "less": first.title, "masked": {}}
     for a, b in zip(first.pair_scores, other.pair_scores, strict=True):
         fixed = (model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"] for model in (first, other))
-        told["masked"][a.pairs.title] = _difference(*fixed, a.headline_rounds(), b.headline_rounds())
+        told["masked"][a.pairs.title] = _difference(*fixed, a.headline_rounds, b.headline_rounds)
     if first.people is not None and other.people is not None:
         fixed = (model.figures["people"]["at_unmasked_threshold"] for model in (first, other))
-        told["masked"]["people"] = _difference(*fixed, first.people.headline_rounds(), other.people.headline_rounds())
+        told["masked"]["people"] = _difference(*fixed, first.people.headline_rounds, other.people.headline_rounds)
     return told
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ class PairScores:
         for name, values in self.by_condition.items():
             told[name] = verification(values, mated, threshold)
         told |= {f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()}
-        fnmr_rounds, fmr_rounds = self.headline_rounds().T
+        fnmr_rounds, fmr_rounds = self.headline_rounds.T
         told["at_unmasked_threshold_fmr_1e-3"] = {
             "threshold": round(threshold, 5),
             "fnmr_unmasked": told["clean"]["fnmr_at_unmasked_threshold"],
@@ -73,6 +74,7 @@ class PairScores:
             if (mated & (drawn == family)).any() and (~mated & (drawn == family)).any()
         }
 
+    @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
         """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
         return comparisons.masked_rounds(self._comparisons("clean"), self._comparisons("one_masked"), FMR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,7 @@ class PeopleScores:
                 if compared.count * fmr >= _FEWEST:
                     told[name][f"tar_at_fmr_{fmr:g}"] = round(compared.tar(fmr), 5)
         threshold = self.by_condition["clean"].threshold(self.fmr)
-        fnmr_rounds, fmr_rounds = self.headline_rounds().T
+        fnmr_rounds, fmr_rounds = self.headline_rounds.T
         told["at_unmasked_threshold"] = {
             "fmr": self.fmr,
             "threshold": round(threshold, 5),
@@ -53,6 +54,7 @@ class PeopleScores:
         told["identification"] = identification(self.clean, self.masked)
         return told
 
+    @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
         """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
         return comparisons.masked_rounds(self.by_condition["clean"], self.by_condition["one_masked"], self.fmr)
