@@ -31,7 +31,7 @@ def sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np
         rows.append(_row(name, chips, columns, lambda chip, i, f=family: masks.draw(chip, masks.random_style(_rng(seed, i), (f,)))))
     for kind in occluders.KINDS:
         rows.append(_row(kind, chips, columns, lambda chip, i, k=kind: occluders.draw(chip, k, _rng(seed, i))))
-    rows.append(_row(masks.EXAM, chips, columns, lambda chip, i: masks.draw(chip, masks.exam_style(str(i)))))
+    rows.append(_row(masks.EXAM, chips, columns, lambda chip, i: masks.draw_exam(chip, str(i))))
     rows.append(_row(occluders.PLACES, chips, columns, lambda chip, i: occluders.draw_in_place(chip, str(i))))
     return np.vstack(rows)
 

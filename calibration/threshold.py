@@ -54,9 +54,7 @@ def calibrate(model: Path, chips: ChipFolder, *, target_fmr: float, description:
         raise ConfigError(f"expected chips of at least two people, found {chips.people}")
     engine = open_engine(model, kind="ort", threads=2)
     bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
-    worn = scores.embed_chips(
-        engine, len(chips), lambda i: masks.draw(chips.chip(i), masks.exam_style(chips.names[i]))[0], what="masked"
-    )
+    worn = scores.embed_chips(engine, len(chips), lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], what="masked")
     templates, masked = Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels)
     unmasked_point = operating_point(templates, templates, target_fmr)
     masked_point = operating_point(masked, templates, target_fmr)

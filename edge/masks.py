@@ -165,6 +165,11 @@ def draw(
     return np.clip(blended + 0.5, 0, 255).astype(np.uint8), np.asarray(alpha, dtype=np.float32)
 
 
+def draw_exam(image: NDArray[np.uint8], name: str, family: str | None = None) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A chip with its mask of the frozen exam, and the truth, see `exam_style` and `draw`."""
+    return draw(image, exam_style(name, family))
+
+
 def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Coverage (S,S) in 0..1 and colour (S,S,3) in 0..255 on the canonical canvas, `detail` pixels per chip pixel."""
     rng = np.random.default_rng(style.seed)

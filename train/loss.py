@@ -91,6 +91,12 @@ def shortfall(mean: Tensor, area: float) -> Tensor:
     return -(mean.clamp(min=1e-30, max=area) / area).log()
 
 
+def indecision(maps: Tensor) -> Tensor:
+    """Mean entropy (nats) of maps (B,K,H,W) whose K values at a place sum to 1: the loss of Y. Grandvalet and Y. Bengio,
+    "Semi-supervised Learning by Entropy Minimization", NIPS 2004. Low where each place belongs to one map."""
+    return -(maps * maps.clamp(min=1e-6).log()).sum(dim=1).mean()
+
+
 def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
     return (values * weight).sum() / weight.sum().clamp(min=1)
 
@@ -161,6 +167,8 @@ class Criterion(nn.Module):
             parts["cover"] = w.cover * (
                 shortfall(background, _AREA_BACKGROUND).mean() + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)
             )
+        if w.decided > 0:
+            parts["decided"] = w.decided * indecision(out.attention)
         return parts
 
 

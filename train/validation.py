@@ -54,7 +54,7 @@ class Exam:
         rows = [item.target_row for _, item, _ in read]
         self._views = {
             "clean": [chip for _, _, chip in read],
-            "masked": [masks.draw(chip, masks.exam_style(name))[0] for name, _, chip in read],
+            "masked": [masks.draw_exam(chip, name)[0] for name, _, chip in read],
         }
         self._people = np.array([item.label for _, item, _ in read])
         self._taught = np.array([row >= 0 for row in rows])

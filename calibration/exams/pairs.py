@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import metrics, occluders, scores
+from calibration import metrics, occluders, realign, scores
 from calibration.exams import comparisons
 from calibration.exams.comparisons import Comparisons
 from calibration.exams.pair_sets import PairSet
@@ -22,7 +22,6 @@ from edge.face.detect import Detector
 
 FMR = 1e-3
 _TAR_AT = (1e-2, FMR)
-_BORDER = 40  # pixels around a chip when a face is looked for in it again
 
 Picture = NDArray[np.uint8]
 Drawing = Callable[[int, Picture], Picture]
@@ -135,35 +134,32 @@ def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Dete
     probes = np.unique(pairs.second)
     a, b = pairs.first, pairs.second
     bare = embed("clean", lambda i, chip: chip, everybody)
-    worn = embed("masked", lambda i, chip: masks.draw(chip, masks.exam_style(pairs.names[i]))[0], everybody)
+    worn = embed("masked", lambda i, chip: masks.draw_exam(chip, pairs.names[i])[0], everybody)
     result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
     result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
     result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
     if not every_condition:
         return result
     drawings: dict[str, Drawing] = {
-        f"one_masked:{family}": lambda i, chip, family=family: masks.draw(chip, masks.exam_style(pairs.names[i], family))[0]
+        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_exam(chip, pairs.names[i], family)[0]
         for family in masks.HELD_OUT
     }
     for kind in occluders.KINDS:
         drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(chip, kind, pairs.names[i])[0]
     if detector is not None:
         found: list[bool] = []
-        drawings["one_masked_found_again"] = lambda i, chip: _find_again(
-            masks.draw(chip, masks.exam_style(pairs.names[i]))[0], detector, found
-        )
+
+        def align_again(i: int, chip: Picture) -> Picture:
+            """As it was where the face is not found."""
+            masked = masks.draw_exam(chip, pairs.names[i])[0]
+            again = realign.find_again(masked, detector)
+            found.append(again is not None)
+            return masked if again is None else chips.align(*again)
+
+        drawings["one_masked_found_again"] = align_again
     for name, drawing in drawings.items():
         probe = embed(name.partition(":")[2] or name, drawing, probes)
         result.by_condition[name] = (bare[a] * probe[b]).sum(axis=1)
     if detector is not None:
         result.found_again = float(np.mean(found))
     return result
-
-
-def _find_again(chip: Picture, detector: Detector, found: list[bool]) -> Picture:
-    """The chip aligned anew by the landmarks that the detector finds in it; as it was where it finds none."""
-    wide = np.pad(chip, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
-    middle = np.array([wide.shape[1], wide.shape[0]]) / 2
-    faces = [f for f in detector.detect(wide) if np.abs(f.box_xyxy.reshape(2, 2).mean(axis=0) - middle).max() < chips.SIZE / 2]
-    found.append(bool(faces))
-    return chips.align(wide, faces[0].landmarks_xy) if faces else chip

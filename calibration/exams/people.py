@@ -64,7 +64,7 @@ def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
     """Raises ConfigError where there are not two pictures of anybody or not two people."""
     bare = scores.embed_chips(engine, len(folder), folder.chip, what="people")
     worn = scores.embed_chips(
-        engine, len(folder), lambda i: masks.draw(folder.chip(i), masks.exam_style(folder.names[i]))[0], what="people, masked"
+        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0], what="people, masked"
     )
     clean, masked = Embedded(bare["embedding"], folder.labels), Embedded(worn["embedding"], folder.labels)
     if folder.people < 2:

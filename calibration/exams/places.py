@@ -44,7 +44,7 @@ def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
     name = pairs.names
 
     def masked(family: str | None) -> Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]]:
-        return lambda chip, i: masks.draw(chip, masks.exam_style(name[i], family))
+        return lambda chip, i: masks.draw_exam(chip, name[i], family)
 
     clean = look(engine, pairs, rows, lambda chip, i: (chip, np.zeros((SIZE, SIZE), np.float32)), "maps, clean")
     told: dict[str, Any] = {"chips": len(rows), "places": occluders.PLACES, "masks": masks.EXAM, "clean": on_clean(clean)}

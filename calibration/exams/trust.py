@@ -48,7 +48,7 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
     probes = np.stack([pairs.chip(pairs.second[k]) for k in chosen])
     if masked:
         names = [pairs.names[pairs.second[k]] for k in chosen]
-        probes = np.stack([masks.draw(chip, masks.exam_style(name))[0] for chip, name in zip(probes, names, strict=True)])
+        probes = np.stack([masks.draw_exam(chip, name)[0] for chip, name in zip(probes, names, strict=True)])
     templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
     embedding, maps = _run(engine, probes)
     blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])

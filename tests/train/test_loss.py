@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from train.loss import UNLABELLED, ArcFace, Batch, Criterion, neighbour_gap, shortfall, similarity_gap
+from train.loss import UNLABELLED, ArcFace, Batch, Criterion, indecision, neighbour_gap, shortfall, similarity_gap
 from train.network import NetworkConfig, Output
 from train.recipe import LossWeights
 
@@ -141,6 +141,11 @@ def test_an_empty_map_still_hears_of_it() -> None:
     logits = torch.tensor([30.0, 0.0, 0.0], requires_grad=True)
     shortfall(logits.softmax(dim=0)[1:2], 0.12).sum().backward()
     assert logits.grad is not None and logits.grad[1] == pytest.approx(-1, abs=1e-3)
+
+
+def test_maps_that_decide_cost_nothing() -> None:
+    assert indecision(maps(1.0, 0.0, 0.0)) == pytest.approx(0)
+    assert indecision(maps(1 / 3, 1 / 3, 1 / 3)) == pytest.approx(math.log(3))
 
 
 def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:

@@ -15,7 +15,6 @@ from calibration.exams.pair_sets import PairSet
 from calibration.scores import Embedded, all_scores
 from edge import masks
 from edge.errors import ConfigError
-from edge.face.detect import Detector
 
 
 def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
@@ -97,16 +96,6 @@ def test_too_few_pairs_are_refused(patches: Any, pair_set: PairSet) -> None:
     )
     with pytest.raises(ConfigError, match="needs at least 1,000 non-mated pairs"):
         pairs.sit(patches(), few, every_condition=False)
-
-
-def test_landmarks_are_found_again_on_masked_chips(collins_chip: np.ndarray, detector: Detector) -> None:
-    found: list[bool] = []
-    worn = masks.draw(collins_chip, masks.exam_style("a/b"))[0]
-    again = pairs._find_again(worn, detector, found)
-    assert found == [True] and again.shape == worn.shape
-    assert 0 < np.abs(again.astype(int) - worn).mean() < 40  # moved a little, and still the same face
-    nothing = np.zeros_like(worn)
-    assert pairs._find_again(nothing, detector, found) is nothing and found == [True, False]
 
 
 def folder(pair_set: PairSet) -> ChipFolder:
