@@ -114,6 +114,11 @@ def fpir(fmr: float, gallery_size: int) -> float:
     return float(-np.expm1(gallery_size * np.log1p(-min(fmr, 1 - 1e-12))))
 
 
+def fmr_for(fpir_target: float, gallery_size: int) -> float:
+    """The FMR at which a search in a gallery of this size keeps the FPIR: 1 - (1 - FPIR)^(1/N)."""
+    return float(-np.expm1(np.log1p(-fpir_target) / gallery_size))
+
+
 def supported_gallery(fmr: float, fpir_target: float) -> int:
     """The largest gallery for which the FPIR stays within the target at this FMR."""
     if fmr <= 0:

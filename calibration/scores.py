@@ -25,10 +25,11 @@ def embed_chips(
     what: str,
     batch: int = 64,
     keep: Sequence[str] = ("mask_worn",),
+    quiet: bool = False,
 ) -> Outputs:
     """Unit-norm `embedding` (N,D) of `count` chips and the other outputs in `keep`, with a progress bar."""
     parts: list[Outputs] = []
-    with tqdm(total=count, desc=what, unit="chip", disable=None) as bar:
+    with tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar:
         for start in range(0, count, batch):
             chips = np.stack([chip(i) for i in range(start, min(start + batch, count))])
             outputs = needed(engine.run(to_input(chips)), "embedding", *keep)

@@ -5,16 +5,24 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
-from edge.bundle import Calibration, OperatingPoint, file_digest
+from edge.bundle import EMBEDDER_NETWORK, MANIFEST, Calibration, Manifest, OperatingPoint, file_digest, open_bundle
+from edge.chip import PREPROCESSING
 from edge.cli import common
+from edge.config import load_config
 from edge.engine import open_engine
 from edge.errors import ConfigError
+from edge.gallery.store import open_store
+from edge.values import Precision
 
 SAME_PERSON_FMR = 1e-2
 FPIR_TARGET = 0.01
@@ -48,63 +56,206 @@ def _threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
         raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
 
 
-def calibrate(model: Path, chips: ChipFolder, *, target_fmr: float, description: str, kept_apart: bool) -> Calibration:
-    """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates."""
-    if chips.people < 2:
-        raise ConfigError(f"expected chips of at least two people, found {chips.people}")
-    engine = open_engine(model, kind="ort", threads=2)
-    bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
-    worn = scores.embed_chips(engine, len(chips), lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], what="masked")
-    templates, masked = Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels)
-    unmasked_point = operating_point(templates, templates, target_fmr)
-    masked_point = operating_point(masked, templates, target_fmr)
+@dataclass(frozen=True, eq=False)
+class Faces:
+    """Embeddings of the same people bare and masked."""
+
+    bare: Embedded
+    masked: Embedded
+
+    @classmethod
+    def of(cls, model: Path, chips: ChipFolder) -> Faces:
+        """Raises ConfigError for fewer than two people, EngineError."""
+        if chips.people < 2:
+            raise ConfigError(f"expected chips of at least two people, found {chips.people}")
+        engine = open_engine(model, kind="ort", threads=2)
+        bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
+        worn = scores.embed_chips(engine, len(chips), lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], what="masked")
+        return cls(Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels))
+
+    @property
+    def people(self) -> int:
+        return len(np.unique(self.bare.people))
+
+
+def calibrate(
+    model: Path, faces: Faces, *, target_fmr: float, description: str, kept_apart: bool, fpir_target: float = FPIR_TARGET
+) -> Calibration:
+    """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates.
+
+    Raises ConfigError where the target needs more comparisons than there are.
+    """
+    unmasked_point = operating_point(faces.bare, faces.bare, target_fmr)
+    masked_point = operating_point(faces.masked, faces.bare, target_fmr)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
-        same_person=_threshold_at(templates, templates, max(SAME_PERSON_FMR, target_fmr)),
+        same_person=_threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)),
         kept_apart=kept_apart,
         data=description,
-        people=chips.people,
-        gallery_size=metrics.supported_gallery(worst, FPIR_TARGET),
-        fpir_target=FPIR_TARGET,
+        people=faces.people,
+        gallery_size=metrics.supported_gallery(worst, fpir_target),
+        fpir_target=fpir_target,
     )
+
+
+def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
+    """Put thresholds into a bundle's manifest, whole or not at all; raises ConfigError where it has no such embedder."""
+    manifest = open_bundle(bundle, PREPROCESSING).manifest
+    if precision == "int8":
+        if manifest.int8 is None:
+            raise ConfigError(f"{bundle}: holds no INT8 embedder; pack one with mfsa-bundle pack --int8")
+        changed = manifest.model_copy(update={"int8": manifest.int8.model_copy(update={"calibration": result})})
+    else:
+        changed = manifest.model_copy(update={"calibration": result})
+    fresh = bundle / f".{MANIFEST}"
+    fresh.write_text(Manifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    fresh.replace(bundle / MANIFEST)
+
+
+def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
+    """Detection error trade-off of unmasked and masked probes, with the thresholds that were chosen. Raises ConfigError."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes = figure.subplots()
+    for name, probes, point in (("unmasked", faces.bare, result.unmasked), ("masked", faces.masked, result.masked)):
+        mated, non_mated = scores.all_scores(probes, faces.bare)
+        at = np.unique(np.quantile(non_mated, 1 - np.geomspace(1 / len(non_mated), 1, 400)))
+        fmr, fnmr = _rates(non_mated, at), 1 - _rates(mated, at)
+        (line,) = axes.plot(fmr, fnmr, label=name)
+        axes.plot([point.fmr], [point.fnmr], "o", color=line.get_color())
+    axes.set(
+        xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate", title="DET; dots: the thresholds"
+    )
+    axes.grid(which="both", alpha=0.3)
+    axes.legend()
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: the plot cannot be written: {error}; name a .png file") from error
+
+
+def _rates(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of values at or above each threshold."""
+    return 1 - np.searchsorted(np.sort(values), thresholds, side="left") / max(1, len(values))
+
+
+def site_threshold(templates: Embedded, target_fmr: float) -> tuple[float, int]:
+    """The unmasked threshold at which the people enrolled at one site are strangers to each other, and the comparisons.
+
+    Raises ConfigError where they are too few for the target.
+    """
+    return _threshold_at(templates, templates, target_fmr), len(scores.all_scores(templates, templates)[1])
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="mfsa-threshold",
-        description="Fix the thresholds for unmasked and masked probes at a target FMR, with bounds by bootstrap over people "
-        "and the gallery size that they support at an FPIR of 1 %.",
-        epilog="example: mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --out thresholds.json",
+    parser = common.parser(
+        "mfsa-threshold",
+        "Fix the thresholds for unmasked and masked probes, with bounds by bootstrap over people, the FPIR by gallery size and "
+        "the smallest FMR that the data supports. With --config: check a site's own enrolled people against them.",
+        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 --gallery 500 --out thresholds.json",
     )
-    parser.add_argument("--embedder", type=Path, required=True, help="ONNX file")
-    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>, unmasked")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--embedder", type=Path, help="ONNX file")
+    model.add_argument("--bundle", type=Path, help="complete bundle, into whose manifest the thresholds are written")
+    model.add_argument("--config", type=Path, help="a terminal's YAML file: what its enrolled people say of the threshold")
+    parser.add_argument(
+        "--precision", choices=("fp32", "int8"), default="fp32", help="of the bundle's embedder (default %(default)s)"
+    )
+    parser.add_argument("--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked")
     parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
-    parser.add_argument("--target-fmr", type=float, default=TARGET_FMR, help="default %(default)s: FPIR 1%% at 1,000 templates")
+    parser.add_argument("--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates")
+    parser.add_argument("--fpir", type=float, help="instead: share of strangers that may pass ...")
+    parser.add_argument("--gallery", type=int, help="... in a gallery of so many templates")
     parser.add_argument("--description", default="", help="what the data is, for the manifest")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--det", type=Path, help="write a plot of the trade-off there (.png)")
+    parser.add_argument("--out", type=Path, help="write the thresholds there (JSON)")
     args = parser.parse_args(argv)
-    return common.run("mfsa-threshold", lambda: _threshold(args))
+    return common.run("mfsa-threshold", lambda: _site(args) if args.config else _threshold(args))
+
+
+def _target(args: argparse.Namespace) -> float:
+    """The FMR that is asked for, by itself or by FPIR and gallery size; raises ConfigError."""
+    if (args.fpir is None) != (args.gallery is None):
+        raise ConfigError("--fpir and --gallery belong together: a share of strangers, and how many templates they meet")
+    if args.fpir is not None:
+        if args.target_fmr is not None:
+            raise ConfigError("name either --target-fmr or --fpir with --gallery")
+        if not 0 < args.fpir < 1 or args.gallery < 1:
+            raise ConfigError(f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}")
+        return metrics.fmr_for(args.fpir, args.gallery)
+    target = TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
+    if not 0 < target < 1:
+        raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {target}")
+    return target
 
 
 def _threshold(args: argparse.Namespace) -> int:
-    if not 0 < args.target_fmr < 1:
-        raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {args.target_fmr}")
+    if args.chips is None or (args.embedder is not None and args.out is None):
+        raise ConfigError("name the people to measure on with --chips, and with --embedder where to write with --out")
+    target = _target(args)
+    model = args.embedder or open_bundle(args.bundle, PREPROCESSING).onnx_path(EMBEDDER_NETWORK, args.precision)
     chips = validation_chips(args.chips, everybody=args.everybody)
     described = args.description or ", ".join(source.stem for source in args.chips)
-    result = calibrate(args.embedder, chips, target_fmr=args.target_fmr, description=described, kept_apart=not args.everybody)
-    args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    for name, point in (("unmasked", result.unmasked), ("masked", result.masked)):
-        print(
-            f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
-            f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
-        )
+    faces = Faces.of(model, chips)
+    result = calibrate(
+        model, faces, target_fmr=target, description=described, kept_apart=not args.everybody, fpir_target=args.fpir or FPIR_TARGET
+    )
+    if args.out:
+        args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if args.bundle:
+        write_into(args.bundle, args.precision, result)
+    if args.det:
+        plot_det(faces, result, args.det)
+    print(_told(result, len(chips)))
+    return common.DONE
+
+
+def _told(result: Calibration, chips: int) -> str:
+    lines = [
+        f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
+        f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
+        for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
+    ]
     worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
     table = ", ".join(f"{metrics.fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
-    print(f"FPIR at the upper bound by gallery size: {table}")
-    print(f"{len(chips):,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {FPIR_TARGET:.0%}")
+    lines.append(f"FPIR at the upper bound by gallery size: {table}")
+    fewest = min(result.unmasked.comparisons, result.masked.comparisons)
+    lines.append(f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}")
+    lines.append(
+        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.0%}"
+    )
+    return "\n".join(lines)
+
+
+def _site(args: argparse.Namespace) -> int:
+    """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise."""
+    config = load_config(args.config)
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    store = open_store(config, bundle.model_digest)
+    try:
+        subjects, templates = store.load()
+    finally:
+        store.close()
+    people = {name: i for i, name in enumerate(sorted(set(subjects)))}
+    if len(people) < 2:
+        raise ConfigError(f"{config.gallery_path}: expected at least two enrolled people, found {len(people)}")
+    enrolled = Embedded(templates, np.array([people[name] for name in subjects]))
+    non_mated = len(scores.all_scores(enrolled, enrolled)[1])
+    target = _target(args) if args.target_fmr or args.fpir else max(TARGET_FMR, 1 / non_mated)
+    threshold, comparisons = site_threshold(enrolled, target)
+    own = bundle.calibration(config.engine.precision).unmasked.threshold
+    print(f"{len(people)} people, {comparisons:,} comparisons of different people; at FMR {target:.1e} they need {threshold:.4f}")
+    if threshold > own:
+        print(
+            f"the model's own threshold is {own:.4f}: raise it in {args.config} with\n"
+            f"policy:\n  threshold_unmasked: {threshold:.4f}"
+        )
+    else:
+        print(f"the model's own threshold of {own:.4f} is stricter; nothing to do")
     return common.DONE
 
 

@@ -9,30 +9,63 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.errors import BundleError, describe_validation
+from edge.errors import BundleError, EngineError, describe_validation
+from edge.values import Precision
 
 MANIFEST = "manifest.json"
 SCHEMA = 1
-EMBEDDER = "embedder.onnx"
-PARITY = "parity.npz"
+PARITY = "parity.npz"  # chips and what the FP32 embedder says of them
+SCENE = "parity-detector.npz"  # a picture with faces and what the FP32 detectors find in it
 DETECTOR_SIZES = ("640x480", "320x256")
+EMBEDDER_NETWORK = "embedder"
+
+
+def detector_network(size: str) -> str:
+    return f"detector-{size}"
+
+
+NETWORKS = (EMBEDDER_NETWORK, *(detector_network(size) for size in DETECTOR_SIZES))
+
+
+def onnx_file(network: str, precision: Precision = "fp32", *, half_rest: bool = False) -> str:
+    """The name of a network's ONNX file. `half_rest`: what is not int8 is FP16, as strongly typed builders want it."""
+    form = "" if precision == "fp32" else f"-{precision}"
+    return f"{network}{form}{'-fp16' if half_rest and precision == 'int8' else ''}.onnx"
+
+
+def plan_file(network: str, precision: Precision) -> str:
+    """The name of a TensorRT plan that was built on the device."""
+    return f"{network}-{precision}.plan"
 
 
 def detector_file(size: str) -> str:
-    return f"detector-{size}.onnx"
+    return onnx_file(detector_network(size))
 
 
-REQUIRED_FILES = (EMBEDDER, PARITY, *(detector_file(size) for size in DETECTOR_SIZES))
+EMBEDDER = onnx_file(EMBEDDER_NETWORK)
+REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Verdict(_Part):
+    """What the parity gate found when it compared one file with the FP32 network on real chips or scenes."""
+
+    passed: bool
+    reason: str = Field("", description="why not, in words")
+    judged: str = Field(description="sha256 of the file that was run", pattern=r"^[0-9a-f]{64}$")
+    reference: str = Field(description="sha256 of the FP32 ONNX file", pattern=r"^[0-9a-f]{64}$")
+    samples: int = Field(ge=0)
+    figures: dict[str, float] = Field(description="such as min_cosine and attention_error, beside their bounds")
+
+
 class BundledFile(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     origin: str = Field(description="where it comes from; for converted files with the digest of the source")
     licence: str
+    verdict: Verdict | None = Field(None, description="of networks in other precisions: what the parity gate found")
 
 
 class OperatingPoint(_Part):
@@ -62,6 +95,16 @@ class Calibration(_Part):
     fpir_target: float
 
 
+class Quantised(_Part):
+    """What was measured of the INT8 embedder by itself; its scores are not quite those of the FP32 one."""
+
+    calibration: Calibration
+    accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
+    chips: str = Field(description="digest of the chips that gave the ranges")
+    ranges: str = Field(description="how the ranges were chosen")
+    float_layers: tuple[str, ...]
+
+
 class Manifest(_Part):
     schema_version: Literal[1]
     name: str
@@ -70,6 +113,7 @@ class Manifest(_Part):
     attention: tuple[int, int, int]
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
+    int8: Quantised | None = None
     data: str = Field(description="what the model was trained on")
     licence: str
     code_version: str
@@ -88,6 +132,32 @@ class Bundle(_Part):
 
     def detector_path(self, size: str) -> Path:
         return self.path / detector_file(size)
+
+    def onnx_path(self, network: str, precision: Precision, *, half_rest: bool = False) -> Path:
+        """The ONNX file of a network in a precision, which the parity gate let pass; raises BundleError or EngineError."""
+        name = onnx_file(network, precision, half_rest=half_rest)
+        entry = self.manifest.files.get(name)
+        if entry is None:
+            raise BundleError(f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle")
+        if precision != "fp32":
+            reference = self.manifest.files[onnx_file(network)].sha256
+            check_verdict(self.path / name, entry.verdict, entry.sha256, reference)
+        return self.path / name
+
+    def calibration(self, precision: Precision) -> Calibration:
+        """The thresholds that were measured with this precision; FP16 differs from FP32 by rounding only.
+
+        Raises BundleError where none were.
+        """
+        if precision != "int8":
+            return self.manifest.calibration
+        if self.manifest.int8 is None:
+            raise BundleError(f"{self.path}: no thresholds were measured for the INT8 embedder; make them with mfsa-threshold")
+        return self.manifest.int8.calibration
+
+    def digest(self, network: str) -> str:
+        """The digest of a network's FP32 file."""
+        return self.manifest.files[onnx_file(network)].sha256
 
     @property
     def model_digest(self) -> str:
@@ -141,6 +211,16 @@ def open_bundle(path: Path, preprocessing: str) -> Bundle:
                 "the file was changed or damaged; make the bundle again with mfsa-bundle"
             )
     return Bundle(path=path, manifest=manifest)
+
+
+def check_verdict(file: Path, verdict: Verdict | None, digest: str, reference: str) -> None:
+    """Raises EngineError unless the parity gate passed this very file against this very network."""
+    if verdict is None:
+        raise EngineError(f"{file}: was never compared with the FP32 network; run mfsa-parity or build it again")
+    if (verdict.judged, verdict.reference) != (digest, reference):
+        raise EngineError(f"{file}: its parity verdict is about another file or network; run mfsa-parity or build it again")
+    if not verdict.passed:
+        raise EngineError(f"{file}: the parity gate refused it: {verdict.reason}")
 
 
 def file_digest(path: Path) -> str:

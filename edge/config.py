@@ -48,6 +48,26 @@ class OrtEngine(_Section):
 
     kind: Literal["ort"] = "ort"
     threads: int = Field(1, ge=1, le=64)
+    precision: Literal["fp32", "int8"] = Field("fp32", description="of the embedder")
+
+
+class TrtEngine(_Section):
+    """TensorRT on an NVIDIA GPU: engines that mfsa-build-engine built on this device."""
+
+    kind: Literal["trt"]
+    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="of the embedder")
+
+
+class AutoEngine(_Section):
+    """TensorRT, and ONNX Runtime where TensorRT cannot be used and this section allows it."""
+
+    kind: Literal["auto"]
+    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="of the embedder in TensorRT; ONNX Runtime runs fp32")
+    allow_ort: bool = Field(description="whether a slower engine may take TensorRT's place; log and doctor say so")
+    threads: int = Field(1, ge=1, le=64, description="of ONNX Runtime")
+
+
+EngineSection = Annotated[OrtEngine | TrtEngine | AutoEngine, Field(discriminator="kind")]
 
 
 class Detector(_Section):
@@ -113,7 +133,7 @@ class Terminal(_Section):
     bundle: Path = Field(description="folder made by mfsa-bundle")
     state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
     camera: Camera
-    engine: OrtEngine = OrtEngine()
+    engine: EngineSection = OrtEngine()
     detector: Detector = Detector()
     policy: Policy = Policy()
     liveness: NoLiveness = Field(description="must be written; {kind: none} is the only kind so far")

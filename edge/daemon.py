@@ -20,8 +20,9 @@ from edge.door.client import DoorClient
 from edge.errors import DoorError, GalleryError, RecordError
 from edge.gallery.search import Gallery
 from edge.gallery.store import check_owner, open_store
+from edge.networks import open_networks
 from edge.ops.notify import Notifier
-from edge.pipeline import Pipeline, open_networks, rules_of
+from edge.pipeline import Pipeline, rules_of
 from edge.values import Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)
@@ -41,15 +42,21 @@ class Daemon:
         self._config = config
         self._clock = clock
         self._stop = threading.Event()
-        bundle, detector, embedder = open_networks(config)
-        self._model = bundle.model_digest[:12]
-        self._store = open_store(config, bundle.model_digest)
+        networks = open_networks(config)
+        model = networks.bundle.model_digest
+        self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
+        self._fallback = networks.fallback
+        self._store = open_store(config, model)
         gallery = Gallery(self._store)
         self._pipeline = Pipeline(
-            detector, embedder, gallery, rules_of(config.policy, bundle), min_face_px=config.detector.min_face_px
+            networks.detector,
+            networks.embedder,
+            gallery,
+            rules_of(config.policy, networks.calibration),
+            min_face_px=config.detector.min_face_px,
         )
         self._gallery = gallery
-        supported = bundle.manifest.calibration.gallery_size
+        supported = networks.calibration.gallery_size
         if gallery.index.subjects > supported:
             log.warning(
                 "%d subjects are enrolled, the model supports %d at its FPIR target: strangers will pass more often",
@@ -69,7 +76,7 @@ class Daemon:
     def run(self) -> None:
         """The loop; raises EngineError or CameraError where only a fresh start can help."""
         log.warning(NO_LIVENESS)
-        log.info("running with %d subjects, model %s", self._gallery.index.subjects, self._model)
+        log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
         self._notifier.ready()
         try:
             while not self._stop.is_set():
@@ -84,7 +91,7 @@ class Daemon:
         """Wait for one frame and act on every face in it."""
         frame = self._capture.take(_TAKE_S)
         lost = self._capture.lost
-        self._notifier.alive(f"camera lost: {lost}" if lost else f"{self.frames} frames")
+        self._notifier.alive(self._status(lost))
         if lost:
             self._complain("camera", f"no frames: {lost}")
         self._refresh_gallery()
@@ -93,6 +100,11 @@ class Daemon:
         self.frames += 1
         for sighting in self._pipeline.recognise(frame):
             self._act(frame, sighting)
+
+    def _status(self, lost: str | None) -> str:
+        """What systemd and an operator see; an engine that was not asked for first is never silent."""
+        status = f"camera lost: {lost}" if lost else f"{self.frames} frames"
+        return f"{status}; {self._engine} instead of TensorRT: {self._fallback}" if self._fallback else status
 
     def stop(self) -> None:
         """End the loop after the present frame; may be called from a signal handler."""
@@ -159,6 +171,7 @@ class Daemon:
             "frame_at": round(frame.at, 4),
             "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
             "model": self._model,
+            "engine": self._engine,
             "liveness": "no PAD",
         }
         if sighting.probe is not None:

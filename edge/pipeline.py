@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from edge.access import policy
 from edge.access.policy import Rules, Votes
-from edge.bundle import Bundle, open_bundle
-from edge.chip import PREPROCESSING, SIZE, align
+from edge.bundle import Calibration
+from edge.chip import SIZE, align
 from edge.config import Policy as PolicyConfig
-from edge.config import Terminal
-from edge.engine import EngineOpener, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
@@ -108,19 +106,8 @@ class Pipeline:
             return sightings + [Sighting(face, None, None, policy.refuse("too-small", frame.at)) for face in far]
 
 
-def open_networks(config: Terminal, opener: EngineOpener = open_engine) -> tuple[Bundle, Detector, Embedder]:
-    """The checked bundle of a config and its two networks; raises BundleError or EngineError."""
-    bundle = open_bundle(config.bundle, PREPROCESSING)
-    engine, size = config.engine, config.detector.size
-    detector = Detector(
-        opener(bundle.detector_path(size), kind=engine.kind, threads=engine.threads), size, config.detector.min_score
-    )
-    return bundle, detector, Embedder(opener(bundle.embedder_path, kind=engine.kind, threads=engine.threads))
-
-
-def rules_of(config: PolicyConfig, bundle: Bundle) -> Rules:
-    """The config's rules with the bundle's thresholds; raises ConfigError where the config would lower one."""
-    calibrated = bundle.manifest.calibration
+def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
+    """The config's rules with the model's thresholds; raises ConfigError where the config would lower one."""
     chosen = {}
     for name, point in (("unmasked", calibrated.unmasked), ("masked", calibrated.masked)):
         wanted = getattr(config, f"threshold_{name}")

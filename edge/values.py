@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+Precision = Literal["fp32", "fp16", "int8"]  # of the numbers inside a network; inputs and outputs are float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,30 +17,50 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
+    EMBEDDER_NETWORK,
     MANIFEST,
     PARITY,
+    SCENE,
     SCHEMA,
     BundledFile,
     Calibration,
     Manifest,
-    detector_file,
+    Quantised,
+    Verdict,
+    detector_network,
     file_digest,
+    onnx_file,
     open_bundle,
     read_manifest,
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
+from edge.config import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import BundleError, describe_validation
+from edge.face.detect import Detector
+from edge.values import Precision
 from export import detector
 from export.card import FILE as CARD
 from export.card import write_card
-from export.parity import check_parity, portrait_chips
+from export.forms import to_half
+from export.parity import (
+    check_parity,
+    detector_verdict,
+    embedder_verdict,
+    faces_in,
+    load_parity,
+    portrait_chips,
+    portrait_scene,
+    run_chips,
+)
 
 LICENCE = "LICENSE"
 
@@ -60,21 +80,49 @@ class Description:
     limits: str = ""  # further paragraphs for the model card
 
 
-def pack(out: Path, embedder: Path, thresholds: Path, accuracy: Path, about: Description) -> None:
+@dataclass(frozen=True)
+class Measured:
+    """An embedder in one precision and the files that tell what was measured of it."""
+
+    embedder: Path
+    thresholds: Path
+    accuracy: Path
+
+    def figures(self) -> tuple[str, Calibration, dict[str, Any]]:
+        """The embedder's digest and its figures; raises BundleError where one was measured on another embedder."""
+        digest = _digest(self.embedder)
+        calibration, accuracy = _read_figures(self.thresholds, self.accuracy, digest)
+        for path, measured in ((self.thresholds, calibration.embedder), (self.accuracy, accuracy.get("embedder"))):
+            if measured != digest:
+                raise BundleError(f"{path}: measured on another embedder than {self.embedder}; measure this one")
+        return digest, calibration, accuracy
+
+
+def pack(out: Path, model: Measured, about: Description, int8: Measured | None = None) -> None:
     """Make a bundle without detector from a trained embedder and what was measured of it, whole or not at all.
 
-    Raises BundleError, also where a figure was measured on another embedder.
+    Raises BundleError, also where a figure was measured on another embedder, or the gate refuses the INT8 form.
     """
-    calibration, figures = _read_figures(thresholds, accuracy)
-    digest, made_by = file_digest(embedder), code_version()
-    for path, measured in ((thresholds, calibration.embedder), (accuracy, figures.get("embedder"))):
-        if measured != digest:
-            raise BundleError(f"{path}: measured on another embedder than {embedder}; measure this one")
+    digest, calibration, accuracy = model.figures()
+    quantised = int8.figures() if int8 is not None else None
+    made_by = code_version()
     with _whole_folder(out) as fresh:
-        shutil.copyfile(embedder, fresh / EMBEDDER)
+        shutil.copyfile(model.embedder, fresh / EMBEDDER)
         chips = portrait_chips()
-        outputs = open_engine(fresh / EMBEDDER, kind="ort", threads=1).run(to_input(chips))
+        outputs = run_chips(open_engine(fresh / EMBEDDER, kind="ort", threads=1), to_input(chips))
         np.savez_compressed(fresh / PARITY, chips=chips, **outputs)  # type: ignore[arg-type]
+        files = {
+            EMBEDDER: BundledFile(sha256=digest, origin="trained with this project", licence=about.licence),
+            PARITY: BundledFile(
+                sha256=file_digest(fresh / PARITY),
+                origin="chips of two public-domain portraits and their outputs",
+                licence=about.licence,
+            ),
+        }
+        if int8 is not None:
+            name = onnx_file(EMBEDDER_NETWORK, "int8")
+            shutil.copyfile(int8.embedder, fresh / name)
+            files[name] = _form(fresh, name, f"{EMBEDDER} by mfsa-quantize", "int8", about.licence, reference=digest)
         manifest = Manifest(
             schema_version=SCHEMA,
             name=about.name,
@@ -82,29 +130,45 @@ def pack(out: Path, embedder: Path, thresholds: Path, accuracy: Path, about: Des
             embedding=int(outputs["embedding"].shape[1]),
             attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
             calibration=calibration,
-            accuracy=figures,
+            accuracy=accuracy,
+            int8=_quantised(int8.embedder, *quantised[1:]) if int8 is not None and quantised is not None else None,
             data=about.data,
             licence=about.licence,
             code_version=made_by,
-            files={
-                EMBEDDER: BundledFile(sha256=digest, origin="trained with this project", licence=about.licence),
-                PARITY: BundledFile(
-                    sha256=file_digest(fresh / PARITY),
-                    origin="chips of two public-domain portraits and their outputs",
-                    licence=about.licence,
-                ),
-            },
+            files=files,
         )
         _write_manifest(fresh, manifest)
         try:
             write_card(fresh, manifest, about.limits)
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise BundleError(f"{accuracy}: not the output of mfsa-evaluate: missing {error}") from error
+            raise BundleError(f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}") from error
         if (out / LICENCE).is_file():
             shutil.copyfile(out / LICENCE, fresh / LICENCE)
 
 
-def _read_figures(thresholds: Path, accuracy: Path) -> tuple[Calibration, dict[str, Any]]:
+def _quantised(path: Path, calibration: Calibration, accuracy: dict[str, Any]) -> Quantised:
+    told = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    try:
+        return Quantised(
+            calibration=calibration,
+            accuracy=accuracy,
+            chips=told["int8_calibration"],
+            ranges=told["int8_ranges"],
+            float_layers=tuple(filter(None, told["int8_float_layers"].split(","))),
+        )
+    except KeyError as error:
+        raise BundleError(f"{path}: not the output of mfsa-quantize: it lacks {error}") from error
+
+
+def _digest(path: Path) -> str:
+    try:
+        return file_digest(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); export it with mfsa-export") from error
+
+
+def _read_figures(thresholds: Path, accuracy: Path, digest: str) -> tuple[Calibration, dict[str, Any]]:
+    """Of several models in one accuracy file, those of the embedder with this digest."""
     try:
         calibration = Calibration.model_validate_json(thresholds.read_text(encoding="utf-8"))
         figures = json.loads(accuracy.read_text(encoding="utf-8"))
@@ -114,9 +178,27 @@ def _read_figures(thresholds: Path, accuracy: Path) -> tuple[Calibration, dict[s
         raise BundleError(
             f"the measured figures cannot be read: {error}; make them with mfsa-threshold and mfsa-evaluate"
         ) from error
+    if isinstance(figures, dict) and isinstance(figures.get("models"), dict):
+        named = [m for m in figures["models"].values() if isinstance(m, dict) and m.get("embedder") == digest]
+        figures = named[0] if named else {}
     if not isinstance(figures, dict):
-        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate for one model")
+        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate")
     return calibration, figures
+
+
+def _form(folder: Path, name: str, origin: str, precision: Precision, licence: str, *, reference: str) -> BundledFile:
+    """The manifest's entry of an embedder in another precision, with the gate's verdict; raises BundleError where it is refused."""
+    chips, expected = load_parity(folder)
+    digest = file_digest(folder / name)
+    engine = open_engine(folder / name, kind="ort", threads=1)
+    verdict = embedder_verdict(engine, chips, expected, precision, judged=digest, reference=reference)
+    return BundledFile(sha256=digest, origin=origin, licence=licence, verdict=_passed(name, verdict))
+
+
+def _passed(name: str, verdict: Verdict) -> Verdict:
+    if not verdict.passed:
+        raise BundleError(f"{name}: the parity gate refuses it: {verdict.reason}")
+    return verdict
 
 
 @contextmanager
@@ -133,9 +215,9 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
 
 def make(out: Path, base: Path, *, replace: bool) -> str:
-    """Make a complete bundle: `base` and the detector from its package. Whole or not at all; what `check` says of it.
+    """Make a complete bundle: `base`, the detector from its package, and half-precision forms of all networks.
 
-    Raises BundleError.
+    Whole or not at all; what `check` says of it. Raises BundleError.
     """
     if out.exists() and not replace:
         raise BundleError(f"{out} exists: add --replace to make it anew, or name another folder")
@@ -144,31 +226,62 @@ def make(out: Path, base: Path, *, replace: bool) -> str:
         for name in (*manifest.files, LICENCE, CARD):
             if (base / name).is_file():
                 shutil.copyfile(base / name, fresh / name)
-        entries = dict(manifest.files)
-        original = detector.source()
-        for size in DETECTOR_SIZES:
-            name = detector_file(size)
-            (fresh / name).write_bytes(detector.fixed_shape(original, size))
-            entries[name] = BundledFile(
-                sha256=file_digest(fresh / name),
-                origin=f"{detector.ORIGIN}, sha256 {detector.SHA256}, fixed to {size}",
-                licence=detector.LICENCE,
-            )
-        (fresh / "LICENSE.detector").write_text(detector.licence_text(), encoding="utf-8")
+        entries = {**manifest.files, **_detectors(fresh)}
+        embedder = onnx.load(fresh / EMBEDDER)
+        forms: list[tuple[str, Precision, onnx.ModelProto]] = [(onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)]
+        if manifest.int8 is not None:
+            quantised = onnx.load(fresh / onnx_file(EMBEDDER_NETWORK, "int8"))
+            forms.append((onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True), "int8", quantised))
+        for name, precision, source in forms:
+            onnx.save(to_half(source), fresh / name)
+            origin = f"{EMBEDDER} in half precision" if precision == "fp16" else "the INT8 embedder, the rest in half precision"
+            entries[name] = _form(fresh, name, origin, precision, manifest.licence, reference=entries[EMBEDDER].sha256)
         _write_manifest(fresh, manifest.model_copy(update={"files": entries}))
         return check(fresh)
+
+
+def _detectors(folder: Path) -> dict[str, BundledFile]:
+    """Write the detectors, their half-precision forms and the scene that tells whether an engine finds the same faces."""
+    original, scene = detector.source(), portrait_scene()
+    entries: dict[str, BundledFile] = {}
+    found: dict[str, NDArray[np.float32]] = {}
+    for size in DETECTOR_SIZES:
+        network, origin = detector_network(size), f"{detector.ORIGIN}, sha256 {detector.SHA256}, fixed to {size}"
+        name, half = onnx_file(network), onnx_file(network, "fp16")
+        (folder / name).write_bytes(detector.fixed_shape(original, size))
+        onnx.save(to_half(onnx.load(folder / name)), folder / half)
+        entries[name] = BundledFile(sha256=file_digest(folder / name), origin=origin, licence=detector.LICENCE)
+        found[network] = faces_in(_open_detector(folder / name, size), scene)
+        verdict = detector_verdict(
+            _open_detector(folder / half, size), scene, found[network], "fp16",
+            judged=file_digest(folder / half), reference=entries[name].sha256,
+        )  # fmt: skip
+        entries[half] = BundledFile(
+            sha256=verdict.judged, origin=f"{origin}, in half precision", licence=detector.LICENCE, verdict=_passed(half, verdict)
+        )
+    np.savez_compressed(folder / SCENE, scene=scene, **found)  # type: ignore[arg-type]
+    entries[SCENE] = BundledFile(
+        sha256=file_digest(folder / SCENE),
+        origin="two public-domain portraits and what the detectors find",
+        licence="public domain",
+    )
+    (folder / "LICENSE.detector").write_text(detector.licence_text(), encoding="utf-8")
+    return entries
+
+
+def _open_detector(path: Path, size: str) -> Detector:
+    return Detector(open_engine(path, kind="ort", threads=1), size, DetectorDefaults().min_score)
 
 
 def check(path: Path) -> str:
     """Digests, and the embedder against its own parity chips; one line for people. Raises BundleError."""
     bundle = open_bundle(path, PREPROCESSING)
-    with np.load(path / PARITY, allow_pickle=False) as archive:
-        chips = archive["chips"]
-        expected = {name: archive[name] for name in ("embedding", "attention", "mask_worn")}
+    chips, expected = load_parity(path)
     parity = check_parity(bundle.embedder_path, chips, expected)
     if not parity.ok:
         raise BundleError(f"{path}: the embedder does not reproduce its own outputs here: {parity}")
-    return f"{bundle.manifest.name}: digests match, {parity}"
+    forms = [name for name, entry in bundle.manifest.files.items() if entry.verdict is not None]
+    return f"{bundle.manifest.name}: digests match, {parity}; forms that passed the gate: {', '.join(forms) or 'none'}"
 
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -209,10 +322,21 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
     packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
     packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
+    packing.add_argument("--int8", type=Path, help="ONNX file of mfsa-quantize")
+    packing.add_argument("--int8-thresholds", type=Path, help="JSON of mfsa-threshold for it")
+    packing.add_argument("--int8-accuracy", type=Path, help="JSON of mfsa-evaluate for it; default: that of --accuracy")
     packing.add_argument("--data", required=True, help="what the model was trained on, in words")
     packing.add_argument("--licence", required=True, help="of the weights, in a line; a LICENSE in the folder is kept")
     packing.add_argument("--limits", type=Path, help="Markdown file with further limits for the model card")
     return parser.parse_args(argv)
+
+
+def _int8(args: argparse.Namespace) -> Measured | None:
+    if args.int8 is None:
+        return None
+    if args.int8_thresholds is None:
+        raise BundleError("--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder")
+    return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -224,7 +348,7 @@ def main(argv: list[str] | None = None) -> int:
     def packing() -> str:
         limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
         about = Description(args.name, args.data, args.licence, limits)
-        pack(args.out, args.embedder, args.thresholds, args.accuracy, about)
+        pack(args.out, Measured(args.embedder, args.thresholds, args.accuracy), about, _int8(args))
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
     def command() -> int:

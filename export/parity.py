@@ -1,34 +1,86 @@
-"""Whether two forms of one network say the same of the same chips. No torch."""
+"""Whether two forms of one network say the same of the same chips, and if not, why: the gate before every engine. No torch."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge import masks
+from edge.bundle import PARITY, SCENE, Verdict
 from edge.chip import SIZE, to_input
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
-from edge.engine import open_engine
+from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
+from edge.engine import Engine, open_engine
+from edge.face.detect import Detector
+from edge.values import Face, Precision
 
-MIN_COSINE = 0.9999
-MAX_ERROR = 1e-2  # of attention and mask_worn, both 0..1
+OUTPUTS = ("embedding", "attention", "mask_worn")
+Outputs = dict[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a form of the embedder may differ by; attention and mask_worn are in 0..1."""
+
+    cosine: float  # the least that is allowed
+    attention: float  # the largest error of any cell
+    attention_mean: float
+    mask: float  # the largest error
+
+
+# In int8 a cell at the edge of a mask may well change sides; only the mean tells whether the maps are the same.
+BOUNDS: dict[Precision, Bounds] = {
+    "fp32": Bounds(0.9999, 1e-2, 1e-3, 1e-2),
+    "fp16": Bounds(0.999, 0.1, 5e-3, 5e-2),
+    "int8": Bounds(0.98, 0.9, 3e-2, 0.25),
+}
+_EXPLAINED = 0.1  # share of the lost cosine that may remain when a mistake explains it
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
+    """How far one form of the embedder is from the FP32 network; NaN counts as the worst there is."""
+
     chips: int
     min_cosine: float
     mean_cosine: float
     attention_error: float  # largest absolute difference
+    attention_mean: float  # mean absolute difference
     mask_error: float
+    not_finite: int = 0
+
+    def within(self, bounds: Bounds) -> bool:
+        return (
+            self.not_finite == 0
+            and self.min_cosine >= bounds.cosine
+            and self.attention_error <= bounds.attention
+            and self.attention_mean <= bounds.attention_mean
+            and self.mask_error <= bounds.mask
+        )
 
     @property
     def ok(self) -> bool:
-        """Within the bounds below which a difference is rounding; false for values that are no numbers."""
-        return self.min_cosine > MIN_COSINE and self.attention_error < MAX_ERROR and self.mask_error < MAX_ERROR
+        """Whether a difference is rounding only."""
+        return self.within(BOUNDS["fp32"])
+
+    def against(self, bounds: Bounds) -> str:
+        """What is out of bounds, in words."""
+        found = []
+        if self.not_finite:
+            found.append(f"{self.not_finite:,} values that are not finite")
+        if not self.min_cosine >= bounds.cosine:
+            found.append(f"cosine {self.min_cosine:.4f} below {bounds.cosine}")
+        if not self.attention_error <= bounds.attention:
+            found.append(f"attention wrong by {self.attention_error:.3f}, {bounds.attention} is allowed")
+        if not self.attention_mean <= bounds.attention_mean:
+            found.append(f"attention wrong by {self.attention_mean:.3f} in the mean, {bounds.attention_mean} is allowed")
+        if not self.mask_error <= bounds.mask:
+            found.append(f"mask_worn wrong by {self.mask_error:.3f}, {bounds.mask} is allowed")
+        return ", ".join(found)
 
     def __str__(self) -> str:
         return (
@@ -37,28 +89,195 @@ class Parity:
         )
 
 
-def check_parity(model: Path, chips: NDArray[np.uint8], expected: dict[str, NDArray[np.float32]], batch: int = 64) -> Parity:
-    """Run an ONNX file on chips (N,112,112,3) and compare with the expected outputs; raises EngineError."""
-    engine = open_engine(model, kind="ort", threads=1)
-    parts = [engine.run(to_input(chips[i : i + batch])) for i in range(0, len(chips), batch)]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in expected}
-    a, b = found["embedding"], expected["embedding"]
-    cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+def run_chips(engine: Engine, inputs: NDArray[np.float32], batch: int = 16) -> Outputs:
+    """The outputs for network inputs (N,3,112,112); raises EngineError."""
+    parts = [engine.run(inputs[i : i + batch]) for i in range(0, len(inputs), batch)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def compare(found: Outputs, expected: Outputs) -> Parity:
+    """Both hold `OUTPUTS` of the same chips."""
+    a, b = found["embedding"].astype(np.float64), expected["embedding"].astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        cosine = (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    cosine = np.nan_to_num(cosine, nan=-1.0)
+    attention = np.abs(found["attention"] - expected["attention"])
     return Parity(
-        chips=len(chips),
-        min_cosine=float(np.nan_to_num(cosine, nan=-1.0).min()),
-        mean_cosine=float(np.nan_to_num(cosine, nan=-1.0).mean()),
-        attention_error=float(np.abs(found["attention"] - expected["attention"]).max()),
+        chips=len(a),
+        min_cosine=float(cosine.min()),
+        mean_cosine=float(cosine.mean()),
+        attention_error=float(attention.max()),
+        attention_mean=float(attention.mean()),
         mask_error=float(np.abs(found["mask_worn"] - expected["mask_worn"]).max()),
+        not_finite=sum(int(np.count_nonzero(~np.isfinite(found[name]))) for name in OUTPUTS),
     )
 
 
+def check_parity(model: Path, chips: NDArray[np.uint8], expected: Outputs) -> Parity:
+    """Run an ONNX file on chips (N,112,112,3) and compare with the expected outputs; raises EngineError."""
+    return compare(run_chips(open_engine(model, kind="ort", threads=1), to_input(chips)), expected)
+
+
+# What a wrong form of the network may want instead of its input (N,3,112,112), RGB in -1..1.
+_MISTAKES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "its colour channels are swapped: it reads BGR where RGB is due": lambda x: np.ascontiguousarray(x[:, ::-1]),
+    "its preprocessing is wrong: it wants pixels in 0..255 instead of -1..1": lambda x: x * 127.5 + 127.5,
+    "its preprocessing is wrong: it wants pixels in 0..1 instead of -1..1": lambda x: (x + 1) / 2,
+    "its preprocessing is wrong: it wants BGR pixels in 0..255": lambda x: np.ascontiguousarray(x[:, ::-1]) * 127.5 + 127.5,
+    "its preprocessing is wrong: it wants the rows of the picture upside down": lambda x: np.ascontiguousarray(x[:, :, ::-1]),
+}
+
+
+def is_explained(reason: str) -> bool:
+    """Whether a verdict's reason names a mistake at the network's input."""
+    return reason.startswith(tuple(_MISTAKES))
+
+
+def _nothing(chips: NDArray[np.uint8]) -> Parity:
+    """As bad as can be: there is nothing to compare."""
+    return Parity(len(chips), -1.0, -1.0, 1.0, 1.0, 1.0)
+
+
+def judge(engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision) -> tuple[Parity, str]:
+    """Compare an engine on chips (N,112,112,3) with the FP32 outputs; the reason is empty where it is within bounds.
+
+    Raises EngineError.
+    """
+    bounds, inputs = BOUNDS[precision], to_input(chips)
+    found = run_chips(engine, inputs)
+    missing = [name for name in OUTPUTS if name not in found]
+    if missing:
+        return _nothing(chips), f"it has no output {', '.join(missing)}"
+    for name in OUTPUTS:
+        if found[name].shape != expected[name].shape:
+            return (
+                _nothing(chips),
+                f"its {name} has the shape {found[name].shape}, expected {expected[name].shape}",
+            )
+    parity = compare(found, expected)
+    if parity.within(bounds):
+        return parity, ""
+    for words, mistaken in _MISTAKES.items():
+        if 1 - compare(run_chips(engine, mistaken(inputs)), expected).mean_cosine < _EXPLAINED * (1 - parity.mean_cosine):
+            return parity, f"{words} ({parity.against(bounds)})"
+    if np.ptp(found["embedding"], axis=0).max() < 1e-6:
+        return parity, f"it says the same of every chip: a layer is dead ({parity.against(bounds)})"
+    return parity, parity.against(bounds)
+
+
+def embedder_verdict(
+    engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision, *, judged: str, reference: str
+) -> Verdict:
+    """The gate's verdict on one file; `judged` and `reference` are digests. Raises EngineError."""
+    parity, reason = judge(engine, chips, expected, precision)
+    bounds = BOUNDS[precision]
+    figures = {
+        "min_cosine": parity.min_cosine,
+        "min_cosine_bound": bounds.cosine,
+        "mean_cosine": parity.mean_cosine,
+        "attention_error": parity.attention_error,
+        "attention_error_bound": bounds.attention,
+        "attention_mean": parity.attention_mean,
+        "attention_mean_bound": bounds.attention_mean,
+        "mask_error": parity.mask_error,
+        "mask_error_bound": bounds.mask,
+        "not_finite": float(parity.not_finite),
+    }
+    return Verdict(
+        passed=not reason, reason=reason, judged=judged, reference=reference, samples=parity.chips, figures=_finite(figures)
+    )
+
+
+_MIN_IOU: dict[Precision, float] = {"fp32": 0.99, "fp16": 0.95, "int8": 0.85}
+_LANDMARK_ERROR: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.02, "int8": 0.06}  # of the distance between the eyes
+
+
+def detector_verdict(
+    detector: Detector,
+    scene: NDArray[np.uint8],
+    expected: NDArray[np.float32],
+    precision: Precision,
+    *,
+    judged: str,
+    reference: str,
+) -> Verdict:
+    """The gate's verdict on a detector by the faces (N,15) that `faces_in` found in FP32. Raises EngineError."""
+    found = faces_in(detector, scene)
+    iou, error = -1.0, 1.0
+    if found.shape == expected.shape and np.isfinite(found).all():
+        iou = float(_iou(found[:, :4], expected[:, :4]).min())
+        points, wanted = found[:, 4:14].reshape(-1, 5, 2), expected[:, 4:14].reshape(-1, 5, 2)
+        eyes = np.linalg.norm(wanted[:, 0] - wanted[:, 1], axis=1)
+        error = float((np.linalg.norm(points - wanted, axis=2).max(axis=1) / eyes).max())
+    if iou == -1.0:
+        reason = f"expected {len(expected)} faces in the scene, found {len(found)}"
+    elif iou < _MIN_IOU[precision] or error > _LANDMARK_ERROR[precision]:
+        reason = f"boxes overlap by {iou:.3f}, landmarks are off by {error:.1%} of the distance between the eyes"
+    else:
+        reason = ""
+    figures = {"min_iou": iou, "min_iou_bound": _MIN_IOU[precision], "landmark_error": error}
+    figures["landmark_error_bound"] = _LANDMARK_ERROR[precision]
+    return Verdict(passed=not reason, reason=reason, judged=judged, reference=reference, samples=len(expected), figures=figures)
+
+
+def faces_in(detector: Detector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Box, landmarks and score (N,15) of each face of a picture (H,W,3), from left to right. Raises EngineError."""
+    faces = sorted(detector.detect(scene), key=lambda face: float(face.box_xyxy[0]))
+    return np.array([_row(face) for face in faces], np.float32).reshape(-1, 15)
+
+
+def _row(face: Face) -> NDArray[np.float32]:
+    return np.concatenate([face.box_xyxy, face.landmarks_xy.ravel(), [face.score]]).astype(np.float32)
+
+
+def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of boxes (N,4) pair by pair."""
+    corner, far = np.maximum(a[:, :2], b[:, :2]), np.minimum(a[:, 2:], b[:, 2:])
+    common = np.clip(far - corner, 0, None).prod(axis=1)
+    areas = (a[:, 2:] - a[:, :2]).prod(axis=1) + (b[:, 2:] - b[:, :2]).prod(axis=1)
+    return np.asarray(common / (areas - common), np.float32)
+
+
+def _finite(figures: dict[str, float]) -> dict[str, float]:
+    """JSON has no NaN; the largest error stands for it."""
+    return {name: round(float(np.nan_to_num(value, nan=1.0, posinf=1.0)), 7) for name, value in figures.items()}
+
+
+def load_parity(bundle: Path) -> tuple[NDArray[np.uint8], Outputs]:
+    """A bundle's chips (N,112,112,3), and what its FP32 embedder says of them."""
+    with np.load(bundle / PARITY, allow_pickle=False) as archive:
+        return archive["chips"], {name: archive[name] for name in OUTPUTS}
+
+
+def load_scene(bundle: Path, network: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """A bundle's picture, and the faces (N,15) that its FP32 detector of this name finds in it."""
+    with np.load(bundle / SCENE, allow_pickle=False) as archive:
+        return archive["scene"], archive[network]
+
+
+def portrait_scene() -> NDArray[np.uint8]:
+    """Both portraits side by side (256,320,3): a picture in which a detector finds two faces."""
+    scene = np.full((256, 320, 3), 96, np.uint8)
+    for column, portrait in enumerate((COLLINS, HOPPER)):
+        picture, points = load_portrait(portrait), np.array(portrait.landmarks_xy)
+        reach = float(points[1, 0] - points[0, 0]) * 2
+        x, y = points.mean(axis=0)
+        side = round(2 * reach)
+        cut = cv2.getRectSubPix(picture, (side, round(side * 1.5)), (float(x), float(y)))
+        scene[8:248, column * 160 : (column + 1) * 160] = cv2.resize(cut, (160, 240), interpolation=cv2.INTER_AREA)
+    return scene
+
+
 def portrait_chips() -> NDArray[np.uint8]:
-    """Chips (26,112,112,3) of the public-domain portraits: plain, with every kind of mask, dark and mirrored."""
+    """Chips (30,112,112,3) of the public-domain portraits: plain, mirrored, dark, blurred, in false colours, with every mask.
+
+    The false colours (BGR for RGB) are the canary: a network that takes them for the true ones says so here.
+    """
     chips = []
     for portrait in (COLLINS, HOPPER):
         chip = load_chip(portrait)
-        chips += [chip, chip[:, ::-1], (chip * 0.5).astype(np.uint8)]
+        blurred = np.asarray(cv2.GaussianBlur(chip, (0, 0), 1.5), np.uint8)
+        chips += [chip, chip[:, ::-1], (chip * 0.5).astype(np.uint8), blurred, chip[..., ::-1]]
         rng = np.random.default_rng(len(chips))
         chips += [masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES]
     stacked = np.stack(chips)

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 import yaml
 from numpy.typing import NDArray
 
-from edge.chip import align
+from calibration.int8.graph import find_places, insert
+from calibration.int8.quantize import observe
+from calibration.int8.ranges import mse
+from edge.bundle import file_digest, read_manifest
+from edge.chip import align, to_input
 from edge.config import Terminal, load_config
 from edge.demo.portraits import COLLINS, HOPPER, load_portrait
 from edge.engine import open_engine
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from export import bundle as bundles
+from export.parity import portrait_chips
 
 Image = NDArray[np.uint8]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -44,6 +51,29 @@ def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "reference"
     bundles.make(path, bundles.reference(), replace=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete bundle with an INT8 embedder, quantised on the portraits; its figures are made up. Never write into it."""
+    folder = tmp_path_factory.mktemp("int8")
+    chips = to_input(portrait_chips())
+    model = onnx.load(bundles.reference() / "embedder.onnx")
+    ranges = {name: mse(h) for name, h in observe(model, find_places(model).activations(), [chips]).items()}
+    quantised = insert(model, ranges)
+    told = {"int8_calibration": "a" * 64, "int8_ranges": "mse", "int8_float_layers": ""}
+    onnx.helper.set_model_props(quantised, told)
+    onnx.save(quantised, folder / "int8.onnx")
+    manifest = read_manifest(bundles.reference())
+    measured = []
+    for file in (bundles.reference() / "embedder.onnx", folder / "int8.onnx"):
+        digest, thresholds, accuracy = file_digest(file), folder / f"{file.name}.t.json", folder / f"{file.name}.a.json"
+        thresholds.write_text(manifest.calibration.model_copy(update={"embedder": digest}).model_dump_json())
+        accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
+        measured.append(bundles.Measured(file, thresholds, accuracy))
+    bundles.pack(folder / "packed", measured[0], bundles.Description("test", "none", "test"), measured[1])
+    bundles.make(folder / "bundle", folder / "packed", replace=False)
+    return folder / "bundle"
 
 
 @pytest.fixture(scope="session")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Terminal
-from edge.engine import Engine, open_engine
+from edge.engine import Engine
 from edge.errors import CameraError
 from edge.gallery.search import Index
-from edge.pipeline import Pipeline, open_networks, rules_of
+from edge.networks import open_networks
+from edge.pipeline import Pipeline, rules_of
 from edge.values import Frame
 
 STAGES = ("detect", "align", "embed", "search", "decide")
@@ -56,7 +56,8 @@ class Result:
     frames: int
     faces: int
     gallery: int
-    threads: int
+    engine: str
+    threads: int  # of ONNX Runtime
     stages: dict[str, Timing]
     frame: Timing
     detector_network: Timing
@@ -77,16 +78,16 @@ def bench(config: Terminal, images: Sequence[NDArray[np.uint8]], *, templates: i
         raise CameraError("no frames to measure with; check `camera.path`")
     engines: list[TimedEngine] = []
 
-    def opener(model: Path, *, kind: str, threads: int) -> Engine:
-        engines.append(TimedEngine(open_engine(model, kind=kind, threads=threads)))
+    def timed(engine: Engine) -> Engine:
+        engines.append(TimedEngine(engine))
         return engines[-1]
 
-    bundle, detector, embedder = open_networks(config, opener=opener)
+    networks = open_networks(config, timed)
     pipeline = Pipeline(
-        detector,
-        embedder,
-        random_gallery(templates, bundle.manifest.embedding),
-        rules_of(config.policy, bundle),
+        networks.detector,
+        networks.embedder,
+        random_gallery(templates, networks.bundle.manifest.embedding),
+        rules_of(config.policy, networks.calibration),
         min_face_px=config.detector.min_face_px,
     )
     for image in images[:warm_up]:
@@ -107,7 +108,8 @@ def bench(config: Terminal, images: Sequence[NDArray[np.uint8]], *, templates: i
         frames=len(images),
         faces=faces,
         gallery=templates,
-        threads=config.engine.threads,
+        engine=str(networks),
+        threads=getattr(config.engine, "threads", 0),
         stages={stage: Timing.of([lap.get(stage, 0.0) for lap in laps]) for stage in STAGES},
         frame=Timing.of(totals),
         detector_network=Timing.of(engines[0].calls),

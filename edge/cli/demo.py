@@ -88,9 +88,9 @@ def _prepare(out: Path, bundle: Path) -> Path:
 def _cutouts(config_path: Path) -> dict[str, Cutout]:
     from edge.demo.clip import Cutout
     from edge.demo.portraits import COLLINS, HOPPER, load_portrait
-    from edge.pipeline import open_networks
+    from edge.networks import open_networks
 
-    _, detector, _ = open_networks(load_config(config_path))
+    detector = open_networks(load_config(config_path)).detector
     cutouts = {}
     for portrait in (COLLINS, HOPPER):
         image = load_portrait(portrait)

@@ -46,11 +46,12 @@ def _enroll(args: argparse.Namespace) -> int:
     from edge.gallery.enroll import check_one_person, read_photo, sample
     from edge.gallery.search import Index
     from edge.gallery.store import check_owner, check_subject, open_store
-    from edge.pipeline import open_networks
+    from edge.networks import open_networks
 
     check_subject(args.subject)
     check_owner(config.state)
-    bundle, detector, embedder = open_networks(config)
+    networks = open_networks(config)
+    detector, embedder = networks.detector, networks.embedder
     min_face_px = config.detector.min_face_px
     samples, refused = [], []
     if args.photos:
@@ -76,9 +77,9 @@ def _enroll(args: argparse.Namespace) -> int:
             refused.append({"photo": "camera", "reason": "too-few", "message": hint or "the camera showed no usable face in time"})
     if refused:
         return _refuse(refused, args.json)
-    store = open_store(config, bundle.model_digest)
+    store = open_store(config, networks.bundle.model_digest)
     try:
-        known, calibration = store.subjects(), bundle.manifest.calibration
+        known, calibration = store.subjects(), networks.calibration
         templates = np.stack([s.probe.embedding for s in samples])
         try:
             alike = check_one_person(args.subject, templates, Index(*store.load()), calibration)

@@ -20,16 +20,17 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-class EngineOpener(Protocol):
-    """What loads a network; benchmarks and tests put their own around `open_engine`."""
+def open_engine(model: Path, *, kind: str, threads: int, reference: str = "") -> Engine:
+    """Load an ONNX file (`ort`) or a TensorRT plan (`trt`); raises EngineError where it cannot be run here.
 
-    def __call__(self, model: Path, *, kind: str, threads: int) -> Engine: ...
-
-
-def open_engine(model: Path, *, kind: str, threads: int) -> Engine:
-    """Load a network; raises EngineError where it cannot be run here."""
+    A plan is for the network whose FP32 file has the digest `reference`.
+    """
     if kind == "ort":
         from edge.engine.ort import OrtEngine
 
         return OrtEngine(model, threads=threads)
-    raise ValueError(f"expected engine kind 'ort', found {kind!r}")
+    if kind == "trt":
+        from edge.engine.trt import open_plan
+
+        return open_plan(model, reference)
+    raise ValueError(f"expected engine kind 'ort' or 'trt', found {kind!r}")

@@ -15,7 +15,8 @@ from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
-from edge.pipeline import open_networks, rules_of
+from edge.networks import open_networks
+from edge.pipeline import rules_of
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
@@ -59,8 +60,8 @@ def _state(config: Terminal) -> Iterator[Finding]:
 
 def _bundle(config: Terminal) -> Iterator[Finding]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    rules = rules_of(config.policy, bundle)
-    calibration = bundle.manifest.calibration
+    calibration = bundle.calibration(config.engine.precision)
+    rules = rules_of(config.policy, calibration)
     yield Finding(OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}")
     yield Finding(
         OK,
@@ -71,12 +72,12 @@ def _bundle(config: Terminal) -> Iterator[Finding]:
 
 
 def _engine(config: Terminal) -> Iterator[Finding]:
-    _, detector, embedder = open_networks(config)
+    networks = open_networks(config)
     import numpy as np
 
-    detector.detect(np.zeros((480, 640, 3), np.uint8))
-    embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
-    yield Finding(OK, "engine", f"{config.engine.kind} runs both networks with {config.engine.threads} thread(s)")
+    networks.detector.detect(np.zeros((480, 640, 3), np.uint8))
+    networks.embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+    yield Finding(WARNING if networks.fallback else OK, "engine", f"{networks} runs both networks")
 
 
 def _gallery(config: Terminal) -> Iterator[Finding]:
@@ -89,7 +90,7 @@ def _gallery(config: Terminal) -> Iterator[Finding]:
         index = Gallery(store).index
     finally:
         store.close()
-    supported = bundle.manifest.calibration.gallery_size
+    supported = bundle.calibration(config.engine.precision).gallery_size
     level = OK if index.subjects <= supported else WARNING
     yield Finding(
         level, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed; the model supports {supported}"

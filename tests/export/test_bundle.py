@@ -75,7 +75,7 @@ def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest
     for wrong, part in (
         ({**manifest.accuracy, "embedder": "0" * 64}, "measured on another embedder"),
         ({"embedder": digest}, "not the output of mfsa-evaluate"),
-        ([], "for one model"),
+        ([], "not the output of mfsa-evaluate"),
     ):
         accuracy.write_text(json.dumps(wrong))
         assert bundle.main(command) == 1

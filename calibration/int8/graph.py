@@ -1,0 +1,199 @@
+"""Where an ONNX network is quantised, and the inserter of Q/DQ pairs.
+
+The placement is what TensorRT fuses best: inputs and weights of Conv and Gemm, and of an Add only the residual input;
+Conv -> activation and Conv -> Add stay direct. The branches that end in a Softmax or Sigmoid, among them the attention's
+gate, stay in float. Weights are int8 in the file, per output channel and symmetric, with a DequantizeLinear behind them;
+activations per tensor and symmetric; zero points are 0, for TensorRT takes no other; biases stay float.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper, version_converter
+
+from calibration.int8.ranges import LEVELS
+from edge.errors import EngineError
+
+_LAYERS = ("Conv", "Gemm")
+_GATES = ("Softmax", "Sigmoid")
+_ZERO = "int8_zero_point"
+_OPSET = 13  # from here on a DequantizeLinear may have a scale per channel
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One Conv or Gemm that can be quantised."""
+
+    name: str
+    input: str
+    weight: str
+    axis: int  # of the output channels in the weight
+
+
+@dataclass(frozen=True)
+class Places:
+    """What can be quantised in a network."""
+
+    layers: tuple[Layer, ...]
+    residuals: Mapping[str, str]  # name of the Add -> its residual input
+    gates: tuple[str, ...]  # layers that stay in float
+
+    @property
+    def names(self) -> list[str]:
+        """Layers and the Adds of residuals: what can be left in float."""
+        return [*(layer.name for layer in self.layers), *self.residuals]
+
+    def activations(self, float_layers: Collection[str] = ()) -> list[str]:
+        """The tensors that need a range, in the order of the network."""
+        of_layers = [layer.input for layer in self.layers if layer.name not in float_layers]
+        of_adds = [tensor for name, tensor in self.residuals.items() if name not in float_layers]
+        return list(dict.fromkeys([*of_layers, *of_adds]))
+
+
+def find_places(model: onnx.ModelProto) -> Places:
+    """Raises EngineError where there is nothing to quantise, or it is quantised already."""
+    graph = model.graph
+    if any(node.op_type == "QuantizeLinear" for node in graph.node):
+        raise EngineError("the network is quantised already; name the FP32 file")
+    made_by = {output: node for node in graph.node for output in node.output}
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(output.name for output in graph.output)
+    weights = {tensor.name for tensor in graph.initializer}
+    gates = _gates(graph, made_by, uses)
+    layers = tuple(
+        Layer(node.name, node.input[0], node.input[1], _channel_axis(node))
+        for node in graph.node
+        if node.op_type in _LAYERS and node.input[1] in weights and node.name not in gates
+    )
+    if not layers or len({layer.name for layer in layers}) != len(layers):
+        raise EngineError("expected Conv or Gemm nodes with names of their own and weights in the file, found none")
+    residuals = {}
+    for node in graph.node:
+        if node.op_type == "Add" and not weights & set(node.input):
+            residuals[node.name] = _residual(node, made_by, uses)
+    return Places(layers, residuals, tuple(sorted(gates)))
+
+
+def _channel_axis(node: onnx.NodeProto) -> int:
+    if node.op_type == "Conv":
+        return 0
+    return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
+
+
+def _gates(graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]) -> set[str]:
+    """Layers between a Softmax or Sigmoid and the next tensor upstream that others read too."""
+    found: set[str] = set()
+    waiting = [node.input[0] for node in graph.node if node.op_type in _GATES]
+    while waiting:
+        name = waiting.pop()
+        if name not in made_by or uses[name] > 1:
+            continue
+        node = made_by[name]
+        if node.op_type in _LAYERS:
+            found.add(node.name)
+        waiting += node.input[:1] if node.op_type in _LAYERS else list(node.input)
+    return found
+
+
+def _residual(node: onnx.NodeProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]) -> str:
+    """The input that does not come straight from the Conv that the Add is fused with."""
+
+    def straight(name: str) -> bool:
+        return uses[name] == 1 and name in made_by and made_by[name].op_type in _LAYERS
+
+    first, second = node.input
+    return second if straight(first) and not straight(second) else first
+
+
+def insert(model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Collection[str] = ()) -> onnx.ModelProto:
+    """A copy with Q/DQ pairs; `ranges` gives the largest magnitude of each tensor of `Places.activations`.
+
+    `float_layers` (layers and Adds) stay as they are. Raises EngineError where a range is missing or not positive.
+    """
+    places = find_places(model)
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    if result.opset_import[0].version < _OPSET:
+        result = version_converter.convert_version(result, _OPSET)
+    graph = result.graph
+    quantised = {layer.name: layer for layer in places.layers if layer.name not in float_layers}
+    graph.initializer.append(numpy_helper.from_array(np.int8(0), _ZERO))
+    before: dict[str, list[onnx.NodeProto]] = {}  # by the tensor that they follow
+
+    def pair(tensor: str) -> str:
+        """The dequantised form of an activation; made once and shared by all who read it."""
+        if tensor not in before:
+            scale = ranges.get(tensor, 0.0) / LEVELS
+            if not (np.isfinite(scale) and scale > 0):
+                raise EngineError(f"{tensor}: no range was measured; it is {ranges.get(tensor)}, are the chips real?")
+            graph.initializer.append(numpy_helper.from_array(np.float32(scale), f"{tensor}_scale"))
+            before[tensor] = _pair(tensor, f"{tensor}_scale")
+        return f"{tensor}_dequantised"
+
+    weights = {tensor.name: tensor for tensor in graph.initializer}
+    done: dict[str, onnx.NodeProto] = {}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if node.name in quantised:
+            layer = quantised[node.name]
+            node.input[0] = pair(layer.input)
+            if layer.weight not in done:
+                done[layer.weight] = _shrink(graph, weights[layer.weight], layer.axis)
+                nodes.append(done[layer.weight])
+            node.input[1] = f"{layer.weight}_dequantised"
+        elif node.name in places.residuals and node.name not in float_layers:
+            tensor = places.residuals[node.name]
+            index = list(node.input).index(tensor)
+            node.input[index] = pair(tensor)
+        nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(_ordered(nodes, before))
+    onnx.checker.check_model(result, full_check=True)
+    return result
+
+
+def _pair(tensor: str, scale: str) -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("QuantizeLinear", [tensor, scale, _ZERO], [f"{tensor}_quantised"], f"{tensor}_quantise"),
+        helper.make_node(
+            "DequantizeLinear", [f"{tensor}_quantised", scale, _ZERO], [f"{tensor}_dequantised"], f"{tensor}_dequantise"
+        ),
+    ]
+
+
+def _shrink(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx.NodeProto:
+    """Replace a weight by int8 numbers and a scale per output channel; the node that makes it float again."""
+    values, scale = quantise_weight(numpy_helper.to_array(weight), axis)
+    name = weight.name
+    weight.CopyFrom(numpy_helper.from_array(values, f"{name}_int8"))
+    graph.initializer.append(numpy_helper.from_array(scale, f"{name}_scale"))
+    zeros = numpy_helper.from_array(np.zeros(len(scale), np.int8), f"{name}_zero_point")
+    graph.initializer.append(zeros)
+    inputs = [f"{name}_int8", f"{name}_scale", f"{name}_zero_point"]
+    return helper.make_node("DequantizeLinear", inputs, [f"{name}_dequantised"], f"{name}_dequantise", axis=axis)
+
+
+def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """int8 numbers of the weight's shape and the scale of each channel along `axis`; symmetric."""
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    scale = (np.abs(weight).max(axis=others) / LEVELS).astype(np.float32)
+    scale[scale == 0] = 1.0
+    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+    return np.clip(np.round(weight / scale.reshape(shape)), -LEVELS, LEVELS).astype(np.int8), scale
+
+
+def _ordered(nodes: list[onnx.NodeProto], before: Mapping[str, list[onnx.NodeProto]]) -> list[onnx.NodeProto]:
+    """The nodes with each pair right behind what makes its tensor; pairs of the network's inputs come first."""
+    made = {output for node in nodes for output in node.output}
+    ordered = [part for tensor, pair in before.items() if tensor not in made for part in pair]
+    for node in nodes:
+        ordered.append(node)
+        for output in node.output:
+            ordered += before.get(output, [])
+    return ordered

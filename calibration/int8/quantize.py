@@ -1,0 +1,302 @@
+"""`mfsa-quantize`: an INT8 embedder whose ranges, and the layers that stay in float, are chosen by measured cosine."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import sys
+import tempfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+from tqdm import tqdm
+
+from calibration.chips import ChipFolder, validation_chips
+from calibration.int8.graph import Places, find_places, insert
+from calibration.int8.ranges import METHODS, Histogram
+from calibration.int8.report import Report, write_plot
+from calibration.scores import embed_chips
+from edge import masks
+from edge.bundle import file_digest
+from edge.chip import to_input
+from edge.cli import common
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError, EngineError
+
+BOUND = 0.98
+_BATCH = 16
+_SENSITIVITY_CHIPS = 64
+CLEAN, MASKED = "clean", "masked"
+
+Chips = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """The same faces bare and masked (N,112,112,3)."""
+
+    by_kind: Mapping[str, Chips]
+
+    @classmethod
+    def of(cls, folder: ChipFolder, rows: Iterable[int]) -> Views:
+        chosen = list(rows)
+        bare = [folder.chip(i) for i in chosen]
+        worn = [masks.draw_exam(chip, folder.names[i])[0] for chip, i in zip(bare, chosen, strict=True)]
+        return cls({CLEAN: np.stack(bare), MASKED: np.stack(worn)})
+
+    def first(self, count: int) -> Views:
+        return Views({kind: chips[:count] for kind, chips in self.by_kind.items()})
+
+    def batches(self) -> Iterator[Vectors]:
+        """Network inputs, bare and masked by turns."""
+        stacked = np.stack(list(self.by_kind.values()), axis=1).reshape(-1, *self.by_kind[CLEAN].shape[1:])
+        for start in range(0, len(stacked), _BATCH):
+            yield to_input(stacked[start : start + _BATCH])
+
+    def embed(self, engine: Engine, *, what: str = "") -> dict[str, Vectors]:
+        """Unit-norm embeddings (N,D) by kind."""
+        return {
+            kind: embed_chips(engine, len(chips), lambda i, chips=chips: chips[i], what=f"{what}, {kind}", quiet=not what)[
+                "embedding"
+            ]
+            for kind, chips in self.by_kind.items()
+        }
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """Cosines of one network's embeddings with another's, by kind of chip."""
+
+    mean: Mapping[str, float]
+    least: Mapping[str, float]
+
+    @classmethod
+    def of(cls, found: Mapping[str, Vectors], wanted: Mapping[str, Vectors]) -> Fidelity:
+        cosines = {kind: (found[kind] * wanted[kind]).sum(axis=1) for kind in wanted}
+        return cls({k: float(c.mean()) for k, c in cosines.items()}, {k: float(c.min()) for k, c in cosines.items()})
+
+    @property
+    def loss(self) -> float:
+        """Mean of 1 - cosine over both kinds."""
+        return 1 - sum(self.mean.values()) / len(self.mean)
+
+    def holds(self, bound: float) -> bool:
+        return min(self.least.values()) >= bound
+
+    def as_dict(self) -> dict[str, float]:
+        return {
+            f"{name}_{kind}": round(v, 6) for name, part in (("mean", self.mean), ("min", self.least)) for kind, v in part.items()
+        }
+
+    def __str__(self) -> str:
+        return ", ".join(f"{kind} mean {self.mean[kind]:.5f} min {self.least[kind]:.4f}" for kind in self.mean)
+
+
+def observe(model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]) -> dict[str, Histogram]:
+    """Histograms of the magnitudes that tensors take while the network runs; raises EngineError."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    inputs = {value.name for value in shown.graph.input}
+    given = {value.name for value in shown.graph.output}
+    extra = [name for name in tensors if name not in inputs | given]
+    shown.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in extra)
+    histograms = {name: Histogram() for name in tensors}
+    with _opened(shown) as engine:
+        for batch in batches:
+            values = engine.run(batch) | dict.fromkeys(inputs, batch)
+            for name, histogram in histograms.items():
+                try:
+                    histogram.add(values[name])
+                except ValueError as error:
+                    raise EngineError(f"{name}: {error}; the network is broken") from error
+    return histograms
+
+
+class _opened:
+    """An engine of a model in memory, for a while."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="mfsa-int8-")
+        path = Path(self._folder.name) / "model.onnx"
+        onnx.save(model, path)
+        self._engine = open_engine(path, kind="ort", threads=2)
+
+    def __enter__(self) -> Engine:
+        return self._engine
+
+    def __exit__(self, *_: object) -> None:
+        self._engine.close()
+        self._folder.cleanup()
+
+
+class Search:
+    """Tries Q/DQ graphs of one network and measures each on chips that gave no ranges."""
+
+    def __init__(self, model: onnx.ModelProto, places: Places, measured_on: Views) -> None:
+        self.places = places
+        self._model = model
+        self._views = measured_on
+        with _opened(model) as engine:
+            self._wanted = measured_on.embed(engine, what="FP32")
+
+    def fidelity(self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None) -> Fidelity:
+        views = self._views if chips is None else self._views.first(chips)
+        wanted = {kind: vectors[: len(views.by_kind[kind])] for kind, vectors in self._wanted.items()}
+        with _opened(insert(self._model, ranges, in_float)) as engine:
+            return Fidelity.of(views.embed(engine), wanted)
+
+    def by_method(self, histograms: Mapping[str, Histogram], in_float: Collection[str]) -> dict[str, Fidelity]:
+        """Each way to choose ranges, measured."""
+        return {
+            method: self.fidelity(ranges_by(method, histograms), in_float)
+            for method in tqdm(METHODS, desc="ways to choose ranges", disable=None)
+        }
+
+    def sensitivity(self, ranges: Mapping[str, float]) -> dict[str, float]:
+        """What each layer or residual costs alone, the rest in float: mean of 1 - cosine, the costly first."""
+        names = self.places.names
+        cost = {
+            name: self.fidelity(ranges, [n for n in names if n != name], _SENSITIVITY_CHIPS).loss
+            for name in tqdm(names, desc="sensitivity", unit="layer", disable=None)
+        }
+        return dict(sorted(cost.items(), key=lambda item: -item[1]))
+
+    def fall_back(self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float) -> list[Step]:
+        """Layers given back to float, the costliest first, until the least cosine reaches the bound; all steps.
+
+        Raises EngineError where all of them are float and it does not.
+        """
+        in_float = list(kept)
+        steps = [Step(None, self.fidelity(ranges, in_float))]
+        waiting = [name for name in costs if name not in in_float]
+        with tqdm(desc="layers back to float", unit="layer", disable=None) as bar:
+            while not steps[-1].fidelity.holds(bound):
+                if len(waiting) <= 1:
+                    raise EngineError(
+                        f"no mix of int8 and float keeps a cosine of {bound}: {steps[-1].fidelity}; "
+                        "fine-tune with fake quantisation first, or ask for less with --bound"
+                    )
+                in_float.append(waiting.pop(0))
+                steps.append(Step(in_float[-1], self.fidelity(ranges, in_float)))
+                bar.update()
+        return steps
+
+
+@dataclass(frozen=True)
+class Step:
+    """What was measured after one more layer was left in float."""
+
+    layer: str | None
+    fidelity: Fidelity
+
+
+def ranges_by(method: str, histograms: Mapping[str, Histogram]) -> dict[str, float]:
+    return {name: METHODS[method](histogram) for name, histogram in histograms.items()}
+
+
+def quantize(
+    model: onnx.ModelProto, folder: ChipFolder, *, most: int, bound: float, keep_ends: bool
+) -> tuple[onnx.ModelProto, Report]:
+    """The INT8 network and how it was chosen. Raises ConfigError for too few chips, EngineError where the bound cannot be held."""
+    rows = np.unique(np.linspace(0, len(folder) - 1, min(most, len(folder))).astype(int))
+    if len(rows) < 4:
+        raise ConfigError(f"expected at least 4 chips to measure ranges and what they cost, found {len(rows)}")
+    places = find_places(model)
+    seen, kept_apart = Views.of(folder, rows[::2]), Views.of(folder, rows[1::2])
+    batches = list(seen.batches())
+    histograms = observe(model, places.activations(), tqdm(batches, desc="ranges", unit="batch", disable=None))
+    ends = [places.layers[0].name, places.layers[-1].name] if keep_ends else []
+    search = Search(model, places, kept_apart)
+    methods = search.by_method(histograms, ends)
+    method = min(methods, key=lambda name: methods[name].loss)
+    ranges = ranges_by(method, histograms)
+    costs = search.sensitivity(ranges)
+    steps = search.fall_back(ranges, costs, ends, bound)
+    in_float = [*ends, *(step.layer for step in steps if step.layer is not None)]
+    report = Report(
+        bound=bound,
+        calibration_chips=len(seen.by_kind[CLEAN]) * 2,
+        measured_chips=len(kept_apart.by_kind[CLEAN]) * 2,
+        calibration_digest=_digest(folder, rows),
+        methods={name: fidelity.as_dict() for name, fidelity in methods.items()},
+        method=method,
+        sensitivity={name: round(cost, 8) for name, cost in costs.items()},
+        steps=[{"float": step.layer or "", **step.fidelity.as_dict()} for step in steps],
+        float_layers=in_float,
+        gates=list(places.gates),
+    )
+    return insert(model, ranges, in_float), report
+
+
+def _digest(folder: ChipFolder, rows: NDArray[np.int64]) -> str:
+    digest = hashlib.sha256()
+    for i in rows:
+        digest.update(hashlib.sha256(folder.encoded[i]).digest())
+    return digest.hexdigest()
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "mfsa-quantize",
+        "Quantise an FP32 embedder to INT8 (Q/DQ): try four ways to choose ranges on real chips, bare and masked, measure each "
+        "on chips kept apart, and leave the costliest layers in float until the cosine holds.",
+        "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx --report int8.json --plot int8.png",
+    )
+    parser.add_argument("--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export")
+    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>, unmasked")
+    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
+    parser.add_argument("--most", type=int, default=512, help="chips; half give ranges, half measure (default %(default)s)")
+    parser.add_argument("--bound", type=float, default=BOUND, help="least cosine on the chips that measure (default %(default)s)")
+    parser.add_argument("--keep-ends", action="store_true", help="leave the first and the last layer in float")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
+    parser.add_argument("--plot", type=Path, help=".png of the sensitivity of each layer")
+    args = parser.parse_args(argv)
+    return common.run("mfsa-quantize", lambda: _quantize(args))
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    if not 0 < args.bound < 1:
+        raise ConfigError(f"--bound: expected a cosine between 0 and 1, found {args.bound}")
+    model = _load(args.embedder)
+    folder = validation_chips(args.chips, everybody=args.everybody)
+    result, report = quantize(model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends)
+    helper.set_model_props(result, _properties(model, args.embedder, report))
+    onnx.save(result, args.out)
+    if args.report:
+        args.report.write_text(report.to_json(), encoding="utf-8")
+    if args.plot:
+        write_plot(report, args.plot)
+    print(report.text())
+    share = args.out.stat().st_size / args.embedder.stat().st_size
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {share:.0%} of the FP32 file")
+    return common.DONE
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """Raises ConfigError where it is no ONNX file."""
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ConfigError(f"{path}: expected an ONNX file of mfsa-export: {error}") from error
+
+
+def _properties(model: onnx.ModelProto, path: Path, report: Report) -> dict[str, str]:
+    """The file's own lineage, beside what the exporter wrote."""
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    return known | {
+        "source_sha256": file_digest(path),
+        "int8_ranges": report.method,
+        "int8_calibration": report.calibration_digest,
+        "int8_float_layers": ",".join(report.float_layers),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""What `mfsa-quantize` measured, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge.errors import ConfigError
+
+_SHOWN = 12  # layers in the text
+
+
+@dataclass(frozen=True)
+class Report:
+    """Cosines are with the FP32 network's embeddings, on chips that gave no ranges."""
+
+    bound: float
+    calibration_chips: int
+    measured_chips: int
+    calibration_digest: str
+    methods: Mapping[str, Mapping[str, float]]
+    method: str
+    sensitivity: Mapping[str, float]  # mean of 1 - cosine with this layer alone in int8, the costly first
+    steps: list[Mapping[str, float | str]]  # after each layer that fell back to float
+    float_layers: list[str]
+    gates: list[str]  # float by design
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=2) + "\n"
+
+    def text(self) -> str:
+        """Tables for a terminal."""
+        lines = [f"{self.calibration_chips} chips gave ranges, {self.measured_chips} others measured them", ""]
+        lines.append(f"{'ranges by':12} {'clean mean':>10} {'min':>8} {'masked mean':>12} {'min':>8}")
+        for name, row in self.methods.items():
+            mark = "  <- chosen" if name == self.method else ""
+            clean, masked = ((row[f"mean_{kind}"], row[f"min_{kind}"]) for kind in ("clean", "masked"))
+            lines.append(f"{name:12} {clean[0]:10.5f} {clean[1]:8.4f} {masked[0]:12.5f} {masked[1]:8.4f}{mark}")
+        shown = dict(list(self.sensitivity.items())[:_SHOWN])
+        lines += ["", f"cost of a layer alone (1 - cosine), the {len(shown)} dearest of {len(self.sensitivity)}:"]
+        most = max(shown.values(), default=0) or 1
+        lines += [f"  {cost:.6f} {'#' * round(30 * cost / most):30} {short(name)}" for name, cost in shown.items()]
+        last = self.steps[-1]
+        fallen = ", ".join(short(name) for name in self.float_layers) or "none"
+        lines += [
+            "",
+            f"left in float to hold {self.bound}: {fallen}; in float by design: {', '.join(map(short, self.gates)) or 'none'}",
+        ]
+        lines.append(
+            f"least cosine: clean {last['min_clean']:.4f}, masked {last['min_masked']:.4f}; "
+            f"mean: clean {last['mean_clean']:.5f}, masked {last['mean_masked']:.5f}"
+        )
+        return "\n".join(lines)
+
+
+def short(layer: str) -> str:
+    """A node's name without what repeats in it: the exporter writes each module's whole path at every level."""
+    parts = [part for part in layer.strip("/").split("/") if part not in ("network", "body", "Conv")]
+    return "/".join(part for i, part in enumerate(parts) if i == len(parts) - 1 or not parts[i + 1].startswith(part))
+
+
+def write_plot(report: Report, path: Path) -> None:
+    """A bar for each layer, in the order of cost; raises ConfigError where it cannot be written."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 0.2 * len(report.sensitivity) + 1.4), layout="constrained")
+    axes = figure.subplots()
+    names = list(report.sensitivity)[::-1]
+    colours = ["#c0504d" if name in report.float_layers else "#4f81bd" for name in names]
+    axes.barh([short(name) for name in names], [report.sensitivity[name] for name in names], color=colours)
+    axes.set_xscale("log")
+    axes.set_xlabel("1 - cosine with this layer alone in int8 (red: left in float)")
+    axes.tick_params(axis="y", labelsize=7)
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: the plot cannot be written: {error}; name a .png file") from error

@@ -1,0 +1,62 @@
+"""What the NVIDIA driver says, asked before TensorRT is touched: without a GPU some versions of it end the process."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import EngineError
+
+_LIBRARY = "libcuda.so.1"
+_NAME_BYTES = 256
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
+_L4T_RELEASE = Path("/etc/nv_tegra_release")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One GPU."""
+
+    name: str
+    compute_capability: str  # such as 8.7
+    l4t: str  # release of a Jetson's Linux, empty elsewhere
+
+
+def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Device:
+    """The GPU of this number; raises EngineError with a sentence where there is no driver or no such GPU."""
+    try:
+        cuda = load(_LIBRARY)
+    except OSError as error:
+        raise EngineError(f"no NVIDIA driver here ({error}); TensorRT engines need one, ONNX Runtime does not") from error
+    _ask(cuda.cuInit(0), "start")
+    count = ctypes.c_int()
+    _ask(cuda.cuDeviceGetCount(ctypes.byref(count)), "count its GPUs")
+    if not 0 <= index < count.value:
+        raise EngineError(f"expected a GPU of number {index}, the NVIDIA driver finds {count.value}")
+    handle = ctypes.c_int()
+    _ask(cuda.cuDeviceGet(ctypes.byref(handle), index), "open the GPU")
+    name = ctypes.create_string_buffer(_NAME_BYTES)
+    _ask(cuda.cuDeviceGetName(name, _NAME_BYTES, handle), "name the GPU")
+    numbers = []
+    for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
+        value = ctypes.c_int()
+        _ask(cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle), "tell the GPU's compute capability")
+        numbers.append(str(value.value))
+    return Device(name.value.decode("utf-8", "replace"), ".".join(numbers), _l4t())
+
+
+def _ask(status: int, what: str) -> None:
+    if status:
+        raise EngineError(f"the NVIDIA driver cannot {what}: CUDA error {status}; see what `nvidia-smi` or `dmesg` says")
+
+
+def _l4t(path: Path = _L4T_RELEASE) -> str:
+    """Release and revision from the file's first line, such as `R36.4.0`; empty where there is none."""
+    try:
+        words = path.read_text(encoding="utf-8", errors="replace").splitlines()[0].replace(",", " ").split()
+        return f"{words[1]}.{words[words.index('REVISION:') + 1]}"
+    except (OSError, ValueError, IndexError):
+        return ""

@@ -1,0 +1,96 @@
+"""What is known of a TensorRT plan, in JSON beside it: what it was built from and for, and the verdict of the parity gate.
+
+A plan runs only on the TensorRT version and the GPU model that built it. Nothing can ask a plan beforehand, so the
+sidecar is compared with the running machine, and the field that differs is named.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.bundle import Verdict, check_verdict, file_digest
+from edge.engine.cuda import Device
+from edge.errors import EngineError, describe_validation
+from edge.values import Precision
+
+SCHEMA = 1
+_SHA256 = r"^[0-9a-f]{64}$"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tensor(_Part):
+    """One input or output of a plan; -1 stands for a batch that the profile bounds."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Sidecar(_Part):
+    schema_version: Literal[1] = 1
+    network: str = Field(description="embedder or detector-<size>")
+    precision: Precision
+    plan: str = Field(description="sha256 of the plan", pattern=_SHA256)
+    onnx: str = Field(description="sha256 of the ONNX file that it was built from", pattern=_SHA256)
+    reference: str = Field(description="sha256 of the network's FP32 ONNX file", pattern=_SHA256)
+    builder: Literal["tensorrt", "tensorrt_rtx"]
+    tensorrt: str
+    gpu: str
+    compute_capability: str
+    l4t: str
+    tensors: tuple[Tensor, ...]
+    batch: tuple[int, int, int] = Field(description="least, best and largest batch")
+    flags: tuple[str, ...]
+    workspace_mib: int
+    dla_core: int | None = None
+    off_dla: tuple[str, ...] = Field((), description="layers that run on the GPU although a DLA was asked for")
+    calibration: str = Field("", description="digest of the chips that gave the int8 ranges")
+    power_mode: str = ""
+    built_at: str
+    build_seconds: float
+    verdict: Verdict | None = None
+
+
+def sidecar_path(plan: Path) -> Path:
+    return plan.with_suffix(plan.suffix + ".json")
+
+
+def read_sidecar(plan: Path) -> Sidecar:
+    """Raises EngineError where it is missing or wrong."""
+    path = sidecar_path(plan)
+    try:
+        return Sidecar.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine") from error
+    except (ValidationError, UnicodeDecodeError) as error:
+        found = describe_validation(error) if isinstance(error, ValidationError) else "not UTF-8 text"
+        raise EngineError(f"{path}: {found}; build the engine again with mfsa-build-engine") from error
+
+
+def check_sidecar(plan: Path, sidecar: Sidecar, device: Device, tensorrt: str, reference: str) -> None:
+    """Raises EngineError that names the first thing in which the plan, this machine or the model differ.
+
+    Without a passing verdict of the parity gate for this very file a plan is refused.
+    """
+    rebuild = "build the engine again with mfsa-build-engine"
+    fields = (
+        ("builder", sidecar.builder, "tensorrt"),
+        ("TensorRT", sidecar.tensorrt, tensorrt),
+        ("GPU", sidecar.gpu, device.name),
+        ("compute capability", sidecar.compute_capability, device.compute_capability),
+        ("L4T release", sidecar.l4t, device.l4t),
+        ("FP32 network", sidecar.reference, reference),
+    )
+    for what, built, here in fields:
+        if built != here:
+            raise EngineError(f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} here; {rebuild}")
+    digest = file_digest(plan)
+    if digest != sidecar.plan:
+        raise EngineError(f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}")
+    check_verdict(plan, sidecar.verdict, digest, reference)

@@ -1,0 +1,196 @@
+"""TensorRT with pycuda: a plan that the parity gate let pass, on the GPU that built it.
+
+The primary context is pushed and popped around each call, so that any one thread may infer; host buffers are
+page-locked, device buffers are allocated once, and all work goes through one stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edge.engine.cuda import find_device
+from edge.engine.sidecar import check_sidecar, read_sidecar
+from edge.errors import EngineError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge.engine.cuda import Device
+
+_FLOAT32 = "FLOAT"  # name of TensorRT's type; all inputs and outputs of our graphs have it
+
+
+def import_tensorrt() -> ModuleType:
+    """Raises EngineError where it is not installed."""
+    try:
+        import tensorrt
+    except ImportError as error:
+        raise EngineError(
+            f"TensorRT is not installed ({error}); on a Jetson it comes with JetPack: "
+            "make the environment with `python3 -m venv --system-site-packages`"
+        ) from error
+    return tensorrt  # type: ignore[no-any-return]
+
+
+def import_pycuda() -> ModuleType:
+    """The driver interface, started; raises EngineError where it is not installed or finds no driver."""
+    try:
+        import pycuda.driver as cuda
+    except ImportError as error:
+        raise EngineError(f"pycuda is not installed or finds no driver ({error}); pip install 'mfsa-edge[jetson]'") from error
+    cuda.init()
+    return cuda  # type: ignore[no-any-return]
+
+
+def open_plan(
+    plan: Path, reference: str, *, device: Callable[[], Device] = find_device, tensorrt: Callable[[], ModuleType] = import_tensorrt,
+    pycuda: Callable[[], ModuleType] = import_pycuda,
+) -> TrtEngine:  # fmt: skip
+    """A plan that may be used for the network whose FP32 file has the digest `reference`; raises EngineError."""
+    here = device()
+    sidecar = read_sidecar(plan)
+    trt = tensorrt()
+    check_sidecar(plan, sidecar, here, trt.__version__, reference)
+    return TrtEngine(plan, trt, pycuda())
+
+
+class Logged:
+    """Makes a TensorRT logger that keeps warnings and errors."""
+
+    def __init__(self, trt: ModuleType) -> None:
+        self.messages: list[str] = []
+        self.warnings: list[str] = []
+        keep, warned, severity = self.messages, self.warnings, trt.ILogger.Severity
+
+        class Logger(trt.ILogger):  # type: ignore[misc, name-defined]
+            def __init__(self) -> None:
+                super().__init__()
+
+            def log(self, level: Any, message: str) -> None:
+                if level in (severity.ERROR, severity.INTERNAL_ERROR):
+                    keep.append(message.strip())
+                elif level == severity.WARNING:
+                    warned.append(message.strip())
+
+        self.logger = Logger()
+
+    def why(self) -> str:
+        return "; ".join(self.messages[-3:]) or "TensorRT gave no reason"
+
+
+@dataclass(eq=False)
+class _Buffer:
+    """One input or output: page-locked memory here, and its place on the GPU."""
+
+    name: str
+    host: NDArray[np.float32]  # flat, for the largest batch
+    device: Any
+    sample: tuple[int, ...]  # shape of one sample
+
+    def view(self, batch: int) -> NDArray[np.float32]:
+        """The part of the host's memory that a batch fills."""
+        return self.host[: batch * int(np.prod(self.sample))].reshape(batch, *self.sample)
+
+
+class TrtEngine:
+    """Implements `edge.engine.Engine`. Larger batches than the plan allows run in parts; a fixed batch is filled up."""
+
+    def __init__(self, plan: Path, trt: ModuleType, cuda: ModuleType, gpu: int = 0) -> None:
+        """Raises EngineError where TensorRT refuses the plan."""
+        self._plan, self._cuda = plan, cuda
+        self._primary: Any = cuda.Device(gpu).retain_primary_context()
+        self._log = Logged(trt)
+        with self._current():
+            runtime = trt.Runtime(self._log.logger)
+            self._engine = runtime.deserialize_cuda_engine(plan.read_bytes())
+            if self._engine is None:
+                raise EngineError(f"{plan}: TensorRT refuses it: {self._log.why()}")
+            self._execution = self._engine.create_execution_context()
+            if self._execution is None:
+                raise EngineError(f"{plan}: TensorRT cannot run it: {self._log.why()}")
+            self._stream = cuda.Stream()
+            self._input, self._outputs, self._fewest, self._most = self._allocate(trt)
+        self._shaped = 0
+
+    def _allocate(self, trt: ModuleType) -> tuple[_Buffer, list[_Buffer], int, int]:
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        inputs = [n for n in names if self._engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT]
+        if len(inputs) != 1:
+            raise EngineError(f"{self._plan}: expected one input, found {inputs}")
+        dtypes = {n: self._engine.get_tensor_dtype(n).name for n in names}
+        if set(dtypes.values()) != {_FLOAT32}:
+            raise EngineError(f"{self._plan}: expected inputs and outputs in float32, found {dtypes}")
+        given = tuple(self._engine.get_tensor_shape(inputs[0]))
+        if given[0] == -1:
+            least, _, largest = (tuple(shape) for shape in self._engine.get_tensor_profile_shape(inputs[0], 0))
+        else:
+            least = largest = given
+        self._shape_input(inputs[0], largest)
+        buffers = {name: self._buffer(name, tuple(self._execution.get_tensor_shape(name))) for name in names}
+        return buffers[inputs[0]], [buffers[n] for n in names if n not in inputs], least[0], largest[0]
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> _Buffer:
+        host = self._cuda.pagelocked_empty(int(np.prod(shape)), np.float32)
+        device = self._cuda.mem_alloc(host.nbytes)
+        if not self._execution.set_tensor_address(name, int(device)):
+            raise EngineError(f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.why()}")
+        return _Buffer(name, host, device, shape[1:])
+
+    def _shape_input(self, name: str, shape: tuple[int, ...]) -> None:
+        if not self._execution.set_input_shape(name, shape):
+            raise EngineError(f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.why()}")
+
+    @contextmanager
+    def _current(self) -> Iterator[None]:
+        """The GPU's primary context in this thread."""
+        if self._primary is None:
+            raise EngineError(f"{self._plan}: the engine is closed")
+        self._primary.push()
+        try:
+            yield
+        finally:
+            self._cuda.Context.pop()
+
+    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        if batch.dtype != np.float32 or batch.shape[1:] != self._input.sample or not len(batch):
+            raise EngineError(
+                f"{self._plan}: expected a batch of (N, {', '.join(map(str, self._input.sample))}) float32, "
+                f"found {batch.shape} {batch.dtype}"
+            )
+        with self._current():
+            parts = [self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _run_part(self, samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        count = len(samples)
+        size = max(count, self._fewest)
+        if size != self._shaped:
+            self._shape_input(self._input.name, (size, *self._input.sample))
+            self._shaped = size
+        filled = self._input.view(size)
+        filled[:count], filled[count:] = samples, 0
+        self._cuda.memcpy_htod_async(self._input.device, filled, self._stream)
+        if not self._execution.execute_async_v3(self._stream.handle):
+            raise EngineError(f"{self._plan}: inference failed: {self._log.why()}")
+        for output in self._outputs:
+            self._cuda.memcpy_dtoh_async(output.view(size), output.device, self._stream)
+        self._stream.synchronize()
+        return {output.name: output.view(size)[:count].copy() for output in self._outputs}
+
+    def close(self) -> None:
+        """Give the GPU's memory back; a second call does nothing."""
+        if self._primary is None:
+            return
+        with self._current():
+            for buffer in (self._input, *self._outputs):
+                buffer.device.free()
+            del self._execution, self._engine, self._stream
+        self._primary.detach()
+        self._primary = None

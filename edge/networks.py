@@ -1,0 +1,91 @@
+"""The two networks of a terminal, in the engine and precision that its config names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.bundle import EMBEDDER_NETWORK, Bundle, Calibration, detector_network, open_bundle, plan_file
+from edge.chip import PREPROCESSING
+from edge.config import AutoEngine, OrtEngine, Terminal
+from edge.engine import Engine, open_engine
+from edge.errors import EngineError
+from edge.face.detect import Detector
+from edge.face.embed import Embedder
+from edge.values import Precision
+
+log = logging.getLogger(__name__)
+
+Wrap = Callable[[Engine], Engine]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """What a terminal recognises faces with."""
+
+    bundle: Bundle
+    detector: Detector
+    embedder: Embedder
+    engine: str  # ort or trt
+    precision: Precision  # of the embedder
+    fallback: str = ""  # why it is not the engine that was asked for first
+
+    @property
+    def calibration(self) -> Calibration:
+        """The thresholds measured with this precision."""
+        return self.bundle.calibration(self.precision)
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}" + (f" (instead of trt: {self.fallback})" if self.fallback else "")
+
+
+def open_networks(config: Terminal, wrap: Wrap = lambda engine: engine) -> Networks:
+    """The checked bundle of a config and its networks; `wrap` may put something around each engine, first the detector's.
+
+    Raises BundleError or EngineError. ONNX Runtime takes the place of TensorRT only where the config allows it.
+    """
+    bundle, engine = open_bundle(config.bundle, PREPROCESSING), config.engine
+    if isinstance(engine, OrtEngine):
+        return _with_ort(config, bundle, engine.precision, engine.threads, wrap)
+    try:
+        return _with_trt(config, bundle, engine.precision, wrap)
+    except EngineError as error:
+        if not isinstance(engine, AutoEngine) or not engine.allow_ort:
+            raise
+        log.warning("TensorRT cannot be used, ONNX Runtime takes its place: %s", error)
+        return _with_ort(config, bundle, "fp32", engine.threads, wrap, fallback=str(error))
+
+
+def _with_ort(config: Terminal, bundle: Bundle, precision: Precision, threads: int, wrap: Wrap, *, fallback: str = "") -> Networks:
+    bundle.calibration(precision)  # no embedder without thresholds of its own
+    detector = wrap(open_engine(bundle.onnx_path(detector_network(config.detector.size), "fp32"), kind="ort", threads=threads))
+    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), kind="ort", threads=threads))
+    return _networks(config, bundle, detector, embedder, "ort", precision, fallback)
+
+
+def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
+    bundle.calibration(precision)
+    detector_name = detector_network(config.detector.size)
+    plans: tuple[tuple[str, Precision], ...] = (
+        (detector_name, "fp16" if precision == "int8" else precision),
+        (EMBEDDER_NETWORK, precision),
+    )
+    engines: list[Engine] = []
+    try:
+        for network, form in plans:
+            plan = bundle.path / plan_file(network, form)
+            engines.append(open_engine(plan, kind="trt", threads=1, reference=bundle.digest(network)))
+    except EngineError:
+        for engine in engines:
+            engine.close()
+        raise
+    return _networks(config, bundle, wrap(engines[0]), wrap(engines[1]), "trt", precision, "")
+
+
+def _networks(
+    config: Terminal, bundle: Bundle, detector: Engine, embedder: Engine, engine: str, precision: Precision, fallback: str
+) -> Networks:
+    return Networks(
+        bundle, Detector(detector, config.detector.size, config.detector.min_score), Embedder(embedder), engine, precision, fallback
+    )

@@ -1,0 +1,263 @@
+"""`mfsa-build-engine`: on the device, the plans of a bundle; each goes through the parity gate before it gets its name."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.chips import decode, read_chips
+from calibration.int8.legacy import entropy_calibrator
+from edge.bundle import (
+    EMBEDDER_NETWORK,
+    NETWORKS,
+    Bundle,
+    Verdict,
+    file_digest,
+    open_bundle,
+    plan_file,
+)
+from edge.chip import PREPROCESSING, to_input
+from edge.cli import common
+from edge.config import Detector as DetectorDefaults
+from edge.engine import Engine
+from edge.engine.cuda import Device, find_device
+from edge.engine.sidecar import Sidecar, sidecar_path
+from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
+from edge.errors import ConfigError, EngineError
+from edge.face.detect import Detector
+from edge.values import Precision
+from export.parity import Outputs, detector_verdict, embedder_verdict, load_parity, load_scene, run_chips
+from export.to_engine import BuildOptions, Built, build_plan, has_calibrators, strongly_typed
+
+_POWER_MODE = Path("/var/lib/nvpmodel/status")
+_CALIBRATION_CHIPS = 512
+
+
+@dataclass(frozen=True)
+class Builder:
+    """TensorRT or TensorRT for RTX, and the GPU that plans are for; None where there is none on this machine."""
+
+    trt: ModuleType
+    device: Device | None
+
+    @property
+    def kind(self) -> str:
+        return "tensorrt_rtx" if "rtx" in self.trt.__name__ else "tensorrt"
+
+
+def open_builder(*, rtx: bool) -> Builder:
+    """Asks the driver first; raises EngineError where TensorRT could not build here."""
+    if not rtx:
+        device = find_device()
+        return Builder(import_tensorrt(), device)
+    try:
+        import tensorrt_rtx
+    except ImportError as error:
+        raise EngineError(f"TensorRT for RTX is not installed ({error}); pip install 'mfsa-edge[rtx]'") from error
+    try:
+        return Builder(tensorrt_rtx, find_device())
+    except EngineError:
+        return Builder(tensorrt_rtx, None)
+
+
+def source_file(bundle: Bundle, network: str, precision: Precision, trt: ModuleType, *, calibrated: bool) -> Path:
+    """The ONNX file to build a precision from; raises BundleError or EngineError where the bundle holds none that passed."""
+    if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
+        return bundle.onnx_path(network, "fp32")  # the flags, or the calibrator, do the rest
+    return bundle.onnx_path(network, precision, half_rest=strongly_typed(trt))
+
+
+def build(bundle: Bundle, network: str, options: BuildOptions, builder: Builder, *, calibrated: bool) -> tuple[Built, Sidecar]:
+    """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError."""
+    source = source_file(bundle, network, options.precision, builder.trt, calibrated=calibrated)
+    built = build_plan(builder.trt, source, options)
+    device = builder.device or Device("none", options.compute_capability or "", "")
+    int8 = bundle.manifest.int8
+    sidecar = Sidecar(
+        network=network,
+        precision=options.precision,
+        plan=hashlib.sha256(built.plan).hexdigest(),
+        onnx=file_digest(source),
+        reference=bundle.digest(network),
+        builder=builder.kind,  # type: ignore[arg-type]
+        tensorrt=builder.trt.__version__,
+        gpu=device.name,
+        compute_capability=options.compute_capability or device.compute_capability,
+        l4t=device.l4t,
+        tensors=built.tensors,
+        batch=options.batch,
+        flags=built.flags,
+        workspace_mib=options.workspace_mib,
+        dla_core=options.dla_core,
+        off_dla=built.off_dla,
+        calibration=int8.chips if int8 is not None and options.precision == "int8" else "",
+        power_mode=_power_mode(),
+        built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        build_seconds=round(built.seconds, 2),
+    )
+    return built, sidecar
+
+
+def _power_mode() -> str:
+    """As nvpmodel keeps it on a Jetson, such as `pmode:0000`; empty elsewhere."""
+    try:
+        return _POWER_MODE.read_text(encoding="utf-8", errors="replace").strip()[:40]
+    except OSError:
+        return ""
+
+
+def pass_gate(
+    bundle: Bundle, sidecar: Sidecar, engine: Engine, chips: NDArray[np.uint8] | None, expected: Outputs | None
+) -> Verdict:
+    """The verdict on a plan: on the bundle's own chips or scene, and on a site's chips where there are some."""
+    if sidecar.network != EMBEDDER_NETWORK:
+        scene, faces = load_scene(bundle.path, sidecar.network)
+        size = sidecar.network.partition("-")[2]
+        detector = Detector(engine, size, DetectorDefaults().min_score)
+        return detector_verdict(detector, scene, faces, sidecar.precision, judged=sidecar.plan, reference=sidecar.reference)
+    own_chips, own_expected = load_parity(bundle.path)
+    verdicts = [
+        embedder_verdict(engine, c, e, sidecar.precision, judged=sidecar.plan, reference=sidecar.reference)
+        for c, e in ((own_chips, own_expected), (chips, expected))
+        if c is not None and e is not None
+    ]
+    return next((v for v in verdicts if not v.passed), verdicts[-1])
+
+
+def finish(plan: Path, built: Built, sidecar: Sidecar, builder: Builder, judge_plan: Callable[[Engine], Verdict]) -> Sidecar:
+    """Write the plan and its sidecar; with a GPU, only once the gate has let it pass. Raises EngineError."""
+    fresh = plan.with_suffix(".building")
+    fresh.write_bytes(built.plan)
+    try:
+        if builder.device is not None and builder.kind == "tensorrt":
+            engine = TrtEngine(fresh, builder.trt, import_pycuda())
+            try:
+                sidecar = sidecar.model_copy(update={"verdict": judge_plan(engine)})
+            finally:
+                engine.close()
+        if sidecar.verdict is not None and not sidecar.verdict.passed:
+            raise EngineError(f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written")
+        sidecar_path(plan).unlink(missing_ok=True)  # never a new plan beside an old verdict
+        fresh.replace(plan)
+    finally:
+        fresh.unlink(missing_ok=True)
+    sidecar_path(plan).write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return sidecar
+
+
+def site_chips(source: Path, most: int) -> NDArray[np.uint8]:
+    """Up to `most` chips spread over a folder or tar file; raises ConfigError."""
+    found = list(read_chips(source))
+    if not found:
+        raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
+    return np.stack([decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]])
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "mfsa-build-engine",
+        "Build the TensorRT engines of a bundle on this device and compare each with the FP32 network on real chips; "
+        "what differs is not kept. The detector is built in FP16 where the embedder is INT8.",
+        "mfsa-build-engine build/bundle --precision int8",
+    )
+    parser.add_argument("bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s")
+    parser.add_argument("--network", choices=NETWORKS, nargs="+", default=NETWORKS, metavar="NAME", help="default: all of them")
+    parser.add_argument("--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)")
+    parser.add_argument("--workspace", type=int, default=1024, metavar="MIB", help="memory while building (default %(default)s)")
+    parser.add_argument("--timing-cache", type=Path, help="file that makes the next build on this device fast")
+    parser.add_argument("--dla", type=int, metavar="CORE", help="run on a DLA, with a list of what falls back to the GPU")
+    parser.add_argument("--chips", type=Path, help="a site's aligned chips, compared beside the bundle's own")
+    parser.add_argument(
+        "--calibrate", type=Path, metavar="CHIPS", help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10"
+    )
+    parser.add_argument("--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run")
+    parser.add_argument("--compute-capability", metavar="X.Y", help="with --rtx, for a GPU that is not here, such as 8.6")
+    args = parser.parse_args(argv)
+    return common.run("mfsa-build-engine", lambda: _build(args))
+
+
+def _build(args: argparse.Namespace) -> int:
+    if args.compute_capability and not args.rtx:
+        raise ConfigError("--compute-capability: only with --rtx; TensorRT builds for the GPU that is here")
+    if args.calibrate and args.precision != "int8":
+        raise ConfigError("--calibrate: only with --precision int8")
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    builder = open_builder(rtx=args.rtx)
+    if args.rtx and builder.device is None and not args.compute_capability:
+        raise ConfigError("no GPU here: name the one to build for with --compute-capability, such as 8.6")
+    chips = site_chips(args.chips, _CALIBRATION_CHIPS) if args.chips else None
+    print(f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {builder.device or 'none'}")
+    for network in args.network:
+        _build_one(args, bundle, builder, network, chips)
+    return common.DONE
+
+
+def _build_one(args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, chips: NDArray[np.uint8] | None) -> None:
+    options = _options(args, network)
+    if args.calibrate and network == EMBEDDER_NETWORK:
+        options = replace(options, calibrator=_calibrator(builder.trt, args.calibrate, bundle, options.batch[1]))
+    built, sidecar = build(bundle, network, options, builder, calibrated=options.calibrator is not None)
+
+    def judge_plan(engine: Engine) -> Verdict:
+        expected = _reference_outputs(bundle, chips) if chips is not None and network == EMBEDDER_NETWORK else None
+        return pass_gate(bundle, sidecar, engine, chips, expected)
+
+    plan = bundle.path / plan_file(network, options.precision)
+    sidecar = finish(plan, built, sidecar, builder, judge_plan)
+    print(f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, {_told(sidecar)}")
+    for layer in built.off_dla:
+        print(f"  runs on the GPU, not on the DLA: {layer}")
+
+
+def _options(args: argparse.Namespace, network: str) -> BuildOptions:
+    embedder = network == EMBEDDER_NETWORK
+    static = not embedder or args.dla is not None
+    return BuildOptions(
+        precision=args.precision if embedder or args.precision != "int8" else "fp16",
+        batch=((args.batch,) * 3 if embedder else (1, 1, 1)) if static else (1, 1, args.batch),  # type: ignore[arg-type]
+        workspace_mib=args.workspace,
+        timing_cache=args.timing_cache,
+        dla_core=args.dla,
+        compute_capability=args.compute_capability,
+    )
+
+
+def _calibrator(trt: ModuleType, source: Path, bundle: Bundle, batch: int) -> object:
+    if not has_calibrators(trt):
+        raise EngineError(f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file")
+    chips = site_chips(source, _CALIBRATION_CHIPS)
+    digest = hashlib.sha256(chips.tobytes() + bundle.model_digest.encode()).hexdigest()
+    cuda = import_pycuda()
+    primary = cuda.Device(0).retain_primary_context()
+    primary.push()  # for the rest of this command: TensorRT calibrates in this thread
+    return entropy_calibrator(trt, cuda, to_input(chips), bundle.path / f"embedder-{digest[:16]}.calibration", batch)
+
+
+def _reference_outputs(bundle: Bundle, chips: NDArray[np.uint8]) -> Outputs:
+    """What the FP32 network says of a site's chips, by ONNX Runtime; raises EngineError where it is not installed."""
+    from edge.engine import open_engine
+
+    return run_chips(open_engine(bundle.embedder_path, kind="ort", threads=2), to_input(chips))
+
+
+def _told(sidecar: Sidecar) -> str:
+    verdict = sidecar.verdict
+    if verdict is None:
+        return "NOT compared with the FP32 network, for it cannot run here; a terminal will refuse it"
+    figures = ", ".join(f"{name} {value:.4g}" for name, value in verdict.figures.items() if not name.endswith("bound"))
+    return f"passed on {verdict.samples} samples: {figures}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""Other forms of one ONNX network: half precision, a fixed batch, PReLU in parts. No torch."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import helper, version_converter
+
+from edge.errors import EngineError
+
+# What half precision cannot hold to the digits that matter: the attention is a share of one.
+_STAY_FLOAT = ["Softmax"]
+_OPSET_OF_HALF_SCALES = 19  # from here on Q/DQ may have half-precision scales
+
+
+def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+    """FP16 inside, FP32 at inputs, outputs and the softmax; a Q/DQ graph keeps its int8 parts and needs opset 19."""
+    # ONNX Runtime's own converter; it lies outside of what `import onnxruntime` loads.
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    source = _copy(model)
+    if any(node.op_type == "QuantizeLinear" for node in source.graph.node):
+        source = version_converter.convert_version(source, _OPSET_OF_HALF_SCALES)
+        _keep_properties(model, source)
+    half = convert_float_to_float16(source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False)
+    OnnxModel.graph_topological_sort(half.graph)
+    onnx.checker.check_model(half, full_check=True)
+    return half
+
+
+def _keep_properties(source: onnx.ModelProto, target: onnx.ModelProto) -> None:
+    del target.metadata_props[:]
+    target.metadata_props.extend(source.metadata_props)
+    target.producer_name = source.producer_name
+
+
+def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
+    """A copy for batches of exactly this size; raises EngineError where the batch is fixed already."""
+    fixed = _copy(model)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        first = value.type.tensor_type.shape.dim[0]
+        if not first.dim_param:
+            raise EngineError(f"{value.name}: the batch is fixed to {first.dim_value} already")
+        first.dim_value = batch
+    del fixed.graph.value_info[:]
+    fixed = onnx.shape_inference.infer_shapes(fixed, strict_mode=True)
+    onnx.checker.check_model(fixed, full_check=True)
+    return fixed
+
+
+def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
+    """PRelu(x, a) as relu(x) - a relu(-x): what ONNX Runtime computes fast on a CPU; TensorRT wants PRelu whole."""
+    split = _copy(model)
+    nodes: list[onnx.NodeProto] = []
+    for node in split.graph.node:
+        if node.op_type != "PRelu":
+            nodes.append(node)
+            continue
+        (x, slope), (out,), name = node.input, node.output, node.name or node.output[0]
+        nodes += [
+            helper.make_node("Relu", [x], [f"{out}_above"], f"{name}_above"),
+            helper.make_node("Neg", [x], [f"{out}_turned"], f"{name}_turned"),
+            helper.make_node("Relu", [f"{out}_turned"], [f"{out}_below"], f"{name}_below"),
+            helper.make_node("Mul", [f"{out}_below", slope], [f"{out}_leak"], f"{name}_leak"),
+            helper.make_node("Sub", [f"{out}_above", f"{out}_leak"], [out], name),
+        ]
+    del split.graph.node[:]
+    split.graph.node.extend(nodes)
+    onnx.checker.check_model(split, full_check=True)
+    return split
+
+
+def has_prelu(model: onnx.ModelProto) -> bool:
+    return any(node.op_type == "PRelu" for node in model.graph.node)
+
+
+def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+    copied = onnx.ModelProto()
+    copied.CopyFrom(model)
+    return copied

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from calibration.int8 import quantize
+from calibration.int8.quantize import Fidelity, Search, Step, main
+from calibration.int8.report import short
+from edge.errors import EngineError
+from export.bundle import reference
+
+MODEL = reference() / "embedder.onnx"
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few made-up people, as chips."""
+    folder = tmp_path_factory.mktemp("people")
+    rng = np.random.default_rng(0)
+    from edge.demo.portraits import COLLINS, HOPPER, load_chip
+
+    for portrait in (COLLINS, HOPPER):
+        for i in range(8):
+            path = folder / portrait.person.replace(" ", "-") / f"{i}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            chip = np.clip(load_chip(portrait) * rng.uniform(0.6, 1.2), 0, 255).astype(np.uint8)
+            cv2.imwrite(str(path), chip)
+    return folder
+
+
+def test_the_command(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "_SENSITIVITY_CHIPS", 2)
+    out, told = tmp_path / "int8.onnx", tmp_path / "int8.json"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    assert main([*command, "--report", str(told), "--plot", str(tmp_path / "int8.png"), "--bound", "0.9"]) == 0
+    text = capsys.readouterr().out
+    assert "<- chosen" in text and "% of the FP32 file" in text
+    report = json.loads(told.read_text())
+    assert set(report["methods"]) == {"minmax", "percentile", "mse", "entropy"} and len(report["sensitivity"]) > 40
+    assert report["calibration_chips"] == report["measured_chips"] == 16
+    properties = {p.key: p.value for p in onnx.load(out).metadata_props}
+    assert properties["int8_calibration"] == report["calibration_digest"] and properties["int8_ranges"] == report["method"]
+    assert properties["preprocessing"] == "arcface-112-rgb-127.5/1" and (tmp_path / "int8.png").stat().st_size > 1000
+    assert main([*command[:-1], str(tmp_path / "again.onnx"), "--embedder", str(out)]) == 1
+    assert "quantised already" in capsys.readouterr().err
+
+
+def test_mistakes_are_told(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    (tmp_path / "few" / "p").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "few" / "p" / "1.jpg"), np.zeros((112, 112, 3), np.uint8))
+    rest = ["--everybody", "--out", str(tmp_path / "out.onnx")]
+    for arguments, part in (
+        (["--embedder", str(tmp_path / "junk.onnx"), "--chips", str(people)], "expected an ONNX file"),
+        (["--embedder", str(MODEL), "--chips", str(people), "--bound", "2"], "--bound"),
+        (["--embedder", str(MODEL), "--chips", str(tmp_path / "few")], "at least 4 chips"),
+    ):
+        assert main([*arguments, *rest]) == 2
+        assert part in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
+
+
+class Scripted(Search):
+    """A search whose measurements are made up: each layer in int8 costs what `costs` says."""
+
+    def __init__(self, costs: dict[str, float]) -> None:
+        self.costs = costs
+
+    def fidelity(self, ranges: object, in_float: object, chips: object = None) -> Fidelity:
+        lost = sum(cost for name, cost in self.costs.items() if name not in in_float)  # type: ignore[operator]
+        return Fidelity({"clean": 1 - lost / 2, "masked": 1 - lost / 2}, {"clean": 1 - lost, "masked": 1 - lost})
+
+
+def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:
+    costs = {"b": 0.03, "a": 0.02, "c": 0.001}
+    steps = Scripted(costs).fall_back({}, costs, [], 0.98)
+    assert [step.layer for step in steps] == [None, "b", "a"] and steps[-1].fidelity.holds(0.98)
+    assert [s.layer for s in Scripted(costs).fall_back({}, costs, ["b", "a"], 0.98)] == [None]
+    with pytest.raises(EngineError, match="no mix of int8 and float keeps a cosine"):
+        Scripted(costs).fall_back({}, costs, [], 0.9999)
+    assert isinstance(steps[0], Step)
+
+
+def test_names_for_people() -> None:
+    assert short("/network/stem/stem.2/body/body.1/body.1.0/Conv") == "stem.2/body.1.0"
+    assert short("/network/tail/tail.7/Gemm") == "tail.7/Gemm"

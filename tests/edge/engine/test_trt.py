@@ -1,0 +1,212 @@
+"""The TensorRT runner and the gate before it, against stand-ins for the driver (tests/tensorrt)."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.bundle import Verdict, file_digest
+from edge.chip import to_input
+from edge.engine import open_engine
+from edge.engine.cuda import Device, _l4t, find_device
+from edge.engine.sidecar import Sidecar, Tensor, read_sidecar, sidecar_path
+from edge.engine.trt import TrtEngine, open_plan
+from edge.errors import EngineError
+from export.parity import portrait_chips
+from export.to_engine import BuildOptions, build_plan
+from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
+from tests.tensorrt.table import load
+
+ORIN = Device("Orin", "8.7", "R36.4.0")
+VERSIONS = sorted(v for v in load() if not v.startswith("rtx"))
+
+
+@pytest.fixture(params=VERSIONS)
+def trt(request: pytest.FixtureRequest) -> Any:
+    return fake_tensorrt(request.param)
+
+
+@pytest.fixture
+def cuda() -> FakeCuda:
+    return FakeCuda()
+
+
+def write_plan(trt: Any, bundle: Path, path: Path, batch: tuple[int, int, int]) -> Path:
+    path.write_bytes(build_plan(trt, bundle / "embedder.onnx", BuildOptions("fp32", batch)).plan)
+    return path
+
+
+@pytest.mark.parametrize("batch", [(1, 1, 4), (4, 4, 4), (2, 3, 8)])
+def test_any_number_of_chips_gives_what_onnx_runtime_gives(
+    trt: Any, cuda: FakeCuda, batch: tuple[int, int, int], bundle_path: Path, tmp_path: Path
+) -> None:
+    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", batch), trt, cuda)  # type: ignore[arg-type]
+    wanted = open_engine(bundle_path / "embedder.onnx", kind="ort", threads=1)
+    chips = to_input(portrait_chips())
+    for count in (1, 4, 9, 2):
+        found, expected = engine.run(chips[:count]), wanted.run(chips[:count])
+        for name, value in expected.items():
+            assert found[name].shape == value.shape and np.allclose(found[name], value, atol=1e-5)
+    assert not cuda._stack()  # every push has its pop
+    before = len(cuda.memory)
+    engine.close()
+    engine.close()
+    assert len(cuda.memory) == before - 4 and cuda.detached == cuda.retained == 1
+    with pytest.raises(EngineError, match="the engine is closed"):
+        engine.run(chips[:1])
+
+
+def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    chips = to_input(portrait_chips())
+    first = engine.run(chips[:1])["embedding"]
+    kept = first.copy()
+    engine.run(chips[15:16])
+    assert (first == kept).all()
+
+
+def test_another_thread_may_infer(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(engine.run(to_input(portrait_chips()[:2]))))
+    thread.start()
+    thread.join()
+    assert found[0]["embedding"].shape[0] == 2
+
+
+def test_wrong_inputs_are_refused_before_the_gpu(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    for batch in (np.zeros((1, 112, 112, 3), np.float32), np.zeros((1, 3, 112, 112)), np.zeros((0, 3, 112, 112), np.float32)):
+        with pytest.raises(EngineError, match=r"expected a batch of \(N, 3, 112, 112\) float32"):
+            engine.run(batch)
+
+
+def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(trt: Any, cuda: FakeCuda, tmp_path: Path) -> None:
+    (tmp_path / "e.plan").write_bytes(b"not a plan")
+    with pytest.raises(EngineError, match="magic tag does not match"):
+        TrtEngine(tmp_path / "e.plan", trt, cuda)  # type: ignore[arg-type]
+    assert not cuda._stack()
+
+
+# ------------------------------------------------------------------ the gate before it
+
+
+@pytest.fixture
+def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Writes a plan with a sidecar, changed as told, and opens it as a daemon does."""
+    trt, cuda = fake_tensorrt("10.3.0"), FakeCuda()
+    plan = write_plan(trt, bundle_path, tmp_path / "embedder-fp32.plan", (1, 1, 4))
+    digest, reference = file_digest(plan), file_digest(bundle_path / "embedder.onnx")
+    verdict = Verdict(passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0})
+    sidecar = Sidecar(
+        network="embedder", precision="fp32", plan=digest, onnx=reference, reference=reference, builder="tensorrt",
+        tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t,
+        tensors=(Tensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),), batch=(1, 1, 4), flags=(),
+        workspace_mib=1024, built_at="2026-01-01T00:00:00+00:00", build_seconds=1.0, verdict=verdict,
+    )  # fmt: skip
+
+    def opened(device: Device = ORIN, **changes: Any) -> TrtEngine:
+        sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())
+        return open_plan(plan, reference, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda)  # type: ignore[arg-type, return-value]
+
+    opened.plan, opened.verdict = plan, verdict  # type: ignore[attr-defined]
+    return opened
+
+
+def test_a_plan_that_passed_is_opened(built: Callable[..., Any]) -> None:
+    assert built().run(to_input(portrait_chips()[:2]))["embedding"].shape == (2, 256)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tensorrt": "8.6.2"}, "built with TensorRT 8.6.2, found 10.3.0 here"),
+        ({"gpu": "Xavier"}, "built with GPU Xavier, found Orin here"),
+        ({"compute_capability": "7.2"}, "compute capability 7.2, found 8.7"),
+        ({"l4t": "R35.3.1"}, "L4T release R35.3.1, found R36.4.0"),
+        ({"builder": "tensorrt_rtx"}, "built with builder tensorrt_rtx"),
+        ({"reference": "f" * 64}, "FP32 network"),
+        ({"plan": "f" * 64}, "its sidecar says ffffffffffff"),
+        ({"verdict": None}, "was never compared with the FP32 network"),
+    ],
+)
+def test_the_field_that_differs_is_named(built: Callable[..., Any], changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(EngineError, match=words):
+        built(**changes)
+
+
+def test_a_verdict_must_be_about_this_plan_and_good(built: Callable[..., Any]) -> None:
+    verdict = built.verdict  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="about another file or network"):
+        built(verdict=verdict.model_copy(update={"judged": "0" * 64}))
+    with pytest.raises(EngineError, match="the parity gate refused it: its colour channels are swapped"):
+        built(verdict=verdict.model_copy(update={"passed": False, "reason": "its colour channels are swapped"}))
+
+
+def test_a_sidecar_that_is_missing_or_wrong_is_told(built: Callable[..., Any]) -> None:
+    plan = built.plan  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="No such file"):
+        read_sidecar(plan)
+    sidecar_path(plan).write_text('{"schema_version": 9}')
+    with pytest.raises(EngineError, match="schema_version"):
+        read_sidecar(plan)
+    sidecar_path(plan).write_bytes(b"\xff\xfe")
+    with pytest.raises(EngineError, match="build the engine again"):
+        read_sidecar(plan)
+
+
+# ------------------------------------------------------------------ the driver
+
+
+class FakeDriver:
+    """libcuda as far as it is asked: a status per call, one GPU named Orin of capability 8.7."""
+
+    def __init__(self, count: int = 1, start: int = 0) -> None:
+        self.count, self.start = count, start
+
+    def cuInit(self, flags: int) -> int:
+        return self.start
+
+    def cuDeviceGetCount(self, count: Any) -> int:
+        ctypes.cast(count, ctypes.POINTER(ctypes.c_int))[0] = self.count
+        return 0
+
+    def cuDeviceGet(self, handle: Any, index: int) -> int:
+        return 0
+
+    def cuDeviceGetName(self, name: Any, size: int, handle: Any) -> int:
+        name.value = b"Orin"
+        return 0
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, handle: Any) -> int:
+        ctypes.cast(value, ctypes.POINTER(ctypes.c_int))[0] = {75: 8, 76: 7}[attribute]
+        return 0
+
+
+def test_the_driver_is_asked() -> None:
+    device = find_device(load=lambda name: FakeDriver())
+    assert (device.name, device.compute_capability) == ("Orin", "8.7")
+    with pytest.raises(EngineError, match="GPU of number 1, the NVIDIA driver finds 1"):
+        find_device(1, load=lambda name: FakeDriver())
+    with pytest.raises(EngineError, match="cannot start: CUDA error 100"):
+        find_device(load=lambda name: FakeDriver(start=100))
+
+    def absent(name: str) -> Any:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    with pytest.raises(EngineError, match="no NVIDIA driver here"):
+        find_device(load=absent)
+
+
+def test_the_release_of_a_jetson_is_read(tmp_path: Path) -> None:
+    (tmp_path / "release").write_text("# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic, EABI: aarch64\n")
+    assert _l4t(tmp_path / "release") == "R36.4.0"
+    assert _l4t(tmp_path / "none") == ""
+    (tmp_path / "odd").write_text("something else\n")
+    assert _l4t(tmp_path / "odd") == ""

@@ -1,0 +1,164 @@
+"""The gate: what it lets pass, what it stops, and by which name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper, numpy_helper
+
+from edge.bundle import file_digest
+from edge.chip import to_input
+from edge.engine import open_engine
+from edge.face.detect import Detector
+from export.bundle import reference
+from export.compare import main
+from export.parity import (
+    BOUNDS,
+    Outputs,
+    Parity,
+    detector_verdict,
+    embedder_verdict,
+    faces_in,
+    judge,
+    portrait_chips,
+    portrait_scene,
+    run_chips,
+)
+
+MODEL = reference() / "embedder.onnx"
+
+
+@pytest.fixture(scope="module")
+def expected() -> Outputs:
+    return run_chips(open_engine(MODEL, kind="ort", threads=1), to_input(portrait_chips()))
+
+
+def changed(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
+    model = onnx.load(MODEL)
+    change(model)
+    onnx.save(model, path)
+    return path
+
+
+def weight_of(model: onnx.ModelProto, layer: str) -> onnx.TensorProto:
+    name = next(node.input[1] for node in model.graph.node if layer in node.name and node.op_type in ("Conv", "Gemm"))
+    return next(tensor for tensor in model.graph.initializer if tensor.name == name)
+
+
+def swap_channels(model: onnx.ModelProto) -> None:
+    weight = weight_of(model, "stem.0")
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, ::-1].copy(), weight.name))
+
+
+def zero(layer: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        weight = weight_of(model, layer)
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 0, weight.name))
+
+    return change
+
+
+def normalise_inside(model: onnx.ModelProto) -> None:
+    """(x - 127.5) / 127.5 as part of the network: right for pixels, wrong for our input."""
+    half = numpy_helper.from_array(np.float32(127.5), "half")
+    model.graph.initializer.append(half)
+    first = next(node for node in model.graph.node if "chip" in node.input)
+    first.input[0] = "normalised"
+    model.graph.node.insert(0, helper.make_node("Div", ["centred", "half"], ["normalised"], "div"))
+    model.graph.node.insert(0, helper.make_node("Sub", ["chip", "half"], ["centred"], "sub"))
+
+
+def spoil(model: onnx.ModelProto) -> None:
+    weight = weight_of(model, "tail.7")
+    values = numpy_helper.to_array(weight).copy()
+    values[0, 0] = np.nan
+    weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "words"),
+    [
+        (swap_channels, "swapped", ["colour channels are swapped"]),
+        (zero("stem.8/body/body.1"), "zeroed", ["cosine", "the first layer that differs is stem.8/body.1.0"]),
+        (zero("tail.7"), "dead", ["it says the same of every chip: a layer is dead"]),
+        (normalise_inside, "preprocessing", ["its preprocessing is wrong: it wants pixels in 0..255"]),
+        (spoil, "nan", ["values that are not finite"]),
+        (lambda model: model.graph.output.pop(), "output", ["it has no output mask_worn"]),
+    ],
+)
+def test_a_broken_network_is_stopped_by_name(
+    change: Callable[[onnx.ModelProto], None], name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = changed(tmp_path / f"{name}.onnx", change)
+    assert main([str(reference()), str(broken), "--precision", "int8"]) == 1
+    told = capsys.readouterr()
+    assert "REFUSED" in told.out and f"1 of 1 differ from {reference()}" in told.err
+    assert all(part in told.out for part in words)
+
+
+def test_the_same_network_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = changed(tmp_path / "same.onnx", lambda model: None)
+    assert main([str(MODEL), str(same), "--json", str(tmp_path / "told.json")]) == 0
+    assert "same.onnx (fp32): passed" in capsys.readouterr().out and (tmp_path / "told.json").is_file()
+
+
+def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, part in (
+        ([str(MODEL), str(tmp_path / "none.onnx")], "none.onnx"),
+        ([str(MODEL), str(MODEL), "--pairs", "p.txt"], "belong together"),
+        ([str(MODEL), str(MODEL), "--most", "0"], "--most"),
+    ):
+        assert main(arguments) == 2
+        message = capsys.readouterr().err
+        assert part in message and "Traceback" not in message
+
+
+def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> None:
+    digest = file_digest(MODEL)
+    engine = open_engine(MODEL, kind="ort", threads=1)
+    verdict = embedder_verdict(engine, portrait_chips(), expected, "fp32", judged=digest, reference=digest)
+    assert verdict.passed and verdict.judged == verdict.reference == digest and verdict.samples == len(portrait_chips())
+    assert verdict.figures["min_cosine"] >= verdict.figures["min_cosine_bound"]
+
+
+def test_other_precisions_may_differ_more(expected: Outputs) -> None:
+    class Noisy:
+        def run(self, batch: np.ndarray) -> Outputs:
+            outputs = open_engine(MODEL, kind="ort", threads=1).run(batch)
+            noise = np.random.default_rng(0).standard_normal(outputs["embedding"].shape)
+            size = np.linalg.norm(outputs["embedding"], axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
+            return {**outputs, "embedding": (outputs["embedding"] + 0.1 * size * noise).astype(np.float32)}
+
+        def close(self) -> None: ...
+
+    assert judge(Noisy(), portrait_chips(), expected, "int8")[1] == ""
+    assert "cosine" in judge(Noisy(), portrait_chips(), expected, "fp16")[1]
+
+
+def test_nan_is_the_worst_there_is() -> None:
+    nothing = Parity(1, -1.0, -1.0, float("nan"), float("nan"), float("nan"))
+    assert not nothing.within(BOUNDS["int8"]) and "attention wrong by nan" in nothing.against(BOUNDS["int8"])
+
+
+def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_path: Path) -> None:
+    scene = portrait_scene()
+    faces = faces_in(detector, scene)
+    assert faces.shape == (2, 15) and faces[0, 0] < faces[1, 0]
+    digests = {"judged": "0" * 64, "reference": "1" * 64}
+    assert detector_verdict(detector, scene, faces, "fp32", **digests).passed
+    moved = faces.copy()
+    moved[:, 4:14] += 3
+    verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
+    assert not verdict.passed and "landmarks are off by" in verdict.reason
+    blind = Detector(open_engine(bundle_path / "detector-640x480.onnx", kind="ort", threads=1), "640x480", 0.99)
+    verdict = detector_verdict(blind, scene, faces, "fp16", **digests)
+    assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
+
+
+def test_swapped_and_dark_and_masked_chips_are_among_those_that_judge() -> None:
+    chips = portrait_chips()
+    assert chips.shape == (30, 112, 112, 3) and (chips[4] == chips[0][..., ::-1]).all()
