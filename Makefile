@@ -70,13 +70,19 @@ reference: $(VENV)/dev.stamp
 measure: $(VENV)/dev.stamp
 	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
-	$(BIN)/mfsa-threshold --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/thresholds.json \
-		--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1"
+	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
+		--report $(RUN)/int8.json --plot $(RUN)/int8.png
+	for form in "" -int8; do \
+		$(BIN)/mfsa-threshold --embedder $(RUN)/embedder$$form.onnx --chips $(VALIDATION) --out $(RUN)/thresholds$$form.json \
+			--det $(RUN)/det$$form.png \
+			--description "validation identities of celeba_wild and celeba_small; masks drawn by masks-v1" || exit 1; \
+	done
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/mfsa-evaluate reference=$(RUN)/embedder.onnx $(EXAMS) --detector build/bundle \
+	$(BIN)/mfsa-evaluate reference=$(RUN)/embedder.onnx int8=$(RUN)/embedder-int8.onnx $(EXAMS) --detector build/bundle \
 		--json $(RUN)/accuracy.json --html $(RUN)/report.html
 	$(BIN)/mfsa-bundle pack edge/models/reference --name reference --embedder $(RUN)/embedder.onnx \
 		--thresholds $(RUN)/thresholds.json --accuracy $(RUN)/accuracy.json \
+		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json \
 		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
 	cp $(RUN)/weights.safetensors train/reference.safetensors

@@ -125,8 +125,9 @@ def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
         mated, non_mated = scores.all_scores(probes, faces.bare)
         at = np.unique(np.quantile(non_mated, 1 - np.geomspace(1 / len(non_mated), 1, 400)))
         fmr, fnmr = _rates(non_mated, at), 1 - _rates(mated, at)
-        (line,) = axes.plot(fmr, fnmr, label=name)
-        axes.plot([point.fmr], [point.fnmr], "o", color=line.get_color())
+        least = 0.5 / max(1, len(mated))  # a logarithm shows no zero
+        (line,) = axes.plot(fmr, np.maximum(fnmr, least), label=name)
+        axes.plot([max(point.fmr, 0.5 / len(non_mated))], [max(point.fnmr, least)], "o", color=line.get_color())
     axes.set(
         xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate", title="DET; dots: the thresholds"
     )
@@ -141,14 +142,6 @@ def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
 def _rates(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
     """The share of values at or above each threshold."""
     return 1 - np.searchsorted(np.sort(values), thresholds, side="left") / max(1, len(values))
-
-
-def site_threshold(templates: Embedded, target_fmr: float) -> tuple[float, int]:
-    """The unmasked threshold at which the people enrolled at one site are strangers to each other, and the comparisons.
-
-    Raises ConfigError where they are too few for the target.
-    """
-    return _threshold_at(templates, templates, target_fmr), len(scores.all_scores(templates, templates)[1])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -244,11 +237,15 @@ def _site(args: argparse.Namespace) -> int:
     if len(people) < 2:
         raise ConfigError(f"{config.gallery_path}: expected at least two enrolled people, found {len(people)}")
     enrolled = Embedded(templates, np.array([people[name] for name in subjects]))
-    non_mated = len(scores.all_scores(enrolled, enrolled)[1])
-    target = _target(args) if args.target_fmr or args.fpir else max(TARGET_FMR, 1 / non_mated)
-    threshold, comparisons = site_threshold(enrolled, target)
+    non_mated = scores.all_scores(enrolled, enrolled)[1]
+    if args.target_fmr is None and args.fpir is None:
+        wanted = "no two of them match"
+        threshold = math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4
+    else:
+        target = _target(args)
+        wanted, threshold = f"FMR is {target:.1e}", _threshold_at(enrolled, enrolled, target)
     own = bundle.calibration(config.engine.precision).unmasked.threshold
-    print(f"{len(people)} people, {comparisons:,} comparisons of different people; at FMR {target:.1e} they need {threshold:.4f}")
+    print(f"{len(people)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on")
     if threshold > own:
         print(
             f"the model's own threshold is {own:.4f}: raise it in {args.config} with\n"

@@ -43,6 +43,7 @@ def detector_file(size: str) -> str:
 
 
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
+WHOLE = f"{EMBEDDER_NETWORK}-whole.onnx"  # of a network with PReLU, as TensorRT wants it; ONNX Runtime wants it in parts
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 

@@ -20,6 +20,7 @@ from calibration.int8.legacy import entropy_calibrator
 from edge.bundle import (
     EMBEDDER_NETWORK,
     NETWORKS,
+    WHOLE,
     Bundle,
     Verdict,
     file_digest,
@@ -73,7 +74,9 @@ def open_builder(*, rtx: bool) -> Builder:
 def source_file(bundle: Bundle, network: str, precision: Precision, trt: ModuleType, *, calibrated: bool) -> Path:
     """The ONNX file to build a precision from; raises BundleError or EngineError where the bundle holds none that passed."""
     if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
-        return bundle.onnx_path(network, "fp32")  # the flags, or the calibrator, do the rest
+        # The flags, or the calibrator, do the rest.
+        whole = network == EMBEDDER_NETWORK and WHOLE in bundle.manifest.files
+        return bundle.path / WHOLE if whole else bundle.onnx_path(network, "fp32")
     return bundle.onnx_path(network, precision, half_rest=strongly_typed(trt))
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from edge.bundle import (
     PARITY,
     SCENE,
     SCHEMA,
+    WHOLE,
     BundledFile,
     Calibration,
     Manifest,
@@ -50,7 +49,7 @@ from edge.values import Precision
 from export import detector
 from export.card import FILE as CARD
 from export.card import write_card
-from export.forms import to_half
+from export.forms import to_half, whole_path
 from export.parity import (
     check_parity,
     detector_verdict,
@@ -61,6 +60,7 @@ from export.parity import (
     portrait_scene,
     run_chips,
 )
+from export.version import code_version
 
 LICENCE = "LICENSE"
 
@@ -119,6 +119,9 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
                 licence=about.licence,
             ),
         }
+        if (whole := whole_path(model.embedder)).is_file():
+            shutil.copyfile(whole, fresh / WHOLE)
+            files[WHOLE] = _form(fresh, WHOLE, "trained with this project, PReLU whole", "fp32", about.licence, reference=digest)
         if int8 is not None:
             name = onnx_file(EMBEDDER_NETWORK, "int8")
             shutil.copyfile(int8.embedder, fresh / name)
@@ -227,7 +230,7 @@ def make(out: Path, base: Path, *, replace: bool) -> str:
             if (base / name).is_file():
                 shutil.copyfile(base / name, fresh / name)
         entries = {**manifest.files, **_detectors(fresh)}
-        embedder = onnx.load(fresh / EMBEDDER)
+        embedder = onnx.load(fresh / (WHOLE if WHOLE in entries else EMBEDDER))
         forms: list[tuple[str, Precision, onnx.ModelProto]] = [(onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)]
         if manifest.int8 is not None:
             quantised = onnx.load(fresh / onnx_file(EMBEDDER_NETWORK, "int8"))
@@ -286,23 +289,6 @@ def check(path: Path) -> str:
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def code_version() -> str:
-    """The package's version and, in a checkout, the commit, with `-dirty` where files were changed since."""
-    try:
-        release = version("mfsa-edge")
-    except PackageNotFoundError:
-        release = "unknown"
-    checkout = Path(__file__).parents[1]
-    if not (checkout / ".git").exists():
-        return release
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--match=no-tag"]
-    try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return release
-    return f"{release}+{commit}"
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:

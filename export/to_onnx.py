@@ -19,8 +19,12 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from calibration.chips import decode, read_chips
 from edge.chip import PREPROCESSING, SIZE, to_input
 from edge.cli import common
+from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
-from export.parity import check_parity, portrait_chips
+from edge.values import Precision
+from export.forms import has_prelu, split_prelu, to_half, whole_path, with_batch
+from export.parity import BOUNDS, compare, portrait_chips, run_chips
+from export.version import code_version
 from train.loop import BEST
 from train.network import MfsaNetwork, count_parameters
 from train.torch_engine import OUTPUTS, Deployed, TorchEngine
@@ -30,8 +34,12 @@ OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
 
 
-def export(network: MfsaNetwork, path: Path) -> None:
-    """Write the ONNX file: batch of any size, opset 17, outputs embedding, attention and mask_worn."""
+def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> bool:
+    """Write the ONNX file: opset 17, outputs embedding, attention and mask_worn, a batch of any size or of exactly `batch`.
+
+    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `whole_path`,
+    has it whole for TensorRT; returns whether there is one.
+    """
     deployed = Deployed(_folded(network)).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter, about itself
@@ -50,12 +58,19 @@ def export(network: MfsaNetwork, path: Path) -> None:
     model.producer_name = "mfsa-export"
     properties = {
         "preprocessing": PREPROCESSING,
+        "code_version": code_version(),
         "network": f"{network.config.encoder} {network.config.variant}",
         "parameters": str(count_parameters(network)),
     }
     onnx.helper.set_model_props(model, properties)
+    if batch is not None:
+        model = with_batch(model, batch)
     onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, path)
+    split = has_prelu(model)
+    if split:
+        onnx.save(model, whole_path(path))
+    onnx.save(split_prelu(model) if split else model, path)
+    return split
 
 
 def _check_finished(checkpoint: Path) -> None:
@@ -91,11 +106,13 @@ def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="mfsa-export",
-        description="Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999.",
+        description="Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999 (FP16: 0.999).",
         epilog="example: mfsa-export --checkpoint runs/reference/checkpoint.pt --out embedder.onnx --chips faces/chips/val.tar",
     )
     parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of a run, or .safetensors weights")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--batch", type=int, help="exactly this many chips a call; default: any number")
+    parser.add_argument("--half", type=Path, help="also write a half-precision file there")
     parser.add_argument("--weights", type=Path, help="also write bare half-precision weights there, to fine-tune from")
     parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
     parser.add_argument("--unfinished", action="store_true", help="export a run that has not come to its end")
@@ -108,14 +125,25 @@ def _export(args: argparse.Namespace) -> int:
     network = load_network(args.checkpoint)
     if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
         _check_finished(args.checkpoint)
-    export(network, args.out)
+    if args.batch is not None and args.batch < 1:
+        raise ConfigError(f"--batch: expected at least 1, found {args.batch}")
+    written: list[tuple[Path, Precision]] = [(args.out, "fp32")]
+    if export(network, args.out, batch=args.batch):
+        written.append((whole_path(args.out), "fp32"))
     if args.weights:
         save_weights(network, args.weights)
+    if args.half:
+        onnx.save(to_half(onnx.load(written[-1][0])), args.half)
+        written.append((args.half, "fp16"))
     chips = real_chips(args.chips, args.most)
-    parity = check_parity(args.out, chips, TorchEngine(network).run(to_input(chips)))
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {parity}")
-    if not parity.ok:
-        raise EngineError(f"the ONNX file differs from the checkpoint: {parity}")
+    chips = chips[: len(chips) // (args.batch or 1) * (args.batch or 1)]
+    expected = run_chips(TorchEngine(network), to_input(chips))
+    for path, precision in written:
+        engine = open_engine(path, kind="ort", threads=2)
+        parity = compare(run_chips(engine, to_input(chips), args.batch or 16), expected)
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {parity}")
+        if not parity.within(BOUNDS[precision]):
+            raise EngineError(f"{path} differs from the checkpoint: {parity.against(BOUNDS[precision])}")
     return common.DONE
 
 

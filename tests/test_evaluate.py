@@ -1,4 +1,4 @@
-"""`mfsa-evaluate` and `mfsa-threshold` as people run them."""
+"""`mfsa-evaluate` as people run it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
-from calibration import threshold
 from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from export.bundle import reference
 from train.evaluate import _difference, main
@@ -127,15 +126,3 @@ def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path
     claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"]["lfw_pairs.txt"]
     for name in ("clean", "one_masked", "both_masked"):
         assert found[name]["accuracy"] == pytest.approx(claimed[name]["accuracy"], abs=0.02), name
-
-
-def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "thresholds.json"
-    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
-    assert threshold.main(command) == 2
-    assert "needs at least 100,000 non-mated comparisons, found 9" in capsys.readouterr().err
-    assert threshold.main([*command, "--target-fmr", "0.2"]) == 0
-    written = json.loads(out.read_text())
-    assert written["people"] == 2 and written["masked"]["comparisons"] == 18
-    assert threshold.main([*command[:-3], "--out", str(out)]) == 2
-    assert "add --everybody" in capsys.readouterr().err

@@ -23,6 +23,11 @@ def test_the_door_process_stays_small(module: str) -> None:
     assert not {"numpy", "cv2", "onnxruntime", "cryptography", "torch", "gpiozero"} & loaded_by(module)
 
 
-@pytest.mark.parametrize("module", ["calibration.threshold", "export.bundle", "export.parity"])
+def test_engines_are_built_with_what_a_jetson_has() -> None:
+    absent = {"torch", "onnx", "onnxruntime", "scipy", "matplotlib", "skimage", "PIL", "tensorrt", "pycuda"}
+    assert not absent & loaded_by("export.build_engine")
+
+
+@pytest.mark.parametrize("module", ["calibration.threshold", "export.bundle", "export.parity", "export.compare"])
 def test_the_workshop_s_device_side_needs_no_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)

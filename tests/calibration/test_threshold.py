@@ -1,0 +1,115 @@
+"""`mfsa-threshold` as people run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration import threshold
+from edge.bundle import read_manifest
+from edge.config import load_config
+from edge.demo.portraits import COLLINS, HOPPER, load_chip
+from edge.gallery.store import open_store
+from export.bundle import reference
+
+MODEL = reference() / "embedder.onnx"
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Collins and Hopper, three pictures each, one of them named as if with a real mask."""
+    root = tmp_path / "people"
+    for person, chip in (("collins", load_chip(COLLINS)), ("hopper", load_chip(HOPPER))):
+        (root / person).mkdir(parents=True)
+        for i in (1, 2, 3):
+            cv2.imwrite(str(root / person / f"{person}_{i:04d}.jpg"), np.roll(chip, i, axis=1))
+        cv2.imwrite(str(root / person / "m_1.jpg"), chip)
+    return root
+
+
+def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "thresholds.json"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    assert threshold.main(command) == 2
+    assert "needs at least 100,000 non-mated comparisons, found 9" in capsys.readouterr().err
+    assert threshold.main([*command, "--target-fmr", "0.2"]) == 0
+    written = json.loads(out.read_text())
+    assert written["people"] == 2 and written["masked"]["comparisons"] == 18
+    assert threshold.main([*command[:-3], "--out", str(out)]) == 2
+    assert "add --everybody" in capsys.readouterr().err
+
+
+def test_thresholds_for_a_share_of_strangers_in_a_gallery(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, plot = tmp_path / "thresholds.json", tmp_path / "det.png"
+    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    assert threshold.main([*command, "--fpir", "0.5", "--gallery", "3", "--det", str(plot)]) == 0
+    written = json.loads(out.read_text())
+    assert written["unmasked"]["target_fmr"] == pytest.approx(1 - 0.5 ** (1 / 3)) and written["fpir_target"] == 0.5
+    assert "the smallest FMR that 9 non-mated comparisons support: 1.1e-01" in capsys.readouterr().out
+    assert plot.stat().st_size > 1000
+    for wrong, part in (
+        (["--fpir", "0.5"], "belong together"),
+        (["--fpir", "0.5", "--gallery", "3", "--target-fmr", "0.1"], "name either"),
+        (["--fpir", "2", "--gallery", "3"], "between 0 and 1"),
+        (["--target-fmr", "0"], "between 0 and 1"),
+        (["--fpir", "0.5", "--gallery", "3", "--det", str(tmp_path / "none" / "det.png")], "det.png"),
+    ):
+        assert threshold.main([*command, *wrong]) == 2
+        assert part in capsys.readouterr().err
+    assert threshold.main(["--embedder", str(MODEL), "--chips", str(people)]) == 2
+    assert "with --out" in capsys.readouterr().err
+
+
+def test_thresholds_go_into_a_bundle(people: Path, int8_bundle: Path, bundle_path: Path, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(int8_bundle, tmp_path / "bundle"))
+    before = read_manifest(bundle)
+    command = ["--bundle", str(bundle), "--chips", str(people), "--everybody", "--target-fmr", "0.2"]
+    assert threshold.main([*command, "--precision", "int8"]) == 0
+    after = read_manifest(bundle)
+    assert before.int8 is not None and after.int8 is not None
+    assert after.calibration == before.calibration and after.int8.calibration.people == 2
+    assert after.int8.calibration.embedder == after.files["embedder-int8.onnx"].sha256 and after.files == before.files
+    assert threshold.main(command) == 0
+    assert read_manifest(bundle).calibration.people == 2
+    without = Path(shutil.copytree(bundle_path, tmp_path / "without"))
+    manifest = read_manifest(without)
+    (without / "manifest.json").write_text(manifest.model_copy(update={"int8": None}).model_dump_json())
+    assert threshold.main(["--bundle", str(without), *command[2:], "--precision", "int8"]) in (1, 2)
+
+
+def test_a_site_s_own_people_are_asked(
+    write_config: Callable[..., Path], bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config()
+    config = load_config(path)
+    digest = read_manifest(bundle_path).files["embedder.onnx"].sha256
+    templates = np.eye(256, dtype=np.float32)[:4]
+    templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(1 - 0.95**2)  # somebody who looks like the first
+
+    def enroll(subject: str, rows: np.ndarray) -> None:
+        store = open_store(config, digest)
+        try:
+            store.add(subject, rows)
+        finally:
+            store.close()
+
+    enroll("ada", templates[:1])
+    assert threshold.main(["--config", str(path)]) == 2
+    assert "at least two enrolled people, found 1" in capsys.readouterr().err
+    enroll("bob", templates[1:3])
+    assert threshold.main(["--config", str(path)]) == 0
+    assert "is stricter; nothing to do" in capsys.readouterr().out
+    enroll("eve", templates[3:])
+    assert threshold.main(["--config", str(path)]) == 0
+    told = capsys.readouterr().out
+    assert "no two of them match from 0.95" in told and "threshold_unmasked: 0.95" in told
+    assert threshold.main(["--config", str(path), "--target-fmr", "0.2"]) == 0
+    assert "FMR is 2.0e-01 from 0.31" in capsys.readouterr().out
+    assert threshold.main(["--config", str(path), "--target-fmr", "0.001"]) == 2
+    assert "needs at least 1,000 non-mated comparisons, found 5" in capsys.readouterr().err
