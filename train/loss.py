@@ -84,6 +84,7 @@ def neighbour_gap(student: Tensor, teacher: Tensor, bank: Tensor, temperature: f
 
 # Shares of a chip that are surely there: of what hides a face, of what is no face, of a bare face.
 _AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
+_AREA_MASKS = 0.25  # what worn masks cover in the mean; a single one may cover less
 
 
 def shortfall(mean: Tensor, area: float) -> Tensor:
@@ -163,6 +164,9 @@ class Criterion(nn.Module):
             parts["absent"] = w.absent * _mean_of(mask, 1 - hidden)
         if w.shown > 0:
             parts["shown"] = w.shown * _mean_of(shortfall(mask, _AREA_HIDDEN), hidden)
+        if w.filled > 0:
+            worn = batch.mask_worn
+            parts["filled"] = w.filled * worn.amax() * shortfall(_mean_of(mask, worn)[None], _AREA_MASKS).sum()
         if w.cover > 0:
             parts["cover"] = w.cover * (
                 shortfall(background, _AREA_BACKGROUND).mean() + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)

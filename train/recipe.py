@@ -30,6 +30,7 @@ class LossWeights(_Section):
     background: float = Field(0.05, ge=0)
     absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
     shown: float = Field(0.1, ge=0, description="A_m must not be nearly empty where something hides the face")
+    filled: float = Field(0.0, ge=0, description="A_m must cover, in the mean of the masks of a batch, what masks cover")
     cover: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
     decided: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
 
