@@ -3,6 +3,7 @@
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
+# make measure DATA=...     from a finished run: export, INT8, thresholds, figures, the packed bundle
 # make ablation DATA=...    the network's variants against one another at equal budget (an hour on a CPU)
 
 SHELL := bash

@@ -51,6 +51,14 @@ def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
+def pick_chips(source: Path, most: int) -> NDArray[np.uint8]:
+    """Up to `most` chips (N,112,112,3) spread over a folder or tar file; raises ConfigError where there are none."""
+    found = list(read_chips(source))
+    if not found:
+        raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
+    return np.stack([decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]])
+
+
 def is_validation(identity: str) -> bool:
     """The fixed split: a tenth of the identities, by a digest of the folder's name, is never trained on."""
     return int(hashlib.sha256(identity.encode()).hexdigest(), 16) % _VALIDATION_SHARE == 0

@@ -105,7 +105,8 @@ class PersonCounts:
             fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
         bound = float(np.quantile(fmr, confidence))
         if not self.false_matches.any():
-            bound = 3 / max(1, int(np.count_nonzero(self.non_mated)))
+            pairs = np.count_nonzero(np.triu(self.non_mated + self.non_mated.T, 1))  # of people, in either order
+            bound = min(1.0, 3 / max(1, pairs))
         return bound, float(np.quantile(fnmr, confidence))
 
 

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from calibration.chips import decode
 from calibration.photos import Found, Photo, find_photos, read_photo
-from edge.bundle import DETECTOR_SIZES, file_digest, open_bundle
+from edge.bundle import DETECTOR_SIZES, detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
 from edge.config import Detector as DetectorDefaults
@@ -67,7 +67,7 @@ class Outcome:
 @cache
 def open_detector(settings: Settings) -> Detector:
     """The terminal's detector, opened once in a process."""
-    return Detector(open_engine(Path(settings.detector), kind="ort", threads=1), settings.size, settings.min_score)
+    return Detector(open_engine(Path(settings.detector), threads=1), settings.size, settings.min_score)
 
 
 def make_chip(settings: Settings, photo: Photo) -> Outcome:
@@ -327,7 +327,9 @@ def _settings(args: argparse.Namespace) -> Settings:
     if not args.min_eyes > 0 or args.workers < 0:
         raise ConfigError(f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}")
     try:
-        model = open_bundle(args.detector, PREPROCESSING).detector_path(args.size) if args.detector.is_dir() else args.detector
+        model = args.detector
+        if model.is_dir():
+            model = open_bundle(model, PREPROCESSING).onnx_path(detector_network(args.size), "fp32")
         settings = Settings(str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes)
         open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
     except (MfsaError, LookupError, ValueError) as error:

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from calibration.chips import decode, is_validation, read_chips
+from calibration.chips import decode, has_real_mask, is_validation, read_chips
 from edge import chip as chips
 from edge import masks
-from edge.bundle import open_bundle
+from edge.bundle import detector_network, open_bundle
 from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import ConfigError
@@ -80,8 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, chips.PREPROCESSING)
-    detector = Detector(open_engine(bundle.detector_path(_DETECTOR), kind="ort", threads=1), _DETECTOR, _MIN_SCORE)
-    read = [(name, data) for name, data in read_chips(args.chips) if not is_validation(name.split("/")[0])]
+    detector = Detector(open_engine(bundle.onnx_path(detector_network(_DETECTOR), "fp32"), threads=1), _DETECTOR, _MIN_SCORE)
+    read = [(name, data) for name, data in read_chips(args.chips) if not (is_validation(name.split("/")[0]) or has_real_mask(name))]
     if args.most < 1 or not read:
         raise ConfigError(f"expected --most of 1 or more and chips in {args.chips}, found {args.most} and {len(read)}")
     bare = [decode(data, name) for name, data in read[:: max(1, len(read) // args.most)][: args.most]]

@@ -15,13 +15,16 @@ from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
-from edge.bundle import EMBEDDER_NETWORK, MANIFEST, Calibration, Manifest, OperatingPoint, file_digest, open_bundle
+from edge.bundle import EMBEDDER_NETWORK, MANIFEST, Calibration, Manifest, OperatingPoint, file_digest, open_bundle, plan_file
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
-from edge.engine import open_engine
+from edge.engine import Engine, open_engine
+from edge.engine.sidecar import Wanted, read_sidecar
+from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.store import open_store
+from edge.gallery.store import check_owner, open_store
+from edge.pipeline import rules_of
 from edge.values import Precision
 
 SAME_PERSON_FMR = 1e-2
@@ -51,9 +54,12 @@ def _threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
     """Rounded up to what the manifest shows, so that what was measured is what is used."""
     _, non_mated = scores.all_scores(probes, templates)
     try:
-        return math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
+        threshold = math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
     except ValueError as error:
-        raise ConfigError(f"{error}; name more people or a larger --target-fmr") from error
+        raise ConfigError(f"{error}; name more people, or ask for a larger FMR or FPIR") from error
+    if threshold >= 1:
+        raise ConfigError("pictures of two people are the same picture; is somebody filed under two names?")
+    return threshold
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +70,10 @@ class Faces:
     masked: Embedded
 
     @classmethod
-    def of(cls, model: Path, chips: ChipFolder) -> Faces:
+    def of(cls, engine: Engine, chips: ChipFolder) -> Faces:
         """Raises ConfigError for fewer than two people, EngineError."""
         if chips.people < 2:
             raise ConfigError(f"expected chips of at least two people, found {chips.people}")
-        engine = open_engine(model, kind="ort", threads=2)
         bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
         worn = scores.embed_chips(engine, len(chips), lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], what="masked")
         return cls(Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels))
@@ -102,11 +107,10 @@ def calibrate(
 
 
 def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
-    """Put thresholds into a bundle's manifest, whole or not at all; raises ConfigError where it has no such embedder."""
+    """Put thresholds into a bundle's manifest, whole or not at all."""
     manifest = open_bundle(bundle, PREPROCESSING).manifest
     if precision == "int8":
-        if manifest.int8 is None:
-            raise ConfigError(f"{bundle}: holds no INT8 embedder; pack one with mfsa-bundle pack --int8")
+        assert manifest.int8 is not None  # its embedder was measured
         changed = manifest.model_copy(update={"int8": manifest.int8.model_copy(update={"calibration": result})})
     else:
         changed = manifest.model_copy(update={"calibration": result})
@@ -158,6 +162,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--precision", choices=("fp32", "int8"), default="fp32", help="of the bundle's embedder (default %(default)s)"
     )
+    parser.add_argument("--plan", action="store_true", help="measure the bundle's TensorRT engine instead of its ONNX file")
     parser.add_argument("--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked")
     parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
     parser.add_argument("--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates")
@@ -189,22 +194,41 @@ def _target(args: argparse.Namespace) -> float:
 def _threshold(args: argparse.Namespace) -> int:
     if args.chips is None or (args.embedder is not None and args.out is None):
         raise ConfigError("name the people to measure on with --chips, and with --embedder where to write with --out")
+    if args.plan and args.bundle is None:
+        raise ConfigError("--plan: only with --bundle, whose plan is meant")
+    common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
     target = _target(args)
-    model = args.embedder or open_bundle(args.bundle, PREPROCESSING).onnx_path(EMBEDDER_NETWORK, args.precision)
+    model, engine = _open(args)
     chips = validation_chips(args.chips, everybody=args.everybody)
     described = args.description or ", ".join(source.stem for source in args.chips)
-    faces = Faces.of(model, chips)
+    faces = Faces.of(engine, chips)
     result = calibrate(
         model, faces, target_fmr=target, description=described, kept_apart=not args.everybody, fpir_target=args.fpir or FPIR_TARGET
     )
+    print(_told(result, len(chips)))
     if args.out:
         args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if args.bundle:
         write_into(args.bundle, args.precision, result)
+        print(f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with")
     if args.det:
         plot_det(faces, result, args.det)
-    print(_told(result, len(chips)))
     return common.DONE
+
+
+def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
+    """The file that is measured, and its engine; raises BundleError or EngineError."""
+    if args.embedder:
+        return args.embedder, open_engine(args.embedder, threads=2)
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    bundle.calibration(args.precision)  # there must be some to replace
+    if not args.plan:
+        model = bundle.onnx_path(EMBEDDER_NETWORK, args.precision)
+        return model, open_engine(model, threads=2)
+    plan, reference = bundle.path / plan_file(EMBEDDER_NETWORK, args.precision), bundle.digest(EMBEDDER_NETWORK)
+    # Its thresholds are about to be its own.
+    own = frozenset({read_sidecar(plan).onnx})
+    return plan, open_plan(plan, Wanted(EMBEDDER_NETWORK, args.precision, reference, own))
 
 
 def _told(result: Calibration, chips: int) -> str:
@@ -219,41 +243,58 @@ def _told(result: Calibration, chips: int) -> str:
     fewest = min(result.unmasked.comparisons, result.masked.comparisons)
     lines.append(f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}")
     lines.append(
-        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.0%}"
+        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.2%}"
     )
     return "\n".join(lines)
 
 
 def _site(args: argparse.Namespace) -> int:
-    """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise."""
+    """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise. Raises ConfigError."""
+    if args.chips or args.out or args.det or args.plan:
+        raise ConfigError("--config looks at enrolled people alone: leave --chips, --out, --det and --plan out")
     config = load_config(args.config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
+    if not config.gallery_path.exists():
+        raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
+    check_owner(config.state)
     store = open_store(config, bundle.model_digest)
     try:
         subjects, templates = store.load()
     finally:
         store.close()
-    people = {name: i for i, name in enumerate(sorted(set(subjects)))}
-    if len(people) < 2:
-        raise ConfigError(f"{config.gallery_path}: expected at least two enrolled people, found {len(people)}")
-    enrolled = Embedded(templates, np.array([people[name] for name in subjects]))
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise ConfigError(f"{config.gallery_path}: expected at least two enrolled people, found {len(names)}")
+    enrolled = Embedded(templates, np.array([names.index(name) for name in subjects]))
     non_mated = scores.all_scores(enrolled, enrolled)[1]
     if args.target_fmr is None and args.fpir is None:
-        wanted = "no two of them match"
-        threshold = math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4
+        wanted, threshold = "no two of them match", math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4
     else:
         target = _target(args)
         wanted, threshold = f"FMR is {target:.1e}", _threshold_at(enrolled, enrolled, target)
-    own = bundle.calibration(config.engine.precision).unmasked.threshold
-    print(f"{len(people)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on")
+    one, other = _most_alike(enrolled, subjects)
+    print(
+        f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
+        f"most alike are {one} and {other}"
+    )
+    own = rules_of(config.policy, bundle.calibration(config.engine.precision)).thresholds.unmasked
+    if threshold >= 1:
+        raise ConfigError(f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove")
     if threshold > own:
         print(
-            f"the model's own threshold is {own:.4f}: raise it in {args.config} with\n"
-            f"policy:\n  threshold_unmasked: {threshold:.4f}"
+            f"the terminal's threshold is {own:.4f}: raise it in {args.config} with\npolicy:\n  threshold_unmasked: {threshold:.4f}"
         )
     else:
-        print(f"the model's own threshold of {own:.4f} is stricter; nothing to do")
+        print(f"the terminal's threshold of {own:.4f} is stricter; nothing to do")
     return common.DONE
+
+
+def _most_alike(enrolled: Embedded, subjects: list[str]) -> tuple[str, str]:
+    """The two people whose templates are nearest."""
+    alike = enrolled.vectors @ enrolled.vectors.T
+    alike[enrolled.people[:, None] == enrolled.people[None]] = -2
+    one, other = np.unravel_index(int(alike.argmax()), alike.shape)
+    return subjects[one], subjects[other]
 
 
 if __name__ == "__main__":

@@ -42,8 +42,13 @@ def detector_file(size: str) -> str:
     return onnx_file(detector_network(size))
 
 
+def whole_form(path: Path) -> Path:
+    """Where the form of a network with PReLU lies that TensorRT wants; ONNX Runtime wants PReLU in parts."""
+    return path.with_name(f"{path.stem}-whole{path.suffix}")
+
+
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
-WHOLE = f"{EMBEDDER_NETWORK}-whole.onnx"  # of a network with PReLU, as TensorRT wants it; ONNX Runtime wants it in parts
+WHOLE = whole_form(Path(EMBEDDER)).name
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 
@@ -127,22 +132,18 @@ class Bundle(_Part):
     path: Path
     manifest: Manifest
 
-    @property
-    def embedder_path(self) -> Path:
-        return self.path / EMBEDDER
-
-    def detector_path(self, size: str) -> Path:
-        return self.path / detector_file(size)
-
     def onnx_path(self, network: str, precision: Precision, *, half_rest: bool = False) -> Path:
         """The ONNX file of a network in a precision, which the parity gate let pass; raises BundleError or EngineError."""
         name = onnx_file(network, precision, half_rest=half_rest)
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle")
-        if precision != "fp32":
-            reference = self.manifest.files[onnx_file(network)].sha256
-            check_verdict(self.path / name, entry.verdict, entry.sha256, reference)
+        return self.path / name if precision == "fp32" else self.passed(name, network)
+
+    def passed(self, name: str, network: str) -> Path:
+        """A file that is another form of a network; raises EngineError unless the parity gate let it pass."""
+        entry = self.manifest.files[name]
+        check_verdict(self.path / name, entry.verdict, entry.sha256, self.digest(network))
         return self.path / name
 
     def calibration(self, precision: Precision) -> Calibration:
@@ -159,6 +160,13 @@ class Bundle(_Part):
     def digest(self, network: str) -> str:
         """The digest of a network's FP32 file."""
         return self.manifest.files[onnx_file(network)].sha256
+
+    def sources(self, network: str, precision: Precision) -> frozenset[str]:
+        """The digests of the files that a plan of a network may be built from, so that its thresholds are its own."""
+        names = {onnx_file(network, precision), onnx_file(network, precision, half_rest=True)}
+        if precision != "int8":
+            names |= {onnx_file(network), *([WHOLE] if network == EMBEDDER_NETWORK else [])}
+        return frozenset(entry.sha256 for name, entry in self.manifest.files.items() if name in names)
 
     @property
     def model_digest(self) -> str:
@@ -185,8 +193,10 @@ def read_manifest(path: Path) -> Manifest:
         raise BundleError(f"{path / MANIFEST}: {describe_validation(error)}") from error
 
 
-def open_bundle(path: Path, preprocessing: str) -> Bundle:
-    """A complete bundle whose every file has the digest that the manifest names, made for this preprocessing.
+def open_bundle(path: Path, preprocessing: str, *, complete: bool = True) -> Bundle:
+    """A bundle whose every file has the digest that the manifest names, made for this preprocessing.
+
+    `complete`: with everything a terminal needs, as `mfsa-bundle make` leaves it.
 
     Raises BundleError that names the first file which is missing or changed.
     """
@@ -197,8 +207,14 @@ def open_bundle(path: Path, preprocessing: str) -> Bundle:
             "use the version that made it"
         )
     absent = [name for name in REQUIRED_FILES if name not in manifest.files]
-    if absent:
+    if absent and complete:
         raise BundleError(f"{path}: the bundle lacks {', '.join(absent)}; complete it with: mfsa-bundle make OUT --from {path}")
+    check_files(path, manifest)
+    return Bundle(path=path, manifest=manifest)
+
+
+def check_files(path: Path, manifest: Manifest) -> None:
+    """Raises BundleError that names the first file of a manifest which is missing or changed."""
     for name, entry in manifest.files.items():
         file = path / name
         if Path(name).name != name:
@@ -211,15 +227,17 @@ def open_bundle(path: Path, preprocessing: str) -> Bundle:
                 f"{file}: sha256 is {digest[:12]}..., the manifest says {entry.sha256[:12]}...: "
                 "the file was changed or damaged; make the bundle again with mfsa-bundle"
             )
-    return Bundle(path=path, manifest=manifest)
+
+
+_AGAIN = "make it again with mfsa-bundle, or mfsa-build-engine where it is a plan"
 
 
 def check_verdict(file: Path, verdict: Verdict | None, digest: str, reference: str) -> None:
     """Raises EngineError unless the parity gate passed this very file against this very network."""
     if verdict is None:
-        raise EngineError(f"{file}: was never compared with the FP32 network; run mfsa-parity or build it again")
+        raise EngineError(f"{file}: was never compared with the FP32 network; {_AGAIN}")
     if (verdict.judged, verdict.reference) != (digest, reference):
-        raise EngineError(f"{file}: its parity verdict is about another file or network; run mfsa-parity or build it again")
+        raise EngineError(f"{file}: its parity verdict is about another file or network; {_AGAIN}")
     if not verdict.passed:
         raise EngineError(f"{file}: the parity gate refused it: {verdict.reason}")
 

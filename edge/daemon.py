@@ -46,6 +46,7 @@ class Daemon:
         model = networks.bundle.model_digest
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
         self._fallback = networks.fallback
+        self._networks = networks
         self._store = open_store(config, model)
         gallery = Gallery(self._store)
         self._pipeline = Pipeline(
@@ -113,6 +114,7 @@ class Daemon:
     def close(self) -> None:
         self._notifier.stopping()
         self._capture.close()
+        self._networks.close()
         self._door.close()
         self._store.close()
         self._record.close()

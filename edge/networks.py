@@ -10,6 +10,8 @@ from edge.bundle import EMBEDDER_NETWORK, Bundle, Calibration, detector_network,
 from edge.chip import PREPROCESSING
 from edge.config import AutoEngine, OrtEngine, Terminal
 from edge.engine import Engine, open_engine
+from edge.engine.sidecar import Wanted
+from edge.engine.trt import open_plan
 from edge.errors import EngineError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
@@ -36,6 +38,11 @@ class Networks:
         """The thresholds measured with this precision."""
         return self.bundle.calibration(self.precision)
 
+    def close(self) -> None:
+        """Give back what the engines hold; a GPU's memory is not freed by itself in time."""
+        self.detector.close()
+        self.embedder.close()
+
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}" + (f" (instead of trt: {self.fallback})" if self.fallback else "")
 
@@ -59,13 +66,13 @@ def open_networks(config: Terminal, wrap: Wrap = lambda engine: engine) -> Netwo
 
 def _with_ort(config: Terminal, bundle: Bundle, precision: Precision, threads: int, wrap: Wrap, *, fallback: str = "") -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
-    detector = wrap(open_engine(bundle.onnx_path(detector_network(config.detector.size), "fp32"), kind="ort", threads=threads))
-    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), kind="ort", threads=threads))
+    detector = wrap(open_engine(bundle.onnx_path(detector_network(config.detector.size), "fp32"), threads=threads))
+    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads))
     return _networks(config, bundle, detector, embedder, "ort", precision, fallback)
 
 
 def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
-    bundle.calibration(precision)
+    bundle.calibration(precision)  # no embedder without thresholds of its own
     detector_name = detector_network(config.detector.size)
     plans: tuple[tuple[str, Precision], ...] = (
         (detector_name, "fp16" if precision == "int8" else precision),
@@ -74,8 +81,9 @@ def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap
     engines: list[Engine] = []
     try:
         for network, form in plans:
-            plan = bundle.path / plan_file(network, form)
-            engines.append(open_engine(plan, kind="trt", threads=1, reference=bundle.digest(network)))
+            calibrated = bundle.calibration(form).embedder if network == EMBEDDER_NETWORK else ""
+            wanted = Wanted(network, form, bundle.digest(network), bundle.sources(network, form), calibrated)
+            engines.append(open_plan(bundle.path / plan_file(network, form), wanted))
     except EngineError:
         for engine in engines:
             engine.close()

@@ -6,16 +6,14 @@ import argparse
 import hashlib
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calibration.chips import decode, read_chips
+from calibration.chips import pick_chips
 from calibration.int8.legacy import entropy_calibrator
 from edge.bundle import (
     EMBEDDER_NETWORK,
@@ -37,11 +35,11 @@ from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
 from edge.errors import ConfigError, EngineError
 from edge.face.detect import Detector
 from edge.values import Precision
-from export.parity import Outputs, detector_verdict, embedder_verdict, load_parity, load_scene, run_chips
+from export.parity import Proof, detector_verdict, embedder_verdict, load_scene
 from export.to_engine import BuildOptions, Built, build_plan, has_calibrators, strongly_typed
 
 _POWER_MODE = Path("/var/lib/nvpmodel/status")
-_CALIBRATION_CHIPS = 512
+_SITE_CHIPS = 512
 
 
 @dataclass(frozen=True)
@@ -76,16 +74,21 @@ def source_file(bundle: Bundle, network: str, precision: Precision, trt: ModuleT
     if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
         # The flags, or the calibrator, do the rest.
         whole = network == EMBEDDER_NETWORK and WHOLE in bundle.manifest.files
-        return bundle.path / WHOLE if whole else bundle.onnx_path(network, "fp32")
+        return bundle.passed(WHOLE, network) if whole else bundle.onnx_path(network, "fp32")
     return bundle.onnx_path(network, precision, half_rest=strongly_typed(trt))
 
 
-def build(bundle: Bundle, network: str, options: BuildOptions, builder: Builder, *, calibrated: bool) -> tuple[Built, Sidecar]:
-    """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError."""
-    source = source_file(bundle, network, options.precision, builder.trt, calibrated=calibrated)
+def build(bundle: Bundle, network: str, options: BuildOptions, builder: Builder, calibration: str = "") -> tuple[Built, Sidecar]:
+    """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError.
+
+    `calibration` is the digest of what TensorRT's own calibrator was given; otherwise int8 ranges are the Q/DQ file's.
+    """
+    source = source_file(bundle, network, options.precision, builder.trt, calibrated=bool(calibration))
     built = build_plan(builder.trt, source, options)
     device = builder.device or Device("none", options.compute_capability or "", "")
     int8 = bundle.manifest.int8
+    if not calibration and int8 is not None and options.precision == "int8":
+        calibration = int8.chips
     sidecar = Sidecar(
         network=network,
         precision=options.precision,
@@ -97,13 +100,14 @@ def build(bundle: Bundle, network: str, options: BuildOptions, builder: Builder,
         gpu=device.name,
         compute_capability=options.compute_capability or device.compute_capability,
         l4t=device.l4t,
+        board=device.board,
         tensors=built.tensors,
         batch=options.batch,
         flags=built.flags,
         workspace_mib=options.workspace_mib,
         dla_core=options.dla_core,
         off_dla=built.off_dla,
-        calibration=int8.chips if int8 is not None and options.precision == "int8" else "",
+        calibration=calibration,
         power_mode=_power_mode(),
         built_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         build_seconds=round(built.seconds, 2),
@@ -119,51 +123,43 @@ def _power_mode() -> str:
         return ""
 
 
-def pass_gate(
-    bundle: Bundle, sidecar: Sidecar, engine: Engine, chips: NDArray[np.uint8] | None, expected: Outputs | None
-) -> Verdict:
-    """The verdict on a plan: on the bundle's own chips or scene, and on a site's chips where there are some."""
-    if sidecar.network != EMBEDDER_NETWORK:
-        scene, faces = load_scene(bundle.path, sidecar.network)
-        size = sidecar.network.partition("-")[2]
-        detector = Detector(engine, size, DetectorDefaults().min_score)
-        return detector_verdict(detector, scene, faces, sidecar.precision, judged=sidecar.plan, reference=sidecar.reference)
-    own_chips, own_expected = load_parity(bundle.path)
-    verdicts = [
-        embedder_verdict(engine, c, e, sidecar.precision, judged=sidecar.plan, reference=sidecar.reference)
-        for c, e in ((own_chips, own_expected), (chips, expected))
-        if c is not None and e is not None
-    ]
-    return next((v for v in verdicts if not v.passed), verdicts[-1])
+def pass_gate(bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: Proof) -> Verdict:
+    """The verdict on a plan, from chips for the embedder, from the bundle's scene for a detector. Raises EngineError."""
+    digests = {"judged": sidecar.plan, "reference": sidecar.reference}
+    if sidecar.network == EMBEDDER_NETWORK:
+        return embedder_verdict(engine, proof.chips, proof.expected, sidecar.precision, **digests)
+    scene, faces = load_scene(bundle.path, sidecar.network)
+    detector = Detector(engine, sidecar.network.partition("-")[2], DetectorDefaults().min_score)
+    return detector_verdict(detector, scene, faces, sidecar.precision, **digests)
 
 
 def finish(plan: Path, built: Built, sidecar: Sidecar, builder: Builder, judge_plan: Callable[[Engine], Verdict]) -> Sidecar:
-    """Write the plan and its sidecar; with a GPU, only once the gate has let it pass. Raises EngineError."""
-    fresh = plan.with_suffix(".building")
-    fresh.write_bytes(built.plan)
+    """Write the plan and its sidecar, with a GPU only once the gate has let it pass; what was there stays until then.
+
+    Raises EngineError.
+    """
+    if builder.device is not None and builder.kind == "tensorrt":
+        engine = TrtEngine(plan, built.plan, builder.trt, import_pycuda(), dla_core=sidecar.dla_core)
+        try:
+            sidecar = sidecar.model_copy(update={"verdict": judge_plan(engine)})
+        finally:
+            engine.close()
+    if sidecar.verdict is not None and not sidecar.verdict.passed:
+        raise EngineError(f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written")
+    beside = sidecar_path(plan)
+    fresh = {path: path.with_name(f".{path.name}.fresh") for path in (plan, beside)}
     try:
-        if builder.device is not None and builder.kind == "tensorrt":
-            engine = TrtEngine(fresh, builder.trt, import_pycuda())
-            try:
-                sidecar = sidecar.model_copy(update={"verdict": judge_plan(engine)})
-            finally:
-                engine.close()
-        if sidecar.verdict is not None and not sidecar.verdict.passed:
-            raise EngineError(f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written")
-        sidecar_path(plan).unlink(missing_ok=True)  # never a new plan beside an old verdict
-        fresh.replace(plan)
+        fresh[plan].write_bytes(built.plan)
+        fresh[beside].write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        beside.unlink(missing_ok=True)  # never a new plan beside an old verdict
+        for path in (plan, beside):
+            fresh[path].replace(path)
+    except OSError as error:
+        raise EngineError(f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle") from error
     finally:
-        fresh.unlink(missing_ok=True)
-    sidecar_path(plan).write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        for path in fresh.values():
+            path.unlink(missing_ok=True)
     return sidecar
-
-
-def site_chips(source: Path, most: int) -> NDArray[np.uint8]:
-    """Up to `most` chips spread over a folder or tar file; raises ConfigError."""
-    found = list(read_chips(source))
-    if not found:
-        raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
-    return np.stack([decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -191,36 +187,51 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    if args.compute_capability and not args.rtx:
-        raise ConfigError("--compute-capability: only with --rtx; TensorRT builds for the GPU that is here")
-    if args.calibrate and args.precision != "int8":
-        raise ConfigError("--calibrate: only with --precision int8")
     bundle = open_bundle(args.bundle, PREPROCESSING)
+    _check(args)
     builder = open_builder(rtx=args.rtx)
     if args.rtx and builder.device is None and not args.compute_capability:
         raise ConfigError("no GPU here: name the one to build for with --compute-capability, such as 8.6")
-    chips = site_chips(args.chips, _CALIBRATION_CHIPS) if args.chips else None
-    print(f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {builder.device or 'none'}")
+    proof = Proof.of(bundle, args.chips, _SITE_CHIPS)
+    print(f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {_named(builder.device)}")
     for network in args.network:
-        _build_one(args, bundle, builder, network, chips)
+        _build_one(args, bundle, builder, network, proof)
     return common.DONE
 
 
-def _build_one(args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, chips: NDArray[np.uint8] | None) -> None:
+def _check(args: argparse.Namespace) -> None:
+    """Raises ConfigError for what cannot be, before minutes of work."""
+    if args.compute_capability and not args.rtx:
+        raise ConfigError("--compute-capability: only with --rtx; TensorRT builds for the GPU that is here")
+    if args.calibrate and (args.precision != "int8" or EMBEDDER_NETWORK not in args.network or args.rtx):
+        raise ConfigError("--calibrate: only with --precision int8, for the embedder, and not with --rtx")
+    common.check_out(args.bundle / plan_file(EMBEDDER_NETWORK, args.precision), args.timing_cache)
+    for network in args.network:
+        _options(args, network)
+
+
+def _named(device: Device | None) -> str:
+    return "none" if device is None else f"{device.name} ({device.board or 'compute capability ' + device.compute_capability})"
+
+
+def _build_one(args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, proof: Proof) -> None:
     options = _options(args, network)
     if args.calibrate and network == EMBEDDER_NETWORK:
-        options = replace(options, calibrator=_calibrator(builder.trt, args.calibrate, bundle, options.batch[1]))
-    built, sidecar = build(bundle, network, options, builder, calibrated=options.calibrator is not None)
-
-    def judge_plan(engine: Engine) -> Verdict:
-        expected = _reference_outputs(bundle, chips) if chips is not None and network == EMBEDDER_NETWORK else None
-        return pass_gate(bundle, sidecar, engine, chips, expected)
-
-    plan = bundle.path / plan_file(network, options.precision)
-    sidecar = finish(plan, built, sidecar, builder, judge_plan)
+        with _calibrator(builder.trt, args.calibrate, bundle, options.batch[1]) as (calibrator, digest):
+            built, sidecar = build(bundle, network, replace(options, calibrator=calibrator), builder, digest)
+    else:
+        built, sidecar = build(bundle, network, options, builder)
+    # A plan of TensorRT for RTX runs on no Jetson: it gets a name that no terminal looks for.
+    name = plan_file(network, options.precision)
+    plan = bundle.path / (f"rtx-{name}" if args.rtx else name)
+    sidecar = finish(plan, built, sidecar, builder, lambda engine: pass_gate(bundle, sidecar, engine, proof))
     print(f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, {_told(sidecar)}")
     for layer in built.off_dla:
         print(f"  runs on the GPU, not on the DLA: {layer}")
+    for warning in dict.fromkeys(built.warnings):
+        print(f"  TensorRT warns: {warning}", file=sys.stderr)
+    if args.calibrate and network == EMBEDDER_NETWORK:
+        print("  its ranges are not the Q/DQ file's: measure its thresholds with mfsa-threshold --bundle --plan before use")
 
 
 def _options(args: argparse.Namespace, network: str) -> BuildOptions:
@@ -236,22 +247,25 @@ def _options(args: argparse.Namespace, network: str) -> BuildOptions:
     )
 
 
-def _calibrator(trt: ModuleType, source: Path, bundle: Bundle, batch: int) -> object:
+@contextmanager
+def _calibrator(trt: ModuleType, source: Path, bundle: Bundle, batch: int) -> Iterator[tuple[object, str]]:
+    """TensorRT's own calibrator and the digest of what it is given; the GPU's context is current meanwhile."""
     if not has_calibrators(trt):
         raise EngineError(f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file")
-    chips = site_chips(source, _CALIBRATION_CHIPS)
+    chips = pick_chips(source, _SITE_CHIPS)
     digest = hashlib.sha256(chips.tobytes() + bundle.model_digest.encode()).hexdigest()
     cuda = import_pycuda()
     primary = cuda.Device(0).retain_primary_context()
-    primary.push()  # for the rest of this command: TensorRT calibrates in this thread
-    return entropy_calibrator(trt, cuda, to_input(chips), bundle.path / f"embedder-{digest[:16]}.calibration", batch)
-
-
-def _reference_outputs(bundle: Bundle, chips: NDArray[np.uint8]) -> Outputs:
-    """What the FP32 network says of a site's chips, by ONNX Runtime; raises EngineError where it is not installed."""
-    from edge.engine import open_engine
-
-    return run_chips(open_engine(bundle.embedder_path, kind="ort", threads=2), to_input(chips))
+    primary.push()
+    try:
+        calibrator = entropy_calibrator(trt, cuda, to_input(chips), bundle.path / f"embedder-{digest[:16]}.calibration", batch)
+        try:
+            yield calibrator, digest
+        finally:
+            calibrator.free()
+    finally:
+        cuda.Context.pop()
+        primary.detach()
 
 
 def _told(sidecar: Sidecar) -> str:

@@ -33,11 +33,13 @@ from edge.bundle import (
     Manifest,
     Quantised,
     Verdict,
+    check_files,
     detector_network,
     file_digest,
     onnx_file,
     open_bundle,
     read_manifest,
+    whole_form,
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
@@ -49,8 +51,9 @@ from edge.values import Precision
 from export import detector
 from export.card import FILE as CARD
 from export.card import write_card
-from export.forms import to_half, whole_path
+from export.forms import to_half
 from export.parity import (
+    accuracy_lost,
     check_parity,
     detector_verdict,
     embedder_verdict,
@@ -105,11 +108,13 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
     """
     digest, calibration, accuracy = model.figures()
     quantised = int8.figures() if int8 is not None else None
+    if int8 is not None and quantised is not None and (lost := accuracy_lost(accuracy, quantised[2])):
+        raise BundleError(f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher --bound")
     made_by = code_version()
     with _whole_folder(out) as fresh:
         shutil.copyfile(model.embedder, fresh / EMBEDDER)
         chips = portrait_chips()
-        outputs = run_chips(open_engine(fresh / EMBEDDER, kind="ort", threads=1), to_input(chips))
+        outputs = run_chips(open_engine(fresh / EMBEDDER, threads=1), to_input(chips))
         np.savez_compressed(fresh / PARITY, chips=chips, **outputs)  # type: ignore[arg-type]
         files = {
             EMBEDDER: BundledFile(sha256=digest, origin="trained with this project", licence=about.licence),
@@ -119,7 +124,7 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
                 licence=about.licence,
             ),
         }
-        if (whole := whole_path(model.embedder)).is_file():
+        if (whole := whole_form(model.embedder)).is_file():
             shutil.copyfile(whole, fresh / WHOLE)
             files[WHOLE] = _form(fresh, WHOLE, "trained with this project, PReLU whole", "fp32", about.licence, reference=digest)
         if int8 is not None:
@@ -193,7 +198,7 @@ def _form(folder: Path, name: str, origin: str, precision: Precision, licence: s
     """The manifest's entry of an embedder in another precision, with the gate's verdict; raises BundleError where it is refused."""
     chips, expected = load_parity(folder)
     digest = file_digest(folder / name)
-    engine = open_engine(folder / name, kind="ort", threads=1)
+    engine = open_engine(folder / name, threads=1)
     verdict = embedder_verdict(engine, chips, expected, precision, judged=digest, reference=reference)
     return BundledFile(sha256=digest, origin=origin, licence=licence, verdict=_passed(name, verdict))
 
@@ -206,15 +211,26 @@ def _passed(name: str, verdict: Verdict) -> Verdict:
 
 @contextmanager
 def _whole_folder(out: Path) -> Iterator[Path]:
-    """A folder to fill, which takes the place of `out` when the block has ended well."""
+    """A folder to fill, which takes the place of `out` when the block has ended well.
+
+    Raises BundleError where `out` is something else than a bundle: that is nobody's to replace.
+    """
+    if out.exists() and not (out / MANIFEST).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise BundleError(f"{out}: is there and is no bundle; name another folder")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
         fresh = Path(scratch) / "fresh"
         fresh.mkdir()
         yield fresh
+        old = Path(scratch) / "old"
         if out.exists():
-            out.rename(Path(scratch) / "old")
-        fresh.rename(out)
+            out.rename(old)
+        try:
+            fresh.rename(out)
+        except OSError:
+            if old.exists():
+                old.rename(out)
+            raise
 
 
 def make(out: Path, base: Path, *, replace: bool) -> str:
@@ -225,6 +241,7 @@ def make(out: Path, base: Path, *, replace: bool) -> str:
     if out.exists() and not replace:
         raise BundleError(f"{out} exists: add --replace to make it anew, or name another folder")
     manifest = read_manifest(base)
+    check_files(base, manifest)
     with _whole_folder(out) as fresh:
         for name in (*manifest.files, LICENCE, CARD):
             if (base / name).is_file():
@@ -273,17 +290,17 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
 
 
 def _open_detector(path: Path, size: str) -> Detector:
-    return Detector(open_engine(path, kind="ort", threads=1), size, DetectorDefaults().min_score)
+    return Detector(open_engine(path, threads=1), size, DetectorDefaults().min_score)
 
 
 def check(path: Path) -> str:
     """Digests, and the embedder against its own parity chips; one line for people. Raises BundleError."""
     bundle = open_bundle(path, PREPROCESSING)
     chips, expected = load_parity(path)
-    parity = check_parity(bundle.embedder_path, chips, expected)
+    parity = check_parity(path / EMBEDDER, chips, expected)
     if not parity.ok:
         raise BundleError(f"{path}: the embedder does not reproduce its own outputs here: {parity}")
-    forms = [name for name, entry in bundle.manifest.files.items() if entry.verdict is not None]
+    forms = [name for name, entry in bundle.manifest.files.items() if entry.verdict is not None and entry.verdict.passed]
     return f"{bundle.manifest.name}: digests match, {parity}; forms that passed the gate: {', '.join(forms) or 'none'}"
 
 
@@ -332,7 +349,10 @@ def main(argv: list[str] | None = None) -> int:
         return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace)}"
 
     def packing() -> str:
-        limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
+        try:
+            limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{args.limits}: cannot be read: {error}") from error
         about = Description(args.name, args.data, args.licence, limits)
         pack(args.out, Measured(args.embedder, args.thresholds, args.accuracy), about, _int8(args))
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"

@@ -45,7 +45,7 @@ All against all of {people:,} people, {apart} ({calibration_data}); upper bounds
 |---|---|---|---|---|---|
 {points}
 
-The target FMR stands for an FPIR of {fpir_target:.0%} at {aim:,} templates; **at the upper bound the data supports
+The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates; **at the upper bound the data supports
 {gallery_size:,} templates**.
 {int8}
 ## Limits

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import onnx
 from onnx import helper, version_converter
 
@@ -70,11 +68,6 @@ def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
     split.graph.node.extend(nodes)
     onnx.checker.check_model(split, full_check=True)
     return split
-
-
-def whole_path(path: Path) -> Path:
-    """Where the form for TensorRT lies, of a network with PReLU."""
-    return path.with_name(f"{path.stem}-whole{path.suffix}")
 
 
 def has_prelu(model: onnx.ModelProto) -> bool:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.chips import pick_chips
 from edge import masks
-from edge.bundle import PARITY, SCENE, Verdict
+from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, Verdict
 from edge.chip import SIZE, to_input
 from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.engine import Engine, open_engine
 from edge.face.detect import Detector
+from edge.face.embed import OUTPUTS
 from edge.values import Face, Precision
 
-OUTPUTS = ("embedding", "attention", "mask_worn")
 Outputs = dict[str, NDArray[np.float32]]
 
 
@@ -38,6 +41,7 @@ BOUNDS: dict[Precision, Bounds] = {
     "fp16": Bounds(0.999, 0.1, 5e-3, 5e-2),
     "int8": Bounds(0.98, 0.9, 3e-2, 0.25),
 }
+_BATCHES = (1, 2, 4, 16)  # an engine may be wrong at one size of the batch alone, and doors see one face most of the time
 _EXPLAINED = 0.1  # share of the lost cosine that may remain when a mistake explains it
 
 
@@ -89,9 +93,13 @@ class Parity:
         )
 
 
-def run_chips(engine: Engine, inputs: NDArray[np.float32], batch: int = 16) -> Outputs:
-    """The outputs for network inputs (N,3,112,112); raises EngineError."""
-    parts = [engine.run(inputs[i : i + batch]) for i in range(0, len(inputs), batch)]
+def run_chips(engine: Engine, inputs: NDArray[np.float32], batches: Sequence[int] = (16,)) -> Outputs:
+    """The outputs for network inputs (N,3,112,112), fed in batches of these sizes by turns; raises EngineError."""
+    parts, start, sizes = [], 0, itertools.cycle(batches)
+    while start < len(inputs):
+        size = next(sizes)
+        parts.append(engine.run(inputs[start : start + size]))
+        start += size
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -115,7 +123,7 @@ def compare(found: Outputs, expected: Outputs) -> Parity:
 
 def check_parity(model: Path, chips: NDArray[np.uint8], expected: Outputs) -> Parity:
     """Run an ONNX file on chips (N,112,112,3) and compare with the expected outputs; raises EngineError."""
-    return compare(run_chips(open_engine(model, kind="ort", threads=1), to_input(chips)), expected)
+    return compare(run_chips(open_engine(model, threads=1), to_input(chips)), expected)
 
 
 # What a wrong form of the network may want instead of its input (N,3,112,112), RGB in -1..1.
@@ -144,7 +152,7 @@ def judge(engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision
     Raises EngineError.
     """
     bounds, inputs = BOUNDS[precision], to_input(chips)
-    found = run_chips(engine, inputs)
+    found = run_chips(engine, inputs, _BATCHES)
     missing = [name for name in OUTPUTS if name not in found]
     if missing:
         return _nothing(chips), f"it has no output {', '.join(missing)}"
@@ -186,6 +194,29 @@ def embedder_verdict(
     return Verdict(
         passed=not reason, reason=reason, judged=judged, reference=reference, samples=parity.chips, figures=_finite(figures)
     )
+
+
+# What another form may lose of the figures of the pairs, clean and one masked, in shares of one.
+_LOST = {"accuracy": 0.003, "tar_at_fmr_0.001": 0.01}
+_LOST_IN = ("clean", "one_masked")
+
+
+def accuracy_lost(before: dict[str, Any], after: dict[str, Any]) -> str:
+    """What a form loses beyond the bounds, in words; both are figures of mfsa-evaluate. Empty where it is within them.
+
+    Figures that were not measured on the same lists cannot be compared, and say so.
+    """
+    lists = before.get("pairs", {})
+    if not lists or lists.keys() - after.get("pairs", {}).keys():
+        return "the figures of both forms on the same pairs are needed: mfsa-evaluate FORM FORM --pairs"
+    found = []
+    for name, told in lists.items():
+        for case in _LOST_IN:
+            for figure, bound in _LOST.items():
+                lost = told[case][figure] - after["pairs"][name][case][figure]
+                if lost > bound:
+                    found.append(f"{name}, {case}: {figure} falls by {lost:.2%}, {bound:.1%} is allowed")
+    return "; ".join(found)
 
 
 _MIN_IOU: dict[Precision, float] = {"fp32": 0.99, "fp16": 0.95, "int8": 0.85}
@@ -247,6 +278,24 @@ def load_parity(bundle: Path) -> tuple[NDArray[np.uint8], Outputs]:
     """A bundle's chips (N,112,112,3), and what its FP32 embedder says of them."""
     with np.load(bundle / PARITY, allow_pickle=False) as archive:
         return archive["chips"], {name: archive[name] for name in OUTPUTS}
+
+
+@dataclass(frozen=True, eq=False)
+class Proof:
+    """Chips of the embedder (N,112,112,3) and what the FP32 network says of them: the bundle's own, and a site's."""
+
+    chips: NDArray[np.uint8]
+    expected: Outputs
+
+    @classmethod
+    def of(cls, bundle: Bundle, site: Path | None, most: int) -> Proof:
+        """With up to `most` chips of a site, which need ONNX Runtime. Raises ConfigError, EngineError."""
+        own, expected = load_parity(bundle.path)
+        if site is None:
+            return cls(own, expected)
+        chips = pick_chips(site, most)
+        more = run_chips(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2), to_input(chips))
+        return cls(np.concatenate([own, chips]), {name: np.concatenate([expected[name], more[name]]) for name in expected})
 
 
 def load_scene(bundle: Path, network: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

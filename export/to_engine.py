@@ -20,12 +20,11 @@ from typing import Any
 from tqdm import tqdm
 
 from edge.engine.sidecar import Tensor
-from edge.engine.trt import Logged
+from edge.engine.trt import logged
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 
 _MIB = 1 << 20
-_loggers: dict[ModuleType, Logged] = {}
 
 
 @dataclass(frozen=True)
@@ -44,6 +43,8 @@ class BuildOptions:
         least, best, largest = self.batch
         if not 1 <= least <= best <= largest:  # TensorRT itself does not complain
             raise ConfigError(f"batch: expected least <= best <= largest from 1 on, found {least}, {best}, {largest}")
+        if self.workspace_mib < 1:
+            raise ConfigError(f"workspace: expected at least 1 MiB, found {self.workspace_mib}")
         if self.dla_core is not None and least != largest:
             raise ConfigError("a DLA takes static shapes only: name one batch size")
         if self.dla_core is not None and self.precision == "fp32":
@@ -71,20 +72,15 @@ def has_calibrators(trt: ModuleType) -> bool:
     return hasattr(trt, "IInt8EntropyCalibrator2")
 
 
-def logged(trt: ModuleType) -> Logged:
-    """The one logger of this process: TensorRT ignores a second."""
-    if trt not in _loggers:
-        _loggers[trt] = Logged(trt)
-    return _loggers[trt]
-
-
 def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
     """A serialized plan of an ONNX file with one input; raises EngineError that names the node TensorRT refuses."""
     log = logged(trt)
-    log.messages.clear()
-    log.warnings.clear()
+    log.clear()
     started = time.monotonic()
-    builder = trt.Builder(log.logger)
+    try:
+        builder = trt.Builder(log.logger)
+    except TypeError as error:  # it got nothing from the driver
+        raise EngineError(f"TensorRT {trt.__version__} cannot build here: {log.why()}; is the driver too old for it?") from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log.logger)
     if not parser.parse(model.read_bytes()):
@@ -102,7 +98,10 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
     if plan is None:
         raise EngineError(f"{model}: TensorRT {trt.__version__} builds no engine: {log.why()}")
     if cache is not None and options.timing_cache is not None:
-        options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+        try:
+            options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+        except OSError as error:  # the plan is what was asked for
+            log.warnings.append(f"{options.timing_cache}: the timing cache cannot be written ({error.strerror})")
     return Built(bytes(plan), _tensors(network), tuple(flags), off_dla, time.monotonic() - started, tuple(log.warnings))
 
 
@@ -125,6 +124,8 @@ def _refusals(parser: Any) -> str:
 
 def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOptions) -> list[str]:
     """Flags where the version has them; INT8 goes with FP16 for the rest. Names of the flags that were set."""
+    if options.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and 10 bits of mantissa are not FP32
     if strongly_typed(trt):
         return []
     names = {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[options.precision]
@@ -194,7 +195,11 @@ def _open_cache(config: Any, path: Path | None) -> Any:
     """A timing cache makes the next build on this device fast; one of another device is begun anew."""
     if path is None:
         return None
-    cache = config.create_timing_cache(path.read_bytes() if path.is_file() else b"")
+    try:
+        known = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise ConfigError(f"{path}: the timing cache cannot be read ({error.strerror})") from error
+    cache = config.create_timing_cache(known)
     if cache is None or not config.set_timing_cache(cache, False):
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, False)

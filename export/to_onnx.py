@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import copy
 import json
+import shutil
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -16,18 +18,20 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from calibration.chips import decode, read_chips
+from calibration.chips import pick_chips
+from edge.bundle import whole_form
 from edge.chip import PREPROCESSING, SIZE, to_input
 from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
+from edge.face.embed import OUTPUTS
 from edge.values import Precision
-from export.forms import has_prelu, split_prelu, to_half, whole_path, with_batch
+from export.forms import has_prelu, split_prelu, to_half, with_batch
 from export.parity import BOUNDS, compare, portrait_chips, run_chips
 from export.version import code_version
 from train.loop import BEST
 from train.network import MfsaNetwork, count_parameters
-from train.torch_engine import OUTPUTS, Deployed, TorchEngine
+from train.torch_engine import Deployed, TorchEngine
 from train.weights import load_checkpoint, load_network, save_weights
 
 OPSET = 17
@@ -37,7 +41,7 @@ IR_VERSION = 8  # what TensorRT 8 reads
 def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> bool:
     """Write the ONNX file: opset 17, outputs embedding, attention and mask_worn, a batch of any size or of exactly `batch`.
 
-    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `whole_path`,
+    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `whole_form`,
     has it whole for TensorRT; returns whether there is one.
     """
     deployed = Deployed(_folded(network)).eval()
@@ -68,7 +72,7 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     onnx.checker.check_model(model, full_check=True)
     split = has_prelu(model)
     if split:
-        onnx.save(model, whole_path(path))
+        onnx.save(model, whole_form(path))
     onnx.save(split_prelu(model) if split else model, path)
     return split
 
@@ -94,13 +98,8 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
 
 
 def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
-    """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it."""
-    chips = [portrait_chips()]
-    for source in sources:
-        found = list(read_chips(source))
-        picked = found[:: max(1, len(found) // most)][:most]
-        chips.append(np.stack([decode(encoded, name) for name, encoded in picked]))
-    return np.concatenate(chips)
+    """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it. Raises ConfigError."""
+    return np.concatenate([portrait_chips(), *(pick_chips(source, most) for source in sources)])
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -125,26 +124,40 @@ def _export(args: argparse.Namespace) -> int:
     network = load_network(args.checkpoint)
     if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
         _check_finished(args.checkpoint)
-    if args.batch is not None and args.batch < 1:
-        raise ConfigError(f"--batch: expected at least 1, found {args.batch}")
-    written: list[tuple[Path, Precision]] = [(args.out, "fp32")]
-    if export(network, args.out, batch=args.batch):
-        written.append((whole_path(args.out), "fp32"))
+    common.check_out(args.out, args.weights, args.half)
+    for name, value in (("--batch", args.batch), ("--most", args.most)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name}: expected at least 1, found {value}")
+    with tempfile.TemporaryDirectory(dir=args.out.absolute().parent, prefix=".export-") as scratch:
+        fresh = Path(scratch) / args.out.name
+        written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
+        if export(network, fresh, batch=args.batch):
+            written.append((whole_form(fresh), whole_form(args.out), "fp32"))
+        if args.half:
+            half = Path(scratch) / "half.onnx"
+            onnx.save(to_half(onnx.load(written[-1][0])), half)
+            written.append((half, args.half, "fp16"))
+        _compare(network, written, real_chips(args.chips, args.most), args.batch)
+        whole_form(args.out).unlink(missing_ok=True)  # of an earlier network
+        for made, out, _ in written:
+            shutil.move(made, out)
     if args.weights:
         save_weights(network, args.weights)
-    if args.half:
-        onnx.save(to_half(onnx.load(written[-1][0])), args.half)
-        written.append((args.half, "fp16"))
-    chips = real_chips(args.chips, args.most)
-    chips = chips[: len(chips) // (args.batch or 1) * (args.batch or 1)]
-    expected = run_chips(TorchEngine(network), to_input(chips))
-    for path, precision in written:
-        engine = open_engine(path, kind="ort", threads=2)
-        parity = compare(run_chips(engine, to_input(chips), args.batch or 16), expected)
-        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.within(BOUNDS[precision]):
-            raise EngineError(f"{path} differs from the checkpoint: {parity.against(BOUNDS[precision])}")
     return common.DONE
+
+
+def _compare(
+    network: MfsaNetwork, written: list[tuple[Path, Path, Precision]], chips: NDArray[np.uint8], batch: int | None
+) -> None:
+    """Raises EngineError where a file says something else than the checkpoint; then none of them is kept."""
+    if batch is not None:  # whole batches only, each chip at least once
+        chips = chips[np.arange(-(-len(chips) // batch) * batch) % len(chips)]
+    expected = run_chips(TorchEngine(network), to_input(chips))
+    for made, out, precision in written:
+        parity = compare(run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected)
+        print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
+        if not parity.within(BOUNDS[precision]):
+            raise EngineError(f"{out} differs from the checkpoint: {parity.against(BOUNDS[precision])}; nothing was written")
 
 
 if __name__ == "__main__":

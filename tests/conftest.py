@@ -78,12 +78,12 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def detector(bundle_path: Path) -> Detector:
-    return Detector(open_engine(bundle_path / "detector-640x480.onnx", kind="ort", threads=1), "640x480", 0.7)
+    return Detector(open_engine(bundle_path / "detector-640x480.onnx", threads=1), "640x480", 0.7)
 
 
 @pytest.fixture(scope="session")
 def embedder(bundle_path: Path) -> Embedder:
-    return Embedder(open_engine(bundle_path / "embedder.onnx", kind="ort", threads=1))
+    return Embedder(open_engine(bundle_path / "embedder.onnx", threads=1))
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def _difference(
 def open_model(model: Path) -> Engine:
     """An engine for an ONNX file, or for a checkpoint, which is run by torch."""
     if model.suffix == ".onnx":
-        return open_engine(model, kind="ort", threads=2)
+        return open_engine(model, threads=2)
     from train.torch_engine import TorchEngine
     from train.weights import load_network
 
@@ -109,7 +109,7 @@ def open_model(model: Path) -> Engine:
 def open_detector(bundle: Path) -> Detector:
     """As the terminal has it by default."""
     default = DetectorDefaults()
-    return Detector(open_engine(bundle / detector_file(default.size), kind="ort", threads=2), default.size, default.min_score)
+    return Detector(open_engine(bundle / detector_file(default.size), threads=2), default.size, default.min_score)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -153,9 +153,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    for out in (args.json, args.markdown, args.html):
-        if out is not None and not out.parent.is_dir():
-            raise ConfigError(f"{out}: its folder does not exist; make it first")
+    common.check_out(args.json, args.markdown, args.html)
     models = [_named(model) for model in args.models]
     _distinct([title for title, _ in models], "models", "name them NAME=FILE")
     material = _material(args)

@@ -7,9 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge.face.embed import OUTPUTS
 from train.network import MfsaNetwork
-
-OUTPUTS = ("embedding", "attention", "mask_worn")
 
 
 class Deployed(nn.Module):

@@ -17,7 +17,7 @@ from edge.errors import EngineError
 
 
 def entropy_calibrator(trt: ModuleType, cuda: ModuleType, inputs: NDArray[np.float32], cache: Path, batch: int = 8) -> Any:
-    """An `IInt8EntropyCalibrator2` that feeds network inputs (N,3,H,W) and keeps the ranges in a file.
+    """An `IInt8EntropyCalibrator2` that feeds network inputs (N,3,H,W) and keeps the ranges in a file; `free()` it at the end.
 
     The file belongs to one network and one set of chips: name it after their digests. Raises EngineError where this
     TensorRT has no calibrators, or there are fewer inputs than a batch.
@@ -53,5 +53,8 @@ def entropy_calibrator(trt: ModuleType, cuda: ModuleType, inputs: NDArray[np.flo
 
         def write_calibration_cache(self, ranges: Any) -> None:
             cache.write_bytes(bytes(ranges))
+
+        def free(self) -> None:
+            self._device.free()
 
     return Calibrator()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,15 @@ from tqdm import tqdm
 
 from calibration.chips import ChipFolder, validation_chips
 from calibration.int8.graph import Places, find_places, insert
+from calibration.int8.inner import opened
 from calibration.int8.ranges import METHODS, Histogram
 from calibration.int8.report import Report, write_plot
 from calibration.scores import embed_chips
 from edge import masks
-from edge.bundle import file_digest
+from edge.bundle import file_digest, whole_form
 from edge.chip import to_input
 from edge.cli import common
-from edge.engine import Engine, open_engine
+from edge.engine import Engine
 from edge.errors import ConfigError, EngineError
 
 BOUND = 0.98
@@ -50,8 +50,12 @@ class Views:
         worn = [masks.draw_exam(chip, folder.names[i])[0] for chip, i in zip(bare, chosen, strict=True)]
         return cls({CLEAN: np.stack(bare), MASKED: np.stack(worn)})
 
-    def first(self, count: int) -> Views:
-        return Views({kind: chips[:count] for kind, chips in self.by_kind.items()})
+    def spread(self, count: int) -> list[int]:
+        """So many rows from all over."""
+        return np.unique(np.linspace(0, len(self.by_kind[CLEAN]) - 1, count).astype(int)).tolist()
+
+    def only(self, rows: list[int]) -> Views:
+        return Views({kind: chips[rows] for kind, chips in self.by_kind.items()})
 
     def batches(self) -> Iterator[Vectors]:
         """Network inputs, bare and masked by turns."""
@@ -100,14 +104,9 @@ class Fidelity:
 
 def observe(model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]) -> dict[str, Histogram]:
     """Histograms of the magnitudes that tensors take while the network runs; raises EngineError."""
-    shown = onnx.ModelProto()
-    shown.CopyFrom(model)
-    inputs = {value.name for value in shown.graph.input}
-    given = {value.name for value in shown.graph.output}
-    extra = [name for name in tensors if name not in inputs | given]
-    shown.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in extra)
+    inputs = {value.name for value in model.graph.input}
     histograms = {name: Histogram() for name in tensors}
-    with _opened(shown) as engine:
+    with opened(model, [name for name in tensors if name not in inputs]) as engine:
         for batch in batches:
             values = engine.run(batch) | dict.fromkeys(inputs, batch)
             for name, histogram in histograms.items():
@@ -118,23 +117,6 @@ def observe(model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[
     return histograms
 
 
-class _opened:
-    """An engine of a model in memory, for a while."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mfsa-int8-")
-        path = Path(self._folder.name) / "model.onnx"
-        onnx.save(model, path)
-        self._engine = open_engine(path, kind="ort", threads=2)
-
-    def __enter__(self) -> Engine:
-        return self._engine
-
-    def __exit__(self, *_: object) -> None:
-        self._engine.close()
-        self._folder.cleanup()
-
-
 class Search:
     """Tries Q/DQ graphs of one network and measures each on chips that gave no ranges."""
 
@@ -142,13 +124,13 @@ class Search:
         self.places = places
         self._model = model
         self._views = measured_on
-        with _opened(model) as engine:
+        with opened(model) as engine:
             self._wanted = measured_on.embed(engine, what="FP32")
 
     def fidelity(self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None) -> Fidelity:
-        views = self._views if chips is None else self._views.first(chips)
-        wanted = {kind: vectors[: len(views.by_kind[kind])] for kind, vectors in self._wanted.items()}
-        with _opened(insert(self._model, ranges, in_float)) as engine:
+        rows = self._views.spread(chips or len(self._views.by_kind[CLEAN]))
+        views, wanted = self._views.only(rows), {kind: vectors[rows] for kind, vectors in self._wanted.items()}
+        with opened(insert(self._model, ranges, in_float)) as engine:
             return Fidelity.of(views.embed(engine), wanted)
 
     def by_method(self, histograms: Mapping[str, Histogram], in_float: Collection[str]) -> dict[str, Fidelity]:
@@ -180,7 +162,7 @@ class Search:
                 if len(waiting) <= 1:
                     raise EngineError(
                         f"no mix of int8 and float keeps a cosine of {bound}: {steps[-1].fidelity}; "
-                        "fine-tune with fake quantisation first, or ask for less with --bound"
+                        "train the network longer, or ask for less with --bound"
                     )
                 in_float.append(waiting.pop(0))
                 steps.append(Step(in_float[-1], self.fidelity(ranges, in_float)))
@@ -223,7 +205,7 @@ def quantize(
         bound=bound,
         calibration_chips=len(seen.by_kind[CLEAN]) * 2,
         measured_chips=len(kept_apart.by_kind[CLEAN]) * 2,
-        calibration_digest=_digest(folder, rows),
+        calibration_digest=_digest(folder, rows[::2]),
         methods={name: fidelity.as_dict() for name, fidelity in methods.items()},
         method=method,
         sensitivity={name: round(cost, 8) for name, cost in costs.items()},
@@ -262,9 +244,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    if not 0 < args.bound < 1:
-        raise ConfigError(f"--bound: expected a cosine between 0 and 1, found {args.bound}")
-    model = _load(args.embedder)
+    if not 0 < args.bound < 1 or args.most < 4:
+        raise ConfigError(f"expected --bound between 0 and 1 and --most from 4 on, found {args.bound} and {args.most}")
+    common.check_out(args.out, args.report, args.plot)
+    # TensorRT wants PReLU whole.
+    whole = whole_form(args.embedder)
+    model = _load(whole if whole.is_file() else args.embedder)
     folder = validation_chips(args.chips, everybody=args.everybody)
     result, report = quantize(model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends)
     helper.set_model_props(result, _properties(model, args.embedder, report))

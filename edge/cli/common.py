@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import logging.handlers
+import os
 import queue
 import sys
 from collections.abc import Callable
@@ -38,6 +39,18 @@ def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser
         description=description,
         epilog=f"example: {example}   exit codes: 0 done, 1 refused or failed, 2 usage or configuration",
     )
+
+
+def check_out(*paths: Path | None) -> None:
+    """That files can be written there, asked before the work rather than after; raises ConfigError."""
+    for path in paths:
+        if path is None:
+            continue
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            raise ConfigError(f"{path}: its folder does not exist; make it first")
+        if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            raise ConfigError(f"{path}: cannot be written; name another file")
 
 
 def add_config(target: argparse.ArgumentParser) -> None:

@@ -20,17 +20,8 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-def open_engine(model: Path, *, kind: str, threads: int, reference: str = "") -> Engine:
-    """Load an ONNX file (`ort`) or a TensorRT plan (`trt`); raises EngineError where it cannot be run here.
+def open_engine(model: Path, *, threads: int) -> Engine:
+    """An ONNX file in ONNX Runtime; raises EngineError where it cannot be run here. Plans: `edge.engine.trt.open_plan`."""
+    from edge.engine.ort import OrtEngine
 
-    A plan is for the network whose FP32 file has the digest `reference`.
-    """
-    if kind == "ort":
-        from edge.engine.ort import OrtEngine
-
-        return OrtEngine(model, threads=threads)
-    if kind == "trt":
-        from edge.engine.trt import open_plan
-
-        return open_plan(model, reference)
-    raise ValueError(f"expected engine kind 'ort' or 'trt', found {kind!r}")
+    return OrtEngine(model, threads=threads)

@@ -14,6 +14,7 @@ _LIBRARY = "libcuda.so.1"
 _NAME_BYTES = 256
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
 _L4T_RELEASE = Path("/etc/nv_tegra_release")
+_BOARD = Path("/proc/device-tree/model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,7 @@ class Device:
     name: str
     compute_capability: str  # such as 8.7
     l4t: str  # release of a Jetson's Linux, empty elsewhere
+    board: str = ""  # its model: the driver calls Orin Nano, NX and AGX by one name
 
 
 def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Device:
@@ -45,12 +47,19 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
         value = ctypes.c_int()
         _ask(cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle), "tell the GPU's compute capability")
         numbers.append(str(value.value))
-    return Device(name.value.decode("utf-8", "replace"), ".".join(numbers), _l4t())
+    return Device(name.value.decode("utf-8", "replace"), ".".join(numbers), _l4t(), _board())
 
 
 def _ask(status: int, what: str) -> None:
     if status:
         raise EngineError(f"the NVIDIA driver cannot {what}: CUDA error {status}; see what `nvidia-smi` or `dmesg` says")
+
+
+def _board(path: Path = _BOARD) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return ""
 
 
 def _l4t(path: Path = _L4T_RELEASE) -> str:

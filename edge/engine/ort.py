@@ -10,7 +10,7 @@ from edge.errors import EngineError
 try:
     import onnxruntime as ort
 except ImportError as error:  # pragma: no cover - depends on the installation
-    raise EngineError(f"ONNX Runtime is not installed ({error}); install it with: pip install 'mfsa-edge[cpu]'") from error
+    raise EngineError(f"ONNX Runtime is not installed ({error}); install it with: pip install onnxruntime") from error
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,14 @@ sidecar is compared with the running machine, and the field that differs is name
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from edge.bundle import Verdict, check_verdict, file_digest
+from edge.bundle import Verdict, check_verdict
 from edge.engine.cuda import Device
 from edge.errors import EngineError, describe_validation
 from edge.values import Precision
@@ -44,13 +46,17 @@ class Sidecar(_Part):
     gpu: str
     compute_capability: str
     l4t: str
+    board: str
     tensors: tuple[Tensor, ...]
     batch: tuple[int, int, int] = Field(description="least, best and largest batch")
     flags: tuple[str, ...]
     workspace_mib: int
     dla_core: int | None = None
     off_dla: tuple[str, ...] = Field((), description="layers that run on the GPU although a DLA was asked for")
-    calibration: str = Field("", description="digest of the chips that gave the int8 ranges")
+    calibration: str = Field(
+        "",
+        description="digest of the chips that gave the int8 ranges, or of chips and network for TensorRT's own calibrator",
+    )
     power_mode: str = ""
     built_at: str
     build_seconds: float
@@ -73,24 +79,44 @@ def read_sidecar(plan: Path) -> Sidecar:
         raise EngineError(f"{path}: {found}; build the engine again with mfsa-build-engine") from error
 
 
-def check_sidecar(plan: Path, sidecar: Sidecar, device: Device, tensorrt: str, reference: str) -> None:
+@dataclass(frozen=True)
+class Wanted:
+    """What a plan is opened for: a network of a bundle in a precision."""
+
+    network: str
+    precision: Precision
+    reference: str  # digest of its FP32 ONNX file
+    sources: frozenset[str]  # digests of the files that it may have been built from
+    calibrated: str = ""  # digest of the plan that the thresholds were measured with, where it was a plan
+
+
+def check_sidecar(plan: Path, content: bytes, sidecar: Sidecar, device: Device, tensorrt: str, wanted: Wanted) -> None:
     """Raises EngineError that names the first thing in which the plan, this machine or the model differ.
 
-    Without a passing verdict of the parity gate for this very file a plan is refused.
+    Without a passing verdict of the parity gate for this very content a plan is refused, and one whose scores are not
+    those of the file that its thresholds were measured with.
     """
     rebuild = "build the engine again with mfsa-build-engine"
     fields = (
+        ("network", sidecar.network, wanted.network),
+        ("precision", sidecar.precision, wanted.precision),
         ("builder", sidecar.builder, "tensorrt"),
         ("TensorRT", sidecar.tensorrt, tensorrt),
+        ("board", sidecar.board, device.board),
         ("GPU", sidecar.gpu, device.name),
         ("compute capability", sidecar.compute_capability, device.compute_capability),
         ("L4T release", sidecar.l4t, device.l4t),
-        ("FP32 network", sidecar.reference, reference),
+        ("FP32 network", sidecar.reference, wanted.reference),
     )
     for what, built, here in fields:
         if built != here:
             raise EngineError(f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} here; {rebuild}")
-    digest = file_digest(plan)
+    digest = hashlib.sha256(content).hexdigest()
     if digest != sidecar.plan:
         raise EngineError(f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}")
-    check_verdict(plan, sidecar.verdict, digest, reference)
+    if sidecar.onnx not in wanted.sources and digest != wanted.calibrated:
+        raise EngineError(
+            f"{plan}: built from an ONNX file that is not the bundle's {wanted.precision} form, so the thresholds are not its own; "
+            f"{rebuild}, or measure them with mfsa-threshold --bundle --plan"
+        )
+    check_verdict(plan, sidecar.verdict, digest, wanted.reference)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge.engine.cuda import find_device
-from edge.engine.sidecar import check_sidecar, read_sidecar
+from edge.engine.sidecar import Wanted, check_sidecar, read_sidecar
 from edge.errors import EngineError
 
 if TYPE_CHECKING:
@@ -45,24 +45,35 @@ def import_pycuda() -> ModuleType:
         import pycuda.driver as cuda
     except ImportError as error:
         raise EngineError(f"pycuda is not installed or finds no driver ({error}); pip install 'mfsa-edge[jetson]'") from error
-    cuda.init()
+    try:
+        cuda.init()
+    except cuda.Error as error:
+        raise EngineError(f"the NVIDIA driver finds no GPU that pycuda can use: {' '.join(str(error).split())}") from error
     return cuda  # type: ignore[no-any-return]
 
 
 def open_plan(
-    plan: Path, reference: str, *, device: Callable[[], Device] = find_device, tensorrt: Callable[[], ModuleType] = import_tensorrt,
+    plan: Path, wanted: Wanted, *, device: Callable[[], Device] = find_device, tensorrt: Callable[[], ModuleType] = import_tensorrt,
     pycuda: Callable[[], ModuleType] = import_pycuda,
 ) -> TrtEngine:  # fmt: skip
-    """A plan that may be used for the network whose FP32 file has the digest `reference`; raises EngineError."""
+    """A plan that may be used for a network of a bundle; raises EngineError. What was checked is what is run."""
     here = device()
-    sidecar = read_sidecar(plan)
+    sidecar, content = read_sidecar(plan), read_plan(plan)
     trt = tensorrt()
-    check_sidecar(plan, sidecar, here, trt.__version__, reference)
-    return TrtEngine(plan, trt, pycuda())
+    check_sidecar(plan, content, sidecar, here, trt.__version__, wanted)
+    return TrtEngine(plan, content, trt, pycuda(), dla_core=sidecar.dla_core)
+
+
+def read_plan(plan: Path) -> bytes:
+    """Raises EngineError."""
+    try:
+        return plan.read_bytes()
+    except OSError as error:
+        raise EngineError(f"{plan}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine") from error
 
 
 class Logged:
-    """Makes a TensorRT logger that keeps warnings and errors."""
+    """A TensorRT logger that keeps warnings and errors."""
 
     def __init__(self, trt: ModuleType) -> None:
         self.messages: list[str] = []
@@ -84,6 +95,20 @@ class Logged:
     def why(self) -> str:
         return "; ".join(self.messages[-3:]) or "TensorRT gave no reason"
 
+    def clear(self) -> None:
+        self.messages.clear()
+        self.warnings.clear()
+
+
+_loggers: dict[ModuleType, Logged] = {}
+
+
+def logged(trt: ModuleType) -> Logged:
+    """The one logger of this process, which lives as long: TensorRT keeps a pointer to the first and ignores others."""
+    if trt not in _loggers:
+        _loggers[trt] = Logged(trt)
+    return _loggers[trt]
+
 
 @dataclass(eq=False)
 class _Buffer:
@@ -102,22 +127,34 @@ class _Buffer:
 class TrtEngine:
     """Implements `edge.engine.Engine`. Larger batches than the plan allows run in parts; a fixed batch is filled up."""
 
-    def __init__(self, plan: Path, trt: ModuleType, cuda: ModuleType, gpu: int = 0) -> None:
-        """Raises EngineError where TensorRT refuses the plan."""
-        self._plan, self._cuda = plan, cuda
-        self._primary: Any = cuda.Device(gpu).retain_primary_context()
-        self._log = Logged(trt)
-        with self._current():
-            runtime = trt.Runtime(self._log.logger)
-            self._engine = runtime.deserialize_cuda_engine(plan.read_bytes())
-            if self._engine is None:
-                raise EngineError(f"{plan}: TensorRT refuses it: {self._log.why()}")
-            self._execution = self._engine.create_execution_context()
-            if self._execution is None:
-                raise EngineError(f"{plan}: TensorRT cannot run it: {self._log.why()}")
-            self._stream = cuda.Stream()
-            self._input, self._outputs, self._fewest, self._most = self._allocate(trt)
+    def __init__(self, plan: Path, content: bytes, trt: ModuleType, cuda: ModuleType, *, dla_core: int | None = None) -> None:
+        """`content` is the plan's; the path is for messages. Raises EngineError where TensorRT refuses it."""
+        self._plan, self._cuda, self._log = plan, cuda, logged(trt)
+        self._log.clear()
+        self._primary: Any = None
+        self._buffers: list[_Buffer] = []
+        with self._told("open it"):
+            self._primary = cuda.Device(0).retain_primary_context()
+        try:
+            with self._current(), self._told("open it"):
+                self._open(content, trt, dla_core)
+        except BaseException:
+            self.close()
+            raise
         self._shaped = 0
+
+    def _open(self, content: bytes, trt: ModuleType, dla_core: int | None) -> None:
+        runtime = trt.Runtime(self._log.logger)
+        if dla_core is not None:
+            runtime.DLA_core = dla_core
+        self._engine = runtime.deserialize_cuda_engine(content)
+        if self._engine is None:
+            raise EngineError(f"{self._plan}: TensorRT refuses it: {self._log.why()}")
+        self._execution = self._engine.create_execution_context()
+        if self._execution is None:
+            raise EngineError(f"{self._plan}: TensorRT cannot run it: {self._log.why()}")
+        self._stream = self._cuda.Stream()
+        self._input, self._outputs, self._fewest, self._most = self._allocate(trt)
 
     def _allocate(self, trt: ModuleType) -> tuple[_Buffer, list[_Buffer], int, int]:
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
@@ -139,13 +176,24 @@ class TrtEngine:
     def _buffer(self, name: str, shape: tuple[int, ...]) -> _Buffer:
         host = self._cuda.pagelocked_empty(int(np.prod(shape)), np.float32)
         device = self._cuda.mem_alloc(host.nbytes)
+        self._buffers.append(_Buffer(name, host, device, shape[1:]))
         if not self._execution.set_tensor_address(name, int(device)):
             raise EngineError(f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.why()}")
-        return _Buffer(name, host, device, shape[1:])
+        return self._buffers[-1]
 
     def _shape_input(self, name: str, shape: tuple[int, ...]) -> None:
         if not self._execution.set_input_shape(name, shape):
             raise EngineError(f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.why()}")
+
+    @contextmanager
+    def _told(self, what: str) -> Iterator[None]:
+        """pycuda's errors, and TensorRT's where it finds no GPU that it can use, as ours."""
+        try:
+            yield
+        except self._cuda.Error as error:  # the base of MemoryError, LogicError, LaunchError and RuntimeError of pycuda
+            raise EngineError(f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.why()}") from error
+        except TypeError as error:  # a constructor of TensorRT that got nothing from the driver
+            raise EngineError(f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.why()}") from error
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -159,12 +207,14 @@ class TrtEngine:
             self._cuda.Context.pop()
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        if self._primary is None:
+            raise EngineError(f"{self._plan}: the engine is closed")
         if batch.dtype != np.float32 or batch.shape[1:] != self._input.sample or not len(batch):
             raise EngineError(
                 f"{self._plan}: expected a batch of (N, {', '.join(map(str, self._input.sample))}) float32, "
                 f"found {batch.shape} {batch.dtype}"
             )
-        with self._current():
+        with self._current(), self._told("run it"):
             parts = [self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -189,8 +239,11 @@ class TrtEngine:
         if self._primary is None:
             return
         with self._current():
-            for buffer in (self._input, *self._outputs):
+            for buffer in self._buffers:
                 buffer.device.free()
-            del self._execution, self._engine, self._stream
+            # Page-locked memory must go while its context is still there.
+            self._buffers.clear()
+            self._input, self._outputs = None, []  # type: ignore[assignment]
+            self._execution = self._engine = self._stream = None
         self._primary.detach()
         self._primary = None

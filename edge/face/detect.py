@@ -29,6 +29,9 @@ class Detector:
         self._canvas = np.zeros((self._height, self._width, 3), np.uint8)
         self._grids = [_grid(self._width // s, self._height // s) * s for s in _STRIDES]
 
+    def close(self) -> None:
+        self._engine.close()
+
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H,W,3) uint8 BGR, best score first; raises EngineError."""
         scale = min(self._width / image.shape[1], self._height / image.shape[0])

@@ -10,7 +10,7 @@ from edge.engine import Engine
 from edge.errors import EngineError
 from edge.values import Probe
 
-_OUTPUTS = ("embedding", "attention", "mask_worn")
+OUTPUTS = ("embedding", "attention", "mask_worn")
 
 
 class Embedder:
@@ -19,15 +19,18 @@ class Embedder:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
+    def close(self) -> None:
+        self._engine.close()
+
     def embed(self, chips: NDArray[np.uint8]) -> list[Probe]:
         """One probe per chip of (N,112,112,3) uint8 BGR; raises EngineError, also where an output is not finite."""
         if not len(chips):
             return []
         outputs = self._engine.run(to_input(chips))
-        missing = [name for name in _OUTPUTS if name not in outputs]
+        missing = [name for name in OUTPUTS if name not in outputs]
         if missing:
-            raise EngineError(f"expected the outputs {', '.join(_OUTPUTS)}, missing {', '.join(missing)}: not an MFSA embedder")
-        embedding, attention, mask_worn = (outputs[name] for name in _OUTPUTS)
+            raise EngineError(f"expected the outputs {', '.join(OUTPUTS)}, missing {', '.join(missing)}: not an MFSA embedder")
+        embedding, attention, mask_worn = (outputs[name] for name in OUTPUTS)
         norm = np.linalg.norm(embedding, axis=1, keepdims=True)
         if not (np.isfinite(norm).all() and np.isfinite(attention).all() and np.isfinite(mask_worn).all() and (norm > 0).all()):
             raise EngineError("the embedder gave values that are not finite, or an embedding of zeros: the engine is broken")

@@ -60,24 +60,26 @@ def _state(config: Terminal) -> Iterator[Finding]:
 
 def _bundle(config: Terminal) -> Iterator[Finding]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    calibration = bundle.calibration(config.engine.precision)
-    rules = rules_of(config.policy, calibration)
     yield Finding(OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}")
-    yield Finding(
-        OK,
-        "thresholds",
-        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, "
-        f"supported gallery {calibration.gallery_size}",
-    )
 
 
 def _engine(config: Terminal) -> Iterator[Finding]:
     networks = open_networks(config)
     import numpy as np
 
-    networks.detector.detect(np.zeros((480, 640, 3), np.uint8))
-    networks.embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+    try:
+        networks.detector.detect(np.zeros((480, 640, 3), np.uint8))
+        networks.embedder.embed(np.zeros((1, 112, 112, 3), np.uint8))
+    finally:
+        networks.close()
     yield Finding(WARNING if networks.fallback else OK, "engine", f"{networks} runs both networks")
+    rules, calibration = rules_of(config.policy, networks.calibration), networks.calibration
+    yield Finding(
+        OK,
+        "thresholds",
+        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, "
+        f"supported gallery {calibration.gallery_size}",
+    )
 
 
 def _gallery(config: Terminal) -> Iterator[Finding]:

@@ -90,3 +90,15 @@ def test_no_false_match_seen_is_not_none_possible() -> None:
     embedded = people(np.random.default_rng(2), 10, 2)
     fmr_upper, _ = scores.count_by_person(embedded, embedded, threshold=2.0).upper_bounds(rounds=10)
     assert fmr_upper == pytest.approx(3 / 45)  # ten people make 45 pairs of people, however many pictures they have
+
+
+def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_order() -> None:
+    """Masked against bare compares a with b and b with a: that is one pair of people, not two."""
+    people = 5
+    both = np.full((people, people), 4)
+    np.fill_diagonal(both, 0)
+    for non_mated in (np.triu(both, 1), both):
+        counts = PersonCounts(non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3))
+        assert counts.upper_bounds(rounds=20)[0] == pytest.approx(3 / 10)
+    two = np.array([[0, 1], [1, 0]])
+    assert PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(rounds=20)[0] == 1.0

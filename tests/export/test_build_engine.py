@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from edge.bundle import file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
 from edge.engine.cuda import Device
-from edge.engine.sidecar import read_sidecar
+from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import EngineError
 from export import build_engine
@@ -25,7 +25,7 @@ from export.parity import portrait_chips
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 
-ORIN = Device("Orin", "8.7", "R36.4.0")
+ORIN = Device("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
 PLANS = ["detector-320x256-fp16.plan", "detector-640x480-fp16.plan"]
 
 
@@ -58,11 +58,37 @@ def test_engines_are_built_compared_and_then_opened(
     assert sidecar.verdict is not None and sidecar.verdict.passed and sidecar.verdict.figures["min_cosine"] > 0.98
     assert sidecar.gpu == "Orin" and sidecar.tensorrt == device.__version__ and sidecar.batch == (1, 1, 4)
     assert (sidecar.calibration == "a" * 64) == (precision == "int8")
-    reference = open_bundle(bundle, PREPROCESSING).digest("embedder")
-    engine = open_plan(
-        bundle / f"embedder-{precision}.plan", reference, device=lambda: ORIN, tensorrt=lambda: device, pycuda=FakeCuda  # type: ignore[arg-type, return-value]
-    )  # fmt: skip
+    engine = opened(bundle, precision, device)
     assert engine.run(to_input(portrait_chips()[:5]))["embedding"].shape == (5, 256)
+
+
+def opened(path: Path, precision: Any, trt: Any) -> Any:
+    """The embedder as `edge.networks` opens it."""
+    bundle = open_bundle(path, PREPROCESSING)
+    wanted = Wanted(
+        "embedder",
+        precision,
+        bundle.digest("embedder"),
+        bundle.sources("embedder", precision),
+        bundle.calibration(precision).embedder,
+    )
+    plan = path / f"embedder-{precision}.plan"
+    return open_plan(plan, wanted, device=lambda: ORIN, tensorrt=lambda: trt, pycuda=FakeCuda)  # type: ignore[arg-type, return-value]
+
+
+def test_another_int8_file_makes_an_engine_s_thresholds_another_s(device: Any, bundle: Path) -> None:
+    """Quantised again, the FP32 network is the same: only the INT8 file's digest tells that a plan is an old one."""
+    assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    for name in ("embedder-int8.onnx", "embedder-int8-fp16.onnx"):
+        model = onnx.load(bundle / name)
+        model.doc_string = "quantised again"
+        onnx.save(model, bundle / name)
+        entry = manifest["files"][name]
+        entry["sha256"] = entry["verdict"]["judged"] = file_digest(bundle / name)
+    (bundle / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(EngineError, match="the thresholds are not its own"):
+        opened(bundle, "int8", device)
 
 
 def test_a_wrong_engine_is_not_kept(
@@ -86,7 +112,7 @@ def test_a_wrong_engine_is_not_kept(
     assert "the parity gate refused it: its colour channels are swapped" in capsys.readouterr().err
     # What was there and passed is still there, whole.
     assert ((bundle / "embedder-fp16.plan").read_bytes(), read_sidecar(bundle / "embedder-fp16.plan")) == good
-    assert not list(bundle.glob("*.building"))
+    assert not list(bundle.glob(".*"))
 
 
 def test_a_site_s_chips_are_compared_too(
@@ -96,7 +122,7 @@ def test_a_site_s_chips_are_compared_too(
     for i, chip in enumerate(portrait_chips()[:5]):
         cv2.imwrite(str(tmp_path / "site" / "p" / f"{i}.png"), chip)
     assert main([str(bundle), "--network", "embedder", "--chips", str(tmp_path / "site")]) == 0
-    assert "passed on 5 samples" in capsys.readouterr().out
+    assert f"passed on {len(portrait_chips()) + 5} samples" in capsys.readouterr().out
     assert main([str(bundle), "--network", "embedder", "--chips", str(tmp_path / "none")]) == 2
 
 
@@ -109,6 +135,10 @@ def test_the_calibrator_where_there_is_one(device: Any, bundle: Path, tmp_path: 
     assert main(command) == (0 if has else 1)
     if has:
         assert len(list(bundle.glob("*.calibration"))) == 1
+        sidecar = read_sidecar(bundle / "embedder-int8.plan")
+        assert sidecar.calibration != "a" * 64 and sidecar.onnx == sidecar.reference
+        with pytest.raises(EngineError, match="measure them with mfsa-threshold --bundle --plan"):
+            opened(bundle, "int8", device)
     else:
         assert "has no calibrators; leave --calibrate out" in capsys.readouterr().err
     assert main([*command[:3], "--calibrate", str(tmp_path / "site")]) == 2
@@ -125,15 +155,10 @@ def test_rtx_builds_without_a_gpu_and_says_what_was_not_done(bundle: Path, capsy
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'")
     assert main([str(bundle), "--rtx", "--compute-capability", "8.6", "--precision", "int8"]) == 0
     assert capsys.readouterr().out.count("NOT compared with the FP32 network") == 3
-    assert plans(bundle) == [*PLANS, "embedder-int8.plan"]
-    sidecar = read_sidecar(bundle / "embedder-int8.plan")
+    assert plans(bundle) == [f"rtx-{name}" for name in (*PLANS, "embedder-int8.plan")]
+    sidecar = read_sidecar(bundle / "rtx-embedder-int8.plan")
     assert sidecar.verdict is None and sidecar.builder == "tensorrt_rtx"
     assert sidecar.onnx == file_digest(bundle / "embedder-int8-fp16.onnx")
-    with pytest.raises(EngineError, match="built with builder tensorrt_rtx"):
-        open_plan(
-            bundle / "embedder-int8.plan", sidecar.reference, device=lambda: ORIN,
-            tensorrt=lambda: fake_tensorrt("10.3.0"), pycuda=FakeCuda,  # type: ignore[arg-type, return-value]
-        )  # fmt: skip
 
 
 def test_without_a_gpu_there_is_a_sentence(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,6 +176,8 @@ def test_mistakes_are_told(bundle: Path, tmp_path: Path, bundle_path: Path, caps
         ([str(bundle), *rtx[:2], "8.7"], "found SM87"),
         ([str(bundle), *rtx, "--batch", "0"], "least <= best <= largest"),
         ([str(bundle), *rtx, "--calibrate", str(tmp_path)], "only with --precision int8"),
+        ([str(bundle), *rtx, "--workspace", "0"], "at least 1 MiB"),
+        ([str(bundle), *rtx, "--timing-cache", str(tmp_path / "none" / "cache")], "its folder does not exist"),
         ([str(tmp_path / "none"), *rtx], "no model bundle there"),
     ):
         assert main(arguments) in (1, 2)

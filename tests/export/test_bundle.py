@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,6 +14,8 @@ from edge.bundle import read_manifest
 from edge.engine import open_engine
 from edge.errors import BundleError
 from export import bundle, detector
+
+Packing = Callable[..., int]
 
 
 def test_the_detector_is_only_taken_as_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,8 +32,8 @@ def test_fixed_copies_compute_what_the_original_computes(tmp_path: Path) -> None
     (tmp_path / "original.onnx").write_bytes(original)
     (tmp_path / "same.onnx").write_bytes(detector.fixed_shape(original, "640x640"))
     batch = np.random.default_rng(0).uniform(0, 255, (1, 3, 640, 640)).astype(np.float32)
-    expected = open_engine(tmp_path / "original.onnx", kind="ort", threads=1).run(batch)
-    found = open_engine(tmp_path / "same.onnx", kind="ort", threads=1).run(batch)
+    expected = open_engine(tmp_path / "original.onnx", threads=1).run(batch)
+    found = open_engine(tmp_path / "same.onnx", threads=1).run(batch)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
     smaller = onnx.load_from_string(detector.fixed_shape(original, "320x256"))
     assert [d.dim_value for d in smaller.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 256, 320]
@@ -100,3 +105,87 @@ def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> 
     (out / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="does not reproduce its own outputs"):
         bundle.check(out)
+
+
+def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "checkpoint.pt").write_bytes(b"weeks of work")
+    assert bundle.main(["make", str(run), "--replace"]) == 1
+    assert "is no bundle; name another folder" in capsys.readouterr().err
+    assert (run / "checkpoint.pt").read_bytes() == b"weeks of work"
+    (tmp_path / "empty").mkdir()
+    assert bundle.main(["make", str(tmp_path / "empty"), "--replace"]) == 0
+
+
+def test_a_damaged_base_is_named(int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+    (base / "embedder.onnx").write_bytes(b"cut")
+    assert bundle.main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
+    assert "the file was changed or damaged" in capsys.readouterr().err
+    (base / "parity.npz").unlink()
+    (base / "embedder.onnx").write_bytes((int8_bundle / "embedder.onnx").read_bytes())
+    assert bundle.main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
+    assert "parity.npz: missing from the bundle" in capsys.readouterr().err
+
+
+@pytest.fixture
+def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
+    """`mfsa-bundle pack` of a bundle's two embedders, with figures changed as told."""
+    manifest = read_manifest(int8_bundle)
+    assert manifest.int8 is not None
+
+    def pack(change: Callable[[dict[str, Any]], None] = lambda figures: None, **options: str) -> int:
+        digest = manifest.files["embedder-int8.onnx"].sha256
+        figures = json.loads(json.dumps({**manifest.accuracy, "embedder": digest}))
+        change(figures)
+        models = {"reference": {**manifest.accuracy, "embedder": manifest.files["embedder.onnx"].sha256}, "int8": figures}
+        (tmp_path / "accuracy.json").write_text(json.dumps({"models": models, "comparisons": []}))
+        (tmp_path / "t.json").write_text(manifest.calibration.model_dump_json())
+        (tmp_path / "t8.json").write_text(manifest.int8.calibration.model_dump_json())  # type: ignore[union-attr]
+        given = {
+            "name": "test", "data": "none", "licence": "mine", "thresholds": str(tmp_path / "t.json"),
+            "embedder": str(int8_bundle / "embedder.onnx"), "accuracy": str(tmp_path / "accuracy.json"),
+            "int8": str(int8_bundle / "embedder-int8.onnx"), "int8-thresholds": str(tmp_path / "t8.json"), **options,
+        }  # fmt: skip
+        return bundle.main(["pack", str(tmp_path / "packed"), *(part for name, v in given.items() for part in (f"--{name}", v))])
+
+    return pack
+
+
+def test_an_int8_form_is_packed_with_what_was_measured_of_it(packing: Packing, tmp_path: Path) -> None:
+    assert packing() == 0
+    manifest = read_manifest(tmp_path / "packed")
+    assert manifest.int8 is not None and manifest.int8.ranges == "mse" and manifest.int8.chips == "a" * 64
+    verdict = manifest.files["embedder-int8.onnx"].verdict
+    assert verdict is not None and verdict.passed and verdict.figures["min_cosine"] > 0.98
+    card = (tmp_path / "packed" / "MODEL_CARD.md").read_text()
+    assert "## INT8" in card and "(+0.00%)" in card and "ranges by mse" in card
+
+
+def test_an_int8_form_that_loses_too_much_is_not_packed(
+    packing: Packing, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lose(case: str, figure: str, by: float) -> Callable[[dict[str, Any]], None]:
+        def change(figures: dict[str, Any]) -> None:
+            next(iter(figures["pairs"].values()))[case][figure] -= by
+
+        return change
+
+    assert packing(lose("one_masked", "accuracy", 0.004)) == 1
+    assert "one_masked: accuracy falls by 0.40%, 0.3% is allowed" in capsys.readouterr().err
+    assert packing(lose("clean", "tar_at_fmr_0.001", 0.012)) == 1
+    assert "clean: tar_at_fmr_0.001 falls by 1.20%, 1.0% is allowed" in capsys.readouterr().err
+    assert packing(lambda figures: figures.pop("pairs")) == 1
+    assert "on the same pairs are needed" in capsys.readouterr().err
+    assert packing(lose("one_masked", "accuracy", 0.002)) == 0
+
+
+def test_int8_figures_must_be_its_own(
+    packing: Packing, int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert packing(**{"int8-thresholds": str(tmp_path / "t.json")}) == 1
+    assert "measured on another embedder" in capsys.readouterr().err
+    assert packing(int8=str(int8_bundle / "embedder-int8-fp16.onnx")) == 1
+    assert "measured on another embedder" in capsys.readouterr().err
+    assert not (tmp_path / "packed").exists()

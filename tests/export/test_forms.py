@@ -25,7 +25,7 @@ def embedder() -> onnx.ModelProto:
 
 def outputs(model: onnx.ModelProto, path: Path, chips: np.ndarray) -> dict[str, np.ndarray]:
     onnx.save(model, path)
-    return run_chips(open_engine(path, kind="ort", threads=1), to_input(chips))
+    return run_chips(open_engine(path, threads=1), to_input(chips))
 
 
 def test_half_precision_keeps_its_softmax_and_its_ends_in_float(embedder: onnx.ModelProto, tmp_path: Path) -> None:
@@ -58,10 +58,10 @@ def test_a_batch_can_be_fixed_once(embedder: onnx.ModelProto, tmp_path: Path) ->
     fixed, chips = with_batch(embedder, 4), portrait_chips()[:4]
     assert [o.type.tensor_type.shape.dim[0].dim_value for o in fixed.graph.output] == [4, 4, 4]
     onnx.save(fixed, tmp_path / "four.onnx")
-    expected = run_chips(open_engine(reference() / "embedder.onnx", kind="ort", threads=1), to_input(chips))
+    expected = run_chips(open_engine(reference() / "embedder.onnx", threads=1), to_input(chips))
     assert check_parity(tmp_path / "four.onnx", chips, expected).ok
     with pytest.raises(EngineError, match="inference failed"):
-        run_chips(open_engine(tmp_path / "four.onnx", kind="ort", threads=1), to_input(chips[:3]))
+        run_chips(open_engine(tmp_path / "four.onnx", threads=1), to_input(chips[:3]))
     with pytest.raises(EngineError, match="fixed to 4 already"):
         with_batch(fixed, 2)
 
@@ -77,5 +77,5 @@ def test_prelu_in_parts_computes_the_same(tmp_path: Path) -> None:
     found = []
     for name, model in (("whole", whole), ("split", split)):
         onnx.save(model, tmp_path / f"{name}.onnx")
-        found.append(open_engine(tmp_path / f"{name}.onnx", kind="ort", threads=1).run(x)["y"])
+        found.append(open_engine(tmp_path / f"{name}.onnx", threads=1).run(x)["y"])
     assert np.allclose(found[0], found[1], atol=1e-6)

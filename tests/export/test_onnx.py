@@ -2,13 +2,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
+from calibration.int8.graph import find_places
+from calibration.int8.quantize import main as quantize
 from edge.chip import to_input
+from export import to_onnx
+from export.compare import main as parity
+from export.forms import has_prelu
 from export.parity import check_parity, portrait_chips
 from export.to_onnx import export, main
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
@@ -89,3 +96,55 @@ def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.Captur
     assert "chips: cosine min" in capsys.readouterr().out
     assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 2
     assert "none.pt" in capsys.readouterr().err
+
+
+def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
+    tmp_path: Path, collins_chip: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu")
+    save_weights(MfsaNetwork(config).eval(), tmp_path / "w.safetensors")
+    out, half = tmp_path / "net.onnx", tmp_path / "half.onnx"
+    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--half", str(half)]) == 0
+    assert capsys.readouterr().out.count("chips: cosine min") == 3
+    whole = onnx.load(tmp_path / "net-whole.onnx")
+    assert has_prelu(whole) and not has_prelu(onnx.load(out))
+    assert len(find_places(whole).gates) == 3
+    for i in range(8):
+        (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))
+    command = ["--embedder", str(out), "--chips", str(tmp_path / "faces"), "--everybody", "--bound", "0.01"]
+    assert quantize([*command, "--out", str(tmp_path / "int8.onnx")]) == 0
+    assert has_prelu(onnx.load(tmp_path / "int8.onnx"))
+    # A later network without PReLU leaves no second form behind.
+    save_weights(
+        MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))).eval(), tmp_path / "w.safetensors"
+    )
+    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--batch", "4"]) == 0
+    assert not (tmp_path / "net-whole.onnx").exists()
+    assert parity([str(out), str(out)]) == 0  # also of a fixed batch
+
+
+def test_an_export_that_differs_is_not_kept(
+    network: MfsaNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_weights(network, tmp_path / "w.safetensors")
+    real = to_onnx.export
+
+    def wrong(network: MfsaNetwork, path: Path, **options: object) -> bool:
+        real(network, path)
+        model = onnx.load(path)
+        for tensor in model.graph.initializer:
+            if "tail" in tensor.name and tensor.name.endswith(".weight"):
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[::-1].copy(), tensor.name))
+        onnx.save(model, path)
+        return False
+
+    monkeypatch.setattr(to_onnx, "export", wrong)
+    out = tmp_path / "out" / "net.onnx"
+    out.parent.mkdir()
+    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out)]) == 1
+    assert "differs from the checkpoint" in capsys.readouterr().err
+    assert list(out.parent.iterdir()) == []
+    for wrong_option, part in ((["--batch", "0"], "--batch"), (["--most", "0"], "--most"), (["--out", "/none/net.onnx"], "folder")):
+        assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), *wrong_option]) == 2
+        assert part in capsys.readouterr().err

@@ -34,7 +34,7 @@ MODEL = reference() / "embedder.onnx"
 
 @pytest.fixture(scope="module")
 def expected() -> Outputs:
-    return run_chips(open_engine(MODEL, kind="ort", threads=1), to_input(portrait_chips()))
+    return run_chips(open_engine(MODEL, threads=1), to_input(portrait_chips()))
 
 
 def changed(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
@@ -106,6 +106,20 @@ def test_the_same_network_passes(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "same.onnx (fp32): passed" in capsys.readouterr().out and (tmp_path / "told.json").is_file()
 
 
+def test_a_network_of_another_shape_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def narrower(model: onnx.ModelProto) -> None:
+        for tensor in model.graph.initializer:
+            if tensor.name.endswith(("tail.7.weight", "tail.7.bias")):
+                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:100].copy(), tensor.name))
+        del model.graph.output[0].type.tensor_type.shape.dim[1:]
+        model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 100
+
+    assert main([str(MODEL), str(changed(tmp_path / "narrow.onnx", narrower))]) == 1
+    told = capsys.readouterr().out
+    assert "its embedding has the shape (30, 100), expected (30, 256)" in told
+    assert "the first layer that differs is tail.7/Gemm (in shape)" in told
+
+
 def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, part in (
         ([str(MODEL), str(tmp_path / "none.onnx")], "none.onnx"),
@@ -119,7 +133,7 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
 def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> None:
     digest = file_digest(MODEL)
-    engine = open_engine(MODEL, kind="ort", threads=1)
+    engine = open_engine(MODEL, threads=1)
     verdict = embedder_verdict(engine, portrait_chips(), expected, "fp32", judged=digest, reference=digest)
     assert verdict.passed and verdict.judged == verdict.reference == digest and verdict.samples == len(portrait_chips())
     assert verdict.figures["min_cosine"] >= verdict.figures["min_cosine_bound"]
@@ -128,7 +142,7 @@ def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> Non
 def test_other_precisions_may_differ_more(expected: Outputs) -> None:
     class Noisy:
         def run(self, batch: np.ndarray) -> Outputs:
-            outputs = open_engine(MODEL, kind="ort", threads=1).run(batch)
+            outputs = open_engine(MODEL, threads=1).run(batch)
             noise = np.random.default_rng(0).standard_normal(outputs["embedding"].shape)
             size = np.linalg.norm(outputs["embedding"], axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
             return {**outputs, "embedding": (outputs["embedding"] + 0.1 * size * noise).astype(np.float32)}
@@ -154,7 +168,7 @@ def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_
     moved[:, 4:14] += 3
     verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
-    blind = Detector(open_engine(bundle_path / "detector-640x480.onnx", kind="ort", threads=1), "640x480", 0.99)
+    blind = Detector(open_engine(bundle_path / "detector-640x480.onnx", threads=1), "640x480", 0.99)
     verdict = detector_verdict(blind, scene, faces, "fp16", **digests)
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 

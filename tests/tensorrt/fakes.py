@@ -98,7 +98,7 @@ class _Network:
 class _Config:
     def __init__(self, guard: Any) -> None:
         self.guard = guard
-        self.flags: list[str] = []
+        self.flags: list[str] = ["TF32"]  # as TensorRT begins
         self.profiles: list[Any] = []
         self.pools: dict[str, int] = {}
         self.cache: Any = None
@@ -113,6 +113,9 @@ class _Config:
 
     def set_flag(self, flag: Enum) -> None:
         self.flags.append(flag.name)
+
+    def clear_flag(self, flag: Enum) -> None:
+        self.flags = [name for name in self.flags if name != flag.name]
 
     def add_optimization_profile(self, profile: Any) -> int:
         self.profiles.append(inside(profile).shapes)
@@ -209,7 +212,7 @@ class _Engine:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "m.onnx"
             path.write_bytes(base64.b64decode(plan["onnx"]))
-            self.network = open_engine(path, kind="ort", threads=1)
+            self.network = open_engine(path, threads=1)
             model = onnx.load(path)
         self.name, shape = plan["input"]
         self.shape = tuple(shape)
@@ -319,13 +322,18 @@ def fake_tensorrt(version: str) -> Any:
                 logger.log(module.ILogger.Severity.ERROR, "Serialization error: magic tag does not match")  # type: ignore[attr-defined]
                 return None
 
-        return guard("Runtime", SimpleNamespace(deserialize_cuda_engine=deserialize))
+        made.runtime = SimpleNamespace(deserialize_cuda_engine=deserialize, DLA_core=-1)
+        return guard("Runtime", made.runtime)
 
     module.Builder = builder  # type: ignore[attr-defined]
     module.OnnxParser = lambda network, logger: guard("OnnxParser", _Parser(guard, network))  # type: ignore[attr-defined]
     module.Runtime = runtime  # type: ignore[attr-defined]
     module.made = made  # type: ignore[attr-defined]
     return module
+
+
+class CudaError(Exception):
+    """The base of pycuda's errors."""
 
 
 class FakeCuda:
@@ -337,6 +345,8 @@ class FakeCuda:
     def __init__(self) -> None:
         self.retained = self.detached = 0
         self._current = threading.local()
+        self.Error = CudaError
+        self.room = 1 << 30  # bytes of the GPU's memory
         outer = self
 
         class Primary:
@@ -375,6 +385,8 @@ class FakeCuda:
 
     def mem_alloc(self, size: int) -> Any:
         self._needs_context()
+        if size > self.room:
+            raise CudaError("cuMemAlloc failed: out of memory")
         address = 4096 * next(self._numbers)
         memory = self.memory
         memory[address] = np.full(size // 4, np.nan, np.float32)

@@ -21,7 +21,7 @@ USED: dict[str, tuple[str, ...]] = {
         "create_network", "create_builder_config", "create_optimization_profile", "build_serialized_network", "num_DLA_cores",
     ),
     "IBuilderConfig": (
-        "set_memory_pool_limit", "set_flag", "add_optimization_profile", "set_calibration_profile", "int8_calibrator",
+        "set_memory_pool_limit", "set_flag", "clear_flag", "add_optimization_profile", "set_calibration_profile", "int8_calibrator",
         "default_device_type", "DLA_core", "can_run_on_DLA", "create_timing_cache", "set_timing_cache", "get_timing_cache",
         "progress_monitor", "num_compute_capabilities", "set_compute_capability",
     ),
@@ -34,7 +34,7 @@ USED: dict[str, tuple[str, ...]] = {
     "ParserError": ("desc", "node", "node_name", "node_operator"),
     "IOptimizationProfile": ("set_shape",),
     "ITimingCache": ("serialize",),
-    "Runtime": ("deserialize_cuda_engine",),
+    "Runtime": ("deserialize_cuda_engine", "DLA_core"),
     "ICudaEngine": (
         "create_execution_context", "num_io_tensors", "get_tensor_name", "get_tensor_mode", "get_tensor_dtype",
         "get_tensor_shape", "get_tensor_profile_shape",
@@ -43,7 +43,7 @@ USED: dict[str, tuple[str, ...]] = {
     "ILogger": ("Severity", "log"),
     "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
     "IInt8EntropyCalibrator2": ("get_batch_size", "get_batch", "read_calibration_cache", "write_calibration_cache"),
-    "BuilderFlag": ("FP16", "INT8", "PREFER_PRECISION_CONSTRAINTS", "GPU_FALLBACK"),
+    "BuilderFlag": ("FP16", "INT8", "PREFER_PRECISION_CONSTRAINTS", "GPU_FALLBACK", "TF32"),
     "NetworkDefinitionCreationFlag": ("EXPLICIT_BATCH",),
     "MemoryPoolType": ("WORKSPACE",),
     "DeviceType": ("DLA",),
@@ -57,26 +57,30 @@ Table = dict[str, dict[str, dict[str, Any]]]
 
 
 def read(folder: Path) -> Table:
-    """version -> class -> member -> number of arguments beside self, null for what is not called."""
-    table: Table = {}
+    """version -> class -> member -> fewest and most arguments beside self, null for what is not called.
+
+    Newer bindings document some methods as `*args`: their counts are those of the version that tells them.
+    """
+    contents = {}
     for path in sorted(folder.glob("api_*.json.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as file:
             content = json.load(file)
-        version = ("rtx " if "rtx" in path.name else "") + content["version"]
-        table[version] = {
-            name: {
-                member: _arguments(content["api"][name]["members"][member])
-                for member in members
-                if member in _members(content, name)
-            }
+        contents[("rtx " if "rtx" in path.name else "") + content["version"]] = content["api"]
+    told: dict[tuple[str, str], list[int]] = {}
+    for api in contents.values():
+        for name, members in USED.items():
+            for member in members:
+                counts = _arguments(api.get(name, {}).get("members", {}).get(member, ""))
+                if counts is not None:
+                    told.setdefault((name, member), counts)
+    return {
+        version: {
+            name: {member: told.get((name, member)) for member in members if member in api[name]["members"]}
             for name, members in USED.items()
-            if name in content["api"]
+            if name in api
         }
-    return table
-
-
-def _members(content: dict[str, Any], name: str) -> dict[str, str]:
-    return content["api"][name]["members"]  # type: ignore[no-any-return]
+        for version, api in contents.items()
+    }
 
 
 def _arguments(signature: str) -> list[int] | None:

@@ -148,7 +148,9 @@ def test_masks_must_be_filled_in_the_mean_of_a_batch() -> None:
     weights, out = LossWeights(filled=0.5), output(target)
     worn = replace(batch(target), mask_worn=torch.tensor([1.0, 1.0, 0.0, 0.0]))
     few = torch.cat([maps(0.5, 0.4, 0.1)[:1], maps(0.9, 0.1, 0.0)[:1], maps(1.0, 0.0, 0.0)[:2]])
-    assert parts_of(weights, out._replace(attention=few), worn)["filled"] == pytest.approx(0, abs=1e-6)  # 0.25 in the mean of those worn
+    assert parts_of(weights, out._replace(attention=few), worn)["filled"] == pytest.approx(
+        0, abs=1e-6
+    )  # 0.25 in the mean of those worn
     assert parts_of(weights, out._replace(attention=few / 10), worn)["filled"] == pytest.approx(0.5 * math.log(10), rel=1e-3)
     bare = replace(worn, mask_worn=torch.zeros(4))
     assert parts_of(weights, out._replace(attention=few), bare)["filled"] == 0

@@ -103,7 +103,7 @@ def test_the_embedder_shrinks_and_says_nearly_the_same(embedder: onnx.ModelProto
     onnx.save(result, tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size < 0.4 * (reference() / "embedder.onnx").stat().st_size
     found, wanted = (
-        open_engine(path, kind="ort", threads=1).run(to_input(chips))["embedding"]
+        open_engine(path, threads=1).run(to_input(chips))["embedding"]
         for path in (tmp_path / "int8.onnx", reference() / "embedder.onnx")
     )
     cosine = (found * wanted).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
@@ -119,8 +119,8 @@ def test_the_detector_can_be_quantised_too(collins: np.ndarray, tmp_path: Path) 
     frame = np.ascontiguousarray(cv2.resize(collins, (320, 256)).transpose(2, 0, 1)[None], np.float32)
     ranges = {n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()}
     onnx.save(insert(model, ranges), tmp_path / "int8.onnx")
-    outputs = open_engine(tmp_path / "int8.onnx", kind="ort", threads=1).run(frame)
+    outputs = open_engine(tmp_path / "int8.onnx", threads=1).run(frame)
     (tmp_path / "fp32.onnx").write_bytes(model.SerializeToString())
-    wanted = open_engine(tmp_path / "fp32.onnx", kind="ort", threads=1).run(frame)
+    wanted = open_engine(tmp_path / "fp32.onnx", threads=1).run(frame)
     best = {name: int(out["obj_32"][0, :, 0].argmax()) for name, out in (("int8", outputs), ("fp32", wanted))}
     assert best["int8"] == best["fp32"] and np.isfinite(outputs["kps_8"]).all()

@@ -15,7 +15,7 @@ from edge.bundle import Verdict, file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
 from edge.engine.cuda import Device, _l4t, find_device
-from edge.engine.sidecar import Sidecar, Tensor, read_sidecar, sidecar_path
+from edge.engine.sidecar import Sidecar, Tensor, Wanted, read_sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
 from export.parity import portrait_chips
@@ -23,7 +23,7 @@ from export.to_engine import BuildOptions, build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 
-ORIN = Device("Orin", "8.7", "R36.4.0")
+ORIN = Device("Orin", "8.7", "R36.4.0", "NVIDIA Jetson Orin Nano Developer Kit")
 VERSIONS = sorted(v for v in load() if not v.startswith("rtx"))
 
 
@@ -37,17 +37,20 @@ def cuda() -> FakeCuda:
     return FakeCuda()
 
 
-def write_plan(trt: Any, bundle: Path, path: Path, batch: tuple[int, int, int]) -> Path:
-    path.write_bytes(build_plan(trt, bundle / "embedder.onnx", BuildOptions("fp32", batch)).plan)
-    return path
+def planned(trt: Any, bundle: Path, batch: tuple[int, int, int]) -> bytes:
+    return build_plan(trt, bundle / "embedder.onnx", BuildOptions("fp32", batch)).plan
+
+
+def opened(trt: Any, cuda: FakeCuda, bundle: Path, batch: tuple[int, int, int] = (1, 1, 4)) -> TrtEngine:
+    return TrtEngine(Path("e.plan"), planned(trt, bundle, batch), trt, cuda)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("batch", [(1, 1, 4), (4, 4, 4), (2, 3, 8)])
 def test_any_number_of_chips_gives_what_onnx_runtime_gives(
     trt: Any, cuda: FakeCuda, batch: tuple[int, int, int], bundle_path: Path, tmp_path: Path
 ) -> None:
-    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", batch), trt, cuda)  # type: ignore[arg-type]
-    wanted = open_engine(bundle_path / "embedder.onnx", kind="ort", threads=1)
+    engine = opened(trt, cuda, bundle_path, batch)
+    wanted = open_engine(bundle_path / "embedder.onnx", threads=1)
     chips = to_input(portrait_chips())
     for count in (1, 4, 9, 2):
         found, expected = engine.run(chips[:count]), wanted.run(chips[:count])
@@ -63,7 +66,7 @@ def test_any_number_of_chips_gives_what_onnx_runtime_gives(
 
 
 def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
-    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    engine = opened(trt, cuda, bundle_path)
     chips = to_input(portrait_chips())
     first = engine.run(chips[:1])["embedding"]
     kept = first.copy()
@@ -72,7 +75,7 @@ def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, 
 
 
 def test_another_thread_may_infer(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
-    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    engine = opened(trt, cuda, bundle_path)
     found: list[Any] = []
     thread = threading.Thread(target=lambda: found.append(engine.run(to_input(portrait_chips()[:2]))))
     thread.start()
@@ -81,17 +84,50 @@ def test_another_thread_may_infer(trt: Any, cuda: FakeCuda, bundle_path: Path, t
 
 
 def test_wrong_inputs_are_refused_before_the_gpu(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
-    engine = TrtEngine(write_plan(trt, bundle_path, tmp_path / "e.plan", (1, 1, 4)), trt, cuda)  # type: ignore[arg-type]
+    engine = opened(trt, cuda, bundle_path)
     for batch in (np.zeros((1, 112, 112, 3), np.float32), np.zeros((1, 3, 112, 112)), np.zeros((0, 3, 112, 112), np.float32)):
         with pytest.raises(EngineError, match=r"expected a batch of \(N, 3, 112, 112\) float32"):
             engine.run(batch)
 
 
 def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(trt: Any, cuda: FakeCuda, tmp_path: Path) -> None:
-    (tmp_path / "e.plan").write_bytes(b"not a plan")
     with pytest.raises(EngineError, match="magic tag does not match"):
-        TrtEngine(tmp_path / "e.plan", trt, cuda)  # type: ignore[arg-type]
+        TrtEngine(Path("e.plan"), b"not a plan", trt, cuda)  # type: ignore[arg-type]
+    assert not cuda._stack() and cuda.detached == 1
+
+
+def test_what_the_gpu_refuses_is_told_and_given_back(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+    before = len(cuda.memory)
+    cuda.room = 10_000  # enough for mask_worn, not for a batch of chips
+    with pytest.raises(EngineError, match="the GPU cannot open it: cuMemAlloc failed: out of memory"):
+        opened(trt, cuda, bundle_path)
+    assert len(cuda.memory) == before and cuda.detached == 1 and not cuda._stack()
+    cuda.room = 1 << 30
+    engine = opened(trt, cuda, bundle_path)
+
+    def lost(*_: Any) -> None:
+        raise cuda.Error("cuStreamSynchronize failed: an illegal memory access was encountered")
+
+    engine._stream.synchronize = lost
+    with pytest.raises(EngineError, match="the GPU cannot run it: cuStreamSynchronize failed"):
+        engine.run(to_input(portrait_chips()[:1]))
     assert not cuda._stack()
+
+
+def test_a_plan_for_a_dla_is_opened_on_its_core(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+    TrtEngine(Path("e.plan"), planned(trt, bundle_path, (4, 4, 4)), trt, cuda, dla_core=1)  # type: ignore[arg-type]
+    assert trt.made.runtime.DLA_core == 1
+
+
+def test_a_driver_that_is_too_old_is_told(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+    content = planned(trt, bundle_path, (1, 1, 4))
+
+    def nothing(logger: Any) -> None:
+        raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    trt.Runtime = nothing
+    with pytest.raises(EngineError, match="TensorRT cannot open it here"):
+        TrtEngine(Path("e.plan"), content, trt, cuda)  # type: ignore[arg-type]
 
 
 # ------------------------------------------------------------------ the gate before it
@@ -101,19 +137,21 @@ def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(trt: Any, cuda: Fa
 def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
     """Writes a plan with a sidecar, changed as told, and opens it as a daemon does."""
     trt, cuda = fake_tensorrt("10.3.0"), FakeCuda()
-    plan = write_plan(trt, bundle_path, tmp_path / "embedder-fp32.plan", (1, 1, 4))
+    plan = tmp_path / "embedder-fp32.plan"
+    plan.write_bytes(planned(trt, bundle_path, (1, 1, 4)))
     digest, reference = file_digest(plan), file_digest(bundle_path / "embedder.onnx")
     verdict = Verdict(passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0})
     sidecar = Sidecar(
         network="embedder", precision="fp32", plan=digest, onnx=reference, reference=reference, builder="tensorrt",
-        tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t,
+        tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t, board=ORIN.board,
         tensors=(Tensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),), batch=(1, 1, 4), flags=(),
         workspace_mib=1024, built_at="2026-01-01T00:00:00+00:00", build_seconds=1.0, verdict=verdict,
     )  # fmt: skip
 
-    def opened(device: Device = ORIN, **changes: Any) -> TrtEngine:
+    def opened(device: Device = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
         sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())
-        return open_plan(plan, reference, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda)  # type: ignore[arg-type, return-value]
+        wanted = Wanted("embedder", "fp32", reference, frozenset({reference}), calibrated)
+        return open_plan(plan, wanted, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda)  # type: ignore[arg-type, return-value]
 
     opened.plan, opened.verdict = plan, verdict  # type: ignore[attr-defined]
     return opened
@@ -126,6 +164,10 @@ def test_a_plan_that_passed_is_opened(built: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"network": "detector-640x480"}, "built with network detector-640x480, found embedder here"),
+        ({"precision": "int8"}, "built with precision int8, found fp32 here"),
+        ({"board": "NVIDIA Jetson AGX Orin"}, "built with board NVIDIA Jetson AGX Orin, found NVIDIA Jetson Orin Nano"),
+        ({"onnx": "f" * 64}, "so the thresholds are not its own"),
         ({"tensorrt": "8.6.2"}, "built with TensorRT 8.6.2, found 10.3.0 here"),
         ({"gpu": "Xavier"}, "built with GPU Xavier, found Orin here"),
         ({"compute_capability": "7.2"}, "compute capability 7.2, found 8.7"),
@@ -147,6 +189,17 @@ def test_a_verdict_must_be_about_this_plan_and_good(built: Callable[..., Any]) -
         built(verdict=verdict.model_copy(update={"judged": "0" * 64}))
     with pytest.raises(EngineError, match="the parity gate refused it: its colour channels are swapped"):
         built(verdict=verdict.model_copy(update={"passed": False, "reason": "its colour channels are swapped"}))
+
+
+def test_a_plan_may_have_thresholds_of_its_own(built: Callable[..., Any]) -> None:
+    digest = file_digest(built.plan)  # type: ignore[attr-defined]
+    assert built(onnx="f" * 64, calibrated=digest).run(to_input(portrait_chips()[:1]))["embedding"].shape == (1, 256)
+
+
+def test_a_plan_that_cannot_be_read_is_told(built: Callable[..., Any]) -> None:
+    built.plan.unlink()  # type: ignore[attr-defined]
+    with pytest.raises(EngineError, match="cannot be read"):
+        built()
 
 
 def test_a_sidecar_that_is_missing_or_wrong_is_told(built: Callable[..., Any]) -> None:

@@ -15,7 +15,7 @@ from edge.face.detect import Detector, suppress
 
 @pytest.mark.parametrize("size", ["640x480", "320x256"])
 def test_finds_both_portraits(bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray) -> None:
-    detector = Detector(open_engine(bundle_path / f"detector-{size}.onnx", kind="ort", threads=1), size, 0.7)
+    detector = Detector(open_engine(bundle_path / f"detector-{size}.onnx", threads=1), size, 0.7)
     for image in (collins, hopper):
         faces = detector.detect(image)
         assert len(faces) == 1 and faces[0].score > 0.9
