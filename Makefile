@@ -74,7 +74,7 @@ measure: $(VENV)/dev.stamp
 	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
 	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
-		--report $(RUN)/int8.json --plot $(RUN)/int8.png
+		--report docs/int8.json --plot $(RUN)/int8.png
 	for form in "" -int8; do \
 		$(BIN)/mfsa-threshold --embedder $(RUN)/embedder$$form.onnx --chips $(VALIDATION) --out $(RUN)/thresholds$$form.json \
 			--det $(RUN)/det$$form.png \

@@ -98,7 +98,7 @@ def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_orde
     both = np.full((people, people), 4)
     np.fill_diagonal(both, 0)
     for non_mated in (np.triu(both, 1), both):
-        counts = PersonCounts(non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3))
+        counts = metrics.PersonCounts(non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3))
         assert counts.upper_bounds(rounds=20)[0] == pytest.approx(3 / 10)
     two = np.array([[0, 1], [1, 0]])
-    assert PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(rounds=20)[0] == 1.0
+    assert metrics.PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(rounds=20)[0] == 1.0
