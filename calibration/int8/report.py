@@ -71,6 +71,7 @@ def write_plot(report: Report, path: Path) -> None:
     colours = ["#c0504d" if name in report.float_layers else "#4f81bd" for name in names]
     axes.barh([short(name) for name in names], [report.sensitivity[name] for name in names], color=colours)
     axes.set_xscale("log")
+    axes.margins(y=0.005)
     axes.set_xlabel("1 - cosine with this layer alone in int8 (red: left in float)")
     axes.tick_params(axis="y", labelsize=7)
     try:
