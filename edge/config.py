@@ -5,11 +5,14 @@ Relative paths are relative to the file's own folder. Adapters never see these m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import date, time
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from edge.errors import ConfigError, describe_validation
 
@@ -115,11 +118,100 @@ class GpioRelay(_Section):
 Relay = Annotated[SimulatedRelay | GpioRelay, Field(discriminator="kind")]
 
 
+class FileInput(_Section):
+    """A file with 1 or 0 in it, in place of a wire."""
+
+    kind: Literal["file"]
+    path: Path
+    settle_ms: int = Field(0, ge=0, le=1000)
+
+
+class GpioInput(_Section):
+    """A wire to a pin, by gpiozero. External resistors hold its rest level: a Tegra ignores what software asks of pulls."""
+
+    kind: Literal["gpio"]
+    pin: Annotated[int | str, AfterValidator(_pin)]
+    active_high: bool = Field(description="whether the wire is high when the contact is open, the button pressed, the fire there")
+    pull: Literal["up", "down", "external"] = "external"
+    settle_ms: int = Field(30, ge=0, le=1000, description="a level counts once it has stayed so long")
+    factory: Literal["lgpio", "native", "mock"]
+
+
+_Wired = Annotated[FileInput | GpioInput, Field(discriminator="kind")]
+
+
+class Inputs(_Section):
+    """What is wired to the door. The exit button and fire must open the lock by wire too: software only supplements it."""
+
+    contact: _Wired | None = Field(None, description="active: the door stands open")
+    exit: _Wired | None = Field(None, description="the button beside the door (REX)")
+    fire: _Wired | None = None
+    tamper: _Wired | None = Field(None, description="active: the terminal's case is open")
+
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+HOLIDAY = "holiday"
+
+
+def parse_days(days: Sequence[str]) -> frozenset[str]:
+    """Names as in DAYS, ranges such as `mon-fri`, and `holiday`; raises ValueError."""
+    found: set[str] = set()
+    for part in days:
+        first, dash, last = part.partition("-")
+        if part == HOLIDAY or part in DAYS:
+            found.add(part)
+        elif dash and first in DAYS and last in DAYS and DAYS.index(first) <= DAYS.index(last):
+            found.update(DAYS[DAYS.index(first) : DAYS.index(last) + 1])
+        else:
+            raise ValueError(f"expected days such as mon, mon-fri or holiday, found {part!r}")
+    return frozenset(found)
+
+
+class Span(_Section):
+    """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
+
+    days: tuple[str, ...] = Field(min_length=1, description="such as [mon-fri], [sat], [holiday]")
+    begin: time
+    end: time = Field(description="on the next day where it is not after `begin`")
+    mode: Literal["open", "locked"]
+
+    @field_validator("days")
+    @classmethod
+    def _days(cls, days: tuple[str, ...]) -> tuple[str, ...]:
+        parse_days(days)
+        return days
+
+
+class Schedule(_Section):
+    time_zone: str = Field("UTC", description="such as Europe/Berlin")
+    holidays: tuple[date, ...] = ()
+    spans: tuple[Span, ...] = ()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("no such time zone on this machine; name one such as Europe/Berlin") from error
+        return name
+
+
 class Door(_Section):
     relay: Relay = SimulatedRelay()
+    alarm: Relay | None = Field(None, description="a second relay: forced or held open, tamper")
+    inputs: Inputs = Inputs()
     pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
+    extended_s: float = Field(10.0, gt=0, le=120, description="for people who need longer")
+    exit_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
+    held_open_s: float = Field(30.0, gt=0, le=3600, description="a door that stands open longer is an alarm")
+    relock: Literal["pulse", "opened", "closed"] = Field(
+        "pulse", description="when the lock closes again: after its time, or before it as soon as the contact says so"
+    )
+    schedule: Schedule = Schedule()
     socket: Path | None = Field(None, description="default: door.sock in `state`")
     clients: tuple[str, ...] = Field((), description="accounts beside the door's own that may ask it to open")
+    operators: tuple[str, ...] = Field((), description="accounts that may unlock, hold, lock down and reset")
 
 
 class Record(_Section):
@@ -216,4 +308,7 @@ def _absolute(config: Terminal, base: Path) -> Terminal:
     if isinstance(camera, ReplayCamera):
         camera = camera.model_copy(update={"path": base / camera.path})
     door = config.door.model_copy(update={"socket": base / config.door.socket}) if config.door.socket else config.door
+    wired = {name: getattr(door.inputs, name) for name in Inputs.model_fields}
+    files = {name: i.model_copy(update={"path": base / i.path}) for name, i in wired.items() if isinstance(i, FileInput)}
+    door = door.model_copy(update={"inputs": door.inputs.model_copy(update=files)})
     return config.model_copy(update={"bundle": base / config.bundle, "state": base / config.state, "camera": camera, "door": door})

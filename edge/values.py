@@ -111,9 +111,13 @@ class Grant:
 class DoorEvent:
     """What the relay did and why."""
 
-    event: str  # started, granted, unlocked, relocked, refused, failed, stopped
+    event: (
+        str  # started, granted, unlocked, relocked, refused, failed, stopped; alarm, alarm-ended, fire, an operator's command ...
+    )
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None
     grant_id: str | None = None
     record_id: int | None = None  # of the decision in the recogniser's record
+    operator: str | None = None  # account that asked
+    note: str | None = None  # and why, in their words

@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +49,33 @@ class JsonLog:
         self._last_id += 1
         return self._last_id
 
+    def last(self, key: str) -> Any:
+        """The newest value of a field in the end of the file; None where no record there has it."""
+        for record in self._tail():
+            if key in record:
+                return record[key]
+        return None
+
     def close(self) -> None:
         os.close(self._fd)
 
     def _mend(self) -> int:
         """End a line torn by a crash, so that the next record is readable; the last id that stands."""
         size = os.fstat(self._fd).st_size
-        tail = os.pread(self._fd, min(size, 1 << 16), max(0, size - (1 << 16)))
-        if tail and not tail.endswith(b"\n"):
+        if size and os.pread(self._fd, 1, size - 1) != b"\n":
             os.write(self._fd, b"\n")
-        for line in reversed(tail.splitlines()):
+        return next((record["id"] for record in self._tail() if isinstance(record.get("id"), int)), 0)
+
+    def _tail(self) -> Iterator[dict[str, Any]]:
+        """The readable records in the last 64 KiB, newest first."""
+        size = os.fstat(self._fd).st_size
+        for line in reversed(os.pread(self._fd, min(size, 1 << 16), max(0, size - (1 << 16))).splitlines()):
             try:
-                return int(json.loads(line)["id"])
-            except (ValueError, KeyError, TypeError):
+                record = json.loads(line)
+            except ValueError:
                 continue
-        return 0
+            if isinstance(record, dict):
+                yield record
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -113,6 +126,10 @@ class BoundedLog:
             job.error = RecordError("the disk does not keep up: 64 records wait to be written")
             job.done.set()
         return job
+
+    def last(self, key: str) -> Any:
+        """As `JsonLog.last`; for the start, before anything was submitted."""
+        return self._log.last(key)
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, for at most `timeout_s`."""

@@ -7,28 +7,47 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 
 from edge.audit.log import BoundedLog, JsonLog
 from edge.claim import claim
 from edge.cli import common
-from edge.config import load_config
+from edge.config import Door, load_config
 from edge.door.client import DoorClient
-from edge.door.controller import Controller
+from edge.door.controller import Command, DoorRules
+from edge.door.inputs import open_inputs
 from edge.door.relay import open_relay
-from edge.door.service import DoorService
+from edge.door.schedule import schedule_of
+from edge.door.service import DoorService, Wiring
+from edge.errors import DoorError
 from edge.ops.notify import Notifier
+
+_COMMANDS = {
+    "unlock": (Command.UNLOCK, "open once, for a pulse"),
+    "hold": (Command.HOLD, "hold the door open until it is released"),
+    "lockdown": (Command.LOCKDOWN, "open for nobody but exit button and fire, until it is released"),
+    "release": (Command.RELEASE, "end hold and lockdown"),
+    "reset-fire": (Command.RESET_FIRE, "end the fire state, once its input is quiet"),
+    "reset-tamper": (Command.RESET_TAMPER, "end the tamper alarm, once the case is closed"),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser("edge-door", "Own the door's relay.", "edge-door run --config /etc/mfsa-edge/terminal.yaml")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="run|status")
+    parser = common.parser(
+        "edge-door", "Own the door's relay, or ask the process that does.", "edge-door run --config /etc/mfsa-edge/terminal.yaml"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|status|{'|'.join(_COMMANDS)}")
     serve = commands.add_parser("run", help="take grants and move the relay until SIGTERM; locked at start and end")
-    status = commands.add_parser("status", help="whether the door is locked")
-    for sub in (serve, status):
+    status = commands.add_parser("status", help="whether the door is locked, and why")
+    asking = {name: commands.add_parser(name, help=words) for name, (_, words) in _COMMANDS.items()}
+    for sub in (serve, status, *asking.values()):
         common.add_config(sub)
+    for sub in asking.values():
+        sub.add_argument("--reason", required=True, metavar="WORDS", help="why, for the record")
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    return common.run("edge-door", lambda: _serve(args) if args.command == "run" else _status(args))
+    does = {"run": _serve, "status": _status}.get(args.command, _ask)
+    return common.run("edge-door", lambda: does(args))
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -37,18 +56,20 @@ def _serve(args: argparse.Namespace) -> int:
     stopping: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda received, _: stopping.append(received))
-    lock = claim(config.door_lock_path, "edge-door")  # before relay and record are touched
-    relay = open_relay(config.door.relay)
+    lock = claim(config.door_lock_path, "edge-door")  # before wires and record are touched
+    wiring = _open_wiring(config.door)
     try:
         service = DoorService(
-            Controller(config.door.pulse_s),
-            relay,
+            _rules(config.door),
+            wiring,
             BoundedLog(JsonLog(config.door_record_path)),
             config.socket_path,
+            schedule=schedule_of(config.door.schedule),
             clients=config.door.clients,
+            operators=config.door.operators,
         )
     except BaseException:
-        relay.close()
+        wiring.close()
         raise
     notifier = Notifier()
     notifier.ready()
@@ -63,6 +84,35 @@ def _serve(args: argparse.Namespace) -> int:
     return common.DONE
 
 
+def _open_wiring(door: Door) -> Wiring:
+    """The lock's relay first, so that it is locked whatever else fails; raises DoorError."""
+    wiring = Wiring(open_relay(door.relay))
+    try:
+        if door.alarm is not None:
+            wiring = replace(wiring, alarm=open_relay(door.alarm))
+        return replace(wiring, inputs=open_inputs(door.inputs))
+    except BaseException:
+        wiring.close()
+        raise
+
+
+def _rules(door: Door) -> DoorRules:
+    return DoorRules(door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock)
+
+
+def _ask(args: argparse.Namespace) -> int:
+    command, _ = _COMMANDS[args.command]
+    client = DoorClient(load_config(args.config).socket_path)
+    try:
+        refused = client.command(command.value, args.reason)
+    finally:
+        client.close()
+    if refused is not None:
+        raise DoorError(f"{args.command}: the door refused: {refused}")
+    print("done")
+    return common.DONE
+
+
 def _status(args: argparse.Namespace) -> int:
     client = DoorClient(load_config(args.config).socket_path)
     try:
@@ -71,9 +121,13 @@ def _status(args: argparse.Namespace) -> int:
         client.close()
     if args.json:
         print(json.dumps(answer))
-    else:
-        rest = f", locks in {answer['relocks_in_s']:.1f} s" if answer["state"] == "unlocked" else ""
-        print(f"{answer['state']}{rest}")
+        return common.DONE
+    rest = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
+    print(f"{answer['state']} ({answer['reason']}){rest}")
+    for name, active in answer["inputs"].items():
+        print(f"  {name}: {'active' if active else 'quiet'}")
+    for alarm in answer["alarms"]:
+        print(f"  ALARM: {alarm}")
     return common.DONE
 
 

@@ -25,8 +25,13 @@ class DoorClient:
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
-        """`state` and `relocks_in_s`; raises DoorError where no door answers."""
+        """`state`, `reason`, `relocks_in_s`, `alarms`, `inputs`; raises DoorError where no door answers."""
         return self._ask("status", {})[1]
+
+    def command(self, command: str, note: str) -> str | None:
+        """Ask as an operator; None where it was done, else why not. Raises DoorError where no door answers."""
+        kind, fields = self._ask("command", protocol.command_fields(command, note))
+        return None if kind == "done" else str(fields.get("reason", "refused"))
 
     def close(self) -> None:
         if self._socket is not None:

@@ -1,35 +1,155 @@
-"""The lock's rules as a pure state machine: rest is locked, a grant opens for one pulse, nothing else does.
+"""The lock's rules as a pure state machine: rest is locked, and each reason to open has its place.
 
-Time is an argument (monotonic seconds), hardware and records are the service's. Inputs (exit button, fire, contacts)
-and operator states will be further reasons beside the grant, in the order fire > exit > operator > schedule > grant.
+    fire > exit button > operator (lockdown, held open) > schedule > grant
+
+Time is an argument (monotonic seconds); hardware, wall clock and records are the service's. `Controller` is told what
+happened and answers what the relays must be; what it did in between lies in `events` until the service takes it.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from dataclasses import dataclass
+from enum import Enum
 
-from edge.values import Grant
+from edge.values import DoorEvent, Grant
 
 MAX_GRANT_AGE_S = 1.0
 _REMEMBERED_GRANTS = 256
+_GRACE_S = 1.0  # a door that is pushed open just as it locks was not forced
+
+
+class Input(str, Enum):
+    """What is wired to the door; each is a level, active or not."""
+
+    CONTACT = "contact"  # active: the door stands open
+    EXIT = "exit"  # the button beside the door (REX)
+    FIRE = "fire"
+    TAMPER = "tamper"
+
+
+class Window(str, Enum):
+    """What the schedule says now."""
+
+    NORMAL = "normal"
+    OPEN = "open"
+    LOCKED = "locked"
+
+
+class Command(str, Enum):
+    """What an operator can ask for."""
+
+    UNLOCK = "unlock"  # once, for a pulse
+    HOLD = "hold"  # open until released
+    LOCKDOWN = "lockdown"  # nobody but fire and exit button, until released
+    RELEASE = "release"  # ends hold and lockdown
+    RESET_FIRE = "reset-fire"
+    RESET_TAMPER = "reset-tamper"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """How one door behaves; seconds."""
+
+    pulse_s: float
+    extended_s: float = 10.0  # for people who need longer
+    exit_s: float = 3.0
+    held_open_s: float = 30.0  # from here on an open door is an alarm
+    relock: str = "pulse"  # pulse: after its time; opened, closed: as soon as the contact says so
+
+
+@dataclass(frozen=True, slots=True)
+class Latches:
+    """What outlives a restart: only what restricts, and the fire latch. Never hold-open."""
+
+    fire: bool = False
+    lockdown: bool = False
+    tamper: bool = False
 
 
 class Controller:
-    """One lock. `energised` is what the relay must be; the service makes it so."""
+    """One door. `energised` and `alarm` are what its two relays must be; the service makes it so."""
 
-    def __init__(self, pulse_s: float) -> None:
-        self._pulse_s = pulse_s
-        self._until: float | None = None
+    def __init__(self, rules: DoorRules, latches: Latches = Latches()) -> None:
+        self._rules = rules
+        self._fire, self._lockdown, self._tamper = latches.fire, latches.lockdown, latches.tamper
+        self._held = False
+        self._window = Window.NORMAL
+        self._active: dict[Input, bool | None] = dict.fromkeys(Input)  # None: not heard of yet
+        self._until = -math.inf  # end of a grant's or operator's pulse
+        self._exit_until = -math.inf
+        self._opened_at: float | None = None  # of the contact
+        self._locked_since = -math.inf
+        self._held_open = self._forced = False
         self._recent: deque[str] = deque(maxlen=_REMEMBERED_GRANTS)
+        self._now = -math.inf
+        self._energised = False
+        self.events: list[DoorEvent] = []
+
+    # ---------------------------------------------------------------- what the relays must be
 
     @property
     def energised(self) -> bool:
-        return self._until is not None
+        return self._energised
 
     @property
-    def until(self) -> float | None:
-        """When the lock closes by itself; None while it is locked."""
-        return self._until
+    def alarm(self) -> bool:
+        return self._held_open or self._forced or self._tamper
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """Those that are on."""
+        on = (("held-open", self._held_open), ("forced-open", self._forced), ("tamper", self._tamper))
+        return tuple(name for name, active in on if active)
+
+    @property
+    def levels(self) -> dict[Input, bool | None]:
+        """Of all inputs; None for those not heard of."""
+        return dict(self._active)
+
+    @property
+    def relocks_at(self) -> float:
+        """When a running pulse ends; in the past where none runs."""
+        return max(self._until, self._exit_until)
+
+    @property
+    def latches(self) -> Latches:
+        return Latches(self._fire, self._lockdown, self._tamper)
+
+    @property
+    def reason(self) -> str:
+        """Why the door is as it is, by the highest reason there is."""
+        if self._fire:
+            return "fire"
+        if self._exit_open:
+            return "exit"
+        if self._lockdown:
+            return "lockdown"
+        if self._held:
+            return "held"
+        if self._window is not Window.NORMAL:
+            return f"schedule-{self._window.value}"
+        return "pulse" if self._now < self._until else "rest"
+
+    @property
+    def deadline(self) -> float | None:
+        """When something changes by itself; None where nothing will."""
+        waiting = [at for at in (self._until, self._exit_until) if at > self._now]
+        if self._opened_at is not None and not self._held_open and not self._open_by_right:
+            waiting.append(self._opened_at + self._rules.held_open_s)
+        return min(waiting, default=None)
+
+    @property
+    def _exit_open(self) -> bool:
+        return bool(self._active[Input.EXIT]) or self._now < self._exit_until
+
+    @property
+    def _open_by_right(self) -> bool:
+        """Whether the door may stand open as long as it likes."""
+        return self._fire or (not self._lockdown and (self._held or self._window is Window.OPEN))
+
+    # ---------------------------------------------------------------- what happens
 
     def check(self, grant: Grant, now: float) -> str | None:
         """Why a grant must be refused now, None where it may open the lock."""
@@ -38,20 +158,165 @@ class Controller:
             return "stale"
         if grant.id in self._recent:
             return "replayed"
+        if self._tamper:
+            return "tamper"
+        if self._lockdown:
+            return "lockdown"
+        if self._window is Window.LOCKED:
+            return "schedule"
         return None
 
-    def open(self, grant: Grant, now: float) -> None:
+    def open(self, grant: Grant, now: float, *, extended: bool = False) -> None:
         """Open for one pulse from now on; the caller has checked and recorded the grant."""
         self._recent.append(grant.id)
-        self._until = now + self._pulse_s
+        self._until = max(self._until, now + (self._rules.extended_s if extended else self._rules.pulse_s))
+        self.tick(now)
+
+    def sense(self, which: Input, active: bool, now: float) -> None:
+        """A settled level of an input."""
+        known, self._active[which] = self._active[which], active
+        if known == active:
+            self.tick(now)
+            return
+        # Reasons that are over must not excuse what happens now.
+        self.tick(now)
+        if which is Input.FIRE and active:
+            self._latch_fire(now)
+        elif which is Input.EXIT and active:
+            self._exit_until = now + self._rules.exit_s
+            self._say("exit-button", "pressed", now)
+        elif which is Input.TAMPER and active and not self._tamper:
+            self._tamper = True
+            self._until = -math.inf
+            self._say("tamper", "opened", now)
+        elif which is Input.CONTACT and active and known is None:
+            self._opened_at = now  # it stood open before this process began: nobody saw it forced
+        elif which is Input.CONTACT:
+            self._contact(active, now)
+        self.tick(now)
+
+    def command(self, command: Command, now: float) -> str | None:
+        """Do what an operator asks; why not, where it cannot be."""
+        refused = self._refuse(command)
+        if refused is not None:
+            return refused
+        if command is Command.UNLOCK:
+            self._until = max(self._until, now + self._rules.pulse_s)
+        elif command is Command.HOLD:
+            self._held = True
+        elif command is Command.LOCKDOWN:
+            self._lockdown, self._held, self._until = True, False, -math.inf
+        elif command is Command.RELEASE:
+            self._lockdown = self._held = False
+        elif command is Command.RESET_FIRE:
+            self._fire = False
+        else:
+            self._tamper = False
+        self._say(command.value, "operator", now)
+        self.tick(now)
+        return None
+
+    def _refuse(self, command: Command) -> str | None:
+        if command in (Command.UNLOCK, Command.HOLD) and self._lockdown:
+            return "lockdown: release it first"
+        if command is Command.RESET_FIRE and self._active[Input.FIRE]:
+            return "the fire input is still active"
+        if command is Command.RESET_TAMPER and self._active[Input.TAMPER]:
+            return "the case is still open"
+        return None
+
+    def schedule(self, window: Window, now: float) -> None:
+        """What the schedule says from now on."""
+        if window is not self._window:
+            self._window = window
+            if window is Window.LOCKED:
+                self._until = -math.inf
+            self._say("schedule", window.value, now)
+        self.tick(now)
 
     def tick(self, now: float) -> bool:
-        """Close if the pulse is over; whether it closed just now."""
-        if self._until is None or now < self._until:
-            return False
-        self._until = None
-        return True
+        """Let time pass; whether the lock's relay must change. Time that runs backwards is taken to stand still."""
+        self._now = max(self._now, now)
+        self._watch_contact()
+        before, self._energised = self._energised, self._wanted()
+        if before and not self._energised:
+            self._locked_since = self._now
+            self._say("relocked", "pulse-over" if self.reason == "rest" else self.reason, self._now)
+        elif self._energised and not before and self.reason != "pulse":
+            self._say("unlocked", self.reason, self._now)
+        return before != self._energised
 
     def lock(self) -> None:
-        """Close at once."""
-        self._until = None
+        """Close at once and forget every reason to open: the process ends."""
+        self._until = self._exit_until = -math.inf
+        self._held = self._energised = False
+
+    # ---------------------------------------------------------------- rules
+
+    def _wanted(self) -> bool:
+        if self._fire or self._exit_open:
+            return True
+        if self._lockdown:
+            return False
+        if self._held:
+            return True
+        if self._window is not Window.NORMAL:
+            return self._window is Window.OPEN
+        return self._now < self._until
+
+    def _latch_fire(self, now: float) -> None:
+        if not self._fire:
+            self._fire = True
+            self._say("fire", "input", now)
+
+    def _contact(self, opened: bool, now: float) -> None:
+        if opened:
+            self._opened_at = now
+            if not self._energised and now - self._locked_since > _GRACE_S:
+                self._forced = True
+                self._say("alarm", "forced-open", now)
+            if self._rules.relock == "opened":
+                self._until = self._exit_until = -math.inf
+            return
+        self._opened_at = None
+        if self._rules.relock == "closed":
+            self._until = self._exit_until = -math.inf
+        for kind, on in (("held-open", self._held_open), ("forced-open", self._forced)):
+            if on:
+                self._say("alarm-ended", kind, now)
+        self._held_open = self._forced = False
+
+    def _watch_contact(self) -> None:
+        """Held open: the contact says so longer than it may, and nothing gives it the right to stand open."""
+        if self._opened_at is None:
+            return
+        if self._open_by_right:
+            self._opened_at = self._now  # the time counts from when the right ends
+            if self._held_open:
+                self._held_open = False
+                self._say("alarm-ended", "held-open", self._now)
+        elif not self._held_open and self._now - self._opened_at >= self._rules.held_open_s:
+            self._held_open = True
+            self._say("alarm", "held-open", self._now)
+
+    def _say(self, event: str, reason: str, now: float) -> None:
+        self.events.append(DoorEvent(event, reason, now))
+
+
+class Debounce:
+    """One input's level once it has stayed the same for a while; pure, the clock is an argument."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._level: bool | None = None  # unknown until it has settled for the first time
+        self._raw = False
+        self._since = -math.inf
+
+    def feed(self, raw: bool, now: float) -> bool | None:
+        """The settled level where it has just changed, else None."""
+        if self._since == -math.inf or raw != self._raw:
+            self._raw, self._since = raw, now
+        if raw != self._level and now - self._since >= self._settle_s:
+            self._level = raw
+            return raw
+        return None

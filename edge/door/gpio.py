@@ -6,7 +6,7 @@ import contextlib
 import os
 from typing import Any
 
-from gpiozero import DigitalOutputDevice
+from gpiozero import DigitalInputDevice, DigitalOutputDevice
 from gpiozero.pins.mock import MockFactory
 
 from edge.errors import DoorError
@@ -60,3 +60,31 @@ class GpioRelayOutput:
             self._device.value = on
         except Exception as error:
             raise DoorError(f"the relay pin cannot be switched: {error}") from error
+
+
+class GpioLine:
+    """An input pin, read as a level."""
+
+    def __init__(self, pin: int | str, *, active_high: bool, pull: str, factory: Any) -> None:
+        pulled = {"up": True, "down": False, "external": None}[pull]
+        try:
+            self._device = DigitalInputDevice(
+                pin, pull_up=pulled, active_state=active_high if pulled is None else None, pin_factory=factory
+            )
+        except Exception as error:  # gpiozero's own, and those of each driver below it
+            factory.close()
+            raise DoorError(f"input pin {pin!r} cannot be used: {error}; check `door.inputs` and the wiring guide") from error
+        # With a pull gpiozero calls the pulled level inactive; the config says what active is.
+        self._inverted = pulled is not None and active_high is pulled
+        self._factory = factory
+
+    def active(self) -> bool:
+        try:
+            return bool(self._device.value) is not self._inverted
+        except Exception as error:
+            raise DoorError(f"an input pin cannot be read: {error}") from error
+
+    def close(self) -> None:
+        with contextlib.ExitStack() as steps:
+            steps.callback(self._factory.close)
+            steps.callback(self._device.close)

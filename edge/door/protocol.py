@@ -49,5 +49,16 @@ def parse_grant(fields: dict[str, Any]) -> Grant:
         raise DoorError("malformed: frame_at is out of range") from error
 
 
+def command_fields(command: str, note: str) -> dict[str, Any]:
+    return {"command": command, "note": note}
+
+
+def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
+    """A command and the operator's reason for it; raises DoorError."""
+    if fields.keys() != {"command", "note"} or not all(isinstance(v, str) and _is_plain(v) for v in fields.values()):
+        raise DoorError(f"malformed: expected a command and a reason of 1 to {_TEXT_MAX} printable characters")
+    return fields["command"], fields["note"]
+
+
 def _is_plain(text: str) -> bool:
     return 0 < len(text) <= _TEXT_MAX and text.isprintable()

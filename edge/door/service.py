@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import pwd
 import selectors
@@ -14,14 +15,17 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edge.audit.log import BoundedLog
 from edge.door import protocol
-from edge.door.controller import Controller
+from edge.door.controller import Command, Controller, DoorRules, Latches, Window
+from edge.door.inputs import POLL_S, Inputs
 from edge.door.relay import Relay
+from edge.door.schedule import Schedule
 from edge.errors import DoorError
 from edge.values import DoorEvent, Grant
 
@@ -30,49 +34,119 @@ log = logging.getLogger(__name__)
 RECORD_DEADLINE_S = 0.2
 _IDLE_S = 0.5
 _CLIENTS_MAX = 8
+_SCHEDULE_S = 1.0  # how often the schedule is asked
+BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
+_CLOCK_SLACK_S = 60.0  # that a clock may be set back without doubt
+LATCHES = tuple(field.name for field in fields(Latches))
 _UCRED = struct.Struct("3i")
 
 
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """The door's hardware: the lock's relay, and what else there is."""
+
+    relay: Relay
+    alarm: Relay | None = None
+    inputs: Inputs | None = None
+
+    def close(self) -> None:
+        """Lock first; each part whatever the others do."""
+        with contextlib.ExitStack() as steps:  # last in, first out
+            for part in (self.inputs, self.alarm, self.relay):
+                if part is not None:
+                    steps.callback(part.close)
+            steps.callback(self.relay.release)
+
+
 class DoorService:
-    """Socket, clock and relay around one `Controller`; `step` is one turn of the loop, `close` locks."""
+    """Socket, clocks and wires around one `Controller`; `step` is one turn of the loop, `close` locks."""
 
     def __init__(
         self,
-        controller: Controller,
-        relay: Relay,
+        rules: DoorRules,
+        wiring: Wiring,
         record: BoundedLog,
         socket_path: Path,
         *,
+        schedule: Schedule = Schedule(),
         clients: tuple[str, ...] = (),
+        operators: tuple[str, ...] = (),
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
-        self._controller = controller
-        self._relay = relay
+        self._wiring = wiring
         self._record = record
-        self._clock = clock
-        self._allowed = {0, os.geteuid(), *(_uid(name) for name in clients)}
+        self._clock, self._wall = clock, wall
+        self._schedule = schedule
+        self._operators = {0, os.geteuid(), *(_uid(name, "operators") for name in operators)}
+        self._allowed = self._operators | {_uid(name, "clients") for name in clients}
+        before = record.last("latches")
+        self._controller = Controller(rules, Latches(**{name: name in (before or ()) for name in LATCHES}))
+        self._newest_record = float(record.last("wall") or 0.0)
         self._selector = selectors.DefaultSelector()
         self._socket_path = socket_path
         self._listener = _listen(socket_path)
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._closed = False
-        relay.release()
-        self._post(DoorEvent("started", "locked", clock()))
+        self._uids: dict[socket.socket, int] = {}
+        self._looked_at = -math.inf  # when the schedule was asked
+        self._energised = self._alarmed = self._closed = False
+        wiring.relay.release()
+        self._post(DoorEvent("started", self._controller.reason, clock()))
+        self._turn()
 
     def step(self) -> None:
-        """Wait for a packet or the end of the pulse, whichever comes first, and act on it."""
-        self._relock()
-        now = self._clock()
-        until = self._controller.until
-        wait = _IDLE_S if until is None else max(0.0, min(_IDLE_S, until - now))
-        for key, _ in self._selector.select(wait):
-            self._relock()
+        """Wait for a packet, an input or the end of a pulse, whichever comes first, and act on it."""
+        self._turn()
+        for key, _ in self._selector.select(self._wait()):
+            self._turn()
             if key.fileobj is self._listener:
                 self._accept()
             else:
                 assert isinstance(key.fileobj, socket.socket)
                 self._serve(key.fileobj)
-        self._relock()
+        self._turn()
+
+    def _wait(self, limit: float = _IDLE_S) -> float:
+        """How long nothing needs to be looked at."""
+        if self._wiring.inputs:
+            limit = min(limit, POLL_S)
+        deadline = self._controller.deadline
+        return limit if deadline is None else max(0.0, min(limit, deadline - self._clock()))
+
+    def _turn(self) -> None:
+        """Inputs, schedule and time into the controller, and what it says onto the wires."""
+        now = self._clock()
+        for which, level in self._wiring.inputs.changes(now) if self._wiring.inputs else ():
+            self._controller.sense(which, level, now)
+        if now - self._looked_at >= _SCHEDULE_S:
+            self._looked_at = now
+            self._controller.schedule(self._window(), now)
+        self._controller.tick(now)
+        self._apply()
+
+    def _window(self) -> Window:
+        """What the schedule says, with doubts about a clock that lies before the last record or before this software."""
+        wall = self._wall()
+        plausible = wall >= max(self._newest_record, BUILT_AFTER) - _CLOCK_SLACK_S
+        return self._schedule.at(datetime.fromtimestamp(wall, timezone.utc), plausible=plausible)
+
+    def _apply(self) -> None:
+        """The lock never waits for the disk: first the wires, then the record. Raises DoorError where a wire fails."""
+        if self._energised != self._controller.energised:
+            self._energised = self._controller.energised
+            if self._energised:
+                self._wiring.relay.energise()
+            else:
+                self._wiring.relay.release()
+        if self._wiring.alarm is not None and self._alarmed != self._controller.alarm:
+            self._alarmed = self._controller.alarm
+            if self._alarmed:
+                self._wiring.alarm.energise()
+            else:
+                self._wiring.alarm.release()
+        said, self._controller.events = self._controller.events, []
+        for event in said:
+            self._post(event)
 
     def close(self) -> None:
         """Lock first, then tidy up; safe to call twice."""
@@ -84,8 +158,7 @@ class DoorService:
             steps.callback(self._record.close)
             steps.callback(self._hang_up)
             steps.callback(lambda: self._post(DoorEvent("stopped", "locked", self._clock())))
-            steps.callback(self._relay.close)
-            steps.callback(self._relay.release)
+            steps.callback(self._wiring.close)
 
     def _hang_up(self) -> None:
         for key in list(self._selector.get_map().values()):
@@ -93,12 +166,6 @@ class DoorService:
                 key.fileobj.close()
         self._selector.close()
         self._socket_path.unlink(missing_ok=True)
-
-    def _relock(self) -> None:
-        now = self._clock()
-        if self._controller.tick(now):
-            self._relay.release()  # the lock never waits for the disk
-            self._post(DoorEvent("relocked", "pulse-over", now))
 
     def _accept(self) -> None:
         try:
@@ -111,6 +178,7 @@ class DoorService:
             log.warning("refused a connection of user %d", uid)
             peer.close()
             return
+        self._uids[peer] = uid
         self._selector.register(peer, selectors.EVENT_READ)
 
     def _serve(self, peer: socket.socket) -> None:
@@ -122,23 +190,28 @@ class DoorService:
             packet = b""
         if not packet:
             self._selector.unregister(peer)
+            self._uids.pop(peer, None)
             peer.close()
             return
-        answer = self._answer(packet)
+        answer = self._answer(packet, self._uids.get(peer, -1))
         try:
             peer.send(answer)
         except OSError:
             log.warning("a client went away before its answer")
 
-    def _answer(self, packet: bytes) -> bytes:
+    def _answer(self, packet: bytes, uid: int) -> bytes:
         try:
             kind, fields = protocol.decode(packet)
             grant = protocol.parse_grant(fields) if kind == "grant" else None
+            command = protocol.parse_command(fields) if kind == "command" else None
         except DoorError as error:
             return protocol.encode("refused", {"reason": str(error)})
         if grant is not None:
             reason = self._grant(grant)
             return protocol.encode("granted" if reason is None else "refused", {"reason": reason or "unlocked"})
+        if command is not None:
+            reason = self._command(*command, uid)
+            return protocol.encode("done" if reason is None else "refused", {"reason": reason or "done"})
         if kind == "status":
             return protocol.encode("status", self._status())
         return protocol.encode("refused", {"reason": f"malformed: unknown kind {kind[:32]!r}"})
@@ -146,7 +219,7 @@ class DoorService:
     def _grant(self, grant: Grant) -> str | None:
         """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
         reason = self._controller.check(grant, self._clock())
-        if reason is None and not self._put_on_record(grant):
+        if reason is None and not self._put_on_record(_event("granted", "grant", self._clock(), grant)):
             reason = "not-recorded"
         now = self._clock()
         reason = reason or self._controller.check(grant, now)  # the frame may have grown too old meanwhile
@@ -155,7 +228,7 @@ class DoorService:
             return reason
         self._controller.open(grant, now)
         try:
-            self._relay.energise()
+            self._apply()
         except DoorError:
             self._controller.lock()
             self._post(_event("failed", "relay", now, grant))
@@ -163,40 +236,70 @@ class DoorService:
         self._post(_event("unlocked", "grant", now, grant))
         return None
 
-    def _put_on_record(self, grant: Grant) -> bool:
-        """Whether the grant is on disk in time; a pulse that ends meanwhile is ended."""
-        job = self._record.submit(_fields(_event("granted", "grant", self._clock(), grant)))
+    def _command(self, name: str, note: str, uid: int) -> str | None:
+        """Do what an operator asks, on record first; why not otherwise. What restricts is done whatever the disk says."""
+        if uid not in self._operators:
+            return "this account is not in `door.operators`"
+        try:
+            command = Command(name)
+        except ValueError:
+            return f"expected one of {', '.join(c.value for c in Command)}"
+        asked = DoorEvent("asked", command.value, self._clock(), operator=_account(uid), note=note)
+        recorded = self._put_on_record(asked)
+        if not recorded and command in (Command.UNLOCK, Command.HOLD):
+            return "not-recorded"
+        reason = self._controller.command(command, self._clock())
+        self._apply()
+        if reason is not None:
+            self._post(DoorEvent("refused", reason, self._clock(), operator=asked.operator))
+        return reason
+
+    def _put_on_record(self, event: DoorEvent) -> bool:
+        """Whether an event is on disk in time; inputs are heard and a pulse that ends meanwhile is ended."""
+        job = self._record.submit(self._fields(event))
         ends = self._clock() + RECORD_DEADLINE_S
         while not job.done.is_set() and (now := self._clock()) < ends:
-            until = self._controller.until
-            job.done.wait(max(0.0, min(ends, until or ends) - now))
-            self._relock()
+            job.done.wait(self._wait(ends - now))
+            self._turn()
         if not job.written:
-            log.error("a grant for %s was refused: %s", grant.subject, job.error or "the disk took too long")
+            log.error("%s was not recorded: %s", event.event, job.error or "the disk took too long")
         return job.written
 
     def _status(self) -> dict[str, Any]:
-        until = self._controller.until
-        remaining = 0.0 if until is None else round(max(0.0, until - self._clock()), 3)
-        return {"state": "unlocked" if self._controller.energised else "locked", "relocks_in_s": remaining}
+        controller, now = self._controller, self._clock()
+        return {
+            "state": "unlocked" if controller.energised else "locked",
+            "reason": controller.reason,
+            "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3) if controller.relocks_at > now else 0.0,
+            "alarms": list(controller.alarms),
+            "inputs": {which.value: level for which, level in controller.levels.items() if level is not None},
+        }
+
+    def _fields(self, event: DoorEvent) -> dict[str, Any]:
+        """What is recorded of an event, with the states that outlive a restart."""
+        latches = [name for name in LATCHES if getattr(self._controller.latches, name)]
+        return {**{key: value for key, value in asdict(event).items() if value is not None}, "latches": latches}
 
     def _post(self, event: DoorEvent) -> None:
-        self._record.submit(_fields(event))
+        self._record.submit(self._fields(event))
 
 
 def _event(event: str, reason: str, at: float, grant: Grant) -> DoorEvent:
     return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)
 
 
-def _fields(event: DoorEvent) -> dict[str, Any]:
-    return {key: value for key, value in asdict(event).items() if value is not None}
-
-
-def _uid(name: str) -> int:
+def _uid(name: str, key: str) -> int:
     try:
         return pwd.getpwnam(name).pw_uid
     except KeyError as error:
-        raise DoorError(f"door.clients: there is no account {name!r} on this machine; create it or take it out") from error
+        raise DoorError(f"door.{key}: there is no account {name!r} on this machine; create it or take it out") from error
+
+
+def _account(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _listen(path: Path) -> socket.socket:

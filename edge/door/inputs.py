@@ -1,0 +1,88 @@
+"""What is wired to the door beside the lock: levels that are read, never edges that could be missed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from edge.config import FileInput, GpioInput
+from edge.config import Inputs as InputsConfig
+from edge.door.controller import Debounce, Input
+from edge.errors import DoorError
+
+POLL_S = 0.02
+
+
+class Line(Protocol):
+    """One input's raw level; active is what the config calls active."""
+
+    def active(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class FileLine:
+    """A file with 1 or 0 in it, in place of a wire: for laptops, demos and tests. No file is not active."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def active(self) -> bool:
+        try:
+            return self._path.read_text(encoding="ascii").strip() == "1"
+        except FileNotFoundError:
+            return False
+        except (OSError, UnicodeDecodeError) as error:
+            raise DoorError(f"{self._path}: the input cannot be read: {error}") from error
+
+    def close(self) -> None: ...
+
+
+class Inputs:
+    """All inputs of a door, each settled by its own debounce."""
+
+    def __init__(self, lines: Mapping[Input, Line], settle_s: Mapping[Input, float]) -> None:
+        self._lines = dict(lines)
+        self._debounce = {which: Debounce(settle_s[which]) for which in lines}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def changes(self, now: float) -> list[tuple[Input, bool]]:
+        """Inputs whose settled level is new since the last call, first fire; raises DoorError where one cannot be read."""
+        changed = []
+        for which in (Input.FIRE, Input.EXIT, Input.TAMPER, Input.CONTACT):
+            if which in self._lines:
+                level = self._debounce[which].feed(self._lines[which].active(), now)
+                if level is not None:
+                    changed.append((which, level))
+        return changed
+
+    def close(self) -> None:
+        for line in self._lines.values():
+            line.close()
+
+
+def open_inputs(config: InputsConfig) -> Inputs:
+    """The inputs of a config; raises DoorError."""
+    lines: dict[Input, Line] = {}
+    settle: dict[Input, float] = {}
+    try:
+        for which in Input:
+            wired = getattr(config, which.value)
+            if isinstance(wired, FileInput):
+                lines[which] = FileLine(wired.path)
+            elif isinstance(wired, GpioInput):
+                from edge.door.gpio import GpioLine, open_factory
+
+                lines[which] = GpioLine(
+                    wired.pin, active_high=wired.active_high, pull=wired.pull, factory=open_factory(wired.factory)
+                )
+            if wired is not None:
+                settle[which] = wired.settle_ms / 1000
+    except BaseException:
+        for line in lines.values():
+            line.close()
+        raise
+    return Inputs(lines, settle)
