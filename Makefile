@@ -65,8 +65,10 @@ reference: $(VENV)/dev.stamp
 		--start-from runs/reference-3/checkpoint.pt
 	$(BIN)/mfsa-train --recipe train/recipes/reference-5.yaml --data $(DATA) --out runs/reference-5 --resume \
 		--start-from runs/reference-4/checkpoint.pt
-	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
+	$(BIN)/mfsa-train --recipe train/recipes/reference-6.yaml --data $(DATA) --out runs/reference-6 --resume \
 		--start-from runs/reference-5/checkpoint.pt
+	$(BIN)/mfsa-train --recipe train/recipes/reference.yaml --data $(DATA) --out $(RUN) --resume \
+		--start-from runs/reference-6/checkpoint.pt
 	$(MAKE) measure
 
 # Every number of the manifest and the model card, from a finished run.
