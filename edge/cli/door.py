@@ -36,17 +36,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-door", "Own the door's relay, or ask the process that does.", "edge-door run --config /etc/mfsa-edge/terminal.yaml"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|status|{'|'.join(_COMMANDS)}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|rest|status|{'|'.join(_COMMANDS)}")
     serve = commands.add_parser("run", help="take grants and move the relay until SIGTERM; locked at start and end")
+    rest = commands.add_parser("rest", help="drive the lock's line to rest after the process ended; systemd calls it")
     status = commands.add_parser("status", help="whether the door is locked, and why")
     asking = {name: commands.add_parser(name, help=words) for name, (_, words) in _COMMANDS.items()}
-    for sub in (serve, status, *asking.values()):
+    for sub in (serve, rest, status, *asking.values()):
         common.add_config(sub)
     for sub in asking.values():
         sub.add_argument("--reason", required=True, metavar="WORDS", help="why, for the record")
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    does = {"run": _serve, "status": _status}.get(args.command, _ask)
+    does = {"run": _serve, "rest": _rest, "status": _status}.get(args.command, _ask)
     return common.run("edge-door", lambda: does(args))
 
 
@@ -81,6 +82,18 @@ def _serve(args: argparse.Namespace) -> int:
         service.close()
         notifier.close()
         os.close(lock)
+    return common.DONE
+
+
+def _rest(args: argparse.Namespace) -> int:
+    """A killed process leaves its line driven; opening the relay drives it to rest, and so does closing it."""
+    config = load_config(args.config)
+    lock = claim(config.door_lock_path, "edge-door")  # not while a door process is at work
+    try:
+        open_relay(config.door.relay).close()
+    finally:
+        os.close(lock)
+    print("the lock's line is at rest")
     return common.DONE
 
 

@@ -14,7 +14,7 @@ _LIBRARY = "libcuda.so.1"
 _NAME_BYTES = 256
 _CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76  # CUdevice_attribute
 _L4T_RELEASE = Path("/etc/nv_tegra_release")
-_BOARD = Path("/proc/device-tree/model")
+_BOARD = Path("/sys/firmware/devicetree/base/model")
 
 
 @dataclass(frozen=True, slots=True)

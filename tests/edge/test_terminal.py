@@ -227,6 +227,30 @@ def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None
         assert site.door_events() == events and site.door_state() == "locked"
 
 
+def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
+    with site.door():
+        assert run(DOOR, "hold", "--config", site.config_path).returncode == 2  # no reason
+        done = run(DOOR, "hold", "--config", site.config_path, "--reason", "delivery")
+        assert done.returncode == 0 and site.door_state() == "unlocked"
+        done = run(DOOR, "lockdown", "--config", site.config_path, "--reason", "drill")
+        assert done.returncode == 0 and site.door_state() == "locked"
+        done = run(DOOR, "unlock", "--config", site.config_path, "--reason", "please")
+        assert done.returncode == 1 and "the door refused: lockdown: release it first" in done.stderr
+        assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
+        asked = [(r["reason"], r["note"]) for r in read_log(site.config.door_record_path) if r["event"] == "asked"]
+        assert asked == [("hold", "delivery"), ("lockdown", "drill"), ("unlock", "please")]
+    with site.door():  # killed, not stopped: what restricts comes back
+        assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
+
+
+def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None:
+    with site.door():
+        done = run(DOOR, "rest", "--config", site.config_path)
+        assert done.returncode == 1 and "another edge-door runs here" in done.stderr
+    done = run(DOOR, "rest", "--config", site.config_path)
+    assert done.returncode == 0 and "at rest" in done.stdout
+
+
 def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
     done = run("edge.cli.doctor", "--config", site.config_path, "--json")
     levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
@@ -251,7 +275,8 @@ def test_the_bench_measures_every_stage(site: Site, write_config: Callable[..., 
 def test_a_door_at_work_is_told_by_status(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
-        assert json.loads(done.stdout) == {"state": "locked", "relocks_in_s": 0.0}
+        told = {"state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": [], "inputs": {}}
+        assert json.loads(done.stdout) == told
     done = run(DOOR, "status", "--config", site.config_path)
     assert done.returncode == 1 and "is edge-door running?" in done.stderr
 
