@@ -112,7 +112,7 @@ class GpioRelay(_Section):
     kind: Literal["gpio"]
     pin: Annotated[int | str, AfterValidator(_pin)]
     active_high: bool = True
-    factory: Literal["lgpio", "native", "mock"] = Field(description="gpiozero's pin factory; mock moves nothing")
+    factory: Literal["jetson", "lgpio", "native", "mock"] = Field(description="gpiozero's pin factory; mock moves nothing")
 
 
 Relay = Annotated[SimulatedRelay | GpioRelay, Field(discriminator="kind")]
@@ -134,7 +134,7 @@ class GpioInput(_Section):
     active_high: bool = Field(description="whether the wire is high when the contact is open, the button pressed, the fire there")
     pull: Literal["up", "down", "external"] = "external"
     settle_ms: int = Field(30, ge=0, le=1000, description="a level counts once it has stayed so long")
-    factory: Literal["lgpio", "native", "mock"]
+    factory: Literal["jetson", "lgpio", "native", "mock"]
 
 
 _Wired = Annotated[FileInput | GpioInput, Field(discriminator="kind")]

@@ -13,7 +13,7 @@ from edge.errors import DoorError
 
 
 def open_factory(name: str) -> Any:
-    """gpiozero's pin factory `lgpio`, `native` or `mock`; raises DoorError where it does not work here."""
+    """gpiozero's pin factory `jetson`, `lgpio`, `native` or `mock`; raises DoorError where it does not work here."""
     if name == "mock":
         return MockFactory()
     try:
@@ -22,6 +22,10 @@ def open_factory(name: str) -> Any:
             from gpiozero.pins.lgpio import LGPIOFactory
 
             return LGPIOFactory()
+        if name == "jetson":
+            from edge.door.jetson import JetsonFactory
+
+            return JetsonFactory()
         from gpiozero.pins.native import NativeFactory
 
         return NativeFactory()

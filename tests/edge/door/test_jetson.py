@@ -1,0 +1,157 @@
+"""The Jetson's pin factory on a stand-in for lgpio that outlives the devices, as a kernel does."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from edge.door.gpio import GpioLine, GpioRelayOutput, open_factory
+from edge.errors import DoorError
+
+ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"
+
+
+class Lines:
+    """The kernel's side: levels and directions by chip and line; they stay when a process goes."""
+
+    def __init__(self) -> None:
+        self.labels = {0: "tegra234-gpio-aon", 1: "tegra234-gpio"}
+        self.levels: dict[int, int] = {}
+        self.outputs: set[int] = set()
+
+    def module(self) -> ModuleType:
+        lgpio = ModuleType("lgpio")
+
+        def opened(chip: int) -> int:
+            if chip not in self.labels:
+                raise OSError("can not open gpiochip")
+            return chip
+
+        def output(handle: int, line: int, level: int = 0, flags: int = 0) -> None:
+            self.outputs.add(line)
+            self.levels[line] = level
+
+        def write(handle: int, line: int, level: int) -> None:
+            assert line in self.outputs and handle == 1
+            self.levels[line] = int(level)
+
+        members = {
+            "SET_PULL_NONE": 0, "SET_PULL_UP": 32, "SET_PULL_DOWN": 64, "BOTH_EDGES": 3, "RISING_EDGE": 1, "FALLING_EDGE": 2,
+            "error": OSError, "gpiochip_open": opened, "gpiochip_close": lambda handle: None,
+            "gpio_get_chip_info": lambda handle: [0, 164, f"gpiochip{handle}", self.labels[handle]],
+            "gpio_claim_input": lambda handle, line, flags=0: self.outputs.discard(line),
+            "gpio_claim_output": output, "gpio_write": write, "gpio_free": lambda handle, line: None,
+            "gpio_read": lambda handle, line: self.levels.get(line, 0),
+            "gpio_get_mode": lambda handle, line: 2 if line in self.outputs else 0,
+            "gpio_set_debounce_micros": lambda handle, line, micros: None, "gpio_claim_alert": lambda handle, line, edges, flags: None,
+            "callback": lambda handle, line, edges, call: SimpleNamespace(cancel=lambda: None),
+        }  # fmt: skip
+        for name, member in members.items():
+            setattr(lgpio, name, member)
+        return lgpio
+
+
+@pytest.fixture
+def jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """An Orin Nano, as far as the factory can tell."""
+    lines = Lines()
+    monkeypatch.setitem(sys.modules, "lgpio", lines.module())
+    for name in ("gpiozero.pins.lgpio", "edge.door.jetson"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "compatible").write_bytes(ORIN_NANO)
+    module = importlib.import_module("edge.door.jetson")
+    yield SimpleNamespace(lines=lines, module=module, compatible=tmp_path / "compatible")
+    for name in ("gpiozero.pins.lgpio", "edge.door.jetson"):
+        sys.modules.pop(name, None)
+
+
+def factory(jetson: SimpleNamespace) -> Any:
+    return jetson.module.JetsonFactory(jetson.compatible)
+
+
+def test_header_pins_are_lines_of_the_main_controller(jetson: SimpleNamespace) -> None:
+    made = factory(jetson)
+    assert made.chip == 1  # by its label, not by its number
+    relay = GpioRelayOutput("BOARD7", active_high=True, factory=made)
+    assert jetson.lines.outputs == {144} and jetson.lines.levels[144] == 0  # rest from the first moment on
+    relay.energise()
+    assert jetson.lines.levels[144] == 1
+    relay.release()
+    assert jetson.lines.levels[144] == 0
+    relay.energise()
+    relay.close()
+    assert jetson.lines.levels[144] == 0 and not jetson.lines.outputs  # an input again: external resistors hold the rest
+
+
+def test_a_relay_that_is_energised_by_low_rests_high(jetson: SimpleNamespace) -> None:
+    relay = GpioRelayOutput("BOARD11", active_high=False, factory=factory(jetson))
+    assert jetson.lines.levels[112] == 1
+    relay.energise()
+    assert jetson.lines.levels[112] == 0
+    relay.close()
+    assert jetson.lines.levels[112] == 1
+
+
+def test_inputs_are_read_as_levels(jetson: SimpleNamespace) -> None:
+    line = GpioLine("BOARD13", active_high=False, pull="external", factory=factory(jetson))
+    jetson.lines.levels[122] = 1
+    assert not line.active()
+    jetson.lines.levels[122] = 0
+    assert line.active()
+    line.close()
+
+
+def test_what_a_killed_process_left_driven_is_put_to_rest(jetson: SimpleNamespace) -> None:
+    killed = GpioRelayOutput("BOARD7", active_high=True, factory=factory(jetson))
+    killed.energise()
+    del killed
+    jetson.lines.levels[144] = 1  # nobody closed anything: the line stays as it was
+    GpioRelayOutput("BOARD7", active_high=True, factory=factory(jetson)).close()
+    assert jetson.lines.levels[144] == 0
+
+
+def test_pins_that_are_no_lines_are_refused(jetson: SimpleNamespace) -> None:
+    for pin in ("BOARD1", "BOARD3", 17):
+        with pytest.raises(DoorError, match="cannot be used"):
+            GpioRelayOutput(pin, active_high=True, factory=factory(jetson))
+
+
+def test_each_module_is_known_by_its_device_tree(jetson: SimpleNamespace) -> None:
+    for tree, name in (
+        (ORIN_NANO, "Jetson Orin NX or Nano"),
+        (b"nvidia,p3737-0000+p3701-0005\0", "Jetson AGX Orin"),
+        (b"nvidia,p3509-0000+p3668-0001\0", "Jetson Xavier NX"),
+    ):
+        jetson.compatible.write_bytes(tree)
+        module = jetson.module.module_here(jetson.compatible)
+        assert module.name == name and len(set(module.lines.values())) == len(module.lines)
+    jetson.compatible.write_bytes(b"raspberrypi,4-model-b\0")
+    with pytest.raises(DoorError, match="the device tree says raspberrypi,4-model-b"):
+        factory(jetson)
+    jetson.compatible.unlink()
+    with pytest.raises(DoorError, match="not a Jetson"):
+        factory(jetson)
+
+
+def test_a_controller_that_cannot_be_opened_is_told(jetson: SimpleNamespace) -> None:
+    jetson.lines.labels = {0: "tegra234-gpio-aon"}
+    with pytest.raises(DoorError, match="no GPIO controller tegra234-gpio can be opened"):
+        factory(jetson)
+
+
+def test_gpiozero_finds_it_by_its_entry_point() -> None:
+    from importlib.metadata import entry_points
+
+    found = {point.name: point.value for point in entry_points(group="gpiozero_pin_factories")}
+    assert found["jetson"] == "edge.door.jetson:JetsonFactory"
+
+
+def test_the_choice_by_config_is_a_sentence_elsewhere() -> None:
+    with pytest.raises(DoorError, match="pin factory 'jetson' does not work here"):
+        open_factory("jetson")
