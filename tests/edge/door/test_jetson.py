@@ -49,7 +49,8 @@ class Lines:
             "gpio_claim_output": output, "gpio_write": write, "gpio_free": lambda handle, line: None,
             "gpio_read": lambda handle, line: self.levels.get(line, 0),
             "gpio_get_mode": lambda handle, line: 2 if line in self.outputs else 0,
-            "gpio_set_debounce_micros": lambda handle, line, micros: None, "gpio_claim_alert": lambda handle, line, edges, flags: None,
+            "gpio_set_debounce_micros": lambda handle, line, micros: None,
+            "gpio_claim_alert": lambda handle, line, edges, flags: None,
             "callback": lambda handle, line, edges, call: SimpleNamespace(cancel=lambda: None),
         }  # fmt: skip
         for name, member in members.items():
