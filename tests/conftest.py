@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from export import bundle as bundles
 from export.parity import portrait_chips
+
+# A shell starts what it puts in the background with SIGINT ignored, and every process of the tests would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 Image = NDArray[np.uint8]
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
