@@ -19,6 +19,7 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from calibration.int8.inner import opened
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
@@ -51,7 +52,7 @@ from edge.values import Precision
 from export import detector
 from export.card import FILE as CARD
 from export.card import write_card
-from export.forms import to_half
+from export.forms import in_float, to_half
 from export.parity import (
     accuracy_lost,
     check_parity,
@@ -195,11 +196,15 @@ def _read_figures(thresholds: Path, accuracy: Path, digest: str) -> tuple[Calibr
 
 
 def _form(folder: Path, name: str, origin: str, precision: Precision, licence: str, *, reference: str) -> BundledFile:
-    """The manifest's entry of an embedder in another precision, with the gate's verdict; raises BundleError where it is refused."""
+    """The manifest's entry of an embedder in another precision, with the gate's verdict; raises BundleError where it is refused.
+
+    INT8 with half-precision scales is for TensorRT alone: its numbers are judged in FP32 arithmetic.
+    """
     chips, expected = load_parity(folder)
     digest = file_digest(folder / name)
-    engine = open_engine(folder / name, threads=1)
-    verdict = embedder_verdict(engine, chips, expected, precision, judged=digest, reference=reference)
+    model = onnx.load(folder / name)
+    with opened(in_float(model) if name == onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True) else model) as engine:
+        verdict = embedder_verdict(engine, chips, expected, precision, judged=digest, reference=reference)
     return BundledFile(sha256=digest, origin=origin, licence=licence, verdict=_passed(name, verdict))
 
 

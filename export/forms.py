@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
-from onnx import helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 
 from edge.errors import EngineError
 
@@ -32,6 +33,31 @@ def _keep_properties(source: onnx.ModelProto, target: onnx.ModelProto) -> None:
     del target.metadata_props[:]
     target.metadata_props.extend(source.metadata_props)
     target.producer_name = source.producer_name
+
+
+def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A half-precision network's own numbers, as they were rounded, in FP32 arithmetic.
+
+    ONNX Runtime before 1.24 or so computes Q/DQ with half-precision scales far too coarsely; TensorRT does not.
+    """
+    wide = _copy(model)
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+
+    def widen(tensor: onnx.TensorProto) -> None:
+        if tensor.data_type == half:
+            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+
+    for tensor in wide.graph.initializer:
+        widen(tensor)
+    for node in wide.graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                widen(attribute.t)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == half:
+                attribute.i = full
+    del wide.graph.value_info[:]
+    onnx.checker.check_model(wide, full_check=True)
+    return wide
 
 
 def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
