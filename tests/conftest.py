@@ -21,7 +21,7 @@ from calibration.int8.ranges import mse
 from edge.bundle import file_digest, read_manifest
 from edge.chip import align, to_input
 from edge.config import Terminal, load_config
-from edge.demo.portraits import COLLINS, HOPPER, load_portrait
+from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.engine import open_engine
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
@@ -150,3 +150,15 @@ def clip(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Collins and Hopper, three pictures each, one of them named as if with a real mask."""
+    root = tmp_path / "people"
+    for person, chip in (("collins", load_chip(COLLINS)), ("hopper", load_chip(HOPPER))):
+        (root / person).mkdir(parents=True)
+        for i in (1, 2, 3):
+            cv2.imwrite(str(root / person / f"{person}_{i:04d}.jpg"), np.roll(chip, i, axis=1))
+        cv2.imwrite(str(root / person / "m_1.jpg"), chip)
+    return root

@@ -6,30 +6,16 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from export.bundle import reference
 from train.evaluate import _difference, main
 from train.report import SUMMARY
 
 MODEL = reference() / "embedder.onnx"
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Path:
-    """Collins and Hopper, three pictures each, one of them named as if with a real mask."""
-    root = tmp_path / "people"
-    for person, chip in (("collins", load_chip(COLLINS)), ("hopper", load_chip(HOPPER))):
-        (root / person).mkdir(parents=True)
-        for i in (1, 2, 3):
-            cv2.imwrite(str(root / person / f"{person}_{i:04d}.jpg"), np.roll(chip, i, axis=1))
-        cv2.imwrite(str(root / person / "m_1.jpg"), chip)
-    return root
 
 
 @pytest.fixture

@@ -7,30 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 from calibration import threshold
 from edge.bundle import read_manifest
 from edge.config import load_config
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.gallery.store import open_store
 from export.bundle import reference
 
 MODEL = reference() / "embedder.onnx"
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Path:
-    """Collins and Hopper, three pictures each, one of them named as if with a real mask."""
-    root = tmp_path / "people"
-    for person, chip in (("collins", load_chip(COLLINS)), ("hopper", load_chip(HOPPER))):
-        (root / person).mkdir(parents=True)
-        for i in (1, 2, 3):
-            cv2.imwrite(str(root / person / f"{person}_{i:04d}.jpg"), np.roll(chip, i, axis=1))
-        cv2.imwrite(str(root / person / "m_1.jpg"), chip)
-    return root
 
 
 def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
