@@ -96,7 +96,6 @@ class DoorService:
 
     def step(self) -> None:
         """Wait for a packet, an input or the end of a pulse, whichever comes first, and act on it."""
-        self._turn()
         for key, _ in self._selector.select(self._wait()):
             self._turn()
             if key.fileobj is self._listener:
@@ -134,16 +133,10 @@ class DoorService:
         """The lock never waits for the disk: first the wires, then the record. Raises DoorError where a wire fails."""
         if self._energised != self._controller.energised:
             self._energised = self._controller.energised
-            if self._energised:
-                self._wiring.relay.energise()
-            else:
-                self._wiring.relay.release()
+            _switch(self._wiring.relay, self._energised)
         if self._wiring.alarm is not None and self._alarmed != self._controller.alarm:
             self._alarmed = self._controller.alarm
-            if self._alarmed:
-                self._wiring.alarm.energise()
-            else:
-                self._wiring.alarm.release()
+            _switch(self._wiring.alarm, self._alarmed)
         said, self._controller.events = self._controller.events, []
         for event in said:
             self._post(event)
@@ -270,7 +263,7 @@ class DoorService:
         return {
             "state": "unlocked" if controller.energised else "locked",
             "reason": controller.reason,
-            "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3) if controller.relocks_at > now else 0.0,
+            "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3),
             "alarms": list(controller.alarms),
             "inputs": {which.value: level for which, level in controller.levels.items() if level is not None},
         }
@@ -293,6 +286,13 @@ def _uid(name: str, key: str) -> int:
         return pwd.getpwnam(name).pw_uid
     except KeyError as error:
         raise DoorError(f"door.{key}: there is no account {name!r} on this machine; create it or take it out") from error
+
+
+def _switch(relay: Relay, on: bool) -> None:
+    if on:
+        relay.energise()
+    else:
+        relay.release()
 
 
 def _account(uid: int) -> str:
