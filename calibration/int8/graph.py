@@ -31,6 +31,7 @@ class Layer:
     """One Conv or Gemm that can be quantised."""
 
     name: str
+    kind: str  # Conv or Gemm
     input: str
     weight: str
     axis: int  # of the output channels in the weight
@@ -48,6 +49,11 @@ class Places:
     def names(self) -> list[str]:
         """Layers and the Adds of residuals: what can be left in float."""
         return [*(layer.name for layer in self.layers), *self.residuals]
+
+    @property
+    def vectors(self) -> set[str]:
+        """Tensors that a Gemm reads: one vector a chip."""
+        return {layer.input for layer in self.layers if layer.kind == "Gemm"}
 
     def activations(self, float_layers: Collection[str] = ()) -> list[str]:
         """The tensors that need a range, in the order of the network."""
@@ -67,7 +73,7 @@ def find_places(model: onnx.ModelProto) -> Places:
     weights = {tensor.name for tensor in graph.initializer}
     gates = _gates(graph, made_by, uses)
     layers = tuple(
-        Layer(node.name, node.input[0], node.input[1], _channel_axis(node))
+        Layer(node.name, node.op_type, node.input[0], node.input[1], _channel_axis(node))
         for node in graph.node
         if node.op_type in _LAYERS and node.input[1] in weights and node.name not in gates
     )

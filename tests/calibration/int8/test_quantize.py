@@ -9,7 +9,9 @@ import onnx
 import pytest
 
 from calibration.int8 import quantize
-from calibration.int8.quantize import Fidelity, Search, Step, main
+from calibration.int8.graph import find_places
+from calibration.int8.quantize import Fidelity, Search, Step, main, ranges_by
+from calibration.int8.ranges import Histogram
 from calibration.int8.report import short
 from edge.errors import EngineError
 from export.bundle import reference
@@ -83,6 +85,15 @@ def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:
     with pytest.raises(EngineError, match="no mix of int8 and float keeps a cosine"):
         Scripted(costs).fall_back({}, costs, [], 0.9999)
     assert isinstance(steps[0], Step)
+
+
+def test_a_vector_is_never_clipped_and_a_map_may_be() -> None:
+    places = find_places(onnx.load(MODEL))
+    histogram = Histogram()
+    histogram.add(np.append(np.random.default_rng(0).normal(0, 1, 100_000), 40.0))
+    ranges = ranges_by("mse", dict.fromkeys(places.activations(), histogram), places)
+    assert len(places.vectors) == 1
+    assert {name for name, reach in ranges.items() if reach == histogram.largest} == places.vectors
 
 
 def test_names_for_people() -> None:
