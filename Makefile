@@ -90,6 +90,7 @@ measure: $(VENV)/dev.stamp
 		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json \
 		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
+	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --most 8000
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 
 # The variants of the network at equal budget from one warm start, itself without attention: docs/ablation.md and .json.
