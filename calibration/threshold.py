@@ -23,7 +23,7 @@ from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.store import check_owner, open_store
+from edge.gallery.store import enter, open_store
 from edge.pipeline import rules_of
 from edge.values import Precision
 
@@ -256,8 +256,7 @@ def _site(args: argparse.Namespace) -> int:
     bundle = open_bundle(config.bundle, PREPROCESSING)
     if not config.gallery_path.exists():
         raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
-    check_owner(config.state)
-    store = open_store(config, bundle.model_digest)
+    store = open_store(config, bundle.model_digest, enter(config))
     try:
         subjects, templates = store.load()
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
@@ -19,6 +19,9 @@ from edge.errors import ConfigError, describe_validation
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_AnySection = TypeVar("_AnySection", bound=_Section)
 
 
 class ReplayCamera(_Section):
@@ -115,7 +118,14 @@ class GpioRelay(_Section):
     factory: Literal["jetson", "lgpio", "native", "mock"] = Field(description="gpiozero's pin factory; mock moves nothing")
 
 
-Relay = Annotated[SimulatedRelay | GpioRelay, Field(discriminator="kind")]
+class FileRelay(_Section):
+    """A file that holds 1 while the lock's relay is energised, else 0, in place of a wire."""
+
+    kind: Literal["file"]
+    path: Path
+
+
+Relay = Annotated[SimulatedRelay | FileRelay | GpioRelay, Field(discriminator="kind")]
 
 
 class FileInput(_Section):
@@ -209,12 +219,18 @@ class Door(_Section):
         "pulse", description="when the lock closes again: after its time, or before it as soon as the contact says so"
     )
     schedule: Schedule = Schedule()
-    socket: Path | None = Field(None, description="default: door.sock in `state`")
+    state: Path | None = Field(None, description="folder of the door's record; default: the terminal's `state`")
+    socket: Path | None = Field(None, description="default: door.sock in that folder")
     clients: tuple[str, ...] = Field((), description="accounts beside the door's own that may ask it to open")
-    operators: tuple[str, ...] = Field((), description="accounts that may unlock, hold, lock down and reset")
+    operators: tuple[str, ...] = Field(
+        (), description="accounts beside root and the door's own that may unlock, hold, lock down and reset"
+    )
 
 
 class Record(_Section):
+    unwritable: Literal["refuse", "open"] = Field(
+        "refuse", description="whether people are let in while the disk takes no record of it; what was lost is counted"
+    )
     pictures: int = Field(0, ge=0, le=100_000, description="how many of the newest evidence pictures to keep; 0: none")
 
 
@@ -224,6 +240,7 @@ class Terminal(_Section):
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     bundle: Path = Field(description="folder made by mfsa-bundle")
     state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
+    key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
     camera: Camera
     engine: EngineSection = OrtEngine()
     detector: Detector = Detector()
@@ -238,7 +255,7 @@ class Terminal(_Section):
 
     @property
     def key_path(self) -> Path:
-        return self.state / "gallery.key"
+        return self.key or self.state / "gallery.key"
 
     @property
     def decisions_path(self) -> Path:
@@ -249,12 +266,16 @@ class Terminal(_Section):
         return self.state / "pictures"
 
     @property
+    def _door_state(self) -> Path:
+        return self.door.state or self.state
+
+    @property
     def door_record_path(self) -> Path:
-        return self.state / "door.jsonl"
+        return self._door_state / "door.jsonl"
 
     @property
     def door_lock_path(self) -> Path:
-        return self.state / "door.lock"
+        return self._door_state / "door.lock"
 
     @property
     def daemon_lock_path(self) -> Path:
@@ -262,7 +283,7 @@ class Terminal(_Section):
 
     @property
     def socket_path(self) -> Path:
-        return self.door.socket or self.state / "door.sock"
+        return self.door.socket or self._door_state / "door.sock"
 
 
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
@@ -303,12 +324,24 @@ def load_config(path: Path) -> Terminal:
     return config
 
 
-def _absolute(config: Terminal, base: Path) -> Terminal:
-    camera = config.camera
-    if isinstance(camera, ReplayCamera):
-        camera = camera.model_copy(update={"path": base / camera.path})
-    door = config.door.model_copy(update={"socket": base / config.door.socket}) if config.door.socket else config.door
-    wired = {name: getattr(door.inputs, name) for name in Inputs.model_fields}
-    files = {name: i.model_copy(update={"path": base / i.path}) for name, i in wired.items() if isinstance(i, FileInput)}
-    door = door.model_copy(update={"inputs": door.inputs.model_copy(update=files)})
-    return config.model_copy(update={"bundle": base / config.bundle, "state": base / config.state, "camera": camera, "door": door})
+def differing(old: Terminal, new: Terminal, keys: Sequence[str]) -> list[str]:
+    """Those of some dotted keys, such as `door.relay`, whose values differ."""
+
+    def value(config: BaseModel, key: str) -> object:
+        first, _, rest = key.partition(".")
+        found = getattr(config, first)
+        return value(found, rest) if rest else found
+
+    return [key for key in keys if value(old, key) != value(new, key)]
+
+
+def _absolute(section: _AnySection, base: Path) -> _AnySection:
+    """A section whose paths, and those of the sections in it, start at a folder."""
+    changes: dict[str, object] = {}
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Path):
+            changes[name] = base / value
+        elif isinstance(value, _Section):
+            changes[name] = _absolute(value, base)
+    return section.model_copy(update=changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -15,21 +16,26 @@ from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
 from edge.claim import claim
-from edge.config import ReplayCamera, Terminal
+from edge.config import ReplayCamera, Terminal, differing
 from edge.door.client import DoorClient
-from edge.errors import DoorError, GalleryError, RecordError
+from edge.errors import ConfigError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.search import Gallery
-from edge.gallery.store import check_owner, open_store
+from edge.gallery.store import enter, open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
 from edge.pipeline import Pipeline, rules_of
-from edge.values import Decision, Frame, Grant, Sighting, Verdict
+from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)
 
 _TAKE_S = 0.5
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
+# What is open or loaded: another value needs another start.
+_FIXED = (
+    "terminal", "bundle", "state", "key", "camera", "engine", "liveness", "detector.size", "detector.min_score", "door.socket",
+    "door.state",
+)  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
 
 
@@ -37,17 +43,17 @@ class Daemon:
     """One recogniser of one terminal. Built completely or not at all; `run` ends on `stop` or the end of a recording."""
 
     def __init__(self, config: Terminal, *, notifier: Notifier | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        check_owner(config.state)
+        key = enter(config)
         self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
-        self._stop = threading.Event()
+        self._stop, self._reload_asked = threading.Event(), threading.Event()
         networks = open_networks(config)
         model = networks.bundle.model_digest
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
         self._fallback = networks.fallback
         self._networks = networks
-        self._store = open_store(config, model)
+        self._store = open_store(config, model, key)
         gallery = Gallery(self._store)
         self._pipeline = Pipeline(
             networks.detector,
@@ -73,15 +79,19 @@ class Daemon:
         self._recorded: dict[tuple[str, str, str], float] = {}
         self._complained: dict[str, float] = {}
         self.frames = 0
+        self._open_record()
 
-    def run(self) -> None:
-        """The loop; raises EngineError or CameraError where only a fresh start can help."""
+    def run(self, reread: Callable[[], Terminal]) -> None:
+        """The loop; `reread` gives the configuration as it is now. Raises EngineError or CameraError where only a fresh start
+        can help."""
         log.warning(NO_LIVENESS)
         log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
         self._notifier.ready()
         try:
             while not self._stop.is_set():
                 self.step()
+                if self._reload_asked.is_set():
+                    self._reload(reread)
                 if self._capture.ended:
                     log.info("the recording is over after %d frames (%d dropped)", self.frames, self._capture.dropped)
                     break
@@ -111,12 +121,47 @@ class Daemon:
         """End the loop after the present frame; may be called from a signal handler."""
         self._stop.set()
 
+    def ask_reload(self) -> None:
+        """Read configuration and gallery again after the present frame; may be called from a signal handler."""
+        self._reload_asked.set()
+
+    def _reload(self, reread: Callable[[], Terminal]) -> None:
+        """All or nothing: on any mistake everything stays as it was."""
+        self._reload_asked.clear()
+        self._notifier.reloading()
+        try:
+            fresh = reread()
+            if fixed := differing(self._config, fresh, _FIXED):
+                raise ConfigError(f"{', '.join(fixed)}: another value needs a restart")
+            rules = rules_of(fresh.policy, self._networks.calibration)
+            self._gallery.reload()
+        except MfsaError as error:
+            log.error("configuration and gallery stay as they were: %s", error)
+        else:
+            self._config = fresh
+            self._pipeline.obey(rules, min_face_px=fresh.detector.min_face_px)
+            self._pictures = evidence.PictureFolder(fresh.pictures_path, fresh.record.pictures)
+            log.info("configuration and gallery were read again")
+        self._notifier.ready()
+
+    def _open_record(self) -> None:
+        """That this process is at work from here on, and that the one before it never said that it had ended."""
+        before = self._record.last("kind")
+        try:
+            if before not in (None, "stopped"):
+                self._record.append({"kind": "gap", "reason": "unclean-stop"})
+            self._record.append({"kind": "started", "model": self._model, "engine": self._engine})
+        except RecordError as error:
+            self._complain("record", str(error))
+
     def close(self) -> None:
         self._notifier.stopping()
         self._capture.close()
         self._networks.close()
         self._door.close()
         self._store.close()
+        with contextlib.suppress(RecordError):  # without it the next start says that there was a gap
+            self._record.append({"kind": "stopped"})
         self._record.close()
         self._notifier.close()
         os.close(self._lock_fd)
@@ -129,9 +174,11 @@ class Daemon:
         try:
             record_id = self._record.append(self._fields(frame, sighting), durable=decision.verdict is Verdict.GRANT)
         except RecordError as error:
-            self._complain("record", f"{error}; nobody is let in until it can be written")
+            policy = "people are let in all the same" if self._let_in_unrecorded else "nobody is let in until it can be written"
+            self._complain("record", f"{error}; {policy}")
         if decision.verdict is Verdict.GRANT and decision.match is not None:
-            opened = record_id is not None and self._grant(decision, decision.match.subject, record_id)
+            known = record_id is not None or self._let_in_unrecorded
+            opened = known and self._grant(decision, decision.match.subject, record_id or NOT_RECORDED)
             if not opened:
                 self._pipeline.withdraw(decision.match.subject)
         if record_id is None:
@@ -141,7 +188,8 @@ class Daemon:
 
     def _grant(self, decision: Decision, subject: str, record_id: int) -> bool:
         """Ask the door; whether it opened."""
-        grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at)
+        extended = self._gallery.record(subject).extended
+        grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at, extended)
         try:
             refused = self._door.grant(grant)
             outcome = "unlocked" if refused is None else f"refused: {refused}"
@@ -154,6 +202,10 @@ class Daemon:
         except RecordError as error:
             self._complain("record", str(error))
         return outcome == "unlocked"
+
+    @property
+    def _let_in_unrecorded(self) -> bool:
+        return self._config.record.unwritable == "open"
 
     def _is_news(self, decision: Decision) -> bool:
         """Whether a verdict differs from what was just recorded, so that a person who waits does not fill the disk."""

@@ -58,6 +58,11 @@ class Pipeline:
         self._votes = Votes(rules)
         self._min_face_px = min_face_px
 
+    def obey(self, rules: Rules, *, min_face_px: int) -> None:
+        """Other rules from the next frame on."""
+        self._votes.obey(rules)
+        self._rules, self._min_face_px = rules, min_face_px
+
     def recognise(self, frame: Frame) -> list[Sighting]:
         """What is decided of each face in a frame, best detection first; raises EngineError."""
         faces = self._detect(frame)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+NOT_RECORDED = 0  # in place of a record's number, where `record.unwritable: open` lets people in without one
 Precision = Literal["fp32", "fp16", "int8"]  # of the numbers inside a network; inputs and outputs are float32
 
 
@@ -103,17 +104,16 @@ class Grant:
 
     id: str  # unique; a repeated one is refused
     subject: str
-    record_id: int  # of the decision in the recogniser's record
+    record_id: int  # of the decision in the recogniser's record, or NOT_RECORDED
     frame_at: float  # monotonic seconds of the newest voting frame
+    extended: bool = False  # the subject needs more time
 
 
 @dataclass(frozen=True, slots=True)
 class DoorEvent:
     """What the relay did and why."""
 
-    event: (
-        str  # started, granted, unlocked, relocked, refused, failed, stopped; alarm, alarm-ended, fire, an operator's command ...
-    )
+    event: str  # started, gap, granted, unlocked, relocked, refused, failed, reloaded, stopped; alarm, fire, a command ...
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None

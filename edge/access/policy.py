@@ -57,6 +57,10 @@ class Votes:
         self._frames: dict[str, deque[float]] = {}
         self._granted: dict[str, float] = {}
 
+    def obey(self, rules: Rules) -> None:
+        """Other rules from the next frame on; votes and cooldowns that run go on."""
+        self._rules = rules
+
     def count(self, decision: Decision) -> Decision:
         """The decision with its votes, a GRANT where they suffice. Frames must come in order of time."""
         if decision.verdict is not Verdict.PENDING or decision.match is None:

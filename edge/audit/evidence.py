@@ -43,8 +43,6 @@ class PictureFolder:
     def __init__(self, path: Path, keep: int) -> None:
         self._path = path
         self._keep = keep
-        if keep:
-            path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def save(self, record_id: int, picture: NDArray[np.uint8]) -> None:
         """Best effort: a picture that cannot be stored never stops a decision."""
@@ -54,6 +52,7 @@ class PictureFolder:
         if not done:
             return
         try:
+            self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self._path / f"{record_id:09d}.png").write_bytes(encoded.tobytes())
             for old in sorted(self._path.glob("*.png"))[: -self._keep]:
                 old.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ class JsonLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.lost = 0  # records since the last that was written
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o640)
@@ -30,9 +31,11 @@ class JsonLog:
     def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
         """Write one record with id and times; its id. With `durable` it is on disk on return.
 
-        Raises RecordError, and then the file ends where it ended before.
+        Raises RecordError, and then the file ends where it ended before; the next record says how many were `lost`.
         """
         record = {"id": self._last_id + 1, "wall": round(time.time(), 3), "mono": round(time.monotonic(), 4), **fields}
+        if self.lost:
+            record["lost"] = self.lost
         line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"  # ASCII: one line is one record
         before: int | None = None
         try:
@@ -45,8 +48,10 @@ class JsonLog:
             if before is not None:
                 with contextlib.suppress(OSError):  # a file system that turned read-only; `_mend` sees to it at the next start
                     os.ftruncate(self._fd, before)
+            self.lost += 1
             raise RecordError(f"{self._path}: the record was not written: {error}") from error
         self._last_id += 1
+        self.lost = 0
         return self._last_id
 
     def last(self, key: str) -> Any:
@@ -113,19 +118,27 @@ class BoundedLog:
 
     def __init__(self, log: JsonLog) -> None:
         self._log = log
+        self._not_taken = 0  # for want of room in the queue, since the last that was
         self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
         self._thread.start()
 
     def submit(self, fields: dict[str, Any]) -> Job:
         """Hand over a record; `done` is set once it is on disk or has failed. A full queue is a failure."""
-        job = Job(fields)
+        job = Job({**fields, "not_taken": self._not_taken} if self._not_taken else fields)
         try:
             self._jobs.put_nowait(job)
+            self._not_taken = 0
         except queue.Full:
+            self._not_taken += 1
             job.error = RecordError("the disk does not keep up: 64 records wait to be written")
             job.done.set()
         return job
+
+    @property
+    def lost(self) -> int:
+        """Records lost since the last that was written."""
+        return self._log.lost + self._not_taken
 
     def last(self, key: str) -> Any:
         """As `JsonLog.last`; for the start, before anything was submitted."""

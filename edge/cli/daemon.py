@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-daemon",
         "Watch the camera, recognise enrolled people and ask the door process to open. Runs until SIGTERM, or to the "
-        "end of a recording.",
+        "end of a recording; SIGHUP reads configuration and gallery again.",
         "edge-daemon --config /etc/mfsa-edge/terminal.yaml",
     )
     common.add_config(parser)
@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
         daemon = Daemon(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
-        daemon.run()
+        signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
+        daemon.run(lambda: load_config(args.config))
         return common.DONE
 
     return common.run("edge-daemon", command)

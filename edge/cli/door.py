@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
+import queue
 import signal
 import sys
+import threading
 from dataclasses import replace
+from pathlib import Path
 
 from edge.audit.log import BoundedLog, JsonLog
 from edge.claim import claim
 from edge.cli import common
-from edge.config import Door, load_config
+from edge.config import Door, Terminal, differing, load_config
 from edge.door.client import DoorClient
 from edge.door.controller import Command, DoorRules
 from edge.door.inputs import open_inputs
 from edge.door.relay import open_relay
 from edge.door.schedule import schedule_of
-from edge.door.service import DoorService, Wiring
-from edge.errors import DoorError
+from edge.door.service import Conduct, DoorService, Wiring
+from edge.errors import ConfigError, DoorError, MfsaError
 from edge.ops.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+# What hangs on wires and files that are open: another value needs another start.
+_FIXED = ("state", "door.state", "door.socket", "door.relay", "door.alarm", "door.inputs")
 
 _COMMANDS = {
     "unlock": (Command.UNLOCK, "open once, for a pulse"),
@@ -54,30 +63,25 @@ def main(argv: list[str] | None = None) -> int:
 def _serve(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     common.log_in_background()
-    stopping: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda received, _: stopping.append(received))
+    stopping, reading = threading.Event(), Reading(args.config)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    signal.signal(signal.SIGHUP, lambda *_: reading.asked.set())
     lock = claim(config.door_lock_path, "edge-door")  # before wires and record are touched
     wiring = _open_wiring(config.door)
     try:
-        service = DoorService(
-            _rules(config.door),
-            wiring,
-            BoundedLog(JsonLog(config.door_record_path)),
-            config.socket_path,
-            schedule=schedule_of(config.door.schedule),
-            clients=config.door.clients,
-            operators=config.door.operators,
-        )
+        record = BoundedLog(JsonLog(config.door_record_path))
+        service = DoorService(_conduct(config), wiring, record, config.socket_path)
     except BaseException:
         wiring.close()
         raise
     notifier = Notifier()
     notifier.ready()
     try:
-        while not stopping:
+        while not stopping.is_set():
             service.step()
             notifier.alive()
+            config = _reload(reading, config, service, notifier)
     finally:
         service.close()
         notifier.close()
@@ -109,8 +113,59 @@ def _open_wiring(door: Door) -> Wiring:
         raise
 
 
-def _rules(door: Door) -> DoorRules:
-    return DoorRules(door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock)
+def _conduct(config: Terminal) -> Conduct:
+    door = config.door
+    rules = DoorRules(door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock)
+    return Conduct(rules, schedule_of(door.schedule), door.clients, door.operators, config.record.unwritable == "open")
+
+
+class Reading:
+    """The configuration read again in a thread of its own: the loop that ends pulses never waits for a disk."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read: queue.SimpleQueue[Terminal | MfsaError] = queue.SimpleQueue()
+        self.asked = threading.Event()
+
+    def begin(self) -> None:
+        self.asked.clear()
+        threading.Thread(target=self._load, name="configuration", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._read.put(load_config(self._path))
+        except MfsaError as error:
+            self._read.put(error)
+
+    def take(self) -> Terminal | None:
+        """What was read since the last call; raises MfsaError where it cannot be used."""
+        try:
+            found = self._read.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(found, MfsaError):
+            raise found
+        return found
+
+
+def _reload(reading: Reading, config: Terminal, service: DoorService, notifier: Notifier) -> Terminal:
+    """After SIGHUP the new configuration, whole or not at all; the one that holds."""
+    if reading.asked.is_set():
+        notifier.reloading()
+        reading.begin()
+    try:
+        fresh = reading.take()
+        if fresh is None:
+            return config
+        if fixed := differing(config, fresh, _FIXED):
+            raise ConfigError(f"{', '.join(fixed)}: another value needs a restart")
+        service.reload(_conduct(fresh))
+        log.info("the configuration was read again")
+    except MfsaError as error:
+        log.error("the configuration stays as it was: %s", error)
+        fresh = config
+    notifier.ready()
+    return fresh
 
 
 def _ask(args: argparse.Namespace) -> int:

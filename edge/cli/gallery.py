@@ -12,12 +12,17 @@ from edge.config import load_config
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser("edge-gallery", "Show or change who is enrolled.", "edge-gallery list --config terminal.yaml")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|remove")
-    show = commands.add_parser("list", help="subjects and their number of templates")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list|remove|set")
+    show = commands.add_parser("list", help="subjects, their number of templates, and for whom the door stays open longer")
     show.add_argument("--json", action="store_true", help="for machines")
     remove = commands.add_parser("remove", help="erase every template of a subject; a running daemon sees it at once")
-    remove.add_argument("--subject", required=True)
-    for sub in (show, remove):
+    change = commands.add_parser("set", help="change what is known of a subject; a running daemon sees it at once")
+    change.add_argument(
+        "--extended", choices=("on", "off"), required=True, help="whether the door stays open longer, `door.extended_s`"
+    )
+    for sub in (remove, change):
+        sub.add_argument("--subject", required=True)
+    for sub in (show, remove, change):
         common.add_config(sub)
     args = parser.parse_args(argv)
     return common.run("edge-gallery", lambda: _gallery(args))
@@ -28,13 +33,12 @@ def _gallery(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
     from edge.errors import GalleryError
-    from edge.gallery.store import check_owner, open_store
+    from edge.gallery.store import SubjectRecord, enter, open_store
 
-    check_owner(config.state)
     if not config.gallery_path.exists():
         raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = open_store(config, bundle.model_digest)
+    store = open_store(config, bundle.model_digest, enter(config))
     try:
         if args.command == "remove":
             removed = store.remove(args.subject)
@@ -42,14 +46,22 @@ def _gallery(args: argparse.Namespace) -> int:
                 raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
             print(f"{args.subject}: {removed} templates erased")
             return common.DONE
-        subjects = store.subjects()
+        if args.command == "set":
+            store.describe(args.subject, SubjectRecord(extended=args.extended == "on"))
+            print(f"{args.subject}: extended {args.extended}")
+            return common.DONE
+        subjects, records = store.subjects(), store.records()
     finally:
         store.close()
     if args.json:
-        print(json.dumps(subjects, ensure_ascii=False))
+        listed = {
+            subject: {"templates": templates, "extended": records.get(subject, SubjectRecord()).extended}
+            for subject, templates in subjects.items()
+        }
+        print(json.dumps(listed, ensure_ascii=False))
     else:
         for subject, templates in subjects.items():
-            print(f"{templates:4d}  {subject}")
+            print(f"{templates:4d}  {subject}{'  (extended)' if records.get(subject, SubjectRecord()).extended else ''}")
         print(f"{len(subjects)} subjects, the model supports {bundle.manifest.calibration.gallery_size}")
     return common.DONE
 

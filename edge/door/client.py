@@ -25,7 +25,7 @@ class DoorClient:
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
-        """`state`, `reason`, `relocks_in_s`, `alarms`, `inputs`; raises DoorError where no door answers."""
+        """`state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `inputs`; raises DoorError where no door answers."""
         return self._ask("status", {})[1]
 
     def command(self, command: str, note: str) -> str | None:

@@ -151,6 +151,10 @@ class Controller:
 
     # ---------------------------------------------------------------- what happens
 
+    def obey(self, rules: DoorRules) -> None:
+        """Other rules from now on; a running pulse ends when it was to end."""
+        self._rules = rules
+
     def check(self, grant: Grant, now: float) -> str | None:
         """Why a grant must be refused now, None where it may open the lock."""
         age = now - grant.frame_at
@@ -166,10 +170,10 @@ class Controller:
             return "schedule"
         return None
 
-    def open(self, grant: Grant, now: float, *, extended: bool = False) -> None:
+    def open(self, grant: Grant, now: float) -> None:
         """Open for one pulse from now on; the caller has checked and recorded the grant."""
         self._recent.append(grant.id)
-        self._until = max(self._until, now + (self._rules.extended_s if extended else self._rules.pulse_s))
+        self._until = max(self._until, now + (self._rules.extended_s if grant.extended else self._rules.pulse_s))
         self.tick(now)
 
     def sense(self, which: Input, active: bool, now: float) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol
 
 from edge.config import FileInput, GpioInput
 from edge.config import Inputs as InputsConfig
 from edge.door.controller import Debounce, Input
-from edge.errors import DoorError
+from edge.door.files import FileLine
 
 POLL_S = 0.02
 
@@ -18,23 +17,6 @@ class Line(Protocol):
     """One input's raw level; active is what the config calls active."""
 
     def active(self) -> bool: ...
-
-    def close(self) -> None: ...
-
-
-class FileLine:
-    """A file with 1 or 0 in it, in place of a wire: for laptops, demos and tests. No file is not active."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def active(self) -> bool:
-        try:
-            return self._path.read_text(encoding="ascii").strip() == "1"
-        except FileNotFoundError:
-            return False
-        except (OSError, UnicodeDecodeError) as error:
-            raise DoorError(f"{self._path}: the input cannot be read: {error}") from error
 
     def close(self) -> None: ...
 

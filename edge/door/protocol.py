@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from edge.errors import DoorError
@@ -11,6 +12,13 @@ from edge.values import Grant
 VERSION = 1
 PACKET_MAX = 4096
 _TEXT_MAX = 256
+_GRANT: dict[str, tuple[type, ...]] = {
+    "id": (str,),
+    "subject": (str,),
+    "record_id": (int,),
+    "frame_at": (int, float),
+    "extended": (bool,),
+}
 
 
 def encode(kind: str, fields: dict[str, Any]) -> bytes:
@@ -31,20 +39,19 @@ def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
 
 
 def grant_fields(grant: Grant) -> dict[str, Any]:
-    return {"id": grant.id, "subject": grant.subject, "record_id": grant.record_id, "frame_at": grant.frame_at}
+    return asdict(grant)
 
 
 def parse_grant(fields: dict[str, Any]) -> Grant:
     """Raises DoorError where a field is missing, unknown or of another type."""
-    kinds: dict[str, tuple[type, ...]] = {"id": (str,), "subject": (str,), "record_id": (int,), "frame_at": (int, float)}
-    if fields.keys() != kinds.keys():
-        raise DoorError(f"malformed: expected the fields {', '.join(kinds)}")
-    for name, expected in kinds.items():
+    if fields.keys() != _GRANT.keys():
+        raise DoorError(f"malformed: expected the fields {', '.join(_GRANT)}")
+    for name, expected in _GRANT.items():
         value = fields[name]
-        if not isinstance(value, expected) or isinstance(value, bool) or (isinstance(value, str) and not _is_plain(value)):
+        if type(value) not in expected or (isinstance(value, str) and not _is_plain(value)):
             raise DoorError(f"malformed: {name} is not of the expected type or length")
     try:
-        return Grant(fields["id"], fields["subject"], fields["record_id"], float(fields["frame_at"]))
+        return Grant(**{**fields, "frame_at": float(fields["frame_at"])})
     except OverflowError as error:
         raise DoorError("malformed: frame_at is out of range") from error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config import GpioRelay
+from edge.config import FileRelay, GpioRelay
 from edge.config import Relay as RelayConfig
 
 
@@ -24,6 +24,10 @@ def open_relay(config: RelayConfig) -> Relay:
         from edge.door.gpio import GpioRelayOutput, open_factory
 
         return GpioRelayOutput(config.pin, active_high=config.active_high, factory=open_factory(config.factory))
+    if isinstance(config, FileRelay):
+        from edge.door.files import FileRelay as FileRelayOutput
+
+        return FileRelayOutput(config.path)
     from edge.door.simulated import SimulatedRelay
 
     return SimulatedRelay()

@@ -30,26 +30,30 @@ class Sample:
     probe: Probe
 
 
-def read_photo(path: Path) -> NDArray[np.uint8]:
-    """A photo (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
+def read_photo(path: Path) -> bytes:
+    """A photo as it lies on disk; raises PhotoError `unreadable`."""
     try:
         size = path.stat().st_size
         if size > _PHOTO_BYTES_MAX:
             raise PhotoError(
                 "unreadable", f"{path}: {size >> 20} MiB is more than the {_PHOTO_BYTES_MAX >> 20} MiB a photo may have"
             )
-        encoded = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
+
+
+def decode_photo(encoded: bytes, name: str) -> NDArray[np.uint8]:
+    """The picture (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     except cv2.error as error:
-        raise PhotoError("unreadable", f"{path}: the picture is too large or damaged ({error.err})") from error
+        raise PhotoError("unreadable", f"{name}: the picture is too large or damaged ({error.err})") from error
     if image is None:
-        raise PhotoError("unreadable", f"{path}: not a picture that can be read; expected JPEG or PNG")
+        raise PhotoError("unreadable", f"{name}: not a picture that can be read; expected JPEG or PNG")
     longest = max(image.shape[:2])
     if longest > _PHOTO_SIDE_MAX:
-        raise PhotoError("unreadable", f"{path}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have")
+        raise PhotoError("unreadable", f"{name}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have")
     return np.asarray(image, dtype=np.uint8)
 
 

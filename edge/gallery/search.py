@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.gallery.store import Store
+from edge.gallery.store import Store, SubjectRecord
 from edge.values import Match
 
 
@@ -51,8 +51,7 @@ class Gallery:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._version = store.version()
-        self._index = Index(*store.load())
+        self.reload()
 
     @property
     def index(self) -> Index:
@@ -63,9 +62,18 @@ class Gallery:
         version = self._store.version()
         if version == self._version:
             return False
-        self._version = version
-        self._index = Index(*self._store.load())
+        self.reload()
         return True
+
+    def reload(self) -> None:
+        """Load in any case; raises GalleryError, keeping what it knew."""
+        version = self._store.version()
+        records = self._store.records()
+        self._index, self._records, self._version = Index(*self._store.load()), records, version
+
+    def record(self, subject: str) -> SubjectRecord:
+        """What is known of a subject beside the templates."""
+        return self._records.get(subject, SubjectRecord())
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         return self._index.search(embedding)

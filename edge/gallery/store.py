@@ -7,6 +7,7 @@ and model. There are no pictures in here.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import pwd
@@ -16,6 +17,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,15 +37,24 @@ _CREDENTIAL = "gallery.key"
 _SUBJECT_MAX = 128
 
 _TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE templates (
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS templates (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     subject TEXT NOT NULL,
     enrolled_at REAL NOT NULL,
     sealed BLOB NOT NULL
 );
-CREATE INDEX templates_subject ON templates (subject);
+CREATE INDEX IF NOT EXISTS templates_subject ON templates (subject);
+CREATE TABLE IF NOT EXISTS subjects (subject TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID;
 """
+_SUBJECT_ROW = -1  # in place of a template's number, where a subject's record is sealed
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRecord:
+    """What is known of a subject beside the templates."""
+
+    extended: bool = False  # the door stays open for `door.extended_s`
 
 
 class Store:
@@ -65,10 +76,9 @@ class Store:
 
     def _prepare(self, terminal: str, model_digest: str) -> None:
         with self._writing():
-            known = self._db.execute("SELECT name FROM sqlite_master WHERE name = 'meta'").fetchone()
-            if known is None:
-                for statement in _TABLES.split(";"):
-                    self._db.execute(statement)
+            for statement in _TABLES.split(";"):
+                self._db.execute(statement)
+            if self._db.execute("SELECT count(*) FROM meta").fetchone()[0] == 0:
                 rows = {"schema": str(SCHEMA), "terminal": terminal, "model": model_digest, "key": self._seal("", 0, b"").hex()}
                 self._db.executemany("INSERT INTO meta VALUES (?, ?)", rows.items())
         meta = dict(self._db.execute("SELECT name, value FROM meta").fetchall())
@@ -122,6 +132,7 @@ class Store:
         try:
             with self._writing():
                 removed = self._db.execute("DELETE FROM templates WHERE subject = ?", (subject,)).rowcount
+                self._db.execute("DELETE FROM subjects WHERE subject = ?", (subject,))
         except sqlite3.Error as error:
             raise GalleryError(f"{self._path}: {subject!r} was not removed: {error}") from error
         try:
@@ -134,6 +145,32 @@ class Store:
                 "reads or the disk is full; run the removal again"
             )
         return int(removed)
+
+    def describe(self, subject: str, record: SubjectRecord) -> None:
+        """Put a record in place of a subject's old one; durable on return. Raises GalleryError, also for a stranger."""
+        sealed = self._seal(subject, _SUBJECT_ROW, json.dumps(asdict(record)).encode())
+        try:
+            with self._writing():
+                if not self._db.execute("SELECT 1 FROM templates WHERE subject = ?", (subject,)).fetchone():
+                    raise GalleryError(f"{subject!r} is not enrolled; edge-gallery list shows who is")
+                self._db.execute("INSERT OR REPLACE INTO subjects VALUES (?, ?)", (subject, sealed))
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self._path}: {subject!r} was not changed: {error}") from error
+
+    def records(self) -> dict[str, SubjectRecord]:
+        """Of all subjects that have one. One that was changed is left out and reported: that subject has no more than anybody.
+        Raises GalleryError where the gallery cannot be read."""
+        try:
+            rows = self._db.execute("SELECT subject, sealed FROM subjects").fetchall()
+        except sqlite3.Error as error:
+            raise GalleryError(f"{self._path}: cannot read the gallery: {error}") from error
+        records = {}
+        for subject, sealed in rows:
+            try:
+                records[subject] = SubjectRecord(**json.loads(self._open(subject, _SUBJECT_ROW, sealed)))
+            except (GalleryError, TypeError, ValueError) as error:
+                log.error("record of %r left out: %s", subject, error)
+        return records
 
     def subjects(self) -> dict[str, int]:
         """Templates per subject."""
@@ -186,24 +223,42 @@ class Store:
         return f"{self._context}|{row}|{subject}".encode()
 
 
-def open_store(config: Terminal, model_digest: str) -> Store:
-    """A terminal's gallery; made, with its key, where there is none yet. Raises GalleryError."""
-    key = load_key(config.key_path, create=not config.gallery_path.exists())
+def open_store(config: Terminal, model_digest: str, key: bytes) -> Store:
+    """A terminal's gallery, made where there is none yet. Raises GalleryError."""
     return Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=model_digest)
 
 
-def check_owner(state: Path) -> None:
-    """Raises GalleryError where the state folder belongs to another account: what this one wrote there, that one could
-    not read."""
-    if state.exists() and (owner := state.stat().st_uid) != os.geteuid():
-        raise GalleryError(f"{state}: belongs to the account {_account(owner)}; run this as: sudo -u {_account(owner)} ...")
+def enter(config: Terminal) -> bytes:
+    """The gallery's key, made where there is no gallery yet, read with the rights that this process has; see `become_owner`."""
+    owner = _owner(config.state)
+    key = load_key(config.key_path, create=not config.gallery_path.exists())
+    become_owner(config.state, owner)
+    return key
 
 
-def _account(uid: int) -> str:
+def become_owner(state: Path, owner: pwd.struct_passwd | None = None) -> None:
+    """Root becomes the account of the state folder, for good: what root wrote there, the recogniser could not read, and
+    photos and models are not read with more rights than they need. Raises GalleryError where this is neither of the two.
+    """
+    owner = owner or _owner(state)
+    if owner is not None and owner.pw_uid != os.geteuid():
+        os.initgroups(owner.pw_name, owner.pw_gid)
+        os.setgid(owner.pw_gid)
+        os.setuid(owner.pw_uid)
+
+
+def _owner(state: Path) -> pwd.struct_passwd | None:
+    """The account of the state folder, None where there is none yet."""
+    if not state.exists():
+        return None
+    uid = state.stat().st_uid
     try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"#{uid}"
+        owner = pwd.getpwuid(uid)
+    except KeyError as error:
+        raise GalleryError(f"{state}: belongs to user {uid}, whom this machine does not know; mend it with chown") from error
+    if os.geteuid() not in (0, uid):
+        raise GalleryError(f"{state}: belongs to the account {owner.pw_name}; run this with sudo")
+    return owner
 
 
 def check_subject(subject: str) -> None:

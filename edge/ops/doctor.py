@@ -14,7 +14,7 @@ from edge.config import Terminal
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery
-from edge.gallery.store import open_store
+from edge.gallery.store import become_owner, enter, open_store
 from edge.networks import open_networks
 from edge.pipeline import rules_of
 
@@ -84,10 +84,12 @@ def _engine(config: Terminal) -> Iterator[Finding]:
 
 def _gallery(config: Terminal) -> Iterator[Finding]:
     if not config.gallery_path.exists():
+        become_owner(config.state)
         yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
         return
+    key = enter(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = open_store(config, bundle.model_digest)
+    store = open_store(config, bundle.model_digest, key)
     try:
         index = Gallery(store).index
     finally:
@@ -129,9 +131,9 @@ def _door(config: Terminal) -> Iterator[Finding]:
 
 _CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {
     "state": _state,
+    "gallery": _gallery,  # from here on with the rights of the recogniser
     "bundle": _bundle,
     "engine": _engine,
-    "gallery": _gallery,
     "camera": _camera,
     "liveness": _liveness,
     "door": _door,

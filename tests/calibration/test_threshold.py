@@ -13,7 +13,7 @@ import pytest
 from calibration import threshold
 from edge.bundle import read_manifest
 from edge.config import load_config
-from edge.gallery.store import open_store
+from edge.gallery.store import enter, open_store
 from export.bundle import reference
 
 MODEL = reference() / "embedder.onnx"
@@ -79,7 +79,7 @@ def test_a_site_s_own_people_are_asked(
     templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(1 - 0.95**2)  # somebody who looks like the first
 
     def enroll(subject: str, rows: np.ndarray) -> None:
-        store = open_store(config, digest)
+        store = open_store(config, digest, enter(config))
         try:
             store.add(subject, rows)
         finally:

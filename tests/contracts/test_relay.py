@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config import GpioRelay, SimulatedRelay
-from edge.door.gpio import GpioRelayOutput, open_factory
+from edge.config import FileRelay, GpioRelay, SimulatedRelay
+from edge.door.files import FileRelay as FileRelayOutput
+from edge.door.gpio import GpioLine, GpioRelayOutput, open_factory
 from edge.door.relay import Relay, open_relay
 from edge.errors import DoorError
 
@@ -35,9 +38,33 @@ def mock(active_high: bool) -> Wired:
     return Wired(relay, lambda: pin.function == "output" and bool(pin.state) is active_high)
 
 
-@pytest.fixture(params=["simulated", "active high", "active low"])
-def wired(request: pytest.FixtureRequest) -> Wired:
-    return simulated() if request.param == "simulated" else mock(request.param == "active high")
+def file(folder: Path) -> Wired:
+    path = folder / "relay"
+    path.write_text("1\n")  # left by a process that was killed
+    return Wired(FileRelayOutput(path), lambda: path.read_text() == "1\n")
+
+
+def real() -> Wired:
+    """MFSA_TEST_PINS is `factory:output:input`, such as `jetson:BOARD7:BOARD13`, with a wire between the two pins."""
+    if "MFSA_TEST_PINS" not in os.environ:
+        pytest.skip("MFSA_TEST_PINS names no pins that are wired for this")
+    name, output, back = os.environ["MFSA_TEST_PINS"].split(":")
+    line = GpioLine(back, active_high=True, pull="external", factory=open_factory(name))
+    return Wired(GpioRelayOutput(output, active_high=True, factory=open_factory(name)), line.active)
+
+
+KINDS: dict[str, Callable[[Path], Wired]] = {
+    "simulated": lambda folder: simulated(),
+    "active high": lambda folder: mock(True),
+    "active low": lambda folder: mock(False),
+    "file": file,
+    "real": lambda folder: real(),
+}
+
+
+@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.hardware) if kind == "real" else kind for kind in KINDS])
+def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
+    return KINDS[request.param](tmp_path)
 
 
 def test_rest_is_locked(wired: Wired) -> None:
@@ -59,11 +86,17 @@ def test_closing_locks(wired: Wired) -> None:
     assert not wired.energised()
 
 
-def test_the_choice_by_config() -> None:
+def test_the_choice_by_config(tmp_path: Path) -> None:
     assert type(open_relay(SimulatedRelay())).__name__ == "SimulatedRelay"
     relay = open_relay(GpioRelay(kind="gpio", pin=17, factory="mock"))
     assert isinstance(relay, GpioRelayOutput)
     relay.close()
+    relay = open_relay(FileRelay(kind="file", path=tmp_path / "relay"))
+    assert isinstance(relay, FileRelayOutput)
+    relay.close()
+    relay.close()
+    with pytest.raises(DoorError, match="check folder and rights"):
+        FileRelayOutput(tmp_path / "none" / "relay")
 
 
 def test_pins_and_factories_that_do_not_work_are_refused() -> None:

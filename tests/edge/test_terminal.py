@@ -205,7 +205,7 @@ def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
     assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert json.loads(listed.stdout) == {"Eileen Collins": 1}
+    assert json.loads(listed.stdout) == {"Eileen Collins": {"templates": 1, "extended": False}}
 
 
 def test_enrolling_from_the_camera_and_while_the_daemon_runs(site: Site) -> None:
@@ -275,7 +275,7 @@ def test_the_bench_measures_every_stage(site: Site, write_config: Callable[..., 
 def test_a_door_at_work_is_told_by_status(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
-        told = {"state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": [], "inputs": {}}
+        told = {"state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": [], "records_lost": 0, "inputs": {}}
         assert json.loads(done.stdout) == told
     done = run(DOOR, "status", "--config", site.config_path)
     assert done.returncode == 1 and "is edge-door running?" in done.stderr
@@ -317,4 +317,4 @@ def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
     assert "gallery" in done.stderr and "Traceback" not in done.stderr
     assert site.config.gallery_path.read_bytes() == before
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert json.loads(listed.stdout) == {"Eileen Collins": 1}
+    assert json.loads(listed.stdout) == {"Eileen Collins": {"templates": 1, "extended": False}}

@@ -30,7 +30,8 @@ class Door(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.door = self.make(rules())
+        self.rules = rules()
+        self.door = self.make(self.rules)
         self.fire = self.lockdown = self.held = self.tamper = False
         self.window = Window.NORMAL
         self.levels: dict[Input, bool] = {}
@@ -47,15 +48,15 @@ class Door(RuleBasedStateMachine):
     @rule(age=st.floats(-2, 3), name=st.sampled_from("abcd"), fresh=st.booleans(), extended=st.booleans())
     def grant(self, age: float, name: str, fresh: bool, extended: bool) -> None:
         grant_id = f"{name}-{self.now}-{len(self.used)}" if fresh else name
-        grant = Grant(grant_id, "Ada", 1, self.now - age)
+        grant = Grant(grant_id, "Ada", 1, self.now - age, extended)
         refused = self.door.check(grant, self.now)
         if refused is None:
             assert -0.051 <= age <= MAX_GRANT_AGE_S + 1e-6 and grant_id not in self.used
             assert not (self.lockdown or self.tamper or self.window is Window.LOCKED)
             self.used.add(grant_id)
-            self.door.open(grant, self.now, extended=extended)
+            self.door.open(grant, self.now)
             assert self.door.energised
-            self.pulse_ends = max(self.pulse_ends, self.now + (EXTENDED_S if extended else PULSE_S))
+            self.pulse_ends = max(self.pulse_ends, self.now + (self.rules.extended_s if extended else self.rules.pulse_s))
         elif refused == "replayed":
             assert grant_id in self.used
 
@@ -68,7 +69,7 @@ class Door(RuleBasedStateMachine):
         if which is Input.FIRE:
             self.fire = True
         elif which is Input.EXIT:
-            self.exit_ends = self.now + EXIT_S
+            self.exit_ends = self.now + self.rules.exit_s
         elif which is Input.TAMPER and not self.tamper:
             self.tamper, self.pulse_ends = True, -math.inf
         if which in (Input.FIRE, Input.EXIT):
@@ -88,7 +89,7 @@ class Door(RuleBasedStateMachine):
         if refused is not None:
             return
         if command is Command.UNLOCK:
-            self.pulse_ends = max(self.pulse_ends, self.now + PULSE_S)
+            self.pulse_ends = max(self.pulse_ends, self.now + self.rules.pulse_s)
         elif command is Command.HOLD:
             self.held = True
         elif command is Command.LOCKDOWN:
@@ -107,6 +108,13 @@ class Door(RuleBasedStateMachine):
         self.window = window
         self.door.schedule(window, self.now)
 
+    @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
+    def reload(self, factor: float) -> None:
+        """Other times hold from now on; what runs ends when it was to end."""
+        self.rules = DoorRules(PULSE_S * factor, EXTENDED_S * factor, EXIT_S * factor, HELD_OPEN_S)
+        self.door.obey(self.rules)
+        self.door.tick(self.now)
+
     @rule(seconds=st.floats(0, 30))
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -124,7 +132,7 @@ class Door(RuleBasedStateMachine):
         assert latches == Latches(self.fire, self.lockdown, self.tamper)
         self.door.lock()
         assert not self.door.energised
-        self.door = self.make(rules(), latches)
+        self.door = self.make(self.rules, latches)
         assert not self.door.energised
         self.held, self.pulse_ends, self.exit_ends = False, -math.inf, -math.inf
         self.levels, self.alarms, self.window = {}, set(), Window.NORMAL

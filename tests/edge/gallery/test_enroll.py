@@ -11,7 +11,7 @@ from edge.bundle import read_manifest
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enroll import Sample, check_one_person, read_photo, sample
+from edge.gallery.enroll import Sample, check_one_person, decode_photo, read_photo, sample
 from edge.gallery.search import Index
 
 
@@ -42,8 +42,8 @@ def test_every_refusal_has_its_reason(detector: Detector, embedder: Embedder, co
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0broken"])
 def test_files_that_are_no_pictures(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.jpg").write_bytes(content)
-    with pytest.raises(PhotoError, match="not a picture") as caught:
-        read_photo(tmp_path / "x.jpg")
+    with pytest.raises(PhotoError, match=r"x\.jpg: not a picture") as caught:
+        decode_photo(read_photo(tmp_path / "x.jpg"), "x.jpg")
     assert caught.value.reason == "unreadable"
 
 

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import os
+import pwd
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, check_owner, load_key
+from edge.gallery.store import Store, SubjectRecord, become_owner, load_key
 
 KEY = bytes(range(32))
 Open = Callable[..., Store]
@@ -146,11 +152,47 @@ def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(open_store: Open, 
 
 
 def test_a_folder_of_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    check_owner(tmp_path)
-    check_owner(tmp_path / "none")
+    become_owner(tmp_path)
+    become_owner(tmp_path / "none")
     monkeypatch.setattr("os.geteuid", lambda: 12345)
-    with pytest.raises(GalleryError, match="run this as: sudo -u"):
-        check_owner(tmp_path)
+    with pytest.raises(GalleryError, match="run this with sudo"):
+        become_owner(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
+    config.state.mkdir(mode=0o700)
+    nobody = pwd.getpwnam("nobody")
+    os.chown(config.state, nobody.pw_uid, nobody.pw_gid)
+    key_path = config.state.parent / "gallery.key"
+    key_path.write_bytes(KEY)
+    key_path.chmod(0o600)
+    code = (
+        "import os, sys; from pathlib import Path; from edge.config import load_config; from edge.gallery.store import enter\n"
+        "config = load_config(Path(sys.argv[1])).model_copy(update={'key': Path(sys.argv[2])})\n"
+        "print(enter(config).hex(), os.geteuid(), os.getgroups() == os.getgrouplist('nobody', os.getegid()))"
+    )
+    arguments = [sys.executable, "-c", code, str(config.state.parent / "terminal.yaml"), str(key_path)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
+
+
+def test_what_is_known_of_a_subject_is_sealed_and_bound_to_it(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    with pytest.raises(GalleryError, match="is not enrolled"):
+        store.describe("Ada", SubjectRecord(extended=True))
+    for name in ("Ada", "Eve"):
+        store.add(name, rows(1))
+    store.describe("Ada", SubjectRecord(extended=True))
+    assert open_store().records() == {"Ada": SubjectRecord(extended=True)}
+    gallery = Gallery(open_store())
+    assert gallery.record("Ada").extended and not gallery.record("Eve").extended
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as db, db:
+        db.execute("UPDATE subjects SET subject = 'Eve'")
+    assert gallery.refresh() and not gallery.record("Eve").extended
+    store.describe("Ada", SubjectRecord(extended=True))
+    store.remove("Ada")
+    assert "Ada" not in store.records()
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 200, "a\nb"])

@@ -1,0 +1,59 @@
+"""Lines that are files, in place of wires: for laptops, demos and tests. Like wires they outlive the process with their level."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.errors import DoorError
+
+
+class FileRelay:
+    """Writes 1 while it is energised, else 0."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise DoorError(f"{path}: the relay's file cannot be opened: {error.strerror}; check folder and rights") from error
+        self._closed = False
+        self.release()
+
+    def energise(self) -> None:
+        self._write(b"1\n")
+
+    def release(self) -> None:
+        self._write(b"0\n")
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self.release()
+        finally:
+            os.close(self._fd)
+
+    def _write(self, level: bytes) -> None:
+        try:
+            os.pwrite(self._fd, level, 0)
+        except OSError as error:
+            raise DoorError(f"{self._path}: the relay's file cannot be written: {error.strerror}") from error
+
+
+class FileLine:
+    """A file with 1 or 0 in it. No file is not active."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def active(self) -> bool:
+        try:
+            return self._path.read_text(encoding="ascii").strip() == "1"
+        except FileNotFoundError:
+            return False
+        except (OSError, UnicodeDecodeError) as error:
+            raise DoorError(f"{self._path}: the input cannot be read: {error}") from error
+
+    def close(self) -> None: ...

@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# Takes a terminal's program and units away; configuration, key, gallery and records only with --purge.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=systemd/lib.sh
+. "$here/lib.sh"
+
+usage() {
+    cat <<'END'
+usage: sudo systemd/uninstall.sh [options]
+
+Stops and removes the services and the program. The door is locked from then on. What it keeps: the configuration and the
+gallery's key in /etc/mfsa-edge, the gallery and the records in /var/lib/mfsa-edge and /var/lib/mfsa-door, the model
+bundle, and the accounts that own them.
+
+  --dry-run    say every step, change nothing; needs no root
+  --purge      remove all of that too. On flash, deleting is not secure erasure: blocks may stay readable until they are
+               reused, also those of the key. Templates are sealed and unreadable without the key; records and pictures
+               are not sealed. To be sure, encrypt the disk beforehand, or destroy it
+  --yes        do not ask before --purge; needed where there is no terminal to ask
+  --root DIR   work in a staging root, for images
+  --help       this text
+
+example: sudo systemd/uninstall.sh --dry-run
+exit codes: 0 done, 1 refused or failed, 2 usage
+END
+}
+
+purge=no
+yes=no
+
+while [ $# -gt 0 ]; do
+    case $1 in
+        --root)
+            [ -n "${2-}" ] || wrong_usage "$1 needs a value"
+            set_root "$2"
+            shift
+            ;;
+        --dry-run) dry_run=yes ;;
+        --purge) purge=yes ;;
+        --yes) yes=yes ;;
+        --help | -h)
+            usage
+            exit 0
+            ;;
+        *) wrong_usage "unknown option $1" ;;
+    esac
+    shift
+done
+
+confirm() {
+    local answer=""
+    if [ "$purge" = no ] || [ "$yes" = yes ] || dry; then return; fi
+    [ -t 0 ] || wrong_usage "--purge: expected --yes, since there is no terminal to ask; it erases key, gallery and records for good"
+    printf 'This erases configuration, key, gallery, records and pictures for good. Type "erase" to go on: '
+    read -r answer || true
+    [ "$answer" = erase ] || die 'expected "erase", found another answer; nothing was changed'
+}
+
+remove() {
+    local path
+    for path in "$@"; do
+        if [ ! -e "$root$path" ] && [ ! -L "$root$path" ]; then
+            say "not there" "$path"
+        elif dry; then
+            say "would take" "$path"
+        elif rm -rf --one-file-system -- "$root${path:?}"; then
+            say "removed" "$path"
+        else
+            warn "$path: expected to remove it, found what is told above; remove the rest by hand"
+        fi
+    done
+}
+
+stop_services() {
+    local service
+    if staged; then
+        say "skipped" "stopping: a staging root runs nothing"
+    elif ! has systemctl; then
+        warn "expected systemctl, found none; make sure that edge-door and edge-daemon do not run"
+    else
+        for service in "${SERVICES[@]}"; do
+            if [ ! -e "$UNITS/$service" ]; then
+                say "not there" "$service"
+                continue
+            fi
+            if [ "$service" = edge-door.service ]; then
+                say "note" "the door will be locked: from now on only what is wired opens it, and keys"
+            fi
+            # While the program is there: stopping drives the lock's line to rest.
+            if booted; then run systemctl stop "$service"; fi
+            run systemctl disable --quiet "$service"
+        done
+    fi
+}
+
+# What others put into our folders stays.
+remove_folder_if_empty() {
+    [ -d "$root$1" ] || return 0
+    if dry; then return; fi
+    rmdir "$root$1" 2>/dev/null || say "kept" "$1, since there is more in it"
+}
+
+remove_units() {
+    local service
+    for service in "${SERVICES[@]}"; do
+        remove "$UNITS/$service"
+        if staged; then remove "$UNITS/multi-user.target.wants/$service"; fi
+    done
+    remove "$DROP_INS/jetson.conf" "$DROP_INS/network-camera.conf" "$DROP_INS/network-camera.conf.sample"
+    remove_folder_if_empty "$DROP_INS"
+    if booted; then run systemctl daemon-reload; fi
+}
+
+remove_program() {
+    local path
+    [ ! -L "$root$PROGRAM" ] || die "$PROGRAM: expected a folder, found a link to $(readlink "$root$PROGRAM"); remove it by hand"
+    if [ ! -d "$root$PROGRAM" ]; then
+        say "not there" "$PROGRAM"
+        return
+    fi
+    while IFS= read -r -d '' path; do
+        remove "${path#"$root"}"
+    done < <(find "$root$PROGRAM" -mindepth 1 -maxdepth 1 ! -path "$root$BUNDLE" ! -path "$root$BUNDLE.old" -print0 | LC_ALL=C sort -z)
+}
+
+# The key first: from then on the sealed templates are unreadable.
+remove_data() {
+    if [ "$purge" = no ]; then
+        local path
+        for path in "$SETTINGS" "$STATE" "$DOOR_STATE" "$BUNDLE"; do
+            if [ -e "$root$path" ]; then say "kept" "$path"; fi
+        done
+    else
+        remove "$KEY" "$SETTINGS" "$STATE" "$DOOR_STATE" "$BUNDLE" "$BUNDLE.old"
+    fi
+    if [ -z "$(find "$root$PROGRAM" -mindepth 1 -print -quit 2>/dev/null)" ]; then remove_folder_if_empty "$PROGRAM"; fi
+}
+
+remove_accounts() {
+    local account
+    if [ "$purge" = no ]; then return; fi
+    if staged; then
+        say "skipped" "accounts: take them out of the image"
+        return
+    fi
+    for account in mfsa-edge mfsa-door; do
+        if getent passwd "$account" >/dev/null; then run userdel "$account"; else say "not there" "account $account"; fi
+    done
+    # A group goes with its account, but not while others are in it.
+    for account in mfsa-edge mfsa-door; do
+        if dry || ! getent group "$account" >/dev/null; then continue; fi
+        run groupdel "$account"
+    done
+}
+
+check_root
+confirm
+stop_services
+remove_units
+remove "$SYSUSERS" "$TMPFILES" "$UDEV"
+if booted && has udevadm; then run udevadm control --reload; fi
+remove_program
+remove_data
+remove_accounts
+
+if dry; then
+    printf '\nNothing was changed.\n'
+elif [ "$purge" = yes ]; then
+    printf '\nOn flash, deleting is not secure erasure: to be sure, destroy the disk or have it encrypted.\n'
+fi

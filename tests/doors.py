@@ -1,0 +1,138 @@
+"""A door service on a thread of its own, and what can be wired to it or be wrong with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from edge.audit.log import BoundedLog, JsonLog, read_log
+from edge.door.controller import DoorRules, Input, Window
+from edge.door.inputs import FileLine, Inputs
+from edge.door.service import RECORD_DEADLINE_S, Conduct, DoorService, Wiring
+from edge.door.simulated import SimulatedRelay
+from edge.errors import DoorError, RecordError
+from edge.values import Grant
+
+PULSE_S = 0.3
+RULES = DoorRules(PULSE_S, exit_s=PULSE_S)
+CONDUCT = Conduct(RULES)
+
+
+class Terminal:
+    """A door service on a thread of its own, over a real socket."""
+
+    def __init__(
+        self, folder: Path, record: BoundedLog | None = None, wires: Wires | None = None, conduct: Conduct = CONDUCT, **options: Any
+    ) -> None:
+        self.path = folder / "door.sock"
+        self.record_path = folder / "door.jsonl"
+        self.relay = SimulatedRelay()
+        self.service = DoorService(
+            conduct,
+            Wiring(self.relay, wires.alarm, wires.inputs) if wires else Wiring(self.relay),
+            record or BoundedLog(JsonLog(self.record_path)),
+            self.path,
+            **options,
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self.service.step()
+
+    def pause(self) -> None:
+        """No more turns, so that the service can be called from here."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def resume(self) -> None:
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self.pause()
+        self.service.close()
+
+    def events(self) -> list[str]:
+        return [r["event"] for r in read_log(self.record_path)]
+
+
+def grant(name: str = "g1", age: float = 0.0) -> Grant:
+    return Grant(name, "Ada", 1, time.monotonic() - age)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < ends, "did not happen in time"
+        time.sleep(0.002)
+
+
+def records(terminal: Terminal, event: str) -> list[dict[str, Any]]:
+    return [r for r in read_log(terminal.record_path) if r["event"] == event]
+
+
+class Wires:
+    """Inputs as files, and both relays."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.alarm = SimulatedRelay()
+        self.inputs = Inputs({which: FileLine(folder / which.value) for which in Input}, dict.fromkeys(Input, 0.0))
+
+    def put(self, which: Input, active: bool) -> None:
+        fresh = self._folder / f"{which.value}.fresh"
+        fresh.write_text("1" if active else "0")
+        fresh.replace(self._folder / which.value)
+
+
+class Schedules:
+    """One span, always open."""
+
+    def __init__(self, window: Window) -> None:
+        self.window, self.doubts = window, 0
+
+    def at(self, moment: object, *, plausible: bool) -> Window:
+        self.doubts += not plausible
+        return self.window if plausible or self.window is Window.LOCKED else Window.NORMAL
+
+
+class NoDisk(JsonLog):
+    """A disk that is full."""
+
+    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+        raise RecordError("disk full")
+
+
+class FullAtFirst(JsonLog):
+    """A disk that is full until somebody makes room."""
+
+    full = True
+
+    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+        if not self.full:
+            return super().append(fields, durable=durable)
+        self.lost += 1
+        raise RecordError("disk full")
+
+
+class SlowDisk(JsonLog):
+    """A disk that takes longer for a grant than the door waits."""
+
+    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+        if fields["event"] == "granted":
+            time.sleep(2 * RECORD_DEADLINE_S)
+        return super().append(fields, durable=durable)
+
+
+class Stuck(SimulatedRelay):
+    """A relay whose pin fails when it is driven."""
+
+    def energise(self) -> None:
+        raise DoorError("the relay pin cannot be switched")

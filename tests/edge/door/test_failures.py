@@ -1,0 +1,124 @@
+"""Disks, relays and inputs that fail."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.audit.log import BoundedLog, JsonLog, read_log
+from edge.door import protocol
+from edge.door.client import DoorClient
+from edge.door.service import Conduct, DoorService, Wiring
+from edge.door.simulated import SimulatedRelay
+from edge.errors import DoorError
+from tests.doors import (
+    CONDUCT,
+    PULSE_S,
+    RULES,
+    FullAtFirst,
+    NoDisk,
+    SlowDisk,
+    Stuck,
+    Terminal,
+    Wires,
+    grant,
+)
+
+
+@pytest.mark.parametrize("disk", [NoDisk, SlowDisk])
+def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: type[JsonLog]) -> None:
+    terminal = Terminal(tmp_path, BoundedLog(disk(tmp_path / "door.jsonl")))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant()) == "not-recorded"
+        assert terminal.relay.history == []
+        assert client.status()["state"] == "locked"
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, BoundedLog(FullAtFirst(tmp_path / "door.jsonl")), conduct=Conduct(RULES, open_unrecorded=True))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant()) is None
+        assert client.status()["records_lost"] == 3  # started, granted, unlocked
+        FullAtFirst.full = False
+        assert client.command("lockdown", "test") is None
+        assert client.status()["records_lost"] == 0
+    finally:
+        client.close()
+        terminal.stop()
+    assert read_log(terminal.record_path)[0]["lost"] == 3
+
+
+@pytest.mark.parametrize("command", ["unlock", "lockdown"])
+def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, command: str) -> None:
+    terminal = Terminal(tmp_path, BoundedLog(NoDisk(tmp_path / "door.jsonl")))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.command(command, "test") == (None if command == "lockdown" else "not-recorded")
+        assert client.status()["reason"] == ("lockdown" if command == "lockdown" else "rest")
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
+    """A second grant waits for the disk over the end of the first one's pulse."""
+
+    class SlowSecond(JsonLog):
+        def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+            if fields.get("grant_id") == "g2":
+                time.sleep(0.15)
+            return super().append(fields, durable=durable)
+
+    terminal = Terminal(tmp_path, BoundedLog(SlowSecond(tmp_path / "door.jsonl")))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant("g1")) is None
+        time.sleep(PULSE_S - 0.05)
+        assert client.grant(grant("g2")) is None
+        (opened, _), (closed, _), (again, _) = terminal.relay.history
+        assert closed - opened < PULSE_S + 0.1 and again > closed
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
+    relay, path = Stuck(), tmp_path / "door.sock"
+    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(JsonLog(tmp_path / "door.jsonl")), path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
+        raw.connect(str(path))
+        raw.send(protocol.encode("grant", protocol.grant_fields(grant())))
+        with pytest.raises(DoorError, match="cannot be switched"):
+            for _ in range(5):
+                service.step()
+    service.close()
+    assert not relay.energised
+    assert [r["event"] for r in read_log(tmp_path / "door.jsonl")] == ["started", "granted", "failed", "stopped"]
+
+
+def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
+    relay = SimulatedRelay()
+    service = DoorService(CONDUCT, Wiring(relay, inputs=wires.inputs), BoundedLog(JsonLog(tmp_path / "door.jsonl")), tmp_path / "s")
+    (tmp_path / "fire").mkdir()
+    with pytest.raises(DoorError, match="the input cannot be read"):
+        service.step()
+    service.close()
+    assert not relay.energised
+
+
+def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
+    Terminal(tmp_path).stop()
+    record = JsonLog(tmp_path / "door.jsonl")
+    record.append({"event": "unlocked"})
+    record.close()
+    terminal = Terminal(tmp_path)
+    terminal.stop()
+    assert terminal.events() == ["started", "stopped", "unlocked", "gap", "started", "stopped"]

@@ -1,0 +1,157 @@
+"""Inputs, operators, schedule, and other conduct while the door is at work."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.door.client import DoorClient
+from edge.door.controller import DoorRules, Input, Window
+from edge.door.service import Conduct
+from edge.errors import DoorError
+from tests.doors import (
+    CONDUCT,
+    PULSE_S,
+    RULES,
+    Schedules,
+    Terminal,
+    Wires,
+    grant,
+    records,
+    until,
+)
+
+
+def test_the_exit_button_and_fire_open_whatever_an_operator_said(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
+    assert operator.command("lockdown", "drill") is None
+    assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
+    wires.put(Input.EXIT, True)
+    until(lambda: wired.relay.energised)
+    wires.put(Input.EXIT, False)
+    until(lambda: not wired.relay.energised)
+    wires.put(Input.FIRE, True)
+    until(lambda: wired.relay.energised)
+    assert operator.command("reset-fire", "too early") == "the fire input is still active"
+    wires.put(Input.FIRE, False)
+    time.sleep(0.1)
+    assert wired.relay.energised and operator.status()["reason"] == "fire"
+    assert operator.command("reset-fire", "false alarm") is None
+    until(lambda: not wired.relay.energised)
+    assert [(r["reason"], r["note"]) for r in records(wired, "asked")] == [
+        ("lockdown", "drill"), ("reset-fire", "too early"), ("reset-fire", "false alarm"),
+    ]  # fmt: skip
+    assert all(r["operator"] for r in records(wired, "asked"))
+
+
+def test_a_forced_door_drives_the_alarm_relay(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
+    wires.put(Input.CONTACT, False)
+    until(lambda: operator.status()["inputs"].get("contact") is False)
+    wires.put(Input.CONTACT, True)
+    until(lambda: wires.alarm.energised)
+    assert operator.status()["alarms"] == ["forced-open"] and not wired.relay.energised
+    wires.put(Input.CONTACT, False)
+    until(lambda: not wires.alarm.energised)
+    until(lambda: [r["reason"] for r in records(wired, "alarm-ended")] == ["forced-open"])
+
+
+def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(tmp_path: Path, wires: Wires) -> None:
+    def life(*commands: str, fire: bool = False) -> tuple[str, bool]:
+        terminal = Terminal(tmp_path, wires=Wires(tmp_path))
+        client = DoorClient(terminal.path, timeout_s=5)
+        try:
+            at_start = client.status()["reason"], terminal.relay.energised
+            if fire:
+                wires.put(Input.FIRE, True)
+                until(lambda: client.status()["reason"] == "fire")
+                wires.put(Input.FIRE, False)
+                time.sleep(0.1)
+            for command in commands:
+                assert client.command(command, "test") is None
+            return at_start
+        finally:
+            client.close()
+            terminal.stop()
+
+    assert life("hold") == ("rest", False)
+    assert life("lockdown") == ("rest", False)
+    assert life("release", fire=True) == ("lockdown", False)
+    assert life("reset-fire") == ("fire", True)
+    assert life() == ("rest", False)
+
+
+def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClient) -> None:
+    assert "expected one of unlock" in str(operator.command("open-sesame", "please"))
+    assert "a reason of 1 to" in str(operator.command("hold", ""))
+    assert operator.status()["state"] == "locked"
+
+
+@pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
+def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, state: str) -> None:
+    terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda: wall)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.status()["state"] == state
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
+    Terminal(tmp_path).stop()
+    now = time.time()
+    for wall, believed in ((now + 5, True), (now - 3600, False)):
+        terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda wall=wall: wall)
+        client = DoorClient(terminal.path, timeout_s=5)
+        try:
+            assert (client.status()["state"] == "unlocked") == believed
+        finally:
+            client.close()
+            terminal.stop()
+
+
+def test_other_conduct_holds_from_now_on_or_not_at_all(terminal: Terminal) -> None:
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        terminal.pause()
+        with pytest.raises(DoorError, match="there is no account 'nobody-at-all'"):
+            terminal.service.reload(Conduct(DoorRules(9.0), operators=("nobody-at-all",)))
+        terminal.resume()
+        assert client.grant(grant("g1")) is None and client.status()["relocks_in_s"] <= PULSE_S
+        terminal.pause()
+        terminal.service.reload(Conduct(DoorRules(9.0), Schedules(Window.LOCKED)))
+        terminal.resume()
+        assert client.grant(grant("g2")) == "schedule"
+        terminal.pause()
+        terminal.service.reload(Conduct(DoorRules(9.0)))
+        terminal.resume()
+        assert client.grant(grant("g3")) is None and 8 < client.status()["relocks_in_s"] <= 9
+    finally:
+        client.close()
+    assert terminal.events().count("reloaded") == 2
+
+
+def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
+    client = DoorClient(terminal.path, timeout_s=5)
+    client.status()
+    terminal.pause()
+    for peer in terminal.service._uids:
+        terminal.service._uids[peer] = 54321  # as if it were another account, which the new configuration does not name
+    terminal.service.reload(CONDUCT)
+    assert not terminal.service._uids
+    terminal.resume()
+    assert client.status()["state"] == "locked"  # connects anew, and is asked again who it is
+    client.close()
+
+
+def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, conduct=Conduct(DoorRules(PULSE_S, extended_s=5.0)))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(replace(grant(), extended=True)) is None
+        assert PULSE_S < client.status()["relocks_in_s"] <= 5
+    finally:
+        client.close()
+        terminal.stop()
