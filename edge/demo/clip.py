@@ -10,41 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import masks
-from edge.demo.portraits import COLLINS, HOPPER, Portrait
+from edge.demo.script import FPS, Scene
 from edge.values import Face
 
-WIDTH, HEIGHT, FPS = 640, 480, 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """Some seconds with one person, or nobody, in view."""
-
-    title: str
-    seconds: float
-    person: Portrait | None = None
-    mask: masks.MaskStyle | None = None
-    expect_open: bool = False
-
-    @property
-    def frames(self) -> int:
-        return round(self.seconds * FPS)
-
-
-_SURGICAL = masks.MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
-_KN95 = masks.MaskStyle("kn95", (236, 236, 234), light=-0.3, seed=8)
-
-SCENES = (
-    Scene("Empty", 1.5),
-    Scene("Eileen Collins", 4.0, COLLINS, expect_open=True),
-    Scene("Empty", 3.5),
-    Scene("Grace Hopper, not enrolled", 4.0, HOPPER),
-    Scene("Empty", 1.0),
-    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expect_open=True),
-    Scene("Empty", 3.5),
-    Scene("Grace Hopper, masked", 4.0, HOPPER, _KN95),
-    Scene("Empty", 1.0),
-)
+WIDTH, HEIGHT = 640, 480
 
 
 @dataclass(frozen=True, slots=True, eq=False)

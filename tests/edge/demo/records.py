@@ -1,0 +1,52 @@
+"""What the two processes put on record in a run of the demo that goes as expected, on a clock of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.demo.script import FPS, SCENES, frame_ranges
+
+Records = list[dict[str, Any]]
+
+CLIP_BEGAN_AT = 500.0
+COLLINS = "Eileen Collins"
+STARTS = [frames.start / FPS for frames in frame_ranges(SCENES)]
+PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, NOBODY = (STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12))
+
+
+def decision(number: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
+    frame = round(at_s * FPS)
+    return {
+        "kind": "decision", "id": number, "verdict": "grant", "reason": "match", "frame": frame,
+        "frame_at": CLIP_BEGAN_AT + frame / FPS, "box_xyxy": [10, 10, 60, 60], "model": "abc", "liveness": "no PAD",
+        "threshold": 0.5, "mask_worn": 0.0, "votes": 3, "score": 0.9, "subject": subject,
+        "attention": {"on_eyes": 0.5, "on_rest": 0.5, "mean_face": 0.4},
+    }  # fmt: skip
+
+
+def event(name: str, reason: str, at_s: float, **more: Any) -> dict[str, Any]:
+    return {"event": name, "reason": reason, "at": CLIP_BEGAN_AT + at_s, **more}
+
+
+def opening(record: int, at_s: float, subject: str = COLLINS) -> Records:
+    unlocked = event("unlocked", "grant", at_s, subject=subject, record_id=record)
+    return [unlocked, event("relocked", "pulse-over", at_s + 3)]
+
+
+DECISIONS = [decision(1, PLAIN), decision(2, MASKED), decision(3, LOCKED_OUT), decision(4, RELEASED)]
+LOCKDOWN = [
+    event("asked", "lockdown", LOCKED_OUT - 2, operator="ada", note="a stranger"),
+    event("lockdown", "operator", LOCKED_OUT - 2),
+    event("refused", "lockdown", LOCKED_OUT, subject=COLLINS, record_id=3),
+    event("release", "operator", RELEASED - 0.5),
+]
+ALARM = [event("alarm", "held-open", RELEASED + 2), event("alarm-ended", "held-open", RELEASED + 3)]
+FIRE = [
+    event("fire", "input", NOBODY),
+    event("unlocked", "fire", NOBODY),
+    event("refused", "the fire input is still active", NOBODY + 1, operator="ada"),
+    event("reset-fire", "operator", NOBODY + 2),
+    event("relocked", "pulse-over", NOBODY + 2),
+]
+DOOR = [*opening(1, PLAIN), *opening(2, MASKED), *LOCKDOWN, *opening(4, RELEASED), *ALARM, *FIRE]
+MOVED = [event("contact-active", "wire", RELEASED + 0.5), event("contact-quiet", "wire", RELEASED + 3)]
