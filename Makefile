@@ -1,5 +1,6 @@
 # make demo   enroll, walk up, recognise, open: the whole path on real faces, without hardware
 # make test   all tests
+# make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
@@ -23,7 +24,7 @@ QUICK := build/quick
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test lint quick reference measure ablation clean
+.PHONY: demo test faults lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -31,6 +32,10 @@ demo: $(VENV)/demo.stamp
 
 test: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest
+
+faults: $(VENV)/dev.stamp
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/faults.md
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

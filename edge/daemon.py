@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 _TAKE_S = 0.5
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
+_ASK_AGAIN_S = 1.0  # a door that did not open is asked again after this time
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
@@ -180,7 +181,7 @@ class Daemon:
             known = record_id is not None or self._let_in_unrecorded
             opened = known and self._grant(decision, decision.match.subject, record_id or NOT_RECORDED)
             if not opened:
-                self._pipeline.withdraw(decision.match.subject)
+                self._pipeline.withdraw(decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
         if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:

@@ -72,9 +72,9 @@ class Pipeline:
         matches = self._search(probes)
         return self._decide(frame, faces, near, chips, probes, matches)
 
-    def withdraw(self, subject: str) -> None:
+    def withdraw(self, subject: str, again_after_s: float) -> None:
         """Tell the votes that the door did not open, so that the person need not wait for the cooldown."""
-        self._votes.withdraw(subject)
+        self._votes.withdraw(subject, again_after_s)
 
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):

@@ -113,7 +113,7 @@ class Grant:
 class DoorEvent:
     """What the relay did and why."""
 
-    event: str  # started, gap, granted, unlocked, relocked, refused, failed, reloaded, stopped; alarm, fire, a command ...
+    event: str  # started, gap, granted, unlocked, relocked, refused, failed, stopped, alarm, fire, contact-active, a command ...
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None

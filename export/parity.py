@@ -81,7 +81,9 @@ class Parity:
         if not self.attention_error <= bounds.attention:
             found.append(f"attention wrong by {self.attention_error:.3f}, {bounds.attention} is allowed")
         if not self.attention_chip <= bounds.attention_chip:
-            found.append(f"attention wrong by {self.attention_chip:.3f} in the mean of one chip, {bounds.attention_chip} is allowed")
+            found.append(
+                f"attention wrong by {self.attention_chip:.3f} in the mean of one chip, {bounds.attention_chip} is allowed"
+            )
         if not self.mask_error <= bounds.mask:
             found.append(f"mask_worn wrong by {self.mask_error:.3f}, {bounds.mask} is allowed")
         return ", ".join(found)

@@ -113,7 +113,9 @@ class NoDisk(JsonLog):
 class FullAtFirst(JsonLog):
     """A disk that is full until somebody makes room."""
 
-    full = True
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.full = True
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         if not self.full:

@@ -80,9 +80,11 @@ class Votes:
         self._granted[subject] = now
         return replace(counted, verdict=Verdict.GRANT, reason="match")
 
-    def withdraw(self, subject: str) -> None:
-        """The door did not open for a grant: no cooldown, but as many new frames as before."""
-        self._granted.pop(subject, None)
+    def withdraw(self, subject: str, again_after_s: float) -> None:
+        """The door did not open for a grant: no cooldown, but so much time and as many new frames as before."""
+        granted = self._granted.get(subject)
+        if granted is not None:
+            self._granted[subject] = granted - max(0.0, self._rules.cooldown_s - again_after_s)
 
     def _forget(self, now: float) -> None:
         for subject, frames in list(self._frames.items()):

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -52,8 +52,8 @@ def _demo(args: argparse.Namespace) -> int:
     _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
     _say("WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person opens this door")
     _say("Running edge-door and edge-daemon on the clip, in real time")
-    moved = _run_terminal(config_path)
-    return _report(args.out, config_path, moved)
+    _run_terminal(config_path)
+    return _report(args.out, config_path)
 
 
 def _prepare(out: Path, bundle: Path) -> Path:
@@ -111,8 +111,8 @@ def _cutouts(config_path: Path) -> dict[str, Cutout]:
     return cutouts
 
 
-def _run_terminal(config_path: Path) -> list[dict[str, Any]]:
-    """Door and recogniser as processes of their own until clip and acts are over; what the acts did to the door's wires."""
+def _run_terminal(config_path: Path) -> None:
+    """Door and recogniser as processes of their own until clip and acts are over."""
     from edge.demo.script import ACTS
     from edge.demo.stage import Stage
     from edge.door.client import DoorClient
@@ -125,9 +125,8 @@ def _run_terminal(config_path: Path) -> list[dict[str, Any]]:
     ):
         _until_it_answers(client, door)
         with _process("edge.cli.daemon", *arguments) as daemon:
-            moved = Stage(config, client, daemon.poll).play(ACTS, _say)
+            Stage(config, client, daemon.poll).play(ACTS, _say)
             _demand_success("edge.cli.daemon", daemon.wait())
-    return moved
 
 
 @contextlib.contextmanager
@@ -156,7 +155,7 @@ def _until_it_answers(client: DoorClient, door: subprocess.Popen[bytes]) -> None
             time.sleep(0.05)
 
 
-def _report(out: Path, config_path: Path, moved: list[dict[str, Any]]) -> int:
+def _report(out: Path, config_path: Path) -> int:
     import cv2
     import numpy as np
 
@@ -167,7 +166,7 @@ def _report(out: Path, config_path: Path, moved: list[dict[str, Any]]) -> int:
 
     config = load_config(config_path)
     try:
-        told = story.tell(SCENES, read_log(config.decisions_path), read_log(config.door_record_path), moved)
+        told = story.tell(SCENES, read_log(config.decisions_path), read_log(config.door_record_path))
     except ValueError as error:
         raise MfsaError(f"the demo has nothing to tell: {error}; see the lines above") from error
 

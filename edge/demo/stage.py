@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from edge.audit.log import read_log
 from edge.config import FileInput, Terminal
@@ -33,12 +32,8 @@ class Stage:
         self._ended = ended
         self._clock, self._sleep = clock, sleep
 
-    def play(self, acts: Sequence[Act], say: Callable[[str], None]) -> list[dict[str, Any]]:
-        """What was done to the wires, as events like those of the door's record; ends early where a cue never comes.
-
-        Raises DoorError where no door answers.
-        """
-        moved = []
+    def play(self, acts: Sequence[Act], say: Callable[[str], None]) -> None:
+        """Do all acts; ends early where a cue never comes. Raises DoorError where no door answers."""
         acted_at = self._clock()
         for act in acts:
             if act.cue is not None and not self._comes(act.cue, acted_at):
@@ -48,10 +43,9 @@ class Stage:
             say(act.words)
             acted_at = self._clock()
             if isinstance(act.does, Wire):
-                moved.append(self._move(act.does, acted_at))
+                self._move(act.does)
             else:
                 self._ask(act.does, say)
-        return moved
 
     def _comes(self, cue: Seen | Did, acted_at: float) -> bool:
         """Wait until a cue is on record; False where the recogniser has failed, or the clip ended long ago."""
@@ -71,11 +65,10 @@ class Stage:
         frames = next(frames for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True) if scene.title == cue.scene)
         return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
 
-    def _move(self, wire: Wire, at: float) -> dict[str, Any]:
+    def _move(self, wire: Wire) -> None:
         line = getattr(self._config.door.inputs, wire.input.value)
         assert isinstance(line, FileInput)
         line.path.write_text("1" if wire.active else "0", encoding="ascii")
-        return {"event": f"{wire.input.value}-{'active' if wire.active else 'quiet'}", "reason": "wire", "at": at}
 
     def _ask(self, ask: Ask, say: Callable[[str], None]) -> None:
         refused = self._door.command(ask.command.value, ask.note)

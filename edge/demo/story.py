@@ -96,7 +96,7 @@ class Story:
     """The whole run on one clock: seconds since the clip's first frame."""
 
     stays: list[Stay]
-    events: list[dict[str, Any]]  # of the door's record and its wires
+    events: list[dict[str, Any]]  # of the door's record
     lanes: dict[Lane, list[Span]]
     checks: list[Check]
 
@@ -109,17 +109,13 @@ def tell(
     scenes: Sequence[Scene],
     decisions: Sequence[dict[str, Any]],
     door: Sequence[dict[str, Any]],
-    moved: Sequence[dict[str, Any]],
 ) -> Story:
-    """Sort the two processes' records, and what was done to the wires, into scenes and lanes.
-
-    Raises ValueError where no face was decided on at all.
-    """
+    """Sort the two processes' records into scenes and lanes; raises ValueError where no face was decided on at all."""
     judged = [d for d in decisions if d.get("kind") == "decision"]
     if not judged:
         raise ValueError("the recogniser recorded no decision")
     origin = min(d["frame_at"] - d["frame"] / FPS for d in judged)
-    events = sorted(({**e, "at_s": e["at"] - origin} for e in (*door, *moved)), key=lambda e: float(e["at_s"]))
+    events = [{**e, "at_s": e["at"] - origin} for e in door]
     stays = []
     for scene, frames in zip(scenes, frame_ranges(scenes), strict=True):
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]

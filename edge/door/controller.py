@@ -85,6 +85,8 @@ class Controller:
         self._recent: deque[str] = deque(maxlen=_REMEMBERED_GRANTS)
         self._now = -math.inf
         self._energised = False
+        self._open_for = ""  # the reason for which it was energised last
+        self._cut_short = False  # by the contact
         self.events: list[DoorEvent] = []
 
     # ---------------------------------------------------------------- what the relays must be
@@ -184,11 +186,12 @@ class Controller:
             return
         # Reasons that are over must not excuse what happens now.
         self.tick(now)
+        if active or known is not None:
+            self._say(f"{which.value}-{'active' if active else 'quiet'}", "input", now)
         if which is Input.FIRE and active:
             self._latch_fire(now)
         elif which is Input.EXIT and active:
             self._exit_until = now + self._rules.exit_s
-            self._say("exit-button", "pressed", now)
         elif which is Input.TAMPER and active and not self._tamper:
             self._tamper = True
             self._until = -math.inf
@@ -245,9 +248,12 @@ class Controller:
         before, self._energised = self._energised, self._wanted()
         if before and not self._energised:
             self._locked_since = self._now
-            self._say("relocked", "pulse-over" if self.reason == "rest" else self.reason, self._now)
+            over = "contact" if self._cut_short else f"{self._open_for}-over"
+            self._say("relocked", over if self.reason == "rest" else self.reason, self._now)
         elif self._energised and not before and self.reason != "pulse":
             self._say("unlocked", self.reason, self._now)
+        if self._energised:
+            self._open_for, self._cut_short = self.reason, False
         return before != self._energised
 
     def lock(self) -> None:
@@ -279,16 +285,20 @@ class Controller:
             if not self._energised and now - self._locked_since > _GRACE_S:
                 self._forced = True
                 self._say("alarm", "forced-open", now)
-            if self._rules.relock == "opened":
-                self._until = self._exit_until = -math.inf
+            self._cut("opened")
             return
         self._opened_at = None
-        if self._rules.relock == "closed":
-            self._until = self._exit_until = -math.inf
+        self._cut("closed")
         for kind, on in (("held-open", self._held_open), ("forced-open", self._forced)):
             if on:
                 self._say("alarm-ended", kind, now)
         self._held_open = self._forced = False
+
+    def _cut(self, moved: str) -> None:
+        """End pulses where the rules say so of what the door's leaf just did."""
+        if self._rules.relock == moved:
+            self._until = self._exit_until = -math.inf
+            self._cut_short = True
 
     def _watch_contact(self) -> None:
         """Held open: the contact says so longer than it may, and nothing gives it the right to stand open."""

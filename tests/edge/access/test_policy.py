@@ -87,6 +87,7 @@ def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
     for t in range(3):
         granted = votes.count(judge(SURE, 0.0, RULES, at=t / 10))
     assert granted.verdict is Verdict.GRANT
-    votes.withdraw("Ada")
-    again = [votes.count(judge(SURE, 0.0, RULES, at=0.3 + t / 10)).verdict for t in range(3)]
+    votes.withdraw("Ada", again_after_s=1.0)
+    assert votes.count(judge(SURE, 0.0, RULES, at=1.1)).reason == "cooldown"
+    again = [votes.count(judge(SURE, 0.0, RULES, at=1.3 + t / 10)).verdict for t in range(3)]
     assert again == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]

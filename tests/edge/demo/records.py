@@ -40,13 +40,17 @@ LOCKDOWN = [
     event("refused", "lockdown", LOCKED_OUT, subject=COLLINS, record_id=3),
     event("release", "operator", RELEASED - 0.5),
 ]
-ALARM = [event("alarm", "held-open", RELEASED + 2), event("alarm-ended", "held-open", RELEASED + 3)]
+ALARM = [
+    event("contact-active", "input", RELEASED + 0.5),
+    event("alarm", "held-open", RELEASED + 2),
+    event("contact-quiet", "input", RELEASED + 3),
+    event("alarm-ended", "held-open", RELEASED + 3),
+]
 FIRE = [
     event("fire", "input", NOBODY),
     event("unlocked", "fire", NOBODY),
     event("refused", "the fire input is still active", NOBODY + 1, operator="ada"),
     event("reset-fire", "operator", NOBODY + 2),
-    event("relocked", "pulse-over", NOBODY + 2),
+    event("relocked", "fire-over", NOBODY + 2),
 ]
 DOOR = [*opening(1, PLAIN), *opening(2, MASKED), *LOCKDOWN, *opening(4, RELEASED), *ALARM, *FIRE]
-MOVED = [event("contact-active", "wire", RELEASED + 0.5), event("contact-quiet", "wire", RELEASED + 3)]

@@ -7,18 +7,18 @@ import numpy as np
 from edge.demo import clip, report, story
 from edge.demo.script import SCENES, Scene, frame_ranges
 from edge.demo.story import PASSED
-from tests.edge.demo.records import DECISIONS, DOOR, MOVED, PLAIN, Records, decision, opening
+from tests.edge.demo.records import DECISIONS, DOOR, PLAIN, Records, decision, opening
 
 FRAMES = [np.zeros((480, 640, 3), np.uint8)] * frame_ranges(SCENES)[-1].stop
 
 
-def page(decisions: Records, door: Records, moved: Records, name: str = "reference") -> str:
-    told = story.tell(SCENES, decisions, door, moved)
+def page(decisions: Records, door: Records, name: str = "reference") -> str:
+    told = story.tell(SCENES, decisions, door)
     return report.page(told, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name})
 
 
 def test_the_page_shows_pictures_scores_and_what_the_door_did() -> None:
-    shown = page(DECISIONS, DOOR, MOVED)
+    shown = page(DECISIONS, DOOR)
     assert PASSED in shown and "Liveness is off" in shown
     assert shown.count("data:image/png;base64,") >= 2 and "<svg" in shown
     for words in ("held-open", "the fire input is still active", "a stranger", "ada", "contact: it stands open"):
@@ -27,18 +27,18 @@ def test_the_page_shows_pictures_scores_and_what_the_door_did() -> None:
 
 def test_what_happens_again_and_again_is_one_line() -> None:
     refused = [{**e, "at": e["at"] + 0.2 * i} for e in DOOR if e["reason"] == "lockdown" and "subject" in e for i in range(5)]
-    assert "refuses, 5 times" in page(DECISIONS, [*(e for e in DOOR if e not in refused), *refused], MOVED)
+    assert "refuses, 5 times" in page(DECISIONS, [*(e for e in DOOR if e not in refused), *refused])
 
 
 def test_names_are_escaped() -> None:
     evil = "<script>alert(1)</script>"
-    shown = page([decision(1, PLAIN, evil)], opening(1, PLAIN, evil), [], evil)
+    shown = page([decision(1, PLAIN, evil)], opening(1, PLAIN, evil), evil)
     assert "<script>" not in shown and "&lt;script&gt;" in shown
     assert "Not as expected" in shown and "FAIL" in shown
 
 
 def test_a_door_that_recorded_nothing_leaves_a_page() -> None:
-    assert "Not as expected" in page(DECISIONS, [], [])
+    assert "Not as expected" in page(DECISIONS, [])
 
 
 def test_the_clip_is_the_same_every_time(collins: np.ndarray, hopper: np.ndarray, detector: Any) -> None:

@@ -12,7 +12,6 @@ from tests.edge.demo.records import (
     FIRE,
     LOCKDOWN,
     MASKED,
-    MOVED,
     NOBODY,
     PLAIN,
     RELEASED,
@@ -26,7 +25,7 @@ from tests.edge.demo.records import (
 
 def failing(decisions: Records, door: Records) -> list[str]:
     """What is not as expected."""
-    return [check.title for check in story.tell(SCENES, decisions, door, MOVED).checks if not check.passed]
+    return [check.title for check in story.tell(SCENES, decisions, door).checks if not check.passed]
 
 
 def without(*dropped: dict[str, object]) -> Records:
@@ -34,7 +33,7 @@ def without(*dropped: dict[str, object]) -> Records:
 
 
 def test_a_run_as_expected_passes_and_tells_all_of_it() -> None:
-    told = story.tell(SCENES, DECISIONS, DOOR, MOVED)
+    told = story.tell(SCENES, DECISIONS, DOOR)
     assert told.passed and failing(DECISIONS, DOOR) == []
     lines = story.summary(told)
     assert lines.count("door opens at") == 3 and "door refuses: lockdown" in lines and "FAIL" not in lines
@@ -60,7 +59,7 @@ def test_the_lockdown_holds_until_it_is_released() -> None:
 
 
 def test_one_alarm_begins_and_ends() -> None:
-    began, ended = ALARM
+    _, began, _, ended = ALARM
     assert failing(DECISIONS, without(began, ended)) == ["Alarm: held open"]
     assert failing(DECISIONS, without(ended)) == ["Alarm: held open"]
     assert failing(DECISIONS, [*DOOR, event("alarm", "forced-open", NOBODY)]) == ["Alarm: held open"]
@@ -78,9 +77,9 @@ def test_a_fire_opens_until_the_reset_which_waits_for_a_quiet_input() -> None:
 
 def test_nothing_decided_is_no_story() -> None:
     with pytest.raises(ValueError, match="no decision"):
-        story.tell(SCENES, [], [], [])
+        story.tell(SCENES, [], [])
 
 
 def test_a_door_that_did_nothing_is_told_as_well() -> None:
-    told = story.tell(SCENES, DECISIONS, [], [])
+    told = story.tell(SCENES, DECISIONS, [])
     assert not told.passed and f"{COLLINS:28}" in story.summary(told) and "never" in story.summary(told)

@@ -271,6 +271,8 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
     assert door.energised == after_opening
     door.sense(Input.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
+    door.tick(13.0)
+    assert ("relocked", "pulse-over" if relock == "pulse" else "contact") in said(door)
 
 
 def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
@@ -281,9 +283,9 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     door.sense(Input.CONTACT, False, 14.0)
     said(door)
     door.sense(Input.CONTACT, True, 20.0)
-    assert door.alarm and said(door) == [("alarm", "forced-open")]
+    assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
     door.sense(Input.CONTACT, False, 25.0)
-    assert not door.alarm and said(door) == [("alarm-ended", "forced-open")]
+    assert not door.alarm and said(door) == [("contact-quiet", "input"), ("alarm-ended", "forced-open")]
 
 
 def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
@@ -291,7 +293,7 @@ def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
     door.sense(Input.CONTACT, True, 5.0)
     assert not door.alarm
     door.tick(5.0 + HELD_OPEN_S)
-    assert said(door) == [("alarm", "held-open")]
+    assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
 
 
 def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
@@ -318,6 +320,9 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     door.tick(1e6)
     assert door.energised  # latched
     assert door.command(Command.RESET_FIRE, 1e6) is None and not door.energised and door.reason == "lockdown"
+    told = said(door)
+    assert told[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
+    assert told[-3:] == [("fire-quiet", "input"), ("reset-fire", "operator"), ("relocked", "lockdown")]
 
 
 def test_lockdown_refuses_everybody_but_the_exit_button() -> None:

@@ -25,6 +25,7 @@ from tests.doors import (
     Terminal,
     Wires,
     grant,
+    until,
 )
 
 
@@ -42,18 +43,19 @@ def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: ty
 
 
 def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, BoundedLog(FullAtFirst(tmp_path / "door.jsonl")), conduct=Conduct(RULES, open_unrecorded=True))
+    disk = FullAtFirst(tmp_path / "door.jsonl")
+    terminal = Terminal(tmp_path, BoundedLog(disk), conduct=Conduct(RULES, open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.grant(grant()) is None
-        assert client.status()["records_lost"] == 3  # started, granted, unlocked
-        FullAtFirst.full = False
+        until(lambda: client.status()["records_lost"] == 4)  # started, granted, unlocked, relocked
+        disk.full = False
         assert client.command("lockdown", "test") is None
         assert client.status()["records_lost"] == 0
     finally:
         client.close()
         terminal.stop()
-    assert read_log(terminal.record_path)[0]["lost"] == 3
+    assert read_log(terminal.record_path)[0]["lost"] == 4
 
 
 @pytest.mark.parametrize("command", ["unlock", "lockdown"])

@@ -1,0 +1,119 @@
+"""Both processes under a small systemd of our own: killed, stopped and told to read their configuration again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from edge.audit.log import read_log
+from tests.faults.scenes import FAULTS, Fault
+from tests.faults.terminal import Terminal
+from tests.processes import until
+
+
+@pytest.fixture(scope="module")
+def terminal(tmp_path_factory: pytest.TempPathFactory, bundle_path: Path) -> Iterator[Terminal]:
+    with Terminal(tmp_path_factory.mktemp("faults") / "terminal", bundle_path) as made:
+        made.energised_after(0.0)
+        yield made
+
+
+def fault(name: str) -> Fault:
+    return next(f for f in FAULTS if f.name == name)
+
+
+def said(terminal: Terminal, unit: str, words: str) -> bool:
+    return words in (terminal.folder / f"{unit}.service.log").read_text()
+
+
+def change(terminal: Terminal, key: str, value: object) -> None:
+    """One key of a section, such as `door.pulse_s`."""
+    fields = yaml.safe_load(terminal.config_path.read_text())
+    section, name = key.split(".")
+    fields.setdefault(section, {})[name] = value
+    terminal.config_path.write_text(yaml.safe_dump(fields), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("name", "by_watchdog"), [("door: kill -9", 0), ("door: SIGSTOP", 1)])
+def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(terminal: Terminal, name: str, by_watchdog: int) -> None:
+    starts, kills = terminal.door.starts, terminal.door.watchdog_kills
+    opened = terminal.energised_after(time.monotonic())
+    with fault(name).begin(terminal):
+        until(lambda: terminal.door.starts == starts + 1, "started anew")
+        assert not terminal.line.energised  # `edge-door rest` has driven it to rest before
+    assert terminal.door.watchdog_kills == kills + by_watchdog
+    terminal.energised_after(opened + 1.0)
+    events = [r["event"] for r in read_log(terminal.config.door_record_path)]
+    assert events[-1 - events[::-1].index("gap") :][:2] == ["gap", "started"]
+
+
+def test_a_recogniser_that_dies_comes_back_and_says_that_there_is_a_gap(terminal: Terminal) -> None:
+    starts = terminal.daemon.starts
+    with fault("recogniser: kill -9").begin(terminal):
+        until(lambda: terminal.daemon.starts == starts + 1, "started anew")
+    terminal.energised_after(time.monotonic())
+    kinds = [r["kind"] for r in read_log(terminal.config.decisions_path)]
+    assert kinds[-1 - kinds[::-1].index("gap") :][:2] == ["gap", "started"]
+
+
+def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Terminal) -> None:
+    def reload() -> None:
+        os.kill(terminal.door.pid, signal.SIGHUP)
+
+    pid = terminal.door.pid
+    change(terminal, "door.pulse_s", -1)
+    reload()
+    until(lambda: said(terminal, "edge-door", "the configuration stays as it was"), "refused a wrong one")
+    change(terminal, "door.pulse_s", 0.4)
+    change(terminal, "door.held_open_s", 17.0)
+    reload()
+    until(lambda: said(terminal, "edge-door", "the configuration was read again"), "took the right one")
+    terminal.wait_locked()
+    opened = terminal.energised_after(time.monotonic())
+    terminal.wait_locked()
+    assert terminal.line.changes[-1][0] - opened < 0.9 and terminal.door.pid == pid
+    change(terminal, "door.relay", {"kind": "file", "path": "elsewhere"})
+    reload()
+    until(lambda: said(terminal, "edge-door", "door.relay: another value needs a restart"), "named what cannot change")
+    change(terminal, "door.relay", {"kind": "file", "path": "relay"})
+    assert not (terminal.folder / "elsewhere").exists()
+
+
+def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(terminal: Terminal) -> None:
+    def reload() -> None:
+        os.kill(terminal.daemon.pid, signal.SIGHUP)
+
+    pid = terminal.daemon.pid
+    change(terminal, "policy.threshold_unmasked", 0.1)
+    reload()
+    until(lambda: said(terminal, "edge-daemon", "is below the model's own"), "refused a threshold that is too low")
+    change(terminal, "policy.threshold_unmasked", None)
+    change(terminal, "detector.min_face_px", 2000)
+    reload()
+    until(lambda: said(terminal, "edge-daemon", "configuration and gallery were read again"), "took the right one")
+    asked = time.monotonic()
+    until(
+        lambda: any(r.get("reason") == "too-small" and r["mono"] > asked for r in read_log(terminal.config.decisions_path)),
+        "obeys",
+    )
+    change(terminal, "detector.min_face_px", 60)
+    change(terminal, "camera.fps", 5)
+    reload()
+    until(lambda: said(terminal, "edge-daemon", "camera: another value needs a restart"), "named what cannot change")
+    change(terminal, "camera.fps", 10)
+    reload()
+    terminal.energised_after(time.monotonic())
+    assert terminal.daemon.pid == pid
+
+
+def test_readiness_and_status_are_told_to_systemd(terminal: Terminal) -> None:
+    until(lambda: terminal.daemon.last_status.endswith("frames"), "says what it does")
+    with fault("camera hangs").begin(terminal):
+        time.sleep(1.0)
+        assert terminal.daemon.ready.is_set() and terminal.daemon.watchdog_kills == 0
