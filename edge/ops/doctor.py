@@ -124,9 +124,15 @@ def _door(config: Terminal) -> Iterator[Finding]:
         state = client.status()["state"]
     finally:
         client.close()
-    level = WARNING if config.door.relay.kind == "simulated" else OK
-    note = "; the relay is simulated, no lock moves" if level == WARNING else ""
-    yield Finding(level, "door", f"edge-door answers: {state}{note}")
+    yield Finding(OK, "door", f"edge-door answers: {state}")
+    if config.door.relay.kind == "simulated":
+        yield Finding(WARNING, "door", "the relay is simulated, no lock moves")
+    elif not config.door.clients:
+        yield Finding(
+            WARNING,
+            "door",
+            "recogniser and door run as one account: a recogniser that is taken over commands the lock; see docs/install.md",
+        )
 
 
 _CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {

@@ -208,6 +208,27 @@ def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
     assert json.loads(listed.stdout) == {"Eileen Collins": {"templates": 1, "extended": False}}
 
 
+def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Callable[..., Path]) -> None:
+    def gallery(*arguments: str) -> str:
+        done = run("edge.cli.gallery", *arguments, "--config", site.config_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
+    write_config(camera=camera, door={"pulse_s": 0.5, "extended_s": 60.0})
+    assert "extended on" in gallery("set", "--subject", "Eileen Collins", "--extended", "on")
+    assert "(extended)" in gallery("list")
+    with site.door(), site.daemon():
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        client = DoorClient(site.config.socket_path, timeout_s=5)
+        assert client.status()["relocks_in_s"] > 20
+        client.close()
+    assert "extended off" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
+    assert "(extended)" not in gallery("list")
+    done = run("edge.cli.gallery", "set", "--subject", "Nobody", "--extended", "on", "--config", site.config_path)
+    assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
+
+
 def test_enrolling_from_the_camera_and_while_the_daemon_runs(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
