@@ -23,7 +23,7 @@ from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.store import enter, open_store
+from edge.gallery.store import enter, has_gallery, open_store
 from edge.pipeline import rules_of
 from edge.values import Precision
 
@@ -254,7 +254,7 @@ def _site(args: argparse.Namespace) -> int:
         raise ConfigError("--config looks at enrolled people alone: leave --chips, --out, --det and --plan out")
     config = load_config(args.config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    if not config.gallery_path.exists():
+    if not has_gallery(config):
         raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
     store = open_store(config, bundle.model_digest, enter(config))
     try:

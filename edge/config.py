@@ -80,15 +80,36 @@ class Detector(_Section):
     size: Literal["640x480", "320x256"] = "640x480"
     min_score: float = Field(0.7, gt=0, lt=1)
     min_face_px: int = Field(60, ge=20, description="narrower faces are told to come closer")
+    zone: tuple[float, float, float, float] = Field(
+        (0.0, 0.0, 1.0, 1.0),
+        description="left, top, right, bottom as parts of the picture; faces whose centre is outside do not count",
+    )
+    nearest_only: bool = Field(False, description="only the largest face counts: for lanes where people queue")
+    faces_a_frame: int = Field(2, ge=1, le=16, description="how many are embedded at most, so that the load stays flat in a crowd")
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, zone: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        x0, y0, x1, y1 = zone
+        if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+            raise ValueError("expected left < right and top < bottom, each from 0 to 1")
+        return zone
 
 
 class Policy(_Section):
     """The bundle's thresholds belong to its model; here they can only be raised."""
 
     votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
-    window_s: float = Field(1.0, gt=0, le=1.0, description="within this time")
+    votes_masked: int = Field(5, ge=1, le=50, description="where a mask is worn, or may be")
+    window_s: float = Field(1.5, gt=0, le=5.0, description="within this time")
+    agreement: float = Field(0.66, ge=0.5, le=1, description="share of the frames' weight that must name the same person")
+    limit_s: float = Field(10.0, gt=0, le=120, description="after which a face is unknown for the time of `cooldown_s`")
     margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
     cooldown_s: float = Field(4.0, ge=0, le=60, description="no second grant for one subject within this time")
+    mask: Literal["ignore", "require", "require-soft", "forbid", "ask"] = Field(
+        "ignore", description="require: only with a mask; require-soft: recorded; forbid: only without; ask to lower it in between"
+    )
+    span: float = Field(0.1, ge=0, le=0.5, description="scores so far from the threshold lie in between: `ask`, and a challenge")
     threshold_unmasked: float | None = Field(None, gt=-1, lt=1)
     threshold_masked: float | None = Field(None, gt=-1, lt=1)
 

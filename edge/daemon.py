@@ -6,9 +6,9 @@ import contextlib
 import logging
 import os
 import secrets
-import threading
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from edge.audit import evidence
@@ -23,7 +23,7 @@ from edge.gallery.search import Gallery
 from edge.gallery.store import enter, open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
-from edge.pipeline import Pipeline, rules_of
+from edge.pipeline import open_pipeline, regard_of, rules_of
 from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Daemon:
         self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
-        self._stop, self._reload_asked = threading.Event(), threading.Event()
+        self._stopped = self._reload_asked = False  # plain: a signal handler that takes a lock may wait for itself
         networks = open_networks(config)
         model = networks.bundle.model_digest
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
@@ -56,13 +56,7 @@ class Daemon:
         self._networks = networks
         self._store = open_store(config, model, key)
         gallery = Gallery(self._store)
-        self._pipeline = Pipeline(
-            networks.detector,
-            networks.embedder,
-            gallery,
-            rules_of(config.policy, networks.calibration),
-            min_face_px=config.detector.min_face_px,
-        )
+        self._pipeline = open_pipeline(config, networks, gallery)
         self._gallery = gallery
         supported = networks.calibration.gallery_size
         if gallery.index.subjects > supported:
@@ -89,9 +83,9 @@ class Daemon:
         log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
         self._notifier.ready()
         try:
-            while not self._stop.is_set():
+            while not self._stopped:
                 self.step()
-                if self._reload_asked.is_set():
+                if self._reload_asked:
                     self._reload(reread)
                 if self._capture.ended:
                     log.info("the recording is over after %d frames (%d dropped)", self.frames, self._capture.dropped)
@@ -111,7 +105,8 @@ class Daemon:
             return
         self.frames += 1
         for sighting in self._pipeline.recognise(frame):
-            self._act(frame, sighting)
+            if sighting.is_told:
+                self._act(frame, sighting)
 
     def _status(self, lost: str | None) -> str:
         """What systemd and an operator see; an engine that was not asked for first is never silent."""
@@ -120,15 +115,15 @@ class Daemon:
 
     def stop(self) -> None:
         """End the loop after the present frame; may be called from a signal handler."""
-        self._stop.set()
+        self._stopped = True
 
     def ask_reload(self) -> None:
         """Read configuration and gallery again after the present frame; may be called from a signal handler."""
-        self._reload_asked.set()
+        self._reload_asked = True
 
     def _reload(self, reread: Callable[[], Terminal]) -> None:
         """All or nothing: on any mistake everything stays as it was."""
-        self._reload_asked.clear()
+        self._reload_asked = False
         self._notifier.reloading()
         try:
             fresh = reread()
@@ -140,7 +135,7 @@ class Daemon:
             log.error("configuration and gallery stay as they were: %s", error)
         else:
             self._config = fresh
-            self._pipeline.obey(rules, min_face_px=fresh.detector.min_face_px)
+            self._pipeline.obey(rules, regard_of(fresh.detector))
             self._pictures = evidence.PictureFolder(fresh.pictures_path, fresh.record.pictures)
             log.info("configuration and gallery were read again")
         self._notifier.ready()
@@ -181,7 +176,7 @@ class Daemon:
             known = record_id is not None or self._let_in_unrecorded
             opened = known and self._grant(decision, decision.match.subject, record_id or NOT_RECORDED)
             if not opened:
-                self._pipeline.withdraw(decision.match.subject, _ASK_AGAIN_S)
+                self._pipeline.withdraw(sighting.track, decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
         if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:
@@ -227,13 +222,18 @@ class Daemon:
             "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
             "model": self._model,
             "engine": self._engine,
-            "liveness": "no PAD",
+            "track": sighting.track,
+            "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
         }
+        if sighting.quality is not None:
+            fields["quality"] = asdict(sighting.quality)
         if sighting.probe is not None:
             fields["threshold"] = round(decision.threshold, 4)
             fields["mask_worn"] = round(decision.mask_worn, 3)
             fields["votes"] = decision.votes
             fields["attention"] = evidence.attention_shares(sighting.probe)
+        if sighting.visible is not None:
+            fields["visible"] = asdict(sighting.visible)
         if match is not None:
             fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
             if decision.verdict is not Verdict.UNKNOWN:  # a nearest neighbour is not a name

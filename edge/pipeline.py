@@ -1,24 +1,34 @@
-"""From a frame to decisions: detect, align, embed, search, decide. Start reading here."""
+"""From a frame to decisions: detect, track, look, embed, decide. Start reading here."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.access import policy
-from edge.access.policy import Rules, Votes
+from edge.access.policy import Rules
+from edge.access.voting import Voting
 from edge.bundle import Calibration
-from edge.chip import SIZE, align
+from edge.chip import align
+from edge.config import Detector as DetectorConfig
 from edge.config import Policy as PolicyConfig
+from edge.config import Terminal
 from edge.errors import ConfigError
+from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.values import Face, Frame, Match, Probe, Sighting, Thresholds
+from edge.face.liveness import Layer, Liveness, Look, join
+from edge.face.track import Track, Tracker
+from edge.networks import Networks
+from edge.values import Face, Frame, Match, Probe, Quality, Sighting, Thresholds
+
+_AGAIN_S = 1.0  # a face that is decided is embedded again after this time, in case it became somebody else
 
 
 class Stopwatch:
@@ -46,69 +56,162 @@ class Searchable(Protocol):
     def search(self, embedding: NDArray[np.float32]) -> Match | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Regard:
+    """Which faces count."""
+
+    min_face_px: int
+    zone: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x0, y0, x1, y1 as parts of the frame, for a face's centre
+    nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
+    budget: int = 2  # faces embedded a frame
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A face of the present frame on its way through the pipeline."""
+
+    track: Track
+    face: Face
+    refused: str | None  # why a gate stopped it
+    chip: NDArray[np.uint8] | None = None
+    quality: Quality | None = None
+    probe: Probe | None = None
+
+
 class Pipeline:
-    """Everything between camera and door. Not for several threads at once."""
+    """Everything between camera and door. Not for several threads at once; frames come in order of time."""
 
-    def __init__(self, detector: Detector, embedder: Embedder, gallery: Searchable, rules: Rules, *, min_face_px: int) -> None:
-        self.detector = detector
-        self.embedder = embedder
-        self.gallery = gallery
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        gallery: Searchable,
+        rules: Rules,
+        regard: Regard,
+        tracker: Tracker,
+        liveness: Liveness,
+    ) -> None:
+        self.detector, self.embedder, self.gallery = detector, embedder, gallery
         self.stopwatch = Stopwatch()
-        self._rules = rules
-        self._votes = Votes(rules)
-        self._min_face_px = min_face_px
-
-    def obey(self, rules: Rules, *, min_face_px: int) -> None:
-        """Other rules from the next frame on."""
-        self._votes.obey(rules)
-        self._rules, self._min_face_px = rules, min_face_px
+        self._rules, self._regard = rules, regard
+        self._tracker, self._liveness = tracker, liveness
+        self._voting = Voting(rules)
 
     def recognise(self, frame: Frame) -> list[Sighting]:
-        """What is decided of each face in a frame, best detection first; raises EngineError."""
+        """What is decided of each face in a frame; raises EngineError."""
         faces = self._detect(frame)
-        near = [face for face in faces if face.width_px >= self._min_face_px]
-        chips = self._align(frame, near)
-        probes = self._embed(chips)
-        matches = self._search(probes)
-        return self._decide(frame, faces, near, chips, probes, matches)
+        seen = self._track(frame, faces)
+        near = self._look(frame, seen)
+        self._embed(frame, self._choose(frame, near))
+        return self._decide(frame, seen)
 
-    def withdraw(self, subject: str, again_after_s: float) -> None:
-        """Tell the votes that the door did not open, so that the person need not wait for the cooldown."""
-        self._votes.withdraw(subject, again_after_s)
+    def obey(self, rules: Rules, regard: Regard) -> None:
+        """Other rules from the next frame on."""
+        self._voting.obey(rules)
+        self._rules, self._regard = rules, regard
+
+    def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
+        """The door did not open for a grant: the person need not wait for the cooldown."""
+        self._voting.withdraw(track, subject, again_after_s)
 
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
             return self.detector.detect(frame.image)
 
-    def _align(self, frame: Frame, faces: Sequence[Face]) -> NDArray[np.uint8]:
-        with self.stopwatch.lap("align"):
-            chips = [align(frame.image, face.landmarks_xy) for face in faces]
-            return np.stack(chips) if chips else np.zeros((0, SIZE, SIZE, 3), np.uint8)
+    def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
+        """Each face with its track, the largest first, and what of it is plain from its box."""
+        with self.stopwatch.lap("track"):
+            tracks = self._tracker.update(faces, frame.at)
+            seen = [Candidate(track, face, self._box_refuses(frame, face)) for track, face in zip(tracks, faces, strict=True)]
+            seen.sort(key=lambda candidate: -candidate.face.width_px)
+            if self._regard.nearest_only:
+                for behind in [candidate for candidate in seen if candidate.refused != "outside-zone"][1:]:
+                    behind.refused = "not-nearest"
+            self._voting.keep(self._tracker.numbers, frame.at)
+            self._liveness.keep(self._tracker.numbers)
+            return seen
 
-    def _embed(self, chips: NDArray[np.uint8]) -> list[Probe]:
+    def _box_refuses(self, frame: Frame, face: Face) -> str | None:
+        height, width = frame.image.shape[:2]
+        x, y = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 / (width, height)
+        x0, y0, x1, y1 = self._regard.zone
+        if not (x0 <= x <= x1 and y0 <= y <= y1):
+            return "outside-zone"
+        return "too-small" if face.width_px < self._regard.min_face_px else None
+
+    def _look(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
+        """Chip and quality of the faces that count, and a look at whether they live; those that are good enough."""
+        with self.stopwatch.lap("look"):
+            good = []
+            for candidate in seen:
+                if candidate.refused is not None:
+                    continue
+                face = candidate.face
+                candidate.chip = align(frame.image, face.landmarks_xy)
+                candidate.quality = quality.measure(face, candidate.chip, frame.image.shape)
+                pose = quality.pose_of(face.landmarks_xy)
+                self._liveness.look(candidate.track.number, Look(frame.at, frame.image, face, candidate.chip, pose))
+                candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
+                if candidate.refused is None:
+                    good.append(candidate)
+            return good
+
+    def _choose(self, frame: Frame, near: Sequence[Candidate]) -> list[Candidate]:
+        """The faces that are embedded now: those who waited longest, and of the decided ones nobody too often."""
+        waiting = [
+            candidate
+            for candidate in near
+            if not self._voting.is_decided(candidate.track.number, frame.at) or frame.at - candidate.track.embedded_at >= _AGAIN_S
+        ]
+        waiting.sort(key=lambda candidate: candidate.track.embedded_at)
+        return waiting[: self._regard.budget]
+
+    def _embed(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
+        """Embeds, and lets the tracker see who it is."""
         with self.stopwatch.lap("embed"):
-            return self.embedder.embed(chips)
+            chips = [candidate.chip for candidate in chosen if candidate.chip is not None]
+            probes = self.embedder.embed(np.stack(chips)) if chips else []
+        with self.stopwatch.lap("track"):
+            seen = [(candidate.track, probe) for candidate, probe in zip(chosen, probes, strict=True)]
+            for candidate, probe, track in zip(chosen, probes, self._tracker.recognise(seen, frame.at), strict=True):
+                candidate.probe, candidate.track = probe, track
 
-    def _search(self, probes: Sequence[Probe]) -> list[Match | None]:
+    def _decide(self, frame: Frame, seen: Sequence[Candidate]) -> list[Sighting]:
+        return [self._judge(frame, candidate) for candidate in seen]
+
+    def _judge(self, frame: Frame, candidate: Candidate) -> Sighting:
+        face, track, probe = candidate.face, candidate.track.number, candidate.probe
+        if candidate.refused is not None:
+            decision = policy.refuse(candidate.refused, frame.at)
+            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
+        if probe is None or candidate.quality is None:
+            return Sighting(face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality)
         with self.stopwatch.lap("search"):
-            return [self.gallery.search(probe.embedding) for probe in probes]
-
-    def _decide(
-        self,
-        frame: Frame,
-        faces: Sequence[Face],
-        near: Sequence[Face],
-        chips: NDArray[np.uint8],
-        probes: Sequence[Probe],
-        matches: Sequence[Match | None],
-    ) -> list[Sighting]:
+            match = self.gallery.search(probe.embedding)
         with self.stopwatch.lap("decide"):
-            sightings = []
-            for face, chip, probe, match in zip(near, chips, probes, matches, strict=True):
-                decision = policy.judge(match, probe.mask_worn, self._rules, frame.at)
-                sightings.append(Sighting(face, chip, probe, self._votes.count(decision)))
-            far = [face for face in faces if face.width_px < self._min_face_px]
-            return sightings + [Sighting(face, None, None, policy.refuse("too-small", frame.at)) for face in far]
+            visible = quality.visible(probe)
+            decision = policy.judge(match, candidate.track.mask_worn, self._rules, frame.at)
+            hidden = quality.RECOGNISE.refuses(visible)
+            if hidden is not None:
+                decision = policy.refuse(hidden, frame.at)
+            answers = self._liveness.answers(track, frame.at, unsure=policy.unsure(decision, self._rules))
+            decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
+            return Sighting(face, track, candidate.chip, probe, decision, candidate.quality, visible, answers)
+
+
+def open_pipeline(
+    config: Terminal, networks: Networks, gallery: Searchable, layers: Sequence[Callable[[], Layer]] = ()
+) -> Pipeline:
+    """The pipeline of a config; raises ConfigError."""
+    return Pipeline(
+        networks.detector,
+        networks.embedder,
+        gallery,
+        rules_of(config.policy, networks.calibration),
+        regard_of(config.detector),
+        Tracker(networks.calibration.same_person),
+        Liveness(layers),
+    )
 
 
 def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
@@ -121,4 +224,20 @@ def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
                 f"policy.threshold_{name}: {wanted} is below the model's own {point.threshold:.4f}; it can only be raised"
             )
         chosen[name] = point.threshold if wanted is None else wanted
-    return Rules(Thresholds(**chosen), config.votes, config.window_s, config.margin, config.cooldown_s)
+    return Rules(
+        Thresholds(**chosen),
+        votes=config.votes,
+        votes_masked=config.votes_masked,
+        window_s=config.window_s,
+        agreement=config.agreement,
+        limit_s=config.limit_s,
+        margin=config.margin,
+        cooldown_s=config.cooldown_s,
+        mask=config.mask,
+        span=config.span,
+    )
+
+
+def regard_of(config: DetectorConfig) -> Regard:
+    """Which faces count, by the config."""
+    return Regard(config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame)

@@ -6,7 +6,9 @@ process can import this module without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
@@ -50,6 +52,41 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Pose:
+    """Degrees. Yaw is positive where the person looks to the right of the picture, pitch where they look down."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Each component from 0, useless, to 100."""
+
+    inter_eye_distance: float
+    head_pose: float
+    sharpness: float
+    under_exposure_prevention: float
+    over_exposure_prevention: float
+    face_inside_image: float  # in the standard four crops, one a side
+
+    @property
+    def weight(self) -> float:
+        """Of a vote, in 0..1: what its worst component allows."""
+        return float(min(astuple(self))) / 100
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """What the attention maps say is not hidden: 0 to 100. The last is ours and not the standard's."""
+
+    eyes_visible: float
+    mouth_occlusion_prevention: float
+    explained: float  # share of the network's look at neither mask nor background
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """The nearest subject of the gallery; scores are cosines."""
 
@@ -88,14 +125,40 @@ class Decision:
     frame_at: float  # monotonic seconds of the newest frame that counts
 
 
+class State(str, Enum):
+    """Of one layer of liveness."""
+
+    PASSED = "passed"
+    WAITING = "waiting"  # not known yet, or the person must do something
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Of one layer of liveness for one track, or of all of them together."""
+
+    state: State
+    reason: str = ""  # a stable code for the person and the record, such as `turn-left` or `frozen`
+    since: float = -math.inf  # votes before this moment do not count
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One face that went through the whole pipeline."""
+    """One face in one frame, as far as it went through the pipeline."""
 
     face: Face
+    track: int  # the same number for the same person from frame to frame; counts up
     chip: NDArray[np.uint8] | None  # None where a gate refused it before alignment
-    probe: Probe | None
+    probe: Probe | None  # None where it was not embedded
     decision: Decision
+    quality: Quality | None = None
+    visible: Visible | None = None
+    liveness: Mapping[str, Answer] = field(default_factory=dict)  # by layer; empty: no PAD
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the frame said anything of this face: it was embedded, or a gate refused it."""
+        return self.probe is not None or self.decision.verdict is Verdict.REFUSED
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
-"""Who may pass: pure rules over a match, a mask state and the clock given to them."""
+"""What one frame says of a person: pure rules over a match, a mask state and a score. What frames together say: voting.py."""
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Literal
 
 from edge.values import Decision, Match, Thresholds, Verdict
 
-_MASK_SURE = 0.9  # above: masked; below 1 - this: unmasked; between: uncertain, and the stricter threshold applies
+_MASK_SURE = 0.9  # above: masked; below 1 - this: unmasked; between: uncertain
+
+MaskPolicy = Literal["ignore", "require", "require-soft", "forbid", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,33 +17,68 @@ class Rules:
     """What the operator sets; thresholds are those of the bundle, possibly raised."""
 
     thresholds: Thresholds
-    votes: int
+    votes: int  # frames that must agree
     window_s: float
     margin: float
     cooldown_s: float
+    votes_masked: int = 5  # where a mask is worn, or may be
+    agreement: float = 0.66  # share of the votes' weight that must name the same subject
+    limit_s: float = 10.0  # after which the answer is unknown
+    mask: MaskPolicy = "ignore"
+    span: float = 0.1  # scores so far from the threshold lie in between: a mask is asked down, a challenge asked for
+
+
+def mask_state(mask_worn: float) -> Literal["masked", "unmasked", "uncertain"]:
+    """What a probability says; one that is not a number says nothing."""
+    if mask_worn >= _MASK_SURE:
+        return "masked"
+    return "unmasked" if mask_worn <= 1 - _MASK_SURE else "uncertain"
 
 
 def threshold_for(mask_worn: float, thresholds: Thresholds) -> float:
-    """The threshold that applies at this mask probability."""
-    if mask_worn >= _MASK_SURE:
-        return thresholds.masked
-    if mask_worn <= 1 - _MASK_SURE:
-        return thresholds.unmasked
-    return max(thresholds.masked, thresholds.unmasked)
+    """The threshold that applies at this mask probability; the stricter one where it is uncertain."""
+    state = mask_state(mask_worn)
+    if state == "uncertain":
+        return max(thresholds.masked, thresholds.unmasked)
+    return thresholds.masked if state == "masked" else thresholds.unmasked
+
+
+def votes_for(mask_worn: float, rules: Rules) -> int:
+    """How many frames must agree."""
+    return rules.votes if mask_state(mask_worn) == "unmasked" else max(rules.votes, rules.votes_masked)
 
 
 def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Decision:
-    """One face in one frame, before votes: PENDING for a match that counts, else UNKNOWN with the reason."""
+    """One face in one frame, before votes: PENDING for a match that counts, else UNKNOWN or REFUSED with the reason."""
     threshold = threshold_for(mask_worn, rules.thresholds)
+
+    def decide(verdict: Verdict, reason: str) -> Decision:
+        return Decision(verdict, reason, match, threshold, mask_worn, votes=0, frame_at=at)
+
     if match is None:
-        verdict, reason = Verdict.UNKNOWN, "gallery-empty"
-    elif not match.score >= threshold:  # also refuses a score that is not a number
-        verdict, reason = Verdict.UNKNOWN, "below-threshold"
-    elif match.score - match.runner_up < rules.margin:
-        verdict, reason = Verdict.UNKNOWN, "ambiguous"
-    else:
-        verdict, reason = Verdict.PENDING, "more-frames-needed"
-    return Decision(verdict, reason, match, threshold, mask_worn, votes=0, frame_at=at)
+        return decide(Verdict.UNKNOWN, "gallery-empty")
+    if not match.score >= threshold:  # also refuses a score that is not a number
+        near = match.score >= threshold - rules.span and match.score - match.runner_up >= rules.margin
+        if rules.mask == "ask" and mask_state(mask_worn) == "masked" and near:
+            return decide(Verdict.REFUSED, "lower-mask")
+        return decide(Verdict.UNKNOWN, "below-threshold")
+    if not match.score - match.runner_up >= rules.margin:
+        return decide(Verdict.UNKNOWN, "ambiguous")
+    refused = _mask_refuses(mask_worn, rules.mask)
+    return decide(Verdict.REFUSED, refused) if refused else decide(Verdict.PENDING, "more-frames-needed")
+
+
+def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> str | None:
+    """Why a mask, or none, keeps a known person out; an uncertain state keeps out as well."""
+    state = mask_state(mask_worn)
+    if policy == "require" and state != "masked":
+        return "mask-required"
+    return "mask-forbidden" if policy == "forbid" and state != "unmasked" else None
+
+
+def unsure(decision: Decision, rules: Rules) -> bool:
+    """Whether a score that counts lies in between, so that more may be asked of the person."""
+    return decision.match is not None and decision.match.score < decision.threshold + rules.span
 
 
 def refuse(reason: str, at: float) -> Decision:
@@ -49,49 +86,6 @@ def refuse(reason: str, at: float) -> Decision:
     return Decision(Verdict.REFUSED, reason, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at)
 
 
-class Votes:
-    """Turns frames into a grant: N frames within the window must name one subject, then a cooldown follows."""
-
-    def __init__(self, rules: Rules) -> None:
-        self._rules = rules
-        self._frames: dict[str, deque[float]] = {}
-        self._granted: dict[str, float] = {}
-
-    def obey(self, rules: Rules) -> None:
-        """Other rules from the next frame on; votes and cooldowns that run go on."""
-        self._rules = rules
-
-    def count(self, decision: Decision) -> Decision:
-        """The decision with its votes, a GRANT where they suffice. Frames must come in order of time."""
-        if decision.verdict is not Verdict.PENDING or decision.match is None:
-            return decision
-        now, subject = decision.frame_at, decision.match.subject
-        self._forget(now)
-        granted = self._granted.get(subject)
-        if granted is not None:
-            return replace(decision, reason="cooldown")
-        frames = self._frames.setdefault(subject, deque())
-        if not frames or frames[-1] < now:  # two faces of one frame are one vote
-            frames.append(now)
-        counted = replace(decision, votes=len(frames))
-        if len(frames) < self._rules.votes:
-            return counted
-        del self._frames[subject]
-        self._granted[subject] = now
-        return replace(counted, verdict=Verdict.GRANT, reason="match")
-
-    def withdraw(self, subject: str, again_after_s: float) -> None:
-        """The door did not open for a grant: no cooldown, but so much time and as many new frames as before."""
-        granted = self._granted.get(subject)
-        if granted is not None:
-            self._granted[subject] = granted - max(0.0, self._rules.cooldown_s - again_after_s)
-
-    def _forget(self, now: float) -> None:
-        for subject, frames in list(self._frames.items()):
-            while frames and frames[0] < now - self._rules.window_s:
-                frames.popleft()
-            if not frames:
-                del self._frames[subject]
-        for subject, granted in list(self._granted.items()):
-            if now - granted >= self._rules.cooldown_s:
-                del self._granted[subject]
+def pass_over(at: float) -> Decision:
+    """A face that this frame had no time for, or that could not have changed anything."""
+    return Decision(Verdict.PENDING, "not-this-frame", None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at)

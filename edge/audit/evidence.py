@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
@@ -38,11 +39,14 @@ def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
 
 
 class PictureFolder:
-    """Evidence pictures named by record id; only the newest `keep` stay. None are kept unless the config says so."""
+    """Evidence pictures named by record id; only the newest `keep` stay, and a tenth more for a while. None are kept unless the
+    config says so, and those of a config that did are removed."""
 
     def __init__(self, path: Path, keep: int) -> None:
         self._path = path
         self._keep = keep
+        self._saved = 0
+        self._prune()
 
     def save(self, record_id: int, picture: NDArray[np.uint8]) -> None:
         """Best effort: a picture that cannot be stored never stops a decision."""
@@ -54,7 +58,15 @@ class PictureFolder:
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
             (self._path / f"{record_id:09d}.png").write_bytes(encoded.tobytes())
-            for old in sorted(self._path.glob("*.png"))[: -self._keep]:
-                old.unlink(missing_ok=True)
         except OSError:
             return
+        self._saved += 1
+        if self._saved % max(1, self._keep // 10) == 0:  # a folder of many takes a while to look through
+            self._prune()
+
+    def _prune(self) -> None:
+        """Leave only the newest; what cannot be removed now is tried again later."""
+        with contextlib.suppress(OSError):
+            pictures = sorted(self._path.glob("*.png"), key=lambda picture: picture.stat().st_mtime)
+            for old in pictures[: max(0, len(pictures) - self._keep)]:
+                old.unlink(missing_ok=True)

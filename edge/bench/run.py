@@ -14,10 +14,10 @@ from edge.engine import Engine
 from edge.errors import CameraError
 from edge.gallery.search import Index
 from edge.networks import open_networks
-from edge.pipeline import Pipeline, rules_of
+from edge.pipeline import open_pipeline
 from edge.values import Frame
 
-STAGES = ("detect", "align", "embed", "search", "decide")
+STAGES = ("detect", "track", "look", "embed", "search", "decide")
 
 
 class TimedEngine:
@@ -83,13 +83,7 @@ def bench(config: Terminal, images: Sequence[NDArray[np.uint8]], *, templates: i
         return engines[-1]
 
     networks = open_networks(config, timed)
-    pipeline = Pipeline(
-        networks.detector,
-        networks.embedder,
-        random_gallery(templates, networks.bundle.manifest.embedding),
-        rules_of(config.policy, networks.calibration),
-        min_face_px=config.detector.min_face_px,
-    )
+    pipeline = open_pipeline(config, networks, random_gallery(templates, networks.bundle.manifest.embedding))
     for image in images[:warm_up]:
         pipeline.recognise(Frame(image, 0.0, 0))
     pipeline.stopwatch.reset()

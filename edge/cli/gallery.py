@@ -33,9 +33,9 @@ def _gallery(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
     from edge.errors import GalleryError
-    from edge.gallery.store import SubjectRecord, enter, open_store
+    from edge.gallery.store import SubjectRecord, enter, has_gallery, open_store
 
-    if not config.gallery_path.exists():
+    if not has_gallery(config):
         raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
     bundle = open_bundle(config.bundle, PREPROCESSING)
     store = open_store(config, bundle.model_digest, enter(config))
@@ -43,7 +43,7 @@ def _gallery(args: argparse.Namespace) -> int:
         if args.command == "remove":
             removed = store.remove(args.subject)
             if not removed:
-                raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
+                raise GalleryError(f"{args.subject!r} is not enrolled, and no copy is left; edge-gallery list shows who is")
             print(f"{args.subject}: {removed} templates erased")
             return common.DONE
         if args.command == "set":

@@ -17,6 +17,7 @@ from edge.values import Face
 _STRIDES = (8, 16, 32)
 _NMS_IOU = 0.3
 _CANDIDATES = 400
+_NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
 
 
 class Detector:
@@ -27,14 +28,27 @@ class Detector:
         self._width, self._height = (int(part) for part in size.split("x"))
         self._min_score = min_score
         self._canvas = np.zeros((self._height, self._width, 3), np.uint8)
+        self._look_near = False
         self._grids = [_grid(self._width // s, self._height // s) * s for s in _STRIDES]
 
     def close(self) -> None:
         self._engine.close()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR, best score first; raises EngineError."""
-        scale = min(self._width / image.shape[1], self._height / image.shape[0])
+        """All faces of an image (H,W,3) uint8 BGR, best score first; raises EngineError.
+
+        Where there is none, every other call looks again at a smaller scale: the network does not know faces that fill the
+        picture.
+        """
+        found = self._detect(image, 1.0)
+        if found:
+            return found
+        self._look_near = not self._look_near
+        return self._detect(image, _NEAR_SCALE) if self._look_near else []
+
+    def _detect(self, image: NDArray[np.uint8], part: float) -> list[Face]:
+        """Faces of an image that is scaled to fit a part of the network's input."""
+        scale = part * min(self._width / image.shape[1], self._height / image.shape[0])
         width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
         if (width, height) == (self._width, self._height) and scale == 1:
             canvas = image

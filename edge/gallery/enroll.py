@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from edge.bundle import Calibration
 from edge.chip import align
 from edge.errors import PhotoError
+from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.search import Index
-from edge.values import Probe
+from edge.values import Probe, Quality, Visible
 
 _PHOTO_BYTES_MAX = 64 << 20
 _PHOTO_SIDE_MAX = 8192
@@ -58,7 +59,7 @@ def decode_photo(encoded: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def sample(image: NDArray[np.uint8], detector: Detector, embedder: Embedder, *, min_face_px: int, name: str) -> Sample:
-    """The template of a photo's only face; raises PhotoError no-face, several-faces, too-small or mask-worn."""
+    """The template of a photo's only face; raises PhotoError no-face, several-faces, too-small, mask-worn, or a lack of quality."""
     faces = detector.detect(image)
     if not faces:
         raise PhotoError("no-face", f"{name}: no face found; use a sharp, bright photo that looks at the camera")
@@ -71,9 +72,17 @@ def sample(image: NDArray[np.uint8], detector: Detector, embedder: Embedder, *, 
         )
     chip = align(image, face.landmarks_xy)
     probe = embedder.embed(chip[None])[0]
+    _check(quality.measure(face, chip, image.shape), name)
     if probe.mask_worn > _MASK_WORN_MAX:
         raise PhotoError("mask-worn", f"{name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one")
+    _check(quality.visible(probe), name)
     return Sample(chip, probe)
+
+
+def _check(found: Quality | Visible, name: str) -> None:
+    reason = quality.ENROLL.refuses(found)
+    if reason is not None:
+        raise PhotoError(reason, f"{name}: {quality.words(reason)}")
 
 
 def check_one_person(subject: str, templates: NDArray[np.float32], known: Index, calibration: Calibration) -> float:

@@ -229,11 +229,22 @@ def open_store(config: Terminal, model_digest: str, key: bytes) -> Store:
 
 
 def enter(config: Terminal) -> bytes:
-    """The gallery's key, made where there is no gallery yet, read with the rights that this process has; see `become_owner`."""
+    """The gallery's key, made where there is no gallery yet; this process is `become_owner` afterwards, also where it raises.
+
+    A key that lies apart from the state is read, or made, with the rights of root; one within belongs to the state's owner.
+    """
     owner = _owner(config.state)
-    key = load_key(config.key_path, create=not config.gallery_path.exists())
-    become_owner(config.state, owner)
-    return key
+    if config.key is None:
+        become_owner(config.state, owner)
+    try:
+        return load_key(config.key_path, create=not config.gallery_path.exists())
+    finally:
+        become_owner(config.state, owner)
+
+
+def has_gallery(config: Terminal) -> bool:
+    """Whether there is one; raises GalleryError where this is neither root nor the state's owner."""
+    return _owner(config.state) is not None and config.gallery_path.exists()
 
 
 def become_owner(state: Path, owner: pwd.struct_passwd | None = None) -> None:

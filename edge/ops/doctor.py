@@ -14,7 +14,7 @@ from edge.config import Terminal
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery
-from edge.gallery.store import become_owner, enter, open_store
+from edge.gallery.store import become_owner, enter, has_gallery, open_store
 from edge.networks import open_networks
 from edge.pipeline import rules_of
 
@@ -83,7 +83,7 @@ def _engine(config: Terminal) -> Iterator[Finding]:
 
 
 def _gallery(config: Terminal) -> Iterator[Finding]:
-    if not config.gallery_path.exists():
+    if not has_gallery(config):
         become_owner(config.state)
         yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
         return
@@ -121,12 +121,14 @@ def _liveness(config: Terminal) -> Iterator[Finding]:
 def _door(config: Terminal) -> Iterator[Finding]:
     client = DoorClient(config.socket_path)
     try:
-        state = client.status()["state"]
+        status = client.status()
     finally:
         client.close()
-    yield Finding(OK, "door", f"edge-door answers: {state}")
-    if config.door.relay.kind == "simulated":
-        yield Finding(WARNING, "door", "the relay is simulated, no lock moves")
+    yield Finding(OK, "door", f"edge-door answers: {status['state']}")
+    if status["records_lost"]:
+        yield Finding(WARNING, "door", f"{status['records_lost']} of its last records were lost: is the disk full?")
+    if config.door.relay.kind != "gpio" or config.door.relay.factory == "mock":
+        yield Finding(WARNING, "door", "the relay is no wire, no lock moves")
     elif not config.door.clients:
         yield Finding(
             WARNING,

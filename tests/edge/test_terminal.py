@@ -289,7 +289,7 @@ def test_the_bench_measures_every_stage(site: Site, write_config: Callable[..., 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["frames"] == 12 and result["faces"] == 9
-    assert set(result["stages"]) == {"detect", "align", "embed", "search", "decide"}
+    assert set(result["stages"]) == {"detect", "track", "look", "embed", "search", "decide"}
     assert 0 < result["outside_networks"] < 1
 
 

@@ -175,6 +175,10 @@ def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
     arguments = [sys.executable, "-c", code, str(config.state.parent / "terminal.yaml"), str(key_path)]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
+    refusing = code.replace("print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',")
+    key_path.chmod(0o644)
+    done = subprocess.run([*arguments[:2], refusing, *arguments[3:]], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["refused", str(nobody.pw_uid), "True"]  # no more root, also where it failed
 
 
 def test_what_is_known_of_a_subject_is_sealed_and_bound_to_it(open_store: Open, tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""Faces of one frame become people from frame to frame. All in seconds and pixels: the frame rate does not matter.
+
+A face goes to the track that it overlaps most where the track should be by now. Embeddings, where there are any, have the
+last word: a track whose face turns into somebody else's is split, and two that crossed are put right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.values import Face, Probe
+
+_LOST_S = 1.0
+_MIN_IOU = 0.2
+_NEAR = 0.7  # of the face's width: how far from where it should be a face may be found without overlap
+_SIZES = 1.6  # ratio of widths up to which this holds
+_SETTLE_S = 0.3  # of velocity, mask state and embedding
+
+
+class Track:
+    """One person, as long as they are in view."""
+
+    def __init__(self, number: int, face: Face, at: float) -> None:
+        self.number = number
+        self.face = face
+        self.first_at = self.seen_at = at
+        self.embedded_at = -math.inf
+        self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
+        self.mask_worn = 0.5  # smoothed probability
+        self._velocity = np.zeros(4)  # of the box, pixels per second
+
+    def expected(self, at: float) -> NDArray[np.float64]:
+        """Where the box (4,) should be by now."""
+        return np.asarray(self.face.box_xyxy + self._velocity * (at - self.seen_at), np.float64)
+
+    def move(self, face: Face, at: float) -> None:
+        """A new sighting."""
+        elapsed = at - self.seen_at
+        if elapsed > 0:
+            measured = (face.box_xyxy - self.face.box_xyxy) / elapsed
+            self._velocity += _share(elapsed) * (measured - self._velocity)
+        self.face, self.seen_at = face, at
+
+    def jump(self, face: Face, at: float) -> None:
+        """A sighting that is no motion: the face was taken for another's before."""
+        self.face, self.seen_at, self._velocity = face, at, np.zeros(4)
+
+    def remember(self, probe: Probe, at: float) -> None:
+        """What was embedded of it."""
+        if self.embedding is None:
+            self.embedding, self.mask_worn = probe.embedding, probe.mask_worn
+        else:
+            share = _share(at - self.embedded_at)
+            mean = self.embedding + np.float32(share) * (probe.embedding - self.embedding)
+            self.embedding = np.asarray(mean / np.linalg.norm(mean), np.float32)
+            self.mask_worn += share * (probe.mask_worn - self.mask_worn)
+        self.embedded_at = at
+
+
+class Tracker:
+    """All tracks of one camera; `same_person` is the cosine below which two embeddings are of two people."""
+
+    def __init__(self, same_person: float) -> None:
+        self._same_person = same_person
+        self._tracks: list[Track] = []
+        self._count = 0
+
+    @property
+    def numbers(self) -> list[int]:
+        """Of all tracks that are not lost."""
+        return [track.number for track in self._tracks]
+
+    def update(self, faces: Sequence[Face], at: float) -> list[Track]:
+        """The track of each face of one frame, in their order; frames come in order of time."""
+        self._tracks = [track for track in self._tracks if at - track.seen_at <= _LOST_S]
+        boxes = {track.number: track.expected(at) for track in self._tracks}
+        fits = [
+            (fit, i, track)
+            for i, face in enumerate(faces)
+            for track in self._tracks
+            if (fit := _fit(boxes[track.number], face.box_xyxy)) > 0
+        ]
+        taken: dict[int, Track] = {}
+        for _, i, track in sorted(fits, key=lambda f: -f[0]):
+            if i not in taken and track not in taken.values():
+                track.move(faces[i], at)
+                taken[i] = track
+        return [taken[i] if i in taken else self._begin(face, at) for i, face in enumerate(faces)]
+
+    def recognise(self, seen: Sequence[tuple[Track, Probe]], at: float) -> list[Track]:
+        """The track of each probe of this frame, after a look at who it is; tracks must come from the last `update`."""
+        strangers = [i for i, (track, probe) in enumerate(seen) if not self._is(track, probe)]
+        # Tracks that nobody, or somebody else, was found on.
+        free = [track for track in self._tracks if track.seen_at < at] + [seen[i][0] for i in strangers]
+        faces = [track.face for track, _ in seen]
+        owners = [track for track, _ in seen]
+        for i in strangers:
+            probe = seen[i][1]
+            mine = [track for track in free if track.embedding is not None and self._is(track, probe)]
+            owner = max(mine, key=lambda track: _cosine(track, probe), default=None)
+            if owner is None:
+                owners[i] = self._begin(faces[i], at)
+            else:
+                free.remove(owner)
+                owner.jump(faces[i], at)
+                owners[i] = owner
+        for track in {seen[i][0] for i in strangers} - set(owners):
+            self._tracks.remove(track)  # whoever it was is not in view: the face was never theirs
+        for owner, (_, probe) in zip(owners, seen, strict=True):
+            owner.remember(probe, at)
+        return owners
+
+    def _is(self, track: Track, probe: Probe) -> bool:
+        return track.embedding is None or _cosine(track, probe) >= self._same_person
+
+    def _begin(self, face: Face, at: float) -> Track:
+        self._count += 1
+        self._tracks.append(Track(self._count, face, at))
+        return self._tracks[-1]
+
+
+def _fit(expected: NDArray[np.float64], box: NDArray[np.float32]) -> float:
+    """How well a face fits a track: 1 + IoU where they overlap enough, below 1 for near misses, 0 for others."""
+    common = np.clip(np.minimum(expected[2:], box[2:]) - np.maximum(expected[:2], box[:2]), 0, None).prod()
+    size, own = expected[2:] - expected[:2], box[2:] - box[:2]
+    iou = float(common / max(1e-6, size.prod() + own.prod() - common))
+    if iou >= _MIN_IOU:
+        return 1 + iou
+    ratio = float(max(size[0], 1e-6) / max(own[0], 1e-6))
+    away = float(np.linalg.norm((expected[:2] + expected[2:] - box[:2] - box[2:]) / 2)) / max(float(own[0]), 1e-6)
+    return 1 - away if away < _NEAR and 1 / _SIZES < ratio < _SIZES else 0.0
+
+
+def _cosine(track: Track, probe: Probe) -> float:
+    assert track.embedding is not None
+    return float(track.embedding @ probe.embedding)
+
+
+def _share(elapsed_s: float) -> float:
+    """Of something new after some time, for a mean that settles in `_SETTLE_S`."""
+    return 1 - math.exp(-max(0.0, elapsed_s) / _SETTLE_S)

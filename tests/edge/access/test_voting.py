@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.access.policy import Rules, judge, threshold_for, votes_for
+from edge.access.voting import Voting
+from edge.values import Answer, Decision, Match, State, Thresholds, Verdict
+
+RULES = Rules(Thresholds(unmasked=0.5, masked=0.6), votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, limit_s=5.0)
+ADA, EVE = Match("Ada", 0.9, 0.1), Match("Eve", 0.9, 0.1)
+ALIVE = Answer(State.PASSED)
+
+
+def vote(
+    voting: Voting,
+    at: float,
+    match: Match | None = ADA,
+    *,
+    track: int = 1,
+    mask: float = 0.0,
+    weight: float = 1.0,
+    alive: Answer = ALIVE,
+) -> Decision:
+    return voting.count(track, judge(match, mask, RULES, at), weight, alive)
+
+
+def run(voting: Voting, times: list[float], **options: Any) -> list[str]:
+    return [vote(voting, at, **options).verdict.value for at in times]
+
+
+def test_three_frames_open_and_a_cooldown_follows() -> None:
+    voting = Voting(RULES)
+    assert run(voting, [0.0, 0.1, 0.2]) == ["pending", "pending", "grant"]
+    assert voting.is_decided(1, 0.3) and not voting.is_decided(2, 0.3)
+    assert {vote(voting, at, track=track).reason for at in (0.3, 4.1) for track in (1, 2)} == {"cooldown"}
+    assert run(voting, [4.3, 4.4, 4.5]) == ["pending", "pending", "grant"]
+
+
+def test_a_mask_takes_more_frames() -> None:
+    assert run(Voting(RULES), [0.0, 0.1, 0.2, 0.3, 0.4], mask=1.0) == ["pending"] * 4 + ["grant"]
+    assert run(Voting(RULES), [0.0, 0.1, 0.2, 0.3, 0.4], mask=0.5) == ["pending"] * 4 + ["grant"]
+
+
+def test_poor_faces_take_more_frames() -> None:
+    verdicts = run(Voting(RULES), [i / 20 for i in range(12)], weight=0.1)
+    assert verdicts.index("grant") == 10  # 11 * 0.1 is the weight of three whole votes
+
+
+def test_frames_too_far_apart_never_open() -> None:
+    assert "grant" not in run(Voting(RULES), [0.6 * i for i in range(8)])
+
+
+def test_frames_of_two_tracks_are_not_added_up() -> None:
+    voting = Voting(RULES)
+    assert all(vote(voting, 0.1 * i, track=i % 2).verdict is Verdict.PENDING for i in range(4))
+
+
+def test_one_bad_frame_keeps_nobody_out_and_half_of_them_do() -> None:
+    voting = Voting(RULES)
+    seen = [vote(voting, at, match).verdict.value for at, match in zip((0.0, 0.1, 0.2, 0.3), (ADA, None, ADA, ADA), strict=True)]
+    assert seen == ["pending", "unknown", "pending", "grant"]
+    voting = Voting(RULES)
+    assert "grant" not in [vote(voting, 0.05 * i, (ADA, EVE)[i % 2]).verdict.value for i in range(12)]
+
+
+def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
+    voting = Voting(RULES)
+    for i in range(26):
+        vote(voting, 0.2 * i, None)
+    told = vote(voting, 5.1, None)
+    assert (told.verdict, told.reason) == (Verdict.UNKNOWN, "time-limit") and voting.is_decided(1, 5.2)
+    assert vote(voting, 6.0).reason == "time-limit"
+    assert run(voting, [9.2, 9.3, 9.4])[-1] == "grant"
+
+
+def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
+    assert [vote(Voting(RULES), 0.0, alive=Answer(State.FAILED, "frozen")).reason] == ["frozen"]
+    voting = Voting(RULES)
+    waiting = Answer(State.WAITING, "turn-left")
+    assert [vote(voting, i / 10, alive=waiting).reason for i in range(4)][-1] == "turn-left"
+    after = Answer(State.PASSED, since=0.35)
+    assert [vote(voting, 0.4 + i / 10, alive=after).verdict.value for i in range(3)] == ["pending", "pending", "grant"]
+
+
+def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
+    voting = Voting(RULES)
+    run(voting, [0.0, 0.1, 0.2])
+    voting.withdraw(1, "Ada", again_after_s=1.0)
+    assert vote(voting, 1.1).reason == "cooldown"
+    assert run(voting, [1.3, 1.4, 1.5]) == ["pending", "pending", "grant"]
+
+
+def test_a_soft_demand_for_masks_is_on_record() -> None:
+    voting = Voting(replace(RULES, mask="require-soft"))
+    assert [vote(voting, i / 10).reason for i in range(3)][-1] == "match-mask-missing"
+
+
+def test_lost_tracks_are_forgotten() -> None:
+    voting = Voting(RULES)
+    run(voting, [0.0, 0.1])
+    voting.keep([2], 0.15)
+    assert run(voting, [0.2]) == ["pending"]
+
+
+frames = st.lists(
+    st.tuples(
+        st.floats(0, 0.6),
+        st.integers(1, 2),
+        st.sampled_from(["Ada", "Eve"]),
+        st.floats(-1, 1),
+        st.floats(-1, 1),
+        st.floats(0, 1),
+        st.floats(0, 1),
+        st.sampled_from([ALIVE, ALIVE, Answer(State.WAITING, "wait"), Answer(State.FAILED, "failed")]),
+    ),
+    max_size=60,
+)
+
+
+@given(frames)
+def test_no_grant_without_what_it_takes(stream: list[tuple[float, int, str, float, float, float, float, Answer]]) -> None:
+    voting, now = Voting(RULES), 0.0
+    good: list[tuple[float, int, str]] = []
+    granted: dict[str, float] = {}
+    for gap, track, subject, score, runner_up, mask, weight, alive in stream:
+        now += gap
+        decision = voting.count(track, judge(Match(subject, score, runner_up), mask, RULES, now), weight, alive)
+        above = score >= threshold_for(mask, RULES.thresholds) and score - runner_up >= RULES.margin
+        if above:
+            good.append((now, track, subject))
+        assert decision.reason
+        if decision.verdict is Verdict.GRANT:
+            assert above and alive.state is State.PASSED and decision.match is not None and decision.match.subject == subject
+            agreeing = {at for at, t, name in good if (t, name) == (track, subject) and now - at <= RULES.window_s}
+            assert len(agreeing) >= votes_for(mask, RULES)
+            assert now - granted.get(subject, -math.inf) >= RULES.cooldown_s
+            granted[subject] = now
+
+
+@given(st.permutations(range(4)), st.integers(1, 4))
+def test_the_order_of_faces_of_one_frame_does_not_matter(order: list[int], frames: int) -> None:
+    def grants(of: list[int]) -> set[str]:
+        voting = Voting(RULES)
+        found = set()
+        for frame, face in itertools.product(range(frames), of):
+            match = (ADA, EVE, Match("Ida", 0.3, 0.1), None)[face]
+            decision = vote(voting, frame / 10, match, track=face)
+            if decision.verdict is Verdict.GRANT and decision.match:
+                found.add(decision.match.subject)
+        return found
+
+    assert grants(order) == grants([0, 1, 2, 3])
+
+
+@pytest.mark.parametrize("order", [(ADA, EVE), (EVE, ADA)])
+def test_two_names_at_one_time_are_a_vote_for_nobody(order: tuple[Match, Match]) -> None:
+    voting = Voting(RULES)
+    for at in (0.0, 0.1, 0.2):
+        for match in order:
+            assert vote(voting, at, match).verdict is not Verdict.GRANT
