@@ -33,6 +33,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     common.add_config(parser)
     parser.add_argument("--subject", required=True, help="name or number under which the person is known")
+    parser.add_argument(
+        "--masked-templates",
+        action="store_true",
+        help="store each face once more with a mask drawn on; see docs/streams.md for what it brings",
+    )
     parser.add_argument("--extended", action="store_true", help="the door stays open longer for this person, `door.extended_s`")
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face")
@@ -44,7 +49,7 @@ def _enroll(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     import numpy as np
 
-    from edge.gallery.enroll import check_one_person, decode_photo, read_photo, sample
+    from edge.gallery.enroll import check_one_person, decode_photo, masked_probe, read_photo, sample
     from edge.gallery.search import Index
     from edge.gallery.store import SubjectRecord, check_subject, enter, open_store
     from edge.networks import open_networks
@@ -92,16 +97,20 @@ def _enroll(args: argparse.Namespace) -> int:
             alike = check_one_person(args.subject, templates, Index(*store.load()), calibration)
         except PhotoError as error:
             return _refuse([{"photo": "all", "reason": error.reason, "message": str(error)}], args.json)
+        if args.masked_templates:
+            worn = [masked_probe(s, embedder, f"{args.subject} {i}").embedding for i, s in enumerate(samples)]
+            templates = np.vstack([templates, worn])
         store.add(args.subject, templates)
         if args.extended:
             store.describe(args.subject, SubjectRecord(extended=True))
     finally:
         store.close()
     if args.json:
-        print(json.dumps({"stored": len(samples), "refused": [], "lowest_similarity": round(alike, 4)}))
+        print(json.dumps({"stored": len(templates), "refused": [], "lowest_similarity": round(alike, 4)}))
     else:
         print(
-            f"{args.subject}: {len(samples)} templates stored, {known.get(args.subject, 0)} were there before; likeness {alike:.2f}"
+            f"{args.subject}: {len(templates)} templates stored, {known.get(args.subject, 0)} were there before; "
+            f"likeness {alike:.2f}"
         )
     supported = calibration.gallery_size
     if len({*known, args.subject}) > supported:

@@ -97,7 +97,7 @@ def measure(face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...]) -
     return Quality(
         inter_eye_distance=_ramp(eyes_px, 10, 70),
         head_pose=_ramp(math.hypot(pose.yaw, pose.pitch) + abs(pose.roll) / 2, 60, 5),
-        sharpness=_ramp(_blur(grey), 0.85, 0.5),
+        sharpness=_ramp(_blur(np.asarray(grey, np.uint8)), 0.85, 0.5),
         under_exposure_prevention=_ramp(float(grey.mean()), 20, 90),
         over_exposure_prevention=_ramp(float((grey > 245).mean()), 0.5, 0.0),
         face_inside_image=_ramp(_share_inside(face, frame_shape), 0.0, 1.0),

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import masks
 from edge.bundle import Calibration
 from edge.chip import align
 from edge.errors import PhotoError
@@ -83,6 +84,11 @@ def _check(found: Quality | Visible, name: str) -> None:
     reason = quality.ENROLL.refuses(found)
     if reason is not None:
         raise PhotoError(reason, f"{name}: {quality.words(reason)}")
+
+
+def masked_probe(taken: Sample, embedder: Embedder, name: str) -> Probe:
+    """The same face with a mask drawn on, for a template beside the bare one; `name` chooses the mask. Raises EngineError."""
+    return embedder.embed(masks.draw_exam(taken.chip, f"template {name}")[0][None])[0]
 
 
 def check_one_person(subject: str, templates: NDArray[np.float32], known: Index, calibration: Calibration) -> float:

@@ -1,0 +1,250 @@
+"""`mfsa-streams`: what voting brings, on streams made of photos: false and missed grants of one frame and of many.
+
+Independent photos of a person vary more than frames of one walk-up, and strangers' photos err independently of one another:
+both flatter voting. The table says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from tqdm import tqdm
+
+from calibration.chips import ChipFolder, validation_chips
+from calibration.scores import Outputs, embed_chips
+from edge import masks
+from edge.access import policy
+from edge.access.policy import Rules
+from edge.access.voting import Voting
+from edge.bundle import EMBEDDER_NETWORK, open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli import common
+from edge.config import Policy
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError
+from edge.face.track import Track
+from edge.gallery.search import Index
+from edge.pipeline import rules_of
+from edge.values import Answer, Face, Probe, State, Thresholds, Verdict
+
+_ENROLLED = 2  # photos a subject
+_FEWEST = 3  # photos of a stream
+_FRAMES, _FPS = 20, 10.0
+_CONFIDENCE = 0.95
+_NO_FACE = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+_NO_MAP = np.zeros((3, 14, 14), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Rows of one person's photos: those that enroll, and those of the stream."""
+
+    name: str
+    enrolled: tuple[int, ...]
+    stream: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Those enrolled who walk up, strangers in equal number, and those with too few photos for either, who fill galleries."""
+
+    subjects: Sequence[Person]
+    strangers: Sequence[Person]
+    fillers: Sequence[Person]
+
+
+@dataclass(slots=True)
+class Row:
+    """One policy on one kind of stream in galleries of one size."""
+
+    probes: str
+    gallery: int
+    policy: str
+    subjects: int = 0
+    missed: int = 0
+    strangers: int = 0
+    false: int = 0
+    wrong: int = 0  # subjects who were let in under another's name
+
+    @property
+    def false_bound(self) -> float:
+        """Upper end of the one-sided 95 % interval of the false-grant rate (C. Clopper, E. Pearson, Biometrika 1934)."""
+        found, trials = self.false + self.wrong, self.strangers + self.subjects
+        return 1.0 if found == trials else float(stats.beta.ppf(_CONFIDENCE, found + 1, trials - found))
+
+
+def split(bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]) -> People:
+    """People by the labels of their bare photos (N,), and of the photos that streams show (M,); None: the bare ones that do not
+    enroll. `names` holds each label's name."""
+    able, fillers = [], []
+    for label in np.unique(bare):
+        rows = np.flatnonzero(bare == label).tolist()
+        stream = rows[_ENROLLED:] if shown is None else np.flatnonzero(shown == label).tolist()
+        if len(rows) >= _ENROLLED and len(stream) >= _FEWEST:
+            able.append(Person(names[label], tuple(rows[:_ENROLLED]), tuple(stream)))
+        else:
+            fillers.append(Person(names[label], tuple(rows[:1]), ()))
+    half = len(able) // 2
+    return People(able[:half], able[half : 2 * half], fillers)
+
+
+def galleries(people: People, size: int) -> Iterator[tuple[list[Person], list[Person], list[Person]]]:
+    """Who is enrolled, who of them walks up, and which strangers do; no gallery where there are too few people."""
+    subjects, walking = people.subjects, min(size, len(people.subjects))
+    if size > len(subjects) + len(people.fillers) or not walking:
+        return
+    for start in range(0, len(subjects) - walking + 1, walking):
+        own = list(subjects[start : start + walking])
+        yield [*own, *people.fillers[: size - walking]], own, list(people.strangers[start : start + walking])
+
+
+class Streams:
+    """Everybody's embeddings, in each form that enrolls, and as the streams show them."""
+
+    def __init__(self, enrolled: Sequence[Outputs], shown: Outputs) -> None:
+        self._enrolled, self._shown = enrolled, shown
+
+    def index(self, people: Iterable[Person]) -> Index:
+        found = [(person.name, row) for person in people for row in person.enrolled]
+        names, rows = [name for name, _ in found], [row for _, row in found]
+        return Index(names * len(self._enrolled), np.concatenate([form["embedding"][rows] for form in self._enrolled]))
+
+    def play(self, person: Person, index: Index, rules: Rules, *, voted: bool) -> str | None:
+        """Who is let in; the photos come again and again, ten a second."""
+        voting, track = Voting(rules), Track(1, _NO_FACE, 0.0)
+        for frame in range(_FRAMES):
+            row, at = person.stream[frame % len(person.stream)], frame / _FPS
+            embedding = self._shown["embedding"][row]
+            mask_worn = float(self._shown["mask_worn"][row])
+            track.remember(Probe(embedding, _NO_MAP, mask_worn), at)
+            decision = policy.judge(index.search(embedding), track.mask_worn if voted else mask_worn, rules, at)
+            if voted:
+                decision = voting.count(1, decision, 1.0, Answer(State.PASSED))
+            if decision.match and decision.verdict is (Verdict.GRANT if voted else Verdict.PENDING):
+                return decision.match.subject
+        return None
+
+
+def exam(streams: Streams, people: People, rules: Rules, probes: str, sizes: Sequence[int]) -> list[Row]:
+    """Both policies in galleries of each size for which there are people."""
+    rows = []
+    for size in sizes:
+        for voted in (False, True):
+            row = Row(probes, size, "voted" if voted else "single frame")
+            for enrolled, walking, strangers in tqdm(
+                galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None
+            ):
+                index = streams.index(enrolled)
+                answers = {person.name: streams.play(person, index, rules, voted=voted) for person in walking}
+                row.subjects += len(answers)
+                row.missed += sum(answer is None for answer in answers.values())
+                row.wrong += sum(answer not in (None, name) for name, answer in answers.items())
+                row.strangers += len(strangers)
+                row.false += sum(streams.play(person, index, rules, voted=voted) is not None for person in strangers)
+            if row.subjects:
+                rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[Row], model: str, rules: Rules) -> str:
+    thresholds = rules.thresholds
+    head = f"""\
+# One frame against many
+
+Measured by `mfsa-streams`. **Optimistic**: streams are independent photos of a person, which vary more than the frames of
+one walk-up, and the errors of a stranger's photos are independent too. Both flatter voting.
+
+Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}. Voted: {rules.votes} frames, or
+{rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that matches opens. {_ENROLLED} photos
+enroll, {_FRAMES} frames a stream. Masked templates: each photo that enrolls once more, with a mask drawn on.
+
+| probes | gallery | policy | missed grants | strangers let in | under another's name | false rate at most (95 %) |
+|---|---|---|---|---|---|---|
+"""
+    lines = []
+    for row in rows:
+        lines.append(
+            f"| {row.probes} | {row.gallery:,} | {row.policy} | {row.missed} of {row.subjects} ({row.missed / row.subjects:.0%}) | "
+            f"{row.false} of {row.strangers} | {row.wrong} of {row.subjects} | {row.false_bound:.2%} |"
+        )
+    return head + "\n".join([*lines, ""])
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "mfsa-streams",
+        "Count false and missed grants of a single-frame policy and of voting, on streams made of people's photos, bare and "
+        "masked.",
+        "mfsa-streams --bundle build/bundle --chips people.tar --markdown streams.md",
+    )
+    parser.add_argument("--bundle", type=Path, required=True, help="made by mfsa-bundle; its FP32 embedder and thresholds")
+    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>")
+    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
+    parser.add_argument("--galleries", type=int, nargs="+", default=[10, 100, 1000], help="sizes (default 10 100 1000)")
+    parser.add_argument("--thresholds", type=float, nargs=2, metavar=("UNMASKED", "MASKED"), help="in place of the bundle's")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    args = parser.parse_args(argv)
+    return common.run("mfsa-streams", lambda: _streams(args))
+
+
+def _streams(args: argparse.Namespace) -> int:
+    if min(args.galleries) < 2:
+        raise ConfigError(f"expected --galleries of at least 2, found {min(args.galleries)}")
+    common.check_out(args.json, args.markdown)
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    rules = rules_of(Policy(), bundle.calibration("fp32"))
+    if args.thresholds:
+        rules = replace(rules, thresholds=Thresholds(*args.thresholds))
+    engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
+    try:
+        rows = _rows(engine, validation_chips(args.chips, everybody=args.everybody), args, rules)
+    finally:
+        engine.close()
+    if not rows:
+        raise ConfigError(f"expected {2 * min(args.galleries)} people with {_ENROLLED + _FEWEST} photos or more, found too few")
+    text = table(rows, bundle.manifest.name, rules)
+    print(text)
+    if args.json:
+        told = [asdict(row) | {"false_bound": row.false_bound} for row in rows]
+        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(text, encoding="utf-8")
+    return common.DONE
+
+
+def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules) -> list[Row]:
+    """Streams of bare photos, of the same with masks drawn on, and where there are any of photos with real masks on."""
+    names = list(folder.identities)
+    bare = embed_chips(engine, len(folder), folder.chip, what="bare")
+    drawn = embed_chips(
+        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0], what="with masks drawn on"
+    )
+    styled = embed_chips(
+        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), f"template {folder.names[i]}")[0], what="masked templates"
+    )
+    people = split(folder.labels, None, names)
+
+    def both(shown: Outputs, people: People, probes: str) -> list[Row]:
+        plain = exam(Streams([bare], shown), people, rules, probes, args.galleries)
+        return plain + exam(Streams([bare, styled], shown), people, rules, f"{probes}, masked templates", args.galleries)
+
+    rows = both(bare, people, "bare") + both(drawn, people, "drawn masks")
+    try:
+        worn = validation_chips(args.chips, everybody=args.everybody, real_masks=True, known=folder)
+    except ConfigError:  # no photo wears one
+        return rows
+    real = embed_chips(engine, len(worn), worn.chip, what="with real masks")
+    return rows + both(real, split(folder.labels, worn.labels, names), "real masks")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
