@@ -1,6 +1,7 @@
 # make demo   enroll, walk up, recognise, open: the whole path on real faces, without hardware
 # make test   all tests
 # make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
+# make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
@@ -24,7 +25,7 @@ QUICK := build/quick
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults lint quick reference measure ablation clean
+.PHONY: demo test faults streams lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -36,6 +37,12 @@ test: $(VENV)/dev.stamp
 faults: $(VENV)/dev.stamp
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/faults.md
+
+streams: $(VENV)/dev.stamp
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/streams.md
+	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
+		--markdown docs/streams-real-masks.md
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
