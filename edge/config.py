@@ -5,6 +5,7 @@ Relative paths are relative to the file's own folder. Adapters never see these m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import date, time
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge.errors import ConfigError, describe_validation
 
@@ -120,6 +121,27 @@ class NoLiveness(_Section):
     kind: Literal["none"]
 
 
+class LayeredLiveness(_Section):
+    """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
+
+    kind: Literal["layers"]
+    stillness: bool = Field(True, description="refuses frozen and looped streams, and faces that move as only a photo does")
+    screen: bool = Field(True, description="refuses faces in a frame of straight edges, or in a pattern of pixels")
+    passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
+    challenge: Literal["never", "unsure", "always"] = Field(
+        "never", description="ask to turn or to come closer: where the score lies in between, or everybody"
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> LayeredLiveness:
+        if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
+            raise ValueError("no layer is on; use {kind: none} and know what that means")
+        return self
+
+
+Liveness = Annotated[NoLiveness | LayeredLiveness, Field(discriminator="kind")]
+
+
 def _pin(value: int | str) -> int | str:
     if isinstance(value, int) and not 0 <= value <= 512:
         raise ValueError("expected a line number from 0 to 512 or a name such as BOARD7")
@@ -198,12 +220,25 @@ def parse_days(days: Sequence[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+_CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
+
+
+def _on_the_clock(value: object) -> time:
+    """Only text: YAML reads 17:30 without quotation marks as the number 1050, and a time zone belongs to the schedule."""
+    if not isinstance(value, str) or not _CLOCK.fullmatch(value):
+        raise ValueError('expected hours and minutes in quotation marks, such as "17:30"')
+    return time.fromisoformat(value)
+
+
+_ClockTime = Annotated[time, BeforeValidator(_on_the_clock)]
+
+
 class Span(_Section):
     """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
 
     days: tuple[str, ...] = Field(min_length=1, description="such as [mon-fri], [sat], [holiday]")
-    begin: time
-    end: time = Field(description="on the next day where it is not after `begin`")
+    begin: _ClockTime
+    end: _ClockTime = Field(description="on the next day where it is not after `begin`")
     mode: Literal["open", "locked"]
 
     @field_validator("days")
@@ -223,7 +258,7 @@ class Schedule(_Section):
     def _zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` alone is a folder
             raise ValueError("no such time zone on this machine; name one such as Europe/Berlin") from error
         return name
 
@@ -233,9 +268,12 @@ class Door(_Section):
     alarm: Relay | None = Field(None, description="a second relay: forced or held open, tamper")
     inputs: Inputs = Inputs()
     pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
-    extended_s: float = Field(10.0, gt=0, le=120, description="for people who need longer")
+    extended_s: float = Field(10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`")
     exit_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
     held_open_s: float = Field(30.0, gt=0, le=3600, description="a door that stands open longer is an alarm")
+    busy_s: float = Field(
+        120.0, ge=120, le=3600, description="open by grants alone for so long without a break: an alarm, and it locks before the next"
+    )
     relock: Literal["pulse", "opened", "closed"] = Field(
         "pulse", description="when the lock closes again: after its time, or before it as soon as the contact says so"
     )
@@ -266,7 +304,7 @@ class Terminal(_Section):
     engine: EngineSection = OrtEngine()
     detector: Detector = Detector()
     policy: Policy = Policy()
-    liveness: NoLiveness = Field(description="must be written; {kind: none} is the only kind so far")
+    liveness: Liveness = Field(description="must be written, also where it is {kind: none}")
     door: Door = Door()
     record: Record = Record()
 
@@ -296,7 +334,13 @@ class Terminal(_Section):
 
     @property
     def door_lock_path(self) -> Path:
-        return self._door_state / "door.lock"
+        """Beside the socket: on a terminal that is no disk, which could be full or read-only."""
+        return self.socket_path.parent / "door.lock"
+
+    @property
+    def door_wiring_path(self) -> Path:
+        """Which lines the door process opened, for `edge-door rest`."""
+        return self.socket_path.parent / "wiring.json"
 
     @property
     def daemon_lock_path(self) -> Path:
@@ -319,7 +363,9 @@ def load_config(path: Path) -> Terminal:
         raise ConfigError(f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example") from error
     try:
         fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from error
+    except Exception as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}")

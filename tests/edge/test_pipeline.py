@@ -1,0 +1,173 @@
+"""The path of a frame with networks that are scripted: who counts, who is embedded, who is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.access.policy import Rules
+from edge.chip import REFERENCE_XY
+from edge.face.detect import Detector
+from edge.face.liveness import Layer, Liveness, Look
+from edge.face.track import Tracker
+from edge.gallery.search import Index
+from edge.pipeline import Pipeline, Regard
+from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict
+
+RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
+ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
+NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
+
+
+def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
+    """Frontal, as wide as said."""
+    points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (x + width / 2, y + width * 0.6)
+    return Face(np.array([x, y, x + width, y + 1.2 * width], np.float32), points.astype(np.float32), 0.9)
+
+
+class Scripted:
+    """Detector and embedder whose answers are set before each frame; `looked` counts embedded chips."""
+
+    def __init__(self) -> None:
+        self.faces: Sequence[Face] = []
+        self.identity = ADA
+        self.mask_worn = 0.0
+        self.background = 0.0
+        self.looked: list[int] = []
+
+    def detect(self, image: np.ndarray) -> Sequence[Face]:
+        return self.faces
+
+    def embed(self, chips: np.ndarray) -> list[Probe]:
+        self.looked.append(len(chips))
+        maps = np.zeros((3, 14, 14), np.float32)
+        maps[0], maps[2] = 0.5, self.background
+        return [Probe(self.identity, maps, self.mask_worn) for _ in chips]
+
+
+class Run:
+    def __init__(self, regard: Regard = Regard(60), layers: Sequence[type[Layer]] = ()) -> None:
+        self.networks = Scripted()
+        gallery = Index(["Ada", "Eve"], np.stack([ADA, EVE]))
+        self.pipeline = Pipeline(
+            self.networks, self.networks, gallery, RULES, regard, Tracker(0.4), Liveness(layers)  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.at = 0.0
+
+    def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[Sighting]:
+        self.networks.faces = faces
+        self.at += 0.1
+        return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)))
+
+
+def test_three_frames_of_one_face_are_a_grant() -> None:
+    run = Run()
+    verdicts = [run.frame(face(100))[0].decision for _ in range(4)]
+    assert [d.verdict for d in verdicts[:3]] == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]
+    assert verdicts[2].match is not None and verdicts[2].match.subject == "Ada" and verdicts[3].reason == "not-this-frame"
+
+
+@pytest.mark.parametrize(
+    ("regard", "where", "reason"),
+    [
+        (Regard(60), face(100, width=40), "too-small"),
+        (Regard(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
+        (Regard(60), face(-40), "off-centre"),
+    ],
+)
+def test_faces_that_do_not_count_are_not_embedded(regard: Regard, where: Face, reason: str) -> None:
+    run = Run(regard)
+    (seen,) = run.frame(where)
+    assert (seen.decision.verdict, seen.decision.reason) == (Verdict.REFUSED, reason) and run.networks.looked == []
+    assert seen.is_told
+
+
+def test_a_dark_or_blurred_face_is_told_so() -> None:
+    run = Run()
+    assert run.frame(face(100), image=NOISE // 12)[0].decision.reason == "too-dark"
+    soft = cv2.resize(NOISE[:12, :16], (640, 480), interpolation=cv2.INTER_CUBIC)
+    assert run.frame(face(100), image=soft)[0].decision.reason == "blurred"
+
+
+def test_only_the_nearest_where_people_queue() -> None:
+    run = Run(Regard(60, nearest_only=True))
+    near, far = run.frame(face(400, width=100), face(100, width=150))
+    assert near.face.width_px == 150 and far.decision.reason == "not-nearest"
+
+
+def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
+    run = Run(Regard(60, budget=2))
+    crowd = [face(10 + 125 * i, width=100) for i in range(5)]
+    tracks: set[int] = set()
+    for _ in range(3):
+        tracks |= {s.track for s in run.frame(*crowd) if s.probe is not None}
+    assert run.networks.looked == [2, 2, 2] and len(tracks) == 5
+
+
+def test_a_face_that_is_decided_is_looked_at_again_after_a_second() -> None:
+    run = Run()
+    for _ in range(13):
+        run.frame(face(100))
+    assert run.networks.looked == [1, 1, 1, 1]  # three votes, and once more a second later
+    run.networks.identity = STRANGER
+    for _ in range(10):
+        seen = run.frame(face(100))
+    assert seen[0].track == 2  # somebody else stands there now
+
+
+def test_a_look_at_nothing_but_background_is_no_reason() -> None:
+    run = Run()
+    run.networks.background = 0.9
+    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+
+
+def test_who_walks_into_somebody_elses_place_inherits_no_votes() -> None:
+    run = Run()
+    for _ in range(2):
+        run.frame(face(100))
+    run.networks.identity = EVE
+    decisions = [run.frame(face(100))[0].decision for _ in range(3)]
+    assert [d.votes for d in decisions] == [1, 2, 3] and decisions[2].verdict is Verdict.GRANT
+
+
+class Reluctant:
+    """Fails at first, passes from half a second on."""
+
+    name = "reluctant"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def look(self, look: Look) -> None:
+        self.seen += 1
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.PASSED, since=0.65) if self.seen > 6 else Answer(State.WAITING, "wait")
+
+
+def test_votes_count_once_the_face_is_known_to_live() -> None:
+    run = Run(layers=[Reluctant])
+    reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
+    assert reasons == ["more-frames-needed"] * 2 + ["wait"] * 4 + ["more-frames-needed"] * 2 + ["match"]
+    assert run.frame()[:] == []
+
+
+def test_other_rules_hold_from_the_next_frame_on() -> None:
+    run = Run()
+    run.frame(face(100))
+    run.pipeline.obey(replace(RULES, votes=2), Regard(60))
+    assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
+
+
+def test_a_face_that_fills_the_picture_is_found_every_other_frame(detector: Detector, collins: np.ndarray) -> None:
+    found = detector.detect(collins)[0]
+    scale = 700 / found.width_px
+    centre = found.box_xyxy.reshape(2, 2).mean(axis=0)
+    shift = np.array([[scale, 0, 320 - scale * centre[0]], [0, scale, 240 - scale * centre[1]]])
+    near = cv2.warpAffine(collins, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+    widths = [f.width_px for _ in range(4) for f in detector.detect(near)]
+    assert len(widths) == 2 and min(widths) > 500
