@@ -290,7 +290,9 @@ def test_the_bench_measures_every_stage(site: Site, write_config: Callable[..., 
     result = json.loads(done.stdout)
     assert result["frames"] == 12 and result["faces"] == 9
     assert set(result["stages"]) == {"detect", "track", "look", "embed", "search", "decide"}
-    assert 0 < result["outside_networks"] < 1
+    assert 0 < result["outside_networks"] < 1 and result["outside"]["median"] > 0
+    done = run("edge.cli.bench", "--config", write_config(), "--faces", "2", "--frames", "4", "--json")
+    assert done.returncode == 0 and json.loads(done.stdout)["faces"] == 8
 
 
 def test_a_door_at_work_is_told_by_status(site: Site) -> None:
