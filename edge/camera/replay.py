@@ -60,6 +60,16 @@ class ReplayCamera:
         self._loop = False
 
 
+def own_pace(path: Path) -> float | None:
+    """Frames per second that a GIF or video says of itself; None for a folder, and where it says nothing."""
+    if not path.is_file():
+        return None
+    capture = cv2.VideoCapture(str(path))
+    fps = float(capture.get(cv2.CAP_PROP_FPS))
+    capture.release()
+    return fps if 1 <= fps <= 240 else None
+
+
 def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.is_dir():
         pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)

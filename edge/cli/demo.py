@@ -16,10 +16,9 @@ import yaml
 
 from edge.cli import common
 from edge.config import load_config
-from edge.errors import DoorError, EngineError, MfsaError
+from edge.errors import DoorError, MfsaError
 
 if TYPE_CHECKING:
-    from edge.demo.clip import Cutout
     from edge.door.client import DoorClient
 
 _START_S = 20.0
@@ -67,6 +66,7 @@ def _prepare(out: Path, bundle: Path) -> Path:
     from edge.demo import clip
     from edge.demo.portraits import COLLINS
     from edge.demo.script import FPS, SCENES
+    from edge.networks import open_networks
 
     for old in ("clip", "enroll", "inputs", "state"):
         shutil.rmtree(out / old, ignore_errors=True)
@@ -86,29 +86,13 @@ def _prepare(out: Path, bundle: Path) -> Path:
         "record": {"pictures": 1000},
     }
     config_path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
-    cutouts = _cutouts(config_path)
+    cutouts = clip.cut_out(open_networks(load_config(config_path)).detector)
     _say(f"Drawing a clip of {sum(s.seconds for s in SCENES):.0f} s from the portraits of {' and '.join(cutouts)}")
     for number, view in enumerate(clip.enrollment_views(cutouts[COLLINS.person])):
         cv2.imwrite(str(out / "enroll" / f"{number}.png"), view)
     for number, frame in enumerate(clip.frames(SCENES, cutouts)):
         cv2.imwrite(str(out / "clip" / f"{number:05d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 92])
     return config_path
-
-
-def _cutouts(config_path: Path) -> dict[str, Cutout]:
-    from edge.demo.clip import Cutout
-    from edge.demo.portraits import COLLINS, HOPPER, load_portrait
-    from edge.networks import open_networks
-
-    detector = open_networks(load_config(config_path)).detector
-    cutouts = {}
-    for portrait in (COLLINS, HOPPER):
-        image = load_portrait(portrait)
-        faces = detector.detect(image)
-        if not faces:
-            raise EngineError(f"no face found in the portrait of {portrait.person}: the detector is broken")
-        cutouts[portrait.person] = Cutout(image, faces[0])
-    return cutouts
 
 
 def _run_terminal(config_path: Path) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge import masks
+from edge.demo.portraits import COLLINS, HOPPER, load_portrait
 from edge.demo.script import FPS, Scene
+from edge.errors import EngineError
+from edge.face.detect import Detector
 from edge.values import Face
 
 WIDTH, HEIGHT = 640, 480
@@ -22,18 +25,49 @@ class Cutout:
 
     image: NDArray[np.uint8]
     face: Face
+    person: str = ""
+    opaque: NDArray[np.float32] | None = None  # (H,W) 0..1; None: head and shoulders
+
+    @property
+    def centre_xy(self) -> tuple[float, float]:
+        """The middle of the face, in pixels of the portrait."""
+        x, y = self.face.box_xyxy.reshape(2, 2).mean(axis=0)
+        return float(x), float(y)
 
     def masked(self, style: masks.MaskStyle | None) -> Cutout:
-        return self if style is None else Cutout(masks.draw(self.image, style, self.face.landmarks_xy)[0], self.face)
+        return self if style is None else replace(self, image=masks.draw(self.image, style, self.face.landmarks_xy)[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Stance:
+    """Where the middle of a person's face is in the picture, in pixels, and how it looks there."""
+
+    x: float
+    y: float
+    face_px: float  # width
+    turn_deg: float = 0.0  # in the plane of the picture
+    blur_px: float = 0.0
+
+
+def cut_out(detector: Detector) -> dict[str, Cutout]:
+    """Both portraits by the person's name; raises PhotoError, or EngineError where the detector finds no face in one."""
+    cutouts = {}
+    for portrait in (COLLINS, HOPPER):
+        image = load_portrait(portrait)
+        faces = detector.detect(image)
+        if not faces:
+            raise EngineError(f"no face found in the portrait of {portrait.person}: the detector is broken")
+        cutout = Cutout(image, faces[0], portrait.person)
+        cutouts[portrait.person] = replace(cutout, opaque=_silhouette(cutout))  # once, not for each frame
+    return cutouts
 
 
 def enrollment_views(portrait: Cutout) -> list[NDArray[np.uint8]]:
     """A few photos as people take them for enrollment: turned, nearer, darker, brighter."""
     height, width = portrait.image.shape[:2]
-    centre = portrait.face.box_xyxy.reshape(2, 2).mean(axis=0)
     views = []
     for angle, scale, gain in ((0, 1.0, 1.0), (-7, 1.1, 0.8), (6, 0.85, 1.15)):
-        turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), angle, scale)
+        turn = cv2.getRotationMatrix2D(portrait.centre_xy, angle, scale)
         view = cv2.warpAffine(portrait.image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
         views.append(np.clip(view.astype(np.float32) * gain, 0, 255).astype(np.uint8))
     return views
@@ -42,32 +76,40 @@ def enrollment_views(portrait: Cutout) -> list[NDArray[np.uint8]]:
 def frames(scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0) -> Iterator[NDArray[np.uint8]]:
     """All frames (480,640,3) of the scenes; `cutouts` by the person's name."""
     rng = np.random.default_rng(seed)
-    room = _room()
+    empty = room()
     for scene in scenes:
         person = cutouts[scene.person.person].masked(scene.mask) if scene.person else None
         for i in range(scene.frames):
-            canvas = room.copy()
+            canvas = empty.copy()
             if person is not None:
-                _place(canvas, person, i / max(1, scene.frames - 1))
-            light = 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS))
-            noisy = canvas * light + rng.normal(0, 3.0, canvas.shape)
-            yield np.clip(noisy, 0, 255).astype(np.uint8)
+                place(canvas, person, _walking_up(i / max(1, scene.frames - 1)))
+            yield exposed(canvas, 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS)), rng)
 
 
-def _place(canvas: NDArray[np.float32], person: Cutout, progress: float) -> None:
-    """Draw the person coming nearer: `progress` 0..1, the first tenth from the side."""
+def exposed(canvas: NDArray[np.float32], light: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """What a camera makes of a canvas (480,640,3) under some light, 1 for as it was drawn: noise, 8 bits."""
+    noisy = canvas * light + rng.normal(0, 3.0, canvas.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+def _walking_up(progress: float) -> Stance:
+    """The person coming nearer: `progress` 0..1, the first tenth from the side."""
     face_px = 55 + 125 * progress**1.2
     sway, bob = np.sin(progress * 11), abs(np.sin(progress * 19))
     x = WIDTH * (0.5 + 0.12 * (1 - progress) * np.cos(progress * 4) + 0.02 * sway)
     y = HEIGHT * (0.36 + 0.08 * progress) + 5 * bob
-    scale = face_px / person.face.width_px
-    centre = person.face.box_xyxy.reshape(2, 2).mean(axis=0)
-    turn = cv2.getRotationMatrix2D((float(centre[0]), float(centre[1])), 3.0 * sway, scale)
-    turn[:, 2] += (x - centre[0], y - centre[1])
+    return Stance(x, y, face_px, turn_deg=3.0 * sway, blur_px=1.2 * (1 - progress))
+
+
+def place(canvas: NDArray[np.float32], person: Cutout, stance: Stance) -> None:
+    """Draw the person over what is there."""
+    scale = stance.face_px / person.face.width_px
+    x, y = person.centre_xy
+    turn = cv2.getRotationMatrix2D((x, y), stance.turn_deg, scale)
+    turn[:, 2] += np.array([stance.x - x, stance.y - y])
     shown = cv2.warpAffine(person.image, turn, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
-    alpha = cv2.warpAffine(_silhouette(person), turn, (WIDTH, HEIGHT))[..., None]
-    blur = 1.2 * (1 - progress)
-    soft = cv2.GaussianBlur(shown, (0, 0), blur) if blur > 0.3 else shown
+    alpha = cv2.warpAffine(_silhouette(person) if person.opaque is None else person.opaque, turn, (WIDTH, HEIGHT))[..., None]
+    soft = cv2.GaussianBlur(shown, (0, 0), stance.blur_px) if stance.blur_px > 0.3 else shown
     canvas += (soft - canvas) * alpha
 
 
@@ -82,13 +124,13 @@ def _silhouette(person: Cutout) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.08 * float(w)), dtype=np.float32)
 
 
-def _room() -> NDArray[np.float32]:
+def room() -> NDArray[np.float32]:
     """A corridor in perspective, lit from above."""
     y = np.linspace(0, 1, HEIGHT, dtype=np.float32)[:, None]
     x = np.linspace(-1, 1, WIDTH, dtype=np.float32)[None]
     level = 150 - 50 * y - 35 * x**2
-    room = np.repeat(level[..., None], 3, axis=2) * np.array([0.96, 1.0, 1.02], np.float32)
+    walls = np.repeat(level[..., None], 3, axis=2) * np.array([0.96, 1.0, 1.02], np.float32)
     for corner in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
-        cv2.line(room, corner, (WIDTH // 2, HEIGHT // 2 - 30), (95.0, 98.0, 100.0), 2, cv2.LINE_AA)
-    cv2.rectangle(room, (WIDTH // 2 - 90, HEIGHT // 2 - 110), (WIDTH // 2 + 90, HEIGHT // 2 + 60), (120.0, 118.0, 116.0), -1)
-    return room
+        cv2.line(walls, corner, (WIDTH // 2, HEIGHT // 2 - 30), (95.0, 98.0, 100.0), 2, cv2.LINE_AA)
+    cv2.rectangle(walls, (WIDTH // 2 - 90, HEIGHT // 2 - 110), (WIDTH // 2 + 90, HEIGHT // 2 + 60), (120.0, 118.0, 116.0), -1)
+    return walls

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import textwrap
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import cv2
 import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from edge import pages
 from edge.demo.story import FIRE, OPEN, PASSED, Lane, Span, Stay, Story
 
-_COLOURS = {"grant": "#1a7f37", "pending": "#9a6700", "unknown": "#cf222e", "refused": "#57606a"}
 _WORDS = {
     "started": "starts, locked",
     "granted": "puts a grant on record",
@@ -78,12 +75,10 @@ def _card(stay: Stay, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, N
     shown = next((d for d in scored if d["verdict"] == "grant"), None) or max(scored, key=lambda d: float(d["score"]), default=None)
     if shown is None:
         return {"title": stay.scene.title, "pictures": [], "numbers": {"Verdict": "no face was decided on"}}
-    frame = frames[shown["frame"]].copy()
-    x0, y0, x1, y1 = shown["box_xyxy"]
-    cv2.rectangle(frame, (x0, y0), (x1, y1), (55, 127, 26) if shown["verdict"] == "grant" else (46, 34, 207), 2)
-    images = [{"caption": f"frame {shown['frame']}", "base64": _png(frame, 0.5)}]
+    frame = pages.boxed(frames[shown["frame"]], [(shown["box_xyxy"], pages.COLOURS[shown["verdict"]])])
+    images = [{"caption": f"frame {shown['frame']}", "base64": pages.encoded(frame, 0.5)}]
     if shown["id"] in pictures:
-        images.append({"caption": "chip and its attention", "base64": _png(pictures[shown["id"]], 2)})
+        images.append({"caption": "chip and its attention", "base64": pages.encoded(pictures[shown["id"]], 2)})
     looks = {k.removeprefix("on_"): v for k, v in shown["attention"].items() if k.startswith("on_")}
     numbers = {
         "Verdict": f"{shown['verdict']} ({shown['reason']})",
@@ -106,23 +101,12 @@ def _plot(story: Story) -> str:
             for axes in (scores, door):
                 axes.axvspan(stay.start_s, stay.end_s, color="#ddf4ff")
             scores.text(stay.start_s + 0.1, 1.3, textwrap.fill(stay.scene.title, 15), fontsize=8, va="top")
-    _draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
+    pages.draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
+    scores.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
     _draw_lanes(door, story.lanes)
     door.set(xlabel="seconds", xlim=(0, max(story.stays[-1].end_s, story.events[-1]["at_s"] if story.events else 0)))
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
-
-
-def _draw_scores(axes: Axes, judged: Sequence[dict[str, Any]]) -> None:
-    for layer, (verdict, colour) in enumerate(reversed(_COLOURS.items()), 3):  # grants on top
-        chosen = [d for d in judged if d["verdict"] == verdict]
-        if chosen:
-            at_s, score = [d["at_s"] for d in chosen], [d["score"] for d in chosen]
-            axes.plot(at_s, score, "o", ms=8 if verdict == "grant" else 5, color=colour, label=verdict, zorder=layer)
-    axes.plot([d["at_s"] for d in judged], [d["threshold"] for d in judged], "_", ms=9, color="#1f2328", label="threshold")
-    axes.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
+    return pages.svg(figure)
 
 
 def _draw_lanes(axes: Axes, lanes: dict[Lane, list[Span]]) -> None:
@@ -136,9 +120,3 @@ def _draw_lanes(axes: Axes, lanes: dict[Lane, list[Span]]) -> None:
                 )
     axes.set(ylim=(len(lanes) - 0.5, -0.5), yticks=range(len(lanes)), yticklabels=[lane.name for lane in lanes])
     axes.tick_params(axis="y", length=0, labelsize=8)
-
-
-def _png(image: NDArray[np.uint8], zoom: float) -> str:
-    sized = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
-    _, encoded = cv2.imencode(".png", sized)
-    return base64.b64encode(encoded.tobytes()).decode()

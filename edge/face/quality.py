@@ -25,6 +25,7 @@ _MODEL_INVERSE = np.linalg.pinv(_MODEL_XYZ)
 
 # Rows and columns of the chip that show skin with and without a mask: brow to cheek.
 _UPPER = (slice(32, 72), slice(20, 92))
+_ASPECT = 0.75  # width to height of the detector's boxes
 # Cells of the 14x14 maps, 8 pixels each.
 _EYE_CELLS = (slice(5, 8), slice(3, 11))
 _MOUTH_CELLS = (slice(10, 13), slice(4, 10))
@@ -135,11 +136,17 @@ def visible(probe: Probe) -> Visible:
 
 
 def _share_inside(face: Face, frame_shape: tuple[int, ...]) -> float:
-    """Of the box's area, in 0..1."""
+    """Of the box's area, in 0..1. The detector ends a box where the picture ends: one that touches a side is taken to be as wide
+    or as high as faces are."""
     height, width = frame_shape[:2]
-    x0, y0, x1, y1 = face.box_xyxy
-    inside = max(0.0, min(x1, width) - max(x0, 0.0)) * max(0.0, min(y1, height) - max(y0, 0.0))
-    return float(inside / max(1e-6, (x1 - x0) * (y1 - y0)))
+    x0, y0, x1, y1 = (float(value) for value in face.box_xyxy)
+    shown_x, shown_y = min(x1, width) - max(x0, 0.0), min(y1, height) - max(y0, 0.0)
+    whole_x, whole_y = x1 - x0, y1 - y0
+    if x0 <= 1 or x1 >= width - 1:
+        whole_x = max(whole_x, _ASPECT * shown_y)
+    if y0 <= 1 or y1 >= height - 1:
+        whole_y = max(whole_y, shown_x / _ASPECT)
+    return max(0.0, shown_x) * max(0.0, shown_y) / max(1e-6, whole_x * whole_y)
 
 
 def _ramp(value: float, worst: float, best: float) -> float:

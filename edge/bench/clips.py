@@ -1,0 +1,86 @@
+"""What is rehearsed: a clip, and who may, must or must never be let in while it plays."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.replay import ReplayCamera, own_pace
+
+Image = NDArray[np.uint8]  # (H,W,3) BGR
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Whose face is to be seen where in a frame, known because it was drawn there."""
+
+    person: str
+    centre_xy: tuple[float, float]  # of the face, pixels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shot:
+    """One frame of a clip; `present` is None where nobody wrote down who is in it."""
+
+    image: Image
+    present: tuple[Present, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Whom a clip's frames must let in, and whom they may; all others never."""
+
+    must: frozenset[str] = frozenset()
+    may: frozenset[str] = frozenset()
+
+    def __str__(self) -> str:
+        told = [
+            f"{word} {', '.join(sorted(people))}" for word, people in (("grants", self.must), ("may grant", self.may)) if people
+        ]
+        return "; ".join(told) or "grants nobody"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """Frames at a pace, which can be played again and again."""
+
+    name: str
+    words: str  # one line of what it shows
+    fps: float
+    play: Callable[[], Iterator[Shot]]
+    expected: Expected  # of living people
+    frames: int | None = None  # None where only its end tells
+    spoof: bool = False  # a presentation attack: nobody stands there
+    drawn: bool = False  # made of photos, also where it shows living people
+
+    def expected_of(self, *, liveness: bool) -> Expected:
+        """What must hold of a terminal with or without liveness layers.
+
+        With them an attack must let nobody in, and they may see through what is only drawn.
+        """
+        if liveness and self.spoof:
+            return Expected()
+        if liveness and self.drawn:
+            return Expected(may=self.expected.must | self.expected.may)
+        return self.expected
+
+
+def recorded(path: Path, fps: float, person: str | None = None) -> Clip:
+    """A folder of pictures at `fps`, or a GIF or video at its own pace; `person` is in it, or strangers only where None.
+
+    Playing it raises CameraError where it cannot be read.
+    """
+    pace = own_pace(path) or fps
+
+    def play() -> Iterator[Shot]:
+        with contextlib.closing(ReplayCamera(path, fps=pace, paced=False)) as camera:
+            while (frame := camera.read()) is not None:
+                yield Shot(frame.image)
+
+    expected = Expected(must=frozenset({person} if person else ()))
+    return Clip(path.name, f"recorded, {f'with {person}' if person else 'strangers only'}", pace, play, expected)

@@ -1,0 +1,160 @@
+"""`edge-rehearse`: plays clips through a terminal's configuration and says what would have been decided."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.cli import common
+from edge.config import Terminal, load_config
+from edge.errors import ConfigError, GalleryError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.bench.clips import Clip
+    from edge.bench.rehearsal import Rehearsal
+    from edge.gallery.search import Index
+    from edge.networks import Networks
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "edge-rehearse",
+        "Rehearse a door: play clips through a terminal's configuration and see what would have been decided; nothing is "
+        "recorded, no door is asked. Exits with 1 where somebody was granted who must not be, or was not granted who must.",
+        "edge-rehearse --config terminal.yaml --adversarial --html rehearsal.html strangers.mp4 'ada.mkv=Ada Lovelace'",
+    )
+    common.add_config(parser)
+    parser.add_argument(
+        "clips", nargs="*", metavar="CLIP[=PERSON]",
+        help="folder of pictures, GIF or video in which only strangers are, or an enrolled person who must be granted",
+    )  # fmt: skip
+    parser.add_argument(
+        "--adversarial", action="store_true",
+        help="also clips made to mislead, drawn from two public-domain portraits, one of them enrolled in memory",
+    )  # fmt: skip
+    parser.add_argument(
+        "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
+        help="enroll from a photo in memory, in place of the terminal's gallery; may be given several times",
+    )  # fmt: skip
+    parser.add_argument(
+        "--fps", type=float, default=15.0, help="of folders of pictures (default %(default)g); videos say their own"
+    )
+    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with timelines and pictures of the clips")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="every decision, for machines")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, for documents")
+    args = parser.parse_args(argv)
+    if not args.clips and not args.adversarial:
+        parser.error("expected clips or --adversarial")
+    if not 0 < args.fps <= 240:
+        parser.error("expected --fps above 0, at most 240")
+    return common.run("edge-rehearse", lambda: _rehearse(args))
+
+
+def _rehearse(args: argparse.Namespace) -> int:
+    config = load_config(args.config)
+    photos = _read_photos(args.photos)
+    wanted = [_parse_clip(told) for told in args.clips]
+    key = _enter(config) if wanted and not photos else None
+    common.check_out(args.html, args.json, args.markdown)
+    from edge.bench import summary
+    from edge.bench.clips import recorded
+    from edge.bench.rehearse import enrolled, rehearse
+    from edge.networks import open_networks
+
+    make_page = _page_maker() if args.html else None
+    networks = open_networks(config)
+    clips: list[tuple[Clip, Index]] = []
+    if args.adversarial:
+        clips += _adversarial(config, networks)
+    if wanted:
+        names, gallery = _terminal_gallery(config, networks, key) if key else (set(photos), enrolled(photos, config, networks))
+        for path, person in wanted:
+            if person is not None and person not in names:
+                raise ConfigError(f"{path}={person}: {person!r} is not enrolled; mend the name, or enroll with --photo")
+            clips.append((recorded(path, args.fps, person), gallery))
+    done = rehearse(clips, config, networks)
+    facts = summary.facts_of(config, networks)
+    if args.json:
+        args.json.write_text(json.dumps(summary.figures(done, facts), indent=1) + "\n", encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(summary.markdown(done, facts), encoding="utf-8")
+    if make_page:
+        args.html.write_text(make_page(done, facts), encoding="utf-8")
+    print(summary.text(done))
+    return common.DONE if all(r.passed for r in done) else common.FAILED
+
+
+def _parse_clip(told: str) -> tuple[Path, str | None]:
+    """Path and person of `CLIP` or `CLIP=PERSON`; raises ConfigError."""
+    if Path(told).exists():
+        return Path(told), None
+    path, _, person = told.rpartition("=")
+    if not path or not person or not Path(path).exists():
+        raise ConfigError(f"{told}: no such clip; name a folder of pictures, a GIF or a video, with =PERSON where one is enrolled")
+    return Path(path), person
+
+
+def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.uint8]]]]:
+    """Pictures and their names by person, of `PERSON=PHOTO`; raises ConfigError or PhotoError."""
+    from edge.gallery.enroll import decode_photo, read_photo
+
+    photos = defaultdict(list)
+    for item in told:
+        person, _, name = item.partition("=")
+        if not person or not name:
+            raise ConfigError(f"--photo {item}: expected PERSON=PHOTO, such as 'Ada Lovelace=ada.jpg'")
+        photos[person].append((name, decode_photo(read_photo(Path(name)), name)))
+    return photos
+
+
+def _enter(config: Terminal) -> bytes:
+    """The gallery's key; raises GalleryError where there is no gallery, for one would be made."""
+    from edge.gallery.store import enter, has_gallery
+
+    if not has_gallery(config):
+        raise GalleryError(f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo")
+    return enter(config)
+
+
+def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple[set[str], Index]:
+    """Who is enrolled, and the templates as they are now; raises GalleryError."""
+    from edge.gallery.search import Index
+    from edge.gallery.store import open_store
+
+    with contextlib.closing(open_store(config, networks.bundle.model_digest, key)) as store:
+        subjects, templates = store.load()
+        return set(subjects), Index(subjects, templates)
+
+
+def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index]]:
+    """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
+    from edge.bench.rehearse import enrolled
+    from edge.demo.adversarial import SUBJECT, clips
+    from edge.demo.clip import cut_out, enrollment_views
+
+    cutouts = cut_out(networks.detector)
+    views = [(f"view {n} of {SUBJECT}", view) for n, view in enumerate(enrollment_views(cutouts[SUBJECT]), 1)]
+    gallery = enrolled({SUBJECT: views}, config, networks)
+    return [(clip, gallery) for clip in clips(cutouts)]
+
+
+def _page_maker() -> Callable[[Sequence[Rehearsal], dict[str, str]], str]:
+    """Asked for before the work; raises ConfigError where what draws the page is not installed."""
+    try:
+        from edge.bench.timelines import page
+    except ImportError as error:
+        raise ConfigError(f"--html needs {error.name}: pip install 'mfsa-edge[demo]'") from error
+    return page
+
+
+if __name__ == "__main__":
+    sys.exit(main())

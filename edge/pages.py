@@ -1,0 +1,52 @@
+"""What HTML pages are made of here: pictures and plots inside the one file, and the colour of each verdict."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+import cv2
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+COLOURS = {"grant": "#1a7f37", "pending": "#9a6700", "unknown": "#cf222e", "refused": "#57606a"}
+
+
+def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] = "png") -> str:
+    """A picture (H,W,3) BGR as base64, to follow `data:image/png;base64,` or `data:image/jpeg;base64,`."""
+    sized = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+    _, written = cv2.imencode(f".{form}", sized)
+    return base64.b64encode(written.tobytes()).decode()
+
+
+def boxed(image: NDArray[np.uint8], boxes: Iterable[tuple[Iterable[float], str]]) -> NDArray[np.uint8]:
+    """A copy with boxes (4,) xyxy in pixels, each in a colour such as `#1a7f37`."""
+    copy: NDArray[np.uint8] = image.copy()
+    for box_xyxy, colour in boxes:
+        x0, y0, x1, y1 = (round(v) for v in box_xyxy)
+        red, green, blue = bytes.fromhex(colour[1:])
+        cv2.rectangle(copy, (x0, y0), (x1, y1), (blue, green, red), 2)
+    return copy
+
+
+def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
+    """Scores over time in the colours of their verdicts, with the threshold that applied; keys at_s, score, threshold, verdict."""
+    for layer, (verdict, colour) in enumerate(reversed(COLOURS.items()), 3):  # grants on top
+        chosen = [d for d in judged if d["verdict"] == verdict]
+        if chosen:
+            at_s, score = [d["at_s"] for d in chosen], [d["score"] for d in chosen]
+            axes.plot(at_s, score, "o", ms=8 if verdict == "grant" else 5, color=colour, label=verdict, zorder=layer)
+    axes.plot([d["at_s"] for d in judged], [d["threshold"] for d in judged], "_", ms=9, color="#1f2328", label="threshold")
+
+
+def svg(figure: Figure) -> str:
+    """A plot as an SVG element, the same every time."""
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]
