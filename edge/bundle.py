@@ -49,6 +49,7 @@ def whole_form(path: Path) -> Path:
 
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
 WHOLE = whole_form(Path(EMBEDDER)).name
+LIVENESS = "liveness.onnx"  # an optional network of the layer `passive`
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 
@@ -111,6 +112,12 @@ class Quantised(_Part):
     float_layers: tuple[str, ...]
 
 
+class Liveness(_Part):
+    """What `liveness.onnx` was measured at, by whoever brought it."""
+
+    threshold: float = Field(ge=0, le=1, description="probability from which on a face counts as living")
+
+
 class Manifest(_Part):
     schema_version: Literal[1]
     name: str
@@ -120,6 +127,7 @@ class Manifest(_Part):
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
     int8: Quantised | None = None
+    liveness: Liveness | None = None
     data: str = Field(description="what the model was trained on")
     licence: str
     code_version: str

@@ -13,7 +13,16 @@ from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from edge.errors import ConfigError, describe_validation
 
@@ -272,7 +281,7 @@ class Door(_Section):
     exit_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
     held_open_s: float = Field(30.0, gt=0, le=3600, description="a door that stands open longer is an alarm")
     busy_s: float = Field(
-        120.0, ge=120, le=3600, description="open by grants alone for so long without a break: an alarm, and it locks before the next"
+        120.0, ge=120, le=3600, description="open so long by grants alone: an alarm, and nobody is let in until it has locked"
     )
     relock: Literal["pulse", "opened", "closed"] = Field(
         "pulse", description="when the lock closes again: after its time, or before it as soon as the contact says so"
@@ -291,6 +300,10 @@ class Record(_Section):
         "refuse", description="whether people are let in while the disk takes no record of it; what was lost is counted"
     )
     pictures: int = Field(0, ge=0, le=100_000, description="how many of the newest evidence pictures to keep; 0: none")
+
+
+# In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
+DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
 
 
 class Terminal(_Section):
@@ -334,13 +347,12 @@ class Terminal(_Section):
 
     @property
     def door_lock_path(self) -> Path:
-        """Beside the socket: on a terminal that is no disk, which could be full or read-only."""
-        return self.socket_path.parent / "door.lock"
+        return self.socket_path.parent / DOOR_LOCK
 
     @property
     def door_wiring_path(self) -> Path:
-        """Which lines the door process opened, for `edge-door rest`."""
-        return self.socket_path.parent / "wiring.json"
+        """Which outputs the door process opened, for `edge-door rest`."""
+        return self.socket_path.parent / DOOR_WIRING
 
     @property
     def daemon_lock_path(self) -> Path:

@@ -16,7 +16,7 @@ from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
 from edge.claim import claim
-from edge.config import ReplayCamera, Terminal, differing
+from edge.config import NoLiveness, ReplayCamera, Terminal, differing
 from edge.door.client import DoorClient
 from edge.errors import ConfigError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.search import Gallery
@@ -38,6 +38,7 @@ _FIXED = (
     "door.state",
 )  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
+UNCERTIFIED = "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
 
 
 class Daemon:
@@ -79,7 +80,7 @@ class Daemon:
     def run(self, reread: Callable[[], Terminal]) -> None:
         """The loop; `reread` gives the configuration as it is now. Raises EngineError or CameraError where only a fresh start
         can help."""
-        log.warning(NO_LIVENESS)
+        log.warning(NO_LIVENESS if isinstance(self._config.liveness, NoLiveness) else UNCERTIFIED)
         log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
         self._notifier.ready()
         try:

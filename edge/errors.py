@@ -9,6 +9,7 @@
     ├── GalleryError     the gallery cannot be opened, read or written
     ├── DoorError        the door process cannot be reached, or hardware refuses
     ├── RecordError      the record cannot be written
+    ├── PlaceError       a lock file that a process needs cannot be opened
     └── ClaimError       another process has this terminal already
 
 A message says what was expected, what was found and what to do, in one sentence or two.
@@ -66,8 +67,12 @@ class RecordError(MfsaError, OSError):
     """The record of decisions or door events cannot be written."""
 
 
+class PlaceError(MfsaError, OSError):
+    """A lock file cannot be opened: nobody can tell whether another process is at work."""
+
+
 class ClaimError(MfsaError):
-    """Another process has this terminal already, or its folder cannot be used."""
+    """Another process has this terminal already."""
 
 
 def describe_validation(error: ValidationError) -> str:

@@ -6,13 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.bundle import EMBEDDER_NETWORK, Bundle, Calibration, detector_network, open_bundle, plan_file
+from edge.bundle import EMBEDDER_NETWORK, LIVENESS, Bundle, Calibration, detector_network, open_bundle, plan_file
 from edge.chip import PREPROCESSING
-from edge.config import AutoEngine, OrtEngine, Terminal
+from edge.config import AutoEngine, LayeredLiveness, OrtEngine, Terminal
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted
 from edge.engine.trt import open_plan
-from edge.errors import EngineError
+from edge.errors import ConfigError, EngineError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.values import Precision
@@ -32,6 +32,7 @@ class Networks:
     engine: str  # ort or trt
     precision: Precision  # of the embedder
     fallback: str = ""  # why it is not the engine that was asked for first
+    passive: Engine | None = None  # of the liveness layer of this name, where the config wants it
 
     @property
     def calibration(self) -> Calibration:
@@ -40,8 +41,9 @@ class Networks:
 
     def close(self) -> None:
         """Give back what the engines hold; a GPU's memory is not freed by itself in time."""
-        self.detector.close()
-        self.embedder.close()
+        for part in (self.detector, self.embedder, self.passive):
+            if part is not None:
+                part.close()
 
     def __str__(self) -> str:
         return f"{self.engine} {self.precision}" + (f" (instead of trt: {self.fallback})" if self.fallback else "")
@@ -95,5 +97,22 @@ def _networks(
     config: Terminal, bundle: Bundle, detector: Engine, embedder: Engine, engine: str, precision: Precision, fallback: str
 ) -> Networks:
     return Networks(
-        bundle, Detector(detector, config.detector.size, config.detector.min_score), Embedder(embedder), engine, precision, fallback
+        bundle,
+        Detector(detector, config.detector.size, config.detector.min_score),
+        Embedder(embedder),
+        engine,
+        precision,
+        fallback,
+        _passive(config, bundle),
     )
+
+
+def _passive(config: Terminal, bundle: Bundle) -> Engine | None:
+    """The bundle's liveness network in ONNX Runtime, where the config wants it; raises ConfigError where there is none."""
+    if not isinstance(config.liveness, LayeredLiveness) or not config.liveness.passive:
+        return None
+    if bundle.manifest.liveness is None:
+        raise ConfigError(
+            f"liveness.passive: {bundle.path} holds no {LIVENESS}; add one with mfsa-bundle make --liveness, or leave it out"
+        )
+    return open_engine(bundle.path / LIVENESS, threads=1)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -17,13 +18,18 @@ from edge.access.voting import Voting
 from edge.bundle import Calibration
 from edge.chip import align
 from edge.config import Detector as DetectorConfig
+from edge.config import Liveness as LivenessConfig
+from edge.config import NoLiveness, Terminal
 from edge.config import Policy as PolicyConfig
-from edge.config import Terminal
 from edge.errors import ConfigError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.face.liveness import Layer, Liveness, Look, join
+from edge.face.liveness.challenge import Challenge
+from edge.face.liveness.passive import Passive
+from edge.face.liveness.screen import Screen
+from edge.face.liveness.stillness import Stillness
 from edge.face.track import Track, Tracker
 from edge.networks import Networks
 from edge.values import Face, Frame, Match, Probe, Quality, Sighting, Thresholds
@@ -199,9 +205,7 @@ class Pipeline:
             return Sighting(face, track, candidate.chip, probe, decision, candidate.quality, visible, answers)
 
 
-def open_pipeline(
-    config: Terminal, networks: Networks, gallery: Searchable, layers: Sequence[Callable[[], Layer]] = ()
-) -> Pipeline:
+def open_pipeline(config: Terminal, networks: Networks, gallery: Searchable) -> Pipeline:
     """The pipeline of a config; raises ConfigError."""
     return Pipeline(
         networks.detector,
@@ -210,8 +214,24 @@ def open_pipeline(
         rules_of(config.policy, networks.calibration),
         regard_of(config.detector),
         Tracker(networks.calibration.same_person),
-        Liveness(layers),
+        Liveness(layers_of(config.liveness, networks)),
     )
+
+
+def layers_of(config: LivenessConfig, networks: Networks) -> list[Callable[[], Layer]]:
+    """The layers of liveness that a config wants, each made anew for each track."""
+    if isinstance(config, NoLiveness):
+        return []
+    layers: list[Callable[[], Layer]] = []
+    if config.stillness:
+        layers.append(Stillness)
+    if config.screen:
+        layers.append(Screen)
+    if networks.passive is not None and networks.bundle.manifest.liveness is not None:
+        layers.append(partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold))
+    if config.challenge != "never":
+        layers.append(partial(Challenge, when=config.challenge))
+    return layers
 
 
 def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:

@@ -24,6 +24,7 @@ from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
     EMBEDDER_NETWORK,
+    LIVENESS,
     MANIFEST,
     PARITY,
     SCENE,
@@ -31,6 +32,7 @@ from edge.bundle import (
     WHOLE,
     BundledFile,
     Calibration,
+    Liveness,
     Manifest,
     Quantised,
     Verdict,
@@ -46,9 +48,11 @@ from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
 from edge.config import Detector as DetectorDefaults
 from edge.engine import open_engine
-from edge.errors import BundleError, describe_validation
+from edge.errors import BundleError, EngineError, describe_validation
 from edge.face.detect import Detector
-from edge.values import Precision
+from edge.face.liveness import Look
+from edge.face.liveness.passive import Passive
+from edge.values import Face, Pose, Precision
 from export import detector
 from export.card import FILE as CARD
 from export.card import write_card
@@ -238,8 +242,18 @@ def _whole_folder(out: Path) -> Iterator[Path]:
             raise
 
 
-def make(out: Path, base: Path, *, replace: bool) -> str:
-    """Make a complete bundle: `base`, the detector from its package, and half-precision forms of all networks.
+@dataclass(frozen=True)
+class PassiveNetwork:
+    """A liveness network that somebody brings: none is shipped."""
+
+    file: Path
+    threshold: float
+    licence: str
+
+
+def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None = None) -> str:
+    """Make a complete bundle: `base`, the detector from its package, half-precision forms of all networks, and maybe a liveness
+    network.
 
     Whole or not at all; what `check` says of it. Raises BundleError.
     """
@@ -261,8 +275,25 @@ def make(out: Path, base: Path, *, replace: bool) -> str:
             onnx.save(to_half(source), fresh / name)
             origin = f"{EMBEDDER} in half precision" if precision == "fp16" else "the INT8 embedder, the rest in half precision"
             entries[name] = _form(fresh, name, origin, precision, manifest.licence, reference=entries[EMBEDDER].sha256)
-        _write_manifest(fresh, manifest.model_copy(update={"files": entries}))
+        liveness = manifest.liveness
+        if passive is not None:
+            liveness, entries[LIVENESS] = _passive(fresh, passive)
+        _write_manifest(fresh, manifest.model_copy(update={"files": entries, "liveness": liveness}))
         return check(fresh)
+
+
+def _passive(folder: Path, passive: PassiveNetwork) -> tuple[Liveness, BundledFile]:
+    """Raises BundleError where the network does not run or is not of the form that the layer `passive` wants."""
+    _digest(passive.file)
+    nobody = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+    try:
+        layer = Passive(open_engine(passive.file, threads=1), passive.threshold)
+        layer.look(Look(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0)))
+        told = Liveness(threshold=passive.threshold)
+    except (EngineError, ValidationError) as error:
+        raise BundleError(f"{passive.file}: cannot be the bundle's liveness network: {error}") from error
+    shutil.copyfile(passive.file, folder / LIVENESS)
+    return told, BundledFile(sha256=file_digest(folder / LIVENESS), origin=passive.file.name, licence=passive.licence)
 
 
 def _detectors(folder: Path) -> dict[str, BundledFile]:
@@ -322,6 +353,9 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     making.add_argument("out", type=Path)
     making.add_argument("--from", dest="base", type=Path, help="folder made by `pack`; default: the reference that ships")
     making.add_argument("--replace", action="store_true", help="make it anew where it exists")
+    making.add_argument("--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md")
+    making.add_argument("--liveness-threshold", type=float, default=0.5, help="probability of a living face (default %(default)s)")
+    making.add_argument("--liveness-licence", default="of its makers", help="of its weights, in a line")
     checking = commands.add_parser("check", help="digests and parity of a bundle")
     checking.add_argument("bundle", type=Path)
     packing = commands.add_parser("pack", help="a bundle without detector from a trained embedder")
@@ -351,7 +385,8 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
 
     def making() -> str:
-        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace)}"
+        brought = PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence) if args.liveness else None
+        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace, passive=brought)}"
 
     def packing() -> str:
         try:

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.log import BoundedLog, JsonLog, read_log
-from edge.door.controller import DoorRules, Input, Window
+from edge.door.conduct import Conduct
+from edge.door.controller import Input, Window
 from edge.door.inputs import FileLine, Inputs
-from edge.door.service import RECORD_DEADLINE_S, Conduct, DoorService, Wiring
+from edge.door.record import past_of
+from edge.door.rules import DoorRules
+from edge.door.service import RECORD_DEADLINE_S, DoorService
 from edge.door.simulated import SimulatedRelay
+from edge.door.wiring import Wiring
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 
@@ -25,7 +29,12 @@ class Terminal:
     """A door service on a thread of its own, over a real socket."""
 
     def __init__(
-        self, folder: Path, record: BoundedLog | None = None, wires: Wires | None = None, conduct: Conduct = CONDUCT, **options: Any
+        self,
+        folder: Path,
+        disk: Callable[[Path], JsonLog] = JsonLog,
+        wires: Wires | None = None,
+        conduct: Conduct = CONDUCT,
+        **options: Any,
     ) -> None:
         self.path = folder / "door.sock"
         self.record_path = folder / "door.jsonl"
@@ -33,8 +42,9 @@ class Terminal:
         self.service = DoorService(
             conduct,
             Wiring(self.relay, wires.alarm, wires.inputs) if wires else Wiring(self.relay),
-            record or BoundedLog(JsonLog(self.record_path)),
+            BoundedLog(lambda: disk(self.record_path)),
             self.path,
+            past=past_of(self.record_path),
             **options,
         )
         self._stop = threading.Event()
@@ -96,7 +106,7 @@ class Schedules:
     """One span, always open."""
 
     def __init__(self, window: Window) -> None:
-        self.window, self.doubts = window, 0
+        self.window, self.strictest, self.doubts = window, Window.NORMAL, 0
 
     def at(self, moment: object, *, plausible: bool) -> Window:
         self.doubts += not plausible
@@ -130,6 +140,18 @@ class SlowDisk(JsonLog):
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         if fields["event"] == "granted":
             time.sleep(2 * RECORD_DEADLINE_S)
+        return super().append(fields, durable=durable)
+
+
+class HangingDisk(JsonLog):
+    """A disk that takes nothing until it is released."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.released = threading.Event()
+
+    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+        assert self.released.wait(10)
         return super().append(fields, durable=durable)
 
 

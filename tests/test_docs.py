@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
+
+from edge.config import Terminal, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -23,3 +27,31 @@ def test_tests_that_the_door_s_page_names_exist() -> None:
 def test_links_lead_somewhere(page: str) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
         assert (ROOT / page).parent.joinpath(target).exists(), target
+
+
+def _keys(model: type[BaseModel]) -> set[str]:
+    """Of a section and all sections in it."""
+    found = set(model.model_fields)
+    for field in model.model_fields.values():
+        for part in _parts(field.annotation):
+            found |= _keys(part)
+    return found
+
+
+def _parts(annotation: object) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [part for argument in get_args(annotation) for part in _parts(argument)]
+
+
+def test_the_sample_configuration_explains_every_key() -> None:
+    text = (ROOT / "systemd" / "terminal.yaml").read_text()
+    assert not {key for key in _keys(Terminal) if not re.search(rf"\b{key}:", text)}
+
+
+def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
+    sample = tmp_path / "terminal.yaml"
+    sample.write_text((ROOT / "systemd" / "terminal.yaml").read_text())
+    least = {"bundle": "b", "camera": {"kind": "opencv", "source": 0}, "liveness": {"kind": "none"}}
+    config, plain = load_config(sample), Terminal.model_validate(least)
+    assert config.policy == plain.policy and config.detector == plain.detector and config.record == plain.record

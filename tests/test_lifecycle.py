@@ -12,6 +12,8 @@ import pytest
 import yaml
 
 from edge.audit.log import read_log
+from edge.door.client import DoorClient
+from tests.doors import grant
 from tests.faults.scenes import FAULTS, Fault
 from tests.faults.terminal import Terminal
 from tests.processes import until
@@ -53,6 +55,21 @@ def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(termi
     assert events[-1 - events[::-1].index("gap") :][:2] == ["gap", "started"]
 
 
+def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(terminal: Terminal) -> None:
+    starts = terminal.door.starts
+    terminal.wait_locked()
+    terminal.energised_after(time.monotonic())
+    with fault("disk full, then door: kill -9").begin(terminal):
+        until(lambda: terminal.door.starts == starts + 1, "started anew")
+        began = time.monotonic()
+        until(lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)", "serves")
+        client = DoorClient(terminal.config.socket_path, timeout_s=5)
+        assert client.grant(grant()) == "not-recorded"
+        client.close()
+        assert terminal.line.energised_since(began) is None and terminal.door.starts == starts + 1
+    terminal.energised_after(time.monotonic())
+
+
 def test_a_recogniser_that_dies_comes_back_and_says_that_there_is_a_gap(terminal: Terminal) -> None:
     starts = terminal.daemon.starts
     with fault("recogniser: kill -9").begin(terminal):
@@ -70,6 +87,7 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
     change(terminal, "door.pulse_s", -1)
     reload()
     until(lambda: said(terminal, "edge-door", "the configuration stays as it was"), "refused a wrong one")
+    until(lambda: "configuration refused" in terminal.door.last_status, "told systemd")
     change(terminal, "door.pulse_s", 0.4)
     change(terminal, "door.held_open_s", 17.0)
     reload()

@@ -5,24 +5,25 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import math
 import os
-import queue
 import signal
 import sys
-import threading
-from dataclasses import replace
+import time
 from pathlib import Path
+from typing import Any
 
 from edge.audit.log import BoundedLog, JsonLog
 from edge.claim import claim
 from edge.cli import common
-from edge.config import Door, Terminal, differing, load_config
+from edge.config import Terminal, differing, load_config
+from edge.door import wiring
 from edge.door.client import DoorClient
-from edge.door.controller import Command, DoorRules
-from edge.door.inputs import open_inputs
-from edge.door.relay import open_relay
-from edge.door.schedule import schedule_of
-from edge.door.service import Conduct, DoorService, Wiring
+from edge.door.conduct import Reading, conduct_of
+from edge.door.controller import Command
+from edge.door.record import past_of
+from edge.door.rest import rest
+from edge.door.service import DoorService
 from edge.errors import ConfigError, DoorError, MfsaError
 from edge.ops.notify import Notifier
 
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # What hangs on wires and files that are open: another value needs another start.
 _FIXED = ("state", "door.state", "door.socket", "door.relay", "door.alarm", "door.inputs")
+_ALIVE_S = 0.5  # a quarter of the watchdog's patience
+_PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
 _COMMANDS = {
     "unlock": (Command.UNLOCK, "open once, for a pulse"),
@@ -45,43 +48,49 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-door", "Own the door's relay, or ask the process that does.", "edge-door run --config /etc/mfsa-edge/terminal.yaml"
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|rest|status|{'|'.join(_COMMANDS)}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|rest|check|status|{'|'.join(_COMMANDS)}")
     serve = commands.add_parser("run", help="take grants and move the relay until SIGTERM; locked at start and end")
-    rest = commands.add_parser("rest", help="drive the lock's line to rest after the process ended; systemd calls it")
+    resting = commands.add_parser("rest", help="drive lock and alarm to rest after the process ended; systemd calls it")
+    check = commands.add_parser("check", help="whether the configuration can be used; systemd asks before a reload")
     status = commands.add_parser("status", help="whether the door is locked, and why")
     asking = {name: commands.add_parser(name, help=words) for name, (_, words) in _COMMANDS.items()}
-    for sub in (serve, rest, status, *asking.values()):
+    for sub in (serve, resting, check, status, *asking.values()):
         common.add_config(sub)
     for sub in asking.values():
         sub.add_argument("--reason", required=True, metavar="WORDS", help="why, for the record")
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    does = {"run": _serve, "rest": _rest, "status": _status}.get(args.command, _ask)
+    does = {"run": _serve, "rest": _rest, "check": _check, "status": _status}.get(args.command, _ask)
     return common.run("edge-door", lambda: does(args))
 
 
+class _Asked:
+    """What signals ask for. Plain attributes: a handler that takes a lock may wait for the very code that it interrupts."""
+
+    def __init__(self) -> None:
+        self.stop = self.reload = False
+
+    def listen(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self.hear)
+
+    def hear(self, number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            self.reload = True
+        else:
+            self.stop = True
+
+
 def _serve(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
+    config = _load(args.config)
+    asked = _Asked()
+    asked.listen()
     common.log_in_background()
-    stopping, reading = threading.Event(), Reading(args.config)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    signal.signal(signal.SIGHUP, lambda *_: reading.asked.set())
     lock = claim(config.door_lock_path, "edge-door")  # before wires and record are touched
-    wiring = _open_wiring(config.door)
-    try:
-        record = BoundedLog(JsonLog(config.door_record_path))
-        service = DoorService(_conduct(config), wiring, record, config.socket_path)
-    except BaseException:
-        wiring.close()
-        raise
     notifier = Notifier()
-    notifier.ready()
+    service = _open(config)
     try:
-        while not stopping.is_set():
-            service.step()
-            notifier.alive()
-            config = _reload(reading, config, service, notifier)
+        _run(service, config, Reading(args.config), asked, notifier)
     finally:
         service.close()
         notifier.close()
@@ -89,83 +98,82 @@ def _serve(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _rest(args: argparse.Namespace) -> int:
-    """A killed process leaves its line driven; opening the relay drives it to rest, and so does closing it."""
-    config = load_config(args.config)
-    lock = claim(config.door_lock_path, "edge-door")  # not while a door process is at work
+def _load(path: Path) -> Terminal:
+    """Raises ConfigError, under systemd after a while: it starts the door anew at once, for ever, and every start costs more than
+    a second of a small machine. The lock is at rest meanwhile, `edge-door rest` has seen to it."""
     try:
-        open_relay(config.door.relay).close()
-    finally:
-        os.close(lock)
-    print("the lock's line is at rest")
-    return common.DONE
-
-
-def _open_wiring(door: Door) -> Wiring:
-    """The lock's relay first, so that it is locked whatever else fails; raises DoorError."""
-    wiring = Wiring(open_relay(door.relay))
-    try:
-        if door.alarm is not None:
-            wiring = replace(wiring, alarm=open_relay(door.alarm))
-        return replace(wiring, inputs=open_inputs(door.inputs))
-    except BaseException:
-        wiring.close()
+        return load_config(path)
+    except ConfigError as error:
+        if os.environ.get("NOTIFY_SOCKET"):
+            print(f"edge-door: locked until the configuration is mended: {error}", file=sys.stderr, flush=True)
+            time.sleep(_PAUSE_S)
         raise
 
 
-def _conduct(config: Terminal) -> Conduct:
-    door = config.door
-    rules = DoorRules(door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock)
-    return Conduct(rules, schedule_of(door.schedule), door.clients, door.operators, config.record.unwritable == "open")
+def _open(config: Terminal) -> DoorService:
+    """Wires first, so that the lock is at rest whatever else fails; raises DoorError."""
+    wiring.note(wiring.lines_of(config.door), config.door_wiring_path)
+    wires = wiring.open_wiring(config.door)
+    try:
+        record = BoundedLog(lambda: JsonLog(config.door_record_path))
+        return DoorService(conduct_of(config), wires, record, config.socket_path, past=past_of(config.door_record_path))
+    except BaseException:
+        wires.close()
+        raise
 
 
-class Reading:
-    """The configuration read again in a thread of its own: the loop that ends pulses never waits for a disk."""
+def _run(service: DoorService, config: Terminal, reading: Reading, asked: _Asked, notifier: Notifier) -> None:
+    """The loop, until a signal ends it."""
+    notifier.ready()
+    alive_at = -math.inf
+    while not asked.stop:
+        service.step()
+        if (now := time.monotonic()) - alive_at >= _ALIVE_S:
+            alive_at = now
+            notifier.alive(_line(service))
+        if asked.reload:
+            asked.reload = False
+            notifier.reloading()
+            reading.begin()
+        config = _reload(reading, config, service, notifier)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read: queue.SimpleQueue[Terminal | MfsaError] = queue.SimpleQueue()
-        self.asked = threading.Event()
 
-    def begin(self) -> None:
-        self.asked.clear()
-        threading.Thread(target=self._load, name="configuration", daemon=True).start()
-
-    def _load(self) -> None:
-        try:
-            self._read.put(load_config(self._path))
-        except MfsaError as error:
-            self._read.put(error)
-
-    def take(self) -> Terminal | None:
-        """What was read since the last call; raises MfsaError where it cannot be used."""
-        try:
-            found = self._read.get_nowait()
-        except queue.Empty:
-            return None
-        if isinstance(found, MfsaError):
-            raise found
-        return found
+def _line(service: DoorService) -> str:
+    """For `systemctl status`."""
+    status = service.status()
+    refused = f"; configuration refused: {status['reload_refused']}" if status["reload_refused"] else ""
+    return " ".join(f"{status['state']} ({status['reason']}){refused}".split())
 
 
 def _reload(reading: Reading, config: Terminal, service: DoorService, notifier: Notifier) -> Terminal:
-    """After SIGHUP the new configuration, whole or not at all; the one that holds."""
-    if reading.asked.is_set():
-        notifier.reloading()
-        reading.begin()
+    """The configuration that SIGHUP asked for, once it has been read, whole or not at all; the one that holds."""
     try:
-        fresh = reading.take()
-        if fresh is None:
+        found = reading.take()
+        if found is None:
             return config
+        fresh, conduct = found
         if fixed := differing(config, fresh, _FIXED):
             raise ConfigError(f"{', '.join(fixed)}: another value needs a restart")
-        service.reload(_conduct(fresh))
+        service.reload(conduct)
         log.info("the configuration was read again")
     except MfsaError as error:
         log.error("the configuration stays as it was: %s", error)
+        service.refuse_reload(str(error))
         fresh = config
     notifier.ready()
     return fresh
+
+
+def _check(args: argparse.Namespace) -> int:
+    conduct_of(load_config(args.config)).check()
+    print("the configuration can be used")
+    return common.DONE
+
+
+def _rest(args: argparse.Namespace) -> int:
+    rest(args.config)
+    print("the door's lines are at rest")
+    return common.DONE
 
 
 def _ask(args: argparse.Namespace) -> int:
@@ -177,7 +185,7 @@ def _ask(args: argparse.Namespace) -> int:
         client.close()
     if refused is not None:
         raise DoorError(f"{args.command}: the door refused: {refused}")
-    print("done")
+    print(f"done, but {client.note}" if client.note else "done")
     return common.DONE
 
 
@@ -189,14 +197,22 @@ def _status(args: argparse.Namespace) -> int:
         client.close()
     if args.json:
         print(json.dumps(answer))
-        return common.DONE
-    rest = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
-    print(f"{answer['state']} ({answer['reason']}){rest}")
+    else:
+        _tell(answer)
+    return common.DONE
+
+
+def _tell(answer: dict[str, Any]) -> None:
+    soon = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
+    print(f"{answer['state']} ({answer['reason']}){soon}")
     for name, active in answer["inputs"].items():
         print(f"  {name}: {'active' if active else 'quiet'}")
     for alarm in answer["alarms"]:
         print(f"  ALARM: {alarm}")
-    return common.DONE
+    if lost := answer["records_lost"]:
+        print(f"  {lost} records lost since the last that was written: is the disk full?")
+    if refused := answer["reload_refused"]:
+        print(f"  configuration refused, the one before holds: {refused}")
 
 
 if __name__ == "__main__":

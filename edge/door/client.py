@@ -18,6 +18,7 @@ class DoorClient:
         self._path = path
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
+        self.note = ""  # what the door added to its last answer to a command
 
     def grant(self, grant: Grant) -> str | None:
         """Ask the door to open; None if it did, else its reason. Raises DoorError where no door answers."""
@@ -25,12 +26,16 @@ class DoorClient:
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
-        """`state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `inputs`; raises DoorError where no door answers."""
+        """`state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `reload_refused`, `inputs`.
+
+        Raises DoorError where no door answers.
+        """
         return self._ask("status", {})[1]
 
     def command(self, command: str, note: str) -> str | None:
         """Ask as an operator; None where it was done, else why not. Raises DoorError where no door answers."""
         kind, fields = self._ask("command", protocol.command_fields(command, note))
+        self.note = str(fields.get("note", ""))
         return None if kind == "done" else str(fields.get("reason", "refused"))
 
     def close(self) -> None:
@@ -48,7 +53,9 @@ class DoorClient:
         except OSError as error:
             raise DoorError(f"{self._path}: the door process does not answer ({error}); is edge-door running?") from error
         if not answer:
-            raise DoorError(f"{self._path}: the door process closed the connection; is this account in `door.clients`?")
+            raise DoorError(
+                f"{self._path}: the door process closed the connection; is this account in `door.clients` or `door.operators`?"
+            )
         return protocol.decode(answer)
 
     def _exchange(self, packet: bytes) -> bytes:

@@ -1,6 +1,6 @@
 """The lock's rules as a pure state machine: rest is locked, and each reason to open has its place.
 
-    fire > exit button > operator (lockdown, held open) > schedule > grant
+    fire > exit button > operator (lockdown, held open, unlocked once) > schedule > grant
 
 Time is an argument (monotonic seconds); hardware, wall clock and records are the service's. `Controller` is told what
 happened and answers what the relays must be; what it did in between lies in `events` until the service takes it.
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass
 from enum import Enum
 
+from edge.door.rules import DoorRules, Latches
 from edge.values import DoorEvent, Grant
 
 MAX_GRANT_AGE_S = 1.0
@@ -48,26 +48,6 @@ class Command(str, Enum):
     RESET_TAMPER = "reset-tamper"
 
 
-@dataclass(frozen=True, slots=True)
-class DoorRules:
-    """How one door behaves; seconds."""
-
-    pulse_s: float
-    extended_s: float = 10.0  # for people who need longer
-    exit_s: float = 3.0
-    held_open_s: float = 30.0  # from here on an open door is an alarm
-    relock: str = "pulse"  # pulse: after its time; opened, closed: as soon as the contact says so
-
-
-@dataclass(frozen=True, slots=True)
-class Latches:
-    """What outlives a restart: only what restricts, and the fire latch. Never hold-open."""
-
-    fire: bool = False
-    lockdown: bool = False
-    tamper: bool = False
-
-
 class Controller:
     """One door. `energised` and `alarm` are what its two relays must be; the service makes it so."""
 
@@ -77,16 +57,17 @@ class Controller:
         self._held = False
         self._window = Window.NORMAL
         self._active: dict[Input, bool | None] = dict.fromkeys(Input)  # None: not heard of yet
-        self._until = -math.inf  # end of a grant's or operator's pulse
-        self._exit_until = -math.inf
+        self._until = self._operator_until = self._exit_until = -math.inf  # ends of pulses: of grants, operators, the exit button
         self._opened_at: float | None = None  # of the contact
+        self._pressed_at: float | None = None  # of the exit button
+        self._busy_since: float | None = None  # open by grants alone
         self._locked_since = -math.inf
-        self._held_open = self._forced = False
+        self._held_open = self._forced = self._stuck = self._kept_open = False
         self._recent: deque[str] = deque(maxlen=_REMEMBERED_GRANTS)
         self._now = -math.inf
         self._energised = False
         self._open_for = ""  # the reason for which it was energised last
-        self._cut_short = False  # by the contact
+        self._cut_short = ""  # by what
         self.events: list[DoorEvent] = []
 
     # ---------------------------------------------------------------- what the relays must be
@@ -97,12 +78,15 @@ class Controller:
 
     @property
     def alarm(self) -> bool:
-        return self._held_open or self._forced or self._tamper
+        return bool(self.alarms)
 
     @property
     def alarms(self) -> tuple[str, ...]:
         """Those that are on."""
-        on = (("held-open", self._held_open), ("forced-open", self._forced), ("tamper", self._tamper))
+        on = (
+            ("held-open", self._held_open), ("forced-open", self._forced), ("kept-open", self._kept_open),
+            ("exit-stuck", self._stuck), ("tamper", self._tamper),
+        )  # fmt: skip
         return tuple(name for name, active in on if active)
 
     @property
@@ -113,7 +97,7 @@ class Controller:
     @property
     def relocks_at(self) -> float:
         """When a running pulse ends; in the past where none runs."""
-        return max(self._until, self._exit_until)
+        return max(self._until, self._operator_until, self._exit_until)
 
     @property
     def latches(self) -> Latches:
@@ -130,6 +114,8 @@ class Controller:
             return "lockdown"
         if self._held:
             return "held"
+        if self._now < self._operator_until:
+            return "operator"
         if self._window is not Window.NORMAL:
             return f"schedule-{self._window.value}"
         return "pulse" if self._now < self._until else "rest"
@@ -137,7 +123,11 @@ class Controller:
     @property
     def deadline(self) -> float | None:
         """When something changes by itself; None where nothing will."""
-        waiting = [at for at in (self._until, self._exit_until) if at > self._now]
+        waiting = [at for at in (self._until, self._operator_until, self._exit_until) if at > self._now]
+        if self._pressed_at is not None and not self._stuck:
+            waiting.append(self._pressed_at + self._rules.held_open_s)
+        if self._busy_since is not None and not self._kept_open:
+            waiting.append(self._busy_since + self._rules.busy_s)
         if self._opened_at is not None and not self._held_open and not self._open_by_right:
             waiting.append(self._opened_at + self._rules.held_open_s)
         return min(waiting, default=None)
@@ -170,31 +160,30 @@ class Controller:
             return "lockdown"
         if self._window is Window.LOCKED:
             return "schedule"
-        return None
+        return "kept-open" if self._kept_open else None
 
     def open(self, grant: Grant, now: float) -> None:
         """Open for one pulse from now on; the caller has checked and recorded the grant."""
         self._recent.append(grant.id)
-        self._until = max(self._until, now + (self._rules.extended_s if grant.extended else self._rules.pulse_s))
+        self._until = max(self._until, now + self._rules.pulse_of(grant))
         self.tick(now)
 
     def sense(self, which: Input, active: bool, now: float) -> None:
         """A settled level of an input."""
+        self.tick(now)  # reasons that are over must not excuse what happens now
         known, self._active[which] = self._active[which], active
         if known == active:
-            self.tick(now)
             return
-        # Reasons that are over must not excuse what happens now.
-        self.tick(now)
         if active or known is not None:
             self._say(f"{which.value}-{'active' if active else 'quiet'}", "input", now)
         if which is Input.FIRE and active:
             self._latch_fire(now)
-        elif which is Input.EXIT and active:
-            self._exit_until = now + self._rules.exit_s
+        elif which is Input.EXIT:
+            self._exit(active, now)
         elif which is Input.TAMPER and active and not self._tamper:
             self._tamper = True
-            self._until = -math.inf
+            self._until = self._operator_until = -math.inf
+            self._cut_short = "tamper"
             self._say("tamper", "opened", now)
         elif which is Input.CONTACT and active and known is None:
             self._opened_at = now  # it stood open before this process began: nobody saw it forced
@@ -208,11 +197,12 @@ class Controller:
         if refused is not None:
             return refused
         if command is Command.UNLOCK:
-            self._until = max(self._until, now + self._rules.pulse_s)
+            self._operator_until = max(self._operator_until, now + self._rules.pulse_s)
         elif command is Command.HOLD:
             self._held = True
         elif command is Command.LOCKDOWN:
-            self._lockdown, self._held, self._until = True, False, -math.inf
+            self._lockdown, self._held = True, False
+            self._until = self._operator_until = -math.inf
         elif command is Command.RELEASE:
             self._lockdown = self._held = False
         elif command is Command.RESET_FIRE:
@@ -245,20 +235,22 @@ class Controller:
         """Let time pass; whether the lock's relay must change. Time that runs backwards is taken to stand still."""
         self._now = max(self._now, now)
         self._watch_contact()
+        self._watch_exit()
         before, self._energised = self._energised, self._wanted()
+        self._watch_grants()
         if before and not self._energised:
             self._locked_since = self._now
-            over = "contact" if self._cut_short else f"{self._open_for}-over"
+            over = self._cut_short or f"{self._open_for}-over"
             self._say("relocked", over if self.reason == "rest" else self.reason, self._now)
         elif self._energised and not before and self.reason != "pulse":
             self._say("unlocked", self.reason, self._now)
         if self._energised:
-            self._open_for, self._cut_short = self.reason, False
+            self._open_for, self._cut_short = self.reason, ""
         return before != self._energised
 
     def lock(self) -> None:
         """Close at once and forget every reason to open: the process ends."""
-        self._until = self._exit_until = -math.inf
+        self._until = self._operator_until = self._exit_until = -math.inf
         self._held = self._energised = False
 
     # ---------------------------------------------------------------- rules
@@ -268,7 +260,7 @@ class Controller:
             return True
         if self._lockdown:
             return False
-        if self._held:
+        if self._held or self._now < self._operator_until:
             return True
         if self._window is not Window.NORMAL:
             return self._window is Window.OPEN
@@ -278,6 +270,14 @@ class Controller:
         if not self._fire:
             self._fire = True
             self._say("fire", "input", now)
+
+    def _exit(self, pressed: bool, now: float) -> None:
+        self._pressed_at = now if pressed else None
+        if pressed:
+            self._exit_until = now + self._rules.exit_s
+        elif self._stuck:
+            self._stuck = False
+            self._say("alarm-ended", "exit-stuck", now)
 
     def _contact(self, opened: bool, now: float) -> None:
         if opened:
@@ -297,8 +297,8 @@ class Controller:
     def _cut(self, moved: str) -> None:
         """End pulses where the rules say so of what the door's leaf just did."""
         if self._rules.relock == moved:
-            self._until = self._exit_until = -math.inf
-            self._cut_short = True
+            self._until = self._operator_until = self._exit_until = -math.inf
+            self._cut_short = "contact"
 
     def _watch_contact(self) -> None:
         """Held open: the contact says so longer than it may, and nothing gives it the right to stand open."""
@@ -309,28 +309,28 @@ class Controller:
             if self._held_open:
                 self._held_open = False
                 self._say("alarm-ended", "held-open", self._now)
-        elif not self._held_open and self._now - self._opened_at >= self._rules.held_open_s:
+        elif not self._held_open and self._now >= self._opened_at + self._rules.held_open_s:
             self._held_open = True
             self._say("alarm", "held-open", self._now)
 
+    def _watch_exit(self) -> None:
+        """A button that is stuck, or was wedged, opens for ever: it may, but not in silence."""
+        if self._pressed_at is not None and not self._stuck and self._now >= self._pressed_at + self._rules.held_open_s:
+            self._stuck = True
+            self._say("alarm", "exit-stuck", self._now)
+
+    def _watch_grants(self) -> None:
+        """Whoever asks without end must not hold the lock open: nobody is let in anew until it has locked."""
+        if not (self._energised and self.reason == "pulse"):
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = self._now
+        elif not self._kept_open and self._now >= self._busy_since + self._rules.busy_s:
+            self._kept_open = True
+            self._say("alarm", "kept-open", self._now)
+        if self._kept_open and not self._energised:
+            self._kept_open = False
+            self._say("alarm-ended", "kept-open", self._now)
+
     def _say(self, event: str, reason: str, now: float) -> None:
         self.events.append(DoorEvent(event, reason, now))
-
-
-class Debounce:
-    """One input's level once it has stayed the same for a while; pure, the clock is an argument."""
-
-    def __init__(self, settle_s: float) -> None:
-        self._settle_s = settle_s
-        self._level: bool | None = None  # unknown until it has settled for the first time
-        self._raw = False
-        self._since = -math.inf
-
-    def feed(self, raw: bool, now: float) -> bool | None:
-        """The settled level where it has just changed, else None."""
-        if self._since == -math.inf or raw != self._raw:
-            self._raw, self._since = raw, now
-        if raw != self._level and now - self._since >= self._settle_s:
-            self._level = raw
-            return raw
-        return None

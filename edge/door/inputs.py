@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Protocol
 
 from edge.config import FileInput, GpioInput
 from edge.config import Inputs as InputsConfig
-from edge.door.controller import Debounce, Input
+from edge.door.controller import Input
 from edge.door.files import FileLine
 
 POLL_S = 0.02
@@ -19,6 +20,25 @@ class Line(Protocol):
     def active(self) -> bool: ...
 
     def close(self) -> None: ...
+
+
+class Debounce:
+    """One input's level once it has stayed the same for a while; pure, the clock is an argument."""
+
+    def __init__(self, settle_s: float) -> None:
+        self._settle_s = settle_s
+        self._level: bool | None = None  # unknown until it has settled for the first time
+        self._raw = False
+        self._since = -math.inf
+
+    def feed(self, raw: bool, now: float) -> bool | None:
+        """The settled level where it has just changed, else None."""
+        if self._since == -math.inf or raw != self._raw:
+            self._raw, self._since = raw, now
+        if raw != self._level and now - self._since >= self._settle_s:
+            self._level = raw
+            return raw
+        return None
 
 
 class Inputs:

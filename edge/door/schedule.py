@@ -39,6 +39,11 @@ class Schedule:
             return Window.LOCKED
         return Window.OPEN if Window.OPEN in found and plausible else Window.NORMAL
 
+    @property
+    def strictest(self) -> Window:
+        """What holds where `at` cannot tell: no hour may be taken for an open one, and any may be one that locks."""
+        return Window.LOCKED if any(span.window is Window.LOCKED for span in self.spans) else Window.NORMAL
+
     def _covers(self, span: Span, local: datetime) -> bool:
         """By the clock on the wall: an hour that is skipped or comes twice is what the wall shows."""
         for begins in (local.date(), local.date() - timedelta(days=1)):

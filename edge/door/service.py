@@ -9,64 +9,33 @@ import contextlib
 import logging
 import math
 import os
-import pwd
-import selectors
-import socket
-import struct
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import BoundedLog
+from edge.audit.log import BoundedLog, Job
 from edge.door import protocol
-from edge.door.controller import Command, Controller, DoorRules, Latches, Window
-from edge.door.inputs import POLL_S, Inputs
+from edge.door.conduct import Conduct
+from edge.door.controller import Command, Controller, Window
+from edge.door.inputs import POLL_S
+from edge.door.peers import Peers
+from edge.door.record import DoorRecord, Past
 from edge.door.relay import Relay
-from edge.door.schedule import Schedule
+from edge.door.wallclock import WallClock
+from edge.door.wiring import Wiring
 from edge.errors import DoorError
 from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
 
 RECORD_DEADLINE_S = 0.2
-_IDLE_S = 0.5
-_CLIENTS_MAX = 8
+NOT_ON_RECORD = "not on record yet: it may not outlive a restart; is the disk full?"
+_IDLE_S = 0.05  # signals, and what other threads have done, are seen so soon
 _SCHEDULE_S = 1.0  # how often the schedule is asked
-BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
-_CLOCK_SLACK_S = 60.0  # that a clock may be set back without doubt
-LATCHES = tuple(latch.name for latch in fields(Latches))
-_UCRED = struct.Struct("3i")
-
-
-@dataclass(frozen=True, slots=True)
-class Wiring:
-    """The door's hardware: the lock's relay, and what else there is."""
-
-    relay: Relay
-    alarm: Relay | None = None
-    inputs: Inputs | None = None
-
-    def close(self) -> None:
-        """Lock first; each part whatever the others do."""
-        with contextlib.ExitStack() as steps:  # last in, first out
-            for part in (self.inputs, self.alarm, self.relay):
-                if part is not None:
-                    steps.callback(part.close)
-            steps.callback(self.relay.release)
-
-
-@dataclass(frozen=True, slots=True)
-class Conduct:
-    """What may change while the door is at work."""
-
-    rules: DoorRules
-    schedule: Schedule = field(default_factory=Schedule)
-    clients: tuple[str, ...] = ()  # accounts beside the door's own that may ask it to open
-    operators: tuple[str, ...] = ()  # accounts beside root and the door's own that may command it
-    open_unrecorded: bool = False  # whether people are let in while the disk takes no record
+_OPENING = (Command.UNLOCK, Command.HOLD)
+_NOTE_MAX = 256
 
 
 class DoorService:
@@ -79,53 +48,61 @@ class DoorService:
         record: BoundedLog,
         socket_path: Path,
         *,
+        past: Past = Past(),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._wiring = wiring
-        self._record = record
-        self._clock, self._wall = clock, wall
-        self._take(conduct)
-        latched, ended = record.last("latches") or (), record.last("event")
-        self._controller = Controller(conduct.rules, Latches(**{name: name in latched for name in LATCHES}))
-        self._newest_record = float(record.last("wall") or 0.0)
-        self._selector = selectors.DefaultSelector()
-        self._socket_path = socket_path
-        self._listener = _listen(socket_path)
-        self._selector.register(self._listener, selectors.EVENT_READ)
-        self._uids: dict[socket.socket, int] = {}
+        self._clock = clock
+        self._wall = WallClock(past.latest, wall)
+        self._conduct = conduct
+        self._controller = Controller(conduct.rules, past.latches)
+        self._record = DoorRecord(record, past, lambda: self._controller.latches, self._wall)
         self._looked_at = -math.inf  # when the schedule was asked
+        self._blind = False  # whether the schedule could not tell
+        self._reload_refused = ""
         self._energised = self._alarmed = self._closed = False
         wiring.relay.release()
-        if ended not in (None, "stopped"):
-            self._post(DoorEvent("gap", "unclean-stop", clock()))
-        self._post(DoorEvent("started", self._controller.reason, clock()))
+        self._peers = Peers(socket_path)
+        self._take(conduct)
+        self._begin(past)
         self._turn()
 
+    def _begin(self, past: Past) -> None:
+        """What is to be said of the life before, and of what this one begins with."""
+        if past.trouble:
+            log.error("%s; in lockdown, since nobody can tell what held before: `edge-door release` ends it", past.trouble)
+            self._post(DoorEvent("gap", "unreadable-record", self._clock(), note=past.trouble[:_NOTE_MAX]))
+        elif past.ended not in (None, "stopped"):
+            self._post(DoorEvent("gap", "unclean-stop", self._clock()))
+        for account in self._conduct.unknown:
+            log.error("%s: there is no such account on this machine: left out", account)
+            self._post(DoorEvent("left-out", "unknown-account", self._clock(), note=account[:_NOTE_MAX]))
+        self._post(DoorEvent("started", self._controller.reason, self._clock()))
+
     def _take(self, conduct: Conduct) -> None:
-        """Raises DoorError, with nothing changed, where an account is not there."""
-        operators = {0, os.geteuid(), *(_uid(name, "operators") for name in conduct.operators)}
-        allowed = operators | {_uid(name, "clients") for name in conduct.clients}
-        self._conduct, self._operators, self._allowed = conduct, operators, allowed
+        self._conduct = conduct
+        self._operators = {0, os.geteuid(), *conduct.operators}
+        self._peers.admit(conduct.clients.keys(), self._operators)
 
     def reload(self, conduct: Conduct) -> None:
-        """Other conduct from now on; whoever may no longer ask is hung up on. Raises DoorError, with nothing changed."""
+        """Other conduct from now on; whoever may no longer ask is hung up on."""
         self._take(conduct)
         self._controller.obey(conduct.rules)
         self._looked_at = -math.inf
-        for peer in [peer for peer, uid in self._uids.items() if uid not in self._allowed]:
-            self._drop(peer)
+        self._reload_refused = ""
         self._post(DoorEvent("reloaded", "configuration", self._clock()))
+
+    def refuse_reload(self, why: str) -> None:
+        """Nothing changes; status and record tell, since whoever asked may not look at the journal."""
+        self._reload_refused = why
+        self._post(DoorEvent("reload-refused", "configuration", self._clock(), note=why[:_NOTE_MAX]))
 
     def step(self) -> None:
         """Wait for a packet, an input or the end of a pulse, whichever comes first, and act on it."""
-        for key, _ in self._selector.select(self._wait()):
+        for peer, uid, packet in self._peers.packets(self._wait()):
             self._turn()
-            if key.fileobj is self._listener:
-                self._accept()
-            else:
-                assert isinstance(key.fileobj, socket.socket)
-                self._serve(key.fileobj)
+            self._peers.answer(peer, self._answer(packet, uid))
         self._turn()
 
     def _wait(self, limit: float = _IDLE_S) -> float:
@@ -145,12 +122,21 @@ class DoorService:
             self._controller.schedule(self._window(), now)
         self._controller.tick(now)
         self._apply()
+        self._record.keep(now)
 
     def _window(self) -> Window:
-        """What the schedule says, with doubts about a clock that lies before the last record or before this software."""
-        wall = self._wall()
-        plausible = wall >= max(self._newest_record, BUILT_AFTER) - _CLOCK_SLACK_S
-        return self._conduct.schedule.at(datetime.fromtimestamp(wall, timezone.utc), plausible=plausible)
+        """What the schedule says, with doubts about a clock that cannot be right. Whatever it raises, the loop goes on."""
+        schedule = self._conduct.schedule
+        try:
+            wall, believed = self._wall.look()
+            window = schedule.at(datetime.fromtimestamp(wall, timezone.utc), plausible=believed)
+        except Exception:
+            if not self._blind:
+                log.exception("the schedule cannot tell what holds now; until it can: %s", schedule.strictest.value)
+            self._blind = True
+            return schedule.strictest
+        self._blind = False
+        return window
 
     def _apply(self) -> None:
         """The lock never waits for the disk: first the wires, then the record. Raises DoorError where a wire fails."""
@@ -172,51 +158,9 @@ class DoorService:
         self._controller.lock()
         with contextlib.ExitStack() as steps:  # last in, first out, and each one whatever the others do
             steps.callback(self._record.close)
-            steps.callback(self._hang_up)
+            steps.callback(self._peers.close)
             steps.callback(lambda: self._post(DoorEvent("stopped", "locked", self._clock())))
             steps.callback(self._wiring.close)
-
-    def _hang_up(self) -> None:
-        for key in list(self._selector.get_map().values()):
-            if isinstance(key.fileobj, socket.socket):
-                key.fileobj.close()
-        self._selector.close()
-        self._socket_path.unlink(missing_ok=True)
-
-    def _accept(self) -> None:
-        try:
-            peer, _ = self._listener.accept()
-        except OSError:
-            return
-        peer.setblocking(False)
-        _, uid, _ = _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-        if uid not in self._allowed or len(self._selector.get_map()) > _CLIENTS_MAX:
-            log.warning("refused a connection of user %d", uid)
-            peer.close()
-            return
-        self._uids[peer] = uid
-        self._selector.register(peer, selectors.EVENT_READ)
-
-    def _serve(self, peer: socket.socket) -> None:
-        try:
-            packet = peer.recv(protocol.PACKET_MAX)
-        except BlockingIOError:
-            return
-        except OSError:
-            packet = b""
-        if not packet:
-            self._drop(peer)
-            return
-        answer = self._answer(packet, self._uids.get(peer, -1))
-        try:
-            peer.send(answer)
-        except OSError:
-            log.warning("a client went away before its answer")
-
-    def _drop(self, peer: socket.socket) -> None:
-        self._selector.unregister(peer)
-        self._uids.pop(peer, None)
-        peer.close()
 
     def _answer(self, packet: bytes, uid: int) -> bytes:
         try:
@@ -229,21 +173,21 @@ class DoorService:
             reason = self._grant(grant)
             return protocol.encode("granted" if reason is None else "refused", {"reason": reason or "unlocked"})
         if command is not None:
-            reason = self._command(*command, uid)
-            return protocol.encode("done" if reason is None else "refused", {"reason": reason or "done"})
+            reason, note = self._command(*command, uid)
+            return protocol.encode("done" if reason is None else "refused", {"reason": reason or "done", "note": note})
         if kind == "status":
-            return protocol.encode("status", self._status())
+            return protocol.encode("status", self.status())
         return protocol.encode("refused", {"reason": f"malformed: unknown kind {kind[:32]!r}"})
 
     def _grant(self, grant: Grant) -> str | None:
         """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
         reason = self._controller.check(grant, self._clock())
-        if reason is None and not self._put_on_record(_event("granted", "grant", self._clock(), grant)):
+        if reason is None and not self._in_time(self._post(_event("granted", "grant", self._clock(), grant)), self._deadline()):
             reason = None if self._conduct.open_unrecorded else "not-recorded"
         now = self._clock()
         reason = reason or self._controller.check(grant, now)  # the frame may have grown too old meanwhile
         if reason is not None:
-            self._post(_event("refused", reason, now, grant))
+            self._record.refused(_event("refused", reason, now, grant))
             return reason
         self._controller.open(grant, now)
         try:
@@ -255,36 +199,41 @@ class DoorService:
         self._post(_event("unlocked", "grant", now, grant))
         return None
 
-    def _command(self, name: str, note: str, uid: int) -> str | None:
-        """Do what an operator asks, on record first; why not otherwise. What restricts is done whatever the disk says."""
+    def _command(self, name: str, note: str, uid: int) -> tuple[str | None, str]:
+        """Do what an operator asks; why not, and what else is to be said. What opens is on record first; what restricts is done
+        first. It is acknowledged once the state that it led to is on disk, since a restart goes by that."""
         if uid not in self._operators:
-            return "this account is not in `door.operators`"
+            return "this account is not in `door.operators`", ""
         try:
             command = Command(name)
         except ValueError:
-            return f"expected one of {', '.join(c.value for c in Command)}"
-        asked = DoorEvent("asked", command.value, self._clock(), operator=_account(uid), note=note)
-        recorded = self._put_on_record(asked)
-        if not (recorded or self._conduct.open_unrecorded) and command in (Command.UNLOCK, Command.HOLD):
-            return "not-recorded"
+            return f"expected one of {', '.join(c.value for c in Command)}", ""
+        ends = self._deadline()
+        asked = DoorEvent("asked", command.value, self._clock(), operator=self._conduct.operators.get(uid, str(uid)), note=note)
+        job = self._post(asked)
+        recorded = command is Command.LOCKDOWN or self._in_time(job, ends)
+        if command in _OPENING and not (recorded or self._conduct.open_unrecorded):
+            return "not-recorded", ""
         reason = self._controller.command(command, self._clock())
         self._apply()
         if reason is not None:
-            self._post(DoorEvent("refused", reason, self._clock(), operator=asked.operator))
-        return reason
+            self._record.refused(DoorEvent("refused", reason, self._clock(), operator=asked.operator))
+            return reason, ""
+        return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
 
-    def _put_on_record(self, event: DoorEvent) -> bool:
-        """Whether an event is on disk in time; inputs are heard and a pulse that ends meanwhile is ended."""
-        job = self._record.submit(self._fields(event))
-        ends = self._clock() + RECORD_DEADLINE_S
+    def _deadline(self) -> float:
+        return self._clock() + RECORD_DEADLINE_S
+
+    def _in_time(self, job: Job, ends: float) -> bool:
+        """Whether a record is on disk by then; inputs are heard and a pulse that ends meanwhile is ended."""
         while not job.done.is_set() and (now := self._clock()) < ends:
             job.done.wait(self._wait(ends - now))
             self._turn()
-        if not job.written:
-            log.error("%s was not recorded: %s", event.event, job.error or "the disk took too long")
+        if not job.done.is_set():
+            log.error("%s is not on record: the disk takes too long", job.fields["event"])
         return job.written
 
-    def _status(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         controller, now = self._controller, self._clock()
         return {
             "state": "unlocked" if controller.energised else "locked",
@@ -292,27 +241,16 @@ class DoorService:
             "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3),
             "alarms": list(controller.alarms),
             "records_lost": self._record.lost,
+            "reload_refused": self._reload_refused[: protocol.PACKET_MAX // 8],
             "inputs": {which.value: level for which, level in controller.levels.items() if level is not None},
         }
 
-    def _fields(self, event: DoorEvent) -> dict[str, Any]:
-        """What is recorded of an event, with the states that outlive a restart."""
-        latches = [name for name in LATCHES if getattr(self._controller.latches, name)]
-        return {**{key: value for key, value in asdict(event).items() if value is not None}, "latches": latches}
-
-    def _post(self, event: DoorEvent) -> None:
-        self._record.submit(self._fields(event))
+    def _post(self, event: DoorEvent) -> Job:
+        return self._record.post(event)
 
 
 def _event(event: str, reason: str, at: float, grant: Grant) -> DoorEvent:
     return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)
-
-
-def _uid(name: str, key: str) -> int:
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except KeyError as error:
-        raise DoorError(f"door.{key}: there is no account {name!r} on this machine; create it or take it out") from error
 
 
 def _switch(relay: Relay, on: bool) -> None:
@@ -320,28 +258,3 @@ def _switch(relay: Relay, on: bool) -> None:
         relay.energise()
     else:
         relay.release()
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
-
-
-def _listen(path: Path) -> socket.socket:
-    """A listening socket in place of one that a dead process left; the caller holds the claim on the place."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.setblocking(False)
-        before = os.umask(0o117)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(_CLIENTS_MAX)
-    except OSError as error:
-        raise DoorError(f"{path}: cannot listen there: {error.strerror or error}; check folder and rights") from error
-    return listener

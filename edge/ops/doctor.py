@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge.bundle import open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
-from edge.config import Terminal
+from edge.config import NoLiveness, Terminal
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery
@@ -115,7 +115,11 @@ def _camera(config: Terminal) -> Iterator[Finding]:
 
 
 def _liveness(config: Terminal) -> Iterator[Finding]:
-    yield Finding(WARNING, "liveness", "off (no PAD): a photo of an enrolled person opens the door; every record says so")
+    if isinstance(config.liveness, NoLiveness):
+        yield Finding(WARNING, "liveness", "off (no PAD): a photo of an enrolled person opens the door; every record says so")
+        return
+    on = [name for name, value in config.liveness if name != "kind" and value not in (False, "never")]
+    yield Finding(OK, "liveness", f"layers: {', '.join(on)}; nobody certified them, measure yours with mfsa-pad")
 
 
 def _door(config: Terminal) -> Iterator[Finding]:

@@ -39,6 +39,9 @@ def test_all_wrong_keys_are_named_at_once(write_config: WriteConfig) -> None:
         ("- 1", "found list"),
         ("", "found NoneType"),
         ("camera: {kind: telescope}", "camera"),
+        ("a: " + "[" * 5000, "nested too deeply"),
+        ("a: 2026-13-45", "not valid YAML: month must be in"),
+        ("a: !!timestamp soon", "not valid YAML"),
     ],
 )
 def test_files_that_are_no_config(tmp_path: Path, text: str, part: str) -> None:

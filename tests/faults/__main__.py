@@ -7,7 +7,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tests.faults.scenes import FAULTS, Fault
 from tests.faults.terminal import PULSE_S, Terminal
 
 _INTO_THE_PULSE_S = 0.3
+_NOTICEABLE_S = 0.1  # a pulse that ends so much late was made longer
 NEWLINE = "\n"
 
 
@@ -79,8 +80,19 @@ def _restarts(name: str, which: int, outcomes: Sequence[Outcome]) -> str:
     return f"{name} started anew{by}" + (f", {starts} times" if starts > 1 else "")
 
 
-def page(rows: Sequence[str], terminal: Terminal, repeats: int) -> str:
+def longer(outcomes: Mapping[Fault, Sequence[Outcome]]) -> str:
+    """Which faults made a pulse longer, in words."""
+    beyond = {fault.name: max(o.longest_s for o in found) - PULSE_S for fault, found in outcomes.items()}
+    found = [f"{name} ({late_s:+.2f} s)" for name, late_s in beyond.items() if late_s > _NOTICEABLE_S]
+    least = f"by more than {_NOTICEABLE_S:.1f} s"
+    if not found:
+        return f"No fault made a pulse longer {least}."
+    return f"A pulse was made longer {least} by: {', '.join(found)}. No other fault did."
+
+
+def page(outcomes: Mapping[Fault, Sequence[Outcome]], terminal: Terminal, repeats: int) -> str:
     door, daemon = terminal.door, terminal.daemon
+    rows = [row(fault, found) for fault, found in outcomes.items()]
     return f"""\
 # What the lock does when something fails
 
@@ -95,9 +107,11 @@ Recogniser: watchdog {daemon.watchdog_s:g} s, restart after {daemon.restart_s:g}
 |---|---|---|---|---|---|---|
 {NEWLINE.join(rows)}
 
-Without a fault somebody is let in every two to three seconds; "let in again after" has that in it. Where the door's own
-process dies or is stopped while the lock is open, the line stays as it is until `edge-door rest` has driven it to rest: there
-a relay module with a pulse limit of its own helps ([wiring.md](wiring.md)). No other fault makes a pulse longer.
+{longer(outcomes)}
+
+Where the door's own process dies or is stopped while the lock is open, the line stays as it is until `edge-door rest` has driven
+it to rest: there a relay module with a pulse limit of its own helps ([wiring.md](wiring.md)).
+Without a fault somebody is let in every two to three seconds; "let in again after" has that in it.
 """
 
 
@@ -106,13 +120,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, made with: mfsa-bundle make build/bundle")
     parser.add_argument("--out", type=Path, help="Markdown; default: to the terminal")
     parser.add_argument("--repeat", type=int, default=3, help="times each (default %(default)s)")
+    parser.add_argument("--only", action="append", metavar="FAULT", choices=[f.name for f in FAULTS], help="may be given again")
     args = parser.parse_args(argv)
+    faults = [fault for fault in FAULTS if not args.only or fault.name in args.only]
     with tempfile.TemporaryDirectory(prefix="mfsa-faults-") as folder, Terminal(Path(folder) / "terminal", args.bundle) as terminal:
-        outcomes: dict[str, list[Outcome]] = {fault.name: [] for fault in FAULTS}
-        for fault in tqdm([fault for _ in range(args.repeat) for fault in FAULTS], desc="faults", unit="fault", disable=None):
-            outcomes[fault.name].append(cause(terminal, fault))
-            print(row(fault, outcomes[fault.name][-1:]), file=sys.stderr, flush=True)
-        text = page([row(fault, outcomes[fault.name]) for fault in FAULTS], terminal, args.repeat)
+        outcomes: dict[Fault, list[Outcome]] = {fault: [] for fault in faults}
+        for fault in tqdm([fault for _ in range(args.repeat) for fault in faults], desc="faults", unit="fault", disable=None):
+            outcomes[fault].append(cause(terminal, fault))
+            print(row(fault, outcomes[fault][-1:]), file=sys.stderr, flush=True)
+        text = page(outcomes, terminal, args.repeat)
     if args.out:
         args.out.write_text(text, encoding="utf-8")
     else:

@@ -3,11 +3,13 @@
 clock   seconds by which the clock on the wall is wrong
 camera  its read blocks
 engine  the embedder raises
+disk    no file can grow beyond so many bytes; for processes that are started meanwhile
 """
 
 from __future__ import annotations
 
 import importlib
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +27,8 @@ def main(folder: Path, module: str, arguments: list[str]) -> int:
             return wall()
 
     time.time = wrong  # before anything of ours takes it as a default
+    if (folder / "disk").exists() and "run" in arguments:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int((folder / "disk").read_text()), resource.RLIM_INFINITY))
     if module == "edge.cli.daemon":
         _hook_daemon(folder)
     return int(importlib.import_module(module).main(arguments))

@@ -82,11 +82,21 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
 
 
 @contextmanager
-def locked_gallery(terminal: Terminal) -> Iterator[None]:
-    with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
-        other.execute("BEGIN EXCLUSIVE")
+def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
+    """The door is started anew while its record cannot grow."""
+    with full_disk(terminal), with_file("disk", str(terminal.config.door_record_path.stat().st_size))(terminal):
+        os.kill(terminal.door.pid, signal.SIGKILL)
         yield
-        other.execute("ROLLBACK")
+
+
+@contextmanager
+def spoilt_gallery(terminal: Terminal) -> Iterator[None]:
+    """Templates that cannot be unsealed, put there as an enrollment would be: the recogniser sees that there are others."""
+    with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
+        sealed = other.execute("SELECT sealed, id FROM templates").fetchall()
+        other.execute("UPDATE templates SET sealed = randomblob(length(sealed))")
+        yield
+        other.executemany("UPDATE templates SET sealed = ? WHERE id = ?", sealed)
 
 
 @contextmanager
@@ -111,8 +121,9 @@ FAULTS = (
     Fault("camera hangs", with_file("camera"), 20.0),
     Fault("engine raises", with_file("engine"), 5.0),
     Fault("disk full", full_disk, 5.0),
+    Fault("disk full, then door: kill -9", full_disk_and_killed_door, 5.0),
     Fault("clock + 1 h", with_file("clock", "3600"), 5.0),
     Fault("clock - 1 h", with_file("clock", "-3600"), 5.0),
-    Fault("gallery locked", locked_gallery, 5.0),
+    Fault("gallery spoilt", spoilt_gallery, 5.0),
     Fault("all cores busy, twice over", busy, 10.0),
 )

@@ -72,7 +72,7 @@ class Terminal:
             [*hooked, *after, *config] if after else [],
             log=self.folder / f"{unit}.log",
             notify=Path(self._notify.name) / unit,
-            environment={"PYTHONUNBUFFERED": "1"},
+            environment={"PYTHONUNBUFFERED": "1", "RUNTIME_DIRECTORY": str(self.config.socket_path.parent)},
         )
 
     def energised_after(self, moment: float) -> float:

@@ -475,14 +475,14 @@ def members() -> set[tuple[str, str]]:
 @pytest.mark.parametrize(("unit", "state"), [("edge-door.service", "DOOR_STATE"), ("edge-daemon.service", "STATE")])
 def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) -> None:
     found = settings(unit)
-    commands = [line for line in (SYSTEMD / unit).read_text().splitlines() if line.startswith(("ExecStart=", "ExecStopPost="))]
-    assert commands and all(f"={told['PROGRAM']}/bin/" in c and c.endswith(f"--config {told['CONFIG']}") for c in commands)
+    commands = [line for line in (SYSTEMD / unit).read_text().splitlines() if line.startswith("Exec") and "/kill" not in line]
+    assert {c.split("=")[0] for c in commands} >= {"ExecStart", "ExecReload"}
+    assert all(f"={told['PROGRAM']}/bin/" in c and c.endswith(f"--config {told['CONFIG']}") for c in commands)
     assert [f"/var/lib/{name}" for name in found["StateDirectory"]] == [told[state]]
     accounts = dict(re.findall(r'^u (\S+) - ".*" +(\S+) /usr/sbin/nologin$', (SYSTEMD / "mfsa-edge.sysusers").read_text(), re.M))
     assert accounts[found["User"][0]] == told[state] and found["User"] == found["Group"]
-    assert {(found["User"][0], group) for group in found["SupplementaryGroups"]} == {
-        m for m in members() if m[0] == found["User"][0]
-    }
+    groups = {*found["SupplementaryGroups"], *(settings("drop-ins/jetson.conf")["SupplementaryGroups"] if state == "STATE" else ())}
+    assert {(found["User"][0], group) for group in groups} == {m for m in members() if m[0] == found["User"][0]}
 
 
 def test_the_daemons_key_is_the_one_that_is_made(told: dict[str, str]) -> None:

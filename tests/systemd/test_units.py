@@ -67,3 +67,17 @@ def test_commands_of_units_exist(unit: str) -> None:
     scripts = {script.name for script in entry_points(group="console_scripts")}
     called = re.findall(r"/opt/mfsa-edge/bin/(\S+)", (UNITS / unit).read_text())
     assert called and set(called) <= scripts
+
+
+@pytest.mark.parametrize("unit", EXPOSURE)
+def test_a_reload_asks_first_whether_the_configuration_can_be_used(unit: str) -> None:
+    """The signal alone cannot fail: `systemctl reload` would say that all is well."""
+    first, second = re.findall(r"^ExecReload=(.*)$", (UNITS / unit).read_text(), re.M)
+    assert "edge-door check --config" in first and second == "/bin/kill -HUP $MAINPID"
+
+
+def test_the_door_finds_after_a_kill_what_it_needs() -> None:
+    """Its note of the lines outlives the restart, /proc tells of the board, and memory that runs out takes others first."""
+    door = (UNITS / "edge-door.service").read_text()
+    assert "\nRuntimeDirectoryPreserve=restart\n" in door and "\nAfter=nss-user-lookup.target\n" in door
+    assert "ProcSubset" not in door and "\nOOMScoreAdjust=-900\n" in door

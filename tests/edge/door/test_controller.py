@@ -12,14 +12,16 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, Debounce, DoorRules, Input, Latches, Window
+from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, Input, Window
+from edge.door.inputs import Debounce
+from edge.door.rules import DoorRules, Latches
 from edge.values import Grant
 
-PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S = 3.0, 8.0, 5.0, 20.0
+PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
 def rules(relock: str = "pulse") -> DoorRules:
-    return DoorRules(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock)
+    return DoorRules(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
 
 
 class Door(RuleBasedStateMachine):
@@ -35,15 +37,29 @@ class Door(RuleBasedStateMachine):
         self.fire = self.lockdown = self.held = self.tamper = False
         self.window = Window.NORMAL
         self.levels: dict[Input, bool] = {}
-        self.pulse_ends = self.exit_ends = -math.inf
+        self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
+        self.pressed_at = self.grants_alone_since = math.inf
+        self.kept_open = False
         self.used: set[str] = set()
         self.alarms: set[str] = set()
 
     def oracle(self) -> bool:
         if self.fire or self.levels.get(Input.EXIT) or self.now < self.exit_ends:
             return True
-        allowed = not self.lockdown and (self.held or self.window is not Window.LOCKED)
-        return allowed and (self.held or self.window is Window.OPEN or self.now < self.pulse_ends)
+        ordered = self.held or self.now < self.operator_ends
+        allowed = not self.lockdown and (ordered or self.window is not Window.LOCKED)
+        return allowed and (ordered or self.window is Window.OPEN or self.now < self.pulse_ends)
+
+    def by_grants_alone(self) -> bool:
+        """It would be locked if nobody had been let in."""
+        pulse_ends, self.pulse_ends = self.pulse_ends, -math.inf
+        otherwise, self.pulse_ends = self.oracle(), pulse_ends
+        return self.oracle() and not otherwise
+
+    def see(self) -> None:
+        """How long it has been open by grants alone, at each moment at which the door looks too."""
+        self.grants_alone_since = min(self.grants_alone_since, self.now) if self.by_grants_alone() else math.inf
+        self.kept_open = self.oracle() and (self.kept_open or self.now >= self.grants_alone_since + BUSY_S)
 
     @rule(age=st.floats(-2, 3), name=st.sampled_from("abcd"), fresh=st.booleans(), extended=st.booleans())
     def grant(self, age: float, name: str, fresh: bool, extended: bool) -> None:
@@ -52,26 +68,41 @@ class Door(RuleBasedStateMachine):
         refused = self.door.check(grant, self.now)
         if refused is None:
             assert -0.051 <= age <= MAX_GRANT_AGE_S + 1e-6 and grant_id not in self.used
-            assert not (self.lockdown or self.tamper or self.window is Window.LOCKED)
+            assert not (self.lockdown or self.tamper or self.window is Window.LOCKED or self.kept_open)
             self.used.add(grant_id)
             self.door.open(grant, self.now)
             assert self.door.energised
-            self.pulse_ends = max(self.pulse_ends, self.now + (self.rules.extended_s if extended else self.rules.pulse_s))
+            pulse_s = max(self.rules.pulse_s, self.rules.extended_s) if extended else self.rules.pulse_s
+            self.pulse_ends = max(self.pulse_ends, self.now + pulse_s)
         elif refused == "replayed":
             assert grant_id in self.used
+        else:
+            assert {"stale": not -0.05 < age < MAX_GRANT_AGE_S - 1e-6, "tamper": self.tamper, "lockdown": self.lockdown,
+                    "schedule": self.window is Window.LOCKED, "kept-open": self.kept_open}[refused]  # fmt: skip
+
+    @rule(gaps=st.lists(st.floats(0.1, PULSE_S), min_size=4, max_size=8))
+    def one_after_the_other(self, gaps: list[float]) -> None:
+        """Somebody, or something, is let in again before it has locked."""
+        for gap in gaps:
+            self.wait(gap)
+            self.see()
+            self.grant(0.0, "", True, False)
+            self.see()
 
     @rule(which=st.sampled_from(Input), active=st.booleans())
     def sense(self, which: Input, active: bool) -> None:
         known, self.levels[which] = self.levels.get(which), active
         self.door.sense(which, active, self.now)
+        if which is Input.EXIT and not active:
+            self.pressed_at = math.inf
         if known == active or not active:
             return
         if which is Input.FIRE:
             self.fire = True
         elif which is Input.EXIT:
-            self.exit_ends = self.now + self.rules.exit_s
+            self.exit_ends, self.pressed_at = self.now + self.rules.exit_s, self.now
         elif which is Input.TAMPER and not self.tamper:
-            self.tamper, self.pulse_ends = True, -math.inf
+            self.tamper, self.pulse_ends, self.operator_ends = True, -math.inf, -math.inf
         if which in (Input.FIRE, Input.EXIT):
             assert self.door.energised
 
@@ -89,11 +120,12 @@ class Door(RuleBasedStateMachine):
         if refused is not None:
             return
         if command is Command.UNLOCK:
-            self.pulse_ends = max(self.pulse_ends, self.now + self.rules.pulse_s)
+            self.operator_ends = max(self.operator_ends, self.now + self.rules.pulse_s)
+            assert self.door.energised  # whatever the schedule says
         elif command is Command.HOLD:
             self.held = True
         elif command is Command.LOCKDOWN:
-            self.lockdown, self.held, self.pulse_ends = True, False, -math.inf
+            self.lockdown, self.held, self.pulse_ends, self.operator_ends = True, False, -math.inf, -math.inf
         elif command is Command.RELEASE:
             self.lockdown = self.held = False
         elif command is Command.RESET_FIRE:
@@ -111,7 +143,7 @@ class Door(RuleBasedStateMachine):
     @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
     def reload(self, factor: float) -> None:
         """Other times hold from now on; what runs ends when it was to end."""
-        self.rules = DoorRules(PULSE_S * factor, EXTENDED_S * factor, EXIT_S * factor, HELD_OPEN_S)
+        self.rules = DoorRules(PULSE_S * factor, EXTENDED_S / factor, EXIT_S * factor, HELD_OPEN_S, busy_s=BUSY_S)
         self.door.obey(self.rules)
         self.door.tick(self.now)
 
@@ -134,7 +166,9 @@ class Door(RuleBasedStateMachine):
         assert not self.door.energised
         self.door = self.make(self.rules, latches)
         assert not self.door.energised
-        self.held, self.pulse_ends, self.exit_ends = False, -math.inf, -math.inf
+        self.held, self.kept_open = False, False
+        self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
+        self.pressed_at = self.grants_alone_since = math.inf
         self.levels, self.alarms, self.window = {}, set(), Window.NORMAL
         self.used = set()  # a grant is void after a second: a restart need not remember it
         self.door.tick(self.now)
@@ -150,7 +184,10 @@ class Door(RuleBasedStateMachine):
 
     @invariant()
     def the_relay_follows_the_reasons(self) -> None:
+        self.see()
         assert self.door.energised == self.oracle()
+        assert ("kept-open" in self.door.alarms) == self.kept_open
+        assert ("exit-stuck" in self.door.alarms) == (self.now >= self.pressed_at + HELD_OPEN_S)
 
     @invariant()
     def alarms_begin_once_and_end_once(self) -> None:
@@ -216,7 +253,27 @@ class AlarmsTwice(Controller):
             self._say("alarm", "held-open", self._now)
 
 
-@pytest.mark.parametrize("broken", [NeverRelocks, LockdownBeatsExit, ForgetsTheFire, HoldsAfterRestart, AlarmsTwice])
+class ScheduleBeatsOperator(Controller):
+    """Says done to an operator, and opens nothing."""
+
+    def _wanted(self) -> bool:
+        return super()._wanted() and (self.reason != "operator" or self._window is not Window.LOCKED)
+
+
+class NeverTiresOfGrants(Controller):
+    """Open as long as somebody asks."""
+
+    def check(self, grant: Grant, now: float) -> str | None:
+        refused = super().check(grant, now)
+        return None if refused == "kept-open" else refused
+
+
+BROKEN = [
+    NeverRelocks, LockdownBeatsExit, ForgetsTheFire, HoldsAfterRestart, AlarmsTwice, ScheduleBeatsOperator, NeverTiresOfGrants,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("broken", BROKEN)
 def test_a_broken_controller_is_caught(broken: type[Controller]) -> None:
     class Broken(Door):
         make = broken
@@ -345,6 +402,60 @@ def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
     assert door.command(Command.RESET_TAMPER, 11.0) == "the case is still open"
     door.sense(Input.TAMPER, False, 12.0)
     assert door.alarm and door.command(Command.RESET_TAMPER, 12.0) is None and not door.alarm
+
+
+def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
+    door = Controller(rules())
+    door.schedule(Window.LOCKED, 1.0)
+    said(door)
+    assert door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
+    assert door.relocks_at == door.deadline == 2.0 + PULSE_S
+    assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # nobody else
+    door.tick(2.0 + PULSE_S)
+    assert not door.energised
+    assert said(door) == [("unlock", "operator"), ("unlocked", "operator"), ("relocked", "schedule-locked")]
+    door.command(Command.UNLOCK, 6.0)
+    door.command(Command.LOCKDOWN, 6.5)
+    assert not door.energised
+
+
+def test_a_case_that_is_opened_is_why_it_locks() -> None:
+    door = opened()
+    said(door)
+    door.sense(Input.TAMPER, True, 10.5)
+    assert said(door) == [("tamper-active", "input"), ("tamper", "opened"), ("relocked", "tamper")]
+
+
+def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
+    door = Controller(rules(), Latches(lockdown=True))
+    door.sense(Input.EXIT, True, 1.0)
+    door.tick(1.0 + EXIT_S)
+    assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
+    door.tick(1.0 + HELD_OPEN_S)
+    assert door.energised and door.alarms == ("exit-stuck",)
+    said(door)
+    door.sense(Input.EXIT, False, 40.0)
+    assert not door.energised and not door.alarm
+    assert said(door) == [("exit-quiet", "input"), ("alarm-ended", "exit-stuck"), ("relocked", "lockdown")]
+
+
+def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_next() -> None:
+    door, now = Controller(rules()), 10.0
+    while (refused := door.check(Grant(f"g{now}", "Ada", 1, now), now)) is None:
+        door.open(Grant(f"g{now}", "Ada", 1, now), now)
+        now += 2.0
+        door.tick(now)
+        assert now < 10.0 + 2 * BUSY_S
+    assert refused == "kept-open" and door.energised and door.alarms == ("kept-open",) and now == 10.0 + BUSY_S
+    door.tick(now + PULSE_S)
+    assert not door.energised and not door.alarm
+    assert door.check(Grant("later", "Ada", 1, now + PULSE_S), now + PULSE_S) is None
+
+
+def test_more_time_is_never_less() -> None:
+    door = Controller(DoorRules(15.0, extended_s=10.0))
+    door.open(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
+    assert door.relocks_at == 16.0
 
 
 def test_the_schedule_opens_and_locks() -> None:

@@ -11,8 +11,11 @@ import pytest
 from edge.audit.log import BoundedLog, JsonLog, read_log
 from edge.door import protocol
 from edge.door.client import DoorClient
-from edge.door.service import Conduct, DoorService, Wiring
+from edge.door.conduct import Conduct
+from edge.door.controller import Window
+from edge.door.service import DoorService
 from edge.door.simulated import SimulatedRelay
+from edge.door.wiring import Wiring
 from edge.errors import DoorError
 from tests.doors import (
     CONDUCT,
@@ -20,6 +23,7 @@ from tests.doors import (
     RULES,
     FullAtFirst,
     NoDisk,
+    Schedules,
     SlowDisk,
     Stuck,
     Terminal,
@@ -31,7 +35,7 @@ from tests.doors import (
 
 @pytest.mark.parametrize("disk", [NoDisk, SlowDisk])
 def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: type[JsonLog]) -> None:
-    terminal = Terminal(tmp_path, BoundedLog(disk(tmp_path / "door.jsonl")))
+    terminal = Terminal(tmp_path, disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.grant(grant()) == "not-recorded"
@@ -44,7 +48,7 @@ def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: ty
 
 def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tmp_path: Path) -> None:
     disk = FullAtFirst(tmp_path / "door.jsonl")
-    terminal = Terminal(tmp_path, BoundedLog(disk), conduct=Conduct(RULES, open_unrecorded=True))
+    terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(RULES, open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.grant(grant()) is None
@@ -60,7 +64,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tm
 
 @pytest.mark.parametrize("command", ["unlock", "lockdown"])
 def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, command: str) -> None:
-    terminal = Terminal(tmp_path, BoundedLog(NoDisk(tmp_path / "door.jsonl")))
+    terminal = Terminal(tmp_path, NoDisk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.command(command, "test") == (None if command == "lockdown" else "not-recorded")
@@ -79,7 +83,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
                 time.sleep(0.15)
             return super().append(fields, durable=durable)
 
-    terminal = Terminal(tmp_path, BoundedLog(SlowSecond(tmp_path / "door.jsonl")))
+    terminal = Terminal(tmp_path, SlowSecond)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.grant(grant("g1")) is None
@@ -94,7 +98,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
-    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(JsonLog(tmp_path / "door.jsonl")), path)
+    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(lambda: JsonLog(tmp_path / "door.jsonl")), path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.connect(str(path))
         raw.send(protocol.encode("grant", protocol.grant_fields(grant())))
@@ -108,7 +112,8 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
 
 def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
     relay = SimulatedRelay()
-    service = DoorService(CONDUCT, Wiring(relay, inputs=wires.inputs), BoundedLog(JsonLog(tmp_path / "door.jsonl")), tmp_path / "s")
+    record = BoundedLog(lambda: JsonLog(tmp_path / "door.jsonl"))
+    service = DoorService(CONDUCT, Wiring(relay, inputs=wires.inputs), record, tmp_path / "s")
     (tmp_path / "fire").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
         service.step()
@@ -124,3 +129,39 @@ def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     terminal.stop()
     assert terminal.events() == ["started", "stopped", "unlocked", "gap", "started", "stopped"]
+
+
+class BrokenSchedule:
+    """Raises on the day it applies."""
+
+    def __init__(self, strictest: Window) -> None:
+        self.strictest = strictest
+
+    def at(self, moment: object, *, plausible: bool) -> Window:
+        raise TypeError("can't compare offset-naive and offset-aware datetimes")
+
+
+@pytest.mark.parametrize("strictest", [Window.LOCKED, Window.NORMAL])
+def test_a_schedule_that_raises_restricts_and_ends_no_door(
+    tmp_path: Path, strictest: Window, caplog: pytest.LogCaptureFixture
+) -> None:
+    terminal = Terminal(tmp_path, conduct=Conduct(RULES, BrokenSchedule(strictest)))  # type: ignore[arg-type]
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.status()["state"] == "locked"
+        assert client.grant(grant()) == ("schedule" if strictest is Window.LOCKED else None)
+        time.sleep(1.1)  # asked again
+        assert client.status()["reason"] == ("schedule-locked" if strictest is Window.LOCKED else "rest")
+    finally:
+        client.close()
+        terminal.stop()
+    assert [r.message for r in caplog.records].count(
+        f"the schedule cannot tell what holds now; until it can: {strictest.value}"
+    ) == 1
+
+
+@pytest.mark.parametrize("wall", [1e30, float("nan")])
+def test_a_clock_that_is_no_time_ends_no_door(tmp_path: Path, wall: float) -> None:
+    terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda: wall)  # type: ignore[arg-type]
+    terminal.stop()
+    assert not terminal.relay.history and terminal.events()[:1] == ["started"]

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -16,12 +17,12 @@ from edge.errors import ConfigError
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def window(config: dict[str, object], local: str, zone: ZoneInfo = BERLIN, *, plausible: bool = True, fold: int = 0) -> Window:
+def window(config: Mapping[str, object], local: str, zone: ZoneInfo = BERLIN, *, plausible: bool = True, fold: int = 0) -> Window:
     moment = datetime.fromisoformat(local).replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
     return schedule_of(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(moment, plausible=plausible)
 
 
-OFFICE = {
+OFFICE: dict[str, list[Any]] = {
     "spans": [
         {"days": ["mon-fri"], "begin": "08:00", "end": "17:30", "mode": "open"},
         {"days": ["sat", "sun", "holiday"], "begin": "00:00", "end": "00:00", "mode": "locked"},
@@ -92,8 +93,27 @@ def test_days_are_names_and_ranges() -> None:
         ({"spans": [{"days": ["funday"], "begin": "08:00", "end": "09:00", "mode": "open"}]}, "expected days such as"),
         ({"spans": [{"days": ["mon"], "begin": "25:00", "end": "09:00", "mode": "open"}]}, "begin"),
         ({"spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00", "mode": "ajar"}]}, "mode"),
+        ({"time_zone": "Europe"}, "no such time zone"),  # a folder of time zones
+        ({"time_zone": ""}, "no such time zone"),
+        ({"spans": [{"days": ["mon"], "begin": "08:00", "end": 1050, "mode": "open"}]}, r'such as "17:30" \(found 1050\)'),
+        ({"spans": [{"days": ["mon"], "begin": "08:00Z", "end": "09:00", "mode": "open"}]}, "begin: .* in quotation marks"),
+        ({"spans": [{"days": ["mon"], "begin": 28800, "end": "09:00", "mode": "open"}]}, "begin: .* in quotation marks"),
     ],
 )
 def test_a_wrong_schedule_is_one_sentence(schedule: dict[str, object], part: str, write_config: Callable[..., Path]) -> None:
     with pytest.raises(ConfigError, match=part):
         load_config(write_config(door={"schedule": schedule}))
+
+
+def test_a_time_without_quotation_marks_is_refused_by_name(write_config: Callable[..., Path]) -> None:
+    """YAML reads it as the number 1050, which once passed for a time with a zone and raised on the day it applied."""
+    path = write_config()
+    spans = '[{days: [mon], begin: "08:00", end: 17:30, mode: open}]'
+    path.write_text(path.read_text() + f"door: {{schedule: {{spans: {spans}}}}}\n")
+    with pytest.raises(ConfigError, match=r"spans\.0\.end: .*in quotation marks"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(("spans", "strictest"), [(OFFICE["spans"], Window.LOCKED), (OFFICE["spans"][:1], Window.NORMAL)])
+def test_where_it_cannot_tell_what_may_restrict_does(spans: list[dict[str, object]], strictest: Window) -> None:
+    assert schedule_of(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.log import BoundedLog, JsonLog
 from edge.door import protocol
 from edge.door.client import DoorClient
-from edge.door.service import Conduct, DoorService, Wiring
-from edge.door.simulated import SimulatedRelay
 from edge.errors import DoorError
 from tests.doors import (
     PULSE_S,
-    RULES,
     Terminal,
     grant,
     until,
@@ -114,24 +110,3 @@ def test_a_peer_that_goes_or_floods_does_not_hold_the_lock(terminal: Terminal, c
     assert not terminal.relay.energised
     flood.close()
     assert client.status()["state"] == "locked"
-
-
-def test_too_many_clients_are_turned_away(terminal: Terminal, client: DoorClient) -> None:
-    client.status()
-    others = [DoorClient(terminal.path, timeout_s=2) for _ in range(12)]
-    answers = []
-    for other in others:
-        try:
-            answers.append(other.status()["state"])
-        except DoorError:
-            answers.append("turned away")
-    assert "turned away" in answers and client.status()["state"] == "locked"
-    for other in others:
-        other.close()
-
-
-def test_an_unknown_account_is_named(tmp_path: Path) -> None:
-    record = BoundedLog(JsonLog(tmp_path / "door.jsonl"))
-    with pytest.raises(DoorError, match="there is no account 'nobody-at-all'"):
-        DoorService(Conduct(RULES, clients=("nobody-at-all",)), Wiring(SimulatedRelay()), record, tmp_path / "s")
-    record.close()

@@ -1,0 +1,32 @@
+"""How one door behaves, and what of its state outlives a restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.values import Grant
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """How one door behaves; seconds."""
+
+    pulse_s: float
+    extended_s: float = 10.0  # for people who need longer, and never less than `pulse_s`
+    exit_s: float = 3.0
+    held_open_s: float = 30.0  # from here on an open door is an alarm
+    relock: str = "pulse"  # pulse: after its time; opened, closed: as soon as the contact says so
+    busy_s: float = 120.0  # open by grants alone so long without a break, it is an alarm, and refuses grants until it has locked
+
+    def pulse_of(self, grant: Grant) -> float:
+        """How long a grant opens."""
+        return max(self.pulse_s, self.extended_s) if grant.extended else self.pulse_s
+
+
+@dataclass(frozen=True, slots=True)
+class Latches:
+    """What outlives a restart: only what restricts, and the fire latch. Never hold-open."""
+
+    fire: bool = False
+    lockdown: bool = False
+    tamper: bool = False

@@ -1,0 +1,123 @@
+"""Layer `challenge`: the person is asked to turn or to come closer, and must look straight again before they are known.
+
+What is asked is drawn by lot. Turns are judged by how far the nose stands out (`edge.face.quality.pose_of`), so a flat photo
+that is turned does not pass them; `come-closer` is passed by anything that comes closer, and tells a person from a photo only
+beside the layer `stillness`. A video that happens to show what is asked passes, and so does whoever plays one of each kind on
+demand.
+"""
+
+from __future__ import annotations
+
+import math
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from edge.face.liveness import Answer, Look, State
+
+NO_RESPONSE = "no-response"
+_STRAIGHT_DEG = 15.0
+_TURN_DEG = 20.0  # from where the person looked before
+_CLOSER = 1.25  # times the size before
+_LOOKS, _HELD_S = 3, 0.2  # in a row, and for so long, for anything to count
+
+
+class Action(str, Enum):
+    """What is asked; left and right are the person's own."""
+
+    TURN_LEFT = "turn-left"
+    TURN_RIGHT = "turn-right"
+    COME_CLOSER = "come-closer"
+
+
+class _Stage(Enum):
+    BEFORE = "before"  # not yet looked straight
+    ASKED = "asked"
+    DONE = "done"  # and not yet back
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class Challenge:
+    """One track, one challenge. It begins when it is demanded: always, once an answer was `unsure`, or once the call says so.
+
+    `limit_s`: from the question until the person looks straight again. `choose` draws the lot.
+    """
+
+    name = "challenge"
+
+    def __init__(
+        self,
+        *,
+        when: Literal["always", "unsure"] | Callable[[], bool] = "always",
+        limit_s: float = 8.0,
+        actions: Sequence[Action] = tuple(Action),
+        choose: Callable[[Sequence[Action]], Action] = secrets.choice,
+    ) -> None:
+        self._when, self._limit_s = when, limit_s
+        self._action = choose(actions)
+        self._demanded = when == "always"
+        self._stage = _Stage.BEFORE
+        self._reason = "look-straight"
+        self._last: deque[tuple[float, float, float]] = deque()  # when, yaw in degrees, size in pixels
+        self._asked_at = self._since = -math.inf
+        self._yaw_before = self._size_before = 0.0  # it was asked
+
+    def look(self, look: Look) -> None:
+        self._expire(look.at)
+        if not self._demanded or self._stage in (_Stage.PASSED, _Stage.FAILED):
+            return
+        self._last.append((look.at, look.pose.yaw, _size(look)))
+        while len(self._last) > _LOOKS and look.at - self._last[1][0] >= _HELD_S:
+            self._last.popleft()
+        if len(self._last) < _LOOKS or look.at - self._last[0][0] < _HELD_S:
+            return
+        if self._stage is _Stage.BEFORE and self._all_straight():
+            self._yaw_before = median(yaw for _, yaw, _ in self._last)
+            self._size_before = median(size for _, _, size in self._last)
+            self._asked_at = look.at
+            self._go(_Stage.ASKED, self._action.value)
+        elif self._stage is _Stage.ASKED and self._all(self._action):
+            self._go(_Stage.DONE, "look-straight")
+        elif self._stage is _Stage.ASKED and any(self._all(turn) for turn in (Action.TURN_LEFT, Action.TURN_RIGHT)):
+            self._go(_Stage.FAILED, "wrong-response")
+        elif self._stage is _Stage.DONE and self._all_straight():
+            self._since = self._last[0][0]
+            self._go(_Stage.PASSED, "")
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        self._expire(at)
+        self._demanded = self._demanded or (unsure if self._when == "unsure" else callable(self._when) and self._when())
+        if not self._demanded or self._stage is _Stage.PASSED:
+            return Answer(State.PASSED, since=self._since)
+        return Answer(State.FAILED if self._stage is _Stage.FAILED else State.WAITING, self._reason)
+
+    def _expire(self, at: float) -> None:
+        if self._stage in (_Stage.ASKED, _Stage.DONE) and at - self._asked_at > self._limit_s:
+            self._go(_Stage.FAILED, NO_RESPONSE)
+
+    def _go(self, stage: _Stage, reason: str) -> None:
+        self._stage, self._reason = stage, reason
+        self._last.clear()
+
+    def _all_straight(self) -> bool:
+        return all(abs(yaw) <= _STRAIGHT_DEG for _, yaw, _ in self._last)
+
+    def _all(self, action: Action) -> bool:
+        """Whether all of the last looks show it."""
+        if action is Action.COME_CLOSER:
+            return all(size >= _CLOSER * self._size_before for _, _, size in self._last)
+        # A person's left is the picture's right, where yaw is positive.
+        side = 1 if action is Action.TURN_LEFT else -1
+        return all(side * (yaw - self._yaw_before) >= _TURN_DEG for _, yaw, _ in self._last)
+
+
+def _size(look: Look) -> float:
+    """From the middle of the eyes to that of the mouth, in pixels: turning the head to a side does not change it."""
+    points = look.face.landmarks_xy
+    return float(np.linalg.norm(points[:2].mean(axis=0) - points[3:].mean(axis=0)))

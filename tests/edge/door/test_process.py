@@ -1,0 +1,107 @@
+"""`edge-door` as a process: signals, configurations that cannot be used, and what it tells about them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.cli import door as command
+from edge.config import load_config
+from edge.door.client import DoorClient
+from edge.errors import DoorError
+from tests.processes import Process, run, until
+
+WriteConfig = Callable[..., Path]
+DOOR = "edge.cli.door"
+
+
+def answers(path: Path) -> bool:
+    client = DoorClient(path, timeout_s=5)
+    try:
+        return client.status()["state"] == "locked"
+    except DoorError:
+        return False
+    finally:
+        client.close()
+
+
+def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(write_config: WriteConfig, tmp_path: Path) -> None:
+    config_path = write_config()
+    socket_path = load_config(config_path).socket_path
+    with Process(DOOR, "run", "--config", config_path, log=tmp_path / "log") as door:
+        until(lambda: answers(socket_path), "serves")
+        for _ in range(1000):
+            os.kill(door.popen.pid, signal.SIGHUP)
+        until(lambda: door.said("the configuration was read again"), "read it")
+        assert answers(socket_path)
+        began = time.monotonic()
+        assert door.stop() == 0
+        assert time.monotonic() - began < 2.0  # most of it is the interpreter's own end
+
+
+def test_what_a_signal_does_takes_no_lock() -> None:
+    """A handler runs in the middle of the code that it interrupts: a lock held there would never be given back."""
+    asked = command._Asked()
+    asked.hear(signal.SIGHUP, None)
+    assert vars(asked) == {"stop": False, "reload": True}
+    asked.hear(signal.SIGTERM, None)
+    assert vars(asked) == {"stop": True, "reload": True}
+
+
+@pytest.mark.parametrize(
+    ("door", "code", "words"),
+    [
+        ({}, 0, "can be used"),
+        ({"pulse_s": -1}, 2, "door.pulse_s"),
+        ({"clients": ["nobody-at-all"]}, 2, "door.clients: nobody-at-all: there is no such account"),
+    ],
+)
+def test_a_configuration_is_checked_before_a_reload(
+    write_config: WriteConfig, door: dict[str, object], code: int, words: str
+) -> None:
+    done = run(DOOR, "check", "--config", write_config(door=door))
+    assert done.returncode == code and words in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("under_systemd", [True, False])
+def test_a_broken_configuration_does_not_eat_the_machine(
+    tmp_path: Path, under_systemd: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """systemd starts the door anew 200 ms after it ended, whatever it ended with."""
+    slept: list[float] = []
+    monkeypatch.setattr(command.time, "sleep", slept.append)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify") if under_systemd else "")
+    (tmp_path / "terminal.yaml").write_text("door: [")
+    assert command.main(["run", "--config", str(tmp_path / "terminal.yaml")]) == 2
+    assert slept == ([5.0] if under_systemd else []) and "not valid YAML" in capsys.readouterr().err
+
+
+def test_status_tells_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    told = {
+        "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"], "records_lost": 3,
+        "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
+    }  # fmt: skip
+    command._tell(told)
+    assert capsys.readouterr().out.splitlines() == [
+        "locked (rest)",
+        "  contact: active",
+        "  ALARM: kept-open",
+        "  3 records lost since the last that was written: is the disk full?",
+        "  configuration refused, the one before holds: door.pulse_s: too long",
+    ]
+
+
+def test_an_order_that_is_not_on_record_says_so(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def done(client: DoorClient, name: str, reason: str) -> None:
+        client.note = "not on record yet"
+
+    monkeypatch.setattr(DoorClient, "command", done)
+    assert command.main(["lockdown", "--config", str(write_config()), "--reason", "drill"]) == 0
+    assert capsys.readouterr().out == "done, but not on record yet\n"

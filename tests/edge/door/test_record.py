@@ -1,0 +1,205 @@
+"""What outlives the process, and what is done where the disk does not take it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.audit.log import JsonLog, read_log
+from edge.door.client import DoorClient
+from edge.door.conduct import Conduct
+from edge.door.controller import Window
+from edge.door.record import Past, past_of
+from edge.door.rules import Latches
+from edge.door.service import NOT_ON_RECORD
+from edge.errors import RecordError
+from edge.values import DoorEvent
+from tests.doors import RULES, FullAtFirst, HangingDisk, Schedules, Terminal, grant, records, until
+
+
+def locked_down(path: Path) -> bool:
+    return past_of(path).latches.lockdown
+
+
+def test_an_order_is_acknowledged_once_its_state_is_on_disk(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.command("lockdown", "drill") is None and client.note == ""
+        assert locked_down(terminal.record_path)  # a power cut now would not open the door
+        assert client.command("release", "over") is None and client.note == ""
+        assert not locked_down(terminal.record_path)
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_path: Path) -> None:
+    disk = FullAtFirst(tmp_path / "door.jsonl")
+    terminal = Terminal(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert client.status()["reason"] == "lockdown" and not locked_down(terminal.record_path)
+        lost = client.status()["records_lost"]
+        time.sleep(1.2)
+        assert client.status()["records_lost"] == lost  # telling again is no further loss
+        disk.full = False
+        until(lambda: locked_down(terminal.record_path))
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
+    disk = HangingDisk(tmp_path / "door.jsonl")
+    terminal = Terminal(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        terminal.pause()
+        for _ in range(70):
+            terminal.service._post(DoorEvent("contact-active", "input", 0.0))
+        terminal.resume()
+        assert client.status()["records_lost"] > 0
+        began = time.monotonic()
+        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert time.monotonic() - began < 0.4
+        disk.released.set()
+        until(lambda: locked_down(terminal.record_path))
+    finally:
+        disk.released.set()
+        client.close()
+        terminal.stop()
+
+
+class NoFile(JsonLog):
+    """A state folder that cannot be written."""
+
+    possible = False
+
+    def __init__(self, path: Path) -> None:
+        if not self.possible:
+            raise RecordError("read-only file system")
+        super().__init__(path)
+
+
+def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
+    class Once(NoFile): ...
+
+    terminal = Terminal(tmp_path, Once)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant("g1")) == "not-recorded"
+        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert client.command("release", "over") is None
+        until(lambda: client.status()["records_lost"] >= 4)
+        Once.possible = True
+        assert client.grant(grant("g2")) is None
+        assert client.status()["records_lost"] == 0
+    finally:
+        client.close()
+        terminal.stop()
+    first = read_log(terminal.record_path)[0]
+    assert first["id"] == 1 and first["lost"] >= 4
+
+
+@pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id": 1, "event": "started"}\n', None])
+def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "door.jsonl"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_bytes(content)
+    terminal = Terminal(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.status()["reason"] == "lockdown"
+        assert client.command("release", "looked at it") is None and client.status()["reason"] == "rest"
+    finally:
+        client.close()
+        terminal.stop()
+    if content is not None:
+        assert [r["reason"] for r in records(terminal, "gap")] == ["unreadable-record"]
+
+
+def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "door.jsonl"
+    assert past_of(path) == Past() and not path.exists()
+    path.write_bytes(b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\n{"wall": 1.9e9, "latest_believed": 1.5e9')
+    before = path.read_bytes()
+    assert past_of(path) == Past(Latches(fire=True), 1.8e9, "fire") and path.read_bytes() == before
+
+
+def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        began = time.monotonic()
+        for number in range(100):
+            assert client.grant(grant(f"old{number}", age=9.0)) == "stale"
+        until(lambda: time.monotonic() - began > 1.1)
+        told = lambda: sum(r.get("left_out", 1) for r in records(terminal, "refused"))  # noqa: E731
+        until(lambda: told() == 100)
+        assert len(records(terminal, "refused")) <= 5 * (time.monotonic() - began + 1)
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_refusals_left_out_are_not_forgotten_with_a_full_disk(tmp_path: Path) -> None:
+    disk = FullAtFirst(tmp_path / "door.jsonl")
+    terminal = Terminal(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        for number in range(50):
+            client.grant(grant(f"old{number}", age=9.0))
+        time.sleep(1.2)
+        disk.full = False
+        until(lambda: sum(r.get("left_out", 0) for r in records(terminal, "refused")) >= 40)
+    finally:
+        client.close()
+        terminal.stop()
+
+
+class TestClock:
+    """Lives of a door by a clock that may be wrong: whether the schedule opens it."""
+
+    @pytest.fixture(autouse=True)
+    def folder(self, tmp_path: Path) -> None:
+        self.path = tmp_path
+        self.now = 1.8e9
+
+    def life(self, *jumps: float) -> bool:
+        terminal = Terminal(
+            self.path,
+            lambda path: JsonLog(path, wall=lambda: self.now),
+            conduct=Conduct(RULES, Schedules(Window.OPEN)),
+            wall=lambda: self.now,
+        )
+        try:
+            opened = terminal.relay.energised
+            for jump in jumps:
+                self.now += jump
+                terminal.pause()
+                terminal.service._looked_at = -1e9
+                terminal.service.step()
+                terminal.resume()
+            return opened
+        finally:
+            terminal.stop()
+
+    def test_doubt_outlives_restarts(self) -> None:
+        assert self.life()
+        self.now -= 3600
+        assert not self.life() and not self.life() and not self.life()
+        marked = [r.get("latest_believed") for r in read_log(self.path / "door.jsonl")]
+        assert marked[:2] == [None, None] and marked[-1] == 1.8e9
+        self.now = 1.8e9 + 1
+        assert self.life()
+
+    def test_what_the_clock_showed_while_it_ran_counts_too(self) -> None:
+        assert self.life(5000.0)
+        self.now -= 3600
+        assert not self.life()

@@ -1,0 +1,64 @@
+"""A liveness network that somebody brings: into the bundle, and from there into the pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.bundle import read_manifest
+from edge.config import load_config
+from edge.errors import ConfigError
+from edge.networks import open_networks
+from edge.pipeline import layers_of
+from export import bundle
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Path:
+    """Bright chips live."""
+    nodes = [
+        helper.make_node("ReduceMean", ["chips"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Mul", ["mean", "four"], ["bright"]),
+        helper.make_node("Sigmoid", ["bright"], ["living"]),
+    ]
+    shapes = [
+        helper.make_tensor_value_info("chips", TensorProto.FLOAT, ["n", 3, 112, 112]),
+        helper.make_tensor_value_info("living", TensorProto.FLOAT, ["n"]),
+    ]
+    graph = helper.make_graph(nodes, "living", shapes[:1], shapes[1:], [numpy_helper.from_array(np.float32(4), "four")])
+    path = tmp_path / "living.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_it_is_packed_checked_and_used(
+    network: Path, tmp_path: Path, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    assert bundle.main(["make", str(out), "--liveness", str(network), "--liveness-threshold", "0.7"]) == 0
+    manifest = read_manifest(out)
+    assert manifest.liveness is not None and manifest.liveness.threshold == 0.7 and "liveness.onnx" in manifest.files
+    config = load_config(write_config(bundle=str(out), liveness={"kind": "layers", "passive": True, "challenge": "unsure"}))
+    networks = open_networks(config)
+    names = [make().name for make in layers_of(config.liveness, networks)]
+    assert names == ["stillness", "screen", "passive", "challenge"]
+    networks.close()
+    (tmp_path / "junk.onnx").write_bytes(b"junk")
+    capsys.readouterr()
+    assert bundle.main(["make", str(tmp_path / "other"), "--liveness", str(tmp_path / "junk.onnx")]) == 1
+    assert "cannot be the bundle's liveness network" in capsys.readouterr().err and not (tmp_path / "other").exists()
+
+
+def test_a_config_that_wants_what_the_bundle_lacks_is_told(write_config: Callable[..., Path]) -> None:
+    with pytest.raises(ConfigError, match=r"holds no liveness\.onnx"):
+        open_networks(load_config(write_config(liveness={"kind": "layers", "passive": True})))
+
+
+def test_layers_that_are_all_off_are_no_liveness(write_config: Callable[..., Path]) -> None:
+    with pytest.raises(ConfigError, match="no layer is on"):
+        load_config(write_config(liveness={"kind": "layers", "stillness": False, "screen": False}))
