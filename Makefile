@@ -2,6 +2,7 @@
 # make test   all tests
 # make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
 # make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
+# make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
@@ -20,12 +21,13 @@ CHIPS := $(DATA)/chips
 VALIDATION := $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
 
 QUICK := build/quick
+RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 
 # What models are measured on: LFW's pairs, people kept apart, and real masks of people kept apart.
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults streams lint quick reference measure ablation clean
+.PHONY: demo test faults streams rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -43,6 +45,13 @@ streams: $(VENV)/dev.stamp
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/streams.md
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
 		--markdown docs/streams-real-masks.md
+
+# The demo's terminal, once as it is and once with liveness in layers.
+rehearse: demo
+	sed 's/kind: none/kind: layers/' build/demo/terminal.yaml > build/demo/alive.yaml
+	$(BIN)/edge-rehearse --config build/demo/terminal.yaml --adversarial $(RECORDED) --markdown docs/rehearsal.md --html build/rehearsal.html
+	$(BIN)/edge-rehearse --config build/demo/alive.yaml --adversarial $(RECORDED) --markdown docs/rehearsal-liveness.md \
+		--html build/rehearsal-liveness.html
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

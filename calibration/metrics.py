@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Floats = NDArray[np.floating]
 
@@ -65,6 +66,14 @@ def _best_threshold(scores: Floats, mated: NDArray[np.bool_]) -> float:
     # Threshold at ranked[i]: everything from i on matches.
     right = np.concatenate([[truth.sum()], truth.sum() - np.cumsum(truth) + np.cumsum(~truth)])
     return float(np.concatenate([ranked, [np.inf]])[int(np.argmax(right))])
+
+
+def upper_bound(found: int, trials: int, confidence: float = 0.95) -> float:
+    """Upper end of the one-sided interval of a rate; 1 where nothing was tried.
+
+    C. Clopper, E. Pearson, "The use of confidence or fiducial limits", Biometrika 1934.
+    """
+    return 1.0 if found >= trials else float(stats.beta.ppf(confidence, found + 1, trials - found))
 
 
 def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 from tqdm import tqdm
 
 from calibration.chips import ChipFolder, validation_chips
+from calibration.metrics import upper_bound
 from calibration.scores import Outputs, embed_chips
 from edge import masks
 from edge.access import policy
@@ -38,7 +38,6 @@ from edge.values import Answer, Face, Probe, State, Thresholds, Verdict
 _ENROLLED = 2  # photos a subject
 _FEWEST = 3  # photos of a stream
 _FRAMES, _FPS = 20, 10.0
-_CONFIDENCE = 0.95
 _NO_FACE = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
 _NO_MAP = np.zeros((3, 14, 14), np.float32)
 
@@ -76,9 +75,8 @@ class Row:
 
     @property
     def false_bound(self) -> float:
-        """Upper end of the one-sided 95 % interval of the false-grant rate (C. Clopper, E. Pearson, Biometrika 1934)."""
-        found, trials = self.false + self.wrong, self.strangers + self.subjects
-        return 1.0 if found == trials else float(stats.beta.ppf(_CONFIDENCE, found + 1, trials - found))
+        """What the false-grant rate is at most, at 95 %."""
+        return upper_bound(self.false + self.wrong, self.strangers + self.subjects)
 
 
 def split(bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]) -> People:

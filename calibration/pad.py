@@ -1,0 +1,183 @@
+"""`mfsa-pad`: liveness layers on recorded clips, by the terms of ISO/IEC 30107-3. No certificate: figures of your clips, no more.
+
+A clip is one presentation. It passes where all layers agreed at any moment, since that moment would have opened the door; it
+is refused where a layer failed; and it is a non-response where neither came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from calibration.metrics import upper_bound
+from edge.bundle import detector_network, open_bundle
+from edge.camera.replay import ReplayCamera, own_pace
+from edge.chip import PREPROCESSING, align
+from edge.cli import common
+from edge.config import Detector as DetectorDefaults
+from edge.engine import open_engine
+from edge.errors import CameraError, ConfigError
+from edge.face.detect import Detector
+from edge.face.liveness import Layer, Liveness, Look, State, join
+from edge.face.liveness.challenge import Challenge
+from edge.face.liveness.screen import Screen
+from edge.face.liveness.stillness import Stillness
+from edge.face.quality import pose_of
+
+LAYERS: dict[str, Callable[[], Layer]] = {"stillness": Stillness, "screen": Screen, "challenge": Challenge}
+BONA_FIDE, ATTACK = "bona_fide", "attack"
+SYNTHETIC = "synthetic"
+_FPS = 15.0
+_PASSED, _REFUSED, _NONE = "passed", "refused", "no-response"
+
+
+@dataclass(slots=True)
+class Species:
+    """What came of the clips of one kind."""
+
+    name: str
+    outcomes: Counter[str] = field(default_factory=Counter)
+    refused_by: Counter[str] = field(default_factory=Counter)  # layer
+
+    @property
+    def clips(self) -> int:
+        return self.outcomes.total()
+
+    @property
+    def wrong(self) -> int:
+        """Attacks that passed, or living people who were refused."""
+        return self.outcomes[_REFUSED if self.name == BONA_FIDE else _PASSED]
+
+    def told(self) -> dict[str, object]:
+        responded = self.clips - self.outcomes[_NONE]
+        return {
+            "species": self.name,
+            "figure": "BPCER" if self.name == BONA_FIDE else "APCER",
+            "clips": self.clips,
+            "wrong": self.wrong,
+            "responded": responded,
+            "rate": self.wrong / responded if responded else None,
+            "at_most_95": upper_bound(self.wrong, responded),
+            "no_response": self.outcomes[_NONE],
+            "refused_by": dict(self.refused_by),
+            "tests_the_plumbing_only": self.name.startswith(SYNTHETIC),
+        }
+
+
+def find(tree: Path) -> list[tuple[str, Path]]:
+    """Species and clip, living people first; raises ConfigError for a tree of another form."""
+    living = [(BONA_FIDE, clip) for clip in _clips(tree / BONA_FIDE)]
+    attacks = [(folder.name, clip) for folder in _clips(tree / ATTACK) if folder.is_dir() for clip in _clips(folder)]
+    if not living and not attacks:
+        raise ConfigError(f"{tree}: expected {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>, found neither")
+    return living + attacks
+
+
+def _clips(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+
+
+def present(clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]], default_fps: float) -> tuple[str, str]:
+    """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
+    fps = own_pace(clip) or default_fps
+    camera, liveness = ReplayCamera(clip, fps=fps, paced=False), Liveness(layers)
+    outcome, layer = _NONE, ""
+    try:
+        while (frame := camera.read()) is not None:
+            faces = detector.detect(frame.image)
+            if not faces:
+                continue
+            face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
+            look = Look(at, frame.image, face, align(frame.image, face.landmarks_xy), pose_of(face.landmarks_xy))
+            liveness.look(1, look)
+            answers = liveness.answers(1, at, unsure=True)
+            state = join(answers).state
+            if state is State.PASSED:
+                return _PASSED, ""
+            if state is State.FAILED and outcome is _NONE:
+                outcome = _REFUSED
+                layer = next(name for name, answer in answers.items() if answer.state is State.FAILED)
+    finally:
+        camera.close()
+    return outcome, layer
+
+
+def table(species: Sequence[Species], layers: Sequence[str]) -> str:
+    head = f"""\
+# Presentation attack detection, measured
+
+By `mfsa-pad`, layers {", ".join(layers)}. **No certificate**: these clips, this camera, these attacks. An attack counts as passed
+if all layers agreed at any moment of its clip. No average over species: the weakest one is what an attacker takes.
+
+| species | figure | wrong of those that responded | rate | at most (95 %) | no response | refused by |
+|---|---|---|---|---|---|---|
+"""
+    lines = []
+    for kind in species:
+        told = kind.told()
+        rate = "-" if told["rate"] is None else f"{told['rate']:.1%}"
+        name = f"{kind.name} (tests the plumbing, no detection rate)" if told["tests_the_plumbing_only"] else kind.name
+        by = ", ".join(f"{layer} {count}" for layer, count in kind.refused_by.items()) or "-"
+        lines.append(
+            f"| {name} | {told['figure']} | {kind.wrong} of {told['responded']} | {rate} | {told['at_most_95']:.1%} | "
+            f"{told['no_response']} of {kind.clips} | {by} |"
+        )
+    return head + "\n".join(lines) + "\n"
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser(
+        "mfsa-pad",
+        "Play recorded clips of living people and of attacks to the liveness layers, and count: APCER per species, BPCER, "
+        "non-response. No certificate.",
+        "mfsa-pad clips --bundle build/bundle --layers stillness screen",
+    )
+    parser.add_argument("tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>")
+    parser.add_argument("--bundle", type=Path, required=True, help="for its detector")
+    parser.add_argument("--layers", nargs="+", choices=sorted(LAYERS), default=["stillness", "screen"])
+    parser.add_argument("--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    args = parser.parse_args(argv)
+    return common.run("mfsa-pad", lambda: _pad(args))
+
+
+def _pad(args: argparse.Namespace) -> int:
+    if not 0 < args.fps <= 240:
+        raise ConfigError(f"expected --fps above 0 and up to 240, found {args.fps}")
+    common.check_out(args.json, args.markdown)
+    clips = find(args.tree)
+    defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
+    engine = open_engine(bundle.onnx_path(detector_network(defaults.size), "fp32"), threads=2)
+    detector = Detector(engine, defaults.size, defaults.min_score)
+    species: dict[str, Species] = {}
+    try:
+        for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):
+            outcome, layer = present(clip, detector, [LAYERS[layer] for layer in args.layers], args.fps)
+            kind = species.setdefault(name, Species(name))
+            kind.outcomes[outcome] += 1
+            if layer:
+                kind.refused_by[layer] += 1
+    except CameraError as error:
+        raise ConfigError(f"{clip}: {error}") from error
+    finally:
+        detector.close()
+    text = table(list(species.values()), args.layers)
+    print(text)
+    if args.json:
+        told = {"layers": args.layers, "species": [kind.told() for kind in species.values()]}
+        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(text, encoding="utf-8")
+    return common.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
