@@ -55,7 +55,6 @@ class DoorService:
         self._wiring = wiring
         self._clock = clock
         self._wall = WallClock(past.latest, wall)
-        self._conduct = conduct
         self._controller = Controller(conduct.rules, past.latches)
         self._record = DoorRecord(record, past, lambda: self._controller.latches, self._wall)
         self._looked_at = -math.inf  # when the schedule was asked

@@ -90,6 +90,15 @@ def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
 
 
 @contextmanager
+def locked_gallery(terminal: Terminal) -> Iterator[None]:
+    """Somebody writes and does not end: with a write-ahead log that keeps other writers out, and readers not."""
+    with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@contextmanager
 def spoilt_gallery(terminal: Terminal) -> Iterator[None]:
     """Templates that cannot be unsealed, put there as an enrollment would be: the recogniser sees that there are others."""
     with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
@@ -124,6 +133,7 @@ FAULTS = (
     Fault("disk full, then door: kill -9", full_disk_and_killed_door, 5.0),
     Fault("clock + 1 h", with_file("clock", "3600"), 5.0),
     Fault("clock - 1 h", with_file("clock", "-3600"), 5.0),
+    Fault("gallery locked", locked_gallery, 5.0),
     Fault("gallery spoilt", spoilt_gallery, 5.0),
     Fault("all cores busy, twice over", busy, 10.0),
 )

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from pathlib import Path
 
 import pytest
 
 from edge.audit.log import BoundedLog, JsonLog, read_log, read_tail
 from edge.errors import RecordError
+from tests.doors import HangingDisk
 
 
 def test_records_count_up_over_restarts(tmp_path: Path) -> None:
@@ -63,20 +63,8 @@ def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
     log.close()
 
 
-class Hanging(JsonLog):
-    """A log on a disk that hangs until it is released."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.released = threading.Event()
-
-    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-        assert self.released.wait(10)
-        return super().append(fields, durable=durable)
-
-
 def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
-    hanging = Hanging(tmp_path / "log.jsonl")
+    hanging = HangingDisk(tmp_path / "log.jsonl")
     bounded = BoundedLog(lambda: hanging)
     jobs = [bounded.submit({"a": i}) for i in range(100)]
     assert not jobs[0].done.is_set()
@@ -139,7 +127,7 @@ def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> None:
     """The record that was to tell of it fails too."""
 
-    class FailsOnce(Hanging):
+    class FailsOnce(HangingDisk):
         failed = False
 
         def append(self, fields: dict[str, object], *, durable: bool = True) -> int:

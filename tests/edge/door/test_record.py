@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from edge.door.client import DoorClient
 from edge.door.conduct import Conduct
 from edge.door.controller import Window
 from edge.door.record import Past, past_of
-from edge.door.rules import Latches
-from edge.door.service import NOT_ON_RECORD
+from edge.door.rules import DoorRules, Latches
+from edge.door.service import NOT_ON_RECORD, RECORD_DEADLINE_S
 from edge.errors import RecordError
 from edge.values import DoorEvent
 from tests.doors import RULES, FullAtFirst, HangingDisk, Schedules, Terminal, grant, records, until
@@ -49,6 +50,21 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
         disk.full = False
         until(lambda: locked_down(terminal.record_path))
     finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
+    disk = HangingDisk(tmp_path / "door.jsonl")
+    terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(DoorRules(5.0), open_unrecorded=True))
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.grant(grant()) is None and terminal.relay.energised
+        began = time.monotonic()
+        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert terminal.relay.history[-1][0] - began < RECORD_DEADLINE_S / 2
+    finally:
+        disk.released.set()
         client.close()
         terminal.stop()
 
@@ -171,35 +187,43 @@ class TestClock:
         self.path = tmp_path
         self.now = 1.8e9
 
-    def life(self, *jumps: float) -> bool:
+    def life(self, *jumps: float) -> list[bool]:
+        """Whether the door stands open at the start, and after each jump of the clock."""
         terminal = Terminal(
             self.path,
             lambda path: JsonLog(path, wall=lambda: self.now),
-            conduct=Conduct(RULES, Schedules(Window.OPEN)),
+            conduct=Conduct(RULES, Schedules(Window.OPEN)),  # type: ignore[arg-type]
             wall=lambda: self.now,
         )
-        try:
-            opened = terminal.relay.energised
-            for jump in jumps:
-                self.now += jump
-                terminal.pause()
-                terminal.service._looked_at = -1e9
-                terminal.service.step()
-                terminal.resume()
-            return opened
-        finally:
-            terminal.stop()
+        terminal.pause()
+        opened = [terminal.relay.energised]
+        for jump in jumps:
+            self.now += jump
+            terminal.service._looked_at = -1e9  # a second has passed
+            terminal.service.step()
+            opened.append(terminal.relay.energised)
+        terminal.service.close()
+        return opened
 
     def test_doubt_outlives_restarts(self) -> None:
-        assert self.life()
+        assert self.life() == [True]
         self.now -= 3600
-        assert not self.life() and not self.life() and not self.life()
+        for _ in range(3):
+            assert self.life() == [False]
         marked = [r.get("latest_believed") for r in read_log(self.path / "door.jsonl")]
         assert marked[:2] == [None, None] and marked[-1] == 1.8e9
         self.now = 1.8e9 + 1
-        assert self.life()
+        assert self.life() == [True]
 
     def test_what_the_clock_showed_while_it_ran_counts_too(self) -> None:
-        assert self.life(5000.0)
+        assert self.life(5000.0, -3600.0, 3600.0) == [True, True, False, True]
+
+    def test_doubt_outlives_many_records(self) -> None:
+        """What is looked at of the file holds none of a believed clock any more."""
+        assert self.life() == [True]
         self.now -= 3600
-        assert not self.life()
+        with (self.path / "door.jsonl").open("a") as file:
+            for number in range(1000):
+                doubtful = {"id": number + 9, "wall": self.now, "event": "refused", "latest_believed": 1.8e9, "latches": []}
+                file.write(json.dumps(doubtful) + "\n")
+        assert self.life() == [False]
