@@ -46,7 +46,7 @@ def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
     table = rows(rehearsals)
     lines = [list(table[0]), ["---"] * len(table[0]), *([cell.replace("|", "\\|") for cell in row.values()] for row in table)]
     told = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-    return told + "\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    return "# Rehearsal\n\n" + told + "\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
 
 def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:

@@ -7,6 +7,7 @@ a tenth of the face's width, at a few tilts, the one wins whose least seen side 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -59,7 +60,7 @@ def _segments(image: NDArray[np.uint8], middle_xy: NDArray[np.float64], width_px
     scale = _FACE_PX / width_px
     green = image[first[1] : last[1], first[0] : last[0], 1]
     small = cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    found = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[0]
+    found: Any = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[0]  # None where there is no segment
     if found is None:
         return np.zeros((0, 2, 2))
     ends = (found.reshape(-1, 2, 2) / scale + first - middle_xy) / width_px

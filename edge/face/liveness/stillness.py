@@ -1,6 +1,11 @@
 """Layer `stillness`: no frame comes twice, and a face changes as no photo does.
 
-TABLE
+A stream whose frames repeat is refused as `frozen`. A photo that is held or moved about gives looks that an affine motion makes
+alike again; a face has blinks, lips and depth: who shows none of it within some seconds is refused as `still`, until they do.
+
+Measured with `mfsa-pad`: eight recordings of living people, who walk up, turn their heads or stand at a terminal's distance: all
+passed. Portraits moved about with a camera's noise on them, on paper and in a drawn tablet, 8 s each: none passed; drawn attacks
+test the plumbing and are no detection rate. It never stops a video of the person, nor a mask of their face. 1 ms a look.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ _SIZE = 56
 _SHRINK = 1.2  # pixels of the frame per pixel of the chip
 _FACE = cv2.ellipse(np.zeros((_SIZE, _SIZE), np.uint8), (28, 34), (18, 23), 0, 0, 360, 255, -1)
 _SEARCH = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
+_CUT = 0.03  # widths of the face that the frame may cut off
 _SIGNS = 2  # looks that differ as only a face does
 _BREAK = 0.8  # less alike is not the same face: it was covered, turned away or exchanged
 
@@ -39,7 +45,7 @@ _BREAK = 0.8  # less alike is not the same face: it was covered, turned away or 
 class _Seen:
     at: float
     middle: NDArray[np.float32]  # of the face: x and y, in pixels
-    detail: NDArray[np.float32] | None  # None where it moved too fast
+    detail: NDArray[np.float32] | None  # None where it cannot be compared
 
 
 class Stillness:
@@ -65,12 +71,11 @@ class Stillness:
         if self._seen and look.at - self._seen[-1].at < _EVERY_S:
             return
         middle = look.face.box_xyxy.reshape(2, 2).mean(axis=0)
-        detail = _detail(look)
-        if self._is_steady(middle, look):
+        usable = self._is_steady(middle, look) and _is_whole(look)
+        detail = _detail(look) if usable else None
+        if detail is not None:
             self._compare(look.at, detail)
-            self._seen.append(_Seen(look.at, middle, detail))
-        else:
-            self._seen.append(_Seen(look.at, middle, None))
+        self._seen.append(_Seen(look.at, middle, detail))
         while look.at - self._seen[0].at > _KEPT_S:
             self._seen.popleft()
 
@@ -88,7 +93,7 @@ class Stillness:
             self._signs.append(at)
 
     def _references(self, at: float) -> list[NDArray[np.float32]]:
-        """The newest steady look that is old enough, for each lag."""
+        """The newest look that can be compared and is old enough, for each lag."""
         found = []
         for lag in _LAGS_S:
             old = [seen.detail for seen in self._seen if seen.detail is not None and at - seen.at >= lag - 1e-6]
@@ -119,11 +124,19 @@ class _Repeats:
         sample = np.ascontiguousarray(image[::_STEP, ::_STEP])
         last, self._last = self._last, sample
         if last is None or last.shape != sample.shape or cv2.norm(last, sample, cv2.NORM_L1) >= _SAME * sample.size:
-            digest = hashlib.blake2b(sample, digest_size=16).digest()
+            digest = hashlib.blake2b(sample.tobytes(), digest_size=16).digest()
             self._came_again = self._came_again + 1 if digest in self._seen else 0
             self._seen = {digest: seen_at for digest, seen_at in self._seen.items() if at - seen_at <= _LOOP_S}
             self._seen[digest] = self._changed_at = at
         return at - self._changed_at >= _FROZEN_S or self._came_again >= _CAME_AGAIN
+
+
+def _is_whole(look: Look) -> bool:
+    """Whether the frame cuts nothing off the face."""
+    beyond = _CUT * look.face.width_px
+    x0, y0, x1, y1 = look.face.box_xyxy
+    height, width = look.image.shape[:2]
+    return bool(min(x0, y0) >= -beyond and x1 <= width + beyond and y1 <= height + beyond)
 
 
 def _detail(look: Look) -> NDArray[np.float32]:
@@ -147,9 +160,7 @@ def _chip(look: Look) -> NDArray[np.uint8]:
 def _likeness(earlier: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     """The correlation within the face after the affine motion that makes it highest; 0 where none can be found."""
     try:
-        found, _ = cv2.findTransformECC(
-            earlier, now, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _SEARCH, _FACE, 1
-        )
+        found, _ = cv2.findTransformECC(earlier, now, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _SEARCH, _FACE, 1)
     except cv2.error:  # the two have nothing in common
         return 0.0
     return float(found)

@@ -1,0 +1,70 @@
+"""The layers on drawn attacks and on recordings of living people. Drawn attacks test the plumbing, they are no detection rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.pad import LAYERS, present
+from edge.chip import align
+from edge.demo import adversarial
+from edge.demo.clip import cut_out
+from edge.face.detect import Detector
+from edge.face.liveness import Answer, Look, State
+from edge.face.liveness.stillness import Stillness
+from edge.face.quality import pose_of
+
+FPS = 15.0
+
+
+def play(detector: Detector, clip: str, layer: str, seconds: float) -> list[Answer]:
+    """The layer's answer after each frame of a drawn clip, which is played forth and back."""
+    drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == clip)
+    frames = [shot.image for shot in drawn.play()]
+    there_and_back = [*frames, *frames[-2:0:-1]]
+    rng, made, answers = np.random.default_rng(0), LAYERS[layer](), []
+    for i in range(round(seconds * FPS)):
+        image = there_and_back[i % len(there_and_back)]
+        if clip != "frozen-stream":  # a camera's noise never comes again
+            image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
+        face = max(detector.detect(image), key=lambda found: found.width_px)
+        made.look(Look(i / FPS, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)))
+        answers.append(made.answer(i / FPS, unsure=True))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("clip", "layer", "reason"),
+    [
+        ("frozen-stream", "stillness", "frozen"),
+        ("photo", "stillness", "still"),
+        ("screen", "stillness", "still"),
+        ("screen", "screen", "screen"),
+    ],
+)
+def test_drawn_attacks_are_refused(detector: Detector, clip: str, layer: str, reason: str) -> None:
+    answers = play(detector, clip, layer, 5.0)
+    assert (answers[-1].state, answers[-1].reason) == (State.FAILED, reason)
+    if layer == "stillness":
+        assert all(answer.state is not State.PASSED for answer in answers)
+
+
+def test_a_looped_stream_is_frozen(detector: Detector) -> None:
+    rng = np.random.default_rng(0)
+    drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == "photo")
+    loop = [np.clip(s.image + rng.normal(0, 2, s.image.shape), 0, 255).astype(np.uint8) for s in list(drawn.play())[:12]]
+    layer = Stillness()
+    for i in range(30):
+        image = loop[i % 12]
+        face = detector.detect(image)[0]
+        layer.look(Look(i / FPS, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)))
+    assert layer.answer(2.0, unsure=False).reason == "frozen"
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize("layer", ["stillness", "screen"])
+def test_living_people_pass(detector: Detector, shared: Path, layer: str) -> None:
+    for clip in (shared / "clips" / "intel_head-pose-face-detection-male.gif", shared / "clips" / "terminal_distance" / "bird.mkv"):
+        assert present(clip, detector, [LAYERS[layer]], FPS) == ("passed", "")
