@@ -130,27 +130,6 @@ class NoLiveness(_Section):
     kind: Literal["none"]
 
 
-class LayeredLiveness(_Section):
-    """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
-
-    kind: Literal["layers"]
-    stillness: bool = Field(True, description="refuses frozen and looped streams, and faces that move as only a photo does")
-    screen: bool = Field(True, description="refuses faces in a frame of straight edges, or in a pattern of pixels")
-    passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
-    challenge: Literal["never", "unsure", "always"] = Field(
-        "never", description="ask to turn or to come closer: where the score lies in between, or everybody"
-    )
-
-    @model_validator(mode="after")
-    def _some(self) -> LayeredLiveness:
-        if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
-            raise ValueError("no layer is on; use {kind: none} and know what that means")
-        return self
-
-
-Liveness = Annotated[NoLiveness | LayeredLiveness, Field(discriminator="kind")]
-
-
 def _pin(value: int | str) -> int | str:
     if isinstance(value, int) and not 0 <= value <= 512:
         raise ValueError("expected a line number from 0 to 512 or a name such as BOARD7")
@@ -242,19 +221,48 @@ def _on_the_clock(value: object) -> time:
 _ClockTime = Annotated[time, BeforeValidator(_on_the_clock)]
 
 
-class Span(_Section):
-    """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
+class Hours(_Section):
+    """From a time of the day to another, on some days."""
 
     days: tuple[str, ...] = Field(min_length=1, description="such as [mon-fri], [sat], [holiday]")
     begin: _ClockTime
     end: _ClockTime = Field(description="on the next day where it is not after `begin`")
-    mode: Literal["open", "locked"]
 
     @field_validator("days")
     @classmethod
     def _days(cls, days: tuple[str, ...]) -> tuple[str, ...]:
         parse_days(days)
         return days
+
+
+class Span(Hours):
+    """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
+
+    mode: Literal["open", "locked"]
+
+
+class LayeredLiveness(_Section):
+    """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
+
+    kind: Literal["layers"]
+    stillness: bool = Field(True, description="refuses frozen and looped streams, and faces that move as only a photo does")
+    screen: bool = Field(True, description="refuses faces in a frame of straight edges, or in a pattern of pixels")
+    passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
+    challenge: Literal["never", "unsure", "hours", "always"] = Field(
+        "never", description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody"
+    )
+    challenge_hours: tuple[Hours, ...] = Field((), description="by the time zone and holidays of `door.schedule`")
+
+    @model_validator(mode="after")
+    def _some(self) -> LayeredLiveness:
+        if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
+            raise ValueError("no layer is on; use {kind: none} and know what that means")
+        if (self.challenge == "hours") != bool(self.challenge_hours):
+            raise ValueError("`challenge: hours` and `challenge_hours` belong together; name both or neither")
+        return self
+
+
+Liveness = Annotated[NoLiveness | LayeredLiveness, Field(discriminator="kind")]
 
 
 class Schedule(_Section):

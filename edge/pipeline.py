@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from functools import partial
 from typing import Protocol
 
@@ -18,9 +19,9 @@ from edge.access.voting import Voting
 from edge.bundle import Calibration
 from edge.chip import align
 from edge.config import Detector as DetectorConfig
-from edge.config import Liveness as LivenessConfig
 from edge.config import NoLiveness, Terminal
 from edge.config import Policy as PolicyConfig
+from edge.door.schedule import within
 from edge.errors import ConfigError
 from edge.face import quality
 from edge.face.detect import Detector
@@ -214,12 +215,13 @@ def open_pipeline(config: Terminal, networks: Networks, gallery: Searchable) -> 
         rules_of(config.policy, networks.calibration),
         regard_of(config.detector),
         Tracker(networks.calibration.same_person),
-        Liveness(layers_of(config.liveness, networks)),
+        Liveness(layers_of(config, networks)),
     )
 
 
-def layers_of(config: LivenessConfig, networks: Networks) -> list[Callable[[], Layer]]:
+def layers_of(terminal: Terminal, networks: Networks) -> list[Callable[[], Layer]]:
     """The layers of liveness that a config wants, each made anew for each track."""
+    config = terminal.liveness
     if isinstance(config, NoLiveness):
         return []
     layers: list[Callable[[], Layer]] = []
@@ -229,7 +231,10 @@ def layers_of(config: LivenessConfig, networks: Networks) -> list[Callable[[], L
         layers.append(Screen)
     if networks.passive is not None and networks.bundle.manifest.liveness is not None:
         layers.append(partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold))
-    if config.challenge != "never":
+    if config.challenge == "hours":
+        now_in = within(config.challenge_hours, terminal.door.schedule)
+        layers.append(partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc))))
+    elif config.challenge != "never":
         layers.append(partial(Challenge, when=config.challenge))
     return layers
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from edge.config import DAYS, HOLIDAY, parse_days
+from edge.config import DAYS, HOLIDAY, Hours, parse_days
 from edge.config import Schedule as ScheduleConfig
 from edge.door.controller import Window
 
@@ -56,6 +57,13 @@ class Schedule:
 
     def _kind(self, day: date) -> str:
         return HOLIDAY if day in self.holidays else DAYS[day.weekday()]
+
+
+def within(hours: Sequence[Hours], config: ScheduleConfig) -> Callable[[datetime], bool]:
+    """Whether a moment lies in some hours, by the holidays and the time zone of a schedule."""
+    spans = tuple(Span(parse_days(span.days), span.begin, span.end, Window.LOCKED) for span in hours)
+    schedule = Schedule(spans, frozenset(config.holidays), ZoneInfo(config.time_zone))
+    return lambda moment: schedule.at(moment, plausible=True) is Window.LOCKED
 
 
 def schedule_of(config: ScheduleConfig) -> Schedule:

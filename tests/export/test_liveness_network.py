@@ -45,7 +45,7 @@ def test_it_is_packed_checked_and_used(
     assert manifest.liveness is not None and manifest.liveness.threshold == 0.7 and "liveness.onnx" in manifest.files
     config = load_config(write_config(bundle=str(out), liveness={"kind": "layers", "passive": True, "challenge": "unsure"}))
     networks = open_networks(config)
-    names = [make().name for make in layers_of(config.liveness, networks)]
+    names = [make().name for make in layers_of(config, networks)]
     assert names == ["stillness", "screen", "passive", "challenge"]
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
@@ -57,6 +57,17 @@ def test_it_is_packed_checked_and_used(
 def test_a_config_that_wants_what_the_bundle_lacks_is_told(write_config: Callable[..., Path]) -> None:
     with pytest.raises(ConfigError, match=r"holds no liveness\.onnx"):
         open_networks(load_config(write_config(liveness={"kind": "layers", "passive": True})))
+
+
+def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
+    hours = [{"days": ["mon-sun"], "begin": "00:00", "end": "12:00"}, {"days": ["mon-sun"], "begin": "12:00", "end": "00:00"}]
+    for some, demanded in ((hours, "waiting"), ([{"days": ["holiday"], "begin": "00:00", "end": "00:00"}], "passed")):
+        layers = {"kind": "layers", "stillness": False, "screen": False, "challenge": "hours", "challenge_hours": some}
+        config = load_config(write_config(liveness=layers))
+        (make,) = layers_of(config, open_networks(config))
+        assert make().answer(0.0, unsure=False).state.value == demanded
+    with pytest.raises(ConfigError, match="belong together"):
+        load_config(write_config(liveness={"kind": "layers", "challenge": "hours"}))
 
 
 def test_layers_that_are_all_off_are_no_liveness(write_config: Callable[..., Path]) -> None:

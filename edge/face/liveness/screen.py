@@ -32,7 +32,7 @@ _PEAK = 50.0  # times what lies beside it
 
 # Rectangle
 _CLOSED = 0.7  # of each side that must be seen
-_MOVED = 0.05  # widths of the face, mean deviation: less does not show whether the rectangle moves along
+_MOVED = 0.05  # widths of the face, median deviation: less does not show whether the rectangle moves along
 
 
 def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
@@ -110,8 +110,8 @@ def _deviations(framed: Sequence[_Seen]) -> tuple[float, float]:
 
 
 def _deviation(values: NDArray[np.float64]) -> float:
-    """The mean over columns of the median distance from the median."""
-    return float(np.median(np.abs(values - np.median(values, axis=0)), axis=0).mean())
+    """The median distance from the median, of the column where it is largest."""
+    return float(np.median(np.abs(values - np.median(values, axis=0)), axis=0).max())
 
 
 def peak(image: NDArray[np.uint8], face: Face) -> float:

@@ -1,0 +1,175 @@
+"""The layers `stillness` and `screen` on looks drawn from two portraits: this tests the plumbing, and is no detection rate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.demo.portraits import COLLINS, HOPPER, Portrait
+from edge.face.liveness import Answer, Layer, Look, State
+from edge.face.liveness.rectangle import around
+from edge.face.liveness.screen import Screen, peak
+from edge.face.liveness.stillness import Stillness
+from tests.edge.face.presentations import Picture, look_at, moved, noisy, show
+
+HELD, BY_HAND = 0.05, 1.0
+
+
+def answers(layer: Layer, looks: Iterable[Look]) -> list[Answer]:
+    told = []
+    for look in looks:
+        layer.look(look)
+        told.append(layer.answer(look.at, unsure=False))
+    return told
+
+
+def states(told: Iterable[Answer]) -> set[State]:
+    return {answer.state for answer in told}
+
+
+@pytest.mark.parametrize("portrait", [COLLINS, HOPPER], ids=["collins", "hopper"])
+@pytest.mark.parametrize("reach", [HELD, BY_HAND])
+@pytest.mark.parametrize("face_px", [60.0, 150.0])
+def test_a_photo_never_passes_held_or_moved(portrait: Portrait, reach: float, face_px: float) -> None:
+    picture = Picture(portrait, face_px)
+    told = answers(Stillness(), show(picture, moved(picture, reach), 4.0))
+    assert State.PASSED not in states(told)
+    assert (told[-1].state, told[-1].reason) == (State.FAILED, "still")
+
+
+@pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
+def test_a_face_that_blinks_passes_and_a_photo_fails_at_any_frame_rate(fps: float) -> None:
+    picture = Picture(COLLINS)
+    living = answers(Stillness(), show(picture, moved(picture, HELD), 3.0, fps=fps, living=True))
+    assert State.FAILED not in states(living) and living[round(2.0 * fps)].state is State.PASSED
+    photo = answers(Stillness(), show(picture, moved(picture, HELD), 3.5, fps=fps))
+    first = next(i for i, answer in enumerate(photo) if answer.state is State.FAILED)
+    assert first / fps == pytest.approx(3.0, abs=0.15)
+
+
+def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
+    picture, layer = Picture(COLLINS), Stillness(seconds=2.0)
+    for begin, living, last in ((0.0, True, State.PASSED), (2.5, False, State.FAILED), (6.5, True, State.PASSED)):
+        told = answers(layer, show(picture, moved(picture, HELD), 3.5 if not living else 2.5, begin=begin, living=living))
+        assert told[-1].state is last
+
+
+def test_a_stream_that_stands_still_is_refused_and_its_votes_are_void() -> None:
+    picture, layer = Picture(COLLINS), Stillness()
+    *before, last = show(picture, moved(picture, HELD), 2.0, living=True)
+    assert answers(layer, [*before, last])[-1].state is State.PASSED
+    frozen = answers(layer, [replace(last, at=2.0 + i / 15) for i in range(15)])
+    assert (frozen[-1].state, frozen[-1].reason) == (State.FAILED, "frozen")
+    assert next(i for i, answer in enumerate(frozen) if answer.state is State.FAILED) / 15 <= 0.6
+    thawed = answers(layer, show(picture, moved(picture, HELD), 2.0, begin=3.0, living=True))
+    assert thawed[0].state is State.WAITING
+    assert thawed[-1].state is State.PASSED and thawed[-1].since >= 2.9
+
+
+def test_a_loop_is_refused_when_its_frames_come_again() -> None:
+    picture = Picture(COLLINS)
+    once = list(show(picture, moved(picture, HELD), 2.0, living=True))
+    told = answers(Stillness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))])
+    assert "frozen" not in {answer.reason for answer in told[: len(once)]}
+    assert told[len(once) + 1].reason == "frozen" and told[-1].reason == "frozen"
+
+
+def test_a_camera_that_gives_each_frame_twice_is_not_frozen() -> None:
+    picture = Picture(COLLINS)
+    looks = show(picture, moved(picture, HELD), 2.0, living=True)
+    told = answers(Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 1 / 30)])
+    assert State.FAILED not in states(told) and told[-1].state is State.PASSED
+
+
+def test_votes_from_before_another_face_came_are_void() -> None:
+    collins, hopper, layer = Picture(COLLINS), Picture(HOPPER), Stillness()
+    assert answers(layer, show(collins, moved(collins, HELD), 2.0, living=True))[-1].state is State.PASSED
+    told = answers(layer, show(hopper, moved(hopper, HELD), 2.0, begin=2.0, living=True))
+    assert all(answer.since >= 2.0 for answer in told[1:])
+
+
+def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None:
+    picture = Picture(COLLINS)
+    cut = answers(Stillness(), show(picture, moved(picture, HELD, (160, 25)), 4.0, living=True))
+
+    def flying(t: float) -> np.ndarray:
+        return moved(picture, HELD, (160 + 100 * np.sin(2.5 * t), 115))(t)
+
+    fast = [look for look in show(picture, flying, 4.0, living=True) if abs(np.cos(2.5 * look.at)) > 0.5]
+    assert State.PASSED not in states(cut) | states(answers(Stillness(), fast))
+
+
+def test_a_screen_in_a_hand_is_refused_for_good() -> None:
+    device, layer = Picture(COLLINS, 60).crop(border=6, colour=20), Screen()
+    told = answers(layer, show(device, moved(device, BY_HAND), 4.0))
+    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
+    alone = Picture(COLLINS, 60)
+    assert states(answers(layer, show(alone, moved(alone, HELD), 1.0, begin=4.0))) == {State.FAILED}
+
+
+def test_a_screen_that_is_not_moved_waits() -> None:
+    device = Picture(HOPPER, 60).crop(border=6, colour=20)
+    told = answers(Screen(), show(device, moved(device, 0.0), 3.0))
+    assert (told[-1].state, told[-1].reason) == (State.WAITING, "move")
+
+
+def test_a_window_that_stays_where_it_is_refuses_nobody() -> None:
+    picture = Picture(COLLINS, 60)
+
+    def window(frame: np.ndarray) -> np.ndarray:
+        return cv2.rectangle(frame, (85, 30), (235, 205), (20, 20, 20), 5)
+
+    def walking(t: float) -> np.ndarray:
+        return moved(picture, HELD, (145 + 8 * t, 115))(t)
+
+    told = answers(Screen(), show(picture, walking, 4.0, touch=window))
+    assert State.FAILED not in states(told) and told[-1].state is State.PASSED
+
+
+def test_a_face_without_anything_around_it_passes_soon() -> None:
+    picture = Picture(COLLINS)
+    told = answers(Screen(), show(picture, moved(picture, BY_HAND), 2.0, living=True))
+    assert State.FAILED not in states(told) and told[15].state is State.PASSED
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.05, 0.2])
+def test_a_pattern_of_pixels_is_refused(turn: float) -> None:
+    y, x = np.mgrid[:240, :320]
+    cells = (np.cos(turn) * x + np.sin(turn) * y) / 2.7, (np.cos(turn) * y - np.sin(turn) * x) / 2.7
+    grid = 1 + 0.08 * sum(np.cos(2 * np.pi * c) for c in cells)
+    picture = Picture(COLLINS)
+    told = answers(Screen(), show(picture, moved(picture, HELD), 2.0, touch=lambda frame: frame * grid[..., None]))
+    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
+
+
+def test_blocks_of_compression_are_no_pattern() -> None:
+    picture = Picture(HOPPER)
+    for look in show(picture, moved(picture, BY_HAND), 1.0):
+        for quality in (20, 50, 80):
+            squeezed = cv2.imdecode(cv2.imencode(".jpg", look.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+            assert peak(squeezed, look.face) < 40
+
+
+def test_a_face_too_small_or_at_the_border_has_no_pattern() -> None:
+    rng, points = np.random.default_rng(0), Picture(COLLINS, 40).landmarks_xy
+    frame = noisy(np.full((240, 320, 3), 120.0), rng)
+    assert peak(frame, look_at(frame, points, 0.0, rng).face) == 0
+    at_border = Picture(COLLINS, 80).landmarks_xy
+    assert peak(frame, look_at(frame, at_border - at_border.mean(axis=0), 0.0, rng).face) == 0
+
+
+@pytest.mark.parametrize("tilt", [0.0, 9.0, -15.0])
+def test_the_rectangle_around_a_face_is_found_where_it_is(tilt: float) -> None:
+    middle, half = np.array([165.0, 118.0]), np.array([60.0, 80.0])
+    corners = cv2.boxPoints((tuple(middle), tuple(2 * half), tilt)).astype(np.int32)
+    frame = cv2.fillPoly(np.full((240, 320, 3), 150, np.uint8), [corners], (60, 60, 60))
+    rng = np.random.default_rng(0)
+    points = Picture(COLLINS, 60).landmarks_xy
+    found = around(frame, look_at(frame, points - points.mean(axis=0) + (160, 115), 0.0, rng).face)
+    assert found is not None and found.closed > 0.7
+    assert np.allclose([found.x, found.y], middle, atol=9) and np.allclose([found.width, found.height], 2 * half, atol=15)
+    assert around(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face) is None
