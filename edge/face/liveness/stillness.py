@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.chip import SIZE, align
+from edge.chip import REFERENCE_XY, SIZE, align, invert, similarity
 from edge.face.liveness import Answer, Look, State
 
 _STEP = 4  # every so many rows and columns of a frame are compared
@@ -36,7 +36,7 @@ _SIZE = 56
 _SHRINK = 1.2  # pixels of the frame per pixel of the chip
 _FACE = cv2.ellipse(np.zeros((_SIZE, _SIZE), np.uint8), (28, 34), (18, 23), 0, 0, 360, 255, -1)
 _SEARCH = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
-_CUT = 0.03  # widths of the face that the frame may cut off
+_CORNERS = np.array([[0, 0], [0, SIZE], [SIZE, 0], [SIZE, SIZE]])
 _SIGNS = 2  # looks that differ as only a face does
 _BREAK = 0.8  # less alike is not the same face: it was covered, turned away or exchanged
 
@@ -56,7 +56,7 @@ class Stillness:
     def __init__(self, *, seconds: float = 3.0, rigid: float = 0.98) -> None:
         self._seconds, self._rigid = seconds, rigid
         self._repeats = _Repeats()
-        self._frozen = False
+        self._frozen = self._cut_off = False
         self._begin_again(math.inf)
 
     def _begin_again(self, at: float) -> None:
@@ -71,7 +71,8 @@ class Stillness:
         if self._seen and look.at - self._seen[-1].at < _EVERY_S:
             return
         middle = look.face.box_xyxy.reshape(2, 2).mean(axis=0)
-        usable = self._is_steady(middle, look) and _is_whole(look)
+        self._cut_off = not _is_whole(look)
+        usable = self._is_steady(middle, look) and not self._cut_off
         detail = _detail(look) if usable else None
         if detail is not None:
             self._compare(look.at, detail)
@@ -105,6 +106,8 @@ class Stillness:
             return Answer(State.FAILED, "frozen", at)
         if len(self._signs) == _SIGNS and at - self._signs[0] <= self._seconds:
             return Answer(State.PASSED, since=self._since)
+        if self._cut_off:
+            return Answer(State.WAITING, "off-centre", self._since)
         if at - self._since >= self._seconds:
             return Answer(State.FAILED, "still", self._since)
         return Answer(State.WAITING, "checking", self._since)
@@ -132,11 +135,10 @@ class _Repeats:
 
 
 def _is_whole(look: Look) -> bool:
-    """Whether the frame cuts nothing off the face."""
-    beyond = _CUT * look.face.width_px
-    x0, y0, x1, y1 = look.face.box_xyxy
-    height, width = look.image.shape[:2]
-    return bool(min(x0, y0) >= -beyond and x1 <= width + beyond and y1 <= height + beyond)
+    """Whether the frame cuts nothing off the chip: what is black there would come and go."""
+    to_frame = invert(similarity(look.face.landmarks_xy, REFERENCE_XY))
+    corners = _CORNERS @ to_frame[:, :2].T + to_frame[:, 2]
+    return bool((corners >= 0).all() and (corners < look.image.shape[1::-1]).all())
 
 
 def _detail(look: Look) -> NDArray[np.float32]:
