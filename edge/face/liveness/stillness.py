@@ -5,7 +5,9 @@ alike again; a face has blinks, lips and depth: who shows none of it within some
 
 Measured with `mfsa-pad`: eight recordings of living people, who walk up, turn their heads or stand at a terminal's distance: all
 passed. Portraits moved about with a camera's noise on them, on paper and in a drawn tablet, 8 s each: none passed; drawn attacks
-test the plumbing and are no detection rate. It never stops a video of the person, nor a mask of their face. 1 ms a look.
+test the plumbing and are no detection rate. Likeness of looks half a second and a second apart, clip by clip: living least 0.00
+to 0.96, median 0.81 to 0.996; drawn photo never below 0.997, drawn tablet never below 0.993; hence `rigid` = 0.98. It never stops a
+video of the person, nor a mask of their face. 1 ms a look.
 """
 
 from __future__ import annotations
