@@ -83,18 +83,18 @@ def show(
     fps: float = 15.0,
     begin: float = 0.0,
     living: bool = False,
-    behind: Image | None = None,
+    size: tuple[int, int] = SIZE,
     touch: Callable[[Image], Image] = lambda frame: frame,
 ) -> Iterator[Look]:
-    """Looks at a picture before a plain wall or what is `behind`; `touch` changes each frame before the camera's noise."""
+    """Looks at a picture before a plain wall; `touch` changes each frame before the camera's noise."""
     rng = np.random.default_rng(int(begin * 1000))
-    wall = np.full((SIZE[1], SIZE[0], 3), 140, np.float32) if behind is None else behind.astype(np.float32)
+    wall = np.full((size[1], size[0], 3), 140, np.float32)
     for i in range(round(seconds * fps)):
         t = begin + i / fps
         matrix = warp(t)
         drawn = alive(picture.image, picture.landmarks_xy, t) if living else picture.image
-        opaque = cv2.warpPerspective(picture.opaque, matrix, SIZE)[..., None]
-        frame = wall + (cv2.warpPerspective(drawn, matrix, SIZE) - wall) * opaque
+        opaque = cv2.warpPerspective(picture.opaque, matrix, size)[..., None]
+        frame = wall + (cv2.warpPerspective(drawn, matrix, size) - wall) * opaque
         yield look_at(noisy(touch(frame), rng), cv2.perspectiveTransform(picture.landmarks_xy[None], matrix)[0], t, rng)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import count
 
 import cv2
 import numpy as np
@@ -39,6 +40,15 @@ def test_a_photo_never_passes_held_or_moved(portrait: Portrait, reach: float, fa
     told = answers(Stillness(), show(picture, moved(picture, reach), 4.0))
     assert State.PASSED not in states(told)
     assert (told[-1].state, told[-1].reason) == (State.FAILED, "still")
+
+
+def test_a_near_print_with_grain_never_passes() -> None:
+    picture = Picture(COLLINS, 300)
+    grain = np.random.default_rng(0).normal(0, 60, picture.image.shape[:2])[..., None]
+    picture.image = np.clip(picture.image + grain, 0, 255).astype(np.uint8)
+    looks = show(picture, moved(picture, 0.2, (350, 310)), 2.0, fps=8, size=(700, 620))
+    told = answers(Stillness(seconds=1.5, rigid=0.99), looks)
+    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "still", 0.0)
 
 
 @pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
@@ -80,8 +90,8 @@ def test_a_loop_is_refused_when_its_frames_come_again() -> None:
 
 def test_a_camera_that_gives_each_frame_twice_is_not_frozen() -> None:
     picture = Picture(COLLINS)
-    looks = show(picture, moved(picture, HELD), 2.0, living=True)
-    told = answers(Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 1 / 30)])
+    looks = show(picture, moved(picture, HELD), 2.5, fps=10, living=True)
+    told = answers(Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)])
     assert State.FAILED not in states(told) and told[-1].state is State.PASSED
 
 
@@ -109,7 +119,7 @@ def test_a_screen_in_a_hand_is_refused_for_good() -> None:
     told = answers(layer, show(device, moved(device, BY_HAND), 4.0))
     assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
     alone = Picture(COLLINS, 60)
-    assert states(answers(layer, show(alone, moved(alone, HELD), 1.0, begin=4.0))) == {State.FAILED}
+    assert states(answers(layer, show(alone, moved(alone, HELD), 5.0, fps=8, begin=4.0))) == {State.FAILED}
 
 
 def test_a_screen_that_is_not_moved_waits() -> None:
@@ -118,11 +128,13 @@ def test_a_screen_that_is_not_moved_waits() -> None:
     assert (told[-1].state, told[-1].reason) == (State.WAITING, "move")
 
 
-def test_a_window_that_stays_where_it_is_refuses_nobody() -> None:
-    picture = Picture(COLLINS, 60)
+@pytest.mark.parametrize("drift_px", [0.0, -0.4], ids=["at-rest", "drifting"])
+def test_a_window_that_goes_its_own_way_refuses_nobody(drift_px: float) -> None:
+    picture, frames = Picture(COLLINS, 60), count()
 
     def window(frame: np.ndarray) -> np.ndarray:
-        return cv2.rectangle(frame, (85, 30), (235, 205), (20, 20, 20), 5)
+        shift = round(drift_px * next(frames))
+        return cv2.rectangle(frame, (90 + shift, 30), (240 + shift, 205), (20, 20, 20), 5)
 
     def walking(t: float) -> np.ndarray:
         return moved(picture, HELD, (145 + 8 * t, 115))(t)
@@ -165,12 +177,12 @@ def test_a_face_too_small_or_at_the_border_has_no_pattern() -> None:
 
 @pytest.mark.parametrize("tilt", [0.0, 9.0, -15.0])
 def test_the_rectangle_around_a_face_is_found_where_it_is(tilt: float) -> None:
-    middle, half = np.array([165.0, 118.0]), np.array([60.0, 80.0])
+    middle, half = np.array([180.0, 128.0]), np.array([60.0, 80.0])
     corners = cv2.boxPoints((tuple(middle), tuple(2 * half), tilt)).astype(np.int32)
     frame = cv2.fillPoly(np.full((240, 320, 3), 150, np.uint8), [corners], (60, 60, 60))
     rng = np.random.default_rng(0)
     points = Picture(COLLINS, 60).landmarks_xy
     found = around(frame, look_at(frame, points - points.mean(axis=0) + (160, 115), 0.0, rng).face)
     assert found is not None and found.closed > 0.7
-    assert np.allclose([found.x, found.y], middle, atol=9) and np.allclose([found.width, found.height], 2 * half, atol=15)
+    assert np.allclose([found.x, found.y], middle, atol=6) and np.allclose([found.width, found.height], 2 * half, atol=15)
     assert around(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face) is None
