@@ -114,7 +114,8 @@ def table(species: Sequence[Species], layers: Sequence[str]) -> str:
 # Presentation attack detection, measured
 
 By `mfsa-pad`, layers {", ".join(layers)}. **No certificate**: these clips, this camera, these attacks. An attack counts as passed
-if all layers agreed at any moment of its clip. No average over species: the weakest one is what an attacker takes.
+if all layers agreed at any moment of its clip. Rates are of the clips that responded, as the column says; the standard divides
+APCER by all presentations, which is never more. No average over species: the weakest one is what an attacker takes.
 
 | species | figure | wrong of those that responded | rate | at most (95 %) | no response | refused by |
 |---|---|---|---|---|---|---|

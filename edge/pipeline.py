@@ -27,7 +27,7 @@ from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.face.liveness import Layer, Liveness, Look, join
-from edge.face.liveness.challenge import Challenge
+from edge.face.liveness.challenge import Action, Challenge
 from edge.face.liveness.passive import Passive
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
@@ -231,11 +231,13 @@ def layers_of(terminal: Terminal, networks: Networks) -> list[Callable[[], Layer
         layers.append(Screen)
     if networks.passive is not None and networks.bundle.manifest.liveness is not None:
         layers.append(partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold))
+    # Anything that comes closer has come closer; only beside `stillness` does that tell a person from a photo.
+    actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
     if config.challenge == "hours":
         now_in = within(config.challenge_hours, terminal.door.schedule)
-        layers.append(partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc))))
+        layers.append(partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc)), actions=actions))
     elif config.challenge != "never":
-        layers.append(partial(Challenge, when=config.challenge))
+        layers.append(partial(Challenge, when=config.challenge, actions=actions))
     return layers
 
 
