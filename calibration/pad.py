@@ -19,17 +19,16 @@ from tqdm import tqdm
 from calibration.metrics import upper_bound
 from edge.bundle import detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
-from edge.chip import PREPROCESSING, align
+from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import CameraError, ConfigError
 from edge.face.detect import Detector
-from edge.face.liveness import Layer, Liveness, Look, State, join
+from edge.face.liveness import Layer, Liveness, State, join, look_at
 from edge.face.liveness.challenge import Challenge
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
-from edge.face.quality import pose_of
 
 LAYERS: dict[str, Callable[[], Layer]] = {"stillness": Stillness, "screen": Screen, "challenge": Challenge}
 BONA_FIDE, ATTACK = "bona_fide", "attack"
@@ -95,8 +94,7 @@ def present(clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]
             if not faces:
                 continue
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
-            look = Look(at, frame.image, face, align(frame.image, face.landmarks_xy), pose_of(face.landmarks_xy))
-            liveness.look(1, look)
+            liveness.look(1, look_at(frame.image, face, at))
             answers = liveness.answers(1, at, unsure=True)
             state = join(answers).state
             if state is State.PASSED:

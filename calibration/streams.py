@@ -135,20 +135,18 @@ def exam(streams: Streams, people: People, rules: Rules, probes: str, sizes: Seq
     """Both policies in galleries of each size for which there are people."""
     rows = []
     for size in sizes:
-        for voted in (False, True):
-            row = Row(probes, size, "voted" if voted else "single frame")
-            for enrolled, walking, strangers in tqdm(
-                galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None
-            ):
-                index = streams.index(enrolled)
+        single, vote = Row(probes, size, "single frame"), Row(probes, size, "voted")
+        made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
+        for enrolled, walking, strangers in made:
+            index = streams.index(enrolled)
+            for row, voted in ((single, False), (vote, True)):
                 answers = {person.name: streams.play(person, index, rules, voted=voted) for person in walking}
                 row.subjects += len(answers)
                 row.missed += sum(answer is None for answer in answers.values())
                 row.wrong += sum(answer not in (None, name) for name, answer in answers.items())
                 row.strangers += len(strangers)
                 row.false += sum(streams.play(person, index, rules, voted=voted) is not None for person in strangers)
-            if row.subjects:
-                rows.append(row)
+        rows += [row for row in (single, vote) if row.subjects]
     return rows
 
 
@@ -227,7 +225,7 @@ def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: R
         engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0], what="with masks drawn on"
     )
     styled = embed_chips(
-        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), f"template {folder.names[i]}")[0], what="masked templates"
+        engine, len(folder), lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]), what="masked templates"
     )
     people = split(folder.labels, None, names)
 

@@ -411,15 +411,16 @@ def load_config(path: Path) -> Terminal:
     return config
 
 
-def differing(old: Terminal, new: Terminal, keys: Sequence[str]) -> list[str]:
-    """Those of some dotted keys, such as `door.relay`, whose values differ."""
+def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:
+    """Raises ConfigError that names those of some dotted keys, such as `door.relay`, whose values differ."""
 
     def value(config: BaseModel, key: str) -> object:
         first, _, rest = key.partition(".")
         found = getattr(config, first)
         return value(found, rest) if rest else found
 
-    return [key for key in keys if value(old, key) != value(new, key)]
+    if changed := [key for key in keys if value(old, key) != value(new, key)]:
+        raise ConfigError(f"{', '.join(changed)}: another value needs a restart")
 
 
 def _absolute(section: _AnySection, base: Path) -> _AnySection:

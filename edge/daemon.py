@@ -16,9 +16,9 @@ from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
 from edge.claim import claim
-from edge.config import NoLiveness, ReplayCamera, Terminal, differing
+from edge.config import NoLiveness, ReplayCamera, Terminal, demand_same
 from edge.door.client import DoorClient
-from edge.errors import ConfigError, DoorError, GalleryError, MfsaError, RecordError
+from edge.errors import DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.search import Gallery
 from edge.gallery.store import enter, open_store
 from edge.networks import open_networks
@@ -128,8 +128,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             fresh = reread()
-            if fixed := differing(self._config, fresh, _FIXED):
-                raise ConfigError(f"{', '.join(fixed)}: another value needs a restart")
+            demand_same(self._config, fresh, _FIXED)
             rules = rules_of(fresh.policy, self._networks.calibration)
             self._gallery.reload()
         except MfsaError as error:

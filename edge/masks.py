@@ -170,6 +170,11 @@ def draw_exam(image: NDArray[np.uint8], name: str, family: str | None = None) ->
     return draw(image, exam_style(name, family))
 
 
+def draw_for_template(chip: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
+    """A chip with the mask that it wears where it enrolls, another than its mask of the exam."""
+    return draw_exam(chip, f"template {name}")[0]
+
+
 def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Coverage (S,S) in 0..1 and colour (S,S,3) in 0..255 on the canonical canvas, `detail` pixels per chip pixel."""
     rng = np.random.default_rng(style.seed)

@@ -17,7 +17,6 @@ from edge.access import policy
 from edge.access.policy import Rules
 from edge.access.voting import Voting
 from edge.bundle import Calibration
-from edge.chip import align
 from edge.config import Detector as DetectorConfig
 from edge.config import NoLiveness, Terminal
 from edge.config import Policy as PolicyConfig
@@ -26,7 +25,7 @@ from edge.errors import ConfigError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.face.liveness import Layer, Liveness, Look, join
+from edge.face.liveness import Layer, Liveness, join, look_at
 from edge.face.liveness.challenge import Action, Challenge
 from edge.face.liveness.passive import Passive
 from edge.face.liveness.screen import Screen
@@ -153,11 +152,10 @@ class Pipeline:
             for candidate in seen:
                 if candidate.refused is not None:
                     continue
-                face = candidate.face
-                candidate.chip = align(frame.image, face.landmarks_xy)
-                candidate.quality = quality.measure(face, candidate.chip, frame.image.shape)
-                pose = quality.pose_of(face.landmarks_xy)
-                self._liveness.look(candidate.track.number, Look(frame.at, frame.image, face, candidate.chip, pose))
+                look = look_at(frame.image, candidate.face, frame.at)
+                candidate.chip = look.chip
+                candidate.quality = quality.measure(look.face, look.chip, frame.image.shape, look.pose)
+                self._liveness.look(candidate.track.number, look)
                 candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
                 if candidate.refused is None:
                     good.append(candidate)

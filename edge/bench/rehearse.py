@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
-from edge.config import Terminal
+from edge.config import NoLiveness, Terminal
 from edge.gallery.enroll import check_one_person, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
@@ -23,7 +23,8 @@ from edge.values import Frame, Sighting, Verdict
 
 def rehearse(clips: Iterable[tuple[Clip, Searchable]], config: Terminal, networks: Networks) -> list[Rehearsal]:
     """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
-    return [play(clip, fresh_pipeline(config, networks, gallery), liveness=liveness_of(config)) for clip, gallery in clips]
+    liveness = not isinstance(config.liveness, NoLiveness)
+    return [play(clip, open_pipeline(config, networks, gallery), liveness=liveness) for clip, gallery in clips]
 
 
 def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks) -> Index:
@@ -41,16 +42,6 @@ def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal
         templates.append(own)
         gallery = Index(subjects, np.concatenate(templates))
     return gallery
-
-
-def fresh_pipeline(config: Terminal, networks: Networks, gallery: Searchable) -> Pipeline:
-    """As the recogniser makes it, without votes or tracks."""
-    return open_pipeline(config, networks, gallery)
-
-
-def liveness_of(config: Terminal) -> bool:
-    """Whether any layer looks for presentation attacks."""
-    return str(config.liveness.kind) != "none"
 
 
 def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> Rehearsal:

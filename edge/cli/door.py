@@ -16,7 +16,7 @@ from typing import Any
 from edge.audit.log import BoundedLog, JsonLog
 from edge.claim import claim
 from edge.cli import common
-from edge.config import Terminal, differing, load_config
+from edge.config import Terminal, demand_same, load_config
 from edge.door import wiring
 from edge.door.client import DoorClient
 from edge.door.conduct import Reading, conduct_of
@@ -152,8 +152,7 @@ def _reload(reading: Reading, config: Terminal, service: DoorService, notifier: 
         if found is None:
             return config
         fresh, conduct = found
-        if fixed := differing(config, fresh, _FIXED):
-            raise ConfigError(f"{', '.join(fixed)}: another value needs a restart")
+        demand_same(config, fresh, _FIXED)
         service.reload(conduct)
         log.info("the configuration was read again")
     except MfsaError as error:

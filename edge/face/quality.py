@@ -38,9 +38,8 @@ def pose_of(landmarks_xy: NDArray[np.floating]) -> Pose:
     the chip's reference points have.
     """
     points = np.asarray(landmarks_xy, np.float64)
-    right, down = _MODEL_INVERSE @ (points - points.mean(axis=0))[:, :1], _MODEL_INVERSE @ (points - points.mean(axis=0))[:, 1:]
-    right, down = right[:, 0] / (np.linalg.norm(right) or 1.0), down[:, 0] / (np.linalg.norm(down) or 1.0)
     # Rows of the rotation; the third is normal to both.
+    right, down = (row / (np.linalg.norm(row) or 1.0) for row in (_MODEL_INVERSE @ (points - points.mean(axis=0))).T)
     yaw, pitch = math.asin(float(np.clip(right[2], -1, 1))), math.asin(float(np.clip(down[2], -1, 1)))
     roll = math.atan2(points[1, 1] - points[0, 1], points[1, 0] - points[0, 0])
     return Pose(*(round(math.degrees(angle), 1) for angle in (yaw, pitch, roll)))
@@ -90,9 +89,8 @@ RECOGNISE = Gate(20, 25, 15, 15, 15, 85, 20, 50)
 ENROLL = Gate(40, 60, 35, 40, 40, 98, 60, 50)
 
 
-def measure(face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...]) -> Quality:
-    """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR."""
-    pose = pose_of(face.landmarks_xy)
+def measure(face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose) -> Quality:
+    """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR and its pose."""
     grey = cv2.cvtColor(chip[_UPPER], cv2.COLOR_BGR2GRAY)
     eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
     return Quality(

@@ -73,7 +73,7 @@ def sample(image: NDArray[np.uint8], detector: Detector, embedder: Embedder, *, 
         )
     chip = align(image, face.landmarks_xy)
     probe = embedder.embed(chip[None])[0]
-    _check(quality.measure(face, chip, image.shape), name)
+    _check(quality.measure(face, chip, image.shape, quality.pose_of(face.landmarks_xy)), name)
     if probe.mask_worn > _MASK_WORN_MAX:
         raise PhotoError("mask-worn", f"{name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one")
     _check(quality.visible(probe), name)
@@ -88,7 +88,7 @@ def _check(found: Quality | Visible, name: str) -> None:
 
 def masked_probe(taken: Sample, embedder: Embedder, name: str) -> Probe:
     """The same face with a mask drawn on, for a template beside the bare one; `name` chooses the mask. Raises EngineError."""
-    return embedder.embed(masks.draw_exam(taken.chip, f"template {name}")[0][None])[0]
+    return embedder.embed(masks.draw_for_template(taken.chip, name)[None])[0]
 
 
 def check_one_person(subject: str, templates: NDArray[np.float32], known: Index, calibration: Calibration) -> float:

@@ -11,13 +11,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from edge.chip import align
+from edge.face.quality import pose_of
 from edge.values import Answer, Face, Pose, State
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Answer", "Layer", "Liveness", "Look", "State", "join"]
+__all__ = ["Answer", "Layer", "Liveness", "Look", "State", "join", "look_at"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +31,11 @@ class Look:
     face: Face
     chip: NDArray[np.uint8]  # (112,112,3) BGR
     pose: Pose
+
+
+def look_at(image: NDArray[np.uint8], face: Face, at: float) -> Look:
+    """What the layers see of a face in a frame (H,W,3) uint8 BGR."""
+    return Look(at, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy))
 
 
 class Layer(Protocol):

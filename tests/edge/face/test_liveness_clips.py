@@ -8,13 +8,11 @@ import numpy as np
 import pytest
 
 from calibration.pad import LAYERS, present
-from edge.chip import align
 from edge.demo import adversarial
 from edge.demo.clip import cut_out
 from edge.face.detect import Detector
-from edge.face.liveness import Answer, Look, State
+from edge.face.liveness import Answer, State, look_at
 from edge.face.liveness.stillness import Stillness
-from edge.face.quality import pose_of
 
 FPS = 15.0
 
@@ -30,7 +28,7 @@ def play(detector: Detector, clip: str, layer: str, seconds: float) -> list[Answ
         if clip != "frozen-stream":  # a camera's noise never comes again
             image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
         face = max(detector.detect(image), key=lambda found: found.width_px)
-        made.look(Look(i / FPS, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)))
+        made.look(look_at(image, face, i / FPS))
         answers.append(made.answer(i / FPS, unsure=True))
     return answers
 
@@ -59,7 +57,7 @@ def test_a_looped_stream_is_frozen(detector: Detector) -> None:
     for i in range(30):
         image = loop[i % 12]
         face = detector.detect(image)[0]
-        layer.look(Look(i / FPS, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)))
+        layer.look(look_at(image, face, i / FPS))
     assert layer.answer(2.0, unsure=False).reason == "frozen"
 
 

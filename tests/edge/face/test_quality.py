@@ -35,9 +35,9 @@ def test_what_is_wrong_with_a_face_is_told_component_by_component(collins: np.nd
     chip = align(collins, face.landmarks_xy)
 
     def told(chip: np.ndarray, face: Face = face, shape: tuple[int, ...] = collins.shape) -> str | None:
-        return RECOGNISE.refuses(measure(face, chip.astype(np.uint8), shape))
+        return RECOGNISE.refuses(measure(face, chip.astype(np.uint8), shape, pose_of(face.landmarks_xy)))
 
-    assert told(chip) is None and ENROLL.refuses(measure(face, chip, collins.shape)) is None
+    assert told(chip) is None and ENROLL.refuses(measure(face, chip, collins.shape, pose_of(face.landmarks_xy))) is None
     assert told(chip * 0.1) == "too-dark"
     assert told(np.clip(chip * 4.0, 0, 255)) == "too-bright"
     assert told(cv2.GaussianBlur(chip, (0, 0), 5)) == "blurred"
