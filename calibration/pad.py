@@ -21,7 +21,7 @@ from edge.bundle import detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config import Detector as DetectorDefaults
+from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import CameraError, ConfigError
 from edge.face.detect import Detector

@@ -33,7 +33,7 @@ from calibration.photos import Found, Photo, find_photos, read_photo
 from edge.bundle import DETECTOR_SIZES, detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
-from edge.config import Detector as DetectorDefaults
+from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.face.detect import Detector

@@ -27,7 +27,7 @@ from edge.access.voting import Voting
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config import Policy
+from edge.config.access import Policy
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.track import Track

@@ -16,7 +16,9 @@ from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
 from edge.claim import claim
-from edge.config import NoLiveness, ReplayCamera, Terminal, demand_same
+from edge.config import Terminal, demand_same
+from edge.config.access import NoLiveness
+from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
 from edge.errors import DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.search import Gallery

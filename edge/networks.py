@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from edge.bundle import EMBEDDER_NETWORK, LIVENESS, Bundle, Calibration, detector_network, open_bundle, plan_file
 from edge.chip import PREPROCESSING
-from edge.config import AutoEngine, LayeredLiveness, OrtEngine, Terminal
+from edge.config import Terminal
+from edge.config.access import LayeredLiveness
+from edge.config.sensing import AutoEngine, OrtEngine
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted
 from edge.engine.trt import open_plan

@@ -17,9 +17,10 @@ from edge.access import policy
 from edge.access.policy import Rules
 from edge.access.voting import Voting
 from edge.bundle import Calibration
-from edge.config import Detector as DetectorConfig
-from edge.config import NoLiveness, Terminal
-from edge.config import Policy as PolicyConfig
+from edge.config import Terminal
+from edge.config.access import NoLiveness
+from edge.config.access import Policy as PolicyConfig
+from edge.config.sensing import Detector as DetectorConfig
 from edge.door.schedule import within
 from edge.errors import ConfigError
 from edge.face import quality

@@ -27,7 +27,7 @@ from edge.bundle import (
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.config import Detector as DetectorDefaults
+from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import Engine
 from edge.engine.cuda import Device, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path

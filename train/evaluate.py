@@ -19,7 +19,7 @@ from calibration.exams.pair_sets import PairSet
 from edge import masks
 from edge.bundle import EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
-from edge.config import Detector as DetectorDefaults
+from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import Detector

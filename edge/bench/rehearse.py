@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
-from edge.config import NoLiveness, Terminal
+from edge.config import Terminal
+from edge.config.access import NoLiveness
 from edge.gallery.enroll import check_one_person, sample
 from edge.gallery.search import Index
 from edge.networks import Networks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config import Camera as CameraConfig
-from edge.config import ReplayCamera as ReplayConfig
+from edge.config.sensing import Camera as CameraConfig
+from edge.config.sensing import ReplayCamera as ReplayConfig
 from edge.values import Frame
 
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from edge.cli import common
-from edge.config import Camera, ReplayCamera, load_config
+from edge.config import load_config
+from edge.config.sensing import Camera, ReplayCamera
 
 if TYPE_CHECKING:
     import numpy as np

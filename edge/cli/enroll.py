@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from edge.camera import open_camera
 from edge.cli import common
-from edge.config import Camera, load_config
+from edge.config import load_config
+from edge.config.sensing import Camera
 from edge.errors import CameraError, GalleryError, PhotoError
 
 if TYPE_CHECKING:

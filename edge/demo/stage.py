@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from edge.audit.log import read_log
-from edge.config import FileInput, Terminal
+from edge.config import Terminal
+from edge.config.door import FileInput
 from edge.demo.script import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
 from edge.door.client import DoorClient
 

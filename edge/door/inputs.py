@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from edge.config import FileInput, GpioInput
-from edge.config import Inputs as InputsConfig
+from edge.config.door import FileInput, GpioInput
+from edge.config.door import Inputs as InputsConfig
 from edge.door.controller import Input
 from edge.door.files import FileLine
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config import FileRelay, GpioRelay
-from edge.config import Relay as RelayConfig
+from edge.config.door import FileRelay, GpioRelay
+from edge.config.door import Relay as RelayConfig
 
 
 class Relay(Protocol):

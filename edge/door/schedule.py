@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from edge.config import DAYS, HOLIDAY, Hours, parse_days
-from edge.config import Schedule as ScheduleConfig
+from edge.config.hours import DAYS, HOLIDAY, Hours, parse_days
+from edge.config.hours import Schedule as ScheduleConfig
 from edge.door.controller import Window
 
 _UTC = ZoneInfo("UTC")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from edge.config import Door
-from edge.config import Relay as RelayConfig
+from edge.config.door import Door
+from edge.config.door import Relay as RelayConfig
 from edge.door.inputs import Inputs, open_inputs
 from edge.door.relay import Relay, open_relay
 from edge.errors import DoorError

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from edge.bundle import open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
-from edge.config import NoLiveness, Terminal
+from edge.config import Terminal
+from edge.config.access import NoLiveness
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
 from edge.gallery.search import Gallery

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config import FileInput, GpioInput
-from edge.config import Inputs as InputsConfig
+from edge.config.door import FileInput, GpioInput
+from edge.config.door import Inputs as InputsConfig
 from edge.door.controller import Input
 from edge.door.gpio import GpioLine
 from edge.door.inputs import FileLine, Inputs, Line, open_inputs

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config import FileRelay, GpioRelay, SimulatedRelay
+from edge.config.door import FileRelay, GpioRelay, SimulatedRelay
 from edge.door.files import FileRelay as FileRelayOutput
 from edge.door.gpio import GpioLine, GpioRelayOutput, open_factory
 from edge.door.relay import Relay, open_relay

@@ -11,7 +11,8 @@ import pytest
 
 from edge.claim import claim
 from edge.cli.door import main
-from edge.config import FileRelay, load_config
+from edge.config import load_config
+from edge.config.door import FileRelay
 from edge.door import wiring
 from edge.errors import ClaimError, PlaceError
 

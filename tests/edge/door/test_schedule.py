@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.config import Schedule as ScheduleConfig
-from edge.config import load_config, parse_days
+from edge.config import load_config
+from edge.config.hours import Schedule as ScheduleConfig
+from edge.config.hours import parse_days
 from edge.door.controller import Window
 from edge.door.schedule import schedule_of
 from edge.errors import ConfigError

@@ -1,0 +1,132 @@
+"""The terminal's one YAML file: its models, defaults and the errors people see when it is wrong.
+
+Relative paths are relative to the file's own folder. Adapters never see these models, only plain arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from edge.config.access import Liveness, Policy
+from edge.config.door import Door
+from edge.config.keeping import Enrollment, Record
+from edge.config.section import Section, absolute
+from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
+from edge.errors import ConfigError, describe_validation
+
+# In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
+DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
+
+
+class Terminal(Section):
+    """The whole file."""
+
+    terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+    bundle: Path = Field(description="folder made by mfsa-bundle")
+    state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
+    key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
+    camera: Camera
+    engine: EngineSection = OrtEngine()
+    detector: Detector = Detector()
+    policy: Policy = Policy()
+    liveness: Liveness = Field(description="must be written, also where it is {kind: none}")
+    door: Door = Door()
+    enrollment: Enrollment = Enrollment()
+    record: Record = Record()
+
+    @property
+    def gallery_path(self) -> Path:
+        return self.state / "gallery.db"
+
+    @property
+    def key_path(self) -> Path:
+        return self.key or self.state / "gallery.key"
+
+    @property
+    def decisions_path(self) -> Path:
+        return self.state / "decisions.jsonl"
+
+    @property
+    def pictures_path(self) -> Path:
+        return self.state / "pictures"
+
+    @property
+    def _door_state(self) -> Path:
+        return self.door.state or self.state
+
+    @property
+    def door_record_path(self) -> Path:
+        return self._door_state / "door.jsonl"
+
+    @property
+    def door_lock_path(self) -> Path:
+        return self.socket_path.parent / DOOR_LOCK
+
+    @property
+    def door_wiring_path(self) -> Path:
+        """Which outputs the door process opened, for `edge-door rest`."""
+        return self.socket_path.parent / DOOR_WIRING
+
+    @property
+    def daemon_lock_path(self) -> Path:
+        return self.state / "daemon.lock"
+
+    @property
+    def socket_path(self) -> Path:
+        return self.door.socket or self._door_state / "door.sock"
+
+
+_UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
+
+
+def load_config(path: Path) -> Terminal:
+    """The terminal's config with absolute paths; raises ConfigError that names every wrong key at once."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example") from error
+    try:
+        fields = yaml.safe_load(text)
+    except RecursionError as error:
+        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from error
+    except Exception as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
+        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}")
+    try:
+        config = Terminal.model_validate(fields)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {describe_validation(error)}") from error
+    config = absolute(config, path.resolve().parent)
+    if len(bytes(config.socket_path)) > _UNIX_SOCKET_PATH_MAX:
+        raise ConfigError(
+            f"{path}: door.socket: {config.socket_path} is longer than the {_UNIX_SOCKET_PATH_MAX} bytes a socket may have; "
+            "name a shorter path"
+        )
+    if (
+        isinstance(config.camera, OpencvCamera)
+        and "://" in str(config.camera.source)
+        and not config.camera.accept_network_injection
+    ):
+        raise ConfigError(
+            f"{path}: camera.accept_network_injection: must be true for a network camera: "
+            "whoever can write to that stream can show the door any face"
+        )
+    return config
+
+
+def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:
+    """Raises ConfigError that names those of some dotted keys, such as `door.relay`, whose values differ."""
+
+    def value(config: BaseModel, key: str) -> object:
+        first, _, rest = key.partition(".")
+        found = getattr(config, first)
+        return value(found, rest) if rest else found
+
+    if changed := [key for key in keys if value(old, key) != value(new, key)]:
+        raise ConfigError(f"{', '.join(changed)}: another value needs a restart")

@@ -1,0 +1,80 @@
+"""What is known of a subject beside the templates."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from datetime import date
+from typing import Any, Literal
+
+from edge.errors import GalleryError
+
+_NAME_MAX = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """That the person agreed to be recognised, as somebody noted it."""
+
+    given: date
+    noted_by: str  # account
+    words: str = ""  # such as the form and where it lies
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRecord:
+    """Rights and wishes of one subject; dates are days in the time zone of `door.schedule`, first and last included."""
+
+    extended: bool = False  # the door stays open for `door.extended_s`
+    valid_from: date | None = None
+    valid_until: date | None = None
+    groups: tuple[str, ...] = ()
+    mask: Literal["as-configured", "any"] = "as-configured"  # any: let in with and without one, whatever `policy.mask` says
+    liveness: Literal["as-configured", "no-challenge"] = "as-configured"  # no-challenge: cannot turn, or not be asked to
+    pin: str = ""  # Argon2id of the peppered PIN
+    consent: Consent | None = None
+    erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
+
+    def is_valid_on(self, day: date) -> bool:
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_until is None or day <= self.valid_until)
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the clock must be right to know that the person may pass."""
+        return self.valid_from is not None or self.valid_until is not None
+
+
+def check_name(name: str) -> None:
+    """Raises GalleryError for a name that cannot be a subject."""
+    if not name.strip() or len(name) > _NAME_MAX or not name.isprintable():
+        raise GalleryError(f"expected a subject name of 1 to {_NAME_MAX} printable characters, found {name[:40]!r}")
+
+
+def to_json(name: str, record: SubjectRecord) -> bytes:
+    """The whole subject, as it is sealed."""
+    return json.dumps({"name": name, **asdict(record)}, default=date.isoformat).encode()
+
+
+def from_json(text: bytes) -> tuple[str, SubjectRecord]:
+    """Raises GalleryError where this is no subject of this version."""
+    try:
+        found = json.loads(text)
+        name = found.pop("name")
+        unknown = set(found) - {field.name for field in fields(SubjectRecord)}
+        if unknown or not isinstance(name, str):
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+        return name, SubjectRecord(**{key: _value(key, value) for key, value in found.items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise GalleryError(f"a subject's record cannot be read: {error}") from error
+
+
+def _value(key: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if key in ("valid_from", "valid_until", "erase_on"):
+        return date.fromisoformat(value)
+    if key == "groups":
+        return tuple(value)
+    if key == "consent":
+        return Consent(date.fromisoformat(value["given"]), value["noted_by"], value.get("words", ""))
+    return value
