@@ -23,7 +23,8 @@ from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.store import enter, has_gallery, open_store
+from edge.gallery.key import enter, has_gallery
+from edge.gallery.store import open_store
 from edge.pipeline import rules_of
 from edge.values import Precision
 

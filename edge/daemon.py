@@ -21,8 +21,9 @@ from edge.config.access import NoLiveness
 from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
 from edge.errors import DoorError, GalleryError, MfsaError, RecordError
+from edge.gallery.key import enter
 from edge.gallery.search import Gallery
-from edge.gallery.store import enter, open_store
+from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
 from edge.pipeline import open_pipeline, regard_of, rules_of

@@ -51,11 +51,13 @@ def _enroll(args: argparse.Namespace) -> int:
     import numpy as np
 
     from edge.gallery.enroll import check_one_person, decode_photo, masked_probe, read_photo, sample
+    from edge.gallery.key import enter
     from edge.gallery.search import Index
-    from edge.gallery.store import SubjectRecord, check_subject, enter, open_store
+    from edge.gallery.store import open_store
     from edge.networks import open_networks
+    from edge.subject import SubjectRecord, check_name
 
-    check_subject(args.subject)
+    check_name(args.subject)
     photos: dict[str, bytes] = {}
     samples, refused = [], []
     for photo in args.photos:  # as long as this is root, for photos may lie where the gallery's owner cannot look
@@ -101,9 +103,7 @@ def _enroll(args: argparse.Namespace) -> int:
         if args.masked_templates:
             worn = [masked_probe(s, embedder, f"{args.subject} {i}").embedding for i, s in enumerate(samples)]
             templates = np.vstack([templates, worn])
-        store.add(args.subject, templates)
-        if args.extended:
-            store.describe(args.subject, SubjectRecord(extended=True))
+        store.enroll(args.subject, templates, record=SubjectRecord(extended=True) if args.extended else None)
     finally:
         store.close()
     if args.json:

@@ -1,69 +1,324 @@
-"""`edge-gallery`: who is enrolled, and taking somebody out."""
+"""`edge-gallery`: who is enrolled, what is known of them, and looking after the gallery's file."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
+import os
 import sys
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import asdict, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from edge.cli import common
-from edge.config import load_config
+from edge.config import Terminal, load_config
+from edge.errors import ConfigError, GalleryError
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.gallery.store import Known, Store
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser("edge-gallery", "Show or change who is enrolled.", "edge-gallery list --config terminal.yaml")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="list|remove|set")
-    show = commands.add_parser("list", help="subjects, their number of templates, and for whom the door stays open longer")
-    show.add_argument("--json", action="store_true", help="for machines")
-    remove = commands.add_parser("remove", help="erase every template of a subject; a running daemon sees it at once")
-    change = commands.add_parser("set", help="change what is known of a subject; a running daemon sees it at once")
-    change.add_argument(
-        "--extended", choices=("on", "off"), required=True, help="whether the door stays open longer, `door.extended_s`"
+    parser = common.parser(
+        "edge-gallery",
+        "Who is enrolled, what is known of them, and looking after the gallery. A running recogniser sees changes within a second.",
+        "edge-gallery list --config terminal.yaml",
     )
-    for sub in (remove, change):
-        sub.add_argument("--subject", required=True)
-    for sub in (show, remove, change):
-        common.add_config(sub)
+    commands = parser.add_subparsers(dest="command", required=True)
+    add = _adder(commands)
+    listed = add("list", _list, "the people, with what each may and how many templates there are")
+    shown = add("show", _show, "everything that is kept of one person, for whoever asks what that is", subject=True)
+    add("remove", _remove, "erase a person, and look for what may be left in the files", subject=True)
+    changed = add("set", _set, "change what is known of a person", subject=True)
+    expire = add("expire", _expire, "erase everybody whose time of keeping is over")
+    stats = add("stats", _stats, "how large the gallery is, and what that means for the threshold")
+    verify = add("verify", _verify, "whether every row is whole and nothing is left of who was erased")
+    out = add("export", _export, "write people to an encrypted file, for another terminal of the site")
+    into = add("import", _import, "enroll people from such a file")
+    migrate = add("migrate", _migrate, "enroll people again for the bundle's model, from the chips that were kept")
+    add("rotate-key", _rotate, "seal everything by a fresh key; start the recogniser again afterwards")
+    for sub in (listed, shown, stats, verify):
+        sub.add_argument("--json", action="store_true", help="for machines")
+    _add_changes(changed)
+    expire.add_argument("--dry-run", action="store_true", help="only say who")
+    verify.add_argument("--mend", action="store_true", help="write the file anew, without what should be gone")
+    out.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
+    out.add_argument("subjects", nargs="*", metavar="subject", help="who; default: everybody")
+    into.add_argument("file", type=Path, help="made by edge-gallery export")
+    into.add_argument("--replace", action="store_true", help="people who are enrolled here are replaced, not refused")
+    for sub in (out, into):
+        sub.add_argument("--passphrase-file", type=Path, metavar="FILE", help="its first line; default: asked for")
+    migrate.add_argument("--forget", action="store_true", help="then erase the templates of other models")
     args = parser.parse_args(argv)
-    return common.run("edge-gallery", lambda: _gallery(args))
+    return common.run("edge-gallery", lambda: int(args.does(args)))
 
 
-def _gallery(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
+def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Callable[..., argparse.ArgumentParser]:
+    def add(name: str, does: Callable[[argparse.Namespace], int], words: str, *, subject: bool = False) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=words, description=words)
+        common.add_config(sub)
+        sub.set_defaults(does=does)
+        if subject:
+            sub.add_argument("--subject", required=True, help="as it stands in the list")
+        return sub
+
+    return add
+
+
+def _add_changes(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--extended", choices=("on", "off"), help="whether the door stays open for door.extended_s")
+    sub.add_argument("--valid-from", type=_day, metavar="DAY", help="such as 2026-12-01; `none`: no limit")
+    sub.add_argument("--valid-until", type=_day, metavar="DAY", help="the last day; `none`: no limit")
+    sub.add_argument("--groups", metavar="NAMES", help="such as staff,night; empty: none")
+    sub.add_argument("--mask", choices=("as-configured", "any"), help="any: let in with and without one")
+    sub.add_argument("--liveness", choices=("as-configured", "no-challenge"), help="no-challenge: never asked to turn")
+    sub.add_argument("--erase-on", type=_day, metavar="DAY", help="from which day on `expire` erases the person; `none`: never")
+    sub.add_argument("--pin", action="store_true", help="ask for a PIN")
+    sub.add_argument("--no-pin", action="store_true", help="take the PIN away")
+
+
+def _day(text: str) -> date | str:
+    if text == "none":
+        return text
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected a day such as 2026-12-01 or none, found {text!r}") from error
+
+
+def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Terminal, Bundle, Store]:
+    """Config, bundle and gallery; raises GalleryError where there is none, for one would be made."""
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
-    from edge.errors import GalleryError
-    from edge.gallery.store import SubjectRecord, enter, has_gallery, open_store
+    from edge.gallery.key import enter, has_gallery
+    from edge.gallery.store import open_store
 
+    config = load_config(args.config)
     if not has_gallery(config):
         raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
+    key = enter(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = open_store(config, bundle.model_digest, enter(config))
-    try:
-        if args.command == "remove":
-            removed = store.remove(args.subject)
-            if not removed:
-                raise GalleryError(f"{args.subject!r} is not enrolled, and no copy is left; edge-gallery list shows who is")
-            print(f"{args.subject}: {removed} templates erased")
-            return common.DONE
-        if args.command == "set":
-            store.describe(args.subject, SubjectRecord(extended=args.extended == "on"))
-            print(f"{args.subject}: extended {args.extended}")
-            return common.DONE
-        subjects, records = store.subjects(), store.records()
-    finally:
-        store.close()
+    return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
+
+
+def _list(args: argparse.Namespace) -> int:
+    _, bundle, store = _open(args)
+    with closing(store):
+        everybody = store.known()
     if args.json:
-        listed = {
-            subject: {"templates": templates, "extended": records.get(subject, SubjectRecord()).extended}
-            for subject, templates in subjects.items()
-        }
-        print(json.dumps(listed, ensure_ascii=False))
-    else:
-        for subject, templates in subjects.items():
-            print(f"{templates:4d}  {subject}{'  (extended)' if records.get(subject, SubjectRecord()).extended else ''}")
-        print(f"{len(subjects)} subjects, the model supports {bundle.manifest.calibration.gallery_size}")
+        print(json.dumps({known.name: _told(known) for known in everybody}, ensure_ascii=False, default=date.isoformat))
+        return common.DONE
+    for known in everybody:
+        print(f"{len(known.templates):4d}  {known.name}{_remarks(known)}")
+    print(f"{len(everybody)} subjects, the model supports {bundle.manifest.calibration.gallery_size}")
     return common.DONE
+
+
+def _told(known: Known) -> dict[str, object]:
+    """What may be shown of a subject: not the PIN's hash."""
+    told = {**asdict(known.record), "pin": bool(known.record.pin)}
+    return {"templates": len(known.templates), **told}
+
+
+def _remarks(known: Known) -> str:
+    """What differs from a plain subject."""
+    record = known.record
+    remarks = [
+        *(["extended"] if record.extended else []),
+        *([f"from {record.valid_from}"] if record.valid_from else []),
+        *([f"until {record.valid_until}"] if record.valid_until else []),
+        *record.groups,
+        *(["any mask"] if record.mask == "any" else []),
+        *([record.liveness] if record.liveness != "as-configured" else []),
+        *(["PIN"] if record.pin else []),
+        *([f"erase on {record.erase_on}"] if record.erase_on else []),
+        *([] if len(known.templates) else ["of another model"]),
+    ]
+    return f"  ({', '.join(remarks)})" if remarks else ""
+
+
+def _show(args: argparse.Namespace) -> int:
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        record, kept = store.record(args.subject), store.kept(args.subject)
+    if record is None:
+        raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
+    told = {
+        "subject": args.subject,
+        **asdict(record),
+        "pin": bool(record.pin),
+        "templates": [{"model": one.model, "chip_kept": one.chip is not None} for one in kept],
+    }
+    if args.json:
+        print(json.dumps(told, ensure_ascii=False, default=date.isoformat))
+    else:
+        for key, value in told.items():
+            print(f"{key:12s} {json.dumps(value, ensure_ascii=False, default=date.isoformat)}")
+    return common.DONE
+
+
+def _remove(args: argparse.Namespace) -> int:
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        if store.record(args.subject) is None:
+            raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
+        removed = store.remove(args.subject)
+    print(f"{args.subject}: erased with {removed} templates; nothing of it is left in the gallery's files")
+    return common.DONE
+
+
+def _set(args: argparse.Namespace) -> int:
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        record = store.record(args.subject)
+        if record is None:
+            raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
+        changes: dict[str, object] = {
+            name: None if value == "none" else value
+            for name in ("valid_from", "valid_until", "erase_on", "mask", "liveness")
+            if (value := getattr(args, name)) is not None
+        }
+        if args.extended is not None:
+            changes["extended"] = args.extended == "on"
+        if args.groups is not None:
+            changes["groups"] = tuple(group.strip() for group in args.groups.split(",") if group.strip())
+        if not (changes or args.pin or args.no_pin):
+            raise ConfigError("nothing to set was named; see edge-gallery set --help")
+        if changes:
+            store.describe(args.subject, replace(record, **changes))  # type: ignore[arg-type]
+        if args.pin or args.no_pin:
+            store.set_pin(args.subject, _secret("PIN") if args.pin else None)
+    print(f"{args.subject}: {', '.join([*changes, *(['pin'] if args.pin or args.no_pin else [])])} changed")
+    return common.DONE
+
+
+def _expire(args: argparse.Namespace) -> int:
+    config, _, store = _open(args, changeover=True)
+    with closing(store):
+        over = store.expired(datetime.now(ZoneInfo(config.door.schedule.time_zone)).date())
+        for name in over:
+            if not args.dry_run:
+                store.remove(name)
+            print(f"{name}: {'would be ' if args.dry_run else ''}erased")
+    print(f"{len(over)} of whom nothing is to be kept any more")
+    return common.DONE
+
+
+def _stats(args: argparse.Namespace) -> int:
+    config, bundle, store = _open(args, changeover=True)
+    with closing(store):
+        everybody, models = store.known(), store.models()
+        size = sum(file.stat().st_size for file in config.gallery_path.parent.glob(f"{config.gallery_path.name}*"))
+    templates = [len(known.templates) for known in everybody]
+    told: dict[str, object] = {
+        "subjects": len(everybody),
+        "templates": sum(templates),
+        "most_templates_of_one": max(templates, default=0),
+        "without_templates_of_this_model": templates.count(0),
+        "without_consent": sum(known.record.consent is None for known in everybody),
+        "with_pin": sum(bool(known.record.pin) for known in everybody),
+        "to_be_erased_one_day": sum(known.record.erase_on is not None for known in everybody),
+        "models": {model[:12]: count for model, count in models.items()},
+        "bytes": size,
+        "supported_subjects": bundle.manifest.calibration.gallery_size,
+    }
+    if args.json:
+        print(json.dumps(told))
+    else:
+        for key, value in told.items():
+            print(f"{key.replace('_', ' '):34s} {value}")
+    return common.DONE
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from edge.gallery import care
+
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        if args.mend:
+            store.compact()
+        findings = care.verify(store)
+    if args.json:
+        print(json.dumps({"findings": findings}))
+    else:
+        for finding in findings:
+            print(f"  {finding}")
+        print(f"{len(findings)} findings" if findings else "every row is whole, and free pages are empty")
+    return common.FAILED if findings else common.DONE
+
+
+def _export(args: argparse.Namespace) -> int:
+    from edge.gallery import transfer
+
+    common.check_out(args.out)
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        written = transfer.export(store, args.out, _passphrase(args, again=True), args.subjects)
+    print(f"{args.out}: {written} people; keep it like the gallery itself, and erase it once it is imported")
+    return common.DONE
+
+
+def _import(args: argparse.Namespace) -> int:
+    from edge.gallery import transfer
+
+    _, _, store = _open(args, changeover=True)
+    with closing(store):
+        told = transfer.take(store, args.file, _passphrase(args), replace=args.replace)
+    for name, why in told.refused.items():
+        print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
+    print(f"{told.taken} people imported, {len(told.refused)} refused")
+    return common.FAILED if told.refused else common.DONE
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    from edge.gallery import care, migrate
+    from edge.networks import open_networks
+
+    config, bundle, store = _open(args, changeover=True)
+    with closing(store):
+        told = migrate.migrate(store, open_networks(config).embedder)
+        print(f"{len(told.enrolled)} people enrolled again for model {bundle.model_digest[:12]}, {told.had} had templates of it")
+        for name in told.must_come:
+            print(f"  must come by: {name}")
+        if args.forget and told.must_come:
+            raise GalleryError(f"{len(told.must_come)} people must come by first; then run this again with --forget")
+        for model in store.models() if args.forget else ():
+            if model != bundle.model_digest:
+                print(f"{care.forget_model(store, model)} templates of model {model[:12]} erased")
+    return common.FAILED if told.must_come else common.DONE
+
+
+def _rotate(args: argparse.Namespace) -> int:
+    from edge.gallery import rotation
+
+    rotation.rotate(load_config(args.config))
+    print("everything is sealed by a fresh key; start the recogniser again: sudo systemctl restart edge-daemon")
+    return common.DONE
+
+
+def _passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
+    if args.passphrase_file is None:
+        return _secret("passphrase", again=again)
+    try:
+        return str(args.passphrase_file.read_text(encoding="utf-8").splitlines()[0])
+    except (OSError, UnicodeDecodeError, IndexError) as error:
+        raise ConfigError(f"{args.passphrase_file}: expected a passphrase in its first line") from error
+
+
+def _secret(what: str, *, again: bool = True) -> str:
+    """Asked for on the terminal, never shown; raises ConfigError."""
+    if not os.isatty(sys.stdin.fileno()):
+        raise ConfigError(f"the {what} is asked for on a terminal; this is none")
+    found = getpass.getpass(f"{what}: ")
+    if again and getpass.getpass(f"{what} again: ") != found:
+        raise ConfigError(f"the two {what}s differ; nothing was changed")
+    return found
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.ui
 
 def _enter(config: Terminal) -> bytes:
     """The gallery's key; raises GalleryError where there is no gallery, for one would be made."""
-    from edge.gallery.store import enter, has_gallery
+    from edge.gallery.key import enter, has_gallery
 
     if not has_gallery(config):
         raise GalleryError(f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.gallery.store import Store, SubjectRecord
+from edge.gallery.store import Store
+from edge.subject import SubjectRecord
 from edge.values import Match
 
 
@@ -67,9 +68,10 @@ class Gallery:
 
     def reload(self) -> None:
         """Load in any case; raises GalleryError, keeping what it knew."""
-        version = self._store.version()
-        records = self._store.records()
-        self._index, self._records, self._version = Index(*self._store.load()), records, version
+        version, known = self._store.version(), [known for known in self._store.known() if len(known.templates)]
+        names = [one.name for one in known for _ in one.templates]
+        rows = np.vstack([one.templates for one in known]) if known else np.zeros((0, 0), np.float32)
+        self._index, self._records, self._version = Index(names, rows), {one.name: one.record for one in known}, version
 
     def record(self, subject: str) -> SubjectRecord:
         """What is known of a subject beside the templates."""

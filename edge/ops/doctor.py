@@ -14,8 +14,9 @@ from edge.config import Terminal
 from edge.config.access import NoLiveness
 from edge.door.client import DoorClient
 from edge.errors import MfsaError
+from edge.gallery.key import become_owner, enter, has_gallery
 from edge.gallery.search import Gallery
-from edge.gallery.store import become_owner, enter, has_gallery, open_store
+from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.pipeline import rules_of
 

@@ -13,7 +13,8 @@ import pytest
 from calibration import threshold
 from edge.bundle import read_manifest
 from edge.config import load_config
-from edge.gallery.store import enter, open_store
+from edge.gallery.key import enter
+from edge.gallery.store import open_store
 from export.bundle import reference
 
 MODEL = reference() / "embedder.onnx"
@@ -81,7 +82,7 @@ def test_a_site_s_own_people_are_asked(
     def enroll(subject: str, rows: np.ndarray) -> None:
         store = open_store(config, digest, enter(config))
         try:
-            store.add(subject, rows)
+            store.enroll(subject, rows)
         finally:
             store.close()
 

@@ -16,7 +16,8 @@ from edge.audit.log import read_log
 from edge.config import Terminal, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
-from edge.gallery.store import Store, load_key
+from edge.gallery.key import load_key
+from edge.gallery.store import Store
 from tests.processes import Process, run, until
 
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
@@ -205,7 +206,7 @@ def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
     assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert json.loads(listed.stdout) == {"Eileen Collins": {"templates": 1, "extended": False}}
+    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {"Eileen Collins": 1}
 
 
 def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Callable[..., Path]) -> None:
@@ -216,14 +217,14 @@ def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Cal
 
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
     write_config(camera=camera, door={"pulse_s": 0.5, "extended_s": 60.0})
-    assert "extended on" in gallery("set", "--subject", "Eileen Collins", "--extended", "on")
+    assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "on")
     assert "(extended)" in gallery("list")
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
         client = DoorClient(site.config.socket_path, timeout_s=5)
         assert client.status()["relocks_in_s"] > 20
         client.close()
-    assert "extended off" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
+    assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
     assert "(extended)" not in gallery("list")
     done = run("edge.cli.gallery", "set", "--subject", "Nobody", "--extended", "on", "--config", site.config_path)
     assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
@@ -311,7 +312,7 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
     _, templates = store.load()
     store.close()
     needle = templates[0].tobytes()[:16]
-    for path in config.state.iterdir():
+    for path in config.state.rglob("*"):
         if path.is_file():
             assert needle not in path.read_bytes(), path
             assert path.stat().st_mode & 0o007 == 0, path
@@ -340,4 +341,4 @@ def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
     assert "gallery" in done.stderr and "Traceback" not in done.stderr
     assert site.config.gallery_path.read_bytes() == before
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert json.loads(listed.stdout) == {"Eileen Collins": {"templates": 1, "extended": False}}
+    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {"Eileen Collins": 1}

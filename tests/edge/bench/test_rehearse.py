@@ -18,7 +18,8 @@ from edge.config import Terminal
 from edge.demo import adversarial
 from edge.errors import CameraError, PhotoError
 from edge.gallery.enroll import sample
-from edge.gallery.store import enter, open_store
+from edge.gallery.key import enter
+from edge.gallery.store import open_store
 from edge.networks import open_networks
 
 ADA, BOB = "Ada", "Bob"
@@ -175,7 +176,7 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
     networks = open_networks(config)
     store = open_store(config, networks.bundle.model_digest, enter(config))
     ada = sample(collins, networks.detector, networks.embedder, min_face_px=60, name="ada")
-    store.add(ADA, ada.probe.embedding[None])
+    store.enroll(ADA, ada.probe.embedding[None])
     store.close()
     assert command.main(base) == 0
     assert not config.decisions_path.exists() and not config.socket_path.exists()

@@ -1,24 +1,34 @@
 from __future__ import annotations
 
-import os
-import pwd
+import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, SubjectRecord, become_owner, load_key
+from edge.gallery.store import Store
+from edge.subject import Consent, SubjectRecord
 
 KEY = bytes(range(32))
 Open = Callable[..., Store]
+EVERYTHING = SubjectRecord(
+    extended=True,
+    valid_from=date(2026, 1, 1),
+    valid_until=date(2026, 12, 31),
+    groups=("staff", "night"),
+    mask="any",
+    liveness="no-challenge",
+    pin="$argon2id$...",
+    consent=Consent(date(2026, 1, 1), "guard", "form 7, shelf 3"),
+    erase_on=date(2027, 1, 1),
+)
 
 
 def rows(n: int, seed: int = 0) -> np.ndarray:
@@ -26,73 +36,99 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-@pytest.fixture
-def open_store(tmp_path: Path) -> Iterator[Open]:
-    opened: list[Store] = []
-
-    def make(key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64) -> Store:
-        opened.append(Store(tmp_path / "gallery.db", key=key, terminal=terminal, model_digest=model))
-        return opened[-1]
-
-    yield make
-    for store in opened:
-        store.close()
+def on_disk(folder: Path) -> bytes:
+    return b"".join(p.read_bytes() for p in folder.glob("gallery.db*"))
 
 
-def test_what_is_added_comes_back(open_store: Open) -> None:
-    open_store().add("Ada", rows(3))
-    subjects, templates = open_store().load()
-    assert subjects == ["Ada"] * 3
-    assert np.array_equal(templates, rows(3))
+def change(folder: Path, *statements: str) -> None:
+    """By somebody who has the file and not the key."""
+    with closing(sqlite3.connect(folder / "gallery.db")) as intruder, intruder:
+        for statement in statements:
+            intruder.execute(statement)
 
 
-def test_no_template_is_readable_in_the_files(open_store: Open, tmp_path: Path) -> None:
-    open_store().add("Ada", rows(2))
-    on_disk = b"".join(p.read_bytes() for p in tmp_path.glob("gallery.db*"))
-    assert b"Ada" in on_disk  # the search itself works
+def test_what_is_enrolled_comes_back(open_store: Open) -> None:
+    assert open_store().enroll("Ada", rows(3), record=EVERYTHING) == 3
+    (ada,) = open_store().known()
+    assert ada.name == "Ada" and ada.record == EVERYTHING
+    assert np.array_equal(ada.templates, rows(3))
+
+
+def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place(open_store: Open) -> None:
+    store = open_store()
+    store.enroll("Ada", rows(2), record=EVERYTHING)
+    assert store.enroll("Ada", rows(1, seed=1)) == 3
+    assert store.record("Ada") == EVERYTHING
+    assert store.enroll("Ada", rows(1, seed=2), replace=True) == 1
+    assert np.array_equal(store.load()[1], rows(1, seed=2))
+
+
+def test_neither_templates_nor_names_are_readable_in_the_files(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.enroll("Ada Lovelace", rows(2), record=EVERYTHING, chips=[b"a picture of Ada", None])
+    content = on_disk(tmp_path)
+    assert b"lobby" in content  # the search itself works
+    for secret in (b"Lovelace", b"a picture", b"staff", b"shelf", b"argon2", b"2026-12-31"):
+        assert secret not in content
     for template in rows(2):
         for kind in ("<f4", "<f2", "<f8"):
-            assert template.astype(kind).tobytes()[:16] not in on_disk
+            assert template.astype(kind).tobytes()[:16] not in content
+    assert [kept.chip for kept in store.kept("Ada Lovelace")] == [b"a picture of Ada", None]
 
 
 def test_the_files_belong_to_their_owner_only(open_store: Open, tmp_path: Path) -> None:
-    open_store().add("Ada", rows(1))
+    open_store().enroll("Ada", rows(1))
     assert {p.stat().st_mode & 0o077 for p in tmp_path.glob("gallery.db*")} == {0}
 
 
 def test_another_key_is_refused(open_store: Open) -> None:
-    open_store().add("Ada", rows(1))
+    open_store().enroll("Ada", rows(1))
     with pytest.raises(GalleryError, match="the key is not the one of this gallery"):
         open_store(key=bytes(32))
 
 
 @pytest.mark.parametrize(
-    "change",
+    "statement",
     [
-        "UPDATE templates SET subject = 'Eve' WHERE id = 1",
-        "UPDATE templates SET sealed = (SELECT sealed FROM templates WHERE id = 2) WHERE id = 1",
-        "UPDATE templates SET sealed = zeroblob(100) WHERE id = 1",
-        "UPDATE templates SET sealed = x'' WHERE id = 1",
-        "UPDATE templates SET id = 7 WHERE id = 1",
+        "UPDATE templates SET subject = (SELECT max(id) FROM subjects) WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE templates SET sealed = (SELECT max(sealed) FROM templates), model = model",
+        "UPDATE templates SET sealed = zeroblob(100) WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE templates SET sealed = x'' WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE templates SET sealed = 7 WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE templates SET id = 77 WHERE id = (SELECT min(id) FROM templates)",
+        "UPDATE subjects SET sealed = (SELECT sealed FROM subjects ORDER BY id DESC) WHERE id = (SELECT min(id) FROM subjects)",
+        "UPDATE subjects SET id = 78, revision = revision WHERE id = (SELECT min(id) FROM subjects)",
+        "UPDATE subjects SET revision = 79 WHERE id = (SELECT min(id) FROM subjects)",
+        "UPDATE subjects SET sealed = zeroblob(200) WHERE id = (SELECT min(id) FROM subjects)",
     ],
 )
-def test_a_changed_row_lets_nobody_in_and_keeps_nobody_out(
-    open_store: Open, tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+def test_a_changed_row_lets_nobody_in_and_keeps_nobody_else_out(
+    open_store: Open, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    open_store().add("Ada", rows(2))
-    with sqlite3.connect(tmp_path / "gallery.db") as intruder:
-        intruder.execute(change)
-    intruder.close()
-    subjects, templates = open_store().load()
-    assert subjects == ["Ada"] and np.array_equal(templates[0], rows(2)[1])
-    assert "cannot be unsealed" in caplog.text
+    store = open_store()
+    store.enroll("Ada", rows(1))
+    store.enroll("Eve", rows(1, seed=1))
+    before = {known.name: known.templates for known in store.known()}
+    change(tmp_path, statement)
+    left = [known for known in open_store().known() if len(known.templates)]
+    assert all(np.array_equal(known.templates, before[known.name]) for known in left)
+    assert len(left) == 1 and "left out" in caplog.text
 
 
 @pytest.mark.parametrize(("field", "value"), [("terminal", "cellar"), ("model", "n" * 64)])
 def test_a_foreign_gallery_is_refused_by_name(open_store: Open, field: str, value: str) -> None:
-    open_store()
+    open_store().enroll("Ada", rows(1))
     with pytest.raises(GalleryError, match=f"belongs to {field}"):
         open_store(**{field: value})
+
+
+def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
+    open_store().enroll("Ada", rows(2))
+    other = open_store(model="n" * 64, changeover=True)
+    assert other.subjects() == {"Ada": 0}
+    other.enroll("Ada", rows(1, seed=5))
+    assert open_store(model="n" * 64).subjects() == {"Ada": 1} and open_store().subjects() == {"Ada": 2}
+    assert other.models() == {"m" * 64: 2, "n" * 64: 1}
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
@@ -101,124 +137,169 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         Store(tmp_path / "gallery.db", key=KEY, terminal="lobby", model_digest="m")
 
 
-def test_all_templates_of_one_call_or_none(open_store: Open) -> None:
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("DELETE FROM meta WHERE name = 'check'", "cannot tell its key"),
+        ("UPDATE meta SET value = 7 WHERE name = 'check'", "cannot tell its key"),
+        ("DELETE FROM meta WHERE name = 'counter'", "lost its counter"),
+        ("UPDATE meta SET value = 'x' WHERE name = 'counter'", "lost its counter"),
+        ("UPDATE meta SET value = 9 WHERE name = 'schema'", "belongs to schema 9, expected 2"),
+        ("DROP TABLE templates", "no such table"),
+    ],
+)
+def test_a_damaged_gallery_is_refused_by_name(open_store: Open, tmp_path: Path, statement: str, message: str) -> None:
+    open_store().enroll("Ada", rows(1))
+    change(tmp_path, statement)
+    with pytest.raises(GalleryError, match=message):
+        open_store().enroll("Eve", rows(1))
+
+
+def test_a_subject_is_stored_whole_or_not_at_all(open_store: Open) -> None:
     store = open_store()
 
     class Failing:
+        def __len__(self) -> int:
+            return 2
+
         def __iter__(self) -> Iterator[np.ndarray]:
             yield rows(1)[0]
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        store.add("Ada", Failing())  # type: ignore[arg-type]
+        store.enroll("Ada", Failing())  # type: ignore[arg-type]
     assert store.subjects() == {}
-    store.add("Ada", rows(1))
+    store.enroll("Ada", rows(1))
     assert store.subjects() == {"Ada": 1}
+
+
+def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
+    store = open_store()
+    store.enroll("Ada", rows(1))
+    store.enroll("Eve", rows(1, seed=1))
+    first = store.changes()
+    number = {known.name: subject for subject, known in first.subjects.items() if known}
+    assert store.changes(first.revision).subjects == {}
+    store.describe("Ada", EVERYTHING)
+    store.remove("Eve")
+    told = store.changes(first.revision)
+    assert told.subjects[number["Eve"]] is None and len(told.subjects) == 2
+    ada = told.subjects[number["Ada"]]
+    assert ada is not None and ada.record == EVERYTHING and np.array_equal(ada.templates, rows(1))
+    store.enroll("Eve", rows(1))
+    assert number["Eve"] not in store.changes(told.revision).subjects  # numbers are never used again
 
 
 def test_a_reader_sees_another_connection_s_change(open_store: Open) -> None:
     gallery = Gallery(open_store())
     assert gallery.search(rows(1)[0]) is None
     assert not gallery.refresh()
-    open_store().add("Ada", rows(1))
+    open_store().enroll("Ada", rows(1), record=EVERYTHING)
     assert gallery.refresh()
     match = gallery.search(rows(1)[0])
     assert match is not None and match.subject == "Ada" and match.score == pytest.approx(1)
+    assert gallery.record("Ada") == EVERYTHING
 
 
 def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
-    store.add("Ada", rows(2))
-    with sqlite3.connect(tmp_path / "gallery.db") as peek:
-        sealed = peek.execute("SELECT sealed FROM templates").fetchone()[0]
-    peek.close()
-    assert sealed in b"".join(p.read_bytes() for p in tmp_path.glob("gallery.db*"))
+    store.enroll("Ada", rows(2), chips=[bytes(range(256)) * 40, None])
+    store.enroll("Eve", rows(2, seed=1))
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as peek:
+        sealed = [row for (row,) in peek.execute("SELECT sealed FROM templates UNION SELECT sealed FROM chips")]
+        theirs = peek.execute("SELECT sealed FROM templates ORDER BY id DESC").fetchone()[0]
+    tag = store.seal.tag("Ada")
+    assert all(row in on_disk(tmp_path) for row in sealed if len(row) < 1000) and tag in on_disk(tmp_path)
     assert store.remove("Ada") == 2
     assert store.remove("Ada") == 0
-    assert sealed not in b"".join(p.read_bytes() for p in tmp_path.glob("gallery.db*"))
+    left = on_disk(tmp_path)
+    assert tag not in left and theirs in left and store.subjects() == {"Eve": 2}
+    assert [row[-64:] in left for row in sealed].count(True) == 2
 
 
 def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
-    store.add("Ada", rows(1))
-    with sqlite3.connect(tmp_path / "gallery.db") as reader:
+    store.enroll("Ada", rows(1))
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM templates").fetchone()
-        store._db.execute("PRAGMA busy_timeout=50")
-        with pytest.raises(GalleryError, match="still in the write-ahead log"):
+        store.db.execute("PRAGMA busy_timeout=50")
+        with pytest.raises(GalleryError, match="is removed, but a sealed copy is still in the write-ahead log"):
             store.remove("Ada")
-    reader.close()
     assert store.subjects() == {} and store.remove("Ada") == 0
 
 
-def test_a_folder_of_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    become_owner(tmp_path)
-    become_owner(tmp_path / "none")
-    monkeypatch.setattr("os.geteuid", lambda: 12345)
-    with pytest.raises(GalleryError, match="run this with sudo"):
-        become_owner(tmp_path)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
-    config.state.mkdir(mode=0o700)
-    nobody = pwd.getpwnam("nobody")
-    os.chown(config.state, nobody.pw_uid, nobody.pw_gid)
-    key_path = config.state.parent / "gallery.key"
-    key_path.write_bytes(KEY)
-    key_path.chmod(0o600)
-    code = (
-        "import os, sys; from pathlib import Path; from edge.config import load_config; from edge.gallery.store import enter\n"
-        "config = load_config(Path(sys.argv[1])).model_copy(update={'key': Path(sys.argv[2])})\n"
-        "print(enter(config).hex(), os.geteuid(), os.getgroups() == os.getgrouplist('nobody', os.getegid()))"
-    )
-    arguments = [sys.executable, "-c", code, str(config.state.parent / "terminal.yaml"), str(key_path)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
-    refusing = code.replace("print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',")
-    key_path.chmod(0o644)
-    done = subprocess.run([*arguments[:2], refusing, *arguments[3:]], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == ["refused", str(nobody.pw_uid), "True"]  # no more root, also where it failed
-
-
-def test_what_is_known_of_a_subject_is_sealed_and_bound_to_it(open_store: Open, tmp_path: Path) -> None:
+def test_who_is_kept_no_longer(open_store: Open) -> None:
     store = open_store()
-    with pytest.raises(GalleryError, match="is not enrolled"):
-        store.describe("Ada", SubjectRecord(extended=True))
-    for name in ("Ada", "Eve"):
-        store.add(name, rows(1))
-    store.describe("Ada", SubjectRecord(extended=True))
-    assert open_store().records() == {"Ada": SubjectRecord(extended=True)}
-    gallery = Gallery(open_store())
-    assert gallery.record("Ada").extended and not gallery.record("Eve").extended
-    with closing(sqlite3.connect(tmp_path / "gallery.db")) as db, db:
-        db.execute("UPDATE subjects SET subject = 'Eve'")
-    assert gallery.refresh() and not gallery.record("Eve").extended
-    store.describe("Ada", SubjectRecord(extended=True))
-    store.remove("Ada")
-    assert "Ada" not in store.records()
+    for name, day in (("Ada", date(2027, 1, 1)), ("Eve", date(2027, 1, 2)), ("Joe", None)):
+        store.enroll(name, rows(1), record=SubjectRecord(erase_on=day))
+    assert store.expired(date(2026, 12, 31)) == []
+    assert store.expired(date(2027, 1, 1)) == ["Ada"]
+
+
+def test_a_pin_is_checked_and_never_stored(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.enroll("Ada", rows(1))
+    assert not store.is_pin("Ada", "") and not store.is_pin("Nobody", "1234")
+    store.set_pin("Ada", "4711")
+    assert store.is_pin("Ada", "4711") and not store.is_pin("Ada", "4712") and b"4711" not in on_disk(tmp_path)
+    store.set_pin("Ada", None)
+    assert not store.is_pin("Ada", "4711")
+    for wrong in ("", "123", "12a4", "１２３４"):
+        with pytest.raises(GalleryError, match="4 to 12 digits"):
+            store.set_pin("Ada", wrong)
+    with pytest.raises(GalleryError, match="not enrolled"):
+        store.set_pin("Nobody", "4711")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 200, "a\nb"])
 def test_names_that_are_none(open_store: Open, name: str) -> None:
     with pytest.raises(GalleryError, match="expected a subject name"):
-        open_store().add(name, rows(1))
+        open_store().enroll(name, rows(1))
 
 
-def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "state" / "gallery.key"
-    with pytest.raises(GalleryError, match="no gallery key"):
-        load_key(path, create=False)
-    key = load_key(path, create=True)
-    assert len(key) == 32 and load_key(path, create=True) == key
-    assert path.stat().st_mode & 0o777 == 0o600
-    path.chmod(0o640)
-    with pytest.raises(GalleryError, match="chmod 600"):
-        load_key(path, create=False)
-    path.chmod(0o600)
-    path.write_bytes(b"short")
-    with pytest.raises(GalleryError, match="expected a key of 32 bytes, found 5"):
-        load_key(path, create=False)
-    (tmp_path / "gallery.key").write_bytes(KEY)
-    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    assert load_key(path, create=False) == KEY
+def test_two_spellings_of_one_name_are_one_subject(open_store: Open) -> None:
+    store = open_store()
+    store.enroll("Zo\u00eb", rows(1))
+    store.enroll("Zoe\u0308", rows(1))
+    assert store.subjects() == {"Zo\u00eb": 2}
+
+
+def first_version(path: Path) -> None:
+    """A gallery as version 1 wrote it."""
+
+    def seal(plain: bytes, row: int, subject: str) -> bytes:
+        nonce = bytes([row & 255] * 12)
+        return nonce + AESGCM(KEY).encrypt(nonce, plain, f"mfsa-edge/1|lobby|{'m' * 64}|{row}|{subject}".encode())
+
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
+        db.execute("CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT, enrolled_at REAL, sealed BLOB)")
+        db.execute("CREATE TABLE subjects (subject TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID")
+        meta = {"schema": "1", "terminal": "lobby", "model": "m" * 64, "key": seal(b"", 0, "").hex()}
+        db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+        for row, (subject, template) in enumerate(zip(("Ada", "Ada", "Eve"), rows(3), strict=True), 1):
+            db.execute("INSERT INTO templates VALUES (?, ?, 0, ?)", (row, subject, seal(template.tobytes(), row, subject)))
+        db.execute("INSERT INTO subjects VALUES ('Eve', ?)", (seal(json.dumps({"extended": True}).encode(), -1, "Eve"),))
+
+
+def test_a_gallery_of_the_first_version_becomes_one_of_this(open_store: Open, tmp_path: Path) -> None:
+    first_version(tmp_path / "gallery.db")
+    assert b"Ada" in on_disk(tmp_path)
+    store = open_store()
+    names, templates = store.load()
+    assert names == ["Ada", "Ada", "Eve"] and np.array_equal(templates, rows(3))
+    assert store.record("Eve") == SubjectRecord(extended=True) and store.record("Ada") == SubjectRecord()
+    assert b"Ada" not in on_disk(tmp_path)
+    assert open_store().subjects() == {"Ada": 2, "Eve": 1}
+
+
+def test_a_damaged_gallery_of_the_first_version_is_left_as_it_is(open_store: Open, tmp_path: Path) -> None:
+    first_version(tmp_path / "gallery.db")
+    change(tmp_path, "UPDATE templates SET sealed = x'00' WHERE id = 2")
+    with pytest.raises(GalleryError, match="cannot be unsealed"):
+        open_store()
+    with closing(sqlite3.connect(tmp_path / "gallery.db")) as db:
+        assert db.execute("SELECT count(*) FROM templates").fetchone() == (3,)
+    with pytest.raises(GalleryError, match="belongs to terminal"):
+        open_store(terminal="cellar")

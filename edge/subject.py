@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any, Literal
@@ -52,7 +53,7 @@ def check_name(name: str) -> None:
 
 def to_json(name: str, record: SubjectRecord) -> bytes:
     """The whole subject, as it is sealed."""
-    return json.dumps({"name": name, **asdict(record)}, default=date.isoformat).encode()
+    return json.dumps({"name": unicodedata.normalize("NFC", name), **asdict(record)}, default=date.isoformat).encode()
 
 
 def from_json(text: bytes) -> tuple[str, SubjectRecord]:

@@ -1,0 +1,81 @@
+"""Looking after a gallery's file: is every row whole, under another key, without what belongs to other models."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from edge.errors import GalleryError
+from edge.gallery import residue
+from edge.gallery.database import CHECK, Database
+from edge.gallery.sealing import Seal
+from edge.subject import from_json
+
+
+def verify(gallery: Database) -> list[str]:
+    """What is wrong, in words; empty where every row is whole, unseals and belongs where it is, and nothing is left of others."""
+    try:
+        findings = [f"SQLite: {row}" for (row,) in gallery.db.execute("PRAGMA integrity_check") if row != "ok"]
+        findings += [
+            f"row {row} of {table} belongs to nothing" for table, row, *_ in gallery.db.execute("PRAGMA foreign_key_check")
+        ]
+        for subject, tag, revision, sealed in gallery.db.execute("SELECT id, tag, revision, sealed FROM subjects").fetchall():
+            findings += _subject(gallery, subject, tag, revision, sealed)
+        for template, subject, model, sealed in gallery.db.execute("SELECT id, subject, model, sealed FROM templates").fetchall():
+            findings += _row(gallery, sealed, "template", template, subject, model)
+        for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
+            findings += _row(gallery, sealed, "chip", template)
+    except sqlite3.Error as error:
+        return [f"cannot be read: {error}"]
+    if not gallery.empty_log():
+        findings.append("the write-ahead log cannot be emptied while another process reads")
+    with gallery.released():
+        return findings + residue.free_pages(gallery.path)
+
+
+def _subject(gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes) -> list[str]:
+    try:
+        name, _ = gallery.unseal(subject, revision, sealed)
+    except GalleryError as error:
+        return [str(error)]
+    return [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
+
+
+def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
+    try:
+        gallery.seal.open(sealed, *bound_to)
+    except GalleryError as error:
+        return [str(error)]
+    return []
+
+
+def forget_model(gallery: Database, model: str) -> int:
+    """Erase all templates of one model; how many there were. Raises GalleryError."""
+    with gallery.changing("no template was removed"):
+        gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
+    gallery.compact()
+    return int(gone)
+
+
+def seal_anew(gallery: Database, key: bytes) -> None:
+    """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
+    old, new = gallery.seal, Seal(key, gallery.terminal)
+    with gallery.changing("the key was not changed"):
+        for subject, revision, sealed in gallery.db.execute("SELECT id, revision, sealed FROM subjects").fetchall():
+            plain = old.open(sealed, "subject", subject, revision)
+            row = (new.tag(from_json(plain)[0]), new.close(plain, "subject", subject, revision), subject)
+            gallery.db.execute("UPDATE subjects SET tag = ?, sealed = ? WHERE id = ?", row)
+        for template, subject, model, sealed in gallery.db.execute("SELECT id, subject, model, sealed FROM templates").fetchall():
+            again = _again(old, new, sealed, "template", template, subject, model)
+            gallery.db.execute("UPDATE templates SET sealed = ? WHERE id = ?", (again, template))
+        for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
+            again = _again(old, new, sealed, "chip", template)
+            gallery.db.execute("UPDATE chips SET sealed = ? WHERE template = ?", (again, template))
+        (pepper,) = gallery.db.execute("SELECT value FROM meta WHERE name = 'pepper'").fetchone()
+        for name, sealed in (("check", new.close(CHECK, "check")), ("pepper", _again(old, new, pepper, "pepper"))):
+            gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
+    gallery.seal = new
+    gallery.compact()
+
+
+def _again(old: Seal, new: Seal, sealed: bytes, *bound_to: str | int) -> bytes:
+    return new.close(old.open(sealed, *bound_to), *bound_to)

@@ -1,0 +1,98 @@
+"""The gallery's tables, and how those of an older version become them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from numpy.typing import NDArray
+
+from edge.errors import GalleryError
+from edge.subject import SubjectRecord
+
+SCHEMA = 2
+FIRST = "1"
+
+# One counter, in `meta`, gives every row its number and every change its revision: none is ever used twice. Whatever tells of a
+# person is sealed; `tag` finds a subject by name, `erased` says that one is gone to whoever holds it in memory.
+_TABLES = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE subjects (id INTEGER PRIMARY KEY, tag BLOB NOT NULL UNIQUE, revision INTEGER NOT NULL, sealed BLOB NOT NULL);
+CREATE INDEX subjects_revision ON subjects (revision);
+CREATE TABLE templates (
+    id INTEGER PRIMARY KEY,
+    subject INTEGER NOT NULL REFERENCES subjects ON DELETE CASCADE,
+    model TEXT NOT NULL,
+    sealed BLOB NOT NULL
+);
+CREATE INDEX templates_subject ON templates (subject);
+CREATE TABLE chips (template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE, sealed BLOB NOT NULL);
+CREATE TABLE erased (subject INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
+CREATE INDEX erased_revision ON erased (revision)
+"""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Durable on commit, what is deleted is overwritten, nothing beside the database on any disk. Raises sqlite3.Error."""
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+    try:
+        for pragma in (
+            "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "temp_store=MEMORY",
+            "trusted_schema=OFF", "cell_size_check=ON",
+        ):  # fmt: skip
+            db.execute(f"PRAGMA {pragma}")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
+    """The tables of an empty gallery, within the caller's transaction."""
+    for statement in _TABLES.split(";"):
+        db.execute(statement)
+    db.executemany("INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("counter", 0), *meta.items()])
+
+
+def read_meta(db: sqlite3.Connection) -> dict[str, object]:
+    """Empty where the file is."""
+    if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
+        return {}
+    return dict(db.execute("SELECT name, value FROM meta").fetchall())
+
+
+Enroll = Callable[[str, SubjectRecord, NDArray[np.float32], str], object]
+
+
+def upgrade(db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | bytes], enroll: Enroll) -> None:
+    """From schema 1, where names lay open and each template was sealed by the key itself, within the caller's transaction.
+
+    Raises GalleryError where a row cannot be unsealed: nothing is thrown away unseen.
+    """
+    old = read_meta(db)
+    terminal, model = str(old["terminal"]), str(old["model"])
+    cipher, context = AESGCM(key), f"mfsa-edge/1|{terminal}|{model}"
+
+    def unseal(subject: str, row: int, sealed: bytes) -> bytes:
+        try:
+            return cipher.decrypt(sealed[:12], sealed[12:], f"{context}|{row}|{subject}".encode())
+        except (InvalidTag, ValueError, TypeError) as error:
+            raise GalleryError(f"a row of {subject!r} cannot be unsealed; go back to the version that made it") from error
+
+    records = {
+        subject: SubjectRecord(extended=bool(json.loads(unseal(subject, -1, sealed))["extended"]))
+        for subject, sealed in db.execute("SELECT subject, sealed FROM subjects").fetchall()
+    }
+    templates: dict[str, list[NDArray[np.float32]]] = {}
+    for row, subject, sealed in db.execute("SELECT id, subject, sealed FROM templates ORDER BY id").fetchall():
+        templates.setdefault(subject, []).append(np.frombuffer(unseal(subject, row, sealed), "<f4"))
+    for table in ("meta", "templates", "subjects"):
+        db.execute(f"DROP TABLE {table}")
+    create(db, meta)
+    for subject, rows in templates.items():
+        enroll(subject, records.get(subject, SubjectRecord()), np.stack(rows), model)
