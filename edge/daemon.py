@@ -20,13 +20,14 @@ from edge.config import Terminal, demand_same
 from edge.config.access import NoLiveness
 from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
+from edge.door.wallclock import WallClock
 from edge.errors import DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.key import enter
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
-from edge.pipeline import open_pipeline, regard_of, rules_of
+from edge.pipeline import entry_of, open_pipeline, regard_of, rules_of
 from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Daemon:
         self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
+        self._wall = WallClock()
         self._stopped = self._reload_asked = False  # plain: a signal handler that takes a lock may wait for itself
         networks = open_networks(config)
         model = networks.bundle.model_digest
@@ -60,7 +62,7 @@ class Daemon:
         self._networks = networks
         self._store = open_store(config, model, key)
         gallery = Gallery(self._store)
-        self._pipeline = open_pipeline(config, networks, gallery)
+        self._pipeline = open_pipeline(config, networks, gallery, people=gallery.record, wall=self._wall)
         self._gallery = gallery
         supported = networks.calibration.gallery_size
         if gallery.index.subjects > supported:
@@ -138,7 +140,7 @@ class Daemon:
             log.error("configuration and gallery stay as they were: %s", error)
         else:
             self._config = fresh
-            self._pipeline.obey(rules, regard_of(fresh.detector))
+            self._pipeline.obey(rules, regard_of(fresh.detector), entry_of(fresh, self._wall))
             self._pictures = evidence.PictureFolder(fresh.pictures_path, fresh.record.pictures)
             log.info("configuration and gallery were read again")
         self._notifier.ready()

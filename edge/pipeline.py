@@ -5,16 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timezone
 from functools import partial
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.access import policy
+from edge.access.attempts import Attempts
 from edge.access.policy import Rules
+from edge.access.rights import Rights
 from edge.access.voting import Voting
 from edge.bundle import Calibration
 from edge.config import Terminal
@@ -22,6 +25,7 @@ from edge.config.access import NoLiveness
 from edge.config.access import Policy as PolicyConfig
 from edge.config.sensing import Detector as DetectorConfig
 from edge.door.schedule import within
+from edge.door.wallclock import WallClock
 from edge.errors import ConfigError
 from edge.face import quality
 from edge.face.detect import Detector
@@ -33,7 +37,8 @@ from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
 from edge.face.track import Track, Tracker
 from edge.networks import Networks
-from edge.values import Face, Frame, Match, Probe, Quality, Sighting, Thresholds
+from edge.subject import SubjectRecord
+from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Thresholds, Verdict
 
 _AGAIN_S = 1.0  # a face that is decided is embedded again after this time, in case it became somebody else
 
@@ -57,6 +62,10 @@ class Stopwatch:
         return seconds
 
 
+_PLAIN = SubjectRecord()
+People = Callable[[str], SubjectRecord]  # what is known of a subject
+
+
 class Searchable(Protocol):
     """A gallery, or an index of templates alone."""
 
@@ -71,6 +80,14 @@ class Regard:
     zone: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x0, y0, x1, y1 as parts of the frame, for a face's centre
     nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
     budget: int = 2  # faces embedded a frame
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who of those who are recognised may pass, and how many others may try."""
+
+    rights: Rights = field(default_factory=Rights)
+    attempts: int = 10_000  # unknown faces a minute
 
 
 @dataclass(slots=True, eq=False)
@@ -97,10 +114,13 @@ class Pipeline:
         regard: Regard,
         tracker: Tracker,
         liveness: Liveness,
+        entry: Entry,
+        people: People,
     ) -> None:
         self.detector, self.embedder, self.gallery = detector, embedder, gallery
         self.stopwatch = Stopwatch()
-        self._rules, self._regard = rules, regard
+        self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
+        self._attempts = Attempts(entry.attempts)
         self._tracker, self._liveness = tracker, liveness
         self._voting = Voting(rules)
 
@@ -112,10 +132,11 @@ class Pipeline:
         self._embed(frame, self._choose(frame, near))
         return self._decide(frame, seen)
 
-    def obey(self, rules: Rules, regard: Regard) -> None:
+    def obey(self, rules: Rules, regard: Regard, entry: Entry) -> None:
         """Other rules from the next frame on."""
         self._voting.obey(rules)
-        self._rules, self._regard = rules, regard
+        self._attempts.obey(entry.attempts)
+        self._rules, self._regard, self._entry = rules, regard, entry
 
     def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: the person need not wait for the cooldown."""
@@ -196,17 +217,43 @@ class Pipeline:
             match = self.gallery.search(probe.embedding)
         with self.stopwatch.lap("decide"):
             visible = quality.visible(probe)
-            decision = policy.judge(match, candidate.track.mask_worn, self._rules, frame.at)
+            person = self._people(match.subject) if match else _PLAIN
+            decision = self._weigh(match, person, candidate.track, frame.at)
             hidden = quality.RECOGNISE.refuses(visible)
             if hidden is not None:
                 decision = policy.refuse(hidden, frame.at)
             answers = self._liveness.answers(track, frame.at, unsure=policy.unsure(decision, self._rules))
+            if person.liveness == "no-challenge":
+                answers.pop(Challenge.name, None)
             decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
             return Sighting(face, track, candidate.chip, probe, decision, candidate.quality, visible, answers)
 
+    def _weigh(self, match: Match | None, person: SubjectRecord, track: Track, at: float) -> Decision:
+        """One frame's decision by rules, the person's own rights and what others tried before."""
+        rules = self._rules if person.mask == "as-configured" else replace(self._rules, mask="ignore")
+        decision = policy.judge(match, track.mask_worn, rules, at)
+        if decision.verdict is Verdict.UNKNOWN and match is not None:
+            self._attempts.unknown(track.number, at)
+        if decision.verdict is not Verdict.PENDING:
+            return decision
+        refused = "too-many-attempts" if self._attempts.is_closed(at) else self._entry.rights.refuses(person)
+        return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision
 
-def open_pipeline(config: Terminal, networks: Networks, gallery: Searchable) -> Pipeline:
-    """The pipeline of a config; raises ConfigError."""
+
+def nobody_special(subject: str) -> SubjectRecord:
+    """For galleries that know no more than templates."""
+    return _PLAIN
+
+
+def open_pipeline(
+    config: Terminal,
+    networks: Networks,
+    gallery: Searchable,
+    *,
+    people: People = nobody_special,
+    wall: WallClock | None = None,
+) -> Pipeline:
+    """The pipeline of a config; `people` says what is known of a subject. Raises ConfigError."""
     return Pipeline(
         networks.detector,
         networks.embedder,
@@ -215,6 +262,8 @@ def open_pipeline(config: Terminal, networks: Networks, gallery: Searchable) -> 
         regard_of(config.detector),
         Tracker(networks.calibration.same_person),
         Liveness(layers_of(config, networks)),
+        entry_of(config, wall or WallClock()),
+        people,
     )
 
 
@@ -262,6 +311,17 @@ def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
         mask=config.mask,
         span=config.span,
     )
+
+
+def entry_of(config: Terminal, wall: WallClock) -> Entry:
+    """Who may pass, by the config; days begin and end in the time zone of the schedule."""
+    zone = ZoneInfo(config.door.schedule.time_zone)
+
+    def today() -> date | None:
+        now, believed = wall.look()
+        return datetime.fromtimestamp(now, zone).date() if believed else None
+
+    return Entry(Rights(frozenset(config.policy.groups), today), config.policy.attempts)
 
 
 def regard_of(config: DetectorConfig) -> Regard:

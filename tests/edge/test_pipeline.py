@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 
 import cv2
 import numpy as np
 import pytest
 
 from edge.access.policy import Rules
+from edge.access.rights import Rights
 from edge.chip import REFERENCE_XY
 from edge.face.detect import Detector
 from edge.face.liveness import Layer, Liveness, Look
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.pipeline import Pipeline, Regard
+from edge.pipeline import Entry, People, Pipeline, Regard, nobody_special
+from edge.subject import SubjectRecord
 from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict
 
 RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
@@ -50,11 +53,18 @@ class Scripted:
 
 
 class Run:
-    def __init__(self, regard: Regard = Regard(60), layers: Sequence[type[Layer]] = ()) -> None:
+    def __init__(
+        self,
+        regard: Regard = Regard(60),
+        layers: Sequence[type[Layer]] = (),
+        entry: Entry = Entry(),
+        people: People = nobody_special,
+        rules: Rules = RULES,
+    ) -> None:
         self.networks = Scripted()
         gallery = Index(["Ada", "Eve"], np.stack([ADA, EVE]))
         self.pipeline = Pipeline(
-            self.networks, self.networks, gallery, RULES, regard, Tracker(0.4), Liveness(layers)  # type: ignore[arg-type]
+            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people  # type: ignore[arg-type]
         )  # fmt: skip
         self.at = 0.0
 
@@ -159,7 +169,7 @@ def test_votes_count_once_the_face_is_known_to_live() -> None:
 def test_other_rules_hold_from_the_next_frame_on() -> None:
     run = Run()
     run.frame(face(100))
-    run.pipeline.obey(replace(RULES, votes=2), Regard(60))
+    run.pipeline.obey(replace(RULES, votes=2), Regard(60), Entry())
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
@@ -171,3 +181,50 @@ def test_a_face_that_fills_the_picture_is_found_every_other_frame(detector: Dete
     near = cv2.warpAffine(collins, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
     widths = [f.width_px for _ in range(4) for f in detector.detect(near)]
     assert len(widths) == 2 and min(widths) > 500
+
+
+def test_who_is_known_and_may_not_pass_is_told_why() -> None:
+    guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
+    day: list[date | None] = [date(2026, 5, 1)]
+    run = Run(entry=Entry(Rights(frozenset({"guests"}), lambda: day[0])), people=lambda subject: guest)
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+    for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-in-doubt")):
+        day[0] = today
+        run.at += 10
+        seen = [run.frame(face(100))[0].decision for _ in range(5)]
+        assert {(d.verdict, d.reason) for d in seen if d.reason != "not-this-frame"} == {(Verdict.REFUSED, reason)}
+
+
+def test_who_need_not_wear_a_mask_passes_without() -> None:
+    strict = replace(RULES, mask="require")
+    assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == ["mask-required"]
+    run = Run(rules=strict, people=lambda subject: SubjectRecord(mask="any"))
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
+    run = Run(entry=Entry(attempts=3))
+    for n in range(5):
+        run.networks.identity = STRANGER
+        run.frame(face(100 + 400 * (n % 2)))
+        run.at += 2.0
+    run.networks.identity = ADA
+    assert {run.frame(face(100))[0].decision.reason for _ in range(6)} == {"too-many-attempts"}
+    run.at += 70.0
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+class Asking:
+    name = "challenge"
+
+    def look(self, look: Look) -> None: ...
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.WAITING, "turn-left")
+
+
+def test_who_cannot_turn_is_not_asked_to() -> None:
+    run = Run(layers=[Asking])
+    assert [run.frame(face(100))[0].decision.reason for _ in range(3)][-1] == "turn-left"
+    run = Run(layers=[Asking], people=lambda subject: SubjectRecord(liveness="no-challenge"))
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
