@@ -2,6 +2,7 @@
 # make test   all tests
 # make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
 # make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
+# make leaks   looks for a known template in all files of a gallery and in a core dump: docs/leaks.md (seconds)
 # make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
@@ -27,7 +28,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults streams rehearse lint quick reference measure ablation clean
+.PHONY: demo test faults leaks streams rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -39,6 +40,9 @@ test: $(VENV)/dev.stamp
 faults: $(VENV)/dev.stamp
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/faults.md
+
+leaks: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.leaks --out docs/leaks.md
 
 streams: $(VENV)/dev.stamp
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -190,10 +189,11 @@ def _set(args: argparse.Namespace) -> int:
             changes["groups"] = tuple(group.strip() for group in args.groups.split(",") if group.strip())
         if not (changes or args.pin or args.no_pin):
             raise ConfigError("nothing to set was named; see edge-gallery set --help")
+        pin = _secret("PIN") if args.pin else None
         if changes:
             store.describe(args.subject, replace(record, **changes))  # type: ignore[arg-type]
         if args.pin or args.no_pin:
-            store.set_pin(args.subject, _secret("PIN") if args.pin else None)
+            store.set_pin(args.subject, pin)
     print(f"{args.subject}: {', '.join([*changes, *(['pin'] if args.pin or args.no_pin else [])])} changed")
     return common.DONE
 
@@ -313,7 +313,7 @@ def _passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
 
 def _secret(what: str, *, again: bool = True) -> str:
     """Asked for on the terminal, never shown; raises ConfigError."""
-    if not os.isatty(sys.stdin.fileno()):
+    if not sys.stdin.isatty():
         raise ConfigError(f"the {what} is asked for on a terminal; this is none")
     found = getpass.getpass(f"{what}: ")
     if again and getpass.getpass(f"{what} again: ") != found:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import pwd
+import resource
 import secrets
 import stat
 from pathlib import Path
@@ -14,6 +16,7 @@ from edge.errors import GalleryError
 
 KEY_BYTES = 32
 _CREDENTIAL = "gallery.key"
+_PR_SET_DUMPABLE = 4
 
 
 def enter(config: Terminal) -> bytes:
@@ -28,6 +31,13 @@ def enter(config: Terminal) -> bytes:
         return load_key(config.key_path, create=not config.gallery_path.exists())
     finally:
         become_owner(config.state, owner)
+        keep_memory_private()  # after the change of accounts, which sets it back
+
+
+def keep_memory_private() -> None:
+    """No core dump of this process is written, and no other process of its account may look into its memory (prctl(2))."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def has_gallery(config: Terminal) -> bool:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli.gallery import main
+from edge.config import Terminal, load_config
+from edge.gallery.key import load_key
+from edge.gallery.store import Store, open_store
+
+
+@pytest.fixture
+def config(write_config: Callable[..., Path], bundle_path: Path) -> Terminal:
+    return load_config(write_config(bundle=str(bundle_path)))
+
+
+def opened(config: Terminal) -> Store:
+    model = open_bundle(config.bundle, PREPROCESSING).model_digest
+    return open_store(config, model, load_key(config.key_path, create=True))
+
+
+@pytest.fixture
+def gallery(config: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    monkeypatch.setattr("edge.gallery.key.keep_memory_private", lambda: None)
+    with closing(opened(config)) as store:
+        store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
+        store.enroll("Eve", np.eye(3, 256, dtype=np.float32)[2:])
+    return lambda command, *more: main([command, "--config", str(tmp_path / "terminal.yaml"), *more])
+
+
+def test_what_is_set_is_listed_and_shown(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["--groups", "staff,night", "--valid-until", "2027-01-01", "--mask", "any", "--extended", "on"]
+    assert gallery("set", "--subject", "Ada", *changes) == 0
+    assert gallery("list") == 0
+    assert "   2  Ada  (extended, until 2027-01-01, staff, night, any mask)" in capsys.readouterr().out
+    assert gallery("set", "--subject", "Ada", "--valid-until", "none", "--groups", "") == 0
+    capsys.readouterr()
+    assert gallery("show", "--subject", "Ada", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["valid_until"] is None and told["groups"] == [] and told["extended"] and told["pin"] is False
+    assert [template["chip_kept"] for template in told["templates"]] == [False, False]
+
+
+def test_who_is_kept_no_longer_is_erased(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
+    assert gallery("expire", "--dry-run") == 0 and "Ada: would be erased" in capsys.readouterr().out
+    assert gallery("expire") == 0 and "Ada: erased" in capsys.readouterr().out
+    assert gallery("list", "--json") == 0 and list(json.loads(capsys.readouterr().out)) == ["Eve"]
+    assert gallery("remove", "--subject", "Ada") == 1 and "not enrolled" in capsys.readouterr().err
+    assert gallery("verify") == 0
+
+
+def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    assert gallery("stats", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["subjects"], told["templates"], told["without_consent"]) == (2, 3, 2)
+
+
+def test_people_go_through_a_file(
+    gallery: Callable[..., int], config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "passphrase").write_text("twelve and more\n")
+    passphrase = ["--passphrase-file", str(tmp_path / "passphrase")]
+    assert gallery("export", "--out", str(tmp_path / "people"), *passphrase, "Ada") == 0
+    assert gallery("import", str(tmp_path / "people"), *passphrase) == 1
+    assert "Ada: is enrolled here already" in capsys.readouterr().err
+    assert gallery("remove", "--subject", "Ada") == 0
+    assert gallery("import", str(tmp_path / "people"), *passphrase) == 0
+    assert gallery("rotate-key") == 0
+    with closing(opened(config)) as store:
+        assert store.subjects() == {"Ada": 2, "Eve": 1}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "message"),
+    [
+        (["set", "--subject", "Ada"], 2, "nothing to set"),
+        (["set", "--subject", "Ada", "--pin"], 2, "asked for on a terminal"),
+        (["show", "--subject", "Joe"], 1, "'Joe' is not enrolled"),
+        (["import", "none", "--passphrase-file", "none"], 2, "expected a passphrase in its first line"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str], command: list[str], code: int, message: str
+) -> None:
+    assert gallery(command[0], *command[1:]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_days_that_are_none(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        gallery("set", "--subject", "Ada", "--valid-from", "tomorrow")
+    assert "expected a day such as" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import GalleryError
+from edge.gallery.migrate import migrate
+from edge.gallery.store import Store
+from edge.subject import SubjectRecord
+from edge.values import Probe
+
+Open = Callable[..., Store]
+
+
+class Embedder:
+    def embed(self, chips: np.ndarray) -> list[Probe]:
+        maps = np.zeros((3, 14, 14), np.float32)
+        return [Probe(np.eye(16, dtype=np.float32)[int(chip.mean()) % 16], maps, 0.0) for chip in chips]
+
+
+def png(level: int) -> bytes:
+    return cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1].tobytes()
+
+
+def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
+    before = open_store()
+    before.enroll("Ada", np.eye(2, 16, dtype=np.float32), record=SubjectRecord(extended=True), chips=[png(3), None])
+    before.enroll("Eve", np.eye(1, 16, dtype=np.float32))
+    with pytest.raises(GalleryError, match="edge-gallery migrate"):
+        open_store(model="n" * 64)
+    now = open_store(model="n" * 64, changeover=True)
+    told = migrate(now, Embedder())  # type: ignore[arg-type]
+    assert (told.had, told.enrolled, told.must_come) == (0, ["Ada"], ["Eve"])
+    ada, _ = open_store(model="n" * 64).known()
+    assert ada.record.extended and ada.templates.argmax() == 3
+    again = migrate(now, Embedder())  # type: ignore[arg-type]
+    assert (again.had, again.enrolled, again.must_come) == (1, [], ["Eve"])
+    assert before.subjects() == {"Ada": 2, "Eve": 1}

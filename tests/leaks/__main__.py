@@ -1,0 +1,122 @@
+"""`python -m tests.leaks --out docs/leaks.md`: looks for a known template where it must not be, and where it must be found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from edge.config import Terminal, load_config
+from edge.gallery.key import load_key
+from edge.gallery.residue import is_left
+from edge.gallery.store import Store, open_store
+from tests.leaks.search import found, table
+
+MODEL = "m" * 64
+NAME = "Wilhelmina Template"
+PEOPLE = 50
+_HEAD = """# Is a template readable anywhere?
+
+Made by `make leaks`: a gallery of {people} people in the product's own store; a process that holds it as the recogniser does and
+then aborts where core dumps are allowed. One template is looked for in its bytes as float32, float16 and int8, its owner's name as
+text. Where it says control, the search must find what is there.
+
+"""
+_TAIL = """
+Sealed rows of that person (record, tag, template, chip) in database, write-ahead log and free pages: before erasure {before}, after
+erasure {after}. What a flash drive keeps of blocks that it has replaced, nobody can reach by the file system: see
+[threat-model.md](threat-model.md).
+"""
+
+
+def terminal(folder: Path) -> tuple[Terminal, Path]:
+    """A config whose state is in a folder."""
+    path = folder / "terminal.yaml"
+    fields = {"bundle": "bundle", "camera": {"kind": "replay", "path": "clip"}, "liveness": {"kind": "none"}}
+    path.write_text(yaml.safe_dump(fields))
+    return load_config(path), path
+
+
+def people(count: int) -> np.ndarray:
+    made = np.random.default_rng(7).standard_normal((count, 256)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+def fill(store: Store, templates: np.ndarray) -> None:
+    for number, template in enumerate(templates):
+        store.enroll(NAME if number == 0 else f"person {number}", template[None], chips=[template.tobytes() * 5])
+
+
+def dump(config_path: Path, folder: Path, guard: str) -> list[Path]:
+    """The core files that a process leaves which holds the gallery."""
+    folder.mkdir()
+    arguments = [sys.executable, "-m", "tests.leaks.holder", str(config_path), MODEL, guard, str(folder)]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert done.stdout.strip() == str(PEOPLE), done.stderr
+    return sorted(folder.iterdir())
+
+
+@dataclass(frozen=True)
+class Found:
+    rows: dict[str, dict[str, bool]]  # of the table
+    before: bool  # whether sealed rows of the person were in the files before erasure
+    after: bool  # and after it
+
+
+def look(folder: Path) -> Found:
+    config, path = terminal(folder)
+    templates = people(PEOPLE)
+    wanted = templates[0]
+    rows: dict[str, dict[str, bool]] = {}
+    plain = folder / "plain"
+    for kind, content in (("f4", templates.astype("<f4")), ("f2", templates.astype("<f2")), ("i1", np.rint(templates * 127))):
+        plain.write_bytes(content.astype({"i1": np.int8}.get(kind, content.dtype)).tobytes())
+        rows[f"control: unencrypted file of {kind}"] = found([plain], wanted)
+    plain.unlink()
+    with closing(open_store(config, MODEL, load_key(config.key_path, create=True))) as store:
+        fill(store, templates)
+        for suffix, name in (("", "database"), ("-wal", "write-ahead log"), ("-shm", "shared memory of SQLite")):
+            file = Path(f"{store.path}{suffix}")
+            rows[f"{name}, {file.stat().st_size >> 10} KiB"] = found([file], wanted)
+            assert NAME.encode() not in file.read_bytes(), name
+        rows["core dump of a process without the guard (control)"] = found(dump(path, folder / "control", "bare"), wanted)
+        left = dump(path, folder / "guarded", "guarded")
+        rows[f"core dump of the product: {len(left)} files"] = found(left, wanted)
+        sealed = sealed_rows(store, NAME)
+        before = is_left(store.path, sealed)
+        store.remove(NAME)
+        rows["all files after erasure"] = found(config.state.iterdir(), wanted)
+        after = is_left(store.path, sealed)
+    return Found(rows, before, after)
+
+
+def sealed_rows(store: Store, name: str) -> list[bytes]:
+    """What lies in the files of a person."""
+    subject, _, record = store.find(name) or (0, 0, b"")
+    rows = store.db.execute(
+        "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id WHERE t.subject = ?", (subject,)
+    )
+    return [record, store.seal.tag(name), *(blob for row in rows for blob in row)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the Markdown file to write")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        told = look(Path(folder))
+    tail = _TAIL.format(before="found" if told.before else "none", after="found" if told.after else "none")
+    args.out.write_text(_HEAD.format(people=PEOPLE) + table(told.rows) + tail)
+    print(args.out.read_text())
+
+
+if __name__ == "__main__":
+    main()

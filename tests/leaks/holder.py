@@ -1,0 +1,24 @@
+"""A process that holds a gallery in memory as the recogniser does, and dies with a core dump if it may."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from pathlib import Path
+
+from edge.config import load_config
+from edge.gallery import key
+from edge.gallery.search import Gallery
+from edge.gallery.store import open_store
+
+if __name__ == "__main__":
+    config_path, model, guarded = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "guarded"
+    resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    if not guarded:
+        key.keep_memory_private = lambda: None
+    config = load_config(config_path)
+    gallery = Gallery(open_store(config, model, key.enter(config)))
+    os.chdir(sys.argv[4])
+    print(gallery.index.templates, flush=True)
+    os.abort()
