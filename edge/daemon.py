@@ -15,6 +15,7 @@ from edge.audit import evidence
 from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
+from edge.changeover import open_changeover
 from edge.claim import claim
 from edge.config import Terminal, demand_same
 from edge.config.access import NoLiveness
@@ -38,8 +39,8 @@ _ASK_AGAIN_S = 1.0  # a door that did not open is asked again after this time
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
-    "terminal", "bundle", "state", "key", "camera", "engine", "liveness", "detector.size", "detector.min_score", "door.socket",
-    "door.state",
+    "terminal", "bundle", "changeover", "state", "key", "camera", "engine", "liveness", "detector.size", "detector.min_score",
+    "door.socket", "door.state",
 )  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
 UNCERTIFIED = "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
@@ -60,9 +61,12 @@ class Daemon:
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
         self._fallback = networks.fallback
         self._networks = networks
-        self._store = open_store(config, model, key)
+        self._store = open_store(config, model, key, changeover=config.changeover is not None)
         gallery = Gallery(self._store)
-        self._pipeline = open_pipeline(config, networks, gallery, people=gallery.record, wall=self._wall)
+        self._changeover = open_changeover(config, model, key, rules_of)
+        self._pipeline = open_pipeline(
+            config, networks, gallery, people=gallery.record, wall=self._wall, changeover=self._changeover
+        )
         self._gallery = gallery
         supported = networks.calibration.gallery_size
         if gallery.index.subjects > supported:
@@ -161,6 +165,8 @@ class Daemon:
         self._networks.close()
         self._door.close()
         self._store.close()
+        if self._changeover is not None:
+            self._changeover.close()
         with contextlib.suppress(RecordError):  # without it the next start says that there was a gap
             self._record.append({"kind": "stopped"})
         self._record.close()
@@ -180,12 +186,27 @@ class Daemon:
         if decision.verdict is Verdict.GRANT and decision.match is not None:
             known = record_id is not None or self._let_in_unrecorded
             opened = known and self._grant(decision, decision.match.subject, record_id or NOT_RECORDED)
+            if opened and sighting.before and self._changeover is not None:
+                self._enroll_anew(sighting.track, decision.match.subject)
             if not opened:
                 self._pipeline.withdraw(sighting.track, decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
         if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:
             self._pictures.save(record_id, evidence.overlay(sighting.chip, sighting.probe))
+
+    def _enroll_anew(self, track: int, subject: str) -> None:
+        """A person who was let in by the model before has templates of the new one from now on."""
+        assert self._changeover is not None
+        if templates := self._changeover.passed(track, subject):
+            left = len(self._changeover.left)
+            self._record_event({"kind": "changeover", "subject": subject, "templates": templates, "left": left})
+
+    def _record_event(self, fields: dict[str, Any]) -> None:
+        try:
+            self._record.append(fields, durable=False)
+        except RecordError as error:
+            self._complain("record", str(error))
 
     def _grant(self, decision: Decision, subject: str, record_id: int) -> bool:
         """Ask the door; whether it opened."""
@@ -198,10 +219,7 @@ class Daemon:
             outcome = "unreachable"
             self._complain("door", str(error))
         log.info("%s granted, the door says: %s", subject, outcome)
-        try:
-            self._record.append({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome}, durable=False)
-        except RecordError as error:
-            self._complain("record", str(error))
+        self._record_event({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome})
         return outcome == "unlocked"
 
     @property
@@ -225,7 +243,7 @@ class Daemon:
             "frame": frame.number,
             "frame_at": round(frame.at, 4),
             "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
-            "model": self._model,
+            "model": self._changeover.model[:12] if sighting.before and self._changeover else self._model,
             "engine": self._engine,
             "track": sighting.track,
             "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
@@ -247,6 +265,8 @@ class Daemon:
 
     def _refresh_gallery(self) -> None:
         try:
+            if self._changeover is not None:
+                self._changeover.refresh()
             if self._gallery.refresh():
                 log.info("gallery changed: %d subjects", self._gallery.index.subjects)
         except GalleryError as error:

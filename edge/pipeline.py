@@ -20,6 +20,7 @@ from edge.access.policy import Rules
 from edge.access.rights import Rights
 from edge.access.voting import Voting
 from edge.bundle import Calibration
+from edge.changeover import Changeover
 from edge.config import Terminal
 from edge.config.access import NoLiveness
 from edge.config.access import Policy as PolicyConfig
@@ -102,6 +103,16 @@ class Candidate:
     probe: Probe | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinion:
+    """What one model says of a face, with the rules that belong to it."""
+
+    probe: Probe
+    match: Match | None
+    rules: Rules
+    before: bool = False  # of the model before, in a changeover
+
+
 class Pipeline:
     """Everything between camera and door. Not for several threads at once; frames come in order of time."""
 
@@ -116,10 +127,12 @@ class Pipeline:
         liveness: Liveness,
         entry: Entry,
         people: People,
+        changeover: Changeover | None = None,
     ) -> None:
         self.detector, self.embedder, self.gallery = detector, embedder, gallery
         self.stopwatch = Stopwatch()
         self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
+        self._changeover = changeover
         self._attempts = Attempts(entry.attempts)
         self._tracker, self._liveness = tracker, liveness
         self._voting = Voting(rules)
@@ -157,6 +170,8 @@ class Pipeline:
                     behind.refused = "not-nearest"
             self._voting.keep(self._tracker.numbers, frame.at)
             self._liveness.keep(self._tracker.numbers)
+            if self._changeover is not None:
+                self._changeover.keep(set(self._tracker.numbers))
             return seen
 
     def _box_refuses(self, frame: Frame, face: Face) -> str | None:
@@ -214,25 +229,43 @@ class Pipeline:
         if probe is None or candidate.quality is None:
             return Sighting(face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality)
         with self.stopwatch.lap("search"):
-            match = self.gallery.search(probe.embedding)
+            opinion = self._ask(candidate, probe)
         with self.stopwatch.lap("decide"):
-            visible = quality.visible(probe)
-            person = self._people(match.subject) if match else _PLAIN
-            decision = self._weigh(match, person, candidate.track, frame.at)
+            visible = quality.visible(opinion.probe)
+            person = self._people(opinion.match.subject) if opinion.match else _PLAIN
+            decision = self._weigh(opinion, person, candidate.track, frame.at)
             hidden = quality.RECOGNISE.refuses(visible)
             if hidden is not None:
                 decision = policy.refuse(hidden, frame.at)
-            answers = self._liveness.answers(track, frame.at, unsure=policy.unsure(decision, self._rules))
+            answers = self._liveness.answers(track, frame.at, unsure=policy.unsure(decision, opinion.rules))
             if person.liveness == "no-challenge":
                 answers.pop(Challenge.name, None)
             decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
-            return Sighting(face, track, candidate.chip, probe, decision, candidate.quality, visible, answers)
+            seen = Sighting(
+                face, track, candidate.chip, opinion.probe, decision, candidate.quality, visible, answers, opinion.before
+            )
+            if self._changeover is not None and opinion.before:
+                self._changeover.saw(seen, probe.embedding)
+            return seen
 
-    def _weigh(self, match: Match | None, person: SubjectRecord, track: Track, at: float) -> Decision:
+    def _ask(self, candidate: Candidate, probe: Probe) -> Opinion:
+        """Who it is; in a changeover the model before is asked about whom the new one does not know."""
+        match, changeover = self.gallery.search(probe.embedding), self._changeover
+        now = Opinion(probe, match, self._rules)
+        if changeover is None or candidate.chip is None or self._knows(now, candidate):
+            return now
+        (earlier,) = changeover.embedder.embed(candidate.chip[None])
+        before = Opinion(earlier, changeover.search(earlier.embedding), changeover.rules, before=True)
+        return before if self._knows(before, candidate) else now
+
+    def _knows(self, opinion: Opinion, candidate: Candidate) -> bool:
+        return policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict is not Verdict.UNKNOWN
+
+    def _weigh(self, opinion: Opinion, person: SubjectRecord, track: Track, at: float) -> Decision:
         """One frame's decision by rules, the person's own rights and what others tried before."""
-        rules = self._rules if person.mask == "as-configured" else replace(self._rules, mask="ignore")
-        decision = policy.judge(match, track.mask_worn, rules, at)
-        if decision.verdict is Verdict.UNKNOWN and match is not None:
+        rules = opinion.rules if person.mask == "as-configured" else replace(opinion.rules, mask="ignore")
+        decision = policy.judge(opinion.match, track.mask_worn, rules, at)
+        if decision.verdict is Verdict.UNKNOWN and opinion.match is not None:
             self._attempts.unknown(track.number, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
@@ -252,6 +285,7 @@ def open_pipeline(
     *,
     people: People = nobody_special,
     wall: WallClock | None = None,
+    changeover: Changeover | None = None,
 ) -> Pipeline:
     """The pipeline of a config; `people` says what is known of a subject. Raises ConfigError."""
     return Pipeline(
@@ -264,6 +298,7 @@ def open_pipeline(
         Liveness(layers_of(config, networks)),
         entry_of(config, wall or WallClock()),
         people,
+        changeover,
     )
 
 

@@ -154,6 +154,7 @@ class Sighting:
     quality: Quality | None = None
     visible: Visible | None = None
     liveness: Mapping[str, Answer] = field(default_factory=dict)  # by layer; empty: no PAD
+    before: bool = False  # said by the model before, in a changeover
 
     @property
     def is_told(self) -> bool:

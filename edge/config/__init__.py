@@ -27,6 +27,9 @@ class Terminal(Section):
 
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     bundle: Path = Field(description="folder made by mfsa-bundle")
+    changeover: Path | None = Field(
+        None, description="the bundle before: recognises people who have no template of the new model, until they have passed by"
+    )
     state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
     key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
     camera: Camera

@@ -1,0 +1,108 @@
+"""Two models side by side: the new one says noise of everybody until they are enrolled for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.access.policy import Rules
+from edge.changeover import Changeover
+from edge.face.liveness import Liveness
+from edge.face.track import Tracker
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+from edge.pipeline import Entry, Pipeline, Regard, nobody_special
+from edge.values import Frame, Sighting, Thresholds, Verdict
+from tests.edge.test_pipeline import NOISE, RULES, Scripted, face
+
+OLD, NEW = "o" * 64, "n" * 64
+ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
+
+
+def opened(path: Path, model: str) -> Store:
+    return Store(path, key=bytes(32), terminal="lobby", model_digest=model, changeover=True)
+
+
+class Terminal:
+    """A pipeline in a changeover; whoever stands before the camera looks otherwise to each model."""
+
+    def __init__(self, path: Path) -> None:
+        with_old = opened(path, OLD)
+        for name, row in (("Ada", ADA_OLD), ("Eve", EVE_OLD)):
+            with_old.enroll(name, row[None])
+        self.old, self.new = Scripted(), Scripted()
+        self.store = opened(path, NEW)
+        bundle = SimpleNamespace(model_digest=OLD)
+        networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
+        before = Rules(Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
+        self.changeover = Changeover(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
+        self.gallery = Gallery(self.store)
+        self.pipeline = Pipeline(
+            self.new, self.new, self.gallery, RULES, Regard(60), Tracker(0.4), Liveness(()), Entry(), nobody_special,  # type: ignore[arg-type]
+            self.changeover,
+        )  # fmt: skip
+        self.at = 0.0
+
+    def see(self, old: np.ndarray, new: np.ndarray, frames: int = 3) -> list[Sighting]:
+        self.old.identity, self.new.identity = old, new
+        self.new.faces = [face(200)]
+        found = []
+        for _ in range(frames):
+            self.at += 0.1
+            found += self.pipeline.recognise(Frame(NOISE, self.at, round(self.at * 10)))
+        return found
+
+    def close(self) -> None:
+        self.changeover.close()
+        self.store.close()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path / "gallery.db")
+    yield terminal
+    terminal.close()
+
+
+def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(terminal: Terminal) -> None:
+    assert terminal.changeover.left == ["Ada", "Eve"]
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert seen[-1].decision.verdict is Verdict.GRANT and seen[-1].before and seen[-1].decision.threshold == 0.9
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.changeover.left == ["Eve"]
+    assert terminal.gallery.refresh() and terminal.store.subjects() == {"Ada": 3, "Eve": 0}
+    terminal.at += 10
+    again = terminal.see(ADA_OLD, ADA_NEW)
+    assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].before
+
+
+def test_who_has_templates_of_the_new_model_is_judged_by_it_alone(terminal: Terminal) -> None:
+    opened_again = terminal.store
+    opened_again.enroll("Ada", ADA_NEW[None])
+    terminal.changeover.refresh()
+    terminal.gallery.reload()
+    assert {s.decision.verdict for s in terminal.see(ADA_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
+
+
+def test_strangers_to_both_are_unknown_by_the_new_model(terminal: Terminal) -> None:
+    stranger = np.full(16, 0.25, np.float32)
+    seen = terminal.see(stranger, stranger)
+    assert {(s.decision.verdict, s.before) for s in seen} == {(Verdict.UNKNOWN, False)}
+
+
+def test_faces_of_two_people_on_one_track_enroll_nobody(terminal: Terminal) -> None:
+    terminal.see(ADA_OLD, ADA_NEW, frames=2)
+    seen = terminal.see(EVE_OLD, EVE_NEW, frames=1)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+
+
+def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
+    terminal.new.mask_worn = terminal.old.mask_worn = 1.0
+    seen = terminal.see(ADA_OLD, ADA_NEW, frames=6)
+    assert any(s.decision.verdict is Verdict.GRANT for s in seen)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0 and terminal.changeover.left == ["Ada", "Eve"]
