@@ -19,7 +19,7 @@ from PIL import Image
 from edge.errors import ConfigError, PhotoError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_PHOTO_BYTES_MAX = 64 << 20  # this and the longest side as edge.gallery.enroll has them
+_PHOTO_BYTES_MAX = 64 << 20  # this and the longest side as edge.gallery.enrollment.photos has them
 _SIDE_MIN, _SIDE_MAX = 16, 8192  # a thinner picture would vanish when it is scaled to the detector
 _NAME_BYTES_MAX = 200
 
@@ -116,7 +116,7 @@ def _in_tar(source: Path) -> Iterator[tuple[str, str, int, int]]:
 def read_photo(photo: Photo) -> NDArray[np.uint8]:
     """The picture (H,W,3) uint8 BGR, turned as its EXIF says; raises PhotoError `unreadable`.
 
-    As `edge.gallery.enroll.read_photo`, but the size is known before anything is decoded: a photo here may come from
+    As `edge.gallery.enrollment.photos.read_photo`, but the size is known before anything is decoded: a photo here may come from
     anybody.
     """
     encoded = _read_bytes(photo)

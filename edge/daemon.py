@@ -15,6 +15,7 @@ from edge.audit import evidence
 from edge.audit.log import JsonLog
 from edge.camera import open_camera
 from edge.camera.capture import Capture
+from edge.camera.lending import Lender, Loan
 from edge.changeover import open_changeover
 from edge.claim import claim
 from edge.config import Terminal, demand_same
@@ -22,7 +23,7 @@ from edge.config.access import NoLiveness
 from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
 from edge.door.wallclock import WallClock
-from edge.errors import DoorError, GalleryError, MfsaError, RecordError
+from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.key import enter
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
@@ -81,6 +82,8 @@ class Daemon:
         lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
         first = open_camera(config.camera)
         self._capture = Capture(lambda: open_camera(config.camera), lockstep=lockstep, first=first)
+        self._lender = _open_lender(config)
+        self._loan: Loan | None = None
         self._recorded: dict[tuple[str, str, str], float] = {}
         self._complained: dict[str, float] = {}
         self.frames = 0
@@ -111,16 +114,39 @@ class Daemon:
         if lost:
             self._complain("camera", f"no frames: {lost}")
         self._refresh_gallery()
+        is_lent = self._lend(frame)
         if frame is None:
             return
         self.frames += 1
+        if is_lent:
+            return
         for sighting in self._pipeline.recognise(frame):
             if sighting.is_told:
                 self._act(frame, sighting)
 
+    def _lend(self, frame: Frame | None) -> bool:
+        """Offer the frame to an enrollment, where there is one; nobody is recognised as long as it lasts."""
+        loan = self._lender.loan if self._lender is not None else None
+        if loan is not self._loan:
+            self._note_loan(loan)
+        if self._lender is not None and loan is not None and frame is not None:
+            self._lender.offer(frame)
+        return loan is not None
+
+    def _note_loan(self, loan: Loan | None) -> None:
+        """That an enrollment has ended, or begun, or both."""
+        ended, self._loan = self._loan, loan
+        if ended is not None:
+            fields = {"event": "end", "account": ended.account, "reason": ended.ended or "closed", "frames": ended.frames}
+            self._record_event({"kind": "enrollment", **fields})
+        if loan is not None:
+            self._record_event({"kind": "enrollment", "event": "begin", "account": loan.account})
+        log.info("enrollment from this camera %s", "has ended" if loan is None else "begins: nobody is let in meanwhile")
+
     def _status(self, lost: str | None) -> str:
         """What systemd and an operator see; an engine that was not asked for first is never silent."""
-        status = f"camera lost: {lost}" if lost else f"{self.frames} frames"
+        lent = ", lent to an enrollment: nobody is let in" if self._loan is not None else ""
+        status = f"camera lost: {lost}" if lost else f"{self.frames} frames{lent}"
         return f"{status}; {self._engine} instead of TensorRT: {self._fallback}" if self._fallback else status
 
     def stop(self) -> None:
@@ -161,6 +187,10 @@ class Daemon:
 
     def close(self) -> None:
         self._notifier.stopping()
+        if self._lender is not None:
+            self._lender.close()
+        if self._loan is not None:
+            self._note_loan(None)
         self._capture.close()
         self._networks.close()
         self._door.close()
@@ -277,3 +307,12 @@ class Daemon:
         if now - self._complained.get(about, -_COMPLAIN_S) >= _COMPLAIN_S:
             self._complained[about] = now
             log.error(message)
+
+
+def _open_lender(config: Terminal) -> Lender | None:
+    """None where enrollments cannot borrow the camera: the door works without."""
+    try:
+        return Lender(config.enroll_socket_path)
+    except CameraError as error:
+        log.error("enrollments cannot borrow the camera: %s", error)
+        return None

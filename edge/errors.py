@@ -5,7 +5,7 @@
     ├── BundleError      a model bundle is incomplete, changed or of another kind
     ├── CameraError      no frames: missing, lost, or not readable
     ├── EngineError      a network cannot be loaded or run here
-    ├── PhotoError       a photo that cannot be used, with a reason code
+    ├── PhotoError       a photo or person that cannot be enrolled, with a reason code
     ├── GalleryError     the gallery cannot be opened, read or written
     ├── DoorError        the door process cannot be reached, or hardware refuses
     ├── RecordError      the record cannot be written
@@ -18,6 +18,7 @@ A message says what was expected, what was found and what to do, in one sentence
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -48,11 +49,13 @@ class EngineError(MfsaError, RuntimeError):
 
 
 class PhotoError(MfsaError, ValueError):
-    """A photo that cannot be used; `reason` is a stable code such as `no-face`."""
+    """A photo, or all of a person, that cannot be used; `reason` is a stable code such as `no-face`, `components` what was
+    measured, 0 to 100."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: str, message: str, components: Mapping[str, float] | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.components: Mapping[str, float] = components or {}
 
 
 class GalleryError(MfsaError):

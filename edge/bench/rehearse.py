@@ -15,7 +15,8 @@ from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
 from edge.config import Terminal
 from edge.config.access import NoLiveness
-from edge.gallery.enroll import check_one_person, sample
+from edge.gallery.enrollment.person import settle
+from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
 from edge.pipeline import Pipeline, Searchable, open_pipeline
@@ -32,13 +33,11 @@ def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal
     """A gallery in memory from each person's photos, which have names for messages; raises PhotoError as enrollment does."""
     gallery, subjects = Index([], np.zeros((0, 0), np.float32)), []
     templates: list[NDArray[np.float32]] = []
+    demand = Demand(config.enrollment.quality, config.detector.min_face_px)
     for person, pictures in photos.items():
-        samples = [
-            sample(image, networks.detector, networks.embedder, min_face_px=config.detector.min_face_px, name=name)
-            for name, image in pictures
-        ]
-        own = np.stack([s.probe.embedding for s in samples])
-        check_one_person(person, own, gallery, networks.calibration)
+        taken = [sample(image, networks.detector, networks.embedder, demand, name) for name, image in pictures]
+        found = np.stack([one.probe.embedding for one in taken])
+        own = found[list(settle(person, found, gallery, networks.calibration, demand.level).kept)]
         subjects += [person] * len(own)
         templates.append(own)
         gallery = Index(subjects, np.concatenate(templates))

@@ -1,153 +1,175 @@
-"""`edge-enroll`: templates from photos or from the camera, or the reason why not."""
+"""`edge-enroll`: templates from photos, from the camera or in bulk, or the reason why not."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edge.camera import open_camera
-from edge.cli import common
-from edge.config import load_config
-from edge.config.sensing import Camera
-from edge.errors import CameraError, GalleryError, PhotoError
+from edge.cli import common, enrolling
+from edge.config import Terminal, load_config
+from edge.errors import PhotoError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-_CAMERA_SAMPLES = 3
-_CAMERA_S = 20.0
-_APART_S = 0.7
+    from edge.gallery.enrollment.desk import Enrolled
+    from edge.gallery.enrollment.photos import Refusal, Sample
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-enroll",
-        "Add a person to the gallery from photos, or from the camera where no photo is named. All photos must be usable, "
-        "else nothing is stored; no picture is kept.",
+        "Add a person to the gallery from photos, or guided before the camera where no photo is named, or many people by --bulk. "
+        "All photos of a person must be usable, else nothing is stored. docs/enrollment.md explains every refusal.",
         'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
     )
     common.add_config(parser)
-    parser.add_argument("--subject", required=True, help="name or number under which the person is known")
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument("--subject", help="name or number under which the person is known")
+    who.add_argument(
+        "--bulk", type=Path, metavar="CSV|FOLDER", help="people with their photos: a list, or a folder for each person"
+    )
+    parser.add_argument("--quality", choices=("off", "standard", "strict"), help="may only tighten `enrollment.quality`")
+    parser.add_argument("--replace", action="store_true", help="in place of the person's templates, not beside them")
     parser.add_argument(
         "--masked-templates",
         action="store_true",
         help="store each face once more with a mask drawn on; see docs/streams.md for what it brings",
     )
-    parser.add_argument("--extended", action="store_true", help="the door stays open longer for this person, `door.extended_s`")
+    parser.add_argument("--dry-run", action="store_true", help="everything but storing")
     parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("-v", "--verbose", action="store_true", help="what was measured of every photo")
+    parser.add_argument("--straight-only", action="store_true", help="before the camera: for people who cannot turn their head")
+    enrolling.add_terms(parser)
+    bulk = parser.add_argument_group("in bulk")
+    bulk.add_argument("--photos", type=Path, metavar="FOLDER", dest="folder", help="where the photos that the list names are")
+    bulk.add_argument("--report", type=Path, metavar="FILE", help="a line of JSON a person; run again with it to go on")
+    bulk.add_argument("--min-photos", type=int, default=1, metavar="N", help="usable photos that a person must have (default: 1)")
     parser.add_argument("photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face")
     args = parser.parse_args(argv)
+    if args.bulk and (args.photos or args.straight_only):
+        parser.error("--bulk takes its photos from --photos or from the folder itself")
+    if not args.bulk and (args.folder or args.report or args.min_photos != 1):
+        parser.error("--photos, --report and --min-photos belong to --bulk")
+    if args.min_photos < 1:
+        parser.error("--min-photos must be at least 1")
     return common.run("edge-enroll", lambda: _enroll(args))
 
 
 def _enroll(args: argparse.Namespace) -> int:
     config = load_config(args.config)
-    import numpy as np
+    if args.bulk:
+        from edge.cli.enroll_bulk import enroll_bulk
 
-    from edge.gallery.enroll import check_one_person, decode_photo, masked_probe, read_photo, sample
-    from edge.gallery.key import enter
-    from edge.gallery.search import Index
-    from edge.gallery.store import open_store
-    from edge.networks import open_networks
-    from edge.subject import SubjectRecord, check_name
+        return enroll_bulk(args, config)
+    from edge.subject import check_name
 
     check_name(args.subject)
-    photos: dict[str, bytes] = {}
-    samples, refused = [], []
-    for photo in args.photos:  # as long as this is root, for photos may lie where the gallery's owner cannot look
+    return _enroll_one(args, config)
+
+
+def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
+    from edge.gallery.enrollment.photos import Refusal
+
+    # As long as this is root, for photos may lie where the gallery's owner cannot look.
+    encoded = [(str(photo), _read(photo)) for photo in args.photos]
+    terms = enrolling.terms_of(args)
+    taken: list[Sample] = []
+    with enrolling.open_room(args, config) as room:
         try:
-            photos[str(photo)] = read_photo(photo)
+            room.desk.check_terms(args.subject, terms)
+            taken, refused = _take(args, config, room, encoded)
+            if args.verbose and not args.json:
+                _tell_components(taken, refused)
+            if refused:
+                return _refuse(args, taken, refused)
+            done = room.desk.enroll(args.subject, taken, terms, replace=args.replace)
         except PhotoError as error:
-            refused.append({"photo": str(photo), "reason": error.reason, "message": str(error)})
-    key = enter(config)
-    networks = open_networks(config)
-    detector, embedder = networks.detector, networks.embedder
-    min_face_px = config.detector.min_face_px
-    if args.photos:
-        for name, encoded in photos.items():
-            try:
-                samples.append(sample(decode_photo(encoded, name), detector, embedder, min_face_px=min_face_px, name=name))
-            except PhotoError as error:
-                refused.append({"photo": name, "reason": error.reason, "message": str(error)})
-    else:
-        hint = ""
-        for image in _camera_frames(config.camera):
-            try:
-                samples.append(sample(image, detector, embedder, min_face_px=min_face_px, name="camera"))
-            except PhotoError as error:
-                if str(error) != hint:
-                    hint = str(error)
-                    print(f"  {hint}", file=sys.stderr)
-                continue
-            print(f"  sample {len(samples)} of {_CAMERA_SAMPLES}", file=sys.stderr)
-            if len(samples) == _CAMERA_SAMPLES:
-                break
-        else:
-            refused.append({"photo": "camera", "reason": "too-few", "message": hint or "the camera showed no usable face in time"})
-    if refused:
-        return _refuse(refused, args.json)
-    store = open_store(config, networks.bundle.model_digest, key)
-    try:
-        known, calibration = store.subjects(), networks.calibration
-        templates = np.stack([s.probe.embedding for s in samples])
-        try:
-            alike = check_one_person(args.subject, templates, Index(*store.load()), calibration)
-        except PhotoError as error:
-            return _refuse([{"photo": "all", "reason": error.reason, "message": str(error)}], args.json)
-        if args.masked_templates:
-            worn = [masked_probe(s, embedder, f"{args.subject} {i}").embedding for i, s in enumerate(samples)]
-            templates = np.vstack([templates, worn])
-        store.enroll(args.subject, templates, record=SubjectRecord(extended=True) if args.extended else None)
-    finally:
-        store.close()
-    if args.json:
-        print(json.dumps({"stored": len(templates), "refused": [], "lowest_similarity": round(alike, 4)}))
-    else:
-        print(
-            f"{args.subject}: {len(templates)} templates stored, {known.get(args.subject, 0)} were there before; "
-            f"likeness {alike:.2f}"
-        )
-    supported = calibration.gallery_size
-    if len({*known, args.subject}) > supported:
-        print(
-            f"edge-enroll: warning: the gallery now has {len({*known, args.subject})} people; this model's false-positive target "
-            f"is supported up to {supported}",
-            file=sys.stderr,
-        )
+            return _refuse(args, taken, [Refusal.of("all", error)])
+        _tell(args, done, taken)
+        enrolling.warn_of_size(room)
     return common.DONE
 
 
-def _refuse(refused: list[dict[str, str]], as_json: bool) -> int:
-    for item in refused:
-        print(f"edge-enroll: refused ({item['reason']}): {item['message']}", file=sys.stderr)
-    if as_json:
-        print(json.dumps({"stored": 0, "refused": refused}))
+def _take(
+    args: argparse.Namespace, config: Terminal, room: enrolling.Room, encoded: Sequence[tuple[str, bytes | PhotoError]]
+) -> tuple[list[Sample], list[Refusal]]:
+    """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
+    if not encoded:
+        from edge.cli.enroll_camera import take_samples
+
+        return take_samples(config, room, straight_only=args.straight_only), []
+    from edge.gallery.enrollment.photos import samples
+
+    pictures = ((name, _decode(photo, name)) for name, photo in encoded)
+    return samples(pictures, room.networks.detector, room.networks.embedder, room.demand)
+
+
+def _read(photo: Path) -> bytes | PhotoError:
+    from edge.gallery.enrollment.photos import read_photo
+
+    try:
+        return read_photo(photo)
+    except PhotoError as error:
+        return error
+
+
+def _decode(photo: bytes | PhotoError, name: str) -> Any:
+    from edge.gallery.enrollment.photos import decode_photo
+
+    try:
+        return photo if isinstance(photo, PhotoError) else decode_photo(photo, name)
+    except PhotoError as error:
+        return error
+
+
+def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
+    enrolling.tell_refused(refused)
+    if args.json:
+        print(json.dumps({"stored": 0, "refused": [asdict(item) for item in refused], "photos": _measured(taken)}))
     return common.FAILED
 
 
-def _camera_frames(source: Camera) -> Iterator[NDArray[np.uint8]]:
-    """Frames some time apart, for a limited time; raises GalleryError where the daemon has the camera."""
-    camera = open_camera(source)
-    print(f"Look at the camera, turn your head a little. {_CAMERA_SAMPLES} samples, at most {_CAMERA_S:.0f} s.", file=sys.stderr)
-    ends, last = time.monotonic() + _CAMERA_S, 0.0
-    try:
-        while time.monotonic() < ends:
-            frame = camera.read()
-            if frame is None:
-                return
-            if frame.at - last >= _APART_S:
-                last = frame.at
-                yield frame.image
-    except CameraError as error:
-        raise GalleryError(f"enrolling from the camera failed: {error}; nothing was stored") from error
-    finally:
-        camera.close()
+def _measured(taken: Sequence[Sample]) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": one.name,
+            "components": one.components,
+            "pose": asdict(one.portrait.pose),
+            "mask_worn": round(one.probe.mask_worn, 3),
+        }
+        for one in taken
+    ]
+
+
+def _tell_components(taken: Sequence[Sample], refused: Sequence[Refusal]) -> None:
+    measured = [(one.name, one.components) for one in taken] + [(one.photo, dict(one.components)) for one in refused]
+    for name, components in measured:
+        print(f"  {name}: {', '.join(f'{key} {value:.0f}' for key, value in components.items()) or 'nothing'}", file=sys.stderr)
+
+
+def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> None:
+    enrolling.tell_refused(done.left_out, "left out")
+    if args.json:
+        told = {
+            "stored": done.stored,
+            "before": done.before,
+            "again": done.again,
+            "refused": [],
+            "left_out": [asdict(item) for item in done.left_out],
+            "photos": _measured(taken),
+            "lowest_similarity": round(done.alike, 4),
+            "dry_run": args.dry_run,
+        }
+        print(json.dumps(told))
+        return
+    stored = "would be stored" if args.dry_run else "stored"
+    before = f"in place of {done.before}" if args.replace else f"{done.before} were there before"
+    again = f", {done.again} photos were in the gallery already" if done.again else ""
+    print(f"{args.subject}: {done.stored} templates {stored}, {before}{again}; likeness {done.alike:.2f}")
 
 
 if __name__ == "__main__":

@@ -79,6 +79,10 @@ class Terminal(Section):
         return self.state / "daemon.lock"
 
     @property
+    def enroll_socket_path(self) -> Path:
+        return self.state / "enroll.sock"
+
+    @property
     def socket_path(self) -> Path:
         return self.door.socket or self._door_state / "door.sock"
 

@@ -63,6 +63,11 @@ def words(reason: str) -> str:
     return next(message for code, message in MESSAGES.values() if code == reason)
 
 
+def component(reason: str) -> str:
+    """The component that a reason code of `MESSAGES` is about."""
+    return next(name for name, (code, _) in MESSAGES.items() if code == reason)
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The least that each component must reach for one use."""

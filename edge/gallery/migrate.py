@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.face.embed import Embedder
-from edge.gallery.enroll import decode_photo
+from edge.gallery.enrollment.photos import decode_photo
 from edge.gallery.store import Store
 
 

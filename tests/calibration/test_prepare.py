@@ -26,7 +26,7 @@ from edge.chip import PREPROCESSING, align
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery import enroll
+from edge.gallery.enrollment import photos as enroll
 from edge.values import Face
 from tests.processes import TIMEOUT_S, Process, until
 

@@ -230,15 +230,43 @@ def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Cal
     assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
 
 
-def test_enrolling_from_the_camera_and_while_the_daemon_runs(site: Site) -> None:
+def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(site: Site) -> None:
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only")
+        assert done.returncode == 0, done.stderr
+        assert "from the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
+        assert "1 were there before" in done.stdout
+        until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--straight-only")
+        assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
+        until(lambda: len(site.decisions(kind="enrollment", event="end")) == 2, "took the camera back")
+        opened = site.door_events().count("unlocked")
+        until(lambda: site.door_events().count("unlocked") > opened, "opened again")
+        records = read_log(site.config.decisions_path)
+        assert (site.config.state / "enroll.sock").stat().st_mode & 0o777 == 0o600
+    told = [r for r in records if r["kind"] == "enrollment"]
+    assert [r["event"] for r in told] == ["begin", "end"] * 2 and {r["reason"] for r in told if r["event"] == "end"} == {"finished"}
+    begin, end = told[:2]
+    assert not [r for r in records if begin["id"] < r["id"] < end["id"] and r.get("verdict")], "somebody was recognised meanwhile"
+    assert end["frames"] >= 3 and begin["account"] == end["account"]
+
+
+def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins")
-        assert done.returncode == 0, done.stderr
-        assert "sample 3 of 3" in done.stderr and "3 templates stored, 1 were there before" in done.stdout
-        until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins")
-        assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
+        (site.config.state / "enroll.sock").unlink()
+        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only")
+    assert done.returncode == 1 and "cannot be asked for its camera" in done.stderr and "nothing was stored" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
+    done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "would be stored" in done.stdout and "edge-daemon" not in done.stderr
+    listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
+    assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
 
 
 def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None:

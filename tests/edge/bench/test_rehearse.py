@@ -17,7 +17,7 @@ from edge.cli import rehearse as command
 from edge.config import Terminal
 from edge.demo import adversarial
 from edge.errors import CameraError, PhotoError
-from edge.gallery.enroll import sample
+from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.key import enter
 from edge.gallery.store import open_store
 from edge.networks import open_networks
@@ -175,7 +175,7 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
     assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
     networks = open_networks(config)
     store = open_store(config, networks.bundle.model_digest, enter(config))
-    ada = sample(collins, networks.detector, networks.embedder, min_face_px=60, name="ada")
+    ada = sample(collins, networks.detector, networks.embedder, Demand(), "ada")
     store.enroll(ADA, ada.probe.embedding[None])
     store.close()
     assert command.main(base) == 0

@@ -1,42 +1,106 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge import masks
-from edge.bundle import read_manifest
-from edge.errors import PhotoError
+from edge.bundle import Calibration, read_manifest
+from edge.errors import ConfigError, EngineError, PhotoError
+from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enroll import Sample, check_one_person, decode_photo, read_photo, sample
+from edge.gallery.enrollment.desk import check_level
+from edge.gallery.enrollment.person import Settled, settle
+from edge.gallery.enrollment.photos import Demand, Level, Sample, decode_photo, read_photo, sample, samples
 from edge.gallery.search import Index
 
 
-def take(image: np.ndarray, detector: Detector, embedder: Embedder) -> Sample:
-    return sample(image, detector, embedder, min_face_px=60, name="photo")
+def take(image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard") -> Sample:
+    return sample(image, detector, embedder, Demand(level), "photo")
 
 
-def reason(image: np.ndarray, detector: Detector, embedder: Embedder) -> str:
+def refusal(image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard") -> PhotoError:
     with pytest.raises(PhotoError) as caught:
-        take(image, detector, embedder)
+        take(image, detector, embedder, level)
     assert "photo" in str(caught.value)
-    return caught.value.reason
+    return caught.value
 
 
-def test_a_good_photo_gives_a_template(detector: Detector, embedder: Embedder, collins: np.ndarray) -> None:
-    assert take(collins, detector, embedder).probe.embedding.shape == (256,)
+@pytest.fixture(scope="module")
+def masked(collins: np.ndarray, detector: Detector) -> np.ndarray:
+    return masks.draw(collins, masks.MaskStyle("surgical", (222, 190, 140)), detector.detect(collins)[0].landmarks_xy)[0]
 
 
-def test_every_refusal_has_its_reason(detector: Detector, embedder: Embedder, collins: np.ndarray, hopper: np.ndarray) -> None:
+def test_a_good_photo_gives_a_template_and_what_was_measured(detector: Detector, embedder: Embedder, collins: np.ndarray) -> None:
+    taken = take(collins, detector, embedder)
+    assert taken.probe.embedding.shape == (256,)
+    assert {"single_face_present", *quality.MESSAGES, "mouth_occlusion_prevention"} == set(taken.components)
+    assert all(0 <= value <= 100 for value in taken.components.values())
+
+
+def test_every_refusal_has_its_reason_and_what_was_measured(
+    detector: Detector, embedder: Embedder, collins: np.ndarray, hopper: np.ndarray, masked: np.ndarray
+) -> None:
     two = np.hstack([cv2.resize(collins, (512, 600)), hopper])
-    masked = masks.draw(collins, masks.MaskStyle("surgical", (222, 190, 140)), detector.detect(collins)[0].landmarks_xy)[0]
-    assert reason(np.full((480, 640, 3), 80, np.uint8), detector, embedder) == "no-face"
-    assert reason(two, detector, embedder) == "several-faces"
-    assert reason(cv2.resize(collins, (256, 256)), detector, embedder) == "too-small"
-    assert reason(masked, detector, embedder) == "mask-worn"
+    dark = (collins * 0.12).astype(np.uint8)
+    found = {
+        name: refusal(image, detector, embedder)
+        for name, image in {
+            "no-face": np.full((480, 640, 3), 80, np.uint8),
+            "several-faces": two,
+            "too-small": cv2.resize(collins, (256, 256)),
+            "mask-worn": masked,
+            "too-dark": dark,
+        }.items()
+    }
+    assert {name: error.reason for name, error in found.items()} == {name: name for name in found}
+    assert found["several-faces"].components == {"single_face_present": 0}
+    assert "under_exposure_prevention" in str(found["too-dark"]) and "40 is needed" in str(found["too-dark"])
+    assert found["too-dark"].components["under_exposure_prevention"] < 40
+    assert "eyes_visible" in found["mask-worn"].components
+
+
+def test_without_gates_only_a_single_bare_face_is_asked(
+    detector: Detector, embedder: Embedder, collins: np.ndarray, masked: np.ndarray
+) -> None:
+    assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").portrait.width_px < 60
+    assert take((collins * 0.12).astype(np.uint8), detector, embedder, "off")
+    assert refusal(masked, detector, embedder, "off").reason == "mask-worn"
+    assert refusal(np.full((480, 640, 3), 80, np.uint8), detector, embedder, "off").reason == "no-face"
+
+
+def test_an_embedding_that_is_not_finite_is_no_template(detector: Detector, collins: np.ndarray) -> None:
+    class Broken:
+        def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+            count = len(batch)
+            return {
+                "embedding": np.full((count, 8), np.nan),
+                "attention": np.zeros((count, 3, 14, 14)),
+                "mask_worn": np.zeros(count),
+            }
+
+        def close(self) -> None: ...
+
+    with pytest.raises(EngineError, match="not finite"):
+        take(collins, detector, Embedder(Broken()), "off")
+
+
+def test_some_photos_are_refused_and_the_others_are_taken(
+    detector: Detector, embedder: Embedder, collins: np.ndarray, hopper: np.ndarray, masked: np.ndarray
+) -> None:
+    damaged = PhotoError("unreadable", "c: not a picture")
+    pictures = [("a", collins), ("b", np.zeros((480, 640, 3), np.uint8)), ("c", damaged), ("d", masked), ("e", hopper)]
+    taken, refused = samples(pictures, detector, embedder, Demand())
+    assert [one.name for one in taken] == ["a", "e"]
+    assert {one.photo: one.reason for one in refused} == {"b": "no-face", "c": "unreadable", "d": "mask-worn"}
+    alone = take(collins, detector, embedder)
+    assert alone.probe.embedding @ taken[0].probe.embedding == pytest.approx(1, abs=1e-5)  # each has its own embedding
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0broken"])
@@ -52,13 +116,102 @@ def test_a_missing_photo(tmp_path: Path) -> None:
         read_photo(tmp_path / "none.jpg")
 
 
-def test_two_people_are_not_one_and_one_is_not_two(bundle_path: Path) -> None:
-    calibration = read_manifest(bundle_path).calibration
-    known = Index(["Bob"], np.eye(1, 8, 0, dtype=np.float32))
-    ada, bob = np.eye(1, 8, 1, dtype=np.float32), np.eye(1, 8, 0, dtype=np.float32)
-    assert check_one_person("Ada", np.vstack([ada, ada]), known, calibration) == 1
-    assert check_one_person("Bob", bob, known, calibration) == 1
-    for name, templates, reason in (("Ada", np.vstack([ada, bob]), "different-people"), ("Ada", bob, "already-enrolled")):
-        with pytest.raises(PhotoError) as caught:
-            check_one_person(name, templates, known, calibration)
-        assert caught.value.reason == reason
+# One axis a person in a space of 8: people of different axes have nothing in common.
+NOBODY = Index([], np.zeros((0, 0), np.float32))
+
+
+def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndarray:
+    """An embedding of one person, that is somewhat like another."""
+    found = np.zeros(8, np.float32)
+    found[person] = np.sqrt(1 - share**2)
+    if like is not None:
+        found[like] = share
+    return found
+
+
+@pytest.fixture(scope="module")
+def calibration(bundle_path: Path) -> Calibration:
+    return read_manifest(bundle_path).calibration
+
+
+def settled(
+    calibration: Calibration,
+    found: Sequence[np.ndarray],
+    known: Index = NOBODY,
+    level: Level = "standard",
+    enrolled: np.ndarray | None = None,
+) -> Settled | str:
+    try:
+        return settle("Ada", np.stack(found), known, calibration, level, enrolled)
+    except PhotoError as error:
+        return error.reason
+
+
+def test_two_people_are_not_one_and_one_is_not_two(calibration: Calibration) -> None:
+    known = Index(["Bob"], face(0)[None])
+    assert settled(calibration, [face(1), face(1)], known) == Settled((0, 1), (), (), 1.0)
+    assert settled(calibration, [face(1), face(0)]) == "different-people"
+    assert settled(calibration, [face(0)], known) == "already-enrolled"
+    assert settle("Bob", face(0)[None], known, calibration, "standard").kept == (0,)
+
+
+def test_one_stray_among_three_is_left_out_and_named(calibration: Calibration) -> None:
+    ada, bob = face(1), face(2)
+    assert settled(calibration, [ada, bob, ada, ada]) == Settled((0, 2, 3), (1,), (), 1.0)
+    assert settled(calibration, [bob, ada, ada, ada, bob]) == Settled((1, 2, 3), (0, 4), (), 1.0)
+    assert settled(calibration, [ada, bob, ada]) == "different-people"  # of two nobody can tell
+    assert settled(calibration, [ada, ada, bob, bob]) == "different-people"
+    assert settled(calibration, [ada, ada, ada, bob, bob, bob]) == "different-people"
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
+def test_what_is_kept_is_one_person_who_outnumbers_the_others(bundle_path: Path, people: list[int]) -> None:
+    found = settled(read_manifest(bundle_path).calibration, [face(person) for person in people])
+    counts = sorted((people.count(person) for person in set(people)), reverse=True)
+    if isinstance(found, Settled):
+        kept = {people[i] for i in found.kept}
+        assert len(kept) == 1 and len(found.kept) == counts[0]
+        assert not found.unlike or len(found.kept) >= 3
+    else:
+        assert len(counts) > 1 and (counts[0] < 3 or counts[0] <= len(people) / 2)
+
+
+def test_a_photo_is_not_added_to_somebody_else(calibration: Calibration) -> None:
+    known = Index(["Ada"], face(1)[None])
+    assert settled(calibration, [face(2)], known, enrolled=face(1)[None]) == "different-people"
+    assert settled(calibration, [face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
+    assert settled(calibration, [face(1), face(1)], known, enrolled=face(1)[None]) == Settled((0, 1), (), (), 1.0)
+
+
+def test_strict_photos_are_more_like_their_own_than_like_anybody_else(calibration: Calibration) -> None:
+    threshold = calibration.unmasked.threshold
+    other = Index(["Bob"], face(0)[None])
+    near = face(1, like=0, share=threshold - 0.01)  # of another, but not enough to be taken for them
+    far = [face(1), face(1), face(1)]
+    assert settled(calibration, far[:2], other, "strict") == "too-few"
+    assert settled(calibration, far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
+    assert settled(calibration, [*far, near], other, "strict") == Settled((0, 1, 2, 3), (), (), pytest.approx(near[1]))
+    lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
+    bob = Index(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
+    assert settled(calibration, [*far, lookalike], bob, "standard") == Settled((0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3))
+    assert settled(calibration, [*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
+    assert settled(calibration, [far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "configured", "holds"),
+    [
+        (None, "standard", "standard"),
+        ("strict", "standard", "strict"),
+        ("strict", "off", "strict"),
+        ("off", "off", "off"),
+        ("off", "standard", None),
+        ("standard", "strict", None),
+    ],
+)
+def test_the_command_may_only_tighten(wanted: Level | None, configured: Level, holds: Level | None) -> None:
+    if holds is not None:
+        assert check_level(wanted, configured) == holds
+    else:
+        with pytest.raises(ConfigError, match=f"demands {configured}"):
+            check_level(wanted, configured)

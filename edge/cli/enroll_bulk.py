@@ -1,0 +1,91 @@
+"""Enrolling many people: a bar, a report to go on from, and how many were refused for what."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+from edge.cli import common, enrolling
+from edge.config import Terminal
+from edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge.gallery.enrollment.bulk import Outcome
+    from edge.gallery.enrollment.people import Entry
+
+
+def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
+    """Raises ConfigError where the list is not right, before anybody is enrolled."""
+    from edge.gallery.enrollment.bulk import Way, enroll_all
+    from edge.gallery.enrollment.journal import Journal
+    from edge.gallery.enrollment.people import read_people
+
+    common.check_out(args.report)
+    everybody = enrolling.terms_of(args)
+    entries = [replace(entry, terms=entry.terms.over(everybody)) for entry in read_people(args.bulk, args.folder)]
+    outcomes: list[Outcome] = []
+    began = time.monotonic()
+    with closing(Journal(args.report)) as journal, enrolling.open_room(args, config) as room:
+        _demand_readable(entries)
+        way = Way(room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run)
+        done = enroll_all(entries, room.networks.detector, room.networks.embedder, room.desk, journal, way)
+        for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
+            outcomes.append(outcome)
+            _tell(outcome, verbose=args.verbose)
+        _sum_up(args, outcomes, time.monotonic() - began)
+        enrolling.warn_of_size(room)
+    return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
+
+
+def _demand_readable(entries: Sequence[Entry]) -> None:
+    """Asked before anybody is enrolled, by the account that reads them: what strangers drew is not decoded as root."""
+    closed = [path for entry in entries for path in entry.photos if not os.access(path, os.R_OK)]
+    if closed:
+        raise ConfigError(
+            f"{closed[0]}{f' and {len(closed) - 1} more' if len(closed) > 1 else ''}: the gallery's account cannot read it; "
+            "put the photos where it can, for it alone"
+        )
+
+
+def _tell(outcome: Outcome, *, verbose: bool) -> None:
+    for photo in outcome.photos:
+        if verbose or photo.photo == "all":
+            measured = ", ".join(f"{key} {value:.0f}" for key, value in photo.components.items()) if verbose else ""
+            line = f"edge-enroll: {outcome.subject}: ({photo.reason}) {photo.message}{f' [{measured}]' if measured else ''}"
+            tqdm.write(line, file=sys.stderr)
+
+
+def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: float) -> None:
+    people = Counter(outcome.refused for outcome in outcomes if outcome.refused)
+    photos = Counter(photo.reason for outcome in outcomes for photo in outcome.photos if photo.photo != "all")
+    told = {
+        "people": len(outcomes),
+        "enrolled": sum(not outcome.refused and not outcome.skipped for outcome in outcomes),
+        "enrolled_before": sum(outcome.skipped for outcome in outcomes),
+        "refused": dict(people.most_common()),
+        "templates": sum(outcome.stored for outcome in outcomes),
+        "photos_not_used": dict(photos.most_common()),
+        "seconds": round(seconds, 1),
+        "dry_run": args.dry_run,
+    }
+    if args.json:
+        print(json.dumps(told))
+        return
+    would = "would be " if args.dry_run else ""
+    print(
+        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with {told['templates']} templates in {seconds:.0f} s, "
+        f"{told['enrolled_before']} were before, {people.total()} refused"
+    )
+    for title, counted in (("people refused", people), ("photos not used", photos)):
+        for reason, count in counted.most_common():
+            print(f"  {title}: {count:5d}  {reason}")

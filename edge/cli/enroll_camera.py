@@ -1,0 +1,81 @@
+"""Enrolling before the camera: hints on one line of the terminal, frames from the recogniser where it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edge.camera import Camera, open_camera
+from edge.camera.lending import BorrowedCamera
+from edge.claim import claim
+from edge.cli.enrolling import Room
+from edge.config import Terminal
+from edge.errors import CameraError, ClaimError
+from edge.values import Frame
+
+if TYPE_CHECKING:
+    from edge.gallery.enrollment.guide import Guide
+    from edge.gallery.enrollment.photos import Sample
+
+
+def take_samples(config: Terminal, room: Room, *, straight_only: bool) -> list[Sample]:
+    """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
+    from edge.gallery.enrollment.guide import POSES, STRAIGHT_ONLY, Guide
+    from edge.gallery.enrollment.sitting import sit
+
+    camera = _open(config)
+    guide = Guide(STRAIGHT_ONLY if straight_only else POSES, began_at=time.monotonic())
+    hints = _Hints(guide)
+    try:
+        hints.tell(guide.aim.words if guide.aim else "")
+        taken = []
+        for sample in sit(_frames(camera), guide, room.networks.detector, room.networks.embedder, room.demand, hints.tell):
+            taken.append(sample)
+            hints.tell(guide.aim.words if guide.aim else "thank you")
+    except CameraError as error:
+        raise CameraError(f"enrolling from the camera failed: {error}; nothing was stored") from error
+    finally:
+        hints.end()
+        camera.close()
+    if guide.missed:
+        print(f"edge-enroll: not seen in time and left out: {', '.join(guide.missed)}", file=sys.stderr)
+    return taken
+
+
+def _open(config: Terminal) -> Camera:
+    """The recogniser's frames where one is at work, else the camera itself; raises CameraError, PlaceError."""
+    if config.daemon_lock_path.exists():
+        try:
+            os.close(claim(config.daemon_lock_path, "edge-daemon"))
+        except ClaimError:
+            print("  from the camera of edge-daemon, which lets nobody in meanwhile", file=sys.stderr)
+            return BorrowedCamera(config.enroll_socket_path)
+    return open_camera(config.camera)
+
+
+def _frames(camera: Camera) -> Iterator[Frame]:
+    while (frame := camera.read()) is not None:
+        yield frame
+
+
+class _Hints:
+    """The latest hint with how many poses are done; in a file each on a line of its own."""
+
+    def __init__(self, guide: Guide) -> None:
+        self._guide = guide
+        self._told = ""
+        self._is_live = sys.stderr.isatty()
+
+    def tell(self, words: str) -> None:
+        line = f"  {len(self._guide.done)} of {self._guide.of} poses done: {words}"
+        if line == self._told:
+            return
+        self._told = line
+        print(f"\r\x1b[K{line}" if self._is_live else line, end="" if self._is_live else "\n", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if self._is_live:
+            print(file=sys.stderr)

@@ -1,0 +1,127 @@
+"""Where one person after the other is enrolled: settled, noted and stored, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Calibration
+from edge.errors import ConfigError, PhotoError
+from edge.face.embed import Embedder
+from edge.gallery.enrollment.person import Settled, settle
+from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
+from edge.gallery.enrollment.roll import Roll
+from edge.gallery.enrollment.terms import Registrar, Terms
+from edge.subject import SubjectRecord
+
+_THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What came of one person."""
+
+    stored: int  # templates
+    before: int  # templates that were there, and still are unless they were replaced
+    again: int  # photos whose templates the gallery had already
+    alike: float  # the least of two of the photos
+    left_out: tuple[Refusal, ...]
+
+
+class Desk:
+    """Enrolls people by the rules of one level."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        calibration: Calibration,
+        roll: Roll,
+        registrar: Registrar,
+        level: Level,
+        *,
+        masked_templates: bool = False,
+        keep_chips: bool = False,
+    ) -> None:
+        self._embedder, self._calibration, self._roll, self._registrar = embedder, calibration, roll, registrar
+        self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
+
+    def check_terms(self, subject: str, terms: Terms) -> None:
+        """Before anybody looks at photos; raises PhotoError no-consent or wrong-dates."""
+        self._record(subject, terms)
+
+    def knows(self, subject: str) -> bool:
+        """Whether the subject has templates in the gallery."""
+        known = self._roll.find(subject)
+        return known is not None and len(known.templates) > 0
+
+    def enroll(
+        self, subject: str, samples: Sequence[Sample], terms: Terms, *, replace: bool = False, at_least: int = 1
+    ) -> Enrolled:
+        """One person, all or nothing, durable on return; raises PhotoError, EngineError, GalleryError.
+
+        `at_least`: how many photos must be left. Those whose templates the gallery has already are not stored twice.
+        """
+        self._roll.refresh()
+        known = self._roll.find(subject)
+        record = self._record(subject, terms)
+        _demand_photos(subject, len(samples), at_least)
+        found = np.stack([sample.probe.embedding for sample in samples])
+        enrolled = known.templates if known is not None and len(known.templates) else None
+        kept_before = None if replace else enrolled
+        settled = settle(subject, found, self._roll.index, self._calibration, self._level, kept_before)
+        _demand_photos(subject, len(settled.kept), at_least)
+        fresh = [samples[i] for i in settled.kept if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME]
+        self._roll.enroll(subject, self._templates(subject, fresh), record, chips=self._chips(fresh), replace=replace)
+        return Enrolled(
+            stored=len(fresh) * (2 if self._masked_templates else 1),
+            before=0 if enrolled is None else len(enrolled),
+            again=len(settled.kept) - len(fresh),
+            alike=settled.alike,
+            left_out=_left_out(subject, samples, settled),
+        )
+
+    def _record(self, subject: str, terms: Terms) -> SubjectRecord:
+        known = self._roll.find(subject)
+        return self._registrar.record(subject, terms, known.record if known is not None else None)
+
+    def _templates(self, subject: str, fresh: Sequence[Sample]) -> NDArray[np.float32]:
+        """Bare ones first, then those with a mask, in the same order."""
+        bare = [sample.probe.embedding for sample in fresh]
+        worn = [probe.embedding for probe in masked_probes(fresh, self._embedder, subject)] if self._masked_templates else []
+        return np.stack([*bare, *worn]) if bare else np.zeros((0, 0), np.float32)
+
+    def _chips(self, fresh: Sequence[Sample]) -> list[bytes | None]:
+        """Of the templates, for another model one day; a drawn mask can be drawn again."""
+        if not self._keep_chips:
+            return []
+        bare: list[bytes | None] = [cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh]
+        return bare + [None] * len(bare) if self._masked_templates else bare
+
+
+def _demand_photos(subject: str, found: int, at_least: int) -> None:
+    if found < max(1, at_least):
+        raise PhotoError("too-few", f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed")
+
+
+def _left_out(subject: str, samples: Sequence[Sample], settled: Settled) -> tuple[Refusal, ...]:
+    causes = {
+        "unlike-the-others": (settled.unlike, f"left out, for it is unlike the other photos of {subject}"),
+        "nearer-to-another": (settled.nearer, f"left out, for it is no more like {subject}'s other photos than like somebody else"),
+    }
+    return tuple(
+        Refusal(samples[i].name, reason, f"{samples[i].name}: {words}", samples[i].components)
+        for reason, (left, words) in causes.items()
+        for i in left
+    )
+
+
+def check_level(wanted: Level | None, configured: Level) -> Level:
+    """The level that holds; raises ConfigError where it would be loosened."""
+    order: tuple[Level, ...] = ("off", "standard", "strict")
+    if wanted is not None and order.index(wanted) < order.index(configured):
+        raise ConfigError(f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it")
+    return wanted or configured

@@ -1,0 +1,122 @@
+"""Leads a person through the poses of an enrollment, one after the other, in words of their own left and right. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.errors import PhotoError
+from edge.face import quality
+from edge.values import Pose
+
+_APART_S = 0.7  # between two looks that are kept: the next is another one
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """One pose that is wanted. Degrees; positive yaw is to the person's left, positive pitch is down."""
+
+    name: str
+    words: str
+    yaw: tuple[float, float]
+    pitch: tuple[float, float]
+    needed: bool = False  # else it is passed over when its time is up
+
+
+_STRAIGHT = "look straight at the camera"
+# From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
+POSES = (
+    Aim("straight", _STRAIGHT, (-10, 10), (-15, 15), needed=True),
+    Aim("left", "turn your head a little to your left", (10, 26), (-12, 12)),
+    Aim("right", "turn your head a little to your right", (-26, -10), (-12, 12)),
+    Aim("up", "lift your chin a little", (-10, 10), (-22, -7)),
+    Aim("down", "lower your chin a little", (-10, 10), (7, 22)),
+    Aim("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
+)
+STRAIGHT_ONLY = tuple(Aim(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True) for name in ("first", "second", "third"))
+
+_WORDS = {
+    "no-face": "step before the camera",
+    "several-faces": "one person at a time, please",
+    "too-small": "come closer",
+    "mask-worn": "take the mask off",
+}
+
+
+def words_of(error: PhotoError) -> str:
+    """What to tell somebody who stands before the camera."""
+    return _WORDS.get(error.reason) or quality.words(error.reason)
+
+
+class Guide:
+    """What is asked at a moment. Poses are counted from the person's own straight look: cameras hang high and low."""
+
+    def __init__(self, aims: tuple[Aim, ...] = POSES, *, began_at: float, pose_s: float = 10.0, total_s: float = 60.0) -> None:
+        self._aims, self._pose_s = aims, pose_s
+        self._ends_at = began_at + total_s
+        self._asked_at = began_at
+        self._next = 0
+        self._straight = Pose(0, 0, 0)
+        self._kept_at = began_at - _APART_S
+        self.done: list[str] = []
+        self.missed: list[str] = []
+
+    @property
+    def aim(self) -> Aim | None:
+        """None where nothing is asked any more."""
+        return None if self.is_done else self._aims[self._next]
+
+    @property
+    def is_done(self) -> bool:
+        return self._next >= len(self._aims)
+
+    @property
+    def of(self) -> int:
+        return len(self._aims)
+
+    def hint(self, pose: Pose, at: float) -> str | None:
+        """What the person must still do; None where the pose is held and this look may be kept."""
+        aim = self.aim
+        if aim is None:
+            return "thank you"
+        if at - self._kept_at < _APART_S:
+            return aim.words
+        yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch
+        if yaw < aim.yaw[0]:
+            return "turn a little to your left"
+        if yaw > aim.yaw[1]:
+            return "turn a little to your right"
+        if pitch < aim.pitch[0]:
+            return "lower your chin a little"
+        if pitch > aim.pitch[1]:
+            return "lift your chin a little"
+        return None
+
+    def too_far(self) -> str:
+        """Where the pose is held, but quality's head pose refuses it."""
+        return "look at the camera" if self._next == 0 else "a little less"
+
+    def keep(self, pose: Pose, at: float) -> None:
+        """The look was kept: on to the next pose."""
+        if self._next == 0:
+            self._straight = pose
+        self.done.append(self._aims[self._next].name)
+        self._kept_at = at
+        self._go_on(at)
+
+    def expire(self, at: float) -> None:
+        """Pass over what was not seen in its time; raises PhotoError `no-pose` where that cannot be done without."""
+        aim = self.aim
+        if aim is None:
+            return
+        if at >= self._ends_at or at - self._asked_at >= self._pose_s:
+            if aim.needed or at >= self._ends_at:
+                raise PhotoError(
+                    "no-pose",
+                    f"{aim.words}: not seen sharp and well lit in {self._pose_s:.0f} s; {len(self.done)} of {self.of} poses were",
+                )
+            self.missed.append(aim.name)
+            self._go_on(at)
+
+    def _go_on(self, at: float) -> None:
+        self._next += 1
+        self._asked_at = at

@@ -1,0 +1,225 @@
+"""Who is to be enrolled in bulk: a CSV file read strictly, or a folder of folders. Understood whole, or refused whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edge.errors import ConfigError, GalleryError
+from edge.gallery.enrollment.photos import ENDINGS
+from edge.gallery.enrollment.terms import Terms, parse_day, parse_words
+from edge.subject import check_name
+
+_FILE_BYTES_MAX = 64 << 20
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person of a bulk."""
+
+    subject: str
+    photos: tuple[Path, ...]
+    terms: Terms
+
+
+def _parse_flag(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ConfigError(f"expected yes or no, found {text!r}")
+    return text == "yes"
+
+
+def _parse_groups(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parse_words(part) for part in text.split(";")))
+
+
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in words:
+            raise ConfigError(f"expected {' or '.join(words)}, found {text!r}")
+        return text
+
+    return parse
+
+
+_TERMS: dict[str, Callable[[str], Any]] = {
+    "groups": _parse_groups,
+    "valid_from": parse_day,
+    "valid_until": parse_day,
+    "extended": _parse_flag,
+    "mask": _one_of("as-configured", "any"),
+    "liveness": _one_of("as-configured", "no-challenge"),
+    "consent": parse_words,
+    "erase_on": parse_day,
+}
+COLUMNS = ("subject", "photos", *_TERMS)
+
+
+def read_people(source: Path, photos: Path | None) -> list[Entry]:
+    """The people of a CSV file with photos in a folder, or of a folder with one folder a person.
+
+    Raises ConfigError that names every wrong line at once.
+    """
+    if source.is_dir():
+        if photos is not None:
+            raise ConfigError(f"{source}: is a folder of photos itself; leave out --photos")
+        return _read_folders(source)
+    if photos is None or not photos.is_dir():
+        raise ConfigError(f"expected the folder of the photos as --photos FOLDER, found {photos or 'none'}")
+    wrong: list[str] = []
+    entries = list(_read_lines(_read_text(source), photos, wrong))
+    _refuse(source, wrong)
+    if not entries:
+        raise ConfigError(f"{source}: nobody is in it; expected a line for each person below the header")
+    return entries
+
+
+def _refuse(source: Path, wrong: Sequence[str]) -> None:
+    if wrong:
+        raise ConfigError("\n  ".join([f"{source}: nobody was enrolled, for {len(wrong)} wrong:", *wrong]))
+
+
+def _read_text(source: Path) -> str:
+    try:
+        if source.stat().st_size > _FILE_BYTES_MAX:
+            raise ConfigError(f"{source}: larger than the {_FILE_BYTES_MAX >> 20} MiB a list of people may have")
+        return source.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{source}: not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from error
+
+
+def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
+    """Entries of the right lines; what is wrong with the others goes to `wrong`."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    subjects: dict[str, int] = {}
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        wrong += [f"line 1: {words}" for words in _check_header(header)]
+        if wrong:
+            return
+        for cells in reader:
+            line = reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            try:
+                entry = _read_cells(header, cells, folder)
+                if entry.subject in subjects:
+                    raise ConfigError(f"subject: {entry.subject!r} stands in line {subjects[entry.subject]} already")
+                subjects[entry.subject] = line
+                yield entry
+            except ConfigError as error:
+                wrong.append(f"line {line}: {error}")
+    except csv.Error as error:
+        wrong.append(f"line {reader.line_num}: not CSV: {error}")
+
+
+def _check_header(header: Sequence[str]) -> Iterator[str]:
+    if "subject" not in header:
+        yield f"expected a header with the column subject, found {', '.join(header) or 'nothing'}"
+        return
+    for name in dict.fromkeys(header):
+        if name not in COLUMNS:
+            yield f"unknown column {name!r}; known are {', '.join(COLUMNS)}"
+        elif header.count(name) > 1:
+            yield f"the column {name} stands there {header.count(name)} times"
+
+
+def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> Entry:
+    """Raises ConfigError that names all wrong cells."""
+    if len(cells) != len(header):
+        raise ConfigError(f"expected {len(header)} cells, found {len(cells)}")
+    row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
+    wrong = [f"{name}: {cell[:20]!r} begins as a formula does" for name, cell in row.items() if cell.startswith(_FORMULA)]
+    terms: dict[str, Any] = {}
+    photos: tuple[Path, ...] = ()
+    for name, cell in row.items():
+        if not cell or cell.startswith(_FORMULA) or name in ("subject", "photos"):
+            continue
+        try:
+            terms[name] = _TERMS[name](cell)
+        except ConfigError as error:
+            wrong.append(f"{name}: {error}")
+    if terms.get("valid_from") and terms.get("valid_until") and terms["valid_from"] > terms["valid_until"]:
+        wrong.append(f"valid_from: {terms['valid_from']} is after valid_until")
+    try:
+        check_name(row["subject"])
+        photos = _find_photos(folder, row.get("photos", ""), row["subject"])
+    except GalleryError as error:
+        wrong.append(f"subject: {error}")
+    except ConfigError as error:
+        wrong.append(f"photos: {error}")
+    if wrong:
+        raise ConfigError("; ".join(wrong))
+    return Entry(row["subject"], photos, Terms(**terms))
+
+
+def _find_photos(folder: Path, told: str, subject: str) -> tuple[Path, ...]:
+    """Files by name, or all pictures of a folder; the subject's own where nothing is told. Raises ConfigError."""
+    names = [part.strip() for part in told.split(";")] if told else [subject]
+    found: list[Path] = []
+    for name in names:
+        path = _inside(folder, name)
+        if path.is_dir():
+            found += _pictures(folder, path)
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise ConfigError(f"{name}: no such file or folder in {folder}")
+    if len(set(found)) < len(found):
+        raise ConfigError("a photo is named twice")
+    return tuple(found)
+
+
+def _inside(folder: Path, name: str) -> Path:
+    """A path in the folder; raises ConfigError for one that leaves it, also by a link."""
+    relative = PurePosixPath(name)
+    if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name or not name.isprintable():
+        raise ConfigError(f"{name!r}: expected a name within {folder}")
+    path = folder / relative
+    try:
+        is_inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        is_inside = False
+    if not is_inside:
+        raise ConfigError(f"{name!r}: leads out of {folder}")
+    return path
+
+
+def _pictures(folder: Path, of: Path) -> list[Path]:
+    """Those that lie in a subject's folder, by name; raises ConfigError where there are none."""
+    try:
+        names = sorted(path.name for path in of.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(f"{of}: cannot be listed: {error.strerror}") from error
+    if not names:
+        raise ConfigError(f"{of}: no photos in it ({', '.join(ENDINGS)})")
+    return [_inside(folder, str(of.relative_to(folder) / name)) for name in names]
+
+
+def _read_folders(source: Path) -> list[Entry]:
+    wrong: list[str] = []
+    entries: list[Entry] = []
+    try:
+        paths = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise ConfigError(f"{source}: cannot be listed: {error.strerror}") from error
+    for path in paths:
+        if not path.is_dir():
+            if path.suffix.lower() in ENDINGS:
+                wrong.append(f"{path.name}: expected a folder for each person, found a photo")
+            continue
+        try:
+            check_name(path.name)
+            entries.append(Entry(path.name, _find_photos(source, path.name, path.name), Terms()))
+        except (ConfigError, GalleryError) as error:
+            wrong.append(f"{path.name}: {error}")
+    _refuse(source, wrong)
+    if not entries:
+        raise ConfigError(f"{source}: nobody is in it; expected a folder for each person, with their photos")
+    return entries

@@ -1,0 +1,202 @@
+"""One photo and the one face in it, as good as its level demands, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import masks
+from edge.chip import align
+from edge.errors import PhotoError
+from edge.face import quality
+from edge.face.detect import Detector
+from edge.face.embed import Embedder
+from edge.values import Pose, Probe, Quality, Visible
+
+Image = NDArray[np.uint8]
+Level = Literal["off", "standard", "strict"]
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+
+_PHOTO_BYTES_MAX = 64 << 20
+_PHOTO_SIDE_MAX = 8192
+_MASK_WORN_MAX = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What is asked of a photo."""
+
+    level: Level = "standard"
+    min_face_px: int = 60
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Portrait:
+    """A photo's only face, before the embedder has seen it."""
+
+    name: str  # of the photo
+    chip: Image  # (112,112,3) BGR
+    width_px: float
+    pose: Pose
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """A photo that can become a template."""
+
+    portrait: Portrait
+    probe: Probe
+    visible: Visible
+
+    @property
+    def name(self) -> str:
+        return self.portrait.name
+
+    @property
+    def components(self) -> dict[str, float]:
+        return components(self.portrait, self.visible)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A photo that was not used, or was used and left out."""
+
+    photo: str
+    reason: str  # a stable code
+    message: str
+    components: Mapping[str, float]
+
+    @classmethod
+    def of(cls, photo: str, error: PhotoError) -> Refusal:
+        return cls(photo, error.reason, str(error), error.components)
+
+
+def components(portrait: Portrait, visible: Visible | None = None) -> dict[str, float]:
+    """All that was measured, 0 to 100, by the names of ISO/IEC 29794-5 where it has one."""
+    return {"single_face_present": 100.0, **asdict(portrait.quality), **(asdict(visible) if visible else {})}
+
+
+def read_photo(path: Path) -> bytes:
+    """A photo as it lies on disk; raises PhotoError `unreadable`."""
+    try:
+        size = path.stat().st_size
+        if size > _PHOTO_BYTES_MAX:
+            raise PhotoError(
+                "unreadable", f"{path}: {size >> 20} MiB is more than the {_PHOTO_BYTES_MAX >> 20} MiB a photo may have"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
+
+
+def decode_photo(encoded: bytes, name: str) -> Image:
+    """The picture (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
+    try:
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+    except cv2.error as error:
+        raise PhotoError("unreadable", f"{name}: the picture is too large or damaged ({error.err})") from error
+    if image is None:
+        raise PhotoError("unreadable", f"{name}: not a picture that can be read; expected JPEG or PNG")
+    longest = max(image.shape[:2])
+    if longest > _PHOTO_SIDE_MAX:
+        raise PhotoError("unreadable", f"{name}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def find_face(image: Image, detector: Detector, name: str) -> Portrait:
+    """The only face of a picture (H,W,3); raises PhotoError no-face or several-faces."""
+    faces = detector.detect(image)
+    if not faces:
+        raise _no_single("no-face", f"{name}: no face found; use a sharp, bright photo that looks at the camera")
+    if len(faces) > 1:
+        raise _no_single("several-faces", f"{name}: {len(faces)} faces found; use a photo with one person in it")
+    face = faces[0]
+    chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
+    return Portrait(name, chip, face.width_px, pose, quality.measure(face, chip, image.shape, pose))
+
+
+def _no_single(reason: str, message: str) -> PhotoError:
+    return PhotoError(reason, message, {"single_face_present": 0.0})
+
+
+def check_portrait(portrait: Portrait, demand: Demand) -> None:
+    """Raises PhotoError too-small or a lack of quality; nothing is asked at the level off."""
+    if demand.level == "off":
+        return
+    if portrait.width_px < demand.min_face_px:
+        raise PhotoError(
+            "too-small",
+            f"{portrait.name}: the face is {portrait.width_px:.0f} pixels wide, at least {demand.min_face_px} are needed; "
+            "come closer",
+            components(portrait),
+        )
+    _check(portrait.quality, portrait.name, components(portrait))
+
+
+def examine(portrait: Portrait, probe: Probe, demand: Demand) -> Sample:
+    """What the embedder saw; raises PhotoError mask-worn, or that too much of the face is hidden."""
+    sample = Sample(portrait, probe, quality.visible(probe))
+    if probe.mask_worn > _MASK_WORN_MAX:
+        message = f"{portrait.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one"
+        raise PhotoError("mask-worn", message, sample.components)
+    if demand.level != "off":
+        _check(sample.visible, portrait.name, sample.components)
+    return sample
+
+
+def _check(found: Quality | Visible, name: str, measured: Mapping[str, float]) -> None:
+    reason = quality.ENROLL.refuses(found)
+    if reason is not None:
+        component = quality.component(reason)
+        least = getattr(quality.ENROLL, component)
+        message = f"{name}: {quality.words(reason)} ({component} {measured[component]:.0f} of 100, {least:.0f} is needed)"
+        raise PhotoError(reason, message, measured)
+
+
+def sample(image: Image, detector: Detector, embedder: Embedder, demand: Demand, name: str) -> Sample:
+    """The sample of a photo's only face; raises PhotoError."""
+    portrait = find_face(image, detector, name)
+    check_portrait(portrait, demand)
+    return examine(portrait, embedder.embed(portrait.chip[None])[0], demand)
+
+
+def samples(
+    pictures: Iterable[tuple[str, Image | PhotoError]], detector: Detector, embedder: Embedder, demand: Demand
+) -> tuple[list[Sample], list[Refusal]]:
+    """The usable of several photos with their names, embedded together, and what was refused of them; raises EngineError."""
+    portraits: list[Portrait] = []
+    refused: list[Refusal] = []
+    for name, picture in pictures:
+        try:
+            if isinstance(picture, PhotoError):
+                raise picture
+            portrait = find_face(picture, detector, name)
+            check_portrait(portrait, demand)
+            portraits.append(portrait)
+        except PhotoError as error:
+            refused.append(Refusal.of(name, error))
+    probes = embedder.embed(np.stack([portrait.chip for portrait in portraits])) if portraits else []
+    return _examined(portraits, probes, demand, refused), refused
+
+
+def _examined(portraits: Sequence[Portrait], probes: Sequence[Probe], demand: Demand, refused: list[Refusal]) -> list[Sample]:
+    usable = []
+    for portrait, probe in zip(portraits, probes, strict=True):
+        try:
+            usable.append(examine(portrait, probe, demand))
+        except PhotoError as error:
+            refused.append(Refusal.of(portrait.name, error))
+    return usable
+
+
+def masked_probes(taken: Sequence[Sample], embedder: Embedder, name: str) -> list[Probe]:
+    """The same faces with a mask drawn on, for templates beside the bare ones; `name` chooses the masks. Raises EngineError."""
+    drawn = [masks.draw_for_template(sample.portrait.chip, f"{name} {i}") for i, sample in enumerate(taken)]
+    return embedder.embed(np.stack(drawn)) if drawn else []

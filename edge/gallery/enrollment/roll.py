@@ -1,0 +1,82 @@
+"""Who is enrolled: what new faces are compared with, and where they go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.gallery.search import Index
+from edge.gallery.store import Known, Store
+from edge.subject import SubjectRecord
+
+Embeddings = NDArray[np.float32]  # (N,D) of unit norm
+
+_EMPTY = np.zeros((0, 0), np.float32)
+
+
+class Roll:
+    """A store's people in memory. A dry one notes people only there, so that it does not need a store."""
+
+    def __init__(self, store: Store | None, *, dry: bool = False) -> None:
+        """Raises GalleryError."""
+        self._store, self._dry = store, dry or store is None
+        self._revision = 0
+        self._known: dict[int, Known] = {}
+        self._numbers: dict[str, int] = {}
+        self._next_dry = -1  # the store's numbers are positive
+        self._index: Index | None = None
+        self.refresh()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def index(self) -> Index:
+        """Everybody's templates."""
+        if self._index is None:
+            with_some = [known for known in self._known.values() if len(known.templates)]
+            names = [known.name for known in with_some for _ in known.templates]
+            self._index = Index(names, np.concatenate([known.templates for known in with_some]) if with_some else _EMPTY)
+        return self._index
+
+    def find(self, name: str) -> Known | None:
+        """A subject as it stands; None for a stranger."""
+        number = self._numbers.get(name)
+        return None if number is None else self._known[number]
+
+    def refresh(self) -> None:
+        """See what was changed since, here or by another process; raises GalleryError."""
+        if self._store is None:
+            return
+        changes = self._store.changes(self._revision)
+        self._revision = changes.revision
+        for number, known in changes.subjects.items():
+            self._note(number, known)
+
+    def enroll(
+        self, name: str, embeddings: Embeddings, record: SubjectRecord, *, chips: Sequence[bytes | None] = (), replace: bool = False
+    ) -> None:
+        """Templates (N,D) of a subject with what is known of it, durable on return unless this is dry; raises GalleryError."""
+        if self._store is None or self._dry:
+            before = self.find(name)
+            kept = [before.templates] if before is not None and len(before.templates) and not replace else []
+            templates = np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
+            self._note(self._numbers.get(name, self._next_dry), Known(name, record, templates))
+            self._next_dry -= 1
+            return
+        if len(embeddings):
+            self._store.enroll(name, embeddings, record=record, chips=chips, replace=replace)
+        else:
+            self._store.describe(name, record)
+        self.refresh()
+
+    def _note(self, number: int, known: Known | None) -> None:
+        before = self._known.pop(number, None)
+        if before is not None:
+            del self._numbers[before.name]
+        if known is not None:
+            self._known[number] = known
+            self._numbers[known.name] = number
+        self._index = None

@@ -1,0 +1,88 @@
+"""What is noted of a person beside the templates: rights, consent and how long all of it is kept."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields, replace
+from datetime import date, timedelta
+from typing import Literal
+
+from edge.errors import ConfigError, PhotoError
+from edge.subject import Consent, SubjectRecord
+
+_TEXT_MAX = 500
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked for a person; None leaves what is known of them."""
+
+    extended: bool | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    groups: tuple[str, ...] | None = None
+    mask: Literal["as-configured", "any"] | None = None
+    liveness: Literal["as-configured", "no-challenge"] | None = None
+    consent: str | None = None
+    erase_on: date | None = None
+
+    def over(self, default: Terms) -> Terms:
+        """These, and where they say nothing the default's."""
+        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        return replace(default, **said)
+
+
+@dataclass(frozen=True, slots=True)
+class Registrar:
+    """Who notes it, when, and by which rules of the config."""
+
+    account: str
+    today: date
+    consent_needed: bool = False
+    keep_days: int | None = None
+
+    def record(self, subject: str, terms: Terms, known: SubjectRecord | None) -> SubjectRecord:
+        """The subject's whole record; raises PhotoError no-consent or wrong-dates."""
+        known = known or SubjectRecord()
+        said = {
+            name: value
+            for name in ("extended", "valid_from", "valid_until", "groups", "mask", "liveness")
+            if (value := getattr(terms, name)) is not None
+        }
+        consent = known.consent if terms.consent is None else Consent(self.today, self.account, terms.consent)
+        if consent is None and self.consent_needed:
+            raise PhotoError(
+                "no-consent",
+                f"{subject}: `enrollment.consent` of the configuration asks for the person's consent; "
+                "note it with --consent and where it lies",
+            )
+        record = replace(known, **said, consent=consent, erase_on=self._erase_on(terms, known))
+        if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
+            raise PhotoError("wrong-dates", f"{subject}: valid from {record.valid_from}, which is after {record.valid_until}")
+        if record.erase_on and record.erase_on <= self.today:
+            raise PhotoError("wrong-dates", f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}")
+        return record
+
+    def _erase_on(self, terms: Terms, known: SubjectRecord) -> date | None:
+        if terms.erase_on is None and self.keep_days is not None:
+            return self.today + timedelta(days=self.keep_days)
+        return terms.erase_on or known.erase_on
+
+
+def parse_day(text: str) -> date:
+    """A day such as 2031-05-01; raises ConfigError."""
+    try:
+        if _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ConfigError(f"expected a day such as 2031-05-01, found {text!r}")
+
+
+def parse_words(text: str) -> str:
+    """Words of a consent, or the name of a group; raises ConfigError."""
+    words = text.strip()
+    if not words or len(words) > _TEXT_MAX or not words.isprintable():
+        raise ConfigError(f"expected 1 to {_TEXT_MAX} printable characters, found {text[:40]!r}")
+    return words
