@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import pwd
+import select
 import socket
 import struct
 import threading
@@ -190,10 +191,9 @@ _REFUSALS = {
 
 def _has_gone(peer: socket.socket) -> bool:
     """Whether the other end hung up; it has nothing to say before it got a frame."""
-    try:
-        return not peer.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return False
+    ready = select.poll()  # a socket with a timeout would wait in `recv`, whatever its flags say
+    ready.register(peer, select.POLLIN)
+    return bool(ready.poll(0)) and not peer.recv(1, socket.MSG_PEEK)
 
 
 def _account(uid: int) -> str:
@@ -205,15 +205,16 @@ def _account(uid: int) -> str:
 
 def _listen(path: Path) -> socket.socket:
     """In place of a socket that a dead process left."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
             listener.bind(str(path))
         finally:
             os.umask(before)
-        listener.listen(4)
+        listener.listen(16)
     except OSError as error:
+        listener.close()
         raise CameraError(f"{path}: cannot listen there: {error.strerror or error}; check folder and rights") from error
     return listener

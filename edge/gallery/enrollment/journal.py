@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
@@ -42,9 +43,14 @@ class Journal:
         if path is None:
             return
         try:
-            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+                raise RecordError(f"{path}: not a plain file; name another")
             with os.fdopen(os.dup(self._fd), "rb") as file:
                 content = file.read()
+        except RecordError:
+            os.close(self._fd)
+            raise
         except OSError as error:
             raise RecordError(f"{path}: the report cannot be opened: {error.strerror}; name another file") from error
         self._read(path, content)

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli import enroll as command
+from edge.config import load_config
+from edge.errors import RecordError
+from edge.gallery.enrollment.journal import Journal, Line
+from edge.gallery.key import load_key
+from edge.gallery.store import Known, Store
+from tests.processes import Process, until
+
+ENROLL = "edge.cli.enroll"
+
+
+class Office:
+    """Where people are enrolled in bulk."""
+
+    def __init__(self, folder: Path, config_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.config_path, self._capsys = folder, config_path, capsys
+        self.photos, self.people, self.report = folder / "photos", folder / "people.csv", folder / "report.jsonl"
+        self.told = ""
+
+    def photo(self, name: str, image: np.ndarray) -> None:
+        path = self.photos / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image)
+
+    def arguments(self, *more: str, listed: bool = True) -> list[str]:
+        source = ["--bulk", str(self.people), "--photos", str(self.photos)] if listed else ["--bulk", str(self.photos)]
+        return ["--config", str(self.config_path), *source, "--report", str(self.report), *more]
+
+    def enroll(self, *more: str, listed: bool = True, expect: int = 0) -> dict[str, Any]:
+        """The summary."""
+        code = command.main([*self.arguments(*more, listed=listed), "--json"])
+        out, self.told = self._capsys.readouterr()
+        assert code == expect, self.told
+        return dict(json.loads(out.splitlines()[-1])) if out else {}
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.report.read_text().splitlines()]
+
+    def known(self) -> dict[str, Known]:
+        config = load_config(self.config_path)
+        digest = open_bundle(config.bundle, PREPROCESSING).model_digest
+        key = load_key(config.key_path, create=False)
+        store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=digest)
+        try:
+            return {known.name: known for known in store.known()}
+        finally:
+            store.close()
+
+    def templates(self) -> dict[str, int]:
+        return {name: len(known.templates) for name, known in self.known().items()}
+
+
+@pytest.fixture
+def office(
+    tmp_path: Path, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str], collins: np.ndarray, hopper: np.ndarray
+) -> Office:
+    """Ada has two photos and one that is black, Bea one, Cid one that shows nobody."""
+    made = Office(tmp_path, write_config(), capsys)
+    made.photo("Ada/1.png", collins)
+    made.photo("Ada/2.png", np.clip(collins * 0.9, 0, 255).astype(np.uint8))
+    made.photo("Ada/3.png", np.zeros_like(collins))
+    made.photo("Bea/1.png", hopper)
+    made.photo("Cid/1.png", np.full((480, 640, 3), 90, np.uint8))
+    made.people.write_text("subject,groups,valid_until\nAda,staff,2099-01-01\nBea,,\nCid,,\n")
+    return made
+
+
+def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> None:
+    summary = office.enroll(expect=1)
+    assert (summary["enrolled"], summary["templates"]) == (2, 3)
+    assert summary["refused"] == {"too-few": 1} and summary["photos_not_used"] == {"no-face": 2}
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+    ada = office.known()["Ada"].record
+    assert ada.groups == ("staff",) and ada.valid_until is not None
+    told = {line["subject"]: line for line in office.lines()}
+    assert [told[name]["enrolled"] for name in ("Ada", "Bea", "Cid")] == [True, True, False]
+    assert [(Path(one["photo"]).name, one["reason"]) for one in told["Ada"]["photos"]] == [("3.png", "no-face")]
+    assert told["Cid"]["reason"] == "too-few" and "Cid" in office.told
+    assert office.report.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_folder_alone_is_enough(office: Office) -> None:
+    assert office.enroll(listed=False, expect=1)["enrolled"] == 2
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+
+
+def test_a_second_run_goes_on_where_the_first_one_was(office: Office, collins: np.ndarray) -> None:
+    office.enroll(expect=1)
+    summary = office.enroll(expect=1)
+    assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (0, 2, 0)
+    office.people.write_text("subject,groups,valid_until\nAda,night,2099-01-01\nBea,,\n")  # other rights: done again
+    office.photo("Bea/2.png", np.zeros_like(collins))
+    summary = office.enroll()
+    assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (2, 0, 0)
+    assert office.known()["Ada"].record.groups == ("night",) and office.templates() == {"Ada": 2, "Bea": 1}
+
+
+@pytest.mark.parametrize("left", [0, 1])
+def test_who_was_stored_but_not_yet_reported_is_not_stored_twice(office: Office, left: int) -> None:
+    """Killed between the two: the last line is missing, or torn."""
+    office.enroll(expect=1)
+    lines = office.report.read_bytes().splitlines(keepends=True)
+    office.report.write_bytes(b"".join(lines[:left]) + lines[left][:20])
+    summary = office.enroll(expect=1)
+    assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (2 - left, left, 0)
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+    assert [line["subject"] for line in office.lines()] == (["Ada"] if left else []) + ["Ada", "Bea", "Cid"][left:]
+
+
+def test_who_was_erased_since_is_enrolled_again(office: Office) -> None:
+    from edge.cli import gallery
+
+    office.enroll(expect=1)
+    assert gallery.main(["remove", "--config", str(office.config_path), "--subject", "Ada"]) == 0
+    office.enroll(expect=1)
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+
+
+def test_one_wrong_line_and_nobody_is_enrolled(office: Office) -> None:
+    office.people.write_text("subject,photos\nAda,\nBea,none.jpg\nCid,../x\n")
+    office.enroll(expect=2)
+    assert "line 3: photos: none.jpg: no such file" in office.told and "line 4: photos: '../x'" in office.told
+    assert not load_config(office.config_path).gallery_path.exists() and not office.report.exists()
+
+
+def test_a_dry_run_stores_nothing_and_finds_the_same(office: Office, collins: np.ndarray) -> None:
+    office.people.write_text("subject,photos\nAda,\nBea,\nEve,Ada/1.png\n")
+    summary = office.enroll("--dry-run", expect=1)
+    assert summary["enrolled"] == 2 and summary["refused"] == {"already-enrolled": 1}
+    config = load_config(office.config_path)
+    assert not config.gallery_path.exists() and not config.key_path.exists()
+    office.enroll(expect=1)  # what a dry run told is not done yet
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+    office.enroll("--dry-run", "--replace", expect=1)
+    assert office.templates() == {"Ada": 2, "Bea": 1}
+
+
+def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None:
+    office.people.write_text("subject,photos\nAda,\nEve,Ada/2.png\n")
+    assert office.enroll(expect=1)["refused"] == {"already-enrolled": 1}
+    assert office.templates() == {"Ada": 2}
+
+
+def test_so_many_photos_must_be_left(office: Office) -> None:
+    assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few": 2}
+    assert office.templates() == {"Ada": 2}
+
+
+def test_consent_is_demanded_by_name(office: Office, write_config: Callable[..., Path]) -> None:
+    write_config(enrollment={"consent": True, "keep_days": 30, "keep_chips": True})
+    office.people.write_text("subject,consent\nAda,form 1\nBea,\n")
+    assert office.enroll(expect=1)["refused"] == {"no-consent": 1}
+    assert "Bea" in office.told and "--consent" in office.told
+    ada = office.known()["Ada"].record
+    assert ada.consent is not None and ada.consent.words == "form 1" and ada.erase_on is not None
+    office.enroll("--consent", "form 2")
+    assert office.known()["Bea"].record.consent is not None
+
+
+def test_a_file_that_is_no_report_is_left_alone(office: Office) -> None:
+    for content in ("subject,photos\n", "notes without an end", '{"a": 1}\n'):
+        office.report.write_text(content)
+        office.enroll(expect=1)
+        assert "name another file" in office.told and office.report.read_text() == content
+
+
+def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
+    path = tmp_path / "report.jsonl"
+    journal = Journal(path)
+    journal.note(Line("Ada", "d", True, False, 1, "", ()))
+    assert synced == [path.stat().st_size]
+    journal.close()
+    again = Journal(path)
+    assert again.has("Ada", lambda: "d") and not again.has("Ada", lambda: "e") and not again.has("Bob", lambda: "d")
+    again.close()
+
+
+def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal(tmp_path / "report.jsonl")
+    monkeypatch.setattr(os, "write", lambda fd, data: 3)  # as a disk that is full after so many bytes
+    with pytest.raises(RecordError, match="took only part of it"):
+        journal.note(Line("Ada", "d", True, False, 1, "", ()))
+    journal.close()
+    with pytest.raises(RecordError, match="not a plain file"):
+        Journal(Path("/dev/zero"))
+
+
+@pytest.mark.shared
+def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(office: Office, shared: Path) -> None:
+    people: dict[str, list[str]] = {}
+    with tarfile.open(shared / "chips" / "lfw_pairs.tar") as tar:
+        for name in sorted(tar.getnames()):
+            people.setdefault(name.split("/")[0], []).append(name)
+        chosen = [name for name, photos in people.items() if len(photos) >= 3][:40]
+        for name in (photo for subject in chosen for photo in people[subject][:3]):
+            file = tar.extractfile(name)
+            assert file is not None
+            chip = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+            office.photo(name, cv2.copyMakeBorder(chip, *[112] * 4, cv2.BORDER_CONSTANT, value=(127, 127, 127)))
+    office.people.write_text("\n".join(["subject", *chosen]))
+    for lines in (1, 7, 8, 20, 33):  # so many people are reported when it is killed
+        with Process(ENROLL, *office.arguments(), log=office.folder / "bulk.log") as process:
+            until(lambda n=lines: office.report.exists() and len(office.report.read_bytes().splitlines()) >= n, "went on")
+            process.popen.send_signal(signal.SIGKILL)
+    summary = office.enroll(expect=1)
+    assert summary["enrolled_before"] > 10
+    killed, again = office.templates(), office.folder / "state"
+    again.rename(office.folder / "killed")
+    office.report.unlink()
+    office.enroll(expect=1)
+    assert office.templates() == killed and len(killed) > 20
