@@ -89,7 +89,9 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     else:
         key = enter(config)
     networks = open_networks(config)
-    store = open_store(config, networks.bundle.model_digest, key, changeover=config.changeover is not None) if key is not None else None
+    store = (
+        open_store(config, networks.bundle.model_digest, key, changeover=config.changeover is not None) if key is not None else None
+    )
     try:
         roll = Roll(store, dry=args.dry_run)
         desk = Desk(
