@@ -4,6 +4,8 @@
 # make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
 # make leaks   looks for a known template in all files of a gallery and in a core dump: docs/leaks.md (seconds)
 # make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
+# make durability   kill -9 and power cuts, during enrollment, removal and logging: docs/durability.md (15 minutes)
+# make fuzz MINUTES=60   what parsers do with input that nobody meant: docs/fuzz.md; inputs and findings in build/fuzz
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
@@ -17,6 +19,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 DATA ?= ../shared/data
 RUN ?= runs/reference
+MINUTES ?= 30
 CHIPS := $(DATA)/chips
 # People kept apart from training; `rmfrd_dev` is left out since its labels are noisy.
 VALIDATION := $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
@@ -28,7 +31,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults leaks streams rehearse lint quick reference measure ablation clean
+.PHONY: demo test faults leaks fuzz durability streams rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -43,6 +46,12 @@ faults: $(VENV)/dev.stamp
 
 leaks: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.leaks --out docs/leaks.md
+
+durability: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.durability --out docs/durability.md
+
+fuzz: $(VENV)/fuzz.stamp
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/fuzz.md
 
 streams: $(VENV)/dev.stamp
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
@@ -74,6 +83,10 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/demo.stamp
+
+$(VENV)/fuzz.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[fuzz]'
+	touch $@ $(VENV)/dev.stamp $(VENV)/demo.stamp
 
 quick: $(VENV)/dev.stamp
 	rm -rf $(QUICK)

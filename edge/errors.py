@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-_CREDENTIALS = re.compile(r"://[^@\s/]*@")
+_CREDENTIALS = re.compile(r"(?<=://)[^@\s/]*@|[^@\s/:]*:[^@\s/]+@")  # the second: where a mistake has cut an address into pieces
 
 
 class MfsaError(Exception):
@@ -90,4 +90,9 @@ def describe_validation(error: ValidationError) -> str:
         else:
             found = "" if isinstance(item["input"], (dict, list)) else f" (found {item['input']!r})"
             findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}{found}")
-    return _CREDENTIALS.sub("://", "; ".join(findings))
+    return without_credentials("; ".join(findings))
+
+
+def without_credentials(text: str) -> str:
+    """A text without the accounts and passwords of addresses in it."""
+    return _CREDENTIALS.sub("", text)

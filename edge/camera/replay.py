@@ -14,6 +14,7 @@ from edge.errors import CameraError
 from edge.values import Frame
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
+_SIDE_MAX = 8192
 
 
 class ReplayCamera:
@@ -83,7 +84,10 @@ def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
     for path in paths:
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        try:
+            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        except cv2.error as error:
+            raise CameraError(f"{path}: the picture is too large or damaged ({error.err}); take it out") from error
         if image is not None:
             yield np.asarray(image, dtype=np.uint8)
 
@@ -95,9 +99,13 @@ def _gif(path: Path) -> Iterator[NDArray[np.uint8]]:
         raise CameraError(f"{path}: GIF files need Pillow; install it with: pip install pillow") from error
     try:
         with Image.open(path) as animation:
+            if max(animation.size) > _SIDE_MAX:
+                raise CameraError(f"{path}: {max(animation.size)} pixels is more than the {_SIDE_MAX} a side may have")
             for picture in ImageSequence.Iterator(animation):
                 yield np.ascontiguousarray(np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., ::-1])
-    except OSError as error:
+    except CameraError:
+        raise
+    except Exception as error:  # whatever a damaged file makes its reader raise
         raise CameraError(f"{path}: not a GIF that can be read: {error}") from error
 
 

@@ -16,7 +16,7 @@ from edge.config.door import Door
 from edge.config.keeping import Enrollment, Record
 from edge.config.section import Section, absolute
 from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
-from edge.errors import ConfigError, describe_validation
+from edge.errors import ConfigError, describe_validation, without_credentials
 
 # In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
 DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
@@ -102,7 +102,7 @@ def load_config(path: Path) -> Terminal:
     except RecursionError as error:
         raise ConfigError(f"{path}: not valid YAML: nested too deeply") from error
     except Exception as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{path}: not valid YAML: {_where(error)}") from error
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}")
     try:
@@ -125,6 +125,14 @@ def load_config(path: Path) -> Terminal:
             "whoever can write to that stream can show the door any face"
         )
     return config
+
+
+def _where(error: Exception) -> str:
+    """What is wrong with a text and in which line of it. The line itself is left out: it may hold a camera's password."""
+    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
+    if mark is None:
+        return without_credentials(" ".join(str(error).split()))
+    return without_credentials(f"{getattr(error, 'problem', error)}, line {mark.line + 1}, column {mark.column + 1}")
 
 
 def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:

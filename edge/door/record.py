@@ -21,6 +21,7 @@ LATCHES = tuple(latch.name for latch in fields(Latches))
 _DOUBT = "latest_believed"  # a field of records made with a clock that was not believed
 _REFUSALS = 4  # on record in each second; more are counted
 _SECOND_S = 1.0
+_LATEST = 253_402_300_799  # the last second of the year 9999: no clock of ours shows more
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def past_of(path: Path) -> Past:
     times = (r.get(_DOUBT, r.get("wall")) for r in tail)
     return Past(
         Latches(**{name: name in (latched or ()) for name in LATCHES}),
-        max((float(at) for at in times if isinstance(at, (int, float))), default=0.0),
+        max((float(at) for at in times if isinstance(at, (int, float)) and abs(at) <= _LATEST), default=0.0),
         next((str(r["event"]) for r in tail if "event" in r), None),
     )
 

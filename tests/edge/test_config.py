@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.errors import ConfigError
+from edge.errors import ConfigError, without_credentials
 
 WriteConfig = Callable[..., Path]
 
@@ -72,13 +72,24 @@ def test_a_socket_path_that_is_too_long_is_refused(write_config: WriteConfig) ->
         load_config(write_config(door={"socket": "x" * 120}))
 
 
-def test_no_error_tells_a_camera_s_password(write_config: WriteConfig) -> None:
+def test_no_error_tells_a_camera_s_password(write_config: WriteConfig, tmp_path: Path) -> None:
     for camera in (
         {"kind": "opencvv", "source": "rtsp://user:secret@host/1"},
         {"source": "rtsp://user:secret@host/1"},
         {"kind": "opencv", "source": "rtsp://user:secret@host/1", "width": "rtsp://user:secret@host/1"},
         {"kind": "opencv", "source": ["rtsp://user:secret@host/1"]},
+        {"kind": "opencv", "source": 0, "rtsp//user:secret@host/1": 1},
     ):
         with pytest.raises(ConfigError) as caught:
             load_config(write_config(camera=camera))
         assert "secret" not in str(caught.value)
+    source = "rtsp://" + "x" * 80 + ":secret@host/1"
+    for broken in (f"camera:\n  source {source}\n  width: 640\n", f"camera: [{source}\n"):
+        (tmp_path / "broken.yaml").write_text(broken)
+        with pytest.raises(ConfigError, match=r"not valid YAML.* line ") as caught:
+            load_config(tmp_path / "broken.yaml")
+        assert "secret" not in str(caught.value)
+
+
+def test_an_address_keeps_its_place_without_its_password() -> None:
+    assert without_credentials("found 'rtsp://user:secret@host/1', a: b@c") == "found 'rtsp://host/1', a: b@c"

@@ -84,3 +84,14 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "x.png").write_text("no picture")
     with pytest.raises(CameraError, match="no frame in it can be read"):
         ReplayCamera(tmp_path, fps=10, paced=False).read()
+
+
+def test_a_damaged_gif_is_said_to_be_one(tmp_path: Path) -> None:
+    """What its reader raises differs by what is damaged; 4 bytes of the size, and the first of the colours."""
+    image = pytest.importorskip("PIL.Image")
+    image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")
+    whole = (tmp_path / "whole.gif").read_bytes()
+    for spoilt in (whole[:6] + b"\xff\xff\xff\xff" + whole[10:], whole[:13], whole[:12], whole[:-20]):
+        (tmp_path / "clip.gif").write_bytes(spoilt)
+        with pytest.raises(CameraError, match="not a GIF that can be read"):
+            ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False).read()

@@ -1,0 +1,1 @@
+"""What parsers do with input that nobody meant: targets for atheris and for hypothesis, `python -m tests.fuzz --minutes N`."""

@@ -1,0 +1,7 @@
+"""All targets by name."""
+
+from __future__ import annotations
+
+from tests.fuzz import documents, doors, pictures
+
+TARGETS = {target.name: target for target in (*documents.TARGETS, *pictures.TARGETS, *doors.TARGETS)}

@@ -1,0 +1,13 @@
+"""Scratch folders in memory, for tests that write more than a disk should bear."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+_IN_MEMORY = Path("/dev/shm")
+
+
+def scratch() -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes with its `with` block; on a disk where this machine has no file system in memory."""
+    return tempfile.TemporaryDirectory(prefix="mfsa-", dir=_IN_MEMORY if _IN_MEMORY.is_dir() else None)
