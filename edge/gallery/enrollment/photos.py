@@ -17,11 +17,12 @@ from edge.errors import PhotoError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
+from edge.gallery.container import is_photo
 from edge.values import Pose, Probe, Quality, Visible
 
 Image = NDArray[np.uint8]
 Level = Literal["off", "standard", "strict"]
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
+ENDINGS = (".jpg", ".jpeg", ".png")
 
 _PHOTO_BYTES_MAX = 64 << 20
 _PHOTO_SIDE_MAX = 8192
@@ -99,7 +100,7 @@ def read_photo(path: Path) -> bytes:
 def decode_photo(encoded: bytes, name: str) -> Image:
     """The picture (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if is_photo(encoded) else None
     except cv2.error as error:
         raise PhotoError("unreadable", f"{name}: the picture is too large or damaged ({error.err})") from error
     if image is None:

@@ -1,0 +1,147 @@
+"""Victims that were broken by hand, so that the harness shows that it can see it: what is checked afterwards is the real code."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.audit.log import JsonLog
+from edge.config import Terminal
+from edge.gallery import rotation
+from edge.gallery.database import Database
+from tests.durability.victims import VICTIMS, Actor, Left, Step, Victim
+
+
+@dataclass(frozen=True)
+class Spoilt:
+    """A victim whose process begins by breaking something; it never shares a process with the checks."""
+
+    name: str
+    victim: Victim
+    spoil: Callable[[], None]
+    by_kill: bool  # whether kill -9 is enough to show it
+
+    @property
+    def before(self) -> Sequence[Step]:
+        return self.victim.before
+
+    def prepare(self, folder: Path) -> None:
+        self.victim.prepare(folder)
+
+    def script(self, rng: random.Random, count: int) -> list[Step]:
+        return self.victim.script(rng, count)
+
+    def open(self, folder: Path) -> Actor:
+        self.spoil()
+        return self.victim.open(folder)
+
+    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+        return self.victim.problems(folder, left)
+
+
+def synchronous(level: str) -> Callable[[], None]:
+    """SQLite with another setting than the one that the gallery asks for."""
+
+    class Connection(sqlite3.Connection):
+        def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
+            return super().execute(f"PRAGMA synchronous={level}" if "synchronous" in statement else statement, *arguments)
+
+    connect = sqlite3.connect
+
+    def spoil() -> None:
+        sqlite3.connect = lambda *arguments, **options: connect(*arguments, factory=Connection, **options)
+
+    return spoil
+
+
+def _no_fsync() -> None:
+    os.fsync = os.fdatasync = lambda _: None
+
+
+def _each_statement_by_itself() -> None:
+    @contextmanager
+    def writing(self: Database) -> Iterator[None]:
+        yield
+
+    Database.writing = writing  # type: ignore[method-assign]
+
+
+def _committed_by_the_next_one() -> None:
+    @contextmanager
+    def writing(self: Database) -> Iterator[None]:
+        if self.db.in_transaction:
+            self.db.execute("COMMIT")
+        self.db.execute("BEGIN IMMEDIATE")
+        yield
+
+    Database.writing = writing  # type: ignore[method-assign]
+
+
+def _not_looked_for() -> None:
+    Database.prove_gone = lambda self, gone: None  # type: ignore[method-assign]
+
+
+def _written_by_the_next_ones() -> None:
+    write, waiting = JsonLog._write, []
+
+    def late(self: JsonLog, line: bytes, durable: bool) -> None:
+        waiting.append(line)
+        if len(waiting) == 3:
+            write(self, b"".join(waiting), durable)
+            waiting.clear()
+
+    JsonLog._write = late  # type: ignore[method-assign]
+
+
+def _in_halves() -> None:
+    write = JsonLog._write
+
+    def halves(self: JsonLog, line: bytes, durable: bool) -> None:
+        middle = len(line) // 2
+        record = line.rstrip(b"\n")
+        os.write(self._fd, record[:middle] + b"\n")
+        write(self, record[middle:] + b"\n", durable)
+
+    JsonLog._write = halves  # type: ignore[method-assign]
+
+
+def _key_first() -> None:
+    """The new key takes the old one's place before the gallery is sealed by it."""
+
+    def rotate(config: Terminal) -> None:
+        key, fresh = rotation.read_key(config.key_path), random.randbytes(32)
+        config.key_path.write_bytes(fresh)
+        rotation._as_owner(config, key, fresh)
+
+    rotation.rotate = rotate
+    from tests.durability import victims
+
+    victims.rotate = rotate  # type: ignore[attr-defined]
+
+
+SPOILT = (
+    Spoilt("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF"), by_kill=False),
+    Spoilt("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL"), by_kill=False),
+    Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF"), by_kill=False),
+    Spoilt("log, fsync does nothing", VICTIMS["log"], _no_fsync, by_kill=False),
+    Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync, by_kill=False),
+    Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync, by_kill=False),
+    Spoilt("enrollment, each statement by itself", VICTIMS["enrollment"], _each_statement_by_itself, by_kill=True),
+    Spoilt("enrollment, committed by the next one", VICTIMS["enrollment"], _committed_by_the_next_one, by_kill=True),
+    Spoilt("removal, each statement by itself", VICTIMS["removal"], _each_statement_by_itself, by_kill=True),
+    Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True),
+    Spoilt("log, written by the next ones", VICTIMS["log"], _written_by_the_next_ones, by_kill=True),
+    Spoilt("log, in halves", VICTIMS["log"], _in_halves, by_kill=True),
+    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True),
+)  # fmt: skip
+
+
+def find(name: str) -> Victim:
+    """A victim or a spoilt one."""
+    return VICTIMS.get(name) or next(spoilt for spoilt in SPOILT if spoilt.name == name)
