@@ -113,7 +113,7 @@ class Streams:
     def index(self, people: Iterable[Person]) -> Index:
         found = [(person.name, row) for person in people for row in person.enrolled]
         names, rows = [name for name, _ in found], [row for _, row in found]
-        return Index(names * len(self._enrolled), np.concatenate([form["embedding"][rows] for form in self._enrolled]))
+        return Index.of(names * len(self._enrolled), np.concatenate([form["embedding"][rows] for form in self._enrolled]))
 
     def play(self, person: Person, index: Index, rules: Rules, *, voted: bool) -> str | None:
         """Who is let in; the photos come again and again, ten a second."""

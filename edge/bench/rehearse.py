@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge.bench.clips import Clip, Image, Present, Shot
@@ -31,16 +30,12 @@ def rehearse(clips: Iterable[tuple[Clip, Searchable]], config: Terminal, network
 
 def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks) -> Index:
     """A gallery in memory from each person's photos, which have names for messages; raises PhotoError as enrollment does."""
-    gallery, subjects = Index([], np.zeros((0, 0), np.float32)), []
-    templates: list[NDArray[np.float32]] = []
+    gallery = Index()
     demand = Demand(config.enrollment.quality, config.detector.min_face_px)
-    for person, pictures in photos.items():
+    for number, (person, pictures) in enumerate(photos.items()):
         taken = [sample(image, networks.detector, networks.embedder, demand, name) for name, image in pictures]
         found = np.stack([one.probe.embedding for one in taken])
-        own = found[list(settle(person, found, gallery, networks.calibration, demand.level).kept)]
-        subjects += [person] * len(own)
-        templates.append(own)
-        gallery = Index(subjects, np.concatenate(templates))
+        gallery.put(number, person, found[list(settle(person, found, gallery, networks.calibration, demand.level).kept)])
     return gallery
 
 

@@ -77,7 +77,7 @@ def random_gallery(templates: int, embedding: int) -> Index:
     """A gallery of random templates, so that a benchmark needs no enrolled people."""
     rows = np.random.default_rng(0).standard_normal((templates, embedding)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return Index([f"random-{i}" for i in range(templates)], rows)
+    return Index.of([f"random-{i}" for i in range(templates)], rows)
 
 
 def crowd(faces: int, frames: int) -> list[NDArray[np.uint8]]:

@@ -132,7 +132,7 @@ def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple
 
     with contextlib.closing(open_store(config, networks.bundle.model_digest, key)) as store:
         subjects, templates = store.load()
-        return set(subjects), Index(subjects, templates)
+        return set(subjects), Index.of(subjects, templates)
 
 
 def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index]]:

@@ -1,50 +1,223 @@
-"""Exact search: the nearest subject by cosine, and the best score of anybody else."""
+"""Exact search: the nearest subject by cosine, and the best score of anybody else.
+
+Small galleries are searched by one float32 product. In larger ones a product of half the width rules out who can be neither, and
+the rest are scored in full.
+"""
 
 from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.gallery.store import Store
+from edge.errors import GalleryError
+from edge.gallery import coarse
+from edge.gallery.coarse import BLOCK, UNIT_ERROR, Packed
+from edge.gallery.store import Changes, Store
 from edge.subject import SubjectRecord
 from edge.values import Match
 
+log = logging.getLogger(__name__)
+
+_PACKED_FROM = 3000  # below, one float32 product is as fast: docs/search.md
+_LEAST_ROOM = 256
+_AT_ONCE = 4096  # rows scored in full at once, so that many of them take little memory
+
+Templates = NDArray[np.float32]
+_NOTHING: Templates = np.zeros((0, 0), np.float32)
+
 
 class Index:
-    """Templates in memory, one contiguous matrix."""
+    """Templates in memory, in rows that lie one after the other; changed in place. `packed_from`: templates from which on numkong
+    is used, where there is a kernel for this processor."""
 
-    def __init__(self, subjects: list[str], templates: NDArray[np.float32]) -> None:
-        self._names = sorted(set(subjects))
-        number = {name: i for i, name in enumerate(self._names)}
-        self._owner = np.array([number[s] for s in subjects], dtype=np.int64)
-        self._templates = np.ascontiguousarray(templates, dtype=np.float32)
+    def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
+        self._packed_from = packed_from
+        self._packed: Packed | None = None
+        self._count = 0
+        self._rows = _NOTHING
+        self._owners = np.zeros(0, np.int64)
+        self._names: dict[int, str] = {}
+        self._rows_of: dict[int, NDArray[np.intp]] = {}
+
+    @classmethod
+    def of(cls, subjects: Sequence[str], templates: Templates, *, packed_from: int = _PACKED_FROM) -> Index:
+        """From one subject's name for each template (N,D); raises GalleryError."""
+        names = sorted(set(subjects))
+        order = {name: owner for owner, name in enumerate(names)}
+        owners = np.array([order[subject] for subject in subjects], np.int64)
+        by_owner = np.argsort(owners, kind="stable")
+        parts = np.split(by_owner, np.cumsum(np.bincount(owners, minlength=len(names)))[:-1]) if names else []
+        index = cls(packed_from=packed_from)
+        for error in index.put_all({owner: (name, templates[parts[owner]]) for owner, name in enumerate(names)}):
+            raise error
+        return index
 
     @property
     def templates(self) -> int:
-        return len(self._owner)
+        return self._count
 
     @property
     def subjects(self) -> int:
         return len(self._names)
 
+    def put(self, owner: int, name: str, templates: Templates) -> None:
+        """Templates (N,D) of unit norm in place of whatever this subject had; raises GalleryError, changing nothing."""
+        self._check(name, templates, self._dimension(templates))
+        self.put_all({owner: (name, templates)})
+
+    def drop(self, owner: int) -> None:
+        """Forget a subject, if there is one; the rows are overwritten."""
+        self.put_all({owner: ("", _NOTHING)})
+
+    def put_all(self, subjects: Mapping[int, tuple[str, Templates]]) -> list[GalleryError]:
+        """Put many at once, each as by `put`; none to drop one. Who is refused is out, and named in what comes back."""
+        refused, good, dimension = [], {}, 0
+        for owner, (name, templates) in subjects.items():
+            if len(templates):
+                wanted = dimension or self._dimension(templates)
+                try:
+                    self._check(name, templates, wanted)
+                except GalleryError as error:
+                    refused.append(error)
+                else:
+                    good[owner], dimension = (name, templates), wanted
+        changed = {row // BLOCK for row in self._take_out(subjects.keys())}
+        first = self._count
+        self._append(good, dimension)
+        changed.update(range(first // BLOCK, -(-self._count // BLOCK)))
+        if self._packed is not None:
+            self._packed.update(self._rows[: self._count if self._count >= self._packed_from else 0], changed)
+        return refused
+
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
-        if not len(self._owner):
-            return None
-        scores = self._templates @ embedding
-        best = int(scores.argmax())
-        others = scores[self._owner != self._owner[best]]
-        runner_up = float(others.max()) if others.size else -1.0
-        return Match(self._names[self._owner[best]], float(scores[best]), runner_up)
+        return self._match(self._products(embedding[None])[0], embedding) if self._count else None
+
+    def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
+        """The best subject for each embedding (B,D); templates are read once for all of them."""
+        if not self._count:
+            return [None] * len(embeddings)
+        return [self._match(scores, query) for scores, query in zip(self._products(embeddings), embeddings, strict=True)]
 
     def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
         """The best score of anybody but `subject`, and whose it is; -1 and None where there is nobody else."""
-        others = np.flatnonzero([self._names[owner] != subject for owner in self._owner])
-        if not others.size:
+        own = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
+        if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
-        scores = self._templates[others] @ embedding
-        best = int(scores.argmax())
-        return float(scores[best]), self._names[self._owner[others[best]]]
+        scores = self._products(embedding[None])[0]
+        for rows in own:
+            scores[rows] = -np.inf
+        best = scores.argmax()
+        score, owner = float(scores[best]), self._owners.item(best)
+        if self._is_packed:
+            (score, owner), _ = self._rescored(scores, score, embedding)
+        return score, self._names[owner]
+
+    def _match(self, scores: NDArray[np.float32], query: NDArray[np.float32]) -> Match:
+        """From a query's products with all rows (N,). Raises ValueError for a query that is not finite."""
+        best = scores.argmax()
+        score, owner = float(scores[best]), self._owners.item(best)
+        if not math.isfinite(score):
+            raise ValueError("expected a finite embedding to search for, found one that is not: the embedder is broken")
+        own = self._rows_of[owner]
+        kept = scores[own]
+        scores[own] = -np.inf
+        runner_up = float(scores[scores.argmax()])
+        if self._is_packed:
+            scores[own] = kept
+            (score, owner), (runner_up, _) = self._rescored(scores, runner_up, query)
+        return Match(self._names[owner], score, max(runner_up, -1.0))
+
+    @property
+    def _is_packed(self) -> bool:
+        return self._packed is not None and self._count >= self._packed_from
+
+    def _products(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Of queries (B,D) with all rows: (B,N), exact or, where they are packed, almost."""
+        if self._packed is not None and self._count >= self._packed_from:
+            return self._packed.products(queries)
+        rows = self._rows[: self._count]
+        return np.asarray((rows @ queries[0])[None] if len(queries) == 1 else queries @ rows.T)
+
+    def _rescored(
+        self, scores: NDArray[np.float32], floor: float, query: NDArray[np.float32]
+    ) -> tuple[tuple[float, int], tuple[float, int]]:
+        """The best subject and the best other, with exact scores: both are among the rows that could be as good as one whose almost
+        exact score is `floor`, if there are rows of two subjects at or above it."""
+        error = coarse.error(len(query), math.sqrt(np.dot(query, query)))
+        found = (scores >= floor - 2 * error).nonzero()[0]
+        best = second = (-math.inf, -1)
+        for score, owner in zip(self._exact(found, query), self._owners[found].tolist(), strict=True):
+            if owner == best[1]:
+                best = max(best, (score, owner))
+            elif score > best[0]:
+                best, second = (score, owner), best
+            elif score > second[0]:
+                second = score, owner
+        return best, second
+
+    def _exact(self, rows: NDArray[np.intp], query: NDArray[np.float32]) -> list[float]:
+        if len(rows) > _AT_ONCE:
+            return [score for i in range(0, len(rows), _AT_ONCE) for score in self._exact(rows[i : i + _AT_ONCE], query)]
+        scores: list[float] = (self._rows[rows] @ query).tolist()
+        return scores
+
+    def _dimension(self, templates: Templates) -> int:
+        return int(self._rows.shape[1] or templates.shape[-1])
+
+    @staticmethod
+    def _check(name: str, templates: Templates, dimension: int) -> None:
+        if templates.ndim != 2 or templates.shape[1] != dimension:
+            raise GalleryError(
+                f"the templates of {name!r} have {templates.shape[-1]} numbers, expected {dimension}: the gallery is damaged or of "
+                "another model; enroll again or restore a backup"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            norms = np.sqrt(np.einsum("ij,ij->i", templates, templates))
+        if not (np.abs(norms - 1) <= UNIT_ERROR).all():
+            raise GalleryError(
+                f"a template of {name!r} is not of unit length: the gallery is damaged; enroll again or restore a backup"
+            )
+
+    def _take_out(self, owners: Collection[int]) -> list[int]:
+        """Remove all rows of some owners; the rows at the end move into the holes, which come back."""
+        own = [self._rows_of.pop(owner) for owner in owners if self._names.pop(owner, None) is not None]
+        if not own:
+            return []
+        gone = np.concatenate(own)
+        left = self._count - len(gone)
+        holes = np.sort(gone[gone < left])
+        moved = np.setdiff1d(np.arange(left, self._count), gone, assume_unique=True)
+        for row, hole in zip(moved, holes, strict=True):
+            of = self._rows_of[int(self._owners[row])]
+            of[of == row] = hole
+        self._rows[holes], self._owners[holes] = self._rows[moved], self._owners[moved]
+        self._rows[left : self._count] = 0  # who was erased is not left lying here
+        self._count = left
+        return [int(hole) for hole in holes]
+
+    def _append(self, subjects: Mapping[int, tuple[str, Templates]], dimension: int) -> None:
+        self._make_room(self._count + sum(len(templates) for _, templates in subjects.values()), dimension)
+        for owner, (name, templates) in subjects.items():
+            until = self._count + len(templates)
+            self._rows[self._count : until], self._owners[self._count : until] = templates, owner
+            self._names[owner], self._rows_of[owner] = name, np.arange(self._count, until)
+            self._count = until
+
+    def _make_room(self, wanted: int, dimension: int) -> None:
+        if wanted <= len(self._rows):
+            return
+        if not self._rows.shape[1]:
+            self._rows = np.zeros((0, dimension), np.float32)
+            self._packed = coarse.open_packed(dimension)
+        room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
+        rows, owners = np.zeros((room, dimension), np.float32), np.zeros(room, np.int64)
+        rows[: self._count], owners[: self._count] = self._rows[: self._count], self._owners[: self._count]
+        self._rows, self._owners = rows, owners
 
 
 class Gallery:
@@ -52,26 +225,45 @@ class Gallery:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._version = self._revision = 0
         self.reload()
 
     @property
     def index(self) -> Index:
         return self._index
 
+    @property
+    def templates(self) -> int:
+        return self._index.templates
+
     def refresh(self) -> bool:
-        """Load again if another process has committed; whether it had. Raises GalleryError, keeping what it knew."""
+        """Take over what another process has committed; whether that changed anybody. Raises GalleryError, keeping what it knew."""
         version = self._store.version()
         if version == self._version:
             return False
-        self.reload()
-        return True
+        changes = self._store.changes(self._revision)
+        self._take_over(changes)
+        self._version = version
+        return bool(changes.subjects)
 
     def reload(self) -> None:
-        """Load in any case; raises GalleryError, keeping what it knew."""
-        version, known = self._store.version(), [known for known in self._store.known() if len(known.templates)]
-        names = [one.name for one in known for _ in one.templates]
-        rows = np.vstack([one.templates for one in known]) if known else np.zeros((0, 0), np.float32)
-        self._index, self._records, self._version = Index(names, rows), {one.name: one.record for one in known}, version
+        """Load everybody in any case; raises GalleryError, keeping what it knew."""
+        version, changes = self._store.version(), self._store.changes(0)
+        self._index, self._names, self._records = Index(), dict[int, str](), dict[str, SubjectRecord]()
+        self._take_over(changes)
+        self._version = version
+
+    def _take_over(self, changes: Changes) -> None:
+        """Who cannot be taken is left out and reported: nobody gets in by it, and nobody else is kept out."""
+        known = {owner: known for owner, known in changes.subjects.items() if known is not None}
+        gone = {owner: ("", _NOTHING) for owner in changes.subjects if owner not in known}
+        for error in self._index.put_all({**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}):
+            log.error("%s", error)
+        for owner in changes.subjects:
+            self._records.pop(self._names.pop(owner, ""), None)
+        for owner, one in known.items():
+            self._names[owner], self._records[one.name] = one.name, one.record
+        self._revision = changes.revision
 
     def record(self, subject: str) -> SubjectRecord:
         """What is known of a subject beside the templates."""

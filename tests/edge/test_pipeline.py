@@ -62,7 +62,7 @@ class Run:
         rules: Rules = RULES,
     ) -> None:
         self.networks = Scripted()
-        gallery = Index(["Ada", "Eve"], np.stack([ADA, EVE]))
+        gallery = Index.of(["Ada", "Eve"], np.stack([ADA, EVE]))
         self.pipeline = Pipeline(
             self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people  # type: ignore[arg-type]
         )  # fmt: skip

@@ -26,20 +26,11 @@ class Roll:
         self._known: dict[int, Known] = {}
         self._numbers: dict[str, int] = {}
         self._next_dry = -1  # the store's numbers are positive
-        self._index: Index | None = None
+        self.index = Index()  # everybody's templates
         self.refresh()
 
     def __len__(self) -> int:
         return len(self._known)
-
-    @property
-    def index(self) -> Index:
-        """Everybody's templates."""
-        if self._index is None:
-            with_some = [known for known in self._known.values() if len(known.templates)]
-            names = [known.name for known in with_some for _ in known.templates]
-            self._index = Index(names, np.concatenate([known.templates for known in with_some]) if with_some else _EMPTY)
-        return self._index
 
     def find(self, name: str) -> Known | None:
         """A subject as it stands; None for a stranger."""
@@ -79,4 +70,5 @@ class Roll:
         if known is not None:
             self._known[number] = known
             self._numbers[known.name] = number
-        self._index = None
+        for error in self.index.put_all({number: (known.name, known.templates) if known is not None else ("", _EMPTY)}):
+            raise error

@@ -117,7 +117,7 @@ def test_a_missing_photo(tmp_path: Path) -> None:
 
 
 # One axis a person in a space of 8: people of different axes have nothing in common.
-NOBODY = Index([], np.zeros((0, 0), np.float32))
+NOBODY = Index()
 
 
 def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndarray:
@@ -148,7 +148,7 @@ def settled(
 
 
 def test_two_people_are_not_one_and_one_is_not_two(calibration: Calibration) -> None:
-    known = Index(["Bob"], face(0)[None])
+    known = Index.of(["Bob"], face(0)[None])
     assert settled(calibration, [face(1), face(1)], known) == Settled((0, 1), (), (), 1.0)
     assert settled(calibration, [face(1), face(0)]) == "different-people"
     assert settled(calibration, [face(0)], known) == "already-enrolled"
@@ -177,7 +177,7 @@ def test_what_is_kept_is_one_person_who_outnumbers_the_others(bundle_path: Path,
 
 
 def test_a_photo_is_not_added_to_somebody_else(calibration: Calibration) -> None:
-    known = Index(["Ada"], face(1)[None])
+    known = Index.of(["Ada"], face(1)[None])
     assert settled(calibration, [face(2)], known, enrolled=face(1)[None]) == "different-people"
     assert settled(calibration, [face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
     assert settled(calibration, [face(1), face(1)], known, enrolled=face(1)[None]) == Settled((0, 1), (), (), 1.0)
@@ -185,14 +185,14 @@ def test_a_photo_is_not_added_to_somebody_else(calibration: Calibration) -> None
 
 def test_strict_photos_are_more_like_their_own_than_like_anybody_else(calibration: Calibration) -> None:
     threshold = calibration.unmasked.threshold
-    other = Index(["Bob"], face(0)[None])
+    other = Index.of(["Bob"], face(0)[None])
     near = face(1, like=0, share=threshold - 0.01)  # of another, but not enough to be taken for them
     far = [face(1), face(1), face(1)]
     assert settled(calibration, far[:2], other, "strict") == "too-few"
     assert settled(calibration, far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
     assert settled(calibration, [*far, near], other, "strict") == Settled((0, 1, 2, 3), (), (), pytest.approx(near[1]))
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
-    bob = Index(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
+    bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
     assert settled(calibration, [*far, lookalike], bob, "standard") == Settled((0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3))
     assert settled(calibration, [*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
     assert settled(calibration, [far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"

@@ -1,30 +1,393 @@
+"""The index against brute force, in place and by both products; the gallery against a store that others write to."""
+
 from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from edge.gallery.search import Index
+from edge.errors import GalleryError
+from edge.gallery import coarse
+from edge.gallery.coarse import BLOCK, Packed
+from edge.gallery.search import Gallery, Index
+from edge.subject import SubjectRecord
+from edge.values import Match
+
+DIMENSION = 16
+Rows = np.ndarray
+NEVER = 1 << 60
+KINDS = ("scattered", "near", "duplicates", "spikes", "coarse")
 
 
-@given(seed=st.integers(0, 10_000), templates=st.integers(1, 40), people=st.integers(1, 8))
-def test_equals_brute_force(seed: int, templates: int, people: int) -> None:
+def unit(rows: Rows) -> Rows:
+    rows = np.asarray(rows, np.float64)
+    return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def draw(rng: np.random.Generator, count: int, kind: str = "scattered", dimension: int = DIMENSION) -> Rows:
+    """Rows that are easy or hard to tell apart after rounding."""
+    rows = rng.standard_normal((count, dimension))
+    if kind == "near":
+        rows = rng.standard_normal(dimension) + 10.0 ** rng.uniform(-7, -1) * rows
+    elif kind == "duplicates":
+        rows = rows[rng.integers(0, max(1, count // 3), count)]
+    elif kind == "spikes":  # all weight on one component, the rest below what the rounding of it loses
+        rows = np.eye(dimension)[rng.integers(0, dimension, count)] + 1e-3 * rows
+    elif kind == "coarse":  # halfway between two numbers of bfloat16, where rounding loses most
+        rows = np.round(rows * 64) / 64 + np.sign(rows) * 2.0**-9
+    return unit(rows)
+
+
+def brute(templates: Mapping[int, tuple[str, Rows]], query: Rows) -> Match | None:
+    """By definition: each subject's best product, summed in float64; of equals the lower number."""
+    best = {
+        owner: max(float(np.dot(row.astype(np.float64), query.astype(np.float64))) for row in rows)
+        for owner, (_, rows) in templates.items()
+        if len(rows)
+    }
+    ranked = sorted(best, key=lambda owner: (-best[owner], owner))
+    if not ranked:
+        return None
+    return Match(templates[ranked[0]][0], best[ranked[0]], max(best[ranked[1]], -1.0) if len(ranked) > 1 else -1.0)
+
+
+def is_as(found: Match | None, known: Mapping[int, tuple[str, Rows]], query: Rows) -> bool:
+    """Whether this is the answer of brute force; of two that are equal but for how sums are rounded, either."""
+    wanted = brute(known, query)
+    if found is None or wanted is None:
+        return found is wanted
+    rounding = 2 * len(query) * 2.0**-24 * float(np.linalg.norm(query))
+    own = brute({owner: one for owner, one in known.items() if one[0] == found.subject}, query)
+    others = brute({owner: one for owner, one in known.items() if one[0] != found.subject}, query)
+    return (
+        own is not None
+        and own.score >= wanted.score - rounding
+        and abs(found.score - own.score) <= rounding
+        and abs(found.runner_up - (max(others.score, -1.0) if others else -1.0)) <= rounding
+    )
+
+
+def people(rows: Rows, owners: Rows) -> dict[int, tuple[str, Rows]]:
+    return {int(owner): (f"p{owner}", rows[owners == owner]) for owner in np.unique(owners)}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), subjects=st.integers(1, 12), kind=st.sampled_from(KINDS),
+    packed_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
+)  # fmt: skip
+def test_equals_brute_force(seed: int, count: int, subjects: int, kind: str, packed_from: int, norm: float) -> None:
     rng = np.random.default_rng(seed)
-    rows = rng.standard_normal((templates, 8)).astype(np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    names = [f"p{i}" for i in rng.integers(0, people, templates)]
-    probe = rows[0] + 0.1 * rng.standard_normal(8).astype(np.float32)
-    match = Index(names, rows).search(probe)
-    best: dict[str, float] = {}
-    for name, row in zip(names, rows, strict=True):
-        best[name] = max(best.get(name, -9.0), float(row @ probe))
-    ranked = sorted(best.values(), reverse=True)
-    assert match is not None
-    assert match.score == pytest.approx(ranked[0], abs=1e-5)
-    assert best[match.subject] == pytest.approx(ranked[0], abs=1e-5)
-    assert match.runner_up == pytest.approx(ranked[1] if len(ranked) > 1 else -1.0, abs=1e-5)
+    known = people(draw(rng, count, kind), rng.integers(0, subjects, count))
+    index = Index(packed_from=packed_from)
+    assert index.put_all(known) == []
+    rows = np.concatenate([rows for _, rows in known.values()])
+    queries = [draw(rng, 1)[0], rows[0], unit(rows[-1] + 0.01 * rng.standard_normal(DIMENSION)), draw(rng, 1, kind)[0]]
+    probes = np.float32(norm) * np.stack(queries)
+    for probe, match in zip(probes, index.search_all(probes), strict=True):
+        assert is_as(match, known, probe) and is_as(index.search(probe), known, probe)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(KINDS), packed_from=st.sampled_from((0, NEVER)))
+def test_nobody_but_one_is_left_out(seed: int, kind: str, packed_from: int) -> None:
+    rng = np.random.default_rng(seed)
+    known = people(draw(rng, 30, kind), rng.integers(0, 5, 30))
+    index = Index(packed_from=packed_from)
+    index.put_all(known)
+    probe = draw(rng, 1, kind)[0]
+    for owner, (name, _) in known.items():
+        others = brute({other: one for other, one in known.items() if other != owner}, probe)
+        score, other = index.best_other(probe, name)
+        if others is None:
+            assert (score, other) == (-1.0, None)
+        else:
+            assert other != name and score == pytest.approx(others.score, abs=1e-6)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(KINDS), dimension=st.sampled_from((2, 16, 256, 512)))
+def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimension: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, probes = draw(rng, 50, kind, dimension), np.float32(rng.uniform(0.2, 3)) * draw(rng, 3, kind, dimension)
+    packed = Packed()
+    packed.update(rows, ())
+    wrong = np.abs(packed.products(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
+    assert (wrong <= [[coarse.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]).all()
+
+
+def test_bfloat16_is_rounded_to_the_nearest() -> None:
+    import numkong
+
+    bits = np.random.default_rng(0).integers(0x3000_0000, 0x3F80_0000, 100_000, np.uint32)
+    for numbers in (bits.view(np.float32), -bits.view(np.float32)):
+        rounded = np.asarray(numkong.astype(numkong.astype(numbers, "bf16"), "float32"))
+        assert (np.abs(rounded - numbers) <= np.abs(numbers) * np.float32(2.0**-8)).all()
+        assert not np.array_equal(rounded, numbers)
+
+
+@pytest.mark.parametrize("packed_from", [0, NEVER])
+def test_a_subject_with_many_templates_does_not_hide_the_next(packed_from: int) -> None:
+    rng = np.random.default_rng(0)
+    own, other = unit(np.eye(1, DIMENSION)[0] + 0.001 * rng.standard_normal((2000, DIMENSION))), draw(rng, 1)
+    index = Index.of(["Ada"] * 2000 + ["Eve"], np.concatenate([own, other]), packed_from=packed_from)
+    match = index.search(own[7])
+    assert match is not None and match.subject == "Ada" and is_as(match, {0: ("Ada", own), 1: ("Eve", other)}, own[7])
+
+
+def test_two_with_the_same_face_leave_no_lead() -> None:
+    face = draw(np.random.default_rng(0), 1)
+    for packed_from in (0, NEVER):
+        match = Index.of(["Ada", "Eve"], np.concatenate([face, face]), packed_from=packed_from).search(face[0])
+        assert match is not None and match.score == match.runner_up == pytest.approx(1.0)
+
+
+def test_masses_that_rounding_cannot_tell_apart() -> None:
+    rows = draw(np.random.default_rng(0), 9000, "near")
+    known = people(rows, np.arange(9000) // 2)
+    index = Index()
+    index.put_all(known)
+    for probe in (rows[0], rows[8999], draw(np.random.default_rng(1), 1)[0]):
+        assert is_as(index.search(probe), known, probe)
 
 
 def test_an_empty_gallery_knows_nobody() -> None:
-    assert Index([], np.zeros((0, 0), np.float32)).search(np.zeros(8, np.float32)) is None
+    index = Index.of([], np.zeros((0, 0), np.float32))
+    assert index.search(np.ones(8, np.float32)) is None and index.search_all(np.ones((2, 8), np.float32)) == [None, None]
+    assert index.best_other(np.ones(8, np.float32), "Ada") == (-1.0, None)
+    assert (index.templates, index.subjects) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (np.full((1, DIMENSION), np.nan), "unit length"),
+        (np.full((1, DIMENSION), np.inf), "unit length"),
+        (np.full((1, DIMENSION), 3e38), "unit length"),
+        (np.zeros((1, DIMENSION)), "unit length"),
+        (1.01 * np.eye(1, DIMENSION), "unit length"),
+        (np.eye(1, DIMENSION + 1), "expected 16"),
+        (np.eye(1, DIMENSION)[0], "expected 16"),
+    ],
+)
+def test_what_is_no_template_is_refused_and_changes_nothing(row: Rows, message: str) -> None:
+    face = draw(np.random.default_rng(0), 2)
+    index = Index()
+    index.put(1, "Ada", face)
+    before = index.search(face[0])
+    with pytest.raises(GalleryError, match=message) as raised:
+        index.put(1, "Ada", row.astype(np.float32))
+    assert "Ada" in str(raised.value) and "nan" not in str(raised.value)
+    assert index.search(face[0]) == before and index.templates == 2
+
+
+@pytest.mark.parametrize("packed_from", [0, NEVER])
+def test_a_probe_that_is_not_finite_is_a_defect_and_no_answer(packed_from: int) -> None:
+    index = Index(packed_from=packed_from)
+    index.put(1, "Ada", draw(np.random.default_rng(0), 3))
+    for wrong in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="finite"), np.errstate(all="ignore"):
+            index.search(np.full(DIMENSION, wrong, np.float32))
+
+
+def test_blocks_change_in_place() -> None:
+    """A gallery of several blocks, of which rows at the end move into holes in the first."""
+    rng = np.random.default_rng(0)
+    count = 2 * BLOCK + 100
+    rows, owners = draw(rng, count), np.arange(count) // 3
+    known = people(rows, owners)
+    index = Index()
+    index.put_all(known)
+    for owner in (0, 5, count // 3 - 1, 1400, 2000):
+        index.drop(owner)
+        del known[owner]
+    for owner in (7, 1500, 10_000):
+        known[owner] = (f"p{owner}", draw(rng, 4))
+        index.put(owner, *known[owner])
+    assert (index.templates, index.subjects) == (sum(len(rows) for _, rows in known.values()), len(known))
+    probes = np.concatenate([draw(rng, 20), known[7][1], known[10_000][1], rows[:3], rows[-3:]])
+    assert all(is_as(match, known, probe) for match, probe in zip(index.search_all(probes), probes, strict=True))
+    while len(known) > 3:
+        for owner in list(known)[: max(1, len(known) // 2)]:
+            del known[owner]
+            index.drop(owner)
+        assert is_as(index.search(probes[0]), known, probes[0])
+
+
+def test_who_was_dropped_is_overwritten() -> None:
+    face = draw(np.random.default_rng(0), 3)
+    index = Index()
+    index.put(1, "Ada", face)
+    index.put(2, "Eve", draw(np.random.default_rng(1), 2))
+    index.drop(1)
+    assert face[0].tobytes()[:16] not in index._rows.tobytes()
+
+
+class Enrolling(RuleBasedStateMachine):
+    """Anything that puts and drops, against a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.indices = [Index(packed_from=0), Index(packed_from=NEVER), Index(packed_from=20)]
+        self.known: dict[int, tuple[str, Rows]] = {}
+
+    @rule(owner=st.integers(0, 9), seed=st.integers(0, 999), count=st.integers(1, 9), kind=st.sampled_from(KINDS))
+    def put(self, owner: int, seed: int, count: int, kind: str) -> None:
+        self.known[owner] = f"p{owner}", draw(np.random.default_rng(seed), count, kind)
+        for index in self.indices:
+            index.put(owner, *self.known[owner])
+
+    @rule(owner=st.integers(0, 9))
+    def drop(self, owner: int) -> None:
+        self.known.pop(owner, None)
+        for index in self.indices:
+            index.drop(owner)
+
+    @rule(seed=st.integers(0, 999), owners=st.sets(st.integers(0, 30), max_size=30))
+    def put_many(self, seed: int, owners: set[int]) -> None:
+        rng = np.random.default_rng(seed)
+        new = {owner: (f"p{owner}", draw(rng, int(rng.integers(0, 20)) or 1)) for owner in owners}
+        self.known.update(new)
+        for index in self.indices:
+            index.put_all(new)
+
+    @precondition(lambda self: self.known)
+    @rule(seed=st.integers(0, 999))
+    def search(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        _, rows = list(self.known.values())[seed % len(self.known)]
+        for probe in (draw(rng, 1)[0], rows[seed % len(rows)]):
+            for index in self.indices:
+                assert is_as(index.search(probe), self.known, probe)
+
+    @invariant()
+    def counts(self) -> None:
+        for index in self.indices:
+            assert index.subjects == len(self.known)
+            assert index.templates == sum(len(rows) for _, rows in self.known.values())
+
+
+TestEnrolling = Enrolling.TestCase
+TestEnrolling.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+
+
+class Lying(Packed):
+    """A kernel that multiplies wrong."""
+
+    def products(self, queries: Rows) -> Rows:
+        return super().products(queries) + np.float32(0.1)
+
+
+def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert coarse.open_packed(DIMENSION) is not None
+    monkeypatch.setattr("numkong.get_capabilities", lambda: {"serial": True, "neon": False})
+    assert coarse.open_packed(DIMENSION) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(coarse, "Packed", Lying)
+    assert coarse.open_packed(DIMENSION) is None
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "numkong", None)
+    assert coarse.open_packed(DIMENSION) is None
+    index = Index.of(["Ada", "Eve"], np.concatenate([ADA[:1], EVE[:1]]), packed_from=0)
+    match = index.search(EVE[0])
+    assert match is not None and match.subject == "Eve"
+
+
+@dataclass(frozen=True)
+class Known:
+    name: str
+    record: SubjectRecord
+    templates: Rows
+
+
+@dataclass(frozen=True)
+class Changes:
+    revision: int
+    subjects: Mapping[int, Known | None]
+
+
+@dataclass
+class Shared:
+    """What a store tells of writes by others."""
+
+    known: dict[int, tuple[int, Known | None]] = field(default_factory=dict)
+    revision: int = 0
+    committed: int = 0
+    broken: bool = False
+    asked: list[int] = field(default_factory=list)
+
+    def write(self, owner: int, known: Known | None) -> None:
+        self.revision, self.committed = self.revision + 1, self.committed + 1
+        self.known[owner] = self.revision, known
+
+    def version(self) -> int:
+        return self.committed
+
+    def changes(self, since: int) -> Changes:
+        if self.broken:
+            raise GalleryError("the disk is gone")
+        self.asked.append(since)
+        return Changes(self.revision, {owner: known for owner, (at, known) in self.known.items() if at > since})
+
+
+ADA, EVE, BOB = (draw(np.random.default_rng(seed), 2) for seed in (10, 11, 12))
+
+
+def subject_of(gallery: Gallery, face: Rows) -> str | None:
+    match = gallery.search(face)
+    return match.subject if match is not None and match.score > 0.99 else None
+
+
+def test_a_gallery_follows_what_others_write() -> None:
+    store = Shared()
+    store.write(1, Known("Ada", SubjectRecord(extended=True), ADA))
+    gallery = Gallery(store)
+    assert subject_of(gallery, ADA[0]) == "Ada" and gallery.record("Ada").extended and not gallery.refresh()
+    store.write(2, Known("Eve", SubjectRecord(), EVE))
+    assert gallery.refresh() and not gallery.refresh()
+    assert subject_of(gallery, EVE[1]) == "Eve" and gallery.templates == 4
+    store.write(1, Known("Ada L.", SubjectRecord(), BOB))  # another name, record and face
+    assert gallery.refresh() and subject_of(gallery, BOB[0]) == "Ada L."
+    assert subject_of(gallery, ADA[0]) is None and not gallery.record("Ada").extended
+    store.write(1, None)
+    assert gallery.refresh() and subject_of(gallery, BOB[0]) is None and gallery.index.subjects == 1
+    store.committed += 1  # something that is about nobody
+    assert not gallery.refresh()
+    assert store.asked == [0, 1, 2, 3, 4]
+
+
+def test_a_store_that_cannot_be_read_leaves_the_gallery_as_it_was() -> None:
+    store = Shared()
+    store.write(1, Known("Ada", SubjectRecord(), ADA))
+    gallery = Gallery(store)
+    store.write(2, Known("Eve", SubjectRecord(), EVE))
+    store.broken = True
+    for read in (gallery.refresh, gallery.reload):
+        with pytest.raises(GalleryError, match="disk"):
+            read()
+    assert subject_of(gallery, ADA[0]) == "Ada" and subject_of(gallery, EVE[0]) is None
+    store.broken = False
+    assert gallery.refresh() and subject_of(gallery, EVE[0]) == "Eve"
+    gallery.reload()
+    assert subject_of(gallery, EVE[0]) == "Eve" and store.asked[-1] == 0
+
+
+def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(caplog: pytest.LogCaptureFixture) -> None:
+    store = Shared()
+    store.write(1, Known("Ada", SubjectRecord(), ADA))
+    store.write(2, Known("Eve", SubjectRecord(), EVE))
+    gallery = Gallery(store)
+    store.write(1, Known("Ada", SubjectRecord(), ADA * np.float32(2)))
+    store.write(2, None)
+    store.write(3, Known("Bob", SubjectRecord(), BOB))
+    with caplog.at_level(logging.ERROR):
+        assert gallery.refresh()
+    assert "'Ada'" in caplog.text and subject_of(gallery, ADA[0]) is None and subject_of(gallery, EVE[0]) is None
+    assert subject_of(gallery, BOB[0]) == "Bob" and gallery.index.templates == 2
