@@ -36,9 +36,10 @@ class Index:
 
     def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
         self._packed_from = packed_from
-        self._packed: Packed | None = None
+        self._packed: Packed | None = None  # where this processor can
+        self._narrow: Packed | None = None  # where it is worth it
         self._count = 0
-        self._rows = _NOTHING
+        self._rows = self._filled = _NOTHING  # with room at the end, and without
         self._owners = np.zeros(0, np.int64)
         self._names: dict[int, str] = {}
         self._rows_of: dict[int, NDArray[np.intp]] = {}
@@ -89,31 +90,37 @@ class Index:
         first = self._count
         self._append(good, dimension)
         changed.update(range(first // BLOCK, -(-self._count // BLOCK)))
+        self._filled = self._rows[: self._count]
+        self._narrow = self._packed if self._count >= self._packed_from else None
         if self._packed is not None:
-            self._packed.update(self._rows[: self._count if self._count >= self._packed_from else 0], changed)
+            self._packed.update(self._filled if self._narrow else _NOTHING, changed)
         return refused
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
-        return self._match(self._products(embedding[None])[0], embedding) if self._count else None
+        if not self._count:
+            return None
+        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled @ embedding
+        return self._match(scores, embedding)
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
         """The best subject for each embedding (B,D); templates are read once for all of them."""
         if not self._count:
             return [None] * len(embeddings)
-        return [self._match(scores, query) for scores, query in zip(self._products(embeddings), embeddings, strict=True)]
+        scores = self._narrow.products(embeddings) if self._narrow else embeddings @ self._filled.T
+        return [self._match(row, query) for row, query in zip(scores, embeddings, strict=True)]
 
     def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
         """The best score of anybody but `subject`, and whose it is; -1 and None where there is nobody else."""
         own = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
-        scores = self._products(embedding[None])[0]
+        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled @ embedding
         for rows in own:
             scores[rows] = -np.inf
         best = scores.argmax()
         score, owner = float(scores[best]), self._owners.item(best)
-        if self._is_packed:
+        if self._narrow:
             (score, owner), _ = self._rescored(scores, score, embedding)
         return score, self._names[owner]
 
@@ -127,21 +134,10 @@ class Index:
         kept = scores[own]
         scores[own] = -np.inf
         runner_up = float(scores[scores.argmax()])
-        if self._is_packed:
+        if self._narrow:
             scores[own] = kept
             (score, owner), (runner_up, _) = self._rescored(scores, runner_up, query)
         return Match(self._names[owner], score, max(runner_up, -1.0))
-
-    @property
-    def _is_packed(self) -> bool:
-        return self._packed is not None and self._count >= self._packed_from
-
-    def _products(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Of queries (B,D) with all rows: (B,N), exact or, where they are packed, almost."""
-        if self._packed is not None and self._count >= self._packed_from:
-            return self._packed.products(queries)
-        rows = self._rows[: self._count]
-        return np.asarray((rows @ queries[0])[None] if len(queries) == 1 else queries @ rows.T)
 
     def _rescored(
         self, scores: NDArray[np.float32], floor: float, query: NDArray[np.float32]
