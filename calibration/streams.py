@@ -62,11 +62,12 @@ class People:
 
 @dataclass(slots=True)
 class Row:
-    """One policy on one kind of stream in galleries of one size."""
+    """One policy on one kind of stream in galleries of one size, all with as many templates."""
 
     probes: str
     gallery: int
     policy: str
+    thresholds: Thresholds  # for so many templates
     subjects: int = 0
     missed: int = 0
     strangers: int = 0
@@ -135,40 +136,46 @@ def exam(streams: Streams, people: People, rules: Rules, probes: str, sizes: Seq
     """Both policies in galleries of each size for which there are people."""
     rows = []
     for size in sizes:
-        single, vote = Row(probes, size, "single frame"), Row(probes, size, "voted")
+        counted: list[Row] = []
         made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
         for enrolled, walking, strangers in made:
             index = streams.index(enrolled)
-            for row, voted in ((single, False), (vote, True)):
-                answers = {person.name: streams.play(person, index, rules, voted=voted) for person in walking}
+            grown = policy.at_size(rules, index.templates)
+            counted = counted or [Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")]
+            for row, voted in zip(counted, (False, True), strict=True):
+                answers = {person.name: streams.play(person, index, grown, voted=voted) for person in walking}
                 row.subjects += len(answers)
                 row.missed += sum(answer is None for answer in answers.values())
                 row.wrong += sum(answer not in (None, name) for name, answer in answers.items())
                 row.strangers += len(strangers)
-                row.false += sum(streams.play(person, index, rules, voted=voted) is not None for person in strangers)
-        rows += [row for row in (single, vote) if row.subjects]
+                row.false += sum(streams.play(person, index, grown, voted=voted) is not None for person in strangers)
+        rows += counted
     return rows
 
 
 def table(rows: Sequence[Row], model: str, rules: Rules) -> str:
     thresholds = rules.thresholds
+    raised = f"; raised as the terminal does beyond {rules.growth.supported:,} templates" if rules.growth else ""
     head = f"""\
 # One frame against many
 
 Measured by `mfsa-streams`. **Optimistic**: streams are independent photos of a person, which vary more than the frames of
 one walk-up, and the errors of a stranger's photos are independent too. Both flatter voting.
 
-Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}. Voted: {rules.votes} frames, or
-{rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that matches opens. {_ENROLLED} photos
-enroll, {_FRAMES} frames a stream. Masked templates: each photo that enrolls once more, with a mask drawn on.
+Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}{raised}.
+Voted: {rules.votes} frames, or {rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that
+matches opens. {_ENROLLED} photos enroll where there are as many, {_FRAMES} frames a stream. Masked templates: each photo that
+enrolls once more, with a mask drawn on.
 
-| probes | gallery | policy | missed grants | strangers let in | under another's name | false rate at most (95 %) |
-|---|---|---|---|---|---|---|
+| probes | gallery | thresholds | policy | missed grants | strangers let in | under another's name | false rate at most (95 %) |
+|---|---|---|---|---|---|---|---|
 """
     lines = []
     for row in rows:
+        unmasked, masked = row.thresholds.unmasked, row.thresholds.masked
         lines.append(
-            f"| {row.probes} | {row.gallery:,} | {row.policy} | {row.missed} of {row.subjects} ({row.missed / row.subjects:.0%}) | "
+            f"| {row.probes} | {row.gallery:,} | {unmasked:.3f}, {masked:.3f} | {row.policy} | "
+            f"{row.missed} of {row.subjects} ({row.missed / row.subjects:.0%}) | "
             f"{row.false} of {row.strangers} | {row.wrong} of {row.subjects} | {row.false_bound:.2%} |"
         )
     return head + "\n".join([*lines, ""])
@@ -185,7 +192,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>")
     parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
     parser.add_argument("--galleries", type=int, nargs="+", default=[10, 100, 1000], help="sizes (default 10 100 1000)")
-    parser.add_argument("--thresholds", type=float, nargs=2, metavar=("UNMASKED", "MASKED"), help="in place of the bundle's")
+    parser.add_argument(
+        "--thresholds", type=float, nargs=2, metavar=("UNMASKED", "MASKED"), help="in place of the bundle's, in every gallery"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args(argv)
@@ -199,7 +208,7 @@ def _streams(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, PREPROCESSING)
     rules = rules_of(Policy(), bundle.calibration("fp32"))
     if args.thresholds:
-        rules = replace(rules, thresholds=Thresholds(*args.thresholds))
+        rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
     engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
     try:
         rows = _rows(engine, validation_chips(args.chips, everybody=args.everybody), args, rules)

@@ -15,7 +15,18 @@ from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
-from edge.bundle import EMBEDDER_NETWORK, MANIFEST, Calibration, Manifest, OperatingPoint, file_digest, open_bundle, plan_file
+from edge.access import policy
+from edge.bundle import (
+    EMBEDDER_NETWORK,
+    MANIFEST,
+    SAME_PERSON_FMR,
+    Calibration,
+    Manifest,
+    OperatingPoint,
+    file_digest,
+    open_bundle,
+    plan_file,
+)
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
@@ -28,7 +39,6 @@ from edge.gallery.store import open_store
 from edge.pipeline import rules_of
 from edge.values import Precision
 
-SAME_PERSON_FMR = 1e-2
 FPIR_TARGET = 0.01
 GALLERY_SIZES = (100, 1_000, 10_000, 100_000)
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
@@ -277,7 +287,8 @@ def _site(args: argparse.Namespace) -> int:
         f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
         f"most alike are {one} and {other}"
     )
-    own = rules_of(config.policy, bundle.calibration(config.engine.precision)).thresholds.unmasked
+    rules = rules_of(config.policy, bundle.calibration(config.engine.precision))
+    own = policy.at_size(rules, len(templates)).thresholds.unmasked
     if threshold >= 1:
         raise ConfigError(f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove")
     if threshold > own:

@@ -16,6 +16,7 @@ MANIFEST = "manifest.json"
 SCHEMA = 1
 PARITY = "parity.npz"  # chips and what the FP32 embedder says of them
 SCENE = "parity-detector.npz"  # a picture with faces and what the FP32 detectors find in it
+SAME_PERSON_FMR = 1e-2  # of `Calibration.same_person`
 DETECTOR_SIZES = ("640x480", "320x256")
 EMBEDDER_NETWORK = "embedder"
 

@@ -50,6 +50,10 @@ class Changeover:
         return self._networks.embedder
 
     @property
+    def templates(self) -> int:
+        return self._gallery.templates
+
+    @property
     def left(self) -> list[str]:
         """Who has not passed by yet."""
         return sorted(set(self._store_before.subjects()) - self._enrolled)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 
 from edge.access import policy
 from edge.access.attempts import Attempts
-from edge.access.policy import Rules
+from edge.access.policy import Growth, Rules
 from edge.access.rights import Rights
 from edge.access.voting import Voting
-from edge.bundle import Calibration
+from edge.bundle import SAME_PERSON_FMR, Calibration
 from edge.changeover import Changeover
 from edge.config import Terminal
 from edge.config.access import NoLiveness
@@ -69,6 +70,9 @@ People = Callable[[str], SubjectRecord]  # what is known of a subject
 
 class Searchable(Protocol):
     """A gallery, or an index of templates alone."""
+
+    @property
+    def templates(self) -> int: ...
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None: ...
 
@@ -251,11 +255,13 @@ class Pipeline:
     def _ask(self, candidate: Candidate, probe: Probe) -> Opinion:
         """Who it is; in a changeover the model before is asked about whom the new one does not know."""
         match, changeover = self.gallery.search(probe.embedding), self._changeover
-        now = Opinion(probe, match, self._rules)
+        templates = self.gallery.templates + (changeover.templates if changeover else 0)
+        now = Opinion(probe, match, policy.at_size(self._rules, templates))
         if changeover is None or candidate.chip is None or self._knows(now, candidate):
             return now
         (earlier,) = changeover.embedder.embed(candidate.chip[None])
-        before = Opinion(earlier, changeover.search(earlier.embedding), changeover.rules, before=True)
+        rules = policy.at_size(changeover.rules, templates)
+        before = Opinion(earlier, changeover.search(earlier.embedding), rules, before=True)
         return before if self._knows(before, candidate) else now
 
     def _knows(self, opinion: Opinion, candidate: Candidate) -> bool:
@@ -345,6 +351,19 @@ def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
         cooldown_s=config.cooldown_s,
         mask=config.mask,
         span=config.span,
+        growth=growth_of(calibrated),
+    )
+
+
+def growth_of(calibrated: Calibration) -> Growth:
+    """How thresholds rise beyond the gallery that a model supports; by all there is, where it was measured at one FMR alone."""
+    point = calibrated.unmasked
+    decades, rising = math.log10(SAME_PERSON_FMR / point.target_fmr), point.threshold - calibrated.same_person
+    return Growth(
+        Thresholds(point.threshold, calibrated.masked.threshold),
+        calibrated.gallery_size,
+        rising / decades if decades > 0.5 and rising > 0 else 1 - point.threshold,
+        max(point.fmr_upper, calibrated.masked.fmr_upper),
     )
 
 

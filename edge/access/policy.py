@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edge.values import Decision, Match, Thresholds, Verdict
@@ -13,8 +14,33 @@ MaskPolicy = Literal["ignore", "require", "require-soft", "forbid", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
+class Growth:
+    """How a model's own thresholds rise with the number of templates, so that strangers are named no more often.
+
+    The more templates, the less often one comparison may go wrong: a search of N comparisons at FMR f/N names somebody no more
+    often than a single comparison at f. The threshold of so small an FMR was not measured. It is taken from the straight line, in
+    the logarithm of FMR, through two points that were: FMR 1e-2, and that of the model's threshold. Where each decade of FMR takes
+    less score than the one before, the line is on the strict side; docs/decision.md says where that was found, and where not.
+    """
+
+    own: Thresholds  # the model's
+    supported: int  # templates up to which they hold
+    per_decade: float  # by how much a score rises while FMR falls to a tenth
+    fmr: float  # upper bound at `own`, of the worse of the two
+
+    def rise(self, templates: int) -> float:
+        """What is added to the model's thresholds."""
+        return self.per_decade * max(0.0, math.log10(max(1, templates) / max(1, self.supported)))
+
+    def fmr_at(self, thresholds: Thresholds) -> float:
+        """Upper bound of FMR, of the worse of the two."""
+        above = min(thresholds.unmasked - self.own.unmasked, thresholds.masked - self.own.masked)
+        return self.fmr * 10 ** -(above / self.per_decade)
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator sets; thresholds are those of the bundle, possibly raised."""
+    """What the operator sets; thresholds are those of the bundle, possibly raised. `at_size` raises them for a large gallery."""
 
     thresholds: Thresholds
     votes: int  # frames that must agree
@@ -26,6 +52,38 @@ class Rules:
     limit_s: float = 10.0  # after which the answer is unknown
     mask: MaskPolicy = "ignore"
     span: float = 0.1  # scores so far from the threshold lie in between: a mask is asked down, a challenge asked for
+    growth: Growth | None = None  # None: the thresholds are those of every gallery
+
+
+def at_size(rules: Rules, templates: int) -> Rules:
+    """The rules for a gallery of so many templates: thresholds never below those before, and never lower in a larger one."""
+    growth = rules.growth
+    if growth is None or templates <= growth.supported:
+        return rules
+    own, rise = growth.own, growth.rise(templates)
+    unmasked, masked = (min(1.0, threshold + rise) for threshold in (own.unmasked, own.masked))
+    thresholds = Thresholds(max(rules.thresholds.unmasked, unmasked), max(rules.thresholds.masked, masked))
+    return replace(rules, thresholds=thresholds)
+
+
+def fpir(rules: Rules, templates: int) -> float | None:
+    """How often at most a search in such a gallery names somebody whom it should not, one frame alone; None where nobody measured.
+
+    Comparisons are taken as independent, and each at the upper bound of its FMR.
+    """
+    if rules.growth is None:
+        return None
+    fmr = min(rules.growth.fmr_at(at_size(rules, templates).thresholds), 1 - 1e-12)
+    return -math.expm1(templates * math.log1p(-fmr))
+
+
+def told(rules: Rules, templates: int) -> str:
+    """What an operator may want to know of thresholds in a gallery of this size."""
+    thresholds, wrong = at_size(rules, templates).thresholds, fpir(rules, templates)
+    text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked for {templates:,} templates"
+    if thresholds != rules.thresholds:
+        text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
+    return text if wrong is None else f"{text}; at most {wrong:.2%} of strangers are named by a frame (FPIR)"
 
 
 def mask_state(mask_worn: float) -> Literal["masked", "unmasked", "uncertain"]:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calibration.streams import People, Row, Streams, exam, galleries, main, split
-from edge.access.policy import Rules
+from calibration.streams import People, Row, Streams, exam, galleries, main, split, table
+from edge.access.policy import Growth, Rules
 from edge.values import Thresholds
 
 RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0)
@@ -47,9 +48,23 @@ def test_a_stranger_with_one_lookalike_photo_passes_a_single_frame_but_not_the_v
     assert single.false_bound > voted.false_bound > 0
 
 
+def test_thresholds_are_those_of_the_gallery_s_size() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((10, 64))
+    bare = outputs([row / np.linalg.norm(row) for row in rows])
+    people = split(np.array([0] * 5 + [1] * 5), None, ["ada", "eve"])
+    rules = replace(RULES, growth=Growth(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3))
+    plain = exam(Streams([bare], bare), people, rules, "bare", [1])
+    more = exam(Streams([bare, bare], bare), people, rules, "bare, masked templates", [1])
+    assert [row.thresholds.unmasked for row in plain] == pytest.approx([0.5 + 0.1 * np.log10(2)] * 2)
+    assert [row.thresholds.unmasked for row in more] == pytest.approx([0.5 + 0.1 * np.log10(4)] * 2)
+    told = table(plain, "tiny", rules)
+    assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
+
+
 def test_the_bound_is_one_where_everything_was_false() -> None:
-    assert Row("bare", 10, "voted", 1, 0, 1, 1, 1).false_bound == 1.0
-    assert Row("bare", 10, "voted", 300, 0, 0, 0, 0).false_bound == pytest.approx(0.00994, abs=1e-4)
+    assert Row("bare", 10, "voted", RULES.thresholds, 1, 0, 1, 1, 1).false_bound == 1.0
+    assert Row("bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0).false_bound == pytest.approx(0.00994, abs=1e-4)
 
 
 def test_the_command_says_where_people_are_too_few(

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.access.policy import Rules
+from edge.access.policy import Growth, Rules, at_size
 from edge.access.rights import Rights
+from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
+from edge.config.access import Policy as PolicyConfig
 from edge.face.detect import Detector
 from edge.face.liveness import Layer, Liveness, Look
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.pipeline import Entry, People, Pipeline, Regard, nobody_special
+from edge.pipeline import Entry, People, Pipeline, Regard, growth_of, nobody_special, rules_of
 from edge.subject import SubjectRecord
 from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict
 
@@ -228,3 +231,33 @@ def test_who_cannot_turn_is_not_asked_to() -> None:
     assert [run.frame(face(100))[0].decision.reason for _ in range(3)][-1] == "turn-left"
     run = Run(layers=[Asking], people=lambda subject: SubjectRecord(liveness="no-challenge"))
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+def test_a_gallery_that_grows_asks_for_more() -> None:
+    """Half a decade above what the model supports, until somebody is erased again."""
+    rules = replace(RULES, growth=Growth(RULES.thresholds, supported=2, per_decade=0.4, fmr=1e-3))
+    run = Run(rules=rules)
+    index = run.pipeline.gallery
+    assert isinstance(index, Index)
+    run.networks.identity = (ADA + 0.75 * STRANGER) / np.float32(1.25)  # a score of 0.8
+
+    def seen() -> tuple[str, float]:
+        decision = run.frame(face(100))[0].decision
+        return decision.reason, decision.threshold
+
+    assert seen() == ("more-frames-needed", 0.5)
+    index.put(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
+    assert seen() == ("below-threshold", pytest.approx(0.9))
+    index.drop(7)
+    assert seen() == ("more-frames-needed", 0.5)
+
+
+def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
+    calibration = read_manifest(bundle_path).calibration
+    rules = rules_of(PolicyConfig(threshold_unmasked=0.7), calibration)
+    assert rules.growth is not None and rules.growth.supported == calibration.gallery_size
+    assert rules.growth.per_decade == pytest.approx((calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6)
+    assert rules.growth.own == Thresholds(calibration.unmasked.threshold, calibration.masked.threshold)
+    at_one = calibration.model_copy(update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})})
+    steep = growth_of(at_one)
+    assert at_size(replace(rules, growth=steep), 10 * steep.supported).thresholds.unmasked == pytest.approx(1)
