@@ -107,7 +107,7 @@ def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Termin
 
 
 def _list(args: argparse.Namespace) -> int:
-    _, bundle, store = _open(args)
+    config, bundle, store = _open(args)
     with closing(store):
         everybody = store.known()
     if args.json:
@@ -115,8 +115,16 @@ def _list(args: argparse.Namespace) -> int:
         return common.DONE
     for known in everybody:
         print(f"{len(known.templates):4d}  {known.name}{_remarks(known)}")
-    print(f"{len(everybody)} subjects, the model supports {bundle.manifest.calibration.gallery_size}")
+    print(f"{len(everybody)} subjects; {_thresholds(config, bundle, sum(len(known.templates) for known in everybody))}")
     return common.DONE
+
+
+def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> str:
+    """What a gallery of this size means for who is let in."""
+    from edge.access import policy
+    from edge.pipeline import rules_of
+
+    return policy.told(rules_of(config.policy, bundle.calibration(config.engine.precision)), templates)
 
 
 def _told(known: Known) -> dict[str, object]:
@@ -233,6 +241,7 @@ def _stats(args: argparse.Namespace) -> int:
     else:
         for key, value in told.items():
             print(f"{key.replace('_', ' '):34s} {value}")
+        print(_thresholds(config, bundle, sum(templates)))
     return common.DONE
 
 
