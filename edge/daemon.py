@@ -12,7 +12,9 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.audit import evidence
-from edge.audit.log import JsonLog
+from edge.audit.log import RecordLog
+from edge.audit.retention import Retention
+from edge.audit.sealing import picture_sealer, score_sealer
 from edge.camera import open_camera
 from edge.camera.capture import Capture
 from edge.camera.lending import Lender, Loan
@@ -75,8 +77,11 @@ class Daemon:
                 "%d subjects are enrolled, the model supports %d at its FPIR target: strangers will pass more often",
                 gallery.index.subjects, supported,
             )  # fmt: skip
-        self._record = JsonLog(config.decisions_path)
-        self._pictures = evidence.PictureFolder(config.pictures_path, config.record.pictures)
+        self._record = RecordLog(
+            config.decisions_path, of=f"{config.terminal}/decisions", seal=score_sealer(key, config.terminal).seal_text
+        )
+        self._sealer = picture_sealer(key, config.terminal)
+        self._keep_for(config)
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
         lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
@@ -120,9 +125,13 @@ class Daemon:
         self.frames += 1
         if is_lent:
             return
-        for sighting in self._pipeline.recognise(frame):
+        sightings = self._pipeline.recognise(frame)
+        for sighting in sightings:
             if sighting.is_told:
                 self._act(frame, sighting)
+        if not sightings:  # nobody waits for the disk
+            self._record.tend()
+            self._pictures.tend()
 
     def _lend(self, frame: Frame | None) -> bool:
         """Offer the frame to an enrollment, where there is one; nobody is recognised as long as it lasts."""
@@ -171,9 +180,15 @@ class Daemon:
         else:
             self._config = fresh
             self._pipeline.obey(rules, regard_of(fresh.detector), entry_of(fresh, self._wall))
-            self._pictures = evidence.PictureFolder(fresh.pictures_path, fresh.record.pictures)
+            self._keep_for(fresh)
             log.info("configuration and gallery were read again")
         self._notifier.ready()
+
+    def _keep_for(self, config: Terminal) -> None:
+        """How long records and pictures stay, from now on."""
+        record = config.record
+        self._record.keep = Retention(record.keep_days, record.personal_days)
+        self._pictures = evidence.PictureFolder(config.pictures_path, record.pictures, record.pictures_days, self._sealer)
 
     def _open_record(self) -> None:
         """That this process is at work from here on, and that the one before it never said that it had ended."""
@@ -248,7 +263,7 @@ class Daemon:
         except DoorError as error:
             outcome = "unreachable"
             self._complain("door", str(error))
-        log.info("%s granted, the door says: %s", subject, outcome)
+        log.info("record %d granted, the door says: %s", record_id, outcome)
         self._record_event({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome})
         return outcome == "unlocked"
 

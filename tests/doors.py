@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import BoundedLog, JsonLog, read_log
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
 from edge.door.conduct import Conduct
 from edge.door.controller import Input, Window
 from edge.door.inputs import FileLine, Inputs
@@ -31,13 +33,13 @@ class Terminal:
     def __init__(
         self,
         folder: Path,
-        disk: Callable[[Path], JsonLog] = JsonLog,
+        disk: Callable[[Path], RecordLog] = RecordLog,
         wires: Wires | None = None,
         conduct: Conduct = CONDUCT,
         **options: Any,
     ) -> None:
         self.path = folder / "door.sock"
-        self.record_path = folder / "door.jsonl"
+        self.record_path = folder / "door"
         self.relay = SimulatedRelay()
         self.service = DoorService(
             conduct,
@@ -70,7 +72,7 @@ class Terminal:
         self.service.close()
 
     def events(self) -> list[str]:
-        return [r["event"] for r in read_log(self.record_path)]
+        return [r["event"] for r in read_log(self.record_path) if "event" in r]
 
 
 def grant(name: str = "g1", age: float = 0.0) -> Grant:
@@ -85,7 +87,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def records(terminal: Terminal, event: str) -> list[dict[str, Any]]:
-    return [r for r in read_log(terminal.record_path) if r["event"] == event]
+    return [r for r in read_log(terminal.record_path) if r.get("event") == event]
 
 
 class Wires:
@@ -113,14 +115,14 @@ class Schedules:
         return self.window if plausible or self.window is Window.LOCKED else Window.NORMAL
 
 
-class NoDisk(JsonLog):
+class NoDisk(RecordLog):
     """A disk that is full."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         raise RecordError("disk full")
 
 
-class FullAtFirst(JsonLog):
+class FullAtFirst(RecordLog):
     """A disk that is full until somebody makes room."""
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +136,7 @@ class FullAtFirst(JsonLog):
         raise RecordError("disk full")
 
 
-class SlowDisk(JsonLog):
+class SlowDisk(RecordLog):
     """A disk that takes longer for a grant than the door waits."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
@@ -143,7 +145,7 @@ class SlowDisk(JsonLog):
         return super().append(fields, durable=durable)
 
 
-class HangingDisk(JsonLog):
+class HangingDisk(RecordLog):
     """A disk that takes nothing until it is released."""
 
     def __init__(self, path: Path) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.audit.files import write_whole
+from edge.audit.retention import DAY_S, believed
+from edge.audit.sealing import Sealer
+from edge.errors import RecordError
 from edge.values import Probe
 
 # Regions of the canonical chip as (top, bottom) rows of the 14x14 map and (left, right) columns, 8 px a cell.
@@ -38,15 +44,25 @@ def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
     return np.hstack([chip, tinted.clip(0, 255).astype(np.uint8)])
 
 
-class PictureFolder:
-    """Evidence pictures named by record id; only the newest `keep` stay, and a tenth more for a while. None are kept unless the
-    config says so, and those of a config that did are removed."""
+_SUFFIX = ".sealed"
 
-    def __init__(self, path: Path, keep: int) -> None:
+
+def picture_path(folder: Path, record_id: int) -> Path:
+    return folder / f"{record_id:09d}{_SUFFIX}"
+
+
+class PictureFolder:
+    """Evidence pictures named by record id, sealed; only the newest `keep` of the last `days` stay, and a tenth more for a while.
+    None are kept unless the config says so, and those of a config that did are removed."""
+
+    def __init__(self, path: Path, keep: int, days: float, sealer: Sealer, *, wall: Callable[[], float] = time.time) -> None:
         self._path = path
-        self._keep = keep
+        self._keep, self._days = keep, days
+        self._sealer = sealer
+        self._wall = wall
         self._saved = 0
-        self._prune()
+        self._pruned = 0.0  # the day
+        self.tend()
 
     def save(self, record_id: int, picture: NDArray[np.uint8]) -> None:
         """Best effort: a picture that cannot be stored never stops a decision."""
@@ -57,16 +73,48 @@ class PictureFolder:
             return
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            (self._path / f"{record_id:09d}.png").write_bytes(encoded.tobytes())
+            write_whole(picture_path(self._path, record_id), self._sealer.seal(record_id, encoded.tobytes()))
         except OSError:
             return
         self._saved += 1
         if self._saved % max(1, self._keep // 10) == 0:  # a folder of many takes a while to look through
             self._prune()
 
+    def tend(self) -> None:
+        """Once a day."""
+        if self._pruned != (day := self._wall() // DAY_S):
+            self._pruned = day
+            self._prune()
+
     def _prune(self) -> None:
-        """Leave only the newest; what cannot be removed now is tried again later."""
+        """Leave only the newest; what cannot be removed now is tried again later. A clock that is in doubt makes none old."""
         with contextlib.suppress(OSError):
-            pictures = sorted(self._path.glob("*.png"), key=lambda picture: picture.stat().st_mtime)
-            for old in pictures[: max(0, len(pictures) - self._keep)]:
-                old.unlink(missing_ok=True)
+            for unsealed in self._path.glob("*.png"):  # of a version that did not seal them
+                unsealed.unlink(missing_ok=True)
+            made = sorted((picture.stat().st_mtime, picture) for picture in self._path.glob(f"*{_SUFFIX}"))
+            surplus = len(made) - self._keep
+            now = self._wall()
+            ends = now - self._days * DAY_S if believed(now, [at for at, _ in made], self._days) else 0.0
+            for number, (at, old) in enumerate(made):
+                if number < surplus or at < ends:
+                    old.unlink(missing_ok=True)
+
+
+def read_picture(folder: Path, record_id: int, sealer: Sealer) -> bytes:
+    """A PNG file. Raises RecordError where there is none, or the key does not fit."""
+    path = picture_path(folder, record_id)
+    try:
+        sealed = path.read_bytes()
+    except OSError as error:
+        raise RecordError(
+            f"{path}: no picture of record {record_id}: {error.strerror}; `record.pictures` says how many are kept"
+        ) from error
+    plain = sealer.open(record_id, sealed)
+    if plain is None:
+        raise RecordError(f"{path}: the picture cannot be unsealed: another key, another terminal's, or it was changed")
+    return plain
+
+
+def pictures(folder: Path) -> list[int]:
+    """Of which records there are pictures."""
+    return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())

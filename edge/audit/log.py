@@ -1,70 +1,231 @@
-"""Append-only records as JSON lines: one record is one write, on disk before `append` returns."""
+"""An append-only record that shows when it was changed: one record is one write, on disk before `append` returns.
+
+A folder of segments, lines of `chain.py` in them, and the writer's `state.py` beside them. One process writes, any may read.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import queue
-import threading
+import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge.audit import retention, state
+from edge.audit.chain import KEY_BYTES, build, encode, mac_of, next_key, parse
+from edge.audit.fields import Fields, split
+from edge.audit.files import sync_folder
+from edge.audit.reading import newest_first
+from edge.audit.retention import DAY_S, Retention
+from edge.audit.segments import End, end_of, path_of
+from edge.audit.state import FirstKey, State, StateFile
 from edge.errors import RecordError
 
-_TAIL_BYTES = 1 << 16
+SEGMENT_BYTES = 4 << 20
+Seal = Callable[[int, str], str]  # a text to the number of its record
+
+GAP = "gap"  # the kind of what the log itself says of records that are not there
+LOST_TAIL, CUT_TAIL, NEW_CHAIN = "lost-tail", "cut-tail", "new-chain"
 
 
-class JsonLog:
-    """A file of JSON lines with an id that counts up over restarts. One process writes, any may read."""
+class RecordLog:
+    """Records with an id that counts up over restarts. `of` names terminal and record, and stands at the head of each segment."""
 
-    def __init__(self, path: Path, *, wall: Callable[[], float] = time.time) -> None:
-        self._path = path
-        self._wall = wall
-        self._torn = False  # the file may end in the middle of a line
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        of: str = "",
+        seal: Seal | None = None,
+        keep: Retention | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._folder, self._of, self._seal, self._wall = folder, of, seal, wall
+        self._segment_bytes = segment_bytes
+        self.keep = keep  # may be changed at any time
         self.lost = 0  # records since the last that was written
+        self._torn = 0  # lines since then that are no records, or were not acknowledged
+        self._state = State(1, b"")
+        self._end = 0  # of the present segment, as far as we wrote it
+        self._day = -1.0  # on which it began
+        self._half = False  # whether it ends in the middle of a line
+        self._fd = -1  # of the present segment; none until the first record is written
+        self._file: StateFile | None = None
+        self._owed: list[dict[str, Any]] = []  # what the log itself has to say, before anything else
+        self._chores: Iterator[None] | None = None
+        self._tended = -1.0  # the day
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(exist_ok=True, mode=0o750)
             try:
-                self._last_id = self._mend()
+                self._resume(end_of(folder))
             except OSError:
-                os.close(self._fd)
+                self.close()
                 raise
         except OSError as error:
-            raise RecordError(f"{path}: cannot open the record: {error.strerror}; check folder and rights") from error
+            raise RecordError(f"{folder}: cannot open the record: {error.strerror}; check folder and rights") from error
 
-    def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
+    def append(self, fields: Fields, *, durable: bool = True) -> int:
         """Write one record with id and times; its id. With `durable` it is on disk on return.
 
-        Raises RecordError, and then the file ends where it ended before; the next record says how many were `lost`.
+        Raises RecordError, and then the record ends where it ended before; the next one says how many were `lost`.
         """
-        record = {"id": self._last_id + 1, "wall": round(self._wall(), 3), "mono": round(time.monotonic(), 4), **fields}
-        if self.lost:
-            record["lost"] = self.lost
-        line = json.dumps(record, allow_nan=False, separators=(",", ":")).encode() + b"\n"  # ASCII: one line is one record
-        try:
-            self._write(b"\n" + line if self._torn else line, durable)
-        except OSError as error:
-            self.lost += 1
-            raise RecordError(f"{self._path}: the record was not written: {error}") from error
-        self._torn = False
-        self._last_id += 1
-        self.lost = 0
-        return self._last_id
+        while self._owed:
+            self._put(self._owed[0], durable)
+            del self._owed[0]
+        return self._put(fields, durable)
 
     def last(self, key: str) -> Any:
-        """The newest value of a field in the end of the file; None where no record there has it."""
-        return next((record[key] for record in _newest_first(self._fd) if key in record), None)
+        """The newest value of a field in the end of the record; None where nothing there has it."""
+        try:
+            return next((record[key] for record in newest_first(self._folder) if key in record), None)
+        except OSError:
+            return None
+
+    def tend(self) -> None:
+        """One step of what retention asks for, of a few milliseconds; nothing where nothing is due. A step that fails is tried
+        again the next day."""
+        now = self._wall()
+        if self._chores is None and self.keep is not None and now // DAY_S != self._tended:
+            self._tended = now // DAY_S
+            self._chores = retention.chores(self._folder, self.keep, now, self._state.blanked, self._tell)
+        if self._chores is not None:
+            try:
+                next(self._chores)
+            except (StopIteration, OSError):  # of which RecordError is one
+                self._chores = None
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+        if self._file is not None:
+            self._file.close()
+        self._fd, self._file = -1, None
+
+    # Where it was left.
+
+    def _resume(self, end: End) -> None:
+        """Go on after the newest record; a state that is missing or of another record begins a new chain, and says so."""
+        if end.segment is not None:
+            self._fd = _open_to_append(end.segment)
+            self._day = _day_of(end.segment)
+        self._torn = int(end.torn)
+        if not self._recall(end):
+            self._begin_chain(end)
+        from_id, to_id = end.last.id + 1 if end.last else 1, self._state.next_id - 1
+        if from_id <= to_id:
+            reason = CUT_TAIL if self._state.durable >= from_id else LOST_TAIL
+            self._owed.append({"kind": GAP, "reason": reason, "from": from_id, "to": to_id, "was": self._state.hash.hex()})
+        if end.last is not None:
+            self._state = self._with(hash=end.last.hash)
+        self._end = os.fstat(self._fd).st_size if self._fd >= 0 else 0
+
+    def _recall(self, end: End) -> bool:
+        """Take the state up, brought to the newest record; False where there is none that fits."""
+        try:
+            self._file = StateFile(self._folder / state.STATE)
+        except (OSError, ValueError):
+            return False
+        self._state, last = self._file.state, end.last
+        if last is not None and self._state.next_id <= last.id:  # written after the record, or left behind by a lost power
+            key = next_key(self._state.key, last.id - self._state.next_id)
+            if mac_of(key, last.hash) != last.mac:
+                return False
+            self._state = self._with(next_id=last.id + 1, key=next_key(key), hash=last.hash)
+        elif last is not None and self._state.next_id == last.id + 1 and self._state.hash != last.hash:
+            return False
+        self._skip_to(end.free_id)
+        return True
+
+    def _begin_chain(self, end: End) -> None:
+        """A first key of our own. It is never a reason to stop that it cannot be kept: then nobody can verify what follows."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+        path = state.key_path_of(self._folder)
+        self._state = State(end.free_id, secrets.token_bytes(KEY_BYTES))
+        with contextlib.suppress(OSError):  # of which RecordError is one
+            keys = state.read_keys(path)
+            made = next((each.key for each in keys if each.first_id == end.free_id), None)  # then the state was not made any more
+            if made is None:
+                state.write_keys(path, [*keys, FirstKey(end.free_id, self._state.key)])
+            else:
+                self._state = self._with(key=made)
+            state.make_state(self._folder, self._state)
+            self._file = StateFile(self._folder / state.STATE)
+        if end.free_id > 1:
+            self._owed.append({"kind": GAP, "reason": NEW_CHAIN})
+
+    def _skip_to(self, next_id: int) -> None:
+        steps = max(0, next_id - self._state.next_id)
+        self._state = self._with(next_id=self._state.next_id + steps, key=next_key(self._state.key, steps))
+
+    def _with(self, **changes: Any) -> State:
+        return replace(self._state, **changes)
+
+    # One record.
+
+    def _put(self, fields: Fields, durable: bool) -> int:
+        number, wall = self._state.next_id, self._wall()
+        public, personal, hidden = split(fields)
+        if hidden and self._seal is not None:
+            personal["sealed"] = self._seal(number, encode(hidden))
+        else:
+            personal |= hidden
+        try:
+            self._turn_page(wall)
+            self._look_at_end()
+            heading = {} if self._end else {"of": self._of, "prev": self._state.hash.hex()}
+            marks = {name: count for name, count in (("lost", self.lost), ("torn", self._torn)) if count}
+            told = {"id": number, "wall": round(wall, 3), "mono": round(time.monotonic(), 4), **public, **heading, **marks}
+            line, digest = build(told, personal, self._state.hash, self._state.key)
+            self._write(b"\n" + line if self._half else line, durable)
+        except OSError as error:
+            self.lost += 1
+            raise RecordError(f"{self._folder}: the record was not written: {error}") from error
+        self._torn = self.lost = 0
+        self._step(digest, number if durable else self._state.durable)
+        return number
+
+    def _step(self, digest: bytes, durable: int) -> None:
+        """The key of what was written is forgotten."""
+        after = self._state
+        self._state = State(after.next_id + 1, next_key(after.key), digest, durable, after.blanked)
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.write(self._state)
+
+    def _turn_page(self, wall: float) -> None:
+        """A new segment where there is none, the present one is full, or a new day has begun. Raises OSError."""
+        if self._fd >= 0 and self._end < self._segment_bytes and not (self._end and wall // DAY_S > self._day):
+            return
+        path = path_of(self._folder, self._state.next_id)
+        fd = -1
+        try:
+            fd = _open_to_append(path, os.O_CREAT)
+            sync_folder(self._folder)
+        except OSError:
+            if fd >= 0:
+                os.close(fd)
+            if self._fd < 0:
+                raise
+            return  # better the full one than none
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd, self._end, self._day, self._tended = fd, os.fstat(fd).st_size, wall // DAY_S, -1.0
+
+    def _look_at_end(self) -> None:
+        """Whether the file ends in the middle of a line: of ours, or since somebody erased where we took a line back."""
+        size = os.fstat(self._fd).st_size
+        self._half = (size != self._end or bool(self._torn)) and bool(size) and os.pread(self._fd, 1, size - 1) != b"\n"
+        self._end, self._torn = size, max(self._torn, self._half)
 
     def _write(self, line: bytes, durable: bool) -> None:
         """All of it or nothing; raises OSError. What cannot be taken back is ended by the next line, and keeps its number."""
-        before = os.fstat(self._fd).st_size
         try:
             if os.write(self._fd, line) != len(line):
                 raise OSError("the disk took only part of the record")
@@ -72,148 +233,27 @@ class JsonLog:
                 os.fsync(self._fd)
         except OSError:
             try:
-                os.ftruncate(self._fd, before)
+                os.ftruncate(self._fd, self._end)
             except OSError:  # a file system that turned read-only
-                self._torn = True
-                self._last_id += 1
+                self._torn += 1
+                self._skip_to(self._state.next_id + 1)
             raise
+        self._end += len(line)
 
-    def _mend(self) -> int:
-        """End a line torn by a crash, so that the next record is readable; the last id that stands."""
-        size = os.fstat(self._fd).st_size
-        self._torn = bool(size) and os.pread(self._fd, 1, size - 1) != b"\n"
-        return next((record["id"] for record in _newest_first(self._fd) if isinstance(record.get("id"), int)), 0)
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """All readable records of a file, in order; torn lines are left out."""
-    try:
-        return _records(path.read_text(encoding="utf-8", errors="replace").splitlines())
-    except FileNotFoundError:
-        return []
+    def _tell(self, fields: Fields) -> None:
+        """What retention did."""
+        self._put(fields, durable=True)
+        if fields["reason"] == retention.BLANKED:
+            self._state = self._with(blanked=fields["upto"])
 
 
-def read_tail(path: Path) -> list[dict[str, Any]]:
-    """The readable records in the end of a file, newest first; none where there is no file. Raises RecordError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise RecordError(f"{path}: the record cannot be read: {error.strerror}") from error
-    try:
-        found = _newest_first(fd)
-        if not found and os.fstat(fd).st_size:
-            raise RecordError(f"{path}: the record cannot be read: no line in its end is a record")
-        return found
-    except RecordError:
-        raise
-    except OSError as error:
-        raise RecordError(f"{path}: the record cannot be read: {error.strerror}") from error
-    finally:
-        os.close(fd)
+def _open_to_append(path: Path, flags: int = 0) -> int:
+    return os.open(path, flags | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
 
 
-def _newest_first(fd: int) -> list[dict[str, Any]]:
-    """The readable records in the last 64 KiB; raises OSError."""
-    size = os.fstat(fd).st_size
-    return _records(os.pread(fd, min(size, _TAIL_BYTES), max(0, size - _TAIL_BYTES)).splitlines())[::-1]
-
-
-def _records(lines: Iterable[str | bytes]) -> list[dict[str, Any]]:
-    """Lines that are JSON objects."""
-    records = []
-    for line in lines:
-        with contextlib.suppress(ValueError, RecursionError):
-            record = json.loads(line)
-            if isinstance(record, dict):
-                records.append(record)
-    return records
-
-
-class Job:
-    """One record on its way to the disk. One that is not `counted` is not missed where it cannot be written."""
-
-    def __init__(self, fields: dict[str, Any], *, counted: bool = True) -> None:
-        self.fields = fields
-        self.counted = counted
-        self.done = threading.Event()
-        self.error: RecordError | None = None
-
-    @property
-    def written(self) -> bool:
-        return self.done.is_set() and self.error is None
-
-
-class BoundedLog:
-    """A log whose caller never has to wait: a hanging disk must not hold a lock open. One thread opens it and writes, in order;
-    where it cannot be opened, each record tries again."""
-
-    def __init__(self, open_log: Callable[[], JsonLog]) -> None:
-        self._open_log = open_log
-        self._log: JsonLog | None = None
-        self._unopened = 0  # records lost before it could be opened
-        # Counted up and never back, each by one thread alone: what one forgets the other cannot lose.
-        self._not_taken = 0  # for want of room in the queue; the caller's
-        self._told = 0  # of those, on record; the writer's
-        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=64)
-        self._thread = threading.Thread(target=self._write, name="record", daemon=True)
-        self._thread.start()
-
-    def submit(self, fields: dict[str, Any], *, counted: bool = True) -> Job:
-        """Hand over a record; `done` is set once it is on disk or has failed. A full queue is a failure."""
-        job = Job(fields, counted=counted)
-        try:
-            self._jobs.put_nowait(job)
-        except queue.Full:
-            self._not_taken += counted
-            job.error = RecordError("the disk does not keep up: 64 records wait to be written")
-            job.done.set()
-        return job
-
-    @property
-    def lost(self) -> int:
-        """Records lost since the last that was written."""
-        log = self._log
-        return (log.lost if log else self._unopened) + self._not_taken - self._told
-
-    def close(self, timeout_s: float = 1.0) -> None:
-        """Write what waits, for at most `timeout_s`."""
-        try:
-            self._jobs.put(None, timeout=timeout_s)
-        except queue.Full:
-            return
-        self._thread.join(timeout_s)
-        if not self._thread.is_alive() and self._log is not None:
-            self._log.close()
-
-    def _write(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._append(job)
-            except RecordError as error:
-                job.error = error
-            except Exception as error:  # whatever one record does, the next one is written
-                job.error = RecordError(f"the record was not written: {error!r}")
-            job.done.set()
-
-    def _append(self, job: Job) -> None:
-        if self._log is None:
-            self._open(job)
-        assert self._log is not None
-        before, not_taken = self._log.lost, self._not_taken
-        more = {"not_taken": not_taken - self._told} if not_taken > self._told else {}
-        try:
-            self._log.append({**job.fields, **more})
-        except Exception:
-            self._log.lost = before + job.counted
-            raise
-        self._told = not_taken
-
-    def _open(self, job: Job) -> None:
-        try:
-            self._log = self._open_log()
-        except Exception:
-            self._unopened += job.counted
-            raise
-        self._log.lost = self._unopened
+def _day_of(segment: Path) -> float:
+    """On which it began; -1 where it does not say."""
+    with segment.open("rb") as file:
+        first = parse(file.readline().rstrip(b"\n"))
+    wall = first.public.get("wall") if first else None
+    return float(wall // DAY_S) if isinstance(wall, (int, float)) else -1.0

@@ -19,6 +19,9 @@ from edge.config import load_config
 from edge.errors import DoorError, MfsaError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from edge.door.client import DoorClient
 
 _START_S = 20.0
@@ -143,22 +146,28 @@ def _report(out: Path, config_path: Path) -> int:
     import cv2
     import numpy as np
 
-    from edge.audit.log import read_log
+    from edge.audit import evidence
+    from edge.audit.reading import read_log
+    from edge.audit.sealing import picture_sealer, score_sealer
     from edge.bundle import read_manifest
     from edge.demo import report, story
     from edge.demo.script import SCENES
+    from edge.gallery.store import load_key
 
     config = load_config(config_path)
+    key = load_key(config.key_path, create=False)
+    decisions = read_log(config.decisions_path, score_sealer(key, config.terminal).open_fields)
     try:
-        told = story.tell(SCENES, read_log(config.decisions_path), read_log(config.door_record_path))
+        told = story.tell(SCENES, decisions, read_log(config.door_record_path))
     except ValueError as error:
         raise MfsaError(f"the demo has nothing to tell: {error}; see the lines above") from error
 
-    def pictures_in(folder: Path) -> list[Path]:
-        return sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png"))
+    def picture(png: bytes) -> NDArray[np.uint8]:
+        return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
-    frames = [np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(out / "clip")]
-    pictures = {int(p.stem): np.asarray(cv2.imread(str(p)), np.uint8) for p in pictures_in(config.pictures_path)}
+    frames = [picture(path.read_bytes()) for path in sorted((out / "clip").glob("*.jpg"))]
+    kept, sealer = config.pictures_path, picture_sealer(key, config.terminal)
+    pictures = {number: picture(evidence.read_picture(kept, number, sealer)) for number in evidence.pictures(kept)}
     manifest = read_manifest(config.bundle)
     calibration = manifest.calibration
     facts = {

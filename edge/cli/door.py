@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import BoundedLog, JsonLog
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
 from edge.claim import claim
 from edge.cli import common
 from edge.config import Terminal, demand_same, load_config
@@ -30,7 +31,7 @@ from edge.ops.notify import Notifier
 log = logging.getLogger(__name__)
 
 # What hangs on wires and files that are open: another value needs another start.
-_FIXED = ("state", "door.state", "door.socket", "door.relay", "door.alarm", "door.inputs")
+_FIXED = ("terminal", "state", "door.state", "door.socket", "door.relay", "door.alarm", "door.inputs")
 _ALIVE_S = 0.5  # a quarter of the watchdog's patience
 _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
@@ -115,7 +116,7 @@ def _open(config: Terminal) -> DoorService:
     wiring.note(wiring.lines_of(config.door), config.door_wiring_path)
     wires = wiring.open_wiring(config.door)
     try:
-        record = BoundedLog(lambda: JsonLog(config.door_record_path))
+        record = BoundedLog(lambda: RecordLog(config.door_record_path, of=f"{config.terminal}/door"))
         return DoorService(conduct_of(config), wires, record, config.socket_path, past=past_of(config.door_record_path))
     except BaseException:
         wires.close()

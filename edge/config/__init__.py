@@ -51,7 +51,8 @@ class Terminal(Section):
 
     @property
     def decisions_path(self) -> Path:
-        return self.state / "decisions.jsonl"
+        """A folder, as is the door's."""
+        return self.state / "decisions"
 
     @property
     def pictures_path(self) -> Path:
@@ -63,7 +64,11 @@ class Terminal(Section):
 
     @property
     def door_record_path(self) -> Path:
-        return self._door_state / "door.jsonl"
+        return self._door_state / "door"
+
+    def record_key_path(self, record: Path) -> Path:
+        """Of the first key of one of the two records, which verifies it."""
+        return (self.record.keys or record.parent) / f"{record.name}.key"
 
     @property
     def door_lock_path(self) -> Path:

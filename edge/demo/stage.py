@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from edge.audit.log import read_log
+from edge.audit.reading import read_log
 from edge.config import Terminal
 from edge.config.door import FileInput
 from edge.demo.script import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
@@ -62,7 +62,7 @@ class Stage:
 
     def _on_record(self, cue: Seen | Did, acted_at: float) -> bool:
         if isinstance(cue, Did):
-            return any(e["event"] == cue.event and e["at"] > acted_at for e in read_log(self._config.door_record_path))
+            return any(e.get("event") == cue.event and e["at"] > acted_at for e in read_log(self._config.door_record_path))
         frames = next(frames for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True) if scene.title == cue.scene)
         return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
 

@@ -115,7 +115,7 @@ def tell(
     if not judged:
         raise ValueError("the recogniser recorded no decision")
     origin = min(d["frame_at"] - d["frame"] / FPS for d in judged)
-    events = [{**e, "at_s": e["at"] - origin} for e in door]
+    events = [{**e, "at_s": e["at"] - origin} for e in door if "event" in e]
     stays = []
     for scene, frames in zip(scenes, frame_ranges(scenes), strict=True):
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]

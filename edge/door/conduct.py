@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.audit.retention import Retention
 from edge.config import Terminal, load_config
 from edge.door.rules import DoorRules
 from edge.door.schedule import Schedule, schedule_of
@@ -25,6 +26,7 @@ class Conduct:
     clients: Mapping[int, str] = field(default_factory=dict)  # beside the door's own: may ask it to open
     operators: Mapping[int, str] = field(default_factory=dict)  # beside root and the door's own: may command it
     open_unrecorded: bool = False  # whether people are let in while the disk takes no record
+    keep: Retention = field(default_factory=Retention)
     unknown: tuple[str, ...] = ()  # accounts that the configuration names and the machine has not, with their key
 
     def check(self) -> None:
@@ -42,7 +44,7 @@ def conduct_of(config: Terminal) -> Conduct:
     ours = {uid: _name(uid) for uid in (0, os.geteuid())}
     return Conduct(
         rules, schedule_of(door.schedule), clients, operators | ours, config.record.unwritable == "open",
-        strange_clients + strange_operators,
+        Retention(config.record.keep_days, config.record.personal_days), strange_clients + strange_operators,
     )  # fmt: skip
 
 

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from edge.audit.log import BoundedLog, Job, read_tail
+from edge.audit.bounded import BoundedLog, Job
+from edge.audit.reading import read_tail
+from edge.audit.retention import Retention
 from edge.door.rules import Latches
 from edge.door.wallclock import WallClock
 from edge.errors import RecordError
@@ -87,6 +89,10 @@ class DoorRecord:
             self.post(event)
         else:
             self._left_out += 1
+
+    def keep_for(self, keep: Retention) -> None:
+        """How long records stay, from now on."""
+        self._log.obey(keep)
 
     def keep(self, now: float) -> None:
         """See what has reached the disk, and tell again what must not be forgotten: states, and refusals left out."""

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import BoundedLog, Job
+from edge.audit.bounded import BoundedLog, Job
 from edge.door import protocol
 from edge.door.conduct import Conduct
 from edge.door.controller import Command, Controller, Window
@@ -83,6 +83,7 @@ class DoorService:
         self._conduct = conduct
         self._operators = {0, os.geteuid(), *conduct.operators}
         self._peers.admit(conduct.clients.keys(), self._operators)
+        self._record.keep_for(conduct.keep)
 
     def reload(self, conduct: Conduct) -> None:
         """Other conduct from now on; whoever may no longer ask is hung up on."""

@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.audit.log import read_log
+from edge.audit.reading import read_log
+from edge.audit.sealing import score_sealer
+from edge.audit.segments import segments
 from edge.config import Terminal, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
@@ -56,7 +58,9 @@ class Site:
         return [r["event"] for r in read_log(self.config.door_record_path)]
 
     def decisions(self, **wanted: object) -> list[dict[str, object]]:
-        return [r for r in read_log(self.config.decisions_path) if all(r.get(k) == v for k, v in wanted.items())]
+        config = self.config
+        unseal = score_sealer(load_key(config.key_path, create=False), config.terminal).open_fields
+        return [r for r in read_log(config.decisions_path, unseal) if all(r.get(k) == v for k, v in wanted.items())]
 
 
 @pytest.fixture
@@ -136,7 +140,7 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
 
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        size = site.config.decisions_path.stat().st_size
+        size = segments(site.config.decisions_path)[-1].stat().st_size
         resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         until(lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk")
         until(lambda: site.door_state() == "locked", "locked")
@@ -271,6 +275,7 @@ def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
 
 def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None:
     with site.door():
+        until(lambda: bool(site.door_events()), "is on record")
         events = site.door_events()
         done = run(DOOR, "run", "--config", site.config_path)
         assert done.returncode == 1 and "another edge-door runs here; stop it first" in done.stderr

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.audit.segments import segments
 from tests.faults.systemd import Service
 from tests.faults.terminal import Terminal
 
@@ -75,7 +76,7 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
         (terminal.daemon, terminal.config.decisions_path),
     ]
     for service, record in records:
-        limit(service.pid, record.stat().st_size)
+        limit(service.pid, segments(record)[-1].stat().st_size)
     yield
     for service, _ in records:
         limit(service.pid, resource.RLIM_INFINITY)
@@ -84,7 +85,7 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
 @contextmanager
 def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
     """The door is started anew while its record cannot grow."""
-    with full_disk(terminal), with_file("disk", str(terminal.config.door_record_path.stat().st_size))(terminal):
+    with full_disk(terminal), with_file("disk", str(segments(terminal.config.door_record_path)[-1].stat().st_size))(terminal):
         os.kill(terminal.door.pid, signal.SIGKILL)
         yield
 

@@ -51,8 +51,9 @@ class Run:
         self.now += seconds
         for at, path, record in self.coming:
             if self.now - seconds < at <= self.now:
-                with path.open("a") as file:
-                    file.write(json.dumps(record) + "\n")
+                path.mkdir(exist_ok=True)
+                with (path / "000000001.log").open("a") as file:
+                    file.write(json.dumps(record) + "\t\n")
 
 
 @pytest.fixture

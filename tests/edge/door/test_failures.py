@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.log import BoundedLog, JsonLog, read_log
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
 from edge.door import protocol
 from edge.door.client import DoorClient
 from edge.door.conduct import Conduct
@@ -34,7 +36,7 @@ from tests.doors import (
 
 
 @pytest.mark.parametrize("disk", [NoDisk, SlowDisk])
-def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: type[JsonLog]) -> None:
+def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: type[RecordLog]) -> None:
     terminal = Terminal(tmp_path, disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -47,7 +49,7 @@ def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: ty
 
 
 def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tmp_path: Path) -> None:
-    disk = FullAtFirst(tmp_path / "door.jsonl")
+    disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(RULES, open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -77,7 +79,7 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
 def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
     """A second grant waits for the disk over the end of the first one's pulse."""
 
-    class SlowSecond(JsonLog):
+    class SlowSecond(RecordLog):
         def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
             if fields.get("grant_id") == "g2":
                 time.sleep(0.15)
@@ -98,7 +100,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
-    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(lambda: JsonLog(tmp_path / "door.jsonl")), path)
+    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.connect(str(path))
         raw.send(protocol.encode("grant", protocol.grant_fields(grant())))
@@ -107,12 +109,12 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
                 service.step()
     service.close()
     assert not relay.energised
-    assert [r["event"] for r in read_log(tmp_path / "door.jsonl")] == ["started", "granted", "failed", "stopped"]
+    assert [r["event"] for r in read_log(tmp_path / "door")] == ["started", "granted", "failed", "stopped"]
 
 
 def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
     relay = SimulatedRelay()
-    record = BoundedLog(lambda: JsonLog(tmp_path / "door.jsonl"))
+    record = BoundedLog(lambda: RecordLog(tmp_path / "door"))
     service = DoorService(CONDUCT, Wiring(relay, inputs=wires.inputs), record, tmp_path / "s")
     (tmp_path / "fire").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
@@ -123,7 +125,7 @@ def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wire
 
 def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
     Terminal(tmp_path).stop()
-    record = JsonLog(tmp_path / "door.jsonl")
+    record = RecordLog(tmp_path / "door")
     record.append({"event": "unlocked"})
     record.close()
     terminal = Terminal(tmp_path)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from edge.audit.log import JsonLog, read_log
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
 from edge.door.client import DoorClient
 from edge.door.conduct import Conduct
 from edge.door.controller import Window
@@ -38,7 +38,7 @@ def test_an_order_is_acknowledged_once_its_state_is_on_disk(tmp_path: Path) -> N
 
 
 def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_path: Path) -> None:
-    disk = FullAtFirst(tmp_path / "door.jsonl")
+    disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -55,7 +55,7 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
 
 
 def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
-    disk = HangingDisk(tmp_path / "door.jsonl")
+    disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(DoorRules(5.0), open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -70,7 +70,7 @@ def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
-    disk = HangingDisk(tmp_path / "door.jsonl")
+    disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -90,7 +90,7 @@ def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
         terminal.stop()
 
 
-class NoFile(JsonLog):
+class NoFile(RecordLog):
     """A state folder that cannot be written."""
 
     possible = False
@@ -121,13 +121,16 @@ def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
     assert first["id"] == 1 and first["lost"] >= 4
 
 
-@pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id": 1, "event": "started"}\n', None])
-def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "door.jsonl"
-    if content is None:
-        path.mkdir()
+@pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id": 1, "event": "started"}\t\n', None, "a file in place of the folder"])
+def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content: bytes | str | None) -> None:
+    path = tmp_path / "door"
+    if isinstance(content, str):
+        path.write_text(content)
+    elif content is None:
+        (path / "000000001.log").mkdir(parents=True)
     else:
-        path.write_bytes(content)
+        path.mkdir()
+        (path / "000000001.log").write_bytes(content)
     terminal = Terminal(tmp_path)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -136,16 +139,42 @@ def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content
     finally:
         client.close()
         terminal.stop()
-    if content is not None:
+    if isinstance(content, bytes):
         assert [r["reason"] for r in records(terminal, "gap")] == ["unreadable-record"]
 
 
 def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "door.jsonl"
+    path = tmp_path / "door"
     assert past_of(path) == Past() and not path.exists()
-    path.write_bytes(b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\n{"wall": 1.9e9, "latest_believed": 1.5e9')
-    before = path.read_bytes()
-    assert past_of(path) == Past(Latches(fire=True), 1.8e9, "fire") and path.read_bytes() == before
+    path.mkdir()
+    segment = path / "000000001.log"
+    segment.write_bytes(b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\t\n{"wall": 1.9e9, "latest_believed": 1.5e9')
+    before = segment.read_bytes()
+    assert past_of(path) == Past(Latches(fire=True), 1.8e9, "fire") and segment.read_bytes() == before
+    assert [p.name for p in path.iterdir()] == ["000000001.log"]
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id":7,"wall":18'])
+def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content: bytes) -> None:
+    """The power went while the first record of a segment was written."""
+    path = tmp_path / "door"
+    log = RecordLog(path)
+    log.append({"event": "lockdown", "latches": ["lockdown"]})
+    log.close()
+    (path / "000000002.log").write_bytes(content)
+    assert locked_down(path) and past_of(path).trouble is None
+    terminal = Terminal(tmp_path)
+    terminal.stop()
+    assert [r["id"] for r in read_log(path)][:2] == [1, 2 + bool(content)]
+
+
+def test_what_the_log_says_of_itself_hides_no_latch(tmp_path: Path) -> None:
+    path = tmp_path / "door"
+    log = RecordLog(path)
+    log.append({"event": "lockdown", "reason": "operator", "latches": ["lockdown"]})
+    log._tell({"kind": "retention", "reason": "removed", "upto": 0})
+    log.close()
+    assert locked_down(path) and past_of(path).ended == "lockdown"
 
 
 def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) -> None:
@@ -165,7 +194,7 @@ def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) 
 
 
 def test_refusals_left_out_are_not_forgotten_with_a_full_disk(tmp_path: Path) -> None:
-    disk = FullAtFirst(tmp_path / "door.jsonl")
+    disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -191,7 +220,7 @@ class TestClock:
         """Whether the door stands open at the start, and after each jump of the clock."""
         terminal = Terminal(
             self.path,
-            lambda path: JsonLog(path, wall=lambda: self.now),
+            lambda path: RecordLog(path, wall=lambda: self.now),
             conduct=Conduct(RULES, Schedules(Window.OPEN)),  # type: ignore[arg-type]
             wall=lambda: self.now,
         )
@@ -210,7 +239,7 @@ class TestClock:
         self.now -= 3600
         for _ in range(3):
             assert self.life() == [False]
-        marked = [r.get("latest_believed") for r in read_log(self.path / "door.jsonl")]
+        marked = [r.get("latest_believed") for r in read_log(self.path / "door")]
         assert marked[:2] == [None, None] and marked[-1] == 1.8e9
         self.now = 1.8e9 + 1
         assert self.life() == [True]
@@ -222,10 +251,10 @@ class TestClock:
         """What is looked at of the file holds none of a believed clock any more."""
         assert self.life() == [True]
         self.now -= 3600
-        with (self.path / "door.jsonl").open("a") as file:
-            for number in range(1000):
-                doubtful = {"id": number + 9, "wall": self.now, "event": "refused", "latest_believed": 1.8e9, "latches": []}
-                file.write(json.dumps(doubtful) + "\n")
+        log = RecordLog(self.path / "door", wall=lambda: self.now)
+        for _ in range(1000):
+            log.append({"event": "refused", "latest_believed": 1.8e9, "latches": []}, durable=False)
+        log.close()
         assert self.life() == [False]
 
 

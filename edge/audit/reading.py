@@ -1,0 +1,123 @@
+"""Records as people and programs want them: both parts of a line in one, whatever cannot be read left out."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from edge.audit.chain import SALT
+from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, open_to_read, segments, tail_of
+from edge.errors import RecordError
+
+Unseal = Callable[[int, str], dict[str, Any] | None]  # what was sealed to the number of a record; None where the key does not fit
+REDACTED = "redacted"
+
+
+def record_of(line: bytes, unseal: Unseal | None = None) -> dict[str, Any] | None:
+    """A line's public and personal fields; None where it is no record."""
+    public, _, personal = line.partition(b"\t")
+    record = _object(public)
+    if record is None:
+        return None
+    told = _object(personal)
+    if told is None:
+        return {**record, "erased": True} if "commit" in record else record
+    told.pop(SALT, None)
+    if isinstance(sealed := told.get("sealed"), str):
+        opened = unseal(int(record.get("id", 0)), sealed) if unseal else None
+        if opened is None:
+            told["sealed"] = REDACTED
+        else:
+            del told["sealed"]
+            told |= opened
+    return {**record, **told}
+
+
+def read_log(folder: Path, unseal: Unseal | None = None) -> list[dict[str, Any]]:
+    """All readable records, in order."""
+    return list(records(folder, unseal))
+
+
+def records(folder: Path, unseal: Unseal | None = None, since: int = 0) -> Iterator[dict[str, Any]]:
+    """The readable records after a number, in order; a segment that is removed meanwhile is left out. Raises OSError."""
+    for path in since_of(segments(folder), since):
+        for _, line, ended in lines_of(read_segment(path)):
+            record = record_of(line, unseal) if ended else None
+            if record is not None and (not since or _id(record) > since):
+                yield record
+
+
+def since_of(paths: list[Path], since: int) -> list[Path]:
+    """Those that may hold records after a number."""
+    after = [i for i, path in enumerate(paths) if first_id_of(path) > since]
+    return paths[max(0, (after[0] if after else len(paths)) - 1) :]
+
+
+def read_segment(path: Path) -> bytes:
+    """Nothing where it was removed meanwhile. Raises OSError."""
+    try:
+        with os.fdopen(open_to_read(path), "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+def newest_first(folder: Path) -> list[dict[str, Any]]:
+    """The readable records in the end, whichever segments it is in. Raises OSError."""
+    found: list[dict[str, Any]] = []
+    room = TAIL_BYTES
+    for path in reversed(segments(folder)):
+        tail = tail_of(path, room)
+        here = [record for record in map(record_of, tail.lines[tail.torn :]) if record is not None]
+        if tail.size and not here and not found and not tail.begun:
+            raise RecordError(f"{path}: the record cannot be read: no line in its end is a record")
+        found += here
+        room -= min(tail.size, room)
+        if not room:
+            break
+    return found
+
+
+def read_tail(folder: Path) -> list[dict[str, Any]]:
+    """The readable records in the end, newest first; none where there is no record. Raises RecordError."""
+    try:
+        return newest_first(folder)
+    except RecordError:
+        raise
+    except OSError as error:
+        raise RecordError(f"{folder}: the record cannot be read: {error.strerror}") from error
+
+
+def follow(
+    folder: Path,
+    unseal: Unseal | None = None,
+    since: int = 0,
+    *,
+    poll_s: float = 0.2,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Iterator[dict[str, Any] | None]:
+    """Records after a number as they come, without end; None each time that there is none. Raises OSError."""
+    reached = since
+    while True:
+        for record in records(folder, unseal, reached):
+            reached = _id(record)
+            yield record
+        yield None
+        sleep(poll_s)
+
+
+def _id(record: dict[str, Any]) -> int:
+    number = record.get("id")
+    return number if isinstance(number, int) else 0
+
+
+def _object(text: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None

@@ -1,0 +1,130 @@
+"""How long records are kept, and how what tells of a person is erased in them without touching the chain."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.audit.chain import Line, parse
+from edge.audit.files import sync_folder
+from edge.audit.segments import first_id_of, lines_of, open_to_read, segments, tail_of
+
+DAY_S = 86400.0
+BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
+KIND, REMOVED, BLANKED, DOUBTED = "retention", "removed", "blanked", "clock-doubted"
+_STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
+_JUMP_DAYS = 30.0
+_STEADY_DAYS = 7.0
+_SLACK_S = 60.0  # that a clock may be set back without doubt
+
+Tell = Callable[[dict[str, Any]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """In days."""
+
+    keep_days: float = 365
+    personal_days: float = 90
+
+
+@dataclass(frozen=True, slots=True)
+class _Segment:
+    path: Path
+    upto: int  # the last record in it, by the name of the next
+    walls: tuple[float, ...]  # of its first and its newest record, where their clock can have been right
+
+
+def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) -> Iterator[None]:
+    """What is to be done, in steps of a few milliseconds; the newest segment is left alone. `tell` puts it on record: what is
+    removed before, so that a stop in between leaves no hole that nothing tells of, and what is blanked afterwards, so that it is
+    gone through again. Raises OSError."""
+    found: list[_Segment] = []
+    paths = segments(folder)
+    for path, following in zip(paths, [*paths[1:], None], strict=True):
+        found.append(_look(path, first_id_of(following) - 1 if following else 0))
+        yield
+    ends = _ends(found, now)
+    gone = [each for each, end in zip(found[:-1], ends, strict=False) if end < now - keep.keep_days * DAY_S]
+    faded = [each for each, end in zip(found[:-1], ends, strict=False) if end < now - keep.personal_days * DAY_S]
+    faded = [each for each in faded if each not in gone and each.upto > blanked]
+    if not gone and not faded:
+        return
+    if not believed(now, [wall for each in found for wall in each.walls], min(keep.keep_days, keep.personal_days)):
+        tell({"kind": KIND, "reason": DOUBTED})
+        return
+    if gone:
+        tell({"kind": KIND, "reason": REMOVED, "upto": gone[-1].upto})
+    for each in gone:
+        each.path.unlink(missing_ok=True)
+        sync_folder(folder)
+        yield
+    for each in faded:
+        for _ in erase(each.path, lambda _: True):
+            yield
+    if faded:
+        tell({"kind": KIND, "reason": BLANKED, "upto": faded[-1].upto})
+
+
+def believed(now: float, walls: list[float], days: float) -> bool:
+    """Whether a clock may end what is kept for so many days: not before this software or the newest record, and no more than a
+    month ahead of records that are a week old (half the time they are kept, where that is less). A clock that jumped far ahead is
+    believed after a week of records; a terminal that was off for long waits as long."""
+    if now < max([BUILT_AFTER, *walls[-1:]]) - _SLACK_S:
+        return False
+    steady = min(_STEADY_DAYS, days / 2) * DAY_S
+    return any(steady <= now - wall <= steady + _JUMP_DAYS * DAY_S for wall in walls)
+
+
+def _look(path: Path, upto: int) -> _Segment:
+    fd = open_to_read(path)
+    try:
+        first = parse(os.pread(fd, _STEP_BYTES, 0).partition(b"\n")[0])
+    finally:
+        os.close(fd)
+    ends = (first, tail_of(path).newest)
+    walls = (line.public.get("wall") for line in ends if line is not None)
+    return _Segment(path, upto, tuple(wall for wall in walls if isinstance(wall, (int, float)) and wall >= BUILT_AFTER))
+
+
+def _ends(found: list[_Segment], now: float) -> list[float]:
+    """When each was ended at the latest: by its own clock, which may have been ahead, and by what came after it."""
+    ends: list[float] = []
+    latest = now
+    for each in reversed(found):
+        latest = min([latest, *([max(each.walls)] if each.walls else [])])
+        ends.append(latest)
+    return ends[::-1]
+
+
+def erase(path: Path, wanted: Callable[[Line], bool], *, dry: bool = False) -> Iterator[list[Line]]:
+    """Overwrite the personal part of some lines of a segment with spaces, whoever appends to it meanwhile; what was erased in each
+    step. A part that an erasure left half done is no JSON any more, and is finished. Raises OSError."""
+    try:
+        fd = os.open(path, (os.O_RDONLY if dry else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:  # removed meanwhile
+        return
+    with os.fdopen(fd, "r+b" if not dry else "rb", buffering=0) as file:
+        data = file.readall()
+        done: list[Line] = []
+        begun = 0
+        for offset, raw, ended in lines_of(data):
+            line = parse(raw) if ended else None
+            if line is not None and line.personal.strip(b" ") and wanted(line):
+                if not dry:
+                    os.pwrite(fd, b" " * len(line.personal), offset + len(raw) - len(line.personal))
+                done.append(line)
+            if offset - begun >= _STEP_BYTES:
+                _sync(fd, dry, done)
+                yield done
+                done, begun = [], offset
+        _sync(fd, dry, done)
+        yield done
+
+
+def _sync(fd: int, dry: bool, done: list[Line]) -> None:
+    if done and not dry:
+        os.fsync(fd)

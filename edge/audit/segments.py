@@ -1,0 +1,106 @@
+"""The files of a record: which there are, and what stands at their ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.audit.chain import Line, parse
+
+TAIL_BYTES = 1 << 17
+_SUFFIX = ".log"
+_BEGUN = b'{"id":'
+
+
+def path_of(folder: Path, first_id: int) -> Path:
+    return folder / f"{first_id:09d}{_SUFFIX}"
+
+
+def first_id_of(path: Path) -> int:
+    return int(path.stem)
+
+
+def segments(folder: Path) -> list[Path]:
+    """Oldest first; none where there is no folder. Raises OSError."""
+    try:
+        found = list(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    return sorted((path for path in found if path.suffix == _SUFFIX and path.stem.isdecimal()), key=first_id_of)
+
+
+def open_to_read(path: Path) -> int:
+    """A descriptor. Links are not followed: root reads here what another account may put there. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def lines_of(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Where each line begins, the line, and whether it was ended."""
+    begin = 0
+    while begin < len(data):
+        end = data.find(b"\n", begin)
+        yield begin, data[begin : end if end >= 0 else len(data)], end >= 0
+        begin = end + 1 if end >= 0 else len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """The end of one file."""
+
+    lines: list[bytes]  # whole ones, newest first, and one that was not ended before them
+    size: int  # of the file
+    torn: bool  # whether it ends in the middle of a line
+
+    @property
+    def begun(self) -> bool:
+        """Whether all that is there is a record that was begun: whoever wrote it was stopped, and never acknowledged it."""
+        return self.torn and len(self.lines) == 1 and self.lines[0].startswith(_BEGUN)
+
+    @property
+    def newest(self) -> Line | None:
+        """The newest line that is a record of ours."""
+        return next((line for line in map(parse, self.lines[self.torn :]) if line is not None), None)
+
+
+def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:
+    """Raises OSError."""
+    fd = open_to_read(path)
+    try:
+        size = os.fstat(fd).st_size
+        start = max(0, size - most)
+        data = os.pread(fd, size - start, start)
+    finally:
+        os.close(fd)
+    lines = data.split(b"\n")
+    torn = bool(lines.pop()) if not data or data.endswith(b"\n") else True
+    if start:
+        del lines[:1]  # the end of a line whose beginning is not here
+    return Tail(lines[::-1], size, torn)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where a record ends, and where it goes on."""
+
+    last: Line | None  # the newest record
+    segment: Path | None  # that can be gone on with
+    torn: bool  # whether its end, or that of the one before, is no record
+    free_id: int  # the least that no file can hold already
+
+
+def end_of(folder: Path) -> End:
+    """A look that changes nothing. Raises OSError."""
+    paths = segments(folder)
+    if not paths:
+        return End(None, None, False, 1)
+    newest = tail_of(paths[-1])
+    last = newest.newest
+    usable = last is not None or not newest.size
+    for path in reversed(paths[:-1]):
+        if last is not None:
+            break
+        last = tail_of(path).newest
+    free_id = max(last.id + 1 if last else 1, first_id_of(paths[-1]) + (not usable))
+    return End(last, paths[-1] if usable else None, newest.torn or not usable, free_id)

@@ -1,0 +1,124 @@
+"""What a record's writer must remember: the present key, and where the record ends. It may lag behind, and is evolved then."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.audit.chain import GENESIS, KEY_BYTES
+from edge.audit.files import write_whole
+from edge.errors import RecordError
+
+STATE = "state"
+_SHAPE = struct.Struct(">QQQ32s32s")
+_SUM_BYTES = 8
+_SLOT_BYTES = 512  # a slot is a sector of its own: one that is written when the power goes spoils no other
+_ID_MAX = 1 << 63
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Of a record, after a line of it was written."""
+
+    next_id: int
+    key: bytes  # of the next record
+    hash: bytes = GENESIS  # of the newest record
+    durable: int = 0  # the newest record that was on disk for certain
+    blanked: int = 0  # personal parts up to this record are erased
+
+    def pack(self) -> bytes:
+        plain = _SHAPE.pack(self.next_id, self.durable, self.blanked, self.hash, self.key)
+        return plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]
+
+
+def _unpack(slot: bytes) -> State | None:
+    plain, found = slot[: _SHAPE.size], slot[_SHAPE.size : _SHAPE.size + _SUM_BYTES]
+    if len(found) < _SUM_BYTES or hashlib.sha256(plain).digest()[:_SUM_BYTES] != found:
+        return None
+    next_id, durable, blanked, digest, key = _SHAPE.unpack(plain)
+    return State(next_id, key, digest, durable, blanked) if 0 < next_id < _ID_MAX else None
+
+
+class StateFile:
+    """Two slots that are written in turn, without waiting for the disk."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises OSError, and ValueError where neither slot can be read."""
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            self.state, self._newest = _newest(os.pread(self._fd, 2 * _SLOT_BYTES, 0))
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def write(self, state: State) -> None:
+        """Raises OSError; then the state on disk lags behind."""
+        self._newest = 1 - self._newest
+        os.pwrite(self._fd, state.pack(), self._newest * _SLOT_BYTES)
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+def _newest(data: bytes) -> tuple[State, int]:
+    found = [(state.next_id, slot, state) for slot in (0, 1) if (state := _unpack(data[slot * _SLOT_BYTES :])) is not None]
+    if not found:
+        raise ValueError("neither slot can be read")
+    _, slot, state = max(found, key=lambda each: each[:2])
+    return state, slot
+
+
+def read_state(folder: Path) -> State | None:
+    """None where it is missing or neither slot can be read. Raises OSError where it cannot be looked at."""
+    try:
+        fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    try:
+        return _newest(os.pread(fd, 2 * _SLOT_BYTES, 0))[0]
+    except ValueError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def make_state(folder: Path, state: State) -> None:
+    """In place of what was there. Raises OSError."""
+    write_whole(folder / STATE, state.pack().ljust(2 * _SLOT_BYTES, b"\0"))
+
+
+@dataclass(frozen=True, slots=True)
+class FirstKey:
+    """With which a chain began, and at which record."""
+
+    first_id: int
+    key: bytes
+
+
+def key_path_of(folder: Path) -> Path:
+    """Where a process puts a first key that it had to make itself: beside the record."""
+    return folder.with_name(f"{folder.name}.key")
+
+
+def read_keys(path: Path) -> list[FirstKey]:
+    """In the order in which they were made; none where there is no file. Raises RecordError."""
+    try:
+        lines = path.read_text(encoding="ascii").splitlines()
+        keys = [FirstKey(int(number), bytes.fromhex(key)) for number, key in (line.split() for line in lines)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RecordError(f"{path}: the record's first key cannot be read: {error.strerror}") from error
+    except ValueError:
+        keys = [FirstKey(0, b"")]
+    if any(key.first_id < 1 or len(key.key) != KEY_BYTES for key in keys):
+        raise RecordError(f"{path}: expected lines of a record's number and {2 * KEY_BYTES} hex digits; restore the right file")
+    return keys
+
+
+def write_keys(path: Path, keys: list[FirstKey]) -> None:
+    """Raises OSError."""
+    write_whole(path, "".join(f"{key.first_id} {key.key.hex()}\n" for key in keys).encode())

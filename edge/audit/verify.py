@@ -1,0 +1,352 @@
+"""Whether a record is whole and by its writer alone: what was changed, removed, inserted or reordered in it, and where.
+
+It walks the lines once. Each must hash, with the hash before it, to what it says, and its MAC must be by the key of its number.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edge.audit import retention
+from edge.audit.chain import GENESIS, Line, commit_of, hash_of, mac_of, next_key, parse
+from edge.audit.log import CUT_TAIL, GAP, NEW_CHAIN
+from edge.audit.reading import read_segment
+from edge.audit.segments import lines_of, segments
+from edge.audit.state import FirstKey, State
+
+_SIBLINGS = 4096  # lines back that a record may follow after ones that were not acknowledged
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that a writer at work alone does not do."""
+
+    what: (
+        str  # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign, new-chain, cut-tail, state, head
+    )
+    where: str  # segment and line
+    id: int  # of the record, or of the first one that is concerned
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}: {self.words}"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A head that was exported before."""
+
+    id: int
+    hash: bytes
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, and what was found."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    first_id: int = 0
+    last: Line | None = None
+    records: int = 0
+    authentic: int = 0  # whose MAC was checked and fits
+    erased: int = 0
+
+    @property
+    def keyless(self) -> int:
+        return self.records - self.authentic
+
+
+class _Keys:
+    """The key of each record, made anew from the first ones; those that root keeps come first, `trusted` of them."""
+
+    def __init__(self, first: Sequence[FirstKey], trusted: int) -> None:
+        self._first, self._trusted = first, trusted
+        self._at: dict[int, FirstKey] = {}  # of chains that may be the present one, by their place among the first keys
+        self._settled = False
+
+    def fits(self, line: Line) -> bool | None:
+        """Whether the MAC is by the key of that record, None where the chain's first key is not there."""
+        if not self._settled:
+            self._at = {i: key for i, key in enumerate(self._first) if key.first_id <= line.id} | self._at
+        self._at = {i: FirstKey(line.id, next_key(key.key, line.id - key.first_id)) for i, key in self._at.items()}
+        for i, key in self._at.items():
+            if mac_of(key.key, line.hash) == line.mac:
+                self._at, self._settled = {i: key}, True
+                return True
+        return False if self._at else None
+
+    def begins_anew(self, line: Line) -> bool:
+        """Whether another chain begins here, by one of the first keys; it is the one that counts from here on."""
+        for i, first in enumerate(self._first):
+            if first.first_id == line.id and i not in self._at and mac_of(first.key, line.hash) == line.mac:
+                self._at, self._settled = {i: first}, True
+                return True
+        return False
+
+    def forget(self) -> None:
+        """A chain begins whose first key is not there."""
+        self._at, self._settled = {}, True
+
+    @property
+    def present(self) -> tuple[int, FirstKey] | None:
+        """The chain that counts, and the key of the newest record."""
+        return next(iter(self._at.items())) if self._settled and self._at else None
+
+    @property
+    def strange(self) -> bool:
+        """Whether the present chain began with a key that root does not keep, or took over in another's place."""
+        if self.present is None or not self._trusted:
+            return False
+        i = self.present[0]
+        return i >= self._trusted or any(key.first_id == self._first[i].first_id for key in self._first[:i])
+
+
+class _Walk:
+    """One pass over all lines."""
+
+    def __init__(self, keys: _Keys, of: str | None) -> None:
+        self.report = Report()
+        self._keys = keys
+        self._of = of
+        self._bases: deque[bytes] = deque(maxlen=_SIBLINGS)  # hashes that the next record may follow, newest last
+        self._claimed: bytes | None = None  # by a record whose hash is another one
+        self._garbage: list[str] = []
+        self._missing: dict[int, Finding] = {}
+        self._unkeyed: tuple[str, int, int] | None = None  # records in a row whose MAC does not fit
+        self._removed = self._blanked = 0
+        self._erased_above: list[int] = []
+        self._lost = 0
+
+    def take(self, raw: bytes, where: str) -> None:
+        line = parse(raw)
+        if line is None:
+            self._garbage.append(where)
+            return
+        last = self.report.last
+        if last is not None and line.id <= last.id:
+            self._out_of_place(line, where)
+            return
+        if last is None:
+            self.report.first_id = line.id
+        sound = self._follows(line, where)
+        self._check_mac(line, where, sound)
+        self._check_personal(line, where)
+        self._note(line, where)
+        self._bases.append(line.hash)
+        self.report.last = line
+        self.report.records += 1
+
+    def _out_of_place(self, line: Line, where: str) -> None:
+        missing = self._missing.pop(line.id, None)
+        assert self.report.last is not None
+        if missing is None:  # nobody missed it
+            self._find("inserted", where, line.id, f"record {line.id} stands here once more, after record {self.report.last.id}")
+        else:
+            if missing not in self._missing.values():  # all that it told of has turned up
+                self.report.findings.remove(missing)
+            self._find("reordered", where, line.id, f"record {line.id} stands after record {self.report.last.id}")
+
+    def _follows(self, line: Line, where: str) -> bool:
+        """Whether a record follows what is before it; where not, the finding."""
+        last, public = self.report.last, line.public
+        torn = public.get("torn", 0) if isinstance(public.get("torn", 0), int) else 0
+        gap = public.get("kind") == GAP
+        prev = _bytes_of(public.get("prev"))
+        bases = [*list(self._bases)[: -torn - 2 : -1], *([self._claimed] if self._claimed else [])]
+        if last is None:
+            if prev is None:
+                self._find("removed", where, line.id, f"what was before record {line.id} in this file was cut off")
+                self._garbage.clear()
+                return False
+            bases = [GENESIS if line.id == 1 else prev]
+        self._claimed = None
+        garbage, self._garbage = self._garbage, []
+        sound = any(hash_of(base, line.body) == line.hash for base in bases)
+        if sound and (torn or gap or not garbage):
+            return True
+        self._explain(line, where, garbage, sound)
+        if not sound:
+            self._claimed = hash_of(bases[0], line.body)  # where its own hash was changed, the next one follows this
+        return sound
+
+    def _explain(self, line: Line, where: str, garbage: list[str], sound: bool) -> None:
+        """Which kind of change it was."""
+        last_id = self.report.last.id if self.report.last else 0
+        absent = range(last_id + 1, line.id)
+        if garbage and sound:
+            self._find("inserted", garbage[0], last_id + 1, f"{len(garbage)} lines are no record")
+        elif garbage:
+            gone = f"; {_span(absent)} should be there" if absent else ""
+            self._find("changed", garbage[0], last_id + 1, f"{len(garbage)} lines are no record{gone}")
+        elif absent:
+            self._find("removed", where, absent[0], f"{_span(absent)} should stand before record {line.id}")
+            self._missing |= dict.fromkeys(absent[:_SIBLINGS], self.report.findings[-1])
+        else:
+            self._find("changed", where, line.id, f"record {line.id} is not as it was written, or does not follow the one before")
+
+    def _check_mac(self, line: Line, where: str, sound: bool) -> None:
+        told = line.public.get("kind") == GAP and line.public.get("reason") == NEW_CHAIN
+        if told:
+            self._find("new-chain", where, line.id, "the writer's state was lost: nothing ties what follows to what was before")
+            if not self._keys.begins_anew(line):
+                self._keys.forget()
+        before = self._keys.present
+        fits = self._keys.fits(line)
+        if fits is False and self._keys.begins_anew(line):
+            self._find("new-chain", where, line.id, "another first key counts from here on: nothing ties it to what was before")
+            fits = True
+        if self._keys.strange and before is None:
+            self._find("new-chain", where, line.id, "the first key of this chain is not the one that root keeps")
+        self.report.authentic += bool(fits and sound)
+        if fits is False and sound:
+            where, first_id, _ = self._unkeyed or (where, line.id, 0)
+            self._unkeyed = (where, first_id, line.id)
+        else:
+            self._end_unkeyed()
+
+    def _end_unkeyed(self) -> None:
+        if self._unkeyed is not None:
+            where, first_id, last_id = self._unkeyed
+            self._unkeyed = None
+            every = first_id == self.report.first_id and not self.report.authentic
+            why = "a wrong key, or the record of another terminal" if every else "written by somebody without the key"
+            self._find("forged", where, first_id, f"the MAC of {_span(range(first_id, last_id + 1))} does not fit: {why}")
+
+    def _check_personal(self, line: Line, where: str) -> None:
+        commit = line.public.get("commit")
+        if line.erased:
+            self.report.erased += 1
+            self._erased_above.append(line.id)
+        elif (commit is None and line.personal) or (commit is not None and commit_of(line.personal) != commit):
+            self._find("personal", where, line.id, f"the personal part of record {line.id} was changed, or its erasure cut short")
+
+    def _note(self, line: Line, where: str) -> None:
+        """What the log says of itself."""
+        public = line.public
+        if "of" in public and self._of is not None and public["of"] != self._of:
+            self._find("foreign", where, line.id, f"this is of {public['of']!r}, expected {self._of!r}")
+        self._lost += sum(n for name in ("lost", "not_taken") if isinstance(n := public.get(name), int))
+        kind, reason = public.get("kind"), public.get("reason")
+        if kind == retention.KIND and isinstance(upto := public.get("upto"), int):
+            if reason == retention.REMOVED:
+                self._removed = max(self._removed, upto)
+            elif reason == retention.BLANKED:
+                self._blanked = max(self._blanked, upto)
+        elif kind == GAP and "from" in public:
+            span = f"records {public['from']} to {public['to']}"
+            if reason == CUT_TAIL:
+                self._find("cut-tail", where, line.id, f"{span} were on disk and are gone, says the record itself")
+            else:
+                self.report.notes.append(f"{span} were lost with the power or cut off ({where})")
+
+    def end(self, unended: str | None, state: State | None) -> Report:
+        """After the last line; `unended` is where the newest segment ends in the middle of a line."""
+        report = self.report
+        self._end_unkeyed()
+        last_id = report.last.id if report.last else 0
+        if report.first_id > self._removed + 1:
+            absent = range(1, report.first_id)
+            self._find("front", "the beginning", 1, f"{_span(absent)} are gone, and no record of retention tells of it")
+        elif report.first_id > 1:
+            report.notes.append(f"records up to {report.first_id - 1} were removed by retention")
+        for where in self._garbage:
+            self._find("changed", where, last_id + 1, "this line is no record")
+        self._check_state(state, unended)
+        if report.erased:
+            by_hand = sum(number > self._blanked for number in self._erased_above)
+            report.notes.append(
+                f"{report.erased} personal parts are erased, {report.erased - by_hand} by retention, {by_hand} otherwise"
+            )
+        if self._lost:
+            report.notes.append(f"{self._lost} records were never written, for want of a disk, says the record itself")
+        return report
+
+    def _check_state(self, state: State | None, unended: str | None) -> None:
+        """Against what the writer remembers; whoever can cut the record can turn that back too."""
+        last = self.report.last
+        last_id = last.id if last else 0
+        if state is None:
+            if last is not None:
+                self._find("state", "state", last_id, "the writer's state is gone or cannot be read: the next start begins anew")
+            return
+        if state.next_id > last_id + 1:
+            absent = range(last_id + 1, state.next_id)
+            self._find("tail", unended or "the end", absent[0], f"{_span(absent)} were written and are not there")
+        elif unended is not None:
+            self.report.notes.append(f"a record is being written, or was begun when its writer was stopped ({unended})")
+        elif state.next_id <= last_id:
+            self.report.notes.append(f"the writer's state is {last_id + 1 - state.next_id} records behind; it is brought forward")
+        if last is None or state.next_id != last_id + 1:
+            return
+        present = self._keys.present
+        if state.hash != last.hash or (present is not None and next_key(present[1].key) != state.key):
+            self._find("state", "state", last_id, "the writer's state is not of this record: somebody replaced it")
+
+    def _find(self, what: str, where: str, number: int, words: str) -> None:
+        self.report.findings.append(Finding(what, where, number, words))
+
+
+def verify(
+    folder: Path,
+    first: Sequence[FirstKey] = (),
+    *,
+    of: str | None = None,
+    expected: Expected | None = None,
+    state: State | None = None,
+    trusted: int = 0,
+    progress: Callable[[int], object] = lambda _: None,
+) -> Report:
+    """All of a record; `first` are the keys with which its chains began. `progress` is told of bytes. Raises OSError.
+
+    `state` is read before: a record that is written meanwhile is ahead of it and not behind. The first `trusted` keys are root's.
+    """
+    walk = _Walk(_Keys(first, trusted), of)
+    unended, found_hash = None, None
+    paths = [path for path in segments(folder) if path.stat().st_size]
+    for path in paths:
+        data = read_segment(path)
+        for number, (_, raw, ended) in enumerate(lines_of(data), 1):
+            where = f"{path.name}, line {number}"
+            if ended or path is not paths[-1]:
+                walk.take(raw, where)
+            else:
+                unended = where
+            if expected is not None and walk.report.last is not None and walk.report.last.id == expected.id:
+                found_hash = walk.report.last.hash
+        progress(len(data))
+    report = walk.end(unended, state)
+    if expected is not None:
+        _check_head(report, expected, found_hash)
+    return report
+
+
+def _check_head(report: Report, expected: Expected, found: bytes | None) -> None:
+    last_id = report.last.id if report.last else 0
+    if found == expected.hash:
+        return
+    if found is not None:
+        words = f"record {expected.id} is another one than the one whose head was exported"
+        report.findings.append(Finding("head", "the head", expected.id, words))
+    elif expected.id > last_id:
+        words = f"{_span(range(last_id + 1, expected.id + 1))} were there when the head was exported, and are gone"
+        report.findings.append(Finding("tail", "the end", last_id + 1, words))
+    elif expected.id < report.first_id:
+        report.notes.append(f"the head is of record {expected.id}, which is not kept any more")
+    else:
+        report.findings.append(Finding("head", "the head", expected.id, f"record {expected.id}, whose head was exported, is gone"))
+
+
+def _span(ids: range) -> str:
+    return f"record {ids[0]}" if len(ids) == 1 else f"records {ids[0]} to {ids[-1]}"
+
+
+def _bytes_of(value: Any) -> bytes | None:
+    try:
+        return bytes.fromhex(value)
+    except (TypeError, ValueError):
+        return None
