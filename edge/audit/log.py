@@ -177,9 +177,10 @@ class RecordLog:
         else:
             personal |= hidden
         try:
-            self._turn_page(wall)
             self._look_at_end()
+            self._turn_page(wall)
             heading = {} if self._end else {"of": self._of, "prev": self._state.hash.hex()}
+            self._day = self._day if self._end else wall // DAY_S
             marks = {name: count for name, count in (("lost", self.lost), ("torn", self._torn)) if count}
             told = {"id": number, "wall": round(wall, 3), "mono": round(time.monotonic(), 4), **public, **heading, **marks}
             line, digest = build(told, personal, self._state.hash, self._state.key)
@@ -195,13 +196,16 @@ class RecordLog:
         """The key of what was written is forgotten."""
         after = self._state
         self._state = State(after.next_id + 1, next_key(after.key), digest, durable, after.blanked)
+        self._remember()
+
+    def _remember(self) -> None:
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.write(self._state)
 
     def _turn_page(self, wall: float) -> None:
-        """A new segment where there is none, the present one is full, or a new day has begun. Raises OSError."""
-        if self._fd >= 0 and self._end < self._segment_bytes and not (self._end and wall // DAY_S > self._day):
+        """A new segment where there is none, the present one is full, or it is another day. Raises OSError."""
+        if self._fd >= 0 and self._end < self._segment_bytes and not (self._end and wall // DAY_S != self._day):
             return
         path = path_of(self._folder, self._state.next_id)
         fd = -1
@@ -216,10 +220,13 @@ class RecordLog:
             return  # better the full one than none
         if self._fd >= 0:
             os.close(self._fd)
-        self._fd, self._end, self._day, self._tended = fd, os.fstat(fd).st_size, wall // DAY_S, -1.0
+        self._fd, self._end, self._day = fd, os.fstat(fd).st_size, wall // DAY_S
+        self._half = False
 
     def _look_at_end(self) -> None:
         """Whether the file ends in the middle of a line: of ours, or since somebody erased where we took a line back."""
+        if self._fd < 0:
+            return
         size = os.fstat(self._fd).st_size
         self._half = (size != self._end or bool(self._torn)) and bool(size) and os.pread(self._fd, 1, size - 1) != b"\n"
         self._end, self._torn = size, max(self._torn, self._half)
@@ -245,6 +252,7 @@ class RecordLog:
         self._put(fields, durable=True)
         if fields["reason"] == retention.BLANKED:
             self._state = self._with(blanked=fields["upto"])
+            self._remember()
 
 
 def _open_to_append(path: Path, flags: int = 0) -> int:

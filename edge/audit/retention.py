@@ -18,7 +18,6 @@ KIND, REMOVED, BLANKED, DOUBTED = "retention", "removed", "blanked", "clock-doub
 _STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
 _JUMP_DAYS = 30.0
 _STEADY_DAYS = 7.0
-_SLACK_S = 60.0  # that a clock may be set back without doubt
 
 Tell = Callable[[dict[str, Any]], object]
 
@@ -70,10 +69,10 @@ def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) 
 
 
 def believed(now: float, walls: list[float], days: float) -> bool:
-    """Whether a clock may end what is kept for so many days: not before this software or the newest record, and no more than a
-    month ahead of records that are a week old (half the time they are kept, where that is less). A clock that jumped far ahead is
-    believed after a week of records; a terminal that was off for long waits as long."""
-    if now < max([BUILT_AFTER, *walls[-1:]]) - _SLACK_S:
+    """Whether a clock may end what is kept for so many days: where it is no more than a month ahead of records that are a week old
+    (half the time they are kept, where that is less). One that jumped far ahead is believed after a week of records; a terminal
+    that was off for long waits as long. One that is behind ends nothing too early."""
+    if now < BUILT_AFTER:
         return False
     steady = min(_STEADY_DAYS, days / 2) * DAY_S
     return any(steady <= now - wall <= steady + _JUMP_DAYS * DAY_S for wall in walls)

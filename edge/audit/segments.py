@@ -86,7 +86,7 @@ class End:
 
     last: Line | None  # the newest record
     segment: Path | None  # that can be gone on with
-    torn: bool  # whether its end, or that of the one before, is no record
+    torn: bool  # whether something after that record is none
     free_id: int  # the least that no file can hold already
 
 
@@ -95,12 +95,13 @@ def end_of(folder: Path) -> End:
     paths = segments(folder)
     if not paths:
         return End(None, None, False, 1)
-    newest = tail_of(paths[-1])
-    last = newest.newest
-    usable = last is not None or not newest.size
+    tail = tail_of(paths[-1])
+    last, torn = tail.newest, tail.torn
+    usable = last is not None or not tail.size
     for path in reversed(paths[:-1]):
         if last is not None:
             break
-        last = tail_of(path).newest
+        tail = tail_of(path)
+        last, torn = tail.newest, torn or tail.torn
     free_id = max(last.id + 1 if last else 1, first_id_of(paths[-1]) + (not usable))
-    return End(last, paths[-1] if usable else None, newest.torn or not usable, free_id)
+    return End(last, paths[-1] if usable else None, torn or not usable, free_id)

@@ -64,11 +64,10 @@ class StateFile:
 
 
 def _newest(data: bytes) -> tuple[State, int]:
-    found = [(state.next_id, slot, state) for slot in (0, 1) if (state := _unpack(data[slot * _SLOT_BYTES :])) is not None]
+    found = [(state, slot) for slot in (0, 1) if (state := _unpack(data[slot * _SLOT_BYTES :])) is not None]
     if not found:
         raise ValueError("neither slot can be read")
-    _, slot, state = max(found, key=lambda each: each[:2])
-    return state, slot
+    return max(found, key=lambda each: (each[0].next_id, each[0].blanked))
 
 
 def read_state(folder: Path) -> State | None:

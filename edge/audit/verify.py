@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,8 @@ class _Walk:
         self.report = Report()
         self._keys = keys
         self._of = of
-        self._bases: deque[bytes] = deque(maxlen=_SIBLINGS)  # hashes that the next record may follow, newest last
+        # Hashes that the next record may follow, newest last, with the losses that each told of.
+        self._bases: deque[tuple[bytes, int]] = deque(maxlen=_SIBLINGS)
         self._claimed: bytes | None = None  # by a record whose hash is another one
         self._garbage: list[str] = []
         self._missing: dict[int, Finding] = {}
@@ -137,7 +139,8 @@ class _Walk:
         self._check_mac(line, where, sound)
         self._check_personal(line, where)
         self._note(line, where)
-        self._bases.append(line.hash)
+        self._bases.append((line.hash, _lost_by(line)))
+        self._lost += self._bases[-1][1]
         self.report.last = line
         self.report.records += 1
 
@@ -157,7 +160,8 @@ class _Walk:
         torn = public.get("torn", 0) if isinstance(public.get("torn", 0), int) else 0
         gap = public.get("kind") == GAP
         prev = _bytes_of(public.get("prev"))
-        bases = [*list(self._bases)[: -torn - 2 : -1], *([self._claimed] if self._claimed else [])]
+        known = list(islice(reversed(self._bases), torn + 1))
+        bases = [*(base for base, _ in known), *([self._claimed] if self._claimed else [])]
         if last is None:
             if prev is None:
                 self._find("removed", where, line.id, f"what was before record {line.id} in this file was cut off")
@@ -166,7 +170,11 @@ class _Walk:
             bases = [GENESIS if line.id == 1 else prev]
         self._claimed = None
         garbage, self._garbage = self._garbage, []
-        sound = any(hash_of(base, line.body) == line.hash for base in bases)
+        place = next((i for i, base in enumerate(bases) if hash_of(base, line.body) == line.hash), None)
+        sound = place is not None
+        if place is not None and place < len(known):
+            for _ in range(place):  # lines that stand there and were never acknowledged: what they told of, this one tells too
+                self._lost -= self._bases.pop()[1]
         if sound and (torn or gap or not garbage):
             return True
         self._explain(line, where, garbage, sound)
@@ -230,7 +238,6 @@ class _Walk:
         public = line.public
         if "of" in public and self._of is not None and public["of"] != self._of:
             self._find("foreign", where, line.id, f"this is of {public['of']!r}, expected {self._of!r}")
-        self._lost += sum(n for name in ("lost", "not_taken") if isinstance(n := public.get(name), int))
         kind, reason = public.get("kind"), public.get("reason")
         if kind == retention.KIND and isinstance(upto := public.get("upto"), int):
             if reason == retention.REMOVED:
@@ -339,6 +346,10 @@ def _check_head(report: Report, expected: Expected, found: bytes | None) -> None
         report.notes.append(f"the head is of record {expected.id}, which is not kept any more")
     else:
         report.findings.append(Finding("head", "the head", expected.id, f"record {expected.id}, whose head was exported, is gone"))
+
+
+def _lost_by(line: Line) -> int:
+    return sum(n for name in ("lost", "not_taken") if isinstance(n := line.public.get(name), int))
 
 
 def _span(ids: range) -> str:

@@ -1,0 +1,75 @@
+"""A record to tamper with: three segments of it, and what an auditor has in hand."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+from edge.audit.chain import Line, build, parse
+from edge.audit.log import RecordLog
+from edge.audit.segments import segments
+from edge.audit.state import key_path_of, read_keys, read_state
+from edge.audit.verify import Expected, Report, verify
+
+OF = "lobby-1/decisions"
+PEOPLE = ("Ada", "Ben", "Cleo", "Dora")
+BEGAN = 1.8e9
+
+
+class Record:
+    """Twelve records in three segments, four people in turn."""
+
+    def __init__(self, folder: Path, count: int = 12, of: str = OF, segment_bytes: int = 1500) -> None:
+        self.folder, self.of, self.segment_bytes = folder, of, segment_bytes
+        self.write(count)
+
+    def write(self, count: int, day: int = 0, **options: object) -> None:
+        wall = itertools.count(BEGAN + day * 86400.0)
+        log = self.open(wall=lambda: next(wall), **options)
+        for number in range(count):
+            log.append({"kind": "decision", "verdict": "grant", "frame": number, "subject": PEOPLE[number % 4]})
+        log.close()
+
+    def open(self, **options: object) -> RecordLog:
+        return RecordLog(self.folder, of=self.of, **{"segment_bytes": self.segment_bytes, **options})  # type: ignore[arg-type]
+
+    @property
+    def paths(self) -> list[Path]:
+        return segments(self.folder)
+
+    def lines(self) -> list[bytes]:
+        return b"".join(path.read_bytes() for path in self.paths).splitlines(keepends=True)
+
+    def put(self, lines: list[bytes]) -> None:
+        """Other lines, in one segment each file as long as it was where that is possible: the last takes the rest."""
+        counts = [len(path.read_bytes().splitlines()) for path in self.paths]
+        for path, count in zip(self.paths, [*counts[:-1], len(lines)], strict=True):
+            path.write_bytes(b"".join(lines[:count]))
+            lines = lines[count:]
+
+    def at(self, number: int) -> Line:
+        line = parse(self.lines()[number - 1].rstrip(b"\n"))
+        assert line is not None
+        return line
+
+    def rewrite(self, since: int, key: bytes, **changes: object) -> None:
+        """All records from one on, by the key of that record, with other fields in the first of them."""
+        from edge.audit.chain import next_key
+
+        lines, before = self.lines(), self.at(since - 1).hash
+        for number in range(since, len(lines) + 1):
+            line = self.at(number)
+            public = {k: v for k, v in line.public.items() if k not in ("commit", "hash", "mac")} | changes
+            if "prev" in public:
+                public["prev"] = before.hex()
+            lines[number - 1], before = build(public, {"subject": "Eve"}, before, key)
+            key, changes = next_key(key), {}
+        self.put(lines)
+
+    def verify(self, expected: Expected | None = None, *, state: bool = True, of: str | None = OF, keys: bool = True) -> Report:
+        first = read_keys(key_path_of(self.folder)) if keys else []
+        return verify(self.folder, first, of=of, expected=expected, state=read_state(self.folder) if state else None)
+
+    def found(self, expected: Expected | None = None) -> list[tuple[str, int]]:
+        """What is wrong, and at which record."""
+        return [(finding.what, finding.id) for finding in self.verify(expected).findings]

@@ -1,0 +1,166 @@
+"""After whatever a disk, a power supply or `kill -9` can do, the record verifies, and no number is given twice."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
+from edge.audit.segments import segments
+from edge.audit.state import key_path_of
+from edge.errors import RecordError
+from tests.edge.audit.records import Record
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    return Record(tmp_path / "decisions", count=3, segment_bytes=1 << 20)
+
+
+def fails(error: int) -> Callable[..., object]:
+    def call(*_: object) -> object:
+        raise OSError(error, os.strerror(error))
+
+    return call
+
+
+def half(write: Callable[[int, bytes], int]) -> Callable[[int, bytes], int]:
+    return lambda fd, data: write(fd, data[: len(data) // 2])
+
+
+@pytest.mark.parametrize("can_take_back", [True, False], ids=["taken back", "left there"])
+@pytest.mark.parametrize("how", ["nothing is written", "half is written", "it does not reach the disk"])
+def test_a_disk_that_fails_leaves_a_record_that_verifies(
+    record: Record, monkeypatch: pytest.MonkeyPatch, how: str, can_take_back: bool
+) -> None:
+    log = record.open()
+    with monkeypatch.context() as patch:
+        if how == "nothing is written":
+            patch.setattr(os, "write", fails(errno.ENOSPC))
+        elif how == "half is written":
+            patch.setattr(os, "write", half(os.write))
+        else:
+            patch.setattr(os, "fsync", fails(errno.EIO))
+        if not can_take_back:
+            patch.setattr(os, "ftruncate", fails(errno.EROFS))
+        for _ in range(3):
+            with pytest.raises(RecordError, match="was not written"):
+                log.append({"kind": "decision", "subject": "Ada"})
+    for _ in range(2):
+        log.append({"kind": "decision", "subject": "Ada"})
+    log.close()
+    record.write(2)
+    report = record.verify()
+    assert report.findings == [] and "3 records were never written" in report.notes[-1]
+    ids = [r["id"] for r in read_log(record.folder)]
+    assert ids == sorted(set(ids)) and read_log(record.folder)[-4]["lost"] == 3
+
+
+@pytest.mark.parametrize("how", ["half", "whole"])
+def test_a_stop_before_the_loss_could_be_told_leaves_a_record_that_verifies(
+    record: Record, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    log = record.open()
+    with monkeypatch.context() as patch:
+        if how == "half":
+            patch.setattr(os, "write", half(os.write))
+        patch.setattr(os, "fsync", fails(errno.EIO))
+        patch.setattr(os, "ftruncate", fails(errno.EROFS))
+        with pytest.raises(RecordError):
+            log.append({"kind": "decision"})
+    log.close()  # as if it were killed here: it says no more
+    record.write(2)
+    assert record.found() == []
+
+
+def test_a_new_segment_that_cannot_be_made_stops_no_record(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = record.open(segment_bytes=10)
+    make = os.open
+
+    def refuse(path: Path, flags: int, *more: int) -> int:
+        if flags & os.O_CREAT:
+            raise OSError(errno.EACCES, "Permission denied")
+        return make(path, flags, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        assert log.append({"kind": "decision"}) == 4
+    assert len(record.paths) == 1 and log.append({"kind": "decision"}) == 5 and len(record.paths) == 2
+    log.close()
+    assert record.found() == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RecordError, match="check folder and rights"):
+        RecordLog(tmp_path / "log")
+
+
+def test_a_first_key_that_cannot_be_kept_is_no_reason_to_stop(tmp_path: Path) -> None:
+    folder = tmp_path / "decisions"
+    key_path_of(folder).mkdir()  # no file can be put there
+    log = RecordLog(folder)
+    assert [log.append({"kind": "decision"}) for _ in range(3)] == [1, 2, 3]
+    log.close()
+    key_path_of(folder).rmdir()
+    log = RecordLog(folder)  # and it is made good at the next start
+    log.append({"kind": "started"})
+    log.close()
+    assert [r.get("reason") for r in read_log(folder)][3] == "new-chain"
+
+
+@pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id":4,"wall":', b"nonsense\n" * 3])
+def test_an_end_that_is_no_record_is_left_alone_and_gone_on_after(record: Record, content: bytes) -> None:
+    path = record.paths[-1]
+    with path.open("ab") as file:
+        file.write(content)
+    record.write(2)
+    assert [r["id"] for r in read_log(record.folder)] == [1, 2, 3, 4, 5]
+    harmless = not content.endswith(b"\n")
+    assert [what for what, _ in record.found()] == ([] if harmless else ["inserted"])
+    assert content.strip(b"\n") in path.read_bytes()
+
+
+def test_a_segment_that_cannot_be_read_is_left_alone_and_its_number_not_used(record: Record) -> None:
+    (record.folder / "000000004.log").write_bytes(b"\0" * 10)
+    record.write(2)
+    assert [path.stem for path in record.paths] == ["000000001", "000000004", "000000005"]
+    assert [r["id"] for r in read_log(record.folder)] == [1, 2, 3, 5, 6, 7]
+    assert read_log(record.folder)[3]["reason"] == "lost-tail" and record.found() == []
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from edge.audit.log import RecordLog
+log = RecordLog(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
+while True:
+    print(log.append({"kind": "decision", "subject": "Ada"}, durable=False), flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -> None:
+    """At any moment, again and again: all that it acknowledged is there."""
+    record, random_ = Record(tmp_path / "decisions", count=0), random.Random(1)
+    for _ in range(12):
+        with subprocess.Popen([sys.executable, "-c", WRITER, str(record.folder)], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            said = [writer.stdout.readline()]
+            time.sleep(random_.uniform(0.0, 0.02))
+            writer.kill()
+            said += writer.stdout.readlines()
+        acknowledged = int([line for line in said if line.endswith(b"\n")][-1])
+        report = record.verify()
+        assert report.findings == [] and report.last is not None and report.last.id >= acknowledged
+        assert report.records == report.last.id == report.authentic
+    assert len(segments(record.folder)) > 2

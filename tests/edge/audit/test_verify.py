@@ -1,0 +1,295 @@
+"""What somebody with the rights of the writer's account can do to a record, and what an auditor sees of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.audit.chain import build, next_key
+from edge.audit.log import RecordLog
+from edge.audit.segments import first_id_of
+from edge.audit.state import key_path_of, make_state, read_keys, read_state
+from edge.audit.verify import Expected, verify
+from tests.edge.audit.records import OF, Record
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    made = Record(tmp_path / "decisions")
+    assert len(made.paths) == 3 and made.found() == []
+    return made
+
+
+def test_a_record_that_nobody_touched_is_authentic_to_its_end(record: Record) -> None:
+    report = record.verify()
+    assert (report.findings, report.notes) == ([], [])
+    assert (report.records, report.authentic, report.first_id) == (12, 12, 1) and report.last is not None and report.last.id == 12
+
+
+def test_without_the_first_key_the_chain_alone_is_checked(record: Record) -> None:
+    report = record.verify(keys=False)
+    assert report.findings == [] and (report.records, report.authentic) == (12, 0)
+    record.put([line.replace(b'"frame":6', b'"frame":9') for line in record.lines()])
+    assert [finding.id for finding in record.verify(keys=False).findings] == [7]
+
+
+def test_a_public_field_is_changed(record: Record) -> None:
+    record.put([line.replace(b'"frame":6,', b'"frame":9,') for line in record.lines()])
+    assert record.found() == [("changed", 7)]
+
+
+def test_a_personal_part_is_changed(record: Record) -> None:
+    lines = record.lines()
+    lines[4] = lines[4].replace(b"Ada", b"Eve")
+    record.put(lines)
+    assert record.found() == [("personal", 5)]
+
+
+def test_a_personal_part_is_put_where_there_was_none(record: Record) -> None:
+    log = record.open()
+    log.append({"kind": "stopped"})
+    log.close()
+    record.put([*record.lines()[:-1], record.lines()[-1][:-1] + b'{"subject":"Eve"}\n'])
+    assert record.found() == [("personal", 13)]
+
+
+def test_personal_parts_are_swapped(record: Record) -> None:
+    lines = record.lines()
+    (a, _, ada), (b, _, ben) = lines[4].partition(b"\t"), lines[5].partition(b"\t")
+    lines[4:6] = [a + b"\t" + ben, b + b"\t" + ada]
+    record.put(lines)
+    assert record.found() == [("personal", 5), ("personal", 6)]
+
+
+def test_a_record_is_removed_in_the_middle(record: Record) -> None:
+    lines = record.lines()
+    record.put([*lines[:6], *lines[7:]])
+    assert record.found() == [("removed", 7)]
+
+
+def test_records_are_removed_at_the_front(record: Record) -> None:
+    path = record.paths[0]
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[2:]))
+    assert ("front", 1) in record.found() and set(record.found()) <= {("front", 1), ("removed", 3)}
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_whole_segment_is_removed(record: Record, which: int) -> None:
+    gone = first_id_of(record.paths[which])
+    record.paths[which].unlink()
+    assert record.found() == [("front" if which == 0 else "removed", gone)]
+
+
+def test_a_copy_is_inserted(record: Record) -> None:
+    lines = record.lines()
+    record.put([*lines[:8], lines[2], *lines[8:]])
+    assert record.found() == [("inserted", 3)]
+
+
+def test_a_line_that_is_none_is_inserted(record: Record) -> None:
+    lines = record.lines()
+    record.put([*lines[:8], b"nothing\n", *lines[8:]])
+    assert [what for what, _ in record.found()] == ["inserted"]
+
+
+def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) -> None:
+    """Without the key: all hashes fit, and from there on no MAC does."""
+    lines = record.lines()
+    forged, _ = build({"id": 7, "wall": 1.8e9, "kind": "decision"}, {"subject": "Eve"}, record.at(6).hash, bytes(32))
+    record.put([*lines[:6], forged, *lines[6:]])
+    record.rewrite(7, bytes(32))
+    renumbered = []
+    before = record.at(6).hash
+    for number, line in enumerate(record.lines()[6:], 7):
+        public = {"id": number, "wall": 1.8e9, "kind": "decision"}
+        line, before = build(public, {"subject": "Eve"}, before, bytes(32))
+        renumbered.append(line)
+    record.put([*lines[:6], *renumbered])
+    assert record.found()[:1] == [("forged", 7)] and "records 7 to 13" in record.verify().findings[0].words
+
+
+def test_two_records_are_reordered(record: Record) -> None:
+    lines = record.lines()
+    lines[5:7] = [lines[6], lines[5]]
+    record.put(lines)
+    assert record.found() == [("reordered", 6)]
+
+
+def test_the_tail_is_cut_off(record: Record) -> None:
+    head = record.verify().last
+    assert head is not None
+    record.put(record.lines()[:-2])
+    assert record.found() == [("tail", 11)]  # the writer's state tells of more
+    old = record.at(10)
+    forward = read_state(record.folder)
+    assert forward is not None
+    make_state(record.folder, type(forward)(11, next_key(read_keys(key_path_of(record.folder))[0].key, 10), old.hash, 10))
+    assert record.found() == []  # a state that was turned back with it tells of nothing: that takes an old copy of it
+    assert record.found(Expected(12, head.hash)) == [("tail", 11)]
+
+
+def test_a_tail_that_was_cut_off_is_on_record_after_the_next_start(record: Record) -> None:
+    record.put(record.lines()[:-2])
+    log = record.open()
+    assert log.append({"kind": "started"}) == 14  # numbers are never used again
+    log.close()
+    assert record.found() == [("cut-tail", 13)]
+    assert record.at(11).public["from"] == 11 and record.at(11).public["to"] == 12
+
+
+def test_a_tail_that_went_with_the_power_is_on_record_and_is_no_finding(record: Record) -> None:
+    log = record.open()
+    log.append({"kind": "decision"}, durable=False)
+    log.close()
+    record.put(record.lines()[:-1])
+    log = record.open()
+    assert log.append({"kind": "started"}) == 15
+    log.close()
+    report = record.verify()
+    assert report.findings == [] and "records 13 to 13 were lost with the power" in report.notes[0]
+
+
+def test_the_end_of_the_last_line_is_cut_off(record: Record) -> None:
+    path = record.paths[-1]
+    path.write_bytes(path.read_bytes()[:-20])
+    assert record.found() == [("tail", 12)]
+
+
+def test_the_state_is_turned_back(record: Record) -> None:
+    """It lags behind as after a lost power, and is brought forward: nothing is gained by it."""
+    old = (record.folder / "state").read_bytes()
+    record.write(3)
+    (record.folder / "state").write_bytes(old)
+    assert record.found() == [] and "3 records behind" in record.verify().notes[0]
+    record.write(2)
+    assert record.found() == [] and record.verify().authentic == 17
+
+
+def test_the_state_is_replaced_by_that_of_another_record(record: Record, tmp_path: Path) -> None:
+    other = Record(tmp_path / "other")
+    shutil.copy(other.folder / "state", record.folder / "state")
+    assert record.found() == [("state", 12)]
+    record.write(1)
+    assert ("new-chain", 13) in record.found()
+
+
+def test_the_key_in_the_state_is_replaced(record: Record) -> None:
+    state = read_state(record.folder)
+    assert state is not None
+    make_state(record.folder, type(state)(state.next_id, bytes(32), state.hash, state.durable))
+    assert record.found() == [("state", 12)]
+    record.write(3)
+    assert record.found() == [("forged", 13), ("state", 15)] or record.found() == [("forged", 13)]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 1024])
+def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(record: Record, content: bytes | None) -> None:
+    path = record.folder / "state"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    assert record.found() == [("state", 12)]
+    record.write(3)
+    assert record.found() == [("new-chain", 13)] and record.verify().authentic == 16
+
+
+def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Record) -> None:
+    """The chain is made anew from a record on. By the key of that time it shows nowhere, but for a head that was exported; from
+    any record before, every line up to the theft shows."""
+    head = record.verify().last
+    assert head is not None
+    stolen = read_state(record.folder)
+    assert stolen is not None and stolen.next_id == 13
+    record.write(4)
+    newer = record.verify().last
+    assert newer is not None
+    shutil.copytree(record.folder, record.folder.with_name("copy"))
+    record.rewrite(13, stolen.key, reason="forged")
+    assert [what for what, _ in record.found()] == ["state"]
+    make_state(record.folder, type(stolen)(17, next_key(stolen.key, 4), record.at(16).hash, 16))
+    assert record.found() == []
+    assert record.found(Expected(12, head.hash)) == [] and record.found(Expected(16, newer.hash)) == [("head", 16)]
+    shutil.rmtree(record.folder)
+    shutil.copytree(record.folder.with_name("copy"), record.folder)
+    record.rewrite(9, stolen.key)
+    assert record.found()[:1] == [("forged", 9)]
+
+
+def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_path: Path) -> None:
+    other = Record(tmp_path / "other", of="lobby-2/decisions")
+    for path in (*record.paths, *other.paths):
+        if path in record.paths:
+            path.unlink()
+    for path in other.paths:
+        shutil.copy(path, record.folder)
+    report = record.verify()
+    assert report.findings[0].what == "foreign" and "'lobby-2/decisions'" in report.findings[0].words
+    forged = [finding for finding in report.findings if finding.what == "forged"]
+    assert [finding.id for finding in forged] == [1] and "a wrong key" in forged[0].words and report.authentic == 0
+
+
+def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Record) -> None:
+    kept = read_keys(key_path_of(record.folder))
+    shutil.rmtree(record.folder)
+    key_path_of(record.folder).unlink()
+    record.write(5)
+    made = read_keys(key_path_of(record.folder))
+    found = verify(record.folder, [*kept, *made], of=OF, state=read_state(record.folder), trusted=1).findings
+    assert [finding.what for finding in found] == ["new-chain"]
+    assert verify(record.folder, made, of=OF, state=read_state(record.folder)).findings == []
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Record:
+    made = Record(tmp_path_factory.mktemp("small") / "decisions", count=6, segment_bytes=900)
+    assert len(made.paths) > 1 and made.found() == []
+    return made
+
+
+@settings(max_examples=400, deadline=None)
+@given(data=st.data())
+def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(small.paths))
+    whole = path.read_bytes()
+    position = data.draw(st.integers(0, len(whole) - 1))
+    byte = data.draw(st.integers(0, 255).filter(lambda value: value != whole[position]))
+    try:
+        path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+        assert small.found() != []
+    finally:
+        path.write_bytes(whole)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_lines_that_are_removed_repeated_or_moved_are_found(small: Record, data: st.DataObject) -> None:
+    before = {path: path.read_bytes() for path in small.paths}
+    lines = small.lines()
+    untouched = [*range(len(lines))]
+    chosen = data.draw(st.lists(st.sampled_from(untouched), max_size=len(lines) + 2).filter(lambda c: c != untouched))
+    try:
+        small.put([lines[i] for i in chosen])
+        assert small.found() != []
+    finally:
+        for path, whole in before.items():
+            path.write_bytes(whole)
+
+
+def test_a_record_may_be_written_while_it_is_verified(record: Record) -> None:
+    """The state is read first: what comes meanwhile is no tail that is missing."""
+    state = read_state(record.folder)
+    record.write(2)
+    first = read_keys(key_path_of(record.folder))
+    assert verify(record.folder, first, of=OF, state=state).findings == []
+
+
+def test_nothing_is_no_record(tmp_path: Path) -> None:
+    report = verify(tmp_path / "none")
+    assert report.findings == [] and report.records == 0
+    log = RecordLog(tmp_path / "empty")
+    log.close()
+    assert verify(tmp_path / "empty", state=read_state(tmp_path / "empty")).findings == []
