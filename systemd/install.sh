@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up a terminal: program, accounts, rights, units, configuration and the gallery's key. It starts nothing.
+# Sets up a terminal: program, accounts, rights, units, configuration, keys of gallery and records. It starts nothing.
 set -euo pipefail
 umask 022 # what root installs here must be readable for the services' accounts
 
@@ -336,6 +336,17 @@ set_rights() {
     fi
 }
 
+# Before the processes start, so that they never hold a key older than the present one.
+prepare_records() {
+    if staged; then
+        say "skipped" "keys of the records: run this again on the terminal, or the processes make keys of their own"
+    elif [ ! -x "$PROGRAM/bin/edge-audit" ] && ! dry; then
+        warn "expected $PROGRAM/bin/edge-audit, found none; until edge-audit init has run, the records' keys lie beside them"
+    else
+        run "$PROGRAM/bin/edge-audit" init --config "$CONFIG"
+    fi
+}
+
 enable_services() {
     local service
     if staged; then
@@ -368,6 +379,7 @@ put_units
 put_yours terminal.yaml "$CONFIG" 644
 make_key
 set_rights
+prepare_records
 enable_services
 
 if dry; then

@@ -11,12 +11,12 @@ usage() {
 usage: sudo systemd/uninstall.sh [options]
 
 Stops and removes the services and the program. The door is locked from then on. What it keeps: the configuration and the
-gallery's key in /etc/mfsa-edge, the gallery and the records in /var/lib/mfsa-edge and /var/lib/mfsa-door, the model
-bundle, and the accounts that own them.
+keys of gallery and records in /etc/mfsa-edge, the gallery and the records in /var/lib/mfsa-edge and /var/lib/mfsa-door, the
+model bundle, and the accounts that own them.
 
   --dry-run    say every step, change nothing; needs no root
   --purge      remove all of that too. On flash, deleting is not secure erasure: blocks may stay readable until they are
-               reused, also those of the key. Templates are sealed and unreadable without the key; records and pictures
+               reused, also those of the key. Templates and pictures are sealed and unreadable without the key; records
                are not sealed. To be sure, encrypt the disk beforehand, or destroy it
   --yes        do not ask before --purge; needed where there is no terminal to ask
   --root DIR   work in a staging root, for images

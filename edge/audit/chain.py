@@ -21,6 +21,7 @@ from typing import Any
 GENESIS = bytes(32)  # in place of the hash before the first record
 KEY_BYTES = 32
 SALT = "salt"
+ID_JUMP_MAX = 10_000_000  # a number so far from the one before is none of ours: its key takes too long to make
 _SALT_BYTES = 16
 _MAC_BYTES = 16
 _HASHED = b"mfsa-edge record 1\n"

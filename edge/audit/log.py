@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention, state
-from edge.audit.chain import KEY_BYTES, build, encode, mac_of, next_key, parse
+from edge.audit.chain import ID_JUMP_MAX, KEY_BYTES, build, encode, mac_of, next_key, parse
 from edge.audit.fields import Fields, split
 from edge.audit.files import sync_folder
 from edge.audit.reading import newest_first
@@ -131,6 +131,8 @@ class RecordLog:
         except (OSError, ValueError):
             return False
         self._state, last = self._file.state, end.last
+        if end.free_id - self._state.next_id > ID_JUMP_MAX:
+            return False
         if last is not None and self._state.next_id <= last.id:  # written after the record, or left behind by a lost power
             key = next_key(self._state.key, last.id - self._state.next_id)
             if mac_of(key, last.hash) != last.mac:

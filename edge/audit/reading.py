@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -42,10 +41,15 @@ def read_log(folder: Path, unseal: Unseal | None = None) -> list[dict[str, Any]]
     return list(records(folder, unseal))
 
 
-def records(folder: Path, unseal: Unseal | None = None, since: int = 0) -> Iterator[dict[str, Any]]:
-    """The readable records after a number, in order; a segment that is removed meanwhile is left out. Raises OSError."""
+def records(
+    folder: Path, unseal: Unseal | None = None, since: int = 0, *, progress: Callable[[int], object] = lambda _: None
+) -> Iterator[dict[str, Any]]:
+    """The readable records after a number, in order; a segment that is removed meanwhile is left out. `progress` is told of bytes.
+    Raises OSError."""
     for path in since_of(segments(folder), since):
-        for _, line, ended in lines_of(read_segment(path)):
+        data = read_segment(path)
+        progress(len(data))
+        for _, line, ended in lines_of(data):
             record = record_of(line, unseal) if ended else None
             if record is not None and (not since or _id(record) > since):
                 yield record
@@ -92,22 +96,14 @@ def read_tail(folder: Path) -> list[dict[str, Any]]:
         raise RecordError(f"{folder}: the record cannot be read: {error.strerror}") from error
 
 
-def follow(
-    folder: Path,
-    unseal: Unseal | None = None,
-    since: int = 0,
-    *,
-    poll_s: float = 0.2,
-    sleep: Callable[[float], object] = time.sleep,
-) -> Iterator[dict[str, Any] | None]:
-    """Records after a number as they come, without end; None each time that there is none. Raises OSError."""
-    reached = since
+def follow(folder: Path, unseal: Unseal | None = None) -> Iterator[dict[str, Any] | None]:
+    """Records from now on, without end; None each time that there is none. Raises OSError."""
+    reached = next(map(_id, newest_first(folder)), 0)
     while True:
         for record in records(folder, unseal, reached):
             reached = _id(record)
             yield record
         yield None
-        sleep(poll_s)
 
 
 def _id(record: dict[str, Any]) -> int:

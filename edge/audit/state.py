@@ -15,7 +15,8 @@ from edge.errors import RecordError
 STATE = "state"
 _SHAPE = struct.Struct(">QQQ32s32s")
 _SUM_BYTES = 8
-_SLOT_BYTES = 512  # a slot is a sector of its own: one that is written when the power goes spoils no other
+_SLOTS = 2
+_SLOT_BYTES = 512  # a sector
 _ID_MAX = 1 << 63
 
 
@@ -30,8 +31,9 @@ class State:
     blanked: int = 0  # personal parts up to this record are erased
 
     def pack(self) -> bytes:
+        """The whole file."""
         plain = _SHAPE.pack(self.next_id, self.durable, self.blanked, self.hash, self.key)
-        return plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]
+        return (plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]).ljust(_SLOT_BYTES, b"\0") * _SLOTS
 
 
 def _unpack(slot: bytes) -> State | None:
@@ -43,31 +45,31 @@ def _unpack(slot: bytes) -> State | None:
 
 
 class StateFile:
-    """Two slots that are written in turn, without waiting for the disk."""
+    """Two slots with the same in them, written at once and without waiting for the disk: no older key stays, and one that is spoilt
+    by a lost power leaves the other."""
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, and ValueError where neither slot can be read."""
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            self.state, self._newest = _newest(os.pread(self._fd, 2 * _SLOT_BYTES, 0))
+            self.state = _newest(os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0))
         except BaseException:
             os.close(self._fd)
             raise
 
     def write(self, state: State) -> None:
         """Raises OSError; then the state on disk lags behind."""
-        self._newest = 1 - self._newest
-        os.pwrite(self._fd, state.pack(), self._newest * _SLOT_BYTES)
+        os.pwrite(self._fd, state.pack(), 0)
 
     def close(self) -> None:
         os.close(self._fd)
 
 
-def _newest(data: bytes) -> tuple[State, int]:
-    found = [(state, slot) for slot in (0, 1) if (state := _unpack(data[slot * _SLOT_BYTES :])) is not None]
-    if not found:
+def _newest(data: bytes) -> State:
+    found = [_unpack(data[slot * _SLOT_BYTES :]) for slot in range(_SLOTS)]
+    if not any(found):
         raise ValueError("neither slot can be read")
-    return max(found, key=lambda each: (each[0].next_id, each[0].blanked))
+    return max((state for state in found if state), key=lambda state: (state.next_id, state.blanked))
 
 
 def read_state(folder: Path) -> State | None:
@@ -77,7 +79,7 @@ def read_state(folder: Path) -> State | None:
     except FileNotFoundError:
         return None
     try:
-        return _newest(os.pread(fd, 2 * _SLOT_BYTES, 0))[0]
+        return _newest(os.pread(fd, _SLOTS * _SLOT_BYTES, 0))
     except ValueError:
         return None
     finally:
@@ -86,7 +88,7 @@ def read_state(folder: Path) -> State | None:
 
 def make_state(folder: Path, state: State) -> None:
     """In place of what was there. Raises OSError."""
-    write_whole(folder / STATE, state.pack().ljust(2 * _SLOT_BYTES, b"\0"))
+    write_whole(folder / STATE, state.pack())
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention
-from edge.audit.chain import GENESIS, Line, commit_of, hash_of, mac_of, next_key, parse
+from edge.audit.chain import GENESIS, ID_JUMP_MAX, Line, commit_of, hash_of, mac_of, next_key, parse
 from edge.audit.log import CUT_TAIL, GAP, NEW_CHAIN
 from edge.audit.reading import read_segment
 from edge.audit.segments import lines_of, segments
 from edge.audit.state import FirstKey, State
 
+_FIRST_ID_MAX = 1_000_000_000
 _SIBLINGS = 4096  # lines back that a record may follow after ones that were not acknowledged
 
 
@@ -94,6 +95,10 @@ class _Keys:
         self._at, self._settled = {}, True
 
     @property
+    def any(self) -> bool:
+        return bool(self._first)
+
+    @property
     def present(self) -> tuple[int, FirstKey] | None:
         """The chain that counts, and the key of the newest record."""
         return next(iter(self._at.items())) if self._settled and self._at else None
@@ -125,11 +130,10 @@ class _Walk:
         self._lost = 0
 
     def take(self, raw: bytes, where: str) -> None:
-        line = parse(raw)
-        if line is None:
+        line, last = parse(raw), self.report.last
+        if line is None or line.id > (last.id + ID_JUMP_MAX if last else _FIRST_ID_MAX):
             self._garbage.append(where)
             return
-        last = self.report.last
         if last is not None and line.id <= last.id:
             self._out_of_place(line, where)
             return
@@ -157,7 +161,7 @@ class _Walk:
     def _follows(self, line: Line, where: str) -> bool:
         """Whether a record follows what is before it; where not, the finding."""
         last, public = self.report.last, line.public
-        torn = public.get("torn", 0) if isinstance(public.get("torn", 0), int) else 0
+        torn = max(0, torn) if isinstance(torn := public.get("torn"), int) else 0
         gap = public.get("kind") == GAP
         prev = _bytes_of(public.get("prev"))
         known = list(islice(reversed(self._bases), torn + 1))
@@ -245,7 +249,7 @@ class _Walk:
             elif reason == retention.BLANKED:
                 self._blanked = max(self._blanked, upto)
         elif kind == GAP and "from" in public:
-            span = f"records {public['from']} to {public['to']}"
+            span = f"records {public['from']} to {public.get('to')}"
             if reason == CUT_TAIL:
                 self._find("cut-tail", where, line.id, f"{span} were on disk and are gone, says the record itself")
             else:
@@ -280,6 +284,8 @@ class _Walk:
         if state is None:
             if last is not None:
                 self._find("state", "state", last_id, "the writer's state is gone or cannot be read: the next start begins anew")
+            elif self._keys.any:
+                self._find("state", "state", 0, "there is a first key, and neither a record nor its writer's state")
             return
         if state.next_id > last_id + 1:
             absent = range(last_id + 1, state.next_id)

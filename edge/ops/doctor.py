@@ -7,6 +7,8 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from edge.audit.places import places
+from edge.audit.state import key_path_of
 from edge.bundle import open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
@@ -63,6 +65,20 @@ def _state(config: Terminal) -> Iterator[Finding]:
 def _bundle(config: Terminal) -> Iterator[Finding]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
     yield Finding(OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}")
+
+
+def _record(config: Terminal) -> Iterator[Finding]:
+    """While this may still have root's rights: the first keys are for root alone."""
+    for place in places(config):
+        beside = key_path_of(place.folder)
+        if beside.exists():
+            mend = "run edge-audit init as root" if config.record.keys else "set `record.keys` and run edge-audit init as root"
+            words = "the key that verifies this record lies beside it: whoever may write there may forge it; "
+            yield Finding(WARNING, "record", f"{beside}: {words}{mend}")
+        elif place.key_path.exists():
+            yield Finding(OK, "record", f"{place.folder}: its first key lies apart, in {place.key_path}")
+        else:
+            yield Finding(WARNING, "record", f"{place.folder}: no first key yet; run edge-audit init")
 
 
 def _engine(config: Terminal) -> Iterator[Finding]:
@@ -145,6 +161,7 @@ def _door(config: Terminal) -> Iterator[Finding]:
 
 _CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {
     "state": _state,
+    "record": _record,
     "gallery": _gallery,  # from here on with the rights of the recogniser
     "bundle": _bundle,
     "engine": _engine,

@@ -233,7 +233,7 @@ def machine(tmp_path: Path) -> Path:
 def test_a_dry_run_on_the_machine_needs_no_root_and_calls_nothing(machine: Path, tmp_path: Path) -> None:
     told_now = call("install.sh", "--dry-run", "--no-program", path=machine)
     assert told_now.returncode == 0, told_now.stderr
-    for command in ("systemd-sysusers", "systemd-tmpfiles --create", "systemctl enable"):
+    for command in ("systemd-sysusers", "systemd-tmpfiles --create", "/opt/mfsa-edge/bin/edge-audit init", "systemctl enable"):
         assert re.search(rf"^would run +{command}", told_now.stdout, re.M), command
     told_now = call("uninstall.sh", "--dry-run", "--purge", path=machine)
     assert told_now.returncode == 0, told_now.stderr
@@ -325,7 +325,7 @@ def test_a_folder_that_is_no_bundle_is_refused(root: Path, tmp_path: Path) -> No
 def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
     """A staged terminal with a program, a gallery and records; what must outlive an uninstallation."""
     install(root, *EVERYTHING, "--bundle", bundle)
-    kept = [told["GALLERY"], f"{told['STATE']}/decisions.jsonl", f"{told['DOOR_STATE']}/door.jsonl"]
+    kept = [told["GALLERY"], f"{told['STATE']}/decisions/000000001.log", f"{told['DOOR_STATE']}/door/000000001.log"]
     for name in (*kept, f"{told['PROGRAM']}/bin/edge-door", f"{told['PROGRAM']}/.installed"):
         path = root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -514,6 +514,7 @@ def test_the_sample_configuration_and_scripts_agree(told: dict[str, str]) -> Non
     assert str(config.gallery_path) == told["GALLERY"]
     assert str(config.key_path) == told["KEY"]
     assert str(config.door_record_path.parent) == told["DOOR_STATE"]
+    assert f"d {config.record.keys}         0700 root" in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
     assert config.socket_path.parent == Path("/run", *door["RuntimeDirectory"])
     assert set(settings("edge-daemon.service")["User"]) <= set(config.door.clients)
 

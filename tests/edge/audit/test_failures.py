@@ -164,3 +164,24 @@ def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -
         assert report.findings == [] and report.last is not None and report.last.id >= acknowledged
         assert report.records == report.last.id == report.authentic
     assert len(segments(record.folder)) > 2
+
+
+@pytest.mark.parametrize("spoilt", [0, 512])
+def test_one_half_of_the_state_may_be_spoilt(record: Record, spoilt: int) -> None:
+    path = record.folder / "state"
+    data = bytearray(path.read_bytes())
+    data[spoilt + 40] ^= 1
+    path.write_bytes(data)
+    record.write(2)
+    report = record.verify()
+    assert report.findings == [] and report.authentic == 5
+
+
+def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
+    from edge.audit.chain import next_key
+    from edge.audit.state import read_keys
+
+    keys = [read_keys(key_path_of(record.folder))[0].key]
+    keys += [next_key(keys[0], steps) for steps in range(1, 4)]
+    data = (record.folder / "state").read_bytes()
+    assert [key in data for key in keys] == [False, False, False, True]

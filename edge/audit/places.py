@@ -1,0 +1,53 @@
+"""The two records of a terminal: where they lie, where their first keys do, and whether they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.audit.state import FirstKey, key_path_of, read_keys, read_state
+from edge.audit.verify import Expected, Report, verify
+from edge.config import Terminal
+from edge.errors import RecordError
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One of the two."""
+
+    name: str
+    folder: Path
+    key_path: Path
+    of: str
+
+    def first_keys(self) -> tuple[list[FirstKey], int]:
+        """With which its chains began, and how many of them are kept apart from it. Raises RecordError."""
+        beside = key_path_of(self.folder)
+        kept = _keys_at(self.key_path)
+        return (kept, 0) if self.key_path == beside else ([*kept, *_keys_at(beside)], len(kept))
+
+    def verify(self, expected: Expected | None = None, progress: Callable[[int], object] = lambda _: None) -> Report:
+        """Raises OSError, and RecordError where a key file is none."""
+        keys, trusted = self.first_keys()
+        state = read_state(self.folder)
+        return verify(self.folder, keys, of=self.of, expected=expected, state=state, trusted=trusted, progress=progress)
+
+
+def places(config: Terminal, only: str | None = None) -> list[Place]:
+    folders = {"decisions": config.decisions_path, "door": config.door_record_path}
+    return [
+        Place(name, folder, config.record_key_path(folder), f"{config.terminal}/{name}")
+        for name, folder in folders.items()
+        if only in (None, name)
+    ]
+
+
+def _keys_at(path: Path) -> list[FirstKey]:
+    """None where this account may not look: the chain can be checked without."""
+    try:
+        return read_keys(path)
+    except RecordError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return []
+        raise

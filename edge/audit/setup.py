@@ -1,0 +1,91 @@
+"""First key and first state of a record, made so that its writer never holds a key older than the present one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from edge.audit import state
+from edge.audit.chain import KEY_BYTES
+from edge.audit.log import RecordLog
+from edge.audit.segments import segments
+from edge.audit.state import FirstKey, State
+from edge.errors import RecordError
+
+
+@contextlib.contextmanager
+def as_owner(folder: Path) -> Iterator[None]:
+    """Root works in a folder of another account with that account's rights: links laid there lead it nowhere."""
+    owner = next(place for place in (folder, *folder.parents) if place.exists()).stat()
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+def prepare(folder: Path, key_path: Path) -> str:
+    """Make what is missing, move first keys that the writer had to make itself; what was done, in words. Raises RecordError."""
+    beside = state.key_path_of(folder)
+    try:
+        if key_path == beside:
+            with as_owner(folder):
+                return _prepare_beside(folder, beside)
+        kept = state.read_keys(key_path)
+        with as_owner(folder):
+            own, state_is_there, empty = state.read_keys(beside), state.read_state(folder) is not None, not segments(folder)
+        key_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if moved := [key for key in own if key not in kept]:
+            state.write_keys(key_path, [*kept, *moved])
+        if own:
+            with as_owner(folder):
+                _wipe(beside)
+            return f"{key_path}: {len(own)} first keys moved there, which the process had made itself"
+        if not state_is_there and empty:
+            first = kept[0] if kept and kept[0].first_id == 1 else FirstKey(1, secrets.token_bytes(KEY_BYTES))
+            if not kept:
+                state.write_keys(key_path, [first])
+            with as_owner(folder):
+                _make_folder(folder)
+                state.make_state(folder, State(1, first.key))
+            return f"{key_path}: made"
+    except OSError as error:
+        if isinstance(error, RecordError):
+            raise
+        raise RecordError(f"{error.filename or folder}: {error.strerror}; run this as root, or as who owns the record") from error
+    if not kept:
+        raise RecordError(
+            f"{key_path}: there is a record in {folder}, and no first key: restore it from your backup, or stop the service, "
+            f"remove {folder / state.STATE}, start it and run this again: what is there by now stays without a key"
+        )
+    return f"{key_path}: is there"
+
+
+def _prepare_beside(folder: Path, beside: Path) -> str:
+    if state.read_state(folder) is not None or segments(folder):
+        return f"{beside}: is there" if beside.exists() else f"{beside}: missing; only the chain of {folder} can be checked"
+    RecordLog(folder).close()
+    return f"{beside}: made"
+
+
+def _make_folder(folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.mkdir(exist_ok=True, mode=0o750)
+
+
+def _wipe(path: Path) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.pwrite(fd, b"\0" * os.fstat(fd).st_size, 0)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    path.unlink()

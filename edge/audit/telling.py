@@ -1,0 +1,83 @@
+"""Records as rows: a line for people, cells for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+COLUMNS = (
+    "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold", "votes", "liveness",
+    "decision", "outcome", "grant_id", "frame", "model", "engine", "lost", "erased", "hash",
+)  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_TOLD = frozenset({
+    "id", "wall", "mono", "kind", "event", "verdict", "reason", "subject", "operator", "note", "hash", "mac", "commit", "model",
+    "engine", "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
+})  # fmt: skip
+
+
+def time_of(record: Mapping[str, Any]) -> str:
+    """Of the clock on the wall, in UTC."""
+    try:
+        return datetime.fromtimestamp(record["wall"], timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return "?"
+
+
+def what(record: Mapping[str, Any]) -> str:
+    """In one word: the verdict of a decision, else the event or the kind."""
+    return str(record.get("verdict") or record.get("event") or record.get("kind") or "?")
+
+
+def line(name: str, record: Mapping[str, Any]) -> str:
+    """One line of the table."""
+    who = str(record.get("subject") or record.get("operator") or ("(erased)" if record.get("erased") else ""))
+    rest = ", ".join(f"{key} {_short(value)}" for key, value in record.items() if key not in _TOLD and value not in (None, "", []))
+    words = f'"{record["note"]}"' if record.get("note") else ""
+    parts = f"{what(record):14} {record.get('reason', '')!s:20} {who:20} {words} {rest}".rstrip()
+    return f"{time_of(record)}  {name:9} {record.get('id', '?')!s:>7}  {parts}"
+
+
+def cells(name: str, record: Mapping[str, Any]) -> list[str]:
+    """By `COLUMNS`. Text that a spreadsheet would take for a formula is marked as text."""
+    known = {**record, "time": time_of(record), "record": name, "what": what(record)}
+    return [_safe(_cell(known.get(column, ""))) for column in COLUMNS]
+
+
+def exported(name: str, found: Iterable[Mapping[str, Any]], form: str) -> Iterator[tuple[str, int]]:
+    """JSON lines or CSV, each with the number that it goes up to; the heading of a table has 0."""
+    if form == "csv":
+        yield _row(COLUMNS), 0
+    for record in found:
+        text = _row(cells(name, record)) if form == "csv" else json.dumps({"record": name, **record}) + "\n"
+        yield text, int(record.get("id", 0))
+
+
+def _row(values: Iterable[str]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerow(values)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _safe(cell: str) -> str:
+    return f"'{cell}" if cell.startswith(_FORMULA) and not _is_number(cell) else cell
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)

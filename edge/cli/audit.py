@@ -1,0 +1,331 @@
+"""`edge-audit`: what is on record, for people and programs, and whether somebody touched it."""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.audit import telling
+from edge.audit.chain import Line
+from edge.audit.files import write_whole
+from edge.audit.places import Place, places
+from edge.audit.reading import Unseal, follow, record_of, records, since_of
+from edge.audit.retention import erase
+from edge.audit.segments import segments
+from edge.audit.setup import as_owner, prepare
+from edge.audit.verify import Expected, Report
+from edge.cli import common
+from edge.config import Terminal, load_config
+from edge.errors import ConfigError, MfsaError, RecordError
+
+if TYPE_CHECKING:
+    from edge.audit.heads import Head
+
+Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
+_NAMES = ("decisions", "door")
+_POLL_S = 0.2
+_SHOWN = 20  # findings for people; --json has all
+_EXAMPLES = {
+    "init": "sudo edge-audit init --config /etc/mfsa-edge/terminal.yaml",
+    "show": "edge-audit show --config terminal.yaml --last 20",
+    "follow": "edge-audit follow --config terminal.yaml --record door",
+    "export": "edge-audit export --config terminal.yaml --record door --since 120 --out door.jsonl",
+    "verify": "edge-audit verify --config terminal.yaml --expect-head head.json",
+    "head": "edge-audit head --config terminal.yaml --record door --out head.json",
+    "erase": 'edge-audit erase --config terminal.yaml --subject "Ada" --dry-run',
+}
+_HELP = {
+    "init": "make the keys that verify the records, for root alone; the installer does it",
+    "show": "records as a table, both merged by time",
+    "follow": "records as they come",
+    "export": "records of one kind as JSON lines or CSV, from a number on",
+    "verify": "whether records were changed, removed, put in or reordered, and where; exits with 1 if so",
+    "head": "a signed statement of where a record ends, to be kept elsewhere",
+    "erase": "blank what tells of a person, for good; the rest of each record stays and still verifies",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = common.parser("edge-audit", "Show, export, verify and erase what is on record.", _EXAMPLES["show"])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_EXAMPLES))
+    subs = {name: commands.add_parser(name, help=_HELP[name], epilog=f"example: {_EXAMPLES[name]}") for name in _EXAMPLES}
+    for sub in subs.values():
+        common.add_config(sub)
+    for name in ("show", "follow", "verify"):
+        subs[name].add_argument("--record", choices=_NAMES, help="default: both")
+    for name in ("export", "head"):
+        subs[name].add_argument("--record", choices=_NAMES, required=True)
+    for name in ("show", "follow"):
+        subs[name].add_argument("--subject", metavar="NAME", help="only of this person")
+        subs[name].add_argument("--kind", metavar="WORD", help="only of this kind, event or verdict")
+    for name in ("show", "follow", "verify"):
+        subs[name].add_argument("--json", action="store_true", help="for machines")
+    for name in ("show", "export"):
+        subs[name].add_argument("--since", type=int, default=0, metavar="ID", help="only what comes after this number")
+    subs["show"].add_argument("--last", type=int, metavar="N", help="only the newest")
+    subs["show"].add_argument("--picture", type=int, metavar="ID", help="unseal the evidence picture of this decision, into --out")
+    subs["export"].add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    subs["show"].add_argument("--out", type=Path, metavar="FILE", help="where the picture goes")
+    for name in ("export", "head"):
+        subs[name].add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    subs["verify"].add_argument("--expect-head", type=Path, metavar="FILE", help="made by `edge-audit head`: shows a cut tail")
+    subs["verify"].add_argument("--public-key", metavar="HEX", help="of the head, where the first key is not at hand")
+    subs["head"].add_argument("--public-key", action="store_true", help="print the key that heads are checked with")
+    subs["head"].add_argument("--anyway", action="store_true", help="sign although something was found")
+    which = subs["erase"].add_mutually_exclusive_group(required=True)
+    which.add_argument("--subject", metavar="NAME", help="of this person or operator")
+    which.add_argument("--before", type=_date, metavar="DATE", help="of everybody before this day, such as 2026-01-31 (UTC)")
+    subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
+    args = parser.parse_args(argv)
+    does = {"init": _init, "show": _show, "follow": _follow, "export": _export, "verify": _verify, "head": _head, "erase": _erase}
+    return common.run("edge-audit", lambda: _told(lambda: does[args.command](load_config(args.config), args)))
+
+
+def _told(command: Callable[[], int]) -> int:
+    """What the disk refuses is a sentence too."""
+    try:
+        return command()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if isinstance(error, MfsaError):
+            raise
+        raise RecordError(
+            f"{error.filename or 'the record'}: {error.strerror or error}; run this as root, or as its owner"
+        ) from error
+
+
+def _date(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+
+
+def _gallery_key(config: Terminal) -> bytes | None:
+    """None for readers without the right to it: what helps whoever tries out faces stays redacted."""
+    from edge.gallery.store import load_key
+
+    try:
+        return load_key(config.key_path, create=False)
+    except (MfsaError, OSError):
+        return None
+
+
+def _unseal(config: Terminal) -> Unseal | None:
+    from edge.audit.sealing import score_sealer
+
+    key = _gallery_key(config)
+    return score_sealer(key, config.terminal).open_fields if key else None
+
+
+def _init(config: Terminal, args: argparse.Namespace) -> int:
+    for place in places(config):
+        print(f"{place.name}: {prepare(place.folder, place.key_path)}")
+    return common.DONE
+
+
+def _show(config: Terminal, args: argparse.Namespace) -> int:
+    if (args.picture is None) != (args.out is None):
+        raise ConfigError("--picture and --out belong together: the number of a decision, and the file for its picture")
+    if args.picture is not None:
+        return _picture(config, args.picture, args.out)
+    unseal = _unseal(config)
+    streams = [_named(place.name, records(place.folder, unseal, args.since)) for place in places(config, args.record)]
+    found: Iterable[Told] = filter(_wanted(args), heapq.merge(*streams, key=lambda told: float(told[1].get("wall") or 0)))
+    for told in deque(found, maxlen=args.last) if args.last is not None else found:
+        _tell(told, args.json)
+    return common.DONE
+
+
+def _named(name: str, found: Iterable[dict[str, Any]]) -> Iterator[Told]:
+    return ((name, record) for record in found)
+
+
+def _picture(config: Terminal, record_id: int, out: Path) -> int:
+    from edge.audit.evidence import read_picture
+    from edge.audit.sealing import picture_sealer
+
+    common.check_out(out)
+    key = _gallery_key(config)
+    if key is None:
+        raise RecordError(
+            f"{config.key_path}: pictures are sealed by a key made of the gallery's, which cannot be read; run this as root"
+        )
+    write_whole(out, read_picture(config.pictures_path, record_id, picture_sealer(key, config.terminal)))
+    print(out)
+    return common.DONE
+
+
+def _wanted(args: argparse.Namespace) -> Callable[[Told], bool]:
+    def wanted(told: Told) -> bool:
+        record = told[1]
+        kinds = {record.get("kind"), record.get("event"), record.get("verdict")}
+        return (args.subject is None or record.get("subject") == args.subject) and (args.kind is None or args.kind in kinds)
+
+    return wanted
+
+
+def _tell(told: Told, as_json: bool) -> None:
+    name, record = told
+    print(json.dumps({"record": name, **record}) if as_json else telling.line(name, record), flush=True)
+
+
+def _follow(config: Terminal, args: argparse.Namespace) -> int:
+    unseal, wanted = _unseal(config), _wanted(args)
+    streams = {place.name: follow(place.folder, unseal) for place in places(config, args.record)}
+    while True:
+        for name, stream in streams.items():
+            while (record := next(stream)) is not None:
+                if wanted((name, record)):
+                    _tell((name, record), args.json)
+        time.sleep(_POLL_S)
+
+
+def _export(config: Terminal, args: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    common.check_out(args.out)
+    (place,) = places(config, args.record)
+    size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))
+    last_id = args.since
+    fresh = args.out.with_name(f".{args.out.name}.part") if args.out else None
+    if fresh:
+        fresh.touch(0o600)  # there are names in it
+    file = fresh.open("w", encoding="utf-8", newline="") if fresh else sys.stdout
+    try:
+        with tqdm(total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False) as bar:
+            found = records(place.folder, _unseal(config), args.since, progress=bar.update)
+            for text, number in telling.exported(place.name, found, args.format):
+                file.write(text)
+                last_id = max(last_id, number)
+        if fresh:
+            file.close()
+            fresh.replace(args.out)
+    finally:
+        if fresh:
+            file.close()
+            fresh.unlink(missing_ok=True)
+    print(f"go on with: --since {last_id}", file=sys.stderr if fresh is None else sys.stdout)
+    return common.DONE
+
+
+def _verify(config: Terminal, args: argparse.Namespace) -> int:
+    head = _expected_head(config, args)
+    code, told = common.DONE, {}
+    for place in places(config, args.record):
+        report = _verified(place, head)
+        code = common.FAILED if report.findings else code
+        if args.json:
+            told[place.name] = {
+                "first": report.first_id, "last": report.last.id if report.last else 0, "records": report.records,
+                "authentic": report.authentic, "notes": report.notes, "findings": [asdict(each) for each in report.findings],
+            }  # fmt: skip
+        else:
+            _tell_report(place, report, expected=head is not None and head.of == place.of)
+    if args.json:
+        print(json.dumps(told))
+    return code
+
+
+def _verified(place: Place, head: Head | None = None) -> Report:
+    from tqdm import tqdm
+
+    expected = Expected(head.id, bytes.fromhex(head.hash)) if head is not None and head.of == place.of else None
+    size = sum(path.stat().st_size for path in segments(place.folder))
+    with tqdm(total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False, desc=place.name) as bar:
+        return place.verify(expected, bar.update)
+
+
+def _expected_head(config: Terminal, args: argparse.Namespace) -> Head | None:
+    """The head that was exported, its signature checked where a key is at hand."""
+    from edge.audit.heads import public_key_of, read_head, signing_key
+
+    if args.expect_head is None:
+        return None
+    try:
+        text = args.expect_head.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made") from error
+    head = read_head(text, None)
+    place = next((place for place in places(config) if place.of == head.of), None)
+    if place is None:
+        raise RecordError(f"{args.expect_head}: is of {head.of}, expected one of {', '.join(p.of for p in places(config))}")
+    first, _ = place.first_keys()
+    public = args.public_key or (public_key_of(signing_key(first)) if first else None)
+    if public is None:
+        print("note: the head's signature was not checked: no first key here, and no --public-key", file=sys.stderr)
+    return read_head(text, public)
+
+
+def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
+    if report.last is None:
+        print(f"{place.name}: no records")
+    else:
+        how = "chain and MACs fit" if report.authentic == report.records else f"MACs of {report.authentic} checked and fit"
+        if not report.authentic:
+            how = "only the chain was checked: without the first key, who made it anew from some record on does not show"
+        print(f"{place.name}: {report.records} records, {report.first_id} to {report.last.id}; {how}")
+    for note in report.notes:
+        print(f"  note: {note}")
+    for finding in report.findings[:_SHOWN]:
+        print(f"  FOUND {finding}")
+    if len(report.findings) > _SHOWN:
+        print(f"  and {len(report.findings) - _SHOWN} more; --json has all")
+    if report.last is not None and not expected:
+        at = telling.time_of(report.last.public)
+        print(f"  whether more was there after record {report.last.id} ({at} UTC) only a head can tell: --expect-head")
+
+
+def _head(config: Terminal, args: argparse.Namespace) -> int:
+    from edge.audit.heads import Head, public_key_of, signing_key
+
+    common.check_out(args.out)
+    (place,) = places(config, args.record)
+    key = signing_key(place.first_keys()[0])
+    if args.public_key:
+        print(public_key_of(key))
+        return common.DONE
+    report = _verified(place)
+    if report.last is None:
+        raise RecordError(f"{place.folder}: no records, and so no head")
+    if report.findings and not args.anyway:
+        raise RecordError(f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway")
+    head = Head(place.of, report.last.id, report.last.hash.hex(), float(report.last.public.get("wall", 0.0))).signed_by(key)
+    if args.out:
+        args.out.write_text(head, encoding="utf-8")
+    else:
+        print(head, end="")
+    return common.DONE
+
+
+def _erase(config: Terminal, args: argparse.Namespace) -> int:
+    from edge.audit.evidence import picture_path
+
+    def wanted(line: Line) -> bool:
+        told = record_of(b"{}\t" + line.personal) or {}
+        if not told or args.before is not None:  # nothing readable: what an erasure left half done
+            return not told or float(line.public.get("wall", 0.0)) < args.before
+        return args.subject in (told.get("subject"), told.get("operator"))
+
+    verb = "would be" if args.dry_run else "are"
+    for place in places(config):
+        with as_owner(place.folder):
+            lines = [line for path in segments(place.folder) for step in erase(path, wanted, dry=args.dry_run) for line in step]
+            pictures = [picture_path(config.pictures_path, line.id) for line in lines] if place.name == "decisions" else []
+            pictures = [path for path in pictures if path.exists()]
+            for path in pictures if not args.dry_run else ():
+                path.unlink(missing_ok=True)
+        more = f", {len(pictures)} pictures {verb} removed" if pictures else ""
+        print(f"{place.name}: {len(lines)} personal parts {verb} erased{more}")
+    return common.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

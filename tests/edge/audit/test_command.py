@@ -1,0 +1,302 @@
+"""`edge-audit` on the records of a terminal."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.audit.evidence import PictureFolder, pictures
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
+from edge.audit.sealing import picture_sealer, score_sealer
+from edge.audit.segments import segments
+from edge.audit.state import key_path_of, read_keys
+from edge.cli.audit import main
+from edge.config import Terminal, load_config
+from edge.gallery.store import load_key
+
+Call = Callable[..., tuple[int, str, str]]
+BEGAN = 1.8e9
+
+
+@pytest.fixture
+def config(write_config: Callable[..., Path]) -> Terminal:
+    """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
+    config = load_config(write_config(record={"keys": "keys", "pictures": 9}))
+    key = load_key(config.key_path, create=True)
+    now = [BEGAN]
+
+    def wall() -> float:
+        now[0] += 1
+        return now[0]
+
+    decisions = RecordLog(config.decisions_path, of="test/decisions", seal=score_sealer(key, "test").seal_text, wall=wall)
+    door = RecordLog(config.door_record_path, of="test/door", wall=wall)
+    shots = PictureFolder(config.pictures_path, 9, 30, picture_sealer(key, "test"))
+    for subject in ("Ada", "Ben", "Ada", "Ben"):
+        told = {"kind": "decision", "verdict": "grant", "reason": "match", "subject": subject, "score": 0.9, "votes": 3}
+        number = decisions.append(told)
+        door.append({"event": "unlocked", "reason": "grant", "subject": subject, "record_id": number, "latches": []})
+        shots.save(number, np.full((8, 8, 3), number, np.uint8))
+    door.append({"event": "asked", "reason": "hold", "operator": "guard", "note": "=1+1", "latches": []})
+    decisions.close()
+    door.close()
+    return config
+
+
+@pytest.fixture
+def audit(config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+    def call(command: str, *arguments: str) -> tuple[int, str, str]:
+        code = main([command, "--config", str(tmp_path / "terminal.yaml"), *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
+    code, said, _ = audit("show")
+    lines = said.splitlines()
+    assert code == 0 and len(lines) == 9
+    assert [line.split()[2] for line in lines] == ["decisions", "door"] * 4 + ["door"]
+    assert "2027-01-15 08:00:01" in lines[0] and "Ada" in lines[0] and "score 0.9" in lines[0] and '"=1+1"' in lines[-1]
+
+
+def test_what_is_shown_can_be_chosen(audit: Call) -> None:
+    assert len(audit("show", "--record", "door")[1].splitlines()) == 5
+    assert len(audit("show", "--subject", "Ben")[1].splitlines()) == 4
+    assert len(audit("show", "--kind", "unlocked", "--since", "2")[1].splitlines()) == 2
+    newest = json.loads(audit("show", "--last", "1", "--json")[1])
+    assert newest["record"] == "door" and newest["operator"] == "guard"
+
+
+def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: Terminal) -> None:
+    shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
+    assert shown["score"] == 0.9 and shown["votes"] == 3 and "sealed" not in shown
+    raw = b"".join(path.read_bytes() for path in segments(config.decisions_path))
+    assert b'"score"' not in raw and b'"votes"' not in raw and b'"subject":"Ada"' in raw
+    config.key_path.unlink()
+    shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
+    assert shown["sealed"] == "redacted" and shown["subject"] == "Ben" and "score" not in shown
+    config.key_path.write_bytes(bytes(32))
+    config.key_path.chmod(0o600)
+    assert json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])["sealed"] == "redacted"
+
+
+def test_a_picture_is_unsealed(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    out = tmp_path / "seen.png"
+    assert audit("show", "--picture", "3", "--out", str(out))[0] == 0
+    assert cv2.imread(str(out)).mean() == 3 and out.stat().st_mode & 0o077 == 0
+    assert "no picture of record 7" in audit("show", "--picture", "7", "--out", str(out))[2]
+    assert audit("show", "--picture", "3")[0] == 2
+    config.key_path.unlink()
+    assert "run this as root" in audit("show", "--picture", "3", "--out", str(out))[2]
+
+
+def test_an_export_goes_on_where_the_last_one_ended(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    out = tmp_path / "door.jsonl"
+    code, said, _ = audit("export", "--record", "door", "--out", str(out))
+    assert code == 0 and said == "go on with: --since 5\n" and out.stat().st_mode & 0o077 == 0
+    exported = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [r["id"] for r in exported] == [1, 2, 3, 4, 5] and exported[0]["subject"] == "Ada"
+    log = RecordLog(config.door_record_path, of="test/door")
+    log.append({"event": "stopped", "reason": "locked", "latches": []})
+    log.close()
+    code, said, told = audit("export", "--record", "door", "--since", "5")
+    assert [json.loads(line)["id"] for line in said.splitlines()] == [6] and told == "go on with: --since 6\n"
+    assert audit("export", "--record", "door", "--since", "6")[1:] == ("", "go on with: --since 6\n")
+
+
+def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path) -> None:
+    out = tmp_path / "door.csv"
+    assert audit("export", "--record", "door", "--format", "csv", "--out", str(out))[0] == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert [row["what"] for row in rows] == ["unlocked"] * 4 + ["asked"] and rows[-1]["note"] == "'=1+1"
+
+
+def test_records_verify_and_a_change_is_told_with_its_place(audit: Call, config: Terminal) -> None:
+    code, said, _ = audit("verify")
+    assert code == 0 and said.count("chain and MACs fit") == 2 and "only a head can tell" in said
+    path = segments(config.door_record_path)[0]
+    path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
+    code, said, _ = audit("verify")
+    assert code == 1 and "FOUND 000000001.log, line 3: changed: record 3" in said
+    code, said, _ = audit("verify", "--record", "door", "--json")
+    assert code == 1 and [each["id"] for each in json.loads(said)["door"]["findings"]] == [3]
+    assert audit("verify", "--record", "decisions")[0] == 0
+
+
+def test_without_the_first_key_it_says_what_it_cannot_know(audit: Call, config: Terminal) -> None:
+    key_path_of(config.door_record_path).unlink()
+    code, said, _ = audit("verify", "--record", "door")
+    assert code == 0 and "only the chain was checked" in said
+    key_path_of(config.door_record_path).write_text("nonsense\n")
+    code, _, told = audit("verify", "--record", "door")
+    assert code == 1 and "expected lines of a record's number" in told
+
+
+def test_a_head_shows_a_tail_that_was_cut_off(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    out = tmp_path / "head.json"
+    assert audit("head", "--record", "door", "--out", str(out))[0] == 0
+    public = audit("head", "--record", "door", "--public-key")[1].strip()
+    assert json.loads(out.read_text())["id"] == 5 and len(bytes.fromhex(public)) == 32
+    code, said, _ = audit("verify", "--expect-head", str(out))
+    assert code == 0 and said.count("only a head can tell") == 1
+    path, state = segments(config.door_record_path)[0], config.door_record_path / "state"
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+    state.unlink()
+    log = RecordLog(config.door_record_path, of="test/door")  # whoever cut it lets it begin anew
+    log.close()
+    assert "FOUND the end: tail: records 4 to 5" in audit("verify", "--record", "door", "--expect-head", str(out))[1]
+    key_path_of(config.door_record_path).unlink()
+    code, said, told = audit("verify", "--record", "door", "--expect-head", str(out), "--public-key", public)
+    assert code == 1 and "records 4 to 5" in said and told == ""
+    assert "signature was not checked" in audit("verify", "--expect-head", str(out))[2]
+
+
+def test_a_head_that_was_changed_is_refused(audit: Call, tmp_path: Path) -> None:
+    out = tmp_path / "head.json"
+    audit("head", "--record", "door", "--out", str(out))
+    whole = out.read_text()
+    for changed in (whole.replace('"id": 5', '"id": 4'), whole.replace("test/door", "test/decisions")):
+        out.write_text(changed)
+        code, _, told = audit("verify", "--expect-head", str(out))
+        assert code == 1 and "signature is not by this record's key" in told
+    out.write_text(whole.replace("test/door", "lobby/door"))
+    assert "is of lobby/door, expected one of test/decisions, test/door" in audit("verify", "--expect-head", str(out))[2]
+    out.write_text("{}")
+    assert "expected a file that `edge-audit head` made" in audit("verify", "--expect-head", str(out))[2]
+    assert audit("verify", "--expect-head", str(tmp_path / "none"))[0] == 2
+
+
+def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
+    path = segments(config.door_record_path)[0]
+    path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
+    code, said, told = audit("head", "--record", "door")
+    assert code == 1 and said == "" and "1 findings" in told
+    assert audit("head", "--record", "door", "--anyway")[0] == 0
+
+
+def test_one_person_is_erased_from_both_records_with_the_pictures(audit: Call, config: Terminal) -> None:
+    code, said, _ = audit("erase", "--subject", "Ada", "--dry-run")
+    assert code == 0 and "decisions: 2 personal parts would be erased, 2 pictures" in said and "door: 2 " in said
+    assert pictures(config.pictures_path) == [1, 2, 3, 4]
+    assert "decisions: 2 personal parts are erased, 2 pictures are removed" in audit("erase", "--subject", "Ada")[1]
+    for folder in (config.decisions_path, config.door_record_path):
+        assert b"Ada" not in b"".join(path.read_bytes() for path in segments(folder))
+        assert {r.get("subject") for r in read_log(folder)} == {None, "Ben"}
+    assert pictures(config.pictures_path) == [2, 4]
+    code, said, _ = audit("verify")
+    assert code == 0 and said.count("2 personal parts are erased, 0 by retention, 2 otherwise") == 2
+    assert "(erased)" in audit("show", "--last", "9")[1]
+    assert "door: 1 " in audit("erase", "--subject", "guard")[1]
+
+
+def test_everybody_is_erased_before_a_day(audit: Call) -> None:
+    assert "door: 0 " in audit("erase", "--before", "2027-01-15")[1]
+    assert "door: 5 " in audit("erase", "--before", "2027-01-16")[1]
+    assert audit("verify")[0] == 0
+    with pytest.raises(SystemExit) as ended:
+        audit("erase", "--before", "yesterday")
+    assert ended.value.code == 2
+
+
+def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    assert key_path_of(config.door_record_path).exists()
+    code, said, _ = audit("init")
+    assert code == 0 and said.count("1 first keys moved there") == 2
+    assert not key_path_of(config.door_record_path).exists() and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    assert len(read_keys(tmp_path / "keys" / "door.key")) == 1 and (tmp_path / "keys" / "door.key").stat().st_mode & 0o077 == 0
+    assert audit("init")[1].count("is there") == 2
+    assert audit("verify")[1].count("chain and MACs fit") == 2
+    (config.door_record_path / "state").unlink()
+    log = RecordLog(config.door_record_path, of="test/door")
+    log.append({"event": "started", "latches": []})
+    log.close()
+    audit("init")
+    assert [key.first_id for key in read_keys(tmp_path / "keys" / "door.key")] == [1, 6]
+    assert [each["what"] for each in json.loads(audit("verify", "--json")[1])["door"]["findings"]] == ["new-chain"]
+
+
+def test_a_record_whose_first_key_is_gone_says_what_to_do(audit: Call, config: Terminal) -> None:
+    key_path_of(config.decisions_path).unlink()
+    code, _, told = audit("init")
+    assert code == 1 and "restore it from your backup" in told
+
+
+@pytest.mark.parametrize("keys", ["keys", None])
+def test_what_is_prepared_before_the_first_start_holds_no_first_key(
+    write_config: Callable[..., Path], tmp_path: Path, keys: str
+) -> None:
+    path = write_config(record={"keys": keys})
+    config = load_config(path)
+    assert main(["init", "--config", str(path)]) == 0
+    log = RecordLog(config.door_record_path, of="test/door")
+    log.append({"event": "started", "latches": []})
+    log.close()
+    assert key_path_of(config.door_record_path).exists() == (keys is None)
+    assert config.state.stat().st_mode & 0o077 == 0
+    first = read_keys(config.record_key_path(config.door_record_path))[0].key
+    if keys:
+        assert first not in b"".join(p.read_bytes() for p in config.state.rglob("*") if p.is_file())
+    assert main(["verify", "--config", str(path)]) == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+def test_root_prepares_what_the_account_of_the_folder_writes(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    """State and folder are the account's, the key is root's; a link that the account lays leads root nowhere."""
+    nobody = 65534
+    path = write_config(record={"keys": "keys"})
+    config = load_config(path)
+    config.state.mkdir(mode=0o700)
+    os.chown(config.state, nobody, nobody)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    assert main(["init", "--config", str(path)]) == 0
+    assert (config.door_record_path / "state").stat().st_uid == nobody and (tmp_path / "keys" / "door.key").stat().st_uid == 0
+    precious = tmp_path / "precious"
+    precious.write_text("root's")
+    precious.chmod(0o600)
+    (config.decisions_path / "000000001.log").symlink_to(precious)
+    assert main(["erase", "--config", str(path), "--before", "2030-01-01"]) == 1
+    assert precious.read_text() == "root's"
+
+
+def test_records_are_followed_as_they_come(config: Terminal, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "edge.cli.audit", "follow", "--config", str(tmp_path / "terminal.yaml"), "--record", "door"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
+        log = RecordLog(config.door_record_path, of="test/door")
+        assert following.stdout is not None
+        os.set_blocking(following.stdout.fileno(), True)
+        for _ in range(200):  # until it has begun
+            log.append({"event": "fire", "reason": "input", "latches": []}, durable=False)
+            if _ready(following.stdout.fileno()):
+                break
+        said = following.stdout.readline()
+        following.terminate()
+        following.stdout.read()
+        log.close()
+    assert "door" in said and "fire" in said and "input" in said
+
+
+def _ready(fd: int) -> bool:
+    import select
+
+    return bool(select.select([fd], [], [], 0.05)[0])
+
+
+def test_an_account_without_rights_is_told_so_in_one_sentence(audit: Call, config: Terminal) -> None:
+    path = segments(config.door_record_path)[0]
+    path.unlink()
+    path.mkdir()
+    code, _, told = audit("verify", "--record", "door")
+    assert code == 1 and "Traceback" not in told and len(told.splitlines()) == 1
