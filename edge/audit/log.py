@@ -87,7 +87,7 @@ class RecordLog:
             return None
 
     def tend(self) -> None:
-        """One step of what retention asks for, of a few milliseconds; nothing where nothing is due. A step that fails is tried
+        """One step of what retention asks for, of some milliseconds; nothing where nothing is due. A step that fails is tried
         again the next day."""
         now = self._wall()
         if self._chores is None and self.keep is not None and now // DAY_S != self._tended:

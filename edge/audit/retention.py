@@ -38,7 +38,7 @@ class _Segment:
 
 
 def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) -> Iterator[None]:
-    """What is to be done, in steps of a few milliseconds; the newest segment is left alone. `tell` puts it on record: what is
+    """What is to be done, in steps of some milliseconds; the newest segment is left alone. `tell` puts it on record: what is
     removed before, so that a stop in between leaves no hole that nothing tells of, and what is blanked afterwards, so that it is
     gone through again. Raises OSError."""
     found: list[_Segment] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -185,3 +186,66 @@ def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
     keys += [next_key(keys[0], steps) for steps in range(1, 4)]
     data = (record.folder / "state").read_bytes()
     assert [key in data for key in keys] == [False, False, False, True]
+
+
+STOPPED = """
+import os, shutil, sys
+from pathlib import Path
+from edge.audit.log import RecordLog
+from edge.audit.retention import Retention
+from tests.edge.audit.records import BEGAN, OF
+
+before, folder = Path(sys.argv[1]), Path(sys.argv[2])
+CALLS = "open write pwrite fsync ftruncate replace unlink mkdir close".split()
+
+def life(path, steps):
+    left, acknowledged = [steps], os.open(path.parent / "acknowledged", os.O_CREAT | os.O_WRONLY)
+    write = os.write
+    def stopping(call):
+        def stopped(*arguments, **more):
+            left[0] -= 1
+            if left[0] < 0:
+                os._exit(9)
+            return call(*arguments, **more)
+        return stopped
+    for name in CALLS:
+        setattr(os, name, stopping(getattr(os, name)))
+    log = RecordLog(path, of=OF, segment_bytes=700, keep=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
+    for _ in range(4):
+        write(acknowledged, b"%d\\n" % log.append({"kind": "decision", "subject": "Ada"}))
+    for _ in range(300):
+        log.tend()
+    log.close()
+
+for steps in range(10_000):
+    place = folder / str(steps)
+    place.mkdir(parents=True)
+    if before.exists():
+        shutil.copytree(before, place / "decisions")
+        shutil.copy(before.with_name("decisions.key"), place)
+    pid = os.fork()
+    if pid == 0:
+        life(place / "decisions", steps)
+        os._exit(0)
+    if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0:
+        break
+"""
+
+
+@pytest.mark.parametrize("old_days", [0, 25])
+def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(tmp_path: Path, old_days: int) -> None:
+    """Opening, writing, new segments, removing and blanking: stopped before each call to the system."""
+    before = Record(tmp_path / "before" / "decisions", count=0)
+    if old_days:
+        for day in range(15, 15 + old_days):
+            before.write(1, day - 10)
+    else:
+        shutil.rmtree(tmp_path / "before")
+    subprocess.run([sys.executable, "-c", STOPPED, str(before.folder), str(tmp_path / "lives")], check=True, timeout=120)
+    lives = sorted((tmp_path / "lives").iterdir(), key=lambda place: int(place.name))
+    assert len(lives) > 30
+    for place in lives:
+        record = Record(place / "decisions", count=1, segment_bytes=700)
+        assert record.found() == [], place.name
+        said = (place / "acknowledged").read_text().split() if (place / "acknowledged").exists() else []
+        assert {int(number) for number in said} <= {r["id"] for r in read_log(record.folder)}, place.name
