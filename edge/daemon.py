@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from edge.access.policy import told
 from edge.audit import evidence
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
@@ -26,6 +27,7 @@ from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
 from edge.door.wallclock import WallClock
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
+from edge.gallery.database import EVIDENCE
 from edge.gallery.key import enter
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
@@ -71,16 +73,11 @@ class Daemon:
             config, networks, gallery, people=gallery.record, wall=self._wall, changeover=self._changeover
         )
         self._gallery = gallery
-        supported = networks.calibration.gallery_size
-        if gallery.index.subjects > supported:
-            log.warning(
-                "%d subjects are enrolled, the model supports %d at its FPIR target: strangers will pass more often",
-                gallery.index.subjects, supported,
-            )  # fmt: skip
+        sealed_by = self._store.secret(EVIDENCE)
         self._record = RecordLog(
-            config.decisions_path, of=f"{config.terminal}/decisions", seal=score_sealer(key, config.terminal).seal_text
+            config.decisions_path, of=f"{config.terminal}/decisions", seal=score_sealer(sealed_by, config.terminal).seal_text
         )
-        self._sealer = picture_sealer(key, config.terminal)
+        self._sealer = picture_sealer(sealed_by, config.terminal)
         self._keep_for(config)
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
@@ -99,6 +96,7 @@ class Daemon:
         can help."""
         log.warning(NO_LIVENESS if isinstance(self._config.liveness, NoLiveness) else UNCERTIFIED)
         log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
+        log.info("%s", told(rules_of(self._config.policy, self._networks.calibration), self._gallery.templates))
         self._notifier.ready()
         try:
             while not self._stopped:

@@ -108,12 +108,12 @@ def _date(text: str) -> float:
     return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
 
 
-def _gallery_key(config: Terminal) -> bytes | None:
+def _evidence_key(config: Terminal) -> bytes | None:
     """None for readers without the right to it: what helps whoever tries out faces stays redacted."""
-    from edge.gallery.store import load_key
+    from edge.gallery.store import evidence_key
 
     try:
-        return load_key(config.key_path, create=False)
+        return evidence_key(config)
     except (MfsaError, OSError):
         return None
 
@@ -121,7 +121,7 @@ def _gallery_key(config: Terminal) -> bytes | None:
 def _unseal(config: Terminal) -> Unseal | None:
     from edge.audit.sealing import score_sealer
 
-    key = _gallery_key(config)
+    key = _evidence_key(config)
     return score_sealer(key, config.terminal).open_fields if key else None
 
 
@@ -153,7 +153,7 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
     from edge.audit.sealing import picture_sealer
 
     common.check_out(out)
-    key = _gallery_key(config)
+    key = _evidence_key(config)
     if key is None:
         raise RecordError(
             f"{config.key_path}: pictures are sealed by a key made of the gallery's, which cannot be read; run this as root"

@@ -152,10 +152,10 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.bundle import read_manifest
     from edge.demo import report, story
     from edge.demo.script import SCENES
-    from edge.gallery.store import load_key
+    from edge.gallery.store import evidence_key
 
     config = load_config(config_path)
-    key = load_key(config.key_path, create=False)
+    key = evidence_key(config)
     decisions = read_log(config.decisions_path, score_sealer(key, config.terminal).open_fields)
     try:
         told = story.tell(SCENES, decisions, read_log(config.door_record_path))

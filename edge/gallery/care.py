@@ -6,7 +6,7 @@ import sqlite3
 
 from edge.errors import GalleryError
 from edge.gallery import residue
-from edge.gallery.database import CHECK, Database
+from edge.gallery.database import CHECK, SECRETS, Database
 from edge.gallery.sealing import Seal
 from edge.subject import from_json
 
@@ -70,8 +70,11 @@ def seal_anew(gallery: Database, key: bytes) -> None:
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             again = _again(old, new, sealed, "chip", template)
             gallery.db.execute("UPDATE chips SET sealed = ? WHERE template = ?", (again, template))
-        (pepper,) = gallery.db.execute("SELECT value FROM meta WHERE name = 'pepper'").fetchone()
-        for name, sealed in (("check", new.close(CHECK, "check")), ("pepper", _again(old, new, pepper, "pepper"))):
+        kept = gallery.db.execute("SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS).fetchall()
+        for name, sealed in (
+            ("check", new.close(CHECK, "check")),
+            *((name, _again(old, new, sealed, name)) for name, sealed in kept),
+        ):
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
     gallery.seal = new
     gallery.compact()

@@ -18,6 +18,9 @@ from edge.gallery.sealing import Seal
 from edge.subject import SubjectRecord, from_json, to_json
 
 CHECK = b"the key of this gallery"
+# Made with the gallery, and the same after a change of its key: what PIN hashes need besides the PIN, and what seals scores and
+# pictures in records.
+SECRETS = PEPPER, EVIDENCE = "pepper", "evidence"
 
 
 class Database:
@@ -61,8 +64,14 @@ class Database:
         return {
             "terminal": self.terminal,
             "check": self.seal.close(CHECK, "check"),
-            "pepper": self.seal.close(secrets.token_bytes(sealing.PEPPER_BYTES), "pepper"),
+            **{name: self.seal.close(secrets.token_bytes(sealing.SECRET_BYTES), name) for name in SECRETS},
         }
+
+    def secret(self, name: str) -> bytes:
+        """One of SECRETS; raises GalleryError."""
+        with self.reading():
+            (sealed,) = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone() or (b"",)
+        return self.seal.open(sealed, name)
 
     def _upgrade(self, key: bytes) -> None:
         with self.writing():

@@ -16,7 +16,7 @@ from edge.errors import GalleryError
 
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
-PEPPER_BYTES = 32
+SECRET_BYTES = 32
 # RFC 9106, second recommended set, with less memory than its 64 MiB for boards of 4 GB: OWASP's 19 MiB with 2 passes.
 _PASSES, _MEMORY_KIB = 2, 19 * 1024
 

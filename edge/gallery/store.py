@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery import sealing
-from edge.gallery.database import Database, short
+from edge.gallery.database import EVIDENCE, PEPPER, Database, short
+from edge.gallery.key import load_key
 from edge.subject import SubjectRecord, check_name
 
 log = logging.getLogger(__name__)
@@ -144,18 +145,12 @@ class Store(Database):
         known = self.record(name)
         if known is None:
             raise _stranger(name)
-        self.describe(name, dataclasses.replace(known, pin="" if pin is None else sealing.hash_pin(pin, self.pepper())))
+        self.describe(name, dataclasses.replace(known, pin="" if pin is None else sealing.hash_pin(pin, self.secret(PEPPER))))
 
     def is_pin(self, name: str, pin: str) -> bool:
         """Whether a PIN is a subject's own. Slow on purpose: some tens of milliseconds."""
         known = self.record(name)
-        return known is not None and sealing.is_pin(pin, known.pin, self.pepper())
-
-    def pepper(self) -> bytes:
-        """What PIN hashes of this gallery need besides; raises GalleryError."""
-        with self.reading():
-            (sealed,) = self.db.execute("SELECT value FROM meta WHERE name = 'pepper'").fetchone() or (b"",)
-        return self.seal.open(sealed, "pepper")
+        return known is not None and sealing.is_pin(pin, known.pin, self.secret(PEPPER))
 
     def changes(self, since: int = 0) -> Changes:
         """Subjects that changed after a revision, 0 for all. A row that somebody else changed is left out and reported: nobody
@@ -253,6 +248,17 @@ class Store(Database):
 def open_store(config: Terminal, model_digest: str, key: bytes, *, changeover: bool = False) -> Store:
     """A terminal's gallery, made where there is none yet. Raises GalleryError."""
     return Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=model_digest, changeover=changeover)
+
+
+def evidence_key(config: Terminal) -> bytes:
+    """Of scores and pictures in the records; raises GalleryError for whoever may not read the gallery's key."""
+    if not config.gallery_path.exists():
+        raise GalleryError(f"{config.gallery_path}: no gallery yet, so nothing can be unsealed")
+    gallery = Database(config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal)
+    try:
+        return gallery.secret(EVIDENCE)
+    finally:
+        gallery.close()
 
 
 def _stranger(name: str) -> GalleryError:

@@ -19,7 +19,7 @@ from edge.config import Terminal, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.gallery.key import load_key
-from edge.gallery.store import Store
+from edge.gallery.store import Store, evidence_key
 from tests.processes import Process, run, until
 
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
@@ -59,7 +59,7 @@ class Site:
 
     def decisions(self, **wanted: object) -> list[dict[str, object]]:
         config = self.config
-        unseal = score_sealer(load_key(config.key_path, create=False), config.terminal).open_fields
+        unseal = score_sealer(evidence_key(config), config.terminal).open_fields
         return [r for r in read_log(config.decisions_path, unseal) if all(r.get(k) == v for k, v in wanted.items())]
 
 

@@ -22,7 +22,8 @@ from edge.audit.segments import segments
 from edge.audit.state import key_path_of, read_keys
 from edge.cli.audit import main
 from edge.config import Terminal, load_config
-from edge.gallery.store import load_key
+from edge.gallery.key import load_key
+from edge.gallery.store import evidence_key, open_store
 
 Call = Callable[..., tuple[int, str, str]]
 BEGAN = 1.8e9
@@ -32,7 +33,8 @@ BEGAN = 1.8e9
 def config(write_config: Callable[..., Path]) -> Terminal:
     """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
     config = load_config(write_config(record={"keys": "keys", "pictures": 9}))
-    key = load_key(config.key_path, create=True)
+    open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
+    key = evidence_key(config)
     now = [BEGAN]
 
     def wall() -> float:

@@ -260,8 +260,9 @@ class TestClock:
 
 @pytest.mark.parametrize("wall", ["1e999", "NaN", "-Infinity", "9" * 400, "true", '"late"'])
 def test_a_time_that_is_none_in_a_damaged_line_is_no_time(tmp_path: Path, wall: str) -> None:
-    path = tmp_path / "door.jsonl"
-    path.write_text(
+    path = tmp_path / "door"
+    path.mkdir()
+    (path / "000000001.log").write_text(
         f'{{"id":1,"wall":1.8e9,"event":"started","latches":[]}}\n{{"id":2,"wall":{wall},"event":"fire","latches":["fire"]}}\n'
     )
     assert past_of(path) == Past(Latches(fire=True), 1.8e9, "fire")
