@@ -118,3 +118,36 @@ def test_the_end_of_a_record_is_read_without_changing_it(tmp_path: Path) -> None
     path.write_bytes(b"\0" * 100)
     with pytest.raises(RecordError, match="no line in its end is a record"):
         read_tail(folder)
+
+
+def test_what_is_acknowledged_is_on_disk_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, synced = tmp_path / "log", list[Path]()
+    log, sync = RecordLog(folder), os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink())
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    log.append({"a": 1})
+    assert synced == [folder, folder / "000000001.log"]  # a file that no folder names is lost with the power
+    log.append({"a": 2}, durable=False)
+    assert len(synced) == 2
+    log.append({"a": 3})
+    assert synced[2:] == [folder / "000000001.log"]
+    log.close()
+
+
+def test_a_segment_ends_with_its_size_and_with_the_day(tmp_path: Path) -> None:
+    now = [1.8e9]
+    log = RecordLog(tmp_path / "log", wall=lambda: now[0], segment_bytes=1000)
+    for _ in range(6):
+        log.append({"a": 1})
+    full = len(segments(tmp_path / "log"))
+    assert full > 1 and all(path.stat().st_size < 1600 for path in segments(tmp_path / "log"))
+    for days in (1, 1, -2):
+        now[0] += days * 86400
+        log.append({"a": 2})
+    log.close()
+    assert len(segments(tmp_path / "log")) == full + 3
+    assert [r["id"] for r in read_log(tmp_path / "log")] == list(range(1, 10))
