@@ -17,7 +17,7 @@ from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.desk import check_level
 from edge.gallery.enrollment.person import Settled, settle
-from edge.gallery.enrollment.photos import Demand, Level, Sample, decode_photo, read_photo, sample, samples
+from edge.gallery.enrollment.photos import Demand, Level, Sample, decode_photo, find_face, read_photo, sample, samples
 from edge.gallery.search import Index
 
 
@@ -73,6 +73,16 @@ def test_without_gates_only_a_single_bare_face_is_asked(
     assert take((collins * 0.12).astype(np.uint8), detector, embedder, "off")
     assert refusal(masked, detector, embedder, "off").reason == "mask-worn"
     assert refusal(np.full((480, 640, 3), 80, np.uint8), detector, embedder, "off").reason == "no-face"
+
+
+def test_a_photo_is_judged_alike_whatever_came_before(detector: Detector, collins: np.ndarray) -> None:
+    """The detector looks for faces that fill the picture only every other time."""
+    x0, y0, x1, y1 = detector.detect(collins)[0].box_xyxy
+    inset = 0.15 * np.array([x1 - x0, y1 - y0])
+    near = np.ascontiguousarray(collins[int(y0 + inset[1]) : int(y1 - inset[1]), int(x0 + inset[0]) : int(x1 - inset[0])])
+    assert {len(detector.detect(near)) for _ in range(2)} == {0, 1}
+    for _ in range(3):
+        assert find_face(near, detector, "near").width_px > 0
 
 
 def test_an_embedding_that_is_not_finite_is_no_template(detector: Detector, collins: np.ndarray) -> None:

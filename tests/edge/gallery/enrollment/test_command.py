@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edge import masks
+from edge.cli import enroll as command
+from edge.cli import enrolling, gallery
+from edge.config import load_config
+from edge.face.detect import Detector
+
+
+class Counter:
+    """Where one person after the other is enrolled from photos."""
+
+    def __init__(self, config_path: Path, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+        self.config_path, self.photos, self.capsys = config_path, photos, capsys
+        self.told = ""
+
+    def enroll(self, *photos: str, subject: str = "Ada", options: tuple[str, ...] = (), expect: int = 0) -> dict[str, Any]:
+        arguments = ["--config", str(self.config_path), "--subject", subject, "--json", *options]
+        code = command.main([*arguments, *(str(self.photos[name]) for name in photos)])
+        out, self.told = self.capsys.readouterr()
+        assert code == expect, self.told
+        return dict(json.loads(out)) if out else {}
+
+    def shown(self, subject: str = "Ada") -> dict[str, Any]:
+        assert gallery.main(["show", "--config", str(self.config_path), "--subject", subject, "--json"]) == 0
+        return dict(json.loads(self.capsys.readouterr().out))
+
+
+@pytest.fixture
+def counter(
+    tmp_path: Path,
+    write_config: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    collins: np.ndarray,
+    hopper: np.ndarray,
+    detector: Detector,
+) -> Counter:
+    worn = masks.draw(collins, masks.MaskStyle("surgical", (222, 190, 140)), detector.detect(collins)[0].landmarks_xy)[0]
+    brighter = {f"ada{i}": np.clip(collins * (1 + i / 25), 0, 255).astype(np.uint8) for i in range(4)}
+    photos = {}
+    for name, image in {**brighter, "grace": hopper, "masked": worn}.items():
+        photos[name] = tmp_path / f"{name}.png"
+        cv2.imwrite(str(photos[name]), image)
+    return Counter(write_config(), photos, capsys)
+
+
+def test_what_was_measured_of_each_photo_is_told(counter: Counter) -> None:
+    told = counter.enroll("ada0", "ada1")
+    assert told["stored"] == 2 and told["before"] == 0 and told["lowest_similarity"] > 0.9
+    assert [Path(photo["photo"]).name for photo in told["photos"]] == ["ada0.png", "ada1.png"]
+    assert {"single_face_present", "head_pose", "sharpness", "eyes_visible"} <= set(told["photos"][0]["components"])
+    refused = counter.enroll("ada0", "masked", expect=1)
+    assert refused["stored"] == 0 and refused["refused"][0]["reason"] == "mask-worn"
+    assert "eyes_visible" in refused["refused"][0]["components"] and len(refused["photos"]) == 1
+    command.main(["--config", str(counter.config_path), "--subject", "Ada", "-v", "--dry-run", str(counter.photos["ada0"])])
+    assert "ada0.png: single_face_present 100, inter_eye_distance" in counter.capsys.readouterr().err
+
+
+def test_a_stray_photo_is_named_and_left_out(counter: Counter) -> None:
+    told = counter.enroll("ada0", "ada1", "grace", "ada2")
+    assert told["stored"] == 3
+    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [("grace.png", "unlike-the-others")]
+    assert "left out (unlike-the-others)" in counter.told and "grace.png" in counter.told
+
+
+def test_a_photo_of_somebody_else_is_not_added(counter: Counter) -> None:
+    counter.enroll("ada0")
+    assert counter.enroll("grace", expect=1)["refused"][0]["reason"] == "different-people"
+    assert counter.enroll("grace", options=("--replace",))["before"] == 1
+    assert len(counter.shown()["templates"]) == 1
+    assert counter.enroll("grace", subject="Grace", expect=1)["refused"][0]["reason"] == "already-enrolled"
+
+
+def test_the_same_photo_is_not_stored_twice_and_replaces_itself(counter: Counter) -> None:
+    counter.enroll("ada0", "ada1")
+    again = counter.enroll("ada1", "ada2")
+    assert (again["stored"], again["again"], again["before"]) == (1, 1, 2)
+    assert counter.enroll("ada0", options=("--replace", "--masked-templates"))["stored"] == 2
+    assert len(counter.shown()["templates"]) == 2
+
+
+def test_what_is_noted_of_a_person(counter: Counter) -> None:
+    options = (
+        "--consent",
+        "form 12",
+        "--valid-from",
+        "2031-01-01",
+        "--valid-until",
+        "2031-12-31",
+        "--group",
+        "staff",
+        "--extended",
+    )
+    counter.enroll("ada0", options=(*options, "--group", "night"))
+    shown = counter.shown()
+    assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == ("2031-01-01", "2031-12-31", True)
+    assert shown["groups"] == ["staff", "night"]
+    assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
+    counter.enroll("ada1", options=("--group", "day"))
+    changed = counter.shown()
+    assert changed["groups"] == ["day"] and changed["consent"] == shown["consent"] and changed["extended"]
+
+
+def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_UID", "1")
+    assert enrolling._account() == "daemon"
+    monkeypatch.setenv("SUDO_UID", "-1")
+    assert enrolling._account() == "root"
+    monkeypatch.setattr("os.getuid", lambda: 1)
+    monkeypatch.setenv("SUDO_UID", "0")
+    assert enrolling._account() == "daemon"  # nobody but root comes by sudo
+
+
+def test_consent_that_the_configuration_demands(counter: Counter, write_config: Callable[..., Path]) -> None:
+    write_config(enrollment={"consent": True})
+    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "no-consent"
+    counter.enroll("ada0", options=("--consent", "form 12"))
+    counter.enroll("ada1")
+
+
+def test_quality_may_only_be_tightened(counter: Counter, write_config: Callable[..., Path]) -> None:
+    counter.enroll("ada0", options=("--quality", "off"), expect=2)
+    assert "demands standard" in counter.told
+    assert counter.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"] == "too-few"
+    assert counter.enroll("ada0", "ada1", "ada2", options=("--quality", "strict"))["stored"] == 3
+    write_config(enrollment={"quality": "strict"})
+    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few"
+
+
+def test_a_dry_run_stores_nothing(counter: Counter) -> None:
+    assert counter.enroll("ada0", options=("--dry-run",))["dry_run"]
+    config = load_config(counter.config_path)
+    assert not config.gallery_path.exists() and not config.key_path.exists()
+    counter.enroll("ada0")
+    counter.enroll("ada1", options=("--dry-run", "--group", "staff"))
+    shown = counter.shown()
+    assert len(shown["templates"]) == 1 and shown["groups"] == []
+
+
+def test_chips_are_kept_where_the_configuration_says_so(counter: Counter, write_config: Callable[..., Path]) -> None:
+    write_config(enrollment={"keep_chips": True})
+    counter.enroll("ada0", "ada1", options=("--masked-templates",))
+    assert [one["chip_kept"] for one in counter.shown()["templates"]] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--bulk", "x", "--subject", "Ada"],
+        ["--bulk", "x", "photo.jpg"],
+        ["--bulk", "x", "--straight-only"],
+        ["--bulk", "x", "--min-photos", "0"],
+        ["--subject", "Ada", "--photos", "x"],
+        ["--subject", "Ada", "--valid-from", "31.12.2031"],
+        ["--subject", "Ada", "--consent", " "],
+        [],
+    ],
+)
+def test_options_that_do_not_belong_together(counter: Counter, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--config", str(counter.config_path), *arguments])
+    assert ended.value.code == 2
