@@ -149,6 +149,9 @@ def test_a_dry_run_stores_nothing_and_finds_the_same(office: Office, collins: np
     assert office.templates() == {"Ada": 2, "Bea": 1}
     office.enroll("--dry-run", "--replace", expect=1)
     assert office.templates() == {"Ada": 2, "Bea": 1}
+    office.photo("Ada/4.png", np.clip(collins * 1.1, 0, 255).astype(np.uint8))
+    office.enroll("--dry-run", expect=1)
+    assert office.enroll(expect=1)["templates"] == 1
 
 
 def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None:
@@ -157,9 +160,15 @@ def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None
     assert office.templates() == {"Ada": 2}
 
 
-def test_so_many_photos_must_be_left(office: Office) -> None:
+def test_so_many_photos_must_be_left(office: Office, collins: np.ndarray, hopper: np.ndarray) -> None:
     assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few": 2}
     assert office.templates() == {"Ada": 2}
+    office.photo("Ada/4.png", np.clip(collins * 1.1, 0, 255).astype(np.uint8))
+    office.photo("Ada/5.png", hopper)  # a stray does not count
+    assert office.enroll("--min-photos", "4", expect=1)["refused"] == {"too-few": 3}
+    assert office.templates() == {"Ada": 2}
+    assert office.enroll("--min-photos", "3", expect=1)["photos_not_used"] == {"no-face": 2, "unlike-the-others": 1}
+    assert office.templates() == {"Ada": 3}
 
 
 def test_consent_is_demanded_by_name(office: Office, write_config: Callable[..., Path]) -> None:

@@ -28,7 +28,7 @@ class Counter:
         code = command.main([*arguments, *(str(self.photos[name]) for name in photos)])
         out, self.told = self.capsys.readouterr()
         assert code == expect, self.told
-        return dict(json.loads(out)) if out else {}
+        return dict(json.loads(out.splitlines()[-1])) if out else {}
 
     def shown(self, subject: str = "Ada") -> dict[str, Any]:
         assert gallery.main(["show", "--config", str(self.config_path), "--subject", subject, "--json"]) == 0
@@ -108,6 +108,21 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
     counter.enroll("ada1", options=("--group", "day"))
     changed = counter.shown()
     assert changed["groups"] == ["day"] and changed["consent"] == shown["consent"] and changed["extended"]
+
+
+def test_a_face_that_another_process_enrolls_meanwhile_is_found(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+    counter.enroll("grace", subject="Grace")  # the gallery is there
+    take = command._take
+
+    def slowly(*arguments: Any) -> Any:
+        taken = take(*arguments)
+        monkeypatch.setattr(command, "_take", take)
+        assert command.main(["--config", str(counter.config_path), "--subject", "Eve", str(counter.photos["ada0"])]) == 0
+        return taken
+
+    monkeypatch.setattr(command, "_take", slowly)
+    counter.enroll("ada1", expect=1)
+    assert "already-enrolled" in counter.told and "'Eve'" in counter.told
 
 
 def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
