@@ -123,10 +123,10 @@ def _account() -> str:
 
 def warn_of_size(room: Room) -> None:
     supported = room.networks.calibration.gallery_size
-    if len(room.roll) > supported:
+    if room.roll.index.templates > supported:
         print(
-            f"edge-enroll: warning: the gallery now has {len(room.roll)} people; this model's false-positive target is supported "
-            f"up to {supported}",
+            f"edge-enroll: warning: the gallery now has {room.roll.index.templates} templates, the model's thresholds hold for "
+            f"{supported}: they rise with each more, and people are missed more often",
             file=sys.stderr,
         )
 

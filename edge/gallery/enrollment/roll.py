@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from edge.gallery.search import Index
 from edge.gallery.store import Known, Store
 from edge.subject import SubjectRecord
+
+log = logging.getLogger(__name__)
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
@@ -43,8 +46,7 @@ class Roll:
             return
         changes = self._store.changes(self._revision)
         self._revision = changes.revision
-        for number, known in changes.subjects.items():
-            self._note(number, known)
+        self._note(changes.subjects)
 
     def enroll(
         self, name: str, embeddings: Embeddings, record: SubjectRecord, *, chips: Sequence[bytes | None] = (), replace: bool = False
@@ -54,7 +56,7 @@ class Roll:
             before = self.find(name)
             kept = [before.templates] if before is not None and len(before.templates) and not replace else []
             templates = np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
-            self._note(self._numbers.get(name, self._next_dry), Known(name, record, templates))
+            self._note({self._numbers.get(name, self._next_dry): Known(name, record, templates)})
             self._next_dry -= 1
             return
         if len(embeddings):
@@ -63,12 +65,14 @@ class Roll:
             self._store.describe(name, record)
         self.refresh()
 
-    def _note(self, number: int, known: Known | None) -> None:
-        before = self._known.pop(number, None)
-        if before is not None:
-            del self._numbers[before.name]
-        if known is not None:
-            self._known[number] = known
-            self._numbers[known.name] = number
-        for error in self.index.put_all({number: (known.name, known.templates) if known is not None else ("", _EMPTY)}):
-            raise error
+    def _note(self, subjects: Mapping[int, Known | None]) -> None:
+        """By number; None: erased. Whose templates are damaged is reported, and holds up nobody else's enrollment."""
+        for number in subjects:
+            if (before := self._known.pop(number, None)) is not None:
+                del self._numbers[before.name]
+        for number, known in subjects.items():
+            if known is not None:
+                self._known[number], self._numbers[known.name] = known, number
+        changed = {number: (known.name, known.templates) if known else ("", _EMPTY) for number, known in subjects.items()}
+        for error in self.index.put_all(changed):
+            log.error("%s", error)
