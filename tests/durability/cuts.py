@@ -45,12 +45,12 @@ class Cuts:
 Image = Mapping[PurePosixPath, bytes | None]
 
 
-def cut(victim: Victim, images: int, seed: int, scratch: Path, *, steps: int = 12, most: int = 600) -> Cuts:
+def cut(victim: Victim, images: int, seed: int, place: Path, *, steps: int = 12, most: int = 600) -> Cuts:
     """At least so many different images, by runs of `steps` operations, at most `most` images a run."""
     logging.disable(logging.CRITICAL)
     cuts, rng = Cuts(), random.Random(seed)
     while cuts.images < images:
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(dir=place) as folder:
             _run(victim, rng.randrange(1 << 30), Path(folder), cuts, steps, min(most, images - cuts.images))
         cuts.runs += 1
     return cuts
@@ -66,7 +66,7 @@ def _run(victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images
     script, rng = victim.script(random.Random(seed), steps), random.Random(seed)
     synced = _synced(first, Replay(first, state, told).steps(trace))
     possible = [(moment, loss) for moment, is_synced in enumerate(synced) for loss in (Loss if not is_synced else (Loss.ALL,))]
-    _demand_whole(first, state)
+    demand_whole(first, state)
     cuts.moments += len({i for i, _ in possible})
     cuts.unsynced += sum(loss is Loss.NONE for _, loss in possible)
     seen: set[bytes] = set()
@@ -104,7 +104,7 @@ def _problems(victim: Victim, script: Sequence[Step], lines: str, image: Image, 
         return list(victim.problems(Path(place), Left([*victim.before, *script[:done]], begun, told, lossy=True)))
 
 
-def _demand_whole(disk: Disk, state: Path) -> None:
+def demand_whole(disk: Disk, state: Path) -> None:
     """The trace must have told everything: done again it gives the very files that the process left."""
     image = disk.image(Loss.NONE, random.Random(0))
     there = {PurePosixPath(path.relative_to(state).as_posix()): path for path in state.rglob("*") if not path.name.endswith("-shm")}

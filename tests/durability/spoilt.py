@@ -25,7 +25,8 @@ class Spoilt:
     name: str
     victim: Victim
     spoil: Callable[[], None]
-    by_kill: bool  # whether kill -9 is enough to show it
+    by_kill: bool = False  # whether kill -9 is enough to show it
+    rounds: int = 0  # after which it shows for sure; 0: only by chance
 
     @property
     def before(self) -> Sequence[Step]:
@@ -80,7 +81,12 @@ def _committed_by_the_next_one() -> None:
         self.db.execute("BEGIN IMMEDIATE")
         yield
 
-    Database.writing = writing  # type: ignore[method-assign]
+    def close(self: Database) -> None:
+        self.db.commit()
+        self.db.close()
+
+    Database.writing, Database.close = writing, close  # type: ignore[method-assign]
+    _not_looked_for()
 
 
 def _not_looked_for() -> None:
@@ -126,19 +132,19 @@ def _key_first() -> None:
 
 
 SPOILT = (
-    Spoilt("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF"), by_kill=False),
-    Spoilt("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL"), by_kill=False),
-    Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF"), by_kill=False),
-    Spoilt("log, fsync does nothing", VICTIMS["log"], _no_fsync, by_kill=False),
-    Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync, by_kill=False),
-    Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync, by_kill=False),
+    Spoilt("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF")),
+    Spoilt("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL")),
+    Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF")),
+    Spoilt("log, fsync does nothing", VICTIMS["log"], _no_fsync),
+    Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),
+    Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync),
     Spoilt("enrollment, each statement by itself", VICTIMS["enrollment"], _each_statement_by_itself, by_kill=True),
-    Spoilt("enrollment, committed by the next one", VICTIMS["enrollment"], _committed_by_the_next_one, by_kill=True),
+    Spoilt("enrollment, committed by the next one", VICTIMS["enrollment"], _committed_by_the_next_one, by_kill=True, rounds=10),
     Spoilt("removal, each statement by itself", VICTIMS["removal"], _each_statement_by_itself, by_kill=True),
-    Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True),
-    Spoilt("log, written by the next ones", VICTIMS["log"], _written_by_the_next_ones, by_kill=True),
-    Spoilt("log, in halves", VICTIMS["log"], _in_halves, by_kill=True),
-    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True),
+    Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10),
+    Spoilt("log, written by the next ones", VICTIMS["log"], _written_by_the_next_ones, by_kill=True, rounds=12),
+    Spoilt("log, in halves", VICTIMS["log"], _in_halves, by_kill=True, rounds=20),
+    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=16),
 )  # fmt: skip
 
 

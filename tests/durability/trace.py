@@ -21,7 +21,7 @@ _REFUSED = (
     "openat2", "truncate", "pwritev", "pwritev2", "sendfile", "copy_file_range", "splice", "sync_file_range", "?symlink",
     "symlinkat", "io_uring_setup", "msync",
 )  # fmt: skip
-_LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)\)\s+=\s+(-?\d+|0x[0-9a-f]+|\?)")
+_LINE = re.compile(r"^(\d+)\s+(\w+)\((.*)\)\s+=\s+(0x[0-9a-f]+|-?\d+|\?)")
 _UNFINISHED = re.compile(r"^(\d+)\s+(.*) <unfinished \.\.\.>$")
 _RESUMED = re.compile(r"^(\d+)\s+<\.\.\. \w+ resumed>(.*)$")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -252,6 +253,19 @@ def _refusing(word: str) -> Iterator[list[str]]:
         trouble.append(f"{word}: {error!r}")
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Without what processes that are started meanwhile say to the terminal."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _run(victim: Victim, folder: Path) -> None:
     actor = victim.open(folder)
     for step in victim.before:
@@ -343,7 +357,8 @@ class Rotation:
             except MfsaError:
                 if left.begun is None or left.begun.kind != "rotate":
                     raise
-                rotate(config)
+                with _silent():
+                    rotate(config)
                 return GalleryActor(config.gallery_path, enter(config))
 
         yield from gallery_problems(open_again, left)

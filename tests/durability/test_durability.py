@@ -1,0 +1,112 @@
+"""A few rounds and images of each kind, and that code which was broken by hand is noticed; `make durability` does thousands."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.durability.cuts import cut, demand_whole
+from tests.durability.disk import Disk
+from tests.durability.spoilt import SPOILT, Spoilt
+from tests.durability.trace import Replay, Unsupported, traced, why_not
+from tests.durability.victims import VICTIMS
+from tests.memory import scratch
+
+ROOT = Path(__file__).resolve().parents[2]
+_WHY = why_not()
+needs_strace = pytest.mark.skipif(_WHY is not None, reason=f"power cuts: {_WHY}")
+
+
+def _known(name: str) -> Any:
+    why = "the name of a fresh record is not synced into its folder"
+    return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason=why)) if name == "first records" else name
+
+
+def killed(name: str, rounds: int) -> dict[str, Any]:
+    """In a process of its own: it forks, which one with threads must not."""
+    command = [sys.executable, "-m", "tests.durability.kills", name, str(rounds)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in VICTIMS if name != "bulk enrollment"])
+def test_kill_9_at_any_moment(name: str) -> None:
+    found = killed(name, 12)
+    assert found["rounds"] == 12 and found["inside"] >= 4
+    assert not found["bad"], found["examples"]
+
+
+@pytest.mark.parametrize("spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name)
+def test_kill_9_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
+    assert killed(spoilt.name, spoilt.rounds)["bad"]
+
+
+@needs_strace
+@pytest.mark.parametrize("name", [_known(name) for name in VICTIMS if name != "bulk enrollment"])
+def test_the_power_is_cut_at_any_moment(name: str) -> None:
+    with scratch() as memory:
+        found = cut(VICTIMS[name], 60, 1, Path(memory))
+    assert found.images >= 60 and found.unsynced > 10
+    assert not found.bad, found.examples
+
+
+@needs_strace
+@pytest.mark.parametrize("spoilt", SPOILT, ids=lambda s: s.name)
+def test_a_power_cut_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
+    with scratch() as memory:
+        assert cut(spoilt, 40, 1, Path(memory)).bad
+
+
+@needs_strace
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mmap; f = open(p + 'x', 'wb+'); f.truncate(4096); mmap.mmap(f.fileno(), 4096)[:1] = b'x'",
+        "os.truncate(p + 'a', 1)",
+        "os.mkdir(p + 'd'); os.rename(p + 'a', p + 'd/a')",
+        "os.symlink(p + 'a', p + 'b')",
+    ],
+)
+def test_what_cannot_be_done_again_is_not_passed_over(code: str, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "a").write_text("content")
+    disk = Disk(state)
+    traced([sys.executable, "-c", f"import os; p = {str(state)!r} + '/'; {code}"], tmp_path / "trace")
+    with pytest.raises(Unsupported):
+        list(Replay(disk, state, tmp_path / "told").steps(tmp_path / "trace"))
+
+
+@needs_strace
+def test_files_are_as_the_process_left_them(tmp_path: Path) -> None:
+    """Each way of writing that is understood, in one process and its child."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "there").write_text("content")
+    disk = Disk(state)
+    code = f"""
+import os, threading
+os.chdir("/")
+p = {str(state)!r} + "/"
+f = os.open(p + "a", os.O_CREAT | os.O_RDWR)
+os.write(f, b"12345"); os.lseek(f, 1, 0); os.write(f, b"x"); os.read(f, 2); os.write(f, b"y"); os.pwrite(f, b"z", 9)
+g = os.dup(f); os.close(f); os.writev(g, [b"one", b"two"]); os.ftruncate(g, 14); os.posix_fallocate(g, 10, 10); os.fsync(g)
+h = os.open(p + "there", os.O_WRONLY | os.O_APPEND); os.write(h, b"more"); os.fdatasync(h)
+thread = threading.Thread(target=os.write, args=(h, b"thread")); thread.start(); thread.join()
+if os.fork() == 0:
+    os.write(h, b"child"); os._exit(0)
+os.wait()
+os.link(p + "a", p + "b"); os.rename(p + "b", p + "c"); os.mkdir(p + "d")
+open(p + "d/e", "w").write("e"); open(p + "there", "w").write("anew"); os.unlink(p + "a")
+"""
+    traced([sys.executable, "-c", code], tmp_path / "trace")
+    list(Replay(disk, state, tmp_path / "told").steps(tmp_path / "trace"))
+    demand_whole(disk, state)
+    assert (state / "there").read_text() == "anew" and (state / "c").stat().st_size == 20
