@@ -1,0 +1,257 @@
+"""Targets at the gallery: its file and rows as somebody with a hex editor leaves them, a subject's record, a file of people."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from contextlib import ExitStack, closing
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from edge.errors import GalleryError
+from edge.gallery import transfer
+from edge.gallery.care import verify
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+from edge.subject import Consent, SubjectRecord, from_json, to_json
+from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.target import Run, Target, expect
+
+_KEY, _TERMINAL, _MODEL = bytes(range(32)), "lobby", "m" * 64
+_DIMENSIONS = 8
+_RECORD = SubjectRecord(
+    extended=True,
+    valid_from=date(2026, 1, 1),
+    groups=("staff", "night"),
+    consent=Consent(date(2026, 1, 2), "root", "form 7"),
+    erase_on=date(2027, 1, 1),
+)
+_PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
+# Run on the file with what a fuzzer chose: rows, meta, schema.
+_STATEMENTS = (
+    "UPDATE subjects SET sealed = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE subjects SET revision = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE OR IGNORE subjects SET tag = :value WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE OR IGNORE subjects SET id = :number WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE templates SET sealed = :value WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE templates SET sealed = (SELECT sealed FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE templates SET subject = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE templates SET model = :value WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE OR IGNORE templates SET id = :number WHERE id = (SELECT id FROM templates ORDER BY id LIMIT 1 OFFSET :row)",
+    "UPDATE chips SET sealed = :value",
+    "UPDATE meta SET value = :value WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
+    "UPDATE meta SET name = :value WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
+    "DELETE FROM meta WHERE name = (SELECT name FROM meta ORDER BY name LIMIT 1 OFFSET :row)",
+    "DELETE FROM subjects WHERE id = (SELECT id FROM subjects ORDER BY id LIMIT 1 OFFSET :row)",
+    "INSERT OR IGNORE INTO erased VALUES (:number, :row)",
+    "INSERT OR IGNORE INTO subjects VALUES (:number, :value, :row, :value)",
+    "DROP TABLE templates",
+    "DROP TABLE erased",
+    "DROP TABLE chips",
+    "ALTER TABLE subjects RENAME COLUMN sealed TO opened",
+    "CREATE TRIGGER t AFTER INSERT ON subjects BEGIN DELETE FROM templates; END",
+    "CREATE TRIGGER t BEFORE UPDATE ON meta BEGIN SELECT raise(ABORT, 'no'); END",
+    "DROP TABLE meta; CREATE VIEW meta AS SELECT 'schema' AS name, 2 AS value",
+    "DROP TABLE erased; CREATE VIEW erased AS SELECT randomblob(:row) AS subject, 1e9 AS revision",
+    "PRAGMA journal_mode=DELETE",
+    "PRAGMA user_version=7",
+    "PRAGMA encoding='UTF-16'",
+    "VACUUM",
+)
+
+
+def _template(name: str, number: int) -> np.ndarray:
+    made = np.random.default_rng(sum(name.encode()) + number).standard_normal(_DIMENSIONS).astype(np.float32)
+    return np.asarray(made / np.linalg.norm(made))
+
+
+_TEMPLATES = {name: {_template(name, n).tobytes() for n in range(count)} for name, count in _PEOPLE.items()}
+
+
+def _open(path: Path) -> Store:
+    return Store(path, key=_KEY, terminal=_TERMINAL, model_digest=_MODEL)
+
+
+def _fill(path: Path) -> None:
+    with closing(_open(path)) as store:
+        for name, count in _PEOPLE.items():
+            rows = np.stack([_template(name, n) for n in range(count)])
+            store.enroll(name, rows, record=_RECORD, chips=[b"chip"] * count if name == "Bob" else ())
+        store.enroll("Gone", rows)
+        store.remove("Gone")
+
+
+def _value(source: Source, sealed: object) -> Any:
+    kind = source.number(6)
+    if kind < 2:
+        return spoilt(sealed if isinstance(sealed, bytes) else b"", source)
+    value = source.value()
+    if isinstance(value, (dict, list)):
+        return b""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    return value if not isinstance(value, int) or abs(value) < 1 << 63 else None
+
+
+def _change(path: Path, source: Source) -> None:
+    """One to three statements by a connection of its own, which does what SQLite lets it."""
+    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as db:
+        sealed = db.execute("SELECT sealed FROM subjects LIMIT 1").fetchone()
+        for _ in range(1 + source.number(3)):
+            with contextlib.suppress(sqlite3.Error):
+                values = {"row": source.number(8), "number": source.number(64) - 8}
+                values["value"] = _value(source, sealed[0] if sealed else b"")
+                for statement in source.choose(_STATEMENTS).split(";"):
+                    db.execute(statement, {key: value for key, value in values.items() if f":{key}" in statement})
+
+
+def _authentic(name: str, templates: np.ndarray) -> None:
+    """What was changed by anybody without the key lets nobody in."""
+    for row in templates:
+        expect(row.tobytes() in _TEMPLATES.get(name, set()), f"a template that was never enrolled for {name!r}")
+
+
+def _use(store: Store) -> None:
+    """Everything that daemon and commands ask; each may refuse."""
+    for ask in (store.subjects, store.models, lambda: store.expired(date(2030, 1, 1)), store.pepper, store.version):
+        with contextlib.suppress(GalleryError):
+            ask()
+    with contextlib.suppress(GalleryError):
+        for known in [*store.known(), *filter(None, store.changes(5).subjects.values())]:
+            _authentic(known.name, known.templates)
+            expect(known.record == _RECORD, "another record")
+            store.kept(known.name)
+    with contextlib.suppress(GalleryError):
+        gallery = Gallery(store)
+        match = gallery.search(_template("Ada", 0))
+        expect(match is None or match.subject in _PEOPLE, "a stranger was found")
+    expect(all(isinstance(finding, str) for finding in verify(store)), "findings that are no words")
+    with contextlib.suppress(GalleryError):
+        store.enroll("New", _template("New", 0)[None])
+        expect("New" in store.subjects(), "enrolled, and not there")
+        store.remove("Ada")
+
+
+def _open_file(folder: Path, at_end: ExitStack) -> Run:
+    """The file as a whole: bytes changed, garbage, or rows changed by another program, then opened."""
+    whole, path = folder / "whole.db", folder / "gallery.db"
+    _fill(whole)
+    content = whole.read_bytes()
+
+    def run(data: bytes) -> None:
+        source = Source(data)
+        for old in folder.glob("gallery.db*"):
+            old.unlink()
+        mode = source.number(4)
+        path.write_bytes(source.rest() if mode == 0 else spoilt(content, source) if mode == 1 else content)
+        if mode > 1:
+            _change(path, source)
+        with contextlib.suppress(GalleryError):
+            store = _open(path)
+            try:
+                _use(store)
+            finally:
+                store.close()
+
+    return run
+
+
+def _open_running(folder: Path, at_end: ExitStack) -> Run:
+    """A recogniser has the gallery open while another program changes its rows."""
+    whole, path = folder / "whole.db", folder / "gallery.db"
+    _fill(whole)
+    content = whole.read_bytes()
+
+    def run(data: bytes) -> None:
+        for old in folder.glob("gallery.db*"):
+            old.unlink()
+        path.write_bytes(content)
+        with closing(_open(path)) as store:
+            gallery = Gallery(store)
+            source = Source(data)
+            for _ in range(1 + source.number(2)):
+                _change(path, source)
+                with contextlib.suppress(GalleryError):
+                    gallery.refresh()
+                match = gallery.search(_template("Ada", 0))
+                expect(match is None or match.subject in _PEOPLE, "a stranger was found")
+                expect(match is None or match.score < 0.99 or match.subject == "Ada", "somebody else's template opens")
+
+    return run
+
+
+def _tree() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(to_json("Ada", _RECORD))
+    return found
+
+
+def _open_subject(folder: Path, at_end: ExitStack) -> Run:
+    tree = _tree()
+
+    def run(data: bytes) -> None:
+        source = Source(data)
+        mode = source.number(3)
+        text = source.rest() if mode == 0 else spoilt(json.dumps(tree).encode(), source) if mode == 1 else _dumped(edited(tree, source))
+        with contextlib.suppress(GalleryError):
+            name, record = from_json(text)
+            record.is_valid_on(date(2026, 6, 1))
+            expect(from_json(to_json(name, record)) == (name, record), "a record does not survive its own encoding")
+            expect(record.erase_on is None or isinstance(record.erase_on, date), "no date")
+            expect(all(isinstance(group, str) for group in record.groups), "groups that are no words")
+
+    return run
+
+
+def _dumped(tree: Any) -> bytes:
+    try:
+        return json.dumps(tree).encode()
+    except ValueError:
+        return b""
+
+
+def _open_people(folder: Path, at_end: ExitStack) -> Run:
+    """A file of people whose passphrase is known, so that what is within is read too. Scrypt is left out: it is slow on purpose."""
+    path, store = folder / "people", _open(folder / "gallery.db")
+    at_end.callback(store.close)
+    derive = transfer._key
+    transfer._key = lambda passphrase, salt: _KEY  # type: ignore[assignment]
+    at_end.callback(setattr, transfer, "_key", derive)
+    template = transfer._text(_template("Ada", 0).tobytes())
+    tree = {"model": _MODEL, "people": [{"subject": json.dumps(_tree()), "templates": [template, template], "chips": [None, None]}]}
+    magic, sealer = transfer._MAGIC, AESGCM(_KEY)
+
+    def sealed(plain: bytes) -> bytes:
+        return magic + bytes(28) + sealer.encrypt(bytes(12), plain, magic)
+
+    def run(data: bytes) -> None:
+        source = Source(data)
+        mode = source.number(4)
+        if mode == 0:
+            path.write_bytes(source.rest())
+        elif mode == 1:
+            path.write_bytes(spoilt(sealed(json.dumps(tree).encode()), source))
+        else:
+            path.write_bytes(sealed(_dumped(edited(tree, source)) if mode == 2 else spoilt(json.dumps(tree).encode(), source)))
+        with contextlib.suppress(GalleryError):
+            taken = transfer.take(store, path, "a passphrase", replace=True)
+            expect(taken.taken + len(taken.refused) <= 64, "more people than there can be")
+        for name in store.subjects():  # whatever was let in can be read and removed again
+            store.kept(name)
+            store.remove(name)
+
+    return run
+
+
+_CHOICES = [bytes([n % 4, n, n, n % 7, n % 5, 3, n, 1, 2, 3, n]) for n in range(60)]
+
+TARGETS = (
+    Target("gallery-file", "the gallery's file with other bytes, rows and tables", _open_file, lambda: [b"\0garbage", *_CHOICES]),
+    Target("gallery-running", "the recogniser's gallery while rows are changed", _open_running, lambda: _CHOICES),
+    Target("subject", "a subject's unsealed record", _open_subject, lambda: [b"\0{}", b"\0" + b"[" * 3000, *_CHOICES]),
+    Target("people", "files of `edge-gallery export`, what is sealed in them included", _open_people, lambda: [b"\0x", *_CHOICES]),
+)
