@@ -196,7 +196,13 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(3)
-        text = source.rest() if mode == 0 else spoilt(json.dumps(tree).encode(), source) if mode == 1 else _dumped(edited(tree, source))
+        text = (
+            source.rest()
+            if mode == 0
+            else spoilt(json.dumps(tree).encode(), source)
+            if mode == 1
+            else _dumped(edited(tree, source))
+        )
         with contextlib.suppress(GalleryError):
             name, record = from_json(text)
             record.is_valid_on(date(2026, 6, 1))
