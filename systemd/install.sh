@@ -298,6 +298,8 @@ give_pins() {
 put_units() {
     put edge-door.service "$UNITS/edge-door.service" 644
     put edge-daemon.service "$UNITS/edge-daemon.service" 644
+    put edge-expire.service "$UNITS/edge-expire.service" 644
+    put edge-expire.timer "$UNITS/edge-expire.timer" 644
     if [ "$extras" = jetson ]; then put drop-ins/jetson.conf "$DROP_INS/jetson.conf" 644; fi
     if [ "$network_camera" = yes ]; then put_yours drop-ins/network-camera.conf "$DROP_INS/network-camera.conf" 644; fi
 }
@@ -354,13 +356,13 @@ prepare_records() {
 enable_services() {
     local service
     if staged; then
-        say "skipped" "enabling; into the image: systemctl --root=$root enable ${SERVICES[*]}"
+        say "skipped" "enabling; into the image: systemctl --root=$root enable ${ENABLED[*]}"
         return
     elif ! has systemctl; then
         return
     fi
     if booted; then run systemctl daemon-reload; fi
-    for service in "${SERVICES[@]}"; do
+    for service in "${ENABLED[@]}"; do
         if systemctl is-enabled --quiet "$service" 2>/dev/null; then
             say "is there" "$service, enabled"
         else
@@ -398,5 +400,5 @@ cat <<END
 Nothing was started. Next:
   sudoedit $CONFIG
   sudo $PROGRAM/bin/edge-doctor --config $CONFIG
-  sudo systemctl start edge-door edge-daemon
+  sudo systemctl start edge-door edge-daemon edge-expire.timer
 END

@@ -15,6 +15,7 @@ readonly SYSUSERS=/etc/sysusers.d/mfsa-edge.conf
 readonly TMPFILES=/etc/tmpfiles.d/mfsa-edge.conf
 readonly UDEV=/etc/udev/rules.d/60-mfsa-edge.rules
 readonly SERVICES=(edge-daemon.service edge-door.service) # in the order in which they are stopped
+readonly ENABLED=(edge-expire.timer "${SERVICES[@]}")     # what the machine starts by itself
 
 root="" # staging root, empty on the machine itself
 dry_run=no

@@ -80,7 +80,7 @@ stop_services() {
     elif ! has systemctl; then
         warn "expected systemctl, found none; make sure that edge-door and edge-daemon do not run"
     else
-        for service in "${SERVICES[@]}"; do
+        for service in "${ENABLED[@]}"; do
             if [ ! -e "$UNITS/$service" ]; then
                 say "not there" "$service"
                 continue
@@ -104,9 +104,9 @@ remove_folder_if_empty() {
 
 remove_units() {
     local service
-    for service in "${SERVICES[@]}"; do
+    for service in "${ENABLED[@]}" edge-expire.service; do
         remove "$UNITS/$service"
-        if staged; then remove "$UNITS/multi-user.target.wants/$service"; fi
+        if staged; then remove "$UNITS/multi-user.target.wants/$service" "$UNITS/timers.target.wants/$service"; fi
     done
     remove "$DROP_INS/jetson.conf" "$DROP_INS/network-camera.conf" "$DROP_INS/network-camera.conf.sample"
     remove_folder_if_empty "$DROP_INS"

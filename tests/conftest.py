@@ -130,6 +130,12 @@ def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
     return write
 
 
+@pytest.fixture(autouse=True)
+def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command does to its own process for good must not be done to the tests'."""
+    monkeypatch.setattr("edge.gallery.key.keep_memory_private", lambda: None)
+
+
 @pytest.fixture
 def config(write_config: Callable[..., Path]) -> Terminal:
     return load_config(write_config())

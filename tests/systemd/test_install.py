@@ -29,6 +29,8 @@ PLAIN = {
     "etc/udev/rules.d/60-mfsa-edge.rules": "60-mfsa-edge.rules",
     "etc/systemd/system/edge-door.service": "edge-door.service",
     "etc/systemd/system/edge-daemon.service": "edge-daemon.service",
+    "etc/systemd/system/edge-expire.service": "edge-expire.service",
+    "etc/systemd/system/edge-expire.timer": "edge-expire.timer",
     CONFIG: "terminal.yaml",
 }
 EXTRA = {f"{DROP_INS}/{name}": f"drop-ins/{name}" for name in ("jetson.conf", "network-camera.conf")}

@@ -27,8 +27,7 @@ def opened(config: Terminal) -> Store:
 
 
 @pytest.fixture
-def gallery(config: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.setattr("edge.gallery.key.keep_memory_private", lambda: None)
+def gallery(config: Terminal, tmp_path: Path) -> Callable[..., int]:
     with closing(opened(config)) as store:
         store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
         store.enroll("Eve", np.eye(3, 256, dtype=np.float32)[2:])
