@@ -3,6 +3,7 @@
 # make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
 # make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
 # make leaks   looks for a known template in all files of a gallery and in a core dump: docs/leaks.md (seconds)
+# make search-bench DATA=...  search beside BLAS and faiss at 1,000 to 100,000 templates: docs/search.md (2 minutes)
 # make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
 # make durability   kill -9 and power cuts, during enrollment, removal and logging: docs/durability.md (15 minutes)
 # make fuzz MINUTES=60   what parsers do with input that nobody meant: docs/fuzz.md; inputs and findings in build/fuzz
@@ -31,7 +32,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults leaks fuzz durability streams rehearse lint quick reference measure ablation clean
+.PHONY: demo test faults leaks fuzz durability streams search-bench rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -58,6 +59,12 @@ streams: $(VENV)/dev.stamp
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/streams.md
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
 		--markdown docs/streams-real-masks.md
+
+# OPENBLAS_* would slow the product that search is compared with.
+search-bench: $(VENV)/dev.stamp
+	$(PIP) -e '.[bench]'
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/search.py --chips $(CHIPS)/lfw_pairs.tar --out docs/search.md
 
 # The demo's terminal, once as it is and once with liveness in layers.
 rehearse: demo

@@ -107,7 +107,8 @@ class Index:
         """The best subject for each embedding (B,D); templates are read once for all of them."""
         if not self._count:
             return [None] * len(embeddings)
-        scores = self._narrow.products(embeddings) if self._narrow else embeddings @ self._filled.T
+        # The other way round BLAS packs all templates first.
+        scores = self._narrow.products(embeddings) if self._narrow else np.ascontiguousarray((self._filled @ embeddings.T).T)
         return [self._match(row, query) for row, query in zip(scores, embeddings, strict=True)]
 
     def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
@@ -238,6 +239,9 @@ class Gallery:
         if version == self._version:
             return False
         changes = self._store.changes(self._revision)
+        if changes.revision < self._revision:  # a backup was put in its place
+            self.reload()
+            return True
         self._take_over(changes)
         self._version = version
         return bool(changes.subjects)

@@ -379,6 +379,17 @@ def test_a_store_that_cannot_be_read_leaves_the_gallery_as_it_was() -> None:
     assert subject_of(gallery, EVE[0]) == "Eve" and store.asked[-1] == 0
 
 
+def test_a_backup_in_the_place_of_the_gallery_is_read_whole() -> None:
+    store = Shared()
+    store.write(1, Known("Ada", SubjectRecord(), ADA))
+    before = dict(store.known), store.revision
+    store.write(2, Known("Eve", SubjectRecord(), EVE))
+    gallery = Gallery(store)
+    store.known, store.revision = before
+    store.committed += 1
+    assert gallery.refresh() and subject_of(gallery, EVE[0]) is None and subject_of(gallery, ADA[0]) == "Ada"
+
+
 def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(caplog: pytest.LogCaptureFixture) -> None:
     store = Shared()
     store.write(1, Known("Ada", SubjectRecord(), ADA))
