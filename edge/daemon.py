@@ -194,7 +194,7 @@ class Daemon:
         try:
             if before not in (None, "stopped"):
                 self._record.append({"kind": "gap", "reason": "unclean-stop"})
-            self._record.append({"kind": "started", "model": self._model, "engine": self._engine})
+            self._record.append({"kind": "started", "model": self._model, "engine": self._engine, **self._size()})
         except RecordError as error:
             self._complain("record", str(error))
 
@@ -306,12 +306,17 @@ class Daemon:
                 fields["subject"] = match.subject
         return fields
 
+    def _size(self) -> dict[str, int]:
+        """So that a gallery which somebody put back shows in the record."""
+        return {"subjects": self._gallery.index.subjects, "templates": self._gallery.templates}
+
     def _refresh_gallery(self) -> None:
         try:
             if self._changeover is not None:
                 self._changeover.refresh()
             if self._gallery.refresh():
                 log.info("gallery changed: %d subjects", self._gallery.index.subjects)
+                self._record_event({"kind": "gallery", **self._size()})
         except GalleryError as error:
             self._complain("gallery", f"{error}; going on with the gallery as it was")
 
