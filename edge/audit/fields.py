@@ -10,8 +10,8 @@ Fields = Mapping[str, Any]
 # Whatever is not named here tells of a person, and is erased when its time has come: a new field is safe by default.
 PUBLIC = frozenset({
     "kind", "event", "verdict", "reason", "model", "engine", "frame", "frame_at", "track", "at", "grant_id", "record_id",
-    "decision", "outcome", "subjects", "templates", "left", "latches", "latest_believed", "lost", "not_taken", "left_out", "from", "to",
-    "upto", "was",
+    "decision", "outcome", "subjects", "templates", "left", "latches", "latest_believed", "lost", "not_taken", "left_out",
+    "from", "to", "upto", "was",
 })  # fmt: skip
 # Sealed where the record has a seal: with these at hand a picture can be changed until it passes.
 SEALED = frozenset({"score", "runner_up", "threshold", "votes", "attention", "quality", "visible", "mask_worn", "box_xyxy"})
