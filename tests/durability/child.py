@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.durability.spoilt import find
-from tests.durability.victims import Step, Victim
+from tests.durability.steps import Step, Victim
 
 
 def work(victim: Victim, folder: Path, steps: Sequence[Step], tell: Callable[[str], object]) -> None:

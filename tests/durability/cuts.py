@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from tests.durability.child import heard
 from tests.durability.disk import Disk, Loss, write
+from tests.durability.steps import Left, Step, Victim
 from tests.durability.trace import Replay, traced
-from tests.durability.victims import Left, Step, Victim
 
 
 @dataclass

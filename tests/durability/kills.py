@@ -23,7 +23,7 @@ from pathlib import Path
 
 from tests.durability.child import heard, work
 from tests.durability.spoilt import find
-from tests.durability.victims import Left, Step, Victim
+from tests.durability.steps import Left, Step, Victim
 from tests.memory import scratch
 
 _STEPS = 12

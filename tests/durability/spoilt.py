@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import JsonLog
+from edge.audit import files, log, retention
+from edge.audit.log import RecordLog
 from edge.config import Terminal
 from edge.gallery import rotation
 from edge.gallery.database import Database
-from tests.durability.victims import VICTIMS, Actor, Left, Step, Victim
+from tests.durability import people
+from tests.durability.steps import Actor, Left, Step, Victim
+from tests.durability.victims import VICTIMS
 
 
 @dataclass(frozen=True)
@@ -94,27 +97,41 @@ def _not_looked_for() -> None:
 
 
 def _written_by_the_next_ones() -> None:
-    write, waiting = JsonLog._write, []
+    write, waiting = RecordLog._write, []
 
-    def late(self: JsonLog, line: bytes, durable: bool) -> None:
+    def late(self: RecordLog, line: bytes, durable: bool) -> None:
         waiting.append(line)
         if len(waiting) == 3:
             write(self, b"".join(waiting), durable)
             waiting.clear()
 
-    JsonLog._write = late  # type: ignore[method-assign]
+    RecordLog._write = late  # type: ignore[method-assign]
 
 
 def _in_halves() -> None:
-    write = JsonLog._write
+    write = RecordLog._write
 
-    def halves(self: JsonLog, line: bytes, durable: bool) -> None:
+    def halves(self: RecordLog, line: bytes, durable: bool) -> None:
         middle = len(line) // 2
         record = line.rstrip(b"\n")
         os.write(self._fd, record[:middle] + b"\n")
         write(self, record[middle:] + b"\n", durable)
 
-    JsonLog._write = halves  # type: ignore[method-assign]
+    RecordLog._write = halves  # type: ignore[method-assign]
+
+
+def _names_not_synced() -> None:
+    files.sync_folder = log.sync_folder = lambda _: None
+
+
+def _never_ended() -> None:
+    """A line that was torn is gone on with."""
+    RecordLog._look_at_end = lambda self: None  # type: ignore[method-assign]
+
+
+def _half_way_on_disk() -> None:
+    """Retention says that names are blanked before they are."""
+    retention._sync = lambda *_: None
 
 
 def _key_first() -> None:
@@ -125,25 +142,26 @@ def _key_first() -> None:
         config.key_path.write_bytes(fresh)
         rotation._as_owner(config, key, fresh)
 
-    rotation.rotate = rotate
-    from tests.durability import victims
-
-    victims.rotate = rotate  # type: ignore[attr-defined]
+    people.rotate = rotate  # type: ignore[assignment]
 
 
 SPOILT = (
     Spoilt("enrollment, synchronous=OFF", VICTIMS["enrollment"], synchronous("OFF")),
     Spoilt("enrollment, synchronous=NORMAL", VICTIMS["enrollment"], synchronous("NORMAL")),
     Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF")),
-    Spoilt("log, fsync does nothing", VICTIMS["log"], _no_fsync),
+    Spoilt("records, fsync does nothing", VICTIMS["records"], _no_fsync),
+    Spoilt("first records, names are not synced", VICTIMS["first records"], _names_not_synced),
+    Spoilt("records, a torn line is not ended", VICTIMS["records"], _never_ended),
+    Spoilt("retention, blanking is not synced", VICTIMS["retention"], _half_way_on_disk),
+    Spoilt("door's states, fsync does nothing", VICTIMS["door's states"], _no_fsync),
     Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),
     Spoilt("key rotation, fsync does nothing", VICTIMS["key rotation"], _no_fsync),
     Spoilt("enrollment, each statement by itself", VICTIMS["enrollment"], _each_statement_by_itself, by_kill=True),
     Spoilt("enrollment, committed by the next one", VICTIMS["enrollment"], _committed_by_the_next_one, by_kill=True, rounds=10),
     Spoilt("removal, each statement by itself", VICTIMS["removal"], _each_statement_by_itself, by_kill=True),
     Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10),
-    Spoilt("log, written by the next ones", VICTIMS["log"], _written_by_the_next_ones, by_kill=True, rounds=12),
-    Spoilt("log, in halves", VICTIMS["log"], _in_halves, by_kill=True, rounds=20),
+    Spoilt("records, written by the next ones", VICTIMS["records"], _written_by_the_next_ones, by_kill=True, rounds=12),
+    Spoilt("records, in halves", VICTIMS["records"], _in_halves, by_kill=True, rounds=20),
     Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=16),
 )  # fmt: skip
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
+import shutil
 import socket
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edge.audit.log import BoundedLog, JsonLog, read_log, read_tail
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log, read_tail
+from edge.audit.state import FirstKey, key_path_of, read_keys, read_state
+from edge.audit.verify import verify
 from edge.door import protocol
 from edge.door.conduct import Conduct
 from edge.door.record import past_of
@@ -66,13 +72,13 @@ def _open_packets(folder: Path, at_end: ExitStack) -> Run:
     return run
 
 
-class _NoDisk(JsonLog):
+class _NoDisk(RecordLog):
     """Takes every record and keeps none, so that a run of hours needs no room; refuses what a disk would refuse."""
 
     def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
+        self.taken = getattr(self, "taken", 0) + 1
         json.dumps(fields, allow_nan=False).encode()
-        self._last_id += 1
-        return self._last_id
+        return self.taken
 
 
 def _open_service(folder: Path, at_end: ExitStack) -> Run:
@@ -81,7 +87,7 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
     relay = SimulatedRelay(lambda: now[0])
     path = folder / "door.sock"
     service = DoorService(
-        Conduct(DoorRules(1.0)), Wiring(relay), BoundedLog(lambda: _NoDisk(folder / "door.jsonl")), path, clock=lambda: now[0]
+        Conduct(DoorRules(1.0)), Wiring(relay), BoundedLog(lambda: _NoDisk(folder / "door")), path, clock=lambda: now[0]
     )
     peers: list[socket.socket] = []
     at_end.callback(service.close)
@@ -118,49 +124,116 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
     return run
 
 
-_LINES = [
-    b'{"id":1,"wall":1767225601.0,"mono":1.0,"event":"started","reason":"locked","at":1.0,"latches":[]}\n',
-    b'{"id":2,"wall":1767225602.0,"mono":2.0,"event":"asked","reason":"lockdown","at":2.0,"operator":"root","latches":["lockdown"]}\n',
-    b'{"id":3,"wall":1767225603.0,"mono":3.0,"event":"stopped","reason":"locked","latches":["lockdown","fire"],"latest_believed":1767225602.0}\n',
+_EVENTS: list[dict[str, Any]] = [
+    {"event": "started", "reason": "locked", "at": 1.0, "latches": []},
+    {"event": "asked", "reason": "lockdown", "at": 2.0, "operator": "root", "note": "why", "latches": ["lockdown"]},
+    {"event": "unlocked", "reason": "grant", "at": 3.0, "subject": "Ada", "grant_id": "g", "record_id": 7, "latches": []},
+    {"event": "stopped", "reason": "locked", "at": 4.0, "latches": ["lockdown", "fire"], "latest_believed": 1767225602.0},
 ]
 
 
-def _line(source: Source) -> bytes:
-    line = source.choose(_LINES)
+def _write(folder: Path) -> dict[str, bytes]:
+    """A record of two segments, its state and its first key, by name within the folder above."""
+    log = RecordLog(folder, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+    for event in _EVENTS:
+        log.append(event)
+    log.close()
+    return {path.relative_to(folder.parent).as_posix(): path.read_bytes() for path in [*folder.iterdir(), key_path_of(folder)]}
+
+
+def _line(line: bytes, source: Source) -> bytes:
+    """With other bytes, or with other fields in one of its two halves."""
+    public, tab, personal = line.partition(b"\t")
     mode = source.number(4)
-    if mode == 0:
-        return line
-    if mode == 1:
-        return spoilt(line, source)
-    if mode == 2:
-        return source.text().encode("utf-8", "surrogateescape")
     try:
-        return json.dumps(edited(json.loads(line), source)).encode() + b"\n"
+        if mode == 0:
+            return json.dumps(edited(json.loads(public), source)).encode() + tab + personal
+        if mode == 1:
+            return public + tab + json.dumps(edited(json.loads(personal or b"{}"), source)).encode()
     except ValueError:
-        return b"\n"
+        return b""
+    return spoilt(line, source) if mode == 2 else source.text().encode("utf-8", "surrogateescape")
+
+
+def _spoil(content: bytes, source: Source) -> bytes:
+    lines = content.split(b"\n")
+    mode = source.number(6)
+    at = source.number(len(lines))
+    if mode == 0:
+        return spoilt(content, source)
+    if mode == 1:
+        del lines[at]
+    elif mode == 2:
+        lines.insert(source.number(len(lines)), lines[at])
+    elif mode == 3:
+        return content[: source.number(len(content) + 1)]
+    else:
+        lines[at] = _line(lines[at], source)
+    return b"\n".join(lines)
 
 
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
-    path = folder / "door.jsonl"
+    """A door's record with one or two of its files spoilt: it is read, verified, and gone on with."""
+    whole = _write(folder / "door")
+    place, key_path = folder / "door", key_path_of(folder / "door")
+    names = sorted(whole)
+    found: dict[str, bytes] = {}
+
+    def put(data: bytes) -> None:
+        source = Source(data)
+        shutil.rmtree(place)
+        place.mkdir()
+        found.clear()
+        found.update(whole)
+        if source.number(5) == 0:
+            found[source.choose(names)] = source.rest()
+        for _ in range(1 + source.number(2)):
+            name = source.choose(names)
+            found[name] = _spoil(found[name], source)
+            if source.number(16) == 0:
+                del found[name]
+                found[name] = b""
+        for name, content in found.items():
+            (folder / name).write_bytes(content)
 
     def run(data: bytes) -> None:
-        source = Source(data)
-        written = b"".join(_line(source) for _ in range(1 + source.number(6))) if source.number(4) else source.rest()
-        path.write_bytes(written)
-        whole = read_log(path)
+        put(data)
+        before = read_log(place)
         with contextlib.suppress(RecordError):
-            read_tail(path)
-        past = past_of(path)
+            read_tail(place)
+        past = past_of(place)
         expect(past.trouble is None or past.latches.lockdown, "the past cannot be read and the door is not in lockdown")
         expect(math.isfinite(past.latest), "no clock can be compared with the latest time of the past")
+        first: list[FirstKey] = []
         with contextlib.suppress(RecordError):
-            log = JsonLog(path)
-            log.append({"event": "started", "latches": []})
-            log.close()
-            after = read_log(path)
-            expect(after[: len(whole)] == whole and after[-1]["event"] == "started", "the record does not go on")
+            first = read_keys(key_path)
+        report = verify(place, first, of="lobby/door", state=read_state(place))
+        changed = [name for name in names if found[name] != whole[name]]
+        if changed and all(name.endswith(".log") for name in changed):  # whoever can write the state too may cut the tail
+            expect(bool(report.findings or report.notes), "a record was changed, and nobody found it")
+            expect(bool(report.findings) or _is_erased(found, whole, changed), "a record was changed, and it is only a note")
+        with contextlib.suppress(RecordError):
+            log = RecordLog(place, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+            try:
+                log.append({"event": "started", "latches": []})
+                after = read_log(place)
+                expect(all(r in after for r in before) and after[-1].get("event") == "started", "it does not go on")
+            finally:
+                log.close()
+        verify(place, first, of="lobby/door", state=read_state(place))
 
     return run
+
+
+def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[str]) -> bool:
+    """Whether nothing but personal parts is missing, or something was begun after the end."""
+    for name in changed:
+        for before, after in itertools.zip_longest(whole[name].split(b"\n"), found[name].split(b"\n")):
+            public = (before or b"").partition(b"\t")[0]
+            is_blank = after is not None and after.partition(b"\t")[0] == public and not after.partition(b"\t")[2].strip(b" ")
+            if after != before and not is_blank and before:
+                return False
+    return True
 
 
 def _packet_seeds() -> list[bytes]:
@@ -170,11 +243,16 @@ def _packet_seeds() -> list[bytes]:
 
 
 def _record_seeds() -> list[bytes]:
-    return [b"\0" + b"".join(_LINES), *(bytes([n, n, n, n + 1, n % 4, 3, n, 7, 7, n]) for n in range(1, 40))]
+    return [b"\0\0" + json.dumps(_EVENTS).encode(), *(bytes([n, n, n, n + 1, n % 4, 3, n, 7, 7, n]) for n in range(1, 40))]
 
 
 TARGETS = (
     Target("packet", "the door's protocol", _open_packets, _packet_seeds),
     Target("service", "the door's answers over its socket, and that no malformed packet opens", _open_service, _packet_seeds),
-    Target("record", "lines of records: reader, tail, `past_of`, and that the next record stands", _open_records, _record_seeds),
+    Target(
+        "record",
+        "records: reader, `past_of`, `verify`, states, keys, and that they go on",
+        _open_records,
+        _record_seeds,
+    ),
 )

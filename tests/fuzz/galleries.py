@@ -196,13 +196,8 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(3)
-        text = (
-            source.rest()
-            if mode == 0
-            else spoilt(json.dumps(tree).encode(), source)
-            if mode == 1
-            else _dumped(edited(tree, source))
-        )
+        whole = json.dumps(tree).encode()
+        text = source.rest() if mode == 0 else spoilt(whole, source) if mode == 1 else _dumped(edited(tree, source))
         with contextlib.suppress(GalleryError):
             name, record = from_json(text)
             record.is_valid_on(date(2026, 6, 1))
@@ -244,8 +239,7 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
         else:
             path.write_bytes(sealed(_dumped(edited(tree, source)) if mode == 2 else spoilt(json.dumps(tree).encode(), source)))
         with contextlib.suppress(GalleryError):
-            taken = transfer.take(store, path, "a passphrase", replace=True)
-            expect(taken.taken + len(taken.refused) <= 64, "more people than there can be")
+            transfer.take(store, path, "a passphrase", replace=True)
         for name in store.subjects():  # whatever was let in can be read and removed again
             store.kept(name)
             store.remove(name)

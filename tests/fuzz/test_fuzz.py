@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import documents, doors, pictures
+from tests.fuzz import documents, doors, galleries, pictures
 from tests.fuzz.target import Run
 from tests.fuzz.targets import TARGETS
 from tests.memory import scratch
@@ -39,6 +39,10 @@ def test_inputs_that_nobody_meant(target_run: Run, data: bytes) -> None:
 
 _PARSERS = (
     ("config", documents, "load_config"),
+    ("gallery-file", galleries, "verify"),
+    ("gallery-running", galleries, "Gallery"),
+    ("subject", galleries, "from_json"),
+    ("people", galleries.transfer, "take"),
     ("manifest", documents, "read_manifest"),
     ("sidecar", documents, "check_sidecar"),
     ("notes", documents, "noted"),

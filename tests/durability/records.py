@@ -1,0 +1,268 @@
+"""Victims at the records: they are begun, written, turned from segment to segment, kept for their time, and read by the door."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
+from edge.audit.retention import BLANKED, DAY_S, Retention
+from edge.audit.setup import prepare
+from edge.audit.state import key_path_of, read_keys, read_state
+from edge.audit.verify import verify
+from edge.door.record import LATCHES, past_of
+from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
+
+_OF = "lobby/decisions"
+_SEGMENT_BYTES = 4000
+_BEGAN = 1.8e9 // DAY_S * DAY_S
+_KEEP = Retention(keep_days=20, personal_days=8)
+_CHORES = 400  # more steps than retention can have
+
+
+def fields_of(step: Step) -> dict[str, Any]:
+    """In public a number that no other step has; name and text are personal."""
+    return {"kind": "record", "frame": step.seed, "subject": step.name, "note": "x" * step.count}
+
+
+class LogActor:
+    """A process that writes records, one after the other."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._day = folder, 0.0
+        self.log = self._open()
+
+    def _open(self) -> RecordLog:
+        return RecordLog(self._folder, of=_OF, segment_bytes=_SEGMENT_BYTES, keep=_KEEP, wall=lambda: _BEGAN + self._day * DAY_S)
+
+    def do(self, step: Step) -> str:
+        self._day = max(self._day, step.day)
+        if step.kind == "reopen":
+            self.log.close()
+            self.log = self._open()
+            return ""
+        if step.kind == "tend":
+            for _ in range(_CHORES):
+                self.log.tend()
+            return ""
+        return str(self.log.append(fields_of(step), durable=step.is_promised))
+
+    def close(self) -> None:
+        self.log.close()
+
+
+class Log:
+    """Records are appended, by one process after the other."""
+
+    tends = 0  # times that retention is at work afterwards
+
+    def __init__(self, name: str, before: Sequence[Step]) -> None:
+        self.name, self.before = name, before
+
+    def folder(self, folder: Path) -> Path:
+        return folder / "decisions"
+
+    def prepare(self, folder: Path) -> None:
+        if self.before:
+            run_before(self, folder)
+
+    def script(self, rng: random.Random, count: int) -> list[Step]:
+        steps = []
+        for number in range(count):
+            seed, size = 1000 * number + rng.randrange(1000), rng.choice((0, 30, 200, 600, 1500))
+            step = Step("record", f"person {number}", 10**6 + seed, size, rng.random() < 0.8)
+            steps.append(replace(step, kind="reopen", is_promised=False) if rng.random() < 0.15 else step)
+        return steps
+
+    def open(self, folder: Path) -> Actor:
+        return LogActor(self.folder(folder))
+
+    def again(self, folder: Path) -> LogActor:
+        """The process after the one that was stopped."""
+        return LogActor(self.folder(folder))
+
+    def keys(self, folder: Path) -> Path:
+        return key_path_of(self.folder(folder))
+
+    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+        """A record that was not promised may be lost in a power cut, though not if a later one was promised."""
+        at = self.folder(folder)
+        with refusing("unreadable") as trouble:
+            found = read_log(at)
+            yield from self._compare(found, left)
+            with closing(self.again(folder)) as actor:
+                today = max((step.day for step in _all(left)), default=0)
+                actor.do(Step("record", AFTERWARDS, 1, 3, day=today))
+                for day in range(self.tends):  # an erasure that was cut short is finished on another day
+                    actor.do(Step("tend", day=today + 1 + day))
+            after = read_log(at)
+            kept = [record for record in after if record in found]
+            if not self.tends and kept != found:
+                yield "stuck: the next record took others away"
+            if not any(_is(record, Step("record", AFTERWARDS, 1, 3)) for record in after):
+                yield "stuck: the next record is not what was recorded"
+            numbers = [record["id"] for record in after]
+            if any(later <= number for number, later in itertools.pairwise(numbers)):
+                yield f"order: the numbers of the records are {numbers[-8:]}"
+            blanked = max((record["upto"] for record in after if record.get("reason") == BLANKED), default=0)
+            yield from (f"erased: record {r['id']} tells of a person again" for r in after if r["id"] <= blanked and "subject" in r)
+            report = verify(at, self._first_keys(folder), of=_OF, state=read_state(at))
+            yield from (f"damaged: {finding}" for finding in report.findings)
+        yield from trouble
+
+    def _first_keys(self, folder: Path) -> list[Any]:
+        """Those that are kept, and those that the process had to make."""
+        beside = key_path_of(self.folder(folder))
+        return read_keys(self.keys(folder)) + (read_keys(beside) if beside != self.keys(folder) else [])
+
+    def _compare(self, found: Sequence[dict[str, Any]], left: Left) -> Iterator[str]:
+        by_frame = {record["frame"]: record for record in found if record.get("kind") == "record"}
+        acknowledged = [step for step in left.acknowledged if step.kind == "record"]
+        promised = max((i for i, step in enumerate(acknowledged) if step.is_promised or not left.lossy), default=-1) + 1
+        today = max((step.day for step in _all(left)), default=0)
+        for step in acknowledged[:promised]:
+            record = by_frame.get(step.seed)
+            if record is None and step.day > today - _KEEP.keep_days:
+                yield f"lost: the record of {step.name}"
+            elif record is not None and record.get("erased") and step.day <= today - _KEEP.personal_days:
+                continue
+            elif record is not None and not _is(record, step):
+                yield f"half: {record}"
+        maybe = {step.seed: step for step in _all(left) if step.kind == "record"}
+        for frame, record in by_frame.items():
+            step = maybe.get(frame, Step(""))
+            if not _is(record, step) and not (record.get("erased") and step.day <= today - _KEEP.personal_days):
+                yield f"half: {record}"
+        script = left.acknowledged[len(left.acknowledged) - len(left.told) :]
+        told = {step.seed: int(number) for number, step in zip(left.told, script, strict=True) if number}
+        for step in acknowledged[:promised]:
+            number = by_frame.get(step.seed, {}).get("id")
+            if number is not None and number != told.get(step.seed, number):
+                yield f"order: the record of {step.name} has number {number}, told was {told[step.seed]}"
+
+
+def _all(left: Left) -> list[Step]:
+    return [*left.acknowledged, *([left.begun] if left.begun is not None else [])]
+
+
+def _is(record: dict[str, Any], step: Step) -> bool:
+    return {key: record.get(key) for key in ("kind", "frame", "subject", "note")} == fields_of(step)
+
+
+class Init(Log):
+    """The installer has the first key made and kept apart; then records are written."""
+
+    def __init__(self) -> None:
+        super().__init__("edge-audit init", [])
+
+    def keys(self, folder: Path) -> Path:
+        return folder / "kept" / "decisions.key"
+
+    def prepare(self, folder: Path) -> None:
+        (folder / "state").mkdir()
+        (folder / "kept").mkdir()
+
+    def folder(self, folder: Path) -> Path:
+        return folder / "state" / "decisions"
+
+    def script(self, rng: random.Random, count: int) -> list[Step]:
+        return [Step("init"), *super().script(rng, count - 1)]
+
+    def open(self, folder: Path) -> Actor:
+        return _InitActor(self.folder(folder), self.keys(folder))
+
+    def again(self, folder: Path) -> LogActor:
+        prepare(self.folder(folder), self.keys(folder))
+        return LogActor(self.folder(folder))
+
+
+class _InitActor:
+    def __init__(self, folder: Path, keys: Path) -> None:
+        self._folder, self._keys = folder, keys
+        self._log: LogActor | None = None
+
+    def do(self, step: Step) -> str:
+        if step.kind == "init":
+            prepare(self._folder, self._keys)
+            return ""
+        if self._log is None:
+            self._log = LogActor(self._folder)
+        return self._log.do(step)
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+
+
+class Retained(Log):
+    """Days go by: personal parts are blanked, whole segments removed."""
+
+    tends = 2
+
+    def __init__(self) -> None:
+        super().__init__("retention", [Step("record", f"person {n}", n + 10, 100, day=n / 2) for n in range(40)])
+
+    def script(self, rng: random.Random, count: int) -> list[Step]:
+        steps, day = [], self.before[-1].day
+        for number in range(count):
+            day += rng.choice((0, 0, 0.5, 1, 3))
+            kind = rng.choice(("record", "record", "tend"))
+            steps.append(Step(kind, f"person {number}", 10**6 + number, 300, kind == "record", day))
+        return steps
+
+
+class Door(Log):
+    """The door's states, by which it starts again: written by a thread of its own, as the door does."""
+
+    def __init__(self) -> None:
+        super().__init__("door's states", [Step("event", "", 0), Step("event", LATCHES[0], 1)])
+
+    def folder(self, folder: Path) -> Path:
+        return folder / "door"
+
+    def script(self, rng: random.Random, count: int) -> list[Step]:
+        """One state or none at a time, never the one before, so that each is told from the next."""
+        steps, latched = [], LATCHES[0]
+        for number in range(count):
+            latched = rng.choice([name for name in ("", *LATCHES) if name != latched])
+            steps.append(Step("event", latched, 10 + number))
+        return steps
+
+    def open(self, folder: Path) -> Actor:
+        return _DoorActor(self.folder(folder))
+
+    def problems(self, folder: Path, left: Left) -> Iterator[str]:
+        with refusing("unreadable") as trouble:
+            past = past_of(self.folder(folder))
+            if past.trouble:
+                yield f"unreadable: {past.trouble}"
+            latched = [name for name in LATCHES if getattr(past.latches, name)]
+            possible = [
+                step.name for step in (left.acknowledged[-1] if left.acknowledged else None, left.begun) if step is not None
+            ]
+            if (latched or [""])[0] not in (possible or [""]) or len(latched) > 1:
+                yield f"lost: the door would start with {latched}, told was {possible}"
+        yield from trouble
+        yield from super().problems(folder, left)
+
+
+class _DoorActor:
+    def __init__(self, folder: Path) -> None:
+        self._log = BoundedLog(lambda: RecordLog(folder, of=_OF, segment_bytes=_SEGMENT_BYTES))
+
+    def do(self, step: Step) -> str:
+        job = self._log.submit({"event": "asked", "at": step.seed, "latches": [step.name] if step.name else []})
+        job.done.wait()
+        if job.error is not None:
+            raise job.error
+        return ""
+
+    def close(self) -> None:
+        self._log.close()
