@@ -1,81 +1,200 @@
-"""`edge-bench`: how long a frame takes on this machine, and where."""
+"""`edge-bench`: how fast, how steady and how hot a terminal is on this machine, before the hardware is bought."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import os
 import sys
-from dataclasses import asdict
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli import common
-from edge.config import load_config
-from edge.config.sensing import Camera, ReplayCamera
+from edge.cli.bench_options import parse
+from edge.config import Terminal, load_config
+from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from edge.bench.prepare import Options
+    from edge.bench.results import CompareReport, Measured, SoakRow
+    from edge.bench.sources import Source
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "edge-bench",
-        "Time the pipeline of a config on frames of its camera, kept in memory: median, mean and 99th percentile of each "
-        "stage, of everything outside the two networks, and its share.",
-        "edge-bench --config terminal.yaml --frames 300 --json",
+    args = parse(argv)
+    return common.run("edge-bench", lambda: _DOES[args.command](args))
+
+
+def _source(args: argparse.Namespace, config: Terminal) -> Source:
+    from edge.bench.sources import drawn, source_of
+
+    return drawn(args.faces) if args.faces else source_of(config.camera)
+
+
+def _options(args: argparse.Namespace, **more: float) -> Options:
+    from edge.bench.prepare import Options
+
+    return Options(args.duration, args.warm_up, args.templates, not args.no_door, **more)  # type: ignore[arg-type]
+
+
+def _run(args: argparse.Namespace) -> int:
+    config, out = load_config(args.config), _Outputs(args)
+    from edge.bench.prepare import prepared
+    from edge.bench.run import run
+    from edge.bench.stop import Stop
+
+    options = _options(args, flat_out=args.flat_out, allocation_frames=0 if args.no_allocations else 20)
+    with Stop() as stop, prepared(config, _source(args, config), options) as bench:
+        return out.give(run(bench, stop))
+
+
+def _soak(args: argparse.Namespace) -> int:
+    config, out = load_config(args.config), _Outputs(args)
+    from edge.bench.prepare import prepared
+    from edge.bench.soak import soak
+    from edge.bench.stop import Stop
+
+    options = _options(args, watch_s=min(args.every, 10.0))
+    with Stop() as stop, prepared(config, _source(args, config), options) as bench:
+        found = soak(bench, stop, every_s=args.every, window_s=args.window, tell=_tell_row)
+    out.give(found)
+    return common.FAILED if any(one.passed is False for one in found.findings) else common.DONE
+
+
+def _tell_row(row: SoakRow) -> None:
+    """To stderr, as it comes: standard output may be for machines."""
+    from tqdm import tqdm
+
+    parts = [
+        f"{row.at_s:8.0f} s", f"{row.frames} frames", f"{row.dropped} dropped",
+        "no frame" if row.frame_median is None else f"median {row.frame_median:.2f} ms, p99 {row.frame_p99:.2f} ms",
+        f"{row.rss_mib:.1f} MiB",
+    ]  # fmt: skip
+    parts += [] if row.hottest_c is None else [f"{row.hottest_c:.1f} °C"]
+    parts += [] if row.power_w is None else [f"{row.power_w:.2f} W"]
+    parts += [f"throttled by {', '.join(row.throttled_by)}"] if row.throttled_by else []
+    tqdm.write(", ".join(parts), file=sys.stderr)
+
+
+def _sweep(args: argparse.Namespace) -> int:
+    config, out = load_config(args.config), _Outputs(args)
+    from edge.bench.stop import Stop
+    from edge.bench.sweep import Grid, sweep
+
+    engines = args.engines or ["trt" if config.engine.kind == "trt" else "ort"]
+    threads = args.threads or sorted({1, len(os.sched_getaffinity(0))})
+    grid = Grid(
+        engines, args.precisions, threads, args.detectors, args.faces, args.templates, args.frames, min(args.rounds, args.frames)
     )
-    common.add_config(parser)
-    parser.add_argument("--frames", type=int, default=400, help="at most this many (default %(default)s)")
-    parser.add_argument(
-        "--faces", type=int, choices=range(1, 7), metavar="1..6", help="frames drawn with so many faces, in place of the camera's"
-    )
-    parser.add_argument("--templates", type=int, default=1000, help="random templates in the gallery (default %(default)s)")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    args = parser.parse_args(argv)
-    if args.frames < 1 or args.templates < 0:
-        parser.error("expected --frames of at least 1 and --templates of at least 0")
-    return common.run("edge-bench", lambda: _bench(args))
+    with Stop() as stop:
+        return out.give(sweep(config, grid, stop))
 
 
-def _bench(args: argparse.Namespace) -> int:
-    config = load_config(args.config)
-    from edge.bench.run import bench, crowd
+def _engine(args: argparse.Namespace) -> int:
+    config, out = load_config(args.config), _Outputs(args)
+    from edge.bench.engine import engines
+    from edge.bench.stop import Stop
 
-    images = crowd(args.faces, args.frames) if args.faces else _record(config.camera, args.frames)
-    result = bench(config, images, templates=args.templates)
-    if args.json:
-        print(json.dumps(asdict(result)))
-        return common.DONE
-    print(f"{result.frames} frames, {result.faces} faces, {result.gallery} templates, {result.threads} thread(s)")
-    print(f"{'':18}{'median':>9}{'mean':>9}{'p99':>9}  ms")
-    rows = {
-        **result.stages,
-        "frame": result.frame,
-        "detector network": result.detector_network,
-        "embedder network": result.embedder_network,
-        "all but networks": result.outside,
-    }
-    for name, timing in rows.items():
-        print(f"{name:18}{timing.median:9.2f}{timing.mean:9.2f}{timing.p99:9.2f}")
-    print(f"outside the two networks: {result.outside_networks:.1%} of the time")
+    with Stop() as stop:
+        return out.give(engines(config, threads=args.threads, batches=args.batches, calls=args.calls, stop=stop))
+
+
+def _gallery(args: argparse.Namespace) -> int:
+    out = _Outputs(args)
+    from edge.bench.gallery import search
+    from edge.bench.stop import Stop
+
+    with Stop() as stop:
+        return out.give(search(args.sizes, args.embedding, args.searches, stop))
+
+
+def _camera(args: argparse.Namespace) -> int:
+    config, out = load_config(args.config), _Outputs(args)
+    from edge.bench.camera import watch
+    from edge.bench.sources import source_of
+    from edge.bench.stop import Stop
+
+    with Stop() as stop:
+        return out.give(watch(source_of(config.camera), args.duration, stop))
+
+
+def _compare(args: argparse.Namespace) -> int:
+    out = _Outputs(args)
+    from edge.bench.compare import compare
+    from edge.bench.results import read
+
+    names = (args.before.name, args.after.name)
+    found = compare(read(args.before), read(args.after), names=names, regression=args.regression, anyway=args.anyway)
+    out.give(found)
+    for one in found.differ:
+        print(f"edge-bench: not alike: {one}", file=sys.stderr)
+    return common.DONE if found.passed else common.FAILED
+
+
+def _report(args: argparse.Namespace) -> int:
+    out = _Outputs(args)
+    from edge.bench.results import read
+
+    return out.give(read(args.result))
+
+
+def _schema(args: argparse.Namespace) -> int:
+    import json
+
+    from edge.bench.results import schema
+
+    print(json.dumps(schema(), indent=1))
     return common.DONE
 
 
-def _record(source: Camera, most: int) -> list[NDArray[np.uint8]]:
-    """Frames of the config's camera; raises CameraError."""
-    from edge.camera import open_camera
+class _Outputs:
+    """Where a result goes; asked before the work whether it can go there. Raises ConfigError."""
 
-    if isinstance(source, ReplayCamera):
-        source = source.model_copy(update={"lockstep": True})
-    camera = open_camera(source)
-    images: list[NDArray[np.uint8]] = []
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._json: Path | None = args.json
+        self._html: Path | None = args.html
+        self._to_stdout = str(args.json) == "-"
+        common.check_out(None if self._to_stdout else self._json, self._html)
+        self._page = _page_maker() if self._html else None
+
+    def give(self, report: Measured | CompareReport) -> int:
+        """Written, drawn and shown."""
+        from edge.bench import tables
+
+        text = report.model_dump_json(indent=1) + "\n"
+        if self._json and not self._to_stdout:
+            self._json.write_text(text, encoding="utf-8")
+        if self._html and self._page:
+            self._html.write_text(self._page(report), encoding="utf-8")
+        if self._to_stdout:
+            print(text, end="")
+        elif (plain := tables.show(tables.tables(report))) is not None:
+            print(plain)
+            print(f"edge-bench: {tables.NO_RICH}", file=sys.stderr)
+        return common.DONE
+
+
+def _page_maker() -> Callable[[Measured | CompareReport], str]:
+    """Raises ConfigError where what draws the page is not installed."""
     try:
-        while len(images) < most and (frame := camera.read()) is not None:
-            images.append(frame.image)
-    finally:
-        camera.close()
-    return images
+        from edge.bench.page import page
+    except ImportError as error:
+        elsewhere = "or draw it on another machine: edge-bench report RESULT.json --html FILE"
+        raise ConfigError(f"--html needs {error.name}: pip install 'mfsa-edge[demo]', {elsewhere}") from error
+    return page
 
+
+_DOES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "soak": _soak,
+    "sweep": _sweep,
+    "engine": _engine,
+    "gallery": _gallery,
+    "camera": _camera,
+    "compare": _compare,
+    "report": _report,
+    "schema": _schema,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

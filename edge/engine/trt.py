@@ -6,9 +6,11 @@ page-locked, device buffers are allocated once, and all work goes through one st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -124,6 +126,16 @@ class _Buffer:
         return self.host[: batch * int(np.prod(self.sample))].reshape(batch, *self.sample)
 
 
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """Milliseconds of one call, as trtexec names them: copies and work on the GPU, and on the host handing it over."""
+
+    h2d: float
+    compute: float
+    d2h: float
+    enqueue: float
+
+
 class TrtEngine:
     """Implements `edge.engine.Engine`. Larger batches than the plan allows run in parts; a fixed batch is filled up."""
 
@@ -218,7 +230,22 @@ class TrtEngine:
             parts = [self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def phases(self, batch: NDArray[np.float32]) -> Phases:
+        """What one call spends where; the batch must fit in one part. Raises EngineError."""
+        if len(batch) > self._most:
+            raise EngineError(f"{self._plan}: takes at most {self._most} samples a call, found {len(batch)}")
+        with self._current(), self._told("time it"):
+            marks = [self._cuda.Event() for _ in range(4)]
+            _, enqueue_s = self._run_marked(batch, marks)
+            h2d, compute, d2h = (float(end.time_since(start)) for start, end in pairwise(marks))
+        return Phases(h2d, compute, d2h, enqueue_s * 1000)
+
     def _run_part(self, samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        return self._run_marked(samples, ())[0]
+
+    def _run_marked(self, samples: NDArray[np.float32], marks: Sequence[Any]) -> tuple[dict[str, NDArray[np.float32]], float]:
+        """Outputs, and the seconds that handing the work over took; the marks are set between copy, work and copy."""
+        mark = iter(marks)
         count = len(samples)
         size = max(count, self._fewest)
         if size != self._shaped:
@@ -226,13 +253,23 @@ class TrtEngine:
             self._shaped = size
         filled = self._input.view(size)
         filled[:count], filled[count:] = samples, 0
+        self._mark(mark)
         self._cuda.memcpy_htod_async(self._input.device, filled, self._stream)
+        self._mark(mark)
+        started = time.perf_counter()
         if not self._execution.execute_async_v3(self._stream.handle):
             raise EngineError(f"{self._plan}: inference failed: {self._log.why()}")
+        enqueue_s = time.perf_counter() - started
+        self._mark(mark)
         for output in self._outputs:
             self._cuda.memcpy_dtoh_async(output.view(size), output.device, self._stream)
+        self._mark(mark)
         self._stream.synchronize()
-        return {output.name: output.view(size)[:count].copy() for output in self._outputs}
+        return {output.name: output.view(size)[:count].copy() for output in self._outputs}, enqueue_s
+
+    def _mark(self, marks: Iterator[Any]) -> None:
+        if (mark := next(marks, None)) is not None:
+            mark.record(self._stream)
 
     def close(self) -> None:
         """Give the GPU's memory back; a second call does nothing."""

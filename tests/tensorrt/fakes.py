@@ -342,6 +342,7 @@ class FakeCuda:
 
     memory: ClassVar[dict[int, np.ndarray]] = {}
     _numbers: ClassVar = itertools.count(1)
+    _moments: ClassVar = itertools.count(1)  # milliseconds; one passes from event to event
 
     def __init__(self) -> None:
         self.retained = self.detached = 0
@@ -379,6 +380,21 @@ class FakeCuda:
     def Stream(self) -> Any:
         self._needs_context()
         return SimpleNamespace(handle=7, synchronize=self._needs_context)
+
+    def Event(self) -> Any:
+        self._needs_context()
+        event = SimpleNamespace(at=None)
+
+        def record(stream: Any) -> None:
+            self._needs_context()
+            event.at = next(self._moments)
+
+        def time_since(earlier: Any) -> float:
+            assert event.at is not None and earlier.at is not None, "the event was not recorded"
+            return float(event.at - earlier.at)
+
+        event.record, event.time_since = record, time_since
+        return event
 
     def pagelocked_empty(self, shape: int, dtype: Any) -> np.ndarray:
         self._needs_context()

@@ -1,0 +1,57 @@
+"""What the bundle knows of a network's accuracy in a precision, to stand beside its speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.bench.results import Accuracy
+from edge.bundle import EMBEDDER_NETWORK, Bundle, Verdict, onnx_file, plan_file
+from edge.engine.sidecar import read_sidecar
+from edge.networks import Networks
+from edge.values import Precision
+
+
+def accuracy_in_use(networks: Networks) -> Accuracy:
+    """Of the embedder that a terminal runs; raises EngineError where its plan's sidecar cannot be read."""
+    bundle, precision = networks.bundle, networks.precision
+    plan = bundle.path / plan_file(EMBEDDER_NETWORK, precision)
+    verdict = read_sidecar(plan).verdict if networks.engine == "trt" else None
+    return accuracy_of(bundle, EMBEDDER_NETWORK, precision, verdict)
+
+
+def accuracy_of(bundle: Bundle, network: str, precision: Precision, verdict: Verdict | None = None) -> Accuracy:
+    """Of an ONNX file of the bundle, or of what has a `verdict` of its own, such as a plan."""
+    if verdict is None and precision != "fp32":
+        entry = bundle.manifest.files.get(onnx_file(network, precision))
+        verdict = entry.verdict if entry else None
+    tar, of = _masked_tar(bundle, precision) if network == EMBEDDER_NETWORK else (None, None)
+    return Accuracy(
+        parity=_words(verdict, precision),
+        parity_passed=precision == "fp32" if verdict is None else verdict.passed,
+        masked_tar=tar,
+        masked_tar_of=of,
+    )
+
+
+def _words(verdict: Verdict | None, precision: Precision) -> str:
+    if verdict is None:
+        return "the FP32 reference itself" if precision == "fp32" else "never compared with the FP32 network"
+    if not verdict.passed:
+        return f"refused: {verdict.reason}"
+    for figure in ("min_cosine", "min_iou"):
+        if figure in verdict.figures:
+            bound = f" (at least {verdict.figures[f'{figure}_bound']:g})" if f"{figure}_bound" in verdict.figures else ""
+            return f"passed: {figure.replace('_', ' ')} {verdict.figures[figure]:.4f}{bound}"
+    return "passed"
+
+
+def _masked_tar(bundle: Bundle, precision: Precision) -> tuple[float | None, str | None]:
+    """TAR at FMR 1e-3 of a masked probe against a clean template, and what was measured for it."""
+    measured = bundle.manifest.int8.accuracy if precision == "int8" and bundle.manifest.int8 else bundle.manifest.accuracy
+    pairs: dict[str, Any] = measured.get("pairs", {})
+    for name, figures in pairs.items():
+        tar = figures.get("one_masked", {}).get("tar_at_fmr_0.001")
+        if tar is not None:
+            own = precision if precision != "fp16" else "fp32, from which fp16 differs by rounding"
+            return float(tar), f"{own}, {name}"
+    return None, None

@@ -1,0 +1,59 @@
+"""`edge-bench camera`: only the camera, through the capture thread that the recogniser uses."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from tqdm import tqdm
+
+from edge.bench import machine
+from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER
+from edge.bench.results import CameraReport, Summary
+from edge.bench.sources import Source
+from edge.bench.stop import Stop
+from edge.bench.tally import TalliedCamera, Thinned, written
+from edge.camera.capture import Capture
+from edge.errors import CameraError
+
+_TAKE_S = 0.2
+_DURATION_S = 10.0
+
+
+def watch(source: Source, duration_s: float | None, stop: Stop) -> CameraReport:
+    """Take every frame as soon as it is there; raises CameraError where none comes at all."""
+    whole = source.recorded and duration_s is None
+    limit_s = math.inf if whole else duration_s or _DURATION_S
+    camera = TalliedCamera(lambda: source.paced(not whole))
+    capture = Capture(camera.again, first=camera)
+    ages, size = Thinned(), None
+    lost: list[str] = []
+    began = time.monotonic()
+    bar = tqdm(total=None if whole else round(limit_s), desc="watching", unit="s", leave=False, disable=None)
+    ended = INTERRUPTED
+    while not stop:
+        frame, passed = capture.take(_TAKE_S), time.monotonic() - began
+        bar.update(int(passed) - bar.n)
+        if frame is not None:
+            ages.add(began + passed - frame.at)
+            size = size or f"{frame.image.shape[1]}x{frame.image.shape[0]}"
+        if capture.lost is not None and lost[-1:] != [capture.lost]:
+            lost.append(capture.lost)
+        if passed >= limit_s or (frame is None and capture.ended):
+            ended = DURATION if passed >= limit_s else RECORDING_OVER
+            break
+    bar.close()
+    capture.close()
+    if not camera.frames:
+        raise CameraError(f"no frame in {time.monotonic() - began:.0f} s: {capture.lost or 'the camera is silent'}")
+    return CameraReport(
+        made_at=machine.now(),
+        machine=machine.here(),
+        source=source.name,
+        frame_size=size,
+        ended=ended,
+        seconds=round(time.monotonic() - began, 3),
+        camera=camera.told(capture.dropped, Summary.of(ages.ms())),
+        lost=tuple(lost),
+        series=camera.series() | written({"age": ages.ms()}),
+    )

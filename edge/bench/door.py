@@ -1,0 +1,125 @@
+"""A door process of the benchmark's own: the real service over a real socket, with a relay that notes when it switches.
+
+The terminal's own door is never asked: nobody is let in by a benchmark.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.audit.log import BoundedLog, JsonLog
+from edge.door.client import DoorClient
+from edge.door.conduct import Conduct
+from edge.door.rules import DoorRules
+from edge.door.service import DoorService
+from edge.door.wiring import Wiring
+from edge.errors import DoorError
+from edge.values import Grant
+
+PULSE_S = 0.2  # short, so that the relay is at rest before the next grant
+_START_S = 20.0
+_STOP_S = 5.0
+
+
+class NotingRelay:
+    """Writes the moment of each energising, monotonic seconds, as a line of a file."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        self._file = path.open("a", encoding="ascii")
+        self._clock = clock
+        self._energised = False
+
+    def energise(self) -> None:
+        if not self._energised:
+            self._energised = True
+            self._file.write(f"{self._clock():.6f}\n")
+            self._file.flush()
+
+    def release(self) -> None:
+        self._energised = False
+
+    def close(self) -> None:
+        self._energised = False
+        self._file.close()
+
+
+class BenchDoor:
+    """The door process, started and waited for; its record is written to `folder`. Raises DoorError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._sockets = tempfile.TemporaryDirectory(prefix="edge-bench-")  # a path to a socket must be short
+        self._edges = folder / "relay.txt"
+        self._edges.touch()
+        socket = Path(self._sockets.name) / "door.sock"
+        places = {"--socket": socket, "--record": folder / "door.jsonl", "--edges": self._edges}
+        command = [sys.executable, "-m", __name__, *(str(part) for place in places.items() for part in place)]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._client = DoorClient(socket)
+        try:
+            self._await()
+        except DoorError:
+            self.close()
+            raise
+
+    def _await(self) -> None:
+        give_up = time.monotonic() + _START_S
+        while True:
+            try:
+                self._client.status()
+                return
+            except DoorError:
+                if self._process.poll() is not None or time.monotonic() > give_up:
+                    raise
+                time.sleep(0.02)
+
+    def grant(self, grant: Grant) -> str | None:
+        """Why the door refused; None where it opened. Raises DoorError."""
+        return self._client.grant(grant)
+
+    def switched(self) -> list[float]:
+        """Moments at which the relay was energised, monotonic seconds."""
+        return [float(line) for line in self._edges.read_text(encoding="ascii").split()]
+
+    def close(self) -> None:
+        self._client.close()
+        if self._process.stdin is not None:
+            self._process.stdin.close()  # at which it ends, as it does when we are killed
+        try:
+            self._process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._sockets.cleanup()
+
+
+def _await_end(ended: threading.Event) -> None:
+    sys.stdin.read()
+    ended.set()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The process: serves until its standard input ends."""
+    parser = argparse.ArgumentParser(prog="edge-bench-door", description=__doc__)
+    for name in ("socket", "record", "edges"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    args = parser.parse_args(argv)
+    ended = threading.Event()
+    threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
+    conduct = Conduct(DoorRules(PULSE_S, extended_s=PULSE_S))
+    record = BoundedLog(lambda: JsonLog(args.record))
+    with contextlib.closing(DoorService(conduct, Wiring(NotingRelay(args.edges)), record, args.socket)) as service:
+        while not ended.is_set():
+            service.step()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""`edge-bench engine`: each network alone in every engine and precision that there is, with what is known of its accuracy."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edge.bench import machine
+from edge.bench.accuracy import accuracy_of
+from edge.bench.results import Accuracy, EngineReport, EngineRow, Phases, Refused, Summary
+from edge.bench.stop import Stop
+from edge.bench.tally import written
+from edge.bundle import EMBEDDER_NETWORK, NETWORKS, PARITY, Bundle, onnx_file, open_bundle, plan_file
+from edge.chip import PREPROCESSING, to_input
+from edge.config import Terminal
+from edge.engine import Engine, open_engine
+from edge.engine.sidecar import Wanted, read_sidecar
+from edge.engine.trt import Phases as Told
+from edge.engine.trt import TrtEngine, open_plan
+from edge.errors import BundleError, EngineError
+from edge.values import Precision
+
+_PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+_WARM_CALLS = 5
+_MIB = 1 << 20
+_ENQUEUE = 0.8  # of the compute time: from here on the host holds the GPU up
+_UNSTEADY = 0.025  # coefficient of variation
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Runner:
+    """One network, open, and what its calls took."""
+
+    network: str
+    engine: str
+    precision: Precision
+    threads: int | None
+    file: Path
+    accuracy: Accuracy
+    open: Engine
+    inputs: Floats
+    ms: list[float] = field(default_factory=list)
+    phases: list[Told] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
+        return f"{self.network} {self.engine} {self.precision}, {len(self.inputs)} a call{threads}"
+
+    def call(self, *, counts: bool = True) -> None:
+        """One call; and one with marks in between where the engine can tell its phases."""
+        started = time.perf_counter()
+        self.open.run(self.inputs)
+        ms = (time.perf_counter() - started) * 1000
+        if counts:
+            self.ms.append(ms)
+        if counts and isinstance(self.open, TrtEngine):
+            self.phases.append(self.open.phases(self.inputs))
+
+
+def engines(config: Terminal, *, threads: Sequence[int], batches: Sequence[int], calls: int, stop: Stop) -> EngineReport:
+    """Every network, engine and precision of the config's bundle takes turns. Raises BundleError."""
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    with contextlib.ExitStack() as closing:
+        runners, refused = _open_all(bundle, threads, batches, closing)
+        for runner in runners:
+            for _ in range(_WARM_CALLS):
+                runner.call(counts=False)
+        for number in tqdm(range(calls), desc="calling", unit="round", leave=False, disable=None):
+            for runner in runners:
+                runner.call()
+            if stop and number:
+                break
+        rows = tuple(_row(runner) for runner in runners)
+    return EngineReport(made_at=machine.now(), machine=machine.here(), model=bundle.model_digest, rows=rows, refused=refused)
+
+
+def _open_all(
+    bundle: Bundle, threads: Sequence[int], batches: Sequence[int], closing: contextlib.ExitStack
+) -> tuple[list[Runner], tuple[Refused, ...]]:
+    """What can be run here, and why the rest cannot."""
+    runners: list[Runner] = []
+    refused: dict[str, str] = {}
+    for network in NETWORKS:
+        for precision in _PRECISIONS:
+            for engine in ("ort", "trt"):
+                try:
+                    for runner in _open(bundle, network, precision, engine, threads, batches):
+                        closing.callback(runner.open.close)
+                        runners.append(runner)
+                except (BundleError, EngineError) as error:
+                    refused[f"{network} {engine} {precision}"] = str(error)
+    if not any((bundle.path / plan_file(n, p)).is_file() for n in NETWORKS for p in _PRECISIONS):
+        refused["trt"] = "the bundle holds no engines of TensorRT; build them on the device with mfsa-build-engine"
+    return runners, tuple(Refused(name=name, why=why) for name, why in refused.items())
+
+
+def _open(
+    bundle: Bundle, network: str, precision: Precision, engine: str, threads: Sequence[int], batches: Sequence[int]
+) -> Iterator[Runner]:
+    """Nothing where the bundle has no such file; raises BundleError or EngineError where it may not or cannot be run."""
+    most = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
+    if engine == "trt":
+        plan = bundle.path / plan_file(network, precision)
+        if not plan.is_file():
+            return
+        calibrated = bundle.calibration(precision).embedder if network == EMBEDDER_NETWORK else ""
+        wanted = Wanted(network, precision, bundle.digest(network), bundle.sources(network, precision), calibrated)
+        opened, accuracy = open_plan(plan, wanted), accuracy_of(bundle, network, precision, read_sidecar(plan).verdict)
+        for batch in most:
+            yield Runner(network, engine, precision, None, plan, accuracy, opened, _inputs(bundle, network, batch))
+    elif onnx_file(network, precision) in bundle.manifest.files and precision != "fp16":  # a GPU's form: a CPU only converts it
+        path, accuracy = bundle.onnx_path(network, precision), accuracy_of(bundle, network, precision)
+        for count in threads:
+            for batch in most:
+                opened_here = open_engine(path, threads=count)
+                yield Runner(network, engine, precision, count, path, accuracy, opened_here, _inputs(bundle, network, batch))
+
+
+def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
+    """The bundle's own chips for the embedder; for a detector noise, since its time does not depend on what it sees."""
+    if network == EMBEDDER_NETWORK:
+        with np.load(bundle.path / PARITY) as known:
+            chips = known["chips"]
+        return to_input(chips[np.arange(batch) % len(chips)])
+    width, height = (int(part) for part in network.partition("-")[2].split("x"))
+    return np.random.default_rng(0).integers(0, 256, (1, 3, height, width)).astype(np.float32)
+
+
+def _row(runner: Runner) -> EngineRow:
+    call = Summary.of(runner.ms)
+    assert call is not None
+    phases = _phases(runner.phases)
+    return EngineRow(
+        name=runner.name,
+        network=runner.network,
+        engine=runner.engine,
+        precision=runner.precision,
+        threads=runner.threads,
+        batch=len(runner.inputs),
+        file=runner.file.name,
+        mib=round(runner.file.stat().st_size / _MIB, 2),
+        call=call,
+        per_second=round(len(runner.inputs) / call.median * 1000, 2),
+        phases=phases,
+        warnings=tuple(_warnings(runner.ms, phases)),
+        accuracy=runner.accuracy,
+        series=written({"call": runner.ms}),
+    )
+
+
+def _phases(told: Sequence[Told]) -> Phases | None:
+    if not told:
+        return None
+    summaries = {name: Summary.of([getattr(one, name) for one in told]) for name in Phases.model_fields}
+    return Phases.model_validate(summaries)
+
+
+def _warnings(ms: Sequence[float], phases: Phases | None) -> Iterator[str]:
+    """Those of trtexec, by its limits."""
+    if phases is not None and phases.enqueue.median > _ENQUEUE * phases.compute.median:
+        yield "handing the work over takes about as long as the work: the host may hold the GPU up"
+    if (spread := float(np.std(ms) / np.mean(ms))) > _UNSTEADY:
+        yield f"unsteady: the calls' coefficient of variation is {spread:.1%}; lock the clocks, and keep the machine free"

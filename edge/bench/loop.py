@@ -1,0 +1,148 @@
+"""The recogniser's loop with a clock on each step: recognise, record what is granted, ask the door."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.audit.log import JsonLog
+from edge.bench.door import BenchDoor
+from edge.bench.networks import Timed
+from edge.pipeline import Pipeline
+from edge.values import Frame, Grant, Sighting, Verdict
+
+STAGES = ("capture", "detect", "track", "look", "embed", "search", "decide", "record", "door")  # others are told after these
+_TRACKS_MOST = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """One grant; moments by the loop's clock."""
+
+    frame_at: float  # of the newest voting frame
+    first_usable_at: float | None  # of the person, where this is the first grant of a track
+    granted_at: float  # when it was on record
+    asked_at: float | None  # the door
+    answered_at: float | None  # where the door opened
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one frame cost, in seconds; moments by the loop's clock."""
+
+    at: float  # of the frame
+    age_s: float  # when it was taken up
+    busy_s: float
+    decided_s: float  # from the frame's timestamp to the last decision
+    stages: dict[str, float]
+    detector: list[float]  # calls
+    embedder: list[float]
+    faces: int
+    embedded: int
+    grants: tuple[Granted, ...] = ()
+
+    @property
+    def outside_s(self) -> float:
+        """Everything but the networks."""
+        return self.busy_s - sum(self.detector) - sum(self.embedder)
+
+
+class Virtual:
+    """A clock that starts anew with each frame at the frame's own time: frames from memory, dated as by a camera."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+
+    def begin(self, at: float) -> None:
+        self._offset = at - time.perf_counter()
+
+    def __call__(self) -> float:
+        return time.perf_counter() + self._offset
+
+
+@dataclass(slots=True, eq=False)
+class Loop:
+    """`record` and `door` may be absent: then grants are followed no further."""
+
+    pipeline: Pipeline
+    timed: Timed
+    record: JsonLog | None = None
+    door: BenchDoor | None = None
+    clock: Callable[[], float] = time.monotonic
+    _usable: dict[int, float] = field(default_factory=dict)  # track -> its first usable frame
+    _granted: set[int] = field(default_factory=set)  # tracks
+
+    def turn(self, frame: Frame) -> Turn:
+        """Raises EngineError, RecordError or DoorError."""
+        begun = self.clock()
+        sightings = self.pipeline.recognise(frame)
+        decided = self.clock()
+        stages = self.pipeline.stopwatch.reset()
+        grants = tuple(self._grant(s, stages) for s in sightings if self._is_grant(s, frame.at))
+        return Turn(
+            frame.at,
+            begun - frame.at,
+            self.clock() - begun,
+            decided - frame.at,
+            stages,
+            self.timed.detector.take(),
+            self.timed.embedder.take(),
+            len(sightings),
+            sum(s.probe is not None for s in sightings),
+            grants,
+        )
+
+    def forget(self) -> None:
+        """What the clocks on the networks hold, as after a warm-up."""
+        self.pipeline.stopwatch.reset()
+        self.timed.detector.take()
+        self.timed.embedder.take()
+
+    def _is_grant(self, sighting: Sighting, at: float) -> bool:
+        decision = sighting.decision
+        if sighting.probe is not None or decision.verdict is not Verdict.REFUSED:
+            self._usable.setdefault(sighting.track, at)
+        if len(self._usable) > _TRACKS_MOST:
+            oldest = next(iter(self._usable))
+            del self._usable[oldest]
+            self._granted.discard(oldest)
+        return decision.verdict is Verdict.GRANT and decision.match is not None
+
+    def _grant(self, sighting: Sighting, stages: dict[str, float]) -> Granted:
+        """Durably on record before the door is asked, as the recogniser does it."""
+        decision, number = sighting.decision, 0
+        assert decision.match is not None
+        started = self.clock()
+        if self.record is not None:
+            number = self.record.append(_fields(sighting))
+        granted = self.clock()
+        stages["record"] = stages.get("record", 0.0) + granted - started
+        answered = None
+        if self.door is not None:
+            refused = self.door.grant(Grant(secrets.token_hex(8), decision.match.subject, number or 1, decision.frame_at))
+            answered = self.clock() if refused is None else None
+            stages["door"] = stages.get("door", 0.0) + self.clock() - granted
+        first = None if sighting.track in self._granted else self._usable.get(sighting.track)
+        self._granted.add(sighting.track)
+        return Granted(decision.frame_at, first, granted, granted if self.door is not None else None, answered)
+
+
+def _fields(sighting: Sighting) -> dict[str, object]:
+    """As much as the recogniser writes of a grant."""
+    decision, match = sighting.decision, sighting.decision.match
+    return {
+        "kind": "decision",
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "frame_at": round(decision.frame_at, 4),
+        "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
+        "track": sighting.track,
+        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
+        "threshold": round(decision.threshold, 4),
+        "mask_worn": round(decision.mask_worn, 3),
+        "votes": decision.votes,
+        "score": round(match.score, 4) if match else None,
+        "subject": match.subject if match else None,
+    }

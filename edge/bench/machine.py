@@ -1,0 +1,185 @@
+"""The machine that a result was measured on, and a watch over it while it is measured."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform as python_platform
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge.bench.results import Machine, Memory, Power, Sample, Slope, Throttling
+from edge.ops.platform import Platform, Reading, open_platform
+
+_PACKAGES = ("mfsa-edge", "numpy", "onnxruntime", "opencv-python-headless", "tensorrt", "pycuda")
+_MIB = 1 << 20
+_SETTLE_S = 60.0  # memory grows at first in every process: nothing is said of shorter times, and no more than this is left out
+
+
+def now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def describe(platform: Platform) -> Machine:
+    setup = platform.setup()
+    return Machine(
+        processor=_processor(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_mib=_memory_mib(),
+        system=f"{python_platform.system()} {python_platform.release()} {python_platform.machine()}",
+        board=setup.board,
+        l4t=setup.l4t,
+        power_mode=setup.power_mode,
+        clocks_locked=setup.clocks_locked,
+        governor=setup.governor,
+        versions={"python": python_platform.python_version(), **_versions()},
+    )
+
+
+def here() -> Machine:
+    """This machine."""
+    platform = open_platform()
+    try:
+        return describe(platform)
+    finally:
+        platform.close()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor(path: Path = Path("/proc/cpuinfo")) -> str | None:
+    """The first name that the kernel gives it; ARM kernels give none."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    told = (line.partition(":") for line in lines)
+    return next((value.strip() for key, _, value in told if key.strip().lower() in ("model name", "cpu model")), None)
+
+
+def _memory_mib() -> int | None:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // _MIB
+    except (OSError, ValueError):
+        return None
+
+
+def rss_mib(path: Path = Path("/proc/self/statm")) -> float:
+    """Resident memory of this process."""
+    return int(path.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB
+
+
+def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
+    """Kind of the file system that a folder is on, such as ext4; it decides what a durable record costs."""
+    try:
+        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return None
+    folder = path.resolve()
+    over = [(len(point), kind) for _, point, kind, *_ in lines if folder == Path(point) or Path(point) in folder.parents]
+    return max(over)[1] if over else None
+
+
+class Watch:
+    """Looks at the machine every `interval_s` in a thread of its own, from `start` to `stop`."""
+
+    def __init__(self, platform: Platform, interval_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._platform, self._interval_s, self._clock = platform, interval_s, clock
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._samples: list[bytes] = []  # packed: what is kept of an hour must not show in the memory that is watched
+        self._started = self._looked = self._worked = 0.0
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        return tuple(Sample.model_validate_json(packed) for packed in self._samples)
+
+    @property
+    def newest(self) -> Sample:
+        """Taken now, where none was yet."""
+        if not self._samples:
+            self.look()
+        return Sample.model_validate_json(self._samples[-1])
+
+    def start(self) -> None:
+        self._platform.read()  # loads count from one look to the next
+        self._started = self._looked = self._clock()
+        self._worked = time.process_time()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """After a last look; a second call does nothing."""
+        if self._thread is not None:
+            self._stop.set()
+            self._thread.join()
+            self._thread = None
+            self.look()
+
+    def look(self) -> None:
+        """Take a sample now."""
+        reading, at, worked = self._platform.read(), self._clock(), time.process_time()
+        passed = at - self._looked
+        percent = round(100 * (worked - self._worked) / passed, 1) if passed > 0 else None
+        self._looked, self._worked = at, worked
+        self._samples.append(_sample(at - self._started, reading, percent).model_dump_json().encode())
+
+    def _run(self) -> None:
+        self.look()
+        while not self._stop.wait(self._interval_s):
+            self.look()
+
+
+def _sample(at_s: float, reading: Reading, percent: float | None) -> Sample:
+    return Sample(
+        at_s=round(at_s, 3),
+        rss_mib=round(rss_mib(), 3),
+        cpu_percent=percent,
+        clocks_mhz={name: round(mhz, 1) for name, mhz in reading.clocks_mhz.items()},
+        temperatures_c=dict(reading.temperatures_c),
+        rails_w=dict(reading.rails_w),
+        power_w=reading.power_w,
+        loads=dict(reading.loads),
+        throttled_by=reading.throttled_by,
+        throttle_events=reading.throttle_events,
+    )
+
+
+def memory(samples: Sequence[Sample]) -> Memory:
+    """Of this process; raises ValueError without samples."""
+    rss, total_s = [sample.rss_mib for sample in samples], samples[-1].at_s
+    settled = [sample for sample in samples if sample.at_s >= min(_SETTLE_S, total_s / 4)]
+    slope = Slope.of([sample.at_s for sample in settled], [sample.rss_mib for sample in settled])
+    return Memory(start_mib=rss[0], end_mib=rss[-1], peak_mib=max(rss), slope_mib=slope if total_s >= _SETTLE_S else None)
+
+
+def throttling(samples: Sequence[Sample]) -> Throttling:
+    told = [sample.throttled_by for sample in samples if sample.throttled_by is not None]
+    counts = [sample.throttle_events for sample in samples if sample.throttle_events is not None]
+    causes = Counter(cause for one in told for cause in one)
+    return Throttling(
+        known=bool(told or counts),
+        by={cause: round(count / len(told), 3) for cause, count in causes.items()},
+        events=counts[-1] - counts[0] if counts else None,
+    )
+
+
+def power(samples: Sequence[Sample], throughput_fps: float) -> Power | None:
+    """None where the machine does not tell its power."""
+    watts = [sample.power_w for sample in samples if sample.power_w]
+    if not watts:
+        return None
+    mean = sum(watts) / len(watts)
+    return Power(mean_w=round(mean, 3), frames_per_joule=round(throughput_fps / mean, 3))

@@ -1,0 +1,157 @@
+"""Measures the whole way from camera to relay as it runs at the door, stage by stage and end to end."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from tqdm import tqdm
+
+from edge.audit.log import JsonLog
+from edge.bench import machine
+from edge.bench.accuracy import accuracy_in_use
+from edge.bench.door import BenchDoor
+from edge.bench.loop import Loop, Turn, Virtual
+from edge.bench.prepare import Bench
+from edge.bench.results import Camera, Sample, Speed, Whole
+from edge.bench.sources import frames
+from edge.bench.stop import Stop
+from edge.bench.tally import TalliedCamera, Tally, written
+from edge.camera.capture import Capture
+from edge.errors import CameraError, DoorError
+from edge.ops.platform import open_platform
+from edge.values import Frame
+
+_TAKE_S = 0.2
+_LOST_S = 10.0  # a camera that gives nothing for so long ends a measurement
+_DURATION_S = 30.0  # where the source has no end and no duration was asked for
+DURATION, RECORDING_OVER, INTERRUPTED = "duration", "end of the recording", "interrupted"
+
+Each = Callable[[Turn, float, int, machine.Watch], None]  # hears of every turn: seconds since the start, frames dropped so far
+_Driven = tuple[str, Camera]  # why it ended, what the camera did
+
+
+def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
+    """Raises CameraError, EngineError, RecordError or DoorError."""
+    door, followed = _open_door(bench)
+    record = JsonLog(bench.folder / "decisions.jsonl")
+    platform = open_platform()
+    watch = machine.Watch(platform, bench.options.watch_s)
+    gc.collect()
+    try:
+        watch.start()
+        began, worked = time.monotonic(), time.process_time()
+        virtual = Virtual() if bench.options.flat_out else None
+        loop = bench.loop(door=door, record=record, virtual=virtual)
+        tally = Tally(0.0 if virtual else began)
+        ended, camera = _flat_out(bench, loop, virtual, tally, stop) if virtual else _at_pace(bench, loop, tally, watch, stop, each)
+        seconds, cpu_s = time.monotonic() - began, time.process_time() - worked
+        watch.stop()
+        described, switched = machine.describe(platform), door.switched() if door else []
+    finally:
+        watch.stop()
+        platform.close()
+        record.close()
+        if door:
+            door.close()
+    if not tally.frames:
+        raise CameraError("no frame came while it was measured; check the camera")
+    samples = watch.samples
+    speed, events = _speed(tally, tally.busy_s if virtual else seconds, cpu_s, samples, switched)
+    return Whole(
+        made_at=machine.now(),
+        machine=described,
+        conditions=bench.conditions(followed),
+        accuracy=accuracy_in_use(bench.timed.networks),
+        ended=ended,
+        speed=speed,
+        camera=camera,
+        memory=machine.memory(samples),
+        throttling=machine.throttling(samples),
+        samples=tuple(samples),
+        series=tally.series() | written(events),
+    )
+
+
+def _open_door(bench: Bench) -> tuple[BenchDoor | None, str]:
+    """A door process of our own, and how far an opening is followed."""
+    if bench.options.flat_out:
+        return None, "to the grant on record: a door refuses frames that are not of now"
+    if not bench.options.door:
+        return None, "to the grant on record, as asked"
+    try:
+        return BenchDoor(bench.folder), "to the simulated relay of a door process"
+    except DoorError as error:
+        return None, f"to the grant on record: {error}"
+
+
+def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop: Stop, each: Each) -> _Driven:
+    """As the camera gives them, for a time or to the end."""
+    source, duration_s = bench.source, bench.options.duration_s
+    whole = source.recorded and duration_s is None
+    limit_s = math.inf if whole else duration_s or _DURATION_S
+    camera = TalliedCamera(lambda: source.paced(not whole))
+    capture = Capture(camera.again, first=camera)
+    began = heard = time.monotonic()
+    bar = tqdm(total=None if whole else round(limit_s), desc="measuring", unit="s", leave=False, disable=None)
+    ended = INTERRUPTED
+    try:
+        while not stop:
+            frame, now = capture.take(_TAKE_S), time.monotonic()
+            bar.update(int(now - began) - bar.n)
+            if now - began >= limit_s or (capture.ended and frame is None):
+                ended = DURATION if now - began >= limit_s else RECORDING_OVER
+                break
+            if frame is None:
+                if now - heard > _LOST_S:
+                    raise CameraError(f"no frame for {_LOST_S:.0f} s: {capture.lost or 'the camera is silent'}")
+                continue
+            heard = now
+            turn = loop.turn(frame)
+            tally.add(turn)
+            each(turn, now - began, capture.dropped, watch)
+    finally:
+        bar.close()
+        capture.close()
+    return ended, camera.told(capture.dropped, tally.age())
+
+
+def _flat_out(bench: Bench, loop: Loop, virtual: Virtual, tally: Tally, stop: Stop) -> _Driven:
+    """Frames from memory, dated as the camera would."""
+    images = list(frames(bench.source, bench.options.flat_out))
+    for number, image in enumerate(tqdm(images, desc="measuring", unit="frame", leave=False, disable=None)):
+        if stop:
+            break
+        at = number / bench.source.fps
+        virtual.begin(at)
+        tally.add(loop.turn(Frame(image, at, number)))
+    told = Camera(frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0)
+    return INTERRUPTED if stop else RECORDING_OVER, told
+
+
+def _speed(
+    tally: Tally, seconds: float, cpu_s: float, samples: Sequence[Sample], switched: Sequence[float]
+) -> tuple[Speed, dict[str, list[float]]]:
+    """With the single times from end to end."""
+    end_to_end, events = tally.end_to_end(switched)
+    throughput = tally.frames / seconds
+    speed = Speed(
+        seconds=round(seconds, 3),
+        frames=tally.frames,
+        faces=tally.faces,
+        embedded=tally.embedded,
+        throughput_fps=round(throughput, 3),
+        capacity_fps=round(tally.frames / tally.busy_s, 3),
+        cpu_s=round(cpu_s, 3),
+        cpu_ms_per_frame=round(cpu_s / tally.frames * 1000, 3),
+        frame=tally.frame(),
+        stages=tally.stages(),
+        networks=tally.networks(),
+        end_to_end=end_to_end,
+        grants=len(tally.grants),
+        openings=len(events["frame_to_relay"]),
+        power=machine.power(samples, throughput),
+    )
+    return speed, events

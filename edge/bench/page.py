@@ -1,0 +1,129 @@
+"""The page of a benchmark: one file with plots and tables, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jinja2
+
+from edge.bench import plots, tables
+from edge.bench.results import (
+    CameraReport,
+    CompareReport,
+    EngineReport,
+    GalleryReport,
+    Measured,
+    SoakReport,
+    Summary,
+    SweepReport,
+    Whole,
+)
+
+_TITLES = {
+    "run": "From camera to relay", "soak": "Soak", "sweep": "Sweep", "engine": "Networks alone", "gallery": "Search alone",
+    "camera": "Camera alone", "compare": "Comparison",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """An SVG element under a heading."""
+
+    title: str
+    svg: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A figure to be seen first."""
+
+    words: str
+    value: str
+    unit: str = ""
+    beside: str = ""
+
+
+def page(report: Measured | CompareReport) -> str:
+    """The whole page; names are escaped."""
+    environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True)
+    made = tables.tables(report)
+    return environment.get_template("bench.html").render(
+        title=_TITLES[report.kind],
+        made_at=getattr(report, "made_at", ""),
+        verdict=_verdict(report),
+        tiles=list(_tiles(report)),
+        plots=list(_plots(report)),
+        tables=[{"title": t.title, "head": t.head if any(t.head) else (), "rows": t.rows} for t in made],
+    )
+
+
+def _verdict(report: Measured | CompareReport) -> dict[str, object] | None:
+    """What passed or failed, where that was asked."""
+    if isinstance(report, CompareReport):
+        worse = [one.name for one in report.ratios if one.worse]
+        unsure = [one.name for one in report.ratios if one.judged and not one.worse and (one.high or 0) > report.regression]
+        none = f"No slowing by more than {report.regression - 1:.0%} was shown" + (
+            f"; noise hides {', '.join(unsure)}" if unsure else ""
+        )
+        words = f"Worse: {', '.join(worse)}." if worse else f"{none}."
+        return {"passed": report.passed, "words": words, "lines": [f"not alike: {one}" for one in report.differ]}
+    if isinstance(report, SoakReport):
+        failed = [one.what for one in report.findings if one.passed is False]
+        words = f"Not as it should be: {', '.join(failed)}." if failed else "Nothing got worse."
+        return {"passed": not failed, "words": words, "lines": [f"{one.what}: {one.words}" for one in report.findings]}
+    return None
+
+
+def _tiles(report: Measured | CompareReport) -> Iterator[Tile]:
+    if not isinstance(report, Whole):
+        return
+    speed, ends = report.speed, report.speed.end_to_end
+    yield _time("work on a frame", speed.frame)
+    yield _time("timestamp to decision", ends.frame_to_decision)
+    relay = ends.first_usable_to_relay
+    yield _time("first usable frame to relay" if relay else "first usable frame to grant", relay or ends.first_usable_to_grant)
+    yield Tile("throughput", f"{speed.throughput_fps:.1f}", "a second", f"could do {speed.capacity_fps:.0f}")
+    yield Tile("frames dropped", str(report.camera.dropped), "", f"of {max(report.camera.frames, speed.frames)}")
+    power = speed.power
+    beside = f"{power.frames_per_joule:.2f} frames a joule" if power else ""
+    yield Tile("power", f"{power.mean_w:.2f}" if power else tables.NONE, "W" if power else "", beside)
+
+
+def _time(words: str, summary: Summary | None) -> Tile:
+    if summary is None:
+        return Tile(words, tables.NONE)
+    return Tile(words, tables.ms(summary.median), "ms", f"p99 {tables.ms(summary.p99)}, n {summary.n}")
+
+
+def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
+    if isinstance(report, Whole):
+        yield from _whole(report)
+    elif isinstance(report, (SweepReport, EngineReport)):
+        yield Plot(
+            "Medians", plots.bars(report.rows), "TAR: of masked probes at FMR 1e-3; what the parity gate refused is not measured."
+        )
+    elif isinstance(report, GalleryReport):
+        yield Plot("Time of a search", plots.growth(report.rows))
+    elif isinstance(report, CameraReport):
+        names = {"interval": "interval between frames", "age": "age when taken"}
+        yield Plot("How often how long", plots.spread(report.series, names))
+    elif any(one.ratio is not None for one in report.ratios):
+        yield Plot("Ratios", plots.ratios(report), "Grey: told, and not judged.")
+
+
+def _whole(report: Whole) -> Iterator[Plot]:
+    yield Plot("Where a frame's time goes", plots.stages(report), "Mean over all frames: most frames embed nobody.")
+    yield Plot("Over time", plots.latency(report))
+    names = {
+        "frame": "work on a frame",
+        "frame_to_decision": "timestamp to decision",
+        "outside": "all but the networks",
+        "frame_to_relay": "newest voting frame to relay",
+        "first_usable_to_relay": "first usable frame to relay",
+    }
+    yield Plot("How often how long", plots.spread(report.series, names), "The dotted line is the 99th percentile.")
+    drawn, absent = plots.watched(report.samples)
+    words = f"Not available on this machine: {', '.join(absent)}." if absent else ""
+    yield Plot("The machine meanwhile", drawn, words)

@@ -1,0 +1,114 @@
+"""Makes a benchmark ready: networks loaded and warm, everybody in the frames known, a folder for records on the right disk."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+from edge.audit.log import JsonLog
+from edge.bench import machine
+from edge.bench.door import BenchDoor
+from edge.bench.loop import Loop, Virtual
+from edge.bench.networks import Timed, gallery_of, open_timed
+from edge.bench.results import Conditions
+from edge.bench.sources import Image, Source, digest_of, frames
+from edge.config import Terminal
+from edge.gallery.search import Index
+from edge.pipeline import open_pipeline
+from edge.values import Frame
+
+_SEEN_MOST = 3000  # frames of a recording that are searched for people, every fifth of them
+_SEEN_LIVE = 45  # of a camera
+_WARM_FRAMES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a measurement is made."""
+
+    duration_s: float | None = None  # None: to the end of a recording, else 30 s
+    warm_up_s: float = 2.0
+    templates: int = 1000
+    door: bool = True  # whether a door process is asked
+    flat_out: int = 0  # frames to be done as fast as they can, in place of the camera's pace; 0: at its pace
+    watch_s: float = 1.0  # between two looks at the machine
+    allocation_frames: int = 20  # 0: without that pass
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """What is measured, ready."""
+
+    config: Terminal
+    source: Source
+    options: Options
+    timed: Timed
+    gallery: Index
+    warm: Sequence[Image]
+    folder: Path
+
+    def loop(self, *, door: BenchDoor | None = None, record: JsonLog | None = None, virtual: Virtual | None = None) -> Loop:
+        """With a pipeline that has seen nothing yet."""
+        pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
+        return Loop(pipeline, self.timed, record, door, virtual or time.monotonic)
+
+    def conditions(self, door: str) -> Conditions:
+        networks, config = self.timed.networks, self.config
+        height, width = self.warm[0].shape[:2]
+        return Conditions(
+            source=self.source.name,
+            frames=None if self.source.live else digest_of(self.warm),
+            pace="flat out" if self.options.flat_out else "camera",
+            frame_size=f"{width}x{height}",
+            engine=networks.engine,
+            precision=networks.precision,
+            threads=getattr(config.engine, "threads", None) if networks.engine == "ort" else None,
+            detector=config.detector.size,
+            templates=self.gallery.templates,
+            model=networks.bundle.model_digest,
+            liveness=config.liveness.kind,
+            door=door,
+            record_on=machine.file_system(self.folder),
+        )
+
+
+@contextlib.contextmanager
+def prepared(config: Terminal, source: Source, options: Options) -> Iterator[Bench]:
+    """Raises BundleError, EngineError, CameraError or ConfigError."""
+    timed = open_timed(config)
+    try:
+        warm = list(frames(source, _WARM_FRAMES))
+        seen = islice(frames(source, _SEEN_MOST if source.recorded else _SEEN_LIVE), 0, None, 5)
+        gallery = gallery_of(timed.networks, seen, options.templates, config.detector.min_face_px)
+        with _folder(config.state) as folder:
+            bench = Bench(config, source, options, timed, gallery, warm, folder)
+            _warm_up(bench)
+            yield bench
+    finally:
+        timed.networks.close()
+
+
+@contextlib.contextmanager
+def _folder(state: Path) -> Iterator[Path]:
+    """In the terminal's own state where that is possible: its disk decides what a record costs."""
+    try:
+        made = tempfile.TemporaryDirectory(prefix=".bench-", dir=state)
+    except OSError:
+        made = tempfile.TemporaryDirectory(prefix="edge-bench-")
+    with made as path:
+        yield Path(path)
+
+
+def _warm_up(bench: Bench) -> None:
+    loop = bench.loop()
+    until = time.monotonic() + bench.options.warm_up_s
+    for number, image in enumerate(cycle(bench.warm)):
+        loop.pipeline.recognise(Frame(image, number / bench.source.fps, number))
+        if time.monotonic() >= until and number + 1 >= len(bench.warm):
+            break
+    loop.forget()

@@ -1,0 +1,137 @@
+"""`edge-bench soak`: whether the terminal is after hours what it was at first: memory, latency, heat, frames lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edge.bench.loop import Turn
+from edge.bench.machine import Watch
+from edge.bench.measure import measure
+from edge.bench.prepare import Bench
+from edge.bench.results import Finding, Sample, SoakReport, SoakRow, Whole, Window
+from edge.bench.stop import Stop
+
+Tell = Callable[[SoakRow], None]
+_DRIFT = 1.15  # largest over smallest median of windows
+_SLOPE_MIB = 1.0  # an hour, which the interval's lower end may not pass
+_LOST = 0.001  # share of the camera's frames
+
+
+class Rows:
+    """Turns the frames of each stretch of `every_s` into a row, and of each window into its medians."""
+
+    def __init__(self, every_s: float, window_s: float, tell: Tell) -> None:
+        self._every_s, self._window_s, self._tell = every_s, window_s, tell
+        self._row: list[float] = []
+        self._busy: list[float] = []
+        self._decided: list[float] = []
+        self._dropped = 0
+        self._next_s, self._window_from_s = every_s, 0.0
+        self._rows: list[bytes] = []  # packed, so as not to show in the memory that is watched
+        self.windows: list[Window] = []
+
+    def hear(self, turn: Turn, at_s: float, dropped: int, watch: Watch) -> None:
+        """One turn; rows and windows end when their time has passed."""
+        if at_s >= self._next_s:
+            self._end_row(at_s, dropped, watch.newest)
+        if at_s >= self._window_from_s + self._window_s:
+            self._end_window()
+        self._row.append(turn.busy_s)
+        self._busy.append(turn.busy_s)
+        self._decided.append(turn.decided_s)
+
+    @property
+    def rows(self) -> tuple[SoakRow, ...]:
+        return tuple(SoakRow.model_validate_json(packed) for packed in self._rows)
+
+    def _end_row(self, at_s: float, dropped: int, seen: Sample) -> None:
+        median, p99 = (round(float(v) * 1000, 3) for v in np.percentile(self._row, (50, 99))) if self._row else (None, None)
+        row = SoakRow(
+            at_s=round(at_s, 1),
+            frames=len(self._row),
+            dropped=dropped - self._dropped,
+            frame_median=median,
+            frame_p99=p99,
+            rss_mib=seen.rss_mib,
+            hottest_c=max(seen.temperatures_c.values(), default=None),
+            power_w=seen.power_w,
+            throttled_by=seen.throttled_by,
+        )
+        self._rows.append(row.model_dump_json().encode())
+        self._tell(row)
+        self._row.clear()
+        self._dropped = dropped
+        self._next_s += self._every_s * max(1, -(-(at_s - self._next_s) // self._every_s))
+
+    def _end_window(self) -> None:
+        """A window that was cut short is left out: the last one."""
+        medians = (round(float(np.median(values)) * 1000, 4) for values in (self._busy, self._decided))
+        if self._busy:
+            frame, decision = medians
+            window = Window(from_s=self._window_from_s, frames=len(self._busy), frame_median=frame, decision_median=decision)
+            self.windows.append(window)
+        self._busy.clear()
+        self._decided.clear()
+        self._window_from_s += self._window_s
+
+
+def soak(bench: Bench, stop: Stop, *, every_s: float, window_s: float, tell: Tell) -> SoakReport:
+    """`tell` hears of each row as it comes. Raises CameraError, EngineError, RecordError or DoorError."""
+    rows = Rows(every_s, window_s, tell)
+    whole = measure(bench, stop, rows.hear)
+    medians = [window.frame_median for window in rows.windows]
+    drift = round(max(medians) / min(medians), 4) if len(medians) > 1 else None
+    return SoakReport(
+        **dict(whole),
+        window_s=window_s,
+        windows=tuple(rows.windows),
+        drift=drift,
+        findings=findings(whole, drift),
+        rows=rows.rows,
+    )
+
+
+def findings(whole: Whole, drift: float | None) -> tuple[Finding, ...]:
+    """What a soak is asked, with its bounds."""
+    return _memory(whole), _drift(drift), _lost(whole), _throttled(whole), _hot(whole.samples)
+
+
+def _memory(whole: Whole) -> Finding:
+    slope = whole.memory.slope_mib
+    if slope is None:
+        return Finding(what="memory", passed=None, words="too short to tell a slope")
+    interval = f"95 % interval {slope.low:+.2f} to {slope.high:+.2f}; at most {_SLOPE_MIB:g} at its lower end"
+    words = f"{slope.per_hour:+.2f} MiB an hour, {interval}"
+    return Finding(what="memory", passed=slope.low <= _SLOPE_MIB, words=words)
+
+
+def _drift(drift: float | None) -> Finding:
+    if drift is None:
+        return Finding(what="latency", passed=None, words="fewer than two whole windows")
+    words = f"the windows' medians lie within {drift - 1:.1%} of one another; at most {_DRIFT - 1:.0%}"
+    return Finding(what="latency", passed=drift <= _DRIFT, words=words)
+
+
+def _lost(whole: Whole) -> Finding:
+    dropped, frames = whole.camera.dropped, whole.camera.frames
+    words = f"{dropped} of {frames} frames were overtaken before they were looked at; at most {_LOST:.1%}"
+    return Finding(what="frames", passed=dropped <= frames * _LOST, words=words)
+
+
+def _throttled(whole: Whole) -> Finding:
+    told = whole.throttling
+    if not told.known:
+        return Finding(what="throttling", passed=None, words="not available on this machine")
+    causes = ", ".join(f"{name} in {share:.0%} of the looks" for name, share in told.by.items()) or "none active"
+    counted = "" if told.events is None else f"; {told.events} events counted"
+    return Finding(what="throttling", passed=not told.by and not told.events, words=causes + counted)
+
+
+def _hot(samples: Sequence[Sample]) -> Finding:
+    hottest = [max(sample.temperatures_c.items(), key=lambda item: item[1]) for sample in samples if sample.temperatures_c]
+    if not hottest:
+        return Finding(what="temperature", passed=None, words="not available on this machine")
+    name, celsius = max(hottest, key=lambda item: item[1])
+    return Finding(what="temperature", passed=None, words=f"{celsius:.1f} °C at most, {name}; no bound: throttling is what counts")

@@ -1,0 +1,68 @@
+"""What numbers say and how sure it is: percentiles, a slope with its bounds, a ratio of medians with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_RESAMPLES = 2000
+_FEWEST = 8  # values, below which nothing is said of a slope or ratio
+_BLOCKS = 10  # of neighbouring values, which are alike and so must be drawn together
+Floats = NDArray[np.float64]
+
+
+def percentiles(values: Sequence[float]) -> tuple[float, ...]:
+    """min, mean, median, p90, p95, p99, max."""
+    array = np.asarray(values, np.float64)
+    low, median, p90, p95, p99, high = np.percentile(array, (0, 50, 90, 95, 99, 100))
+    return tuple(float(v) for v in (low, array.mean(), median, p90, p95, p99, high))
+
+
+def slope(at: Sequence[float], values: Sequence[float], *, seed: int = 0) -> tuple[float, float, float] | None:
+    """Least squares, and its 95 % interval by a moving-block bootstrap of the residuals; None where there are too few values.
+
+    H. R. Kunsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 1989.
+    """
+    x, y = np.asarray(at, np.float64), np.asarray(values, np.float64)
+    if len(x) < _FEWEST or np.ptp(x) <= 0:
+        return None
+    centred = x - x.mean()
+    best = float(centred @ y / (centred @ centred))
+    residuals = y - y.mean() - best * centred
+    drawn = residuals[_blocks(len(x), np.random.default_rng(seed))] @ centred / (centred @ centred)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return best, best + float(low), best + float(high)
+
+
+def ratio_of_medians(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> tuple[float, float, float] | None:
+    """Median after over median before, and its 95 % interval by a moving-block bootstrap of both.
+
+    None where there are too few values, or the median before is 0.
+    """
+    a, b = np.asarray(before, np.float64), np.asarray(after, np.float64)
+    if min(len(a), len(b)) < _FEWEST or np.median(a) <= 0:
+        return None
+    rng = np.random.default_rng(seed)
+    drawn = _medians(b, rng) / np.maximum(_medians(a, rng), np.finfo(np.float64).tiny)
+    low, high = np.percentile(drawn, (2.5, 97.5))
+    return float(np.median(b) / np.median(a)), float(low), float(high)
+
+
+def _medians(values: Floats, rng: np.random.Generator) -> Floats:
+    """Of each resample; row by row, so that a long run does not fill the memory."""
+    return np.array([np.median(values[_blocks(len(values), rng, 1)[0]]) for _ in range(_RESAMPLES)])
+
+
+def _blocks(count: int, rng: np.random.Generator, resamples: int = _RESAMPLES) -> NDArray[np.int64]:
+    """Indices (resamples,count) of runs of neighbours that begin anywhere."""
+    length = max(1, count // _BLOCKS)
+    starts = rng.integers(0, count - length + 1, (resamples, -(-count // length)))
+    return (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :count]
+
+
+def thinned(values: Sequence[float], most: int) -> list[float]:
+    """Every n-th, so that there are at most so many."""
+    step = max(1, -(-len(values) // most))
+    return list(values[::step])

@@ -1,0 +1,189 @@
+"""`edge-bench sweep`: which precision, threads, detector size, crowd and gallery cost what, in one process and in turns."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+
+from tqdm import tqdm
+
+from edge.bench import machine
+from edge.bench.accuracy import accuracy_in_use
+from edge.bench.loop import Loop, Virtual
+from edge.bench.networks import Timed, gallery_of, open_timed
+from edge.bench.results import Refused, SweepReport, SweepRow
+from edge.bench.sources import Image, Source, digest_of, drawn, frames, source_of
+from edge.bench.stop import Stop
+from edge.bench.tally import Tally, written
+from edge.config import Terminal
+from edge.config.sensing import OrtEngine, TrtEngine
+from edge.errors import BundleError, ConfigError, EngineError
+from edge.pipeline import open_pipeline
+from edge.values import Frame, Precision
+
+_SERIES = ("frame", "outside")
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """What is combined with what."""
+
+    engines: Sequence[str]  # ort, trt
+    precisions: Sequence[Precision]
+    threads: Sequence[int]
+    detectors: Sequence[str]
+    faces: Sequence[int]  # empty: the camera's frames
+    templates: Sequence[int]
+    frames: int
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Combination:
+    """One point of a grid."""
+
+    engine: str
+    precision: Precision
+    threads: int | None
+    detector: str
+    faces: int | None = None
+    templates: int = 0
+
+    @property
+    def networks(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.threads else ""
+        return f"{self.engine} {self.precision}{threads}, {self.detector}"
+
+    def __str__(self) -> str:
+        crowd = "" if self.faces is None else f", {self.faces} face{'s' * (self.faces != 1)}"
+        return f"{self.networks}{crowd}, {self.templates} templates"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """Frames of one source, in memory."""
+
+    source: Source
+    images: Sequence[Image]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One combination, open, with its own pipeline and what it cost so far."""
+
+    what: Combination
+    shown: Shown
+    timed: Timed
+    loop: Loop
+    clock: Virtual
+    done: int = 0
+    cpu_s: float = 0.0
+    tally: Tally = field(default_factory=lambda: Tally(0.0))
+
+    def advance(self, count: int, *, counts: bool = True) -> None:
+        """Some frames further; networks are shared, so their clocks are emptied first."""
+        self.loop.forget()
+        worked = time.process_time()
+        for _ in range(count):
+            at, images = self.done / self.shown.source.fps, self.shown.images
+            self.clock.begin(at)
+            turn = self.loop.turn(Frame(images[self.done % len(images)], at, self.done))
+            self.done += 1
+            if counts:
+                self.tally.add(turn)
+        if counts:
+            self.cpu_s += time.process_time() - worked
+
+
+def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
+    """Raises CameraError, PhotoError, or ConfigError where no combination can be run."""
+    sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {None: source_of(config.camera)}
+    shown = {faces: Shown(source, list(frames(source, grid.frames))) for faces, source in sources.items()}
+    refused: list[Refused] = []
+    with contextlib.ExitStack() as closing:
+        entries = list(_open(config, grid, shown, refused, closing))
+        if not entries:
+            raise ConfigError(f"no combination can be run here: {'; '.join(f'{r.name}: {r.why}' for r in refused)}")
+        chunk = max(1, grid.frames // grid.rounds)
+        for entry in tqdm(entries, desc="warming up", unit="combination", leave=False, disable=None):
+            entry.advance(chunk, counts=False)
+        done = _take_turns(entries, grid.rounds, chunk, stop)
+        rows = tuple(_row(entry) for entry in entries)
+        model = entries[0].timed.networks.bundle.model_digest
+    return SweepReport(
+        made_at=machine.now(),
+        machine=machine.here(),
+        source=", ".join(one.source.name for one in shown.values()),
+        frames=None if any(one.source.live for one in shown.values()) else digest_of([i for s in shown.values() for i in s.images]),
+        model=model,
+        rounds=done,
+        rows=rows,
+        refused=tuple(refused),
+    )
+
+
+def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: Stop) -> int:
+    """How many rounds were done; at least one, and whole ones only."""
+    for number in tqdm(range(rounds), desc="measuring", unit="round", leave=False, disable=None):
+        for entry in entries:
+            entry.advance(chunk)
+        if stop:
+            return number + 1
+    return rounds
+
+
+def _open(
+    config: Terminal, grid: Grid, shown: dict[int | None, Shown], refused: list[Refused], closing: contextlib.ExitStack
+) -> Iterator[Entry]:
+    """All that can be run; networks are opened once for all crowds and galleries."""
+    for engine, precision, detector in product(grid.engines, grid.precisions, grid.detectors):
+        for threads in grid.threads if engine == "ort" else (None,):
+            plain = Combination(engine, precision, threads, detector)
+            try:
+                timed = open_timed(_varied(config, plain))
+            except (BundleError, EngineError, ConfigError) as error:
+                refused.append(Refused(name=plain.networks, why=str(error)))
+                continue
+            closing.callback(timed.networks.close)
+            for faces, templates in product(shown, grid.templates):
+                yield _entry(config, replace(plain, faces=faces, templates=templates), timed, shown[faces])
+
+
+def _entry(config: Terminal, what: Combination, timed: Timed, shown: Shown) -> Entry:
+    gallery = gallery_of(timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px)
+    clock = Virtual()
+    return Entry(what, shown, timed, Loop(open_pipeline(config, timed.networks, gallery), timed, clock=clock), clock)
+
+
+def _varied(config: Terminal, what: Combination) -> Terminal:
+    """Raises ConfigError where an engine has no such precision."""
+    if what.engine == "trt":
+        section: TrtEngine | OrtEngine = TrtEngine(kind="trt", precision=what.precision)
+    elif what.precision == "fp16":
+        raise ConfigError("FP16 is for TensorRT: a CPU only converts it")
+    else:
+        section = OrtEngine(threads=what.threads or 1, precision=what.precision)
+    return config.model_copy(update={"engine": section, "detector": config.detector.model_copy(update={"size": what.detector})})
+
+
+def _row(entry: Entry) -> SweepRow:
+    networks, what = entry.tally.networks(), entry.what
+    return SweepRow(
+        name=str(what),
+        engine=what.engine,
+        precision=what.precision,
+        threads=what.threads,
+        detector=what.detector,
+        faces=what.faces,
+        templates=what.templates,
+        frame=entry.tally.frame(),
+        outside=networks.outside,
+        detector_network=networks.detector,
+        embedder_network=networks.embedder,
+        cpu_ms_per_frame=round(entry.cpu_s / entry.tally.frames * 1000, 3),
+        accuracy=accuracy_in_use(entry.timed.networks),
+        series=written({name: ms for name, ms in entry.tally.series().items() if name in _SERIES}),
+    )

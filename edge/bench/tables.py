@@ -1,0 +1,286 @@
+"""What a benchmark found as tables for people: with rich where it is installed, else in plain columns."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edge.bench.results import (
+    Accuracy,
+    CameraReport,
+    CompareReport,
+    EngineReport,
+    GalleryReport,
+    Machine,
+    Measured,
+    RunReport,
+    SoakReport,
+    Summary,
+    SweepReport,
+    Whole,
+)
+
+NONE = "not available"
+_PAPER = 150  # columns where nobody's terminal says how many there are
+_HEAD = ("n", "min", "mean", "median", "p90", "p95", "p99", "max")
+NO_RICH = "plain tables, since rich is not installed: pip install 'mfsa-edge[cpu]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Cells are text; the first column is to the left, the others to the right where they are numbers."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def tables(report: Measured | CompareReport) -> list[Table]:
+    """In the order in which they are shown."""
+    if isinstance(report, CompareReport):
+        return [_ratios(report)]
+    made: list[Table] = []
+    if isinstance(report, Whole):
+        made = [*_whole(report)]
+    if isinstance(report, SoakReport):
+        made.append(_findings(report))
+    elif isinstance(report, SweepReport):
+        made = [_sweep(report), *_refused(report)]
+    elif isinstance(report, EngineReport):
+        made = [_engines(report), *_phases(report), *_refused(report), *_warnings(report)]
+    elif isinstance(report, GalleryReport):
+        made = [_gallery(report)]
+    elif isinstance(report, CameraReport):
+        made = [_camera(report)]
+    return [*made, _facts("Machine", machine_facts(report.machine))]
+
+
+def ms(value: float | None) -> str:
+    """Three digits after the point below a tenth, else two."""
+    return "-" if value is None else f"{value:.3f}" if abs(value) < 0.1 else f"{value:.2f}"
+
+
+def _cells(name: str, summary: Summary | None) -> tuple[str, ...]:
+    if summary is None:
+        return (name, *("-" for _ in _HEAD))
+    return (name, str(summary.n), *(ms(getattr(summary, column)) for column in _HEAD[1:]))
+
+
+def _facts(title: str, facts: dict[str, str]) -> Table:
+    return Table(title, ("", ""), tuple(facts.items()))
+
+
+def machine_facts(machine: Machine) -> dict[str, str]:
+    """None is told as not available."""
+    locked = {True: "locked", False: "not locked", None: NONE}[machine.clocks_locked]
+    return {
+        "processor": f"{machine.processor or NONE}, {machine.cores} cores to use",
+        "memory": NONE if machine.memory_mib is None else f"{machine.memory_mib} MiB",
+        "system": machine.system,
+        "board": machine.board or NONE,
+        "L4T": machine.l4t or NONE,
+        "power mode": machine.power_mode or NONE,
+        "clocks": f"{locked}, governor {machine.governor or NONE}",
+        "versions": ", ".join(f"{name} {version}" for name, version in machine.versions.items()),
+    }
+
+
+def accuracy_words(accuracy: Accuracy) -> str:
+    """One line."""
+    tar = "" if accuracy.masked_tar is None else f"; masked TAR {accuracy.masked_tar:.1%} at FMR 1e-3 ({accuracy.masked_tar_of})"
+    return f"parity: {accuracy.parity}{tar}"
+
+
+def _whole(report: Whole) -> Iterator[Table]:
+    speed, networks = report.speed, report.speed.networks
+    stages = [(*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()]
+    rest = {
+        "frame": speed.frame,
+        "detector network": networks.detector,
+        "embedder network": networks.embedder,
+        "all but networks": networks.outside,
+    }
+    total = [(*_cells(name, summary), "") for name, summary in rest.items()]
+    yield Table("Stages, ms of the frames in which they worked", ("", *_HEAD, "per frame"), (*stages, *total))
+    names = {name: name.replace("_", " ") for name in type(speed.end_to_end).model_fields}
+    ends = tuple(_cells(words, getattr(speed.end_to_end, name)) for name, words in names.items())
+    yield Table("End to end, ms from the camera's timestamp", ("", *_HEAD), ends)
+    yield _facts("In short", short(report))
+
+
+def short(report: Whole) -> dict[str, str]:
+    """The figures that are asked for first."""
+    speed, networks, camera, memory = report.speed, report.speed.networks, report.camera, report.memory
+    ratio = "" if networks.outside_to_one_of_each is None else f"; {networks.outside_to_one_of_each:.1%} of one call of each"
+    facts = {
+        "measured": f"{speed.frames} frames in {speed.seconds:.1f} s; {report.ended}",
+        "faces": f"{speed.faces}, {speed.embedded} embedded",
+        "source": f"{report.conditions.source}, {report.conditions.frame_size}, pace: {report.conditions.pace}",
+        "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
+        "accuracy": accuracy_words(report.accuracy),
+        "throughput": f"{speed.throughput_fps:.1f} frames a second; could do {speed.capacity_fps:.1f}",
+        "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter {ms(camera.jitter)} ms",
+        "grants": f"{speed.grants}, followed {report.conditions.door}; {speed.openings} switched it",
+        "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
+        "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms a frame",
+        "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, at most {memory.peak_mib:.1f}; slope {_slope(report)}",
+        "power": NONE if speed.power is None else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames a joule",
+        "throttling": _throttling(report),
+    }
+    if isinstance(report, RunReport) and (made := report.allocations):
+        facts["allocations"] = f"{made.peak_kib:.0f} KiB a frame at most, {made.kept_bytes:.0f} bytes of it kept"
+    return facts
+
+
+def _slope(report: Whole) -> str:
+    slope = report.memory.slope_mib
+    if slope is None:
+        return f"{NONE}: too short to tell"
+    return f"{slope.per_hour:+.2f} MiB an hour ({slope.low:+.2f} to {slope.high:+.2f})"
+
+
+def _throttling(report: Whole) -> str:
+    told = report.throttling
+    if not told.known:
+        return NONE
+    return ", ".join(told.by) or ("none" if not told.events else f"{told.events} events counted")
+
+
+def _findings(report: SoakReport) -> Table:
+    words = {True: "ok", False: "FAIL", None: "-"}
+    rows = tuple((one.what, words[one.passed], one.words) for one in report.findings)
+    return Table("What was asked", ("", "", ""), rows)
+
+
+def _accuracy_cells(accuracy: Accuracy) -> tuple[str, str]:
+    return accuracy.parity.partition(" (")[0], "-" if accuracy.masked_tar is None else f"{accuracy.masked_tar:.1%}"
+
+
+def _sweep(report: SweepReport) -> Table:
+    head = ("", "frame median", "p99", "outside", "detector", "embedder", "cpu", "parity", "masked TAR")
+    rows = tuple(
+        (
+            row.name,
+            ms(row.frame.median),
+            ms(row.frame.p99),
+            ms(row.outside.median),
+            *(ms(network.median if network else None) for network in (row.detector_network, row.embedder_network)),
+            ms(row.cpu_ms_per_frame),
+            *_accuracy_cells(row.accuracy),
+        )
+        for row in report.rows
+    )
+    return Table(f"{report.source}, in {report.rounds} rounds of turns; medians in ms, cpu in ms a frame", head, rows)
+
+
+def _refused(report: SweepReport | EngineReport) -> Iterator[Table]:
+    if report.refused:
+        yield _facts("Not measured", {one.name: one.why for one in report.refused})
+
+
+def _engines(report: EngineReport) -> Table:
+    head = ("", "median", "p99", "per second", "MiB", "parity", "masked TAR")
+    rows = tuple(
+        (row.name, ms(row.call.median), ms(row.call.p99), f"{row.per_second:.1f}", f"{row.mib:.1f}", *_accuracy_cells(row.accuracy))
+        for row in report.rows
+    )
+    return Table("Networks alone, ms a call", head, rows)
+
+
+def _phases(report: EngineReport) -> Iterator[Table]:
+    told = [row for row in report.rows if row.phases]
+    if told:
+        names = ("h2d", "compute", "d2h", "enqueue")
+        rows = tuple((row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in told)
+        yield Table("Where a call spends its time, medians in ms", ("", *names), rows)
+
+
+def _warnings(report: EngineReport) -> Iterator[Table]:
+    if told := {row.name: "; ".join(row.warnings) for row in report.rows if row.warnings}:
+        yield _facts("Warnings", told)
+
+
+def _gallery(report: GalleryReport) -> Table:
+    rows = tuple((*_cells(f"{row.templates}", row.search), f"{row.mib:.1f}", f"{row.templates_per_us:.1f}") for row in report.rows)
+    return Table("One search, ms", ("templates", *_HEAD, "MiB", "per µs"), rows)
+
+
+def _camera(report: CameraReport) -> Table:
+    camera = report.camera
+    rate = NONE if camera.rate_fps is None else f"{camera.rate_fps:.2f} frames a second"
+    facts = {
+        "source": f"{report.source}, {report.frame_size}",
+        "rate": f"{rate}, {camera.frames} frames in {report.seconds:.1f} s; {report.ended}",
+        "interval": _words(camera.interval),
+        "jitter": NONE if camera.jitter is None else f"{ms(camera.jitter)} ms",
+        "age when taken": _words(camera.age),
+        "dropped": f"{camera.dropped}; {camera.gaps} gaps",
+        "lost": "; ".join(report.lost) or "never",
+    }
+    return _facts("Camera", facts)
+
+
+def _words(summary: Summary | None) -> str:
+    return NONE if summary is None else f"median {ms(summary.median)}, p99 {ms(summary.p99)}, max {ms(summary.max)} ms"
+
+
+def _ratios(report: CompareReport) -> Table:
+    def cells(ratio: float | None) -> str:
+        return "-" if ratio is None else f"{ratio:.3f}"
+
+    rows = tuple(
+        (
+            r.name,
+            ms(r.before),
+            ms(r.after),
+            cells(r.ratio),
+            "too few" if r.low is None else f"{cells(r.low)} to {cells(r.high)}",
+            _judgement(r.judged, r.worse),
+        )
+        for r in report.ratios
+    )
+    title = f"{report.after} against {report.before}, medians in ms; worse beyond {report.regression:g}"
+    return Table(title, ("", "before", "after", "ratio", "95 % interval", ""), rows)
+
+
+def _judgement(judged: bool, worse: bool) -> str:
+    return "WORSE" if worse else "ok" if judged else ""
+
+
+def show(made: Sequence[Table]) -> str | None:
+    """Prints by rich; else gives the same as plain text to be printed."""
+    try:
+        from rich.console import Console
+        from rich.table import Table as RichTable
+    except ImportError:
+        return "\n\n".join(plain(table) for table in made)
+    console = Console(width=None if sys.stdout.isatty() else _PAPER)
+    for table in made:
+        shown = RichTable(title=table.title, title_justify="left", show_header=any(table.head), box=None, padding=(0, 2, 0, 0))
+        for number, name in enumerate(table.head):
+            right = number > 0 and _numbers(table, number)
+            shown.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        for row in table.rows:
+            shown.add_row(*row)
+        console.print(shown, markup=False)
+        console.print()
+    return None
+
+
+def plain(table: Table) -> str:
+    """Columns padded with spaces."""
+    rows = [table.head, *table.rows] if any(table.head) else list(table.rows)
+    widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
+    right = [i > 0 and _numbers(table, i) for i in range(len(table.head))]
+    lines = [
+        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join([table.title, *lines])
+
+
+def _numbers(table: Table, column: int) -> bool:
+    """Whether all cells of a column are numbers, or nothing."""
+    cells = [row[column] for row in table.rows]
+    return all(cell in ("", "-") or cell.rstrip("%").replace(".", "", 1).lstrip("+-").isdigit() for cell in cells)

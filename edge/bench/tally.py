@@ -1,0 +1,240 @@
+"""Adds up what turns cost, in memory that is taken once: a benchmark that grows could not tell whether the pipeline does."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from edge.bench import statistics
+from edge.bench.loop import STAGES, Granted, Turn
+from edge.bench.results import Camera, EndToEnd, Networks, Stage, Summary
+from edge.camera import Camera as CameraProtocol
+from edge.values import Frame
+
+_CAPACITY = 20_000
+_SERIES_MOST = 5_000
+_REFERENCE = 30  # intervals, whose median is what a camera's pace is held against
+_GAP = 1.5
+_DIGITS = 4
+
+
+class Thinned:
+    """One number a frame; once there are too many, every other one is dropped, and then only every second is taken, and so on.
+
+    Those that are fed together stay beside one another. NaN stands for nothing.
+    """
+
+    def __init__(self, capacity: int = _CAPACITY) -> None:
+        self._values = np.full(capacity, math.nan)
+        self._kept, self._seen, self._stride = 0, 0, 1
+
+    def add(self, value: float) -> None:
+        if self._seen % self._stride == 0:
+            if self._kept == len(self._values):
+                half = len(self._values[::2])
+                self._values[:half] = self._values[::2]
+                self._kept, self._stride = half, self._stride * 2
+            if self._seen % self._stride == 0:
+                self._values[self._kept] = value
+                self._kept += 1
+        self._seen += 1
+
+    def aligned(self) -> list[float]:
+        """NaN included."""
+        return [float(v) for v in self._values[: self._kept]]
+
+    def present(self) -> list[float]:
+        """Without NaN."""
+        return [v for v in self.aligned() if v == v]
+
+    def ms(self) -> list[float]:
+        """Present seconds in milliseconds."""
+        return [v * 1000 for v in self.present()]
+
+
+class Tally:
+    """What all turns came to."""
+
+    def __init__(self, started_at: float) -> None:
+        self._started_at = started_at
+        names = ("at", "age", "busy", "decided", "outside", "detector", "embedder")
+        self._columns = {name: Thinned() for name in names}
+        self._stages = {name: Thinned() for name in STAGES}
+        self._sums = dict.fromkeys(STAGES, 0.0)
+        self._grants = array("d")  # five numbers each; see `Granted`
+        self.frames = self.faces = self.embedded = 0
+        self.busy_s = self.outside_s = 0.0
+
+    def add(self, turn: Turn) -> None:
+        self.frames += 1
+        self.faces += turn.faces
+        self.embedded += turn.embedded
+        self.busy_s += turn.busy_s
+        self.outside_s += turn.outside_s
+        columns = self._columns
+        columns["at"].add(turn.at - self._started_at)
+        columns["age"].add(turn.age_s)
+        columns["busy"].add(turn.busy_s)
+        columns["decided"].add(turn.decided_s)
+        columns["outside"].add(turn.outside_s)
+        columns["detector"].add(_mean(turn.detector))
+        columns["embedder"].add(_mean(turn.embedder))
+        self._add_stages({"capture": turn.age_s, **turn.stages}, turn)
+        for grant in turn.grants:
+            self._grants.extend(
+                math.nan if v is None else v
+                for v in (grant.frame_at, grant.first_usable_at, grant.granted_at, grant.asked_at, grant.answered_at)
+            )
+
+    def _add_stages(self, spent: dict[str, float], turn: Turn) -> None:
+        """A stage that had nothing to do in a frame is left out of its summary."""
+        idle = set() if turn.faces else {"look"}
+        idle |= set() if turn.embedded else {"embed", "search", "decide"}
+        for name in spent.keys() - self._stages.keys():
+            self._stages[name], self._sums[name] = Thinned(), 0.0
+        for name, column in self._stages.items():
+            seconds = spent.get(name)
+            column.add(math.nan if seconds is None or name in idle else seconds)
+            self._sums[name] += seconds or 0.0
+
+    @property
+    def grants(self) -> list[Granted]:
+        rows = [self._grants[i : i + 5] for i in range(0, len(self._grants), 5)]
+        return [Granted(*(None if v != v else v for v in row)) for row in rows]  # type: ignore[arg-type]
+
+    def stages(self) -> dict[str, Stage]:
+        """Those that were heard of."""
+        told = {name: column.ms() for name, column in self._stages.items()}
+        return {
+            name: Stage(summary=Summary.of(ms), per_frame=round(self._sums[name] / self.frames * 1000, _DIGITS))
+            for name, ms in told.items()
+            if ms or self._sums[name]
+        }
+
+    def frame(self) -> Summary:
+        summary = Summary.of(self._columns["busy"].ms())
+        assert summary is not None
+        return summary
+
+    def networks(self) -> Networks:
+        detector, embedder = (Summary.of(self._columns[name].ms()) for name in ("detector", "embedder"))
+        outside = Summary.of(self._columns["outside"].ms())
+        assert outside is not None
+        both = detector.median + embedder.median if detector and embedder else None
+        return Networks(
+            detector=detector,
+            embedder=embedder,
+            outside=outside,
+            outside_share=round(self.outside_s / self.busy_s, _DIGITS),
+            outside_to_one_of_each=round(outside.median / both, _DIGITS) if both else None,
+        )
+
+    def end_to_end(self, switched: Sequence[float]) -> tuple[EndToEnd, dict[str, list[float]]]:
+        """With the single times, in ms; `switched` are the moments at which the relay was energised."""
+        told: dict[str, list[float]] = {name: [] for name in EndToEnd.model_fields if name != "frame_to_decision"}
+        for grant in self.grants:
+            relay_at = _edge(switched, grant)
+            for start, since in (("frame", grant.frame_at), ("first_usable", grant.first_usable_at)):
+                for end, at in (("grant", grant.granted_at), ("relay", relay_at)):
+                    if since is not None and at is not None:
+                        told[f"{start}_to_{end}"].append((at - since) * 1000)
+        decided = Summary.of(self._columns["decided"].ms())
+        return EndToEnd(frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in told.items()}), told
+
+    def series(self) -> dict[str, list[float]]:
+        """`at_s`, `frame`, `frame_to_decision` and `outside` of the same frames; each stage of those in which it did something."""
+        columns, ms = self._columns, 1000
+        beside = {"frame": columns["busy"], "frame_to_decision": columns["decided"], "outside": columns["outside"]}
+        told = {"at_s": columns["at"].aligned(), **{name: [v * ms for v in c.aligned()] for name, c in beside.items()}}
+        told |= {name: columns[key].ms() for name, key in (("network.detector", "detector"), ("network.embedder", "embedder"))}
+        told |= {f"stage.{name}": column.ms() for name, column in self._stages.items()}
+        return written(told)
+
+    def age(self) -> Summary | None:
+        return Summary.of(self._columns["age"].ms())
+
+
+def written(series: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Thinned and rounded; those without values are left out."""
+    return {
+        name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)] for name, values in series.items() if values
+    }
+
+
+def _mean(calls: Sequence[float]) -> float:
+    return sum(calls) / len(calls) if calls else math.nan
+
+
+def _edge(switched: Sequence[float], grant: Granted) -> float | None:
+    """When the relay switched between our question and the door's answer."""
+    if grant.asked_at is None or grant.answered_at is None:
+        return None
+    next_one = bisect_left(switched, grant.asked_at)
+    return switched[next_one] if next_one < len(switched) and switched[next_one] <= grant.answered_at else None
+
+
+class TalliedCamera:
+    """A camera whose frames are counted, with the intervals between them; it can be opened again after a loss."""
+
+    def __init__(self, open_camera: Callable[[], CameraProtocol]) -> None:
+        self._open_camera = open_camera
+        self._camera = open_camera()
+        self._intervals = Thinned()
+        self._first: list[float] = []
+        self._reference: float | None = None
+        self._began_at: float | None = None
+        self._last_at = 0.0
+        self.frames = self.gaps = 0
+
+    def read(self) -> Frame | None:
+        frame = self._camera.read()
+        if frame is not None:
+            self._count(frame.at)
+        return frame
+
+    def close(self) -> None:
+        self._camera.close()
+
+    def again(self) -> TalliedCamera:
+        """Opened anew; raises CameraError."""
+        self._camera = self._open_camera()
+        return self
+
+    def _count(self, at: float) -> None:
+        self.frames += 1
+        if self._began_at is None:
+            self._began_at = at
+        else:
+            interval = at - self._last_at
+            self._intervals.add(interval)
+            self._watch_gaps(interval)
+        self._last_at = at
+
+    def _watch_gaps(self, interval: float) -> None:
+        if self._reference is not None:
+            self.gaps += interval > _GAP * self._reference
+            return
+        self._first.append(interval)
+        if len(self._first) == _REFERENCE:
+            self._reference = float(np.median(self._first))
+            self.gaps = sum(one > _GAP * self._reference for one in self._first)
+
+    def told(self, dropped: int, age: Summary | None) -> Camera:
+        intervals = self._intervals.present()
+        passed = self._last_at - (self._began_at or 0.0)
+        return Camera(
+            frames=self.frames,
+            rate_fps=round((self.frames - 1) / passed, 3) if self.frames > 1 and passed > 0 else None,
+            interval=Summary.of([v * 1000 for v in intervals]),
+            jitter=round(float(np.std(intervals)) * 1000, _DIGITS) if len(intervals) > 1 else None,
+            age=age,
+            dropped=dropped,
+            gaps=self.gaps,
+        )
+
+    def series(self) -> dict[str, list[float]]:
+        return written({"interval": [v * 1000 for v in self._intervals.present()]})

@@ -1,0 +1,180 @@
+"""What `edge-bench` can be asked: its commands with their options and examples."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge.bundle import DETECTOR_SIZES
+from edge.cli import common
+
+ABOUT = {
+    "run": "the whole way from camera to relay, each stage and end to end",
+    "soak": "the same for hours: memory, drift, heat, frames lost; exits with 1 where it got worse",
+    "sweep": "precisions, threads, detector sizes, faces and galleries against one another, in turns",
+    "engine": "the networks alone, each with its parity verdict and its masked TAR",
+    "gallery": "the search alone, over made-up templates",
+    "camera": "the camera alone: rate, age, jitter, drops",
+    "compare": "two results: ratio of medians with its interval; exits with 1 beyond --regression",
+    "report": "a result again, as table or page: measure on the device, draw on a workstation",
+    "schema": "the JSON Schema of all results",
+}
+EXAMPLES = {
+    "run": "edge-bench run --config terminal.yaml --duration 60 --json run.json --html run.html",
+    "soak": "edge-bench soak --config terminal.yaml --duration 14400 --every 30 --json soak.json",
+    "sweep": "edge-bench sweep --config terminal.yaml --precisions fp32 int8 --threads 1 2 --faces 1 3 5",
+    "engine": "edge-bench engine --config terminal.yaml --batches 1 2 --json engine.json",
+    "gallery": "edge-bench gallery --sizes 1000 10000 100000",
+    "camera": "edge-bench camera --config terminal.yaml --duration 20",
+    "compare": "edge-bench compare before.json after.json --regression 1.10",
+    "report": "edge-bench report run.json --html run.html",
+    "schema": "edge-bench schema > bench.schema.json",
+}
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The options, with `command`."""
+    parser = common.parser(
+        "edge-bench",
+        "Measure a terminal on this machine. Nobody is let in: grants go to a door process of its own with a simulated relay, "
+        "and the terminal's gallery is not opened; whoever is seen is enrolled in memory among made-up templates.",
+        EXAMPLES["run"],
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, add in _OPTIONS.items():
+        about = ABOUT[name]
+        target = commands.add_parser(
+            name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {EXAMPLES[name]}"
+        )
+        add(target)
+    return parser.parse_args(argv)
+
+
+def _whole(target: argparse.ArgumentParser) -> None:
+    common.add_config(target)
+    target.add_argument(
+        "--faces", type=int, choices=range(1, 7), metavar="1..6", help="frames drawn with so many faces, not the camera's"
+    )
+    target.add_argument(
+        "--templates", type=_count, default=1000, help="in the gallery, made up but for who is seen (default %(default)s)"
+    )
+    target.add_argument("--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="default %(default)g")
+    target.add_argument("--no-door", action="store_true", help="follow grants to the record only")
+    _outputs(target)
+
+
+def _run(target: argparse.ArgumentParser) -> None:
+    _whole(target)
+    target.add_argument("--duration", type=_positive, metavar="SECONDS", help="default: 30, or to the end of a recording")
+    target.add_argument(
+        "--flat-out", type=_count, nargs="?", const=400, default=0, metavar="FRAMES",
+        help="so many frames from memory, as fast as they are done, not at the camera's pace (400 where no number is given)",
+    )  # fmt: skip
+    target.add_argument("--no-allocations", action="store_true", help="leave out the pass that counts what a frame allocates")
+
+
+def _soak(target: argparse.ArgumentParser) -> None:
+    _whole(target)
+    target.add_argument(
+        "--duration", type=_positive, default=1800.0, metavar="SECONDS",
+        help="default %(default)g; Ctrl-C ends it with a report",
+    )  # fmt: skip
+    target.add_argument("--every", type=_positive, default=30.0, metavar="SECONDS", help="a row (default %(default)g)")
+    target.add_argument(
+        "--window", type=_positive, default=300.0, metavar="SECONDS", help="whose medians are compared (default %(default)g)"
+    )
+
+
+def _sweep(target: argparse.ArgumentParser) -> None:
+    common.add_config(target)
+    target.add_argument("--engines", nargs="+", choices=("ort", "trt"), help="default: the config's")
+    target.add_argument("--precisions", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32", "int8"])
+    target.add_argument("--threads", nargs="+", type=_some, help="of ONNX Runtime; default: 1 and all cores")
+    target.add_argument("--detectors", nargs="+", choices=DETECTOR_SIZES, default=list(DETECTOR_SIZES))
+    target.add_argument(
+        "--faces", nargs="+", type=int, choices=range(1, 7), default=[], metavar="1..6", help="drawn; default: the camera's frames"
+    )
+    target.add_argument("--templates", nargs="+", type=_count, default=[1000], help="in the gallery (default 1000)")
+    target.add_argument("--frames", type=_some, default=120, help="of each combination (default %(default)s)")
+    target.add_argument("--rounds", type=_some, default=6, help="in which all take turns (default %(default)s)")
+    _outputs(target)
+
+
+def _engine(target: argparse.ArgumentParser) -> None:
+    common.add_config(target)
+    target.add_argument("--calls", type=_some, default=200, help="of each row (default %(default)s)")
+    target.add_argument("--batches", nargs="+", type=_some, default=[1], help="chips a call of the embedder (default 1)")
+    target.add_argument("--threads", nargs="+", type=_some, default=[1], help="of ONNX Runtime (default 1)")
+    _outputs(target)
+
+
+def _gallery(target: argparse.ArgumentParser) -> None:
+    sizes = [1_000, 10_000, 100_000]
+    target.add_argument("--sizes", nargs="+", type=_some, default=sizes, help="templates (default 1000 10000 100000)")
+    target.add_argument("--embedding", type=_some, default=256, help="numbers of a template (default %(default)s)")
+    target.add_argument("--searches", type=_some, default=200, help="in each gallery (default %(default)s)")
+    _outputs(target)
+
+
+def _camera(target: argparse.ArgumentParser) -> None:
+    common.add_config(target)
+    target.add_argument("--duration", type=_positive, metavar="SECONDS", help="default: 10, or to the end of a recording")
+    _outputs(target)
+
+
+def _compare(target: argparse.ArgumentParser) -> None:
+    target.add_argument("before", type=Path, metavar="A.json")
+    target.add_argument("after", type=Path, metavar="B.json")
+    target.add_argument(
+        "--regression", type=_positive, default=1.10, metavar="RATIO",
+        help="of medians, beyond which B is worse (default %(default)g)",
+    )  # fmt: skip
+    target.add_argument("--anyway", action="store_true", help="compare what was not measured alike")
+    _outputs(target)
+
+
+def _report(target: argparse.ArgumentParser) -> None:
+    target.add_argument("result", type=Path, metavar="RESULT.json")
+    _outputs(target)
+
+
+def _schema(target: argparse.ArgumentParser) -> None:
+    """Nothing to be chosen."""
+
+
+def _outputs(target: argparse.ArgumentParser) -> None:
+    target.add_argument("--json", type=Path, metavar="FILE", help="the result for machines; - for standard output, not tables")
+    target.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text}")
+    return value
+
+
+def _some(text: str) -> int:
+    if value := _count(text):
+        return value
+    raise argparse.ArgumentTypeError("expected a whole number of at least 1, found 0")
+
+
+_OPTIONS = {
+    "run": _run,
+    "soak": _soak,
+    "sweep": _sweep,
+    "engine": _engine,
+    "gallery": _gallery,
+    "camera": _camera,
+    "compare": _compare,
+    "report": _report,
+    "schema": _schema,
+}

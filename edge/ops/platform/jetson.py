@@ -1,0 +1,61 @@
+"""A Jetson: sysfs first, and what only `tegrastats` tells from there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge.ops.platform import sysfs
+from edge.ops.platform.readings import Reading, Setup
+from edge.ops.platform.tegrastats import Tegrastats
+
+
+class Jetson:
+    """Everything here can be read without rights."""
+
+    def __init__(self, root: Path = Path("/"), tegrastats: str = "tegrastats") -> None:
+        self._root = root
+        self._command = tegrastats
+        self._tegrastats: Tegrastats | None = None  # runs from the first look on
+
+    def setup(self) -> Setup:
+        root = self._root
+        return Setup(
+            board=sysfs.text(root / "sys/firmware/devicetree/base/model") or sysfs.text(root / "proc/device-tree/model"),
+            l4t=release(sysfs.text(root / "etc/nv_tegra_release") or ""),
+            power_mode=power_mode(sysfs.text(root / "var/lib/nvpmodel/status") or "", sysfs.text(root / "etc/nvpmodel.conf") or ""),
+            clocks_locked=sysfs.locked(root),
+            governor=sysfs.governor(root),
+        )
+
+    def read(self) -> Reading:
+        root = self._root
+        load = sysfs.gpu_load(root)
+        self._tegrastats = self._tegrastats or Tegrastats(self._command)
+        return Reading(
+            sysfs.clocks_mhz(root),
+            sysfs.temperatures_c(root),
+            sysfs.rails_w(root),
+            {} if load is None else {"gpu": load},
+            sysfs.throttled_by(root),
+            sysfs.throttle_events(root),
+        ).filled(self._tegrastats.newest)
+
+    def close(self) -> None:
+        if self._tegrastats is not None:
+            self._tegrastats.close()
+
+
+def release(told: str) -> str | None:
+    """`R36.4.0` of the first line of nv_tegra_release."""
+    match = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", told)
+    return f"{match[1]}.{match[2]}" if match else None
+
+
+def power_mode(status: str, conf: str) -> str | None:
+    """The mode's name in nvpmodel.conf for the number in nvpmodel's status, else for the default; None where neither is told."""
+    chosen = re.search(r"pmode:0*(\d+)", status) or re.search(r"^< *PM_CONFIG +DEFAULT=(\d+)", conf, re.MULTILINE)
+    if chosen is None:
+        return None
+    named = re.search(rf"^< *POWER_MODEL +ID={chosen[1]} +NAME=([^\s>]+)", conf, re.MULTILINE)
+    return named[1] if named else f"mode {chosen[1]}"

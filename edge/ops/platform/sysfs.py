@@ -1,0 +1,133 @@
+"""Reads a Linux machine's sensors from the files of its kernel, under any root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+_CPU = "sys/devices/system/cpu"
+_COLDEST_C = -40.0  # zones without power say -256
+_ALERTS = ("throttle-alert", "hot-surface-alert")
+
+
+def text(path: Path) -> str | None:
+    """The stripped content of a file; None where it cannot be read, as of a zone that is without power."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
+    except OSError:
+        return None
+
+
+def number(path: Path) -> float | None:
+    """None where there is no number."""
+    try:
+        return float(text(path) or "")
+    except ValueError:
+        return None
+
+
+def cpus(root: Path) -> Iterator[tuple[str, Path]]:
+    """Name and cpufreq folder of each processor that is on."""
+    for folder in sorted((root / _CPU).glob("cpu[0-9]*"), key=lambda p: int(p.name[3:])):
+        if text(folder / "online") != "0" and (folder / "cpufreq").is_dir():
+            yield folder.name, folder / "cpufreq"
+
+
+def gpu(root: Path) -> Path | None:
+    """The devfreq folder of a Tegra's GPU: `17000000.ga10b` in JetPack 5, `17000000.gpu` in 6, `gpu-gpc-0` on Thor."""
+    for pattern in ("gpu-gpc-0", "*.gpu", "*.ga10b", "*.gv11b", "*.gp10b"):
+        for folder in sorted((root / "sys/class/devfreq").glob(pattern)):
+            return folder
+    return None
+
+
+def clocks_mhz(root: Path) -> dict[str, float]:
+    """Of each processor and of the GPU; one that sleeps is left out."""
+    found = {name: number(folder / "scaling_cur_freq") for name, folder in cpus(root)}
+    clocks = {name: khz / 1e3 for name, khz in found.items() if khz}
+    folder = gpu(root)
+    hz = number(folder / "cur_freq") if folder else None
+    return {**clocks, "gpu": hz / 1e6} if hz else clocks
+
+
+def gpu_load(root: Path) -> float | None:
+    """Percent."""
+    folder = gpu(root)
+    per_mille = number(folder / "device/load") if folder else None
+    return None if per_mille is None else per_mille / 10
+
+
+def locked(root: Path) -> bool | None:
+    """Whether all clocks have nowhere to go, as `jetson_clocks` leaves them; None where nothing tells."""
+    folders = [(folder / "scaling_min_freq", folder / "scaling_max_freq") for _, folder in cpus(root)]
+    graphics = gpu(root)
+    if graphics is not None:
+        folders.append((graphics / "min_freq", graphics / "max_freq"))
+    limits = [(number(low), number(high)) for low, high in folders]
+    if not limits or any(value is None for pair in limits for value in pair):
+        return None
+    return all(low == high for low, high in limits)
+
+
+def governor(root: Path) -> str | None:
+    """Of the processors, joined where they differ."""
+    found = {told for _, folder in cpus(root) if (told := text(folder / "scaling_governor"))}
+    return ", ".join(sorted(found)) or None
+
+
+def zone_name(told: str) -> str:
+    """`CPU-therm` of JetPack 5 and `cpu-thermal` of 6 and 7 are both `cpu`."""
+    return re.sub(r"[-_]?therm(al)?$", "", told.lower()) or told.lower()
+
+
+def temperatures_c(root: Path) -> dict[str, float]:
+    """By thermal zone."""
+    found = {}
+    for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
+        name, milli = text(zone / "type"), number(zone / "temp")
+        if name and milli is not None and milli / 1e3 > _COLDEST_C:
+            found[zone_name(name)] = milli / 1e3
+    return found
+
+
+def rails_w(root: Path) -> dict[str, float]:
+    """By label, of the power monitors INA3221 and INA238: millivolts times milliamperes, or microwatts."""
+    found: dict[str, float] = {}
+    for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
+        chip = text(folder / "name") or ""
+        if chip == "ina3221":
+            found |= _ina3221(folder)
+        elif chip.startswith("ina2") and (microwatts := number(folder / "power1_input")) is not None:
+            found[text(folder / "power1_label") or "VIN"] = microwatts / 1e6
+    return found
+
+
+def _ina3221(folder: Path) -> dict[str, float]:
+    found = {}
+    for channel in (1, 2, 3):
+        label = text(folder / f"in{channel}_label")
+        millivolts, milliamperes = number(folder / f"in{channel}_input"), number(folder / f"curr{channel}_input")
+        if label and label != "NC" and millivolts is not None and milliamperes is not None:
+            found[label] = millivolts * milliamperes / 1e6
+    return found
+
+
+def throttled_by(root: Path) -> tuple[str, ...] | None:
+    """The kernel's alerts that hold clocks down now; None where it has none to tell."""
+    alerts = []
+    for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
+        name, state = text(device / "type") or "", number(device / "cur_state")
+        if name.endswith(_ALERTS) and state is not None:
+            alerts.append((name, state > 0))
+    return tuple(name for name, active in alerts if active) if alerts else None
+
+
+def throttle_events(root: Path) -> int | None:
+    """Times that clocks were held down since the start: over-current events of a Tegra, thermal ones of a PC's processors."""
+    counters = [
+        *(root / "sys/class/hwmon").glob("hwmon*/oc[0-9]*_event_cnt"),
+        *(root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"),
+    ]
+    counts = [count for path in counters if (count := number(path)) is not None]
+    return int(sum(counts)) if counts else None

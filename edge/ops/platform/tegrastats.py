@@ -1,0 +1,81 @@
+"""Reads what `tegrastats` prints on a Jetson: JetPack 5, 6 and 7 each write some of it another way."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+import threading
+
+from edge.ops.platform.readings import Reading
+
+_CPU = re.compile(r"\bCPU \[([^\]]*)\](?:@(\d+))?")
+_GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@(?:\[([^\]]*)\]|(\d+)))?")
+_MEMORY = re.compile(r"\bEMC_FREQ (?:(\d+)%)?(?:@(\d+))?")
+_TEMPERATURE = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)@(-?\d+(?:\.\d+)?)C")
+_RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?(?=[ /]|$)")
+_COLDEST_C = -40.0
+_MADE_UP = ("pmic",)  # a constant of the driver
+_END_S = 2.0
+
+
+def parse(line: str) -> Reading:
+    """One line; what it does not hold is absent. A clock of 0 is one that sleeps, and is left out."""
+    clocks: dict[str, float] = {}
+    loads: dict[str, float] = {}
+    _cpus(line, clocks, loads)
+    for name, pattern in (("gpu", _GPU), ("emc", _MEMORY)):
+        if match := pattern.search(line):
+            if match[1]:
+                loads[name] = float(match[1])
+            if mhz := max((float(told) for told in re.findall(r"\d+", ",".join(filter(None, match.groups()[1:])))), default=0.0):
+                clocks[name] = mhz
+    temperatures = {name.lower(): float(told) for name, told in _TEMPERATURE.findall(line)}
+    return Reading(
+        clocks_mhz=clocks,
+        temperatures_c={n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _MADE_UP},
+        rails_w={name: int(milliwatts) / 1e3 for name, milliwatts in _RAIL.findall(line)},
+        loads=loads,
+    )
+
+
+def _cpus(line: str, clocks: dict[str, float], loads: dict[str, float]) -> None:
+    """`[1%@729,off,2%@729]` or `[1%,2%]@2601`; a processor that is off is left out."""
+    match = _CPU.search(line)
+    for number, told in enumerate(match[1].split(",") if match else ()):
+        load, _, mhz = told.strip().partition("%")
+        if load.isdigit():
+            loads[f"cpu{number}"] = float(load)
+            if mhz := mhz.lstrip("@") or (match[2] or "" if match else ""):
+                clocks[f"cpu{number}"] = float(mhz)
+
+
+class Tegrastats:
+    """The command, running beside us; `newest` is what its last line said."""
+
+    def __init__(self, command: str = "tegrastats", interval_ms: int = 1000) -> None:
+        self.newest = Reading()
+        self._process: subprocess.Popen[str] | None = None
+        with contextlib.suppress(OSError):
+            self._process = subprocess.Popen(
+                [command, "--interval", str(interval_ms)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            self._thread = threading.Thread(target=self._follow, args=(self._process,), name="tegrastats", daemon=True)
+            self._thread.start()
+
+    def _follow(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        with process.stdout as told:
+            for line in told:
+                self.newest = parse(line)
+
+    def close(self) -> None:
+        if self._process is None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._thread.join(_END_S)  # it reads to the end, and closes what it reads
