@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.audit.log import BoundedLog, JsonLog
+from edge.audit.bounded import BoundedLog
+from edge.audit.log import RecordLog
 from edge.door.client import DoorClient
 from edge.door.conduct import Conduct
 from edge.door.rules import DoorRules
@@ -59,7 +60,7 @@ class BenchDoor:
         self._edges = folder / "relay.txt"
         self._edges.touch()
         socket = Path(self._sockets.name) / "door.sock"
-        places = {"--socket": socket, "--record": folder / "door.jsonl", "--edges": self._edges}
+        places = {"--socket": socket, "--record": folder / "door", "--edges": self._edges}
         command = [sys.executable, "-m", __name__, *(str(part) for place in places.items() for part in place)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         self._client = DoorClient(socket)
@@ -114,7 +115,7 @@ def main(argv: list[str] | None = None) -> int:
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     conduct = Conduct(DoorRules(PULSE_S, extended_s=PULSE_S))
-    record = BoundedLog(lambda: JsonLog(args.record))
+    record = BoundedLog(lambda: RecordLog(args.record, of="bench/door"))
     with contextlib.closing(DoorService(conduct, Wiring(NotingRelay(args.edges)), record, args.socket)) as service:
         while not ended.is_set():
             service.step()

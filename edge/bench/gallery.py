@@ -36,7 +36,7 @@ def search(sizes: Sequence[int], embedding: int, searches: int, stop: Stop) -> G
 
 
 def _index(size: int, embedding: int, seed: int) -> Index:
-    return Index([f"random-{i // _PER_SUBJECT}" for i in range(size)], random_templates(size, embedding, seed))
+    return Index.of([f"random-{i // _PER_SUBJECT}" for i in range(size)], random_templates(size, embedding, seed))
 
 
 def _row(size: int, embedding: int, ms: list[float]) -> GalleryRow:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
-from edge.audit.log import JsonLog
+from edge.audit.evidence import attention_shares
+from edge.audit.log import RecordLog
 from edge.bench.door import BenchDoor
 from edge.bench.networks import Timed
 from edge.pipeline import Pipeline
-from edge.values import Frame, Grant, Sighting, Verdict
+from edge.values import NOT_RECORDED, Frame, Grant, Sighting, Verdict
 
 STAGES = ("capture", "detect", "track", "look", "embed", "search", "decide", "record", "door")  # others are told after these
 _TRACKS_MOST = 256
+_ASK_AGAIN_S = 1.0  # as the recogniser asks a door that did not open
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Loop:
 
     pipeline: Pipeline
     timed: Timed
-    record: JsonLog | None = None
+    record: RecordLog | None = None
     door: BenchDoor | None = None
     clock: Callable[[], float] = time.monotonic
     _usable: dict[int, float] = field(default_factory=dict)  # track -> its first usable frame
@@ -111,27 +113,40 @@ class Loop:
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
     def _grant(self, sighting: Sighting, stages: dict[str, float]) -> Granted:
-        """Durably on record before the door is asked, as the recogniser does it."""
-        decision, number = sighting.decision, 0
+        """Durably on record before the door is asked, and then what it said, as the recogniser does it."""
+        decision, number = sighting.decision, NOT_RECORDED
         assert decision.match is not None
         started = self.clock()
         if self.record is not None:
             number = self.record.append(_fields(sighting))
         granted = self.clock()
-        stages["record"] = stages.get("record", 0.0) + granted - started
-        answered = None
+        answered = self._ask(sighting, decision.match.subject, number)
+        ended = self.clock()
+        if self.record is not None:
+            outcome = "unlocked" if answered is not None else "not asked or refused"
+            self.record.append({"kind": "door", "decision": number, "outcome": outcome}, durable=False)
+        stages["record"] = stages.get("record", 0.0) + granted - started + self.clock() - ended
         if self.door is not None:
-            refused = self.door.grant(Grant(secrets.token_hex(8), decision.match.subject, number or 1, decision.frame_at))
-            answered = self.clock() if refused is None else None
-            stages["door"] = stages.get("door", 0.0) + self.clock() - granted
+            stages["door"] = stages.get("door", 0.0) + ended - granted
         first = None if sighting.track in self._granted else self._usable.get(sighting.track)
         self._granted.add(sighting.track)
         return Granted(decision.frame_at, first, granted, granted if self.door is not None else None, answered)
+
+    def _ask(self, sighting: Sighting, subject: str, number: int) -> float | None:
+        """When the door answered that it opened; None where it did not, or there is none."""
+        if self.door is None:
+            return None
+        refused = self.door.grant(Grant(secrets.token_hex(8), subject, number, sighting.decision.frame_at))
+        if refused is None:
+            return self.clock()
+        self.pipeline.withdraw(sighting.track, subject, _ASK_AGAIN_S)
+        return None
 
 
 def _fields(sighting: Sighting) -> dict[str, object]:
     """As much as the recogniser writes of a grant."""
     decision, match = sighting.decision, sighting.decision.match
+    assert sighting.probe is not None and sighting.quality is not None and sighting.visible is not None and match is not None
     return {
         "kind": "decision",
         "verdict": decision.verdict.value,
@@ -140,9 +155,13 @@ def _fields(sighting: Sighting) -> dict[str, object]:
         "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
         "track": sighting.track,
         "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
+        "quality": asdict(sighting.quality),
         "threshold": round(decision.threshold, 4),
         "mask_worn": round(decision.mask_worn, 3),
         "votes": decision.votes,
-        "score": round(match.score, 4) if match else None,
-        "subject": match.subject if match else None,
+        "attention": attention_shares(sighting.probe),
+        "visible": asdict(sighting.visible),
+        "score": round(match.score, 4),
+        "runner_up": round(match.runner_up, 4),
+        "subject": match.subject,
     }

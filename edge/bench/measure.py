@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from edge.audit.log import JsonLog
+from edge.audit.log import RecordLog
+from edge.audit.sealing import score_sealer
 from edge.bench import machine
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.door import BenchDoor
@@ -36,7 +38,7 @@ _Driven = tuple[str, Camera]  # why it ended, what the camera did
 def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
     """Raises CameraError, EngineError, RecordError or DoorError."""
     door, followed = _open_door(bench)
-    record = JsonLog(bench.folder / "decisions.jsonl")
+    record = RecordLog(bench.folder / "decisions", of="bench/decisions", seal=score_sealer(os.urandom(32), "bench").seal_text)
     platform = open_platform()
     watch = machine.Watch(platform, bench.options.watch_s)
     gc.collect()

@@ -83,7 +83,7 @@ def gallery_of(networks: Networks, images: Iterable[Image], templates: int, min_
             if face.width_px < min_face_px or len(names) >= min(_SUBJECTS_MOST, templates):
                 continue
             (probe,) = networks.embedder.embed(align(image, face.landmarks_xy)[None])
-            known = Index(names, np.stack(seen)).search(probe.embedding) if seen else None
+            known = Index.of(names, np.stack(seen)).search(probe.embedding) if seen else None
             if known is None or known.score < networks.calibration.same_person:
                 names.append(f"seen-{len(set(names))}")
             elif known.score < max(networks.calibration.unmasked.threshold, networks.calibration.masked.threshold):
@@ -92,4 +92,4 @@ def gallery_of(networks: Networks, images: Iterable[Image], templates: int, min_
                 continue
             seen.append(probe.embedding)
     others = templates - len(seen)
-    return Index(names + [f"random-{i}" for i in range(others)], np.concatenate([*(s[None] for s in seen), rows[:others]]))
+    return Index.of(names + [f"random-{i}" for i in range(others)], np.concatenate([*(s[None] for s in seen), rows[:others]]))

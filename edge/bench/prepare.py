@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from edge.audit.log import JsonLog
+from edge.audit.log import RecordLog
 from edge.bench import machine
 from edge.bench.door import BenchDoor
 from edge.bench.loop import Loop, Virtual
@@ -52,7 +52,7 @@ class Bench:
     warm: Sequence[Image]
     folder: Path
 
-    def loop(self, *, door: BenchDoor | None = None, record: JsonLog | None = None, virtual: Virtual | None = None) -> Loop:
+    def loop(self, *, door: BenchDoor | None = None, record: RecordLog | None = None, virtual: Virtual | None = None) -> Loop:
         """With a pipeline that has seen nothing yet."""
         pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
         return Loop(pipeline, self.timed, record, door, virtual or time.monotonic)

@@ -65,6 +65,16 @@ def test_any_number_of_chips_gives_what_onnx_runtime_gives(
         engine.run(chips[:1])
 
 
+def test_a_call_can_be_timed_in_its_phases(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+    engine = opened(trt, cuda, bundle_path)
+    chips = to_input(portrait_chips())
+    told = engine.phases(chips[:2])
+    assert (told.h2d, told.compute, told.d2h) == (1.0, 1.0, 1.0) and told.enqueue > 0  # a mark before, between and after
+    with pytest.raises(EngineError, match="takes at most 4 samples a call, found 5"):
+        engine.phases(chips[:5])
+    assert not cuda._stack()
+
+
 def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
     engine = opened(trt, cuda, bundle_path)
     chips = to_input(portrait_chips())
