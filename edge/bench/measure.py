@@ -18,7 +18,7 @@ from edge.bench.door import BenchDoor
 from edge.bench.loop import Loop, Turn, Virtual
 from edge.bench.prepare import Bench
 from edge.bench.results import Camera, Sample, Speed, Whole
-from edge.bench.sources import frames
+from edge.bench.sources import kept
 from edge.bench.stop import Stop
 from edge.bench.tally import TalliedCamera, Tally, written
 from edge.camera.capture import Capture
@@ -29,7 +29,7 @@ from edge.values import Frame
 _TAKE_S = 0.2
 _LOST_S = 10.0  # a camera that gives nothing for so long ends a measurement
 _DURATION_S = 30.0  # where the source has no end and no duration was asked for
-DURATION, RECORDING_OVER, INTERRUPTED = "duration", "end of the recording", "interrupted"
+DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = "duration", "end of the recording", "all frames done", "interrupted"
 
 Each = Callable[[Turn, float, int, machine.Watch], None]  # hears of every turn: seconds since the start, frames dropped so far
 _Driven = tuple[str, Camera]  # why it ended, what the camera did
@@ -58,6 +58,8 @@ def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
         record.close()
         if door:
             door.close()
+    if not tally.frames and stop:
+        raise KeyboardInterrupt
     if not tally.frames:
         raise CameraError("no frame came while it was measured; check the camera")
     samples = watch.samples
@@ -121,16 +123,16 @@ def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop:
 
 
 def _flat_out(bench: Bench, loop: Loop, virtual: Virtual, tally: Tally, stop: Stop) -> _Driven:
-    """Frames from memory, dated as the camera would."""
-    images = list(frames(bench.source, bench.options.flat_out))
-    for number, image in enumerate(tqdm(images, desc="measuring", unit="frame", leave=False, disable=None)):
+    """Frames from memory, again and again, dated as the camera would."""
+    images = kept(bench.source, bench.options.flat_out)
+    for number in tqdm(range(bench.options.flat_out), desc="measuring", unit="frame", leave=False, disable=None):
         if stop:
             break
         at = number / bench.source.fps
         virtual.begin(at)
-        tally.add(loop.turn(Frame(image, at, number)))
+        tally.add(loop.turn(Frame(images[number % len(images)], at, number)))
     told = Camera(frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0)
-    return INTERRUPTED if stop else RECORDING_OVER, told
+    return INTERRUPTED if stop else ALL_DONE, told
 
 
 def _speed(

@@ -209,7 +209,7 @@ class Whole(Report):
 
     conditions: Conditions
     accuracy: Accuracy
-    ended: str = Field(description="why: duration, end of the recording, interrupted")
+    ended: str = Field(description="why: duration, end of the recording, all frames done, interrupted")
     speed: Speed
     camera: Camera
     memory: Memory

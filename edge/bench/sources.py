@@ -19,6 +19,7 @@ from edge.values import Frame
 
 Image = NDArray[np.uint8]  # (H,W,3) BGR
 DRAWN_FPS = 15.0
+_MEMORY_BYTES = 256 << 20
 _DRAWN_FRAMES = 60  # after which drawn frames begin again
 
 
@@ -101,6 +102,18 @@ def frames(source: Source, most: int) -> Iterator[Image]:
         camera.close()
     if not number:
         raise CameraError("no frames to measure with; check `camera.path`")
+
+
+def kept(source: Source, most: int) -> list[Image]:
+    """Up to so many pictures in memory, of which they take no more than 256 MiB; raises CameraError where there are none."""
+    images: list[Image] = []
+    known: dict[int, int] = {}  # bytes by picture: drawn ones are the same again and again
+    for image in frames(source, most):
+        known[id(image)] = image.nbytes
+        if images and sum(known.values()) > _MEMORY_BYTES:
+            break
+        images.append(image)
+    return images
 
 
 def digest_of(images: Sequence[Image]) -> str:

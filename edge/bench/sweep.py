@@ -15,7 +15,7 @@ from edge.bench.accuracy import accuracy_in_use
 from edge.bench.loop import Loop, Virtual
 from edge.bench.networks import Timed, gallery_of, open_timed
 from edge.bench.results import Refused, SweepReport, SweepRow
-from edge.bench.sources import Image, Source, digest_of, drawn, frames, source_of
+from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
 from edge.bench.stop import Stop
 from edge.bench.tally import Tally, written
 from edge.config import Terminal
@@ -101,7 +101,7 @@ class Entry:
 def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
     """Raises CameraError, PhotoError, or ConfigError where no combination can be run."""
     sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {None: source_of(config.camera)}
-    shown = {faces: Shown(source, list(frames(source, grid.frames))) for faces, source in sources.items()}
+    shown = {faces: Shown(source, kept(source, grid.frames)) for faces, source in sources.items()}
     refused: list[Refused] = []
     with contextlib.ExitStack() as closing:
         entries = list(_open(config, grid, shown, refused, closing))

@@ -68,7 +68,7 @@ def _run(target: argparse.ArgumentParser) -> None:
     target.add_argument("--duration", type=_positive, metavar="SECONDS", help="default: 30, or to the end of a recording")
     target.add_argument(
         "--flat-out", type=_count, nargs="?", const=400, default=0, metavar="FRAMES",
-        help="so many frames from memory, as fast as they are done, not at the camera's pace (400 where no number is given)",
+        help="so many frames from memory, again and again as fast as they are done, not at the camera's pace (default 400)",
     )  # fmt: skip
     target.add_argument("--no-allocations", action="store_true", help="leave out the pass that counts what a frame allocates")
 

@@ -15,13 +15,18 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge.bench import results, soak, tables
+from edge.bench import engine, results, soak, tables
 from edge.bench.machine import memory, power, throttling
 from edge.bench.page import page
 from edge.bench.results import Finding, RunReport, Sample
+from edge.chip import to_input
 from edge.cli.bench import main
+from edge.engine.trt import TrtEngine
+from export.parity import portrait_chips
+from export.to_engine import BuildOptions, build_plan
 from tests.edge.bench.test_tally import turn
 from tests.processes import run
+from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 
 BENCH = "edge.cli.bench"
 SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "bench.schema.json"
@@ -100,6 +105,11 @@ def test_frames_from_memory_have_no_camera_and_no_door(measure: Measure) -> None
     assert found["camera"]["age"] is found["camera"]["rate_fps"] is None and found["conditions"]["pace"] == "flat out"
 
 
+def test_few_frames_in_memory_are_shown_again(measure: Measure) -> None:
+    found = measure("run", *QUICK, "--flat-out", "40", "--no-allocations")
+    assert found["speed"]["frames"] == 40 and found["ended"] == "all frames done" and found["speed"]["faces"] == 2 * 12 + 7
+
+
 def test_a_clip_begins_again_until_the_time_is_over(measure: Measure) -> None:
     found = measure("run", *QUICK, "--duration", "1.2", "--no-door", "--no-allocations")
     assert found["ended"] == "duration" and found["camera"]["frames"] > 15
@@ -153,6 +163,25 @@ def test_engines_have_their_accuracy_beside_them(measure: Measure, write_config:
     assert rows["detector-320x256 ort fp32, 1 a call, 1 thread"]["accuracy"]["masked_tar"] is None
     assert int8["phases"] is None and int8["call"]["n"] == 3
     assert [one["name"] for one in found["refused"]] == ["trt"] and "mfsa-build-engine" in found["refused"][0]["why"]
+
+
+def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(bundle_path: Path, tmp_path: Path) -> None:
+    trt = fake_tensorrt("10.3.0")
+    plan = build_plan(trt, bundle_path / "embedder.onnx", BuildOptions("fp32", (1, 1, 4))).plan
+    file = tmp_path / "embedder-fp32.plan"
+    file.write_bytes(plan)
+    accuracy = results.Accuracy(parity="passed", parity_passed=True, masked_tar=0.7, masked_tar_of="fp32")
+    chips = to_input(portrait_chips()[:2])
+    opened = TrtEngine(file, plan, trt, FakeCuda())  # type: ignore[arg-type]
+    runner = engine.Runner("embedder", "trt", "fp32", None, file, accuracy, opened, chips)
+    runner.call(counts=False)
+    for _ in range(3):
+        runner.call()
+    row = engine._row(runner)
+    assert row.phases is not None and row.phases.compute.median == 1.0 and row.phases.h2d.n == row.call.n == 3
+    # the stand-in does the work while it is handed over
+    assert any("handing the work over" in warning for warning in row.warnings) == (row.phases.enqueue.median > 0.8)
+    opened.close()
 
 
 def test_a_network_that_the_gate_refused_is_not_measured(
