@@ -113,6 +113,7 @@ def short(report: Whole) -> dict[str, str]:
     """The figures that are asked for first."""
     speed, networks, camera, memory = report.speed, report.speed.networks, report.camera, report.memory
     ratio = "" if networks.outside_to_one_of_each is None else f"; {networks.outside_to_one_of_each:.1%} of one call of each"
+    opened = f"; {speed.openings} switched it" if speed.openings else ""
     facts = {
         "measured": f"{speed.frames} frames in {speed.seconds:.1f} s; {report.ended}",
         "faces": f"{speed.faces}, {speed.embedded} embedded",
@@ -120,8 +121,8 @@ def short(report: Whole) -> dict[str, str]:
         "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
         "accuracy": accuracy_words(report.accuracy),
         "throughput": f"{speed.throughput_fps:.1f} frames a second; could do {speed.capacity_fps:.1f}",
-        "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter {ms(camera.jitter)} ms",
-        "grants": f"{speed.grants}, followed {report.conditions.door}; {speed.openings} switched it",
+        "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter {NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
+        "grants": f"{speed.grants}, followed {report.conditions.door}{opened}",
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
         "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms a frame",
         "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, at most {memory.peak_mib:.1f}; slope {_slope(report)}",
