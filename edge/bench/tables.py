@@ -121,7 +121,8 @@ def short(report: Whole) -> dict[str, str]:
         "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
         "accuracy": accuracy_words(report.accuracy),
         "throughput": f"{speed.throughput_fps:.1f} frames a second; could do {speed.capacity_fps:.1f}",
-        "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter {NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
+        "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter "
+        f"{NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
         "grants": f"{speed.grants}, followed {report.conditions.door}{opened}",
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
         "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms a frame",
