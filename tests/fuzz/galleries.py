@@ -118,7 +118,13 @@ def _authentic(name: str, templates: np.ndarray) -> None:
 
 def _use(store: Store) -> None:
     """Everything that daemon and commands ask; each may refuse."""
-    for ask in (store.subjects, store.models, lambda: store.expired(date(2030, 1, 1)), store.pepper, store.version):
+    for ask in (
+        store.subjects,
+        store.models,
+        lambda: store.expired(date(2030, 1, 1)),
+        lambda: store.secret("pepper"),
+        store.version,
+    ):
         with contextlib.suppress(GalleryError):
             ask()
     with contextlib.suppress(GalleryError):
