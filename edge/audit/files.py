@@ -21,6 +21,15 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def make_folder(path: Path, mode: int) -> None:
+    """A folder with those above it, where it is not there yet; their names are on disk on return. Raises OSError."""
+    if path.is_dir():
+        return
+    make_folder(path.parent, 0o700)
+    path.mkdir(exist_ok=True, mode=mode)
+    sync_folder(path.parent)
+
+
 def sync_folder(path: Path) -> None:
     """What was made or removed in it is so on disk too. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -17,7 +17,7 @@ from typing import Any
 from edge.audit import retention, state
 from edge.audit.chain import ID_JUMP_MAX, KEY_BYTES, build, encode, mac_of, next_key, parse
 from edge.audit.fields import Fields, split
-from edge.audit.files import sync_folder
+from edge.audit.files import make_folder, sync_folder
 from edge.audit.reading import newest_first
 from edge.audit.retention import DAY_S, Retention
 from edge.audit.segments import End, end_of, path_of
@@ -59,8 +59,7 @@ class RecordLog:
         self._chores: Iterator[None] | None = None
         self._tended = -1.0  # the day
         try:
-            folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.mkdir(exist_ok=True, mode=0o750)
+            make_folder(folder, 0o750)
             try:
                 self._resume(end_of(folder))
             except OSError:

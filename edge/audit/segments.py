@@ -59,6 +59,11 @@ class Tail:
         return self.torn and len(self.lines) == 1 and self.lines[0].startswith(_BEGUN)
 
     @property
+    def spoilt(self) -> bool:
+        """Whether something after the newest record is none, ended or not: a disk that lost its power may have kept any part of it."""
+        return self.torn or (bool(self.lines) and parse(self.lines[0]) is None)
+
+    @property
     def newest(self) -> Line | None:
         """The newest line that is a record of ours."""
         return next((line for line in map(parse, self.lines[self.torn :]) if line is not None), None)
@@ -96,12 +101,12 @@ def end_of(folder: Path) -> End:
     if not paths:
         return End(None, None, False, 1)
     tail = tail_of(paths[-1])
-    last, torn = tail.newest, tail.torn
+    last, torn = tail.newest, tail.spoilt
     usable = last is not None or not tail.size
     for path in reversed(paths[:-1]):
         if last is not None:
             break
         tail = tail_of(path)
-        last, torn = tail.newest, torn or tail.torn
+        last, torn = tail.newest, torn or tail.spoilt
     free_id = max(last.id + 1 if last else 1, first_id_of(paths[-1]) + (not usable))
     return End(last, paths[-1] if usable else None, torn or not usable, free_id)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edge.audit import state
 from edge.audit.chain import KEY_BYTES
+from edge.audit.files import make_folder
 from edge.audit.log import RecordLog
 from edge.audit.segments import segments
 from edge.audit.state import FirstKey, State
@@ -42,7 +43,7 @@ def prepare(folder: Path, key_path: Path) -> str:
         kept = state.read_keys(key_path)
         with as_owner(folder):
             own, state_is_there, empty = state.read_keys(beside), state.read_state(folder) is not None, not segments(folder)
-        key_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_folder(key_path.parent, 0o700)
         if moved := [key for key in own if key not in kept]:
             state.write_keys(key_path, [*kept, *moved])
         if own:
@@ -54,7 +55,7 @@ def prepare(folder: Path, key_path: Path) -> str:
             if not kept:
                 state.write_keys(key_path, [first])
             with as_owner(folder):
-                _make_folder(folder)
+                make_folder(folder, 0o750)
                 state.make_state(folder, State(1, first.key))
             return f"{key_path}: made"
     except OSError as error:
@@ -74,11 +75,6 @@ def _prepare_beside(folder: Path, beside: Path) -> str:
         return f"{beside}: is there" if beside.exists() else f"{beside}: missing; only the chain of {folder} can be checked"
     RecordLog(folder).close()
     return f"{beside}: made"
-
-
-def _make_folder(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o750)
 
 
 def _wipe(path: Path) -> None:
