@@ -6,11 +6,14 @@ import json
 import unicodedata
 from dataclasses import asdict, dataclass, fields
 from datetime import date
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
 from edge.errors import GalleryError
 
 _NAME_MAX = 128
+_Kind = TypeVar("_Kind")
+Mask = Literal["as-configured", "any"]
+Challenge = Literal["as-configured", "no-challenge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ class SubjectRecord:
     valid_from: date | None = None
     valid_until: date | None = None
     groups: tuple[str, ...] = ()
-    mask: Literal["as-configured", "any"] = "as-configured"  # any: let in with and without one, whatever `policy.mask` says
-    liveness: Literal["as-configured", "no-challenge"] = "as-configured"  # no-challenge: cannot turn, or not be asked to
+    mask: Mask = "as-configured"  # any: let in with and without one, whatever `policy.mask` says
+    liveness: Challenge = "as-configured"  # no-challenge: cannot turn, or not be asked to
     pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
@@ -65,17 +68,32 @@ def from_json(text: bytes) -> tuple[str, SubjectRecord]:
         if unknown or not isinstance(name, str):
             raise ValueError(f"unknown fields {sorted(unknown)}")
         return name, SubjectRecord(**{key: _value(key, value) for key, value in found.items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise GalleryError(f"a subject's record cannot be read: {error}") from error
 
 
+_DATES = ("valid_from", "valid_until", "erase_on")
+_WORDS = {"mask": get_args(Mask), "liveness": get_args(Challenge)}
+
+
 def _value(key: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if key in ("valid_from", "valid_until", "erase_on"):
-        return date.fromisoformat(value)
+    """Raises KeyError, TypeError, ValueError or AttributeError for what such a field cannot hold."""
+    if key in _DATES:
+        return None if value is None else date.fromisoformat(value)
     if key == "groups":
-        return tuple(value)
+        return tuple(_of(str, group) for group in _of(list, value))
     if key == "consent":
-        return Consent(date.fromisoformat(value["given"]), value["noted_by"], value.get("words", ""))
+        return None if value is None else _consent(value)
+    if key in _WORDS and value not in _WORDS[key]:
+        raise ValueError(f"expected {' or '.join(_WORDS[key])} for {key}, found {value!r}")
+    return _of(bool if key == "extended" else str, value)
+
+
+def _consent(value: Any) -> Consent:
+    return Consent(date.fromisoformat(value["given"]), _of(str, value["noted_by"]), _of(str, value.get("words", "")))
+
+
+def _of(kind: type[_Kind], value: Any) -> _Kind:
+    if not isinstance(value, kind):
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value

@@ -18,6 +18,7 @@ from edge.audit import retention, state
 from edge.audit.chain import ID_JUMP_MAX, KEY_BYTES, build, encode, mac_of, next_key, parse
 from edge.audit.fields import Fields, split
 from edge.audit.files import make_folder, sync_folder
+from edge.audit.mending import mend
 from edge.audit.reading import newest_first
 from edge.audit.retention import DAY_S, Retention
 from edge.audit.segments import End, end_of, path_of
@@ -60,6 +61,7 @@ class RecordLog:
         self._tended = -1.0  # the day
         try:
             make_folder(folder, 0o750)
+            _mend(folder)
             try:
                 self._resume(end_of(folder))
             except OSError:
@@ -220,6 +222,11 @@ class RecordLog:
                 raise
             return  # better the full one than none
         if self._fd >= 0:
+            try:
+                os.fsync(self._fd)  # what is not durable yet must not be missing before what will be
+            except OSError:
+                os.close(fd)
+                raise
             os.close(self._fd)
         self._fd, self._end, self._day = fd, os.fstat(fd).st_size, wall // DAY_S
         self._half = False
@@ -254,6 +261,13 @@ class RecordLog:
         if fields["reason"] == retention.BLANKED:
             self._state = self._with(blanked=fields["upto"])
             self._remember()
+
+
+def _mend(folder: Path) -> None:
+    """Where it cannot be mended, or nobody knows what was on disk, the next record marks what is none."""
+    with contextlib.suppress(OSError):
+        if (known := state.read_state(folder)) is not None:
+            mend(folder, known.durable)
 
 
 def _open_to_append(path: Path, flags: int = 0) -> int:

@@ -81,8 +81,10 @@ class _Walk:
         self._erased_above: list[int] = []
         self._lost = 0
 
-    def take(self, raw: bytes, where: str) -> None:
+    def take(self, raw: bytes, where: str, *, ended: bool = True) -> None:
         line, last = parse(raw), self.report.last
+        if line is not None and not ended:
+            self._find("torn", where, line.id, f"record {line.id} has lost the end of its line: readers leave it out")
         if line is None or line.id > (last.id + ID_JUMP_MAX if last else _FIRST_ID_MAX):
             self._garbage.append(where)
             return
@@ -278,7 +280,7 @@ def verify(
         for number, (_, raw, ended) in enumerate(lines_of(data), 1):
             where = f"{path.name}, line {number}"
             if ended or path is not paths[-1]:
-                walk.take(raw, where)
+                walk.take(raw, where, ended=ended)
             else:
                 unended = where
             if expected is not None and walk.report.last is not None and walk.report.last.id == expected.id:

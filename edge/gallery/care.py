@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from edge.errors import GalleryError
-from edge.gallery import residue
+from edge.gallery import residue, schema
 from edge.gallery.database import CHECK, SECRETS, Database
 from edge.gallery.sealing import Seal
 from edge.subject import from_json
@@ -24,7 +22,7 @@ def verify(gallery: Database) -> list[str]:
             findings += _row(gallery, sealed, "template", template, subject, model)
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             findings += _row(gallery, sealed, "chip", template)
-    except sqlite3.Error as error:
+    except schema.DAMAGE as error:
         return [f"cannot be read: {error}"]
     if not gallery.empty_log():
         findings.append("the write-ahead log cannot be emptied while another process reads")

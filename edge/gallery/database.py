@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,13 +32,13 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # for nobody else, before SQLite would make it
             self.db = schema.connect(path)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *schema.DAMAGE) as error:
             raise self._unopened(error) from error
         try:
             self._prepare(key)
         except BaseException as error:
             self.db.close()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, schema.DAMAGE):
                 raise self._unopened(error) from error
             raise
 
@@ -114,7 +113,7 @@ class Database:
         try:
             with self.writing():
                 yield
-        except sqlite3.Error as error:
+        except schema.DAMAGE as error:
             raise GalleryError(f"{self.path}: {what}: {error}; nothing was changed") from error
 
     @contextmanager
@@ -127,7 +126,7 @@ class Database:
             finally:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
-        except sqlite3.Error as error:
+        except schema.DAMAGE as error:
             raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
     def numbers(self, count: int) -> int:
@@ -177,14 +176,14 @@ class Database:
         """Whether the write-ahead log is empty now; not while another process reads, or where the disk is full."""
         try:
             return not self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except sqlite3.Error:
+        except schema.DAMAGE:
             return False
 
     def compact(self) -> None:
         """Write the file anew, without anything that was deleted. Raises GalleryError."""
         try:
             self.db.execute("VACUUM")
-        except sqlite3.Error as error:
+        except schema.DAMAGE as error:
             raise GalleryError(f"{self.path}: cannot write the file anew: {error}; is the disk full?") from error
         if not self.empty_log():
             raise GalleryError(f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again")
@@ -194,10 +193,12 @@ class Database:
         if not self.empty_log():
             raise GalleryError("a sealed copy is still in the write-ahead log since another process reads or the disk is full")
         with self.released():
+            residue.sync(self.path)
             left = residue.is_left(self.path, gone)
         if left:
             self.compact()
             with self.released():
+                residue.sync(self.path)
                 left = residue.is_left(self.path, gone)
         if left:
             raise GalleryError("a sealed copy is still in the file")
@@ -211,7 +212,7 @@ class Database:
         finally:
             try:
                 self.db = schema.connect(self.path)
-            except sqlite3.Error as error:
+            except schema.DAMAGE as error:
                 raise self._unopened(error) from error
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,18 @@ def is_left(path: Path, gone: Sequence[bytes]) -> bool:
     """Whether any piece of some byte strings is in a database file or beside it; raises OSError."""
     pieces = [blob[at : at + _PIECE] for blob in gone for at in range(0, max(1, len(blob) - _PIECE + 1), _STRIDE)]
     return any(content.find(piece) >= 0 for content in _contents(path) for piece in pieces)
+
+
+def sync(path: Path) -> None:
+    """That database and write-ahead log are on disk as they are, and that what was removed beside them is gone after a lost power
+    too; raises OSError."""
+    for place in (*_files(path), path.parent):
+        if place.exists():
+            opened = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
 
 
 def free_pages(path: Path) -> list[str]:
@@ -44,7 +57,12 @@ def _page(content: mmap.mmap, number: int, size: int) -> bytes:
 
 def _contents(path: Path) -> Iterator[mmap.mmap]:
     """Of database, write-ahead log and journal, one after the other."""
-    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")):
+    for file in _files(path):
         if file.exists() and file.stat().st_size:
             with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 yield content
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    """Database, write-ahead log and journal."""
+    return path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")

@@ -37,6 +37,10 @@ CREATE INDEX erased_revision ON erased (revision)
 """
 
 
+# What SQLite raises for a file that is not as it should be. The second: where its message quotes bytes that are no text.
+DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Durable on commit, what is deleted is overwritten, nothing beside the database on any disk. Raises sqlite3.Error."""
     db = sqlite3.connect(path, timeout=5.0, isolation_level=None)

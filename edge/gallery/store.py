@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.config import Terminal
 from edge.errors import GalleryError
-from edge.gallery import sealing
+from edge.gallery import schema, sealing
 from edge.gallery.database import EVIDENCE, PEPPER, Database, short
 from edge.gallery.key import load_key
 from edge.subject import SubjectRecord, check_name
@@ -62,7 +61,11 @@ class Store(Database):
     def __init__(self, path: Path, *, key: bytes, terminal: str, model_digest: str, changeover: bool = False) -> None:
         super().__init__(path, key=key, terminal=terminal)
         self.model = model_digest
-        models = self.models()
+        try:
+            models = self.models()
+        except GalleryError:
+            self.close()
+            raise
         if models and model_digest not in models and not changeover:
             self.close()
             raise GalleryError(
@@ -119,7 +122,7 @@ class Store(Database):
                 return 0
             subject, _, sealed = known
             (count,) = self.db.execute("SELECT count(*) FROM templates WHERE subject = ?", (subject,)).fetchone()
-            gone = [sealed, self.seal.tag(name), *self._sealed(subject)]
+            gone = [*_bytes(sealed), self.seal.tag(name), *self._sealed(subject)]
             self.db.execute("DELETE FROM subjects WHERE id = ?", (subject,))
             self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.numbers(1)))
         self._prove_gone(f"{name!r} is removed", gone)
@@ -132,7 +135,7 @@ class Store(Database):
             "SELECT c.sealed FROM chips c JOIN templates t ON t.id = c.template WHERE t.subject = :subject",
             {"subject": subject},
         )
-        return [sealed for (sealed,) in rows]
+        return [blob for (sealed,) in rows for blob in _bytes(sealed)]
 
     def _prove_gone(self, done: str, gone: Sequence[bytes]) -> None:
         try:
@@ -241,7 +244,7 @@ class Store(Database):
         """Changes when another connection has committed; cheap enough for every frame."""
         try:
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
-        except sqlite3.Error as error:
+        except schema.DAMAGE as error:
             raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
 
@@ -259,6 +262,11 @@ def evidence_key(config: Terminal) -> bytes:
         return gallery.secret(EVIDENCE)
     finally:
         gallery.close()
+
+
+def _bytes(sealed: object) -> list[bytes]:
+    """Nothing for a number or a text that somebody put in its place."""
+    return [sealed] if isinstance(sealed, bytes) else []
 
 
 def _stranger(name: str) -> GalleryError:

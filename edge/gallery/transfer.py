@@ -100,7 +100,7 @@ def _read(path: Path, passphrase: str) -> dict[str, Any]:
     try:
         found = json.loads(plain)
         return {"model": str(found["model"]), "people": [_person(person) for person in found["people"]]}
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
         raise GalleryError(f"{path}: cannot be understood: {error}") from error
 
 
@@ -110,6 +110,8 @@ def _person(person: dict[str, Any]) -> tuple[Any, ...]:
     templates = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
     if not np.isfinite(templates).all():
         raise ValueError("a template that is not finite")
+    if len(person["chips"]) not in (0, len(templates)):
+        raise ValueError("another number of chips than of templates")
     return name, record, templates, [chip and base64.b64decode(chip, validate=True) for chip in person["chips"]]
 
 

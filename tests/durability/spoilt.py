@@ -124,11 +124,6 @@ def _names_not_synced() -> None:
     files.sync_folder = log.sync_folder = lambda _: None
 
 
-def _never_ended() -> None:
-    """A line that was torn is gone on with."""
-    RecordLog._look_at_end = lambda self: None  # type: ignore[method-assign]
-
-
 def _half_way_on_disk() -> None:
     """Retention says that names are blanked before they are."""
     retention._sync = lambda *_: None
@@ -151,7 +146,6 @@ SPOILT = (
     Spoilt("removal, synchronous=OFF", VICTIMS["removal"], synchronous("OFF")),
     Spoilt("records, fsync does nothing", VICTIMS["records"], _no_fsync),
     Spoilt("first records, names are not synced", VICTIMS["first records"], _names_not_synced),
-    Spoilt("records, a torn line is not ended", VICTIMS["records"], _never_ended),
     Spoilt("retention, blanking is not synced", VICTIMS["retention"], _half_way_on_disk),
     Spoilt("door's states, fsync does nothing", VICTIMS["door's states"], _no_fsync),
     Spoilt("first enrollment, fsync does nothing", VICTIMS["first enrollment"], _no_fsync),

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from edge.errors import GalleryError
 from edge.gallery import transfer
 from edge.gallery.care import verify
+from edge.gallery.database import PEPPER
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
 from edge.subject import Consent, SubjectRecord, from_json, to_json
@@ -118,13 +119,7 @@ def _authentic(name: str, templates: np.ndarray) -> None:
 
 def _use(store: Store) -> None:
     """Everything that daemon and commands ask; each may refuse."""
-    for ask in (
-        store.subjects,
-        store.models,
-        lambda: store.expired(date(2030, 1, 1)),
-        lambda: store.secret("pepper"),
-        store.version,
-    ):
+    for ask in (store.subjects, store.models, lambda: store.expired(date(2030, 1, 1)), lambda: store.secret(PEPPER), store.version):
         with contextlib.suppress(GalleryError):
             ask()
     with contextlib.suppress(GalleryError):
