@@ -54,7 +54,7 @@ def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ())
             {
                 "subject": to_json(known.name, record).decode(),
                 "templates": [_text(row.astype("<f4").tobytes()) for row in known.templates],
-                "chips": [chip and _text(chip) for chip in chips],
+                "chips": [None if chip is None else _text(chip) for chip in chips],
             }
         )
     plain = json.dumps({"model": store.model, "people": people}).encode()
@@ -112,7 +112,7 @@ def _person(person: dict[str, Any]) -> tuple[Any, ...]:
         raise ValueError("a template that is not finite")
     if len(person["chips"]) not in (0, len(templates)):
         raise ValueError("another number of chips than of templates")
-    return name, record, templates, [chip and base64.b64decode(chip, validate=True) for chip in person["chips"]]
+    return name, record, templates, [None if chip is None else base64.b64decode(chip, validate=True) for chip in person["chips"]]
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:

@@ -156,7 +156,7 @@ SPOILT = (
     Spoilt("removal, not looked for", VICTIMS["removal"], _not_looked_for, by_kill=True, rounds=10),
     Spoilt("records, written by the next ones", VICTIMS["records"], _written_by_the_next_ones, by_kill=True, rounds=12),
     Spoilt("records, in halves", VICTIMS["records"], _in_halves, by_kill=True, rounds=20),
-    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=16),
+    Spoilt("key rotation, key first", VICTIMS["key rotation"], _key_first, by_kill=True, rounds=40),
 )  # fmt: skip
 
 

@@ -71,6 +71,14 @@ def test_a_gallery_that_is_refused_is_not_held_open(open_store: Open, tmp_path: 
     assert tmp_path / "gallery.db" not in held
 
 
+def test_a_chip_that_is_an_empty_text_is_one_without_bytes(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.enroll("Ada", ROW, chips=[b""])
+    transfer.export(store, tmp_path / "people", "a long passphrase")
+    assert transfer.take(store, tmp_path / "people", "a long passphrase", replace=True).taken == 1
+    assert [kept.chip for kept in store.kept("Ada")] == [b""]
+
+
 def test_people_with_more_chips_than_templates_are_refused(
     open_store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
