@@ -10,8 +10,9 @@ from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, segments
 
 
 def mend(folder: Path, durable: int) -> None:
-    """Cut off whatever stands after the newest whole record of the newest file, unless a record up to `durable`, which was on disk
-    for certain, is not among the whole ones: then somebody changed it, and it stays as it is. Raises OSError."""
+    """Cut the newest file off at the first line that is no whole record, and stands after `durable`, the newest record that was on
+    disk for certain: what follows was not on disk either, or its writer had said that a line before it is torn. Where such a line
+    stands before, somebody changed it, and it stays as it is. Raises OSError."""
     paths = segments(folder)
     if not paths:
         return
@@ -19,13 +20,15 @@ def mend(folder: Path, durable: int) -> None:
     try:
         size = os.fstat(fd).st_size
         start = max(0, size - TAIL_BYTES)
-        newest, keep = first_id_of(paths[-1]) - 1, 0
-        for at, raw, ended in lines_of(os.pread(fd, size - start, start)):
+        newest, cut = first_id_of(paths[-1]) - 1, None
+        for at, raw, ended in list(lines_of(os.pread(fd, size - start, start)))[bool(start) :]:
             line = parse(raw) if ended else None
-            if line is not None and _is_whole(line):
-                newest, keep = line.id, start + at + len(raw) + 1
-        if keep < size and newest >= durable and (keep or not start):
-            os.ftruncate(fd, keep)
+            if line is None or not _is_whole(line):
+                cut = start + at if cut is None and newest >= durable else cut
+            else:
+                newest, cut = line.id, None if "torn" in line.public else cut
+        if cut is not None:
+            os.ftruncate(fd, cut)
             os.fsync(fd)
     finally:
         os.close(fd)

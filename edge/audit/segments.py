@@ -60,7 +60,7 @@ class Tail:
 
     @property
     def spoilt(self) -> bool:
-        """Whether something after the newest record is none, ended or not: a disk that lost its power may have kept any part of it."""
+        """Whether something after the newest record is none, ended or not: a disk that lost its power may keep any part of it."""
         return self.torn or (bool(self.lines) and parse(self.lines[0]) is None)
 
     @property
