@@ -123,6 +123,20 @@ def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimensio
     assert (wrong <= [[coarse.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]).all()
 
 
+def test_the_bound_counts_for_both_of_two() -> None:
+    """Everything about one row is rounded up, everything about a better one down: the runner-up looks far worse than it is."""
+    probe, one, better = np.zeros((3, DIMENSION), np.float32)
+    in_probe, in_row, little = 181 / 512 + 2.0**-10, 0.5 + 2.0**-9, 1e-6  # halfway between two numbers of bfloat16
+    probe[:3], probe[3:6], probe[7] = in_probe + little, in_probe - little, 1e-4
+    one[:3], better[3:6] = in_row + little, in_row - little
+    one[6] = better[7] = np.sqrt(1 - 3 * in_row**2)
+    best = unit(probe)
+    known = {owner: (f"p{owner}", row[None]) for owner, row in enumerate((one, better, best))}
+    index = Index(packed_from=0)
+    index.put_all(known)
+    assert is_as(index.search(probe), known, probe)
+
+
 def test_bfloat16_is_rounded_to_the_nearest() -> None:
     import numkong
 
