@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 _PACKED_FROM = 3000  # below, one float32 product is as fast: docs/search.md
 _LEAST_ROOM = 256
+_LINE = 64  # bytes
 _AT_ONCE = 4096  # rows scored in full at once, so that many of them take little memory
 
 Templates = NDArray[np.float32]
@@ -100,7 +101,7 @@ class Index:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
         if not self._count:
             return None
-        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled @ embedding
+        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
         return self._match(scores, embedding)
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
@@ -116,7 +117,7 @@ class Index:
         own = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
-        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled @ embedding
+        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
         for rows in own:
             scores[rows] = -np.inf
         best = scores.argmax()
@@ -212,9 +213,17 @@ class Index:
             self._rows = np.zeros((0, dimension), np.float32)
             self._packed = coarse.open_packed(dimension)
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
-        rows, owners = np.zeros((room, dimension), np.float32), np.zeros(room, np.int64)
+        rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
         rows[: self._count], owners[: self._count] = self._rows[: self._count], self._owners[: self._count]
         self._rows, self._owners = rows, owners
+
+
+def _empty(room: int, dimension: int) -> Templates:
+    """Zeros that begin on a line of the cache: with rows across two lines a product takes a tenth longer."""
+    numbers = _LINE // 4
+    whole = np.zeros(room * dimension + numbers, np.float32)
+    first = -(whole.ctypes.data // 4) % numbers
+    return whole[first : first + room * dimension].reshape(room, dimension)
 
 
 class Gallery:
