@@ -11,6 +11,7 @@ import secrets
 import stat
 from pathlib import Path
 
+from edge.audit.files import sync_folder
 from edge.config import Terminal
 from edge.errors import GalleryError
 
@@ -112,15 +113,6 @@ def write_key(path: Path, key: bytes) -> None:
         raise GalleryError(f"{path}: cannot make the gallery key: {error.strerror}; check that the folder is yours") from error
     finally:
         fresh.unlink(missing_ok=True)
-
-
-def sync_folder(path: Path) -> None:
-    """That the names in a folder are on disk; raises OSError."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(path: Path) -> bytes:

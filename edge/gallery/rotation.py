@@ -7,11 +7,12 @@ import secrets
 from contextlib import closing
 from pathlib import Path
 
+from edge.audit.files import sync_folder
 from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery.care import seal_anew
 from edge.gallery.database import Database
-from edge.gallery.key import KEY_BYTES, become_owner, has_gallery, read_key, sync_folder, write_key
+from edge.gallery.key import KEY_BYTES, become_owner, has_gallery, read_key, write_key
 
 
 def rotate(config: Terminal) -> None:
