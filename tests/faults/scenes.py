@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,8 @@ def signalled(which: str, number: signal.Signals) -> Begin:
         os.kill(pid, number)
         yield
         if number is signal.SIGSTOP and service.pid == pid:
-            os.kill(pid, signal.SIGCONT)
+            with suppress(ProcessLookupError):  # the watchdog may kill it between the question and the signal
+                os.kill(pid, signal.SIGCONT)
 
     return begin
 
