@@ -17,7 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from calibration.metrics import upper_bound
-from edge.bundle import detector_network, open_bundle
+from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.chip import PREPROCESSING
 from edge.cli import common
@@ -154,8 +154,8 @@ def _pad(args: argparse.Namespace) -> int:
     common.check_out(args.json, args.markdown)
     clips = find(args.tree)
     defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
-    engine = open_engine(bundle.onnx_path(detector_network(defaults.size), "fp32"), threads=2)
-    detector = Detector(engine, defaults.size, defaults.min_score)
+    engines = {size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2) for size in DETECTOR_SIZES}
+    detector = Detector(engines, defaults.min_score)
     species: dict[str, Species] = {}
     try:
         for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):

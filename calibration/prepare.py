@@ -67,7 +67,7 @@ class Outcome:
 @cache
 def open_detector(settings: Settings) -> Detector:
     """The terminal's detector, opened once in a process."""
-    return Detector(open_engine(Path(settings.detector), threads=1), settings.size, settings.min_score)
+    return Detector({settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score)
 
 
 def make_chip(settings: Settings, photo: Photo) -> Outcome:
@@ -303,9 +303,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--out", type=Path, required=True, help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside"
     )
-    parser.add_argument(
-        "--size", choices=DETECTOR_SIZES, default=DetectorDefaults().size, help="detector input; default %(default)s"
-    )
+    parser.add_argument("--size", choices=DETECTOR_SIZES, default=DETECTOR_SIZES[0], help="detector input; default %(default)s")
     parser.add_argument(
         "--face", choices=("largest", "only"), default="largest",
         help="of several: the largest, weighed by nearness to the middle and by what the border leaves of it; or refuse",

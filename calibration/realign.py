@@ -80,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _measure(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, chips.PREPROCESSING)
-    detector = Detector(open_engine(bundle.onnx_path(detector_network(_DETECTOR), "fp32"), threads=1), _DETECTOR, _MIN_SCORE)
+    engine = open_engine(bundle.onnx_path(detector_network(_DETECTOR), "fp32"), threads=1)
+    detector = Detector({_DETECTOR: engine}, _MIN_SCORE)
     read = [(name, data) for name, data in read_chips(args.chips) if not (is_validation(name.split("/")[0]) or has_real_mask(name))]
     if args.most < 1 or not read:
         raise ConfigError(f"expected --most of 1 or more and chips in {args.chips}, found {args.most} and {len(read)}")

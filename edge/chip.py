@@ -5,6 +5,8 @@ The preprocessing version is written into every bundle; a bundle with another ve
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -22,22 +24,24 @@ REFERENCE_XY.setflags(write=False)
 def similarity(source_xy: NDArray[np.floating], target_xy: NDArray[np.floating]) -> NDArray[np.float64]:
     """The (2,3) similarity transform that takes source points nearest to target points, both (N,2).
 
-    Least squares with scale and rotation, without reflection: S. Umeyama, "Least-squares estimation of
-    transformation parameters between two point patterns", PAMI 1991. Raises ValueError where the points coincide.
+    Least squares with scale and rotation, without reflection; in the plane, where points are complex numbers, that is a line
+    through them: S. Umeyama, "Least-squares estimation of transformation parameters between two point patterns", PAMI 1991.
+    Raises ValueError where the points coincide.
     """
-    source = np.asarray(source_xy, dtype=np.float64)
-    target = np.asarray(target_xy, dtype=np.float64)
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
-    source_c, target_c = source - source_mean, target - target_mean
-    variance = float((source_c**2).sum()) / len(source)
-    if not np.isfinite(variance) or variance < 1e-9:
-        raise ValueError(f"expected distinct finite points to align, found {source.tolist()}")
-    u, singular, vt = np.linalg.svd(target_c.T @ source_c / len(source))
-    sign = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt)) or 1.0])
-    rotation = (u * sign) @ vt
-    scale = float((singular * sign).sum()) / variance
-    linear = scale * rotation
-    return np.column_stack([linear, target_mean - linear @ source_mean])
+    source, target = _complex(source_xy), _complex(target_xy)
+    source_mean, target_mean = source.mean(), target.mean()
+    from_mean = source - source_mean
+    variance = float(np.vdot(from_mean, from_mean).real)
+    if not math.isfinite(variance) or variance < 1e-9 * len(source):
+        raise ValueError(f"expected distinct finite points to align, found {np.asarray(source_xy).tolist()}")
+    turn = complex(np.vdot(from_mean, target - target_mean)) / variance  # its length is the scale, its angle the rotation
+    shift = complex(target_mean - turn * source_mean)
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def _complex(points_xy: NDArray[np.floating]) -> NDArray[np.complex128]:
+    """(N,) of (N,2)."""
+    return np.ascontiguousarray(points_xy, dtype=np.float64).view(np.complex128)[:, 0]
 
 
 def invert(transform: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -57,5 +61,7 @@ def to_input(chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Network input (N,3,112,112) float32, RGB in -1..1, of chips (N,112,112,3) uint8 BGR."""
     if chips.ndim != 4 or chips.shape[1:] != (SIZE, SIZE, 3) or chips.dtype != np.uint8:
         raise ValueError(f"expected chips of shape (N, 112, 112, 3) uint8, found {chips.shape} {chips.dtype}")
-    rgb = chips[..., ::-1].transpose(0, 3, 1, 2)
-    return np.ascontiguousarray((rgb.astype(np.float32) - 127.5) / 127.5)
+    rgb = np.ascontiguousarray(chips[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
+    rgb -= 127.5
+    rgb /= 127.5
+    return rgb

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.bundle import EMBEDDER_NETWORK, LIVENESS, Bundle, Calibration, detector_network, open_bundle, plan_file
+from edge.bundle import DETECTOR_SIZES, EMBEDDER_NETWORK, LIVENESS, Bundle, Calibration, detector_network, open_bundle, plan_file
 from edge.chip import PREPROCESSING
 from edge.config import Terminal
 from edge.config.access import LayeredLiveness
 from edge.config.sensing import AutoEngine, OrtEngine
+from edge.config.sensing import Detector as DetectorConfig
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted
 from edge.engine.trt import open_plan
@@ -21,7 +22,8 @@ from edge.values import Precision
 
 log = logging.getLogger(__name__)
 
-Wrap = Callable[[Engine], Engine]
+Wrap = Callable[[Engine, str], Engine]
+DETECTOR, EMBEDDER = "detector", "embedder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +53,9 @@ class Networks:
         return f"{self.engine} {self.precision}" + (f" (instead of trt: {self.fallback})" if self.fallback else "")
 
 
-def open_networks(config: Terminal, wrap: Wrap = lambda engine: engine) -> Networks:
-    """The checked bundle of a config and its networks; `wrap` may put something around each engine, first the detector's.
+def open_networks(config: Terminal, wrap: Wrap = lambda engine, role: engine) -> Networks:
+    """The checked bundle of a config and its networks; `wrap` may put something around each engine, of which it is told what
+    it is for.
 
     Raises BundleError or EngineError. ONNX Runtime takes the place of TensorRT only where the config allows it.
     """
@@ -70,21 +73,21 @@ def open_networks(config: Terminal, wrap: Wrap = lambda engine: engine) -> Netwo
 
 def _with_ort(config: Terminal, bundle: Bundle, precision: Precision, threads: int, wrap: Wrap, *, fallback: str = "") -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
-    detector = wrap(open_engine(bundle.onnx_path(detector_network(config.detector.size), "fp32"), threads=threads))
-    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads))
-    return _networks(config, bundle, detector, embedder, "ort", precision, fallback)
+    detectors = {
+        size: wrap(open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=threads), DETECTOR)
+        for size in _sizes(config.detector)
+    }
+    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads), EMBEDDER)
+    return _networks(config, bundle, detectors, embedder, "ort", precision, fallback)
 
 
 def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
-    detector_name = detector_network(config.detector.size)
-    plans: tuple[tuple[str, Precision], ...] = (
-        (detector_name, "fp16" if precision == "int8" else precision),
-        (EMBEDDER_NETWORK, precision),
-    )
+    sizes = _sizes(config.detector)
+    plans: list[tuple[str, Precision]] = [(detector_network(size), "fp16" if precision == "int8" else precision) for size in sizes]
     engines: list[Engine] = []
     try:
-        for network, form in plans:
+        for network, form in [*plans, (EMBEDDER_NETWORK, precision)]:
             calibrated = bundle.calibration(form).embedder if network == EMBEDDER_NETWORK else ""
             wanted = Wanted(network, form, bundle.digest(network), bundle.sources(network, form), calibrated)
             engines.append(open_plan(bundle.path / plan_file(network, form), wanted))
@@ -92,15 +95,28 @@ def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap
         for engine in engines:
             engine.close()
         raise
-    return _networks(config, bundle, wrap(engines[0]), wrap(engines[1]), "trt", precision, "")
+    detectors = {size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines, strict=False)}
+    return _networks(config, bundle, detectors, wrap(engines[-1], EMBEDDER), "trt", precision, "")
+
+
+def _sizes(config: DetectorConfig) -> tuple[str, ...]:
+    """Of the inputs whose networks are needed; the smallest is for close looks as well."""
+    smallest = DETECTOR_SIZES[-1]
+    return DETECTOR_SIZES if config.size == "auto" else tuple(dict.fromkeys((config.size, smallest)))
 
 
 def _networks(
-    config: Terminal, bundle: Bundle, detector: Engine, embedder: Engine, engine: str, precision: Precision, fallback: str
+    config: Terminal,
+    bundle: Bundle,
+    detectors: Mapping[str, Engine],
+    embedder: Engine,
+    engine: str,
+    precision: Precision,
+    fallback: str,
 ) -> Networks:
     return Networks(
         bundle,
-        Detector(detector, config.detector.size, config.detector.min_score),
+        Detector(detectors, config.detector.min_score, whole=None if config.detector.size == "auto" else config.detector.size),
         Embedder(embedder),
         engine,
         precision,

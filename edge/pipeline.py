@@ -1,4 +1,4 @@
-"""From a frame to decisions: detect, track, look, embed, decide. Start reading here."""
+"""From a frame to decisions: detect, track, choose, look, embed, search, decide. Start reading here."""
 
 from __future__ import annotations
 
@@ -37,6 +37,7 @@ from edge.face.liveness.challenge import Action, Challenge
 from edge.face.liveness.passive import Passive
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
+from edge.face.lookout import Lookout
 from edge.face.track import Track, Tracker
 from edge.networks import Networks
 from edge.subject import SubjectRecord
@@ -74,17 +75,18 @@ class Searchable(Protocol):
     @property
     def templates(self) -> int: ...
 
-    def search(self, embedding: NDArray[np.float32]) -> Match | None: ...
+    def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Regard:
-    """Which faces count."""
+    """Which faces count, and how often the whole picture is searched for them."""
 
     min_face_px: int
     zone: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x0, y0, x1, y1 as parts of the frame, for a face's centre
     nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
-    budget: int = 2  # faces embedded a frame
+    budget: int = 2  # faces looked at a frame
+    every_s: float = 0.0  # from one search of the whole picture to the next; 0: in every frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +142,16 @@ class Pipeline:
         self._attempts = Attempts(entry.attempts)
         self._tracker, self._liveness = tracker, liveness
         self._voting = Voting(rules)
+        self._lookout = Lookout(detector)
+        self._last_at = -math.inf  # when a frame was last looked at
 
     def recognise(self, frame: Frame) -> list[Sighting]:
         """What is decided of each face in a frame; raises EngineError."""
         faces = self._detect(frame)
         seen = self._track(frame, faces)
-        near = self._look(frame, seen)
-        self._embed(frame, self._choose(frame, near))
+        chosen = self._choose(frame, seen)
+        self._sharpen(frame, chosen)
+        self._embed(frame, self._look(frame, chosen))
         return self._decide(frame, seen)
 
     def obey(self, rules: Rules, regard: Regard, entry: Entry) -> None:
@@ -161,7 +166,19 @@ class Pipeline:
 
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
-            return self.detector.detect(frame.image)
+            regard = self._regard
+            return self._lookout.see(frame, self._expected(frame.at), every_s=regard.every_s, least_px=regard.min_face_px)
+
+    def _expected(self, at: float) -> list[NDArray[np.float64]]:
+        """Where those should be by now who were just seen and are not decided yet."""
+        last_at, self._last_at = self._last_at, at
+        due = [track for track in self._tracker.tracks if track.seen_at >= last_at and self._is_due(track, at)]
+        due = [track for track in due if track.face.width_px >= self._regard.min_face_px]
+        return [track.expected(at) for track in sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]]
+
+    def _is_due(self, track: Track, at: float) -> bool:
+        """Whether another look at a person can change anything."""
+        return not self._voting.is_decided(track.number, at) or at - track.embedded_at >= _AGAIN_S
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
         """Each face with its track, the largest first, and what of it is plain from its box."""
@@ -186,13 +203,23 @@ class Pipeline:
             return "outside-zone"
         return "too-small" if face.width_px < self._regard.min_face_px else None
 
-    def _look(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
-        """Chip and quality of the faces that count, and a look at whether they live; those that are good enough."""
+    def _choose(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
+        """The faces that are looked at now: those who waited longest, and of the decided ones nobody too often."""
+        due = [candidate for candidate in seen if candidate.refused is None and self._is_due(candidate.track, frame.at)]
+        due.sort(key=lambda candidate: candidate.track.looked_at)
+        return due[: self._regard.budget]
+
+    def _sharpen(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
+        with self.stopwatch.lap("detect"):
+            for candidate in chosen:
+                candidate.face = candidate.track.face = self._lookout.sharpen(frame, candidate.face)
+
+    def _look(self, frame: Frame, chosen: Sequence[Candidate]) -> list[Candidate]:
+        """Chip and quality of faces, and a look at whether they live; those that are good enough."""
         with self.stopwatch.lap("look"):
             good = []
-            for candidate in seen:
-                if candidate.refused is not None:
-                    continue
+            for candidate in chosen:
+                candidate.track.looked_at = frame.at
                 look = look_at(frame.image, candidate.face, frame.at)
                 candidate.chip = look.chip
                 candidate.quality = quality.measure(look.face, look.chip, frame.image.shape, look.pose)
@@ -202,30 +229,23 @@ class Pipeline:
                     good.append(candidate)
             return good
 
-    def _choose(self, frame: Frame, near: Sequence[Candidate]) -> list[Candidate]:
-        """The faces that are embedded now: those who waited longest, and of the decided ones nobody too often."""
-        waiting = [
-            candidate
-            for candidate in near
-            if not self._voting.is_decided(candidate.track.number, frame.at) or frame.at - candidate.track.embedded_at >= _AGAIN_S
-        ]
-        waiting.sort(key=lambda candidate: candidate.track.embedded_at)
-        return waiting[: self._regard.budget]
-
-    def _embed(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
+    def _embed(self, frame: Frame, good: Sequence[Candidate]) -> None:
         """Embeds, and lets the tracker see who it is."""
         with self.stopwatch.lap("embed"):
-            chips = [candidate.chip for candidate in chosen if candidate.chip is not None]
+            chips = [candidate.chip for candidate in good if candidate.chip is not None]
             probes = self.embedder.embed(np.stack(chips)) if chips else []
         with self.stopwatch.lap("track"):
-            seen = [(candidate.track, probe) for candidate, probe in zip(chosen, probes, strict=True)]
-            for candidate, probe, track in zip(chosen, probes, self._tracker.recognise(seen, frame.at), strict=True):
+            seen = [(candidate.track, probe) for candidate, probe in zip(good, probes, strict=True)]
+            for candidate, probe, track in zip(good, probes, self._tracker.recognise(seen, frame.at), strict=True):
                 candidate.probe, candidate.track = probe, track
 
     def _decide(self, frame: Frame, seen: Sequence[Candidate]) -> list[Sighting]:
-        return [self._judge(frame, candidate) for candidate in seen]
+        with self.stopwatch.lap("search"):
+            probes = [candidate.probe.embedding for candidate in seen if candidate.probe is not None]
+            matches = iter(self.gallery.search_all(np.stack(probes)) if probes else [])
+        return [self._judge(frame, one, next(matches) if one.probe is not None else None) for one in seen]
 
-    def _judge(self, frame: Frame, candidate: Candidate) -> Sighting:
+    def _judge(self, frame: Frame, candidate: Candidate, match: Match | None) -> Sighting:
         face, track, probe = candidate.face, candidate.track.number, candidate.probe
         if candidate.refused is not None:
             decision = policy.refuse(candidate.refused, frame.at)
@@ -233,7 +253,7 @@ class Pipeline:
         if probe is None or candidate.quality is None:
             return Sighting(face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality)
         with self.stopwatch.lap("search"):
-            opinion = self._ask(candidate, probe)
+            opinion = self._ask(candidate, probe, match)
         with self.stopwatch.lap("decide"):
             visible = quality.visible(opinion.probe)
             person = self._people(opinion.match.subject) if opinion.match else _PLAIN
@@ -252,9 +272,9 @@ class Pipeline:
                 self._changeover.saw(seen, probe.embedding)
             return seen
 
-    def _ask(self, candidate: Candidate, probe: Probe) -> Opinion:
+    def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:
         """Who it is; in a changeover the model before is asked about whom the new one does not know."""
-        match, changeover = self.gallery.search(probe.embedding), self._changeover
+        changeover = self._changeover
         templates = self.gallery.templates + (changeover.templates if changeover else 0)
         now = Opinion(probe, match, policy.at_size(self._rules, templates))
         if changeover is None or candidate.chip is None or self._knows(now, candidate):
@@ -380,4 +400,4 @@ def entry_of(config: Terminal, wall: WallClock) -> Entry:
 
 def regard_of(config: DetectorConfig) -> Regard:
     """Which faces count, by the config."""
-    return Regard(config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame)
+    return Regard(config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s)

@@ -129,7 +129,7 @@ def pass_gate(bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: Proof) ->
     if sidecar.network == EMBEDDER_NETWORK:
         return embedder_verdict(engine, proof.chips, proof.expected, sidecar.precision, **digests)
     scene, faces = load_scene(bundle.path, sidecar.network)
-    detector = Detector(engine, sidecar.network.partition("-")[2], DetectorDefaults().min_score)
+    detector = Detector({sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score)
     return detector_verdict(detector, scene, faces, sidecar.precision, **digests)
 
 

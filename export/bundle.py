@@ -326,7 +326,7 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
 
 
 def _open_detector(path: Path, size: str) -> Detector:
-    return Detector(open_engine(path, threads=1), size, DetectorDefaults().min_score)
+    return Detector({size: open_engine(path, threads=1)}, DetectorDefaults().min_score)
 
 
 def check(path: Path) -> str:

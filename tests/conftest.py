@@ -82,7 +82,7 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def detector(bundle_path: Path) -> Detector:
-    return Detector(open_engine(bundle_path / "detector-640x480.onnx", threads=1), "640x480", 0.7)
+    return Detector({"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.7)
 
 
 @pytest.fixture(scope="session")

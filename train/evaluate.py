@@ -17,7 +17,7 @@ from calibration.exams import pair_sets, pairs, people, places, real_masks, trus
 from calibration.exams.comparisons import interval
 from calibration.exams.pair_sets import PairSet
 from edge import masks
-from edge.bundle import EMBEDDER, MANIFEST, detector_file, file_digest
+from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import Engine, open_engine
@@ -108,8 +108,8 @@ def open_model(model: Path) -> Engine:
 
 def open_detector(bundle: Path) -> Detector:
     """As the terminal has it by default."""
-    default = DetectorDefaults()
-    return Detector(open_engine(bundle / detector_file(default.size), threads=2), default.size, default.min_score)
+    engines = {size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES}
+    return Detector(engines, DetectorDefaults().min_score)
 
 
 def main(argv: list[str] | None = None) -> int:

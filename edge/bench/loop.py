@@ -46,6 +46,11 @@ class Turn:
     grants: tuple[Granted, ...] = ()
 
     @property
+    def is_rest(self) -> bool:
+        """Whether nothing was to be looked at: a search of the whole picture was not due, and everybody is decided."""
+        return not self.detector
+
+    @property
     def outside_s(self) -> float:
         """Everything but the networks."""
         return self.busy_s - sum(self.detector) - sum(self.embedder)

@@ -144,6 +144,7 @@ def _speed(
     speed = Speed(
         seconds=round(seconds, 3),
         frames=tally.frames,
+        looked_at=tally.looked_at,
         faces=tally.faces,
         embedded=tally.embedded,
         throughput_fps=round(throughput, 3),

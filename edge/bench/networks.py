@@ -15,28 +15,37 @@ from edge.chip import align
 from edge.config import Terminal
 from edge.engine import Engine
 from edge.gallery.search import Index
-from edge.networks import Networks, open_networks
+from edge.networks import DETECTOR, EMBEDDER, Networks, open_networks
 
 _SUBJECTS_MOST = 50  # of those seen in a source
 
 
-class TimedEngine:
-    """An engine that notes the seconds of each call."""
+class Calls:
+    """Seconds of each call of the engines of one role."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.calls: list[float] = []  # since the last `take`
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+
+    def add(self, seconds: float) -> None:
+        self._seconds.append(seconds)
+
+    def take(self) -> list[float]:
+        """Those since the last `take`."""
+        seconds, self._seconds = self._seconds, []
+        return seconds
+
+
+class TimedEngine:
+    """An engine whose calls are noted."""
+
+    def __init__(self, engine: Engine, calls: Calls) -> None:
+        self._engine, self._calls = engine, calls
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         started = time.perf_counter()
         outputs = self._engine.run(batch)
-        self.calls.append(time.perf_counter() - started)
+        self._calls.add(time.perf_counter() - started)
         return outputs
-
-    def take(self) -> list[float]:
-        """Seconds of the calls since the last `take`."""
-        calls, self.calls = self.calls, []
-        return calls
 
     def close(self) -> None:
         self._engine.close()
@@ -47,20 +56,15 @@ class Timed:
     """The networks of a config and the clocks on them."""
 
     networks: Networks
-    detector: TimedEngine
-    embedder: TimedEngine
+    detector: Calls
+    embedder: Calls
 
 
 def open_timed(config: Terminal) -> Timed:
     """Raises BundleError or EngineError."""
-    engines: list[TimedEngine] = []
-
-    def timed(engine: Engine) -> Engine:
-        engines.append(TimedEngine(engine))
-        return engines[-1]
-
-    networks = open_networks(config, timed)
-    return Timed(networks, engines[0], engines[1])
+    calls = {DETECTOR: Calls(), EMBEDDER: Calls()}
+    networks = open_networks(config, lambda engine, role: TimedEngine(engine, calls[role]))
+    return Timed(networks, calls[DETECTOR], calls[EMBEDDER])
 
 
 def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.float32]:

@@ -68,7 +68,7 @@ class Bench:
             engine=networks.engine,
             precision=networks.precision,
             threads=getattr(config.engine, "threads", None) if networks.engine == "ort" else None,
-            detector=config.detector.size,
+            detector=f"{config.detector.size}, every {config.detector.every_s:g} s",
             templates=self.gallery.templates,
             model=networks.bundle.model_digest,
             liveness=config.liveness.kind,

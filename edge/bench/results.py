@@ -175,6 +175,7 @@ class Speed(Part):
 
     seconds: float
     frames: int
+    looked_at: int = Field(description="frames in which anything was to be looked at: the times are theirs")
     faces: int
     embedded: int
     throughput_fps: float

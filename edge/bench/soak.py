@@ -38,6 +38,8 @@ class Rows:
             self._end_row(at_s, dropped, watch.newest)
         if at_s >= self._window_from_s + self._window_s:
             self._end_window()
+        if turn.is_rest:
+            return
         self._row.append(turn.busy_s)
         self._busy.append(turn.busy_s)
         self._decided.append(turn.decided_s)

@@ -166,7 +166,8 @@ def _varied(config: Terminal, what: Combination) -> Terminal:
         raise ConfigError("FP16 is for TensorRT: a CPU only converts it")
     else:
         section = OrtEngine(threads=what.threads or 1, precision=what.precision)
-    return config.model_copy(update={"engine": section, "detector": config.detector.model_copy(update={"size": what.detector})})
+    detector = config.detector.model_copy(update={"size": what.detector, "every_s": 0.0})
+    return config.model_copy(update={"engine": section, "detector": detector})
 
 
 def _row(entry: Entry) -> SweepRow:

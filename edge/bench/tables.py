@@ -115,7 +115,7 @@ def short(report: Whole) -> dict[str, str]:
     ratio = "" if networks.outside_to_one_of_each is None else f"; {networks.outside_to_one_of_each:.1%} of one call of each"
     opened = f"; {speed.openings} switched it" if speed.openings else ""
     facts = {
-        "measured": f"{speed.frames} frames in {speed.seconds:.1f} s; {report.ended}",
+        "measured": f"{speed.frames} frames, {speed.looked_at} looked at, in {speed.seconds:.1f} s; {report.ended}",
         "faces": f"{speed.faces}, {speed.embedded} embedded",
         "source": f"{report.conditions.source}, {report.conditions.frame_size}, pace: {report.conditions.pace}",
         "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",

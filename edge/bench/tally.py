@@ -66,7 +66,7 @@ class Tally:
         self._stages = {name: Thinned() for name in STAGES}
         self._sums = dict.fromkeys(STAGES, 0.0)
         self._grants = array("d")  # five numbers each; see `Granted`
-        self.frames = self.faces = self.embedded = 0
+        self.frames = self.looked_at = self.faces = self.embedded = 0
         self.busy_s = self.outside_s = 0.0
 
     def add(self, turn: Turn) -> None:
@@ -75,6 +75,9 @@ class Tally:
         self.embedded += turn.embedded
         self.busy_s += turn.busy_s
         self.outside_s += turn.outside_s
+        if turn.is_rest:
+            return
+        self.looked_at += 1
         columns = self._columns
         columns["at"].add(turn.at - self._started_at)
         columns["age"].add(turn.age_s)

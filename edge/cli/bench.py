@@ -37,8 +37,15 @@ def _options(args: argparse.Namespace, **more: float) -> Options:
     return Options(args.duration, args.warm_up, args.templates, not args.no_door, **more)  # type: ignore[arg-type]
 
 
+def _config(args: argparse.Namespace) -> Terminal:
+    config = load_config(args.config)
+    if args.fixed is None:
+        return config
+    return config.model_copy(update={"detector": config.detector.model_copy(update={"size": args.fixed, "every_s": 0.0})})
+
+
 def _run(args: argparse.Namespace) -> int:
-    config, out = load_config(args.config), _Outputs(args)
+    config, out = _config(args), _Outputs(args)
     from edge.bench.prepare import prepared
     from edge.bench.run import run
     from edge.bench.stop import Stop
@@ -49,7 +56,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _soak(args: argparse.Namespace) -> int:
-    config, out = load_config(args.config), _Outputs(args)
+    config, out = _config(args), _Outputs(args)
     from edge.bench.prepare import prepared
     from edge.bench.soak import soak
     from edge.bench.stop import Stop

@@ -56,6 +56,10 @@ def _whole(target: argparse.ArgumentParser) -> None:
         "--faces", type=int, choices=range(1, 7), metavar="1..6", help="frames drawn with so many faces, not the camera's"
     )
     target.add_argument(
+        "--fixed", choices=DETECTOR_SIZES, metavar="SIZE",
+        help=f"search every frame wholly with this input of the detector ({' or '.join(DETECTOR_SIZES)}), not as the config says",
+    )  # fmt: skip
+    target.add_argument(
         "--templates", type=_count, default=1000, help="in the gallery, made up but for who is seen (default %(default)s)"
     )
     target.add_argument("--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="default %(default)g")

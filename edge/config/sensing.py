@@ -63,7 +63,16 @@ EngineSection = Annotated[OrtEngine | TrtEngine | AutoEngine, Field(discriminato
 
 
 class Detector(Section):
-    size: Literal["640x480", "320x256"] = "640x480"
+    size: Literal["auto", "640x480", "320x256"] = Field(
+        "auto", description="the network's input; auto: the smallest in which a face of `min_face_px` is found"
+    )
+    every_s: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="seconds from one search of the whole picture to the next; in between only people who are not decided yet are "
+        "looked at; 0: every frame is searched",
+    )
     min_score: float = Field(0.7, gt=0, lt=1)
     min_face_px: int = Field(60, ge=20, description="narrower faces are told to come closer")
     zone: tuple[float, float, float, float] = Field(

@@ -3,63 +3,141 @@
 W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. Per stride
 8, 16 and 32 there is one prediction a cell: class and objectness scores, a box (centre offset, log size) and five
 landmarks as offsets from the cell, all in units of the stride.
+
+The whole picture is looked at with the smallest input in which the faces that count can still be found; where that shrinks the
+picture, landmarks come from a close look at the face alone, in the small network and in the picture's own pixels.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.engine import Engine
+from edge.face.boxes import iou, suppress
 from edge.values import Face
 
 _STRIDES = (8, 16, 32)
 _NMS_IOU = 0.3
 _CANDIDATES = 400
 _NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
+_FOUND_PX = 24  # a face so wide in the network's input is found as surely as a larger one
+_AROUND = 0.6  # of a face's size, on each side of it in a close look
+_GRID = 32  # pixels: where close looks begin and end, so that a face at rest is seen alike again and again
+_SAME_IOU = 0.3  # from which on a face of a close look is the one that was looked for
+_FINER = 1.1  # times as many pixels make a close look worth it
 
 
 class Detector:
-    """Faces of a frame of any size; the network sees it scaled to fit and padded at the right and bottom."""
+    """Faces of a frame of any size, by one network for each size of its input; their keys are such as `640x480`.
 
-    def __init__(self, engine: Engine, size: str, min_score: float) -> None:
-        self._engine = engine
-        self._width, self._height = (int(part) for part in size.split("x"))
-        self._min_score = min_score
-        self._canvas = np.zeros((self._height, self._width, 3), np.uint8)
+    `whole` is the size in which whole pictures are looked at, None where that is for each picture to decide.
+    """
+
+    def __init__(self, engines: Mapping[str, Engine], min_score: float, *, whole: str | None = None) -> None:
+        networks = {size: _Network(engine, size, min_score) for size, engine in engines.items()}
+        self._networks = sorted(networks.values(), key=lambda network: network.width)
+        self._for_whole = self._networks if whole is None else [networks[whole]]
         self._look_near = False
-        self._grids = [_grid(self._width // s, self._height // s) * s for s in _STRIDES]
+        self._scale = 1.0  # of the last look at a whole picture
 
     def close(self) -> None:
-        self._engine.close()
+        for network in self._networks:
+            network.close()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR, best score first; raises EngineError.
+        """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
+        return [self.sharpen(image, face) for face in self.scan(image)]
+
+    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0) -> list[Face]:
+        """All faces of an image (H,W,3) uint8 BGR that are at least so wide, best score first; raises EngineError.
 
         Where there is none, every other call looks again at a smaller scale: the network does not know faces that fill the
         picture.
         """
-        found = self._detect(image, 1.0)
+        height, width = image.shape[:2]
+        fine = [network for network in self._for_whole if network.scale(width, height) * least_px >= _FOUND_PX]
+        network = fine[0] if fine else self._for_whole[-1]
+        self._scale = network.scale(width, height)
+        found = network.find(image, self._scale)
         if found:
             return found
         self._look_near = not self._look_near
-        return self._detect(image, _NEAR_SCALE) if self._look_near else []
+        if not self._look_near:
+            return []
+        self._scale *= _NEAR_SCALE
+        return self._smallest(width, height, self._scale).find(image, self._scale)
 
-    def _detect(self, image: NDArray[np.uint8], part: float) -> list[Face]:
-        """Faces of an image that is scaled to fit a part of the network's input."""
-        scale = part * min(self._width / image.shape[1], self._height / image.shape[0])
-        width, height = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
-        if (width, height) == (self._width, self._height) and scale == 1:
-            canvas = image
-        else:
-            canvas = self._canvas
-            canvas[:] = 0
-            cv2.resize(image, (width, height), dst=canvas[:height, :width], interpolation=cv2.INTER_LINEAR)
-        batch = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None], dtype=np.float32)
-        scores, boxes, landmarks = self._decode(self._engine.run(batch))
+    def sharpen(self, image: NDArray[np.uint8], face: Face) -> Face:
+        """A face of the last `scan`, looked at closely where that shows more of it."""
+        x0, y0, x1, y1 = _surroundings(face.box_xyxy, image)
+        if self._scale * _FINER >= min(1.0, self._networks[0].scale(x1 - x0, y1 - y0)):
+            return face
+        return self.look(image, face.box_xyxy) or face
+
+    def look(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
+        """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
+        x0, y0, x1, y1 = _surroundings(box_xyxy, image)
+        if x1 <= x0 or y1 <= y0:
+            return None
+        network = self._networks[0]
+        found = network.find(image[y0:y1, x0:x1], min(1.0, network.scale(x1 - x0, y1 - y0)), (x0, y0))
+        best = max(found, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
+        return best if best is not None and iou(best.box_xyxy, box_xyxy) >= _SAME_IOU else None
+
+    def _smallest(self, width: int, height: int, scale: float) -> _Network:
+        """The network of the fewest pixels that holds an image at a scale."""
+        return next((n for n in self._networks if n.scale(width, height) >= scale), self._networks[-1])
+
+
+class _Network:
+    """One network of a fixed input; what it reads lies in memory that is taken once."""
+
+    def __init__(self, engine: Engine, size: str, min_score: float) -> None:
+        self._engine = engine
+        self.width, self.height = (int(part) for part in size.split("x"))
+        self._least = min_score**2  # the score is the geometric mean of two
+        self._canvas = np.zeros((self.height, self.width, 3), np.uint8)
+        self._drawn = (self.width, self.height)  # how much of the canvas is not black
+        self._colours = [np.empty((self.height, self.width), np.uint8) for _ in range(3)]
+        self._input = np.empty((1, 3, self.height, self.width), np.float32)
+        self._grids = [_grid(self.width // s, self.height // s) * s for s in _STRIDES]
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def scale(self, width: int, height: int) -> float:
+        """At which an image just fits."""
+        return min(self.width / width, self.height / height)
+
+    def find(self, image: NDArray[np.uint8], scale: float, corner: tuple[int, int] = (0, 0)) -> list[Face]:
+        """Faces of an image (H,W,3) at a scale, padded at the right and bottom; `corner` is where it was cut from its frame."""
+        cv2.split(self._draw(image, scale), self._colours)
+        for channel, colour in zip(self._input[0], self._colours, strict=True):
+            np.copyto(channel, colour)
+        scores, boxes, landmarks = self._decode(self._engine.run(self._input))
         keep = suppress(boxes, scores, _NMS_IOU)
-        return [Face(boxes[i] / np.float32(scale), landmarks[i] / np.float32(scale), float(scores[i])) for i in keep]
+        boxes, landmarks = (
+            boxes[keep] / np.float32(scale) + np.array(corner * 2, np.float32),
+            landmarks[keep] / np.float32(scale) + np.array(corner, np.float32),
+        )
+        return [Face(box, points, score) for box, points, score in zip(boxes, landmarks, scores[keep].tolist(), strict=True)]
+
+    def _draw(self, image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+        """The image on the canvas, or itself where it needs none."""
+        height, width = image.shape[:2]
+        shown = (max(1, round(width * scale)), max(1, round(height * scale)))
+        if shown == (width, height) == (self.width, self.height):
+            return image
+        if shown != self._drawn:
+            self._canvas[:] = 0
+            self._drawn = shown
+        cv2.resize(image, shown, dst=self._canvas[: shown[1], : shown[0]], interpolation=cv2.INTER_LINEAR)
+        return self._canvas
 
     def _decode(
         self, outputs: dict[str, NDArray[np.float32]]
@@ -67,34 +145,32 @@ class Detector:
         """Scores (N,), boxes_xyxy (N,4) and landmarks_xy (N,5,2) in canvas pixels, of the cells above the threshold."""
         found: list[tuple[NDArray[np.float32], ...]] = []
         for stride, grid in zip(_STRIDES, self._grids, strict=True):
-            quality = outputs[f"cls_{stride}"][0, :, 0].clip(0, 1) * outputs[f"obj_{stride}"][0, :, 0].clip(0, 1)
-            hit = np.flatnonzero(quality > self._min_score**2)  # the score is their geometric mean
-            cell = grid[hit]
-            box = outputs[f"bbox_{stride}"][0, hit]
+            quality = outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0]
+            hit = np.flatnonzero(quality > self._least)
+            if not hit.size:
+                continue
+            cell, box = grid[hit], outputs[f"bbox_{stride}"][0, hit]
             centre, half = cell + box[:, :2] * stride, np.exp(box[:, 2:]) * (stride / 2)
             points = outputs[f"kps_{stride}"][0, hit].reshape(-1, 5, 2) * stride + cell[:, None]
             found.append((np.sqrt(quality[hit]), np.hstack([centre - half, centre + half]), points))
+        if not found:
+            return np.empty(0, np.float32), np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32)
         scores, boxes, landmarks = (np.concatenate(parts).astype(np.float32) for parts in zip(*found, strict=True))
         best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
         return scores[best], boxes[best], landmarks[best]
+
+
+def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Where a close look at a box (4,) begins and ends in an image, x0, y0, x1, y1; empty where it lies outside."""
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = box_xyxy.tolist()
+    wide, high = _AROUND * (x1 - x0), _AROUND * (y1 - y0)
+    left, top = (max(0, math.floor(start / _GRID) * _GRID) for start in (x0 - wide, y0 - high))
+    right, bottom = (math.ceil(end / _GRID) * _GRID for end in (x1 + wide, y1 + high))
+    return left, top, min(width, right), min(height, bottom)
 
 
 def _grid(columns: int, rows: int) -> NDArray[np.float32]:
     """(rows * columns, 2) x and y of each cell, row by row."""
     x, y = np.meshgrid(np.arange(columns), np.arange(rows))
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
-
-
-def suppress(boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], iou: float) -> list[int]:
-    """Greedy non-maximum suppression: indices to keep, best score first, no two overlapping by more than `iou`."""
-    order = np.argsort(-scores, kind="stable")
-    area = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])
-    keep: list[int] = []
-    while order.size:
-        best, rest = order[0], order[1:]
-        keep.append(int(best))
-        top_left = np.maximum(boxes_xyxy[best, :2], boxes_xyxy[rest, :2])
-        bottom_right = np.minimum(boxes_xyxy[best, 2:], boxes_xyxy[rest, 2:])
-        common = np.clip(bottom_right - top_left, 0, None).prod(axis=1)
-        order = rest[common <= iou * (area[best] + area[rest] - common)]
-    return keep

@@ -25,6 +25,8 @@ _MODEL_INVERSE = np.linalg.pinv(_MODEL_XYZ)
 
 # Rows and columns of the chip that show skin with and without a mask: brow to cheek.
 _UPPER = (slice(32, 72), slice(20, 92))
+_ABOVE, _BELOW = np.s_[:-1], np.s_[1:]
+_LEFT, _RIGHT = np.s_[:, :-1], np.s_[:, 1:]
 _ASPECT = 0.75  # width to height of the detector's boxes
 # Cells of the 14x14 maps, 8 pixels each.
 _EYE_CELLS = (slice(5, 8), slice(3, 11))
@@ -38,9 +40,9 @@ def pose_of(landmarks_xy: NDArray[np.floating]) -> Pose:
     the chip's reference points have.
     """
     points = np.asarray(landmarks_xy, np.float64)
-    # Rows of the rotation; the third is normal to both.
-    right, down = (row / (np.linalg.norm(row) or 1.0) for row in (_MODEL_INVERSE @ (points - points.mean(axis=0))).T)
-    yaw, pitch = math.asin(float(np.clip(right[2], -1, 1))), math.asin(float(np.clip(down[2], -1, 1)))
+    # Rows of the rotation, once they are of length one; the third is normal to both.
+    across = (_MODEL_INVERSE @ (points - points.mean(axis=0))).T.tolist()
+    yaw, pitch = (math.asin(max(-1.0, min(1.0, row[2] / (math.hypot(*row) or 1.0)))) for row in across)
     roll = math.atan2(points[1, 1] - points[0, 1], points[1, 0] - points[0, 0])
     return Pose(*(round(math.degrees(angle), 1) for angle in (yaw, pitch, roll)))
 
@@ -97,13 +99,13 @@ ENROLL = Gate(40, 60, 35, 40, 40, 98, 60, 50)
 def measure(face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose) -> Quality:
     """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR and its pose."""
     grey = cv2.cvtColor(chip[_UPPER], cv2.COLOR_BGR2GRAY)
-    eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
+    eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
     return Quality(
         inter_eye_distance=_ramp(eyes_px, 10, 70),
         head_pose=_ramp(math.hypot(pose.yaw, pose.pitch) + abs(pose.roll) / 2, 60, 5),
         sharpness=_ramp(_blur(np.asarray(grey, np.uint8)), 0.85, 0.5),
         under_exposure_prevention=_ramp(float(grey.mean()), 20, 90),
-        over_exposure_prevention=_ramp(float((grey > 245).mean()), 0.5, 0.0),
+        over_exposure_prevention=_ramp(np.count_nonzero(grey > 245) / grey.size, 0.5, 0.0),
         face_inside_image=_ramp(_share_inside(face, frame_shape), 0.0, 1.0),
     )
 
@@ -117,9 +119,10 @@ def _blur(grey: NDArray[np.uint8]) -> float:
     """
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     kept = []
-    for axis, window in ((0, (1, 9)), (1, (9, 1))):
-        change = np.abs(np.diff(smooth, axis=axis))
-        lost = np.clip(change - np.abs(np.diff(cv2.blur(smooth, window), axis=axis)), 0, None)
+    for before, after, window in ((_ABOVE, _BELOW, (1, 9)), (_LEFT, _RIGHT, (9, 1))):
+        blurred = cv2.blur(smooth, window)
+        change = cv2.absdiff(smooth[after], smooth[before])
+        lost = np.maximum(change - cv2.absdiff(blurred[after], blurred[before]), 0)
         kept.append(1 - float(lost.sum()) / max(1e-6, float(change.sum())))
     return max(kept)
 
@@ -142,14 +145,14 @@ def _share_inside(face: Face, frame_shape: tuple[int, ...]) -> float:
     """Of the box's area, in 0..1. The detector ends a box where the picture ends: one that touches a side is taken to be as wide
     or as high as faces are."""
     height, width = frame_shape[:2]
-    x0, y0, x1, y1 = (float(value) for value in face.box_xyxy)
+    x0, y0, x1, y1 = face.box_xyxy.tolist()
     shown_x, shown_y = min(x1, width) - max(x0, 0.0), min(y1, height) - max(y0, 0.0)
     whole_x, whole_y = x1 - x0, y1 - y0
     if x0 <= 1 or x1 >= width - 1:
         whole_x = max(whole_x, _ASPECT * shown_y)
     if y0 <= 1 or y1 >= height - 1:
         whole_y = max(whole_y, shown_x / _ASPECT)
-    return max(0.0, shown_x) * max(0.0, shown_y) / max(1e-6, whole_x * whole_y)
+    return float(max(0.0, shown_x) * max(0.0, shown_y) / max(1e-6, whole_x * whole_y))
 
 
 def _ramp(value: float, worst: float, best: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.face.boxes import iou
 from edge.values import Face, Probe
 
 _LOST_S = 1.0
@@ -28,7 +29,7 @@ class Track:
         self.number = number
         self.face = face
         self.first_at = self.seen_at = at
-        self.embedded_at = -math.inf
+        self.looked_at = self.embedded_at = -math.inf
         self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
         self.mask_worn = 0.5  # smoothed probability
         self._velocity = np.zeros(4)  # of the box, pixels per second
@@ -68,6 +69,11 @@ class Tracker:
         self._same_person = same_person
         self._tracks: list[Track] = []
         self._count = 0
+
+    @property
+    def tracks(self) -> tuple[Track, ...]:
+        """All that are not lost."""
+        return tuple(self._tracks)
 
     @property
     def numbers(self) -> list[int]:
@@ -125,13 +131,13 @@ class Tracker:
 
 def _fit(expected: NDArray[np.float64], box: NDArray[np.float32]) -> float:
     """How well a face fits a track: 1 + IoU where they overlap enough, below 1 for near misses, 0 for others."""
-    common = np.clip(np.minimum(expected[2:], box[2:]) - np.maximum(expected[:2], box[:2]), 0, None).prod()
-    size, own = expected[2:] - expected[:2], box[2:] - box[:2]
-    iou = float(common / max(1e-6, size.prod() + own.prod() - common))
-    if iou >= _MIN_IOU:
-        return 1 + iou
-    ratio = float(max(size[0], 1e-6) / max(own[0], 1e-6))
-    away = float(np.linalg.norm((expected[:2] + expected[2:] - box[:2] - box[2:]) / 2)) / max(float(own[0]), 1e-6)
+    overlap = iou(expected, box)
+    if overlap >= _MIN_IOU:
+        return 1 + overlap
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = expected.tolist(), box.tolist()
+    width = max(u1 - u0, 1e-6)
+    ratio = max(x1 - x0, 1e-6) / width
+    away = math.dist(((x0 + x1) / 2, (y0 + y1) / 2), ((u0 + u1) / 2, (v0 + v1) / 2)) / width
     return 1 - away if away < _NEAR and 1 / _SIZES < ratio < _SIZES else 0.0
 
 

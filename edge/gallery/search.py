@@ -280,3 +280,6 @@ class Gallery:
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         return self._index.search(embedding)
+
+    def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
+        return self._index.search_all(embeddings)

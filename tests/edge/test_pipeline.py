@@ -16,6 +16,7 @@ from edge.access.rights import Rights
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
 from edge.config.access import Policy as PolicyConfig
+from edge.face.boxes import iou
 from edge.face.detect import Detector
 from edge.face.liveness import Layer, Liveness, Look
 from edge.face.track import Tracker
@@ -44,9 +45,18 @@ class Scripted:
         self.mask_worn = 0.0
         self.background = 0.0
         self.looked: list[int] = []
+        self.scans = self.looks = 0
 
-    def detect(self, image: np.ndarray) -> Sequence[Face]:
+    def scan(self, image: np.ndarray, least_px: float = 0.0) -> Sequence[Face]:
+        self.scans += 1
         return self.faces
+
+    def sharpen(self, image: np.ndarray, face: Face) -> Face:
+        return face
+
+    def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
+        self.looks += 1
+        return max(self.faces, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
 
     def embed(self, chips: np.ndarray) -> list[Probe]:
         self.looked.append(len(chips))
@@ -97,6 +107,37 @@ def test_faces_that_do_not_count_are_not_embedded(regard: Regard, where: Face, r
     (seen,) = run.frame(where)
     assert (seen.decision.verdict, seen.decision.reason) == (Verdict.REFUSED, reason) and run.networks.looked == []
     assert seen.is_told
+
+
+def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
+    run = Run(Regard(60, every_s=1.0))
+    verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
+    assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
+    for _ in range(7):
+        assert run.frame(face(100), face(400)) == []  # decided: nothing is looked at before the next scan is due
+    assert (run.networks.scans, run.networks.looks) == (1, 2)
+    assert len(run.frame(face(100), face(400))) == 2 and run.networks.scans == 2
+
+
+def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
+    run = Run(Regard(60, every_s=1.0))
+    run.frame(face(100))
+    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
+    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)  # who is gone is not sought in every frame
+
+
+def test_with_no_time_between_scans_every_frame_is_searched() -> None:
+    run = Run(Regard(60))
+    for _ in range(5):
+        run.frame(face(100))
+    assert (run.networks.scans, run.networks.looks) == (5, 0)
+
+
+def test_a_crowd_takes_turns_within_the_budget() -> None:
+    run = Run(Regard(60, budget=2))
+    crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
+    told = [sum(seen.is_told for seen in run.frame(*crowd)) for _ in range(6)]
+    assert told == [2] * 6
 
 
 def test_a_dark_or_blurred_face_is_told_so() -> None:

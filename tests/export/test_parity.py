@@ -168,7 +168,7 @@ def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_
     moved[:, 4:14] += 3
     verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
-    blind = Detector(open_engine(bundle_path / "detector-640x480.onnx", threads=1), "640x480", 0.99)
+    blind = Detector({"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99)
     verdict = detector_verdict(blind, scene, faces, "fp16", **digests)
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 

@@ -40,7 +40,7 @@ Measure = Callable[..., dict[str, Any]]
 def terminal(write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray) -> Path:
     """A config whose clip shows nobody, and then somebody."""
     clip((EMPTY, 3), (collins, 12))
-    return write_config(camera={"kind": "replay", "path": "clip", "fps": 30})
+    return write_config(camera={"kind": "replay", "path": "clip", "fps": 30}, detector={"every_s": 0.0})
 
 
 @pytest.fixture

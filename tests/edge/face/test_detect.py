@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edge.engine import open_engine
-from edge.face.detect import Detector, suppress
+from edge.face.boxes import suppress
+from edge.face.detect import Detector
 
 
 @pytest.mark.parametrize("size", ["640x480", "320x256"])
 def test_finds_both_portraits(bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray) -> None:
-    detector = Detector(open_engine(bundle_path / f"detector-{size}.onnx", threads=1), size, 0.7)
+    detector = Detector({size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)}, 0.7)
     for image in (collins, hopper):
         faces = detector.detect(image)
         assert len(faces) == 1 and faces[0].score > 0.9

@@ -1,0 +1,31 @@
+"""Boxes x0, y0, x1, y1 in pixels, and how much two of them share."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+    """Intersection over union of two boxes (4,), plain numbers: for so few they are faster than arrays."""
+    x0, y0, x1, y1 = one.tolist()
+    u0, v0, u1, v1 = other.tolist()
+    common = max(0.0, min(x1, u1) - max(x0, u0)) * max(0.0, min(y1, v1) - max(y0, v0))
+    return float(common / max(1e-6, (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common))
+
+
+def suppress(boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], most: float) -> list[int]:
+    """Greedy non-maximum suppression: indices to keep, best score first, no two of a higher IoU than `most`."""
+    order = np.argsort(-scores, kind="stable")
+    area = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])
+    keep: list[int] = []
+    while order.size:
+        best, rest = order[0], order[1:]
+        keep.append(int(best))
+        if not rest.size:
+            break
+        top_left = np.maximum(boxes_xyxy[best, :2], boxes_xyxy[rest, :2])
+        bottom_right = np.minimum(boxes_xyxy[best, 2:], boxes_xyxy[rest, 2:])
+        common = np.clip(bottom_right - top_left, 0, None).prod(axis=1)
+        order = rest[common <= most * (area[best] + area[rest] - common)]
+    return keep

@@ -1,0 +1,52 @@
+"""When the whole picture is looked at: every so often, and in between nobody but who is not decided yet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.face.boxes import iou
+from edge.face.detect import Detector
+from edge.values import Face, Frame
+
+_EARLY_S = 0.01  # frames do not come to the millisecond
+_SAME_IOU = 0.5  # two looks from which on they found one face
+
+
+class Lookout:
+    """Decides of each frame how much of it the detector sees. Frames come in order of time."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self._whole_at = -math.inf
+        self._whole = False
+
+    def see(self, frame: Frame, expected: Iterable[NDArray[np.floating]], *, every_s: float, least_px: float) -> list[Face]:
+        """The faces of a frame that are at least so wide, all of them once every `every_s`.
+
+        In between those that are where they are `expected`, boxes (4,), and all again where one of them is not. Raises EngineError.
+        """
+        if frame.at - self._whole_at < every_s - _EARLY_S:
+            looks = [self._detector.look(frame.image, box) for box in expected]
+            found = [face for face in looks if face is not None]
+            if len(found) == len(looks):
+                self._whole = False
+                return _distinct(found)
+        self._whole, self._whole_at = True, frame.at
+        return self._detector.scan(frame.image, least_px)
+
+    def sharpen(self, frame: Frame, face: Face) -> Face:
+        """A face that the last `see` has found, as exactly as can be; raises EngineError."""
+        return self._detector.sharpen(frame.image, face) if self._whole else face
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Best score first; of two that are one, the better."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(iou(face.box_xyxy, other.box_xyxy) < _SAME_IOU for other in kept):
+            kept.append(face)
+    return kept
