@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
+from edge.access.policy import at_size
 from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
 from edge.config import Terminal
 from edge.config.access import NoLiveness
-from edge.gallery.enrollment.person import settle
+from edge.gallery.enrollment.person import Bounds, settle
 from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
-from edge.pipeline import Pipeline, Searchable, open_pipeline
+from edge.pipeline import Pipeline, Searchable, open_pipeline, rules_of
 from edge.values import Frame, Sighting, Verdict
 
 
@@ -29,13 +30,15 @@ def rehearse(clips: Iterable[tuple[Clip, Searchable]], config: Terminal, network
 
 
 def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks) -> Index:
-    """A gallery in memory from each person's photos, which have names for messages; raises PhotoError as enrollment does."""
+    """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
     gallery = Index()
+    rules = rules_of(config.policy, networks.calibration)
     demand = Demand(config.enrollment.quality, config.detector.min_face_px)
     for number, (person, pictures) in enumerate(photos.items()):
         taken = [sample(image, networks.detector, networks.embedder, demand, name) for name, image in pictures]
         found = np.stack([one.probe.embedding for one in taken])
-        gallery.put(number, person, found[list(settle(person, found, gallery, networks.calibration, demand.level).kept)])
+        bounds = Bounds(networks.calibration.same_person, at_size(rules, gallery.templates).thresholds.unmasked)
+        gallery.put(number, person, found[list(settle(person, found, gallery, bounds, demand.level).kept)])
     return gallery
 
 

@@ -18,6 +18,7 @@ from edge.errors import ConfigError
 from edge.gallery.enrollment.terms import Registrar, Terms, parse_day, parse_words
 
 if TYPE_CHECKING:
+    from edge.access.policy import Rules
     from edge.gallery.enrollment.desk import Desk
     from edge.gallery.enrollment.photos import Demand, Refusal
     from edge.gallery.enrollment.roll import Roll
@@ -31,6 +32,7 @@ class Room:
     """Everything that enrolling needs, open."""
 
     networks: Networks
+    rules: Rules
     roll: Roll
     desk: Desk
     demand: Demand
@@ -72,12 +74,15 @@ def terms_of(args: argparse.Namespace) -> Terms:
 @contextmanager
 def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
+    from edge.access.policy import at_size
     from edge.gallery.enrollment.desk import Desk, check_level
+    from edge.gallery.enrollment.person import Bounds
     from edge.gallery.enrollment.photos import Demand
     from edge.gallery.enrollment.roll import Roll
     from edge.gallery.key import become_owner, enter, has_gallery
     from edge.gallery.store import open_store
     from edge.networks import open_networks
+    from edge.pipeline import rules_of
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
@@ -89,6 +94,11 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     else:
         key = enter(config)
     networks = open_networks(config)
+    rules = rules_of(config.policy, networks.calibration)
+
+    def bounds(templates: int) -> Bounds:
+        return Bounds(networks.calibration.same_person, at_size(rules, templates).thresholds.unmasked)
+
     store = (
         open_store(config, networks.bundle.model_digest, key, changeover=config.changeover is not None) if key is not None else None
     )
@@ -96,14 +106,14 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
         roll = Roll(store, dry=args.dry_run)
         desk = Desk(
             networks.embedder,
-            networks.calibration,
+            bounds,
             roll,
             registrar,
             level,
             masked_templates=args.masked_templates,
             keep_chips=keeping.keep_chips,
         )
-        yield Room(networks, roll, desk, Demand(level, config.detector.min_face_px))
+        yield Room(networks, rules, roll, desk, Demand(level, config.detector.min_face_px))
     finally:
         networks.close()
         if store is not None:
@@ -122,11 +132,13 @@ def _account() -> str:
 
 
 def warn_of_size(room: Room) -> None:
-    supported = room.networks.calibration.gallery_size
-    if room.roll.index.templates > supported:
+    from edge.access.policy import told
+
+    templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
+    if templates > supported:
         print(
-            f"edge-enroll: warning: the gallery now has {room.roll.index.templates} templates, the model's thresholds hold for "
-            f"{supported}: they rise with each more, and people are missed more often",
+            f"edge-enroll: warning: {told(room.rules, templates)}; the model supports {supported:,} templates, beyond that people "
+            "are missed more often",
             file=sys.stderr,
         )
 

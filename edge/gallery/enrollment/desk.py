@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Calibration
 from edge.errors import ConfigError, PhotoError
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.person import Settled, settle
+from edge.gallery.enrollment.person import Bounds, Settled, settle
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
 from edge.gallery.enrollment.roll import Roll
 from edge.gallery.enrollment.terms import Registrar, Terms
@@ -33,12 +32,12 @@ class Enrolled:
 
 
 class Desk:
-    """Enrolls people by the rules of one level."""
+    """Enrolls people by the rules of one level; `bounds` are those for a gallery of so many templates."""
 
     def __init__(
         self,
         embedder: Embedder,
-        calibration: Calibration,
+        bounds: Callable[[int], Bounds],
         roll: Roll,
         registrar: Registrar,
         level: Level,
@@ -46,7 +45,7 @@ class Desk:
         masked_templates: bool = False,
         keep_chips: bool = False,
     ) -> None:
-        self._embedder, self._calibration, self._roll, self._registrar = embedder, calibration, roll, registrar
+        self._embedder, self._bounds, self._roll, self._registrar = embedder, bounds, roll, registrar
         self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
 
     def check_terms(self, subject: str, terms: Terms) -> None:
@@ -72,7 +71,8 @@ class Desk:
         found = np.stack([sample.probe.embedding for sample in samples])
         enrolled = known.templates if known is not None and len(known.templates) else None
         kept_before = None if replace else enrolled
-        settled = settle(subject, found, self._roll.index, self._calibration, self._level, kept_before)
+        index = self._roll.index
+        settled = settle(subject, found, index, self._bounds(index.templates), self._level, kept_before)
         _demand_photos(subject, len(settled.kept), at_least)
         fresh = [samples[i] for i in settled.kept if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME]
         self._roll.enroll(subject, self._templates(subject, fresh), record, chips=self._chips(fresh), replace=replace)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Calibration
 from edge.errors import PhotoError
 from edge.gallery.enrollment.photos import Level
 from edge.gallery.search import Index
@@ -16,6 +15,14 @@ from edge.gallery.search import Index
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
 _AGREEING_MIN = 3  # samples that must be left where one is left out: of two nobody can tell which one is right
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Scores from which on two embeddings are taken for the same person."""
+
+    same_person: float  # of two photos of one enrollment, or with that person's templates
+    enrolled: float  # of a photo with somebody else's template: the threshold that the door would go by
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +36,7 @@ class Settled:
 
 
 def settle(
-    subject: str, found: Embeddings, known: Index, calibration: Calibration, level: Level, enrolled: Embeddings | None = None
+    subject: str, found: Embeddings, known: Index, bounds: Bounds, level: Level, enrolled: Embeddings | None = None
 ) -> Settled:
     """Which of the samples (N,D) of one subject become templates; `enrolled` are those (M,D) that the gallery has and keeps.
 
@@ -38,9 +45,9 @@ def settle(
     """
     if level == "strict" and len(found) < _AGREEING_MIN:
         raise PhotoError("too-few", f"{len(found)} usable photos of {subject}; the level strict needs {_AGREEING_MIN}")
-    kept = _one_person(subject, found, calibration.same_person)
-    _check_enrolled(subject, found[kept], enrolled, calibration.same_person)
-    _check_nobody_else(subject, found[kept], known, calibration.unmasked.threshold)
+    kept = _one_person(subject, found, bounds.same_person)
+    _check_enrolled(subject, found[kept], enrolled, bounds.same_person)
+    _check_nobody_else(subject, found[kept], known, bounds.enrolled)
     unlike = tuple(i for i in range(len(found)) if i not in kept)
     nearer = _nearer_to_others(subject, found, kept, known, enrolled) if level == "strict" else ()
     kept = [i for i in kept if i not in nearer]

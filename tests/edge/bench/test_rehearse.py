@@ -15,6 +15,7 @@ from edge.bench.rehearsal import Moment, Rehearsal
 from edge.bench.rehearse import enrolled, rehearse
 from edge.cli import rehearse as command
 from edge.config import Terminal
+from edge.config.access import Policy
 from edge.demo import adversarial
 from edge.errors import CameraError, PhotoError
 from edge.gallery.enrollment.photos import Demand, sample
@@ -136,6 +137,9 @@ def test_photos_are_checked_as_in_enrollment(config: Terminal, collins: np.ndarr
         enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
     with pytest.raises(PhotoError, match="in the gallery as 'Ada'"):
         enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
+    config = config.model_copy(update={"policy": Policy(threshold_unmasked=0.9999)})
+    other = np.clip(collins * 1.1, 0, 255).astype(np.uint8)
+    assert enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2  # the door tells them apart
     with pytest.raises(CameraError, match="no pictures"):
         empty = recorded(config.bundle, fps=15)
         rehearse([(empty, enrolled({ADA: [("a", collins)]}, config, networks))], config, networks)

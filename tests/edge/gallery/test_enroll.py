@@ -10,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge import masks
-from edge.bundle import Calibration, read_manifest
 from edge.errors import ConfigError, EngineError, PhotoError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.desk import check_level
-from edge.gallery.enrollment.person import Settled, settle
+from edge.gallery.enrollment.person import Bounds, Settled, settle
 from edge.gallery.enrollment.photos import Demand, Level, Sample, decode_photo, find_face, read_photo, sample, samples
 from edge.gallery.search import Index
 
@@ -128,6 +127,7 @@ def test_a_missing_photo(tmp_path: Path) -> None:
 
 # One axis a person in a space of 8: people of different axes have nothing in common.
 NOBODY = Index()
+BOUNDS = Bounds(same_person=0.3, enrolled=0.6)
 
 
 def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndarray:
@@ -139,44 +139,38 @@ def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndar
     return found
 
 
-@pytest.fixture(scope="module")
-def calibration(bundle_path: Path) -> Calibration:
-    return read_manifest(bundle_path).calibration
-
-
 def settled(
-    calibration: Calibration,
     found: Sequence[np.ndarray],
     known: Index = NOBODY,
     level: Level = "standard",
     enrolled: np.ndarray | None = None,
 ) -> Settled | str:
     try:
-        return settle("Ada", np.stack(found), known, calibration, level, enrolled)
+        return settle("Ada", np.stack(found), known, BOUNDS, level, enrolled)
     except PhotoError as error:
         return error.reason
 
 
-def test_two_people_are_not_one_and_one_is_not_two(calibration: Calibration) -> None:
+def test_two_people_are_not_one_and_one_is_not_two() -> None:
     known = Index.of(["Bob"], face(0)[None])
-    assert settled(calibration, [face(1), face(1)], known) == Settled((0, 1), (), (), 1.0)
-    assert settled(calibration, [face(1), face(0)]) == "different-people"
-    assert settled(calibration, [face(0)], known) == "already-enrolled"
-    assert settle("Bob", face(0)[None], known, calibration, "standard").kept == (0,)
+    assert settled([face(1), face(1)], known) == Settled((0, 1), (), (), 1.0)
+    assert settled([face(1), face(0)]) == "different-people"
+    assert settled([face(0)], known) == "already-enrolled"
+    assert settle("Bob", face(0)[None], known, BOUNDS, "standard").kept == (0,)
 
 
-def test_one_stray_among_three_is_left_out_and_named(calibration: Calibration) -> None:
+def test_one_stray_among_three_is_left_out_and_named() -> None:
     ada, bob = face(1), face(2)
-    assert settled(calibration, [ada, bob, ada, ada]) == Settled((0, 2, 3), (1,), (), 1.0)
-    assert settled(calibration, [bob, ada, ada, ada, bob]) == Settled((1, 2, 3), (0, 4), (), 1.0)
-    assert settled(calibration, [ada, bob, ada]) == "different-people"  # of two nobody can tell
-    assert settled(calibration, [ada, ada, bob, bob]) == "different-people"
-    assert settled(calibration, [ada, ada, ada, bob, bob, bob]) == "different-people"
+    assert settled([ada, bob, ada, ada]) == Settled((0, 2, 3), (1,), (), 1.0)
+    assert settled([bob, ada, ada, ada, bob]) == Settled((1, 2, 3), (0, 4), (), 1.0)
+    assert settled([ada, bob, ada]) == "different-people"  # of two nobody can tell
+    assert settled([ada, ada, bob, bob]) == "different-people"
+    assert settled([ada, ada, ada, bob, bob, bob]) == "different-people"
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
-def test_what_is_kept_is_one_person_who_outnumbers_the_others(bundle_path: Path, people: list[int]) -> None:
-    found = settled(read_manifest(bundle_path).calibration, [face(person) for person in people])
+def test_what_is_kept_is_one_person_who_outnumbers_the_others(people: list[int]) -> None:
+    found = settled([face(person) for person in people])
     counts = sorted((people.count(person) for person in set(people)), reverse=True)
     if isinstance(found, Settled):
         kept = {people[i] for i in found.kept}
@@ -186,26 +180,25 @@ def test_what_is_kept_is_one_person_who_outnumbers_the_others(bundle_path: Path,
         assert len(counts) > 1 and (counts[0] < 3 or counts[0] <= len(people) / 2)
 
 
-def test_a_photo_is_not_added_to_somebody_else(calibration: Calibration) -> None:
+def test_a_photo_is_not_added_to_somebody_else() -> None:
     known = Index.of(["Ada"], face(1)[None])
-    assert settled(calibration, [face(2)], known, enrolled=face(1)[None]) == "different-people"
-    assert settled(calibration, [face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
-    assert settled(calibration, [face(1), face(1)], known, enrolled=face(1)[None]) == Settled((0, 1), (), (), 1.0)
+    assert settled([face(2)], known, enrolled=face(1)[None]) == "different-people"
+    assert settled([face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
+    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Settled((0, 1), (), (), 1.0)
 
 
-def test_strict_photos_are_more_like_their_own_than_like_anybody_else(calibration: Calibration) -> None:
-    threshold = calibration.unmasked.threshold
+def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
     other = Index.of(["Bob"], face(0)[None])
-    near = face(1, like=0, share=threshold - 0.01)  # of another, but not enough to be taken for them
+    near = face(1, like=0, share=BOUNDS.enrolled - 0.01)  # of another, but not enough to be taken for them
     far = [face(1), face(1), face(1)]
-    assert settled(calibration, far[:2], other, "strict") == "too-few"
-    assert settled(calibration, far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
-    assert settled(calibration, [*far, near], other, "strict") == Settled((0, 1, 2, 3), (), (), pytest.approx(near[1]))
+    assert settled(far[:2], other, "strict") == "too-few"
+    assert settled(far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
+    assert settled([*far, near], other, "strict") == Settled((0, 1, 2, 3), (), (), pytest.approx(near[1]))
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
     bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
-    assert settled(calibration, [*far, lookalike], bob, "standard") == Settled((0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3))
-    assert settled(calibration, [*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
-    assert settled(calibration, [far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
+    assert settled([*far, lookalike], bob, "standard") == Settled((0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3))
+    assert settled([*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
+    assert settled([far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,14 @@ import numpy as np
 import pytest
 
 from edge import masks
+from edge.bundle import open_bundle
+from edge.chip import PREPROCESSING
 from edge.cli import enroll as command
 from edge.cli import enrolling, gallery
 from edge.config import load_config
 from edge.face.detect import Detector
+from edge.gallery.key import load_key
+from edge.gallery.store import Store, open_store
 
 
 class Counter:
@@ -29,6 +34,11 @@ class Counter:
         out, self.told = self.capsys.readouterr()
         assert code == expect, self.told
         return dict(json.loads(out.splitlines()[-1])) if out else {}
+
+    def store(self) -> Store:
+        config = load_config(self.config_path)
+        model = open_bundle(config.bundle, PREPROCESSING).model_digest
+        return open_store(config, model, load_key(config.key_path, create=False))
 
     def shown(self, subject: str = "Ada") -> dict[str, Any]:
         assert gallery.main(["show", "--config", str(self.config_path), "--subject", subject, "--json"]) == 0
@@ -123,6 +133,29 @@ def test_a_face_that_another_process_enrolls_meanwhile_is_found(counter: Counter
     monkeypatch.setattr(command, "_take", slowly)
     counter.enroll("ada1", expect=1)
     assert "already-enrolled" in counter.told and "'Eve'" in counter.told
+
+
+def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None:
+    """Somebody whose score lies between the model's threshold and the one that the door goes by in a gallery of 3,000."""
+    counter.enroll("ada0")
+    with closing(counter.store()) as store:
+        ada = store.known()[0].templates[0]
+        aside = np.roll(ada, 1) - np.roll(ada, 1) @ ada * ada
+        store.enroll("Ada", (0.63 * ada + np.sqrt(1 - 0.63**2) * aside / np.linalg.norm(aside))[None], replace=True)
+    refused = counter.enroll("ada0", subject="Eve", expect=1)["refused"][0]
+    assert refused["reason"] == "already-enrolled" and "score 0.63" in refused["message"]
+    rng = np.random.default_rng(0)
+    with closing(counter.store()) as store:
+        crowd = rng.standard_normal((3000, 256)).astype(np.float32)
+        store.enroll("crowd", crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
+    assert counter.enroll("ada0", subject="Eve")["stored"] == 1
+
+
+def test_a_threshold_that_the_configuration_raised_counts(counter: Counter, write_config: Callable[..., Path]) -> None:
+    counter.enroll("ada0")
+    assert counter.enroll("ada3", subject="Eve", expect=1)["refused"][0]["reason"] == "already-enrolled"
+    write_config(policy={"threshold_unmasked": 0.9999})
+    assert counter.enroll("ada3", subject="Eve")["stored"] == 1
 
 
 def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
