@@ -86,6 +86,11 @@ def told(rules: Rules, templates: int) -> str:
     return text if wrong is None else f"{text}; at most {wrong:.2%} of strangers are named by a frame (FPIR)"
 
 
+def beyond(supported: int) -> str:
+    """What a gallery of more templates than a model supports means to people."""
+    return f"the model supports {supported:,}, and with more it misses people more often"
+
+
 def mask_state(mask_worn: float) -> Literal["masked", "unmasked", "uncertain"]:
     """What a probability says; one that is not a number says nothing."""
     if mask_worn >= _MASK_SURE:

@@ -146,6 +146,7 @@ def _report(out: Path, config_path: Path) -> int:
     import cv2
     import numpy as np
 
+    from edge.access import policy
     from edge.audit import evidence
     from edge.audit.reading import read_log
     from edge.audit.sealing import picture_sealer, score_sealer
@@ -153,6 +154,7 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.demo import report, story
     from edge.demo.script import SCENES
     from edge.gallery.store import evidence_key
+    from edge.pipeline import rules_of
 
     config = load_config(config_path)
     key = evidence_key(config)
@@ -169,12 +171,11 @@ def _report(out: Path, config_path: Path) -> int:
     kept, sealer = config.pictures_path, picture_sealer(key, config.terminal)
     pictures = {number: picture(evidence.read_picture(kept, number, sealer)) for number in evidence.pictures(kept)}
     manifest = read_manifest(config.bundle)
-    calibration = manifest.calibration
+    templates = next((record["templates"] for record in decisions if record.get("kind") == "started"), 0)
     facts = {
         "Model": f"{manifest.name}, {manifest.licence}",
         "Trained on": manifest.data,
-        "Thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, masked {calibration.masked.threshold:.3f}; "
-        f"supports {calibration.gallery_size} templates at FPIR {calibration.fpir_target:.0%}",
+        "Thresholds": policy.told(rules_of(config.policy, manifest.calibration), templates),
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",
     }
     target = out / "report.html"

@@ -132,15 +132,11 @@ def _account() -> str:
 
 
 def warn_of_size(room: Room) -> None:
-    from edge.access.policy import told
+    from edge.access.policy import beyond, told
 
     templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
     if templates > supported:
-        print(
-            f"edge-enroll: warning: {told(room.rules, templates)}; the model supports {supported:,} templates, beyond that people "
-            "are missed more often",
-            file=sys.stderr,
-        )
+        print(f"edge-enroll: warning: {told(room.rules, templates)}; {beyond(supported)}", file=sys.stderr)
 
 
 def tell_refused(refused: Sequence[Refusal], how: str = "refused") -> None:

@@ -234,7 +234,7 @@ def _stats(args: argparse.Namespace) -> int:
         "to_be_erased_one_day": sum(known.record.erase_on is not None for known in everybody),
         "models": {model[:12]: count for model, count in models.items()},
         "bytes": size,
-        "supported_subjects": bundle.manifest.calibration.gallery_size,
+        "supported_templates": bundle.calibration(config.engine.precision).gallery_size,
     }
     if args.json:
         print(json.dumps(told))

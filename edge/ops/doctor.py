@@ -7,9 +7,10 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from edge.access.policy import beyond, told
 from edge.audit.places import places
 from edge.audit.state import key_path_of
-from edge.bundle import open_bundle
+from edge.bundle import Bundle, open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
 from edge.config import Terminal
@@ -91,19 +92,13 @@ def _engine(config: Terminal) -> Iterator[Finding]:
     finally:
         networks.close()
     yield Finding(WARNING if networks.fallback else OK, "engine", f"{networks} runs both networks")
-    rules, calibration = rules_of(config.policy, networks.calibration), networks.calibration
-    yield Finding(
-        OK,
-        "thresholds",
-        f"unmasked {rules.thresholds.unmasked:.3f}, masked {rules.thresholds.masked:.3f}, "
-        f"supported gallery {calibration.gallery_size}",
-    )
 
 
 def _gallery(config: Terminal) -> Iterator[Finding]:
     if not has_gallery(config):
         become_owner(config.state)
         yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
+        yield _thresholds(config, open_bundle(config.bundle, PREPROCESSING), 0)
         return
     key = enter(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
@@ -112,11 +107,16 @@ def _gallery(config: Terminal) -> Iterator[Finding]:
         index = Gallery(store).index
     finally:
         store.close()
-    supported = bundle.calibration(config.engine.precision).gallery_size
-    level = OK if index.subjects <= supported else WARNING
-    yield Finding(
-        level, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed; the model supports {supported}"
-    )
+    yield Finding(OK, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed")
+    yield _thresholds(config, bundle, index.templates)
+
+
+def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> Finding:
+    calibration = bundle.calibration(config.engine.precision)
+    words = told(rules_of(config.policy, calibration), templates)
+    if templates <= calibration.gallery_size:
+        return Finding(OK, "thresholds", words)
+    return Finding(WARNING, "thresholds", f"{words}; {beyond(calibration.gallery_size)}")
 
 
 def _camera(config: Terminal) -> Iterator[Finding]:

@@ -312,7 +312,7 @@ def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None
 def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
     done = run("edge.cli.doctor", "--config", site.config_path, "--json")
     levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
-    assert levels["bundle"] == levels["gallery"] == levels["camera"] == levels["engine"] == "ok"
+    assert levels["bundle"] == levels["gallery"] == levels["thresholds"] == levels["camera"] == levels["engine"] == "ok"
     assert levels["liveness"] == "warning" and levels["door"] == "error"
     assert done.returncode == 1
     with site.door():

@@ -60,6 +60,7 @@ def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
     assert gallery("stats", "--json") == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["subjects"], told["templates"], told["without_consent"]) == (2, 3, 2)
+    assert told["supported_templates"] == 375
 
 
 def test_people_go_through_a_file(

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli import gallery
+from edge.config import Terminal, load_config
+from edge.gallery.key import load_key
+from edge.gallery.store import Store, open_store
+from edge.ops.doctor import OK, WARNING, Finding, examine
+
+
+def opened(config: Terminal) -> Store:
+    model = open_bundle(config.bundle, PREPROCESSING).model_digest
+    return open_store(config, model, load_key(config.key_path, create=True))
+
+
+def found(config: Terminal, subject: str) -> Finding:
+    (finding,) = [each for each in examine(config) if each.subject == subject]
+    return finding
+
+
+def test_thresholds_are_told_for_the_gallery_that_is_there(config: Terminal) -> None:
+    nobody = found(config, "thresholds")
+    assert nobody.level == OK and "for 0 templates" in nobody.message
+    rows = np.random.default_rng(0).standard_normal((376, 256)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    with closing(opened(config)) as store:
+        store.enroll("Ada", rows[:375])
+    supported = found(config, "thresholds")
+    assert supported.level == OK and "for 375 templates" in supported.message and "raised" not in supported.message
+    with closing(opened(config)) as store:
+        store.enroll("Bob", rows[375:])  # two subjects, and one template more than the model supports
+    beyond = found(config, "thresholds")
+    assert beyond.level == WARNING and "for 376 templates (raised from 0.586" in beyond.message
+    assert "the model supports 375" in beyond.message
+    assert found(config, "gallery").message.startswith("2 subjects, 376 templates")
+
+
+def test_every_command_tells_thresholds_in_the_same_words(
+    config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(opened(config)) as store:
+        store.enroll("Ada", np.eye(3, 256, dtype=np.float32))
+    told = found(config, "thresholds").message
+    for command in ("list", "stats"):
+        assert gallery.main([command, "--config", str(tmp_path / "terminal.yaml")]) == 0
+        assert told in capsys.readouterr().out
+
+
+def test_a_threshold_below_the_model_s_own_is_an_error(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
+    assert any("it can only be raised" in finding.message for finding in examine(config))
