@@ -8,11 +8,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from edge.access.policy import told
 from edge.audit import evidence
+from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_sealer, score_sealer
@@ -221,8 +221,10 @@ class Daemon:
         if decision.verdict is not Verdict.GRANT and not self._is_news(decision):
             return
         record_id: int | None = None
+        model = self._changeover.model[:12] if sighting.before and self._changeover else self._model
+        fields = decision_fields(frame, sighting, model, self._engine)
         try:
-            record_id = self._record.append(self._fields(frame, sighting), durable=decision.verdict is Verdict.GRANT)
+            record_id = self._record.append(fields, durable=decision.verdict is Verdict.GRANT)
         except RecordError as error:
             policy = "people are let in all the same" if self._let_in_unrecorded else "nobody is let in until it can be written"
             self._complain("record", f"{error}; {policy}")
@@ -262,7 +264,7 @@ class Daemon:
             outcome = "unreachable"
             self._complain("door", str(error))
         log.info("record %d granted, the door says: %s", record_id, outcome)
-        self._record_event({"kind": "door", "decision": record_id, "grant_id": grant.id, "outcome": outcome})
+        self._record_event(door_fields(grant, outcome))
         return outcome == "unlocked"
 
     @property
@@ -276,35 +278,6 @@ class Daemon:
         now = decision.frame_at
         self._recorded = {k: at for k, at in self._recorded.items() if now - at < _REPEAT_S}
         return self._recorded.setdefault(key, now) == now
-
-    def _fields(self, frame: Frame, sighting: Sighting) -> dict[str, Any]:
-        decision, match = sighting.decision, sighting.decision.match
-        fields: dict[str, Any] = {
-            "kind": "decision",
-            "verdict": decision.verdict.value,
-            "reason": decision.reason,
-            "frame": frame.number,
-            "frame_at": round(frame.at, 4),
-            "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
-            "model": self._changeover.model[:12] if sighting.before and self._changeover else self._model,
-            "engine": self._engine,
-            "track": sighting.track,
-            "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
-        }
-        if sighting.quality is not None:
-            fields["quality"] = asdict(sighting.quality)
-        if sighting.probe is not None:
-            fields["threshold"] = round(decision.threshold, 4)
-            fields["mask_worn"] = round(decision.mask_worn, 3)
-            fields["votes"] = decision.votes
-            fields["attention"] = evidence.attention_shares(sighting.probe)
-        if sighting.visible is not None:
-            fields["visible"] = asdict(sighting.visible)
-        if match is not None:
-            fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
-            if decision.verdict is not Verdict.UNKNOWN:  # a nearest neighbour is not a name
-                fields["subject"] = match.subject
-        return fields
 
     def _size(self) -> dict[str, int]:
         """So that a gallery which somebody put back shows in the record."""

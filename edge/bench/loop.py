@@ -5,9 +5,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
-from edge.audit.evidence import attention_shares
+from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
 from edge.bench.door import BenchDoor
 from edge.bench.networks import Timed
@@ -87,7 +87,7 @@ class Loop:
         sightings = self.pipeline.recognise(frame)
         decided = self.clock()
         stages = self.pipeline.stopwatch.reset()
-        grants = tuple(self._grant(s, stages) for s in sightings if self._is_grant(s, frame.at))
+        grants = tuple(self._grant(frame, s, stages) for s in sightings if self._is_grant(s, frame.at))
         return Turn(
             frame.at,
             begun - frame.at,
@@ -117,19 +117,21 @@ class Loop:
             self._granted.discard(oldest)
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
-    def _grant(self, sighting: Sighting, stages: dict[str, float]) -> Granted:
+    def _grant(self, frame: Frame, sighting: Sighting, stages: dict[str, float]) -> Granted:
         """Durably on record before the door is asked, and then what it said, as the recogniser does it."""
         decision, number = sighting.decision, NOT_RECORDED
         assert decision.match is not None
         started = self.clock()
         if self.record is not None:
-            number = self.record.append(_fields(sighting))
+            networks = self.timed.networks
+            model, engine = networks.bundle.model_digest[:12], f"{networks.engine} {networks.precision}"
+            number = self.record.append(decision_fields(frame, sighting, model, engine))
         granted = self.clock()
-        answered = self._ask(sighting, decision.match.subject, number)
+        grant = Grant(secrets.token_hex(8), decision.match.subject, number, decision.frame_at)
+        answered = self._ask(sighting.track, grant)
         ended = self.clock()
         if self.record is not None:
-            outcome = "unlocked" if answered is not None else "not asked or refused"
-            self.record.append({"kind": "door", "decision": number, "outcome": outcome}, durable=False)
+            self.record.append(door_fields(grant, "unlocked" if answered is not None else "not asked or refused"), durable=False)
         stages["record"] = stages.get("record", 0.0) + granted - started + self.clock() - ended
         if self.door is not None:
             stages["door"] = stages.get("door", 0.0) + ended - granted
@@ -137,36 +139,11 @@ class Loop:
         self._granted.add(sighting.track)
         return Granted(decision.frame_at, first, granted, granted if self.door is not None else None, answered)
 
-    def _ask(self, sighting: Sighting, subject: str, number: int) -> float | None:
+    def _ask(self, track: int, grant: Grant) -> float | None:
         """When the door answered that it opened; None where it did not, or there is none."""
         if self.door is None:
             return None
-        refused = self.door.grant(Grant(secrets.token_hex(8), subject, number, sighting.decision.frame_at))
-        if refused is None:
+        if self.door.grant(grant) is None:
             return self.clock()
-        self.pipeline.withdraw(sighting.track, subject, _ASK_AGAIN_S)
+        self.pipeline.withdraw(track, grant.subject, _ASK_AGAIN_S)
         return None
-
-
-def _fields(sighting: Sighting) -> dict[str, object]:
-    """As much as the recogniser writes of a grant."""
-    decision, match = sighting.decision, sighting.decision.match
-    assert sighting.probe is not None and sighting.quality is not None and sighting.visible is not None and match is not None
-    return {
-        "kind": "decision",
-        "verdict": decision.verdict.value,
-        "reason": decision.reason,
-        "frame_at": round(decision.frame_at, 4),
-        "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
-        "track": sighting.track,
-        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
-        "quality": asdict(sighting.quality),
-        "threshold": round(decision.threshold, 4),
-        "mask_worn": round(decision.mask_worn, 3),
-        "votes": decision.votes,
-        "attention": attention_shares(sighting.probe),
-        "visible": asdict(sighting.visible),
-        "score": round(match.score, 4),
-        "runner_up": round(match.runner_up, 4),
-        "subject": match.subject,
-    }

@@ -15,13 +15,19 @@ import jsonschema
 import numpy as np
 import pytest
 
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
 from edge.bench import engine, results, soak, tables
 from edge.bench.machine import memory, power, throttling
 from edge.bench.page import page
+from edge.bench.prepare import Options, prepared
 from edge.bench.results import Finding, RunReport, Sample
+from edge.bench.sources import source_of
 from edge.chip import to_input
 from edge.cli.bench import main
+from edge.config import load_config
 from edge.engine.trt import TrtEngine
+from edge.values import Frame
 from export.parity import portrait_chips
 from export.to_engine import BuildOptions, build_plan
 from tests.edge.bench.test_tally import turn
@@ -103,6 +109,22 @@ def test_frames_from_memory_have_no_camera_and_no_door(measure: Measure) -> None
     assert found["speed"]["grants"] >= 1 and found["speed"]["openings"] == 0
     assert found["speed"]["end_to_end"]["frame_to_relay"] is None and found["speed"]["end_to_end"]["frame_to_grant"] is not None
     assert found["camera"]["age"] is found["camera"]["rate_fps"] is None and found["conditions"]["pace"] == "flat out"
+
+
+def test_what_a_grant_costs_is_what_the_recogniser_writes(terminal: Path, tmp_path: Path, collins: np.ndarray) -> None:
+    config = load_config(terminal)
+    with prepared(config, source_of(config.camera), Options(warm_up_s=0.1, templates=50)) as bench:
+        record = RecordLog(tmp_path / "decisions")
+        loop = bench.loop(record=record)
+        grants = [grant for n in range(6) for grant in loop.turn(Frame(collins, n / 10, n)).grants]
+        record.close()
+    assert len(grants) == 1 and not grants[0].asked_at
+    decision, door = read_log(tmp_path / "decisions")
+    networks = bench.timed.networks
+    assert (decision["kind"], decision["verdict"], decision["votes"]) == ("decision", "grant", 3)
+    assert (decision["model"], decision["engine"]) == (networks.bundle.model_digest[:12], "ort fp32")
+    assert decision["frame_at"] == grants[0].frame_at == decision["frame"] / 10
+    assert (door["decision"], door["outcome"]) == (decision["id"], "not asked or refused") and door["grant_id"]
 
 
 def test_few_frames_in_memory_are_shown_again(measure: Measure) -> None:

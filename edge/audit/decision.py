@@ -1,0 +1,45 @@
+"""What is on record of one decision, and of what the door made of a grant."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from edge.audit.evidence import attention_shares
+from edge.values import Frame, Grant, Sighting, Verdict
+
+
+def decision_fields(frame: Frame, sighting: Sighting, model: str, engine: str) -> dict[str, Any]:
+    """As far as the face went through the pipeline. A nearest neighbour is not a name: only who is known is called a subject."""
+    decision, match = sighting.decision, sighting.decision.match
+    fields: dict[str, Any] = {
+        "kind": "decision",
+        "verdict": decision.verdict.value,
+        "reason": decision.reason,
+        "frame": frame.number,
+        "frame_at": round(frame.at, 4),
+        "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],
+        "model": model,
+        "engine": engine,
+        "track": sighting.track,
+        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
+    }
+    if sighting.quality is not None:
+        fields["quality"] = asdict(sighting.quality)
+    if sighting.probe is not None:
+        fields["threshold"] = round(decision.threshold, 4)
+        fields["mask_worn"] = round(decision.mask_worn, 3)
+        fields["votes"] = decision.votes
+        fields["attention"] = attention_shares(sighting.probe)
+    if sighting.visible is not None:
+        fields["visible"] = asdict(sighting.visible)
+    if match is not None:
+        fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
+        if decision.verdict is not Verdict.UNKNOWN:
+            fields["subject"] = match.subject
+    return fields
+
+
+def door_fields(grant: Grant, outcome: str) -> dict[str, Any]:
+    """What became of a grant."""
+    return {"kind": "door", "decision": grant.record_id, "grant_id": grant.id, "outcome": outcome}

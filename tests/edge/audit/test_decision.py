@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edge.audit.decision import decision_fields, door_fields
+from edge.audit.fields import split
+from edge.values import Answer, Decision, Face, Frame, Grant, Match, Probe, Quality, Sighting, State, Verdict, Visible
+
+FRAME = Frame(np.zeros((1, 1, 3), np.uint8), 12.34567, 7)
+FACE = Face(np.array([10.4, 20.6, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
+GRANTED = Sighting(
+    FACE,
+    3,
+    None,
+    Probe(np.eye(1, 8, dtype=np.float32)[0], np.full((3, 14, 14), 0.5, np.float32), 0.0),
+    Decision(Verdict.GRANT, "match", Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
+    Quality(100, 90, 80, 100, 100, 100),
+    Visible(90, 80, 100),
+    {"stillness": Answer(State.PASSED)},
+)
+
+
+def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
+    fields = decision_fields(FRAME, GRANTED, "c7e09a31", "ort fp32")
+    json.dumps(fields, allow_nan=False)
+    assert (fields["verdict"], fields["subject"], fields["frame"], fields["frame_at"]) == ("grant", "Ada", 7, 12.3457)
+    assert (fields["score"], fields["model"], fields["liveness"]) == (0.8123, "c7e09a31", {"stillness": "passed"})
+    public, personal, sealed = split(fields)
+    assert set(personal) == {"subject", "liveness"} and {"score", "attention", "visible", "quality"} <= set(sealed)
+    assert not {"score", "threshold", "box_xyxy"} & set(public)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.PENDING, Verdict.REFUSED])
+def test_a_nearest_neighbour_is_not_a_name(verdict: Verdict) -> None:
+    fields = decision_fields(FRAME, replace(GRANTED, decision=replace(GRANTED.decision, verdict=verdict)), "m", "e")
+    assert ("subject" in fields) is (verdict is not Verdict.UNKNOWN) and fields["score"] == 0.8123
+
+
+def test_a_face_that_a_gate_stopped_has_no_scores() -> None:
+    decision = Decision(Verdict.REFUSED, "too-small", None, 1.0, 0.0, 0, 12.3)
+    fields = decision_fields(FRAME, Sighting(FACE, 3, None, None, decision), "m", "e")
+    assert not {"threshold", "score", "attention", "visible", "quality", "subject"} & set(fields)
+    assert fields["liveness"] == "no PAD"
+
+
+def test_what_the_door_said_points_at_the_decision() -> None:
+    fields = door_fields(Grant("ab", "Ada", 12, 1.0), "unlocked")
+    assert fields == {"kind": "door", "decision": 12, "grant_id": "ab", "outcome": "unlocked"}
+    assert not split(fields)[1]  # nothing tells of a person
