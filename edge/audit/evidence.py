@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.audit.files import write_whole
 from edge.audit.retention import DAY_S, believed
 from edge.audit.sealing import Sealer
+from edge.durable import write_whole
 from edge.errors import RecordError
 from edge.values import Probe
 

@@ -8,11 +8,10 @@ from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from edge.audit.state import FirstKey
 from edge.errors import RecordError
+from edge.hkdf import derive
 
 _SIGNED = b"mfsa-edge head 1\n"
 
@@ -38,8 +37,7 @@ def signing_key(first: list[FirstKey]) -> Ed25519PrivateKey:
     """Made of the first key of the first chain. Raises RecordError where there is none."""
     if not first:
         raise RecordError("expected the record's first key, found none; run edge-audit as root, who keeps it")
-    derived = HKDF(SHA256(), 32, None, b"mfsa-edge head 1").derive(first[0].key)
-    return Ed25519PrivateKey.from_private_bytes(derived)
+    return Ed25519PrivateKey.from_private_bytes(derive(first[0].key, "head 1"))
 
 
 def public_key_of(key: Ed25519PrivateKey) -> str:

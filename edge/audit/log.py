@@ -17,12 +17,12 @@ from typing import Any
 from edge.audit import retention, state
 from edge.audit.chain import ID_JUMP_MAX, KEY_BYTES, build, encode, mac_of, next_key, parse
 from edge.audit.fields import Fields, split
-from edge.audit.files import make_folder, sync_folder
 from edge.audit.mending import mend
 from edge.audit.reading import newest_first
 from edge.audit.retention import DAY_S, Retention
 from edge.audit.segments import End, end_of, path_of
 from edge.audit.state import FirstKey, State, StateFile
+from edge.durable import make_folder, sync_folder
 from edge.errors import RecordError
 
 SEGMENT_BYTES = 4 << 20

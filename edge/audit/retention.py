@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.chain import Line, parse
-from edge.audit.files import sync_folder
 from edge.audit.segments import first_id_of, lines_of, open_to_read, segments, tail_of
+from edge.durable import sync_folder
 
 DAY_S = 86400.0
 BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set

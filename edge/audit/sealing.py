@@ -11,10 +11,9 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-_KEY_BYTES = 32
+from edge.hkdf import derive
+
 _NONCE_BYTES = 12
 
 
@@ -23,7 +22,7 @@ class Sealer:
 
     def __init__(self, gallery_key: bytes, terminal: str, purpose: str) -> None:
         self._context = f"mfsa-edge evidence 1|{terminal}|{purpose}"
-        self._cipher = AESGCM(HKDF(SHA256(), _KEY_BYTES, None, b"mfsa-edge evidence 1").derive(gallery_key))
+        self._cipher = AESGCM(derive(gallery_key, "evidence 1"))
 
     def seal(self, number: int, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)

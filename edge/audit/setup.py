@@ -10,10 +10,10 @@ from pathlib import Path
 
 from edge.audit import state
 from edge.audit.chain import KEY_BYTES
-from edge.audit.files import make_folder
 from edge.audit.log import RecordLog
 from edge.audit.segments import segments
 from edge.audit.state import FirstKey, State
+from edge.durable import make_folder
 from edge.errors import RecordError
 
 

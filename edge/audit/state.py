@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.audit.chain import GENESIS, KEY_BYTES
-from edge.audit.files import write_whole
+from edge.durable import write_whole
 from edge.errors import RecordError
 
 STATE = "state"

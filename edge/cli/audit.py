@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from edge.audit import telling
 from edge.audit.chain import Line
-from edge.audit.files import write_whole
 from edge.audit.places import Place, places
 from edge.audit.reading import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
@@ -25,6 +24,7 @@ from edge.audit.setup import as_owner, prepare
 from edge.audit.verify import Expected, Report
 from edge.cli import common
 from edge.config import Terminal, load_config
+from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import secrets
 import stat
 from pathlib import Path
 
-from edge.audit.files import sync_folder
 from edge.config import Terminal
+from edge.durable import sync_folder
 from edge.errors import GalleryError
 
 KEY_BYTES = 32

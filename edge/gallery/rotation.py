@@ -7,8 +7,8 @@ import secrets
 from contextlib import closing
 from pathlib import Path
 
-from edge.audit.files import sync_folder
 from edge.config import Terminal
+from edge.durable import sync_folder
 from edge.errors import GalleryError
 from edge.gallery.care import seal_anew
 from edge.gallery.database import Database

@@ -7,12 +7,11 @@ import secrets
 import unicodedata
 
 from cryptography.exceptions import InvalidKey, InvalidTag
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from edge.errors import GalleryError
+from edge.hkdf import derive
 
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -49,11 +48,6 @@ class Seal:
         """No two lists of parts give the same bytes: each part carries its length."""
         parts = ("mfsa-edge/2", self._terminal, *map(str, bound_to))
         return b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-
-
-def derive(key: bytes, use: str) -> bytes:
-    """A key for one use; HKDF-SHA256 (RFC 5869)."""
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=f"mfsa-edge {use}".encode()).derive(key)
 
 
 def hash_pin(pin: str, pepper: bytes) -> str:

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from edge.audit.files import write_whole
+from edge.durable import write_whole
 from edge.errors import GalleryError
 from edge.gallery.store import Store
 from edge.subject import from_json, to_json

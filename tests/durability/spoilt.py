@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.audit import files, log, retention
+from edge import durable
+from edge.audit import log, retention
 from edge.audit.log import RecordLog
 from edge.config import Terminal
 from edge.gallery import rotation
@@ -121,7 +122,7 @@ def _in_halves() -> None:
 
 
 def _names_not_synced() -> None:
-    files.sync_folder = log.sync_folder = lambda _: None
+    durable.sync_folder = log.sync_folder = lambda _: None
 
 
 def _half_way_on_disk() -> None:

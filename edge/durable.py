@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders whose names are on disk."""
 
 from __future__ import annotations
 

@@ -1,0 +1,13 @@
+"""Many keys of one: a key for each use, of which none tells another (HKDF-SHA256, RFC 5869)."""
+
+from __future__ import annotations
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+KEY_BYTES = 32
+
+
+def derive(key: bytes, use: str) -> bytes:
+    """The key of a key for one use."""
+    return HKDF(SHA256(), KEY_BYTES, None, f"mfsa-edge {use}".encode()).derive(key)
