@@ -46,6 +46,14 @@ class Line:
     def erased(self) -> bool:
         return "commit" in self.public and not self.personal.strip(b" ")
 
+    @property
+    def whole(self) -> bool:
+        """Whether its personal part is as it was committed to, erased, or being erased."""
+        personal = self.personal
+        if personal.startswith(b" ") or personal.endswith(b" ") or not personal:
+            return True
+        return self.public.get("commit") == commit_of(personal)
+
 
 def build(public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes, key: bytes) -> tuple[bytes, bytes]:
     """A line, and its hash, which the next one needs. Raises ValueError for what is no JSON."""

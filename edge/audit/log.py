@@ -174,6 +174,7 @@ class RecordLog:
 
     def _put(self, fields: Fields, durable: bool) -> int:
         number, wall = self._state.next_id, self._wall()
+        durable = durable or not self._state.durable  # else a front that the power took looks like one that somebody took
         public, personal, hidden = split(fields)
         if hidden and self._seal is not None:
             personal["sealed"] = self._seal(number, encode(hidden))
@@ -210,6 +211,8 @@ class RecordLog:
         """A new segment where there is none, the present one is full, or it is another day. Raises OSError."""
         if self._fd >= 0 and self._end < self._segment_bytes and not (self._end and wall // DAY_S != self._day):
             return
+        if self._fd >= 0:
+            os.fsync(self._fd)  # before there is a newer one: only the newest may end in what was never acknowledged
         path = path_of(self._folder, self._state.next_id)
         fd = -1
         try:
@@ -222,11 +225,6 @@ class RecordLog:
                 raise
             return  # better the full one than none
         if self._fd >= 0:
-            try:
-                os.fsync(self._fd)  # what is not durable yet must not be missing before what will be
-            except OSError:
-                os.close(fd)
-                raise
             os.close(self._fd)
         self._fd, self._end, self._day = fd, os.fstat(fd).st_size, wall // DAY_S
         self._half = False

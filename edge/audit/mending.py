@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge.audit.chain import Line, commit_of, parse
-from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, segments
+from edge.audit.segments import TAIL_BYTES, first_id_of, segments, unacknowledged_from
 
 
 def mend(folder: Path, durable: int) -> None:
-    """Cut the newest file off at the first line that is no whole record, and stands after `durable`, the newest record that was on
-    disk for certain: what follows was not on disk either, or its writer had said that a line before it is torn. Where such a line
-    stands before, somebody changed it, and it stays as it is. Raises OSError."""
+    """Cut the newest file off where its `unacknowledged_from` says. Raises OSError."""
     paths = segments(folder)
     if not paths:
         return
@@ -20,23 +17,9 @@ def mend(folder: Path, durable: int) -> None:
     try:
         size = os.fstat(fd).st_size
         start = max(0, size - TAIL_BYTES)
-        newest, cut = first_id_of(paths[-1]) - 1, None
-        for at, raw, ended in list(lines_of(os.pread(fd, size - start, start)))[bool(start) :]:
-            line = parse(raw) if ended else None
-            if line is None or not _is_whole(line):
-                cut = start + at if cut is None and newest >= durable else cut
-            else:
-                newest, cut = line.id, None if "torn" in line.public else cut
+        cut = unacknowledged_from(os.pread(fd, size - start, start), first_id_of(paths[-1]), durable, partial=start > 0)
         if cut is not None:
-            os.ftruncate(fd, cut)
+            os.ftruncate(fd, start + cut)
             os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _is_whole(line: Line) -> bool:
-    """Whether its personal part is as it was committed to, erased, or was being erased."""
-    personal = line.personal
-    if personal.startswith(b" ") or personal.endswith(b" ") or not personal:
-        return True
-    return line.public.get("commit") == commit_of(personal)

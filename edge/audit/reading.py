@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.chain import SALT
-from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, open_to_read, segments, tail_of
+from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, open_to_read, segments, tail_of, unacknowledged_from
+from edge.audit.state import read_state
 from edge.errors import RecordError
 
 Unseal = Callable[[int, str], dict[str, Any] | None]  # what was sealed to the number of a record; None where the key does not fit
@@ -44,15 +45,33 @@ def read_log(folder: Path, unseal: Unseal | None = None) -> list[dict[str, Any]]
 def records(
     folder: Path, unseal: Unseal | None = None, since: int = 0, *, progress: Callable[[int], object] = lambda _: None
 ) -> Iterator[dict[str, Any]]:
-    """The readable records after a number, in order; a segment that is removed meanwhile is left out. `progress` is told of bytes.
-    Raises OSError."""
-    for path in since_of(segments(folder), since):
+    """The readable records after a number, in order; a segment that is removed meanwhile is left out, and so is what was never
+    acknowledged: its writer takes it back when it starts. `progress` is told of bytes. Raises OSError."""
+    durable, paths = _durable(folder), segments(folder)  # before the records, which may go on meanwhile
+    for path in since_of(paths, since):
         data = read_segment(path)
         progress(len(data))
+        if path is paths[-1] and durable is not None:
+            data = _acknowledged(data, first_id_of(path), durable)
         for _, line, ended in lines_of(data):
             record = record_of(line, unseal) if ended else None
             if record is not None and (not since or _id(record) > since):
                 yield record
+
+
+def _durable(folder: Path) -> int | None:
+    """The newest record that was on disk for certain; None where this account may not look, or nobody knows."""
+    try:
+        known = read_state(folder)
+    except OSError:
+        return None
+    return known.durable if known else None
+
+
+def _acknowledged(data: bytes, first_id: int, durable: int) -> bytes:
+    start = max(0, len(data) - TAIL_BYTES)
+    cut = unacknowledged_from(data[start:], first_id, durable, partial=start > 0)
+    return data if cut is None else data[: start + cut]
 
 
 def since_of(paths: list[Path], since: int) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from edge.audit.chain import Line, parse
@@ -43,6 +44,23 @@ def lines_of(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
         end = data.find(b"\n", begin)
         yield begin, data[begin : end if end >= 0 else len(data)], end >= 0
         begin = end + 1 if end >= 0 else len(data)
+
+
+def unacknowledged_from(tail: bytes, first_id: int, durable: int, *, partial: bool) -> int | None:
+    """Where in the end of the newest file begins what was never acknowledged; None where all of it may have been.
+
+    That is the first line that is no whole record and stands after `durable`, the newest record that was on disk for certain: what
+    follows was not on disk either, or its writer had said that a line before it is torn. Where such a line stands before, somebody
+    changed it, and it stays as it is. `partial`: the first line lacks its beginning. `first_id`: of the file.
+    """
+    newest, cut = first_id - 1, None
+    for at, raw, ended in islice(lines_of(tail), int(partial), None):
+        line = parse(raw) if ended else None
+        if line is None or not line.whole:
+            cut = at if cut is None and newest >= durable else cut
+        else:
+            newest, cut = line.id, None if "torn" in line.public else cut
+    return cut
 
 
 @dataclass(frozen=True, slots=True)

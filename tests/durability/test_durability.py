@@ -14,7 +14,6 @@ import pytest
 
 from tests.durability.cuts import cut, demand_whole
 from tests.durability.disk import Disk
-from tests.durability.records import Log
 from tests.durability.spoilt import SPOILT, Spoilt
 from tests.durability.trace import Replay, Unsupported, traced, why_not
 from tests.durability.victims import VICTIMS
@@ -30,11 +29,6 @@ def _logs_again() -> Iterator[None]:
     """Cutting the power of many images silences all logs of the process."""
     yield
     logging.disable(logging.NOTSET)
-
-
-def _may_differ(name: str) -> Any:
-    why = "a record that was never acknowledged, and whose end alone reached the disk, is shown by readers until the next start"
-    return pytest.param(name, marks=pytest.mark.xfail(reason=why)) if isinstance(VICTIMS[name], Log) else name
 
 
 def killed(name: str, rounds: int) -> dict[str, Any]:
@@ -59,7 +53,7 @@ def test_kill_9_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
 
 
 @needs_strace
-@pytest.mark.parametrize("name", [_may_differ(name) for name in VICTIMS if name != "bulk enrollment"])
+@pytest.mark.parametrize("name", [name for name in VICTIMS if name != "bulk enrollment"])
 def test_the_power_is_cut_at_any_moment(name: str) -> None:
     with scratch() as memory:
         found = cut(VICTIMS[name], 60, 1, Path(memory))

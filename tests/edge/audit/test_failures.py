@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.audit import log as writing
 from edge.audit.log import RecordLog
 from edge.audit.reading import read_log
 from edge.audit.segments import segments
-from edge.audit.state import key_path_of
+from edge.audit.state import key_path_of, read_state
 from edge.errors import RecordError
 from tests.edge.audit.records import Record
 
@@ -134,6 +135,7 @@ def test_a_record_that_was_on_disk_and_is_none_any_more_stays_as_it_is(record: R
     path = record.paths[-1]
     spoilt = path.read_bytes()[:-20] + b"?" * 19 + b"\n"
     path.write_bytes(spoilt)
+    assert [r["id"] for r in read_log(record.folder)] == [1, 2, 3]
     record.write(1)
     assert path.read_bytes().startswith(spoilt)
     assert record.found() != []
@@ -144,11 +146,48 @@ def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -
     path, whole = record.paths[-1], record.paths[-1].read_bytes()
     log = record.open(wall=lambda: 1.8e9 + 20)
     log.append({"kind": "decision", "subject": "Ada"}, durable=False)
+    log.append({"kind": "decision", "subject": "Ben"}, durable=False)
     log.close()
-    public, tab, personal = path.read_bytes()[len(whole) :].partition(b"\t")
-    path.write_bytes(whole + public + tab + bytes(len(personal) - 9) + personal[-9:])
+    lost, after = path.read_bytes()[len(whole) :].splitlines(keepends=True)
+    public, tab, personal = lost.partition(b"\t")
+    path.write_bytes(whole + public + tab + bytes(len(personal) - 9) + personal[-9:] + after)
+    seen = read_log(record.folder)
+    assert [r["id"] for r in seen] == [1, 2, 3]  # readers leave out already what the next start takes back
+    (record.folder / "state").rename(record.folder / "elsewhere")
+    unknown = read_log(record.folder)[3:]  # nobody knows what was on disk
+    assert [(r["id"], r.get("erased")) for r in unknown] == [(4, True), (5, None)]
+    (record.folder / "elsewhere").rename(record.folder / "state")
     record.write(1)
-    assert record.found() == []
+    assert record.found() == [] and read_log(record.folder)[:3] == seen
+
+
+def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
+    """Else one that went with the power would look like one that somebody removed at the front."""
+    log = RecordLog(tmp_path / "decisions")
+    assert [log.append({"kind": "decision"}, durable=False) for _ in range(2)] == [1, 2]
+    state = read_state(tmp_path / "decisions")
+    assert state is not None and (state.durable, state.next_id) == (1, 3)
+    log.close()
+
+
+def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For only the newest is mended, and only its end may be what was never acknowledged."""
+    unsynced, turned, fsync, write, open_ = set[int](), 0, os.fsync, os.write, writing._open_to_append
+
+    def opened(path: Path, flags: int = 0) -> int:
+        nonlocal turned
+        assert not flags or not unsynced
+        turned += bool(flags)
+        return open_(path, flags)
+
+    log = record.open(wall=lambda: 1.8e9 + 20, segment_bytes=700)
+    monkeypatch.setattr(writing, "_open_to_append", opened)
+    monkeypatch.setattr(os, "write", lambda fd, data: (unsynced.add(fd), write(fd, data))[1])
+    monkeypatch.setattr(os, "fsync", lambda fd: (unsynced.discard(fd), fsync(fd))[1])
+    for _ in range(6):
+        log.append({"kind": "decision", "subject": "Ada"}, durable=False)
+    log.close()
+    assert turned >= 2 and record.found() == []
 
 
 def test_a_segment_that_was_only_begun_is_gone_on_with(record: Record) -> None:
@@ -161,6 +200,7 @@ def test_a_segment_that_was_only_begun_is_gone_on_with(record: Record) -> None:
 WRITER = """
 import sys
 from pathlib import Path
+from edge.audit import log as writing
 from edge.audit.log import RecordLog
 log = RecordLog(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
 while True:
@@ -209,6 +249,7 @@ def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
 STOPPED = """
 import os, shutil, sys
 from pathlib import Path
+from edge.audit import log as writing
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
 from tests.edge.audit.records import BEGAN, OF
