@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.audit.reading import records
+from edge.audit.segments import segments
 from edge.audit.state import FirstKey, key_path_of, read_keys, read_state
 from edge.audit.verify import Expected, Report, verify
 from edge.config import Terminal
@@ -14,12 +16,12 @@ from edge.errors import RecordError
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One of the two."""
+    """One of the two, or a copy."""
 
     name: str
     folder: Path
     key_path: Path
-    of: str
+    of: str  # terminal and record; empty where nobody knows
 
     def first_keys(self) -> tuple[list[FirstKey], int]:
         """With which its chains began, and how many of them are kept apart from it. Raises RecordError."""
@@ -31,7 +33,7 @@ class Place:
         """Raises OSError, and RecordError where a key file is none."""
         keys, trusted = self.first_keys()
         state = read_state(self.folder)
-        return verify(self.folder, keys, of=self.of, expected=expected, state=state, trusted=trusted, progress=progress)
+        return verify(self.folder, keys, of=self.of or None, expected=expected, state=state, trusted=trusted, progress=progress)
 
 
 def places(config: Terminal, only: str | None = None) -> list[Place]:
@@ -41,6 +43,16 @@ def places(config: Terminal, only: str | None = None) -> list[Place]:
         for name, folder in folders.items()
         if only in (None, name)
     ]
+
+
+def copied(folder: Path, key_path: Path | None) -> Place:
+    """A record, or a copy of it, that is what it says that it is. Raises RecordError, OSError."""
+    said = next((str(record["of"]) for record in records(folder) if record.get("of")), "")
+    if not segments(folder):
+        raise RecordError(f"{folder}: expected a record, a folder of files such as 000000001.log, found none")
+    if key_path is not None and not key_path.is_file():
+        raise RecordError(f"{key_path}: no such file; name the first keys that edge-audit init made, or none")
+    return Place(folder.name, folder, key_path or key_path_of(folder), said)
 
 
 def _keys_at(path: Path) -> list[FirstKey]:

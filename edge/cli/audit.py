@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.audit import telling
 from edge.audit.chain import Line
-from edge.audit.places import Place, places
+from edge.audit.places import Place, copied, places
 from edge.audit.reading import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
 from edge.audit.segments import segments
@@ -58,8 +58,12 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser("edge-audit", "Show, export, verify and erase what is on record.", _EXAMPLES["show"])
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_EXAMPLES))
     subs = {name: commands.add_parser(name, help=_HELP[name], epilog=f"example: {_EXAMPLES[name]}") for name in _EXAMPLES}
-    for sub in subs.values():
-        common.add_config(sub)
+    for name in subs.keys() - {"verify"}:
+        common.add_config(subs[name])
+    where = subs["verify"].add_mutually_exclusive_group(required=True)
+    common.add_config(where, required=False)
+    where.add_argument("--folder", type=Path, metavar="FOLDER", help="one record, or a copy of it, where there is no configuration")
+    subs["verify"].add_argument("--key", type=Path, metavar="FILE", help="first keys for --folder (default: beside it)")
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--record", choices=_NAMES, help="default: both")
     for name in ("export", "head"):
@@ -86,7 +90,11 @@ def main(argv: list[str] | None = None) -> int:
     which.add_argument("--before", type=_date, metavar="DATE", help="of everybody before this day, such as 2026-01-31 (UTC)")
     subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
     args = parser.parse_args(argv)
-    does = {"init": _init, "show": _show, "follow": _follow, "export": _export, "verify": _verify, "head": _head, "erase": _erase}
+    if args.command == "verify":
+        if (args.key and not args.folder) or (args.record and args.folder):
+            parser.error("--key belongs to --folder, and --record to --config")
+        return common.run("edge-audit", lambda: _told(lambda: _verify(_places(args), args)))
+    does = {"init": _init, "show": _show, "follow": _follow, "export": _export, "head": _head, "erase": _erase}
     return common.run("edge-audit", lambda: _told(lambda: does[args.command](load_config(args.config), args)))
 
 
@@ -216,10 +224,17 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _verify(config: Terminal, args: argparse.Namespace) -> int:
-    head = _expected_head(config, args)
+def _places(args: argparse.Namespace) -> list[Place]:
+    """Where a head may be of. Raises ConfigError, RecordError."""
+    return places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
+
+
+def _verify(every: list[Place], args: argparse.Namespace) -> int:
+    head = _expected_head(every, args)
     code, told = common.DONE, {}
-    for place in places(config, args.record):
+    for place in every:
+        if args.record not in (None, place.name):
+            continue
         report = _verified(place, head)
         code = common.FAILED if report.findings else code
         if args.json:
@@ -243,7 +258,7 @@ def _verified(place: Place, head: Head | None = None) -> Report:
         return place.verify(expected, bar.update)
 
 
-def _expected_head(config: Terminal, args: argparse.Namespace) -> Head | None:
+def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
     """The head that was exported, its signature checked where a key is at hand."""
     from edge.audit.heads import public_key_of, read_head, signing_key
 
@@ -254,9 +269,9 @@ def _expected_head(config: Terminal, args: argparse.Namespace) -> Head | None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made") from error
     head = read_head(text, None)
-    place = next((place for place in places(config) if place.of == head.of), None)
+    place = next((place for place in every if place.of == head.of), None)
     if place is None:
-        raise RecordError(f"{args.expect_head}: is of {head.of}, expected one of {', '.join(p.of for p in places(config))}")
+        raise RecordError(f"{args.expect_head}: is of {head.of}, expected one of {', '.join(place.of for place in every)}")
     first, _ = place.first_keys()
     public = args.public_key or (public_key_of(signing_key(first)) if first else None)
     if public is None:

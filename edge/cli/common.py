@@ -53,8 +53,8 @@ def check_out(*paths: Path | None) -> None:
             raise ConfigError(f"{path}: cannot be written; name another file")
 
 
-def add_config(target: argparse.ArgumentParser) -> None:
-    target.add_argument("--config", type=Path, required=True, metavar="FILE", help="the terminal's YAML file")
+def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> None:
+    target.add_argument("--config", type=Path, required=required, metavar="FILE", help="the terminal's YAML file")
 
 
 def log_to_stderr() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -178,6 +179,41 @@ def test_a_head_that_was_changed_is_refused(audit: Call, tmp_path: Path) -> None
     out.write_text("{}")
     assert "expected a file that `edge-audit head` made" in audit("verify", "--expect-head", str(out))[2]
     assert audit("verify", "--expect-head", str(tmp_path / "none"))[0] == 2
+
+
+def test_a_copy_is_verified_without_a_configuration(
+    audit: Call, config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    audit("head", "--record", "door", "--out", str(tmp_path / "head.json"))
+    key, copy = key_path_of(config.door_record_path), tmp_path / "copy"
+    shutil.copytree(config.door_record_path, copy)
+
+    def verify(*arguments: str) -> tuple[int, str]:
+        code = main(["verify", "--folder", str(copy), *arguments])
+        said = capsys.readouterr()
+        return code, said.out + said.err
+
+    code, said = verify()
+    assert code == 0 and "copy: 5 records" in said and "only the chain was checked" in said
+    code, said = verify("--key", str(key), "--expect-head", str(tmp_path / "head.json"))
+    assert code == 0 and "chain and MACs fit" in said and "only a head can tell" not in said
+    other = key_path_of(config.decisions_path)
+    assert verify("--key", str(other))[0] == 1 and "a wrong key" in verify("--key", str(other))[1]
+    assert verify("--key", str(tmp_path / "none"))[1].endswith("name the first keys that edge-audit init made, or none\n")
+    path = segments(copy)[-1]
+    path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
+    assert verify()[0] == 1 and "FOUND" in verify()[1]
+    code = main(["verify", "--folder", str(tmp_path)])
+    assert code == 1 and "a folder of files such as 000000001.log" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--folder", "x", "--config", "y"], ["--config", "y", "--key", "x"], ["--folder", "x", "--record", "door"]]
+)
+def test_a_copy_and_a_configuration_do_not_go_together(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["verify", *arguments])
+    assert ended.value.code == 2
 
 
 def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
