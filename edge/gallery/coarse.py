@@ -42,6 +42,7 @@ class Packed:
             if block < count:
                 rounded = self._numkong.astype(rows[block * BLOCK : (block + 1) * BLOCK], "bf16")
                 self._blocks[block : block + 1] = [self._numkong.dots_pack(rounded)]
+                np.asarray(memoryview(rounded))[:] = 0  # given back; what was packed before cannot be reached
 
     def products(self, queries: Rows) -> NDArray[np.float32]:
         """Of queries (B,D): (B,N), the caller's to change."""

@@ -215,6 +215,7 @@ class Index:
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
         rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
         rows[: self._count], owners[: self._count] = self._rows[: self._count], self._owners[: self._count]
+        self._rows[:] = 0  # who is erased later must not be left lying in memory that was given back
         self._rows, self._owners = rows, owners
 
 

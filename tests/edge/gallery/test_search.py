@@ -235,6 +235,33 @@ def test_blocks_change_in_place() -> None:
         assert is_as(index.search(probes[0]), known, probes[0])
 
 
+def test_rows_that_made_room_are_overwritten() -> None:
+    index = Index()
+    index.put(1, "Ada", draw(np.random.default_rng(0), 3))
+    before = index._rows
+    index.put(2, "crowd", draw(np.random.default_rng(1), len(before)))
+    assert index._rows is not before and not before.any() and index.templates == 3 + len(before)
+
+
+@pytest.mark.skipif(coarse.open_packed(DIMENSION) is None, reason="no kernel for this processor")
+def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    numkong = pytest.importorskip("numkong")
+    index, rounded, astype = Index(packed_from=1), list[object](), numkong.astype
+
+    def rounding(rows: np.ndarray, to: str) -> object:
+        rounded.append(astype(rows, to))
+        return rounded[-1]
+
+    rows = draw(np.random.default_rng(0), 3)
+    index.put(1, "Ada", rows)
+    monkeypatch.setattr(numkong, "astype", rounding)
+    index.put(2, "Eve", draw(np.random.default_rng(1), 1))
+    (given,) = rounded
+    assert not np.asarray(memoryview(given)).any()
+    match = index.search(rows[0])
+    assert match is not None and match.subject == "Ada" and match.score == pytest.approx(1, abs=1e-6)
+
+
 def test_who_was_dropped_is_overwritten() -> None:
     face = draw(np.random.default_rng(0), 3)
     index = Index()
