@@ -9,7 +9,7 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from edge.audit.state import FirstKey
+from edge.audit.state import ID_MAX, FirstKey
 from edge.errors import RecordError
 from edge.hkdf import derive
 
@@ -50,9 +50,9 @@ def read_head(text: str, public_key: str | None) -> Head:
         found: dict[str, Any] = json.loads(text)
         signature = bytes.fromhex(found.pop("signature"))
         head = Head(**found)
-        if not (isinstance(head.id, int) and isinstance(head.of, str) and len(bytes.fromhex(head.hash)) == 32):
+        if not (type(head.id) is int and 0 < head.id < ID_MAX and isinstance(head.of, str) and len(bytes.fromhex(head.hash)) == 32):
             raise ValueError("wrong kinds of values")
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError("expected a file that `edge-audit head` made") from error
     if public_key is not None:
         try:

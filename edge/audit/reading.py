@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def record_of(line: bytes, unseal: Unseal | None = None) -> dict[str, Any] | Non
         return {**record, "erased": True} if "commit" in record else record
     told.pop(SALT, None)
     if isinstance(sealed := told.get("sealed"), str):
-        opened = unseal(int(record.get("id", 0)), sealed) if unseal else None
+        opened = unseal(number_of(record), sealed) if unseal else None
         if opened is None:
             told["sealed"] = REDACTED
         else:
@@ -55,7 +55,7 @@ def records(
             data = _acknowledged(data, first_id_of(path), durable)
         for _, line, ended in lines_of(data):
             record = record_of(line, unseal) if ended else None
-            if record is not None and (not since or _id(record) > since):
+            if record is not None and (not since or number_of(record) > since):
                 yield record
 
 
@@ -117,15 +117,16 @@ def read_tail(folder: Path) -> list[dict[str, Any]]:
 
 def follow(folder: Path, unseal: Unseal | None = None) -> Iterator[dict[str, Any] | None]:
     """Records from now on, without end; None each time that there is none. Raises OSError."""
-    reached = next(map(_id, newest_first(folder)), 0)
+    reached = next(map(number_of, newest_first(folder)), 0)
     while True:
         for record in records(folder, unseal, reached):
-            reached = _id(record)
+            reached = number_of(record)
             yield record
         yield None
 
 
-def _id(record: dict[str, Any]) -> int:
+def number_of(record: Mapping[str, Any]) -> int:
+    """0 for a line that has none."""
     number = record.get("id")
     return number if isinstance(number, int) else 0
 

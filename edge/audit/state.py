@@ -17,7 +17,7 @@ _SHAPE = struct.Struct(">QQQ32s32s")
 _SUM_BYTES = 8
 _SLOTS = 2
 _SLOT_BYTES = 512  # a sector
-_ID_MAX = 1 << 63
+ID_MAX = 1 << 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def _unpack(slot: bytes) -> State | None:
     if len(found) < _SUM_BYTES or hashlib.sha256(plain).digest()[:_SUM_BYTES] != found:
         return None
     next_id, durable, blanked, digest, key = _SHAPE.unpack(plain)
-    return State(next_id, key, digest, durable, blanked) if 0 < next_id < _ID_MAX else None
+    return State(next_id, key, digest, durable, blanked) if 0 < next_id < ID_MAX else None
 
 
 class StateFile:

@@ -9,11 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from edge.audit.reading import number_of
+
 COLUMNS = (
     "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold", "votes", "liveness",
     "decision", "outcome", "grant_id", "frame", "model", "engine", "lost", "erased", "hash",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_WALL_MAX = 1e12
 _TOLD = frozenset({
     "id", "wall", "mono", "kind", "event", "verdict", "reason", "subject", "operator", "note", "hash", "mac", "commit", "model",
     "engine", "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
@@ -26,6 +29,12 @@ def time_of(record: Mapping[str, Any]) -> str:
         return datetime.fromtimestamp(record["wall"], timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
         return "?"
+
+
+def moment(record: Mapping[str, Any]) -> float:
+    """Unix seconds to put it in order by; 0 where it has none that a clock can show."""
+    wall = record.get("wall")
+    return float(wall) if isinstance(wall, (int, float)) and abs(wall) < _WALL_MAX else 0.0
 
 
 def what(record: Mapping[str, Any]) -> str:
@@ -54,7 +63,7 @@ def exported(name: str, found: Iterable[Mapping[str, Any]], form: str) -> Iterat
         yield _row(COLUMNS), 0
     for record in found:
         text = _row(cells(name, record)) if form == "csv" else json.dumps({"record": name, **record}) + "\n"
-        yield text, int(record.get("id", 0))
+        yield text, number_of(record)
 
 
 def _row(values: Iterable[str]) -> str:

@@ -146,7 +146,7 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
         return _picture(config, args.picture, args.out)
     unseal = _unseal(config)
     streams = [_named(place.name, records(place.folder, unseal, args.since)) for place in places(config, args.record)]
-    found: Iterable[Told] = filter(_wanted(args), heapq.merge(*streams, key=lambda told: float(told[1].get("wall") or 0)))
+    found: Iterable[Told] = filter(_wanted(args), heapq.merge(*streams, key=lambda told: telling.moment(told[1])))
     for told in deque(found, maxlen=args.last) if args.last is not None else found:
         _tell(told, args.json)
     return common.DONE
@@ -312,7 +312,7 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
         raise RecordError(f"{place.folder}: no records, and so no head")
     if report.findings and not args.anyway:
         raise RecordError(f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway")
-    head = Head(place.of, report.last.id, report.last.hash.hex(), float(report.last.public.get("wall", 0.0))).signed_by(key)
+    head = Head(place.of, report.last.id, report.last.hash.hex(), telling.moment(report.last.public)).signed_by(key)
     if args.out:
         args.out.write_text(head, encoding="utf-8")
     else:
@@ -326,7 +326,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
     def wanted(line: Line) -> bool:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or args.before is not None:  # nothing readable: what an erasure left half done
-            return not told or float(line.public.get("wall", 0.0)) < args.before
+            return not told or telling.moment(line.public) < args.before
         return args.subject in (told.get("subject"), told.get("operator"))
 
     verb = "would be" if args.dry_run else "are"

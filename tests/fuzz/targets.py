@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fuzz import documents, doors, galleries, pictures
+from tests.fuzz import audits, documents, doors, galleries, pictures, rosters
 
-TARGETS = {target.name: target for target in (*documents.TARGETS, *galleries.TARGETS, *pictures.TARGETS, *doors.TARGETS)}
+_PAGES = (documents, galleries, rosters, pictures, doors, audits)
+TARGETS = {target.name: target for page in _PAGES for target in page.TARGETS}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import documents, doors, galleries, pictures
+from tests.fuzz import audits, documents, doors, galleries, pictures, rosters
 from tests.fuzz.target import Run
 from tests.fuzz.targets import TARGETS
 from tests.memory import scratch
@@ -52,6 +52,11 @@ _PARSERS = (
     ("packet", doors.protocol, "decode"),
     ("service", doors.protocol, "parse_command"),
     ("record", doors, "past_of"),
+    ("bulk", rosters, "read_people"),
+    ("report", rosters, "Journal"),
+    ("head", audits, "read_head"),
+    ("evidence", audits, "read_picture"),
+    ("rows", audits, "record_of"),
 )
 
 

@@ -61,7 +61,7 @@ class Journal:
             try:
                 told = json.loads(line)
                 self._done[told["subject"]] = told["digest"] if told["enrolled"] and not told["dry_run"] else ""
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise RecordError(f"{path}: line {number} is not of a report of edge-enroll; name another file") from error
         if torn and whole == b"" and not torn.startswith(b'{"subject"'):
             raise RecordError(f"{path}: not a report of edge-enroll; name another file")

@@ -1,0 +1,175 @@
+"""Targets of whoever looks a record up later: exported heads, sealed scores and pictures, and rows made of any record."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import zlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge.audit import telling
+from edge.audit.evidence import pictures, read_picture
+from edge.audit.heads import Head, public_key_of, read_head
+from edge.audit.log import RecordLog
+from edge.audit.reading import record_of
+from edge.audit.sealing import picture_sealer, score_sealer
+from edge.audit.state import key_path_of, read_keys, read_state
+from edge.audit.verify import Expected, verify
+from edge.errors import RecordError
+from tests.fuzz.source import Source, edited, spoilt
+from tests.fuzz.target import Run, Target, expect
+
+_KEY, _TERMINAL = bytes(range(32)), "lobby"
+_NUMBER = 7
+_SCORES: dict[str, Any] = {"score": 0.9, "votes": 3, "attention": {"on_eyes": 0.4}, "box_xyxy": [1, 2, 3, 4]}
+_RECORD: dict[str, Any] = {
+    "id": _NUMBER, "wall": 1.8e9, "mono": 1.0, "kind": "decision", "verdict": "grant", "reason": "match", "model": "m",
+    "commit": "0" * 64, "hash": "1" * 64, "mac": "2" * 32,
+}  # fmt: skip
+
+
+def _dumped(tree: Any) -> bytes:
+    try:
+        return json.dumps(tree).encode()
+    except (ValueError, RecursionError):
+        return b"{}"
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _open_head(folder: Path, at_end: ExitStack) -> Run:
+    """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
+    log = RecordLog(folder / "door", of="lobby/door")
+    for number in range(3):
+        log.append({"event": "asked", "at": number, "latches": []})
+    log.close()
+    first, state = read_keys(key_path_of(folder / "door")), read_state(folder / "door")
+    key = Ed25519PrivateKey.from_private_bytes(_KEY)
+    public = public_key_of(key)
+    report = verify(folder / "door", first, state=state)
+    assert report.last is not None
+    head = Head("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
+    whole = head.signed_by(key).encode()
+
+    def signed(tree: Any) -> bytes:
+        """By the key, whatever it says."""
+        try:
+            return Head(**tree).signed_by(key).encode()
+        except (TypeError, ValueError, RecursionError):
+            return _dumped(tree)
+
+    def run(data: bytes) -> None:
+        source = Source(data)
+        mode = source.number(5)
+        by_key = mode == 4
+        made = (
+            source.rest,
+            lambda: spoilt(whole, source),
+            lambda: _dumped(edited(json.loads(whole), source)),
+            lambda: whole,
+            lambda: signed(edited(asdict(head), source)),
+        )
+        text = made[mode]()
+        told = source.text() if mode == 3 else public
+        for by in (None, told):
+            with contextlib.suppress(RecordError):
+                found = read_head(_text(text), by)
+                expect(by is None or by_key or found == head, "another head is signed")
+                expected = Expected(found.id, bytes.fromhex(found.hash))
+                after = verify(folder / "door", first, state=state, expected=expected)
+                is_so = (expected.id, expected.hash) == (head.id, bytes.fromhex(head.hash))
+                expect(is_so == (not after.findings) or expected.id < report.first_id, "a head that is not of this record fits")
+                expect(all(str(finding) for finding in after.findings), "a finding without words")
+
+    return run
+
+
+def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
+    """Sealed scores and pictures: changed by somebody without the key, and made by somebody with it."""
+    scores, seal = score_sealer(_KEY, _TERMINAL), picture_sealer(_KEY, _TERMINAL)
+    text, picture = json.dumps(_SCORES), b"\x89PNG picture"
+    whole, sealed = base64.b64decode(scores.seal_text(_NUMBER, text)), seal.seal(_NUMBER, picture)
+
+    def score(source: Source) -> None:
+        mode = source.number(5)
+        number = _NUMBER if mode else source.number(20)
+        plain = _dumped(edited(_SCORES, source)) if mode == 3 else source.rest() if mode == 4 else b""
+        given = {
+            0: whole, 1: spoilt(whole, source), 2: source.rest(),
+            3: scores.seal(_NUMBER, zlib.compress(plain)), 4: scores.seal(_NUMBER, plain),
+        }[mode]  # fmt: skip
+        told = scores.open_fields(number, base64.b64encode(given).decode() if source.number(8) else _text(given))
+        expect(told is None or isinstance(told, dict), "what is no object was unsealed")
+        expect(told is None or mode > 2 or (told == _SCORES and number == _NUMBER), "scores that were never sealed so")
+
+    def photo(source: Source) -> None:
+        for old in folder.iterdir():
+            old.unlink()
+        number = source.number(20)
+        names = [f"{number:09d}.sealed", source.text().replace("/", "").replace("\0", "")[:60] + ".sealed", "x.png"]
+        for name in names:
+            with contextlib.suppress(OSError, UnicodeError):  # no name for a file
+                (folder / name).write_bytes(spoilt(sealed, source) if source.number(3) else sealed)
+        for found in {number, *pictures(folder)}:
+            with contextlib.suppress(RecordError):
+                expect(read_picture(folder, found, seal) == picture and found == _NUMBER, "a picture that was never sealed so")
+
+    return lambda data: (photo if data[:1] > b"\xc0" else score)(Source(data[1:]))
+
+
+def _open_rows(folder: Path, at_end: ExitStack) -> Run:
+    """Any line becomes a row for people, a line of JSON and cells, whatever stands in it."""
+    scores = score_sealer(_KEY, _TERMINAL)
+    personal = {"salt": "0" * 32, "subject": "Ada", "note": "=1+1", "sealed": scores.seal_text(_NUMBER, json.dumps(_SCORES))}
+
+    def run(data: bytes) -> None:
+        source = Source(data)
+        mode = source.number(4)
+        whole = _dumped(_RECORD) + b"\t" + _dumped(personal)
+        if mode < 2:
+            line = source.rest() if mode == 0 else spoilt(whole, source)
+        else:
+            halves = [edited(half, source) if source.number(3) else half for half in (_RECORD, personal)]
+            line = _dumped(halves[0]) + b"\t" + _dumped(halves[1])
+        record = record_of(line, scores.open_fields)
+        if record is None:
+            return
+        expect(isinstance(telling.moment(record), float), "no moment to put it in order by")
+        expect("\n" not in telling.line("door", record), "a row of two lines")
+        for form in ("jsonl", "csv"):
+            for row, number in telling.exported("door", [record], form):
+                expect(isinstance(number, int) and row.endswith("\n"), "no row")
+        for cell in telling.cells("door", record):
+            expect(not cell.startswith(("=", "+", "@")) or cell[1:2].isdigit(), f"a formula: {cell[:40]!r}")
+
+    return run
+
+
+def _seeds(modes: int) -> Sequence[bytes]:
+    return [bytes([n % modes, n, n % 7, n, n % 5, 3, n, 1, 2, 3, n]) for n in range(60)]
+
+
+TARGETS = (
+    Target("head", "exported heads, against a record", _open_head, lambda: [b"\0{}", b"\0" + b"[" * 3000, *_seeds(5)]),
+    Target(
+        "evidence",
+        "sealed scores and evidence pictures",
+        _open_evidence,
+        lambda: [b"\0\4" + zlib.compress(b"[" * 3000), *_seeds(5), *(bytes([255, *seed]) for seed in _seeds(5))],
+    ),
+    Target(
+        "rows",
+        "rows, cells and JSON that `edge-audit` makes of a line",
+        _open_rows,
+        lambda: [b"\0{}\t{}", b'\0{"id":"x","commit":""}\t{"sealed":"x"}', *_seeds(4)],
+    ),
+)
