@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -165,9 +166,15 @@ def _find_photos(folder: Path, told: str, subject: str) -> tuple[Path, ...]:
     found: list[Path] = []
     for name in names:
         path = _inside(folder, name)
-        if path.is_dir():
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            mode = 0
+        except OSError as error:
+            raise ConfigError(f"{name[:40]}: cannot be looked at in {folder}: {error.strerror}") from error
+        if stat.S_ISDIR(mode):
             found += _pictures(folder, path)
-        elif path.is_file():
+        elif stat.S_ISREG(mode):
             found.append(path)
         else:
             raise ConfigError(f"{name}: no such file or folder in {folder}")

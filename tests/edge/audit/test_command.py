@@ -216,6 +216,27 @@ def test_a_copy_and_a_configuration_do_not_go_together(arguments: list[str]) -> 
     assert ended.value.code == 2
 
 
+def test_a_head_of_no_possible_record_is_refused(audit: Call, tmp_path: Path) -> None:
+    out = tmp_path / "head.json"
+    audit("head", "--record", "door", "--out", str(out))
+    whole = out.read_text()
+    for text in ("[" * 3000, *(whole.replace('"id": 5', f'"id": {number}') for number in (0, -1, "true", 10**30))):
+        out.write_text(text)
+        assert "expected a file that `edge-audit head` made" in audit("verify", "--expect-head", str(out))[2]
+
+
+def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    path = segments(config.door_record_path)[-1]
+    whole = path.read_bytes()
+    for wall in (b'"x"', b"null", b"[]", b"1" + b"0" * 400, b"NaN"):
+        strange = b'{"id":"x","wall":%b,"event":"strange","commit":""}\t{"sealed":"x"}\n' % wall
+        path.write_bytes(strange + whole)
+        code, said, _ = audit("show")
+        assert code == 0 and len(said.splitlines()) == 10 and "strange" in said
+        assert audit("export", "--record", "door", "--out", str(tmp_path / "door.jsonl"))[0] == 0
+        assert audit("erase", "--before", "2020-01-31", "--dry-run")[0] == 0
+
+
 def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
     path = segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))

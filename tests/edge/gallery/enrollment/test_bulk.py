@@ -183,7 +183,7 @@ def test_consent_is_demanded_by_name(office: Office, write_config: Callable[...,
 
 
 def test_a_file_that_is_no_report_is_left_alone(office: Office) -> None:
-    for content in ("subject,photos\n", "notes without an end", '{"a": 1}\n'):
+    for content in ("subject,photos\n", "notes without an end", '{"a": 1}\n', "[" * 3000 + "\n"):
         office.report.write_text(content)
         office.enroll(expect=1)
         assert "name another file" in office.told and office.report.read_text() == content

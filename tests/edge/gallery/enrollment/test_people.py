@@ -79,6 +79,8 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         "Ida,loose.jpg,20310201": "expected a day such as",
         "Ada,loose.jpg,2031-02-01": "stands in line 2 already",
         "Joe,..\\secret.jpg,": "within",
+        "Kim,loose.jpg/1.jpg,": "cannot be looked at",
+        "\U0001f600" * 128 + ",,": "cannot be looked at",  # a name, and longer than a file's may be
     }
     told = wrong(people, folder, "\n".join(["subject,photos,valid_until", *lines]))
     expected = {number: words for number, words in enumerate(lines.values(), 2) if words}
