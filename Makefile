@@ -4,6 +4,7 @@
 # make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
 # make leaks   looks for a known template in all files of a gallery and in a core dump: docs/leaks.md (seconds)
 # make search-bench DATA=...  search beside BLAS and faiss at 1,000 to 100,000 templates: docs/search.md (2 minutes)
+# make peers-bench  the demo's clip beside the usual tutorial's loop and face_recognition: docs/peers.md (compiles dlib: 20 minutes)
 # make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
 # make durability   kill -9 and power cuts, during enrollment, removal and logging: docs/durability.md (15 minutes)
 # make fuzz MINUTES=60   what parsers do with input that nobody meant: docs/fuzz.md; inputs and findings in build/fuzz
@@ -32,7 +33,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults leaks fuzz durability streams search-bench rehearse lint quick reference measure ablation clean
+.PHONY: demo test faults leaks fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -61,6 +62,10 @@ streams: $(VENV)/dev.stamp
 		--markdown docs/streams-real-masks.md
 
 # OPENBLAS_* would slow the product that search is compared with.
+peers-bench: $(VENV)/dev.stamp demo
+	$(PIP) -r benchmarks/peers-requirements.txt
+	env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
+
 search-bench: $(VENV)/dev.stamp
 	$(PIP) -e '.[bench]'
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
