@@ -159,7 +159,8 @@ def table(results: dict[str, Result], rounds: int, grants: int) -> str:
     visits = [number for number, scene in enumerate(SCENES) if scene.person is COLLINS]
     shared = [v for v in visits if all(v in result.first_ms for result in results.values())]
     rows = [
-        "| | visits matched | strangers matched | CPU s a clip | ratio | work to the first match, ms | ratio | frame, median ms | p99 |",
+        "| | visits matched | strangers matched | CPU s a clip | ratio "
+        "| work to the first match, ms | ratio | frame, median ms | p99 |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
 

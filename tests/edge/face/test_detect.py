@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from edge.engine import open_engine
 from edge.face.boxes import suppress
 from edge.face.detect import Detector
+from edge.values import Face
 
 
 @pytest.mark.parametrize("size", ["640x480", "320x256"])
@@ -61,3 +62,23 @@ def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(corners: n
     assert all(iou(boxes[a], boxes[b]) <= 0.301 for a in keep for b in keep if a != b)
     for i in set(range(12)) - set(keep):
         assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)
+
+
+def test_a_close_look_is_as_exact_as_the_whole_picture(bundle_path: Path, collins: np.ndarray) -> None:
+    engines = {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1) for size in ("640x480", "320x256")}
+    both, fine = Detector(engines, 0.7), Detector({"640x480": engines["640x480"]}, 0.7)
+    canvas = np.full((480, 640, 3), 90, np.uint8)
+    portrait = cv2.resize(collins, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)[:400, :400]
+    canvas[40 : 40 + portrait.shape[0], 150 : 150 + portrait.shape[1]] = portrait
+    (exact,) = fine.scan(canvas)
+    (coarse,) = both.scan(canvas, least_px=60)
+    sharp = both.sharpen(canvas, coarse)
+
+    def away(face: Face) -> float:
+        return float(np.linalg.norm(face.landmarks_xy - exact.landmarks_xy, axis=1).mean() / exact.width_px)
+
+    assert away(sharp) < 0.03 and away(sharp) < away(coarse)
+    found = both.look(canvas, exact.box_xyxy + 12)
+    assert found is not None and away(found) < 0.03
+    assert both.look(canvas, np.array([500, 300, 620, 460], np.float32)) is None
+    assert both.look(canvas, np.array([900, 300, 990, 460], np.float32)) is None
