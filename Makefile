@@ -61,11 +61,11 @@ streams: $(VENV)/dev.stamp
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
 		--markdown docs/streams-real-masks.md
 
-# OPENBLAS_* would slow the product that search is compared with.
 peers-bench: $(VENV)/dev.stamp demo
 	$(PIP) -r benchmarks/peers-requirements.txt
 	env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
 
+# OPENBLAS_* would slow the product that search is compared with.
 search-bench: $(VENV)/dev.stamp
 	$(PIP) -e '.[bench]'
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle

@@ -95,7 +95,7 @@ def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap
         for engine in engines:
             engine.close()
         raise
-    detectors = {size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines, strict=False)}
+    detectors = {size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines[:-1], strict=True)}
     return _networks(config, bundle, detectors, wrap(engines[-1], EMBEDDER), "trt", precision, "")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timezone
@@ -135,7 +135,7 @@ class Pipeline:
         people: People,
         changeover: Changeover | None = None,
     ) -> None:
-        self.detector, self.embedder, self.gallery = detector, embedder, gallery
+        self.embedder, self.gallery = embedder, gallery
         self.stopwatch = Stopwatch()
         self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
         self._changeover = changeover
@@ -172,13 +172,13 @@ class Pipeline:
     def _expected(self, at: float) -> list[NDArray[np.float64]]:
         """Where those should be by now who were just seen and are not decided yet."""
         last_at, self._last_at = self._last_at, at
-        due = [track for track in self._tracker.tracks if track.seen_at >= last_at and self._is_due(track, at)]
-        due = [track for track in due if track.face.width_px >= self._regard.min_face_px]
-        return [track.expected(at) for track in sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]]
+        seen = [t for t in self._tracker.tracks if t.seen_at >= last_at and t.face.width_px >= self._regard.min_face_px]
+        return [track.expected(at) for track in self._in_turn(seen, at)]
 
-    def _is_due(self, track: Track, at: float) -> bool:
-        """Whether another look at a person can change anything."""
-        return not self._voting.is_decided(track.number, at) or at - track.embedded_at >= _AGAIN_S
+    def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
+        """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
+        due = [t for t in tracks if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S]
+        return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
         """Each face with its track, the largest first, and what of it is plain from its box."""
@@ -204,10 +204,9 @@ class Pipeline:
         return "too-small" if face.width_px < self._regard.min_face_px else None
 
     def _choose(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
-        """The faces that are looked at now: those who waited longest, and of the decided ones nobody too often."""
-        due = [candidate for candidate in seen if candidate.refused is None and self._is_due(candidate.track, frame.at)]
-        due.sort(key=lambda candidate: candidate.track.looked_at)
-        return due[: self._regard.budget]
+        """The faces that are looked at now."""
+        counting = {candidate.track: candidate for candidate in seen if candidate.refused is None}
+        return [counting[track] for track in self._in_turn(counting, frame.at)]
 
     def _sharpen(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
         with self.stopwatch.lap("detect"):

@@ -77,6 +77,11 @@ class Bench:
         )
 
 
+def fixed(config: Terminal, size: str) -> Terminal:
+    """Every frame is searched wholly with this input of the detector."""
+    return config.model_copy(update={"detector": config.detector.model_copy(update={"size": size, "every_s": 0.0})})
+
+
 @contextlib.contextmanager
 def prepared(config: Terminal, source: Source, options: Options) -> Iterator[Bench]:
     """Raises BundleError, EngineError, CameraError or ConfigError."""

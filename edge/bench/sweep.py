@@ -14,6 +14,7 @@ from edge.bench import machine
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.loop import Loop, Virtual
 from edge.bench.networks import Timed, gallery_of, open_timed
+from edge.bench.prepare import fixed
 from edge.bench.results import Refused, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
 from edge.bench.stop import Stop
@@ -166,8 +167,7 @@ def _varied(config: Terminal, what: Combination) -> Terminal:
         raise ConfigError("FP16 is for TensorRT: a CPU only converts it")
     else:
         section = OrtEngine(threads=what.threads or 1, precision=what.precision)
-    detector = config.detector.model_copy(update={"size": what.detector, "every_s": 0.0})
-    return config.model_copy(update={"engine": section, "detector": detector})
+    return fixed(config, what.detector).model_copy(update={"engine": section})
 
 
 def _row(entry: Entry) -> SweepRow:

@@ -39,9 +39,9 @@ def _options(args: argparse.Namespace, **more: float) -> Options:
 
 def _config(args: argparse.Namespace) -> Terminal:
     config = load_config(args.config)
-    if args.fixed is None:
-        return config
-    return config.model_copy(update={"detector": config.detector.model_copy(update={"size": args.fixed, "every_s": 0.0})})
+    from edge.bench.prepare import fixed
+
+    return config if args.fixed is None else fixed(config, args.fixed)
 
 
 def _run(args: argparse.Namespace) -> int:

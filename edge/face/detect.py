@@ -74,20 +74,24 @@ class Detector:
 
     def sharpen(self, image: NDArray[np.uint8], face: Face) -> Face:
         """A face of the last `scan`, looked at closely where that shows more of it."""
-        x0, y0, x1, y1 = _surroundings(face.box_xyxy, image)
-        if self._scale * _FINER >= min(1.0, self._networks[0].scale(x1 - x0, y1 - y0)):
-            return face
-        return self.look(image, face.box_xyxy) or face
+        return self._look_closely(image, face.box_xyxy, finer_than=self._scale * _FINER) or face
 
     def look(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
         """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
+        return self._look_closely(image, box_xyxy)
+
+    def _look_closely(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0) -> Face | None:
+        """By the small network, unless its scale would be no finer than that."""
         x0, y0, x1, y1 = _surroundings(box_xyxy, image)
         if x1 <= x0 or y1 <= y0:
             return None
         network = self._networks[0]
-        found = network.find(image[y0:y1, x0:x1], min(1.0, network.scale(x1 - x0, y1 - y0)), (x0, y0))
-        best = max(found, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
-        return best if best is not None and iou(best.box_xyxy, box_xyxy) >= _SAME_IOU else None
+        scale = min(1.0, network.scale(x1 - x0, y1 - y0))
+        if scale <= finer_than:
+            return None
+        found = [(iou(face.box_xyxy, box_xyxy), face) for face in network.find(image[y0:y1, x0:x1], scale, (x0, y0))]
+        overlap, best = max(found, key=lambda one: one[0], default=(0.0, None))
+        return best if overlap >= _SAME_IOU else None
 
     def _smallest(self, width: int, height: int, scale: float) -> _Network:
         """The network of the fewest pixels that holds an image at a scale."""

@@ -81,4 +81,7 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(bundle_path: Path, collin
     found = both.look(canvas, exact.box_xyxy + 12)
     assert found is not None and away(found) < 0.03
     assert both.look(canvas, np.array([500, 300, 620, 460], np.float32)) is None
-    assert both.look(canvas, np.array([900, 300, 990, 460], np.float32)) is None
+    outside = np.array([700, 300, 790, 460], np.float32)  # its surroundings begin where the picture ends
+    assert both.look(canvas, outside) is None
+    beyond = Face(outside, coarse.landmarks_xy, 0.9)
+    assert both.sharpen(canvas, beyond) is beyond
