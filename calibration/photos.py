@@ -23,6 +23,8 @@ _PHOTO_BYTES_MAX = 64 << 20  # this and the longest side as edge.gallery.enrollm
 _SIDE_MIN, _SIDE_MAX = 16, 8192  # a thinner picture would vanish when it is scaled to the detector
 _NAME_BYTES_MAX = 200
 
+Image.init()  # its formats now: it would load them at the first photo, and Python takes Ctrl-C in that for uncaught
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Photo:

@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _HUNG_S = 15.0  # opening a network stream takes seconds as well
 _HUNG_MAX = 5
+_CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 
 class Slot:
@@ -94,13 +95,16 @@ class Capture:
         return frame
 
     def close(self) -> None:
+        """Give the camera back. Waits for the read in progress: one that returns while Python ends would abort the process."""
         self._stop.set()
         self._slot.end()
+        self._thread.join(_CLOSE_S)
 
     def _start(self, camera: Camera | None) -> None:
         generation = self._given_up
         self._in_driver_since = time.monotonic()
-        threading.Thread(target=self._run, args=(camera, generation), name="capture", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(camera, generation), name="capture", daemon=True)
+        self._thread.start()
 
     def _give_up(self, silent_s: float) -> None:
         self._given_up += 1

@@ -117,6 +117,20 @@ def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(monkeypatch: pytest
     frames.close()
 
 
+def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "_CLOSE_S", 0.5)
+    hang = threading.Event()
+    camera = Scripted([0, hang])
+    frames = Capture(lambda: camera)
+    until(lambda: frames.take(0.01) is not None)
+    began = time.monotonic()
+    frames.close()
+    assert time.monotonic() - began >= 0.5 and not camera.closed
+    hang.set()
+    frames.close()
+    assert camera.closed
+
+
 def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "_HUNG_S", 0.05)
     hang = threading.Event()
