@@ -20,13 +20,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from edge.assembly import open_pipeline
 from edge.chip import REFERENCE_XY, align
 from edge.config import Terminal, load_config
 from edge.demo.portraits import COLLINS
 from edge.demo.script import FPS, SCENES
 from edge.gallery.search import Index
 from edge.networks import open_networks
-from edge.pipeline import open_pipeline
 from edge.values import Frame, Verdict
 from export.detector import source
 

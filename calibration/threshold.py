@@ -16,6 +16,7 @@ from calibration.chips import ChipFolder, validation_chips
 from calibration.scores import Embedded
 from edge import masks
 from edge.access import policy
+from edge.assembly import rules_of
 from edge.bundle import (
     EMBEDDER_NETWORK,
     MANIFEST,
@@ -36,7 +37,6 @@ from edge.engine.trt import open_plan
 from edge.errors import ConfigError
 from edge.gallery.key import enter, has_gallery
 from edge.gallery.store import open_store
-from edge.pipeline import rules_of
 from edge.values import Precision
 
 FPIR_TARGET = 0.01

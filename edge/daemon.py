@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.access.policy import told
+from edge.assembly import entry_of, open_pipeline, regard_of, rules_of
 from edge.audit import evidence
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
@@ -33,7 +34,6 @@ from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
-from edge.pipeline import entry_of, open_pipeline, regard_of, rules_of
 from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from edge.access.policy import at_size
+from edge.assembly import open_pipeline, rules_of
 from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
 from edge.config import Terminal
@@ -19,7 +20,7 @@ from edge.gallery.enrollment.person import Bounds, settle
 from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
-from edge.pipeline import Pipeline, Searchable, open_pipeline, rules_of
+from edge.pipeline import Pipeline, Searchable
 from edge.values import Frame, Sighting, Verdict
 
 

@@ -10,6 +10,7 @@ from itertools import product
 
 from tqdm import tqdm
 
+from edge.assembly import open_pipeline
 from edge.bench import machine
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.loop import Loop, Virtual
@@ -22,7 +23,6 @@ from edge.bench.tally import Tally, written
 from edge.config import Terminal
 from edge.config.sensing import OrtEngine, TrtEngine
 from edge.errors import BundleError, ConfigError, EngineError
-from edge.pipeline import open_pipeline
 from edge.values import Frame, Precision
 
 _SERIES = ("frame", "outside")

@@ -147,6 +147,7 @@ def _report(out: Path, config_path: Path) -> int:
     import numpy as np
 
     from edge.access import policy
+    from edge.assembly import rules_of
     from edge.audit import evidence
     from edge.audit.reading import read_log
     from edge.audit.sealing import picture_sealer, score_sealer
@@ -154,7 +155,6 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.demo import report, story
     from edge.demo.script import SCENES
     from edge.gallery.store import evidence_key
-    from edge.pipeline import rules_of
 
     config = load_config(config_path)
     key = evidence_key(config)

@@ -75,6 +75,7 @@ def terms_of(args: argparse.Namespace) -> Terms:
 def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
     from edge.access.policy import at_size
+    from edge.assembly import rules_of
     from edge.gallery.enrollment.desk import Desk, check_level
     from edge.gallery.enrollment.person import Bounds
     from edge.gallery.enrollment.photos import Demand
@@ -82,7 +83,6 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     from edge.gallery.key import become_owner, enter, has_gallery
     from edge.gallery.store import open_store
     from edge.networks import open_networks
-    from edge.pipeline import rules_of
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)

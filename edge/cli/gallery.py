@@ -122,7 +122,7 @@ def _list(args: argparse.Namespace) -> int:
 def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> str:
     """What a gallery of this size means for who is let in."""
     from edge.access import policy
-    from edge.pipeline import rules_of
+    from edge.assembly import rules_of
 
     return policy.told(rules_of(config.policy, bundle.calibration(config.engine.precision)), templates)
 

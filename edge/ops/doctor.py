@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge.access.policy import beyond, told
+from edge.assembly import rules_of
 from edge.audit.places import places
 from edge.audit.state import key_path_of
 from edge.bundle import Bundle, open_bundle
@@ -21,7 +22,6 @@ from edge.gallery.key import become_owner, enter, has_gallery
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
-from edge.pipeline import rules_of
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from edge.access.policy import Rules
+from edge.assembly import nobody_special
 from edge.changeover import Changeover
 from edge.face.liveness import Liveness
 from edge.face.track import Tracker
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
-from edge.pipeline import Entry, Pipeline, Regard, nobody_special
+from edge.pipeline import Entry, Pipeline, Regard
 from edge.values import Frame, Sighting, Thresholds, Verdict
 from tests.edge.test_pipeline import NOISE, RULES, Scripted, face
 

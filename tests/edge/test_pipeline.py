@@ -13,6 +13,7 @@ import pytest
 
 from edge.access.policy import Growth, Rules, at_size
 from edge.access.rights import Rights
+from edge.assembly import growth_of, nobody_special, rules_of
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
 from edge.config.access import Policy as PolicyConfig
@@ -21,7 +22,7 @@ from edge.face.detect import Detector
 from edge.face.liveness import Layer, Liveness, Look
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.pipeline import Entry, People, Pipeline, Regard, growth_of, nobody_special, rules_of
+from edge.pipeline import Entry, People, Pipeline, Regard
 from edge.subject import SubjectRecord
 from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict
 
