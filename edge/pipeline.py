@@ -19,7 +19,7 @@ from edge.access.rights import Rights
 from edge.access.voting import Voting
 from edge.changeover import Changeover
 from edge.face import quality
-from edge.face.detect import Detector
+from edge.face.detect import WHOLE, Detector
 from edge.face.embed import Embedder
 from edge.face.liveness import Liveness, join, look_at
 from edge.face.liveness.challenge import Challenge
@@ -65,13 +65,13 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Regard:
-    """Which faces count, and how often the whole picture is searched for them."""
+    """Which faces count, and how often the picture is searched for them."""
 
     min_face_px: int
-    zone: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)  # x0, y0, x1, y1 as parts of the frame, for a face's centre
+    zone: tuple[float, float, float, float] = WHOLE  # x0, y0, x1, y1 as parts of the frame, for a face's centre
     nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
     budget: int = 2  # faces looked at a frame
-    every_s: float = 0.0  # from one search of the whole picture to the next; 0: in every frame
+    every_s: float = 0.0  # from one search to the next; 0: in every frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,8 @@ class Pipeline:
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
             regard = self._regard
-            return self._lookout.see(frame, self._expected(frame.at), every_s=regard.every_s, least_px=regard.min_face_px)
+            expected, least_px = self._expected(frame.at), regard.min_face_px
+            return self._lookout.see(frame, expected, every_s=regard.every_s, least_px=least_px, zone=regard.zone)
 
     def _expected(self, at: float) -> list[NDArray[np.float64]]:
         """Where those should be by now who were just seen and are not decided yet."""

@@ -70,14 +70,15 @@ class Detector(Section):
         0.2,
         ge=0,
         le=1,
-        description="seconds from one search of the whole picture to the next; in between only people who are not decided yet are "
+        description="seconds from one search of the picture to the next; in between only people who are not decided yet are "
         "looked at; 0: every frame is searched",
     )
     min_score: float = Field(0.7, gt=0, lt=1)
     min_face_px: int = Field(60, ge=20, description="narrower faces are told to come closer")
     zone: tuple[float, float, float, float] = Field(
         (0.0, 0.0, 1.0, 1.0),
-        description="left, top, right, bottom as parts of the picture; faces whose centre is outside do not count",
+        description="left, top, right, bottom as parts of the picture; faces whose centre is outside do not count, and what is far "
+        "from it is not searched",
     )
     nearest_only: bool = Field(False, description="only the largest face counts: for lanes where people queue")
     faces_a_frame: int = Field(2, ge=1, le=16, description="how many are embedded at most, so that the load stays flat in a crowd")

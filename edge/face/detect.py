@@ -4,14 +4,16 @@ W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine 
 8, 16 and 32 there is one prediction a cell: class and objectness scores, a box (centre offset, log size) and five
 landmarks as offsets from the cell, all in units of the stride.
 
-The whole picture is looked at with the smallest input in which the faces that count can still be found; where that shrinks the
-picture, landmarks come from a close look at the face alone, in the small network and in the picture's own pixels.
+The zone in which faces count, with what surrounds it, is searched with the smallest input in which those faces can still be found;
+where that shrinks the picture, landmarks come from a close look at the face alone, in the small network and in the picture's own
+pixels.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -26,6 +28,9 @@ _NMS_IOU = 0.3
 _CANDIDATES = 400
 _NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
 _FOUND_PX = 24  # a face so wide in the network's input is found as surely as a larger one
+WHOLE = (0.0, 0.0, 1.0, 1.0)  # the zone that is all of a picture
+_BESIDE = 1 / 8  # of the picture, searched on each side of a zone: half of a face whose middle is in it may lie there
+_CUT = 0.1  # of a face's width: nearer to where the search ended it may have been cut
 _AROUND = 0.6  # of a face's size, on each side of it in a close look
 _GRID = 32  # pixels: where close looks begin and end, so that a face at rest is seen alike again and again
 _SAME_IOU = 0.3  # from which on a face of a close look is the one that was looked for
@@ -43,7 +48,8 @@ class Detector:
         self._networks = sorted(networks.values(), key=lambda network: network.width)
         self._for_whole = self._networks if whole is None else [networks[whole]]
         self._look_near = False
-        self._scale = 1.0  # of the last look at a whole picture
+        self._scale = 1.0  # of the last search
+        self._part = _Part(0, 0, 0, 0)  # that it saw
 
     def close(self) -> None:
         for network in self._networks:
@@ -53,28 +59,32 @@ class Detector:
         """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
         return [self.sharpen(image, face) for face in self.scan(image)]
 
-    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR that are at least so wide, best score first; raises EngineError.
+    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0, zone: tuple[float, float, float, float] = WHOLE) -> list[Face]:
+        """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone (left, top, right,
+        bottom as parts of the image), and some beside it; best score first. Raises EngineError.
 
-        Where there is none, every other call looks again at a smaller scale: the network does not know faces that fill the
-        picture.
+        Where there is none, every other call looks again at the whole picture and a smaller scale: the network does not know
+        faces that fill the picture.
         """
         height, width = image.shape[:2]
-        fine = [network for network in self._for_whole if network.scale(width, height) * least_px >= _FOUND_PX]
+        part = self._part = _around(zone, width, height)
+        fine = [network for network in self._for_whole if network.scale(part.width, part.height) * least_px >= _FOUND_PX]
         network = fine[0] if fine else self._for_whole[-1]
-        self._scale = network.scale(width, height)
-        found = network.find(image, self._scale)
+        whole_scale = network.scale(width, height)
+        self._scale = min(network.scale(part.width, part.height), max(1.0, whole_scale))
+        found = network.find(part.of(image), self._scale, (part.left, part.top))
         if found:
             return found
         self._look_near = not self._look_near
         if not self._look_near:
             return []
-        self._scale *= _NEAR_SCALE
+        self._part, self._scale = _around(WHOLE, width, height), whole_scale * _NEAR_SCALE
         return self._smallest(width, height, self._scale).find(image, self._scale)
 
     def sharpen(self, image: NDArray[np.uint8], face: Face) -> Face:
         """A face of the last `scan`, looked at closely where that shows more of it."""
-        return self._look_closely(image, face.box_xyxy, finer_than=self._scale * _FINER) or face
+        shown = 0.0 if self._part.cuts(face, image) else self._scale
+        return self._look_closely(image, face.box_xyxy, finer_than=shown * _FINER) or face
 
     def look(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
         """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
@@ -96,6 +106,50 @@ class Detector:
     def _smallest(self, width: int, height: int, scale: float) -> _Network:
         """The network of the fewest pixels that holds an image at a scale."""
         return next((n for n in self._networks if n.scale(width, height) >= scale), self._networks[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of an image, in its pixels."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+    def of(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return image[self.top : self.bottom, self.left : self.right]
+
+    def cuts(self, face: Face, image: NDArray[np.uint8]) -> bool:
+        """Whether a face may go on beyond it in the image."""
+        height, width = image.shape[:2]
+        x0, y0, x1, y1 = map(float, face.box_xyxy)
+        near = _CUT * face.width_px
+        return (
+            (self.left > 0 and x0 < self.left + near)
+            or (self.top > 0 and y0 < self.top + near)
+            or (self.right < width and x1 > self.right - near)
+            or (self.bottom < height and y1 > self.bottom - near)
+        )
+
+
+def _around(zone: tuple[float, float, float, float], width: int, height: int) -> _Part:
+    """A zone of an image of that size with what is beside it."""
+    left, top, right, bottom = zone
+    return _Part(
+        math.floor(max(0.0, left - _BESIDE) * width),
+        math.floor(max(0.0, top - _BESIDE) * height),
+        math.ceil(min(1.0, right + _BESIDE) * width),
+        math.ceil(min(1.0, bottom + _BESIDE) * height),
+    )
 
 
 class _Network:

@@ -1,4 +1,4 @@
-"""When the whole picture is looked at: every so often, and in between nobody but who is not decided yet."""
+"""When the picture is searched: every so often, and in between nobody is looked at but who is not decided yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.face.boxes import iou
-from edge.face.detect import Detector
+from edge.face.detect import WHOLE, Detector
 from edge.values import Face, Frame
 
 _EARLY_S = 0.01  # frames do not come to the millisecond
@@ -21,26 +21,34 @@ class Lookout:
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
-        self._whole_at = -math.inf
-        self._whole = False
+        self._searched_at = -math.inf
+        self._searched = False  # the last frame
 
-    def see(self, frame: Frame, expected: Iterable[NDArray[np.floating]], *, every_s: float, least_px: float) -> list[Face]:
-        """The faces of a frame that are at least so wide, all of them once every `every_s`.
+    def see(
+        self,
+        frame: Frame,
+        expected: Iterable[NDArray[np.floating]],
+        *,
+        every_s: float,
+        least_px: float,
+        zone: tuple[float, float, float, float] = WHOLE,
+    ) -> list[Face]:
+        """The faces of a frame's zone that are at least so wide, all of them once every `every_s`.
 
         In between those that are where they are `expected`, boxes (4,), and all again where one of them is not. Raises EngineError.
         """
-        if frame.at - self._whole_at < every_s - _EARLY_S:
+        if frame.at - self._searched_at < every_s - _EARLY_S:
             looks = [self._detector.look(frame.image, box) for box in expected]
             found = [face for face in looks if face is not None]
             if len(found) == len(looks):
-                self._whole = False
+                self._searched = False
                 return _distinct(found)
-        self._whole, self._whole_at = True, frame.at
-        return self._detector.scan(frame.image, least_px)
+        self._searched, self._searched_at = True, frame.at
+        return self._detector.scan(frame.image, least_px, zone)
 
     def sharpen(self, frame: Frame, face: Face) -> Face:
         """A face that the last `see` has found, as exactly as can be; raises EngineError."""
-        return self._detector.sharpen(frame.image, face) if self._whole else face
+        return self._detector.sharpen(frame.image, face) if self._searched else face
 
 
 def _distinct(faces: list[Face]) -> list[Face]:

@@ -48,7 +48,7 @@ class Scripted:
         self.looked: list[int] = []
         self.scans = self.looks = 0
 
-    def scan(self, image: np.ndarray, least_px: float = 0.0) -> Sequence[Face]:
+    def scan(self, image: np.ndarray, least_px: float, zone: tuple[float, float, float, float]) -> Sequence[Face]:
         self.scans += 1
         return self.faces
 

@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge.engine import open_engine
 from edge.face.boxes import suppress
-from edge.face.detect import Detector
+from edge.face.detect import WHOLE, Detector
 from edge.values import Face
 
 
@@ -62,6 +62,57 @@ def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(corners: n
     assert all(iou(boxes[a], boxes[b]) <= 0.301 for a in keep for b in keep if a != b)
     for i in set(range(12)) - set(keep):
         assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)
+
+
+def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(bundle_path: Path, collins: np.ndarray) -> None:
+    called: list[str] = []
+
+    class Counted:
+        def __init__(self, size: str) -> None:
+            self._size, self._engine = size, open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
+
+        def run(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
+            called.append(self._size)
+            return self._engine.run(inputs)
+
+    detector = Detector({size: Counted(size) for size in ("640x480", "320x256")}, 0.7)  # type: ignore[misc]
+    street = np.full((1080, 1920, 3), 90, np.uint8)
+    portrait = cv2.resize(collins, (200, 250), interpolation=cv2.INTER_AREA)
+    street[300:550, 900:1100] = portrait
+    street[300:550, 100:300] = portrait
+    for zone, network, people in ((WHOLE, "640x480", 2), ((0.4, 0.2, 0.6, 0.6), "320x256", 1)):
+        called.clear()
+        found = detector.scan(street, 80, zone)
+        assert called == [network] and len(found) == people
+    exact = detector.sharpen(street, found[0]).landmarks_xy
+    assert ((exact >= (900, 300)) & (exact <= (1100, 550))).all()
+
+
+def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(bundle_path: Path, collins: np.ndarray) -> None:
+    detector = Detector(
+        {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1) for size in ("640x480", "320x256")}, 0.7
+    )
+    canvas = np.full((480, 640, 3), 90, np.uint8)
+    (small,) = detector.detect(collins)
+    x0, y0, x1, y1 = (int(v) for v in small.box_xyxy)
+    beside = (y1 - y0) * 3 // 10
+    near = collins[max(0, y0 - beside) : y1 + beside, x0 - beside : x1 + beside]
+    canvas[:, 90 : 90 + 480 * near.shape[1] // near.shape[0]] = cv2.resize(near, (480 * near.shape[1] // near.shape[0], 480))
+    (whole,) = detector.scan(canvas)
+    middle = (whole.box_xyxy[:2] + whole.box_xyxy[2:]) / 2 / (640, 480)
+    zone = (float(middle[0]) - 0.02, 0.0, 1.0, 1.0)  # the search begins within the face
+    (cut,) = detector.scan(canvas, 60, zone)
+    assert whole.box_xyxy[0] < (zone[0] - 1 / 8) * 640
+    sharp = detector.sharpen(canvas, cut)
+    assert np.abs(sharp.landmarks_xy - detector.look(canvas, whole.box_xyxy).landmarks_xy).max() < 0.05 * whole.width_px  # type: ignore[union-attr]
+
+
+def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(detector: Detector, collins: np.ndarray) -> None:
+    (face,) = detector.detect(collins)
+    x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
+    filling = cv2.resize(collins[max(0, y0 - 10) : y1 + 10, max(0, x0 - 10) : x1 + 10], (480, 640))
+    for zone in (WHOLE, (0.4, 0.4, 0.6, 0.6)):
+        assert any(detector.scan(filling, 60, zone) for _ in range(2))
 
 
 def test_a_close_look_is_as_exact_as_the_whole_picture(bundle_path: Path, collins: np.ndarray) -> None:
