@@ -1,0 +1,114 @@
+"""ONNX Runtime's session options, each beside the terminal's own, interleaved in one run: python -m benchmarks.session
+
+Networks of a bundle as a terminal has them, on noise: their time does not depend on what they see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from tqdm import tqdm
+
+from edge.bundle import detector_network
+
+Change = Callable[[Any], None]
+
+NETWORKS = {
+    "embedder": (1, 3, 112, 112),
+    detector_network("640x480"): (1, 3, 480, 640),
+    detector_network("320x256"): (1, 3, 256, 320),
+}
+OWN = "as the terminal has it"
+
+
+def _set(name: str, value: object) -> Change:
+    return lambda options: setattr(options, name, value)
+
+
+def _entry(name: str, value: str) -> Change:
+    return lambda options: options.add_session_config_entry(name, value)
+
+
+def _all(*changes: Change) -> Change:
+    def change(options: Any) -> None:
+        for one in changes:
+            one(options)
+
+    return change
+
+
+CHANGES: dict[str, Change] = {
+    OWN: _all(),
+    "again, for the noise": _all(),
+    "2 threads": _set("intra_op_num_threads", 2),
+    "2 threads that spin": _all(_set("intra_op_num_threads", 2), _entry("session.intra_op.allow_spinning", "1")),
+    "no arena": _set("enable_cpu_mem_arena", False),
+    "no memory pattern": _set("enable_mem_pattern", False),
+    "no arena, no memory pattern": _all(_set("enable_cpu_mem_arena", False), _set("enable_mem_pattern", False)),
+    "graph level basic": _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
+    "graph level extended": _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
+    "denormals as zero": _entry("session.set_denormal_as_zero", "1"),
+}
+
+
+def session(model: Path, change: Change) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # so far as edge.engine.ort has it
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    change(options)
+    return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def measure(model: Path, shape: tuple[int, ...], rounds: int) -> dict[str, tuple[float, float]]:
+    """Milliseconds of wall and of processor time, medians over rounds."""
+    sessions = {name: session(model, change) for name, change in CHANGES.items()}
+    batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in sessions}
+    order = list(sessions)
+    for number in tqdm(range(rounds + 3), model.stem, unit="round", disable=None):
+        np.random.default_rng(number).shuffle(order)
+        for name in order:
+            one = sessions[name]
+            entry, cpu, began = one.get_inputs()[0].name, time.process_time(), time.perf_counter()
+            for _ in range(5):
+                one.run(None, {entry: batch})
+            if number >= 3:  # the rest is warm-up
+                times[name].append(((time.perf_counter() - began) * 200, (time.process_time() - cpu) * 200))
+    return {name: (float(np.median([w for w, _ in all_])), float(np.median([c for _, c in all_]))) for name, all_ in times.items()}
+
+
+def table(measured: dict[str, dict[str, tuple[float, float]]]) -> str:
+    """Markdown: wall milliseconds, its ratio to the terminal's own, processor milliseconds."""
+    rows = ["| | " + " | ".join(measured) + " |", "|---|" + "---|" * len(measured)]
+    for name in CHANGES:
+        cells = []
+        for times in measured.values():
+            (wall, cpu), (own, _) = times[name], times[OWN]
+            cells.append(f"{wall:.2f} ms, {wall / own:.2f}; {cpu:.2f} of processor")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="ONNX Runtime's session options on a bundle's networks, side by side.")
+    parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="folder (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=60, help="of five calls each (default %(default)s)")
+    args = parser.parse_args(argv)
+    models = {name: args.bundle / f"{name}.onnx" for name in NETWORKS}
+    absent = [str(path) for path in models.values() if not path.is_file()]
+    if absent:
+        parser.error(f"expected {', '.join(absent)}; make the bundle first: mfsa-bundle make {args.bundle}")
+    print(table({name: measure(path, NETWORKS[name], args.rounds) for name, path in models.items()}))
+    print(f"\nONNX Runtime {ort.__version__}, {args.rounds} rounds of five calls, medians; ratios to the terminal's own.")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
