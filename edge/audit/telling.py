@@ -48,7 +48,7 @@ def line(name: str, record: Mapping[str, Any]) -> str:
     rest = ", ".join(f"{key} {_short(value)}" for key, value in record.items() if key not in _TOLD and value not in (None, "", []))
     words = f'"{record["note"]}"' if record.get("note") else ""
     parts = f"{what(record):14} {record.get('reason', '')!s:20} {who:20} {words} {rest}".rstrip()
-    return f"{time_of(record)}  {name:9} {record.get('id', '?')!s:>7}  {parts}"
+    return _plain(f"{time_of(record)}  {name:9} {record.get('id', '?')!s:>7}  {parts}")
 
 
 def cells(name: str, record: Mapping[str, Any]) -> list[str]:
@@ -86,6 +86,11 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _plain(text: str) -> str:
+    """Without what would begin another row or tell a terminal what to do."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _short(value: Any) -> str:

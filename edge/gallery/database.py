@@ -138,7 +138,7 @@ class Database:
     def counter(self) -> int:
         """The last number that was given; raises GalleryError where the gallery does not know it."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()
-        if not found or not isinstance(found[0], int):
+        if not found or not isinstance(found[0], int) or found[0] < 0:
             raise GalleryError(f"{self.path}: the gallery has lost its counter: it is damaged; restore a backup")
         return found[0]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.audit.bounded import BoundedLog
 from edge.audit.log import RecordLog
-from edge.audit.reading import read_log, read_tail
+from edge.audit.reading import number_of, read_log, read_tail
 from edge.audit.state import FirstKey, key_path_of, read_keys, read_state
 from edge.audit.verify import verify
 from edge.door import protocol
@@ -218,7 +218,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
             try:
                 log.append({"event": "started", "latches": []})
                 after = read_log(place)
-                stay = [r for r in before if state is None or r.get("id", 0) <= state.durable]  # what was on disk for certain
+                stay = [r for r in before if state is None or number_of(r) <= state.durable]  # what was on disk for certain
                 expect(all(r in after for r in stay) and after[-1].get("event") == "started", "it does not go on")
             finally:
                 log.close()

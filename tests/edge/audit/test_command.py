@@ -237,6 +237,14 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(audit: Call, 
         assert audit("erase", "--before", "2020-01-31", "--dry-run")[0] == 0
 
 
+def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(audit: Call, config: Terminal) -> None:
+    log = RecordLog(config.door_record_path, of="test/door")
+    log.append({"event": "asked", "operator": "guard", "note": "why\n2027-01-15 08:00:01  door \x1b[1A\x1b[2K", "latches": []})
+    log.close()
+    said = audit("show", "--record", "door")[1]
+    assert len(said.splitlines()) == 6 and "\x1b" not in said and r"why\n2027" in said.splitlines()[-1]
+
+
 def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
     path = segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
