@@ -99,7 +99,7 @@ hypothesis, always the same (`tests/fuzz/test_fuzz.py`), and break each parser o
 | recordings | a damaged GIF ended the process |
 | config | an error about broken YAML quoted a camera's password |
 | records | a time in a damaged line that is no number ended the door |
-| galleries | damage that SQLite quotes byte by byte; somebody whose row was changed could not be removed; a counter below zero hid whom it enrolled |
+| galleries | damage that SQLite quotes byte by byte; a changed row that could not be removed; a counter below zero hid people |
 | records of people, files of people | values of another kind, more chips than templates: tracebacks |
 | lists of people | a name longer than a file's may be: a traceback |
 | reports, heads | JSON nested a thousand deep, a head of record 10^30: tracebacks |
