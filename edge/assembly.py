@@ -8,7 +8,7 @@ from datetime import date, datetime, timezone
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from edge.access.policy import Growth, Rules
+from edge.access.policy import Growth, Rules, at_size
 from edge.access.rights import Rights
 from edge.bundle import SAME_PERSON_FMR, Calibration
 from edge.changeover import Changeover
@@ -25,6 +25,7 @@ from edge.face.liveness.passive import Passive
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
 from edge.face.track import Tracker
+from edge.gallery.enrollment.person import Bounds
 from edge.networks import Networks
 from edge.pipeline import Entry, People, Pipeline, Regard, Searchable
 from edge.subject import SubjectRecord
@@ -117,6 +118,11 @@ def growth_of(calibrated: Calibration) -> Growth:
         rising / decades if decades > 0.5 and rising > 0 else 1 - point.threshold,
         max(point.fmr_upper, calibrated.masked.fmr_upper),
     )
+
+
+def bounds_of(rules: Rules, calibrated: Calibration, templates: int) -> Bounds:
+    """From which scores on enrollment takes two for one, in a gallery of that size."""
+    return Bounds(calibrated.same_person, at_size(rules, templates).thresholds.unmasked)
 
 
 def entry_of(config: Terminal, wall: WallClock) -> Entry:

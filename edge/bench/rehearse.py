@@ -10,13 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from edge.access.policy import at_size
-from edge.assembly import open_pipeline, rules_of
+from edge.assembly import bounds_of, open_pipeline, rules_of
 from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
 from edge.config import Terminal
 from edge.config.access import NoLiveness
-from edge.gallery.enrollment.person import Bounds, settle
+from edge.gallery.enrollment.person import settle
 from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
@@ -38,7 +37,7 @@ def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal
     for number, (person, pictures) in enumerate(photos.items()):
         taken = [sample(image, networks.detector, networks.embedder, demand, name) for name, image in pictures]
         found = np.stack([one.probe.embedding for one in taken])
-        bounds = Bounds(networks.calibration.same_person, at_size(rules, gallery.templates).thresholds.unmasked)
+        bounds = bounds_of(rules, networks.calibration, gallery.templates)
         gallery.put(number, person, found[list(settle(person, found, gallery, bounds, demand.level).kept)])
     return gallery
 

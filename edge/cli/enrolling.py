@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -74,10 +75,8 @@ def terms_of(args: argparse.Namespace) -> Terms:
 @contextmanager
 def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
-    from edge.access.policy import at_size
-    from edge.assembly import rules_of
+    from edge.assembly import bounds_of, rules_of
     from edge.gallery.enrollment.desk import Desk, check_level
-    from edge.gallery.enrollment.person import Bounds
     from edge.gallery.enrollment.photos import Demand
     from edge.gallery.enrollment.roll import Roll
     from edge.gallery.key import become_owner, enter, has_gallery
@@ -95,10 +94,6 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
         key = enter(config)
     networks = open_networks(config)
     rules = rules_of(config.policy, networks.calibration)
-
-    def bounds(templates: int) -> Bounds:
-        return Bounds(networks.calibration.same_person, at_size(rules, templates).thresholds.unmasked)
-
     store = (
         open_store(config, networks.bundle.model_digest, key, changeover=config.changeover is not None) if key is not None else None
     )
@@ -106,7 +101,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
         roll = Roll(store, dry=args.dry_run)
         desk = Desk(
             networks.embedder,
-            bounds,
+            partial(bounds_of, rules, networks.calibration),
             roll,
             registrar,
             level,
