@@ -16,6 +16,7 @@ import onnxruntime as ort
 from tqdm import tqdm
 
 from edge.bundle import detector_network
+from edge.engine.ort import session_options
 
 Change = Callable[[Any], None]
 
@@ -35,40 +36,30 @@ def _entry(name: str, value: str) -> Change:
     return lambda options: options.add_session_config_entry(name, value)
 
 
-def _all(*changes: Change) -> Change:
-    def change(options: Any) -> None:
-        for one in changes:
-            one(options)
-
-    return change
-
-
-CHANGES: dict[str, Change] = {
-    OWN: _all(),
-    "again, for the noise": _all(),
-    "2 threads": _set("intra_op_num_threads", 2),
-    "2 threads that spin": _all(_set("intra_op_num_threads", 2), _entry("session.intra_op.allow_spinning", "1")),
-    "no arena": _set("enable_cpu_mem_arena", False),
-    "no memory pattern": _set("enable_mem_pattern", False),
-    "no arena, no memory pattern": _all(_set("enable_cpu_mem_arena", False), _set("enable_mem_pattern", False)),
-    "graph level basic": _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
-    "graph level extended": _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
-    "denormals as zero": _entry("session.set_denormal_as_zero", "1"),
+CHANGES: dict[str, tuple[Change, ...]] = {
+    OWN: (),
+    "again, for the noise": (),
+    "2 threads": (_set("intra_op_num_threads", 2),),
+    "2 threads that spin": (_set("intra_op_num_threads", 2), _entry("session.intra_op.allow_spinning", "1")),
+    "no arena": (_set("enable_cpu_mem_arena", False),),
+    "no memory pattern": (_set("enable_mem_pattern", False),),
+    "no arena, no memory pattern": (_set("enable_cpu_mem_arena", False), _set("enable_mem_pattern", False)),
+    "graph level basic": (_set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),),
+    "graph level extended": (_set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),),
+    "denormals as zero": (_entry("session.set_denormal_as_zero", "1"),),
 }
 
 
-def session(model: Path, change: Change) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1  # so far as edge.engine.ort has it
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    change(options)
+def session(model: Path, changes: Sequence[Change]) -> Any:
+    options = session_options(threads=1)
+    for change in changes:
+        change(options)
     return ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
 def measure(model: Path, shape: tuple[int, ...], rounds: int) -> dict[str, float]:
     """Milliseconds of a call, medians over rounds."""
-    sessions = {name: session(model, change) for name, change in CHANGES.items()}
+    sessions = {name: session(model, changes) for name, changes in CHANGES.items()}
     batch = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     times: dict[str, list[float]] = {name: [] for name in sessions}
     order = list(sessions)

@@ -26,7 +26,7 @@ from edge.face.liveness.challenge import Challenge
 from edge.face.lookout import Lookout
 from edge.face.track import Track, Tracker
 from edge.subject import SubjectRecord
-from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Verdict
+from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Verdict, Zone
 
 _AGAIN_S = 1.0  # a face that is decided is embedded again after this time, in case it became somebody else
 
@@ -68,7 +68,7 @@ class Regard:
     """Which faces count, and how often the picture is searched for them."""
 
     min_face_px: int
-    zone: tuple[float, float, float, float] = WHOLE  # x0, y0, x1, y1 as parts of the frame, for a face's centre
+    zone: Zone = WHOLE  # for a face's centre
     nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
     budget: int = 2  # faces looked at a frame
     every_s: float = 0.0  # from one search to the next; 0: in every frame

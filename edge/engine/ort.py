@@ -17,17 +17,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def session_options(threads: int) -> ort.SessionOptions:
+    """A fixed number of threads; spinning is off so that waiting costs no core."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 class OrtEngine:
-    """A session with a fixed number of threads; spinning is off so that waiting costs no core."""
+    """One session, as `session_options` has it."""
 
     def __init__(self, model: Path, *, threads: int = 1) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session: Any = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(str(model), session_options(threads), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises several types without a common base
             raise EngineError(f"{model}: ONNX Runtime cannot load it: {_first_line(error)}") from error
         inputs = self._session.get_inputs()

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge.engine import Engine
 from edge.face.boxes import iou, suppress
-from edge.values import Face
+from edge.values import Face, Zone
 
 _STRIDES = (8, 16, 32)
 _NMS_IOU = 0.3
@@ -59,9 +59,9 @@ class Detector:
         """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
         return [self.sharpen(image, face) for face in self.scan(image)]
 
-    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0, zone: tuple[float, float, float, float] = WHOLE) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone (left, top, right,
-        bottom as parts of the image), and some beside it; best score first. Raises EngineError.
+    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0, zone: Zone = WHOLE) -> list[Face]:
+        """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone, and some
+        beside it; best score first. Raises EngineError.
 
         Where there is none, every other call looks again at the whole picture and a smaller scale: the network does not know
         faces that fill the picture.
@@ -72,14 +72,14 @@ class Detector:
         network = fine[0] if fine else self._for_whole[-1]
         whole_scale = network.scale(width, height)
         self._scale = min(network.scale(part.width, part.height), max(1.0, whole_scale))
-        found = network.find(part.of(image), self._scale, (part.left, part.top))
+        found = network.find(image, part, self._scale)
         if found:
             return found
         self._look_near = not self._look_near
         if not self._look_near:
             return []
         self._part, self._scale = _around(WHOLE, width, height), whole_scale * _NEAR_SCALE
-        return self._smallest(width, height, self._scale).find(image, self._scale)
+        return self._smallest(width, height, self._scale).find(image, self._part, self._scale)
 
     def sharpen(self, image: NDArray[np.uint8], face: Face) -> Face:
         """A face of the last `scan`, looked at closely where that shows more of it."""
@@ -92,14 +92,14 @@ class Detector:
 
     def _look_closely(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0) -> Face | None:
         """By the small network, unless its scale would be no finer than that."""
-        x0, y0, x1, y1 = _surroundings(box_xyxy, image)
-        if x1 <= x0 or y1 <= y0:
+        part = _surroundings(box_xyxy, image)
+        if part.width <= 0 or part.height <= 0:
             return None
         network = self._networks[0]
-        scale = min(1.0, network.scale(x1 - x0, y1 - y0))
+        scale = min(1.0, network.scale(part.width, part.height))
         if scale <= finer_than:
             return None
-        found = [(iou(face.box_xyxy, box_xyxy), face) for face in network.find(image[y0:y1, x0:x1], scale, (x0, y0))]
+        found = [(iou(face.box_xyxy, box_xyxy), face) for face in network.find(image, part, scale)]
         overlap, best = max(found, key=lambda one: one[0], default=(0.0, None))
         return best if overlap >= _SAME_IOU else None
 
@@ -141,7 +141,7 @@ class _Part:
         )
 
 
-def _around(zone: tuple[float, float, float, float], width: int, height: int) -> _Part:
+def _around(zone: Zone, width: int, height: int) -> _Part:
     """A zone of an image of that size with what is beside it."""
     left, top, right, bottom = zone
     return _Part(
@@ -172,17 +172,15 @@ class _Network:
         """At which an image just fits."""
         return min(self.width / width, self.height / height)
 
-    def find(self, image: NDArray[np.uint8], scale: float, corner: tuple[int, int] = (0, 0)) -> list[Face]:
-        """Faces of an image (H,W,3) at a scale, padded at the right and bottom; `corner` is where it was cut from its frame."""
-        cv2.split(self._draw(image, scale), self._colours)
+    def find(self, image: NDArray[np.uint8], part: _Part, scale: float) -> list[Face]:
+        """Faces of a part of an image (H,W,3) at a scale, padded at the right and bottom; in the image's pixels."""
+        cv2.split(self._draw(part.of(image), scale), self._colours)
         for channel, colour in zip(self._input[0], self._colours, strict=True):
             np.copyto(channel, colour)
         scores, boxes, landmarks = self._decode(self._engine.run(self._input))
         keep = suppress(boxes, scores, _NMS_IOU)
-        boxes, landmarks = (
-            boxes[keep] / np.float32(scale) + np.array(corner * 2, np.float32),
-            landmarks[keep] / np.float32(scale) + np.array(corner, np.float32),
-        )
+        corners = np.array((part.left, part.top) * 2, np.float32)
+        boxes, landmarks = boxes[keep] / np.float32(scale) + corners, landmarks[keep] / np.float32(scale) + corners[:2]
         return [Face(box, points, score) for box, points, score in zip(boxes, landmarks, scores[keep].tolist(), strict=True)]
 
     def _draw(self, image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
@@ -218,14 +216,14 @@ class _Network:
         return scores[best], boxes[best], landmarks[best]
 
 
-def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Where a close look at a box (4,) begins and ends in an image, x0, y0, x1, y1; empty where it lies outside."""
+def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _Part:
+    """What a close look at a box (4,) sees of an image; empty where the box lies outside."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box_xyxy.tolist()
     wide, high = _AROUND * (x1 - x0), _AROUND * (y1 - y0)
     left, top = (max(0, math.floor(start / _GRID) * _GRID) for start in (x0 - wide, y0 - high))
     right, bottom = (math.ceil(end / _GRID) * _GRID for end in (x1 + wide, y1 + high))
-    return left, top, min(width, right), min(height, bottom)
+    return _Part(left, top, min(width, right), min(height, bottom))
 
 
 def _grid(columns: int, rows: int) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.face.boxes import iou
-from edge.face.detect import WHOLE, Detector
-from edge.values import Face, Frame
+from edge.face.detect import Detector
+from edge.values import Face, Frame, Zone
 
 _EARLY_S = 0.01  # frames do not come to the millisecond
 _SAME_IOU = 0.5  # two looks from which on they found one face
@@ -31,7 +31,7 @@ class Lookout:
         *,
         every_s: float,
         least_px: float,
-        zone: tuple[float, float, float, float] = WHOLE,
+        zone: Zone,
     ) -> list[Face]:
         """The faces of a frame's zone that are at least so wide, all of them once every `every_s`.
 

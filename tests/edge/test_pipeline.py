@@ -24,7 +24,7 @@ from edge.face.track import Tracker
 from edge.gallery.search import Index
 from edge.pipeline import Entry, People, Pipeline, Regard
 from edge.subject import SubjectRecord
-from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict
+from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict, Zone
 
 RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
 ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
@@ -48,7 +48,7 @@ class Scripted:
         self.looked: list[int] = []
         self.scans = self.looks = 0
 
-    def scan(self, image: np.ndarray, least_px: float, zone: tuple[float, float, float, float]) -> Sequence[Face]:
+    def scan(self, image: np.ndarray, least_px: float, zone: Zone) -> Sequence[Face]:
         self.scans += 1
         return self.faces
 
