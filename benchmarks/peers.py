@@ -57,11 +57,16 @@ class Ours:
     def begin(self, photos: Sequence[Image]) -> None:
         detector, embedder = self._networks.detector, self._networks.embedder
         chips = np.stack([align(photo, detector.detect(photo)[0].landmarks_xy) for photo in photos])
-        index = Index.of([_NAME] * len(photos), np.stack([probe.embedding for probe in embedder.embed(chips)]))
+        index = Index.of(
+            [_NAME] * len(photos), np.stack([probe.embedding for probe in embedder.embed(chips)])
+        )
         self._pipeline, self.grants = open_pipeline(self._config, self._networks, index), 0
 
     def see(self, image: Image, number: int) -> bool:
-        verdicts = [seen.decision.verdict for seen in self._pipeline.recognise(Frame(image, number / FPS, number))]
+        verdicts = [
+            seen.decision.verdict
+            for seen in self._pipeline.recognise(Frame(image, number / FPS, number))
+        ]
         self.grants += verdicts.count(Verdict.GRANT)
         return Verdict.PENDING in verdicts or Verdict.GRANT in verdicts
 
@@ -73,7 +78,9 @@ class Tutorial:
 
     def __init__(self, config: Terminal) -> None:
         weights = np.frombuffer(source(), np.uint8)
-        self._detector = cv2.FaceDetectorYN.create("onnx", weights, np.empty(0, np.uint8), (640, 480), config.detector.min_score)
+        self._detector = cv2.FaceDetectorYN.create(
+            "onnx", weights, np.empty(0, np.uint8), (640, 480), config.detector.min_score
+        )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(config.bundle / "embedder.onnx", options)
@@ -90,15 +97,23 @@ class Tutorial:
         _, faces = self._detector.detect(image)
         found = []
         for face in [] if faces is None else faces:
-            matrix, _ = cv2.estimateAffinePartial2D(face[4:14].reshape(5, 2), REFERENCE_XY.astype(np.float32))
+            matrix, _ = cv2.estimateAffinePartial2D(
+                face[4:14].reshape(5, 2), REFERENCE_XY.astype(np.float32)
+            )
             chip = cv2.cvtColor(cv2.warpAffine(image, matrix, (112, 112)), cv2.COLOR_BGR2RGB)
             blob = ((chip.astype(np.float32) - 127.5) / 127.5).transpose(2, 0, 1)[None]
-            embedding = self._session.run(["embedding"], {self._session.get_inputs()[0].name: blob})[0][0]
+            embedding = self._session.run(
+                ["embedding"], {self._session.get_inputs()[0].name: blob}
+            )[0][0]
             found.append(embedding / np.linalg.norm(embedding))
         return found
 
     def see(self, image: Image, number: int) -> bool:
-        return any(np.dot(known, embedding) >= self._threshold for embedding in self._embed(image) for known in self._known)
+        return any(
+            np.dot(known, embedding) >= self._threshold
+            for embedding in self._embed(image)
+            for known in self._known
+        )
 
 
 class FaceRecognition:
@@ -120,7 +135,10 @@ class FaceRecognition:
         self._known = [encodings[0] for photo in photos if (encodings := self._encode(photo))]
 
     def see(self, image: Image, number: int) -> bool:
-        return any((self._library.face_distance(self._known, encoding) <= _TOLERANCE).any() for encoding in self._encode(image))
+        return any(
+            (self._library.face_distance(self._known, encoding) <= _TOLERANCE).any()
+            for encoding in self._encode(image)
+        )
 
 
 @dataclass
@@ -129,11 +147,17 @@ class Result:
 
     cpu_s: list[float] = field(default_factory=list)
     frame_ms: list[float] = field(default_factory=list)
-    first_ms: dict[int, list[float]] = field(default_factory=dict)  # work from a visit's first frame to its first match, by scene
-    wrong: set[int] = field(default_factory=set)  # scenes in which somebody else was taken for the person
+    first_ms: dict[int, list[float]] = field(
+        default_factory=dict
+    )  # work from a visit's first frame to its first match, by scene
+    wrong: set[int] = field(
+        default_factory=set
+    )  # scenes in which somebody else was taken for the person
 
 
-def play(contestant: Contestant, photos: Sequence[Image], images: Sequence[Image], result: Result) -> None:
+def play(
+    contestant: Contestant, photos: Sequence[Image], images: Sequence[Image], result: Result
+) -> None:
     """The whole clip once."""
     contestant.begin(photos)
     worked, number = 0.0, 0
@@ -165,7 +189,11 @@ def table(results: dict[str, Result], rounds: int, grants: int) -> str:
     ]
 
     def first(result: Result) -> float:
-        return float(np.mean([np.median(result.first_ms[v]) for v in shared])) if shared else float("nan")
+        return (
+            float(np.mean([np.median(result.first_ms[v]) for v in shared]))
+            if shared
+            else float("nan")
+        )
 
     for name, result in results.items():
         cpu = float(np.median(result.cpu_s))
@@ -174,9 +202,14 @@ def table(results: dict[str, Result], rounds: int, grants: int) -> str:
             f"| {cpu / np.median(ours.cpu_s):.1f} | {first(result):.1f} | {first(result) / first(ours):.1f} "
             f"| {np.median(result.frame_ms):.2f} | {np.percentile(result.frame_ms, 99):.1f} |"
         )
-    missed = {name: [SCENES[v].title for v in visits if v not in result.first_ms] for name, result in results.items()}
+    missed = {
+        name: [SCENES[v].title for v in visits if v not in result.first_ms]
+        for name, result in results.items()
+    }
     told = [f"{name} missed: {', '.join(titles)}." for name, titles in missed.items() if titles]
-    return "\n".join([*rows, "", f"{rounds} rounds; mfsa-edge let the person in {grants} times by votes.", *told])
+    return "\n".join(
+        [*rows, "", f"{rounds} rounds; mfsa-edge let the person in {grants} times by votes.", *told]
+    )
 
 
 def versions() -> str:
@@ -190,8 +223,15 @@ def versions() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="This pipeline beside the usual loop and face_recognition, on the demo's clip.")
-    parser.add_argument("--demo", type=Path, default=Path("build/demo"), help="what `make demo` wrote (default %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="This pipeline beside the usual loop and face_recognition, on the demo's clip."
+    )
+    parser.add_argument(
+        "--demo",
+        type=Path,
+        default=Path("build/demo"),
+        help="what `make demo` wrote (default %(default)s)",
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of turns (default %(default)s)")
     args = parser.parse_args(argv)
     paths = sorted((args.demo / "clip").glob("*")), sorted((args.demo / "enroll").glob("*.png"))
@@ -205,7 +245,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         contestants.append(FaceRecognition())
     except (ImportError, SystemExit):  # it ends the process where its models are absent
-        print("face_recognition is not installed: pip install -r benchmarks/peers-requirements.txt (compiles dlib)")
+        print(
+            "face_recognition is not installed: pip install -r benchmarks/peers-requirements.txt (compiles dlib)"
+        )
     results = {contestant.name: Result() for contestant in contestants}
     for _ in range(args.rounds):
         for contestant in contestants:

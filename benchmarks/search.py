@@ -90,7 +90,10 @@ class Faces:
         self.real = np.zeros((0, DIMENSION), np.float32) if real is None else real
         if real is None:  # a decaying spectrum in a random basis
             basis = np.linalg.qr(self._rng.standard_normal((DIMENSION, DIMENSION)))[0]
-            self._mean, self._factor = np.zeros(DIMENSION), basis * np.arange(1, DIMENSION + 1) ** -0.5
+            self._mean, self._factor = (
+                np.zeros(DIMENSION),
+                basis * np.arange(1, DIMENSION + 1) ** -0.5,
+            )
         else:
             self._mean = real.mean(axis=0)
             self._factor = np.linalg.cholesky(np.cov(real.T) + 1e-6 * np.eye(DIMENSION))
@@ -100,13 +103,22 @@ class Faces:
 
     def photos_of(self, faces: Rows) -> Rows:
         """Another photo of each."""
-        return unit(faces + APART * self.people(len(faces)) + 0.2 * unit(self._rng.standard_normal(faces.shape)))
+        return unit(
+            faces
+            + APART * self.people(len(faces))
+            + 0.2 * unit(self._rng.standard_normal(faces.shape))
+        )
 
     def templates(self, count: int) -> Rows:
         """Real ones as far as there are any, half of a gallery at most; a person's are neighbours."""
         real = self.real[: min(len(self.real), count // 2)]
         return np.concatenate(
-            [real, self.photos_of(np.repeat(self.people(count // OF_ONE + 1), OF_ONE, axis=0)[: count - len(real)])]
+            [
+                real,
+                self.photos_of(
+                    np.repeat(self.people(count // OF_ONE + 1), OF_ONE, axis=0)[: count - len(real)]
+                ),
+            ]
         )
 
     def probes(self, templates: Rows, count: int) -> Rows:
@@ -124,14 +136,23 @@ def real_templates(chips: Path, bundle: Path) -> Rows:
     from edge.chip import PREPROCESSING
     from edge.engine import open_engine
 
-    engine = open_engine(open_bundle(bundle, PREPROCESSING).onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
+    engine = open_engine(
+        open_bundle(bundle, PREPROCESSING).onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2
+    )
     folder = validation_chips([chips], everybody=True)
-    return np.ascontiguousarray(embed_chips(engine, len(folder), folder.chip, what="chips")["embedding"], np.float32)
+    return np.ascontiguousarray(
+        embed_chips(engine, len(folder), folder.chip, what="chips")["embedding"], np.float32
+    )
 
 
 def index_of(templates: Rows) -> Index:
     index = Index()
-    index.put_all({i: (f"person {i}", templates[i * OF_ONE : (i + 1) * OF_ONE]) for i in range(-(-len(templates) // OF_ONE))})
+    index.put_all(
+        {
+            i: (f"person {i}", templates[i * OF_ONE : (i + 1) * OF_ONE])
+            for i in range(-(-len(templates) // OF_ONE))
+        }
+    )
     return index
 
 
@@ -160,10 +181,19 @@ def compare(faces: Faces, size: int, repeats: int) -> list[Row]:
     probes = faces.probes(templates, repeats)
     _agree(index, flat, probes[:200])
     one = interleaved(
-        {"ours": index.search, "faiss": lambda q: flat.search(q[None], 2), "blas": lambda q: templates @ q}, list(probes)
+        {
+            "ours": index.search,
+            "faiss": lambda q: flat.search(q[None], 2),
+            "blas": lambda q: templates @ q,
+        },
+        list(probes),
     )
     several = interleaved(
-        {"ours": index.search_all, "faiss": lambda q: flat.search(q, 2), "blas": lambda q: templates @ q.T},
+        {
+            "ours": index.search_all,
+            "faiss": lambda q: flat.search(q, 2),
+            "blas": lambda q: templates @ q.T,
+        },
         [probes[i : i + BATCH] for i in range(0, len(probes) - BATCH, BATCH)],
     )
     return [Row(size, batch, **found) for batch, found in ((1, one), (BATCH, several))]
@@ -187,7 +217,9 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
     drop = [_taken(lambda i=i: index.drop(i)) for i in range(rounds)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gallery.db"
-        ours, theirs = (Store(path, key=bytes(32), terminal="bench", model_digest="0" * 64) for _ in range(2))
+        ours, theirs = (
+            Store(path, key=bytes(32), terminal="bench", model_digest="0" * 64) for _ in range(2)
+        )
         with theirs.changing("nobody was enrolled"):
             for i in range(0, size, OF_ONE):
                 theirs.put(f"person {i}", SubjectRecord(), templates[i : i + OF_ONE], theirs.model)
@@ -204,7 +236,9 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
                 raise SystemExit("a subject who was enrolled is not found after refresh")
         ours.close()
         theirs.close()
-    return Changing(build, Timing.of(put), Timing.of(drop), load, Timing.of(refresh), Timing.of(asked))
+    return Changing(
+        build, Timing.of(put), Timing.of(drop), load, Timing.of(refresh), Timing.of(asked)
+    )
 
 
 def _taken(work: Callable[[], object]) -> float:
@@ -226,7 +260,9 @@ def megabytes(make: Callable[[Rows], object], size: int) -> float:
 
 def _weigh(make: Callable[[Rows], object], size: int, sending: object) -> None:
     templates = unit(np.random.default_rng(0).standard_normal((size, DIMENSION), np.float32))
-    trim = ctypes.CDLL(None).malloc_trim  # what was freed before would be used again, and not be counted
+    trim = ctypes.CDLL(
+        None
+    ).malloc_trim  # what was freed before would be used again, and not be counted
     trim(0)
     before = _resident()
     made = make(templates)
@@ -246,8 +282,12 @@ def one_thread() -> Iterator[str]:
     with threadpool_limits(1):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         about = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        libraries = [lib for lib in threadpool_info() if "numpy" in lib["filepath"] and "architecture" in lib]
-        blas = ", ".join(f"{lib['internal_api']} {lib['version']} for {lib['architecture']}" for lib in libraries)
+        libraries = [
+            lib for lib in threadpool_info() if "numpy" in lib["filepath"] and "architecture" in lib
+        ]
+        blas = ", ".join(
+            f"{lib['internal_api']} {lib['version']} for {lib['architecture']}" for lib in libraries
+        )
         can = " ".join(name for name, has in numkong.get_capabilities().items() if has)
         flat = f"faiss {faiss.__version__} ({faiss.get_compile_options().strip()})"
         ours = f"numkong {numkong.__version__} ({can})"
@@ -258,16 +298,27 @@ def _short(ms: float) -> str:
     return f"{ms:.4f}" if ms < 0.1 else f"{ms:.3f}" if ms < 1 else f"{ms:.2f}"
 
 
-def page(machine: str, data: str, rows: Sequence[Row], memory: Mapping[int, tuple[float, float]], change: Changing) -> str:
+def page(
+    machine: str,
+    data: str,
+    rows: Sequence[Row],
+    memory: Mapping[int, tuple[float, float]],
+    change: Changing,
+) -> str:
     """Tables in markdown."""
     parts = [f"{machine}. Templates: {data}.", ""]
-    parts += ["| templates | probes at once | ours | faiss | BLAS | ours / faiss | ours / BLAS |", "|---|---|---|---|---|---|---|"]
+    parts += [
+        "| templates | probes at once | ours | faiss | BLAS | ours / faiss | ours / BLAS |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         ours, flat, blas = row.ours, row.faiss, row.blas
         ratios = f"{ours.median / flat.median:.2f} | {ours.median / blas.median:.2f}"
         parts.append(f"| {row.size:,} | {row.batch} | {ours} | {flat} | {blas} | {ratios} |")
     parts += ["", "| templates | memory, ours | faiss |", "|---|---|---|"]
-    parts += [f"| {size:,} | {ours:.1f} MB | {flat:.1f} MB |" for size, (ours, flat) in memory.items()]
+    parts += [
+        f"| {size:,} | {ours:.1f} MB | {flat:.1f} MB |" for size, (ours, flat) in memory.items()
+    ]
     parts += [
         "",
         f"| with {max(memory):,} templates | ms |",
@@ -293,27 +344,46 @@ def write(text: str, path: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--out", type=Path, help="a page in markdown, whose tables are replaced")
-    parser.add_argument("--chips", type=Path, help="a .tar of chips, for real templates; else all are drawn")
     parser.add_argument(
-        "--bundle", type=Path, default=Path("build/bundle"), help="whose embedder sees the chips (default build/bundle)"
+        "--chips", type=Path, help="a .tar of chips, for real templates; else all are drawn"
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=Path("build/bundle"),
+        help="whose embedder sees the chips (default build/bundle)",
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=list(SIZES))
-    parser.add_argument("--repeats", type=int, default=2000, help="probes in galleries up to 10,000; fewer in larger ones")
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=2000,
+        help="probes in galleries up to 10,000; fewer in larger ones",
+    )
     args = parser.parse_args()
     for name in SLOWING:
         if name in os.environ:
-            print(f"search-bench: warning: {name} is set: numpy's product may be slower than it could be", file=sys.stderr)
+            print(
+                f"search-bench: warning: {name} is set: numpy's product may be slower than it could be",
+                file=sys.stderr,
+            )
     memory = {size: (megabytes(index_of, size), megabytes(flat_of, size)) for size in args.sizes}
     real = real_templates(args.chips, args.bundle) if args.chips else None
     faces = Faces(real)
-    data = "drawn" if real is None else f"of {len(real):,} real photos, half of a gallery at most; the others drawn like them"
+    data = (
+        "drawn"
+        if real is None
+        else f"of {len(real):,} real photos, half of a gallery at most; the others drawn like them"
+    )
     with one_thread() as machine:
         print(machine)
         rows: list[Row] = []
         for size in args.sizes:
             rows += compare(faces, size, args.repeats if size <= 10_000 else args.repeats // 4)
             for row in rows[-2:]:
-                print(f"{row.size:>8,} x {row.batch}: ours {row.ours}, faiss {row.faiss}, BLAS {row.blas}")
+                print(
+                    f"{row.size:>8,} x {row.batch}: ours {row.ours}, faiss {row.faiss}, BLAS {row.blas}"
+                )
         change = changing(faces, max(args.sizes), rounds=50)
     text = page(machine, data, rows, memory, change)
     print(text)

@@ -40,12 +40,22 @@ CHANGES: dict[str, tuple[Change, ...]] = {
     OWN: (),
     "again, for the noise": (),
     "2 threads": (_set("intra_op_num_threads", 2),),
-    "2 threads that spin": (_set("intra_op_num_threads", 2), _entry("session.intra_op.allow_spinning", "1")),
+    "2 threads that spin": (
+        _set("intra_op_num_threads", 2),
+        _entry("session.intra_op.allow_spinning", "1"),
+    ),
     "no arena": (_set("enable_cpu_mem_arena", False),),
     "no memory pattern": (_set("enable_mem_pattern", False),),
-    "no arena, no memory pattern": (_set("enable_cpu_mem_arena", False), _set("enable_mem_pattern", False)),
-    "graph level basic": (_set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),),
-    "graph level extended": (_set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),),
+    "no arena, no memory pattern": (
+        _set("enable_cpu_mem_arena", False),
+        _set("enable_mem_pattern", False),
+    ),
+    "graph level basic": (
+        _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_BASIC),
+    ),
+    "graph level extended": (
+        _set("graph_optimization_level", ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED),
+    ),
     "denormals as zero": (_entry("session.set_denormal_as_zero", "1"),),
 }
 
@@ -79,23 +89,39 @@ def table(measured: dict[str, dict[str, float]]) -> str:
     """Markdown: milliseconds, and their ratio to the terminal's own."""
     rows = ["| | " + " | ".join(measured) + " |", "|---|" + "---|" * len(measured)]
     for name in CHANGES:
-        cells = [f"{times[name]:.2f} ms, {times[name] / times[OWN]:.2f}" for times in measured.values()]
+        cells = [
+            f"{times[name]:.2f} ms, {times[name] / times[OWN]:.2f}" for times in measured.values()
+        ]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="ONNX Runtime's session options on a bundle's networks, side by side.")
-    parser.add_argument("--bundle", type=Path, default=Path("build/bundle"), help="folder (default %(default)s)")
-    parser.add_argument("--rounds", type=int, default=60, help="of five calls each (default %(default)s)")
+    parser = argparse.ArgumentParser(
+        description="ONNX Runtime's session options on a bundle's networks, side by side."
+    )
+    parser.add_argument(
+        "--bundle", type=Path, default=Path("build/bundle"), help="folder (default %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=60, help="of five calls each (default %(default)s)"
+    )
     args = parser.parse_args(argv)
-    ort.set_default_logger_severity(3)  # an entry that is set a second time is none of anybody's business
+    ort.set_default_logger_severity(
+        3
+    )  # an entry that is set a second time is none of anybody's business
     models = {name: args.bundle / f"{name}.onnx" for name in NETWORKS}
     absent = [str(path) for path in models.values() if not path.is_file()]
     if absent:
-        parser.error(f"expected {', '.join(absent)}; make the bundle first: mfsa-bundle make {args.bundle}")
-    print(table({name: measure(path, NETWORKS[name], args.rounds) for name, path in models.items()}))
-    print(f"\nONNX Runtime {ort.__version__}, {args.rounds} rounds of five calls, medians; ratios to the terminal's own.")
+        parser.error(
+            f"expected {', '.join(absent)}; make the bundle first: mfsa-bundle make {args.bundle}"
+        )
+    print(
+        table({name: measure(path, NETWORKS[name], args.rounds) for name, path in models.items()})
+    )
+    print(
+        f"\nONNX Runtime {ort.__version__}, {args.rounds} rounds of five calls, medians; ratios to the terminal's own."
+    )
     return 0
 
 

@@ -25,7 +25,9 @@ def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
     if source.suffix == ".tar" and source.is_file():
         try:
             with tarfile.open(source) as tar:
-                pictures = (m for m in tar if m.isfile() and m.name.lower().endswith(_IMAGE_ENDINGS))
+                pictures = (
+                    m for m in tar if m.isfile() and m.name.lower().endswith(_IMAGE_ENDINGS)
+                )
                 for member in sorted(pictures, key=lambda m: m.name):
                     file = tar.extractfile(member)
                     assert file is not None  # isfile() above
@@ -36,18 +38,24 @@ def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
         for path in sorted(p for p in source.glob("*/*") if p.suffix.lower() in _IMAGE_ENDINGS):
             yield f"{path.parent.name}/{path.name}", path.read_bytes()
     else:
-        raise ConfigError(f"{source}: expected a .tar file or a folder of <identity>/<image>, found neither")
+        raise ConfigError(
+            f"{source}: expected a .tar file or a folder of <identity>/<image>, found neither"
+        )
 
 
 def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
     """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+        image = (
+            cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+        )
     except cv2.error:  # a header that promises more pixels than OpenCV accepts
         image = None
     if image is None or image.shape != (SIZE, SIZE, 3):
         found = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
-        raise ConfigError(f"{name}: expected an aligned chip of {SIZE}x{SIZE} pixels, found {found}")
+        raise ConfigError(
+            f"{name}: expected an aligned chip of {SIZE}x{SIZE} pixels, found {found}"
+        )
     return np.asarray(image, dtype=np.uint8)
 
 
@@ -56,7 +64,9 @@ def pick_chips(source: Path, most: int) -> NDArray[np.uint8]:
     found = list(read_chips(source))
     if not found:
         raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
-    return np.stack([decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]])
+    return np.stack(
+        [decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]]
+    )
 
 
 def is_validation(identity: str) -> bool:
@@ -90,7 +100,11 @@ class ChipFolder:
 
 
 def validation_chips(
-    sources: list[Path], *, everybody: bool = False, real_masks: bool = False, known: ChipFolder | None = None
+    sources: list[Path],
+    *,
+    everybody: bool = False,
+    real_masks: bool = False,
+    known: ChipFolder | None = None,
 ) -> ChipFolder:
     """The chips of the identities kept apart from training, or of `everybody`; photos with real masks only on request.
 
@@ -107,12 +121,18 @@ def validation_chips(
     for source in sources:
         for name, data in read_chips(source):
             identity = name.split("/")[0]
-            if name in seen or has_real_mask(name) != real_masks or not (everybody or is_validation(identity)):
+            if (
+                name in seen
+                or has_real_mask(name) != real_masks
+                or not (everybody or is_validation(identity))
+            ):
                 continue
             seen.add(name)
             names.append(name)
             encoded.append(data)
             labels.append(people.setdefault(identity, len(people)))
     if not names:
-        raise ConfigError(f"no chips for this in {', '.join(str(s) for s in sources)}; name other sources or add --everybody")
+        raise ConfigError(
+            f"no chips for this in {', '.join(str(s) for s in sources)}; name other sources or add --everybody"
+        )
     return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64), people)

@@ -28,11 +28,26 @@ def sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np
     rows = []
     for family in masks.FAMILIES:
         name = f"{family}, unseen" if family in masks.HELD_OUT else family
-        rows.append(_row(name, chips, columns, lambda chip, i, f=family: masks.draw(chip, masks.random_style(_rng(seed, i), (f,)))))
+        rows.append(
+            _row(
+                name,
+                chips,
+                columns,
+                lambda chip, i, f=family: masks.draw(chip, masks.random_style(_rng(seed, i), (f,))),
+            )
+        )
     for kind in occluders.KINDS:
-        rows.append(_row(kind, chips, columns, lambda chip, i, k=kind: occluders.draw(chip, k, _rng(seed, i))))
+        rows.append(
+            _row(
+                kind, chips, columns, lambda chip, i, k=kind: occluders.draw(chip, k, _rng(seed, i))
+            )
+        )
     rows.append(_row(masks.EXAM, chips, columns, lambda chip, i: masks.draw_exam(chip, str(i))))
-    rows.append(_row(occluders.PLACES, chips, columns, lambda chip, i: occluders.draw_in_place(chip, str(i))))
+    rows.append(
+        _row(
+            occluders.PLACES, chips, columns, lambda chip, i: occluders.draw_in_place(chip, str(i))
+        )
+    )
     return np.vstack(rows)
 
 
@@ -41,10 +56,15 @@ def _rng(seed: int, column: int) -> np.random.Generator:
 
 
 def _row(
-    name: str, chips: list[NDArray[np.uint8]], columns: int, draw: Callable[[NDArray[np.uint8], int], tuple[Any, ...]]
+    name: str,
+    chips: list[NDArray[np.uint8]],
+    columns: int,
+    draw: Callable[[NDArray[np.uint8], int], tuple[Any, ...]],
 ) -> NDArray[np.uint8]:
     label = np.full((SIZE, _LABEL, 3), 255, np.uint8)
-    cv2.putText(label, name, (4, SIZE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA)
+    cv2.putText(
+        label, name, (4, SIZE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA
+    )
     return np.hstack([label, *(draw(chips[i % len(chips)], i)[0] for i in range(columns))])
 
 
@@ -55,7 +75,11 @@ def main(argv: list[str] | None = None) -> int:
         "mfsa-masks sheet.png --chips faces.tar",
     )
     parser.add_argument("out", type=Path, help=".png or .jpg")
-    parser.add_argument("--chips", type=Path, help=".tar file or folder of aligned chips; default: the two public-domain portraits")
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        help=".tar file or folder of aligned chips; default: the two public-domain portraits",
+    )
     parser.add_argument("--columns", type=int, default=10, help="default %(default)s")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
@@ -73,7 +97,10 @@ def _sheet(args: argparse.Namespace) -> int:
         found = list(read_chips(args.chips))
         if not found:
             raise ConfigError(f"{args.chips}: no chips in it")
-        chips = [decode(data, name) for name, data in found[:: max(1, len(found) // args.columns)][: args.columns]]
+        chips = [
+            decode(data, name)
+            for name, data in found[:: max(1, len(found) // args.columns)][: args.columns]
+        ]
     if not cv2.imwrite(str(args.out), sheet(chips, args.columns, args.seed)):
         raise ConfigError(f"{args.out}: cannot be written; does its folder exist?")
     print(f"look at {args.out}")

@@ -23,8 +23,12 @@ def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
     """
     allowed = int(np.floor(len(non_mated) * fmr + 1e-9))
     if allowed < 1:
-        raise ValueError(f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}")
-    last_refused = np.partition(non_mated, len(non_mated) - allowed - 1)[len(non_mated) - allowed - 1]
+        raise ValueError(
+            f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}"
+        )
+    last_refused = np.partition(non_mated, len(non_mated) - allowed - 1)[
+        len(non_mated) - allowed - 1
+    ]
     return float(np.nextafter(last_refused, last_refused.dtype.type(np.inf)))
 
 
@@ -46,7 +50,9 @@ def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
     return float((1 - weight) * fnmr[at - 1] + weight * fnmr[at])
 
 
-def ten_fold_accuracy(scores: Floats, mated: NDArray[np.bool_], folds: int = 10) -> tuple[float, float]:
+def ten_fold_accuracy(
+    scores: Floats, mated: NDArray[np.bool_], folds: int = 10
+) -> tuple[float, float]:
     """Mean and standard deviation over folds of the accuracy at the threshold that is best on the other folds.
 
     The protocol of LFW (G. B. Huang et al., "Labeled Faces in the Wild", 2007): pairs in the list's order, equal folds.
@@ -100,7 +106,9 @@ class PersonCounts:
     def fnmr(self) -> float:
         return 1 - float(self.true_matches.sum() / max(1, self.mated.sum()))
 
-    def upper_bounds(self, rounds: int = 1000, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    def upper_bounds(
+        self, rounds: int = 1000, confidence: float = 0.95, seed: int = 0
+    ) -> tuple[float, float]:
         """One-sided upper bounds of FMR and FNMR by drawing people with replacement.
 
         A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
@@ -110,11 +118,15 @@ class PersonCounts:
         """
         fmr, fnmr = np.empty(rounds), np.empty(rounds)
         for i, weight in enumerate(draw_people(len(self.mated), rounds, seed)):
-            fmr[i] = (weight @ self.false_matches @ weight) / max(1.0, weight @ self.non_mated @ weight)
+            fmr[i] = (weight @ self.false_matches @ weight) / max(
+                1.0, weight @ self.non_mated @ weight
+            )
             fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
         bound = float(np.quantile(fmr, confidence))
         if not self.false_matches.any():
-            pairs = np.count_nonzero(np.triu(self.non_mated + self.non_mated.T, 1))  # of people, in either order
+            pairs = np.count_nonzero(
+                np.triu(self.non_mated + self.non_mated.T, 1)
+            )  # of people, in either order
             bound = min(1.0, 3 / max(1, pairs))
         return bound, float(np.quantile(fnmr, confidence))
 

@@ -45,7 +45,9 @@ def draw_exam(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
     return draw(chip, kind, _keyed(f"{EXAM}/{kind}/{name}"))
 
 
-def draw_in_place(chip: NDArray[np.uint8], name: str) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
+def draw_in_place(
+    chip: NDArray[np.uint8], name: str
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
     """The frozen exam `places-v1` for one file name: chip, truth (112,112) and kind, always the same, likewise frozen."""
     rng = _keyed(f"{PLACES}/{name}")
     kind = PLACES_KINDS[int(rng.integers(len(PLACES_KINDS)))]
@@ -58,7 +60,12 @@ def _keyed(key: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big"))
 
 
-def _blend(chip: NDArray[np.uint8], cover: NDArray[np.float32], colour: NDArray[np.floating], opacity: float = 1.0) -> Drawn:
+def _blend(
+    chip: NDArray[np.uint8],
+    cover: NDArray[np.float32],
+    colour: NDArray[np.floating],
+    opacity: float = 1.0,
+) -> Drawn:
     weight = (cover * opacity)[..., None]
     return np.clip(chip * (1 - weight) + colour * weight + 0.5, 0, 255).astype(np.uint8), cover
 
@@ -76,7 +83,9 @@ def _ramp(rng: np.random.Generator, depth: float) -> NDArray[np.float32]:
     """Brightness (112,112,1) that falls evenly in some direction, mean 1."""
     angle = rng.uniform(0, 2 * np.pi)
     along = np.linspace(-1, 1, SIZE, dtype=np.float32)
-    return np.asarray(1 + depth * (along[None] * np.cos(angle) + along[:, None] * np.sin(angle)), np.float32)[..., None]
+    return np.asarray(
+        1 + depth * (along[None] * np.cos(angle) + along[:, None] * np.sin(angle)), np.float32
+    )[..., None]
 
 
 def _weave(rng: np.random.Generator, deviation: float) -> NDArray[np.float32]:
@@ -92,11 +101,19 @@ def _sunglasses(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
     lens = np.sign(circle) * np.abs(circle) ** (2 / power) * half + (0, rng.uniform(0, 4))
     bridge_y, thick = eyes[0, 1] - rng.uniform(0, 5), rng.uniform(1.2, 3)
     bridge = np.array(
-        [(eyes[0, 0], bridge_y), (eyes[1, 0], bridge_y), (eyes[1, 0], bridge_y + thick), (eyes[0, 0], bridge_y + thick)]
+        [
+            (eyes[0, 0], bridge_y),
+            (eyes[1, 0], bridge_y),
+            (eyes[1, 0], bridge_y + thick),
+            (eyes[0, 0], bridge_y + thick),
+        ]
     )
     temples = [
         np.array([(x, y), (edge, y - 3), (edge, y - 3 + thick), (x, y + thick)])
-        for x, y, edge in ((eyes[0, 0] - half[0], eyes[0, 1] - 3, 4.0), (eyes[1, 0] + half[0], eyes[1, 1] - 3, SIZE - 4.0))
+        for x, y, edge in (
+            (eyes[0, 0] - half[0], eyes[0, 1] - 3, 4.0),
+            (eyes[1, 0] + half[0], eyes[1, 1] - 3, SIZE - 4.0),
+        )
     ]
     cover = _fill([lens + eye for eye in eyes] + [bridge, *temples])
     tint = rng.uniform(0, 70, 3) if rng.random() < 0.7 else rng.uniform(20, 160, 3)
@@ -107,16 +124,24 @@ def _sunglasses(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
 def _cap(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
     brim_y, tilt, droop = rng.uniform(20, 40), rng.uniform(-5, 5), rng.uniform(2, 9)
     x = np.linspace(-10, SIZE + 10, 24)
-    curve = brim_y + tilt * (x - SIZE / 2) / SIZE * 2 - droop * (1 - ((x - SIZE / 2) / (SIZE / 2)) ** 2)
+    curve = (
+        brim_y + tilt * (x - SIZE / 2) / SIZE * 2 - droop * (1 - ((x - SIZE / 2) / (SIZE / 2)) ** 2)
+    )
     cover = _fill([np.vstack([np.column_stack([x, curve]), [(SIZE + 10, -10), (-10, -10)]])])
     rows = np.arange(SIZE, dtype=np.float32)[:, None, None]
     brim = np.where(rows > brim_y - rng.uniform(6, 14), np.float32(0.7), np.float32(1))
-    return _blend(chip, cover, rng.uniform(10, 240, 3) * brim * _ramp(rng, 0.2) + _weave(rng, rng.uniform(1, 6)))
+    return _blend(
+        chip,
+        cover,
+        rng.uniform(10, 240, 3) * brim * _ramp(rng, 0.2) + _weave(rng, rng.uniform(1, 6)),
+    )
 
 
 def _hand(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
     """A palm with fingers that reaches in from below or from a side."""
-    towards = rng.uniform(0, np.pi) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)  # where the wrist is: mostly below
+    towards = (
+        rng.uniform(0, np.pi) if rng.random() < 0.7 else rng.uniform(0, 2 * np.pi)
+    )  # where the wrist is: mostly below
     out = np.array([np.cos(towards), np.sin(towards)])
     across = np.array([-out[1], out[0]])
     palm = np.array([56.0, 66.0]) + rng.uniform(-14, 14, 2) + out * rng.uniform(12, 30)
@@ -139,13 +164,23 @@ def _hand(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
         tip = root + direction * length * (0.82, 1.0, 0.95, 0.7)[i]
         thick = across * width * 0.22
         round_tip = tip + direction * width * 0.18
-        shapes.append(np.array([root - thick, tip - thick * 0.9, round_tip, tip + thick * 0.9, root + thick]))
+        shapes.append(
+            np.array([root - thick, tip - thick * 0.9, round_tip, tip + thick * 0.9, root + thick])
+        )
     cover = _fill(shapes, 0.8)
     cheeks = (
-        chip[60:80, 36:76].reshape(-1, 3).mean(axis=0) if rng.random() < 0.7 else np.array([60, 90, 150]) * rng.uniform(0.5, 1.6)
+        chip[60:80, 36:76].reshape(-1, 3).mean(axis=0)
+        if rng.random() < 0.7
+        else np.array([60, 90, 150]) * rng.uniform(0.5, 1.6)
     )
-    folds = 1 + 0.12 * np.sin((np.indices((SIZE, SIZE)).transpose(1, 2, 0) @ across) / (width * 0.16))[..., None]
-    return _blend(chip, cover, (cheeks * rng.uniform(0.75, 1.2)) * folds * _ramp(rng, 0.25) + _weave(rng, 3))
+    folds = (
+        1
+        + 0.12
+        * np.sin((np.indices((SIZE, SIZE)).transpose(1, 2, 0) @ across) / (width * 0.16))[..., None]
+    )
+    return _blend(
+        chip, cover, (cheeks * rng.uniform(0.75, 1.2)) * folds * _ramp(rng, 0.25) + _weave(rng, 3)
+    )
 
 
 def _object(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
@@ -156,16 +191,22 @@ def _object(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
         float(rng.uniform(0, 180)),
     )
     cover = _fill([cv2.boxPoints(box)])  # type: ignore[arg-type]
-    return _blend(chip, cover, rng.uniform(0, 255, 3) * _ramp(rng, 0.2) + _weave(rng, rng.uniform(0, 8)))
+    return _blend(
+        chip, cover, rng.uniform(0, 255, 3) * _ramp(rng, 0.2) + _weave(rng, rng.uniform(0, 8))
+    )
 
 
 def _side_light(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
     """A lamp or the sun from one side; what lies in its shadow keeps a fifth to a half of its light."""
-    x = np.linspace(-1, 1, SIZE, dtype=np.float32)[None] * rng.choice((-1, 1)) + rng.uniform(-0.3, 0.3)
+    x = np.linspace(-1, 1, SIZE, dtype=np.float32)[None] * rng.choice((-1, 1)) + rng.uniform(
+        -0.3, 0.3
+    )
     x = x + np.linspace(-1, 1, SIZE, dtype=np.float32)[:, None] * rng.uniform(-0.4, 0.4)
     dark, bright = rng.uniform(0.2, 0.5), rng.uniform(1.0, 1.5)
     light = dark + (bright - dark) / (1 + np.exp(-x * rng.uniform(2, 12)))
-    return np.clip(chip * light[..., None], 0, 255).astype(np.uint8), np.zeros((SIZE, SIZE), np.float32)
+    return np.clip(chip * light[..., None], 0, 255).astype(np.uint8), np.zeros(
+        (SIZE, SIZE), np.float32
+    )
 
 
 _KINDS: dict[str, Callable[[NDArray[np.uint8], np.random.Generator], Drawn]] = {

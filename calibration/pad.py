@@ -30,7 +30,11 @@ from edge.face.liveness.challenge import Challenge
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
 
-LAYERS: dict[str, Callable[[], Layer]] = {"stillness": Stillness, "screen": Screen, "challenge": Challenge}
+LAYERS: dict[str, Callable[[], Layer]] = {
+    "stillness": Stillness,
+    "screen": Screen,
+    "challenge": Challenge,
+}
 BONA_FIDE, ATTACK = "bona_fide", "attack"
 SYNTHETIC = "synthetic"
 _FPS = 15.0
@@ -73,17 +77,30 @@ class Species:
 def find(tree: Path) -> list[tuple[str, Path]]:
     """Species and clip, living people first; raises ConfigError for a tree of another form."""
     living = [(BONA_FIDE, clip) for clip in _clips(tree / BONA_FIDE)]
-    attacks = [(folder.name, clip) for folder in _clips(tree / ATTACK) if folder.is_dir() for clip in _clips(folder)]
+    attacks = [
+        (folder.name, clip)
+        for folder in _clips(tree / ATTACK)
+        if folder.is_dir()
+        for clip in _clips(folder)
+    ]
     if not living and not attacks:
-        raise ConfigError(f"{tree}: expected {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>, found neither")
+        raise ConfigError(
+            f"{tree}: expected {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>, found neither"
+        )
     return living + attacks
 
 
 def _clips(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".")) if folder.is_dir() else []
+    return (
+        sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        if folder.is_dir()
+        else []
+    )
 
 
-def present(clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]], default_fps: float) -> tuple[str, str]:
+def present(
+    clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]], default_fps: float
+) -> tuple[str, str]:
     """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
     fps = own_pace(clip) or default_fps
     camera, liveness = ReplayCamera(clip, fps=fps, paced=False), Liveness(layers)
@@ -101,7 +118,9 @@ def present(clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]
                 return _PASSED, ""
             if state is State.FAILED and outcome is _NONE:
                 outcome = _REFUSED
-                layer = next(name for name, answer in answers.items() if answer.state is State.FAILED)
+                layer = next(
+                    name for name, answer in answers.items() if answer.state is State.FAILED
+                )
     finally:
         camera.close()
     return outcome, layer
@@ -122,7 +141,11 @@ APCER by all presentations, which is never more. No average over species: the we
     for kind in species:
         told = kind.told()
         rate = "-" if told["rate"] is None else f"{told['rate']:.1%}"
-        name = f"{kind.name} (tests the plumbing, no detection rate)" if told["tests_the_plumbing_only"] else kind.name
+        name = (
+            f"{kind.name} (tests the plumbing, no detection rate)"
+            if told["tests_the_plumbing_only"]
+            else kind.name
+        )
         by = ", ".join(f"{layer} {count}" for layer, count in kind.refused_by.items()) or "-"
         lines.append(
             f"| {name} | {told['figure']} | {kind.wrong} of {told['responded']} | {rate} | {told['at_most_95']:.1%} | "
@@ -138,10 +161,16 @@ def main(argv: list[str] | None = None) -> int:
         "non-response. No certificate.",
         "mfsa-pad clips --bundle build/bundle --layers stillness screen",
     )
-    parser.add_argument("tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>")
+    parser.add_argument(
+        "tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>"
+    )
     parser.add_argument("--bundle", type=Path, required=True, help="for its detector")
-    parser.add_argument("--layers", nargs="+", choices=sorted(LAYERS), default=["stillness", "screen"])
-    parser.add_argument("--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)")
+    parser.add_argument(
+        "--layers", nargs="+", choices=sorted(LAYERS), default=["stillness", "screen"]
+    )
+    parser.add_argument(
+        "--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)"
+    )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args(argv)
@@ -154,12 +183,17 @@ def _pad(args: argparse.Namespace) -> int:
     common.check_out(args.json, args.markdown)
     clips = find(args.tree)
     defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
-    engines = {size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2) for size in DETECTOR_SIZES}
+    engines = {
+        size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2)
+        for size in DETECTOR_SIZES
+    }
     detector = Detector(engines, defaults.min_score)
     species: dict[str, Species] = {}
     try:
         for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):
-            outcome, layer = present(clip, detector, [LAYERS[layer] for layer in args.layers], args.fps)
+            outcome, layer = present(
+                clip, detector, [LAYERS[layer] for layer in args.layers], args.fps
+            )
             kind = species.setdefault(name, Species(name))
             kind.outcomes[outcome] += 1
             if layer:

@@ -55,7 +55,9 @@ def find_photos(source: Path) -> Found:
     strays: list[str] = []
     others: Counter[str] = Counter()
     taken: set[str] = set()
-    for name, file, offset, size in sorted(_in_tar(source) if source.is_file() else _in_folder(source)):
+    for name, file, offset, size in sorted(
+        _in_tar(source) if source.is_file() else _in_folder(source)
+    ):
         ending = PurePosixPath(name).suffix.lower()
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if ending not in ENDINGS:
@@ -65,7 +67,9 @@ def find_photos(source: Path) -> Found:
         else:
             photos.append(Photo(_chip_name(parts, taken), name, file, offset, size))
     if not photos and not strays:
-        raise ConfigError(f"{source}: expected photos as <identity>/<image> ({', '.join(ENDINGS)}), found none")
+        raise ConfigError(
+            f"{source}: expected photos as <identity>/<image> ({', '.join(ENDINGS)}), found none"
+        )
     return Found(sorted(photos), strays, others)
 
 
@@ -92,7 +96,9 @@ def _in_folder(root: Path) -> Iterator[tuple[str, str, int, int]]:
         here = Path(where)
         for link in (here / name for name in folders if (here / name).is_symlink()):
             if link.resolve() in {above.resolve() for above in (here, *here.parents)}:
-                raise ConfigError(f"{link}: expected a folder of photos, found a link to a folder above it; remove the link")
+                raise ConfigError(
+                    f"{link}: expected a folder of photos, found a link to a folder above it; remove the link"
+                )
         for file in (here / name for name in files):
             yield file.relative_to(root).as_posix(), str(file), 0, _WHOLE_FILE
 
@@ -105,14 +111,25 @@ def _in_tar(source: Path) -> Iterator[tuple[str, str, int, int]]:
                 tar.members = []  # type: ignore[attr-defined]  # else every member is kept
                 if not member.isdir():
                     plain = member.isreg() and not member.issparse() and member.size >= 0
-                    yield member.name, str(source), member.offset_data, member.size if plain else _NOT_PLAIN
+                    yield (
+                        member.name,
+                        str(source),
+                        member.offset_data,
+                        member.size if plain else _NOT_PLAIN,
+                    )
             ends_at = tar.offset
         with source.open("rb") as file:
             file.seek(ends_at)
-            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):  # tarfile takes damage for the end
-                raise ConfigError(f"{source}: damaged or cut off at byte {ends_at:,}; copy it again")
+            if file.read(tarfile.BLOCKSIZE) != bytes(
+                tarfile.BLOCKSIZE
+            ):  # tarfile takes damage for the end
+                raise ConfigError(
+                    f"{source}: damaged or cut off at byte {ends_at:,}; copy it again"
+                )
     except (tarfile.TarError, OSError) as error:
-        raise ConfigError(f"{source}: expected an uncompressed .tar file or a folder of photos: {error}") from error
+        raise ConfigError(
+            f"{source}: expected an uncompressed .tar file or a folder of photos: {error}"
+        ) from error
 
 
 def read_photo(photo: Photo) -> NDArray[np.uint8]:
@@ -124,7 +141,9 @@ def read_photo(photo: Photo) -> NDArray[np.uint8]:
     encoded = _read_bytes(photo)
     width, height = declared_size(encoded)
     if not (min(width, height) >= _SIDE_MIN and max(width, height) <= _SIDE_MAX):
-        raise PhotoError("unreadable", f"{width}x{height} pixels; expected sides of {_SIDE_MIN} to {_SIDE_MAX}")
+        raise PhotoError(
+            "unreadable", f"{width}x{height} pixels; expected sides of {_SIDE_MIN} to {_SIDE_MAX}"
+        )
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
@@ -141,7 +160,10 @@ def _read_bytes(photo: Photo) -> bytes:
             raise PhotoError("unreadable", "no plain file, or a link that is not followed")
         size = path.stat().st_size if photo.size == _WHOLE_FILE else photo.size
         if size > _PHOTO_BYTES_MAX:
-            raise PhotoError("unreadable", f"{size >> 20} MiB; at most {_PHOTO_BYTES_MAX >> 20} MiB are expected of a photo")
+            raise PhotoError(
+                "unreadable",
+                f"{size >> 20} MiB; at most {_PHOTO_BYTES_MAX >> 20} MiB are expected of a photo",
+            )
         with path.open("rb") as file:
             file.seek(photo.offset)
             return file.read(size)
@@ -157,6 +179,11 @@ def declared_size(encoded: bytes) -> tuple[int, int]:
             with Image.open(BytesIO(encoded), formats=("JPEG", "PNG", "WEBP", "BMP")) as picture:
                 return picture.size
     except Image.DecompressionBombError:
-        raise PhotoError("unreadable", f"far more pixels than the {_SIDE_MAX}x{_SIDE_MAX} that are expected at most") from None
+        raise PhotoError(
+            "unreadable",
+            f"far more pixels than the {_SIDE_MAX}x{_SIDE_MAX} that are expected at most",
+        ) from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise PhotoError("unreadable", "not JPEG, PNG, WebP or BMP, or cut off within its header") from error
+        raise PhotoError(
+            "unreadable", "not JPEG, PNG, WebP or BMP, or cut off within its header"
+        ) from error

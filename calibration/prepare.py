@@ -67,17 +67,24 @@ class Outcome:
 @cache
 def open_detector(settings: Settings) -> Detector:
     """The terminal's detector, opened once in a process."""
-    return Detector({settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score)
+    return Detector(
+        {settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score
+    )
 
 
 def make_chip(settings: Settings, photo: Photo) -> Outcome:
     """One photo's chip, or why there is none; raises EngineError."""
     try:
         image = read_photo(photo)
-        face = choose_face(open_detector(settings).detect(image), image.shape[1], image.shape[0], settings.face)
+        face = choose_face(
+            open_detector(settings).detect(image), image.shape[1], image.shape[0], settings.face
+        )
         eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
         if not eyes_px >= settings.min_eyes:
-            raise PhotoError("too_small", f"eyes {eyes_px:.1f} pixels apart, at least {settings.min_eyes:g} are needed")
+            raise PhotoError(
+                "too_small",
+                f"eyes {eyes_px:.1f} pixels apart, at least {settings.min_eyes:g} are needed",
+            )
         chip = align(image, face.landmarks_xy)
     except PhotoError as error:
         return Outcome(reason=error.reason, detail=str(error))
@@ -97,12 +104,16 @@ def _prominence(face: Face, width: int, height: int) -> float:
     """The area in the picture, less where the border cuts the face, less with the distance from the middle."""
     x0, y0, x1, y1 = (float(v) for v in face.box_xyxy)
     inside = max(0.0, min(x1, width) - max(x0, 0)) * max(0.0, min(y1, height) - max(y0, 0))
-    off_centre = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 1) / math.sqrt(2)  # 1 in a corner
+    off_centre = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 1) / math.sqrt(
+        2
+    )  # 1 in a corner
     return inside * (inside / ((x1 - x0) * (y1 - y0))) ** 2 * max(0.0, 1 - off_centre)
 
 
 def _start_worker(settings: Settings) -> None:
-    def end_with_parent() -> None:  # a worker whose parent was killed would wait for photos for ever
+    def end_with_parent() -> (
+        None
+    ):  # a worker whose parent was killed would wait for photos for ever
         parent = parent_process()
         assert parent is not None
         parent.join()
@@ -110,7 +121,9 @@ def _start_worker(settings: Settings) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # a damaged photo is in the report
+    cv2.utils.logging.setLogLevel(
+        cv2.utils.logging.LOG_LEVEL_SILENT
+    )  # a damaged photo is in the report
     open_detector(settings)
 
 
@@ -118,7 +131,9 @@ def _start_worker(settings: Settings) -> None:
 def _ctrl_c_later() -> Iterator[None]:
     """Ctrl-C waits for the end of the block, and processes started in it never see it: this one ends them."""
     pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))  # may reach any thread of this process
+    before = signal.signal(
+        signal.SIGINT, lambda number, _: pressed.append(number)
+    )  # may reach any thread of this process
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is inherited
     try:
         yield
@@ -129,7 +144,9 @@ def _ctrl_c_later() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def make_chips(settings: Settings, photos: list[Photo], workers: int) -> Generator[Outcome, None, None]:
+def make_chips(
+    settings: Settings, photos: list[Photo], workers: int
+) -> Generator[Outcome, None, None]:
     """Outcomes in the order of the photos, by processes or with 0 in this one; raises EngineError or MfsaError."""
     workers = min(workers, len(photos))
     if not workers:
@@ -147,7 +164,9 @@ def make_chips(settings: Settings, photos: list[Photo], workers: int) -> Generat
         while waiting:
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
-        raise MfsaError("a worker process was killed, perhaps for want of memory; use fewer --workers") from error
+        raise MfsaError(
+            "a worker process was killed, perhaps for want of memory; use fewer --workers"
+        ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -209,14 +228,22 @@ class Outputs:
         """Raises ConfigError where something would be overwritten that should not."""
         source, out = self.photos.resolve(), self.chips.resolve()
         if source in (out, *out.parents) or out in source.parents:
-            raise ConfigError(f"--out {self.chips}: expected a place apart from the photos in {self.photos}; name another")
+            raise ConfigError(
+                f"--out {self.chips}: expected a place apart from the photos in {self.photos}; name another"
+            )
         for path in (self.chips, self.sheet):
             if path and path.exists() and not self.replace:
                 raise ConfigError(f"{path} exists: add --replace to make it anew, or name another")
-        if self.chips.exists() and not (self.report.is_file() and self.chips.is_dir() != self.as_tar):
-            raise ConfigError(f"{self.chips}: --replace takes only what mfsa-prepare made, with {self.report.name} beside it")
+        if self.chips.exists() and not (
+            self.report.is_file() and self.chips.is_dir() != self.as_tar
+        ):
+            raise ConfigError(
+                f"{self.chips}: --replace takes only what mfsa-prepare made, with {self.report.name} beside it"
+            )
         if self.sheet and self.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
-            raise ConfigError(f"--contact-sheet: expected a name that ends in .jpg or .png, found {self.sheet.name}")
+            raise ConfigError(
+                f"--contact-sheet: expected a name that ends in .jpg or .png, found {self.sheet.name}"
+            )
 
 
 def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dict[str, Any]:
@@ -229,7 +256,9 @@ def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dic
         out.check()  # again: another run may have ended meanwhile
         if report["chips"] and out.sheet:
             _write_whole(out.sheet, contact_sheet(sheet, out.sheet.suffix.lower()))
-        if report["chips"] or not out.chips.exists():  # else what was made before stays, with its own report
+        if (
+            report["chips"] or not out.chips.exists()
+        ):  # else what was made before stays, with its own report
             (scratch / "refused.csv").replace(out.refused)
             (scratch / "report.json").replace(out.report)
         if report["chips"]:  # last, so that new chips never lie there without their report
@@ -239,7 +268,9 @@ def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dic
     return report
 
 
-def _fill(scratch: Path, found: Found, settings: Settings, workers: int, *, as_tar: bool) -> tuple[dict[str, Any], list[bytes]]:
+def _fill(
+    scratch: Path, found: Found, settings: Settings, workers: int, *, as_tar: bool
+) -> tuple[dict[str, Any], list[bytes]]:
     """Chips and refused.csv into a folder; the report, and chips for the contact sheet."""
     kept: Counter[str] = Counter()
     lost: Counter[str] = Counter()
@@ -247,7 +278,9 @@ def _fill(scratch: Path, found: Found, settings: Settings, workers: int, *, as_t
     sheet: dict[int, bytes] = {}
     total, digest = len(found.photos), file_digest(Path(settings.detector))
     with (
-        (scratch / "refused.csv").open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+        (scratch / "refused.csv").open(
+            "w", encoding="utf-8", errors="backslashreplace", newline=""
+        ) as file,
         _writer(scratch / "chips", as_tar=as_tar) as write,
         closing(make_chips(settings, found.photos, workers)) as outcomes,
     ):
@@ -261,7 +294,9 @@ def _fill(scratch: Path, found: Found, settings: Settings, workers: int, *, as_t
             identity = photo.chip.split("/")[0]
             if outcome.jpeg:
                 write(photo.chip, outcome.jpeg)
-                sheet.setdefault(place * _SHEET_CHIPS // total, outcome.jpeg)  # the first of each 64th of the photos
+                sheet.setdefault(
+                    place * _SHEET_CHIPS // total, outcome.jpeg
+                )  # the first of each 64th of the photos
                 kept[identity] += 1
             else:
                 table.writerow((photo.name, outcome.reason, outcome.detail))
@@ -277,7 +312,9 @@ def _fill(scratch: Path, found: Found, settings: Settings, workers: int, *, as_t
         "preprocessing": PREPROCESSING,
         "detector_sha256": digest,
         "settings": {**asdict(settings), "jpeg_quality": _QUALITY},
-        "identities": {i: {"kept": kept[i], "refused": lost[i]} for i in sorted(kept.keys() | lost.keys())},
+        "identities": {
+            i: {"kept": kept[i], "refused": lost[i]} for i in sorted(kept.keys() | lost.keys())
+        },
     }
     return report, list(sheet.values())
 
@@ -297,24 +334,52 @@ def main(argv: list[str] | None = None) -> int:
         "mfsa-prepare photos --detector bundle --out faces.tar --contact-sheet sheet.jpg",
     )
     parser.add_argument(
-        "photos", type=Path, metavar="PHOTOS", help="folder or .tar of <identity>/<image>; deeper folders are flattened"
+        "photos",
+        type=Path,
+        metavar="PHOTOS",
+        help="folder or .tar of <identity>/<image>; deeper folders are flattened",
     )
-    parser.add_argument("--detector", type=Path, required=True, help="bundle folder, or the detector's ONNX file alone")
     parser.add_argument(
-        "--out", type=Path, required=True, help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside"
+        "--detector",
+        type=Path,
+        required=True,
+        help="bundle folder, or the detector's ONNX file alone",
     )
-    parser.add_argument("--size", choices=DETECTOR_SIZES, default=DETECTOR_SIZES[0], help="detector input; default %(default)s")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside",
+    )
+    parser.add_argument(
+        "--size",
+        choices=DETECTOR_SIZES,
+        default=DETECTOR_SIZES[0],
+        help="detector input; default %(default)s",
+    )
     parser.add_argument(
         "--face", choices=("largest", "only"), default="largest",
         help="of several: the largest, weighed by nearness to the middle and by what the border leaves of it; or refuse",
     )  # fmt: skip
     parser.add_argument(
-        "--min-eyes", type=float, default=12.0, metavar="PX", help="least distance of the eyes, default %(default)g"
+        "--min-eyes",
+        type=float,
+        default=12.0,
+        metavar="PX",
+        help="least distance of the eyes, default %(default)g",
     )
     parser.add_argument(
-        "--workers", type=int, default=min(8, os.cpu_count() or 1), help="processes, default %(default)s; 0: in this one"
+        "--workers",
+        type=int,
+        default=min(8, os.cpu_count() or 1),
+        help="processes, default %(default)s; 0: in this one",
     )
-    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="a .jpg or .png of up to 64 chips, to look at")
+    parser.add_argument(
+        "--contact-sheet",
+        type=Path,
+        metavar="FILE",
+        help="a .jpg or .png of up to 64 chips, to look at",
+    )
     parser.add_argument("--replace", action="store_true", help="make it anew where it exists")
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
@@ -323,15 +388,21 @@ def main(argv: list[str] | None = None) -> int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     if not args.min_eyes > 0 or args.workers < 0:
-        raise ConfigError(f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}")
+        raise ConfigError(
+            f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}"
+        )
     try:
         model = args.detector
         if model.is_dir():
             model = open_bundle(model, PREPROCESSING).onnx_path(detector_network(args.size), "fp32")
-        settings = Settings(str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes)
+        settings = Settings(
+            str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes
+        )
         open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
     except (MfsaError, LookupError, ValueError) as error:
-        raise ConfigError(f"--detector: expected a bundle or a YuNet file for --size {args.size}: {error}") from error
+        raise ConfigError(
+            f"--detector: expected a bundle or a YuNet file for --size {args.size}: {error}"
+        ) from error
     return settings
 
 
@@ -345,22 +416,30 @@ def _prepare(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         raise MfsaError(f"stopped before the end; {args.out} was not written") from None
     except OSError as error:
-        raise MfsaError(f"{error.filename or args.out}: cannot be written ({error.strerror}); {args.out} was not made") from error
+        raise MfsaError(
+            f"{error.filename or args.out}: cannot be written ({error.strerror}); {args.out} was not made"
+        ) from error
     if args.json:
         print(json.dumps({name: value for name, value in report.items() if name != "identities"}))
     else:
         _tell(report, out)
     if not report["chips"]:
-        raise MfsaError(f"none of the {report['photos']:,} photos could be kept ({_listed(report['refused'])})")
+        raise MfsaError(
+            f"none of the {report['photos']:,} photos could be kept ({_listed(report['refused'])})"
+        )
     return common.DONE
 
 
 def _tell(report: dict[str, Any], out: Outputs) -> None:
-    print(f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos")
+    print(
+        f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos"
+    )
     if report["refused"]:
         print(f"  refused: {_listed(report['refused'])}; each is named in {out.refused}")
     if report["people_without_chips"]:
-        print(f"  people of whom no photo was kept: {report['people_without_chips']:,}; see {out.report}")
+        print(
+            f"  people of whom no photo was kept: {report['people_without_chips']:,}; see {out.report}"
+        )
     if report["other_files"]:
         print(f"  other files, not looked at: {_listed(report['other_files'])}")
     if out.sheet and report["chips"]:

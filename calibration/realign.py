@@ -48,7 +48,10 @@ def movement(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, f
     transform = chips.similarity(landmarks_xy, chips.REFERENCE_XY)
     middle = np.full(2, chips.SIZE / 2)
     moved = transform[:, :2] @ (middle + _BORDER) + transform[:, 2] - middle
-    angle, scale = np.arctan2(transform[1, 0], transform[0, 0]), np.hypot(transform[0, 0], transform[1, 0])
+    angle, scale = (
+        np.arctan2(transform[1, 0], transform[0, 0]),
+        np.hypot(transform[0, 0], transform[1, 0]),
+    )
     return float(np.degrees(angle)), float(np.log(scale)), float(moved[0]), float(moved[1])
 
 
@@ -60,7 +63,9 @@ def spread(views: Iterable[Picture], detector: Detector) -> tuple[NDArray[np.flo
         if (again := find_again(view, detector)) is not None:
             moved.append(movement(again[1]))
     if not moved:
-        raise ConfigError(f"no face was found again in {looked_at:,} chips; are they aligned faces?")
+        raise ConfigError(
+            f"no face was found again in {looked_at:,} chips; are they aligned faces?"
+        )
     low, high = np.percentile(moved, (16, 84), axis=0)
     return (high - low) / 2, 1 - len(moved) / looked_at
 
@@ -71,8 +76,15 @@ def main(argv: list[str] | None = None) -> int:
         "Measure how far a chip moves when the detector finds its landmarks again, bare and under each mask family of training.",
         "python -m calibration.realign --chips faces.tar --bundle build/bundle",
     )
-    parser.add_argument("--chips", type=Path, required=True, help=".tar file or folder of <person>/<image>; of those trained on")
-    parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, for its detector")
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        required=True,
+        help=".tar file or folder of <person>/<image>; of those trained on",
+    )
+    parser.add_argument(
+        "--bundle", type=Path, required=True, help="complete bundle, for its detector"
+    )
     parser.add_argument("--most", type=int, default=300, help="chips (default %(default)s)")
     args = parser.parse_args(argv)
     return common.run("calibration.realign", lambda: _measure(args))
@@ -82,11 +94,21 @@ def _measure(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, chips.PREPROCESSING)
     engine = open_engine(bundle.onnx_path(detector_network(_DETECTOR), "fp32"), threads=1)
     detector = Detector({_DETECTOR: engine}, _MIN_SCORE)
-    read = [(name, data) for name, data in read_chips(args.chips) if not (is_validation(name.split("/")[0]) or has_real_mask(name))]
+    read = [
+        (name, data)
+        for name, data in read_chips(args.chips)
+        if not (is_validation(name.split("/")[0]) or has_real_mask(name))
+    ]
     if args.most < 1 or not read:
-        raise ConfigError(f"expected --most of 1 or more and chips in {args.chips}, found {args.most} and {len(read)}")
-    bare = [decode(data, name) for name, data in read[:: max(1, len(read) // args.most)][: args.most]]
-    print(f"{len(bare)} chips, detector at {_DETECTOR}; spread of rotation, scale, shift right, shift down; not found")
+        raise ConfigError(
+            f"expected --most of 1 or more and chips in {args.chips}, found {args.most} and {len(read)}"
+        )
+    bare = [
+        decode(data, name) for name, data in read[:: max(1, len(read) // args.most)][: args.most]
+    ]
+    print(
+        f"{len(bare)} chips, detector at {_DETECTOR}; spread of rotation, scale, shift right, shift down; not found"
+    )
 
     def worn(family: str) -> Iterable[Picture]:
         for i, chip in enumerate(bare):
@@ -95,7 +117,9 @@ def _measure(args: argparse.Namespace) -> int:
     rows = {"bare": bare, **{family: worn(family) for family in masks.TRAINED}}
     for name, views in tqdm(rows.items(), desc="families", disable=None):
         (turn, grow, right, down), lost = spread(views, detector)
-        print(f"{name:10} {turn:4.1f} degrees  {grow:5.1%}  {right:4.1f} px  {down:4.1f} px  {lost:5.1%}")
+        print(
+            f"{name:10} {turn:4.1f} degrees  {grow:5.1%}  {right:4.1f} px  {down:4.1f} px  {lost:5.1%}"
+        )
     return common.DONE
 
 

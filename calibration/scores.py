@@ -47,7 +47,9 @@ def needed(outputs: Outputs, *names: str) -> Outputs:
     """The outputs; raises EngineError where one is missing."""
     missing = [name for name in names if name not in outputs]
     if missing:
-        raise EngineError(f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: not an MFSA embedder")
+        raise EngineError(
+            f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: not an MFSA embedder"
+        )
     return outputs
 
 
@@ -59,7 +61,9 @@ class Embedded:
     people: NDArray[np.int64]
 
 
-def all_scores(probes: Embedded, templates: Embedded) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def all_scores(
+    probes: Embedded, templates: Embedded
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mated and non-mated scores of every probe against every template, see `_comparisons`."""
     scores, own, wanted = _comparisons(probes, templates)
     return scores[own & wanted], scores[~own & wanted]
@@ -83,7 +87,9 @@ def count_by_person(probes: Embedded, templates: Embedded, threshold: float) -> 
     )
 
 
-def _comparisons(probes: Embedded, templates: Embedded) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
+def _comparisons(
+    probes: Embedded, templates: Embedded
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Scores (N,M), which are of one person, and which count.
 
     One set against itself counts each unordered pair once. Two views of the same pictures, row by row, count every

@@ -95,14 +95,20 @@ def split(bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Seque
     return People(able[:half], able[half : 2 * half], fillers)
 
 
-def galleries(people: People, size: int) -> Iterator[tuple[list[Person], list[Person], list[Person]]]:
+def galleries(
+    people: People, size: int
+) -> Iterator[tuple[list[Person], list[Person], list[Person]]]:
     """Who is enrolled, who of them walks up, and which strangers do; no gallery where there are too few people."""
     subjects, walking = people.subjects, min(size, len(people.subjects))
     if size > len(subjects) + len(people.fillers) or not walking:
         return
     for start in range(0, len(subjects) - walking + 1, walking):
         own = list(subjects[start : start + walking])
-        yield [*own, *people.fillers[: size - walking]], own, list(people.strangers[start : start + walking])
+        yield (
+            [*own, *people.fillers[: size - walking]],
+            own,
+            list(people.strangers[start : start + walking]),
+        )
 
 
 class Streams:
@@ -114,7 +120,10 @@ class Streams:
     def index(self, people: Iterable[Person]) -> Index:
         found = [(person.name, row) for person in people for row in person.enrolled]
         names, rows = [name for name, _ in found], [row for _, row in found]
-        return Index.of(names * len(self._enrolled), np.concatenate([form["embedding"][rows] for form in self._enrolled]))
+        return Index.of(
+            names * len(self._enrolled),
+            np.concatenate([form["embedding"][rows] for form in self._enrolled]),
+        )
 
     def play(self, person: Person, index: Index, rules: Rules, *, voted: bool) -> str | None:
         """Who is let in; the photos come again and again, ten a second."""
@@ -124,7 +133,9 @@ class Streams:
             embedding = self._shown["embedding"][row]
             mask_worn = float(self._shown["mask_worn"][row])
             track.remember(Probe(embedding, _NO_MAP, mask_worn), at)
-            decision = policy.judge(index.search(embedding), track.mask_worn if voted else mask_worn, rules, at)
+            decision = policy.judge(
+                index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
+            )
             if voted:
                 decision = voting.count(1, decision, 1.0, Answer(State.PASSED))
             if decision.match and decision.verdict is (Verdict.GRANT if voted else Verdict.PENDING):
@@ -132,7 +143,9 @@ class Streams:
         return None
 
 
-def exam(streams: Streams, people: People, rules: Rules, probes: str, sizes: Sequence[int]) -> list[Row]:
+def exam(
+    streams: Streams, people: People, rules: Rules, probes: str, sizes: Sequence[int]
+) -> list[Row]:
     """Both policies in galleries of each size for which there are people."""
     rows = []
     for size in sizes:
@@ -141,21 +154,33 @@ def exam(streams: Streams, people: People, rules: Rules, probes: str, sizes: Seq
         for enrolled, walking, strangers in made:
             index = streams.index(enrolled)
             grown = policy.at_size(rules, index.templates)
-            counted = counted or [Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")]
+            counted = counted or [
+                Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
+            ]
             for row, voted in zip(counted, (False, True), strict=True):
-                answers = {person.name: streams.play(person, index, grown, voted=voted) for person in walking}
+                answers = {
+                    person.name: streams.play(person, index, grown, voted=voted)
+                    for person in walking
+                }
                 row.subjects += len(answers)
                 row.missed += sum(answer is None for answer in answers.values())
                 row.wrong += sum(answer not in (None, name) for name, answer in answers.items())
                 row.strangers += len(strangers)
-                row.false += sum(streams.play(person, index, grown, voted=voted) is not None for person in strangers)
+                row.false += sum(
+                    streams.play(person, index, grown, voted=voted) is not None
+                    for person in strangers
+                )
         rows += counted
     return rows
 
 
 def table(rows: Sequence[Row], model: str, rules: Rules) -> str:
     thresholds = rules.thresholds
-    raised = f"; raised as the terminal does beyond {rules.growth.supported:,} templates" if rules.growth else ""
+    raised = (
+        f"; raised as the terminal does beyond {rules.growth.supported:,} templates"
+        if rules.growth
+        else ""
+    )
     head = f"""\
 # One frame against many
 
@@ -188,12 +213,37 @@ def main(argv: list[str] | None = None) -> int:
         "masked.",
         "mfsa-streams --bundle build/bundle --chips people.tar --markdown streams.md",
     )
-    parser.add_argument("--bundle", type=Path, required=True, help="made by mfsa-bundle; its FP32 embedder and thresholds")
-    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>")
-    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
-    parser.add_argument("--galleries", type=int, nargs="+", default=[10, 100, 1000], help="sizes (default 10 100 1000)")
     parser.add_argument(
-        "--thresholds", type=float, nargs=2, metavar=("UNMASKED", "MASKED"), help="in place of the bundle's, in every gallery"
+        "--bundle",
+        type=Path,
+        required=True,
+        help="made by mfsa-bundle; its FP32 embedder and thresholds",
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="+",
+        required=True,
+        help=".tar files or folders of <person>/<image>",
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--galleries",
+        type=int,
+        nargs="+",
+        default=[10, 100, 1000],
+        help="sizes (default 10 100 1000)",
+    )
+    parser.add_argument(
+        "--thresholds",
+        type=float,
+        nargs=2,
+        metavar=("UNMASKED", "MASKED"),
+        help="in place of the bundle's, in every gallery",
     )
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
@@ -215,7 +265,9 @@ def _streams(args: argparse.Namespace) -> int:
     finally:
         engine.close()
     if not rows:
-        raise ConfigError(f"expected {2 * min(args.galleries)} people with {_ENROLLED + _FEWEST} photos or more, found too few")
+        raise ConfigError(
+            f"expected {2 * min(args.galleries)} people with {_ENROLLED + _FEWEST} photos or more, found too few"
+        )
     text = table(rows, bundle.manifest.name, rules)
     print(text)
     if args.json:
@@ -231,16 +283,28 @@ def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: R
     names = list(folder.identities)
     bare = embed_chips(engine, len(folder), folder.chip, what="bare")
     drawn = embed_chips(
-        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0], what="with masks drawn on"
+        engine,
+        len(folder),
+        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        what="with masks drawn on",
     )
     styled = embed_chips(
-        engine, len(folder), lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]), what="masked templates"
+        engine,
+        len(folder),
+        lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]),
+        what="masked templates",
     )
     people = split(folder.labels, None, names)
 
     def both(shown: Outputs, people: People, probes: str) -> list[Row]:
         plain = exam(Streams([bare], shown), people, rules, probes, args.galleries)
-        return plain + exam(Streams([bare, styled], shown), people, rules, f"{probes}, masked templates", args.galleries)
+        return plain + exam(
+            Streams([bare, styled], shown),
+            people,
+            rules,
+            f"{probes}, masked templates",
+            args.galleries,
+        )
 
     rows = both(bare, people, "bare") + both(drawn, people, "drawn masks")
     try:

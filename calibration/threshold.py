@@ -69,7 +69,9 @@ def _threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
     except ValueError as error:
         raise ConfigError(f"{error}; name more people, or ask for a larger FMR or FPIR") from error
     if threshold >= 1:
-        raise ConfigError("pictures of two people are the same picture; is somebody filed under two names?")
+        raise ConfigError(
+            "pictures of two people are the same picture; is somebody filed under two names?"
+        )
     return threshold
 
 
@@ -86,8 +88,15 @@ class Faces:
         if chips.people < 2:
             raise ConfigError(f"expected chips of at least two people, found {chips.people}")
         bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
-        worn = scores.embed_chips(engine, len(chips), lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], what="masked")
-        return cls(Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels))
+        worn = scores.embed_chips(
+            engine,
+            len(chips),
+            lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0],
+            what="masked",
+        )
+        return cls(
+            Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels)
+        )
 
     @property
     def people(self) -> int:
@@ -95,7 +104,13 @@ class Faces:
 
 
 def calibrate(
-    model: Path, faces: Faces, *, target_fmr: float, description: str, kept_apart: bool, fpir_target: float = FPIR_TARGET
+    model: Path,
+    faces: Faces,
+    *,
+    target_fmr: float,
+    description: str,
+    kept_apart: bool,
+    fpir_target: float = FPIR_TARGET,
 ) -> Calibration:
     """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates.
 
@@ -122,11 +137,16 @@ def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
     manifest = open_bundle(bundle, PREPROCESSING).manifest
     if precision == "int8":
         assert manifest.int8 is not None  # its embedder was measured
-        changed = manifest.model_copy(update={"int8": manifest.int8.model_copy(update={"calibration": result})})
+        changed = manifest.model_copy(
+            update={"int8": manifest.int8.model_copy(update={"calibration": result})}
+        )
     else:
         changed = manifest.model_copy(update={"calibration": result})
     fresh = bundle / f".{MANIFEST}"
-    fresh.write_text(Manifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n", encoding="utf-8")
+    fresh.write_text(
+        Manifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n",
+        encoding="utf-8",
+    )
     fresh.replace(bundle / MANIFEST)
 
 
@@ -136,22 +156,36 @@ def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
 
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes = figure.subplots()
-    for name, probes, point in (("unmasked", faces.bare, result.unmasked), ("masked", faces.masked, result.masked)):
+    for name, probes, point in (
+        ("unmasked", faces.bare, result.unmasked),
+        ("masked", faces.masked, result.masked),
+    ):
         mated, non_mated = scores.all_scores(probes, faces.bare)
         at = np.unique(np.quantile(non_mated, 1 - np.geomspace(1 / len(non_mated), 1, 400)))
         fmr, fnmr = _rates(non_mated, at), 1 - _rates(mated, at)
         least = 0.5 / max(1, len(mated))  # a logarithm shows no zero
         (line,) = axes.plot(fmr, np.maximum(fnmr, least), label=name)
-        axes.plot([max(point.fmr, 0.5 / len(non_mated))], [max(point.fnmr, least)], "o", color=line.get_color())
+        axes.plot(
+            [max(point.fmr, 0.5 / len(non_mated))],
+            [max(point.fnmr, least)],
+            "o",
+            color=line.get_color(),
+        )
     axes.set(
-        xscale="log", yscale="log", xlabel="false match rate", ylabel="false non-match rate", title="DET; dots: the thresholds"
+        xscale="log",
+        yscale="log",
+        xlabel="false match rate",
+        ylabel="false non-match rate",
+        title="DET; dots: the thresholds",
     )
     axes.grid(which="both", alpha=0.3)
     axes.legend()
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: the plot cannot be written: {error}; name a .png file") from error
+        raise ConfigError(
+            f"{path}: the plot cannot be written: {error}; name a .png file"
+        ) from error
 
 
 def _rates(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -168,15 +202,38 @@ def main(argv: list[str] | None = None) -> int:
     )
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--embedder", type=Path, help="ONNX file")
-    model.add_argument("--bundle", type=Path, help="complete bundle, into whose manifest the thresholds are written")
-    model.add_argument("--config", type=Path, help="a terminal's YAML file: what its enrolled people say of the threshold")
-    parser.add_argument(
-        "--precision", choices=("fp32", "int8"), default="fp32", help="of the bundle's embedder (default %(default)s)"
+    model.add_argument(
+        "--bundle",
+        type=Path,
+        help="complete bundle, into whose manifest the thresholds are written",
     )
-    parser.add_argument("--plan", action="store_true", help="measure the bundle's TensorRT engine instead of its ONNX file")
-    parser.add_argument("--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked")
-    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
-    parser.add_argument("--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates")
+    model.add_argument(
+        "--config",
+        type=Path,
+        help="a terminal's YAML file: what its enrolled people say of the threshold",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="fp32",
+        help="of the bundle's embedder (default %(default)s)",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="measure the bundle's TensorRT engine instead of its ONNX file",
+    )
+    parser.add_argument(
+        "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates"
+    )
     parser.add_argument("--fpir", type=float, help="instead: share of strangers that may pass ...")
     parser.add_argument("--gallery", type=int, help="... in a gallery of so many templates")
     parser.add_argument("--description", default="", help="what the data is, for the manifest")
@@ -189,12 +246,16 @@ def main(argv: list[str] | None = None) -> int:
 def _target(args: argparse.Namespace) -> float:
     """The FMR that is asked for, by itself or by FPIR and gallery size; raises ConfigError."""
     if (args.fpir is None) != (args.gallery is None):
-        raise ConfigError("--fpir and --gallery belong together: a share of strangers, and how many templates they meet")
+        raise ConfigError(
+            "--fpir and --gallery belong together: a share of strangers, and how many templates they meet"
+        )
     if args.fpir is not None:
         if args.target_fmr is not None:
             raise ConfigError("name either --target-fmr or --fpir with --gallery")
         if not 0 < args.fpir < 1 or args.gallery < 1:
-            raise ConfigError(f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}")
+            raise ConfigError(
+                f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}"
+            )
         return metrics.fmr_for(args.fpir, args.gallery)
     target = TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
     if not 0 < target < 1:
@@ -204,7 +265,9 @@ def _target(args: argparse.Namespace) -> float:
 
 def _threshold(args: argparse.Namespace) -> int:
     if args.chips is None or (args.embedder is not None and args.out is None):
-        raise ConfigError("name the people to measure on with --chips, and with --embedder where to write with --out")
+        raise ConfigError(
+            "name the people to measure on with --chips, and with --embedder where to write with --out"
+        )
     if args.plan and args.bundle is None:
         raise ConfigError("--plan: only with --bundle, whose plan is meant")
     common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
@@ -214,14 +277,21 @@ def _threshold(args: argparse.Namespace) -> int:
     described = args.description or ", ".join(source.stem for source in args.chips)
     faces = Faces.of(engine, chips)
     result = calibrate(
-        model, faces, target_fmr=target, description=described, kept_apart=not args.everybody, fpir_target=args.fpir or FPIR_TARGET
+        model,
+        faces,
+        target_fmr=target,
+        description=described,
+        kept_apart=not args.everybody,
+        fpir_target=args.fpir or FPIR_TARGET,
     )
     print(_told(result, len(chips)))
     if args.out:
         args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if args.bundle:
         write_into(args.bundle, args.precision, result)
-        print(f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with")
+        print(
+            f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with"
+        )
     if args.det:
         plot_det(faces, result, args.det)
     return common.DONE
@@ -236,7 +306,10 @@ def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
     if not args.plan:
         model = bundle.onnx_path(EMBEDDER_NETWORK, args.precision)
         return model, open_engine(model, threads=2)
-    plan, reference = bundle.path / plan_file(EMBEDDER_NETWORK, args.precision), bundle.digest(EMBEDDER_NETWORK)
+    plan, reference = (
+        bundle.path / plan_file(EMBEDDER_NETWORK, args.precision),
+        bundle.digest(EMBEDDER_NETWORK),
+    )
     # Its thresholds are about to be its own.
     own = frozenset({read_sidecar(plan).onnx})
     return plan, open_plan(plan, Wanted(EMBEDDER_NETWORK, args.precision, reference, own))
@@ -252,7 +325,9 @@ def _told(result: Calibration, chips: int) -> str:
     table = ", ".join(f"{metrics.fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
     lines.append(f"FPIR at the upper bound by gallery size: {table}")
     fewest = min(result.unmasked.comparisons, result.masked.comparisons)
-    lines.append(f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}")
+    lines.append(
+        f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}"
+    )
     lines.append(
         f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.2%}"
     )
@@ -262,7 +337,9 @@ def _told(result: Calibration, chips: int) -> str:
 def _site(args: argparse.Namespace) -> int:
     """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise. Raises ConfigError."""
     if args.chips or args.out or args.det or args.plan:
-        raise ConfigError("--config looks at enrolled people alone: leave --chips, --out, --det and --plan out")
+        raise ConfigError(
+            "--config looks at enrolled people alone: leave --chips, --out, --det and --plan out"
+        )
     config = load_config(args.config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     if not has_gallery(config):
@@ -274,11 +351,16 @@ def _site(args: argparse.Namespace) -> int:
         store.close()
     names = sorted(set(subjects))
     if len(names) < 2:
-        raise ConfigError(f"{config.gallery_path}: expected at least two enrolled people, found {len(names)}")
+        raise ConfigError(
+            f"{config.gallery_path}: expected at least two enrolled people, found {len(names)}"
+        )
     enrolled = Embedded(templates, np.array([names.index(name) for name in subjects]))
     non_mated = scores.all_scores(enrolled, enrolled)[1]
     if args.target_fmr is None and args.fpir is None:
-        wanted, threshold = "no two of them match", math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4
+        wanted, threshold = (
+            "no two of them match",
+            math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4,
+        )
     else:
         target = _target(args)
         wanted, threshold = f"FMR is {target:.1e}", _threshold_at(enrolled, enrolled, target)
@@ -290,7 +372,9 @@ def _site(args: argparse.Namespace) -> int:
     rules = rules_of(config.policy, bundle.calibration(config.engine.precision))
     own = policy.at_size(rules, len(templates)).thresholds.unmasked
     if threshold >= 1:
-        raise ConfigError(f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove")
+        raise ConfigError(
+            f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove"
+        )
     if threshold > own:
         print(
             f"the terminal's threshold is {own:.4f}: raise it in {args.config} with\npolicy:\n  threshold_unmasked: {threshold:.4f}"

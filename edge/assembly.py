@@ -72,12 +72,16 @@ def layers_of(terminal: Terminal, networks: Networks) -> list[Callable[[], Layer
     if config.screen:
         layers.append(Screen)
     if networks.passive is not None and networks.bundle.manifest.liveness is not None:
-        layers.append(partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold))
+        layers.append(
+            partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold)
+        )
     # Anything that comes closer has come closer; only beside `stillness` does that tell a person from a photo.
     actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
     if config.challenge == "hours":
         now_in = within(config.challenge_hours, terminal.door.schedule)
-        layers.append(partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc)), actions=actions))
+        layers.append(
+            partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc)), actions=actions)
+        )
     elif config.challenge != "never":
         layers.append(partial(Challenge, when=config.challenge, actions=actions))
     return layers
@@ -111,7 +115,10 @@ def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
 def growth_of(calibrated: Calibration) -> Growth:
     """How thresholds rise beyond the gallery that a model supports; by all there is, where it was measured at one FMR alone."""
     point = calibrated.unmasked
-    decades, rising = math.log10(SAME_PERSON_FMR / point.target_fmr), point.threshold - calibrated.same_person
+    decades, rising = (
+        math.log10(SAME_PERSON_FMR / point.target_fmr),
+        point.threshold - calibrated.same_person,
+    )
     return Growth(
         Thresholds(point.threshold, calibrated.masked.threshold),
         calibrated.gallery_size,
@@ -138,4 +145,6 @@ def entry_of(config: Terminal, wall: WallClock) -> Entry:
 
 def regard_of(config: DetectorConfig) -> Regard:
     """Which faces count, by the config."""
-    return Regard(config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s)
+    return Regard(
+        config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s
+    )

@@ -66,14 +66,20 @@ class Verdict(_Part):
     judged: str = Field(description="sha256 of the file that was run", pattern=r"^[0-9a-f]{64}$")
     reference: str = Field(description="sha256 of the FP32 ONNX file", pattern=r"^[0-9a-f]{64}$")
     samples: int = Field(ge=0)
-    figures: dict[str, float] = Field(description="such as min_cosine and attention_error, beside their bounds")
+    figures: dict[str, float] = Field(
+        description="such as min_cosine and attention_error, beside their bounds"
+    )
 
 
 class BundledFile(_Part):
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    origin: str = Field(description="where it comes from; for converted files with the digest of the source")
+    origin: str = Field(
+        description="where it comes from; for converted files with the digest of the source"
+    )
     licence: str
-    verdict: Verdict | None = Field(None, description="of networks in other precisions: what the parity gate found")
+    verdict: Verdict | None = Field(
+        None, description="of networks in other precisions: what the parity gate found"
+    )
 
 
 class OperatingPoint(_Part):
@@ -92,14 +98,23 @@ class OperatingPoint(_Part):
 class Calibration(_Part):
     """Thresholds of the model; both are fixed on data that it was not trained on."""
 
-    embedder: str = Field(description="sha256 of the ONNX file that was measured", pattern=r"^[0-9a-f]{64}$")
+    embedder: str = Field(
+        description="sha256 of the ONNX file that was measured", pattern=r"^[0-9a-f]{64}$"
+    )
     unmasked: OperatingPoint
     masked: OperatingPoint
-    same_person: float = Field(gt=-1, lt=1, description="enrollment photos less alike are refused: FMR 1e-2, unmasked")
+    same_person: float = Field(
+        gt=-1, lt=1, description="enrollment photos less alike are refused: FMR 1e-2, unmasked"
+    )
     data: str
     people: int
-    kept_apart: bool = Field(description="whether these people were kept apart from training by the fixed split")
-    gallery_size: int = Field(ge=0, description="largest gallery for which FPIR stays within `fpir_target` at the upper bound")
+    kept_apart: bool = Field(
+        description="whether these people were kept apart from training by the fixed split"
+    )
+    gallery_size: int = Field(
+        ge=0,
+        description="largest gallery for which FPIR stays within `fpir_target` at the upper bound",
+    )
     fpir_target: float
 
 
@@ -116,7 +131,9 @@ class Quantised(_Part):
 class Liveness(_Part):
     """What `liveness.onnx` was measured at, by whoever brought it."""
 
-    threshold: float = Field(ge=0, le=1, description="probability from which on a face counts as living")
+    threshold: float = Field(
+        ge=0, le=1, description="probability from which on a face counts as living"
+    )
 
 
 class Manifest(_Part):
@@ -146,7 +163,9 @@ class Bundle(_Part):
         name = onnx_file(network, precision, half_rest=half_rest)
         entry = self.manifest.files.get(name)
         if entry is None:
-            raise BundleError(f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle")
+            raise BundleError(
+                f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle"
+            )
         return self.path / name if precision == "fp32" else self.passed(name, network)
 
     def passed(self, name: str, network: str) -> Path:
@@ -163,7 +182,9 @@ class Bundle(_Part):
         if precision != "int8":
             return self.manifest.calibration
         if self.manifest.int8 is None:
-            raise BundleError(f"{self.path}: no thresholds were measured for the INT8 embedder; make them with mfsa-threshold")
+            raise BundleError(
+                f"{self.path}: no thresholds were measured for the INT8 embedder; make them with mfsa-threshold"
+            )
         return self.manifest.int8.calibration
 
     def digest(self, network: str) -> str:
@@ -175,7 +196,9 @@ class Bundle(_Part):
         names = {onnx_file(network, precision), onnx_file(network, precision, half_rest=True)}
         if precision != "int8":
             names |= {onnx_file(network), *([WHOLE] if network == EMBEDDER_NETWORK else [])}
-        return frozenset(entry.sha256 for name, entry in self.manifest.files.items() if name in names)
+        return frozenset(
+            entry.sha256 for name, entry in self.manifest.files.items() if name in names
+        )
 
     @property
     def model_digest(self) -> str:
@@ -188,9 +211,13 @@ def read_manifest(path: Path) -> Manifest:
     try:
         fields = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
     except OSError as error:
-        raise BundleError(f"{path}: no model bundle there ({error.strerror}); make one with: mfsa-bundle make {path}") from error
+        raise BundleError(
+            f"{path}: no model bundle there ({error.strerror}); make one with: mfsa-bundle make {path}"
+        ) from error
     except ValueError as error:
-        raise BundleError(f"{path / MANIFEST}: not valid JSON ({error}); make the bundle again with mfsa-bundle") from error
+        raise BundleError(
+            f"{path / MANIFEST}: not valid JSON ({error}); make the bundle again with mfsa-bundle"
+        ) from error
     found = fields.get("schema_version") if isinstance(fields, dict) else None
     if found != SCHEMA:
         raise BundleError(
@@ -217,7 +244,9 @@ def open_bundle(path: Path, preprocessing: str, *, complete: bool = True) -> Bun
         )
     absent = [name for name in REQUIRED_FILES if name not in manifest.files]
     if absent and complete:
-        raise BundleError(f"{path}: the bundle lacks {', '.join(absent)}; complete it with: mfsa-bundle make OUT --from {path}")
+        raise BundleError(
+            f"{path}: the bundle lacks {', '.join(absent)}; complete it with: mfsa-bundle make OUT --from {path}"
+        )
     check_files(path, manifest)
     return Bundle(path=path, manifest=manifest)
 

@@ -72,7 +72,12 @@ class Changeover:
         """What the new model says (D,) of a face that the one before found in the gallery. Only faces that would do for
         enrollment are kept, and only those of one person."""
         match, measured, visible = sighting.decision.match, sighting.quality, sighting.visible
-        if match is None or measured is None or visible is None or mask_state(sighting.decision.mask_worn) != "unmasked":
+        if (
+            match is None
+            or measured is None
+            or visible is None
+            or mask_state(sighting.decision.mask_worn) != "unmasked"
+        ):
             return
         if quality.ENROLL.refuses(measured) or quality.ENROLL.refuses(visible):
             return
@@ -115,7 +120,14 @@ def open_changeover(
     if config.changeover is None:
         return None
     networks = open_networks(config.model_copy(update={"bundle": config.changeover}))
-    before, now = (open_store(config, digest, key, changeover=True) for digest in (networks.bundle.model_digest, model))
+    before, now = (
+        open_store(config, digest, key, changeover=True)
+        for digest in (networks.bundle.model_digest, model)
+    )
     changeover = Changeover(networks, before, now, rules_of(config.policy, networks.calibration))
-    log.info("changeover from model %s: %d people have not passed by yet", changeover.model[:12], len(changeover.left))
+    log.info(
+        "changeover from model %s: %d people have not passed by yet",
+        changeover.model[:12],
+        len(changeover.left),
+    )
     return changeover

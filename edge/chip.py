@@ -16,12 +16,20 @@ SIZE = 112
 
 # Eyes, nose tip, mouth corners (left to right as seen in the picture) on a 112x112 chip: the ArcFace reference points.
 REFERENCE_XY: NDArray[np.float64] = np.array(
-    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
 )
 REFERENCE_XY.setflags(write=False)
 
 
-def similarity(source_xy: NDArray[np.floating], target_xy: NDArray[np.floating]) -> NDArray[np.float64]:
+def similarity(
+    source_xy: NDArray[np.floating], target_xy: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """The (2,3) similarity transform that takes source points nearest to target points, both (N,2).
 
     Least squares with scale and rotation, without reflection; in the plane, where points are complex numbers, that is a line
@@ -33,8 +41,12 @@ def similarity(source_xy: NDArray[np.floating], target_xy: NDArray[np.floating])
     from_mean = source - source_mean
     variance = float(np.vdot(from_mean, from_mean).real)
     if not math.isfinite(variance) or variance < 1e-9 * len(source):
-        raise ValueError(f"expected distinct finite points to align, found {np.asarray(source_xy).tolist()}")
-    turn = complex(np.vdot(from_mean, target - target_mean)) / variance  # its length is the scale, its angle the rotation
+        raise ValueError(
+            f"expected distinct finite points to align, found {np.asarray(source_xy).tolist()}"
+        )
+    turn = (
+        complex(np.vdot(from_mean, target - target_mean)) / variance
+    )  # its length is the scale, its angle the rotation
     shift = complex(target_mean - turn * source_mean)
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
@@ -60,7 +72,9 @@ def align(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floating]) -> NDArr
 def to_input(chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Network input (N,3,112,112) float32, RGB in -1..1, of chips (N,112,112,3) uint8 BGR."""
     if chips.ndim != 4 or chips.shape[1:] != (SIZE, SIZE, 3) or chips.dtype != np.uint8:
-        raise ValueError(f"expected chips of shape (N, 112, 112, 3) uint8, found {chips.shape} {chips.dtype}")
+        raise ValueError(
+            f"expected chips of shape (N, 112, 112, 3) uint8, found {chips.shape} {chips.dtype}"
+        )
     rgb = np.ascontiguousarray(chips[..., ::-1].transpose(0, 3, 1, 2), dtype=np.float32)
     rgb -= 127.5
     rgb /= 127.5

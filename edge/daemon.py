@@ -48,19 +48,29 @@ _FIXED = (
     "door.socket", "door.state",
 )  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
-UNCERTIFIED = "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
+UNCERTIFIED = (
+    "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
+)
 
 
 class Daemon:
     """One recogniser of one terminal. Built completely or not at all; `run` ends on `stop` or the end of a recording."""
 
-    def __init__(self, config: Terminal, *, notifier: Notifier | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        config: Terminal,
+        *,
+        notifier: Notifier | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         key = enter(config)
         self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
         self._wall = WallClock()
-        self._stopped = self._reload_asked = False  # plain: a signal handler that takes a lock may wait for itself
+        self._stopped = self._reload_asked = (
+            False  # plain: a signal handler that takes a lock may wait for itself
+        )
         networks = open_networks(config)
         model = networks.bundle.model_digest
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
@@ -70,12 +80,19 @@ class Daemon:
         gallery = Gallery(self._store)
         self._changeover = open_changeover(config, model, key, rules_of)
         self._pipeline = open_pipeline(
-            config, networks, gallery, people=gallery.record, wall=self._wall, changeover=self._changeover
+            config,
+            networks,
+            gallery,
+            people=gallery.record,
+            wall=self._wall,
+            changeover=self._changeover,
         )
         self._gallery = gallery
         sealed_by = self._store.secret(EVIDENCE)
         self._record = RecordLog(
-            config.decisions_path, of=f"{config.terminal}/decisions", seal=score_sealer(sealed_by, config.terminal).seal_text
+            config.decisions_path,
+            of=f"{config.terminal}/decisions",
+            seal=score_sealer(sealed_by, config.terminal).seal_text,
         )
         self._sealer = picture_sealer(sealed_by, config.terminal)
         self._keep_for(config)
@@ -95,8 +112,18 @@ class Daemon:
         """The loop; `reread` gives the configuration as it is now. Raises EngineError or CameraError where only a fresh start
         can help."""
         log.warning(NO_LIVENESS if isinstance(self._config.liveness, NoLiveness) else UNCERTIFIED)
-        log.info("running with %d subjects, model %s on %s", self._gallery.index.subjects, self._model, self._engine)
-        log.info("%s", told(rules_of(self._config.policy, self._networks.calibration), self._gallery.templates))
+        log.info(
+            "running with %d subjects, model %s on %s",
+            self._gallery.index.subjects,
+            self._model,
+            self._engine,
+        )
+        log.info(
+            "%s",
+            told(
+                rules_of(self._config.policy, self._networks.calibration), self._gallery.templates
+            ),
+        )
         self._notifier.ready()
         try:
             while not self._stopped:
@@ -104,7 +131,11 @@ class Daemon:
                 if self._reload_asked:
                     self._reload(reread)
                 if self._capture.ended:
-                    log.info("the recording is over after %d frames (%d dropped)", self.frames, self._capture.dropped)
+                    log.info(
+                        "the recording is over after %d frames (%d dropped)",
+                        self.frames,
+                        self._capture.dropped,
+                    )
                     break
         finally:
             self.close()
@@ -144,17 +175,29 @@ class Daemon:
         """That an enrollment has ended, or begun, or both."""
         ended, self._loan = self._loan, loan
         if ended is not None:
-            fields = {"event": "end", "account": ended.account, "reason": ended.ended or "closed", "frames": ended.frames}
+            fields = {
+                "event": "end",
+                "account": ended.account,
+                "reason": ended.ended or "closed",
+                "frames": ended.frames,
+            }
             self._record_event({"kind": "enrollment", **fields})
         if loan is not None:
             self._record_event({"kind": "enrollment", "event": "begin", "account": loan.account})
-        log.info("enrollment from this camera %s", "has ended" if loan is None else "begins: nobody is let in meanwhile")
+        log.info(
+            "enrollment from this camera %s",
+            "has ended" if loan is None else "begins: nobody is let in meanwhile",
+        )
 
     def _status(self, lost: str | None) -> str:
         """What systemd and an operator see; an engine that was not asked for first is never silent."""
         lent = ", lent to an enrollment: nobody is let in" if self._loan is not None else ""
         status = f"camera lost: {lost}" if lost else f"{self.frames} frames{lent}"
-        return f"{status}; {self._engine} instead of TensorRT: {self._fallback}" if self._fallback else status
+        return (
+            f"{status}; {self._engine} instead of TensorRT: {self._fallback}"
+            if self._fallback
+            else status
+        )
 
     def stop(self) -> None:
         """End the loop after the present frame; may be called from a signal handler."""
@@ -186,7 +229,9 @@ class Daemon:
         """How long records and pictures stay, from now on."""
         record = config.record
         self._record.keep = Retention(record.keep_days, record.personal_days)
-        self._pictures = evidence.PictureFolder(config.pictures_path, record.pictures, record.pictures_days, self._sealer)
+        self._pictures = evidence.PictureFolder(
+            config.pictures_path, record.pictures, record.pictures_days, self._sealer
+        )
 
     def _open_record(self) -> None:
         """That this process is at work from here on, and that the one before it never said that it had ended."""
@@ -194,7 +239,9 @@ class Daemon:
         try:
             if before not in (None, "stopped"):
                 self._record.append({"kind": "gap", "reason": "unclean-stop"})
-            self._record.append({"kind": "started", "model": self._model, "engine": self._engine, **self._size()})
+            self._record.append(
+                {"kind": "started", "model": self._model, "engine": self._engine, **self._size()}
+            )
         except RecordError as error:
             self._complain("record", str(error))
 
@@ -210,7 +257,9 @@ class Daemon:
         self._store.close()
         if self._changeover is not None:
             self._changeover.close()
-        with contextlib.suppress(RecordError):  # without it the next start says that there was a gap
+        with contextlib.suppress(
+            RecordError
+        ):  # without it the next start says that there was a gap
             self._record.append({"kind": "stopped"})
         self._record.close()
         self._notifier.close()
@@ -226,18 +275,28 @@ class Daemon:
         try:
             record_id = self._record.append(fields, durable=decision.verdict is Verdict.GRANT)
         except RecordError as error:
-            policy = "people are let in all the same" if self._let_in_unrecorded else "nobody is let in until it can be written"
+            policy = (
+                "people are let in all the same"
+                if self._let_in_unrecorded
+                else "nobody is let in until it can be written"
+            )
             self._complain("record", f"{error}; {policy}")
         if decision.verdict is Verdict.GRANT and decision.match is not None:
             known = record_id is not None or self._let_in_unrecorded
-            opened = known and self._grant(decision, decision.match.subject, record_id or NOT_RECORDED)
+            opened = known and self._grant(
+                decision, decision.match.subject, record_id or NOT_RECORDED
+            )
             if opened and sighting.before and self._changeover is not None:
                 self._enroll_anew(sighting.track, decision.match.subject)
             if not opened:
                 self._pipeline.withdraw(sighting.track, decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
-        if self._config.record.pictures and sighting.chip is not None and sighting.probe is not None:
+        if (
+            self._config.record.pictures
+            and sighting.chip is not None
+            and sighting.probe is not None
+        ):
             self._pictures.save(record_id, evidence.overlay(sighting.chip, sighting.probe))
 
     def _enroll_anew(self, track: int, subject: str) -> None:
@@ -245,7 +304,9 @@ class Daemon:
         assert self._changeover is not None
         if templates := self._changeover.passed(track, subject):
             left = len(self._changeover.left)
-            self._record_event({"kind": "changeover", "subject": subject, "templates": templates, "left": left})
+            self._record_event(
+                {"kind": "changeover", "subject": subject, "templates": templates, "left": left}
+            )
 
     def _record_event(self, fields: dict[str, Any]) -> None:
         try:
@@ -273,7 +334,11 @@ class Daemon:
 
     def _is_news(self, decision: Decision) -> bool:
         """Whether a verdict differs from what was just recorded, so that a person who waits does not fill the disk."""
-        subject = decision.match.subject if decision.match and decision.verdict is not Verdict.UNKNOWN else ""
+        subject = (
+            decision.match.subject
+            if decision.match and decision.verdict is not Verdict.UNKNOWN
+            else ""
+        )
         key = (decision.verdict.value, decision.reason, subject)
         now = decision.frame_at
         self._recorded = {k: at for k, at in self._recorded.items() if now - at < _REPEAT_S}

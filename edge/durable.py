@@ -10,7 +10,9 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     """In place of what was there; on disk on return. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        fd = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        fd = os.open(
+            fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, mode
+        )
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()

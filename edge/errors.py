@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
 
 
-_CREDENTIALS = re.compile(r"(?<=://)[^@\s/]*@|[^@\s/:]*:[^@\s/]+@")  # the second: where a mistake has cut an address into pieces
+_CREDENTIALS = re.compile(
+    r"(?<=://)[^@\s/]*@|[^@\s/:]*:[^@\s/]+@"
+)  # the second: where a mistake has cut an address into pieces
 
 
 class MfsaError(Exception):
@@ -52,7 +54,9 @@ class PhotoError(MfsaError, ValueError):
     """A photo, or all of a person, that cannot be used; `reason` is a stable code such as `no-face`, `components` what was
     measured, 0 to 100."""
 
-    def __init__(self, reason: str, message: str, components: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, reason: str, message: str, components: Mapping[str, float] | None = None
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.components: Mapping[str, float] = components or {}

@@ -24,13 +24,25 @@ _NOT_WORN = ("chin",)  # a mask is there, but hides nothing of the face
 EXAM = "masks-v1"
 EXAM_FAMILIES = ("surgical", "kn95", "cloth")
 
-_MARGIN = 44  # canonical pixels drawn around the chip: masks reach below the chin and beyond the cheeks
+_MARGIN = (
+    44  # canonical pixels drawn around the chip: masks reach below the chin and beyond the cheeks
+)
 _CANVAS = chip.SIZE + 2 * _MARGIN
 
 # Right half of each outline (x from the middle of the face, y), from the nose bridge down; mirrored to the left.
 _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "surgical": ((0, 62), (10, 63), (24, 69), (36, 76), (35, 96), (26, 111), (12, 119), (0, 121)),
-    "kn95": ((0, 58), (7, 60), (15, 68), (28, 75), (38, 82), (34, 100), (22, 115), (9, 122), (0, 124)),
+    "kn95": (
+        (0, 58),
+        (7, 60),
+        (15, 68),
+        (28, 75),
+        (38, 82),
+        (34, 100),
+        (22, 115),
+        (9, 122),
+        (0, 124),
+    ),
     "cloth": ((0, 61), (9, 62), (22, 68), (38, 74), (38, 94), (27, 112), (13, 120), (0, 121)),
     "scarf": ((0, 65), (16, 66), (34, 69), (44, 72), (46, 96), (44, 125), (42, 150), (0, 154)),
     "nose-out": ((0, 79), (11, 79), (24, 80), (35, 83), (34, 98), (26, 112), (12, 120), (0, 121)),
@@ -41,7 +53,14 @@ _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "bandana": ((0, 62), (14, 63), (33, 65), (46, 69), (42, 90), (29, 117), (13, 141), (0, 152)),
 }
 _COLOURS_BGR: dict[str, tuple[tuple[int, int, int], ...]] = {
-    "surgical": ((222, 190, 140), (236, 232, 226), (190, 205, 150), (190, 170, 225), (60, 56, 52), (205, 160, 96)),
+    "surgical": (
+        (222, 190, 140),
+        (236, 232, 226),
+        (190, 205, 150),
+        (190, 170, 225),
+        (60, 56, 52),
+        (205, 160, 96),
+    ),
     "kn95": ((240, 240, 238), (232, 228, 222), (190, 190, 190), (48, 46, 46), (200, 214, 226)),
     "valve": ((238, 238, 236), (205, 205, 205), (60, 58, 56), (120, 90, 60)),
     "half": ((222, 190, 140), (236, 232, 226), (60, 56, 52), (190, 170, 225)),
@@ -85,14 +104,19 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
     family = str(rng.choice(families))
     palette = _COLOURS_BGR.get(family)
     if palette is not None and rng.random() < 0.8:
-        base = np.array(palette[rng.integers(len(palette))], dtype=np.float64) + rng.normal(0, 10, 3)
+        base = np.array(palette[rng.integers(len(palette))], dtype=np.float64) + rng.normal(
+            0, 10, 3
+        )
     else:
         base = rng.uniform(15, 245, 3) if rng.random() < 0.6 else np.repeat(rng.uniform(15, 245), 3)
     printed = family in _PRINTED or rng.random() < 0.12
     shift, tilt = (rng.normal(0, 1.8), rng.normal(0, 2.5)), rng.normal(0, 0.04)
     if family == "half":  # hangs from one ear, or is pulled to one side
         side = rng.choice((-1, 1))
-        shift, tilt = (side * rng.uniform(8, 24), rng.uniform(2, 18)), side * rng.uniform(-0.15, 0.6)
+        shift, tilt = (
+            (side * rng.uniform(8, 24), rng.uniform(2, 18)),
+            side * rng.uniform(-0.15, 0.6),
+        )
     return MaskStyle(
         family=family,
         colour_bgr=_colour(base),
@@ -125,11 +149,15 @@ def exam_style(name: str, family: str | None = None) -> MaskStyle:
     drawn = EXAM_FAMILIES[int(rng.integers(len(EXAM_FAMILIES)))]
     chosen = family or drawn
     palette = _COLOURS_BGR.get(chosen)
-    base = np.array(palette[int(rng.integers(len(palette)))]) if palette else rng.uniform(20, 240, 3)
+    base = (
+        np.array(palette[int(rng.integers(len(palette)))]) if palette else rng.uniform(20, 240, 3)
+    )
     return MaskStyle(
         family=chosen,
         colour_bgr=_colour(base + rng.normal(0, 6, 3)),
-        print_kind=("plain", "stripes", "dots", "checks")[int(rng.integers(4))] if chosen == "cloth" else "plain",
+        print_kind=("plain", "stripes", "dots", "checks")[int(rng.integers(4))]
+        if chosen == "cloth"
+        else "plain",
         print_bgr=_colour(rng.uniform(20, 240, 3)),
         print_pitch_px=float(rng.uniform(6, 14)),
         print_angle=float(rng.uniform(0, np.pi)),
@@ -143,29 +171,39 @@ def exam_style(name: str, family: str | None = None) -> MaskStyle:
 
 
 def draw(
-    image: NDArray[np.uint8], style: MaskStyle, landmarks_xy: NDArray[np.floating] = chip.REFERENCE_XY
+    image: NDArray[np.uint8],
+    style: MaskStyle,
+    landmarks_xy: NDArray[np.floating] = chip.REFERENCE_XY,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The image with the mask worn, and the truth: how much of each pixel (H,W), 0..1, the mask covers.
 
     `image` is (H,W,3) uint8 BGR; landmarks (5,2) in its pixels, by default those of a chip.
     """
     if style.family not in _OUTLINES:
-        raise ValueError(f"expected a mask family out of {', '.join(_OUTLINES)}, found {style.family!r}")
+        raise ValueError(
+            f"expected a mask family out of {', '.join(_OUTLINES)}, found {style.family!r}"
+        )
     to_image = chip.invert(chip.similarity(landmarks_xy, chip.REFERENCE_XY))
     pixel = float(np.hypot(to_image[0, 0], to_image[1, 0]))  # image pixels per canonical pixel
     detail = int(np.clip(np.ceil(pixel - 0.01), 1, 4))
     cover, paint = _paint(style, detail)
-    from_canvas = np.column_stack([to_image[:, :2] / detail, to_image[:, 2] - to_image[:, :2] @ np.full(2, float(_MARGIN))])
+    from_canvas = np.column_stack(
+        [to_image[:, :2] / detail, to_image[:, 2] - to_image[:, :2] @ np.full(2, float(_MARGIN))]
+    )
     size = (image.shape[1], image.shape[0])
     alpha = cv2.warpAffine(cover, from_canvas, size, flags=cv2.INTER_LINEAR)
-    colour = cv2.warpAffine(paint, from_canvas, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colour = cv2.warpAffine(
+        paint, from_canvas, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     shown = np.clip(colour * _exposure(image, landmarks_xy), 0, 255)
     weight = (alpha * style.opacity)[..., None]
     blended = image * (1 - weight) + shown * weight
     return np.clip(blended + 0.5, 0, 255).astype(np.uint8), np.asarray(alpha, dtype=np.float32)
 
 
-def draw_exam(image: NDArray[np.uint8], name: str, family: str | None = None) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+def draw_exam(
+    image: NDArray[np.uint8], name: str, family: str | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A chip with its mask of the frozen exam, and the truth, see `exam_style` and `draw`."""
     return draw(image, exam_style(name, family))
 
@@ -188,14 +226,27 @@ def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[
 
     along = np.asarray(np.arange(side) / detail - _MARGIN, np.float32)
     x, y = along[None, :], along[:, None]
-    shade = 1 + 0.22 * style.light * (x - 56) / 40 - 0.10 * ((x - 56) / 40) ** 2 - 0.10 * (y - 90) / 40
+    shade = (
+        1 + 0.22 * style.light * (x - 56) / 40 - 0.10 * ((x - 56) / 40) ** 2 - 0.10 * (y - 90) / 40
+    )
     shade = shade + style.folds * _folds(style.family, x, y)
     weave = style.texture * rng.standard_normal((_CANVAS, _CANVAS), dtype=np.float32)
     if detail > 1:
-        weave = np.asarray(cv2.resize(weave, (side, side), interpolation=cv2.INTER_LINEAR), np.float32)
-    plain, printed = np.asarray(style.colour_bgr, np.float32), np.asarray(style.print_bgr, np.float32)
-    colour = plain if style.print_kind == "plain" else plain + _print(style, x, y)[..., None] * (printed - plain)
-    return np.asarray(soft / 255, np.float32), np.asarray(colour * shade[..., None] + weave[..., None], np.float32)
+        weave = np.asarray(
+            cv2.resize(weave, (side, side), interpolation=cv2.INTER_LINEAR), np.float32
+        )
+    plain, printed = (
+        np.asarray(style.colour_bgr, np.float32),
+        np.asarray(style.print_bgr, np.float32),
+    )
+    colour = (
+        plain
+        if style.print_kind == "plain"
+        else plain + _print(style, x, y)[..., None] * (printed - plain)
+    )
+    return np.asarray(soft / 255, np.float32), np.asarray(
+        colour * shade[..., None] + weave[..., None], np.float32
+    )
 
 
 def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -206,18 +257,27 @@ def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
     centre = np.array([0.0, 92.0])
     cos, sin = np.cos(style.tilt), np.sin(style.tilt)
     points = (points - centre) * style.stretch_xy @ np.array([[cos, sin], [-sin, cos]]) + centre
-    return _smooth(points + np.array([chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]]))
+    return _smooth(
+        points + np.array([chip.REFERENCE_XY[2, 0] + style.shift_xy[0], style.shift_xy[1]])
+    )
 
 
 def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:
     """A closed Catmull-Rom curve through the points."""
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     p0, p1, p2, p3 = (np.roll(points, shift, axis=0)[None] for shift in (1, 0, -1, -2))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    curve = 0.5 * (
+        2 * p1
+        + (p2 - p0) * t
+        + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2
+        + (3 * p1 - p0 - 3 * p2 + p3) * t**3
+    )
     return np.asarray(curve.transpose(1, 0, 2).reshape(-1, 2), dtype=np.float64)
 
 
-def _draw_straps(cover: NDArray[np.uint8], outline: NDArray[np.float64], detail: int, family: str) -> None:
+def _draw_straps(
+    cover: NDArray[np.uint8], outline: NDArray[np.float64], detail: int, family: str
+) -> None:
     if family in _WITHOUT_STRAPS:
         return
     right, left = outline[outline[:, 0].argmax()], outline[outline[:, 0].argmin()]
@@ -225,20 +285,37 @@ def _draw_straps(cover: NDArray[np.uint8], outline: NDArray[np.float64], detail:
         for drop in (-16, 4):
             ear = corner + np.array([outwards * 22, drop]) * detail
             ends = _fixed(np.array([corner, ear]))
-            cv2.line(cover, tuple(map(int, ends[0])), tuple(map(int, ends[1])), 255, max(1, detail), cv2.LINE_AA, 4)
+            cv2.line(
+                cover,
+                tuple(map(int, ends[0])),
+                tuple(map(int, ends[1])),
+                255,
+                max(1, detail),
+                cv2.LINE_AA,
+                4,
+            )
 
 
 def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
     """Relative brightness of pleats, ridges and seams, for a row of x and a column of y."""
     if family in ("surgical", "nose-out", "half"):
-        return np.asarray(-0.16 * sum(np.exp(-(((y - at) / 1.3) ** 2)) for at in (82.0, 92.0, 102.0)), np.float32)
+        return np.asarray(
+            -0.16 * sum(np.exp(-(((y - at) / 1.3) ** 2)) for at in (82.0, 92.0, 102.0)), np.float32
+        )
     if family == "kn95":
-        return np.asarray(0.14 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.08 * np.abs(x - 56) / 40, np.float32)
+        return np.asarray(
+            0.14 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.08 * np.abs(x - 56) / 40, np.float32
+        )
     if family == "valve":
         rim = np.hypot(x - 68, y - 98)
-        return np.asarray(0.1 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.35 * (rim < 7) + 0.5 * (rim < 5), np.float32)
+        return np.asarray(
+            0.1 * np.exp(-(((x - 56) / 2.0) ** 2)) - 0.35 * (rim < 7) + 0.5 * (rim < 5), np.float32
+        )
     if family == "duckbill":
-        return np.asarray(0.25 * np.exp(-(((y - 82) / 4.0) ** 2)) - 0.175 * (1 + np.tanh((y - 90) / 3)), np.float32)
+        return np.asarray(
+            0.25 * np.exp(-(((y - 82) / 4.0) ** 2)) - 0.175 * (1 + np.tanh((y - 90) / 3)),
+            np.float32,
+        )
     if family in _WITHOUT_STRAPS:
         return np.asarray(0.12 * np.sin((y + 0.35 * x) / 4.5), np.float32)
     return np.asarray(-0.10 * np.exp(-(((x - 56) / 1.2) ** 2)) - 0.06 * np.sin(y / 6.0), np.float32)

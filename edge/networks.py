@@ -6,7 +6,16 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.bundle import DETECTOR_SIZES, EMBEDDER_NETWORK, LIVENESS, Bundle, Calibration, detector_network, open_bundle, plan_file
+from edge.bundle import (
+    DETECTOR_SIZES,
+    EMBEDDER_NETWORK,
+    LIVENESS,
+    Bundle,
+    Calibration,
+    detector_network,
+    open_bundle,
+    plan_file,
+)
 from edge.chip import PREPROCESSING
 from edge.config import Terminal
 from edge.config.access import LayeredLiveness
@@ -50,7 +59,9 @@ class Networks:
                 part.close()
 
     def __str__(self) -> str:
-        return f"{self.engine} {self.precision}" + (f" (instead of trt: {self.fallback})" if self.fallback else "")
+        return f"{self.engine} {self.precision}" + (
+            f" (instead of trt: {self.fallback})" if self.fallback else ""
+        )
 
 
 def open_networks(config: Terminal, wrap: Wrap = lambda engine, role: engine) -> Networks:
@@ -71,38 +82,58 @@ def open_networks(config: Terminal, wrap: Wrap = lambda engine, role: engine) ->
         return _with_ort(config, bundle, "fp32", engine.threads, wrap, fallback=str(error))
 
 
-def _with_ort(config: Terminal, bundle: Bundle, precision: Precision, threads: int, wrap: Wrap, *, fallback: str = "") -> Networks:
+def _with_ort(
+    config: Terminal,
+    bundle: Bundle,
+    precision: Precision,
+    threads: int,
+    wrap: Wrap,
+    *,
+    fallback: str = "",
+) -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
     detectors = {
-        size: wrap(open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=threads), DETECTOR)
+        size: wrap(
+            open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=threads), DETECTOR
+        )
         for size in _sizes(config.detector)
     }
-    embedder = wrap(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads), EMBEDDER)
+    embedder = wrap(
+        open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads), EMBEDDER
+    )
     return _networks(config, bundle, detectors, embedder, "ort", precision, fallback)
 
 
 def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
     sizes = _sizes(config.detector)
-    plans: list[tuple[str, Precision]] = [(detector_network(size), "fp16" if precision == "int8" else precision) for size in sizes]
+    plans: list[tuple[str, Precision]] = [
+        (detector_network(size), "fp16" if precision == "int8" else precision) for size in sizes
+    ]
     engines: list[Engine] = []
     try:
         for network, form in [*plans, (EMBEDDER_NETWORK, precision)]:
             calibrated = bundle.calibration(form).embedder if network == EMBEDDER_NETWORK else ""
-            wanted = Wanted(network, form, bundle.digest(network), bundle.sources(network, form), calibrated)
+            wanted = Wanted(
+                network, form, bundle.digest(network), bundle.sources(network, form), calibrated
+            )
             engines.append(open_plan(bundle.path / plan_file(network, form), wanted))
     except EngineError:
         for engine in engines:
             engine.close()
         raise
-    detectors = {size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines[:-1], strict=True)}
+    detectors = {
+        size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines[:-1], strict=True)
+    }
     return _networks(config, bundle, detectors, wrap(engines[-1], EMBEDDER), "trt", precision, "")
 
 
 def _sizes(config: DetectorConfig) -> tuple[str, ...]:
     """Of the inputs whose networks are needed; the smallest is for close looks as well."""
     smallest = DETECTOR_SIZES[-1]
-    return DETECTOR_SIZES if config.size == "auto" else tuple(dict.fromkeys((config.size, smallest)))
+    return (
+        DETECTOR_SIZES if config.size == "auto" else tuple(dict.fromkeys((config.size, smallest)))
+    )
 
 
 def _networks(
@@ -116,7 +147,11 @@ def _networks(
 ) -> Networks:
     return Networks(
         bundle,
-        Detector(detectors, config.detector.min_score, whole=None if config.detector.size == "auto" else config.detector.size),
+        Detector(
+            detectors,
+            config.detector.min_score,
+            whole=None if config.detector.size == "auto" else config.detector.size,
+        ),
         Embedder(embedder),
         engine,
         precision,

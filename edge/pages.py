@@ -19,12 +19,16 @@ COLOURS = {"grant": "#1a7f37", "pending": "#9a6700", "unknown": "#cf222e", "refu
 
 def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] = "png") -> str:
     """A picture (H,W,3) BGR as base64, to follow `data:image/png;base64,` or `data:image/jpeg;base64,`."""
-    sized = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
+    sized = cv2.resize(
+        image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    )
     _, written = cv2.imencode(f".{form}", sized)
     return base64.b64encode(written.tobytes()).decode()
 
 
-def boxed(image: NDArray[np.uint8], boxes: Iterable[tuple[Iterable[float], str]]) -> NDArray[np.uint8]:
+def boxed(
+    image: NDArray[np.uint8], boxes: Iterable[tuple[Iterable[float], str]]
+) -> NDArray[np.uint8]:
     """A copy with boxes (4,) xyxy in pixels, each in a colour such as `#1a7f37`."""
     copy: NDArray[np.uint8] = image.copy()
     for box_xyxy, colour in boxes:
@@ -40,8 +44,23 @@ def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
         chosen = [d for d in judged if d["verdict"] == verdict]
         if chosen:
             at_s, score = [d["at_s"] for d in chosen], [d["score"] for d in chosen]
-            axes.plot(at_s, score, "o", ms=8 if verdict == "grant" else 5, color=colour, label=verdict, zorder=layer)
-    axes.plot([d["at_s"] for d in judged], [d["threshold"] for d in judged], "_", ms=9, color="#1f2328", label="threshold")
+            axes.plot(
+                at_s,
+                score,
+                "o",
+                ms=8 if verdict == "grant" else 5,
+                color=colour,
+                label=verdict,
+                zorder=layer,
+            )
+    axes.plot(
+        [d["at_s"] for d in judged],
+        [d["threshold"] for d in judged],
+        "_",
+        ms=9,
+        color="#1f2328",
+        label="threshold",
+    )
 
 
 def svg(figure: Figure) -> str:

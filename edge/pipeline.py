@@ -28,7 +28,9 @@ from edge.face.track import Track, Tracker
 from edge.subject import SubjectRecord
 from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Verdict, Zone
 
-_AGAIN_S = 1.0  # a face that is decided is embedded again after this time, in case it became somebody else
+_AGAIN_S = (
+    1.0  # a face that is decided is embedded again after this time, in case it became somebody else
+)
 
 
 class Stopwatch:
@@ -153,27 +155,42 @@ class Pipeline:
         with self.stopwatch.lap("detect"):
             regard = self._regard
             expected, least_px = self._expected(frame.at), regard.min_face_px
-            return self._lookout.see(frame, expected, every_s=regard.every_s, least_px=least_px, zone=regard.zone)
+            return self._lookout.see(
+                frame, expected, every_s=regard.every_s, least_px=least_px, zone=regard.zone
+            )
 
     def _expected(self, at: float) -> list[NDArray[np.float64]]:
         """Where those should be by now who were just seen and are not decided yet."""
         last_at, self._last_at = self._last_at, at
-        seen = [t for t in self._tracker.tracks if t.seen_at >= last_at and t.face.width_px >= self._regard.min_face_px]
+        seen = [
+            t
+            for t in self._tracker.tracks
+            if t.seen_at >= last_at and t.face.width_px >= self._regard.min_face_px
+        ]
         return [track.expected(at) for track in self._in_turn(seen, at)]
 
     def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
         """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
-        due = [t for t in tracks if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S]
+        due = [
+            t
+            for t in tracks
+            if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S
+        ]
         return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
         """Each face with its track, the largest first, and what of it is plain from its box."""
         with self.stopwatch.lap("track"):
             tracks = self._tracker.update(faces, frame.at)
-            seen = [Candidate(track, face, self._box_refuses(frame, face)) for track, face in zip(tracks, faces, strict=True)]
+            seen = [
+                Candidate(track, face, self._box_refuses(frame, face))
+                for track, face in zip(tracks, faces, strict=True)
+            ]
             seen.sort(key=lambda candidate: -candidate.face.width_px)
             if self._regard.nearest_only:
-                for behind in [candidate for candidate in seen if candidate.refused != "outside-zone"][1:]:
+                for behind in [
+                    candidate for candidate in seen if candidate.refused != "outside-zone"
+                ][1:]:
                     behind.refused = "not-nearest"
             self._voting.keep(self._tracker.numbers, frame.at)
             self._liveness.keep(self._tracker.numbers)
@@ -207,7 +224,9 @@ class Pipeline:
                 candidate.track.looked_at = frame.at
                 look = look_at(frame.image, candidate.face, frame.at)
                 candidate.chip = look.chip
-                candidate.quality = quality.measure(look.face, look.chip, frame.image.shape, look.pose)
+                candidate.quality = quality.measure(
+                    look.face, look.chip, frame.image.shape, look.pose
+                )
                 self._liveness.look(candidate.track.number, look)
                 candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
                 if candidate.refused is None:
@@ -221,14 +240,21 @@ class Pipeline:
             probes = self.embedder.embed(np.stack(chips)) if chips else []
         with self.stopwatch.lap("track"):
             seen = [(candidate.track, probe) for candidate, probe in zip(good, probes, strict=True)]
-            for candidate, probe, track in zip(good, probes, self._tracker.recognise(seen, frame.at), strict=True):
+            for candidate, probe, track in zip(
+                good, probes, self._tracker.recognise(seen, frame.at), strict=True
+            ):
                 candidate.probe, candidate.track = probe, track
 
     def _decide(self, frame: Frame, seen: Sequence[Candidate]) -> list[Sighting]:
         with self.stopwatch.lap("search"):
-            probes = [candidate.probe.embedding for candidate in seen if candidate.probe is not None]
+            probes = [
+                candidate.probe.embedding for candidate in seen if candidate.probe is not None
+            ]
             matches = iter(self.gallery.search_all(np.stack(probes)) if probes else [])
-        return [self._judge(frame, one, next(matches) if one.probe is not None else None) for one in seen]
+        return [
+            self._judge(frame, one, next(matches) if one.probe is not None else None)
+            for one in seen
+        ]
 
     def _judge(self, frame: Frame, candidate: Candidate, match: Match | None) -> Sighting:
         face, track, probe = candidate.face, candidate.track.number, candidate.probe
@@ -236,7 +262,9 @@ class Pipeline:
             decision = policy.refuse(candidate.refused, frame.at)
             return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
         if probe is None or candidate.quality is None:
-            return Sighting(face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality)
+            return Sighting(
+                face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality
+            )
         with self.stopwatch.lap("search"):
             opinion = self._ask(candidate, probe, match)
         with self.stopwatch.lap("decide"):
@@ -246,12 +274,22 @@ class Pipeline:
             hidden = quality.RECOGNISE.refuses(visible)
             if hidden is not None:
                 decision = policy.refuse(hidden, frame.at)
-            answers = self._liveness.answers(track, frame.at, unsure=policy.unsure(decision, opinion.rules))
+            answers = self._liveness.answers(
+                track, frame.at, unsure=policy.unsure(decision, opinion.rules)
+            )
             if person.liveness == "no-challenge":
                 answers.pop(Challenge.name, None)
             decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
             seen = Sighting(
-                face, track, candidate.chip, opinion.probe, decision, candidate.quality, visible, answers, opinion.before
+                face,
+                track,
+                candidate.chip,
+                opinion.probe,
+                decision,
+                candidate.quality,
+                visible,
+                answers,
+                opinion.before,
             )
             if self._changeover is not None and opinion.before:
                 self._changeover.saw(seen, probe.embedding)
@@ -270,15 +308,26 @@ class Pipeline:
         return before if self._knows(before, candidate) else now
 
     def _knows(self, opinion: Opinion, candidate: Candidate) -> bool:
-        return policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict is not Verdict.UNKNOWN
+        return (
+            policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict
+            is not Verdict.UNKNOWN
+        )
 
     def _weigh(self, opinion: Opinion, person: SubjectRecord, track: Track, at: float) -> Decision:
         """One frame's decision by rules, the person's own rights and what others tried before."""
-        rules = opinion.rules if person.mask == "as-configured" else replace(opinion.rules, mask="ignore")
+        rules = (
+            opinion.rules
+            if person.mask == "as-configured"
+            else replace(opinion.rules, mask="ignore")
+        )
         decision = policy.judge(opinion.match, track.mask_worn, rules, at)
         if decision.verdict is Verdict.UNKNOWN and opinion.match is not None:
             self._attempts.unknown(track.number, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
-        refused = "too-many-attempts" if self._attempts.is_closed(at) else self._entry.rights.refuses(person)
+        refused = (
+            "too-many-attempts"
+            if self._attempts.is_closed(at)
+            else self._entry.rights.refuses(person)
+        )
         return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision

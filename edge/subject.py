@@ -40,7 +40,9 @@ class SubjectRecord:
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
 
     def is_valid_on(self, day: date) -> bool:
-        return (self.valid_from is None or self.valid_from <= day) and (self.valid_until is None or day <= self.valid_until)
+        return (self.valid_from is None or self.valid_from <= day) and (
+            self.valid_until is None or day <= self.valid_until
+        )
 
     @property
     def is_limited(self) -> bool:
@@ -51,12 +53,16 @@ class SubjectRecord:
 def check_name(name: str) -> None:
     """Raises GalleryError for a name that cannot be a subject."""
     if not name.strip() or len(name) > _NAME_MAX or not name.isprintable():
-        raise GalleryError(f"expected a subject name of 1 to {_NAME_MAX} printable characters, found {name[:40]!r}")
+        raise GalleryError(
+            f"expected a subject name of 1 to {_NAME_MAX} printable characters, found {name[:40]!r}"
+        )
 
 
 def to_json(name: str, record: SubjectRecord) -> bytes:
     """The whole subject, as it is sealed."""
-    return json.dumps({"name": unicodedata.normalize("NFC", name), **asdict(record)}, default=date.isoformat).encode()
+    return json.dumps(
+        {"name": unicodedata.normalize("NFC", name), **asdict(record)}, default=date.isoformat
+    ).encode()
 
 
 def from_json(text: bytes) -> tuple[str, SubjectRecord]:
@@ -90,7 +96,11 @@ def _value(key: str, value: Any) -> Any:
 
 
 def _consent(value: Any) -> Consent:
-    return Consent(date.fromisoformat(value["given"]), _of(str, value["noted_by"]), _of(str, value.get("words", "")))
+    return Consent(
+        date.fromisoformat(value["given"]),
+        _of(str, value["noted_by"]),
+        _of(str, value.get("words", "")),
+    )
 
 
 def _of(kind: type[_Kind], value: Any) -> _Kind:

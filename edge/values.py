@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-NOT_RECORDED = 0  # in place of a record's number, where `record.unwritable: open` lets people in without one
+NOT_RECORDED = (
+    0  # in place of a record's number, where `record.unwritable: open` lets people in without one
+)
 Zone = tuple[float, float, float, float]  # left, top, right, bottom as parts of a picture
-Precision = Literal["fp32", "fp16", "int8"]  # of the numbers inside a network; inputs and outputs are float32
+Precision = Literal[
+    "fp32", "fp16", "int8"
+]  # of the numbers inside a network; inputs and outputs are float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)

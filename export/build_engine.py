@@ -62,14 +62,18 @@ def open_builder(*, rtx: bool) -> Builder:
     try:
         import tensorrt_rtx
     except ImportError as error:
-        raise EngineError(f"TensorRT for RTX is not installed ({error}); pip install 'mfsa-edge[rtx]'") from error
+        raise EngineError(
+            f"TensorRT for RTX is not installed ({error}); pip install 'mfsa-edge[rtx]'"
+        ) from error
     try:
         return Builder(tensorrt_rtx, find_device())
     except EngineError:
         return Builder(tensorrt_rtx, None)
 
 
-def source_file(bundle: Bundle, network: str, precision: Precision, trt: ModuleType, *, calibrated: bool) -> Path:
+def source_file(
+    bundle: Bundle, network: str, precision: Precision, trt: ModuleType, *, calibrated: bool
+) -> Path:
     """The ONNX file to build a precision from; raises BundleError or EngineError where the bundle holds none that passed."""
     if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
         # The flags, or the calibrator, do the rest.
@@ -78,12 +82,16 @@ def source_file(bundle: Bundle, network: str, precision: Precision, trt: ModuleT
     return bundle.onnx_path(network, precision, half_rest=strongly_typed(trt))
 
 
-def build(bundle: Bundle, network: str, options: BuildOptions, builder: Builder, calibration: str = "") -> tuple[Built, Sidecar]:
+def build(
+    bundle: Bundle, network: str, options: BuildOptions, builder: Builder, calibration: str = ""
+) -> tuple[Built, Sidecar]:
     """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError.
 
     `calibration` is the digest of what TensorRT's own calibrator was given; otherwise int8 ranges are the Q/DQ file's.
     """
-    source = source_file(bundle, network, options.precision, builder.trt, calibrated=bool(calibration))
+    source = source_file(
+        bundle, network, options.precision, builder.trt, calibrated=bool(calibration)
+    )
     built = build_plan(builder.trt, source, options)
     device = builder.device or Device("none", options.compute_capability or "", "")
     int8 = bundle.manifest.int8
@@ -133,19 +141,29 @@ def pass_gate(bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: Proof) ->
     return detector_verdict(detector, scene, faces, sidecar.precision, **digests)
 
 
-def finish(plan: Path, built: Built, sidecar: Sidecar, builder: Builder, judge_plan: Callable[[Engine], Verdict]) -> Sidecar:
+def finish(
+    plan: Path,
+    built: Built,
+    sidecar: Sidecar,
+    builder: Builder,
+    judge_plan: Callable[[Engine], Verdict],
+) -> Sidecar:
     """Write the plan and its sidecar, with a GPU only once the gate has let it pass; what was there stays until then.
 
     Raises EngineError.
     """
     if builder.device is not None and builder.kind == "tensorrt":
-        engine = TrtEngine(plan, built.plan, builder.trt, import_pycuda(), dla_core=sidecar.dla_core)
+        engine = TrtEngine(
+            plan, built.plan, builder.trt, import_pycuda(), dla_core=sidecar.dla_core
+        )
         try:
             sidecar = sidecar.model_copy(update={"verdict": judge_plan(engine)})
         finally:
             engine.close()
     if sidecar.verdict is not None and not sidecar.verdict.passed:
-        raise EngineError(f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written")
+        raise EngineError(
+            f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written"
+        )
     beside = sidecar_path(plan)
     fresh = {path: path.with_name(f".{path.name}.fresh") for path in (plan, beside)}
     try:
@@ -155,7 +173,9 @@ def finish(plan: Path, built: Built, sidecar: Sidecar, builder: Builder, judge_p
         for path in (plan, beside):
             fresh[path].replace(path)
     except OSError as error:
-        raise EngineError(f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle") from error
+        raise EngineError(
+            f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle"
+        ) from error
     finally:
         for path in fresh.values():
             path.unlink(missing_ok=True)
@@ -169,19 +189,56 @@ def main(argv: list[str] | None = None) -> int:
         "what differs is not kept. The detector is built in FP16 where the embedder is INT8.",
         "mfsa-build-engine build/bundle --precision int8",
     )
-    parser.add_argument("bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s")
-    parser.add_argument("--network", choices=NETWORKS, nargs="+", default=NETWORKS, metavar="NAME", help="default: all of them")
-    parser.add_argument("--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)")
-    parser.add_argument("--workspace", type=int, default=1024, metavar="MIB", help="memory while building (default %(default)s)")
-    parser.add_argument("--timing-cache", type=Path, help="file that makes the next build on this device fast")
-    parser.add_argument("--dla", type=int, metavar="CORE", help="run on a DLA, with a list of what falls back to the GPU")
-    parser.add_argument("--chips", type=Path, help="a site's aligned chips, compared beside the bundle's own")
     parser.add_argument(
-        "--calibrate", type=Path, metavar="CHIPS", help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10"
+        "bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it"
     )
-    parser.add_argument("--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run")
-    parser.add_argument("--compute-capability", metavar="X.Y", help="with --rtx, for a GPU that is not here, such as 8.6")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        nargs="+",
+        default=NETWORKS,
+        metavar="NAME",
+        help="default: all of them",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workspace",
+        type=int,
+        default=1024,
+        metavar="MIB",
+        help="memory while building (default %(default)s)",
+    )
+    parser.add_argument(
+        "--timing-cache", type=Path, help="file that makes the next build on this device fast"
+    )
+    parser.add_argument(
+        "--dla",
+        type=int,
+        metavar="CORE",
+        help="run on a DLA, with a list of what falls back to the GPU",
+    )
+    parser.add_argument(
+        "--chips", type=Path, help="a site's aligned chips, compared beside the bundle's own"
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="CHIPS",
+        help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10",
+    )
+    parser.add_argument(
+        "--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run"
+    )
+    parser.add_argument(
+        "--compute-capability",
+        metavar="X.Y",
+        help="with --rtx, for a GPU that is not here, such as 8.6",
+    )
     args = parser.parse_args(argv)
     return common.run("mfsa-build-engine", lambda: _build(args))
 
@@ -191,9 +248,13 @@ def _build(args: argparse.Namespace) -> int:
     _check(args)
     builder = open_builder(rtx=args.rtx)
     if args.rtx and builder.device is None and not args.compute_capability:
-        raise ConfigError("no GPU here: name the one to build for with --compute-capability, such as 8.6")
+        raise ConfigError(
+            "no GPU here: name the one to build for with --compute-capability, such as 8.6"
+        )
     proof = Proof.of(bundle, args.chips, _SITE_CHIPS)
-    print(f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {_named(builder.device)}")
+    print(
+        f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {_named(builder.device)}"
+    )
     for network in args.network:
         _build_one(args, bundle, builder, network, proof)
     return common.DONE
@@ -202,36 +263,57 @@ def _build(args: argparse.Namespace) -> int:
 def _check(args: argparse.Namespace) -> None:
     """Raises ConfigError for what cannot be, before minutes of work."""
     if args.compute_capability and not args.rtx:
-        raise ConfigError("--compute-capability: only with --rtx; TensorRT builds for the GPU that is here")
-    if args.calibrate and (args.precision != "int8" or EMBEDDER_NETWORK not in args.network or args.rtx):
-        raise ConfigError("--calibrate: only with --precision int8, for the embedder, and not with --rtx")
+        raise ConfigError(
+            "--compute-capability: only with --rtx; TensorRT builds for the GPU that is here"
+        )
+    if args.calibrate and (
+        args.precision != "int8" or EMBEDDER_NETWORK not in args.network or args.rtx
+    ):
+        raise ConfigError(
+            "--calibrate: only with --precision int8, for the embedder, and not with --rtx"
+        )
     common.check_out(args.bundle / plan_file(EMBEDDER_NETWORK, args.precision), args.timing_cache)
     for network in args.network:
         _options(args, network)
 
 
 def _named(device: Device | None) -> str:
-    return "none" if device is None else f"{device.name} ({device.board or 'compute capability ' + device.compute_capability})"
+    return (
+        "none"
+        if device is None
+        else f"{device.name} ({device.board or 'compute capability ' + device.compute_capability})"
+    )
 
 
-def _build_one(args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, proof: Proof) -> None:
+def _build_one(
+    args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, proof: Proof
+) -> None:
     options = _options(args, network)
     if args.calibrate and network == EMBEDDER_NETWORK:
-        with _calibrator(builder.trt, args.calibrate, bundle, options.batch[1]) as (calibrator, digest):
-            built, sidecar = build(bundle, network, replace(options, calibrator=calibrator), builder, digest)
+        with _calibrator(builder.trt, args.calibrate, bundle, options.batch[1]) as (
+            calibrator,
+            digest,
+        ):
+            built, sidecar = build(
+                bundle, network, replace(options, calibrator=calibrator), builder, digest
+            )
     else:
         built, sidecar = build(bundle, network, options, builder)
     # A plan of TensorRT for RTX runs on no Jetson: it gets a name that no terminal looks for.
     name = plan_file(network, options.precision)
     plan = bundle.path / (f"rtx-{name}" if args.rtx else name)
-    sidecar = finish(plan, built, sidecar, builder, lambda engine: pass_gate(bundle, sidecar, engine, proof))
+    sidecar = finish(
+        plan, built, sidecar, builder, lambda engine: pass_gate(bundle, sidecar, engine, proof)
+    )
     print(f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, {_told(sidecar)}")
     for layer in built.off_dla:
         print(f"  runs on the GPU, not on the DLA: {layer}")
     for warning in dict.fromkeys(built.warnings):
         print(f"  TensorRT warns: {warning}", file=sys.stderr)
     if args.calibrate and network == EMBEDDER_NETWORK:
-        print("  its ranges are not the Q/DQ file's: measure its thresholds with mfsa-threshold --bundle --plan before use")
+        print(
+            "  its ranges are not the Q/DQ file's: measure its thresholds with mfsa-threshold --bundle --plan before use"
+        )
 
 
 def _options(args: argparse.Namespace, network: str) -> BuildOptions:
@@ -248,17 +330,23 @@ def _options(args: argparse.Namespace, network: str) -> BuildOptions:
 
 
 @contextmanager
-def _calibrator(trt: ModuleType, source: Path, bundle: Bundle, batch: int) -> Iterator[tuple[object, str]]:
+def _calibrator(
+    trt: ModuleType, source: Path, bundle: Bundle, batch: int
+) -> Iterator[tuple[object, str]]:
     """TensorRT's own calibrator and the digest of what it is given; the GPU's context is current meanwhile."""
     if not has_calibrators(trt):
-        raise EngineError(f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file")
+        raise EngineError(
+            f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file"
+        )
     chips = pick_chips(source, _SITE_CHIPS)
     digest = hashlib.sha256(chips.tobytes() + bundle.model_digest.encode()).hexdigest()
     cuda = import_pycuda()
     primary = cuda.Device(0).retain_primary_context()
     primary.push()
     try:
-        calibrator = entropy_calibrator(trt, cuda, to_input(chips), bundle.path / f"embedder-{digest[:16]}.calibration", batch)
+        calibrator = entropy_calibrator(
+            trt, cuda, to_input(chips), bundle.path / f"embedder-{digest[:16]}.calibration", batch
+        )
         try:
             yield calibrator, digest
         finally:
@@ -271,8 +359,14 @@ def _calibrator(trt: ModuleType, source: Path, bundle: Bundle, batch: int) -> It
 def _told(sidecar: Sidecar) -> str:
     verdict = sidecar.verdict
     if verdict is None:
-        return "NOT compared with the FP32 network, for it cannot run here; a terminal will refuse it"
-    figures = ", ".join(f"{name} {value:.4g}" for name, value in verdict.figures.items() if not name.endswith("bound"))
+        return (
+            "NOT compared with the FP32 network, for it cannot run here; a terminal will refuse it"
+        )
+    figures = ", ".join(
+        f"{name} {value:.4g}"
+        for name, value in verdict.figures.items()
+        if not name.endswith("bound")
+    )
     return f"passed on {verdict.samples} samples: {figures}"
 
 

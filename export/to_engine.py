@@ -32,7 +32,11 @@ class BuildOptions:
     """How one plan is built."""
 
     precision: Precision
-    batch: tuple[int, int, int] = (1, 1, 1)  # least, best, largest; equal numbers make a static plan
+    batch: tuple[int, int, int] = (
+        1,
+        1,
+        1,
+    )  # least, best, largest; equal numbers make a static plan
     workspace_mib: int = 1024
     timing_cache: Path | None = None
     dla_core: int | None = None
@@ -42,7 +46,9 @@ class BuildOptions:
     def __post_init__(self) -> None:
         least, best, largest = self.batch
         if not 1 <= least <= best <= largest:  # TensorRT itself does not complain
-            raise ConfigError(f"batch: expected least <= best <= largest from 1 on, found {least}, {best}, {largest}")
+            raise ConfigError(
+                f"batch: expected least <= best <= largest from 1 on, found {least}, {best}, {largest}"
+            )
         if self.workspace_mib < 1:
             raise ConfigError(f"workspace: expected at least 1 MiB, found {self.workspace_mib}")
         if self.dla_core is not None and least != largest:
@@ -80,7 +86,9 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
     try:
         builder = trt.Builder(log.logger)
     except TypeError as error:  # it got nothing from the driver
-        raise EngineError(f"TensorRT {trt.__version__} cannot build here: {log.why()}; is the driver too old for it?") from error
+        raise EngineError(
+            f"TensorRT {trt.__version__} cannot build here: {log.why()}; is the driver too old for it?"
+        ) from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log.logger)
     if not parser.parse(model.read_bytes()):
@@ -101,8 +109,17 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
         try:
             options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
         except OSError as error:  # the plan is what was asked for
-            log.warnings.append(f"{options.timing_cache}: the timing cache cannot be written ({error.strerror})")
-    return Built(bytes(plan), _tensors(network), tuple(flags), off_dla, time.monotonic() - started, tuple(log.warnings))
+            log.warnings.append(
+                f"{options.timing_cache}: the timing cache cannot be written ({error.strerror})"
+            )
+    return Built(
+        bytes(plan),
+        _tensors(network),
+        tuple(flags),
+        off_dla,
+        time.monotonic() - started,
+        tuple(log.warnings),
+    )
 
 
 def _network_flags(trt: ModuleType) -> int:
@@ -125,7 +142,9 @@ def _refusals(parser: Any) -> str:
 def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOptions) -> list[str]:
     """Flags where the version has them; INT8 goes with FP16 for the rest. Names of the flags that were set."""
     if options.precision == "fp32":
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and 10 bits of mantissa are not FP32
+        config.clear_flag(
+            trt.BuilderFlag.TF32
+        )  # on by default, and 10 bits of mantissa are not FP32
     if strongly_typed(trt):
         return []
     names = {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[options.precision]
@@ -153,7 +172,9 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
     least, best, largest = options.batch
     if shape[0] != -1:
         if (shape[0],) * 3 != options.batch:
-            raise EngineError(f"the ONNX file is for batches of {shape[0]}, found the wish for {least} to {largest}")
+            raise EngineError(
+                f"the ONNX file is for batches of {shape[0]}, found the wish for {least} to {largest}"
+            )
     elif least == largest:
         taken.shape = (largest, *shape[1:])
     else:
@@ -168,7 +189,9 @@ def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) 
 def _set_target(trt: ModuleType, config: Any, capability: str) -> None:
     known = getattr(trt, "ComputeCapability", None)
     if known is None:
-        raise ConfigError(f"TensorRT {trt.__version__} builds for this machine's GPU only; leave the compute capability out")
+        raise ConfigError(
+            f"TensorRT {trt.__version__} builds for this machine's GPU only; leave the compute capability out"
+        )
     name = f"SM{capability.replace('.', '')}"
     if not hasattr(known, name):
         offered = ", ".join(n for n in known.__members__ if n.startswith("SM"))
@@ -178,12 +201,16 @@ def _set_target(trt: ModuleType, config: Any, capability: str) -> None:
         raise EngineError(f"TensorRT {trt.__version__} takes no compute capability {capability}")
 
 
-def _set_dla(trt: ModuleType, builder: Any, config: Any, network: Any, core: int | None, flags: list[str]) -> tuple[str, ...]:
+def _set_dla(
+    trt: ModuleType, builder: Any, config: Any, network: Any, core: int | None, flags: list[str]
+) -> tuple[str, ...]:
     """Send layers to a DLA; the names of those that it cannot run, which fall back to the GPU without a word."""
     if core is None:
         return ()
     if not 0 <= core < builder.num_DLA_cores:
-        raise EngineError(f"expected DLA core {core}, this device has {builder.num_DLA_cores}; an Orin Nano has none")
+        raise EngineError(
+            f"expected DLA core {core}, this device has {builder.num_DLA_cores}; an Orin Nano has none"
+        )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
     config.set_flag(trt.BuilderFlag.GPU_FALLBACK)
@@ -209,7 +236,10 @@ def _open_cache(config: Any, path: Path | None) -> Any:
 def _tensors(network: Any) -> tuple[Tensor, ...]:
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     outputs = [network.get_output(i) for i in range(network.num_outputs)]
-    return tuple(Tensor(name=t.name, shape=tuple(t.shape), dtype=t.dtype.name.lower()) for t in (*inputs, *outputs))
+    return tuple(
+        Tensor(name=t.name, shape=tuple(t.shape), dtype=t.dtype.name.lower())
+        for t in (*inputs, *outputs)
+    )
 
 
 @contextlib.contextmanager
@@ -224,7 +254,9 @@ def _progress(trt: ModuleType, config: Any, what: str) -> Iterator[None]:
             def __init__(self) -> None:
                 super().__init__()
 
-            def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            def phase_start(
+                self, phase_name: str, parent_phase: str | None, num_steps: int
+            ) -> None:
                 bar.total = (bar.total or 0) + num_steps
                 bar.set_postfix_str(phase_name, refresh=False)
 

@@ -85,7 +85,9 @@ def _check_finished(checkpoint: Path) -> None:
     recipe = json.loads(state["recipe"])
     planned = recipe.get("stop_at") or recipe["chips"]
     if state["seen"] < planned:
-        raise ConfigError(f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished")
+        raise ConfigError(
+            f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished"
+        )
 
 
 def _folded(network: MfsaNetwork) -> MfsaNetwork:
@@ -108,14 +110,35 @@ def main(argv: list[str] | None = None) -> int:
         description="Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999 (FP16: 0.999).",
         epilog="example: mfsa-export --checkpoint runs/reference/checkpoint.pt --out embedder.onnx --chips faces/chips/val.tar",
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="checkpoint.pt of a run, or .safetensors weights")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="checkpoint.pt of a run, or .safetensors weights",
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--batch", type=int, help="exactly this many chips a call; default: any number")
+    parser.add_argument(
+        "--batch", type=int, help="exactly this many chips a call; default: any number"
+    )
     parser.add_argument("--half", type=Path, help="also write a half-precision file there")
-    parser.add_argument("--weights", type=Path, help="also write bare half-precision weights there, to fine-tune from")
-    parser.add_argument("--chips", type=Path, nargs="*", default=[], help="more chips to compare on: .tar files or folders")
-    parser.add_argument("--unfinished", action="store_true", help="export a run that has not come to its end")
-    parser.add_argument("--most", type=int, default=500, help="chips per source (default %(default)s)")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="also write bare half-precision weights there, to fine-tune from",
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="more chips to compare on: .tar files or folders",
+    )
+    parser.add_argument(
+        "--unfinished", action="store_true", help="export a run that has not come to its end"
+    )
+    parser.add_argument(
+        "--most", type=int, default=500, help="chips per source (default %(default)s)"
+    )
     args = parser.parse_args(argv)
     return common.run("mfsa-export", lambda: _export(args))
 
@@ -147,17 +170,24 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _compare(
-    network: MfsaNetwork, written: list[tuple[Path, Path, Precision]], chips: NDArray[np.uint8], batch: int | None
+    network: MfsaNetwork,
+    written: list[tuple[Path, Path, Precision]],
+    chips: NDArray[np.uint8],
+    batch: int | None,
 ) -> None:
     """Raises EngineError where a file says something else than the checkpoint; then none of them is kept."""
     if batch is not None:  # whole batches only, each chip at least once
         chips = chips[np.arange(-(-len(chips) // batch) * batch) % len(chips)]
     expected = run_chips(TorchEngine(network), to_input(chips))
     for made, out, precision in written:
-        parity = compare(run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected)
+        parity = compare(
+            run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected
+        )
         print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
         if not parity.within(BOUNDS[precision]):
-            raise EngineError(f"{out} differs from the checkpoint: {parity.against(BOUNDS[precision])}; nothing was written")
+            raise EngineError(
+                f"{out} differs from the checkpoint: {parity.against(BOUNDS[precision])}; nothing was written"
+            )
 
 
 if __name__ == "__main__":

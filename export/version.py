@@ -16,9 +16,20 @@ def code_version() -> str:
     checkout = Path(__file__).parents[1]
     if not (checkout / ".git").exists():
         return release
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12", "--match=no-tag"]
+    command = [
+        "git",
+        "-C",
+        str(checkout),
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+        "--match=no-tag",
+    ]
     try:
-        commit = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        commit = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return release
     return f"{release}+{commit}"

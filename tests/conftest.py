@@ -38,7 +38,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if SHARED.is_dir():
         return
-    skip = pytest.mark.skip(reason=f"the research data is not there: {SHARED.parent.name}/{SHARED.name} beside the checkout")
+    skip = pytest.mark.skip(
+        reason=f"the research data is not there: {SHARED.parent.name}/{SHARED.name} beside the checkout"
+    )
     for item in items:
         if "shared" in item.keywords:
             item.add_marker(skip)
@@ -63,7 +65,10 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
     chips = to_input(portrait_chips())
     model = onnx.load(bundles.reference() / "embedder.onnx")
-    ranges = {name: mse(h) for name, h in observe(model, find_places(model).activations(), [chips]).items()}
+    ranges = {
+        name: mse(h)
+        for name, h in observe(model, find_places(model).activations(), [chips]).items()
+    }
     quantised = insert(model, ranges)
     told = {"int8_calibration": "a" * 64, "int8_ranges": "mse", "int8_float_layers": ""}
     onnx.helper.set_model_props(quantised, told)
@@ -71,11 +76,19 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     manifest = read_manifest(bundles.reference())
     measured = []
     for file in (bundles.reference() / "embedder.onnx", folder / "int8.onnx"):
-        digest, thresholds, accuracy = file_digest(file), folder / f"{file.name}.t.json", folder / f"{file.name}.a.json"
-        thresholds.write_text(manifest.calibration.model_copy(update={"embedder": digest}).model_dump_json())
+        digest, thresholds, accuracy = (
+            file_digest(file),
+            folder / f"{file.name}.t.json",
+            folder / f"{file.name}.a.json",
+        )
+        thresholds.write_text(
+            manifest.calibration.model_copy(update={"embedder": digest}).model_dump_json()
+        )
         accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
         measured.append(bundles.Measured(file, thresholds, accuracy))
-    bundles.pack(folder / "packed", measured[0], bundles.Description("test", "none", "test"), measured[1])
+    bundles.pack(
+        folder / "packed", measured[0], bundles.Description("test", "none", "test"), measured[1]
+    )
     bundles.make(folder / "bundle", folder / "packed", replace=False)
     return folder / "bundle"
 
@@ -124,7 +137,9 @@ def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
             **changes,
         }
         path = tmp_path / "terminal.yaml"
-        path.write_text(yaml.safe_dump({k: v for k, v in fields.items() if v is not None}), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump({k: v for k, v in fields.items() if v is not None}), encoding="utf-8"
+        )
         return path
 
     return write

@@ -96,7 +96,9 @@ class Wires:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.alarm = SimulatedRelay()
-        self.inputs = Inputs({which: FileLine(folder / which.value) for which in Input}, dict.fromkeys(Input, 0.0))
+        self.inputs = Inputs(
+            {which: FileLine(folder / which.value) for which in Input}, dict.fromkeys(Input, 0.0)
+        )
 
     def put(self, which: Input, active: bool) -> None:
         fresh = self._folder / f"{which.value}.fresh"

@@ -14,7 +14,11 @@ TIMEOUT_S = 120.0
 def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """One command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
     )
 
 
@@ -24,7 +28,9 @@ class Process:
     def __init__(self, module: str, *arguments: str | Path, log: Path) -> None:
         self.log = log
         with log.open("w") as file:
-            self.popen = subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stderr=file, stdout=file)
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", module, *map(str, arguments)], stderr=file, stdout=file
+            )
 
     def __enter__(self) -> Process:
         return self

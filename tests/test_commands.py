@@ -8,7 +8,11 @@ from importlib.util import find_spec
 
 import pytest
 
-SCRIPTS = {s.name: s.value for s in entry_points(group="console_scripts") if s.name.startswith(("edge-", "mfsa-"))}
+SCRIPTS = {
+    s.name: s.value
+    for s in entry_points(group="console_scripts")
+    if s.name.startswith(("edge-", "mfsa-"))
+}
 NEEDS_TORCH = {"mfsa-train", "mfsa-export"}
 
 

@@ -15,7 +15,9 @@ def test_the_door_does_all_that_is_promised_of_it(bundle_path: Path, tmp_path: P
     assert PASSED in done.stdout and "no PAD" in done.stdout
     page = (tmp_path / "demo" / "report.html").read_text()
     assert "thresholds 0.586 unmasked" in page and "masked for 3 templates; at most" in page
-    assert PASSED in page and all(lane in page for lane in ("held-open alarm", "lockdown", "fire, until reset"))
+    assert PASSED in page and all(
+        lane in page for lane in ("held-open alarm", "lockdown", "fire, until reset")
+    )
 
 
 def test_without_a_bundle_it_says_how_to_make_one(tmp_path: Path) -> None:

@@ -21,12 +21,18 @@ MODEL = reference() / "embedder.onnx"
 @pytest.fixture
 def pair_list(tmp_path: Path) -> Path:
     mated = [f"{person} 1 {i}" for person in ("collins", "hopper") for i in (2, 3)]
-    (tmp_path / "pairs.txt").write_text("\n".join(mated * 30 + ["collins 1 hopper 2", "hopper 3 collins 2"] * 550))
+    (tmp_path / "pairs.txt").write_text(
+        "\n".join(mated * 30 + ["collins 1 hopper 2", "hopper 3 collins 2"] * 550)
+    )
     return tmp_path / "pairs.txt"
 
 
 def test_one_model_with_everything(
-    people: Path, pair_list: Path, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    people: Path,
+    pair_list: Path,
+    bundle_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     command = [
         str(bundle_path),
@@ -41,13 +47,29 @@ def test_one_model_with_everything(
     ]
     out = {kind: tmp_path / f"report.{kind}" for kind in ("json", "html", "markdown")}
     assert (
-        main([*command, "--everybody", "--show-faces", *(a for kind, path in out.items() for a in (f"--{kind}", str(path)))]) == 0
+        main(
+            [
+                *command,
+                "--everybody",
+                "--show-faces",
+                *(a for kind, path in out.items() for a in (f"--{kind}", str(path))),
+            ]
+        )
+        == 0
     )
     told = json.loads(out["json"].read_text())
     assert set(told) == {"embedder", "masks", "pairs", "places", "trust", "people", "real_masks"}
-    assert told["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9 and told["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
+    assert (
+        told["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9
+        and told["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
+    )
     page = out["html"].read_text()
-    assert page.count("<svg") == 3 and page.count("data:image/png") > 30 and 'src="http' not in page and "<link" not in page
+    assert (
+        page.count("<svg") == 3
+        and page.count("data:image/png") > 30
+        and 'src="http' not in page
+        and "<link" not in page
+    )
     assert "May a map be shown as a reason?" in page and "found again" in page
     table = out["markdown"].read_text()
     assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
@@ -57,25 +79,47 @@ def test_one_model_with_everything(
 
 def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Path) -> None:
     out, page = tmp_path / "all.json", tmp_path / "all.html"
-    command = [f"first={MODEL}", f"second={MODEL}", "--pairs", str(pair_list), "--chips", str(people), "--quick"]
+    command = [
+        f"first={MODEL}",
+        f"second={MODEL}",
+        "--pairs",
+        str(pair_list),
+        "--chips",
+        str(people),
+        "--quick",
+    ]
     assert main([*command, "--json", str(out), "--html", str(page)]) == 0
     told = json.loads(out.read_text())
-    assert set(told["models"]) == {"first", "second"} and told["models"]["first"] == told["models"]["second"]
+    assert (
+        set(told["models"]) == {"first", "second"}
+        and told["models"]["first"] == told["models"]["second"]
+    )
     (compared,) = told["comparisons"]
     assert compared["masked"]["pairs.txt"]["fnmr_difference_95"] == [0, 0]
     assert "no difference that this data could show" in compared["masked"]["pairs.txt"]["words"]
-    assert "second less first on pairs.txt" in page.read_text() and "trust" not in told["models"]["first"]
+    assert (
+        "second less first on pairs.txt" in page.read_text()
+        and "trust" not in told["models"]["first"]
+    )
 
 
 def test_a_difference_has_a_sign_and_strangers_are_not_forgotten() -> None:
     def rounds(fnmr: float, fmr: float) -> np.ndarray:
-        return np.column_stack([np.full(200, fnmr), np.full(200, fmr)]) + np.random.default_rng(0).normal(0, 1e-4, (200, 2))
+        return np.column_stack([np.full(200, fnmr), np.full(200, fmr)]) + np.random.default_rng(
+            0
+        ).normal(0, 1e-4, (200, 2))
 
     def told(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
-        return _difference(*({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b))
+        return _difference(
+            *({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b)
+        )
 
     better = told((0.4, 0.002), (0.3, 0.002))
-    assert better["words"] == "lower" and better["fnmr_difference_95"][1] < 0 and better["fnmr"] == [0.4, 0.3]
+    assert (
+        better["words"] == "lower"
+        and better["fnmr_difference_95"][1] < 0
+        and better["fnmr"] == [0.4, 0.3]
+    )
     assert told((0.3, 0.002), (0.4, 0.002))["words"] == "higher"
     assert told((0.4, 0.002), (0.3, 0.009))["words"] == "lower, but it lets more strangers in"
 
@@ -90,10 +134,23 @@ def test_what_cannot_be_measured_is_one_sentence(
         ([str(MODEL), "--pairs", str(pair_list)], "belong together"),
         ([str(MODEL), "--people", str(people)], "add --everybody"),
         ([str(MODEL), str(MODEL), "--people", str(people), "--everybody"], "name them NAME=FILE"),
-        ([str(MODEL), "--people", str(people), "--everybody", "--json", str(tmp_path / "no" / "x.json")], "folder does not exist"),
+        (
+            [
+                str(MODEL),
+                "--people",
+                str(people),
+                "--everybody",
+                "--json",
+                str(tmp_path / "no" / "x.json"),
+            ],
+            "folder does not exist",
+        ),
         ([str(tmp_path / "none.onnx"), "--people", str(people), "--everybody"], "none.onnx"),
         ([str(junk), "--people", str(people), "--everybody"], "junk.onnx"),
-        ([str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)], "detector"),
+        (
+            [str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)],
+            "detector",
+        ),
     ):
         assert main(arguments) in (1, 2)
         message = capsys.readouterr().err
@@ -106,9 +163,18 @@ def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path
     lines = (shared / "lfw_pairs.txt").read_text().splitlines()
     (tmp_path / "pairs.txt").write_text("\n".join(lines[:2401]))
     out = tmp_path / "accuracy.json"
-    command = [str(MODEL), "--pairs", str(tmp_path / "pairs.txt"), "--chips", str(shared / "chips" / "lfw_pairs.tar"), "--quick"]
+    command = [
+        str(MODEL),
+        "--pairs",
+        str(tmp_path / "pairs.txt"),
+        "--chips",
+        str(shared / "chips" / "lfw_pairs.tar"),
+        "--quick",
+    ]
     assert main([*command, "--json", str(out)]) == 0
     found = json.loads(out.read_text())["pairs"]["pairs.txt"]
-    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"]["lfw_pairs.txt"]
+    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"][
+        "lfw_pairs.txt"
+    ]
     for name in ("clean", "one_masked", "both_masked"):
         assert found[name]["accuracy"] == pytest.approx(claimed[name]["accuracy"], abs=0.02), name

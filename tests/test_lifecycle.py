@@ -43,7 +43,9 @@ def change(terminal: Terminal, key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(("name", "by_watchdog"), [("door: kill -9", 0), ("door: SIGSTOP", 1)])
-def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(terminal: Terminal, name: str, by_watchdog: int) -> None:
+def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(
+    terminal: Terminal, name: str, by_watchdog: int
+) -> None:
     starts, kills = terminal.door.starts, terminal.door.watchdog_kills
     opened = terminal.energised_after(time.monotonic())
     with fault(name).begin(terminal):
@@ -55,14 +57,19 @@ def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(termi
     assert events[-1 - events[::-1].index("gap") :][:2] == ["gap", "started"]
 
 
-def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(terminal: Terminal) -> None:
+def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(
+    terminal: Terminal,
+) -> None:
     starts = terminal.door.starts
     terminal.wait_locked()
     terminal.energised_after(time.monotonic())
     with fault("disk full, then door: kill -9").begin(terminal):
         until(lambda: terminal.door.starts == starts + 1, "started anew")
         began = time.monotonic()
-        until(lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)", "serves")
+        until(
+            lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)",
+            "serves",
+        )
         client = DoorClient(terminal.config.socket_path, timeout_s=5)
         assert client.grant(grant()) == "not-recorded"
         client.close()
@@ -86,44 +93,67 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
     pid = terminal.door.pid
     change(terminal, "door.pulse_s", -1)
     reload()
-    until(lambda: said(terminal, "edge-door", "the configuration stays as it was"), "refused a wrong one")
+    until(
+        lambda: said(terminal, "edge-door", "the configuration stays as it was"),
+        "refused a wrong one",
+    )
     until(lambda: "configuration refused" in terminal.door.last_status, "told systemd")
     change(terminal, "door.pulse_s", 0.4)
     change(terminal, "door.held_open_s", 17.0)
     reload()
-    until(lambda: said(terminal, "edge-door", "the configuration was read again"), "took the right one")
+    until(
+        lambda: said(terminal, "edge-door", "the configuration was read again"),
+        "took the right one",
+    )
     terminal.wait_locked()
     opened = terminal.energised_after(time.monotonic())
     terminal.wait_locked()
     assert terminal.line.changes[-1][0] - opened < 0.9 and terminal.door.pid == pid
     change(terminal, "door.relay", {"kind": "file", "path": "elsewhere"})
     reload()
-    until(lambda: said(terminal, "edge-door", "door.relay: another value needs a restart"), "named what cannot change")
+    until(
+        lambda: said(terminal, "edge-door", "door.relay: another value needs a restart"),
+        "named what cannot change",
+    )
     change(terminal, "door.relay", {"kind": "file", "path": "relay"})
     assert not (terminal.folder / "elsewhere").exists()
 
 
-def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(terminal: Terminal) -> None:
+def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(
+    terminal: Terminal,
+) -> None:
     def reload() -> None:
         os.kill(terminal.daemon.pid, signal.SIGHUP)
 
     pid = terminal.daemon.pid
     change(terminal, "policy.threshold_unmasked", 0.1)
     reload()
-    until(lambda: said(terminal, "edge-daemon", "is below the model's own"), "refused a threshold that is too low")
+    until(
+        lambda: said(terminal, "edge-daemon", "is below the model's own"),
+        "refused a threshold that is too low",
+    )
     change(terminal, "policy.threshold_unmasked", None)
     change(terminal, "detector.min_face_px", 2000)
     reload()
-    until(lambda: said(terminal, "edge-daemon", "configuration and gallery were read again"), "took the right one")
+    until(
+        lambda: said(terminal, "edge-daemon", "configuration and gallery were read again"),
+        "took the right one",
+    )
     asked = time.monotonic()
     until(
-        lambda: any(r.get("reason") == "too-small" and r["mono"] > asked for r in read_log(terminal.config.decisions_path)),
+        lambda: any(
+            r.get("reason") == "too-small" and r["mono"] > asked
+            for r in read_log(terminal.config.decisions_path)
+        ),
         "obeys",
     )
     change(terminal, "detector.min_face_px", 60)
     change(terminal, "camera.fps", 5)
     reload()
-    until(lambda: said(terminal, "edge-daemon", "camera: another value needs a restart"), "named what cannot change")
+    until(
+        lambda: said(terminal, "edge-daemon", "camera: another value needs a restart"),
+        "named what cannot change",
+    )
     change(terminal, "camera.fps", 10)
     reload()
     terminal.energised_after(time.monotonic())

@@ -19,10 +19,22 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         epilog="example: mfsa-train --recipe train/recipes/reference.yaml --data ../faces --out runs/reference",
     )
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
-    parser.add_argument("--data", type=Path, required=True, help="folder that the recipe's sources are under")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder that the recipe's sources are under"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/",
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--start-from", type=Path, metavar="WEIGHTS", help="checkpoint or .safetensors to begin with")
+    parser.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="WEIGHTS",
+        help="checkpoint or .safetensors to begin with",
+    )
     parser.add_argument(
         "--set",
         nargs="+",
@@ -32,7 +44,12 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         dest="changes",
         help="change keys of the recipe: network.variant=none",
     )
-    parser.add_argument("--save-every", type=int, metavar="CHIPS", help="write checkpoint.pt so often; default every three minutes")
+    parser.add_argument(
+        "--save-every",
+        type=int,
+        metavar="CHIPS",
+        help="write checkpoint.pt so often; default every three minutes",
+    )
     return parser.parse_args(argv)
 
 

@@ -45,7 +45,9 @@ class ChipSet:
 
     def bank(self) -> NDArray[np.float32]:
         """The teacher's embeddings of all pictures without a real mask (N,D), in the order of their rows."""
-        return self.targets[sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})]
+        return self.targets[
+            sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})
+        ]
 
 
 def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSet, ChipSet | None]:
@@ -55,8 +57,16 @@ def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSe
     embeddings have another size than the network's.
     """
     rows, teacher = _load_teacher(root, section.teacher, embedding)
-    read = [(source, name, encoded) for source in section.sources for name, encoded in read_chips(root / source)]
-    kept = {i for s, name, _ in read if section.keeps_apart(s) and is_validation(i := name.split("/")[0])}
+    read = [
+        (source, name, encoded)
+        for source in section.sources
+        for name, encoded in read_chips(root / source)
+    ]
+    kept = {
+        i
+        for s, name, _ in read
+        if section.keeps_apart(s) and is_validation(i := name.split("/")[0])
+    }
     trained, held_out = [], []
     for source, name, encoded in read:
         if source in section.unlabelled or name.split("/")[0] not in kept:
@@ -78,9 +88,14 @@ def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSe
 
 
 def _chip_set(
-    found: list[tuple[str, str, bytes]], unlabelled: frozenset[str], rows: dict[str, int], teacher: NDArray[np.float32]
+    found: list[tuple[str, str, bytes]],
+    unlabelled: frozenset[str],
+    rows: dict[str, int],
+    teacher: NDArray[np.float32],
 ) -> ChipSet:
-    clean_means = _masked_targets([f"{Path(source).stem}/{name}" for source, name, _ in found], rows, teacher)
+    clean_means = _masked_targets(
+        [f"{Path(source).stem}/{name}" for source, name, _ in found], rows, teacher
+    )
     targets = np.vstack([teacher, *clean_means.values()]) if clean_means else teacher
     mean_row = {person: len(teacher) + i for i, person in enumerate(clean_means)}
     labels: dict[str, int] = {}
@@ -94,24 +109,34 @@ def _chip_set(
     return ChipSet(tuple(items), targets, len(labels))
 
 
-def _load_teacher(root: Path, name: str | None, embedding: int) -> tuple[dict[str, int], NDArray[np.float32]]:
+def _load_teacher(
+    root: Path, name: str | None, embedding: int
+) -> tuple[dict[str, int], NDArray[np.float32]]:
     if name is None:
         return {}, np.zeros((0, embedding), np.float32)
     try:
         with np.load(root / name, allow_pickle=False) as archive:
             names, embeddings = archive["names"], archive["embeddings"].astype(np.float32)
     except (OSError, KeyError, ValueError) as error:
-        raise ConfigError(f"{root / name}: expected an .npz with `names` and `embeddings`: {error}") from error
+        raise ConfigError(
+            f"{root / name}: expected an .npz with `names` and `embeddings`: {error}"
+        ) from error
     if embeddings.ndim != 2 or embeddings.shape[1] != embedding or len(names) != len(embeddings):
-        raise ConfigError(f"{root / name}: expected embeddings ({len(names)}, {embedding}), found {embeddings.shape}")
+        raise ConfigError(
+            f"{root / name}: expected embeddings ({len(names)}, {embedding}), found {embeddings.shape}"
+        )
     norm = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not (np.isfinite(norm).all() and (norm > 0).all()):
-        raise ConfigError(f"{root / name}: holds embeddings that are zero or not finite; make them again")
+        raise ConfigError(
+            f"{root / name}: holds embeddings that are zero or not finite; make them again"
+        )
     embeddings /= norm
     return {str(n): i for i, n in enumerate(names)}, embeddings
 
 
-def _masked_targets(names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+def _masked_targets(
+    names: list[str], rows: dict[str, int], teacher: NDArray[np.float32]
+) -> dict[str, NDArray[np.float32]]:
     """For people photographed with a real mask: the mean teacher embedding of their photos without one.
 
     The teacher's own embedding of a masked photo would teach the student the teacher's weakness.
@@ -148,7 +173,9 @@ class Views(Dataset[int]):
     the batch, and the next one takes its place.
     """
 
-    def __init__(self, chips: ChipSet, drawn: DrawSection, seed: int, *, augment: bool = True) -> None:
+    def __init__(
+        self, chips: ChipSet, drawn: DrawSection, seed: int, *, augment: bool = True
+    ) -> None:
         self.chips = chips
         self.drawn = drawn
         self.seed = seed
@@ -162,7 +189,9 @@ class Views(Dataset[int]):
         views = [self._readable(epoch, position, skipped) for epoch, position in keys]
         dim = self.chips.targets.shape[1]
         rows = [view.item.target_row for view in views]
-        target = [self.chips.targets[row] if row >= 0 else np.zeros(dim, np.float32) for row in rows]
+        target = [
+            self.chips.targets[row] if row >= 0 else np.zeros(dim, np.float32) for row in rows
+        ]
         return Batch(
             chips=torch.from_numpy(to_input(np.stack([view.chip for view in views]))),
             target=torch.from_numpy(np.stack(target)),
@@ -221,7 +250,9 @@ _MISLED = _Spread(4.0, 0.12, 3.5)
 _MISLED_SHARE = 0.35
 
 
-def augment(chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool) -> NDArray[np.uint8]:
+def augment(
+    chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool
+) -> NDArray[np.uint8]:
     """What cameras and landmark errors do to a chip: jitter of the alignment, light, colour, blur, low resolution."""
     if rng.random() < 0.5:
         chip = chip[:, ::-1]
@@ -229,17 +260,23 @@ def augment(chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool) 
     angle, scale = rng.normal(0, spread.turn), float(np.exp(rng.normal(0, spread.grow)))
     transform = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), angle, scale)
     transform[:, 2] += rng.normal(0, spread.move, 2)
-    chip = cv2.warpAffine(chip, transform, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    chip = cv2.warpAffine(
+        chip, transform, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     if rng.random() < 0.25:
         small = int(rng.integers(28, 80))
-        chip = cv2.resize(cv2.resize(chip, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
+        chip = cv2.resize(
+            cv2.resize(chip, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE)
+        )
     elif rng.random() < 0.15:
         chip = cv2.GaussianBlur(chip, (0, 0), float(rng.uniform(0.5, 1.6)))
     if rng.random() < 0.1:
         chip = cv2.cvtColor(cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     levels = np.arange(256, dtype=np.float32) / 255
     gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.15))
-    curve = np.clip(255 * gain * levels[:, None] ** gamma * np.exp(rng.normal(0, 0.05, 3)), 0, 255).astype(np.uint8)
+    curve = np.clip(
+        255 * gain * levels[:, None] ** gamma * np.exp(rng.normal(0, 0.05, 3)), 0, 255
+    ).astype(np.uint8)
     chip = cv2.LUT(np.ascontiguousarray(chip), np.ascontiguousarray(curve[None]))
     return np.asarray(chip, dtype=np.uint8)
 
@@ -258,6 +295,9 @@ class EpochSampler(Sampler[tuple[int, int]]):
         while True:
             epoch, place = divmod(drawn, self.size)
             if epoch != current:
-                order, current = np.random.default_rng((self.seed, epoch)).permutation(self.size), epoch
+                order, current = (
+                    np.random.default_rng((self.seed, epoch)).permutation(self.size),
+                    epoch,
+                )
             yield epoch, int(order[place])
             drawn += self.world

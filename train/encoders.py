@@ -48,7 +48,9 @@ def activation(kind: str, channels: int) -> nn.Module:
     return nn.ReLU(inplace=True) if kind == "relu" else nn.PReLU(channels)
 
 
-def conv_unit(c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: str | None = "relu") -> nn.Sequential:
+def conv_unit(
+    c_in: int, c_out: int, kernel: int, stride: int = 1, groups: int = 1, act: str | None = "relu"
+) -> nn.Sequential:
     layers: list[nn.Module] = [
         Convolution(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(c_out),
@@ -74,7 +76,9 @@ class Bottleneck(nn.Module):
         return x + self.body(x) if self.residual else self.body(x)
 
 
-def mobilefacenet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str) -> Encoder:
+def mobilefacenet(
+    widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str
+) -> Encoder:
     """MobileFaceNet: S. Chen et al., "MobileFaceNets", 2018; the public `mbf` has widths (128,128,256,256) and
     blocks (0,4,6,2), the default spends less where the maps are large."""
     c56, c28, c14, c7 = widths
@@ -92,7 +96,9 @@ def mobilefacenet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: i
         Bottleneck(c14, c7, 2 * c7, 2, act),
         *(Bottleneck(c7, c7, c7, 1, act) for _ in range(n7)),
         conv_unit(c7, 512, 1, act=act),
-        nn.Conv2d(512, 512, 7, groups=512, bias=False),  # one learned 7x7 weight per channel in place of pooling
+        nn.Conv2d(
+            512, 512, 7, groups=512, bias=False
+        ),  # one learned 7x7 weight per channel in place of pooling
         nn.BatchNorm2d(512),
         nn.Flatten(),
         nn.Linear(512, embedding, bias=False),
@@ -116,7 +122,9 @@ class ResidualUnit(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or c_in != c_out:
-            self.shortcut = nn.Sequential(nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out))
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(c_in, c_out, 1, stride, bias=False), nn.BatchNorm2d(c_out)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.shortcut(x) + self.body(x)
@@ -126,11 +134,19 @@ def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, ac
     """IResNet as ArcFace trains it: I. C. Duta et al., "Improved Residual Networks", 2020, in the 112x112 form."""
 
     def stage(c_in: int, c_out: int, count: int) -> list[nn.Module]:
-        return [ResidualUnit(c_in, c_out, 2, act), *(ResidualUnit(c_out, c_out, 1, act) for _ in range(count - 1))]
+        return [
+            ResidualUnit(c_in, c_out, 2, act),
+            *(ResidualUnit(c_out, c_out, 1, act) for _ in range(count - 1)),
+        ]
 
     c56, c28, c14, c7 = widths
     n56, n28, n14, n7 = blocks
-    stem = nn.Sequential(conv_unit(3, c56, 3, act=act), *stage(c56, c56, n56), *stage(c56, c28, n28), *stage(c28, c14, n14))
+    stem = nn.Sequential(
+        conv_unit(3, c56, 3, act=act),
+        *stage(c56, c56, n56),
+        *stage(c56, c28, n28),
+        *stage(c28, c14, n14),
+    )
     tail = nn.Sequential(
         *stage(c14, c7, n7),
         nn.BatchNorm2d(c7),

@@ -52,18 +52,30 @@ def examine(done: Examined, material: Material, *, detector: Detector | None, qu
     """Sit all exams there is material for; `quick` leaves out what is not the headline. Raises ConfigError, EngineError."""
     engine = done.engine
     for chosen in material.pair_sets:
-        done.pair_scores.append(pairs.sit(engine, chosen, every_condition=not quick, detector=detector))
+        done.pair_scores.append(
+            pairs.sit(engine, chosen, every_condition=not quick, detector=detector)
+        )
     if done.pair_scores:
-        done.figures["pairs"] = {scores.pairs.title: scores.figures() for scores in done.pair_scores}
+        done.figures["pairs"] = {
+            scores.pairs.title: scores.figures() for scores in done.pair_scores
+        }
         done.figures["places"] = places.sit(engine, material.pair_sets[0])
     if done.pair_scores and not quick:
-        done.trust = [trust.sit(engine, material.pair_sets[0], masked=masked) for masked in (False, True)]
-        done.figures["trust"] = {name: curves.figures for name, curves in zip(("clean", "masked"), done.trust, strict=True)}
+        done.trust = [
+            trust.sit(engine, material.pair_sets[0], masked=masked) for masked in (False, True)
+        ]
+        done.figures["trust"] = {
+            name: curves.figures
+            for name, curves in zip(("clean", "masked"), done.trust, strict=True)
+        }
     if material.people is not None:
         done.people = people.sit(engine, material.people)
         done.figures["people"] = {"kept_apart": material.kept_apart, **done.people.figures()}
     if material.real_masks is not None:
-        done.figures["real_masks"] = {"kept_apart": material.kept_apart, **real_masks.sit(engine, *material.real_masks)}
+        done.figures["real_masks"] = {
+            "kept_apart": material.kept_apart,
+            **real_masks.sit(engine, *material.real_masks),
+        }
 
 
 def compare(first: Examined, other: Examined) -> dict[str, Any]:
@@ -73,16 +85,24 @@ def compare(first: Examined, other: Examined) -> dict[str, Any]:
     """
     told: dict[str, Any] = {"model": other.title, "less": first.title, "masked": {}}
     for a, b in zip(first.pair_scores, other.pair_scores, strict=True):
-        fixed = (model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"] for model in (first, other))
+        fixed = (
+            model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"]
+            for model in (first, other)
+        )
         told["masked"][a.pairs.title] = _difference(*fixed, a.headline_rounds, b.headline_rounds)
     if first.people is not None and other.people is not None:
         fixed = (model.figures["people"]["at_unmasked_threshold"] for model in (first, other))
-        told["masked"]["people"] = _difference(*fixed, first.people.headline_rounds, other.people.headline_rounds)
+        told["masked"]["people"] = _difference(
+            *fixed, first.people.headline_rounds, other.people.headline_rounds
+        )
     return told
 
 
 def _difference(
-    a: dict[str, Any], b: dict[str, Any], a_rounds: NDArray[np.float64], b_rounds: NDArray[np.float64]
+    a: dict[str, Any],
+    b: dict[str, Any],
+    a_rounds: NDArray[np.float64],
+    b_rounds: NDArray[np.float64],
 ) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for rate, column in (("fnmr", 0), ("fmr", 1)):
@@ -108,7 +128,9 @@ def open_model(model: Path) -> Engine:
 
 def open_detector(bundle: Path) -> Detector:
     """As the terminal has it by default."""
-    engines = {size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES}
+    engines = {
+        size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES
+    }
     return Detector(engines, DetectorDefaults().min_score)
 
 
@@ -120,19 +142,44 @@ def main(argv: list[str] | None = None) -> int:
         "mfsa-evaluate embedder.onnx --pairs lfw_pairs.txt --chips chips/lfw_pairs.tar --html report.html",
     )
     parser.add_argument(
-        "models", type=Path, nargs="+", metavar="MODEL", help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it"
+        "models",
+        type=Path,
+        nargs="+",
+        metavar="MODEL",
+        help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it",
     )
     data = parser.add_argument_group("what to measure on (at least one)")
     data.add_argument("--pairs", type=Path, help="list in LFW's format, with --chips")
     data.add_argument("--chips", type=Path, help=".tar file or folder of the list's aligned chips")
-    data.add_argument("--bin", type=Path, nargs="+", default=[], metavar="FILE", help="verification sets of pickled pairs")
     data.add_argument(
-        "--people", type=Path, nargs="+", default=[], metavar="SOURCE", help=".tar or folders of <person>/<image>: all against all"
+        "--bin",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="verification sets of pickled pairs",
     )
     data.add_argument(
-        "--real-masks", type=Path, nargs="+", default=[], metavar="SOURCE", help="the same, where m_<image> wears a real mask"
+        "--people",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help=".tar or folders of <person>/<image>: all against all",
     )
-    data.add_argument("--everybody", action="store_true", help="all people of these, not only the tenth that training keeps apart")
+    data.add_argument(
+        "--real-masks",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="SOURCE",
+        help="the same, where m_<image> wears a real mask",
+    )
+    data.add_argument(
+        "--everybody",
+        action="store_true",
+        help="all people of these, not only the tenth that training keeps apart",
+    )
     parser.add_argument(
         "--detector",
         type=Path,
@@ -140,13 +187,23 @@ def main(argv: list[str] | None = None) -> int:
         help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="the headline figures only: no unseen families, no other occluders, no trust"
+        "--quick",
+        action="store_true",
+        help="the headline figures only: no unseen families, no other occluders, no trust",
     )
     parser.add_argument("--json", type=Path, help="write all figures there")
-    parser.add_argument("--html", type=Path, help="write a report for people there, one file with all pictures in it")
-    parser.add_argument("--markdown", type=Path, help="write the summary of all models there as a table")
     parser.add_argument(
-        "--show-faces", action="store_true", help="put chips of the data into the report; without it only public-domain portraits"
+        "--html",
+        type=Path,
+        help="write a report for people there, one file with all pictures in it",
+    )
+    parser.add_argument(
+        "--markdown", type=Path, help="write the summary of all models there as a table"
+    )
+    parser.add_argument(
+        "--show-faces",
+        action="store_true",
+        help="put chips of the data into the report; without it only public-domain portraits",
     )
     args = parser.parse_args(argv)
     return common.run("mfsa-evaluate", lambda: _evaluate(args))
@@ -179,14 +236,20 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.markdown:
         args.markdown.write_text(report.markdown(done, comparisons), encoding="utf-8")
     if args.html:
-        args.html.write_text(report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8")
+        args.html.write_text(
+            report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8"
+        )
         print(f"look at {args.html}")
     return common.DONE
 
 
 def _write_json(path: Path, done: list[Examined], comparisons: list[dict[str, Any]]) -> None:
     """One model's figures as they are, several by name."""
-    alone = done[0].figures if len(done) == 1 else {"models": {d.title: d.figures for d in done}, "comparisons": comparisons}
+    alone = (
+        done[0].figures
+        if len(done) == 1
+        else {"models": {d.title: d.figures for d in done}, "comparisons": comparisons}
+    )
     path.write_text(json.dumps(alone, indent=2, allow_nan=False) + "\n", encoding="utf-8")
 
 
@@ -214,9 +277,16 @@ def _material(args: argparse.Namespace) -> Material:
     worn = None
     if args.real_masks:
         unmasked = validation_chips(args.real_masks, everybody=args.everybody)
-        worn = validation_chips(args.real_masks, everybody=args.everybody, real_masks=True, known=unmasked), unmasked
+        worn = (
+            validation_chips(
+                args.real_masks, everybody=args.everybody, real_masks=True, known=unmasked
+            ),
+            unmasked,
+        )
     if not sets and folder is None and worn is None:
-        raise ConfigError("nothing to measure on: name --pairs and --chips, --bin, --people or --real-masks")
+        raise ConfigError(
+            "nothing to measure on: name --pairs and --chips, --bin, --people or --real-masks"
+        )
     return Material(sets, folder, worn, kept_apart=not args.everybody)
 
 

@@ -24,7 +24,10 @@ def _forget_after(path: Path, seen: int) -> None:
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         path.write_text(
-            "".join(line for line in lines if line.endswith("\n") and json.loads(line)["seen"] <= seen), encoding="utf-8"
+            "".join(
+                line for line in lines if line.endswith("\n") and json.loads(line)["seen"] <= seen
+            ),
+            encoding="utf-8",
         )
 
 
@@ -35,8 +38,12 @@ class Journal:
         if first:
             _forget_after(out / LOG, seen)
         self._file = (out / LOG).open("a", encoding="utf-8") if first else None
-        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=seen + 1) if first else None
-        self._bar = tqdm(total=chips, initial=seen, unit="chip", disable=not (first and sys.stderr.isatty()))
+        self._board = (
+            SummaryWriter(str(out / "tensorboard"), purge_step=seen + 1) if first else None
+        )
+        self._bar = tqdm(
+            total=chips, initial=seen, unit="chip", disable=not (first and sys.stderr.isatty())
+        )
         self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
         self._unreadable: set[str] = set()
 
@@ -48,7 +55,9 @@ class Journal:
         self._steps += 1
         if self._steps % _EVERY_STEPS == 0 or told["seen"] >= self._chips:
             per_s = (told["seen"] - self._from) / (time.monotonic() - self._started)
-            self._write({**told, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training")
+            self._write(
+                {**told, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training"
+            )
 
     def after_exam(self, seen: int, figures: dict[str, float], pictures: NDArray[np.uint8]) -> None:
         self._write({"seen": seen, **figures}, "exam")

@@ -58,7 +58,9 @@ def learning_rate(recipe: Recipe, progress: float) -> float:
     """Warm-up, a plateau, then the schedule's way to zero; `progress` 0..1 of the whole run."""
     rise = min(1.0, progress / recipe.warmup) if recipe.warmup else 1.0
     left = max(0.0, min(1.0, (1 - progress) / recipe.decay))
-    fall = {"linear": left, "polynomial": left**2, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[recipe.schedule]
+    fall = {"linear": left, "polynomial": left**2, "cosine": 0.5 - 0.5 * math.cos(math.pi * left)}[
+        recipe.schedule
+    ]
     return recipe.learning_rate * min(rise, fall)
 
 
@@ -93,7 +95,9 @@ class Run:
             network.freeze()
         student = Student(network, criterion, world, recipe.bf16)
         self.student = student.to(world.device, memory_format=torch.channels_last)
-        self.optimizer = torch.optim.AdamW(parameter_groups(self.student, recipe.weight_decay), lr=recipe.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.student, recipe.weight_decay), lr=recipe.learning_rate
+        )
         self._module: nn.Module = self.student
 
     @property
@@ -125,7 +129,9 @@ class Run:
             raise ConfigError(f"{weights}: weights of {earlier.config}, the recipe asks for {ours}")
         state = earlier.state_dict()
         if earlier.config.variant != ours.variant:
-            state = {name: value for name, value in state.items() if not name.startswith("attention.")}
+            state = {
+                name: value for name, value in state.items() if not name.startswith("attention.")
+            }
         self.network.load_state_dict(state, strict=earlier.config.variant == ours.variant)
 
     def resume(self, checkpoint: Path) -> None:
@@ -134,15 +140,25 @@ class Run:
         try:
             earlier = Recipe.model_validate_json(state["recipe"])
         except ValidationError as error:
-            raise ConfigError(f"{checkpoint}: made by another version of the recipe: {describe_validation(error)}") from error
-        differing = [name for name, value in earlier if name not in _MAY_CHANGE and value != getattr(self.recipe, name)]
+            raise ConfigError(
+                f"{checkpoint}: made by another version of the recipe: {describe_validation(error)}"
+            ) from error
+        differing = [
+            name
+            for name, value in earlier
+            if name not in _MAY_CHANGE and value != getattr(self.recipe, name)
+        ]
         if differing:
-            raise ConfigError(f"{checkpoint}: made by a recipe with another {', '.join(differing)}; name another --out")
+            raise ConfigError(
+                f"{checkpoint}: made by a recipe with another {', '.join(differing)}; name another --out"
+            )
         try:
             self.student.load_state_dict(state["student"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{checkpoint}: not of this recipe: {str(error).splitlines()[0]}") from error
+            raise ConfigError(
+                f"{checkpoint}: not of this recipe: {str(error).splitlines()[0]}"
+            ) from error
         torch.set_rng_state(state["torch_rng"])
         self.seen, self.best = int(state["seen"]), float(state["best"])
 
@@ -162,22 +178,32 @@ class Run:
             torch.save(state, fresh)
             fresh.replace(checkpoint)
         except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
-            raise MfsaError(f"{checkpoint}: cannot be written: {str(error).splitlines()[0]}; the one before it stays") from error
+            raise MfsaError(
+                f"{checkpoint}: cannot be written: {str(error).splitlines()[0]}; the one before it stays"
+            ) from error
 
     def get_ready(self) -> None:
         """Compile and join the other processes; after the weights are what they shall be."""
         if self.recipe.compile:
-            if self.world.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
-                raise ConfigError("compile needs a C++ compiler on a CPU; install g++, or add --set compile=false")
+            if self.world.device.type == "cpu" and not (
+                shutil.which("g++") or shutil.which("clang++")
+            ):
+                raise ConfigError(
+                    "compile needs a C++ compiler on a CPU; install g++, or add --set compile=false"
+                )
             self.student.compile()
         if self.world.size > 1:
             # Losses may be switched off, and the only large buffer is the teacher's bank, which is the same everywhere.
-            self._module = DistributedDataParallel(self.student, find_unused_parameters=True, broadcast_buffers=False)
+            self._module = DistributedDataParallel(
+                self.student, find_unused_parameters=True, broadcast_buffers=False
+            )
 
     def gradients(self, batch: Batch) -> dict[str, float]:
         """Leave the gradients of one batch in the parameters; its losses and the means of the maps."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss, parts, maps = self._module(move(batch, self.world.device), self.seen / self.recipe.chips)
+        loss, parts, maps = self._module(
+            move(batch, self.world.device), self.seen / self.recipe.chips
+        )
         loss.backward()
         return {
             "loss": float(loss.detach()),
@@ -193,7 +219,9 @@ class Run:
         told = self.gradients(batch)
         norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_gradient))
         if not math.isfinite(norm):
-            raise MfsaError(f"the gradient became {norm} after {self.seen:,} chips: lower learning_rate and resume")
+            raise MfsaError(
+                f"the gradient became {norm} after {self.seen:,} chips: lower learning_rate and resume"
+            )
         self.optimizer.step()
         self.seen += self.batch
         return {"seen": self.seen, "rate": rate, "gradient": norm, **told}
@@ -204,7 +232,9 @@ class Run:
         return DataLoader(
             Views(chips, self.recipe.draw, self.recipe.seed),  # type: ignore[arg-type]
             batch_size=self.recipe.batch,
-            sampler=EpochSampler(len(chips), self.recipe.seed, self.world.rank, self.world.size, start=self.seen),
+            sampler=EpochSampler(
+                len(chips), self.recipe.seed, self.world.rank, self.world.size, start=self.seen
+            ),
             num_workers=workers,
             collate_fn=collate,
             worker_init_fn=quiet_worker,
@@ -215,7 +245,13 @@ class Run:
 
 
 def train(
-    recipe: Recipe, data: Path, out: Path, *, resume: bool, start_from: Path | None = None, save_every: int | None = None
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool,
+    start_from: Path | None = None,
+    save_every: int | None = None,
 ) -> Path:
     """Run a recipe to its end, or on from `out`'s checkpoint; returns the checkpoint's path.
 
@@ -226,12 +262,16 @@ def train(
     if checkpoint.exists() and not resume:
         raise ConfigError(f"{checkpoint} exists: add --resume to go on, or name another --out")
     if recipe.frozen and start_from is None and not checkpoint.exists():
-        raise ConfigError("frozen keeps the first layers as an earlier run made them: add --start-from WEIGHTS")
+        raise ConfigError(
+            "frozen keeps the first layers as an earlier run made them: add --start-from WEIGHTS"
+        )
     chips, held_out = load_chips(data, recipe.data, recipe.network.embedding)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{out}: cannot be made ({error.strerror}); name another --out") from error
+        raise ConfigError(
+            f"{out}: cannot be made ({error.strerror}); name another --out"
+        ) from error
     world = join_world()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
@@ -271,7 +311,11 @@ def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int 
             if figures.get(HEADLINE, math.inf) < run.best:
                 run.best = figures[HEADLINE]
                 run.save(out / BEST)
-        due = run.seen - saved_seen >= save_every if save_every else time.monotonic() - saved_at > _SAVE_EVERY_S
+        due = (
+            run.seen - saved_seen >= save_every
+            if save_every
+            else time.monotonic() - saved_at > _SAVE_EVERY_S
+        )
         if run.done or due:
             run.save(out / CHECKPOINT)
             saved_at, saved_seen = time.monotonic(), run.seen

@@ -25,14 +25,22 @@ class Batch:
     label: Tensor  # (B,) int64 identity, UNLABELLED where unknown
     mask_worn: Tensor  # (B,) float32, 1 where a drawn or real mask hides part of the face
     covered: Tensor  # (B,) float32, 1 where something else was drawn that hides part of it
-    skipped: tuple[str, ...] = ()  # names of pictures that could not be read; others took their place
+    skipped: tuple[
+        str, ...
+    ] = ()  # names of pictures that could not be read; others took their place
 
     def pin_memory(self) -> Batch:
         """What a loader calls so that copies to a GPU run beside its work."""
-        return replace(self, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()})
+        return replace(
+            self, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()}
+        )
 
     def tensors(self) -> dict[str, Tensor]:
-        return {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), Tensor)}
+        return {
+            f.name: value
+            for f in fields(self)
+            if isinstance(value := getattr(self, f.name), Tensor)
+        }
 
 
 class ArcFace(nn.Module):
@@ -41,7 +49,9 @@ class ArcFace(nn.Module):
     J. Deng et al., "ArcFace: Additive Angular Margin Loss for Deep Face Recognition", CVPR 2019, with s and m as there.
     """
 
-    def __init__(self, identities: int, embedding: int, scale: float = 64.0, margin: float = 0.5) -> None:
+    def __init__(
+        self, identities: int, embedding: int, scale: float = 64.0, margin: float = 0.5
+    ) -> None:
         super().__init__()
         self.centres = nn.Parameter(torch.empty(identities, embedding))
         nn.init.normal_(self.centres, std=0.01)
@@ -58,7 +68,9 @@ class ArcFace(nn.Module):
         angle = torch.acos(cosine[rows, own])
         # Past pi - m the cosine would rise again; the linear continuation keeps the pull (as the authors' code does).
         penalised = torch.where(
-            angle < math.pi - self.margin, torch.cos(angle + self.margin), cosine[rows, own] - self.margin * math.sin(self.margin)
+            angle < math.pi - self.margin,
+            torch.cos(angle + self.margin),
+            cosine[rows, own] - self.margin * math.sin(self.margin),
         )
         logits = cosine.clone()
         logits[rows, own] = penalised
@@ -71,7 +83,9 @@ def similarity_gap(student: Tensor, teacher: Tensor) -> Tensor:
     return (student @ student.T - teacher @ teacher.T).square().mean()
 
 
-def neighbour_gap(student: Tensor, teacher: Tensor, bank: Tensor, temperature: float = 0.05) -> Tensor:
+def neighbour_gap(
+    student: Tensor, teacher: Tensor, bank: Tensor, temperature: float = 0.05
+) -> Tensor:
     """How differently student and teacher (B,D) rank the whole training set (N,D): cross-entropy of the two softmaxes.
 
     Where `similarity_gap` treats all pairs alike, this one minds the nearest strangers, who decide at a low FMR. After
@@ -105,7 +119,13 @@ def _mean_of(values: Tensor, weight: Tensor) -> Tensor:
 class Criterion(nn.Module):
     """All losses of one step; holds what only training needs: identity centres, the adversary, the teacher's bank."""
 
-    def __init__(self, weights: LossWeights, config: NetworkConfig, identities: int, bank: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        weights: LossWeights,
+        config: NetworkConfig,
+        identities: int,
+        bank: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.weights = weights
         self.variant = VARIANTS[config.variant]
@@ -116,12 +136,16 @@ class Criterion(nn.Module):
         # A buffer that no checkpoint needs: it comes from the data.
         self.register_buffer("bank", bank if weights.neighbours > 0 else None, persistent=False)
 
-    def forward(self, out: Output, mask_head: nn.Linear, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, out: Output, mask_head: nn.Linear, batch: Batch, progress: float
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted sum and each part for the log; `progress` 0..1 lets the adversary grow from nothing."""
         w = self.weights
         parts = self._identity(out, batch)
         if w.mask > 0:
-            parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(out.mask_logit, batch.mask_worn)
+            parts["mask"] = w.mask * F.binary_cross_entropy_with_logits(
+                out.mask_logit, batch.mask_worn
+            )
         if self.adversary is not None:
             strength = w.adversary * (2 / (1 + math.exp(-10 * progress)) - 1)
             guess = self.adversary(out.embedding, strength)
@@ -154,9 +178,14 @@ class Criterion(nn.Module):
     def _background(self, out: Output, mask_head: nn.Linear, batch: Batch) -> dict[str, Tensor]:
         w = self.weights
         # The background must leave both questions open: cross-entropy to one half, whose floor is ln 2.
-        guesses = torch.cat([head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1)
+        guesses = torch.cat(
+            [head(out.background_features.float()) for head in (mask_head, self.cover_head)], dim=1
+        )
         half = torch.full_like(guesses, 0.5)
-        parts = {"background": w.background * (F.binary_cross_entropy_with_logits(guesses, half) - math.log(2))}
+        parts = {
+            "background": w.background
+            * (F.binary_cross_entropy_with_logits(guesses, half) - math.log(2))
+        }
         unmasked, mask, background = out.attention.mean(dim=(2, 3)).unbind(dim=1)
         hidden = torch.maximum(batch.mask_worn, batch.covered)
         if w.absent > 0:
@@ -166,10 +195,13 @@ class Criterion(nn.Module):
             parts["shown"] = w.shown * _mean_of(shortfall(mask, _AREA_HIDDEN), hidden)
         if w.filled > 0:
             worn = batch.mask_worn
-            parts["filled"] = w.filled * worn.amax() * shortfall(_mean_of(mask, worn)[None], _AREA_MASKS).sum()
+            parts["filled"] = (
+                w.filled * worn.amax() * shortfall(_mean_of(mask, worn)[None], _AREA_MASKS).sum()
+            )
         if w.cover > 0:
             parts["cover"] = w.cover * (
-                shortfall(background, _AREA_BACKGROUND).mean() + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)
+                shortfall(background, _AREA_BACKGROUND).mean()
+                + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)
             )
         if w.decided > 0:
             parts["decided"] = w.decided * indecision(out.attention)
@@ -179,7 +211,9 @@ class Criterion(nn.Module):
 class Student(nn.Module):
     """Network and criterion in one module, so that DDP sees every parameter in one forward pass."""
 
-    def __init__(self, network: MfsaNetwork, criterion: Criterion, world: World, autocast: bool) -> None:
+    def __init__(
+        self, network: MfsaNetwork, criterion: Criterion, world: World, autocast: bool
+    ) -> None:
         super().__init__()
         self.network = network
         self.criterion = criterion
@@ -198,6 +232,11 @@ class Student(nn.Module):
         with torch.autocast(batch.chips.device.type, torch.bfloat16, enabled=self.autocast):
             out = self.run(batch.chips)
         everywhere = Output(*(self.world.gather(value.float()) for value in out))
-        facts = {name: self.world.gather(getattr(batch, name)) for name in ("target", "label", "mask_worn", "covered")}
-        loss, parts = self.criterion(everywhere, self.network.mask_head, Batch(chips=batch.chips, **facts), progress)
+        facts = {
+            name: self.world.gather(getattr(batch, name))
+            for name in ("target", "label", "mask_worn", "covered")
+        }
+        loss, parts = self.criterion(
+            everywhere, self.network.mask_head, Batch(chips=batch.chips, **facts), progress
+        )
         return loss, parts, everywhere.attention.detach().mean(dim=(0, 2, 3))

@@ -54,15 +54,23 @@ class NetworkConfig:
     activation: str = "relu"
 
     def __post_init__(self) -> None:
-        for name, allowed in (("encoder", ENCODERS), ("variant", VARIANTS), ("activation", ("relu", "prelu"))):
+        for name, allowed in (
+            ("encoder", ENCODERS),
+            ("variant", VARIANTS),
+            ("activation", ("relu", "prelu")),
+        ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}"
+                )
         spec = ENCODERS[self.encoder]
         for name in ("widths", "blocks"):
             value = tuple(getattr(self, name)) or getattr(spec, name)
             least = {"widths": 8, "blocks": spec.fewest_blocks}[name]
             if len(value) != 4 or min(value) < least:
-                raise ValueError(f"{name}: expected four numbers of {least} or more, at 56x56, 28x28, 14x14 and 7x7, found {value}")
+                raise ValueError(
+                    f"{name}: expected four numbers of {least} or more, at 56x56, 28x28, 14x14 and 7x7, found {value}"
+                )
             object.__setattr__(self, name, value)
 
     def as_dict(self) -> dict[str, Any]:
@@ -123,7 +131,11 @@ class MfsaNetwork(nn.Module):
             config.widths, config.blocks, config.embedding, config.activation
         )
         self._low, self._frozen = low, False
-        self.attention = SpatialAttention(channels, config.variant, config.activation) if self.variant.logits else None
+        self.attention = (
+            SpatialAttention(channels, config.variant, config.activation)
+            if self.variant.logits
+            else None
+        )
         self.mask_head = nn.Linear(channels, 1)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -141,7 +153,11 @@ class MfsaNetwork(nn.Module):
             maps = self.attention(features)
             seen = maps[:, UNMASKED : UNMASKED + 1].to(features.dtype) * features
         # Without a map of its own the mask head may look at everything, but not steer the encoder.
-        masked = self._pool(features, maps, MASK) if self.variant.mask_map else features.detach().mean(dim=(2, 3))
+        masked = (
+            self._pool(features, maps, MASK)
+            if self.variant.mask_map
+            else features.detach().mean(dim=(2, 3))
+        )
         return Output(
             self.tail(seen).float(),
             maps,

@@ -21,16 +21,30 @@ class _Section(BaseModel):
 class LossWeights(_Section):
     """What each loss counts; 0 switches it off."""
 
-    distil: float = Field(5.0, ge=0, description="1 - cosine to the teacher's embedding of the unmasked chip")
-    relation: float = Field(20.0, ge=0, description="squared difference of the batch's similarity matrices")
-    neighbours: float = Field(0.0, ge=0, description="cross-entropy of the similarities to the whole training set")
+    distil: float = Field(
+        5.0, ge=0, description="1 - cosine to the teacher's embedding of the unmasked chip"
+    )
+    relation: float = Field(
+        20.0, ge=0, description="squared difference of the batch's similarity matrices"
+    )
+    neighbours: float = Field(
+        0.0, ge=0, description="cross-entropy of the similarities to the whole training set"
+    )
     arcface: float = Field(0.0, ge=0)
-    mask: float = Field(0.3, ge=0, description="is a mask worn, is the face covered otherwise: read from A_m")
+    mask: float = Field(
+        0.3, ge=0, description="is a mask worn, is the face covered otherwise: read from A_m"
+    )
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
     absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
-    shown: float = Field(0.1, ge=0, description="A_m must not be nearly empty where something hides the face")
-    filled: float = Field(0.0, ge=0, description="A_m must cover, in the mean of the masks of a batch, what masks cover")
+    shown: float = Field(
+        0.1, ge=0, description="A_m must not be nearly empty where something hides the face"
+    )
+    filled: float = Field(
+        0.0,
+        ge=0,
+        description="A_m must cover, in the mean of the masks of a batch, what masks cover",
+    )
     cover: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
     decided: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
 
@@ -39,8 +53,12 @@ class NetworkSection(_Section):
     encoder: Literal["mbf", "ir18"] = "mbf"
     variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     embedding: int = Field(256, ge=16)
-    widths: tuple[int, ...] = Field((), description="channels at 56x56, 28x28, 14x14, 7x7; default: the encoder's")
-    blocks: tuple[int, ...] = Field((), description="residual blocks at the same places; default: the encoder's")
+    widths: tuple[int, ...] = Field(
+        (), description="channels at 56x56, 28x28, 14x14, 7x7; default: the encoder's"
+    )
+    blocks: tuple[int, ...] = Field(
+        (), description="residual blocks at the same places; default: the encoder's"
+    )
     activation: Literal["relu", "prelu"] = "relu"
 
     @model_validator(mode="after")
@@ -57,7 +75,9 @@ class DrawSection(_Section):
 
     mask_probability: float = Field(0.4, ge=0, le=1)
     occluder_probability: float = Field(0.2, ge=0, le=1, description="of the chips without a mask")
-    families: tuple[str, ...] = Field(masks.TRAINED, min_length=1, description="mask families to draw from")
+    families: tuple[str, ...] = Field(
+        masks.TRAINED, min_length=1, description="mask families to draw from"
+    )
 
     @model_validator(mode="after")
     def _families_exist(self) -> DrawSection:
@@ -73,18 +93,25 @@ class DrawSection(_Section):
 class DataSection(_Section):
     """Chips aligned to 112x112: tar files or folders of `<identity>/<image>.jpg`."""
 
-    sources: tuple[str, ...] = Field(min_length=1, description="paths under --data; a name ending in .tar or a folder")
-    teacher: str | None = Field(None, description=".npz with `names` and `embeddings`, path under --data")
+    sources: tuple[str, ...] = Field(
+        min_length=1, description="paths under --data; a name ending in .tar or a folder"
+    )
+    teacher: str | None = Field(
+        None, description=".npz with `names` and `embeddings`, path under --data"
+    )
     unlabelled: tuple[str, ...] = Field((), description="sources whose folders are not identities")
     split: tuple[str, ...] | None = Field(
-        None, description="sources of which a tenth of the identities is kept for validation; default: all that have identities"
+        None,
+        description="sources of which a tenth of the identities is kept for validation; default: all that have identities",
     )
 
     @model_validator(mode="after")
     def _names_are_sources(self) -> DataSection:
         unknown = {*(self.split or ()), *self.unlabelled} - set(self.sources)
         if unknown:
-            raise ValueError(f"split and unlabelled must name sources, found {', '.join(sorted(unknown))}")
+            raise ValueError(
+                f"split and unlabelled must name sources, found {', '.join(sorted(unknown))}"
+            )
         return self
 
     def keeps_apart(self, source: str) -> bool:
@@ -98,13 +125,19 @@ class Recipe(_Section):
     draw: DrawSection = DrawSection()
     loss: LossWeights = LossWeights()
     chips: int = Field(gt=0, description="how many chips the whole run sees")
-    stop_at: int | None = Field(None, gt=0, description="chips; ends there although the schedule is longer")
+    stop_at: int | None = Field(
+        None, gt=0, description="chips; ends there although the schedule is longer"
+    )
     batch: int = Field(128, ge=2, description="per process")
     frozen: bool = Field(False, description="keep the layers before 14x14 as --start-from has them")
     learning_rate: float = Field(2e-3, gt=0)
-    schedule: Literal["linear", "cosine", "polynomial"] = Field("linear", description="how the rate falls to zero")
+    schedule: Literal["linear", "cosine", "polynomial"] = Field(
+        "linear", description="how the rate falls to zero"
+    )
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the run in which the rate rises")
-    decay: float = Field(0.5, gt=0, le=1, description="share of the run, at its end, in which the rate falls")
+    decay: float = Field(
+        0.5, gt=0, le=1, description="share of the run, at its end, in which the rate falls"
+    )
     weight_decay: float = Field(0.02, ge=0)
     clip_gradient: float = Field(5.0, gt=0)
     bf16: bool = True
@@ -115,10 +148,14 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _something_teaches_identities(self) -> Recipe:
-        taught = self.data.teacher and (self.loss.distil or self.loss.relation or self.loss.neighbours)
+        taught = self.data.teacher and (
+            self.loss.distil or self.loss.relation or self.loss.neighbours
+        )
         labelled = set(self.data.sources) - set(self.data.unlabelled)
         if not taught and not (self.loss.arcface and labelled):
-            raise ValueError("nothing teaches identities: set loss.arcface, or data.teacher with loss.distil")
+            raise ValueError(
+                "nothing teaches identities: set loss.arcface, or data.teacher with loss.distil"
+            )
         if self.loss.neighbours and not self.data.teacher:
             raise ValueError("loss.neighbours needs data.teacher")
         return self
@@ -129,11 +166,15 @@ def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the recipe ({error}); name an existing YAML file") from error
+        raise ConfigError(
+            f"{path}: cannot read the recipe ({error}); name an existing YAML file"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(fields, dict):
-        raise ConfigError(f"{path}: expected a mapping of recipe keys, found {type(fields).__name__}")
+        raise ConfigError(
+            f"{path}: expected a mapping of recipe keys, found {type(fields).__name__}"
+        )
     for change in changes:
         _apply(fields, change)
     try:
@@ -151,8 +192,12 @@ def _apply(fields: dict[str, Any], change: str) -> None:
         if not isinstance(fields, dict):
             raise ConfigError(f"--set {change}: {section} is not a section of the recipe")
     if not equals or not name:
-        raise ConfigError(f"--set: expected KEY=VALUE such as network.variant=none, found {change!r}")
+        raise ConfigError(
+            f"--set: expected KEY=VALUE such as network.variant=none, found {change!r}"
+        )
     try:
         fields[name] = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {change}: the value is not YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(
+            f"--set {change}: the value is not YAML: {' '.join(str(error).split())}"
+        ) from error

@@ -51,7 +51,9 @@ def _searches(found: dict[str, Any]) -> str:
 
 
 def _ratios(row: dict[str, float | None]) -> str:
-    return " / ".join(_number(row[f"unmasked_on_cover_to_skin{of}"], ".2f") for of in ("", "_whole_cells"))
+    return " / ".join(
+        _number(row[f"unmasked_on_cover_to_skin{of}"], ".2f") for of in ("", "_whole_cells")
+    )
 
 
 def _gain(auc: dict[str, float | None]) -> str:
@@ -80,7 +82,9 @@ def _recall(f: dict[str, Any]) -> str:
     if "recall_95" not in seen:
         return _NONE
     of = f"{seen['masked']} pictures of {seen['masked_people']} people"
-    return f"{_percent(seen['recall_at_1_percent_false_alarms'])} ({_span(seen['recall_95'])}) of {of}"
+    return (
+        f"{_percent(seen['recall_at_1_percent_false_alarms'])} ({_span(seen['recall_95'])}) of {of}"
+    )
 
 
 def _known_masked(f: dict[str, Any]) -> str:
@@ -100,8 +104,16 @@ SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
         "pairs",
         lambda f: _at_threshold(_first_pairs(f)["at_unmasked_threshold_fmr_1e-3"]),
     ),
-    ("the same, all against all of other people", "people", lambda f: _at_threshold(f["people"]["at_unmasked_threshold"])),
-    ("searches, FNIR at FPIR 1 %: unmasked / masked", "people", lambda f: _searches(f["people"]["identification"])),
+    (
+        "the same, all against all of other people",
+        "people",
+        lambda f: _at_threshold(f["people"]["at_unmasked_threshold"]),
+    ),
+    (
+        "searches, FNIR at FPIR 1 %: unmasked / masked",
+        "people",
+        lambda f: _searches(f["people"]["identification"]),
+    ),
     (
         "mask map: AUC for what hides the face in varying places, gain over the best constant map",
         "places",
@@ -118,20 +130,30 @@ SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
         lambda f: _number(f["places"]["clean"]["lower_to_upper"], ".2f"),
     ),
     ("real masks seen at 1 % false alarms (95 %)", "real_masks", _recall),
-    ("real masks, people known at the unmasked threshold (FMR 1e-2): FNMR, FMR", "real_masks", _known_masked),
+    (
+        "real masks, people known at the unmasked threshold (FMR 1e-2): FNMR, FMR",
+        "real_masks",
+        _known_masked,
+    ),
 ]
 
 
 def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
     """Rows of the exams that were sat; all models sat the same."""
-    return [(title, [cell(model.figures) for model in done]) for title, exam, cell in SUMMARY if exam in done[0].figures]
+    return [
+        (title, [cell(model.figures) for model in done])
+        for title, exam, cell in SUMMARY
+        if exam in done[0].figures
+    ]
 
 
 def _notes(done: list[Examined]) -> list[str]:
     """What must be known to read the summary."""
     figures, told = done[0].figures, []
     if "pairs" in figures:
-        told.append(f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.EXAM}.")
+        told.append(
+            f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.EXAM}."
+        )
     for exam, name in (("people", "All against all and searches"), ("real_masks", "Real masks")):
         if exam in figures:
             apart = (
@@ -158,13 +180,23 @@ def text(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
     lines = []
     for title, cells in _rows(done):
         lines.append(title)
-        lines += [f"    {cell}" + (f"   {model.title}" if len(done) > 1 else "") for model, cell in zip(done, cells, strict=True)]
-    lines += [f"{model.title}: {curves.figures['verdict']}" for model in done for curves in model.trust[-1:]]
+        lines += [
+            f"    {cell}" + (f"   {model.title}" if len(done) > 1 else "")
+            for model, cell in zip(done, cells, strict=True)
+        ]
+    lines += [
+        f"{model.title}: {curves.figures['verdict']}"
+        for model in done
+        for curves in model.trust[-1:]
+    ]
     return "\n".join([*lines, *_sentences(comparisons), *_notes(done)])
 
 
 def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
-    head = ["| figure | " + " | ".join(model.title for model in done) + " |", "|---" * (len(done) + 1) + "|"]
+    head = [
+        "| figure | " + " | ".join(model.title for model in done) + " |",
+        "|---" * (len(done) + 1) + "|",
+    ]
     body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
     told = [f"- {sentence}" for sentence in (*_sentences(comparisons), *_notes(done))]
     title = f"# {', '.join(model.title for model in done)}: figures of mfsa-evaluate"
@@ -185,8 +217,12 @@ def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces:
         det=[_plot(lambda axes, k=k: _det(axes, done, k)) for k in range(len(done[0].pair_scores))],
         conditions=_conditions(done),
         maps=[(model.title, _maps(model)) for model in done],
-        faces=[(model.title, _faces(model)) for model in done] if show_faces and done[0].pair_scores else [],
-        places=[(model.title, model.figures["places"]) for model in done if "places" in model.figures],
+        faces=[(model.title, _faces(model)) for model in done]
+        if show_faces and done[0].pair_scores
+        else [],
+        places=[
+            (model.title, model.figures["places"]) for model in done if "places" in model.figures
+        ],
         trust=[
             (
                 f"{model.title}, {'masked' if curves.figures['masked'] else 'clean'} probes",
@@ -196,8 +232,16 @@ def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces:
             for model in done
             for curves in model.trust
         ],
-        real=[(model.title, model.figures["real_masks"]["mask_worn"]) for model in done if "real_masks" in model.figures],
-        said=[(model.title, _first_pairs(model.figures)["mask_worn"]["said_under"]) for model in done if "pairs" in model.figures],
+        real=[
+            (model.title, model.figures["real_masks"]["mask_worn"])
+            for model in done
+            if "real_masks" in model.figures
+        ],
+        said=[
+            (model.title, _first_pairs(model.figures)["mask_worn"]["said_under"])
+            for model in done
+            if "pairs" in model.figures
+        ],
         percent=_percent,
     )
 
@@ -221,12 +265,20 @@ def _det(axes: Axes, done: list[Examined], which: int) -> None:
         scores = model.pair_scores[which]
         mated = scores.pairs.mated
         for condition, line in (("clean", "-"), ("one_masked", "--")):
-            own, other = np.sort(scores.by_condition[condition][mated]), np.sort(scores.by_condition[condition][~mated])
+            own, other = (
+                np.sort(scores.by_condition[condition][mated]),
+                np.sort(scores.by_condition[condition][~mated]),
+            )
             thresholds = np.quantile(other, 1 - np.geomspace(1 / len(other), 0.3, 200))
             fmr = 1 - np.searchsorted(other, thresholds) / len(other)
             fnmr = np.searchsorted(own, thresholds) / len(own)
             axes.plot(
-                fmr, np.maximum(fnmr, 1e-4), line, color=colour, lw=1.4, label=f"{model.title}, {condition.replace('_', ' ')}"
+                fmr,
+                np.maximum(fnmr, 1e-4),
+                line,
+                color=colour,
+                lw=1.4,
+                label=f"{model.title}, {condition.replace('_', ' ')}",
             )
     axes.set(
         xscale="log",
@@ -242,7 +294,10 @@ def _det(axes: Axes, done: list[Examined], which: int) -> None:
 def _curves(axes: list[Axes], curves: Curves) -> None:
     for place, (title, lines) in zip(
         axes,
-        (("hide cells, most important first", curves.deletion), ("reveal cells, most important first", curves.insertion)),
+        (
+            ("hide cells, most important first", curves.deletion),
+            ("reveal cells, most important first", curves.insertion),
+        ),
         strict=True,
     ):
         for colour, (order, line) in zip(_COLOURS, lines.items(), strict=False):
@@ -267,7 +322,11 @@ def _conditions(done: list[Examined]) -> list[dict[str, Any]]:
     tables = []
     for which, first in enumerate(done[0].pair_scores):
         figures = [list(model.figures["pairs"].values())[which] for model in done]
-        names = [name for name, row in figures[0].items() if isinstance(row, dict) and "fnmr_at_unmasked_threshold" in row]
+        names = [
+            name
+            for name, row in figures[0].items()
+            if isinstance(row, dict) and "fnmr_at_unmasked_threshold" in row
+        ]
         rows = [(name.replace("_", " "), [f[name] for f in figures]) for name in names]
         again = figures[0].get("faces_found_again")
         tables.append({"title": first.pairs.title, "rows": rows, "found_again": again})
@@ -275,7 +334,10 @@ def _conditions(done: list[Examined]) -> list[dict[str, Any]]:
 
 
 def _picture(image: NDArray[np.uint8]) -> str:
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    return (
+        "data:image/png;base64,"
+        + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    )
 
 
 def _overlays(model: Examined, chips: list[NDArray[np.uint8]]) -> list[str]:
@@ -291,7 +353,9 @@ def _maps(model: Examined) -> list[str]:
             chip = load_chip(portrait)
             rng = np.random.default_rng(3)
             chips.append(chip)
-            chips += [masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES]
+            chips += [
+                masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES
+            ]
             chips += [occluders.draw(chip, kind, rng)[0] for kind in occluders.KINDS]
     except PhotoError:
         return []

@@ -31,6 +31,9 @@ class TorchEngine:
 
     @torch.no_grad()
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return {name: value.numpy() for name, value in zip(OUTPUTS, self._network(torch.from_numpy(batch)), strict=True)}
+        return {
+            name: value.numpy()
+            for name, value in zip(OUTPUTS, self._network(torch.from_numpy(batch)), strict=True)
+        }
 
     def close(self) -> None: ...

@@ -48,9 +48,13 @@ class Exam:
         once = {item.name.split("/", 1)[1]: item for item in held_out.items if not item.real_mask}
         # Whole people up to the limit: mated pairs need several pictures of one person.
         chosen = sorted(once.items(), key=lambda pair: pair[1].label)[:_CHIPS]
-        read = [(name, item, chip) for name, item in chosen if (chip := _readable(item)) is not None]
+        read = [
+            (name, item, chip) for name, item in chosen if (chip := _readable(item)) is not None
+        ]
         if not read:
-            raise ConfigError("none of the pictures kept apart can be used to validate; set data.split to [] to do without")
+            raise ConfigError(
+                "none of the pictures kept apart can be used to validate; set data.split to [] to do without"
+            )
         rows = [item.target_row for _, item, _ in read]
         self._views = {
             "clean": [chip for _, _, chip in read],
@@ -73,19 +77,34 @@ class Exam:
             embedding, maps, worn = (np.concatenate(column) for column in zip(*parts, strict=True))
             seen[name] = Embedded(embedding, self._people)
             if len(self._targets):
-                figures[f"cosine_{name}"] = float((embedding[self._taught] * self._targets).sum(axis=1).mean())
+                figures[f"cosine_{name}"] = float(
+                    (embedding[self._taught] * self._targets).sum(axis=1).mean()
+                )
             figures[f"mask_right_{name}"] = float(((worn > 0.5) == (name == "masked")).mean())
-            figures |= {f"a_{m}_{name}": float(v) for m, v in zip("umb", maps.mean(axis=(0, 2, 3)), strict=True)}
+            figures |= {
+                f"a_{m}_{name}": float(v)
+                for m, v in zip("umb", maps.mean(axis=(0, 2, 3)), strict=True)
+            }
             every = max(1, len(chips) // _PICTURES)
-            pictures.append([overlay(chips[i], Probe(embedding[i], maps[i], float(worn[i]))) for i in range(0, len(chips), every)])
+            pictures.append(
+                [
+                    overlay(chips[i], Probe(embedding[i], maps[i], float(worn[i])))
+                    for i in range(0, len(chips), every)
+                ]
+            )
         network.train()
         figures |= self._compare(seen["clean"], seen["masked"])
         columns = [np.vstack(column[:_PICTURES]) for column in pictures]
         return figures, np.hstack(columns)[..., ::-1]
 
-    def _embed(self, network: MfsaNetwork, chips: list[NDArray[np.uint8]]) -> tuple[NDArray[np.float32], ...]:
+    def _embed(
+        self, network: MfsaNetwork, chips: list[NDArray[np.uint8]]
+    ) -> tuple[NDArray[np.float32], ...]:
         out = network(torch.from_numpy(to_input(np.stack(chips))).to(self._device))
-        return tuple(t.cpu().numpy() for t in (F.normalize(out.embedding), out.attention, out.mask_logit.sigmoid()))
+        return tuple(
+            t.cpu().numpy()
+            for t in (F.normalize(out.embedding), out.attention, out.mask_logit.sigmoid())
+        )
 
     @staticmethod
     def _compare(clean: Embedded, masked: Embedded) -> dict[str, float]:
@@ -98,7 +117,9 @@ class Exam:
         return {
             "fmr": fmr,
             "tar_clean": metrics.match_rate(mated, threshold),
-            "tar_masked": metrics.match_rate(masked_mated, metrics.threshold_at_fmr(masked_non_mated, fmr)),
+            "tar_masked": metrics.match_rate(
+                masked_mated, metrics.threshold_at_fmr(masked_non_mated, fmr)
+            ),
             HEADLINE: 1 - metrics.match_rate(masked_mated, threshold),
             "fmr_masked": metrics.match_rate(masked_non_mated, threshold),
         }

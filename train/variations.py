@@ -36,21 +36,30 @@ def write_people(out: Path, people: int, seed: int = 0) -> None:
         for picture in range(_PICTURES):
             # One person's pictures differ a little in expression and light.
             seen = _bent(face, bend + rng.normal(0, 0.8, bend.shape))
-            lit = seen.reshape(-1, 3) @ tint.T * rng.uniform(0.75, 1.2) + rng.normal(0, 5, (SIZE * SIZE, 3))
-            cv2.imwrite(str(folder / f"{picture}.jpg"), lit.clip(0, 255).astype(np.uint8).reshape(seen.shape))
+            lit = seen.reshape(-1, 3) @ tint.T * rng.uniform(0.75, 1.2) + rng.normal(
+                0, 5, (SIZE * SIZE, 3)
+            )
+            cv2.imwrite(
+                str(folder / f"{picture}.jpg"),
+                lit.clip(0, 255).astype(np.uint8).reshape(seen.shape),
+            )
 
 
 def _bent(chip: NDArray[np.uint8], bend: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The chip under a smooth displacement field given at control points (5,5,2), in pixels."""
     field = cv2.resize(bend.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     y, x = np.indices((SIZE, SIZE), dtype=np.float32)
-    moved = cv2.remap(chip, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    moved = cv2.remap(
+        chip, x + field[..., 0], y + field[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
     return np.asarray(moved, np.uint8)
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
-        "python -m train.variations", (__doc__ or "").splitlines()[0], "python -m train.variations build/quick/people"
+        "python -m train.variations",
+        (__doc__ or "").splitlines()[0],
+        "python -m train.variations build/quick/people",
     )
     parser.add_argument("out", type=Path, help="folder to make")
     parser.add_argument("--people", type=int, default=200, help="default %(default)s")
@@ -58,7 +67,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         if args.out.exists():
-            raise ConfigError(f"{args.out} exists already; name a folder that does not, or remove it")
+            raise ConfigError(
+                f"{args.out} exists already; name a folder that does not, or remove it"
+            )
         write_people(args.out, args.people)
         return common.DONE
 

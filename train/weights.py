@@ -19,10 +19,16 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for files that are no checkpoint
-        raise ConfigError(f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})") from error
-    missing = {"network", "student", "seen", "best", "recipe"} - set(state if isinstance(state, dict) else ())
+        raise ConfigError(
+            f"{path}: not a readable checkpoint of mfsa-train ({type(error).__name__})"
+        ) from error
+    missing = {"network", "student", "seen", "best", "recipe"} - set(
+        state if isinstance(state, dict) else ()
+    )
     if missing:
-        raise ConfigError(f"{path}: expected a checkpoint of mfsa-train, missing {', '.join(sorted(missing))}")
+        raise ConfigError(
+            f"{path}: expected a checkpoint of mfsa-train, missing {', '.join(sorted(missing))}"
+        )
     return dict(state)
 
 
@@ -34,26 +40,35 @@ def load_network(path: Path) -> MfsaNetwork:
         state = load_checkpoint(path)
         prefix = "network."
         fields = state["network"]
-        weights = {k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)}
+        weights = {
+            k.removeprefix(prefix): v for k, v in state["student"].items() if k.startswith(prefix)
+        }
     network = MfsaNetwork(network_config(fields, path))
     try:
         network.load_state_dict(weights)
     except RuntimeError as error:
-        raise ConfigError(f"{path}: weights of another network than this version's: {str(error).splitlines()[0]}") from error
+        raise ConfigError(
+            f"{path}: weights of another network than this version's: {str(error).splitlines()[0]}"
+        ) from error
     return network.eval()
 
 
 def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
     """The config stored in a file; raises ConfigError where it is not one that this version can build."""
     try:
-        return NetworkConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
+        return NetworkConfig(
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+        )
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}: a network that this version cannot build: {error}") from error
 
 
 def save_weights(network: MfsaNetwork, path: Path) -> None:
     """Bare weights in half precision, small enough to publish, to fine-tune from."""
-    halves = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in network.state_dict().items()}
+    halves = {
+        k: (v.half() if v.is_floating_point() else v).contiguous()
+        for k, v in network.state_dict().items()
+    }
     save_file(halves, path, metadata={"network": json.dumps(network.config.as_dict())})
 
 
@@ -61,6 +76,10 @@ def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             fields = json.loads((file.metadata() or {})["network"])
-        return fields, {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
+        return fields, {
+            k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()
+        }
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise ConfigError(f"{path}: not weights written by this project ({type(error).__name__}: {error})") from error
+        raise ConfigError(
+            f"{path}: not weights written by this project ({type(error).__name__}: {error})"
+        ) from error

@@ -56,7 +56,9 @@ class World:
             everywhere: list[int | None] = [None] * self.size
             dist.all_gather_object(everywhere, seen)
             if len(set(everywhere)) > 1:
-                raise ConfigError(f"{checkpoint}: not seen by all processes; put --out on a disk that they share")
+                raise ConfigError(
+                    f"{checkpoint}: not seen by all processes; put --out on a disk that they share"
+                )
 
     def leave(self) -> None:
         if self.size > 1:

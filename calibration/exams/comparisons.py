@@ -32,13 +32,17 @@ class Comparisons:
     nearest_people: NDArray[np.int64]  # (k, 2)
     count: int  # of all non-mated comparisons
     people: int
-    weigh: Callable[[Weights], float]  # the weight of all non-mated comparisons where each person counts (P,) times
+    weigh: Callable[
+        [Weights], float
+    ]  # the weight of all non-mated comparisons where each person counts (P,) times
 
     def threshold(self, fmr: float) -> float:
         """The lowest at which at most a share `fmr` of strangers match; raises ValueError where there are too few."""
         allowed = int(np.floor(self.count * fmr + 1e-9))
         if allowed < 1 or allowed >= len(self.nearest):
-            raise ValueError(f"FMR {fmr:g} cannot be told from {self.count:,} non-mated comparisons")
+            raise ValueError(
+                f"FMR {fmr:g} cannot be told from {self.count:,} non-mated comparisons"
+            )
         return float(np.nextafter(self.nearest[allowed], np.float32(np.inf)))
 
     def tar(self, fmr: float) -> float:
@@ -53,7 +57,11 @@ class Comparisons:
 
 
 def of_pairs(
-    scores: NDArray[np.float32], mated: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], people: int
+    scores: NDArray[np.float32],
+    mated: NDArray[np.bool_],
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
+    people: int,
 ) -> Comparisons:
     """Of a list of pairs, with the person of each side; keeps all."""
     a, b = first[~mated], second[~mated]
@@ -63,7 +71,13 @@ def of_pairs(
         return float(np.where(a == b, drawn[a], drawn[a] * drawn[b]).sum())
 
     return Comparisons(
-        scores[mated], first[mated], scores[~mated][order], np.column_stack([a, b])[order], len(order), people, weigh
+        scores[mated],
+        first[mated],
+        scores[~mated][order],
+        np.column_stack([a, b])[order],
+        len(order),
+        people,
+        weigh,
     )
 
 
@@ -75,8 +89,15 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
     itself = probes is templates
     mated: list[NDArray[np.float32]] = []
     mated_people: list[NDArray[np.int64]] = []
-    nearest, rows_of, columns_of = np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64)
-    p, t = (np.bincount(side.people, minlength=people).astype(np.float64) for side in (probes, templates))
+    nearest, rows_of, columns_of = (
+        np.empty(0, np.float32),
+        np.empty(0, np.int64),
+        np.empty(0, np.int64),
+    )
+    p, t = (
+        np.bincount(side.people, minlength=people).astype(np.float64)
+        for side in (probes, templates)
+    )
     half = 2.0 if itself else 1.0
     count = round((p.sum() * t.sum() - p @ t) / half)
     keep = max(_KEPT_AT_LEAST, int(np.ceil(count * _KEPT)))
@@ -100,7 +121,15 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
     def weigh(drawn: Weights) -> float:
         return float(((drawn @ p) * (drawn @ t) - (drawn * drawn) @ (p * t)) / half)
 
-    return Comparisons(np.concatenate(mated), np.concatenate(mated_people), nearest[order], pairs, count, people, weigh)
+    return Comparisons(
+        np.concatenate(mated),
+        np.concatenate(mated_people),
+        nearest[order],
+        pairs,
+        count,
+        people,
+        weigh,
+    )
 
 
 def masked_rounds(clean: Comparisons, masked: Comparisons, fmr: float) -> NDArray[np.float64]:
@@ -114,7 +143,9 @@ def masked_rounds(clean: Comparisons, masked: Comparisons, fmr: float) -> NDArra
     for i, drawn in enumerate(metrics.draw_people(clean.people, ROUNDS)):
         total = max(1.0, clean.weigh(drawn))
         passed = np.cumsum(_pair_weights(drawn, clean.nearest_people))
-        refused = clean.nearest[min(int(np.searchsorted(passed, fmr * total, side="right")), len(passed) - 1)]
+        refused = clean.nearest[
+            min(int(np.searchsorted(passed, fmr * total, side="right")), len(passed) - 1)
+        ]
         own = drawn[masked.mated_people]
         others = _pair_weights(drawn, masked.nearest_people)
         found[i] = (

@@ -27,7 +27,9 @@ class PairSet:
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     mated: NDArray[np.bool_]
-    people: NDArray[np.int64]  # number of the person of each picture; of its pair where people are not named
+    people: NDArray[
+        np.int64
+    ]  # number of the person of each picture; of its pair where people are not named
 
     def chip(self, i: int) -> NDArray[np.uint8]:
         return decode(self.encoded[i], self.names[i])
@@ -51,7 +53,9 @@ def read_list(path: Path, chips: Path) -> PairSet:
         if len(parts) == 3:
             parts = [parts[0], parts[1], parts[0], parts[2]]
         if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
-            raise ConfigError(f"{path}:{number}: expected `name i j` or `name i name j`, found {line[:60]!r}")
+            raise ConfigError(
+                f"{path}:{number}: expected `name i j` or `name i name j`, found {line[:60]!r}"
+            )
         for person, image, rows_of in ((parts[0], parts[1], first), (parts[2], parts[3], second)):
             rows_of.append(rows.setdefault(f"{person}/{person}_{int(image):04d}.jpg", len(rows)))
         mated.append(parts[0] == parts[2])
@@ -60,11 +64,21 @@ def read_list(path: Path, chips: Path) -> PairSet:
     found = dict(read_chips(chips))
     missing = [name for name in rows if name not in found]
     if missing:
-        raise ConfigError(f"{chips}: {len(missing)} images of the pairs are missing, the first is {missing[0]}")
+        raise ConfigError(
+            f"{chips}: {len(missing)} images of the pairs are missing, the first is {missing[0]}"
+        )
     names = list(rows)
     numbers: dict[str, int] = {}
     people = np.array([numbers.setdefault(name.split("/")[0], len(numbers)) for name in names])
-    return PairSet(path.name, names, [found[n] for n in names], np.array(first), np.array(second), np.array(mated), people)
+    return PairSet(
+        path.name,
+        names,
+        [found[n] for n in names],
+        np.array(first),
+        np.array(second),
+        np.array(mated),
+        people,
+    )
 
 
 class _Code:
@@ -149,11 +163,15 @@ def read_bin(path: Path) -> PairSet:
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the verification set: {error.strerror}") from error
     except Exception as error:  # damaged pickles raise nearly anything
-        raise ConfigError(f"{path}: expected a pickled list of pictures and a list of booleans; refused: {error}") from error
+        raise ConfigError(
+            f"{path}: expected a pickled list of pictures and a list of booleans; refused: {error}"
+        ) from error
     if not plain or len(encoded) != 2 * len(same) or not same:
         raise ConfigError(
             f"{path}: expected ([2 N encoded pictures], [N booleans]), found {told}{'' if plain else ' of other kinds'}"
         )
     pair = np.arange(len(same))
     names = [f"{path.stem}/{i}" for i in range(len(encoded))]
-    return PairSet(path.name, names, encoded, 2 * pair, 2 * pair + 1, np.array(same, bool), np.repeat(pair, 2))
+    return PairSet(
+        path.name, names, encoded, 2 * pair, 2 * pair + 1, np.array(same, bool), np.repeat(pair, 2)
+    )

@@ -34,7 +34,9 @@ class PairScores:
     pairs: PairSet
     by_condition: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     mask_worn: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    found_again: float = float("nan")  # share of masked chips in which the detector found the face again
+    found_again: float = float(
+        "nan"
+    )  # share of masked chips in which the detector found the face again
 
     def figures(self) -> dict[str, Any]:
         mated = self.pairs.mated
@@ -43,7 +45,9 @@ class PairScores:
         told: dict[str, Any] = {"pairs": len(mated), "list": self.pairs.title, "masks": masks.EXAM}
         for name, values in self.by_condition.items():
             told[name] = verification(values, mated, threshold)
-        told |= {f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()}
+        told |= {
+            f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()
+        }
         fnmr_rounds, fmr_rounds = self.headline_rounds.T
         told["at_unmasked_threshold_fmr_1e-3"] = {
             "threshold": round(threshold, 5),
@@ -57,7 +61,9 @@ class PairScores:
             "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
             "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
             # How often a mask is said to be worn under each other condition.
-            "said_under": {name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()},
+            "said_under": {
+                name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()
+            },
         }
         if np.isfinite(self.found_again):
             told["faces_found_again"] = round(self.found_again, 5)
@@ -65,7 +71,9 @@ class PairScores:
 
     def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
         """The one-masked pairs split by the family that the exam drew; too few for folds or a low FMR of their own."""
-        drawn = np.array([masks.exam_style(name).family for name in self.pairs.names])[self.pairs.second]
+        drawn = np.array([masks.exam_style(name).family for name in self.pairs.names])[
+            self.pairs.second
+        ]
         values, mated = self.by_condition["one_masked"], self.pairs.mated
         return {
             family: _at(values[drawn == family], mated[drawn == family], threshold)
@@ -76,7 +84,9 @@ class PairScores:
     @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
         """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
-        return comparisons.masked_rounds(self._comparisons("clean"), self._comparisons("one_masked"), FMR)
+        return comparisons.masked_rounds(
+            self._comparisons("clean"), self._comparisons("one_masked"), FMR
+        )
 
     def _comparisons(self, condition: str) -> Comparisons:
         people = self.pairs.people
@@ -89,7 +99,9 @@ class PairScores:
         )
 
 
-def _at(values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float) -> dict[str, float]:
+def _at(
+    values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
     return {
         "pairs": len(mated),
         "fnmr_at_unmasked_threshold": round(1 - metrics.match_rate(values[mated], threshold), 5),
@@ -97,7 +109,9 @@ def _at(values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float)
     }
 
 
-def verification(values: NDArray[np.float32], mated: NDArray[np.bool_], unmasked_threshold: float) -> dict[str, float]:
+def verification(
+    values: NDArray[np.float32], mated: NDArray[np.bool_], unmasked_threshold: float
+) -> dict[str, float]:
     """Ten-fold accuracy, equal error rate, TAR at fixed FMR, and rates at the threshold fixed on unmasked impostors."""
     accuracy, deviation = metrics.ten_fold_accuracy(values, mated)
     figures = {
@@ -106,11 +120,18 @@ def verification(values: NDArray[np.float32], mated: NDArray[np.bool_], unmasked
         "eer": metrics.equal_error_rate(values[mated], values[~mated]),
     }
     for fmr in _TAR_AT:
-        figures[f"tar_at_fmr_{fmr:g}"] = metrics.match_rate(values[mated], metrics.threshold_at_fmr(values[~mated], fmr))
-    return {**{name: round(value, 5) for name, value in figures.items()}, **_at(values, mated, unmasked_threshold)}
+        figures[f"tar_at_fmr_{fmr:g}"] = metrics.match_rate(
+            values[mated], metrics.threshold_at_fmr(values[~mated], fmr)
+        )
+    return {
+        **{name: round(value, 5) for name, value in figures.items()},
+        **_at(values, mated, unmasked_threshold),
+    }
 
 
-def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Detector | None = None) -> PairScores:
+def sit(
+    engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Detector | None = None
+) -> PairScores:
     """Scores of one embedder, one embedding per chip, no flipping.
 
     Always clean, one and both masked; with `every_condition` also each family that training did not know, other
@@ -124,7 +145,9 @@ def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Dete
     result = PairScores(pairs)
 
     def embed(what: str, draw: Drawing, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        outputs = scores.embed_chips(engine, len(rows), lambda i: draw(rows[i], pairs.chip(rows[i])), what=what)
+        outputs = scores.embed_chips(
+            engine, len(rows), lambda i: draw(rows[i], pairs.chip(rows[i])), what=what
+        )
         result.mask_worn[what] = outputs["mask_worn"]
         vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
         vectors[rows] = outputs["embedding"]
@@ -141,11 +164,15 @@ def sit(engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Dete
     if not every_condition:
         return result
     drawings: dict[str, Drawing] = {
-        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_exam(chip, pairs.names[i], family)[0]
+        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_exam(
+            chip, pairs.names[i], family
+        )[0]
         for family in masks.HELD_OUT
     }
     for kind in occluders.KINDS:
-        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(chip, kind, pairs.names[i])[0]
+        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(
+            chip, kind, pairs.names[i]
+        )[0]
     if detector is not None:
         found: list[bool] = []
 

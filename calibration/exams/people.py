@@ -35,7 +35,11 @@ class PeopleScores:
     fmr: float  # at which the unmasked threshold is fixed; larger than asked where there are too few comparisons
 
     def figures(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"chips": len(self.clean.people), "people": len(np.unique(self.clean.people)), "masks": masks.EXAM}
+        told: dict[str, Any] = {
+            "chips": len(self.clean.people),
+            "people": len(np.unique(self.clean.people)),
+            "masks": masks.EXAM,
+        }
         for name, compared in self.by_condition.items():
             told[name] = {"mated": len(compared.mated), "non_mated": compared.count}
             for fmr in _TAR_AT:
@@ -57,21 +61,34 @@ class PeopleScores:
     @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
         """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
-        return comparisons.masked_rounds(self.by_condition["clean"], self.by_condition["one_masked"], self.fmr)
+        return comparisons.masked_rounds(
+            self.by_condition["clean"], self.by_condition["one_masked"], self.fmr
+        )
 
 
 def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
     """Raises ConfigError where there are not two pictures of anybody or not two people."""
     bare = scores.embed_chips(engine, len(folder), folder.chip, what="people")
     worn = scores.embed_chips(
-        engine, len(folder), lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0], what="people, masked"
+        engine,
+        len(folder),
+        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        what="people, masked",
     )
-    clean, masked = Embedded(bare["embedding"], folder.labels), Embedded(worn["embedding"], folder.labels)
+    clean, masked = (
+        Embedded(bare["embedding"], folder.labels),
+        Embedded(worn["embedding"], folder.labels),
+    )
     if folder.people < 2:
         raise ConfigError(f"expected at least two people, found {folder.people}")
-    compared = {"clean": comparisons.of_all(clean, clean), "one_masked": comparisons.of_all(masked, clean)}
+    compared = {
+        "clean": comparisons.of_all(clean, clean),
+        "one_masked": comparisons.of_all(masked, clean),
+    }
     if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
-        raise ConfigError("expected two pictures of somebody and some dozens of comparisons between people")
+        raise ConfigError(
+            "expected two pictures of somebody and some dozens of comparisons between people"
+        )
     return PeopleScores(clean, masked, compared, max(FMR, 1 / compared["clean"].count))
 
 
@@ -116,7 +133,11 @@ def identification(clean: Embedded, masked: Embedded) -> dict[str, Any]:
 
 
 def _missed(
-    probes: Embedded, rows: NDArray[np.intp], gallery: NDArray[np.float32], enrolled: NDArray[np.int64], threshold: float
+    probes: Embedded,
+    rows: NDArray[np.intp],
+    gallery: NDArray[np.float32],
+    enrolled: NDArray[np.int64],
+    threshold: float,
 ) -> float:
     """The share of mated probes whose own template is not on top, or not above the threshold."""
     found = probes.vectors[rows] @ gallery.T

@@ -43,11 +43,24 @@ def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
     rows = np.linspace(0, len(pairs.names) - 1, min(_CHIPS, len(pairs.names))).astype(np.int64)
     name = pairs.names
 
-    def masked(family: str | None) -> Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]]:
+    def masked(
+        family: str | None,
+    ) -> Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]]:
         return lambda chip, i: masks.draw_exam(chip, name[i], family)
 
-    clean = look(engine, pairs, rows, lambda chip, i: (chip, np.zeros((SIZE, SIZE), np.float32)), "maps, clean")
-    told: dict[str, Any] = {"chips": len(rows), "places": occluders.PLACES, "masks": masks.EXAM, "clean": on_clean(clean)}
+    clean = look(
+        engine,
+        pairs,
+        rows,
+        lambda chip, i: (chip, np.zeros((SIZE, SIZE), np.float32)),
+        "maps, clean",
+    )
+    told: dict[str, Any] = {
+        "chips": len(rows),
+        "places": occluders.PLACES,
+        "masks": masks.EXAM,
+        "clean": on_clean(clean),
+    }
     conditions = {
         "in_places": lambda chip, i: occluders.draw_in_place(chip, name[i])[:2],
         "exam_masks": masked(None),
@@ -72,7 +85,9 @@ def look(
         truths.append(cv2.resize(truth, (_GRID, _GRID), interpolation=cv2.INTER_AREA))
         return drawn
 
-    attention = scores.embed_chips(engine, len(rows), chip, what=what, keep=("attention",))["attention"]
+    attention = scores.embed_chips(engine, len(rows), chip, what=what, keep=("attention",))[
+        "attention"
+    ]
     return Look(np.stack([enlarge(maps) for maps in attention]), np.stack(truths))
 
 
@@ -103,7 +118,10 @@ def on_covered(seen: Look) -> dict[str, Any]:
     covered = seen.truth > 0.5
     skin = face & (seen.truth < 0.1)
     unmasked, mask, background = seen.maps.transpose(1, 0, 2, 3)
-    told: dict[str, Any] = {"covered_area": _round(covered.mean()), "skin_area": _round(skin.mean())}
+    told: dict[str, Any] = {
+        "covered_area": _round(covered.mean()),
+        "skin_area": _round(skin.mean()),
+    }
     for name, values, wanted in (("mask_map", mask, covered), ("unmasked_map", unmasked, skin)):
         # Constant maps are made of one half of the chips and everything is measured on the other.
         constant = max(
@@ -111,13 +129,23 @@ def on_covered(seen: Look) -> dict[str, Any]:
             for still in (values[half].mean(axis=0), wanted[half].mean(axis=0))
         )
         own = _auc(values[~half], wanted[~half])
-        told[f"{name}_auc"] = {"per_image": _round(own), "best_constant_map": _round(constant), "gain": _round(own - constant)}
+        told[f"{name}_auc"] = {
+            "per_image": _round(own),
+            "best_constant_map": _round(constant),
+            "gain": _round(own - constant),
+        }
     told |= {
-        "unmasked_on_cover_to_skin": _round(unmasked[covered].mean() / max(1e-9, unmasked[skin].mean())),
-        "unmasked_on_cover_to_skin_whole_cells": _round(_whole_cells(unmasked, covered) / max(1e-9, _whole_cells(unmasked, skin))),
+        "unmasked_on_cover_to_skin": _round(
+            unmasked[covered].mean() / max(1e-9, unmasked[skin].mean())
+        ),
+        "unmasked_on_cover_to_skin_whole_cells": _round(
+            _whole_cells(unmasked, covered) / max(1e-9, _whole_cells(unmasked, skin))
+        ),
         "precision": _round((unmasked * skin).sum() / max(1e-9, unmasked.sum())),
         "leak_to_cover": _round((unmasked * covered).sum() / max(1e-9, unmasked.sum())),
-        "overlap": _round(np.minimum(unmasked, mask).sum() / max(1e-9, np.maximum(unmasked, mask).sum())),
+        "overlap": _round(
+            np.minimum(unmasked, mask).sum() / max(1e-9, np.maximum(unmasked, mask).sum())
+        ),
         "means_on_skin": [_round(m[skin].mean()) for m in (unmasked, mask, background)],
         "means_on_cover": [_round(m[covered].mean()) for m in (unmasked, mask, background)],
         "means_on_rest": [_round(m[~face & ~covered].mean()) for m in (unmasked, mask, background)],
@@ -128,18 +156,27 @@ def on_covered(seen: Look) -> dict[str, Any]:
 def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
     """Mean over the maps' own cells that lie wholly within; a map of 14x14 cannot follow an edge within a cell."""
     cell = _GRID // 14
-    inside = wanted.reshape(len(wanted), 14, cell, 14, cell).all(axis=(2, 4)).repeat(cell, 1).repeat(cell, 2)
+    inside = (
+        wanted.reshape(len(wanted), 14, cell, 14, cell)
+        .all(axis=(2, 4))
+        .repeat(cell, 1)
+        .repeat(cell, 2)
+    )
     return float(values[inside].mean()) if inside.any() else float("nan")
 
 
 def _auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
     """Mean over pictures of the area under the ROC curve of pixels, ties counted half (the Mann-Whitney statistic)."""
     found = []
-    for value, want in zip(values.reshape(len(values), -1), wanted.reshape(len(wanted), -1), strict=True):
+    for value, want in zip(
+        values.reshape(len(values), -1), wanted.reshape(len(wanted), -1), strict=True
+    ):
         inside = int(want.sum())
         outside = want.size - inside
         if min(inside, outside) >= _FEWEST:
-            found.append((rankdata(value)[want].sum() - inside * (inside + 1) / 2) / (inside * outside))
+            found.append(
+                (rankdata(value)[want].sum() - inside * (inside + 1) / 2) / (inside * outside)
+            )
     return float(np.mean(found)) if found else float("nan")
 
 

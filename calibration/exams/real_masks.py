@@ -24,13 +24,18 @@ def sit(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, A
     worn = scores.embed_chips(engine, len(masked), masked.chip, what="real masks")
     bare = scores.embed_chips(engine, len(unmasked), unmasked.chip, what="the same people")
     return {
-        "mask_worn": detection(worn["mask_worn"], bare["mask_worn"], masked.labels, unmasked.labels),
+        "mask_worn": detection(
+            worn["mask_worn"], bare["mask_worn"], masked.labels, unmasked.labels
+        ),
         "verification": _known(worn, bare, masked, unmasked),
     }
 
 
 def detection(
-    masked: NDArray[np.float32], unmasked: NDArray[np.float32], masked_people: NDArray[np.int64], people: NDArray[np.int64]
+    masked: NDArray[np.float32],
+    unmasked: NDArray[np.float32],
+    masked_people: NDArray[np.int64],
+    people: NDArray[np.int64],
 ) -> dict[str, Any]:
     """Recall of masks at 1 % false alarms and at one half, with the confusion table of the latter.
 
@@ -57,7 +62,12 @@ def detection(
         if not drawn[masked_people].any() or not drawn[people].any():
             continue
         passed = np.cumsum(drawn[people][order])
-        refused = unmasked[order][min(int(np.searchsorted(passed, _FALSE_ALARMS * passed[-1], side="right")), len(order) - 1)]
+        refused = unmasked[order][
+            min(
+                int(np.searchsorted(passed, _FALSE_ALARMS * passed[-1], side="right")),
+                len(order) - 1,
+            )
+        ]
         rounds.append((drawn[masked_people] @ (masked > refused)) / drawn[masked_people].sum())
     allowed = float(np.quantile(unmasked, 1 - _FALSE_ALARMS, method="higher"))
     return {
@@ -68,7 +78,9 @@ def detection(
     }
 
 
-def _known(worn: scores.Outputs, bare: scores.Outputs, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
+def _known(
+    worn: scores.Outputs, bare: scores.Outputs, masked: ChipFolder, unmasked: ChipFolder
+) -> dict[str, Any]:
     templates = Embedded(bare["embedding"], unmasked.labels)
     strangers = comparisons.of_all(templates, templates)
     # Every probe against every template: these are different pictures, so no pair is left out.

@@ -48,7 +48,9 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
     probes = np.stack([pairs.chip(pairs.second[k]) for k in chosen])
     if masked:
         names = [pairs.names[pairs.second[k]] for k in chosen]
-        probes = np.stack([masks.draw_exam(chip, name)[0] for chip, name in zip(probes, names, strict=True)])
+        probes = np.stack(
+            [masks.draw_exam(chip, name)[0] for chip, name in zip(probes, names, strict=True)]
+        )
     templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
     embedding, maps = _run(engine, probes)
     blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])
@@ -65,13 +67,16 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
         for a, b in ((probes, blurred), (blurred, probes))
     )
     areas = {
-        kind: {n: c.mean(axis=1) for n, c in curves.items()} for kind, curves in (("deletion", deletion), ("insertion", insertion))
+        kind: {n: c.mean(axis=1) for n, c in curves.items()}
+        for kind, curves in (("deletion", deletion), ("insertion", insertion))
     }
     figures: dict[str, Any] = {
         "chips": len(probes),
         "masked": masked,
         "deletion_area": {name: round(float(v.mean()), 4) for name, v in areas["deletion"].items()},
-        "insertion_area": {name: round(float(v.mean()), 4) for name, v in areas["insertion"].items()},
+        "insertion_area": {
+            name: round(float(v.mean()), 4) for name, v in areas["insertion"].items()
+        },
         # Positive where the map's own order matters more; 95 % by bootstrap over chips.
         "gain_over": {
             other: {
@@ -83,7 +88,11 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
         "stability": _stability(engine, probes, embedding, maps),
     }
     figures["verdict"] = verdict(figures)
-    return Curves({n: c.mean(axis=0) for n, c in deletion.items()}, {n: c.mean(axis=0) for n, c in insertion.items()}, figures)
+    return Curves(
+        {n: c.mean(axis=0) for n, c in deletion.items()},
+        {n: c.mean(axis=0) for n, c in insertion.items()},
+        figures,
+    )
 
 
 def verdict(figures: dict[str, Any]) -> str:
@@ -97,32 +106,51 @@ def verdict(figures: dict[str, Any]) -> str:
         return all(gain["low"] > 0 for gain in gains[than].values())
 
     if not better("random"):
-        text = "Do not show the map as a reason: what it marks matters no more than cells at random."
+        text = (
+            "Do not show the map as a reason: what it marks matters no more than cells at random."
+        )
     elif not better("constant"):
         text = "Show the map as where the network may look, not as a reason: one fixed map for all faces does as well."
     else:
         text = "The map may be shown as where the decision looked: what it marks matters more than one fixed map for all faces."
     unsteady = [name for name, row in shaken.items() if row["map_correlation"] < _STABLE]
-    text += f" It changes under: {', '.join(unsteady)}." if unsteady else " It is steady under small changes."
+    text += (
+        f" It changes under: {', '.join(unsteady)}."
+        if unsteady
+        else " It is steady under small changes."
+    )
     if gains["occlusion"]["deletion"]["high"] < 0:
         text += " Occlusion sensitivity ranks cells better: the map says which regions were let through, not which decided."
     return text
 
 
 def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    parts = [needed(engine.run(to_input(chips[i : i + 64])), "embedding", "attention") for i in range(0, len(chips), 64)]
+    parts = [
+        needed(engine.run(to_input(chips[i : i + 64])), "embedding", "attention")
+        for i in range(0, len(chips), 64)
+    ]
     embedding = np.concatenate([part["embedding"] for part in parts])
-    return embedding / np.linalg.norm(embedding, axis=1, keepdims=True), np.concatenate([part["attention"] for part in parts])
+    return embedding / np.linalg.norm(embedding, axis=1, keepdims=True), np.concatenate(
+        [part["attention"] for part in parts]
+    )
 
 
 def _cover(before: Chips, after: Chips, cells: NDArray[np.bool_]) -> Chips:
     """`before` with the cells (N,196) taken from `after`."""
-    grid = cells.reshape(-1, _CELLS, _CELLS).repeat(before.shape[1] // _CELLS, 1).repeat(before.shape[2] // _CELLS, 2)
+    grid = (
+        cells.reshape(-1, _CELLS, _CELLS)
+        .repeat(before.shape[1] // _CELLS, 1)
+        .repeat(before.shape[2] // _CELLS, 2)
+    )
     return np.where(grid[..., None], after, before)
 
 
 def _curve(
-    engine: Engine, before: Chips, after: Chips, templates: NDArray[np.float32], importance: NDArray[np.floating]
+    engine: Engine,
+    before: Chips,
+    after: Chips,
+    templates: NDArray[np.float32],
+    importance: NDArray[np.floating],
 ) -> NDArray[np.float64]:
     """Scores (N,15) while the most important cells change first."""
     rank = (-importance).argsort(axis=1, kind="stable").argsort(axis=1)
@@ -133,7 +161,9 @@ def _curve(
     return np.stack(columns, axis=1).astype(np.float64)
 
 
-def _occlusion(engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[np.float32]) -> NDArray[np.float64]:
+def _occlusion(
+    engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[np.float32]
+) -> NDArray[np.float64]:
     """How far the score falls (N,196) when a block of cells alone is hidden."""
     blocks = _CELLS // _BLOCK
     whole = (_run(engine, chips)[0] * templates).sum(axis=1)
@@ -142,7 +172,10 @@ def _occlusion(engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[
         for column in range(blocks):
             cells = np.zeros((_CELLS, _CELLS), bool)
             cells[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK] = True
-            hidden, _ = _run(engine, _cover(chips, blurred, np.broadcast_to(cells.ravel(), (len(chips), _CELLS**2))))
+            hidden, _ = _run(
+                engine,
+                _cover(chips, blurred, np.broadcast_to(cells.ravel(), (len(chips), _CELLS**2))),
+            )
             fall[:, cells] = (whole - (hidden * templates).sum(axis=1))[:, None]
     return fall.reshape(len(chips), -1)
 
@@ -151,7 +184,11 @@ def _gain(per_chip: NDArray[np.float64]) -> dict[str, float]:
     rng = np.random.default_rng(0)
     means = per_chip[rng.integers(0, len(per_chip), (_ROUNDS, len(per_chip)))].mean(axis=1)
     low, high = np.quantile(means, (0.025, 0.975))
-    return {"mean": round(float(per_chip.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+    return {
+        "mean": round(float(per_chip.mean()), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+    }
 
 
 def _stability(

@@ -78,7 +78,9 @@ def find_places(model: onnx.ModelProto) -> Places:
         if node.op_type in _LAYERS and node.input[1] in weights and node.name not in gates
     )
     if not layers or len({layer.name for layer in layers}) != len(layers):
-        raise EngineError("expected Conv or Gemm nodes with names of their own and weights in the file, found none")
+        raise EngineError(
+            "expected Conv or Gemm nodes with names of their own and weights in the file, found none"
+        )
     residuals = {}
     for node in graph.node:
         if node.op_type == "Add" and not weights & set(node.input):
@@ -92,7 +94,9 @@ def _channel_axis(node: onnx.NodeProto) -> int:
     return 0 if any(a.name == "transB" and a.i for a in node.attribute) else 1
 
 
-def _gates(graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]) -> set[str]:
+def _gates(
+    graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]
+) -> set[str]:
     """Layers between a Softmax or Sigmoid and the next tensor upstream that others read too."""
     found: set[str] = set()
     waiting = [node.input[0] for node in graph.node if node.op_type in _GATES]
@@ -107,7 +111,9 @@ def _gates(graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: 
     return found
 
 
-def _residual(node: onnx.NodeProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]) -> str:
+def _residual(
+    node: onnx.NodeProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]
+) -> str:
     """The input that does not come straight from the Conv that the Add is fused with."""
 
     def straight(name: str) -> bool:
@@ -117,7 +123,9 @@ def _residual(node: onnx.NodeProto, made_by: Mapping[str, onnx.NodeProto], uses:
     return second if straight(first) and not straight(second) else first
 
 
-def insert(model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Collection[str] = ()) -> onnx.ModelProto:
+def insert(
+    model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Collection[str] = ()
+) -> onnx.ModelProto:
     """A copy with Q/DQ pairs; `ranges` gives the largest magnitude of each tensor of `Places.activations`.
 
     `float_layers` (layers and Adds) stay as they are. Raises EngineError where a range is missing or not positive.
@@ -137,7 +145,9 @@ def insert(model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Co
         if tensor not in before:
             scale = ranges.get(tensor, 0.0) / LEVELS
             if not (np.isfinite(scale) and scale > 0):
-                raise EngineError(f"{tensor}: no range was measured; it is {ranges.get(tensor)}, are the chips real?")
+                raise EngineError(
+                    f"{tensor}: no range was measured; it is {ranges.get(tensor)}, are the chips real?"
+                )
             graph.initializer.append(numpy_helper.from_array(np.float32(scale), f"{tensor}_scale"))
             before[tensor] = _pair(tensor, f"{tensor}_scale")
         return f"{tensor}_dequantised"
@@ -166,9 +176,14 @@ def insert(model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Co
 
 def _pair(tensor: str, scale: str) -> list[onnx.NodeProto]:
     return [
-        helper.make_node("QuantizeLinear", [tensor, scale, _ZERO], [f"{tensor}_quantised"], f"{tensor}_quantise"),
         helper.make_node(
-            "DequantizeLinear", [f"{tensor}_quantised", scale, _ZERO], [f"{tensor}_dequantised"], f"{tensor}_dequantise"
+            "QuantizeLinear", [tensor, scale, _ZERO], [f"{tensor}_quantised"], f"{tensor}_quantise"
+        ),
+        helper.make_node(
+            "DequantizeLinear",
+            [f"{tensor}_quantised", scale, _ZERO],
+            [f"{tensor}_dequantised"],
+            f"{tensor}_dequantise",
         ),
     ]
 
@@ -182,10 +197,14 @@ def _shrink(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx
     zeros = numpy_helper.from_array(np.zeros(len(scale), np.int8), f"{name}_zero_point")
     graph.initializer.append(zeros)
     inputs = [f"{name}_int8", f"{name}_scale", f"{name}_zero_point"]
-    return helper.make_node("DequantizeLinear", inputs, [f"{name}_dequantised"], f"{name}_dequantise", axis=axis)
+    return helper.make_node(
+        "DequantizeLinear", inputs, [f"{name}_dequantised"], f"{name}_dequantise", axis=axis
+    )
 
 
-def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantise_weight(
+    weight: NDArray[np.float32], axis: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8 numbers of the weight's shape and the scale of each channel along `axis`; symmetric."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
     scale = (np.abs(weight).max(axis=others) / LEVELS).astype(np.float32)
@@ -194,7 +213,9 @@ def quantise_weight(weight: NDArray[np.float32], axis: int) -> tuple[NDArray[np.
     return np.clip(np.round(weight / scale.reshape(shape)), -LEVELS, LEVELS).astype(np.int8), scale
 
 
-def _ordered(nodes: list[onnx.NodeProto], before: Mapping[str, list[onnx.NodeProto]]) -> list[onnx.NodeProto]:
+def _ordered(
+    nodes: list[onnx.NodeProto], before: Mapping[str, list[onnx.NodeProto]]
+) -> list[onnx.NodeProto]:
     """The nodes with each pair right behind what makes its tensor; pairs of the network's inputs come first."""
     made = {output for node in nodes for output in node.output}
     ordered = [part for tensor, pair in before.items() if tensor not in made for part in pair]

@@ -19,7 +19,9 @@ def opened(model: onnx.ModelProto, shown: Iterable[str] = ()) -> Iterator[Engine
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     given = {value.name for value in copied.graph.output}
-    copied.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in shown if name not in given)
+    copied.graph.output.extend(
+        helper.make_empty_tensor_value_info(name) for name in shown if name not in given
+    )
     with tempfile.TemporaryDirectory(prefix="mfsa-onnx-") as folder:
         path = Path(folder) / "model.onnx"
         onnx.save(copied, path)

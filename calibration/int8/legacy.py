@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from edge.errors import EngineError
 
 
-def entropy_calibrator(trt: ModuleType, cuda: ModuleType, inputs: NDArray[np.float32], cache: Path, batch: int = 8) -> Any:
+def entropy_calibrator(
+    trt: ModuleType, cuda: ModuleType, inputs: NDArray[np.float32], cache: Path, batch: int = 8
+) -> Any:
     """An `IInt8EntropyCalibrator2` that feeds network inputs (N,3,H,W) and keeps the ranges in a file; `free()` it at the end.
 
     The file belongs to one network and one set of chips: name it after their digests. Raises EngineError where this
     TensorRT has no calibrators, or there are fewer inputs than a batch.
     """
     if not hasattr(trt, "IInt8EntropyCalibrator2"):
-        raise EngineError(f"TensorRT {trt.__version__} has no calibrators; build from the Q/DQ file of mfsa-quantize")
+        raise EngineError(
+            f"TensorRT {trt.__version__} has no calibrators; build from the Q/DQ file of mfsa-quantize"
+        )
     if len(inputs) < batch:
         raise EngineError(f"expected at least {batch} chips to calibrate with, found {len(inputs)}")
 

@@ -47,7 +47,9 @@ class Views:
     def of(cls, folder: ChipFolder, rows: Iterable[int]) -> Views:
         chosen = list(rows)
         bare = [folder.chip(i) for i in chosen]
-        worn = [masks.draw_exam(chip, folder.names[i])[0] for chip, i in zip(bare, chosen, strict=True)]
+        worn = [
+            masks.draw_exam(chip, folder.names[i])[0] for chip, i in zip(bare, chosen, strict=True)
+        ]
         return cls({CLEAN: np.stack(bare), MASKED: np.stack(worn)})
 
     def spread(self, count: int) -> list[int]:
@@ -59,16 +61,22 @@ class Views:
 
     def batches(self) -> Iterator[Vectors]:
         """Network inputs, bare and masked by turns."""
-        stacked = np.stack(list(self.by_kind.values()), axis=1).reshape(-1, *self.by_kind[CLEAN].shape[1:])
+        stacked = np.stack(list(self.by_kind.values()), axis=1).reshape(
+            -1, *self.by_kind[CLEAN].shape[1:]
+        )
         for start in range(0, len(stacked), _BATCH):
             yield to_input(stacked[start : start + _BATCH])
 
     def embed(self, engine: Engine, *, what: str = "") -> dict[str, Vectors]:
         """Unit-norm embeddings (N,D) by kind."""
         return {
-            kind: embed_chips(engine, len(chips), lambda i, chips=chips: chips[i], what=f"{what}, {kind}", quiet=not what)[
-                "embedding"
-            ]
+            kind: embed_chips(
+                engine,
+                len(chips),
+                lambda i, chips=chips: chips[i],
+                what=f"{what}, {kind}",
+                quiet=not what,
+            )["embedding"]
             for kind, chips in self.by_kind.items()
         }
 
@@ -83,7 +91,10 @@ class Fidelity:
     @classmethod
     def of(cls, found: Mapping[str, Vectors], wanted: Mapping[str, Vectors]) -> Fidelity:
         cosines = {kind: (found[kind] * wanted[kind]).sum(axis=1) for kind in wanted}
-        return cls({k: float(c.mean()) for k, c in cosines.items()}, {k: float(c.min()) for k, c in cosines.items()})
+        return cls(
+            {k: float(c.mean()) for k, c in cosines.items()},
+            {k: float(c.min()) for k, c in cosines.items()},
+        )
 
     @property
     def loss(self) -> float:
@@ -95,14 +106,20 @@ class Fidelity:
 
     def as_dict(self) -> dict[str, float]:
         return {
-            f"{name}_{kind}": round(v, 6) for name, part in (("mean", self.mean), ("min", self.least)) for kind, v in part.items()
+            f"{name}_{kind}": round(v, 6)
+            for name, part in (("mean", self.mean), ("min", self.least))
+            for kind, v in part.items()
         }
 
     def __str__(self) -> str:
-        return ", ".join(f"{kind} mean {self.mean[kind]:.5f} min {self.least[kind]:.4f}" for kind in self.mean)
+        return ", ".join(
+            f"{kind} mean {self.mean[kind]:.5f} min {self.least[kind]:.4f}" for kind in self.mean
+        )
 
 
-def observe(model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]) -> dict[str, Histogram]:
+def observe(
+    model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]
+) -> dict[str, Histogram]:
     """Histograms of the magnitudes that tensors take while the network runs; raises EngineError."""
     inputs = {value.name for value in model.graph.input}
     histograms = {name: Histogram() for name in tensors}
@@ -127,13 +144,20 @@ class Search:
         with opened(model) as engine:
             self._wanted = measured_on.embed(engine, what="FP32")
 
-    def fidelity(self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None) -> Fidelity:
+    def fidelity(
+        self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None
+    ) -> Fidelity:
         rows = self._views.spread(chips or len(self._views.by_kind[CLEAN]))
-        views, wanted = self._views.only(rows), {kind: vectors[rows] for kind, vectors in self._wanted.items()}
+        views, wanted = (
+            self._views.only(rows),
+            {kind: vectors[rows] for kind, vectors in self._wanted.items()},
+        )
         with opened(insert(self._model, ranges, in_float)) as engine:
             return Fidelity.of(views.embed(engine), wanted)
 
-    def by_method(self, histograms: Mapping[str, Histogram], in_float: Collection[str]) -> dict[str, Fidelity]:
+    def by_method(
+        self, histograms: Mapping[str, Histogram], in_float: Collection[str]
+    ) -> dict[str, Fidelity]:
         """Each way to choose ranges, measured."""
         return {
             method: self.fidelity(ranges_by(method, histograms, self.places), in_float)
@@ -149,7 +173,9 @@ class Search:
         }
         return dict(sorted(cost.items(), key=lambda item: -item[1]))
 
-    def fall_back(self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float) -> list[Step]:
+    def fall_back(
+        self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float
+    ) -> list[Step]:
         """Layers given back to float, the costliest first, until the least cosine reaches the bound; all steps.
 
         Raises EngineError where all of them are float and it does not.
@@ -184,7 +210,10 @@ def ranges_by(method: str, histograms: Mapping[str, Histogram], places: Places) 
     In a feature map a clipped value is one of thousands that are averaged later. A Gemm reads one vector a chip, in which
     few faces reach far and then in many places at once: rare over all chips, but a large part of those people's embeddings.
     """
-    return {name: (minmax if name in places.vectors else METHODS[method])(histogram) for name, histogram in histograms.items()}
+    return {
+        name: (minmax if name in places.vectors else METHODS[method])(histogram)
+        for name, histogram in histograms.items()
+    }
 
 
 def quantize(
@@ -193,11 +222,15 @@ def quantize(
     """The INT8 network and how it was chosen. Raises ConfigError for too few chips, EngineError where the bound cannot be held."""
     rows = np.unique(np.linspace(0, len(folder) - 1, min(most, len(folder))).astype(int))
     if len(rows) < 4:
-        raise ConfigError(f"expected at least 4 chips to measure ranges and what they cost, found {len(rows)}")
+        raise ConfigError(
+            f"expected at least 4 chips to measure ranges and what they cost, found {len(rows)}"
+        )
     places = find_places(model)
     seen, kept_apart = Views.of(folder, rows[::2]), Views.of(folder, rows[1::2])
     batches = list(seen.batches())
-    histograms = observe(model, places.activations(), tqdm(batches, desc="ranges", unit="batch", disable=None))
+    histograms = observe(
+        model, places.activations(), tqdm(batches, desc="ranges", unit="batch", disable=None)
+    )
     ends = [places.layers[0].name, places.layers[-1].name] if keep_ends else []
     search = Search(model, places, kept_apart)
     methods = search.by_method(histograms, ends)
@@ -235,12 +268,36 @@ def main(argv: list[str] | None = None) -> int:
         "on chips kept apart, and leave the costliest layers in float until the cosine holds.",
         "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx --report int8.json --plot int8.png",
     )
-    parser.add_argument("--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export")
-    parser.add_argument("--chips", type=Path, nargs="+", required=True, help=".tar files or folders of <person>/<image>, unmasked")
-    parser.add_argument("--everybody", action="store_true", help="use all people, not only the tenth that training keeps apart")
-    parser.add_argument("--most", type=int, default=512, help="chips; half give ranges, half measure (default %(default)s)")
-    parser.add_argument("--bound", type=float, default=BOUND, help="least cosine on the chips that measure (default %(default)s)")
-    parser.add_argument("--keep-ends", action="store_true", help="leave the first and the last layer in float")
+    parser.add_argument(
+        "--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export"
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="+",
+        required=True,
+        help=".tar files or folders of <person>/<image>, unmasked",
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=512,
+        help="chips; half give ranges, half measure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--bound",
+        type=float,
+        default=BOUND,
+        help="least cosine on the chips that measure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--keep-ends", action="store_true", help="leave the first and the last layer in float"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
     parser.add_argument("--plot", type=Path, help=".png of the sensitivity of each layer")
@@ -250,13 +307,17 @@ def main(argv: list[str] | None = None) -> int:
 
 def _quantize(args: argparse.Namespace) -> int:
     if not 0 < args.bound < 1 or args.most < 4:
-        raise ConfigError(f"expected --bound between 0 and 1 and --most from 4 on, found {args.bound} and {args.most}")
+        raise ConfigError(
+            f"expected --bound between 0 and 1 and --most from 4 on, found {args.bound} and {args.most}"
+        )
     common.check_out(args.out, args.report, args.plot)
     # TensorRT wants PReLU whole.
     whole = whole_form(args.embedder)
     model = _load(whole if whole.is_file() else args.embedder)
     folder = validation_chips(args.chips, everybody=args.everybody)
-    result, report = quantize(model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends)
+    result, report = quantize(
+        model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends
+    )
     helper.set_model_props(result, _properties(model, args.embedder, report))
     onnx.save(result, args.out)
     if args.report:

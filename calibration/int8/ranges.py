@@ -34,7 +34,9 @@ class Histogram:
         if self.top == 0.0:
             self.top = largest
         while self.top < largest:
-            self.counts = np.concatenate([self.counts.reshape(-1, 2).sum(axis=1), np.zeros(_BINS // 2, np.int64)])
+            self.counts = np.concatenate(
+                [self.counts.reshape(-1, 2).sum(axis=1), np.zeros(_BINS // 2, np.int64)]
+            )
             self.top *= 2
         self.largest = max(self.largest, largest)
         self.counts += np.histogram(magnitude, bins=_BINS, range=(0.0, self.top))[0]
@@ -104,4 +106,9 @@ def _best(histogram: Histogram, cost: Callable[[int], float]) -> float:
     return min(histogram.largest, best * histogram.width)
 
 
-METHODS: dict[str, Callable[[Histogram], float]] = {"minmax": minmax, "percentile": percentile, "mse": mse, "entropy": entropy}
+METHODS: dict[str, Callable[[Histogram], float]] = {
+    "minmax": minmax,
+    "percentile": percentile,
+    "mse": mse,
+    "entropy": entropy,
+}

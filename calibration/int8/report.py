@@ -22,7 +22,9 @@ class Report:
     calibration_digest: str
     methods: Mapping[str, Mapping[str, float]]
     method: str
-    sensitivity: Mapping[str, float]  # mean of 1 - cosine with this layer alone in int8, the costly first
+    sensitivity: Mapping[
+        str, float
+    ]  # mean of 1 - cosine with this layer alone in int8, the costly first
     steps: list[Mapping[str, float | str]]  # after each layer that fell back to float
     float_layers: list[str]
     gates: list[str]  # float by design
@@ -32,16 +34,31 @@ class Report:
 
     def text(self) -> str:
         """Tables for a terminal."""
-        lines = [f"{self.calibration_chips} chips gave ranges, {self.measured_chips} others measured them", ""]
-        lines.append(f"{'ranges by':12} {'clean mean':>10} {'min':>8} {'masked mean':>12} {'min':>8}")
+        lines = [
+            f"{self.calibration_chips} chips gave ranges, {self.measured_chips} others measured them",
+            "",
+        ]
+        lines.append(
+            f"{'ranges by':12} {'clean mean':>10} {'min':>8} {'masked mean':>12} {'min':>8}"
+        )
         for name, row in self.methods.items():
             mark = "  <- chosen" if name == self.method else ""
-            clean, masked = ((row[f"mean_{kind}"], row[f"min_{kind}"]) for kind in ("clean", "masked"))
-            lines.append(f"{name:12} {clean[0]:10.5f} {clean[1]:8.4f} {masked[0]:12.5f} {masked[1]:8.4f}{mark}")
+            clean, masked = (
+                (row[f"mean_{kind}"], row[f"min_{kind}"]) for kind in ("clean", "masked")
+            )
+            lines.append(
+                f"{name:12} {clean[0]:10.5f} {clean[1]:8.4f} {masked[0]:12.5f} {masked[1]:8.4f}{mark}"
+            )
         shown = dict(list(self.sensitivity.items())[:_SHOWN])
-        lines += ["", f"cost of a layer alone (1 - cosine), the {len(shown)} dearest of {len(self.sensitivity)}:"]
+        lines += [
+            "",
+            f"cost of a layer alone (1 - cosine), the {len(shown)} dearest of {len(self.sensitivity)}:",
+        ]
         most = max(shown.values(), default=0) or 1
-        lines += [f"  {cost:.6f} {'#' * round(30 * cost / most):30} {short(name)}" for name, cost in shown.items()]
+        lines += [
+            f"  {cost:.6f} {'#' * round(30 * cost / most):30} {short(name)}"
+            for name, cost in shown.items()
+        ]
         last = self.steps[-1]
         fallen = ", ".join(short(name) for name in self.float_layers) or "none"
         lines += [
@@ -57,8 +74,14 @@ class Report:
 
 def short(layer: str) -> str:
     """A node's name without what repeats in it: the exporter writes each module's whole path at every level."""
-    parts = [part for part in layer.strip("/").split("/") if part not in ("network", "body", "Conv")]
-    return "/".join(part for i, part in enumerate(parts) if i == len(parts) - 1 or not parts[i + 1].startswith(part))
+    parts = [
+        part for part in layer.strip("/").split("/") if part not in ("network", "body", "Conv")
+    ]
+    return "/".join(
+        part
+        for i, part in enumerate(parts)
+        if i == len(parts) - 1 or not parts[i + 1].startswith(part)
+    )
 
 
 def write_plot(report: Report, path: Path) -> None:
@@ -69,7 +92,9 @@ def write_plot(report: Report, path: Path) -> None:
     axes = figure.subplots()
     names = list(report.sensitivity)[::-1]
     colours = ["#c0504d" if name in report.float_layers else "#4f81bd" for name in names]
-    axes.barh([short(name) for name in names], [report.sensitivity[name] for name in names], color=colours)
+    axes.barh(
+        [short(name) for name in names], [report.sensitivity[name] for name in names], color=colours
+    )
     axes.set_xscale("log")
     axes.margins(y=0.005)
     axes.set_xlabel("1 - cosine with this layer alone in int8 (red: left in float)")
@@ -77,4 +102,6 @@ def write_plot(report: Report, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: the plot cannot be written: {error}; name a .png file") from error
+        raise ConfigError(
+            f"{path}: the plot cannot be written: {error}; name a .png file"
+        ) from error

@@ -62,7 +62,9 @@ def at_size(rules: Rules, templates: int) -> Rules:
         return rules
     own, rise = growth.own, growth.rise(templates)
     unmasked, masked = (min(1.0, threshold + rise) for threshold in (own.unmasked, own.masked))
-    thresholds = Thresholds(max(rules.thresholds.unmasked, unmasked), max(rules.thresholds.masked, masked))
+    thresholds = Thresholds(
+        max(rules.thresholds.unmasked, unmasked), max(rules.thresholds.masked, masked)
+    )
     return replace(rules, thresholds=thresholds)
 
 
@@ -83,7 +85,11 @@ def told(rules: Rules, templates: int) -> str:
     text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked for {templates:,} templates"
     if thresholds != rules.thresholds:
         text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
-    return text if wrong is None else f"{text}; at most {wrong:.2%} of strangers are named by a frame (FPIR)"
+    return (
+        text
+        if wrong is None
+        else f"{text}; at most {wrong:.2%} of strangers are named by a frame (FPIR)"
+    )
 
 
 def beyond(supported: int) -> str:
@@ -108,7 +114,9 @@ def threshold_for(mask_worn: float, thresholds: Thresholds) -> float:
 
 def votes_for(mask_worn: float, rules: Rules) -> int:
     """How many frames must agree."""
-    return rules.votes if mask_state(mask_worn) == "unmasked" else max(rules.votes, rules.votes_masked)
+    return (
+        rules.votes if mask_state(mask_worn) == "unmasked" else max(rules.votes, rules.votes_masked)
+    )
 
 
 def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Decision:
@@ -121,14 +129,20 @@ def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Dec
     if match is None:
         return decide(Verdict.UNKNOWN, "gallery-empty")
     if not match.score >= threshold:  # also refuses a score that is not a number
-        near = match.score >= threshold - rules.span and match.score - match.runner_up >= rules.margin
+        near = (
+            match.score >= threshold - rules.span and match.score - match.runner_up >= rules.margin
+        )
         if rules.mask == "ask" and mask_state(mask_worn) == "masked" and near:
             return decide(Verdict.REFUSED, "lower-mask")
         return decide(Verdict.UNKNOWN, "below-threshold")
     if not match.score - match.runner_up >= rules.margin:
         return decide(Verdict.UNKNOWN, "ambiguous")
     refused = _mask_refuses(mask_worn, rules.mask)
-    return decide(Verdict.REFUSED, refused) if refused else decide(Verdict.PENDING, "more-frames-needed")
+    return (
+        decide(Verdict.REFUSED, refused)
+        if refused
+        else decide(Verdict.PENDING, "more-frames-needed")
+    )
 
 
 def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> str | None:
@@ -146,9 +160,13 @@ def unsure(decision: Decision, rules: Rules) -> bool:
 
 def refuse(reason: str, at: float) -> Decision:
     """A face that a gate stopped before anybody was named."""
-    return Decision(Verdict.REFUSED, reason, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at)
+    return Decision(
+        Verdict.REFUSED, reason, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
+    )
 
 
 def pass_over(at: float) -> Decision:
     """A face that this frame had no time for, or that could not have changed anything."""
-    return Decision(Verdict.PENDING, "not-this-frame", None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at)
+    return Decision(
+        Verdict.PENDING, "not-this-frame", None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
+    )

@@ -17,7 +17,9 @@ def _unknown_day() -> date | None:
 class Rights:
     """Of one door."""
 
-    groups: frozenset[str] = frozenset()  # of which a person must be in one; empty: everybody enrolled
+    groups: frozenset[str] = (
+        frozenset()
+    )  # of which a person must be in one; empty: everybody enrolled
     today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
 
     def refuses(self, record: SubjectRecord) -> str | None:

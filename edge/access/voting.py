@@ -74,7 +74,9 @@ class Voting:
             return decision
         return self._poll(track, subject, decision, candidate.ballots, alive)
 
-    def _poll(self, track: int, subject: str, decision: Decision, ballots: Iterable[Ballot], alive: Answer) -> Decision:
+    def _poll(
+        self, track: int, subject: str, decision: Decision, ballots: Iterable[Ballot], alive: Answer
+    ) -> Decision:
         """The votes for one subject, of those that were cast while the face was known to be alive."""
         at, rules = decision.frame_at, self._rules
         if alive.state is State.FAILED:
@@ -84,7 +86,11 @@ class Voting:
         counted = replace(decision, votes=len(own))
         needed = votes_for(decision.mask_worn, rules)
         weight, everything = sum(b.weight for b in own), sum(b.weight for b in valid)
-        enough = len(own) >= needed and weight >= needed * _FULL_VOTE and weight >= rules.agreement * everything
+        enough = (
+            len(own) >= needed
+            and weight >= needed * _FULL_VOTE
+            and weight >= rules.agreement * everything
+        )
         if not enough:
             return counted
         if alive.state is State.WAITING:
@@ -92,7 +98,9 @@ class Voting:
         self._granted[subject] = self._granted[track] = at
         del self._candidates[track]
         missing = rules.mask == "require-soft" and mask_state(decision.mask_worn) != "masked"
-        return replace(counted, verdict=Verdict.GRANT, reason="match-mask-missing" if missing else "match")
+        return replace(
+            counted, verdict=Verdict.GRANT, reason="match-mask-missing" if missing else "match"
+        )
 
     def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: no cooldown, but so much time and as many new frames as before."""
@@ -104,8 +112,14 @@ class Voting:
     def keep(self, tracks: Iterable[int], at: float) -> None:
         """Forget tracks that are lost and cooldowns that are over."""
         alive = set(tracks)
-        self._candidates = {track: found for track, found in self._candidates.items() if track in alive}
-        self._granted = {key: since for key, since in self._granted.items() if at - since < self._rules.cooldown_s}
+        self._candidates = {
+            track: found for track, found in self._candidates.items() if track in alive
+        }
+        self._granted = {
+            key: since
+            for key, since in self._granted.items()
+            if at - since < self._rules.cooldown_s
+        }
 
     def _cooling(self, key: str | int, at: float) -> bool:
         return at - self._granted.get(key, -math.inf) < self._rules.cooldown_s

@@ -28,7 +28,9 @@ _HASHED = b"mfsa-edge record 1\n"
 _STEPPED = b"mfsa-edge record key 1\n"
 _SHAPE = re.compile(rb'(\{.*),"hash":"([0-9a-f]{64})","mac":"([0-9a-f]{32})"\}')
 
-encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode  # ASCII: one line is one record
+encode = json.JSONEncoder(
+    allow_nan=False, separators=(",", ":")
+).encode  # ASCII: one line is one record
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Line:
         return self.public.get("commit") == commit_of(personal)
 
 
-def build(public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes, key: bytes) -> tuple[bytes, bytes]:
+def build(
+    public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes, key: bytes
+) -> tuple[bytes, bytes]:
     """A line, and its hash, which the next one needs. Raises ValueError for what is no JSON."""
     told = b""
     if personal:
@@ -63,7 +67,12 @@ def build(public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes,
         public = {**public, "commit": commit_of(told)}
     body = encode(public)[:-1].encode()
     digest = hash_of(before, body)
-    return b'%b,"hash":"%b","mac":"%b"}\t%b\n' % (body, digest.hex().encode(), mac_of(key, digest).hex().encode(), told), digest
+    return b'%b,"hash":"%b","mac":"%b"}\t%b\n' % (
+        body,
+        digest.hex().encode(),
+        mac_of(key, digest).hex().encode(),
+        told,
+    ), digest
 
 
 def parse(line: bytes) -> Line | None:
@@ -79,7 +88,14 @@ def parse(line: bytes) -> Line | None:
     number = fields.get("id")
     if not isinstance(number, int) or number < 1:
         return None
-    return Line(number, fields, shape[1], bytes.fromhex(shape[2].decode()), bytes.fromhex(shape[3].decode()), personal)
+    return Line(
+        number,
+        fields,
+        shape[1],
+        bytes.fromhex(shape[2].decode()),
+        bytes.fromhex(shape[3].decode()),
+        personal,
+    )
 
 
 def hash_of(before: bytes, body: bytes) -> bytes:

@@ -22,7 +22,8 @@ def decision_fields(frame: Frame, sighting: Sighting, model: str, engine: str) -
         "model": model,
         "engine": engine,
         "track": sighting.track,
-        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()} or "no PAD",
+        "liveness": {name: answer.state.value for name, answer in sighting.liveness.items()}
+        or "no PAD",
     }
     if sighting.quality is not None:
         fields["quality"] = asdict(sighting.quality)

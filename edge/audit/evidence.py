@@ -19,7 +19,9 @@ from edge.values import Probe
 
 # Regions of the canonical chip as (top, bottom) rows of the 14x14 map and (left, right) columns, 8 px a cell.
 _REGIONS = {"eyes": (5, 8, 3, 11), "nose": (8, 10, 5, 9), "mouth": (10, 13, 4, 10)}
-_COLOURS_BGR = np.array([(80, 200, 60), (60, 60, 230), (200, 140, 40)], np.float32)  # face, mask, background
+_COLOURS_BGR = np.array(
+    [(80, 200, 60), (60, 60, 230), (200, 140, 40)], np.float32
+)  # face, mask, background
 
 
 def attention_shares(probe: Probe) -> dict[str, float]:
@@ -33,12 +35,21 @@ def attention_shares(probe: Probe) -> dict[str, float]:
     }
     shares["on_rest"] = round(1 - sum(shares.values()), 4)
     means = probe.attention.mean(axis=(1, 2))
-    return {**shares, **{f"mean_{n}": round(float(v), 4) for n, v in zip(("face", "mask", "background"), means, strict=True)}}
+    return {
+        **shares,
+        **{
+            f"mean_{n}": round(float(v), 4)
+            for n, v in zip(("face", "mask", "background"), means, strict=True)
+        },
+    }
 
 
 def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
     """The chip beside itself tinted by the three maps (112,224,3): green face, red mask, blue background."""
-    maps = np.stack([cv2.resize(m, chip.shape[1::-1], interpolation=cv2.INTER_CUBIC) for m in probe.attention], axis=-1)
+    maps = np.stack(
+        [cv2.resize(m, chip.shape[1::-1], interpolation=cv2.INTER_CUBIC) for m in probe.attention],
+        axis=-1,
+    )
     tint = maps.clip(0, 1) @ _COLOURS_BGR
     tinted = chip.astype(np.float32) * 0.5 + tint * 0.5
     return np.hstack([chip, tinted.clip(0, 255).astype(np.uint8)])
@@ -55,7 +66,15 @@ class PictureFolder:
     """Evidence pictures named by record id, sealed; only the newest `keep` of the last `days` stay, and a tenth more for a while.
     None are kept unless the config says so, and those of a config that did are removed."""
 
-    def __init__(self, path: Path, keep: int, days: float, sealer: Sealer, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        keep: int,
+        days: float,
+        sealer: Sealer,
+        *,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._path = path
         self._keep, self._days = keep, days
         self._sealer = sealer
@@ -73,11 +92,15 @@ class PictureFolder:
             return
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(picture_path(self._path, record_id), self._sealer.seal(record_id, encoded.tobytes()))
+            write_whole(
+                picture_path(self._path, record_id), self._sealer.seal(record_id, encoded.tobytes())
+            )
         except OSError:
             return
         self._saved += 1
-        if self._saved % max(1, self._keep // 10) == 0:  # a folder of many takes a while to look through
+        if (
+            self._saved % max(1, self._keep // 10) == 0
+        ):  # a folder of many takes a while to look through
             self._prune()
 
     def tend(self) -> None:
@@ -91,10 +114,16 @@ class PictureFolder:
         with contextlib.suppress(OSError):
             for unsealed in self._path.glob("*.png"):  # of a version that did not seal them
                 unsealed.unlink(missing_ok=True)
-            made = sorted((picture.stat().st_mtime, picture) for picture in self._path.glob(f"*{_SUFFIX}"))
+            made = sorted(
+                (picture.stat().st_mtime, picture) for picture in self._path.glob(f"*{_SUFFIX}")
+            )
             surplus = len(made) - self._keep
             now = self._wall()
-            ends = now - self._days * DAY_S if believed(now, [at for at, _ in made], self._days) else 0.0
+            ends = (
+                now - self._days * DAY_S
+                if believed(now, [at for at, _ in made], self._days)
+                else 0.0
+            )
             for number, (at, old) in enumerate(made):
                 if number < surplus or at < ends:
                     old.unlink(missing_ok=True)
@@ -111,7 +140,9 @@ def read_picture(folder: Path, record_id: int, sealer: Sealer) -> bytes:
         ) from error
     plain = sealer.open(record_id, sealed)
     if plain is None:
-        raise RecordError(f"{path}: the picture cannot be unsealed: another key, another terminal's, or it was changed")
+        raise RecordError(
+            f"{path}: the picture cannot be unsealed: another key, another terminal's, or it was changed"
+        )
     return plain
 
 

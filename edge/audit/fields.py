@@ -14,7 +14,19 @@ PUBLIC = frozenset({
     "from", "to", "upto", "was",
 })  # fmt: skip
 # Sealed where the record has a seal: with these at hand a picture can be changed until it passes.
-SEALED = frozenset({"score", "runner_up", "threshold", "votes", "attention", "quality", "visible", "mask_worn", "box_xyxy"})
+SEALED = frozenset(
+    {
+        "score",
+        "runner_up",
+        "threshold",
+        "votes",
+        "attention",
+        "quality",
+        "visible",
+        "mask_worn",
+        "box_xyxy",
+    }
+)
 
 
 def split(fields: Fields) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:

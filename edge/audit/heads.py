@@ -27,7 +27,10 @@ class Head:
 
     def signed_by(self, key: Ed25519PrivateKey) -> str:
         """As a JSON file."""
-        return json.dumps({**asdict(self), "signature": key.sign(self._plain()).hex()}, indent=1) + "\n"
+        return (
+            json.dumps({**asdict(self), "signature": key.sign(self._plain()).hex()}, indent=1)
+            + "\n"
+        )
 
     def _plain(self) -> bytes:
         return _SIGNED + json.dumps(asdict(self), sort_keys=True).encode()
@@ -36,7 +39,9 @@ class Head:
 def signing_key(first: list[FirstKey]) -> Ed25519PrivateKey:
     """Made of the first key of the first chain. Raises RecordError where there is none."""
     if not first:
-        raise RecordError("expected the record's first key, found none; run edge-audit as root, who keeps it")
+        raise RecordError(
+            "expected the record's first key, found none; run edge-audit as root, who keeps it"
+        )
     return Ed25519PrivateKey.from_private_bytes(derive(first[0].key, "head 1"))
 
 
@@ -50,15 +55,24 @@ def read_head(text: str, public_key: str | None) -> Head:
         found: dict[str, Any] = json.loads(text)
         signature = bytes.fromhex(found.pop("signature"))
         head = Head(**found)
-        if not (type(head.id) is int and 0 < head.id < ID_MAX and isinstance(head.of, str) and len(bytes.fromhex(head.hash)) == 32):
+        if not (
+            type(head.id) is int
+            and 0 < head.id < ID_MAX
+            and isinstance(head.of, str)
+            and len(bytes.fromhex(head.hash)) == 32
+        ):
             raise ValueError("wrong kinds of values")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RecordError("expected a file that `edge-audit head` made") from error
     if public_key is not None:
         try:
-            Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(signature, head._plain())
+            Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(
+                signature, head._plain()
+            )
         except ValueError as error:
-            raise RecordError("expected a public key of 64 hex digits, as `edge-audit head --public-key` prints it") from error
+            raise RecordError(
+                "expected a public key of 64 hex digits, as `edge-audit head --public-key` prints it"
+            ) from error
         except InvalidSignature as error:
             raise RecordError(
                 "the head's signature is not by this record's key: it was changed, or is of another record"

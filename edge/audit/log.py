@@ -56,7 +56,9 @@ class RecordLog:
         self._half = False  # whether it ends in the middle of a line
         self._fd = -1  # of the present segment; none until the first record is written
         self._file: StateFile | None = None
-        self._owed: list[dict[str, Any]] = []  # what the log itself has to say, before anything else
+        self._owed: list[
+            dict[str, Any]
+        ] = []  # what the log itself has to say, before anything else
         self._chores: Iterator[None] | None = None
         self._tended = -1.0  # the day
         try:
@@ -68,7 +70,9 @@ class RecordLog:
                 self.close()
                 raise
         except OSError as error:
-            raise RecordError(f"{folder}: cannot open the record: {error.strerror}; check folder and rights") from error
+            raise RecordError(
+                f"{folder}: cannot open the record: {error.strerror}; check folder and rights"
+            ) from error
 
     def append(self, fields: Fields, *, durable: bool = True) -> int:
         """Write one record with id and times; its id. With `durable` it is on disk on return.
@@ -83,7 +87,9 @@ class RecordLog:
     def last(self, key: str) -> Any:
         """The newest value of a field in the end of the record; None where nothing there has it."""
         try:
-            return next((record[key] for record in newest_first(self._folder) if key in record), None)
+            return next(
+                (record[key] for record in newest_first(self._folder) if key in record), None
+            )
         except OSError:
             return None
 
@@ -93,7 +99,9 @@ class RecordLog:
         now = self._wall()
         if self._chores is None and self.keep is not None and now // DAY_S != self._tended:
             self._tended = now // DAY_S
-            self._chores = retention.chores(self._folder, self.keep, now, self._state.blanked, self._tell)
+            self._chores = retention.chores(
+                self._folder, self.keep, now, self._state.blanked, self._tell
+            )
         if self._chores is not None:
             try:
                 next(self._chores)
@@ -120,7 +128,15 @@ class RecordLog:
         from_id, to_id = end.last.id + 1 if end.last else 1, self._state.next_id - 1
         if from_id <= to_id:
             reason = CUT_TAIL if self._state.durable >= from_id else LOST_TAIL
-            self._owed.append({"kind": GAP, "reason": reason, "from": from_id, "to": to_id, "was": self._state.hash.hex()})
+            self._owed.append(
+                {
+                    "kind": GAP,
+                    "reason": reason,
+                    "from": from_id,
+                    "to": to_id,
+                    "was": self._state.hash.hex(),
+                }
+            )
         if end.last is not None:
             self._state = self._with(hash=end.last.hash)
         self._end = os.fstat(self._fd).st_size if self._fd >= 0 else 0
@@ -134,12 +150,18 @@ class RecordLog:
         self._state, last = self._file.state, end.last
         if end.free_id - self._state.next_id > ID_JUMP_MAX:
             return False
-        if last is not None and self._state.next_id <= last.id:  # written after the record, or left behind by a lost power
+        if (
+            last is not None and self._state.next_id <= last.id
+        ):  # written after the record, or left behind by a lost power
             key = next_key(self._state.key, last.id - self._state.next_id)
             if mac_of(key, last.hash) != last.mac:
                 return False
             self._state = self._with(next_id=last.id + 1, key=next_key(key), hash=last.hash)
-        elif last is not None and self._state.next_id == last.id + 1 and self._state.hash != last.hash:
+        elif (
+            last is not None
+            and self._state.next_id == last.id + 1
+            and self._state.hash != last.hash
+        ):
             return False
         self._skip_to(end.free_id)
         return True
@@ -153,7 +175,9 @@ class RecordLog:
         self._state = State(end.free_id, secrets.token_bytes(KEY_BYTES))
         with contextlib.suppress(OSError):  # of which RecordError is one
             keys = state.read_keys(path)
-            made = next((each.key for each in keys if each.first_id == end.free_id), None)  # then the state was not made any more
+            made = next(
+                (each.key for each in keys if each.first_id == end.free_id), None
+            )  # then the state was not made any more
             if made is None:
                 state.write_keys(path, [*keys, FirstKey(end.free_id, self._state.key)])
             else:
@@ -165,7 +189,9 @@ class RecordLog:
 
     def _skip_to(self, next_id: int) -> None:
         steps = max(0, next_id - self._state.next_id)
-        self._state = self._with(next_id=self._state.next_id + steps, key=next_key(self._state.key, steps))
+        self._state = self._with(
+            next_id=self._state.next_id + steps, key=next_key(self._state.key, steps)
+        )
 
     def _with(self, **changes: Any) -> State:
         return replace(self._state, **changes)
@@ -174,7 +200,9 @@ class RecordLog:
 
     def _put(self, fields: Fields, durable: bool) -> int:
         number, wall = self._state.next_id, self._wall()
-        durable = durable or not self._state.durable  # else a front that the power took looks like one that somebody took
+        durable = (
+            durable or not self._state.durable
+        )  # else a front that the power took looks like one that somebody took
         public, personal, hidden = split(fields)
         if hidden and self._seal is not None:
             personal["sealed"] = self._seal(number, encode(hidden))
@@ -185,8 +213,17 @@ class RecordLog:
             self._turn_page(wall)
             heading = {} if self._end else {"of": self._of, "prev": self._state.hash.hex()}
             self._day = self._day if self._end else wall // DAY_S
-            marks = {name: count for name, count in (("lost", self.lost), ("torn", self._torn)) if count}
-            told = {"id": number, "wall": round(wall, 3), "mono": round(time.monotonic(), 4), **public, **heading, **marks}
+            marks = {
+                name: count for name, count in (("lost", self.lost), ("torn", self._torn)) if count
+            }
+            told = {
+                "id": number,
+                "wall": round(wall, 3),
+                "mono": round(time.monotonic(), 4),
+                **public,
+                **heading,
+                **marks,
+            }
             line, digest = build(told, personal, self._state.hash, self._state.key)
             self._write(b"\n" + line if self._half else line, durable)
         except OSError as error:
@@ -209,10 +246,16 @@ class RecordLog:
 
     def _turn_page(self, wall: float) -> None:
         """A new segment where there is none, the present one is full, or it is another day. Raises OSError."""
-        if self._fd >= 0 and self._end < self._segment_bytes and not (self._end and wall // DAY_S != self._day):
+        if (
+            self._fd >= 0
+            and self._end < self._segment_bytes
+            and not (self._end and wall // DAY_S != self._day)
+        ):
             return
         if self._fd >= 0:
-            os.fsync(self._fd)  # before there is a newer one: only the newest may end in what was never acknowledged
+            os.fsync(
+                self._fd
+            )  # before there is a newer one: only the newest may end in what was never acknowledged
         path = path_of(self._folder, self._state.next_id)
         fd = -1
         try:
@@ -234,7 +277,11 @@ class RecordLog:
         if self._fd < 0:
             return
         size = os.fstat(self._fd).st_size
-        self._half = (size != self._end or bool(self._torn)) and bool(size) and os.pread(self._fd, 1, size - 1) != b"\n"
+        self._half = (
+            (size != self._end or bool(self._torn))
+            and bool(size)
+            and os.pread(self._fd, 1, size - 1) != b"\n"
+        )
         self._end, self._torn = size, max(self._torn, self._half)
 
     def _write(self, line: bytes, durable: bool) -> None:

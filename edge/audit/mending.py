@@ -17,7 +17,9 @@ def mend(folder: Path, durable: int) -> None:
     try:
         size = os.fstat(fd).st_size
         start = max(0, size - TAIL_BYTES)
-        cut = unacknowledged_from(os.pread(fd, size - start, start), first_id_of(paths[-1]), durable, partial=start > 0)
+        cut = unacknowledged_from(
+            os.pread(fd, size - start, start), first_id_of(paths[-1]), durable, partial=start > 0
+        )
         if cut is not None:
             os.ftruncate(fd, start + cut)
             os.fsync(fd)

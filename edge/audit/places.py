@@ -29,11 +29,21 @@ class Place:
         kept = _keys_at(self.key_path)
         return (kept, 0) if self.key_path == beside else ([*kept, *_keys_at(beside)], len(kept))
 
-    def verify(self, expected: Expected | None = None, progress: Callable[[int], object] = lambda _: None) -> Report:
+    def verify(
+        self, expected: Expected | None = None, progress: Callable[[int], object] = lambda _: None
+    ) -> Report:
         """Raises OSError, and RecordError where a key file is none."""
         keys, trusted = self.first_keys()
         state = read_state(self.folder)
-        return verify(self.folder, keys, of=self.of or None, expected=expected, state=state, trusted=trusted, progress=progress)
+        return verify(
+            self.folder,
+            keys,
+            of=self.of or None,
+            expected=expected,
+            state=state,
+            trusted=trusted,
+            progress=progress,
+        )
 
 
 def places(config: Terminal, only: str | None = None) -> list[Place]:
@@ -49,9 +59,13 @@ def copied(folder: Path, key_path: Path | None) -> Place:
     """A record, or a copy of it, that is what it says that it is. Raises RecordError, OSError."""
     said = next((str(record["of"]) for record in records(folder) if record.get("of")), "")
     if not segments(folder):
-        raise RecordError(f"{folder}: expected a record, a folder of files such as 000000001.log, found none")
+        raise RecordError(
+            f"{folder}: expected a record, a folder of files such as 000000001.log, found none"
+        )
     if key_path is not None and not key_path.is_file():
-        raise RecordError(f"{key_path}: no such file; name the first keys that edge-audit init made, or none")
+        raise RecordError(
+            f"{key_path}: no such file; name the first keys that edge-audit init made, or none"
+        )
     return Place(folder.name, folder, key_path or key_path_of(folder), said)
 
 

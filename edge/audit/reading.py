@@ -9,11 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.chain import SALT
-from edge.audit.segments import TAIL_BYTES, first_id_of, lines_of, open_to_read, segments, tail_of, unacknowledged_from
+from edge.audit.segments import (
+    TAIL_BYTES,
+    first_id_of,
+    lines_of,
+    open_to_read,
+    segments,
+    tail_of,
+    unacknowledged_from,
+)
 from edge.audit.state import read_state
 from edge.errors import RecordError
 
-Unseal = Callable[[int, str], dict[str, Any] | None]  # what was sealed to the number of a record; None where the key does not fit
+Unseal = Callable[
+    [int, str], dict[str, Any] | None
+]  # what was sealed to the number of a record; None where the key does not fit
 REDACTED = "redacted"
 
 
@@ -43,11 +53,18 @@ def read_log(folder: Path, unseal: Unseal | None = None) -> list[dict[str, Any]]
 
 
 def records(
-    folder: Path, unseal: Unseal | None = None, since: int = 0, *, progress: Callable[[int], object] = lambda _: None
+    folder: Path,
+    unseal: Unseal | None = None,
+    since: int = 0,
+    *,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
     """The readable records after a number, in order; a segment that is removed meanwhile is left out, and so is what was never
     acknowledged: its writer takes it back when it starts. `progress` is told of bytes. Raises OSError."""
-    durable, paths = _durable(folder), segments(folder)  # before the records, which may go on meanwhile
+    durable, paths = (
+        _durable(folder),
+        segments(folder),
+    )  # before the records, which may go on meanwhile
     for path in since_of(paths, since):
         data = read_segment(path)
         progress(len(data))

@@ -34,7 +34,9 @@ class Retention:
 class _Segment:
     path: Path
     upto: int  # the last record in it, by the name of the next
-    walls: tuple[float, ...]  # of its first and its newest record, where their clock can have been right
+    walls: tuple[
+        float, ...
+    ]  # of its first and its newest record, where their clock can have been right
 
 
 def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) -> Iterator[None]:
@@ -47,12 +49,24 @@ def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) 
         found.append(_look(path, first_id_of(following) - 1 if following else 0))
         yield
     ends = _ends(found, now)
-    gone = [each for each, end in zip(found[:-1], ends, strict=False) if end < now - keep.keep_days * DAY_S]
-    faded = [each for each, end in zip(found[:-1], ends, strict=False) if end < now - keep.personal_days * DAY_S]
+    gone = [
+        each
+        for each, end in zip(found[:-1], ends, strict=False)
+        if end < now - keep.keep_days * DAY_S
+    ]
+    faded = [
+        each
+        for each, end in zip(found[:-1], ends, strict=False)
+        if end < now - keep.personal_days * DAY_S
+    ]
     faded = [each for each in faded if each not in gone and each.upto > blanked]
     if not gone and not faded:
         return
-    if not believed(now, [wall for each in found for wall in each.walls], min(keep.keep_days, keep.personal_days)):
+    if not believed(
+        now,
+        [wall for each in found for wall in each.walls],
+        min(keep.keep_days, keep.personal_days),
+    ):
         tell({"kind": KIND, "reason": DOUBTED})
         return
     if gone:
@@ -86,7 +100,11 @@ def _look(path: Path, upto: int) -> _Segment:
         os.close(fd)
     ends = (first, tail_of(path).newest)
     walls = (line.public.get("wall") for line in ends if line is not None)
-    return _Segment(path, upto, tuple(wall for wall in walls if isinstance(wall, (int, float)) and wall >= BUILT_AFTER))
+    return _Segment(
+        path,
+        upto,
+        tuple(wall for wall in walls if isinstance(wall, (int, float)) and wall >= BUILT_AFTER),
+    )
 
 
 def _ends(found: list[_Segment], now: float) -> list[float]:

@@ -31,7 +31,9 @@ class Sealer:
     def open(self, number: int, sealed: bytes) -> bytes | None:
         """None where key, terminal, purpose or number are others, or it was changed."""
         try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._bound_to(number))
+            return self._cipher.decrypt(
+                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._bound_to(number)
+            )
         except (InvalidTag, ValueError):
             return None
 

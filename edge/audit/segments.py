@@ -29,7 +29,10 @@ def segments(folder: Path) -> list[Path]:
         found = list(folder.iterdir())
     except FileNotFoundError:
         return []
-    return sorted((path for path in found if path.suffix == _SUFFIX and path.stem.isdecimal()), key=first_id_of)
+    return sorted(
+        (path for path in found if path.suffix == _SUFFIX and path.stem.isdecimal()),
+        key=first_id_of,
+    )
 
 
 def open_to_read(path: Path) -> int:
@@ -84,7 +87,9 @@ class Tail:
     @property
     def newest(self) -> Line | None:
         """The newest line that is a record of ours."""
-        return next((line for line in map(parse, self.lines[self.torn :]) if line is not None), None)
+        return next(
+            (line for line in map(parse, self.lines[self.torn :]) if line is not None), None
+        )
 
 
 def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:

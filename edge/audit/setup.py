@@ -42,16 +42,26 @@ def prepare(folder: Path, key_path: Path) -> str:
                 return _prepare_beside(folder, beside)
         kept = state.read_keys(key_path)
         with as_owner(folder):
-            own, state_is_there, empty = state.read_keys(beside), state.read_state(folder) is not None, not segments(folder)
+            own, state_is_there, empty = (
+                state.read_keys(beside),
+                state.read_state(folder) is not None,
+                not segments(folder),
+            )
         make_folder(key_path.parent, 0o700)
         if moved := [key for key in own if key not in kept]:
             state.write_keys(key_path, [*kept, *moved])
         if own:
             with as_owner(folder):
                 _wipe(beside)
-            return f"{key_path}: {len(own)} first keys moved there, which the process had made itself"
+            return (
+                f"{key_path}: {len(own)} first keys moved there, which the process had made itself"
+            )
         if not state_is_there and empty:
-            first = kept[0] if kept and kept[0].first_id == 1 else FirstKey(1, secrets.token_bytes(KEY_BYTES))
+            first = (
+                kept[0]
+                if kept and kept[0].first_id == 1
+                else FirstKey(1, secrets.token_bytes(KEY_BYTES))
+            )
             if not kept:
                 state.write_keys(key_path, [first])
             with as_owner(folder):
@@ -61,7 +71,9 @@ def prepare(folder: Path, key_path: Path) -> str:
     except OSError as error:
         if isinstance(error, RecordError):
             raise
-        raise RecordError(f"{error.filename or folder}: {error.strerror}; run this as root, or as who owns the record") from error
+        raise RecordError(
+            f"{error.filename or folder}: {error.strerror}; run this as root, or as who owns the record"
+        ) from error
     if not kept:
         raise RecordError(
             f"{key_path}: there is a record in {folder}, and no first key: restore it from your backup, or stop the service, "
@@ -72,7 +84,11 @@ def prepare(folder: Path, key_path: Path) -> str:
 
 def _prepare_beside(folder: Path, beside: Path) -> str:
     if state.read_state(folder) is not None or segments(folder):
-        return f"{beside}: is there" if beside.exists() else f"{beside}: missing; only the chain of {folder} can be checked"
+        return (
+            f"{beside}: is there"
+            if beside.exists()
+            else f"{beside}: missing; only the chain of {folder} can be checked"
+        )
     RecordLog(folder).close()
     return f"{beside}: made"
 

@@ -33,7 +33,9 @@ class State:
     def pack(self) -> bytes:
         """The whole file."""
         plain = _SHAPE.pack(self.next_id, self.durable, self.blanked, self.hash, self.key)
-        return (plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]).ljust(_SLOT_BYTES, b"\0") * _SLOTS
+        return (plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]).ljust(
+            _SLOT_BYTES, b"\0"
+        ) * _SLOTS
 
 
 def _unpack(slot: bytes) -> State | None:
@@ -69,7 +71,9 @@ def _newest(data: bytes) -> State:
     found = [_unpack(data[slot * _SLOT_BYTES :]) for slot in range(_SLOTS)]
     if not any(found):
         raise ValueError("neither slot can be read")
-    return max((state for state in found if state), key=lambda state: (state.next_id, state.blanked))
+    return max(
+        (state for state in found if state), key=lambda state: (state.next_id, state.blanked)
+    )
 
 
 def read_state(folder: Path) -> State | None:
@@ -108,15 +112,22 @@ def read_keys(path: Path) -> list[FirstKey]:
     """In the order in which they were made; none where there is no file. Raises RecordError."""
     try:
         lines = path.read_text(encoding="ascii").splitlines()
-        keys = [FirstKey(int(number), bytes.fromhex(key)) for number, key in (line.split() for line in lines)]
+        keys = [
+            FirstKey(int(number), bytes.fromhex(key))
+            for number, key in (line.split() for line in lines)
+        ]
     except FileNotFoundError:
         return []
     except OSError as error:
-        raise RecordError(f"{path}: the record's first key cannot be read: {error.strerror}") from error
+        raise RecordError(
+            f"{path}: the record's first key cannot be read: {error.strerror}"
+        ) from error
     except ValueError:
         keys = [FirstKey(0, b"")]
     if any(key.first_id < 1 or len(key.key) != KEY_BYTES for key in keys):
-        raise RecordError(f"{path}: expected lines of a record's number and {2 * KEY_BYTES} hex digits; restore the right file")
+        raise RecordError(
+            f"{path}: expected lines of a record's number and {2 * KEY_BYTES} hex digits; restore the right file"
+        )
     return keys
 
 

@@ -44,8 +44,16 @@ def what(record: Mapping[str, Any]) -> str:
 
 def line(name: str, record: Mapping[str, Any]) -> str:
     """One line of the table."""
-    who = str(record.get("subject") or record.get("operator") or ("(erased)" if record.get("erased") else ""))
-    rest = ", ".join(f"{key} {_short(value)}" for key, value in record.items() if key not in _TOLD and value not in (None, "", []))
+    who = str(
+        record.get("subject")
+        or record.get("operator")
+        or ("(erased)" if record.get("erased") else "")
+    )
+    rest = ", ".join(
+        f"{key} {_short(value)}"
+        for key, value in record.items()
+        if key not in _TOLD and value not in (None, "", [])
+    )
     words = f'"{record["note"]}"' if record.get("note") else ""
     parts = f"{what(record):14} {record.get('reason', '')!s:20} {who:20} {words} {rest}".rstrip()
     return _plain(f"{time_of(record)}  {name:9} {record.get('id', '?')!s:>7}  {parts}")
@@ -62,7 +70,11 @@ def exported(name: str, found: Iterable[Mapping[str, Any]], form: str) -> Iterat
     if form == "csv":
         yield _row(COLUMNS), 0
     for record in found:
-        text = _row(cells(name, record)) if form == "csv" else json.dumps({"record": name, **record}) + "\n"
+        text = (
+            _row(cells(name, record))
+            if form == "csv"
+            else json.dumps({"record": name, **record}) + "\n"
+        )
         yield text, number_of(record)
 
 
@@ -90,8 +102,18 @@ def _is_number(cell: str) -> bool:
 
 def _plain(text: str) -> str:
     """Without what would begin another row or tell a terminal what to do."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return (
+        text
+        if text.isprintable()
+        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    )
 
 
 def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else value if isinstance(value, str) else json.dumps(value)
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else value
+        if isinstance(value, str)
+        else json.dumps(value)
+    )

@@ -28,9 +28,9 @@ _SIBLINGS = 4096  # lines back that a record may follow after ones that were not
 class Finding:
     """Something that a writer at work alone does not do."""
 
-    what: (
-        str  # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign, new-chain, cut-tail, state, head
-    )
+    # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign,
+    # new-chain, cut-tail, state, head
+    what: str
     where: str  # segment and line
     id: int  # of the record, or of the first one that is concerned
     words: str
@@ -84,7 +84,12 @@ class _Walk:
     def take(self, raw: bytes, where: str, *, ended: bool = True) -> None:
         line, last = parse(raw), self.report.last
         if line is not None and not ended:
-            self._find("torn", where, line.id, f"record {line.id} has lost the end of its line: readers leave it out")
+            self._find(
+                "torn",
+                where,
+                line.id,
+                f"record {line.id} has lost the end of its line: readers leave it out",
+            )
         if line is None or line.id > (last.id + ID_JUMP_MAX if last else _FIRST_ID_MAX):
             self._garbage.append(where)
             return
@@ -106,11 +111,21 @@ class _Walk:
         missing = self._missing.pop(line.id, None)
         assert self.report.last is not None
         if missing is None:  # nobody missed it
-            self._find("inserted", where, line.id, f"record {line.id} stands here once more, after record {self.report.last.id}")
+            self._find(
+                "inserted",
+                where,
+                line.id,
+                f"record {line.id} stands here once more, after record {self.report.last.id}",
+            )
         else:
             if missing not in self._missing.values():  # all that it told of has turned up
                 self.report.findings.remove(missing)
-            self._find("reordered", where, line.id, f"record {line.id} stands after record {self.report.last.id}")
+            self._find(
+                "reordered",
+                where,
+                line.id,
+                f"record {line.id} stands after record {self.report.last.id}",
+            )
 
     def _follows(self, line: Line, where: str) -> bool:
         """Whether a record follows what is before it; where not, the finding."""
@@ -122,22 +137,33 @@ class _Walk:
         bases = [*(base for base, _ in known), *([self._claimed] if self._claimed else [])]
         if last is None:
             if prev is None:
-                self._find("removed", where, line.id, f"what was before record {line.id} in this file was cut off")
+                self._find(
+                    "removed",
+                    where,
+                    line.id,
+                    f"what was before record {line.id} in this file was cut off",
+                )
                 self._garbage.clear()
                 return False
             bases = [GENESIS if line.id == 1 else prev]
         self._claimed = None
         garbage, self._garbage = self._garbage, []
-        place = next((i for i, base in enumerate(bases) if hash_of(base, line.body) == line.hash), None)
+        place = next(
+            (i for i, base in enumerate(bases) if hash_of(base, line.body) == line.hash), None
+        )
         sound = place is not None
         if place is not None and place < len(known):
-            for _ in range(place):  # lines that stand there and were never acknowledged: what they told of, this one tells too
+            for _ in range(
+                place
+            ):  # lines that stand there and were never acknowledged: what they told of, this one tells too
                 self._lost -= self._bases.pop()[1]
         if sound and (torn or gap or not garbage):
             return True
         self._explain(line, where, garbage, sound)
         if not sound:
-            self._claimed = hash_of(bases[0], line.body)  # where its own hash was changed, the next one follows this
+            self._claimed = hash_of(
+                bases[0], line.body
+            )  # where its own hash was changed, the next one follows this
         return sound
 
     def _explain(self, line: Line, where: str, garbage: list[str], sound: bool) -> None:
@@ -148,26 +174,50 @@ class _Walk:
             self._find("inserted", garbage[0], last_id + 1, f"{len(garbage)} lines are no record")
         elif garbage:
             gone = f"; {_span(absent)} should be there" if absent else ""
-            self._find("changed", garbage[0], last_id + 1, f"{len(garbage)} lines are no record{gone}")
+            self._find(
+                "changed", garbage[0], last_id + 1, f"{len(garbage)} lines are no record{gone}"
+            )
         elif absent:
-            self._find("removed", where, absent[0], f"{_span(absent)} should stand before record {line.id}")
+            self._find(
+                "removed", where, absent[0], f"{_span(absent)} should stand before record {line.id}"
+            )
             self._missing |= dict.fromkeys(absent[:_SIBLINGS], self.report.findings[-1])
         else:
-            self._find("changed", where, line.id, f"record {line.id} is not as it was written, or does not follow the one before")
+            self._find(
+                "changed",
+                where,
+                line.id,
+                f"record {line.id} is not as it was written, or does not follow the one before",
+            )
 
     def _check_mac(self, line: Line, where: str, sound: bool) -> None:
         told = line.public.get("kind") == GAP and line.public.get("reason") == NEW_CHAIN
         if told:
-            self._find("new-chain", where, line.id, "the writer's state was lost: nothing ties what follows to what was before")
+            self._find(
+                "new-chain",
+                where,
+                line.id,
+                "the writer's state was lost: nothing ties what follows to what was before",
+            )
             if not self._keys.begins_anew(line):
                 self._keys.forget()
         before = self._keys.present
         fits = self._keys.fits(line)
         if fits is False and self._keys.begins_anew(line):
-            self._find("new-chain", where, line.id, "another first key counts from here on: nothing ties it to what was before")
+            self._find(
+                "new-chain",
+                where,
+                line.id,
+                "another first key counts from here on: nothing ties it to what was before",
+            )
             fits = True
         if self._keys.strange and before is None:
-            self._find("new-chain", where, line.id, "the first key of this chain is not the one that root keeps")
+            self._find(
+                "new-chain",
+                where,
+                line.id,
+                "the first key of this chain is not the one that root keeps",
+            )
         self.report.authentic += bool(fits and sound)
         if fits is False and sound:
             where, first_id, _ = self._unkeyed or (where, line.id, 0)
@@ -180,22 +230,40 @@ class _Walk:
             where, first_id, last_id = self._unkeyed
             self._unkeyed = None
             every = first_id == self.report.first_id and not self.report.authentic
-            why = "a wrong key, or the record of another terminal" if every else "written by somebody without the key"
-            self._find("forged", where, first_id, f"the MAC of {_span(range(first_id, last_id + 1))} does not fit: {why}")
+            why = (
+                "a wrong key, or the record of another terminal"
+                if every
+                else "written by somebody without the key"
+            )
+            self._find(
+                "forged",
+                where,
+                first_id,
+                f"the MAC of {_span(range(first_id, last_id + 1))} does not fit: {why}",
+            )
 
     def _check_personal(self, line: Line, where: str) -> None:
         commit = line.public.get("commit")
         if line.erased:
             self.report.erased += 1
             self._erased_above.append(line.id)
-        elif (commit is None and line.personal) or (commit is not None and commit_of(line.personal) != commit):
-            self._find("personal", where, line.id, f"the personal part of record {line.id} was changed, or its erasure cut short")
+        elif (commit is None and line.personal) or (
+            commit is not None and commit_of(line.personal) != commit
+        ):
+            self._find(
+                "personal",
+                where,
+                line.id,
+                f"the personal part of record {line.id} was changed, or its erasure cut short",
+            )
 
     def _note(self, line: Line, where: str) -> None:
         """What the log says of itself."""
         public = line.public
         if "of" in public and self._of is not None and public["of"] != self._of:
-            self._find("foreign", where, line.id, f"this is of {public['of']!r}, expected {self._of!r}")
+            self._find(
+                "foreign", where, line.id, f"this is of {public['of']!r}, expected {self._of!r}"
+            )
         kind, reason = public.get("kind"), public.get("reason")
         if kind == retention.KIND and isinstance(upto := public.get("upto"), int):
             if reason == retention.REMOVED:
@@ -205,7 +273,12 @@ class _Walk:
         elif kind == GAP and "from" in public:
             span = f"records {public['from']} to {public.get('to')}"
             if reason == CUT_TAIL:
-                self._find("cut-tail", where, line.id, f"{span} were on disk and are gone, says the record itself")
+                self._find(
+                    "cut-tail",
+                    where,
+                    line.id,
+                    f"{span} were on disk and are gone, says the record itself",
+                )
             else:
                 self.report.notes.append(f"{span} were lost with the power or cut off ({where})")
 
@@ -216,7 +289,12 @@ class _Walk:
         last_id = report.last.id if report.last else 0
         if report.first_id > self._removed + 1:
             absent = range(1, report.first_id)
-            self._find("front", "the beginning", 1, f"{_span(absent)} are gone, and no record of retention tells of it")
+            self._find(
+                "front",
+                "the beginning",
+                1,
+                f"{_span(absent)} are gone, and no record of retention tells of it",
+            )
         elif report.first_id > 1:
             report.notes.append(f"records up to {report.first_id - 1} were removed by retention")
         for where in self._garbage:
@@ -228,7 +306,9 @@ class _Walk:
                 f"{report.erased} personal parts are erased, {report.erased - by_hand} by retention, {by_hand} otherwise"
             )
         if self._lost:
-            report.notes.append(f"{self._lost} records were never written, for want of a disk, says the record itself")
+            report.notes.append(
+                f"{self._lost} records were never written, for want of a disk, says the record itself"
+            )
         return report
 
     def _check_state(self, state: State | None, unended: str | None) -> None:
@@ -237,22 +317,48 @@ class _Walk:
         last_id = last.id if last else 0
         if state is None:
             if last is not None:
-                self._find("state", "state", last_id, "the writer's state is gone or cannot be read: the next start begins anew")
+                self._find(
+                    "state",
+                    "state",
+                    last_id,
+                    "the writer's state is gone or cannot be read: the next start begins anew",
+                )
             elif self._keys.any:
-                self._find("state", "state", 0, "there is a first key, and neither a record nor its writer's state")
+                self._find(
+                    "state",
+                    "state",
+                    0,
+                    "there is a first key, and neither a record nor its writer's state",
+                )
             return
         if state.next_id > last_id + 1:
             absent = range(last_id + 1, state.next_id)
-            self._find("tail", unended or "the end", absent[0], f"{_span(absent)} were written and are not there")
+            self._find(
+                "tail",
+                unended or "the end",
+                absent[0],
+                f"{_span(absent)} were written and are not there",
+            )
         elif unended is not None:
-            self.report.notes.append(f"a record is being written, or was begun when its writer was stopped ({unended})")
+            self.report.notes.append(
+                f"a record is being written, or was begun when its writer was stopped ({unended})"
+            )
         elif state.next_id <= last_id:
-            self.report.notes.append(f"the writer's state is {last_id + 1 - state.next_id} records behind; it is brought forward")
+            self.report.notes.append(
+                f"the writer's state is {last_id + 1 - state.next_id} records behind; it is brought forward"
+            )
         if last is None or state.next_id != last_id + 1:
             return
         present = self._keys.present
-        if state.hash != last.hash or (present is not None and next_key(present[1].key) != state.key):
-            self._find("state", "state", last_id, "the writer's state is not of this record: somebody replaced it")
+        if state.hash != last.hash or (
+            present is not None and next_key(present[1].key) != state.key
+        ):
+            self._find(
+                "state",
+                "state",
+                last_id,
+                "the writer's state is not of this record: somebody replaced it",
+            )
 
     def _find(self, what: str, where: str, number: int, words: str) -> None:
         self.report.findings.append(Finding(what, where, number, words))
@@ -283,7 +389,11 @@ def verify(
                 walk.take(raw, where, ended=ended)
             else:
                 unended = where
-            if expected is not None and walk.report.last is not None and walk.report.last.id == expected.id:
+            if (
+                expected is not None
+                and walk.report.last is not None
+                and walk.report.last.id == expected.id
+            ):
                 found_hash = walk.report.last.hash
         progress(len(data))
     report = walk.end(unended, state)
@@ -305,7 +415,14 @@ def _check_head(report: Report, expected: Expected, found: bytes | None) -> None
     elif expected.id < report.first_id:
         report.notes.append(f"the head is of record {expected.id}, which is not kept any more")
     else:
-        report.findings.append(Finding("head", "the head", expected.id, f"record {expected.id}, whose head was exported, is gone"))
+        report.findings.append(
+            Finding(
+                "head",
+                "the head",
+                expected.id,
+                f"record {expected.id}, whose head was exported, is gone",
+            )
+        )
 
 
 def _lost_by(line: Line) -> int:

@@ -19,7 +19,9 @@ def accuracy_in_use(networks: Networks) -> Accuracy:
     return accuracy_of(bundle, EMBEDDER_NETWORK, precision, verdict)
 
 
-def accuracy_of(bundle: Bundle, network: str, precision: Precision, verdict: Verdict | None = None) -> Accuracy:
+def accuracy_of(
+    bundle: Bundle, network: str, precision: Precision, verdict: Verdict | None = None
+) -> Accuracy:
     """Of an ONNX file of the bundle, or of what has a `verdict` of its own, such as a plan."""
     if verdict is None and precision != "fp32":
         entry = bundle.manifest.files.get(onnx_file(network, precision))
@@ -35,19 +37,31 @@ def accuracy_of(bundle: Bundle, network: str, precision: Precision, verdict: Ver
 
 def _words(verdict: Verdict | None, precision: Precision) -> str:
     if verdict is None:
-        return "the FP32 reference itself" if precision == "fp32" else "never compared with the FP32 network"
+        return (
+            "the FP32 reference itself"
+            if precision == "fp32"
+            else "never compared with the FP32 network"
+        )
     if not verdict.passed:
         return f"refused: {verdict.reason}"
     for figure in ("min_cosine", "min_iou"):
         if figure in verdict.figures:
-            bound = f" (at least {verdict.figures[f'{figure}_bound']:g})" if f"{figure}_bound" in verdict.figures else ""
+            bound = (
+                f" (at least {verdict.figures[f'{figure}_bound']:g})"
+                if f"{figure}_bound" in verdict.figures
+                else ""
+            )
             return f"passed: {figure.replace('_', ' ')} {verdict.figures[figure]:.4f}{bound}"
     return "passed"
 
 
 def _masked_tar(bundle: Bundle, precision: Precision) -> tuple[float | None, str | None]:
     """TAR at FMR 1e-3 of a masked probe against a clean template, and what was measured for it."""
-    measured = bundle.manifest.int8.accuracy if precision == "int8" and bundle.manifest.int8 else bundle.manifest.accuracy
+    measured = (
+        bundle.manifest.int8.accuracy
+        if precision == "int8" and bundle.manifest.int8
+        else bundle.manifest.accuracy
+    )
     pairs: dict[str, Any] = measured.get("pairs", {})
     for name, figures in pairs.items():
         tar = figures.get("one_masked", {}).get("tar_at_fmr_0.001")

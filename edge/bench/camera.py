@@ -29,7 +29,13 @@ def watch(source: Source, duration_s: float | None, stop: Stop) -> CameraReport:
     ages, size = Thinned(), None
     lost: list[str] = []
     began = time.monotonic()
-    bar = tqdm(total=None if whole else round(limit_s), desc="watching", unit="s", leave=False, disable=None)
+    bar = tqdm(
+        total=None if whole else round(limit_s),
+        desc="watching",
+        unit="s",
+        leave=False,
+        disable=None,
+    )
     ended = INTERRUPTED
     while not stop:
         frame, passed = capture.take(_TAKE_S), time.monotonic() - began
@@ -45,7 +51,9 @@ def watch(source: Source, duration_s: float | None, stop: Stop) -> CameraReport:
     bar.close()
     capture.close()
     if not camera.frames:
-        raise CameraError(f"no frame in {time.monotonic() - began:.0f} s: {capture.lost or 'the camera is silent'}")
+        raise CameraError(
+            f"no frame in {time.monotonic() - began:.0f} s: {capture.lost or 'the camera is silent'}"
+        )
     return CameraReport(
         made_at=machine.now(),
         machine=machine.here(),

@@ -40,7 +40,9 @@ class Expected:
 
     def __str__(self) -> str:
         told = [
-            f"{word} {', '.join(sorted(people))}" for word, people in (("grants", self.must), ("may grant", self.may)) if people
+            f"{word} {', '.join(sorted(people))}"
+            for word, people in (("grants", self.must), ("may grant", self.may))
+            if people
         ]
         return "; ".join(told) or "grants nobody"
 
@@ -83,4 +85,10 @@ def recorded(path: Path, fps: float, person: str | None = None) -> Clip:
                 yield Shot(frame.image)
 
     expected = Expected(must=frozenset({person} if person else ()))
-    return Clip(path.name, f"recorded, {f'with {person}' if person else 'strangers only'}", pace, play, expected)
+    return Clip(
+        path.name,
+        f"recorded, {f'with {person}' if person else 'strangers only'}",
+        pace,
+        play,
+        expected,
+    )

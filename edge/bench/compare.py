@@ -19,24 +19,43 @@ from edge.bench.results import (
 )
 from edge.errors import ConfigError
 
-_JUDGED = ("frame", "frame_to_decision", "outside", "search", "call")  # other series are told and do not count
+_JUDGED = (
+    "frame",
+    "frame_to_decision",
+    "outside",
+    "search",
+    "call",
+)  # other series are told and do not count
 _TOLD = (*_JUDGED, "first_usable_to_relay", "frame_to_relay", "frame_to_grant", "age", "interval")
 _FREE = ("versions",)  # of the machine: what a comparison may be about
 _FREE_CONDITIONS = ("door", "record_on")  # they say nothing of what is judged
 
 
-def compare(before: Measured, after: Measured, *, names: tuple[str, str], regression: float, anyway: bool) -> CompareReport:
+def compare(
+    before: Measured, after: Measured, *, names: tuple[str, str], regression: float, anyway: bool
+) -> CompareReport:
     """Raises ConfigError that names what was not measured alike, unless `anyway`, and where nothing is there to compare."""
     if before.kind != after.kind:
-        raise ConfigError(f"{names[0]} was measured by `{before.kind}`, {names[1]} by `{after.kind}`: measure both the same way")
+        raise ConfigError(
+            f"{names[0]} was measured by `{before.kind}`, {names[1]} by `{after.kind}`: measure both the same way"
+        )
     differ = tuple(_differ(before, after))
     if differ and not anyway:
-        raise ConfigError(f"not measured alike: {'; '.join(differ)}; measure again, or compare with --anyway")
+        raise ConfigError(
+            f"not measured alike: {'; '.join(differ)}; measure again, or compare with --anyway"
+        )
     ratios = tuple(_ratios(before, after, regression))
     if not ratios:
         raise ConfigError("the two results have no series in common; nothing can be compared")
     passed = not any(ratio.worse for ratio in ratios)
-    return CompareReport(before=names[0], after=names[1], regression=regression, differ=differ, ratios=ratios, passed=passed)
+    return CompareReport(
+        before=names[0],
+        after=names[1],
+        regression=regression,
+        differ=differ,
+        ratios=ratios,
+        passed=passed,
+    )
 
 
 def _differ(before: Measured, after: Measured) -> Iterator[str]:
@@ -62,10 +81,16 @@ def _fields(of: str, before: Part, after: Part, free: tuple[str, ...]) -> Iterat
 def _series(report: Measured) -> dict[str, list[float]]:
     """Milliseconds by name; those of rows as `row: series`."""
     if isinstance(report, (RunReport, SoakReport, CameraReport)):
-        return {name: ms for name, ms in report.series.items() if name in _TOLD or name.startswith("stage.")}
+        return {
+            name: ms
+            for name, ms in report.series.items()
+            if name in _TOLD or name.startswith("stage.")
+        }
     rows: list[tuple[str, dict[str, list[float]]]] = []
     if isinstance(report, GalleryReport):
-        rows = [(f"{row.templates} templates of {row.embedding}", row.series) for row in report.rows]
+        rows = [
+            (f"{row.templates} templates of {row.embedding}", row.series) for row in report.rows
+        ]
     elif isinstance(report, (SweepReport, EngineReport)):
         rows = [(row.name, row.series) for row in report.rows]
     return {f"{row}: {name}": ms for row, series in rows for name, ms in series.items()}

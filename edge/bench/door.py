@@ -56,12 +56,19 @@ class BenchDoor:
     """The door process, started and waited for; its record is written to `folder`. Raises DoorError."""
 
     def __init__(self, folder: Path) -> None:
-        self._sockets = tempfile.TemporaryDirectory(prefix="edge-bench-")  # a path to a socket must be short
+        self._sockets = tempfile.TemporaryDirectory(
+            prefix="edge-bench-"
+        )  # a path to a socket must be short
         self._edges = folder / "relay.txt"
         self._edges.touch()
         socket = Path(self._sockets.name) / "door.sock"
         places = {"--socket": socket, "--record": folder / "door", "--edges": self._edges}
-        command = [sys.executable, "-m", __name__, *(str(part) for place in places.items() for part in place)]
+        command = [
+            sys.executable,
+            "-m",
+            __name__,
+            *(str(part) for place in places.items() for part in place),
+        ]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         self._client = DoorClient(socket)
         try:
@@ -116,7 +123,9 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     conduct = Conduct(DoorRules(PULSE_S, extended_s=PULSE_S))
     record = BoundedLog(lambda: RecordLog(args.record, of="bench/door"))
-    with contextlib.closing(DoorService(conduct, Wiring(NotingRelay(args.edges)), record, args.socket)) as service:
+    with contextlib.closing(
+        DoorService(conduct, Wiring(NotingRelay(args.edges)), record, args.socket)
+    ) as service:
         while not ended.is_set():
             service.step()
     return 0

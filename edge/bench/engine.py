@@ -17,7 +17,15 @@ from edge.bench.accuracy import accuracy_of
 from edge.bench.results import Accuracy, EngineReport, EngineRow, Phases, Refused, Summary
 from edge.bench.stop import Stop
 from edge.bench.tally import written
-from edge.bundle import EMBEDDER_NETWORK, NETWORKS, PARITY, Bundle, onnx_file, open_bundle, plan_file
+from edge.bundle import (
+    EMBEDDER_NETWORK,
+    NETWORKS,
+    PARITY,
+    Bundle,
+    onnx_file,
+    open_bundle,
+    plan_file,
+)
 from edge.chip import PREPROCESSING, to_input
 from edge.config import Terminal
 from edge.engine import Engine, open_engine
@@ -66,7 +74,9 @@ class Runner:
             self.phases.append(self.open.phases(self.inputs))
 
 
-def engines(config: Terminal, *, threads: Sequence[int], batches: Sequence[int], calls: int, stop: Stop) -> EngineReport:
+def engines(
+    config: Terminal, *, threads: Sequence[int], batches: Sequence[int], calls: int, stop: Stop
+) -> EngineReport:
     """Every network, engine and precision of the config's bundle takes turns. Raises BundleError."""
     bundle = open_bundle(config.bundle, PREPROCESSING)
     with contextlib.ExitStack() as closing:
@@ -80,7 +90,13 @@ def engines(config: Terminal, *, threads: Sequence[int], batches: Sequence[int],
             if stop and number:
                 break
         rows = tuple(_row(runner) for runner in runners)
-    return EngineReport(made_at=machine.now(), machine=machine.here(), model=bundle.model_digest, rows=rows, refused=refused)
+    return EngineReport(
+        made_at=machine.now(),
+        machine=machine.here(),
+        model=bundle.model_digest,
+        rows=rows,
+        refused=refused,
+    )
 
 
 def _open_all(
@@ -99,12 +115,19 @@ def _open_all(
                 except (BundleError, EngineError) as error:
                     refused[f"{network} {engine} {precision}"] = str(error)
     if not any((bundle.path / plan_file(n, p)).is_file() for n in NETWORKS for p in _PRECISIONS):
-        refused["trt"] = "the bundle holds no engines of TensorRT; build them on the device with mfsa-build-engine"
+        refused["trt"] = (
+            "the bundle holds no engines of TensorRT; build them on the device with mfsa-build-engine"
+        )
     return runners, tuple(Refused(name=name, why=why) for name, why in refused.items())
 
 
 def _open(
-    bundle: Bundle, network: str, precision: Precision, engine: str, threads: Sequence[int], batches: Sequence[int]
+    bundle: Bundle,
+    network: str,
+    precision: Precision,
+    engine: str,
+    threads: Sequence[int],
+    batches: Sequence[int],
 ) -> Iterator[Runner]:
     """Nothing where the bundle has no such file; raises BundleError or EngineError where it may not or cannot be run."""
     most = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
@@ -113,16 +136,48 @@ def _open(
         if not plan.is_file():
             return
         calibrated = bundle.calibration(precision).embedder if network == EMBEDDER_NETWORK else ""
-        wanted = Wanted(network, precision, bundle.digest(network), bundle.sources(network, precision), calibrated)
-        opened, accuracy = open_plan(plan, wanted), accuracy_of(bundle, network, precision, read_sidecar(plan).verdict)
+        wanted = Wanted(
+            network,
+            precision,
+            bundle.digest(network),
+            bundle.sources(network, precision),
+            calibrated,
+        )
+        opened, accuracy = (
+            open_plan(plan, wanted),
+            accuracy_of(bundle, network, precision, read_sidecar(plan).verdict),
+        )
         for batch in most:
-            yield Runner(network, engine, precision, None, plan, accuracy, opened, _inputs(bundle, network, batch))
-    elif onnx_file(network, precision) in bundle.manifest.files and precision != "fp16":  # a GPU's form: a CPU only converts it
-        path, accuracy = bundle.onnx_path(network, precision), accuracy_of(bundle, network, precision)
+            yield Runner(
+                network,
+                engine,
+                precision,
+                None,
+                plan,
+                accuracy,
+                opened,
+                _inputs(bundle, network, batch),
+            )
+    elif (
+        onnx_file(network, precision) in bundle.manifest.files and precision != "fp16"
+    ):  # a GPU's form: a CPU only converts it
+        path, accuracy = (
+            bundle.onnx_path(network, precision),
+            accuracy_of(bundle, network, precision),
+        )
         for count in threads:
             for batch in most:
                 opened_here = open_engine(path, threads=count)
-                yield Runner(network, engine, precision, count, path, accuracy, opened_here, _inputs(bundle, network, batch))
+                yield Runner(
+                    network,
+                    engine,
+                    precision,
+                    count,
+                    path,
+                    accuracy,
+                    opened_here,
+                    _inputs(bundle, network, batch),
+                )
 
 
 def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
@@ -160,7 +215,9 @@ def _row(runner: Runner) -> EngineRow:
 def _phases(told: Sequence[Told]) -> Phases | None:
     if not told:
         return None
-    summaries = {name: Summary.of([getattr(one, name) for one in told]) for name in Phases.model_fields}
+    summaries = {
+        name: Summary.of([getattr(one, name) for one in told]) for name in Phases.model_fields
+    }
     return Phases.model_validate(summaries)
 
 

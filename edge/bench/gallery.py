@@ -23,7 +23,9 @@ def search(sizes: Sequence[int], embedding: int, searches: int, stop: Stop) -> G
     indices = [_index(size, embedding, seed) for seed, size in enumerate(sizes)]
     probes = random_templates(searches + 1, embedding, seed=len(sizes))
     times: list[list[float]] = [[] for _ in sizes]
-    for number, probe in enumerate(tqdm(probes, desc="searching", unit="round", leave=False, disable=None)):
+    for number, probe in enumerate(
+        tqdm(probes, desc="searching", unit="round", leave=False, disable=None)
+    ):
         for index, ms in zip(indices, times, strict=True):
             started = time.perf_counter()
             index.search(probe)
@@ -32,11 +34,16 @@ def search(sizes: Sequence[int], embedding: int, searches: int, stop: Stop) -> G
         if stop and number:
             break
     rows = tuple(_row(size, embedding, ms) for size, ms in zip(sizes, times, strict=True))
-    return GalleryReport(made_at=machine.now(), machine=machine.here(), templates_per_subject=_PER_SUBJECT, rows=rows)
+    return GalleryReport(
+        made_at=machine.now(), machine=machine.here(), templates_per_subject=_PER_SUBJECT, rows=rows
+    )
 
 
 def _index(size: int, embedding: int, seed: int) -> Index:
-    return Index.of([f"random-{i // _PER_SUBJECT}" for i in range(size)], random_templates(size, embedding, seed))
+    return Index.of(
+        [f"random-{i // _PER_SUBJECT}" for i in range(size)],
+        random_templates(size, embedding, seed),
+    )
 
 
 def _row(size: int, embedding: int, ms: list[float]) -> GalleryRow:

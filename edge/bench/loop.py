@@ -14,7 +14,17 @@ from edge.bench.networks import Timed
 from edge.pipeline import Pipeline
 from edge.values import NOT_RECORDED, Frame, Grant, Sighting, Verdict
 
-STAGES = ("capture", "detect", "track", "look", "embed", "search", "decide", "record", "door")  # others are told after these
+STAGES = (
+    "capture",
+    "detect",
+    "track",
+    "look",
+    "embed",
+    "search",
+    "decide",
+    "record",
+    "door",
+)  # others are told after these
 _TRACKS_MOST = 256
 _ASK_AGAIN_S = 1.0  # as the recogniser asks a door that did not open
 
@@ -87,7 +97,9 @@ class Loop:
         sightings = self.pipeline.recognise(frame)
         decided = self.clock()
         stages = self.pipeline.stopwatch.reset()
-        grants = tuple(self._grant(frame, s, stages) for s in sightings if self._is_grant(s, frame.at))
+        grants = tuple(
+            self._grant(frame, s, stages) for s in sightings if self._is_grant(s, frame.at)
+        )
         return Turn(
             frame.at,
             begun - frame.at,
@@ -124,20 +136,28 @@ class Loop:
         started = self.clock()
         if self.record is not None:
             networks = self.timed.networks
-            model, engine = networks.bundle.model_digest[:12], f"{networks.engine} {networks.precision}"
+            model, engine = (
+                networks.bundle.model_digest[:12],
+                f"{networks.engine} {networks.precision}",
+            )
             number = self.record.append(decision_fields(frame, sighting, model, engine))
         granted = self.clock()
         grant = Grant(secrets.token_hex(8), decision.match.subject, number, decision.frame_at)
         answered = self._ask(sighting.track, grant)
         ended = self.clock()
         if self.record is not None:
-            self.record.append(door_fields(grant, "unlocked" if answered is not None else "not asked or refused"), durable=False)
+            self.record.append(
+                door_fields(grant, "unlocked" if answered is not None else "not asked or refused"),
+                durable=False,
+            )
         stages["record"] = stages.get("record", 0.0) + granted - started + self.clock() - ended
         if self.door is not None:
             stages["door"] = stages.get("door", 0.0) + ended - granted
         first = None if sighting.track in self._granted else self._usable.get(sighting.track)
         self._granted.add(sighting.track)
-        return Granted(decision.frame_at, first, granted, granted if self.door is not None else None, answered)
+        return Granted(
+            decision.frame_at, first, granted, granted if self.door is not None else None, answered
+        )
 
     def _ask(self, track: int, grant: Grant) -> float | None:
         """When the door answered that it opened; None where it did not, or there is none."""

@@ -66,7 +66,14 @@ def _processor(path: Path = Path("/proc/cpuinfo")) -> str | None:
     except OSError:
         return None
     told = (line.partition(":") for line in lines)
-    return next((value.strip() for key, _, value in told if key.strip().lower() in ("model name", "cpu model")), None)
+    return next(
+        (
+            value.strip()
+            for key, _, value in told
+            if key.strip().lower() in ("model name", "cpu model")
+        ),
+        None,
+    )
 
 
 def _memory_mib() -> int | None:
@@ -84,22 +91,33 @@ def rss_mib(path: Path = Path("/proc/self/statm")) -> float:
 def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
     """Kind of the file system that a folder is on, such as ext4; it decides what a durable record costs."""
     try:
-        lines = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+        lines = [
+            line.split()
+            for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
     except OSError:
         return None
     folder = path.resolve()
-    over = [(len(point), kind) for _, point, kind, *_ in lines if folder == Path(point) or Path(point) in folder.parents]
+    over = [
+        (len(point), kind)
+        for _, point, kind, *_ in lines
+        if folder == Path(point) or Path(point) in folder.parents
+    ]
     return max(over)[1] if over else None
 
 
 class Watch:
     """Looks at the machine every `interval_s` in a thread of its own, from `start` to `stop`."""
 
-    def __init__(self, platform: Platform, interval_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, platform: Platform, interval_s: float, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._platform, self._interval_s, self._clock = platform, interval_s, clock
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        self._samples: list[bytes] = []  # packed: what is kept of an hour must not show in the memory that is watched
+        self._samples: list[
+            bytes
+        ] = []  # packed: what is kept of an hour must not show in the memory that is watched
         self._started = self._looked = self._worked = 0.0
 
     @property
@@ -134,7 +152,9 @@ class Watch:
         passed = at - self._looked
         percent = round(100 * (worked - self._worked) / passed, 1) if passed > 0 else None
         self._looked, self._worked = at, worked
-        self._samples.append(_sample(at - self._started, reading, percent).model_dump_json().encode())
+        self._samples.append(
+            _sample(at - self._started, reading, percent).model_dump_json().encode()
+        )
 
     def _run(self) -> None:
         self.look()
@@ -162,7 +182,12 @@ def memory(samples: Sequence[Sample]) -> Memory:
     rss, total_s = [sample.rss_mib for sample in samples], samples[-1].at_s
     settled = [sample for sample in samples if sample.at_s >= min(_SETTLE_S, total_s / 4)]
     slope = Slope.of([sample.at_s for sample in settled], [sample.rss_mib for sample in settled])
-    return Memory(start_mib=rss[0], end_mib=rss[-1], peak_mib=max(rss), slope_mib=slope if total_s >= _SETTLE_S else None)
+    return Memory(
+        start_mib=rss[0],
+        end_mib=rss[-1],
+        peak_mib=max(rss),
+        slope_mib=slope if total_s >= _SETTLE_S else None,
+    )
 
 
 def throttling(samples: Sequence[Sample]) -> Throttling:

@@ -29,16 +29,27 @@ from edge.values import Frame
 _TAKE_S = 0.2
 _LOST_S = 10.0  # a camera that gives nothing for so long ends a measurement
 _DURATION_S = 30.0  # where the source has no end and no duration was asked for
-DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = "duration", "end of the recording", "all frames done", "interrupted"
+DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
+    "duration",
+    "end of the recording",
+    "all frames done",
+    "interrupted",
+)
 
-Each = Callable[[Turn, float, int, machine.Watch], None]  # hears of every turn: seconds since the start, frames dropped so far
+Each = Callable[
+    [Turn, float, int, machine.Watch], None
+]  # hears of every turn: seconds since the start, frames dropped so far
 _Driven = tuple[str, Camera]  # why it ended, what the camera did
 
 
 def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
     """Raises CameraError, EngineError, RecordError or DoorError."""
     door, followed = _open_door(bench)
-    record = RecordLog(bench.folder / "decisions", of="bench/decisions", seal=score_sealer(os.urandom(32), "bench").seal_text)
+    record = RecordLog(
+        bench.folder / "decisions",
+        of="bench/decisions",
+        seal=score_sealer(os.urandom(32), "bench").seal_text,
+    )
     platform = open_platform()
     watch = machine.Watch(platform, bench.options.watch_s)
     gc.collect()
@@ -48,7 +59,11 @@ def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
         virtual = Virtual() if bench.options.flat_out else None
         loop = bench.loop(door=door, record=record, virtual=virtual)
         tally = Tally(0.0 if virtual else began)
-        ended, camera = _flat_out(bench, loop, virtual, tally, stop) if virtual else _at_pace(bench, loop, tally, watch, stop, each)
+        ended, camera = (
+            _flat_out(bench, loop, virtual, tally, stop)
+            if virtual
+            else _at_pace(bench, loop, tally, watch, stop, each)
+        )
         seconds, cpu_s = time.monotonic() - began, time.process_time() - worked
         watch.stop()
         described, switched = machine.describe(platform), door.switched() if door else []
@@ -91,7 +106,9 @@ def _open_door(bench: Bench) -> tuple[BenchDoor | None, str]:
         return None, f"to the grant on record: {error}"
 
 
-def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop: Stop, each: Each) -> _Driven:
+def _at_pace(
+    bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop: Stop, each: Each
+) -> _Driven:
     """As the camera gives them, for a time or to the end."""
     source, duration_s = bench.source, bench.options.duration_s
     whole = source.recorded and duration_s is None
@@ -99,7 +116,13 @@ def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop:
     camera = TalliedCamera(lambda: source.paced(not whole))
     capture = Capture(camera.again, first=camera)
     began = heard = time.monotonic()
-    bar = tqdm(total=None if whole else round(limit_s), desc="measuring", unit="s", leave=False, disable=None)
+    bar = tqdm(
+        total=None if whole else round(limit_s),
+        desc="measuring",
+        unit="s",
+        leave=False,
+        disable=None,
+    )
     ended = INTERRUPTED
     try:
         while not stop:
@@ -110,7 +133,9 @@ def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop:
                 break
             if frame is None:
                 if now - heard > _LOST_S:
-                    raise CameraError(f"no frame for {_LOST_S:.0f} s: {capture.lost or 'the camera is silent'}")
+                    raise CameraError(
+                        f"no frame for {_LOST_S:.0f} s: {capture.lost or 'the camera is silent'}"
+                    )
                 continue
             heard = now
             turn = loop.turn(frame)
@@ -125,13 +150,17 @@ def _at_pace(bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop:
 def _flat_out(bench: Bench, loop: Loop, virtual: Virtual, tally: Tally, stop: Stop) -> _Driven:
     """Frames from memory, again and again, dated as the camera would."""
     images = kept(bench.source, bench.options.flat_out)
-    for number in tqdm(range(bench.options.flat_out), desc="measuring", unit="frame", leave=False, disable=None):
+    for number in tqdm(
+        range(bench.options.flat_out), desc="measuring", unit="frame", leave=False, disable=None
+    ):
         if stop:
             break
         at = number / bench.source.fps
         virtual.begin(at)
         tally.add(loop.turn(Frame(images[number % len(images)], at, number)))
-    told = Camera(frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0)
+    told = Camera(
+        frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0
+    )
     return INTERRUPTED if stop else ALL_DONE, told
 
 

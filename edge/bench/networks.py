@@ -74,7 +74,9 @@ def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.fl
     return rows
 
 
-def gallery_of(networks: Networks, images: Iterable[Image], templates: int, min_face_px: int) -> Index:
+def gallery_of(
+    networks: Networks, images: Iterable[Image], templates: int, min_face_px: int
+) -> Index:
     """Random templates, and as many as it takes of everybody in some pictures, so that they are recognised and let in.
 
     Whoever is not like anybody before is another subject. Random templates make way, so that the total is as asked.
@@ -90,10 +92,15 @@ def gallery_of(networks: Networks, images: Iterable[Image], templates: int, min_
             known = Index.of(names, np.stack(seen)).search(probe.embedding) if seen else None
             if known is None or known.score < networks.calibration.same_person:
                 names.append(f"seen-{len(set(names))}")
-            elif known.score < max(networks.calibration.unmasked.threshold, networks.calibration.masked.threshold):
+            elif known.score < max(
+                networks.calibration.unmasked.threshold, networks.calibration.masked.threshold
+            ):
                 names.append(known.subject)
             else:
                 continue
             seen.append(probe.embedding)
     others = templates - len(seen)
-    return Index.of(names + [f"random-{i}" for i in range(others)], np.concatenate([*(s[None] for s in seen), rows[:others]]))
+    return Index.of(
+        names + [f"random-{i}" for i in range(others)],
+        np.concatenate([*(s[None] for s in seen), rows[:others]]),
+    )

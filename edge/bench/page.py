@@ -47,7 +47,9 @@ class Tile:
 
 def page(report: Measured | CompareReport) -> str:
     """The whole page; names are escaped."""
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
+    )
     made = tables.tables(report)
     return environment.get_template("bench.html").render(
         title=_TITLES[report.kind],
@@ -55,7 +57,9 @@ def page(report: Measured | CompareReport) -> str:
         verdict=_verdict(report),
         tiles=list(_tiles(report)),
         plots=list(_plots(report)),
-        tables=[{"title": t.title, "head": t.head if any(t.head) else (), "rows": t.rows} for t in made],
+        tables=[
+            {"title": t.title, "head": t.head if any(t.head) else (), "rows": t.rows} for t in made
+        ],
     )
 
 
@@ -63,16 +67,28 @@ def _verdict(report: Measured | CompareReport) -> dict[str, object] | None:
     """What passed or failed, where that was asked."""
     if isinstance(report, CompareReport):
         worse = [one.name for one in report.ratios if one.worse]
-        unsure = [one.name for one in report.ratios if one.judged and not one.worse and (one.high or 0) > report.regression]
+        unsure = [
+            one.name
+            for one in report.ratios
+            if one.judged and not one.worse and (one.high or 0) > report.regression
+        ]
         none = f"No slowing by more than {report.regression - 1:.0%} was shown" + (
             f"; noise hides {', '.join(unsure)}" if unsure else ""
         )
         words = f"Worse: {', '.join(worse)}." if worse else f"{none}."
-        return {"passed": report.passed, "words": words, "lines": [f"not alike: {one}" for one in report.differ]}
+        return {
+            "passed": report.passed,
+            "words": words,
+            "lines": [f"not alike: {one}" for one in report.differ],
+        }
     if isinstance(report, SoakReport):
         failed = [one.what for one in report.findings if one.passed is False]
         words = f"Not as it should be: {', '.join(failed)}." if failed else "Nothing got worse."
-        return {"passed": not failed, "words": words, "lines": [f"{one.what}: {one.words}" for one in report.findings]}
+        return {
+            "passed": not failed,
+            "words": words,
+            "lines": [f"{one.what}: {one.words}" for one in report.findings],
+        }
     return None
 
 
@@ -83,18 +99,35 @@ def _tiles(report: Measured | CompareReport) -> Iterator[Tile]:
     yield _time("work on a frame", speed.frame)
     yield _time("timestamp to decision", ends.frame_to_decision)
     relay = ends.first_usable_to_relay
-    yield _time("first usable frame to relay" if relay else "first usable frame to grant", relay or ends.first_usable_to_grant)
-    yield Tile("throughput", f"{speed.throughput_fps:.1f}", "a second", f"could do {speed.capacity_fps:.0f}")
-    yield Tile("frames dropped", str(report.camera.dropped), "", f"of {max(report.camera.frames, speed.frames)}")
+    yield _time(
+        "first usable frame to relay" if relay else "first usable frame to grant",
+        relay or ends.first_usable_to_grant,
+    )
+    yield Tile(
+        "throughput",
+        f"{speed.throughput_fps:.1f}",
+        "a second",
+        f"could do {speed.capacity_fps:.0f}",
+    )
+    yield Tile(
+        "frames dropped",
+        str(report.camera.dropped),
+        "",
+        f"of {max(report.camera.frames, speed.frames)}",
+    )
     power = speed.power
     beside = f"{power.frames_per_joule:.2f} frames a joule" if power else ""
-    yield Tile("power", f"{power.mean_w:.2f}" if power else tables.NONE, "W" if power else "", beside)
+    yield Tile(
+        "power", f"{power.mean_w:.2f}" if power else tables.NONE, "W" if power else "", beside
+    )
 
 
 def _time(words: str, summary: Summary | None) -> Tile:
     if summary is None:
         return Tile(words, tables.NONE)
-    return Tile(words, tables.ms(summary.median), "ms", f"p99 {tables.ms(summary.p99)}, n {summary.n}")
+    return Tile(
+        words, tables.ms(summary.median), "ms", f"p99 {tables.ms(summary.p99)}, n {summary.n}"
+    )
 
 
 def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
@@ -102,7 +135,9 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
         yield from _whole(report)
     elif isinstance(report, (SweepReport, EngineReport)):
         yield Plot(
-            "Medians", plots.bars(report.rows), "TAR: of masked probes at FMR 1e-3; what the parity gate refused is not measured."
+            "Medians",
+            plots.bars(report.rows),
+            "TAR: of masked probes at FMR 1e-3; what the parity gate refused is not measured.",
         )
     elif isinstance(report, GalleryReport):
         yield Plot("Time of a search", plots.growth(report.rows))
@@ -114,7 +149,11 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
 
 
 def _whole(report: Whole) -> Iterator[Plot]:
-    yield Plot("Where a frame's time goes", plots.stages(report), "Mean over all frames: most frames embed nobody.")
+    yield Plot(
+        "Where a frame's time goes",
+        plots.stages(report),
+        "Mean over all frames: most frames embed nobody.",
+    )
     yield Plot("Over time", plots.latency(report))
     names = {
         "frame": "work on a frame",
@@ -123,7 +162,11 @@ def _whole(report: Whole) -> Iterator[Plot]:
         "frame_to_relay": "newest voting frame to relay",
         "first_usable_to_relay": "first usable frame to relay",
     }
-    yield Plot("How often how long", plots.spread(report.series, names), "The dotted line is the 99th percentile.")
+    yield Plot(
+        "How often how long",
+        plots.spread(report.series, names),
+        "The dotted line is the 99th percentile.",
+    )
     drawn, absent = plots.watched(report.samples)
     words = f"Not available on this machine: {', '.join(absent)}." if absent else ""
     yield Plot("The machine meanwhile", drawn, words)

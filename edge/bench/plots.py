@@ -10,7 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from edge import pages
-from edge.bench.results import CompareReport, EngineRow, GalleryRow, Sample, SoakReport, SweepRow, Whole
+from edge.bench.results import (
+    CompareReport,
+    EngineRow,
+    GalleryRow,
+    Sample,
+    SoakReport,
+    SweepRow,
+    Whole,
+)
 
 _WIDTH = 11.0
 _INK, _FAINT, _ALARM = "#1f2328", "#d0d7de", "#cf222e"
@@ -33,19 +41,35 @@ def _figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 def _legend(axes: Axes, columns: int) -> None:
     """Above the plot, where it hides nothing."""
-    axes.legend(frameon=False, fontsize=8, ncols=columns, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, handlelength=0.9)
+    axes.legend(
+        frameon=False,
+        fontsize=8,
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderpad=0,
+        handlelength=0.9,
+    )
 
 
 def latency(report: Whole) -> str:
     """Each frame's work and its way to a decision, over time."""
     figure, (axes,) = _figure(2.8)
     at_s = report.series["at_s"]
-    lines = (("frame_to_decision", "timestamp to decision", "#a8c7eb"), ("frame", "work on the frame", _LINES[0]))
+    lines = (
+        ("frame_to_decision", "timestamp to decision", "#a8c7eb"),
+        ("frame", "work on the frame", _LINES[0]),
+    )
     for name, words, colour in lines:
         axes.plot(at_s, report.series[name], ".", ms=3, color=colour, label=words)
     if isinstance(report, SoakReport):
         _windows(axes, report)
-    axes.set(xlabel="seconds", ylabel="ms", ylim=(0, _top(report.series["frame_to_decision"])), xlim=(0, max(at_s) or 1))
+    axes.set(
+        xlabel="seconds",
+        ylabel="ms",
+        ylim=(0, _top(report.series["frame_to_decision"])),
+        xlim=(0, max(at_s) or 1),
+    )
     _legend(axes, 3)
     return pages.svg(figure)
 
@@ -54,7 +78,9 @@ def _windows(axes: Axes, report: SoakReport) -> None:
     for number, window in enumerate(report.windows):
         until = window.from_s + report.window_s
         label = "median of a window" if not number else None
-        axes.plot([window.from_s, until], [window.frame_median] * 2, color=_ALARM, lw=1.5, label=label)
+        axes.plot(
+            [window.from_s, until], [window.frame_median] * 2, color=_ALARM, lw=1.5, label=label
+        )
 
 
 def _top(values: Sequence[float]) -> float:
@@ -68,7 +94,13 @@ def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> s
     for (name, words), colour in zip(names.items(), _LINES, strict=False):
         values = np.sort(series.get(name, []))
         if len(values):
-            axes.plot(values, np.arange(1, len(values) + 1) / len(values), color=colour, label=words, drawstyle="steps-post")
+            axes.plot(
+                values,
+                np.arange(1, len(values) + 1) / len(values),
+                color=colour,
+                label=words,
+                drawstyle="steps-post",
+            )
     axes.axhline(0.99, color=_ALARM, lw=0.6, ls=":")
     axes.set(xlabel="ms", ylabel="share at most so long", xscale="log", ylim=(0, 1.02))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
@@ -83,9 +115,19 @@ def stages(report: Whole) -> str:
     total = sum(stage.per_frame for stage in report.speed.stages.values())
     for number, (name, stage) in enumerate(report.speed.stages.items()):
         colour = _STAGES.get(name, _LINES[number % len(_LINES)])
-        axes.barh(0, stage.per_frame, left=left, color=colour, label=f"{name} {stage.per_frame:.2f}")
+        axes.barh(
+            0, stage.per_frame, left=left, color=colour, label=f"{name} {stage.per_frame:.2f}"
+        )
         if stage.per_frame > 0.08 * total:
-            axes.text(left + stage.per_frame / 2, 0, name, ha="center", va="center", color="white", fontsize=8)
+            axes.text(
+                left + stage.per_frame / 2,
+                0,
+                name,
+                ha="center",
+                va="center",
+                color="white",
+                fontsize=8,
+            )
         left += stage.per_frame
     axes.set(yticks=[], xlabel="mean ms a frame", xlim=(0, left))
     axes.spines["left"].set_visible(False)
@@ -100,24 +142,39 @@ def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
         "load, %": _lines(samples, [s.loads for s in samples]),
         "clocks, MHz": _lines(samples, [s.clocks_mhz for s in samples]),
         "temperature, °C": _lines(samples, [s.temperatures_c for s in samples]),
-        "power, W": _lines(samples, [{**s.rails_w, **({} if s.power_w is None else {"all": s.power_w})} for s in samples]),
+        "power, W": _lines(
+            samples,
+            [{**s.rails_w, **({} if s.power_w is None else {"all": s.power_w})} for s in samples],
+        ),
     }
     absent = [name.partition(",")[0] for name, lines in drawn.items() if not lines]
     there = {name: lines for name, lines in drawn.items() if lines}
     figure, all_axes = _figure(1.5 * len(there) + 0.4, len(there))
     for axes, (name, lines) in zip(all_axes, there.items(), strict=True):
         for number, (label, points) in enumerate(lines.items()):
-            axes.plot(*zip(*points, strict=True), lw=1.2, color=_LINES[number % len(_LINES)], label=label or None)
+            axes.plot(
+                *zip(*points, strict=True),
+                lw=1.2,
+                color=_LINES[number % len(_LINES)],
+                label=label or None,
+            )
         axes.set_title(name, loc="left", fontsize=9)
         if len(lines) > 1:
-            axes.legend(frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5))
+            axes.legend(
+                frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5)
+            )
     all_axes[-1].set_xlabel("seconds")
     return pages.svg(figure), absent
 
 
-def _lines(samples: Sequence[Sample], told: Sequence[Mapping[str, float]]) -> dict[str, list[tuple[float, float]]]:
+def _lines(
+    samples: Sequence[Sample], told: Sequence[Mapping[str, float]]
+) -> dict[str, list[tuple[float, float]]]:
     names = dict.fromkeys(name for one in told for name in one)
-    return {name: [(s.at_s, one[name]) for s, one in zip(samples, told, strict=True) if name in one] for name in names}
+    return {
+        name: [(s.at_s, one[name]) for s, one in zip(samples, told, strict=True) if name in one]
+        for name in names
+    }
 
 
 def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
@@ -126,7 +183,15 @@ def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
     summaries = [row.frame if isinstance(row, SweepRow) else row.call for row in rows]
     medians = [one.median for one in summaries]
     beyond = [[0.0] * len(rows), [one.p99 - one.median for one in summaries]]
-    axes.barh(range(len(rows)), medians, xerr=beyond, color=_LINES[0], ecolor="#8c959f", height=0.6, capsize=2)
+    axes.barh(
+        range(len(rows)),
+        medians,
+        xerr=beyond,
+        color=_LINES[0],
+        ecolor="#8c959f",
+        height=0.6,
+        capsize=2,
+    )
     for number, (row, one) in enumerate(zip(rows, summaries, strict=True)):
         tar = "" if row.accuracy.masked_tar is None else f"   TAR {row.accuracy.masked_tar:.1%}"
         axes.text(one.p99, number, f"  {one.median:.2f}{tar}", va="center", fontsize=8, color=_INK)
@@ -143,7 +208,9 @@ def growth(rows: Sequence[GalleryRow]) -> str:
     figure, (axes,) = _figure(3.0)
     sizes = [row.templates for row in rows]
     for name, colour in (("median", _LINES[0]), ("p99", _ALARM)):
-        axes.plot(sizes, [getattr(row.search, name) for row in rows], "o-", color=colour, label=name)
+        axes.plot(
+            sizes, [getattr(row.search, name) for row in rows], "o-", color=colour, label=name
+        )
     axes.set(xscale="log", yscale="log", xlabel="templates", ylabel="ms a search")
     axes.legend(frameon=False, fontsize=8)
     return pages.svg(figure)
@@ -151,7 +218,9 @@ def growth(rows: Sequence[GalleryRow]) -> str:
 
 def ratios(report: CompareReport) -> str:
     """After over before with the interval, and the limit."""
-    told = [r for r in report.ratios if r.ratio is not None and r.low is not None and r.high is not None]
+    told = [
+        r for r in report.ratios if r.ratio is not None and r.low is not None and r.high is not None
+    ]
     figure, (axes,) = _figure(0.3 * len(told) + 0.9)
     for number, one in enumerate(told):
         colour = _ALARM if one.worse else _LINES[0] if one.judged else "#8c959f"

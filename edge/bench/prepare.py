@@ -35,7 +35,9 @@ class Options:
     warm_up_s: float = 2.0
     templates: int = 1000
     door: bool = True  # whether a door process is asked
-    flat_out: int = 0  # frames to be done as fast as they can, in place of the camera's pace; 0: at its pace
+    flat_out: int = (
+        0  # frames to be done as fast as they can, in place of the camera's pace; 0: at its pace
+    )
     watch_s: float = 1.0  # between two looks at the machine
     allocation_frames: int = 20  # 0: without that pass
 
@@ -52,7 +54,13 @@ class Bench:
     warm: Sequence[Image]
     folder: Path
 
-    def loop(self, *, door: BenchDoor | None = None, record: RecordLog | None = None, virtual: Virtual | None = None) -> Loop:
+    def loop(
+        self,
+        *,
+        door: BenchDoor | None = None,
+        record: RecordLog | None = None,
+        virtual: Virtual | None = None,
+    ) -> Loop:
         """With a pipeline that has seen nothing yet."""
         pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
         return Loop(pipeline, self.timed, record, door, virtual or time.monotonic)
@@ -79,7 +87,9 @@ class Bench:
 
 def fixed(config: Terminal, size: str) -> Terminal:
     """Every frame is searched wholly with this input of the detector."""
-    return config.model_copy(update={"detector": config.detector.model_copy(update={"size": size, "every_s": 0.0})})
+    return config.model_copy(
+        update={"detector": config.detector.model_copy(update={"size": size, "every_s": 0.0})}
+    )
 
 
 @contextlib.contextmanager

@@ -105,7 +105,9 @@ class Rehearsal:
     def false_grants(self) -> list[Moment]:
         """To somebody the clip never lets in, or to the right name on another's face."""
         allowed = self.expected.must | self.expected.may
-        return [m for m in self.grants if m.subject not in allowed or m.person not in (None, m.subject)]
+        return [
+            m for m in self.grants if m.subject not in allowed or m.person not in (None, m.subject)
+        ]
 
     @property
     def closest(self) -> Moment | None:
@@ -130,13 +132,18 @@ class Rehearsal:
         granted = sorted({str(m.subject) for m in self.grants})
         if granted:
             return f"grant: {', '.join(granted)}"
-        return "no face" if self.chief is None else f"{self.chief.decisive.verdict}: {self.chief.decisive.reason}"
+        return (
+            "no face"
+            if self.chief is None
+            else f"{self.chief.decisive.verdict}: {self.chief.decisive.reason}"
+        )
 
     @property
     def failures(self) -> list[str]:
         """What was not as expected, in words."""
         false = [
-            f"{m.subject} granted at {m.at_s:.2f} s" + (f" on the face of {m.person}" if m.person not in (None, m.subject) else "")
+            f"{m.subject} granted at {m.at_s:.2f} s"
+            + (f" on the face of {m.person}" if m.person not in (None, m.subject) else "")
             for m in self.false_grants
         ]
         return false + [f"{subject} never granted" for subject in self.missed]
@@ -144,4 +151,8 @@ class Rehearsal:
 
 def _prominence(attempt: Attempt) -> tuple[bool, float, int]:
     granted = attempt.decisive.verdict == Verdict.GRANT
-    return granted, -attempt.decisive.at_s if granted else 0.0, sum(m.embedded for m in attempt.moments)
+    return (
+        granted,
+        -attempt.decisive.at_s if granted else 0.0,
+        sum(m.embedded for m in attempt.moments),
+    )

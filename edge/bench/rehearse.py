@@ -23,22 +23,34 @@ from edge.pipeline import Pipeline, Searchable
 from edge.values import Frame, Sighting, Verdict
 
 
-def rehearse(clips: Iterable[tuple[Clip, Searchable]], config: Terminal, networks: Networks) -> list[Rehearsal]:
+def rehearse(
+    clips: Iterable[tuple[Clip, Searchable]], config: Terminal, networks: Networks
+) -> list[Rehearsal]:
     """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
     liveness = not isinstance(config.liveness, NoLiveness)
-    return [play(clip, open_pipeline(config, networks, gallery), liveness=liveness) for clip, gallery in clips]
+    return [
+        play(clip, open_pipeline(config, networks, gallery), liveness=liveness)
+        for clip, gallery in clips
+    ]
 
 
-def enrolled(photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks) -> Index:
+def enrolled(
+    photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks
+) -> Index:
     """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
     gallery = Index()
     rules = rules_of(config.policy, networks.calibration)
     demand = Demand(config.enrollment.quality, config.detector.min_face_px)
     for number, (person, pictures) in enumerate(photos.items()):
-        taken = [sample(image, networks.detector, networks.embedder, demand, name) for name, image in pictures]
+        taken = [
+            sample(image, networks.detector, networks.embedder, demand, name)
+            for name, image in pictures
+        ]
         found = np.stack([one.probe.embedding for one in taken])
         bounds = bounds_of(rules, networks.calibration, gallery.templates)
-        gallery.put(number, person, found[list(settle(person, found, gallery, bounds, demand.level).kept)])
+        gallery.put(
+            number, person, found[list(settle(person, found, gallery, bounds, demand.level).kept)]
+        )
     return gallery
 
 
@@ -47,13 +59,22 @@ def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> Rehearsal:
     moments: list[Moment] = []
     shown = _Shown()
     frames = 0
-    for number, shot in enumerate(tqdm(clip.play(), desc=clip.name, total=clip.frames, unit="frame", leave=False, disable=None)):
+    for number, shot in enumerate(
+        tqdm(
+            clip.play(), desc=clip.name, total=clip.frames, unit="frame", leave=False, disable=None
+        )
+    ):
         at_s = number / clip.fps
-        seen = tuple(_moment(s, shot, number, at_s) for s in pipeline.recognise(Frame(shot.image, at_s, number)))
+        seen = tuple(
+            _moment(s, shot, number, at_s)
+            for s in pipeline.recognise(Frame(shot.image, at_s, number))
+        )
         moments += seen
         shown.offer(Picture(shot.image, at_s, seen))
         frames = number + 1
-    return Rehearsal(clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures)
+    return Rehearsal(
+        clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures
+    )
 
 
 class _Shown:
@@ -63,7 +84,11 @@ class _Shown:
         self._first: Picture | None = None
         self._decisive: Picture | None = None
         self._last: Picture | None = None
-        self._interest = (False, -1.0, 0.0)  # whether somebody was granted, highest score, width of the largest face
+        self._interest = (
+            False,
+            -1.0,
+            0.0,
+        )  # whether somebody was granted, highest score, width of the largest face
 
     def offer(self, picture: Picture) -> None:
         """Take the frame in if it is worth more: the first grant is, else the highest score, else the nearest face."""

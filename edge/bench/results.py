@@ -38,8 +38,12 @@ class Summary(Part):
         """None where nothing was measured."""
         if not len(ms):
             return None
-        low, mean, median, p90, p95, p99, high = (round(v, _DIGITS) for v in statistics.percentiles(ms))
-        return cls(n=len(ms), min=low, mean=mean, median=median, p90=p90, p95=p95, p99=p99, max=high)
+        low, mean, median, p90, p95, p99, high = (
+            round(v, _DIGITS) for v in statistics.percentiles(ms)
+        )
+        return cls(
+            n=len(ms), min=low, mean=mean, median=median, p90=p90, p95=p95, p99=p99, max=high
+        )
 
 
 class Machine(Part):
@@ -52,7 +56,9 @@ class Machine(Part):
     board: str | None
     l4t: str | None = Field(description="release of a Jetson's Linux")
     power_mode: str | None = Field(description="of nvpmodel")
-    clocks_locked: bool | None = Field(description="whether jetson_clocks, or something like it, holds the clocks where they are")
+    clocks_locked: bool | None = Field(
+        description="whether jetson_clocks, or something like it, holds the clocks where they are"
+    )
     governor: str | None
     versions: dict[str, str] = Field(description="of Python and of what does the work")
 
@@ -80,8 +86,12 @@ class Accuracy(Part):
 
     parity: str = Field(description="verdict of the parity gate")
     parity_passed: bool
-    masked_tar: float | None = Field(description="at FMR 1e-3, masked probe against clean template, of the manifest")
-    masked_tar_of: str | None = Field(description="the precision and the pairs that it was measured with")
+    masked_tar: float | None = Field(
+        description="at FMR 1e-3, masked probe against clean template, of the manifest"
+    )
+    masked_tar_of: str | None = Field(
+        description="the precision and the pairs that it was measured with"
+    )
 
 
 class Stage(Part):
@@ -98,7 +108,9 @@ class Networks(Part):
     embedder: Summary | None = Field(description="of one call, which may hold several faces")
     outside: Summary = Field(description="everything but the networks, of a frame")
     outside_share: float = Field(description="of all time in the pipeline")
-    outside_to_one_of_each: float | None = Field(description="median outside over the medians of one call of each network")
+    outside_to_one_of_each: float | None = Field(
+        description="median outside over the medians of one call of each network"
+    )
 
 
 class EndToEnd(Part):
@@ -106,8 +118,12 @@ class EndToEnd(Part):
 
     frame_to_decision: Summary | None
     frame_to_grant: Summary | None = Field(description="newest voting frame to the grant on record")
-    frame_to_relay: Summary | None = Field(description="newest voting frame to the switching of the simulated relay")
-    first_usable_to_grant: Summary | None = Field(description="a person's first usable frame to the grant on record")
+    frame_to_relay: Summary | None = Field(
+        description="newest voting frame to the switching of the simulated relay"
+    )
+    first_usable_to_grant: Summary | None = Field(
+        description="a person's first usable frame to the grant on record"
+    )
     first_usable_to_relay: Summary | None
 
 
@@ -131,7 +147,13 @@ class Slope(Part):
     @classmethod
     def of(cls, at_s: Sequence[float], values: Sequence[float]) -> Slope | None:
         found = statistics.slope(at_s, values)
-        return None if found is None else cls(**dict(zip(("per_hour", "low", "high"), (v * 3600 for v in found), strict=True)))
+        return (
+            None
+            if found is None
+            else cls(
+                **dict(zip(("per_hour", "low", "high"), (v * 3600 for v in found), strict=True))
+            )
+        )
 
 
 class Memory(Part):
@@ -145,7 +167,9 @@ class Allocations(Part):
     """By tracemalloc, in a pass of its own: it slows everything down."""
 
     frames: int
-    peak_kib: float = Field(description="median of the memory that one frame takes at most, beyond what was held before it")
+    peak_kib: float = Field(
+        description="median of the memory that one frame takes at most, beyond what was held before it"
+    )
     kept_bytes: float = Field(description="mean growth of what is held, a frame")
     kept_blocks: float
 
@@ -175,11 +199,15 @@ class Speed(Part):
 
     seconds: float
     frames: int
-    looked_at: int = Field(description="frames in which anything was to be looked at: the times are theirs")
+    looked_at: int = Field(
+        description="frames in which anything was to be looked at: the times are theirs"
+    )
     faces: int
     embedded: int
     throughput_fps: float
-    capacity_fps: float = Field(description="what one pipeline could do: frames over the time at work on them")
+    capacity_fps: float = Field(
+        description="what one pipeline could do: frames over the time at work on them"
+    )
     cpu_s: float = Field(description="of this process")
     cpu_ms_per_frame: float
     frame: Summary = Field(description="work on one frame")
@@ -210,13 +238,17 @@ class Whole(Report):
 
     conditions: Conditions
     accuracy: Accuracy
-    ended: str = Field(description="why: duration, end of the recording, all frames done, interrupted")
+    ended: str = Field(
+        description="why: duration, end of the recording, all frames done, interrupted"
+    )
     speed: Speed
     camera: Camera
     memory: Memory
     throttling: Throttling
     samples: tuple[Sample, ...]
-    series: dict[str, list[float]] = Field(description="milliseconds of frames or events, thinned; `at_s` seconds")
+    series: dict[str, list[float]] = Field(
+        description="milliseconds of frames or events, thinned; `at_s` seconds"
+    )
 
 
 class RunReport(Whole):
@@ -257,7 +289,9 @@ class SoakReport(Whole):
     kind: Literal["soak"] = "soak"
     window_s: float
     windows: tuple[Window, ...]
-    drift: float | None = Field(description="largest over smallest median of the windows; None with fewer than two")
+    drift: float | None = Field(
+        description="largest over smallest median of the windows; None with fewer than two"
+    )
     findings: tuple[Finding, ...]
     rows: tuple[SoakRow, ...]
 
@@ -268,7 +302,9 @@ class SweepRow(Part):
     precision: str
     threads: int | None
     detector: str
-    faces: int | None = Field(description="drawn into each frame; None where the frames are the camera's")
+    faces: int | None = Field(
+        description="drawn into each frame; None where the frames are the camera's"
+    )
     templates: int
     frame: Summary
     outside: Summary
@@ -289,7 +325,9 @@ class SweepReport(Report):
     source: str
     frames: str | None = Field(description="digest of the frames; None for a live camera")
     model: str
-    rounds: int = Field(description="in which all combinations take turns, so that a machine that changes changes for all")
+    rounds: int = Field(
+        description="in which all combinations take turns, so that a machine that changes changes for all"
+    )
     rows: tuple[SweepRow, ...]
     refused: tuple[Refused, ...]
 
@@ -385,7 +423,11 @@ _ADAPTER: TypeAdapter[Measured | CompareReport] = TypeAdapter(Result)
 def schema() -> dict[str, Any]:
     """JSON Schema of everything that edge-bench writes."""
     told = _ADAPTER.json_schema(mode="serialization")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "edge-bench, schema version 1", **told}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "edge-bench, schema version 1",
+        **told,
+    }
 
 
 def read(path: Path) -> Measured:
@@ -393,10 +435,16 @@ def read(path: Path) -> Measured:
     try:
         found = _ADAPTER.validate_json(path.read_bytes())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); expected a file of edge-bench --json") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); expected a file of edge-bench --json"
+        ) from error
     except ValidationError as error:
         told = describe_validation(error)
-        raise ConfigError(f"{path}: not a result of this edge-bench: {told[:300]}; measure again") from error
+        raise ConfigError(
+            f"{path}: not a result of this edge-bench: {told[:300]}; measure again"
+        ) from error
     if isinstance(found, CompareReport):
-        raise ConfigError(f"{path}: is a comparison; expected what edge-bench run, sweep, gallery, engine or camera measured")
+        raise ConfigError(
+            f"{path}: is a comparison; expected what edge-bench run, sweep, gallery, engine or camera measured"
+        )
     return found

@@ -49,7 +49,11 @@ class Rows:
         return tuple(SoakRow.model_validate_json(packed) for packed in self._rows)
 
     def _end_row(self, at_s: float, dropped: int, seen: Sample) -> None:
-        median, p99 = (round(float(v) * 1000, 3) for v in np.percentile(self._row, (50, 99))) if self._row else (None, None)
+        median, p99 = (
+            (round(float(v) * 1000, 3) for v in np.percentile(self._row, (50, 99)))
+            if self._row
+            else (None, None)
+        )
         row = SoakRow(
             at_s=round(at_s, 1),
             frames=len(self._row),
@@ -69,10 +73,17 @@ class Rows:
 
     def _end_window(self) -> None:
         """A window that was cut short is left out: the last one."""
-        medians = (round(float(np.median(values)) * 1000, 4) for values in (self._busy, self._decided))
+        medians = (
+            round(float(np.median(values)) * 1000, 4) for values in (self._busy, self._decided)
+        )
         if self._busy:
             frame, decision = medians
-            window = Window(from_s=self._window_from_s, frames=len(self._busy), frame_median=frame, decision_median=decision)
+            window = Window(
+                from_s=self._window_from_s,
+                frames=len(self._busy),
+                frame_median=frame,
+                decision_median=decision,
+            )
             self.windows.append(window)
         self._busy.clear()
         self._decided.clear()
@@ -112,7 +123,9 @@ def _memory(whole: Whole) -> Finding:
 def _drift(drift: float | None) -> Finding:
     if drift is None:
         return Finding(what="latency", passed=None, words="fewer than two whole windows")
-    words = f"the windows' medians lie within {drift - 1:.1%} of one another; at most {_DRIFT - 1:.0%}"
+    words = (
+        f"the windows' medians lie within {drift - 1:.1%} of one another; at most {_DRIFT - 1:.0%}"
+    )
     return Finding(what="latency", passed=drift <= _DRIFT, words=words)
 
 
@@ -126,14 +139,27 @@ def _throttled(whole: Whole) -> Finding:
     told = whole.throttling
     if not told.known:
         return Finding(what="throttling", passed=None, words="not available on this machine")
-    causes = ", ".join(f"{name} in {share:.0%} of the looks" for name, share in told.by.items()) or "none active"
+    causes = (
+        ", ".join(f"{name} in {share:.0%} of the looks" for name, share in told.by.items())
+        or "none active"
+    )
     counted = "" if told.events is None else f"; {told.events} events counted"
-    return Finding(what="throttling", passed=not told.by and not told.events, words=causes + counted)
+    return Finding(
+        what="throttling", passed=not told.by and not told.events, words=causes + counted
+    )
 
 
 def _hot(samples: Sequence[Sample]) -> Finding:
-    hottest = [max(sample.temperatures_c.items(), key=lambda item: item[1]) for sample in samples if sample.temperatures_c]
+    hottest = [
+        max(sample.temperatures_c.items(), key=lambda item: item[1])
+        for sample in samples
+        if sample.temperatures_c
+    ]
     if not hottest:
         return Finding(what="temperature", passed=None, words="not available on this machine")
     name, celsius = max(hottest, key=lambda item: item[1])
-    return Finding(what="temperature", passed=None, words=f"{celsius:.1f} °C at most, {name}; no bound: throttling is what counts")
+    return Finding(
+        what="temperature",
+        passed=None,
+        words=f"{celsius:.1f} °C at most, {name}; no bound: throttling is what counts",
+    )

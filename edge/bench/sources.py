@@ -46,8 +46,12 @@ def source_of(config: CameraConfig) -> Source:
             lambda loop: open_camera(config.model_copy(update={"loop": loop, "lockstep": False})),
             lambda: open_camera(config.model_copy(update={"loop": False, "lockstep": True})),
         )
-    named = f"camera {config.source}" if isinstance(config.source, int) else "camera stream"  # an address may hold a password
-    return Source(named, DRAWN_FPS, False, True, lambda _: open_camera(config), lambda: open_camera(config))
+    named = (
+        f"camera {config.source}" if isinstance(config.source, int) else "camera stream"
+    )  # an address may hold a password
+    return Source(
+        named, DRAWN_FPS, False, True, lambda _: open_camera(config), lambda: open_camera(config)
+    )
 
 
 def drawn(faces: int) -> Source:

@@ -20,7 +20,9 @@ def percentiles(values: Sequence[float]) -> tuple[float, ...]:
     return tuple(float(v) for v in (low, array.mean(), median, p90, p95, p99, high))
 
 
-def slope(at: Sequence[float], values: Sequence[float], *, seed: int = 0) -> tuple[float, float, float] | None:
+def slope(
+    at: Sequence[float], values: Sequence[float], *, seed: int = 0
+) -> tuple[float, float, float] | None:
     """Least squares, and its 95 % interval by a moving-block bootstrap of the residuals; None where there are too few values.
 
     H. R. Kunsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 1989.
@@ -36,7 +38,9 @@ def slope(at: Sequence[float], values: Sequence[float], *, seed: int = 0) -> tup
     return best, best + float(low), best + float(high)
 
 
-def ratio_of_medians(before: Sequence[float], after: Sequence[float], *, seed: int = 0) -> tuple[float, float, float] | None:
+def ratio_of_medians(
+    before: Sequence[float], after: Sequence[float], *, seed: int = 0
+) -> tuple[float, float, float] | None:
     """Median after over median before, and its 95 % interval by a moving-block bootstrap of both.
 
     None where there are too few values, or the median before is 0.

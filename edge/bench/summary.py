@@ -36,17 +36,30 @@ def text(rehearsals: Sequence[Rehearsal]) -> str:
     table = rows(rehearsals)
     widths = {key: max(len(key), *(len(row[key]) for row in table)) for key in table[0]}
     lines = [
-        "  ".join(cells[key].ljust(width) for key, width in widths.items()).rstrip() for cells in ({k: k for k in widths}, *table)
+        "  ".join(cells[key].ljust(width) for key, width in widths.items()).rstrip()
+        for cells in ({k: k for k in widths}, *table)
     ]
-    return "\n".join([*lines, *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures)])
+    return "\n".join(
+        [*lines, *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures)]
+    )
 
 
 def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
     """The same for a document."""
     table = rows(rehearsals)
-    lines = [list(table[0]), ["---"] * len(table[0]), *([cell.replace("|", "\\|") for cell in row.values()] for row in table)]
+    lines = [
+        list(table[0]),
+        ["---"] * len(table[0]),
+        *([cell.replace("|", "\\|") for cell in row.values()] for row in table),
+    ]
     told = "\n".join(f"- {name}: {value}" for name, value in facts.items())
-    return "# Rehearsal\n\n" + told + "\n\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+    return (
+        "# Rehearsal\n\n"
+        + told
+        + "\n\n"
+        + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        + "\n"
+    )
 
 
 def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:
@@ -56,14 +69,20 @@ def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:
         "Terminal": config.terminal,
         "Model": f"{manifest.name} ({networks.bundle.model_digest[:12]}) on {networks}",
         "Model's thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, masked {calibration.masked.threshold:.3f}",
-        "Policy": ", ".join(f"{key}: {value}" for key, value in policy.model_dump(exclude_none=True).items()),
+        "Policy": ", ".join(
+            f"{key}: {value}" for key, value in policy.model_dump(exclude_none=True).items()
+        ),
         "Liveness": str(config.liveness.kind),
     }
 
 
 def figures(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> dict[str, Any]:
     """Everything that is known, in plain types."""
-    return {"facts": facts, "passed": all(r.passed for r in rehearsals), "clips": [_figures(r) for r in rehearsals]}
+    return {
+        "facts": facts,
+        "passed": all(r.passed for r in rehearsals),
+        "clips": [_figures(r) for r in rehearsals],
+    }
 
 
 def _figures(rehearsal: Rehearsal) -> dict[str, Any]:
@@ -109,4 +128,8 @@ def _closeness(moment: Moment | None) -> str:
 
 def seconds(attempt: Attempt | None) -> str:
     """From a track's first usable frame to its decision, in words."""
-    return NONE if attempt is None or attempt.decided_after_s is None else f"{attempt.decided_after_s:.2f} s"
+    return (
+        NONE
+        if attempt is None or attempt.decided_after_s is None
+        else f"{attempt.decided_after_s:.2f} s"
+    )

@@ -101,15 +101,21 @@ class Entry:
 
 def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
     """Raises CameraError, PhotoError, or ConfigError where no combination can be run."""
-    sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {None: source_of(config.camera)}
+    sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {
+        None: source_of(config.camera)
+    }
     shown = {faces: Shown(source, kept(source, grid.frames)) for faces, source in sources.items()}
     refused: list[Refused] = []
     with contextlib.ExitStack() as closing:
         entries = list(_open(config, grid, shown, refused, closing))
         if not entries:
-            raise ConfigError(f"no combination can be run here: {'; '.join(f'{r.name}: {r.why}' for r in refused)}")
+            raise ConfigError(
+                f"no combination can be run here: {'; '.join(f'{r.name}: {r.why}' for r in refused)}"
+            )
         chunk = max(1, grid.frames // grid.rounds)
-        for entry in tqdm(entries, desc="warming up", unit="combination", leave=False, disable=None):
+        for entry in tqdm(
+            entries, desc="warming up", unit="combination", leave=False, disable=None
+        ):
             entry.advance(chunk, counts=False)
         done = _take_turns(entries, grid.rounds, chunk, stop)
         rows = tuple(_row(entry) for entry in entries)
@@ -118,7 +124,9 @@ def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
         made_at=machine.now(),
         machine=machine.here(),
         source=", ".join(one.source.name for one in shown.values()),
-        frames=None if any(one.source.live for one in shown.values()) else digest_of([i for s in shown.values() for i in s.images]),
+        frames=None
+        if any(one.source.live for one in shown.values())
+        else digest_of([i for s in shown.values() for i in s.images]),
         model=model,
         rounds=done,
         rows=rows,
@@ -137,7 +145,11 @@ def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: Stop) -
 
 
 def _open(
-    config: Terminal, grid: Grid, shown: dict[int | None, Shown], refused: list[Refused], closing: contextlib.ExitStack
+    config: Terminal,
+    grid: Grid,
+    shown: dict[int | None, Shown],
+    refused: list[Refused],
+    closing: contextlib.ExitStack,
 ) -> Iterator[Entry]:
     """All that can be run; networks are opened once for all crowds and galleries."""
     for engine, precision, detector in product(grid.engines, grid.precisions, grid.detectors):
@@ -150,13 +162,23 @@ def _open(
                 continue
             closing.callback(timed.networks.close)
             for faces, templates in product(shown, grid.templates):
-                yield _entry(config, replace(plain, faces=faces, templates=templates), timed, shown[faces])
+                yield _entry(
+                    config, replace(plain, faces=faces, templates=templates), timed, shown[faces]
+                )
 
 
 def _entry(config: Terminal, what: Combination, timed: Timed, shown: Shown) -> Entry:
-    gallery = gallery_of(timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px)
+    gallery = gallery_of(
+        timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px
+    )
     clock = Virtual()
-    return Entry(what, shown, timed, Loop(open_pipeline(config, timed.networks, gallery), timed, clock=clock), clock)
+    return Entry(
+        what,
+        shown,
+        timed,
+        Loop(open_pipeline(config, timed.networks, gallery), timed, clock=clock),
+        clock,
+    )
 
 
 def _varied(config: Terminal, what: Combination) -> Terminal:

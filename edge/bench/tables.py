@@ -88,13 +88,19 @@ def machine_facts(machine: Machine) -> dict[str, str]:
 
 def accuracy_words(accuracy: Accuracy) -> str:
     """One line."""
-    tar = "" if accuracy.masked_tar is None else f"; masked TAR {accuracy.masked_tar:.1%} at FMR 1e-3 ({accuracy.masked_tar_of})"
+    tar = (
+        ""
+        if accuracy.masked_tar is None
+        else f"; masked TAR {accuracy.masked_tar:.1%} at FMR 1e-3 ({accuracy.masked_tar_of})"
+    )
     return f"parity: {accuracy.parity}{tar}"
 
 
 def _whole(report: Whole) -> Iterator[Table]:
     speed, networks = report.speed, report.speed.networks
-    stages = [(*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()]
+    stages = [
+        (*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()
+    ]
     rest = {
         "frame": speed.frame,
         "detector network": networks.detector,
@@ -102,7 +108,11 @@ def _whole(report: Whole) -> Iterator[Table]:
         "all but networks": networks.outside,
     }
     total = [(*_cells(name, summary), "") for name, summary in rest.items()]
-    yield Table("Stages, ms of the frames in which they worked", ("", *_HEAD, "per frame"), (*stages, *total))
+    yield Table(
+        "Stages, ms of the frames in which they worked",
+        ("", *_HEAD, "per frame"),
+        (*stages, *total),
+    )
     names = {name: name.replace("_", " ") for name in type(speed.end_to_end).model_fields}
     ends = tuple(_cells(words, getattr(speed.end_to_end, name)) for name, words in names.items())
     yield Table("End to end, ms from the camera's timestamp", ("", *_HEAD), ends)
@@ -111,8 +121,17 @@ def _whole(report: Whole) -> Iterator[Table]:
 
 def short(report: Whole) -> dict[str, str]:
     """The figures that are asked for first."""
-    speed, networks, camera, memory = report.speed, report.speed.networks, report.camera, report.memory
-    ratio = "" if networks.outside_to_one_of_each is None else f"; {networks.outside_to_one_of_each:.1%} of one call of each"
+    speed, networks, camera, memory = (
+        report.speed,
+        report.speed.networks,
+        report.camera,
+        report.memory,
+    )
+    ratio = (
+        ""
+        if networks.outside_to_one_of_each is None
+        else f"; {networks.outside_to_one_of_each:.1%} of one call of each"
+    )
     opened = f"; {speed.openings} switched it" if speed.openings else ""
     facts = {
         "measured": f"{speed.frames} frames, {speed.looked_at} looked at, in {speed.seconds:.1f} s; {report.ended}",
@@ -127,11 +146,15 @@ def short(report: Whole) -> dict[str, str]:
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
         "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms a frame",
         "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, at most {memory.peak_mib:.1f}; slope {_slope(report)}",
-        "power": NONE if speed.power is None else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames a joule",
+        "power": NONE
+        if speed.power is None
+        else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames a joule",
         "throttling": _throttling(report),
     }
     if isinstance(report, RunReport) and (made := report.allocations):
-        facts["allocations"] = f"{made.peak_kib:.0f} KiB a frame at most, {made.kept_bytes:.0f} bytes of it kept"
+        facts["allocations"] = (
+            f"{made.peak_kib:.0f} KiB a frame at most, {made.kept_bytes:.0f} bytes of it kept"
+        )
     return facts
 
 
@@ -156,24 +179,43 @@ def _findings(report: SoakReport) -> Table:
 
 
 def _accuracy_cells(accuracy: Accuracy) -> tuple[str, str]:
-    return accuracy.parity.partition(" (")[0], "-" if accuracy.masked_tar is None else f"{accuracy.masked_tar:.1%}"
+    return accuracy.parity.partition(" (")[
+        0
+    ], "-" if accuracy.masked_tar is None else f"{accuracy.masked_tar:.1%}"
 
 
 def _sweep(report: SweepReport) -> Table:
-    head = ("", "frame median", "p99", "outside", "detector", "embedder", "cpu", "parity", "masked TAR")
+    head = (
+        "",
+        "frame median",
+        "p99",
+        "outside",
+        "detector",
+        "embedder",
+        "cpu",
+        "parity",
+        "masked TAR",
+    )
     rows = tuple(
         (
             row.name,
             ms(row.frame.median),
             ms(row.frame.p99),
             ms(row.outside.median),
-            *(ms(network.median if network else None) for network in (row.detector_network, row.embedder_network)),
+            *(
+                ms(network.median if network else None)
+                for network in (row.detector_network, row.embedder_network)
+            ),
             ms(row.cpu_ms_per_frame),
             *_accuracy_cells(row.accuracy),
         )
         for row in report.rows
     )
-    return Table(f"{report.source}, in {report.rounds} rounds of turns; medians in ms, cpu in ms a frame", head, rows)
+    return Table(
+        f"{report.source}, in {report.rounds} rounds of turns; medians in ms, cpu in ms a frame",
+        head,
+        rows,
+    )
 
 
 def _refused(report: SweepReport | EngineReport) -> Iterator[Table]:
@@ -184,7 +226,14 @@ def _refused(report: SweepReport | EngineReport) -> Iterator[Table]:
 def _engines(report: EngineReport) -> Table:
     head = ("", "median", "p99", "per second", "MiB", "parity", "masked TAR")
     rows = tuple(
-        (row.name, ms(row.call.median), ms(row.call.p99), f"{row.per_second:.1f}", f"{row.mib:.1f}", *_accuracy_cells(row.accuracy))
+        (
+            row.name,
+            ms(row.call.median),
+            ms(row.call.p99),
+            f"{row.per_second:.1f}",
+            f"{row.mib:.1f}",
+            *_accuracy_cells(row.accuracy),
+        )
         for row in report.rows
     )
     return Table("Networks alone, ms a call", head, rows)
@@ -194,7 +243,9 @@ def _phases(report: EngineReport) -> Iterator[Table]:
     told = [row for row in report.rows if row.phases]
     if told:
         names = ("h2d", "compute", "d2h", "enqueue")
-        rows = tuple((row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in told)
+        rows = tuple(
+            (row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in told
+        )
         yield Table("Where a call spends its time, medians in ms", ("", *names), rows)
 
 
@@ -204,7 +255,10 @@ def _warnings(report: EngineReport) -> Iterator[Table]:
 
 
 def _gallery(report: GalleryReport) -> Table:
-    rows = tuple((*_cells(f"{row.templates}", row.search), f"{row.mib:.1f}", f"{row.templates_per_us:.1f}") for row in report.rows)
+    rows = tuple(
+        (*_cells(f"{row.templates}", row.search), f"{row.mib:.1f}", f"{row.templates_per_us:.1f}")
+        for row in report.rows
+    )
     return Table("One search, ms", ("templates", *_HEAD, "MiB", "per µs"), rows)
 
 
@@ -224,7 +278,11 @@ def _camera(report: CameraReport) -> Table:
 
 
 def _words(summary: Summary | None) -> str:
-    return NONE if summary is None else f"median {ms(summary.median)}, p99 {ms(summary.p99)}, max {ms(summary.max)} ms"
+    return (
+        NONE
+        if summary is None
+        else f"median {ms(summary.median)}, p99 {ms(summary.p99)}, max {ms(summary.max)} ms"
+    )
 
 
 def _ratios(report: CompareReport) -> Table:
@@ -242,7 +300,9 @@ def _ratios(report: CompareReport) -> Table:
         )
         for r in report.ratios
     )
-    title = f"{report.after} against {report.before}, medians in ms; worse beyond {report.regression:g}"
+    title = (
+        f"{report.after} against {report.before}, medians in ms; worse beyond {report.regression:g}"
+    )
     return Table(title, ("", "before", "after", "ratio", "95 % interval", ""), rows)
 
 
@@ -259,10 +319,18 @@ def show(made: Sequence[Table]) -> str | None:
         return "\n\n".join(plain(table) for table in made)
     console = Console(width=None if sys.stdout.isatty() else _PAPER)
     for table in made:
-        shown = RichTable(title=table.title, title_justify="left", show_header=any(table.head), box=None, padding=(0, 2, 0, 0))
+        shown = RichTable(
+            title=table.title,
+            title_justify="left",
+            show_header=any(table.head),
+            box=None,
+            padding=(0, 2, 0, 0),
+        )
         for number, name in enumerate(table.head):
             right = number > 0 and _numbers(table, number)
-            shown.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=right)
+            shown.add_column(
+                name, justify="right" if right else "left", overflow="fold", no_wrap=right
+            )
         for row in table.rows:
             shown.add_row(*row)
         console.print(shown, markup=False)
@@ -276,7 +344,10 @@ def plain(table: Table) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
     right = [i > 0 and _numbers(table, i) for i in range(len(table.head))]
     lines = [
-        "  ".join(cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)).rstrip()
+        "  ".join(
+            cell.rjust(w) if r else cell.ljust(w)
+            for cell, w, r in zip(row, widths, right, strict=True)
+        ).rstrip()
         for row in rows
     ]
     return "\n".join([table.title, *lines])
@@ -285,4 +356,7 @@ def plain(table: Table) -> str:
 def _numbers(table: Table, column: int) -> bool:
     """Whether all cells of a column are numbers, or nothing."""
     cells = [row[column] for row in table.rows]
-    return all(cell in ("", "-") or cell.rstrip("%").replace(".", "", 1).lstrip("+-").isdigit() for cell in cells)
+    return all(
+        cell in ("", "-") or cell.rstrip("%").replace(".", "", 1).lstrip("+-").isdigit()
+        for cell in cells
+    )

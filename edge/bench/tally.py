@@ -90,7 +90,13 @@ class Tally:
         for grant in turn.grants:
             self._grants.extend(
                 math.nan if v is None else v
-                for v in (grant.frame_at, grant.first_usable_at, grant.granted_at, grant.asked_at, grant.answered_at)
+                for v in (
+                    grant.frame_at,
+                    grant.first_usable_at,
+                    grant.granted_at,
+                    grant.asked_at,
+                    grant.answered_at,
+                )
             )
 
     def _add_stages(self, spent: dict[str, float], turn: Turn) -> None:
@@ -113,7 +119,10 @@ class Tally:
         """Those that were heard of."""
         told = {name: column.ms() for name, column in self._stages.items()}
         return {
-            name: Stage(summary=Summary.of(ms), per_frame=round(self._sums[name] / self.frames * 1000, _DIGITS))
+            name: Stage(
+                summary=Summary.of(ms),
+                per_frame=round(self._sums[name] / self.frames * 1000, _DIGITS),
+            )
             for name, ms in told.items()
             if ms or self._sums[name]
         }
@@ -124,7 +133,9 @@ class Tally:
         return summary
 
     def networks(self) -> Networks:
-        detector, embedder = (Summary.of(self._columns[name].ms()) for name in ("detector", "embedder"))
+        detector, embedder = (
+            Summary.of(self._columns[name].ms()) for name in ("detector", "embedder")
+        )
         outside = Summary.of(self._columns["outside"].ms())
         assert outside is not None
         both = detector.median + embedder.median if detector and embedder else None
@@ -138,22 +149,39 @@ class Tally:
 
     def end_to_end(self, switched: Sequence[float]) -> tuple[EndToEnd, dict[str, list[float]]]:
         """With the single times, in ms; `switched` are the moments at which the relay was energised."""
-        told: dict[str, list[float]] = {name: [] for name in EndToEnd.model_fields if name != "frame_to_decision"}
+        told: dict[str, list[float]] = {
+            name: [] for name in EndToEnd.model_fields if name != "frame_to_decision"
+        }
         for grant in self.grants:
             relay_at = _edge(switched, grant)
-            for start, since in (("frame", grant.frame_at), ("first_usable", grant.first_usable_at)):
+            for start, since in (
+                ("frame", grant.frame_at),
+                ("first_usable", grant.first_usable_at),
+            ):
                 for end, at in (("grant", grant.granted_at), ("relay", relay_at)):
                     if since is not None and at is not None:
                         told[f"{start}_to_{end}"].append((at - since) * 1000)
         decided = Summary.of(self._columns["decided"].ms())
-        return EndToEnd(frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in told.items()}), told
+        return EndToEnd(
+            frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in told.items()}
+        ), told
 
     def series(self) -> dict[str, list[float]]:
         """`at_s`, `frame`, `frame_to_decision` and `outside` of the same frames; each stage of those in which it did something."""
         columns, ms = self._columns, 1000
-        beside = {"frame": columns["busy"], "frame_to_decision": columns["decided"], "outside": columns["outside"]}
-        told = {"at_s": columns["at"].aligned(), **{name: [v * ms for v in c.aligned()] for name, c in beside.items()}}
-        told |= {name: columns[key].ms() for name, key in (("network.detector", "detector"), ("network.embedder", "embedder"))}
+        beside = {
+            "frame": columns["busy"],
+            "frame_to_decision": columns["decided"],
+            "outside": columns["outside"],
+        }
+        told = {
+            "at_s": columns["at"].aligned(),
+            **{name: [v * ms for v in c.aligned()] for name, c in beside.items()},
+        }
+        told |= {
+            name: columns[key].ms()
+            for name, key in (("network.detector", "detector"), ("network.embedder", "embedder"))
+        }
         told |= {f"stage.{name}": column.ms() for name, column in self._stages.items()}
         return written(told)
 
@@ -164,7 +192,9 @@ class Tally:
 def written(series: dict[str, list[float]]) -> dict[str, list[float]]:
     """Thinned and rounded; those without values are left out."""
     return {
-        name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)] for name, values in series.items() if values
+        name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)]
+        for name, values in series.items()
+        if values
     }
 
 
@@ -177,7 +207,11 @@ def _edge(switched: Sequence[float], grant: Granted) -> float | None:
     if grant.asked_at is None or grant.answered_at is None:
         return None
     next_one = bisect_left(switched, grant.asked_at)
-    return switched[next_one] if next_one < len(switched) and switched[next_one] <= grant.answered_at else None
+    return (
+        switched[next_one]
+        if next_one < len(switched) and switched[next_one] <= grant.answered_at
+        else None
+    )
 
 
 class TalliedCamera:
@@ -231,7 +265,9 @@ class TalliedCamera:
         passed = self._last_at - (self._began_at or 0.0)
         return Camera(
             frames=self.frames,
-            rate_fps=round((self.frames - 1) / passed, 3) if self.frames > 1 and passed > 0 else None,
+            rate_fps=round((self.frames - 1) / passed, 3)
+            if self.frames > 1 and passed > 0
+            else None,
             interval=Summary.of([v * 1000 for v in intervals]),
             jitter=round(float(np.std(intervals)) * 1000, _DIGITS) if len(intervals) > 1 else None,
             age=age,

@@ -23,11 +23,15 @@ _WIDTH_PX = 400  # of a picture
 
 def page(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
     """The whole page; names of people and files are escaped."""
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
+    )
     failed = [r.clip.name for r in rehearsals if not r.passed]
     return environment.get_template("rehearse.html").render(
         passed=not failed,
-        verdict=f"Not as expected: {', '.join(failed)}." if failed else "Everything was as expected.",
+        verdict=f"Not as expected: {', '.join(failed)}."
+        if failed
+        else "Everything was as expected.",
         rows=summary.rows(rehearsals),
         cards=[_card(r) for r in rehearsals],
         colours={**pages.COLOURS, "in view, not asked": _IN_VIEW},
@@ -60,7 +64,10 @@ def _card(rehearsal: Rehearsal) -> dict[str, Any]:
 def _picture(picture: Picture, words: str) -> dict[str, str]:
     boxes = pages.boxed(picture.image, [(m.box_xyxy, _colour(m)) for m in picture.moments])
     shown = words if picture.moments else "no face"
-    return {"base64": pages.encoded(boxes, _WIDTH_PX / picture.image.shape[1], "jpg"), "caption": f"{shown}, {picture.at_s:.2f} s"}
+    return {
+        "base64": pages.encoded(boxes, _WIDTH_PX / picture.image.shape[1], "jpg"),
+        "caption": f"{shown}, {picture.at_s:.2f} s",
+    }
 
 
 def _plot(rehearsal: Rehearsal) -> str:
@@ -69,9 +76,13 @@ def _plot(rehearsal: Rehearsal) -> str:
     told = [m for m in rehearsal.moments if m.told]
     reasons = list(dict.fromkeys(m.reason for m in told))
     scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
-    heights = [_SCORES_INCHES] * bool(scored) + [_LANE_INCHES * (len(attempts) + len(reasons)) + 0.5]
+    heights = [_SCORES_INCHES] * bool(scored) + [
+        _LANE_INCHES * (len(attempts) + len(reasons)) + 0.5
+    ]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
-    *above, rows = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
+    *above, rows = figure.subplots(
+        len(heights), 1, sharex=True, height_ratios=heights, squeeze=False
+    )[:, 0]
     for scores in above:
         _draw_scores(scores, scored, rehearsal.false_grants)
     frame_s = 1 / rehearsal.clip.fps
@@ -79,16 +90,27 @@ def _plot(rehearsal: Rehearsal) -> str:
         _draw_track(rows, row, attempt, frame_s)
     for row, reason in enumerate(reasons, len(attempts)):
         said = [m for m in told if m.reason == reason]
-        rows.scatter([m.at_s for m in said], [row] * len(said), s=10, c=[_colour(m) for m in said], marker="s", lw=0)
+        rows.scatter(
+            [m.at_s for m in said],
+            [row] * len(said),
+            s=10,
+            c=[_colour(m) for m in said],
+            marker="s",
+            lw=0,
+        )
     names = [f"track {a.track}{_who(a)}" for a in attempts] + reasons
-    rows.set(ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)), yticklabels=names, xlabel="seconds")
+    rows.set(
+        ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)), yticklabels=names, xlabel="seconds"
+    )
     rows.axhline(len(attempts) - 0.5, color=_IN_VIEW, lw=0.8)
     rows.tick_params(axis="y", length=0, labelsize=8)
     rows.set_xlim(-frame_s, rehearsal.frames * frame_s)
     return pages.svg(figure)
 
 
-def _draw_scores(axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Sequence[Moment]) -> None:
+def _draw_scores(
+    axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Sequence[Moment]
+) -> None:
     pages.draw_scores(axes, scored)
     axes.set(ylim=(-0.3, 1.05), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     for false in false_grants:
@@ -98,10 +120,19 @@ def _draw_scores(axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Seq
 
 def _draw_track(axes: Axes, row: int, attempt: Attempt, frame_s: float) -> None:
     """A bar for each run of frames of one colour."""
-    runs = groupby(enumerate(attempt.moments), key=lambda numbered: (_colour(numbered[1]), numbered[1].frame - numbered[0]))
+    runs = groupby(
+        enumerate(attempt.moments),
+        key=lambda numbered: (_colour(numbered[1]), numbered[1].frame - numbered[0]),
+    )
     for (colour, _), run in runs:
         moments = [m for _, m in run]
-        axes.barh(row, len(moments) * frame_s, left=moments[0].at_s - frame_s / 2, height=0.55, color=colour)
+        axes.barh(
+            row,
+            len(moments) * frame_s,
+            left=moments[0].at_s - frame_s / 2,
+            height=0.55,
+            color=colour,
+        )
 
 
 def _colour(moment: Moment) -> str:

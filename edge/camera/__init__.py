@@ -24,7 +24,9 @@ def open_camera(config: CameraConfig) -> Camera:
     if isinstance(config, ReplayConfig):
         from edge.camera.replay import ReplayCamera
 
-        return ReplayCamera(config.path, fps=config.fps, loop=config.loop, paced=not config.lockstep)
+        return ReplayCamera(
+            config.path, fps=config.fps, loop=config.loop, paced=not config.lockstep
+        )
     from edge.camera.opencv import OpencvCamera
 
     return OpencvCamera(config.source, width=config.width, height=config.height)

@@ -65,7 +65,13 @@ class Capture:
     A read that blocks for ever cannot be interrupted: its thread is given up and another one opens the camera anew.
     """
 
-    def __init__(self, open_camera: Callable[[], Camera], *, lockstep: bool = False, first: Camera | None = None) -> None:
+    def __init__(
+        self,
+        open_camera: Callable[[], Camera],
+        *,
+        lockstep: bool = False,
+        first: Camera | None = None,
+    ) -> None:
         self._open_camera = open_camera
         self._slot = Slot(lockstep=lockstep)
         self._lockstep = lockstep
@@ -103,13 +109,17 @@ class Capture:
     def _start(self, camera: Camera | None) -> None:
         generation = self._given_up
         self._in_driver_since = time.monotonic()
-        self._thread = threading.Thread(target=self._run, args=(camera, generation), name="capture", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(camera, generation), name="capture", daemon=True
+        )
         self._thread.start()
 
     def _give_up(self, silent_s: float) -> None:
         self._given_up += 1
         if self._given_up > _HUNG_MAX:
-            raise CameraError(f"the camera hung {self._given_up} times; ending so that the service starts afresh")
+            raise CameraError(
+                f"the camera hung {self._given_up} times; ending so that the service starts afresh"
+            )
         log.error("no frame for %.1f s: the camera's read hangs, opening it anew", silent_s)
         self._start(None)
 
@@ -124,7 +134,9 @@ class Capture:
                 camera = camera or self._open_camera()
                 if self._read_on(camera, generation):
                     return
-            except Exception as error:  # drivers raise what they like, and a thread that ends would not be missed
+            except (
+                Exception
+            ) as error:  # drivers raise what they like, and a thread that ends would not be missed
                 self._declare_lost(error, generation)
             finally:
                 if camera is not None:

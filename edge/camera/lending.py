@@ -52,7 +52,12 @@ class Lender:
     """The daemon's end. `loan` is set before the first frame is lent, so that whoever offers can tell before."""
 
     def __init__(
-        self, path: Path, *, stall_s: float = STALL_S, loan_s: float = LOAN_S, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        *,
+        stall_s: float = STALL_S,
+        loan_s: float = LOAN_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises CameraError where it cannot listen. The caller holds the claim on the place."""
         self._path, self._stall_s, self._loan_s, self._clock = path, stall_s, loan_s, clock
@@ -78,7 +83,10 @@ class Lender:
             try:
                 peer, _ = self._listener.accept()
                 self._admit(peer)
-            except (OSError, RuntimeError) as error:  # out of descriptors or threads: they come back
+            except (
+                OSError,
+                RuntimeError,
+            ) as error:  # out of descriptors or threads: they come back
                 if not self._stopped:
                     log.warning("a borrower of the camera was not served: %s", error)
                     time.sleep(_LOOK_S)
@@ -94,7 +102,9 @@ class Lender:
                 peer.sendall(HEADER.pack(BUSY, 0, 0, 0.0, 0))
         else:
             slot, loan = Slot(), Loan(_account(uid))  # nothing that was seen before
-            threading.Thread(target=self._lend, args=(peer, slot, loan), name="loan", daemon=True).start()
+            threading.Thread(
+                target=self._lend, args=(peer, slot, loan), name="loan", daemon=True
+            ).start()
             self._slot, self.loan = slot, loan
 
     def _lend(self, peer: socket.socket, slot: Slot, loan: Loan) -> None:
@@ -156,16 +166,26 @@ class BorrowedCamera:
                 self._socket.sendall(NEXT)
             kind, height, width, at, number = HEADER.unpack(self._receive(HEADER.size))
             if kind != FRAME:
-                raise CameraError(_REFUSALS.get(kind, f"{self._path}: not what edge-daemon says; are both of one version?"))
+                raise CameraError(
+                    _REFUSALS.get(
+                        kind, f"{self._path}: not what edge-daemon says; are both of one version?"
+                    )
+                )
             if not (0 < height <= _SIDE_MAX and 0 < width <= _SIDE_MAX):
-                raise CameraError(f"{self._path}: a frame of {width}x{height} pixels; are both of one version?")
+                raise CameraError(
+                    f"{self._path}: a frame of {width}x{height} pixels; are both of one version?"
+                )
             pixels = self._receive(height * width * 3)
         except TimeoutError as error:
-            raise CameraError("edge-daemon has the camera and shows no frames; is the camera lost? its log says") from error
+            raise CameraError(
+                "edge-daemon has the camera and shows no frames; is the camera lost? its log says"
+            ) from error
         except CameraError:
             raise
         except OSError as error:
-            raise CameraError(f"edge-daemon lends its camera no longer: {error.strerror or error}") from error
+            raise CameraError(
+                f"edge-daemon lends its camera no longer: {error.strerror or error}"
+            ) from error
         self._owed = True
         return Frame(np.frombuffer(pixels, np.uint8).reshape(height, width, 3), at, number)
 
@@ -178,7 +198,9 @@ class BorrowedCamera:
         while got < size:
             count = self._socket.recv_into(view[got:])
             if not count:
-                raise CameraError("edge-daemon lends its camera no longer; it stopped, or refuses this account")
+                raise CameraError(
+                    "edge-daemon lends its camera no longer; it stopped, or refuses this account"
+                )
             got += count
         return data
 
@@ -216,5 +238,7 @@ def _listen(path: Path) -> socket.socket:
         listener.listen(16)
     except OSError as error:
         listener.close()
-        raise CameraError(f"{path}: cannot listen there: {error.strerror or error}; check folder and rights") from error
+        raise CameraError(
+            f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
+        ) from error
     return listener

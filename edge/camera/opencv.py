@@ -20,7 +20,12 @@ class OpencvCamera:
     """`read` blocks as long as the driver does; the capture thread's owner keeps the deadline."""
 
     def __init__(
-        self, source: int | str, *, width: int | None = None, height: int | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        source: int | str,
+        *,
+        width: int | None = None,
+        height: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._clock = clock
@@ -28,7 +33,9 @@ class OpencvCamera:
         self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
             self._capture.release()
-            raise CameraError(f"camera {_name(source)} cannot be opened; is it plugged in, free, and may this account read it?")
+            raise CameraError(
+                f"camera {_name(source)} cannot be opened; is it plugged in, free, and may this account read it?"
+            )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if width:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, width)
@@ -38,7 +45,9 @@ class OpencvCamera:
     def read(self) -> Frame | None:
         done, image = self._capture.read()
         if not done:
-            raise CameraError(f"camera {_name(self._source)} gave no frame; it was unplugged, or the stream ended")
+            raise CameraError(
+                f"camera {_name(self._source)} gave no frame; it was unplugged, or the stream ended"
+            )
         frame = Frame(np.asarray(image, dtype=np.uint8), self._clock(), self._number)
         self._number += 1
         return frame

@@ -47,7 +47,9 @@ class ReplayCamera:
             image = next(self._images, None)
         if image is None:
             if not self._number:
-                raise CameraError(f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video")
+                raise CameraError(
+                    f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video"
+                )
             return None
         if self._paced:
             self._sleep(max(0.0, self._next_at - self._clock()))
@@ -75,7 +77,9 @@ def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.is_dir():
         pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
         if not pictures:
-            raise CameraError(f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}")
+            raise CameraError(
+                f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}"
+            )
         return _pictures(pictures)
     if not path.is_file():
         raise CameraError(f"{path}: no such recording; check `camera.path`")
@@ -87,7 +91,9 @@ def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
         try:
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         except cv2.error as error:
-            raise CameraError(f"{path}: the picture is too large or damaged ({error.err}); take it out") from error
+            raise CameraError(
+                f"{path}: the picture is too large or damaged ({error.err}); take it out"
+            ) from error
         if image is not None:
             yield np.asarray(image, dtype=np.uint8)
 
@@ -96,13 +102,19 @@ def _gif(path: Path) -> Iterator[NDArray[np.uint8]]:
     try:
         from PIL import Image, ImageSequence
     except ImportError as error:
-        raise CameraError(f"{path}: GIF files need Pillow; install it with: pip install pillow") from error
+        raise CameraError(
+            f"{path}: GIF files need Pillow; install it with: pip install pillow"
+        ) from error
     try:
         with Image.open(path) as animation:
             if max(animation.size) > _SIDE_MAX:
-                raise CameraError(f"{path}: {max(animation.size)} pixels is more than the {_SIDE_MAX} a side may have")
+                raise CameraError(
+                    f"{path}: {max(animation.size)} pixels is more than the {_SIDE_MAX} a side may have"
+                )
             for picture in ImageSequence.Iterator(animation):
-                yield np.ascontiguousarray(np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., ::-1])
+                yield np.ascontiguousarray(
+                    np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., ::-1]
+                )
     except CameraError:
         raise
     except Exception as error:  # whatever a damaged file makes its reader raise

@@ -55,47 +55,93 @@ _HELP = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser("edge-audit", "Show, export, verify and erase what is on record.", _EXAMPLES["show"])
+    parser = common.parser(
+        "edge-audit", "Show, export, verify and erase what is on record.", _EXAMPLES["show"]
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="|".join(_EXAMPLES))
-    subs = {name: commands.add_parser(name, help=_HELP[name], epilog=f"example: {_EXAMPLES[name]}") for name in _EXAMPLES}
+    subs = {
+        name: commands.add_parser(name, help=_HELP[name], epilog=f"example: {_EXAMPLES[name]}")
+        for name in _EXAMPLES
+    }
     for name in subs.keys() - {"verify"}:
         common.add_config(subs[name])
     where = subs["verify"].add_mutually_exclusive_group(required=True)
     common.add_config(where, required=False)
-    where.add_argument("--folder", type=Path, metavar="FOLDER", help="one record, or a copy of it, where there is no configuration")
-    subs["verify"].add_argument("--key", type=Path, metavar="FILE", help="first keys for --folder (default: beside it)")
+    where.add_argument(
+        "--folder",
+        type=Path,
+        metavar="FOLDER",
+        help="one record, or a copy of it, where there is no configuration",
+    )
+    subs["verify"].add_argument(
+        "--key", type=Path, metavar="FILE", help="first keys for --folder (default: beside it)"
+    )
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--record", choices=_NAMES, help="default: both")
     for name in ("export", "head"):
         subs[name].add_argument("--record", choices=_NAMES, required=True)
     for name in ("show", "follow"):
         subs[name].add_argument("--subject", metavar="NAME", help="only of this person")
-        subs[name].add_argument("--kind", metavar="WORD", help="only of this kind, event or verdict")
+        subs[name].add_argument(
+            "--kind", metavar="WORD", help="only of this kind, event or verdict"
+        )
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--json", action="store_true", help="for machines")
     for name in ("show", "export"):
-        subs[name].add_argument("--since", type=int, default=0, metavar="ID", help="only what comes after this number")
+        subs[name].add_argument(
+            "--since", type=int, default=0, metavar="ID", help="only what comes after this number"
+        )
     subs["show"].add_argument("--last", type=int, metavar="N", help="only the newest")
-    subs["show"].add_argument("--picture", type=int, metavar="ID", help="unseal the evidence picture of this decision, into --out")
+    subs["show"].add_argument(
+        "--picture",
+        type=int,
+        metavar="ID",
+        help="unseal the evidence picture of this decision, into --out",
+    )
     subs["export"].add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
     subs["show"].add_argument("--out", type=Path, metavar="FILE", help="where the picture goes")
     for name in ("export", "head"):
         subs[name].add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
-    subs["verify"].add_argument("--expect-head", type=Path, metavar="FILE", help="made by `edge-audit head`: shows a cut tail")
-    subs["verify"].add_argument("--public-key", metavar="HEX", help="of the head, where the first key is not at hand")
-    subs["head"].add_argument("--public-key", action="store_true", help="print the key that heads are checked with")
-    subs["head"].add_argument("--anyway", action="store_true", help="sign although something was found")
+    subs["verify"].add_argument(
+        "--expect-head",
+        type=Path,
+        metavar="FILE",
+        help="made by `edge-audit head`: shows a cut tail",
+    )
+    subs["verify"].add_argument(
+        "--public-key", metavar="HEX", help="of the head, where the first key is not at hand"
+    )
+    subs["head"].add_argument(
+        "--public-key", action="store_true", help="print the key that heads are checked with"
+    )
+    subs["head"].add_argument(
+        "--anyway", action="store_true", help="sign although something was found"
+    )
     which = subs["erase"].add_mutually_exclusive_group(required=True)
     which.add_argument("--subject", metavar="NAME", help="of this person or operator")
-    which.add_argument("--before", type=_date, metavar="DATE", help="of everybody before this day, such as 2026-01-31 (UTC)")
+    which.add_argument(
+        "--before",
+        type=_date,
+        metavar="DATE",
+        help="of everybody before this day, such as 2026-01-31 (UTC)",
+    )
     subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
     args = parser.parse_args(argv)
     if args.command == "verify":
         if (args.key and not args.folder) or (args.record and args.folder):
             parser.error("--key belongs to --folder, and --record to --config")
         return common.run("edge-audit", lambda: _told(lambda: _verify(_places(args), args)))
-    does = {"init": _init, "show": _show, "follow": _follow, "export": _export, "head": _head, "erase": _erase}
-    return common.run("edge-audit", lambda: _told(lambda: does[args.command](load_config(args.config), args)))
+    does = {
+        "init": _init,
+        "show": _show,
+        "follow": _follow,
+        "export": _export,
+        "head": _head,
+        "erase": _erase,
+    }
+    return common.run(
+        "edge-audit", lambda: _told(lambda: does[args.command](load_config(args.config), args))
+    )
 
 
 def _told(command: Callable[[], int]) -> int:
@@ -141,12 +187,19 @@ def _init(config: Terminal, args: argparse.Namespace) -> int:
 
 def _show(config: Terminal, args: argparse.Namespace) -> int:
     if (args.picture is None) != (args.out is None):
-        raise ConfigError("--picture and --out belong together: the number of a decision, and the file for its picture")
+        raise ConfigError(
+            "--picture and --out belong together: the number of a decision, and the file for its picture"
+        )
     if args.picture is not None:
         return _picture(config, args.picture, args.out)
     unseal = _unseal(config)
-    streams = [_named(place.name, records(place.folder, unseal, args.since)) for place in places(config, args.record)]
-    found: Iterable[Told] = filter(_wanted(args), heapq.merge(*streams, key=lambda told: telling.moment(told[1])))
+    streams = [
+        _named(place.name, records(place.folder, unseal, args.since))
+        for place in places(config, args.record)
+    ]
+    found: Iterable[Told] = filter(
+        _wanted(args), heapq.merge(*streams, key=lambda told: telling.moment(told[1]))
+    )
     for told in deque(found, maxlen=args.last) if args.last is not None else found:
         _tell(told, args.json)
     return common.DONE
@@ -166,7 +219,9 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
         raise RecordError(
             f"{config.key_path}: pictures are sealed by a key made of the gallery's, which cannot be read; run this as root"
         )
-    write_whole(out, read_picture(config.pictures_path, record_id, picture_sealer(key, config.terminal)))
+    write_whole(
+        out, read_picture(config.pictures_path, record_id, picture_sealer(key, config.terminal))
+    )
     print(out)
     return common.DONE
 
@@ -175,14 +230,19 @@ def _wanted(args: argparse.Namespace) -> Callable[[Told], bool]:
     def wanted(told: Told) -> bool:
         record = told[1]
         kinds = {record.get("kind"), record.get("event"), record.get("verdict")}
-        return (args.subject is None or record.get("subject") == args.subject) and (args.kind is None or args.kind in kinds)
+        return (args.subject is None or record.get("subject") == args.subject) and (
+            args.kind is None or args.kind in kinds
+        )
 
     return wanted
 
 
 def _tell(told: Told, as_json: bool) -> None:
     name, record = told
-    print(json.dumps({"record": name, **record}) if as_json else telling.line(name, record), flush=True)
+    print(
+        json.dumps({"record": name, **record}) if as_json else telling.line(name, record),
+        flush=True,
+    )
 
 
 def _follow(config: Terminal, args: argparse.Namespace) -> int:
@@ -208,7 +268,9 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
         fresh.touch(0o600)  # there are names in it
     file = fresh.open("w", encoding="utf-8", newline="") if fresh else sys.stdout
     try:
-        with tqdm(total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False) as bar:
+        with tqdm(
+            total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False
+        ) as bar:
             found = records(place.folder, _unseal(config), args.since, progress=bar.update)
             for text, number in telling.exported(place.name, found, args.format):
                 file.write(text)
@@ -226,7 +288,9 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
 
 def _places(args: argparse.Namespace) -> list[Place]:
     """Where a head may be of. Raises ConfigError, RecordError."""
-    return places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
+    return (
+        places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
+    )
 
 
 def _verify(every: list[Place], args: argparse.Namespace) -> int:
@@ -252,9 +316,15 @@ def _verify(every: list[Place], args: argparse.Namespace) -> int:
 def _verified(place: Place, head: Head | None = None) -> Report:
     from tqdm import tqdm
 
-    expected = Expected(head.id, bytes.fromhex(head.hash)) if head is not None and head.of == place.of else None
+    expected = (
+        Expected(head.id, bytes.fromhex(head.hash))
+        if head is not None and head.of == place.of
+        else None
+    )
     size = sum(path.stat().st_size for path in segments(place.folder))
-    with tqdm(total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False, desc=place.name) as bar:
+    with tqdm(
+        total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False, desc=place.name
+    ) as bar:
         return place.verify(expected, bar.update)
 
 
@@ -267,15 +337,22 @@ def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
     try:
         text = args.expect_head.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made") from error
+        raise ConfigError(
+            f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made"
+        ) from error
     head = read_head(text, None)
     place = next((place for place in every if place.of == head.of), None)
     if place is None:
-        raise RecordError(f"{args.expect_head}: is of {head.of}, expected one of {', '.join(place.of for place in every)}")
+        raise RecordError(
+            f"{args.expect_head}: is of {head.of}, expected one of {', '.join(place.of for place in every)}"
+        )
     first, _ = place.first_keys()
     public = args.public_key or (public_key_of(signing_key(first)) if first else None)
     if public is None:
-        print("note: the head's signature was not checked: no first key here, and no --public-key", file=sys.stderr)
+        print(
+            "note: the head's signature was not checked: no first key here, and no --public-key",
+            file=sys.stderr,
+        )
     return read_head(text, public)
 
 
@@ -283,10 +360,16 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
     if report.last is None:
         print(f"{place.name}: no records")
     else:
-        how = "chain and MACs fit" if report.authentic == report.records else f"MACs of {report.authentic} checked and fit"
+        how = (
+            "chain and MACs fit"
+            if report.authentic == report.records
+            else f"MACs of {report.authentic} checked and fit"
+        )
         if not report.authentic:
             how = "only the chain was checked: without the first key, who made it anew from some record on does not show"
-        print(f"{place.name}: {report.records} records, {report.first_id} to {report.last.id}; {how}")
+        print(
+            f"{place.name}: {report.records} records, {report.first_id} to {report.last.id}; {how}"
+        )
     for note in report.notes:
         print(f"  note: {note}")
     for finding in report.findings[:_SHOWN]:
@@ -295,7 +378,9 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
         print(f"  and {len(report.findings) - _SHOWN} more; --json has all")
     if report.last is not None and not expected:
         at = telling.time_of(report.last.public)
-        print(f"  whether more was there after record {report.last.id} ({at} UTC) only a head can tell: --expect-head")
+        print(
+            f"  whether more was there after record {report.last.id} ({at} UTC) only a head can tell: --expect-head"
+        )
 
 
 def _head(config: Terminal, args: argparse.Namespace) -> int:
@@ -311,8 +396,12 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
     if report.last is None:
         raise RecordError(f"{place.folder}: no records, and so no head")
     if report.findings and not args.anyway:
-        raise RecordError(f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway")
-    head = Head(place.of, report.last.id, report.last.hash.hex(), telling.moment(report.last.public)).signed_by(key)
+        raise RecordError(
+            f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway"
+        )
+    head = Head(
+        place.of, report.last.id, report.last.hash.hex(), telling.moment(report.last.public)
+    ).signed_by(key)
     if args.out:
         args.out.write_text(head, encoding="utf-8")
     else:
@@ -332,8 +421,17 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
     verb = "would be" if args.dry_run else "are"
     for place in places(config):
         with as_owner(place.folder):
-            lines = [line for path in segments(place.folder) for step in erase(path, wanted, dry=args.dry_run) for line in step]
-            pictures = [picture_path(config.pictures_path, line.id) for line in lines] if place.name == "decisions" else []
+            lines = [
+                line
+                for path in segments(place.folder)
+                for step in erase(path, wanted, dry=args.dry_run)
+                for line in step
+            ]
+            pictures = (
+                [picture_path(config.pictures_path, line.id) for line in lines]
+                if place.name == "decisions"
+                else []
+            )
             pictures = [path for path in pictures if path.exists()]
             for path in pictures if not args.dry_run else ():
                 path.unlink(missing_ok=True)

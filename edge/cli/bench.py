@@ -50,7 +50,9 @@ def _run(args: argparse.Namespace) -> int:
     from edge.bench.run import run
     from edge.bench.stop import Stop
 
-    options = _options(args, flat_out=args.flat_out, allocation_frames=0 if args.no_allocations else 20)
+    options = _options(
+        args, flat_out=args.flat_out, allocation_frames=0 if args.no_allocations else 20
+    )
     with Stop() as stop, prepared(config, _source(args, config), options) as bench:
         return out.give(run(bench, stop))
 
@@ -91,7 +93,14 @@ def _sweep(args: argparse.Namespace) -> int:
     engines = args.engines or ["trt" if config.engine.kind == "trt" else "ort"]
     threads = args.threads or sorted({1, len(os.sched_getaffinity(0))})
     grid = Grid(
-        engines, args.precisions, threads, args.detectors, args.faces, args.templates, args.frames, min(args.rounds, args.frames)
+        engines,
+        args.precisions,
+        threads,
+        args.detectors,
+        args.faces,
+        args.templates,
+        args.frames,
+        min(args.rounds, args.frames),
     )
     with Stop() as stop:
         return out.give(sweep(config, grid, stop))
@@ -103,7 +112,9 @@ def _engine(args: argparse.Namespace) -> int:
     from edge.bench.stop import Stop
 
     with Stop() as stop:
-        return out.give(engines(config, threads=args.threads, batches=args.batches, calls=args.calls, stop=stop))
+        return out.give(
+            engines(config, threads=args.threads, batches=args.batches, calls=args.calls, stop=stop)
+        )
 
 
 def _gallery(args: argparse.Namespace) -> int:
@@ -131,7 +142,13 @@ def _compare(args: argparse.Namespace) -> int:
     from edge.bench.results import read
 
     names = (args.before.name, args.after.name)
-    found = compare(read(args.before), read(args.after), names=names, regression=args.regression, anyway=args.anyway)
+    found = compare(
+        read(args.before),
+        read(args.after),
+        names=names,
+        regression=args.regression,
+        anyway=args.anyway,
+    )
     out.give(found)
     for one in found.differ:
         print(f"edge-bench: not alike: {one}", file=sys.stderr)
@@ -187,7 +204,9 @@ def _page_maker() -> Callable[[Measured | CompareReport], str]:
         from edge.bench.page import page
     except ImportError as error:
         elsewhere = "or draw it on another machine: edge-bench report RESULT.json --html FILE"
-        raise ConfigError(f"--html needs {error.name}: pip install 'mfsa-edge[demo]', {elsewhere}") from error
+        raise ConfigError(
+            f"--html needs {error.name}: pip install 'mfsa-edge[demo]', {elsewhere}"
+        ) from error
     return page
 
 

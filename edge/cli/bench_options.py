@@ -44,7 +44,10 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     for name, add in _OPTIONS.items():
         about = ABOUT[name]
         target = commands.add_parser(
-            name, help=about, description=f"{about[0].upper()}{about[1:]}.", epilog=f"example: {EXAMPLES[name]}"
+            name,
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.",
+            epilog=f"example: {EXAMPLES[name]}",
         )
         add(target)
     return parser.parse_args(argv)
@@ -53,28 +56,46 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def _whole(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
-        "--faces", type=int, choices=range(1, 7), metavar="1..6", help="frames drawn with so many faces, not the camera's"
+        "--faces",
+        type=int,
+        choices=range(1, 7),
+        metavar="1..6",
+        help="frames drawn with so many faces, not the camera's",
     )
     target.add_argument(
         "--fixed", choices=DETECTOR_SIZES, metavar="SIZE",
         help=f"search every frame wholly with this input of the detector ({' or '.join(DETECTOR_SIZES)}), not as the config says",
     )  # fmt: skip
     target.add_argument(
-        "--templates", type=_count, default=1000, help="in the gallery, made up but for who is seen (default %(default)s)"
+        "--templates",
+        type=_count,
+        default=1000,
+        help="in the gallery, made up but for who is seen (default %(default)s)",
     )
-    target.add_argument("--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="default %(default)g")
+    target.add_argument(
+        "--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="default %(default)g"
+    )
     target.add_argument("--no-door", action="store_true", help="follow grants to the record only")
     _outputs(target)
 
 
 def _run(target: argparse.ArgumentParser) -> None:
     _whole(target)
-    target.add_argument("--duration", type=_positive, metavar="SECONDS", help="default: 30, or to the end of a recording")
+    target.add_argument(
+        "--duration",
+        type=_positive,
+        metavar="SECONDS",
+        help="default: 30, or to the end of a recording",
+    )
     target.add_argument(
         "--flat-out", type=_count, nargs="?", const=400, default=0, metavar="FRAMES",
         help="so many frames from memory, again and again as fast as they are done, not at the camera's pace (default 400)",
     )  # fmt: skip
-    target.add_argument("--no-allocations", action="store_true", help="leave out the pass that counts what a frame allocates")
+    target.add_argument(
+        "--no-allocations",
+        action="store_true",
+        help="leave out the pass that counts what a frame allocates",
+    )
 
 
 def _soak(target: argparse.ArgumentParser) -> None:
@@ -83,46 +104,101 @@ def _soak(target: argparse.ArgumentParser) -> None:
         "--duration", type=_positive, default=1800.0, metavar="SECONDS",
         help="default %(default)g; Ctrl-C ends it with a report",
     )  # fmt: skip
-    target.add_argument("--every", type=_positive, default=30.0, metavar="SECONDS", help="a row (default %(default)g)")
     target.add_argument(
-        "--window", type=_positive, default=300.0, metavar="SECONDS", help="whose medians are compared (default %(default)g)"
+        "--every",
+        type=_positive,
+        default=30.0,
+        metavar="SECONDS",
+        help="a row (default %(default)g)",
+    )
+    target.add_argument(
+        "--window",
+        type=_positive,
+        default=300.0,
+        metavar="SECONDS",
+        help="whose medians are compared (default %(default)g)",
     )
 
 
 def _sweep(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
-    target.add_argument("--engines", nargs="+", choices=("ort", "trt"), help="default: the config's")
-    target.add_argument("--precisions", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32", "int8"])
-    target.add_argument("--threads", nargs="+", type=_some, help="of ONNX Runtime; default: 1 and all cores")
-    target.add_argument("--detectors", nargs="+", choices=DETECTOR_SIZES, default=list(DETECTOR_SIZES))
     target.add_argument(
-        "--faces", nargs="+", type=int, choices=range(1, 7), default=[], metavar="1..6", help="drawn; default: the camera's frames"
+        "--engines", nargs="+", choices=("ort", "trt"), help="default: the config's"
     )
-    target.add_argument("--templates", nargs="+", type=_count, default=[1000], help="in the gallery (default 1000)")
-    target.add_argument("--frames", type=_some, default=120, help="of each combination (default %(default)s)")
-    target.add_argument("--rounds", type=_some, default=6, help="in which all take turns (default %(default)s)")
+    target.add_argument(
+        "--precisions", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32", "int8"]
+    )
+    target.add_argument(
+        "--threads", nargs="+", type=_some, help="of ONNX Runtime; default: 1 and all cores"
+    )
+    target.add_argument(
+        "--detectors", nargs="+", choices=DETECTOR_SIZES, default=list(DETECTOR_SIZES)
+    )
+    target.add_argument(
+        "--faces",
+        nargs="+",
+        type=int,
+        choices=range(1, 7),
+        default=[],
+        metavar="1..6",
+        help="drawn; default: the camera's frames",
+    )
+    target.add_argument(
+        "--templates", nargs="+", type=_count, default=[1000], help="in the gallery (default 1000)"
+    )
+    target.add_argument(
+        "--frames", type=_some, default=120, help="of each combination (default %(default)s)"
+    )
+    target.add_argument(
+        "--rounds", type=_some, default=6, help="in which all take turns (default %(default)s)"
+    )
     _outputs(target)
 
 
 def _engine(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
-    target.add_argument("--calls", type=_some, default=200, help="of each row (default %(default)s)")
-    target.add_argument("--batches", nargs="+", type=_some, default=[1], help="chips a call of the embedder (default 1)")
-    target.add_argument("--threads", nargs="+", type=_some, default=[1], help="of ONNX Runtime (default 1)")
+    target.add_argument(
+        "--calls", type=_some, default=200, help="of each row (default %(default)s)"
+    )
+    target.add_argument(
+        "--batches",
+        nargs="+",
+        type=_some,
+        default=[1],
+        help="chips a call of the embedder (default 1)",
+    )
+    target.add_argument(
+        "--threads", nargs="+", type=_some, default=[1], help="of ONNX Runtime (default 1)"
+    )
     _outputs(target)
 
 
 def _gallery(target: argparse.ArgumentParser) -> None:
     sizes = [1_000, 10_000, 100_000]
-    target.add_argument("--sizes", nargs="+", type=_some, default=sizes, help="templates (default 1000 10000 100000)")
-    target.add_argument("--embedding", type=_some, default=256, help="numbers of a template (default %(default)s)")
-    target.add_argument("--searches", type=_some, default=200, help="in each gallery (default %(default)s)")
+    target.add_argument(
+        "--sizes",
+        nargs="+",
+        type=_some,
+        default=sizes,
+        help="templates (default 1000 10000 100000)",
+    )
+    target.add_argument(
+        "--embedding", type=_some, default=256, help="numbers of a template (default %(default)s)"
+    )
+    target.add_argument(
+        "--searches", type=_some, default=200, help="in each gallery (default %(default)s)"
+    )
     _outputs(target)
 
 
 def _camera(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
-    target.add_argument("--duration", type=_positive, metavar="SECONDS", help="default: 10, or to the end of a recording")
+    target.add_argument(
+        "--duration",
+        type=_positive,
+        metavar="SECONDS",
+        help="default: 10, or to the end of a recording",
+    )
     _outputs(target)
 
 
@@ -147,7 +223,12 @@ def _schema(target: argparse.ArgumentParser) -> None:
 
 
 def _outputs(target: argparse.ArgumentParser) -> None:
-    target.add_argument("--json", type=Path, metavar="FILE", help="the result for machines; - for standard output, not tables")
+    target.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="the result for machines; - for standard output, not tables",
+    )
     target.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
 
 

@@ -54,11 +54,18 @@ def check_out(*paths: Path | None) -> None:
 
 
 def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> None:
-    target.add_argument("--config", type=Path, required=required, metavar="FILE", help="the terminal's YAML file")
+    target.add_argument(
+        "--config", type=Path, required=required, metavar="FILE", help="the terminal's YAML file"
+    )
 
 
 def log_to_stderr() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)-7s %(message)s",
+        datefmt="%H:%M:%S",
+    )
 
 
 def log_in_background() -> None:

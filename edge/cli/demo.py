@@ -37,9 +37,17 @@ def main(argv: list[str] | None = None) -> int:
         "enrolled person, with and without mask but not during the lockdown, for nobody else, and by itself at the fire.",
         "edge-demo --bundle build/bundle --out build/demo",
     )
-    parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, made with: mfsa-bundle make build/bundle")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/demo"), help="folder for clip, records and report (default %(default)s)"
+        "--bundle",
+        type=Path,
+        required=True,
+        help="complete bundle, made with: mfsa-bundle make build/bundle",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/demo"),
+        help="folder for clip, records and report (default %(default)s)",
     )
     args = parser.parse_args(argv)
     return common.run("edge-demo", lambda: _demo(args))
@@ -52,7 +60,9 @@ def _demo(args: argparse.Namespace) -> int:
     _say("Enrolling Eileen Collins from three photos")
     photos = sorted(str(p) for p in (args.out / "enroll").glob("*.png"))
     _call("edge.cli.enroll", "--config", str(config_path), "--subject", COLLINS.person, *photos)
-    _say("WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person opens this door")
+    _say(
+        "WARNING: liveness is off in this demo (no PAD): a photo of an enrolled person opens this door"
+    )
     _say("Running edge-door and edge-daemon on the clip, in real time")
     _run_terminal(config_path)
     return _report(args.out, config_path)
@@ -81,7 +91,9 @@ def _prepare(out: Path, bundle: Path) -> Path:
         "bundle": str(bundle.resolve()),
         "camera": {"kind": "replay", "path": "clip", "fps": FPS},
         "door": {
-            "inputs": {name: {"kind": "file", "path": f"inputs/{name}"} for name in ("contact", "fire")},
+            "inputs": {
+                name: {"kind": "file", "path": f"inputs/{name}"} for name in ("contact", "fire")
+            },
             "held_open_s": 1.5,
             "relock": "closed",  # so that it is locked when the alarm ends, whatever is left of the pulse
         },
@@ -90,7 +102,9 @@ def _prepare(out: Path, bundle: Path) -> Path:
     }
     config_path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
     cutouts = clip.cut_out(open_networks(load_config(config_path)).detector)
-    _say(f"Drawing a clip of {sum(s.seconds for s in SCENES):.0f} s from the portraits of {' and '.join(cutouts)}")
+    _say(
+        f"Drawing a clip of {sum(s.seconds for s in SCENES):.0f} s from the portraits of {' and '.join(cutouts)}"
+    )
     for number, view in enumerate(clip.enrollment_views(cutouts[COLLINS.person])):
         cv2.imwrite(str(out / "enroll" / f"{number}.png"), view)
     for number, frame in enumerate(clip.frames(SCENES, cutouts)):
@@ -169,9 +183,14 @@ def _report(out: Path, config_path: Path) -> int:
 
     frames = [picture(path.read_bytes()) for path in sorted((out / "clip").glob("*.jpg"))]
     kept, sealer = config.pictures_path, picture_sealer(key, config.terminal)
-    pictures = {number: picture(evidence.read_picture(kept, number, sealer)) for number in evidence.pictures(kept)}
+    pictures = {
+        number: picture(evidence.read_picture(kept, number, sealer))
+        for number in evidence.pictures(kept)
+    }
     manifest = read_manifest(config.bundle)
-    templates = next((record["templates"] for record in decisions if record.get("kind") == "started"), 0)
+    templates = next(
+        (record["templates"] for record in decisions if record.get("kind") == "started"), 0
+    )
     facts = {
         "Model": f"{manifest.name}, {manifest.licence}",
         "Trained on": manifest.data,
@@ -190,12 +209,16 @@ def _report(out: Path, config_path: Path) -> int:
 
 
 def _call(module: str, *arguments: str) -> None:
-    _demand_success(module, subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode)
+    _demand_success(
+        module, subprocess.run([sys.executable, "-m", module, *arguments], check=False).returncode
+    )
 
 
 def _demand_success(module: str, code: int) -> None:
     if code:
-        raise MfsaError(f"{module.rsplit('.', 1)[1]} ended with exit code {code}; see the lines above")
+        raise MfsaError(
+            f"{module.rsplit('.', 1)[1]} ended with exit code {code}; see the lines above"
+        )
 
 
 def _say(text: str) -> None:

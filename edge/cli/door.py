@@ -31,14 +31,25 @@ from edge.ops.notify import Notifier
 log = logging.getLogger(__name__)
 
 # What hangs on wires and files that are open: another value needs another start.
-_FIXED = ("terminal", "state", "door.state", "door.socket", "door.relay", "door.alarm", "door.inputs")
+_FIXED = (
+    "terminal",
+    "state",
+    "door.state",
+    "door.socket",
+    "door.relay",
+    "door.alarm",
+    "door.inputs",
+)
 _ALIVE_S = 0.5  # a quarter of the watchdog's patience
 _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
 _COMMANDS = {
     "unlock": (Command.UNLOCK, "open once, for a pulse"),
     "hold": (Command.HOLD, "hold the door open until it is released"),
-    "lockdown": (Command.LOCKDOWN, "open for nobody but exit button and fire, until it is released"),
+    "lockdown": (
+        Command.LOCKDOWN,
+        "open for nobody but exit button and fire, until it is released",
+    ),
     "release": (Command.RELEASE, "end hold and lockdown"),
     "reset-fire": (Command.RESET_FIRE, "end the fire state, once its input is quiet"),
     "reset-tamper": (Command.RESET_TAMPER, "end the tamper alarm, once the case is closed"),
@@ -47,12 +58,22 @@ _COMMANDS = {
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
-        "edge-door", "Own the door's relay, or ask the process that does.", "edge-door run --config /etc/mfsa-edge/terminal.yaml"
+        "edge-door",
+        "Own the door's relay, or ask the process that does.",
+        "edge-door run --config /etc/mfsa-edge/terminal.yaml",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar=f"run|rest|check|status|{'|'.join(_COMMANDS)}")
-    serve = commands.add_parser("run", help="take grants and move the relay until SIGTERM; locked at start and end")
-    resting = commands.add_parser("rest", help="drive lock and alarm to rest after the process ended; systemd calls it")
-    check = commands.add_parser("check", help="whether the configuration can be used; systemd asks before a reload")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar=f"run|rest|check|status|{'|'.join(_COMMANDS)}"
+    )
+    serve = commands.add_parser(
+        "run", help="take grants and move the relay until SIGTERM; locked at start and end"
+    )
+    resting = commands.add_parser(
+        "rest", help="drive lock and alarm to rest after the process ended; systemd calls it"
+    )
+    check = commands.add_parser(
+        "check", help="whether the configuration can be used; systemd asks before a reload"
+    )
     status = commands.add_parser("status", help="whether the door is locked, and why")
     asking = {name: commands.add_parser(name, help=words) for name, (_, words) in _COMMANDS.items()}
     for sub in (serve, resting, check, status, *asking.values()):
@@ -61,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         sub.add_argument("--reason", required=True, metavar="WORDS", help="why, for the record")
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    does = {"run": _serve, "rest": _rest, "check": _check, "status": _status}.get(args.command, _ask)
+    does = {"run": _serve, "rest": _rest, "check": _check, "status": _status}.get(
+        args.command, _ask
+    )
     return common.run("edge-door", lambda: does(args))
 
 
@@ -106,7 +129,11 @@ def _load(path: Path) -> Terminal:
         return load_config(path)
     except ConfigError as error:
         if os.environ.get("NOTIFY_SOCKET"):
-            print(f"edge-door: locked until the configuration is mended: {error}", file=sys.stderr, flush=True)
+            print(
+                f"edge-door: locked until the configuration is mended: {error}",
+                file=sys.stderr,
+                flush=True,
+            )
             time.sleep(_PAUSE_S)
         raise
 
@@ -116,14 +143,24 @@ def _open(config: Terminal) -> DoorService:
     wiring.note(wiring.lines_of(config.door), config.door_wiring_path)
     wires = wiring.open_wiring(config.door)
     try:
-        record = BoundedLog(lambda: RecordLog(config.door_record_path, of=f"{config.terminal}/door"))
-        return DoorService(conduct_of(config), wires, record, config.socket_path, past=past_of(config.door_record_path))
+        record = BoundedLog(
+            lambda: RecordLog(config.door_record_path, of=f"{config.terminal}/door")
+        )
+        return DoorService(
+            conduct_of(config),
+            wires,
+            record,
+            config.socket_path,
+            past=past_of(config.door_record_path),
+        )
     except BaseException:
         wires.close()
         raise
 
 
-def _run(service: DoorService, config: Terminal, reading: Reading, asked: _Asked, notifier: Notifier) -> None:
+def _run(
+    service: DoorService, config: Terminal, reading: Reading, asked: _Asked, notifier: Notifier
+) -> None:
     """The loop, until a signal ends it."""
     notifier.ready()
     alive_at = -math.inf
@@ -142,11 +179,15 @@ def _run(service: DoorService, config: Terminal, reading: Reading, asked: _Asked
 def _line(service: DoorService) -> str:
     """For `systemctl status`."""
     status = service.status()
-    refused = f"; configuration refused: {status['reload_refused']}" if status["reload_refused"] else ""
+    refused = (
+        f"; configuration refused: {status['reload_refused']}" if status["reload_refused"] else ""
+    )
     return " ".join(f"{status['state']} ({status['reason']}){refused}".split())
 
 
-def _reload(reading: Reading, config: Terminal, service: DoorService, notifier: Notifier) -> Terminal:
+def _reload(
+    reading: Reading, config: Terminal, service: DoorService, notifier: Notifier
+) -> Terminal:
     """The configuration that SIGHUP asked for, once it has been read, whole or not at all; the one that holds."""
     try:
         found = reading.take()

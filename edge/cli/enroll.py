@@ -30,10 +30,19 @@ def main(argv: list[str] | None = None) -> int:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument("--subject", help="name or number under which the person is known")
     who.add_argument(
-        "--bulk", type=Path, metavar="CSV|FOLDER", help="people with their photos: a list, or a folder for each person"
+        "--bulk",
+        type=Path,
+        metavar="CSV|FOLDER",
+        help="people with their photos: a list, or a folder for each person",
     )
-    parser.add_argument("--quality", choices=("off", "standard", "strict"), help="may only tighten `enrollment.quality`")
-    parser.add_argument("--replace", action="store_true", help="in place of the person's templates, not beside them")
+    parser.add_argument(
+        "--quality",
+        choices=("off", "standard", "strict"),
+        help="may only tighten `enrollment.quality`",
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="in place of the person's templates, not beside them"
+    )
     parser.add_argument(
         "--masked-templates",
         action="store_true",
@@ -41,14 +50,39 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--dry-run", action="store_true", help="everything but storing")
     parser.add_argument("--json", action="store_true", help="for machines")
-    parser.add_argument("-v", "--verbose", action="store_true", help="what was measured of every photo")
-    parser.add_argument("--straight-only", action="store_true", help="before the camera: for people who cannot turn their head")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="what was measured of every photo"
+    )
+    parser.add_argument(
+        "--straight-only",
+        action="store_true",
+        help="before the camera: for people who cannot turn their head",
+    )
     enrolling.add_terms(parser)
     bulk = parser.add_argument_group("in bulk")
-    bulk.add_argument("--photos", type=Path, metavar="FOLDER", dest="folder", help="where the photos that the list names are")
-    bulk.add_argument("--report", type=Path, metavar="FILE", help="a line of JSON a person; run again with it to go on")
-    bulk.add_argument("--min-photos", type=int, default=1, metavar="N", help="usable photos that a person must have (default: 1)")
-    parser.add_argument("photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face")
+    bulk.add_argument(
+        "--photos",
+        type=Path,
+        metavar="FOLDER",
+        dest="folder",
+        help="where the photos that the list names are",
+    )
+    bulk.add_argument(
+        "--report",
+        type=Path,
+        metavar="FILE",
+        help="a line of JSON a person; run again with it to go on",
+    )
+    bulk.add_argument(
+        "--min-photos",
+        type=int,
+        default=1,
+        metavar="N",
+        help="usable photos that a person must have (default: 1)",
+    )
+    parser.add_argument(
+        "photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face"
+    )
     args = parser.parse_args(argv)
     if args.bulk and (args.photos or args.straight_only):
         parser.error("--bulk takes its photos from --photos or from the folder itself")
@@ -95,7 +129,10 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
 
 
 def _take(
-    args: argparse.Namespace, config: Terminal, room: enrolling.Room, encoded: Sequence[tuple[str, bytes | PhotoError]]
+    args: argparse.Namespace,
+    config: Terminal,
+    room: enrolling.Room,
+    encoded: Sequence[tuple[str, bytes | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
     if not encoded:
@@ -129,7 +166,15 @@ def _decode(photo: bytes | PhotoError, name: str) -> Any:
 def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
     enrolling.tell_refused(refused)
     if args.json:
-        print(json.dumps({"stored": 0, "refused": [asdict(item) for item in refused], "photos": _measured(taken)}))
+        print(
+            json.dumps(
+                {
+                    "stored": 0,
+                    "refused": [asdict(item) for item in refused],
+                    "photos": _measured(taken),
+                }
+            )
+        )
     return common.FAILED
 
 
@@ -146,9 +191,14 @@ def _measured(taken: Sequence[Sample]) -> list[dict[str, Any]]:
 
 
 def _tell_components(taken: Sequence[Sample], refused: Sequence[Refusal]) -> None:
-    measured = [(one.name, one.components) for one in taken] + [(one.photo, dict(one.components)) for one in refused]
+    measured = [(one.name, one.components) for one in taken] + [
+        (one.photo, dict(one.components)) for one in refused
+    ]
     for name, components in measured:
-        print(f"  {name}: {', '.join(f'{key} {value:.0f}' for key, value in components.items()) or 'nothing'}", file=sys.stderr)
+        print(
+            f"  {name}: {', '.join(f'{key} {value:.0f}' for key, value in components.items()) or 'nothing'}",
+            file=sys.stderr,
+        )
 
 
 def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> None:
@@ -169,7 +219,9 @@ def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> 
     stored = "would be stored" if args.dry_run else "stored"
     before = f"in place of {done.before}" if args.replace else f"{done.before} were there before"
     again = f", {done.again} photos were in the gallery already" if done.again else ""
-    print(f"{args.subject}: {done.stored} templates {stored}, {before}{again}; likeness {done.alike:.2f}")
+    print(
+        f"{args.subject}: {done.stored} templates {stored}, {before}{again}; likeness {done.alike:.2f}"
+    )
 
 
 if __name__ == "__main__":

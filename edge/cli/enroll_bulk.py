@@ -32,13 +32,18 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
 
     common.check_out(args.report)
     everybody = enrolling.terms_of(args)
-    entries = [replace(entry, terms=entry.terms.over(everybody)) for entry in read_people(args.bulk, args.folder)]
+    entries = [
+        replace(entry, terms=entry.terms.over(everybody))
+        for entry in read_people(args.bulk, args.folder)
+    ]
     outcomes: list[Outcome] = []
     began = time.monotonic()
     with closing(Journal(args.report)) as journal, enrolling.open_room(args, config) as room:
         _demand_readable(entries)
         way = Way(room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run)
-        done = enroll_all(entries, room.networks.detector, room.networks.embedder, room.desk, journal, way)
+        done = enroll_all(
+            entries, room.networks.detector, room.networks.embedder, room.desk, journal, way
+        )
         for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
             outcomes.append(outcome)
             _tell(outcome, verbose=args.verbose)
@@ -60,14 +65,20 @@ def _demand_readable(entries: Sequence[Entry]) -> None:
 def _tell(outcome: Outcome, *, verbose: bool) -> None:
     for photo in outcome.photos:
         if verbose or photo.photo == "all":
-            measured = ", ".join(f"{key} {value:.0f}" for key, value in photo.components.items()) if verbose else ""
+            measured = (
+                ", ".join(f"{key} {value:.0f}" for key, value in photo.components.items())
+                if verbose
+                else ""
+            )
             line = f"edge-enroll: {outcome.subject}: ({photo.reason}) {photo.message}{f' [{measured}]' if measured else ''}"
             tqdm.write(line, file=sys.stderr)
 
 
 def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: float) -> None:
     people = Counter(outcome.refused for outcome in outcomes if outcome.refused)
-    photos = Counter(photo.reason for outcome in outcomes for photo in outcome.photos if photo.photo != "all")
+    photos = Counter(
+        photo.reason for outcome in outcomes for photo in outcome.photos if photo.photo != "all"
+    )
     told = {
         "people": len(outcomes),
         "enrolled": sum(not outcome.refused and not outcome.skipped for outcome in outcomes),

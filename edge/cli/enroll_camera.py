@@ -32,16 +32,28 @@ def take_samples(config: Terminal, room: Room, *, straight_only: bool) -> list[S
     try:
         hints.tell(guide.aim.words if guide.aim else "")
         taken = []
-        for sample in sit(_frames(camera), guide, room.networks.detector, room.networks.embedder, room.demand, hints.tell):
+        for sample in sit(
+            _frames(camera),
+            guide,
+            room.networks.detector,
+            room.networks.embedder,
+            room.demand,
+            hints.tell,
+        ):
             taken.append(sample)
             hints.tell(guide.aim.words if guide.aim else "thank you")
     except CameraError as error:
-        raise CameraError(f"enrolling from the camera failed: {error}; nothing was stored") from error
+        raise CameraError(
+            f"enrolling from the camera failed: {error}; nothing was stored"
+        ) from error
     finally:
         hints.end()
         camera.close()
     if guide.missed:
-        print(f"edge-enroll: not seen in time and left out: {', '.join(guide.missed)}", file=sys.stderr)
+        print(
+            f"edge-enroll: not seen in time and left out: {', '.join(guide.missed)}",
+            file=sys.stderr,
+        )
     return taken
 
 
@@ -51,7 +63,9 @@ def _open(config: Terminal) -> Camera:
         try:
             os.close(claim(config.daemon_lock_path, "edge-daemon"))
         except ClaimError:
-            print("  from the camera of edge-daemon, which lets nobody in meanwhile", file=sys.stderr)
+            print(
+                "  from the camera of edge-daemon, which lets nobody in meanwhile", file=sys.stderr
+            )
             return BorrowedCamera(config.enroll_socket_path)
     return open_camera(config.camera)
 
@@ -74,7 +88,12 @@ class _Hints:
         if line == self._told:
             return
         self._told = line
-        print(f"\r\x1b[K{line}" if self._is_live else line, end="" if self._is_live else "\n", file=sys.stderr, flush=True)
+        print(
+            f"\r\x1b[K{line}" if self._is_live else line,
+            end="" if self._is_live else "\n",
+            file=sys.stderr,
+            flush=True,
+        )
 
     def end(self) -> None:
         if self._is_live:

@@ -40,15 +40,35 @@ class Room:
 
 
 def add_terms(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("what is noted of the person; what is not named stays as it is")
+    group = parser.add_argument_group(
+        "what is noted of the person; what is not named stays as it is"
+    )
     words, day = _typed(parse_words), _typed(parse_day)
-    group.add_argument("--consent", type=words, metavar="WORDS", help="that the person agreed, such as where the signed form lies")
-    group.add_argument("--valid-from", type=day, metavar="DAY", help="the first day on which the door opens, such as 2031-05-01")
+    group.add_argument(
+        "--consent",
+        type=words,
+        metavar="WORDS",
+        help="that the person agreed, such as where the signed form lies",
+    )
+    group.add_argument(
+        "--valid-from",
+        type=day,
+        metavar="DAY",
+        help="the first day on which the door opens, such as 2031-05-01",
+    )
     group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
     group.add_argument(
-        "--group", type=words, action="append", metavar="NAME", help="of `policy.groups`; may be named several times"
+        "--group",
+        type=words,
+        action="append",
+        metavar="NAME",
+        help="of `policy.groups`; may be named several times",
     )
-    group.add_argument("--extended", action="store_true", help="the door stays open longer for this person, `door.extended_s`")
+    group.add_argument(
+        "--extended",
+        action="store_true",
+        help="the door stays open longer for this person, `door.extended_s`",
+    )
 
 
 def _typed(parse: Callable[[str], _T]) -> Callable[[str], _T]:
@@ -95,7 +115,11 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     networks = open_networks(config)
     rules = rules_of(config.policy, networks.calibration)
     store = (
-        open_store(config, networks.bundle.model_digest, key, changeover=config.changeover is not None) if key is not None else None
+        open_store(
+            config, networks.bundle.model_digest, key, changeover=config.changeover is not None
+        )
+        if key is not None
+        else None
     )
     try:
         roll = Roll(store, dry=args.dry_run)
@@ -131,7 +155,10 @@ def warn_of_size(room: Room) -> None:
 
     templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
     if templates > supported:
-        print(f"edge-enroll: warning: {told(room.rules, templates)}; {beyond(supported)}", file=sys.stderr)
+        print(
+            f"edge-enroll: warning: {told(room.rules, templates)}; {beyond(supported)}",
+            file=sys.stderr,
+        )
 
 
 def tell_refused(refused: Sequence[Refusal], how: str = "refused") -> None:

@@ -32,34 +32,73 @@ def main(argv: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     add = _adder(commands)
     listed = add("list", _list, "the people, with what each may and how many templates there are")
-    shown = add("show", _show, "everything that is kept of one person, for whoever asks what that is", subject=True)
-    add("remove", _remove, "erase a person, and look for what may be left in the files", subject=True)
+    shown = add(
+        "show",
+        _show,
+        "everything that is kept of one person, for whoever asks what that is",
+        subject=True,
+    )
+    add(
+        "remove",
+        _remove,
+        "erase a person, and look for what may be left in the files",
+        subject=True,
+    )
     changed = add("set", _set, "change what is known of a person", subject=True)
     expire = add("expire", _expire, "erase everybody whose time of keeping is over")
     stats = add("stats", _stats, "how large the gallery is, and what that means for the threshold")
-    verify = add("verify", _verify, "whether every row is whole and nothing is left of who was erased")
-    out = add("export", _export, "write people to an encrypted file, for another terminal of the site")
+    verify = add(
+        "verify", _verify, "whether every row is whole and nothing is left of who was erased"
+    )
+    out = add(
+        "export", _export, "write people to an encrypted file, for another terminal of the site"
+    )
     into = add("import", _import, "enroll people from such a file")
-    migrate = add("migrate", _migrate, "enroll people again for the bundle's model, from the chips that were kept")
-    add("rotate-key", _rotate, "seal everything by a fresh key; start the recogniser again afterwards")
+    migrate = add(
+        "migrate",
+        _migrate,
+        "enroll people again for the bundle's model, from the chips that were kept",
+    )
+    add(
+        "rotate-key",
+        _rotate,
+        "seal everything by a fresh key; start the recogniser again afterwards",
+    )
     for sub in (listed, shown, stats, verify):
         sub.add_argument("--json", action="store_true", help="for machines")
     _add_changes(changed)
     expire.add_argument("--dry-run", action="store_true", help="only say who")
-    verify.add_argument("--mend", action="store_true", help="write the file anew, without what should be gone")
+    verify.add_argument(
+        "--mend", action="store_true", help="write the file anew, without what should be gone"
+    )
     out.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     out.add_argument("subjects", nargs="*", metavar="subject", help="who; default: everybody")
     into.add_argument("file", type=Path, help="made by edge-gallery export")
-    into.add_argument("--replace", action="store_true", help="people who are enrolled here are replaced, not refused")
+    into.add_argument(
+        "--replace",
+        action="store_true",
+        help="people who are enrolled here are replaced, not refused",
+    )
     for sub in (out, into):
-        sub.add_argument("--passphrase-file", type=Path, metavar="FILE", help="its first line; default: asked for")
-    migrate.add_argument("--forget", action="store_true", help="then erase the templates of other models")
+        sub.add_argument(
+            "--passphrase-file",
+            type=Path,
+            metavar="FILE",
+            help="its first line; default: asked for",
+        )
+    migrate.add_argument(
+        "--forget", action="store_true", help="then erase the templates of other models"
+    )
     args = parser.parse_args(argv)
     return common.run("edge-gallery", lambda: int(args.does(args)))
 
 
-def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Callable[..., argparse.ArgumentParser]:
-    def add(name: str, does: Callable[[argparse.Namespace], int], words: str, *, subject: bool = False) -> argparse.ArgumentParser:
+def _adder(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+) -> Callable[..., argparse.ArgumentParser]:
+    def add(
+        name: str, does: Callable[[argparse.Namespace], int], words: str, *, subject: bool = False
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=words, description=words)
         common.add_config(sub)
         sub.set_defaults(does=does)
@@ -71,13 +110,30 @@ def _adder(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Cal
 
 
 def _add_changes(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--extended", choices=("on", "off"), help="whether the door stays open for door.extended_s")
-    sub.add_argument("--valid-from", type=_day, metavar="DAY", help="such as 2026-12-01; `none`: no limit")
-    sub.add_argument("--valid-until", type=_day, metavar="DAY", help="the last day; `none`: no limit")
+    sub.add_argument(
+        "--extended", choices=("on", "off"), help="whether the door stays open for door.extended_s"
+    )
+    sub.add_argument(
+        "--valid-from", type=_day, metavar="DAY", help="such as 2026-12-01; `none`: no limit"
+    )
+    sub.add_argument(
+        "--valid-until", type=_day, metavar="DAY", help="the last day; `none`: no limit"
+    )
     sub.add_argument("--groups", metavar="NAMES", help="such as staff,night; empty: none")
-    sub.add_argument("--mask", choices=("as-configured", "any"), help="any: let in with and without one")
-    sub.add_argument("--liveness", choices=("as-configured", "no-challenge"), help="no-challenge: never asked to turn")
-    sub.add_argument("--erase-on", type=_day, metavar="DAY", help="from which day on `expire` erases the person; `none`: never")
+    sub.add_argument(
+        "--mask", choices=("as-configured", "any"), help="any: let in with and without one"
+    )
+    sub.add_argument(
+        "--liveness",
+        choices=("as-configured", "no-challenge"),
+        help="no-challenge: never asked to turn",
+    )
+    sub.add_argument(
+        "--erase-on",
+        type=_day,
+        metavar="DAY",
+        help="from which day on `expire` erases the person; `none`: never",
+    )
     sub.add_argument("--pin", action="store_true", help="ask for a PIN")
     sub.add_argument("--no-pin", action="store_true", help="take the PIN away")
 
@@ -88,7 +144,9 @@ def _day(text: str) -> date | str:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected a day such as 2026-12-01 or none, found {text!r}") from error
+        raise argparse.ArgumentTypeError(
+            f"expected a day such as 2026-12-01 or none, found {text!r}"
+        ) from error
 
 
 def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Terminal, Bundle, Store]:
@@ -100,7 +158,9 @@ def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Termin
 
     config = load_config(args.config)
     if not has_gallery(config):
-        raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
+        raise GalleryError(
+            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll"
+        )
     key = enter(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
@@ -111,11 +171,19 @@ def _list(args: argparse.Namespace) -> int:
     with closing(store):
         everybody = store.known()
     if args.json:
-        print(json.dumps({known.name: _told(known) for known in everybody}, ensure_ascii=False, default=date.isoformat))
+        print(
+            json.dumps(
+                {known.name: _told(known) for known in everybody},
+                ensure_ascii=False,
+                default=date.isoformat,
+            )
+        )
         return common.DONE
     for known in everybody:
         print(f"{len(known.templates):4d}  {known.name}{_remarks(known)}")
-    print(f"{len(everybody)} subjects; {_thresholds(config, bundle, sum(len(known.templates) for known in everybody))}")
+    print(
+        f"{len(everybody)} subjects; {_thresholds(config, bundle, sum(len(known.templates) for known in everybody))}"
+    )
     return common.DONE
 
 
@@ -124,7 +192,9 @@ def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> str:
     from edge.access import policy
     from edge.assembly import rules_of
 
-    return policy.told(rules_of(config.policy, bundle.calibration(config.engine.precision)), templates)
+    return policy.told(
+        rules_of(config.policy, bundle.calibration(config.engine.precision)), templates
+    )
 
 
 def _told(known: Known) -> dict[str, object]:
@@ -176,7 +246,9 @@ def _remove(args: argparse.Namespace) -> int:
         if store.record(args.subject) is None:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         removed = store.remove(args.subject)
-    print(f"{args.subject}: erased with {removed} templates; nothing of it is left in the gallery's files")
+    print(
+        f"{args.subject}: erased with {removed} templates; nothing of it is left in the gallery's files"
+    )
     return common.DONE
 
 
@@ -194,7 +266,9 @@ def _set(args: argparse.Namespace) -> int:
         if args.extended is not None:
             changes["extended"] = args.extended == "on"
         if args.groups is not None:
-            changes["groups"] = tuple(group.strip() for group in args.groups.split(",") if group.strip())
+            changes["groups"] = tuple(
+                group.strip() for group in args.groups.split(",") if group.strip()
+            )
         if not (changes or args.pin or args.no_pin):
             raise ConfigError("nothing to set was named; see edge-gallery set --help")
         pin = _secret("PIN") if args.pin else None
@@ -202,7 +276,9 @@ def _set(args: argparse.Namespace) -> int:
             store.describe(args.subject, replace(record, **changes))  # type: ignore[arg-type]
         if args.pin or args.no_pin:
             store.set_pin(args.subject, pin)
-    print(f"{args.subject}: {', '.join([*changes, *(['pin'] if args.pin or args.no_pin else [])])} changed")
+    print(
+        f"{args.subject}: {', '.join([*changes, *(['pin'] if args.pin or args.no_pin else [])])} changed"
+    )
     return common.DONE
 
 
@@ -222,7 +298,10 @@ def _stats(args: argparse.Namespace) -> int:
     config, bundle, store = _open(args, changeover=True)
     with closing(store):
         everybody, models = store.known(), store.models()
-        size = sum(file.stat().st_size for file in config.gallery_path.parent.glob(f"{config.gallery_path.name}*"))
+        size = sum(
+            file.stat().st_size
+            for file in config.gallery_path.parent.glob(f"{config.gallery_path.name}*")
+        )
     templates = [len(known.templates) for known in everybody]
     told: dict[str, object] = {
         "subjects": len(everybody),
@@ -258,7 +337,11 @@ def _verify(args: argparse.Namespace) -> int:
     else:
         for finding in findings:
             print(f"  {finding}")
-        print(f"{len(findings)} findings" if findings else "every row is whole, and free pages are empty")
+        print(
+            f"{len(findings)} findings"
+            if findings
+            else "every row is whole, and free pages are empty"
+        )
     return common.FAILED if findings else common.DONE
 
 
@@ -269,7 +352,9 @@ def _export(args: argparse.Namespace) -> int:
     _, _, store = _open(args, changeover=True)
     with closing(store):
         written = transfer.export(store, args.out, _passphrase(args, again=True), args.subjects)
-    print(f"{args.out}: {written} people; keep it like the gallery itself, and erase it once it is imported")
+    print(
+        f"{args.out}: {written} people; keep it like the gallery itself, and erase it once it is imported"
+    )
     return common.DONE
 
 
@@ -292,11 +377,15 @@ def _migrate(args: argparse.Namespace) -> int:
     config, bundle, store = _open(args, changeover=True)
     with closing(store):
         told = migrate.migrate(store, open_networks(config).embedder)
-        print(f"{len(told.enrolled)} people enrolled again for model {bundle.model_digest[:12]}, {told.had} had templates of it")
+        print(
+            f"{len(told.enrolled)} people enrolled again for model {bundle.model_digest[:12]}, {told.had} had templates of it"
+        )
         for name in told.must_come:
             print(f"  must come by: {name}")
         if args.forget and told.must_come:
-            raise GalleryError(f"{len(told.must_come)} people must come by first; then run this again with --forget")
+            raise GalleryError(
+                f"{len(told.must_come)} people must come by first; then run this again with --forget"
+            )
         for model in store.models() if args.forget else ():
             if model != bundle.model_digest:
                 print(f"{care.forget_model(store, model)} templates of model {model[:12]} erased")
@@ -307,7 +396,9 @@ def _rotate(args: argparse.Namespace) -> int:
     from edge.gallery import rotation
 
     rotation.rotate(load_config(args.config))
-    print("everything is sealed by a fresh key; start the recogniser again: sudo systemctl restart edge-daemon")
+    print(
+        "everything is sealed by a fresh key; start the recogniser again: sudo systemctl restart edge-daemon"
+    )
     return common.DONE
 
 
@@ -317,7 +408,9 @@ def _passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
     try:
         return str(args.passphrase_file.read_text(encoding="utf-8").splitlines()[0])
     except (OSError, UnicodeDecodeError, IndexError) as error:
-        raise ConfigError(f"{args.passphrase_file}: expected a passphrase in its first line") from error
+        raise ConfigError(
+            f"{args.passphrase_file}: expected a passphrase in its first line"
+        ) from error
 
 
 def _secret(what: str, *, again: bool = True) -> str:

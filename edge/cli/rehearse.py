@@ -46,9 +46,14 @@ def main(argv: list[str] | None = None) -> int:
         help="enroll from a photo in memory, in place of the terminal's gallery; may be given several times",
     )  # fmt: skip
     parser.add_argument(
-        "--fps", type=float, default=15.0, help="of folders of pictures (default %(default)g); videos say their own"
+        "--fps",
+        type=float,
+        default=15.0,
+        help="of folders of pictures (default %(default)g); videos say their own",
     )
-    parser.add_argument("--html", type=Path, metavar="FILE", help="a page with timelines and pictures of the clips")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="a page with timelines and pictures of the clips"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="every decision, for machines")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, for documents")
     args = parser.parse_args(argv)
@@ -76,15 +81,23 @@ def _rehearse(args: argparse.Namespace) -> int:
     if args.adversarial:
         clips += _adversarial(config, networks)
     if wanted:
-        names, gallery = _terminal_gallery(config, networks, key) if key else (set(photos), enrolled(photos, config, networks))
+        names, gallery = (
+            _terminal_gallery(config, networks, key)
+            if key
+            else (set(photos), enrolled(photos, config, networks))
+        )
         for path, person in wanted:
             if person is not None and person not in names:
-                raise ConfigError(f"{path}={person}: {person!r} is not enrolled; mend the name, or enroll with --photo")
+                raise ConfigError(
+                    f"{path}={person}: {person!r} is not enrolled; mend the name, or enroll with --photo"
+                )
             clips.append((recorded(path, args.fps, person), gallery))
     done = rehearse(clips, config, networks)
     facts = summary.facts_of(config, networks)
     if args.json:
-        args.json.write_text(json.dumps(summary.figures(done, facts), indent=1) + "\n", encoding="utf-8")
+        args.json.write_text(
+            json.dumps(summary.figures(done, facts), indent=1) + "\n", encoding="utf-8"
+        )
     if args.markdown:
         args.markdown.write_text(summary.markdown(done, facts), encoding="utf-8")
     if make_page:
@@ -99,7 +112,9 @@ def _parse_clip(told: str) -> tuple[Path, str | None]:
         return Path(told), None
     path, _, person = told.rpartition("=")
     if not path or not person or not Path(path).exists():
-        raise ConfigError(f"{told}: no such clip; name a folder of pictures, a GIF or a video, with =PERSON where one is enrolled")
+        raise ConfigError(
+            f"{told}: no such clip; name a folder of pictures, a GIF or a video, with =PERSON where one is enrolled"
+        )
     return Path(path), person
 
 
@@ -111,7 +126,9 @@ def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.ui
     for item in told:
         person, _, name = item.partition("=")
         if not person or not name:
-            raise ConfigError(f"--photo {item}: expected PERSON=PHOTO, such as 'Ada Lovelace=ada.jpg'")
+            raise ConfigError(
+                f"--photo {item}: expected PERSON=PHOTO, such as 'Ada Lovelace=ada.jpg'"
+            )
         photos[person].append((name, decode_photo(read_photo(Path(name)), name)))
     return photos
 
@@ -121,7 +138,9 @@ def _enter(config: Terminal) -> bytes:
     from edge.gallery.key import enter, has_gallery
 
     if not has_gallery(config):
-        raise GalleryError(f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo")
+        raise GalleryError(
+            f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo"
+        )
     return enter(config)
 
 
@@ -142,7 +161,10 @@ def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index
     from edge.demo.clip import cut_out, enrollment_views
 
     cutouts = cut_out(networks.detector)
-    views = [(f"view {n} of {SUBJECT}", view) for n, view in enumerate(enrollment_views(cutouts[SUBJECT]), 1)]
+    views = [
+        (f"view {n} of {SUBJECT}", view)
+        for n, view in enumerate(enrollment_views(cutouts[SUBJECT]), 1)
+    ]
     gallery = enrolled({SUBJECT: views}, config, networks)
     return [(clip, gallery) for clip in clips(cutouts)]
 

@@ -28,7 +28,8 @@ class Terminal(Section):
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
     bundle: Path = Field(description="folder made by mfsa-bundle")
     changeover: Path | None = Field(
-        None, description="the bundle before: recognises people who have no template of the new model, until they have passed by"
+        None,
+        description="the bundle before: recognises people who have no template of the new model, until they have passed by",
     )
     state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
     key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
@@ -101,15 +102,21 @@ def load_config(path: Path) -> Terminal:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example") from error
+        raise ConfigError(
+            f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example"
+        ) from error
     try:
         fields = yaml.safe_load(text)
     except RecursionError as error:
         raise ConfigError(f"{path}: not valid YAML: nested too deeply") from error
-    except Exception as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
+    except (
+        Exception
+    ) as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
         raise ConfigError(f"{path}: not valid YAML: {_where(error)}") from error
     if not isinstance(fields, dict):
-        raise ConfigError(f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}")
+        raise ConfigError(
+            f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}"
+        )
     try:
         config = Terminal.model_validate(fields)
     except ValidationError as error:
@@ -137,7 +144,9 @@ def _where(error: Exception) -> str:
     mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
     if mark is None:
         return without_credentials(" ".join(str(error).split()))
-    return without_credentials(f"{getattr(error, 'problem', error)}, line {mark.line + 1}, column {mark.column + 1}")
+    return without_credentials(
+        f"{getattr(error, 'problem', error)}, line {mark.line + 1}, column {mark.column + 1}"
+    )
 
 
 def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:

@@ -16,17 +16,34 @@ class Policy(Section):
     votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
     votes_masked: int = Field(5, ge=1, le=50, description="where a mask is worn, or may be")
     window_s: float = Field(1.5, gt=0, le=5.0, description="within this time")
-    agreement: float = Field(0.66, ge=0.5, le=1, description="share of the frames' weight that must name the same person")
-    limit_s: float = Field(10.0, gt=0, le=120, description="after which a face is unknown for the time of `cooldown_s`")
-    margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
-    cooldown_s: float = Field(4.0, ge=0, le=60, description="no second grant for one subject within this time")
-    mask: Literal["ignore", "require", "require-soft", "forbid", "ask"] = Field(
-        "ignore", description="require: only with a mask; require-soft: recorded; forbid: only without; ask to lower it in between"
+    agreement: float = Field(
+        0.66, ge=0.5, le=1, description="share of the frames' weight that must name the same person"
     )
-    span: float = Field(0.1, ge=0, le=0.5, description="scores so far from the threshold lie in between: `ask`, and a challenge")
-    groups: tuple[str, ...] = Field((), description="only people of one of these groups are let in; empty: everybody enrolled")
+    limit_s: float = Field(
+        10.0, gt=0, le=120, description="after which a face is unknown for the time of `cooldown_s`"
+    )
+    margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
+    cooldown_s: float = Field(
+        4.0, ge=0, le=60, description="no second grant for one subject within this time"
+    )
+    mask: Literal["ignore", "require", "require-soft", "forbid", "ask"] = Field(
+        "ignore",
+        description="require: only with a mask; require-soft: recorded; forbid: only without; ask to lower it in between",
+    )
+    span: float = Field(
+        0.1,
+        ge=0,
+        le=0.5,
+        description="scores so far from the threshold lie in between: `ask`, and a challenge",
+    )
+    groups: tuple[str, ...] = Field(
+        (), description="only people of one of these groups are let in; empty: everybody enrolled"
+    )
     attempts: int = Field(
-        30, ge=1, le=10_000, description="unknown faces a minute; beyond it nobody is let in for a minute, against trying out faces"
+        30,
+        ge=1,
+        le=10_000,
+        description="unknown faces a minute; beyond it nobody is let in for a minute, against trying out faces",
     )
     threshold_unmasked: float | None = Field(None, gt=-1, lt=1)
     threshold_masked: float | None = Field(None, gt=-1, lt=1)
@@ -42,20 +59,30 @@ class LayeredLiveness(Section):
     """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
 
     kind: Literal["layers"]
-    stillness: bool = Field(True, description="refuses frozen and looped streams, and faces that move as only a photo does")
-    screen: bool = Field(True, description="refuses faces in a frame of straight edges, or in a pattern of pixels")
+    stillness: bool = Field(
+        True,
+        description="refuses frozen and looped streams, and faces that move as only a photo does",
+    )
+    screen: bool = Field(
+        True, description="refuses faces in a frame of straight edges, or in a pattern of pixels"
+    )
     passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
     challenge: Literal["never", "unsure", "hours", "always"] = Field(
-        "never", description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody"
+        "never",
+        description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody",
     )
-    challenge_hours: tuple[Hours, ...] = Field((), description="by the time zone and holidays of `door.schedule`")
+    challenge_hours: tuple[Hours, ...] = Field(
+        (), description="by the time zone and holidays of `door.schedule`"
+    )
 
     @model_validator(mode="after")
     def _some(self) -> LayeredLiveness:
         if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
             raise ValueError("no layer is on; use {kind: none} and know what that means")
         if (self.challenge == "hours") != bool(self.challenge_hours):
-            raise ValueError("`challenge: hours` and `challenge_hours` belong together; name both or neither")
+            raise ValueError(
+                "`challenge: hours` and `challenge_hours` belong together; name both or neither"
+            )
         return self
 
 

@@ -27,7 +27,9 @@ class GpioRelay(Section):
     kind: Literal["gpio"]
     pin: Annotated[int | str, AfterValidator(_pin)]
     active_high: bool = True
-    factory: Literal["jetson", "lgpio", "native", "mock"] = Field(description="gpiozero's pin factory; mock moves nothing")
+    factory: Literal["jetson", "lgpio", "native", "mock"] = Field(
+        description="gpiozero's pin factory; mock moves nothing"
+    )
 
 
 class FileRelay(Section):
@@ -53,9 +55,13 @@ class GpioInput(Section):
 
     kind: Literal["gpio"]
     pin: Annotated[int | str, AfterValidator(_pin)]
-    active_high: bool = Field(description="whether the wire is high when the contact is open, the button pressed, the fire there")
+    active_high: bool = Field(
+        description="whether the wire is high when the contact is open, the button pressed, the fire there"
+    )
     pull: Literal["up", "down", "external"] = "external"
-    settle_ms: int = Field(30, ge=0, le=1000, description="a level counts once it has stayed so long")
+    settle_ms: int = Field(
+        30, ge=0, le=1000, description="a level counts once it has stayed so long"
+    )
     factory: Literal["jetson", "lgpio", "native", "mock"]
 
 
@@ -76,19 +82,32 @@ class Door(Section):
     alarm: Relay | None = Field(None, description="a second relay: forced or held open, tamper")
     inputs: Inputs = Inputs()
     pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
-    extended_s: float = Field(10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`")
+    extended_s: float = Field(
+        10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`"
+    )
     exit_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
-    held_open_s: float = Field(30.0, gt=0, le=3600, description="a door that stands open longer is an alarm")
+    held_open_s: float = Field(
+        30.0, gt=0, le=3600, description="a door that stands open longer is an alarm"
+    )
     busy_s: float = Field(
-        120.0, ge=120, le=3600, description="open so long by grants alone: an alarm, and nobody is let in until it has locked"
+        120.0,
+        ge=120,
+        le=3600,
+        description="open so long by grants alone: an alarm, and nobody is let in until it has locked",
     )
     relock: Literal["pulse", "opened", "closed"] = Field(
-        "pulse", description="when the lock closes again: after its time, or before it as soon as the contact says so"
+        "pulse",
+        description="when the lock closes again: after its time, or before it as soon as the contact says so",
     )
     schedule: Schedule = Schedule()
-    state: Path | None = Field(None, description="folder of the door's record; default: the terminal's `state`")
+    state: Path | None = Field(
+        None, description="folder of the door's record; default: the terminal's `state`"
+    )
     socket: Path | None = Field(None, description="default: door.sock in that folder")
-    clients: tuple[str, ...] = Field((), description="accounts beside the door's own that may ask it to open")
+    clients: tuple[str, ...] = Field(
+        (), description="accounts beside the door's own that may ask it to open"
+    )
     operators: tuple[str, ...] = Field(
-        (), description="accounts beside root and the door's own that may unlock, hold, lock down and reset"
+        (),
+        description="accounts beside root and the door's own that may unlock, hold, lock down and reset",
     )

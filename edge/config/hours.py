@@ -73,6 +73,12 @@ class Schedule(Section):
     def _zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: `Europe` alone is a folder
-            raise ValueError("no such time zone on this machine; name one such as Europe/Berlin") from error
+        except (
+            ZoneInfoNotFoundError,
+            ValueError,
+            OSError,
+        ) as error:  # OSError: `Europe` alone is a folder
+            raise ValueError(
+                "no such time zone on this machine; name one such as Europe/Berlin"
+            ) from error
         return name

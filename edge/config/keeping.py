@@ -14,19 +14,42 @@ class Enrollment(Section):
     """What is asked of a person's photos, and what is kept beside the templates."""
 
     quality: Literal["off", "standard", "strict"] = Field(
-        "standard", description="strict: each photo must also be more like the person's others than like anybody else"
+        "standard",
+        description="strict: each photo must also be more like the person's others than like anybody else",
     )
-    consent: bool = Field(False, description="whether nobody is enrolled without a recorded consent")
-    keep_chips: bool = Field(False, description="keep the aligned faces, sealed, so that another model can enroll them again")
-    keep_days: int | None = Field(None, ge=1, le=36500, description="after which a person is erased unless enrolled or set anew")
+    consent: bool = Field(
+        False, description="whether nobody is enrolled without a recorded consent"
+    )
+    keep_chips: bool = Field(
+        False,
+        description="keep the aligned faces, sealed, so that another model can enroll them again",
+    )
+    keep_days: int | None = Field(
+        None,
+        ge=1,
+        le=36500,
+        description="after which a person is erased unless enrolled or set anew",
+    )
 
 
 class Record(Section):
     unwritable: Literal["refuse", "open"] = Field(
-        "refuse", description="whether people are let in while the disk takes no record of it; what was lost is counted"
+        "refuse",
+        description="whether people are let in while the disk takes no record of it; what was lost is counted",
     )
-    keep_days: int = Field(365, ge=1, le=36500, description="after which records are removed, a file of them at a time")
-    personal_days: int = Field(90, ge=1, le=36500, description="after which what tells of a person is blanked out of them")
-    keys: Path | None = Field(None, description="folder of the keys that verify the records; default: beside each record")
-    pictures: int = Field(0, ge=0, le=100_000, description="how many of the newest evidence pictures to keep, sealed; 0: none")
+    keep_days: int = Field(
+        365, ge=1, le=36500, description="after which records are removed, a file of them at a time"
+    )
+    personal_days: int = Field(
+        90, ge=1, le=36500, description="after which what tells of a person is blanked out of them"
+    )
+    keys: Path | None = Field(
+        None, description="folder of the keys that verify the records; default: beside each record"
+    )
+    pictures: int = Field(
+        0,
+        ge=0,
+        le=100_000,
+        description="how many of the newest evidence pictures to keep, sealed; 0: none",
+    )
     pictures_days: int = Field(30, ge=1, le=36500, description="after which they are removed")

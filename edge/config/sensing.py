@@ -17,7 +17,9 @@ class ReplayCamera(Section):
     path: Path = Field(description="a folder of pictures, a GIF or a video")
     fps: float = Field(15.0, gt=0, le=240)
     loop: bool = False
-    lockstep: bool = Field(False, description="wait until each frame was used, instead of dropping late ones")
+    lockstep: bool = Field(
+        False, description="wait until each frame was used, instead of dropping late ones"
+    )
 
 
 class OpencvCamera(Section):
@@ -28,7 +30,8 @@ class OpencvCamera(Section):
     width: int | None = Field(None, ge=160, le=4096)
     height: int | None = Field(None, ge=120, le=4096)
     accept_network_injection: bool = Field(
-        False, description="must be true for a network address: who can write to that stream can show any face"
+        False,
+        description="must be true for a network address: who can write to that stream can show any face",
     )
 
 
@@ -54,8 +57,12 @@ class AutoEngine(Section):
     """TensorRT, and ONNX Runtime where TensorRT cannot be used and this section allows it."""
 
     kind: Literal["auto"]
-    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="of the embedder in TensorRT; ONNX Runtime runs fp32")
-    allow_ort: bool = Field(description="whether a slower engine may take TensorRT's place; log and doctor say so")
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        "fp16", description="of the embedder in TensorRT; ONNX Runtime runs fp32"
+    )
+    allow_ort: bool = Field(
+        description="whether a slower engine may take TensorRT's place; log and doctor say so"
+    )
     threads: int = Field(1, ge=1, le=64, description="of ONNX Runtime")
 
 
@@ -64,7 +71,8 @@ EngineSection = Annotated[OrtEngine | TrtEngine | AutoEngine, Field(discriminato
 
 class Detector(Section):
     size: Literal["auto", "640x480", "320x256"] = Field(
-        "auto", description="the network's input; auto: the smallest in which a face of `min_face_px` is found"
+        "auto",
+        description="the network's input; auto: the smallest in which a face of `min_face_px` is found",
     )
     every_s: float = Field(
         0.2,
@@ -80,8 +88,15 @@ class Detector(Section):
         description="left, top, right, bottom as parts of the picture; faces whose centre is outside do not count, and what is far "
         "from it is not searched",
     )
-    nearest_only: bool = Field(False, description="only the largest face counts: for lanes where people queue")
-    faces_a_frame: int = Field(2, ge=1, le=16, description="how many are embedded at most, so that the load stays flat in a crowd")
+    nearest_only: bool = Field(
+        False, description="only the largest face counts: for lanes where people queue"
+    )
+    faces_a_frame: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="how many are embedded at most, so that the load stays flat in a crowd",
+    )
 
     @field_validator("zone")
     @classmethod

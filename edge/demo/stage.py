@@ -62,8 +62,15 @@ class Stage:
 
     def _on_record(self, cue: Seen | Did, acted_at: float) -> bool:
         if isinstance(cue, Did):
-            return any(e.get("event") == cue.event and e["at"] > acted_at for e in read_log(self._config.door_record_path))
-        frames = next(frames for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True) if scene.title == cue.scene)
+            return any(
+                e.get("event") == cue.event and e["at"] > acted_at
+                for e in read_log(self._config.door_record_path)
+            )
+        frames = next(
+            frames
+            for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
+            if scene.title == cue.scene
+        )
         return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
 
     def _move(self, wire: Wire) -> None:

@@ -70,7 +70,10 @@ class Stay:
 
     @property
     def as_expected(self) -> bool:
-        right = all(self.scene.person and unlock.get("subject") == self.scene.person.person for unlock in self.unlocks)
+        right = all(
+            self.scene.person and unlock.get("subject") == self.scene.person.person
+            for unlock in self.unlocks
+        )
         return self.outcome == self.scene.expect and right
 
     @property
@@ -121,11 +124,18 @@ def tell(
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]
         # A grant crosses to the door within a few milliseconds; its frame, not its arrival, says whose it is.
         ids = {d["id"] for d in here}
-        answers = [e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids]
+        answers = [
+            e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
+        ]
         stays.append(Stay(scene, frames, here, answers))
     lanes = {lane: _spans(lane, events) for lane in LANES}
     seen = [_check_scene(stay) for stay in stays if stay.scene.person or not stay.as_expected]
-    return Story(stays, events, lanes, seen + _check_door(events, lanes, grants=sum(len(stay.unlocks) for stay in stays)))
+    return Story(
+        stays,
+        events,
+        lanes,
+        seen + _check_door(events, lanes, grants=sum(len(stay.unlocks) for stay in stays)),
+    )
 
 
 def _spans(lane: Lane, events: Sequence[dict[str, Any]]) -> list[Span]:
@@ -148,7 +158,9 @@ def _check_scene(stay: Stay) -> Check:
     return Check(stay.scene.title, stay.as_expected, f"{seen}, door {stay.door}")
 
 
-def _check_door(events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]], *, grants: int) -> list[Check]:
+def _check_door(
+    events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]], *, grants: int
+) -> list[Check]:
     """What is expected of the door beside the scenes; `grants` is the number of openings that belong to one."""
 
     def reasons(event: str) -> list[str]:
@@ -160,17 +172,41 @@ def _check_door(events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]],
     fires = lanes[FIRE]
     by_fire = [span for span in lanes[OPEN] if span.reason == "fire"]
     refusals = [e for e in events if e["event"] == "refused" and "operator" in e]
-    resets = [e["reason"] for e in refusals if any(fire.start_s < e["at_s"] < fire.end_s for fire in fires)]
+    resets = [
+        e["reason"]
+        for e in refusals
+        if any(fire.start_s < e["at_s"] < fire.end_s for fire in fires)
+    ]
     openings = sorted(reasons("unlocked"))
     return [
-        Check("Lockdown", once(LOCKDOWN) and "lockdown" in reasons("refused"), _times(lanes[LOCKDOWN])),
-        Check("Alarm: held open", reasons("alarm") == reasons("alarm-ended") == ["held-open"], _times(lanes[ALARM])),
         Check(
-            "Fire opens, until reset", once(FIRE) and [span.end_s >= fires[0].end_s for span in by_fire] == [True], _times(by_fire)
+            "Lockdown", once(LOCKDOWN) and "lockdown" in reasons("refused"), _times(lanes[LOCKDOWN])
         ),
-        Check("Reset during fire", len(resets) == 1, f"refused: {resets[0]}" if resets else "not refused"),
-        Check("No other opening", openings == ["fire"] + ["grant"] * grants, f"opened by {', '.join(openings)}"),
-        Check("Locked at the end", all(span.ended for span in lanes[OPEN]), f"open last {_times(lanes[OPEN][-1:])}"),
+        Check(
+            "Alarm: held open",
+            reasons("alarm") == reasons("alarm-ended") == ["held-open"],
+            _times(lanes[ALARM]),
+        ),
+        Check(
+            "Fire opens, until reset",
+            once(FIRE) and [span.end_s >= fires[0].end_s for span in by_fire] == [True],
+            _times(by_fire),
+        ),
+        Check(
+            "Reset during fire",
+            len(resets) == 1,
+            f"refused: {resets[0]}" if resets else "not refused",
+        ),
+        Check(
+            "No other opening",
+            openings == ["fire"] + ["grant"] * grants,
+            f"opened by {', '.join(openings)}",
+        ),
+        Check(
+            "Locked at the end",
+            all(span.ended for span in lanes[OPEN]),
+            f"open last {_times(lanes[OPEN][-1:])}",
+        ),
     ]
 
 
@@ -180,4 +216,7 @@ def _times(spans: Sequence[Span]) -> str:
 
 def summary(story: Story) -> str:
     """For the terminal: one line per check."""
-    return "\n".join(f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.words}" for check in story.checks)
+    return "\n".join(
+        f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.words}"
+        for check in story.checks
+    )

@@ -48,10 +48,14 @@ class DoorClient:
         reused = self._socket is not None
         try:
             answer = self._exchange(packet)
-            if not answer and reused:  # the door was started anew since; it refuses a grant that it has seen
+            if (
+                not answer and reused
+            ):  # the door was started anew since; it refuses a grant that it has seen
                 answer = self._exchange(packet)
         except OSError as error:
-            raise DoorError(f"{self._path}: the door process does not answer ({error}); is edge-door running?") from error
+            raise DoorError(
+                f"{self._path}: the door process does not answer ({error}); is edge-door running?"
+            ) from error
         if not answer:
             raise DoorError(
                 f"{self._path}: the door process closed the connection; is this account in `door.clients` or `door.operators`?"

@@ -23,16 +23,24 @@ class Conduct:
 
     rules: DoorRules
     schedule: Schedule = field(default_factory=Schedule)
-    clients: Mapping[int, str] = field(default_factory=dict)  # beside the door's own: may ask it to open
-    operators: Mapping[int, str] = field(default_factory=dict)  # beside root and the door's own: may command it
+    clients: Mapping[int, str] = field(
+        default_factory=dict
+    )  # beside the door's own: may ask it to open
+    operators: Mapping[int, str] = field(
+        default_factory=dict
+    )  # beside root and the door's own: may command it
     open_unrecorded: bool = False  # whether people are let in while the disk takes no record
     keep: Retention = field(default_factory=Retention)
-    unknown: tuple[str, ...] = ()  # accounts that the configuration names and the machine has not, with their key
+    unknown: tuple[
+        str, ...
+    ] = ()  # accounts that the configuration names and the machine has not, with their key
 
     def check(self) -> None:
         """Raises ConfigError where an account is not there."""
         if self.unknown:
-            raise ConfigError(f"{', '.join(self.unknown)}: there is no such account on this machine; create it or take it out")
+            raise ConfigError(
+                f"{', '.join(self.unknown)}: there is no such account on this machine; create it or take it out"
+            )
 
 
 def conduct_of(config: Terminal) -> Conduct:
@@ -40,7 +48,9 @@ def conduct_of(config: Terminal) -> Conduct:
     door = config.door
     clients, strange_clients = _uids(door.clients, "door.clients")
     operators, strange_operators = _uids(door.operators, "door.operators")
-    rules = DoorRules(door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock, door.busy_s)
+    rules = DoorRules(
+        door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock, door.busy_s
+    )
     ours = {uid: _name(uid) for uid in (0, os.geteuid())}
     return Conduct(
         rules, schedule_of(door.schedule), clients, operators | ours, config.record.unwritable == "open",
@@ -54,7 +64,11 @@ def _uids(names: tuple[str, ...], key: str) -> tuple[dict[int, str], tuple[str, 
     for name in names:
         try:
             found[pwd.getpwnam(name).pw_uid] = name
-        except (KeyError, OSError, ValueError):  # not there, not to be asked, or no name that an account can have
+        except (
+            KeyError,
+            OSError,
+            ValueError,
+        ):  # not there, not to be asked, or no name that an account can have
             unknown.append(f"{key}: {name}")
     return found, tuple(unknown)
 
@@ -71,12 +85,16 @@ class Reading:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read: queue.SimpleQueue[tuple[int, tuple[Terminal, Conduct] | MfsaError]] = queue.SimpleQueue()
+        self._read: queue.SimpleQueue[tuple[int, tuple[Terminal, Conduct] | MfsaError]] = (
+            queue.SimpleQueue()
+        )
         self._newest = 0
 
     def begin(self) -> None:
         self._newest += 1
-        threading.Thread(target=self._load, args=(self._newest,), name="configuration", daemon=True).start()
+        threading.Thread(
+            target=self._load, args=(self._newest,), name="configuration", daemon=True
+        ).start()
 
     def take(self) -> tuple[Terminal, Conduct] | None:
         """What the newest reading found, once; raises MfsaError where it cannot be used."""

@@ -57,7 +57,9 @@ class Controller:
         self._held = False
         self._window = Window.NORMAL
         self._active: dict[Input, bool | None] = dict.fromkeys(Input)  # None: not heard of yet
-        self._until = self._operator_until = self._exit_until = -math.inf  # ends of pulses: of grants, operators, the exit button
+        self._until = self._operator_until = (
+            self._exit_until
+        ) = -math.inf  # ends of pulses: of grants, operators, the exit button
         self._opened_at: float | None = None  # of the contact
         self._pressed_at: float | None = None  # of the exit button
         self._busy_since: float | None = None  # open by grants alone
@@ -123,7 +125,9 @@ class Controller:
     @property
     def deadline(self) -> float | None:
         """When something changes by itself; None where nothing will."""
-        waiting = [at for at in (self._until, self._operator_until, self._exit_until) if at > self._now]
+        waiting = [
+            at for at in (self._until, self._operator_until, self._exit_until) if at > self._now
+        ]
         if self._pressed_at is not None and not self._stuck:
             waiting.append(self._pressed_at + self._rules.held_open_s)
         if self._busy_since is not None and not self._kept_open:
@@ -315,7 +319,11 @@ class Controller:
 
     def _watch_exit(self) -> None:
         """A button that is stuck, or was wedged, opens for ever: it may, but not in silence."""
-        if self._pressed_at is not None and not self._stuck and self._now >= self._pressed_at + self._rules.held_open_s:
+        if (
+            self._pressed_at is not None
+            and not self._stuck
+            and self._now >= self._pressed_at + self._rules.held_open_s
+        ):
             self._stuck = True
             self._say("alarm", "exit-stuck", self._now)
 

@@ -16,7 +16,9 @@ class FileRelay:
         try:
             self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         except OSError as error:
-            raise DoorError(f"{path}: the relay's file cannot be opened: {error.strerror}; check folder and rights") from error
+            raise DoorError(
+                f"{path}: the relay's file cannot be opened: {error.strerror}; check folder and rights"
+            ) from error
         self._closed = False
         self.release()
 
@@ -39,7 +41,9 @@ class FileRelay:
         try:
             os.pwrite(self._fd, level, 0)
         except OSError as error:
-            raise DoorError(f"{self._path}: the relay's file cannot be written: {error.strerror}") from error
+            raise DoorError(
+                f"{self._path}: the relay's file cannot be written: {error.strerror}"
+            ) from error
 
 
 class FileLine:

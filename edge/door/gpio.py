@@ -18,7 +18,9 @@ def open_factory(name: str) -> Any:
         return MockFactory()
     try:
         if name == "lgpio":
-            os.environ.setdefault("LG_WD", "/tmp")  # lgpio leaves a FIFO in its working directory, which may be read-only
+            os.environ.setdefault(
+                "LG_WD", "/tmp"
+            )  # lgpio leaves a FIFO in its working directory, which may be read-only
             from gpiozero.pins.lgpio import LGPIOFactory
 
             return LGPIOFactory()
@@ -40,10 +42,14 @@ class GpioRelayOutput:
 
     def __init__(self, pin: int | str, *, active_high: bool, factory: Any) -> None:
         try:
-            self._device = DigitalOutputDevice(pin, active_high=active_high, initial_value=False, pin_factory=factory)
+            self._device = DigitalOutputDevice(
+                pin, active_high=active_high, initial_value=False, pin_factory=factory
+            )
         except Exception as error:  # gpiozero's own, and those of each driver below it
             factory.close()
-            raise DoorError(f"relay pin {pin!r} cannot be used: {error}; check `door.relay.pin` and the wiring guide") from error
+            raise DoorError(
+                f"relay pin {pin!r} cannot be used: {error}; check `door.relay.pin` and the wiring guide"
+            ) from error
         self._factory = factory
 
     def energise(self) -> None:
@@ -53,7 +59,9 @@ class GpioRelayOutput:
         self._switch(False)
 
     def close(self) -> None:
-        with contextlib.ExitStack() as steps:  # last in, first out, and each one whatever the others do
+        with (
+            contextlib.ExitStack() as steps
+        ):  # last in, first out, and each one whatever the others do
             steps.callback(self._factory.close)
             steps.callback(self._device.close)
             if not self._device.closed:
@@ -73,11 +81,16 @@ class GpioLine:
         pulled = {"up": True, "down": False, "external": None}[pull]
         try:
             self._device = DigitalInputDevice(
-                pin, pull_up=pulled, active_state=active_high if pulled is None else None, pin_factory=factory
+                pin,
+                pull_up=pulled,
+                active_state=active_high if pulled is None else None,
+                pin_factory=factory,
             )
         except Exception as error:  # gpiozero's own, and those of each driver below it
             factory.close()
-            raise DoorError(f"input pin {pin!r} cannot be used: {error}; check `door.inputs` and the wiring guide") from error
+            raise DoorError(
+                f"input pin {pin!r} cannot be used: {error}; check `door.inputs` and the wiring guide"
+            ) from error
         # With a pull gpiozero calls the pulled level inactive; the config says what active is.
         self._inverted = pulled is not None and active_high is pulled
         self._factory = factory

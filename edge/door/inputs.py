@@ -79,7 +79,10 @@ def open_inputs(config: InputsConfig) -> Inputs:
                 from edge.door.gpio import GpioLine, open_factory
 
                 lines[which] = GpioLine(
-                    wired.pin, active_high=wired.active_high, pull=wired.pull, factory=open_factory(wired.factory)
+                    wired.pin,
+                    active_high=wired.active_high,
+                    pull=wired.pull,
+                    factory=open_factory(wired.factory),
                 )
             if wired is not None:
                 settle[which] = wired.settle_ms / 1000

@@ -15,7 +15,9 @@ from gpiozero import BoardInfo, HeaderInfo, PinInfo
 
 from edge.errors import DoorError
 
-os.environ.setdefault("LG_WD", "/tmp")  # lgpio leaves a FIFO in its working directory, which may be read-only
+os.environ.setdefault(
+    "LG_WD", "/tmp"
+)  # lgpio leaves a FIFO in its working directory, which may be read-only
 
 import lgpio
 from gpiozero.pins.lgpio import LGPIOFactory
@@ -61,7 +63,9 @@ def module_here(compatible: Path = _COMPATIBLE) -> Module:
         if any(module.part in name for name in names):
             return module
     known = ", ".join(module.name for module in MODULES)
-    raise DoorError(f"expected one of {known}, the device tree says {', '.join(filter(None, names)) or 'nothing'}")
+    raise DoorError(
+        f"expected one of {known}, the device tree says {', '.join(filter(None, names)) or 'nothing'}"
+    )
 
 
 def _chip_of(controller: str) -> int:
@@ -77,7 +81,9 @@ def _chip_of(controller: str) -> int:
             lgpio.gpiochip_close(handle)
         if label == controller:
             return number
-    raise DoorError(f"no GPIO controller {controller} can be opened; is this account in the group of /dev/gpiochip*?")
+    raise DoorError(
+        f"no GPIO controller {controller} can be opened; is this account in the group of /dev/gpiochip*?"
+    )
 
 
 class JetsonFactory(LGPIOFactory):  # type: ignore[misc]

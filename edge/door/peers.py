@@ -38,7 +38,9 @@ class Peers:
     def admit(self, clients: Collection[int], operators: Collection[int]) -> None:
         """User numbers that may be connected from now on; others are hung up on."""
         self._clients, self._operators = clients, operators
-        for peer in [peer for peer, uid in self._uids.items() if uid not in clients and uid not in operators]:
+        for peer in [
+            peer for peer, uid in self._uids.items() if uid not in clients and uid not in operators
+        ]:
             self._drop(peer)
 
     def packets(self, timeout_s: float) -> Iterator[tuple[socket.socket, int, bytes]]:
@@ -82,7 +84,9 @@ class Peers:
         if uid in self._operators:
             return sum(other in self._operators for other in self._uids.values()) < _OPERATORS_MAX
         asking = Counter(other for other in self._uids.values() if other not in self._operators)
-        return uid in self._clients and asking[uid] < _A_CLIENT_MAX and asking.total() < _CLIENTS_MAX
+        return (
+            uid in self._clients and asking[uid] < _A_CLIENT_MAX and asking.total() < _CLIENTS_MAX
+        )
 
     def _receive(self, peer: socket.socket) -> bytes:
         """Empty where there is nothing, or nobody any more."""
@@ -104,7 +108,9 @@ class Peers:
 
 def uid_of(peer: socket.socket) -> int:
     """The account at the other end, as the kernel knows it."""
-    return int(_UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1])
+    return int(
+        _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+    )
 
 
 def _listen(path: Path) -> socket.socket:
@@ -121,5 +127,7 @@ def _listen(path: Path) -> socket.socket:
             os.umask(before)
         listener.listen(_CLIENTS_MAX + _OPERATORS_MAX)
     except OSError as error:
-        raise DoorError(f"{path}: cannot listen there: {error.strerror or error}; check folder and rights") from error
+        raise DoorError(
+            f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
+        ) from error
     return listener

@@ -22,7 +22,9 @@ _GRANT: dict[str, tuple[type, ...]] = {
 
 
 def encode(kind: str, fields: dict[str, Any]) -> bytes:
-    return json.dumps({"v": VERSION, "kind": kind, **fields}, ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        {"v": VERSION, "kind": kind, **fields}, ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
@@ -34,7 +36,9 @@ def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise DoorError("malformed: expected an object with `v` and `kind`")
     if message.pop("v", None) != VERSION:
-        raise DoorError(f"version: expected protocol version {VERSION}; run both processes from one installation")
+        raise DoorError(
+            f"version: expected protocol version {VERSION}; run both processes from one installation"
+        )
     return message.pop("kind"), message
 
 
@@ -62,8 +66,12 @@ def command_fields(command: str, note: str) -> dict[str, Any]:
 
 def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
     """A command and the operator's reason for it; raises DoorError."""
-    if fields.keys() != {"command", "note"} or not all(isinstance(v, str) and _is_plain(v) for v in fields.values()):
-        raise DoorError(f"malformed: expected a command and a reason of 1 to {_TEXT_MAX} printable characters")
+    if fields.keys() != {"command", "note"} or not all(
+        isinstance(v, str) and _is_plain(v) for v in fields.values()
+    ):
+        raise DoorError(
+            f"malformed: expected a command and a reason of 1 to {_TEXT_MAX} printable characters"
+        )
     return fields["command"], fields["note"]
 
 

@@ -42,13 +42,18 @@ def past_of(path: Path) -> Past:
         tail = read_tail(path)
         latched = next((r["latches"] for r in tail if isinstance(r.get("latches"), list)), None)
         if tail and latched is None:
-            raise RecordError(f"{path}: the record cannot be read: no line in its end tells the door's state")
+            raise RecordError(
+                f"{path}: the record cannot be read: no line in its end tells the door's state"
+            )
     except RecordError as error:
         return Past(Latches(lockdown=True), trouble=str(error))
     times = (r.get(_DOUBT, r.get("wall")) for r in tail)
     return Past(
         Latches(**{name: name in (latched or ()) for name in LATCHES}),
-        max((float(at) for at in times if isinstance(at, (int, float)) and abs(at) <= _LATEST), default=0.0),
+        max(
+            (float(at) for at in times if isinstance(at, (int, float)) and abs(at) <= _LATEST),
+            default=0.0,
+        ),
         next((str(r["event"]) for r in tail if "event" in r), None),
     )
 
@@ -56,7 +61,9 @@ def past_of(path: Path) -> Past:
 class DoorRecord:
     """Events with the states that outlive a restart. Nothing here waits; what has to be on disk is waited for by its job."""
 
-    def __init__(self, log: BoundedLog, past: Past, latches: Callable[[], Latches], wall: WallClock) -> None:
+    def __init__(
+        self, log: BoundedLog, past: Past, latches: Callable[[], Latches], wall: WallClock
+    ) -> None:
         self._log = log
         self._latches = latches
         self._wall = wall
@@ -77,7 +84,9 @@ class DoorRecord:
         told = {key: value for key, value in asdict(event).items() if value is not None}
         _, believed = self._wall.look()
         doubt = {} if believed else {_DOUBT: self._wall.latest}
-        job = self.newest = self._log.submit({**told, **more, "latches": _names(latches), **doubt}, counted=counted)
+        job = self.newest = self._log.submit(
+            {**told, **more, "latches": _names(latches), **doubt}, counted=counted
+        )
         self._jobs.append((job, latches))
         return job
 

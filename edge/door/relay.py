@@ -23,7 +23,9 @@ def open_relay(config: RelayConfig) -> Relay:
     if isinstance(config, GpioRelay):
         from edge.door.gpio import GpioRelayOutput, open_factory
 
-        return GpioRelayOutput(config.pin, active_high=config.active_high, factory=open_factory(config.factory))
+        return GpioRelayOutput(
+            config.pin, active_high=config.active_high, factory=open_factory(config.factory)
+        )
     if isinstance(config, FileRelay):
         from edge.door.files import FileRelay as FileRelayOutput
 

@@ -52,5 +52,7 @@ def _folders(config: Terminal | None) -> list[Path]:
 def _claim(folder: Path, steps: contextlib.ExitStack) -> None:
     try:
         steps.callback(os.close, claim(folder / DOOR_LOCK, "edge-door"))
-    except PlaceError as error:  # a lock that stays open is worse than one that two processes drive to rest
+    except (
+        PlaceError
+    ) as error:  # a lock that stays open is worse than one that two processes drive to rest
         log.warning("%s; going on without it", error)

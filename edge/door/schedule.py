@@ -43,7 +43,11 @@ class Schedule:
     @property
     def strictest(self) -> Window:
         """What holds where `at` cannot tell: no hour may be taken for an open one, and any may be one that locks."""
-        return Window.LOCKED if any(span.window is Window.LOCKED for span in self.spans) else Window.NORMAL
+        return (
+            Window.LOCKED
+            if any(span.window is Window.LOCKED for span in self.spans)
+            else Window.NORMAL
+        )
 
     def _covers(self, span: Span, local: datetime) -> bool:
         """By the clock on the wall: an hour that is skipped or comes twice is what the wall shows."""
@@ -61,12 +65,17 @@ class Schedule:
 
 def within(hours: Sequence[Hours], config: ScheduleConfig) -> Callable[[datetime], bool]:
     """Whether a moment lies in some hours, by the holidays and the time zone of a schedule."""
-    spans = tuple(Span(parse_days(span.days), span.begin, span.end, Window.LOCKED) for span in hours)
+    spans = tuple(
+        Span(parse_days(span.days), span.begin, span.end, Window.LOCKED) for span in hours
+    )
     schedule = Schedule(spans, frozenset(config.holidays), ZoneInfo(config.time_zone))
     return lambda moment: schedule.at(moment, plausible=True) is Window.LOCKED
 
 
 def schedule_of(config: ScheduleConfig) -> Schedule:
     """The schedule that a config describes."""
-    spans = (Span(parse_days(span.days), span.begin, span.end, Window(span.mode)) for span in config.spans)
+    spans = (
+        Span(parse_days(span.days), span.begin, span.end, Window(span.mode))
+        for span in config.spans
+    )
     return Schedule(tuple(spans), frozenset(config.holidays), ZoneInfo(config.time_zone))

@@ -70,13 +70,20 @@ class DoorService:
     def _begin(self, past: Past) -> None:
         """What is to be said of the life before, and of what this one begins with."""
         if past.trouble:
-            log.error("%s; in lockdown, since nobody can tell what held before: `edge-door release` ends it", past.trouble)
-            self._post(DoorEvent("gap", "unreadable-record", self._clock(), note=past.trouble[:_NOTE_MAX]))
+            log.error(
+                "%s; in lockdown, since nobody can tell what held before: `edge-door release` ends it",
+                past.trouble,
+            )
+            self._post(
+                DoorEvent("gap", "unreadable-record", self._clock(), note=past.trouble[:_NOTE_MAX])
+            )
         elif past.ended not in (None, "stopped"):
             self._post(DoorEvent("gap", "unclean-stop", self._clock()))
         for account in self._conduct.unknown:
             log.error("%s: there is no such account on this machine: left out", account)
-            self._post(DoorEvent("left-out", "unknown-account", self._clock(), note=account[:_NOTE_MAX]))
+            self._post(
+                DoorEvent("left-out", "unknown-account", self._clock(), note=account[:_NOTE_MAX])
+            )
         self._post(DoorEvent("started", self._controller.reason, self._clock()))
 
     def _take(self, conduct: Conduct) -> None:
@@ -96,7 +103,9 @@ class DoorService:
     def refuse_reload(self, why: str) -> None:
         """Nothing changes; status and record tell, since whoever asked may not look at the journal."""
         self._reload_refused = why
-        self._post(DoorEvent("reload-refused", "configuration", self._clock(), note=why[:_NOTE_MAX]))
+        self._post(
+            DoorEvent("reload-refused", "configuration", self._clock(), note=why[:_NOTE_MAX])
+        )
 
     def step(self) -> None:
         """Wait for a packet, an input or the end of a pulse, whichever comes first, and act on it."""
@@ -132,7 +141,10 @@ class DoorService:
             window = schedule.at(datetime.fromtimestamp(wall, timezone.utc), plausible=believed)
         except Exception:
             if not self._blind:
-                log.exception("the schedule cannot tell what holds now; until it can: %s", schedule.strictest.value)
+                log.exception(
+                    "the schedule cannot tell what holds now; until it can: %s",
+                    schedule.strictest.value,
+                )
             self._blind = True
             return schedule.strictest
         self._blind = False
@@ -156,7 +168,9 @@ class DoorService:
             return
         self._closed = True
         self._controller.lock()
-        with contextlib.ExitStack() as steps:  # last in, first out, and each one whatever the others do
+        with (
+            contextlib.ExitStack() as steps
+        ):  # last in, first out, and each one whatever the others do
             steps.callback(self._record.close)
             steps.callback(self._peers.close)
             steps.callback(lambda: self._post(DoorEvent("stopped", "locked", self._clock())))
@@ -171,10 +185,14 @@ class DoorService:
             return protocol.encode("refused", {"reason": str(error)})
         if grant is not None:
             reason = self._grant(grant)
-            return protocol.encode("granted" if reason is None else "refused", {"reason": reason or "unlocked"})
+            return protocol.encode(
+                "granted" if reason is None else "refused", {"reason": reason or "unlocked"}
+            )
         if command is not None:
             reason, note = self._command(*command, uid)
-            return protocol.encode("done" if reason is None else "refused", {"reason": reason or "done", "note": note})
+            return protocol.encode(
+                "done" if reason is None else "refused", {"reason": reason or "done", "note": note}
+            )
         if kind == "status":
             return protocol.encode("status", self.status())
         return protocol.encode("refused", {"reason": f"malformed: unknown kind {kind[:32]!r}"})
@@ -182,10 +200,14 @@ class DoorService:
     def _grant(self, grant: Grant) -> str | None:
         """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
         reason = self._controller.check(grant, self._clock())
-        if reason is None and not self._in_time(self._post(_event("granted", "grant", self._clock(), grant)), self._deadline()):
+        if reason is None and not self._in_time(
+            self._post(_event("granted", "grant", self._clock(), grant)), self._deadline()
+        ):
             reason = None if self._conduct.open_unrecorded else "not-recorded"
         now = self._clock()
-        reason = reason or self._controller.check(grant, now)  # the frame may have grown too old meanwhile
+        reason = reason or self._controller.check(
+            grant, now
+        )  # the frame may have grown too old meanwhile
         if reason is not None:
             self._record.refused(_event("refused", reason, now, grant))
             return reason
@@ -209,7 +231,13 @@ class DoorService:
         except ValueError:
             return f"expected one of {', '.join(c.value for c in Command)}", ""
         ends = self._deadline()
-        asked = DoorEvent("asked", command.value, self._clock(), operator=self._conduct.operators.get(uid, str(uid)), note=note)
+        asked = DoorEvent(
+            "asked",
+            command.value,
+            self._clock(),
+            operator=self._conduct.operators.get(uid, str(uid)),
+            note=note,
+        )
         job = self._post(asked)
         recorded = command is Command.LOCKDOWN or self._in_time(job, ends)
         if command in _OPENING and not (recorded or self._conduct.open_unrecorded):
@@ -217,7 +245,9 @@ class DoorService:
         reason = self._controller.command(command, self._clock())
         self._apply()
         if reason is not None:
-            self._record.refused(DoorEvent("refused", reason, self._clock(), operator=asked.operator))
+            self._record.refused(
+                DoorEvent("refused", reason, self._clock(), operator=asked.operator)
+            )
             return reason, ""
         return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
 
@@ -242,7 +272,11 @@ class DoorService:
             "alarms": list(controller.alarms),
             "records_lost": self._record.lost,
             "reload_refused": self._reload_refused[: protocol.PACKET_MAX // 8],
-            "inputs": {which.value: level for which, level in controller.levels.items() if level is not None},
+            "inputs": {
+                which.value: level
+                for which, level in controller.levels.items()
+                if level is not None
+            },
         }
 
     def _post(self, event: DoorEvent) -> Job:

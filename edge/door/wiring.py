@@ -84,7 +84,11 @@ def note(lines: Lines, path: Path) -> None:
         fresh.write_text(lines.model_dump_json(), encoding="utf-8")
         fresh.replace(path)
     except OSError as error:
-        log.warning("%s: cannot be written (%s): `edge-door rest` will go by the configuration", path, error.strerror)
+        log.warning(
+            "%s: cannot be written (%s): `edge-door rest` will go by the configuration",
+            path,
+            error.strerror,
+        )
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
 

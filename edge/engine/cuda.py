@@ -32,12 +32,16 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
     try:
         cuda = load(_LIBRARY)
     except OSError as error:
-        raise EngineError(f"no NVIDIA driver here ({error}); TensorRT engines need one, ONNX Runtime does not") from error
+        raise EngineError(
+            f"no NVIDIA driver here ({error}); TensorRT engines need one, ONNX Runtime does not"
+        ) from error
     _ask(cuda.cuInit(0), "start")
     count = ctypes.c_int()
     _ask(cuda.cuDeviceGetCount(ctypes.byref(count)), "count its GPUs")
     if not 0 <= index < count.value:
-        raise EngineError(f"expected a GPU of number {index}, the NVIDIA driver finds {count.value}")
+        raise EngineError(
+            f"expected a GPU of number {index}, the NVIDIA driver finds {count.value}"
+        )
     handle = ctypes.c_int()
     _ask(cuda.cuDeviceGet(ctypes.byref(handle), index), "open the GPU")
     name = ctypes.create_string_buffer(_NAME_BYTES)
@@ -45,14 +49,19 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
     numbers = []
     for attribute in (_CAPABILITY_MAJOR, _CAPABILITY_MINOR):
         value = ctypes.c_int()
-        _ask(cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle), "tell the GPU's compute capability")
+        _ask(
+            cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle),
+            "tell the GPU's compute capability",
+        )
         numbers.append(str(value.value))
     return Device(name.value.decode("utf-8", "replace"), ".".join(numbers), _l4t(), _board())
 
 
 def _ask(status: int, what: str) -> None:
     if status:
-        raise EngineError(f"the NVIDIA driver cannot {what}: CUDA error {status}; see what `nvidia-smi` or `dmesg` says")
+        raise EngineError(
+            f"the NVIDIA driver cannot {what}: CUDA error {status}; see what `nvidia-smi` or `dmesg` says"
+        )
 
 
 def _board(path: Path = _BOARD) -> str:
@@ -65,7 +74,12 @@ def _board(path: Path = _BOARD) -> str:
 def _l4t(path: Path = _L4T_RELEASE) -> str:
     """Release and revision from the file's first line, such as `R36.4.0`; empty where there is none."""
     try:
-        words = path.read_text(encoding="utf-8", errors="replace").splitlines()[0].replace(",", " ").split()
+        words = (
+            path.read_text(encoding="utf-8", errors="replace")
+            .splitlines()[0]
+            .replace(",", " ")
+            .split()
+        )
         return f"{words[1]}.{words[words.index('REVISION:') + 1]}"
     except (OSError, ValueError, IndexError):
         return ""

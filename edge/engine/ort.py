@@ -10,7 +10,9 @@ from edge.errors import EngineError
 try:
     import onnxruntime as ort
 except ImportError as error:  # pragma: no cover - depends on the installation
-    raise EngineError(f"ONNX Runtime is not installed ({error}); install it with: pip install onnxruntime") from error
+    raise EngineError(
+        f"ONNX Runtime is not installed ({error}); install it with: pip install onnxruntime"
+    ) from error
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,9 +34,13 @@ class OrtEngine:
 
     def __init__(self, model: Path, *, threads: int = 1) -> None:
         try:
-            self._session: Any = ort.InferenceSession(str(model), session_options(threads), providers=["CPUExecutionProvider"])
+            self._session: Any = ort.InferenceSession(
+                str(model), session_options(threads), providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime raises several types without a common base
-            raise EngineError(f"{model}: ONNX Runtime cannot load it: {_first_line(error)}") from error
+            raise EngineError(
+                f"{model}: ONNX Runtime cannot load it: {_first_line(error)}"
+            ) from error
         inputs = self._session.get_inputs()
         if len(inputs) != 1:
             raise EngineError(f"{model}: expected one input, found {[i.name for i in inputs]}")

@@ -52,7 +52,9 @@ class Sidecar(_Part):
     flags: tuple[str, ...]
     workspace_mib: int
     dla_core: int | None = None
-    off_dla: tuple[str, ...] = Field((), description="layers that run on the GPU although a DLA was asked for")
+    off_dla: tuple[str, ...] = Field(
+        (), description="layers that run on the GPU although a DLA was asked for"
+    )
     calibration: str = Field(
         "",
         description="digest of the chips that gave the int8 ranges, or of chips and network for TensorRT's own calibrator",
@@ -73,10 +75,16 @@ def read_sidecar(plan: Path) -> Sidecar:
     try:
         return Sidecar.model_validate_json(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise EngineError(f"{path}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine") from error
+        raise EngineError(
+            f"{path}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine"
+        ) from error
     except (ValidationError, UnicodeDecodeError) as error:
-        found = describe_validation(error) if isinstance(error, ValidationError) else "not UTF-8 text"
-        raise EngineError(f"{path}: {found}; build the engine again with mfsa-build-engine") from error
+        found = (
+            describe_validation(error) if isinstance(error, ValidationError) else "not UTF-8 text"
+        )
+        raise EngineError(
+            f"{path}: {found}; build the engine again with mfsa-build-engine"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -87,10 +95,14 @@ class Wanted:
     precision: Precision
     reference: str  # digest of its FP32 ONNX file
     sources: frozenset[str]  # digests of the files that it may have been built from
-    calibrated: str = ""  # digest of the plan that the thresholds were measured with, where it was a plan
+    calibrated: str = (
+        ""  # digest of the plan that the thresholds were measured with, where it was a plan
+    )
 
 
-def check_sidecar(plan: Path, content: bytes, sidecar: Sidecar, device: Device, tensorrt: str, wanted: Wanted) -> None:
+def check_sidecar(
+    plan: Path, content: bytes, sidecar: Sidecar, device: Device, tensorrt: str, wanted: Wanted
+) -> None:
     """Raises EngineError that names the first thing in which the plan, this machine or the model differ.
 
     Without a passing verdict of the parity gate for this very content a plan is refused, and one whose scores are not
@@ -110,10 +122,14 @@ def check_sidecar(plan: Path, content: bytes, sidecar: Sidecar, device: Device, 
     )
     for what, built, here in fields:
         if built != here:
-            raise EngineError(f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} here; {rebuild}")
+            raise EngineError(
+                f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} here; {rebuild}"
+            )
     digest = hashlib.sha256(content).hexdigest()
     if digest != sidecar.plan:
-        raise EngineError(f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}")
+        raise EngineError(
+            f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}"
+        )
     if sidecar.onnx not in wanted.sources and digest != wanted.calibrated:
         raise EngineError(
             f"{plan}: built from an ONNX file that is not the bundle's {wanted.precision} form, so the thresholds are not its own; "

@@ -46,11 +46,15 @@ def import_pycuda() -> ModuleType:
     try:
         import pycuda.driver as cuda
     except ImportError as error:
-        raise EngineError(f"pycuda is not installed or finds no driver ({error}); pip install 'mfsa-edge[jetson]'") from error
+        raise EngineError(
+            f"pycuda is not installed or finds no driver ({error}); pip install 'mfsa-edge[jetson]'"
+        ) from error
     try:
         cuda.init()
     except cuda.Error as error:
-        raise EngineError(f"the NVIDIA driver finds no GPU that pycuda can use: {' '.join(str(error).split())}") from error
+        raise EngineError(
+            f"the NVIDIA driver finds no GPU that pycuda can use: {' '.join(str(error).split())}"
+        ) from error
     return cuda  # type: ignore[no-any-return]
 
 
@@ -71,7 +75,9 @@ def read_plan(plan: Path) -> bytes:
     try:
         return plan.read_bytes()
     except OSError as error:
-        raise EngineError(f"{plan}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine") from error
+        raise EngineError(
+            f"{plan}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine"
+        ) from error
 
 
 class Logged:
@@ -139,7 +145,15 @@ class Phases:
 class TrtEngine:
     """Implements `edge.engine.Engine`. Larger batches than the plan allows run in parts; a fixed batch is filled up."""
 
-    def __init__(self, plan: Path, content: bytes, trt: ModuleType, cuda: ModuleType, *, dla_core: int | None = None) -> None:
+    def __init__(
+        self,
+        plan: Path,
+        content: bytes,
+        trt: ModuleType,
+        cuda: ModuleType,
+        *,
+        dla_core: int | None = None,
+    ) -> None:
         """`content` is the plan's; the path is for messages. Raises EngineError where TensorRT refuses it."""
         self._plan, self._cuda, self._log = plan, cuda, logged(trt)
         self._log.clear()
@@ -175,37 +189,59 @@ class TrtEngine:
             raise EngineError(f"{self._plan}: expected one input, found {inputs}")
         dtypes = {n: self._engine.get_tensor_dtype(n).name for n in names}
         if set(dtypes.values()) != {_FLOAT32}:
-            raise EngineError(f"{self._plan}: expected inputs and outputs in float32, found {dtypes}")
+            raise EngineError(
+                f"{self._plan}: expected inputs and outputs in float32, found {dtypes}"
+            )
         given = tuple(self._engine.get_tensor_shape(inputs[0]))
         if given[0] == -1:
-            least, _, largest = (tuple(shape) for shape in self._engine.get_tensor_profile_shape(inputs[0], 0))
+            least, _, largest = (
+                tuple(shape) for shape in self._engine.get_tensor_profile_shape(inputs[0], 0)
+            )
         else:
             least = largest = given
         self._shape_input(inputs[0], largest)
-        buffers = {name: self._buffer(name, tuple(self._execution.get_tensor_shape(name))) for name in names}
-        return buffers[inputs[0]], [buffers[n] for n in names if n not in inputs], least[0], largest[0]
+        buffers = {
+            name: self._buffer(name, tuple(self._execution.get_tensor_shape(name)))
+            for name in names
+        }
+        return (
+            buffers[inputs[0]],
+            [buffers[n] for n in names if n not in inputs],
+            least[0],
+            largest[0],
+        )
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> _Buffer:
         host = self._cuda.pagelocked_empty(int(np.prod(shape)), np.float32)
         device = self._cuda.mem_alloc(host.nbytes)
         self._buffers.append(_Buffer(name, host, device, shape[1:]))
         if not self._execution.set_tensor_address(name, int(device)):
-            raise EngineError(f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.why()}")
+            raise EngineError(
+                f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.why()}"
+            )
         return self._buffers[-1]
 
     def _shape_input(self, name: str, shape: tuple[int, ...]) -> None:
         if not self._execution.set_input_shape(name, shape):
-            raise EngineError(f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.why()}")
+            raise EngineError(
+                f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.why()}"
+            )
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:
         """pycuda's errors, and TensorRT's where it finds no GPU that it can use, as ours."""
         try:
             yield
-        except self._cuda.Error as error:  # the base of MemoryError, LogicError, LaunchError and RuntimeError of pycuda
-            raise EngineError(f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.why()}") from error
+        except (
+            self._cuda.Error
+        ) as error:  # the base of MemoryError, LogicError, LaunchError and RuntimeError of pycuda
+            raise EngineError(
+                f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.why()}"
+            ) from error
         except TypeError as error:  # a constructor of TensorRT that got nothing from the driver
-            raise EngineError(f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.why()}") from error
+            raise EngineError(
+                f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.why()}"
+            ) from error
 
     @contextmanager
     def _current(self) -> Iterator[None]:
@@ -227,13 +263,17 @@ class TrtEngine:
                 f"found {batch.shape} {batch.dtype}"
             )
         with self._current(), self._told("run it"):
-            parts = [self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)]
+            parts = [
+                self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)
+            ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def phases(self, batch: NDArray[np.float32]) -> Phases:
         """What one call spends where; the batch must fit in one part. Raises EngineError."""
         if len(batch) > self._most:
-            raise EngineError(f"{self._plan}: takes at most {self._most} samples a call, found {len(batch)}")
+            raise EngineError(
+                f"{self._plan}: takes at most {self._most} samples a call, found {len(batch)}"
+            )
         with self._current(), self._told("time it"):
             marks = [self._cuda.Event() for _ in range(4)]
             _, enqueue_s = self._run_marked(batch, marks)
@@ -243,7 +283,9 @@ class TrtEngine:
     def _run_part(self, samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return self._run_marked(samples, ())[0]
 
-    def _run_marked(self, samples: NDArray[np.float32], marks: Sequence[Any]) -> tuple[dict[str, NDArray[np.float32]], float]:
+    def _run_marked(
+        self, samples: NDArray[np.float32], marks: Sequence[Any]
+    ) -> tuple[dict[str, NDArray[np.float32]], float]:
         """Outputs, and the seconds that handing the work over took; the marks are set between copy, work and copy."""
         mark = iter(marks)
         count = len(samples)
@@ -265,7 +307,9 @@ class TrtEngine:
             self._cuda.memcpy_dtoh_async(output.view(size), output.device, self._stream)
         self._mark(mark)
         self._stream.synchronize()
-        return {output.name: output.view(size)[:count].copy() for output in self._outputs}, enqueue_s
+        return {
+            output.name: output.view(size)[:count].copy() for output in self._outputs
+        }, enqueue_s
 
     def _mark(self, marks: Iterator[Any]) -> None:
         if (mark := next(marks, None)) is not None:

@@ -14,7 +14,9 @@ def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     return float(common / max(1e-6, (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common))
 
 
-def suppress(boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], most: float) -> list[int]:
+def suppress(
+    boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], most: float
+) -> list[int]:
     """Greedy non-maximum suppression: indices to keep, best score first, no two of a higher IoU than `most`."""
     order = np.argsort(-scores, kind="stable")
     area = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])

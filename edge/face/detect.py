@@ -29,7 +29,9 @@ _CANDIDATES = 400
 _NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
 _FOUND_PX = 24  # a face so wide in the network's input is found as surely as a larger one
 WHOLE = (0.0, 0.0, 1.0, 1.0)  # the zone that is all of a picture
-_BESIDE = 1 / 8  # of the picture, searched on each side of a zone: half of a face whose middle is in it may lie there
+_BESIDE = (
+    1 / 8
+)  # of the picture, searched on each side of a zone: half of a face whose middle is in it may lie there
 _CUT = 0.1  # of a face's width: nearer to where the search ended it may have been cut
 _AROUND = 0.6  # of a face's size, on each side of it in a close look
 _GRID = 32  # pixels: where close looks begin and end, so that a face at rest is seen alike again and again
@@ -43,7 +45,9 @@ class Detector:
     `whole` is the size in which whole pictures are looked at, None where that is for each picture to decide.
     """
 
-    def __init__(self, engines: Mapping[str, Engine], min_score: float, *, whole: str | None = None) -> None:
+    def __init__(
+        self, engines: Mapping[str, Engine], min_score: float, *, whole: str | None = None
+    ) -> None:
         networks = {size: _Network(engine, size, min_score) for size, engine in engines.items()}
         self._networks = sorted(networks.values(), key=lambda network: network.width)
         self._for_whole = self._networks if whole is None else [networks[whole]]
@@ -59,7 +63,9 @@ class Detector:
         """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
         return [self.sharpen(image, face) for face in self.scan(image)]
 
-    def scan(self, image: NDArray[np.uint8], least_px: float = 0.0, zone: Zone = WHOLE) -> list[Face]:
+    def scan(
+        self, image: NDArray[np.uint8], least_px: float = 0.0, zone: Zone = WHOLE
+    ) -> list[Face]:
         """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone, and some
         beside it; best score first. Raises EngineError.
 
@@ -68,7 +74,11 @@ class Detector:
         """
         height, width = image.shape[:2]
         part = self._part = _around(zone, width, height)
-        fine = [network for network in self._for_whole if network.scale(part.width, part.height) * least_px >= _FOUND_PX]
+        fine = [
+            network
+            for network in self._for_whole
+            if network.scale(part.width, part.height) * least_px >= _FOUND_PX
+        ]
         network = fine[0] if fine else self._for_whole[-1]
         whole_scale = network.scale(width, height)
         self._scale = min(network.scale(part.width, part.height), max(1.0, whole_scale))
@@ -90,7 +100,9 @@ class Detector:
         """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
         return self._look_closely(image, box_xyxy)
 
-    def _look_closely(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0) -> Face | None:
+    def _look_closely(
+        self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0
+    ) -> Face | None:
         """By the small network, unless its scale would be no finer than that."""
         part = _surroundings(box_xyxy, image)
         if part.width <= 0 or part.height <= 0:
@@ -105,7 +117,9 @@ class Detector:
 
     def _smallest(self, width: int, height: int, scale: float) -> _Network:
         """The network of the fewest pixels that holds an image at a scale."""
-        return next((n for n in self._networks if n.scale(width, height) >= scale), self._networks[-1])
+        return next(
+            (n for n in self._networks if n.scale(width, height) >= scale), self._networks[-1]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +194,14 @@ class _Network:
         scores, boxes, landmarks = self._decode(self._engine.run(self._input))
         keep = suppress(boxes, scores, _NMS_IOU)
         corners = np.array((part.left, part.top) * 2, np.float32)
-        boxes, landmarks = boxes[keep] / np.float32(scale) + corners, landmarks[keep] / np.float32(scale) + corners[:2]
-        return [Face(box, points, score) for box, points, score in zip(boxes, landmarks, scores[keep].tolist(), strict=True)]
+        boxes, landmarks = (
+            boxes[keep] / np.float32(scale) + corners,
+            landmarks[keep] / np.float32(scale) + corners[:2],
+        )
+        return [
+            Face(box, points, score)
+            for box, points, score in zip(boxes, landmarks, scores[keep].tolist(), strict=True)
+        ]
 
     def _draw(self, image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
         """The image on the canvas, or itself where it needs none."""
@@ -192,7 +212,9 @@ class _Network:
         if shown != self._drawn:
             self._canvas[:] = 0
             self._drawn = shown
-        cv2.resize(image, shown, dst=self._canvas[: shown[1], : shown[0]], interpolation=cv2.INTER_LINEAR)
+        cv2.resize(
+            image, shown, dst=self._canvas[: shown[1], : shown[0]], interpolation=cv2.INTER_LINEAR
+        )
         return self._canvas
 
     def _decode(
@@ -210,8 +232,14 @@ class _Network:
             points = outputs[f"kps_{stride}"][0, hit].reshape(-1, 5, 2) * stride + cell[:, None]
             found.append((np.sqrt(quality[hit]), np.hstack([centre - half, centre + half]), points))
         if not found:
-            return np.empty(0, np.float32), np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32)
-        scores, boxes, landmarks = (np.concatenate(parts).astype(np.float32) for parts in zip(*found, strict=True))
+            return (
+                np.empty(0, np.float32),
+                np.empty((0, 4), np.float32),
+                np.empty((0, 5, 2), np.float32),
+            )
+        scores, boxes, landmarks = (
+            np.concatenate(parts).astype(np.float32) for parts in zip(*found, strict=True)
+        )
         best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
         return scores[best], boxes[best], landmarks[best]
 

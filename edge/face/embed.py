@@ -29,10 +29,19 @@ class Embedder:
         outputs = self._engine.run(to_input(chips))
         missing = [name for name in OUTPUTS if name not in outputs]
         if missing:
-            raise EngineError(f"expected the outputs {', '.join(OUTPUTS)}, missing {', '.join(missing)}: not an MFSA embedder")
+            raise EngineError(
+                f"expected the outputs {', '.join(OUTPUTS)}, missing {', '.join(missing)}: not an MFSA embedder"
+            )
         embedding, attention, mask_worn = (outputs[name] for name in OUTPUTS)
         norm = np.linalg.norm(embedding, axis=1, keepdims=True)
-        if not (np.isfinite(norm).all() and np.isfinite(attention).all() and np.isfinite(mask_worn).all() and (norm > 0).all()):
-            raise EngineError("the embedder gave values that are not finite, or an embedding of zeros: the engine is broken")
+        if not (
+            np.isfinite(norm).all()
+            and np.isfinite(attention).all()
+            and np.isfinite(mask_worn).all()
+            and (norm > 0).all()
+        ):
+            raise EngineError(
+                "the embedder gave values that are not finite, or an embedding of zeros: the engine is broken"
+            )
         unit = embedding / norm
         return [Probe(unit[i], attention[i], float(mask_worn[i])) for i in range(len(chips))]

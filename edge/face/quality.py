@@ -42,7 +42,9 @@ def pose_of(landmarks_xy: NDArray[np.floating]) -> Pose:
     points = np.asarray(landmarks_xy, np.float64)
     # Rows of the rotation, once they are of length one; the third is normal to both.
     across = (_MODEL_INVERSE @ (points - points.mean(axis=0))).T.tolist()
-    yaw, pitch = (math.asin(max(-1.0, min(1.0, row[2] / (math.hypot(*row) or 1.0)))) for row in across)
+    yaw, pitch = (
+        math.asin(max(-1.0, min(1.0, row[2] / (math.hypot(*row) or 1.0)))) for row in across
+    )
     roll = math.atan2(points[1, 1] - points[0, 1], points[1, 0] - points[0, 0])
     return Pose(*(round(math.degrees(angle), 1) for angle in (yaw, pitch, roll)))
 
@@ -96,7 +98,9 @@ RECOGNISE = Gate(20, 25, 15, 15, 15, 85, 20, 50)
 ENROLL = Gate(40, 60, 35, 40, 40, 98, 60, 50)
 
 
-def measure(face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose) -> Quality:
+def measure(
+    face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose
+) -> Quality:
     """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR and its pose."""
     grey = cv2.cvtColor(chip[_UPPER], cv2.COLOR_BGR2GRAY)
     eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
@@ -133,7 +137,9 @@ def visible(probe: Probe) -> Visible:
     The maps say what was let through, not what decided; but weight on what the other two maps claim has no business there.
     """
     unmasked, hidden, background = probe.attention
-    elsewhere = float((unmasked * np.maximum(hidden, background)).sum() / max(1e-6, float(unmasked.sum())))
+    elsewhere = float(
+        (unmasked * np.maximum(hidden, background)).sum() / max(1e-6, float(unmasked.sum()))
+    )
     return Visible(
         eyes_visible=_ramp(float(hidden[_EYE_CELLS].mean()), 1.0, 0.0),
         mouth_occlusion_prevention=_ramp(float(hidden[_MOUTH_CELLS].mean()), 1.0, 0.0),

@@ -17,7 +17,9 @@ from edge.values import Face, Probe
 
 _LOST_S = 1.0
 _MIN_IOU = 0.2
-_NEAR = 0.7  # of the face's width: how far from where it should be a face may be found without overlap
+_NEAR = (
+    0.7  # of the face's width: how far from where it should be a face may be found without overlap
+)
 _SIZES = 1.6  # ratio of widths up to which this holds
 _SETTLE_S = 0.3  # of velocity, mask state and embedding
 
@@ -101,12 +103,16 @@ class Tracker:
         """The track of each probe of this frame, after a look at who it is; tracks must come from the last `update`."""
         strangers = [i for i, (track, probe) in enumerate(seen) if not self._is(track, probe)]
         # Tracks that nobody, or somebody else, was found on.
-        free = [track for track in self._tracks if track.seen_at < at] + [seen[i][0] for i in strangers]
+        free = [track for track in self._tracks if track.seen_at < at] + [
+            seen[i][0] for i in strangers
+        ]
         faces = [track.face for track, _ in seen]
         owners = [track for track, _ in seen]
         for i in strangers:
             probe = seen[i][1]
-            mine = [track for track in free if track.embedding is not None and self._is(track, probe)]
+            mine = [
+                track for track in free if track.embedding is not None and self._is(track, probe)
+            ]
             owner = max(mine, key=lambda track: _cosine(track, probe), default=None)
             if owner is None:
                 owners[i] = self._begin(faces[i], at)

@@ -12,13 +12,22 @@ from edge.subject import from_json
 def verify(gallery: Database) -> list[str]:
     """What is wrong, in words; empty where every row is whole, unseals and belongs where it is, and nothing is left of others."""
     try:
-        findings = [f"SQLite: {row}" for (row,) in gallery.db.execute("PRAGMA integrity_check") if row != "ok"]
-        findings += [
-            f"row {row} of {table} belongs to nothing" for table, row, *_ in gallery.db.execute("PRAGMA foreign_key_check")
+        findings = [
+            f"SQLite: {row}"
+            for (row,) in gallery.db.execute("PRAGMA integrity_check")
+            if row != "ok"
         ]
-        for subject, tag, revision, sealed in gallery.db.execute("SELECT id, tag, revision, sealed FROM subjects").fetchall():
+        findings += [
+            f"row {row} of {table} belongs to nothing"
+            for table, row, *_ in gallery.db.execute("PRAGMA foreign_key_check")
+        ]
+        for subject, tag, revision, sealed in gallery.db.execute(
+            "SELECT id, tag, revision, sealed FROM subjects"
+        ).fetchall():
             findings += _subject(gallery, subject, tag, revision, sealed)
-        for template, subject, model, sealed in gallery.db.execute("SELECT id, subject, model, sealed FROM templates").fetchall():
+        for template, subject, model, sealed in gallery.db.execute(
+            "SELECT id, subject, model, sealed FROM templates"
+        ).fetchall():
             findings += _row(gallery, sealed, "template", template, subject, model)
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             findings += _row(gallery, sealed, "chip", template)
@@ -30,12 +39,16 @@ def verify(gallery: Database) -> list[str]:
         return findings + residue.free_pages(gallery.path)
 
 
-def _subject(gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes) -> list[str]:
+def _subject(
+    gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes
+) -> list[str]:
     try:
         name, _ = gallery.unseal(subject, revision, sealed)
     except GalleryError as error:
         return [str(error)]
-    return [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
+    return (
+        [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
+    )
 
 
 def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
@@ -58,17 +71,27 @@ def seal_anew(gallery: Database, key: bytes) -> None:
     """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
     old, new = gallery.seal, Seal(key, gallery.terminal)
     with gallery.changing("the key was not changed"):
-        for subject, revision, sealed in gallery.db.execute("SELECT id, revision, sealed FROM subjects").fetchall():
+        for subject, revision, sealed in gallery.db.execute(
+            "SELECT id, revision, sealed FROM subjects"
+        ).fetchall():
             plain = old.open(sealed, "subject", subject, revision)
-            row = (new.tag(from_json(plain)[0]), new.close(plain, "subject", subject, revision), subject)
+            row = (
+                new.tag(from_json(plain)[0]),
+                new.close(plain, "subject", subject, revision),
+                subject,
+            )
             gallery.db.execute("UPDATE subjects SET tag = ?, sealed = ? WHERE id = ?", row)
-        for template, subject, model, sealed in gallery.db.execute("SELECT id, subject, model, sealed FROM templates").fetchall():
+        for template, subject, model, sealed in gallery.db.execute(
+            "SELECT id, subject, model, sealed FROM templates"
+        ).fetchall():
             again = _again(old, new, sealed, "template", template, subject, model)
             gallery.db.execute("UPDATE templates SET sealed = ? WHERE id = ?", (again, template))
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             again = _again(old, new, sealed, "chip", template)
             gallery.db.execute("UPDATE chips SET sealed = ? WHERE template = ?", (again, template))
-        kept = gallery.db.execute("SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS).fetchall()
+        kept = gallery.db.execute(
+            "SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS
+        ).fetchall()
         for name, sealed in (
             ("check", new.close(CHECK, "check")),
             *((name, _again(old, new, sealed, name)) for name, sealed in kept),

@@ -42,12 +42,17 @@ class Packed:
             if block < count:
                 rounded = self._numkong.astype(rows[block * BLOCK : (block + 1) * BLOCK], "bf16")
                 self._blocks[block : block + 1] = [self._numkong.dots_pack(rounded)]
-                np.asarray(memoryview(rounded))[:] = 0  # given back; what was packed before cannot be reached
+                np.asarray(memoryview(rounded))[:] = (
+                    0  # given back; what was packed before cannot be reached
+                )
 
     def products(self, queries: Rows) -> NDArray[np.float32]:
         """Of queries (B,D): (B,N), the caller's to change."""
         rounded = self._numkong.astype(queries, "bf16")
-        return np.concatenate([np.asarray(self._numkong.dots_packed(rounded, block)) for block in self._blocks], axis=1)
+        return np.concatenate(
+            [np.asarray(self._numkong.dots_packed(rounded, block)) for block in self._blocks],
+            axis=1,
+        )
 
 
 def error(dimension: int, norm: float) -> float:
@@ -68,4 +73,8 @@ def open_packed(dimension: int) -> Packed | None:
     rows = np.random.default_rng(0).standard_normal((64, dimension)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     packed.update(rows, ())
-    return Packed() if np.abs(packed.products(rows) - rows @ rows.T).max() <= error(dimension, 1.0) else None
+    return (
+        Packed()
+        if np.abs(packed.products(rows) - rows @ rows.T).max() <= error(dimension, 1.0)
+        else None
+    )

@@ -14,7 +14,10 @@ def is_photo(encoded: bytes) -> bool:
 def _chunks_fit(encoded: bytes) -> bool:
     at = len(_PNG)
     while at + _CHUNK_BYTES <= len(encoded):
-        kind, at = encoded[at + 4 : at + 8], at + _CHUNK_BYTES + int.from_bytes(encoded[at : at + 4], "big")
+        kind, at = (
+            encoded[at + 4 : at + 8],
+            at + _CHUNK_BYTES + int.from_bytes(encoded[at : at + 4], "big"),
+        )
         if kind == b"IEND":
             return at <= len(encoded)
     return False

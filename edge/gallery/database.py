@@ -30,7 +30,9 @@ class Database:
         self.seal = Seal(key, terminal)
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))  # for nobody else, before SQLite would make it
+            os.close(
+                os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+            )  # for nobody else, before SQLite would make it
             self.db = schema.connect(path)
         except (OSError, *schema.DAMAGE) as error:
             raise self._unopened(error) from error
@@ -43,7 +45,9 @@ class Database:
             raise
 
     def _unopened(self, error: Exception) -> GalleryError:
-        return GalleryError(f"{self.path}: cannot open the gallery: {error}; check that the folder exists and is yours")
+        return GalleryError(
+            f"{self.path}: cannot open the gallery: {error}; check that the folder exists and is yours"
+        )
 
     def _prepare(self, key: bytes) -> None:
         """Make or upgrade the tables, and see that they are of this terminal and key."""
@@ -52,7 +56,12 @@ class Database:
                 if not (meta := schema.read_meta(self.db)):
                     schema.create(self.db, self._fresh_meta())
                     meta = schema.read_meta(self.db)
-        self._demand("terminal", meta.get("terminal"), self.terminal, "set `terminal:` back, or enroll in another state folder")
+        self._demand(
+            "terminal",
+            meta.get("terminal"),
+            self.terminal,
+            "set `terminal:` back, or enroll in another state folder",
+        )
         if meta.get("schema") == schema.FIRST:
             self._upgrade(key)
             meta = schema.read_meta(self.db)
@@ -63,13 +72,18 @@ class Database:
         return {
             "terminal": self.terminal,
             "check": self.seal.close(CHECK, "check"),
-            **{name: self.seal.close(secrets.token_bytes(sealing.SECRET_BYTES), name) for name in SECRETS},
+            **{
+                name: self.seal.close(secrets.token_bytes(sealing.SECRET_BYTES), name)
+                for name in SECRETS
+            },
         }
 
     def secret(self, name: str) -> bytes:
         """One of SECRETS; raises GalleryError."""
         with self.reading():
-            (sealed,) = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone() or (b"",)
+            (sealed,) = self.db.execute(
+                "SELECT value FROM meta WHERE name = ?", (name,)
+            ).fetchone() or (b"",)
         return self.seal.open(sealed, name)
 
     def _upgrade(self, key: bytes) -> None:
@@ -80,11 +94,15 @@ class Database:
 
     def _demand(self, name: str, found: object, expected: object, mend: str) -> None:
         if found != expected:
-            raise GalleryError(f"{self.path}: the gallery belongs to {name} {short(found)}, expected {short(expected)}; {mend}")
+            raise GalleryError(
+                f"{self.path}: the gallery belongs to {name} {short(found)}, expected {short(expected)}; {mend}"
+            )
 
     def prove_key(self) -> None:
         """Raises GalleryError unless what the gallery says of its key is sealed by ours."""
-        (check,) = self.db.execute("SELECT value FROM meta WHERE name = 'check'").fetchone() or (None,)
+        (check,) = self.db.execute("SELECT value FROM meta WHERE name = 'check'").fetchone() or (
+            None,
+        )
         try:
             if isinstance(check, bytes) and self.seal.open(check, "check") == CHECK:
                 return
@@ -93,7 +111,9 @@ class Database:
                 f"{self.path}: the key is not the one of this gallery; restore key and gallery together; after edge-gallery "
                 "rotate-key start the recogniser again, and where that was interrupted run it again"
             ) from error
-        raise GalleryError(f"{self.path}: the gallery cannot tell its key: it is damaged; restore a backup")
+        raise GalleryError(
+            f"{self.path}: the gallery cannot tell its key: it is damaged; restore a backup"
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -139,7 +159,9 @@ class Database:
         """The last number that was given; raises GalleryError where the gallery does not know it."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()
         if not found or not isinstance(found[0], int) or found[0] < 0:
-            raise GalleryError(f"{self.path}: the gallery has lost its counter: it is damaged; restore a backup")
+            raise GalleryError(
+                f"{self.path}: the gallery has lost its counter: it is damaged; restore a backup"
+            )
         return found[0]
 
     def find(self, name: str) -> tuple[int, int, bytes] | None:
@@ -153,7 +175,12 @@ class Database:
         return from_json(self.seal.open(sealed, "subject", subject, revision))
 
     def put(
-        self, name: str, record: SubjectRecord, embeddings: NDArray[np.float32], model: str, chips: Sequence[bytes | None] = ()
+        self,
+        name: str,
+        record: SubjectRecord,
+        embeddings: NDArray[np.float32],
+        model: str,
+        chips: Sequence[bytes | None] = (),
     ) -> int:
         """Within a transaction: the subject's row anew, and rows for more templates; the subject's number."""
         first = self.numbers(2 + len(embeddings))
@@ -162,14 +189,26 @@ class Database:
         self.db.execute(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed",
-            (subject, self.seal.tag(name), revision, self.seal.close(to_json(name, record), "subject", subject, revision)),
+            (
+                subject,
+                self.seal.tag(name),
+                revision,
+                self.seal.close(to_json(name, record), "subject", subject, revision),
+            ),
         )
         for i, embedding in enumerate(embeddings):
             template = first + 2 + i
-            sealed = self.seal.close(np.asarray(embedding, "<f4").tobytes(), "template", template, subject, model)
-            self.db.execute("INSERT INTO templates VALUES (?, ?, ?, ?)", (template, subject, model, sealed))
+            sealed = self.seal.close(
+                np.asarray(embedding, "<f4").tobytes(), "template", template, subject, model
+            )
+            self.db.execute(
+                "INSERT INTO templates VALUES (?, ?, ?, ?)", (template, subject, model, sealed)
+            )
             if chips and (chip := chips[i]) is not None:
-                self.db.execute("INSERT INTO chips VALUES (?, ?)", (template, self.seal.close(chip, "chip", template)))
+                self.db.execute(
+                    "INSERT INTO chips VALUES (?, ?)",
+                    (template, self.seal.close(chip, "chip", template)),
+                )
         return subject
 
     def empty_log(self) -> bool:
@@ -184,14 +223,20 @@ class Database:
         try:
             self.db.execute("VACUUM")
         except schema.DAMAGE as error:
-            raise GalleryError(f"{self.path}: cannot write the file anew: {error}; is the disk full?") from error
+            raise GalleryError(
+                f"{self.path}: cannot write the file anew: {error}; is the disk full?"
+            ) from error
         if not self.empty_log():
-            raise GalleryError(f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again")
+            raise GalleryError(
+                f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again"
+            )
 
     def prove_gone(self, gone: Sequence[bytes]) -> None:
         """Raises GalleryError where a piece of some deleted rows is still in a file."""
         if not self.empty_log():
-            raise GalleryError("a sealed copy is still in the write-ahead log since another process reads or the disk is full")
+            raise GalleryError(
+                "a sealed copy is still in the write-ahead log since another process reads or the disk is full"
+            )
         with self.released():
             residue.sync(self.path)
             left = residue.is_left(self.path, gone)

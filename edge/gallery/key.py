@@ -65,7 +65,9 @@ def _owner(state: Path) -> pwd.struct_passwd | None:
     try:
         owner = pwd.getpwuid(uid)
     except KeyError as error:
-        raise GalleryError(f"{state}: belongs to user {uid}, whom this machine does not know; mend it with chown") from error
+        raise GalleryError(
+            f"{state}: belongs to user {uid}, whom this machine does not know; mend it with chown"
+        ) from error
     if os.geteuid() not in (0, uid):
         raise GalleryError(f"{state}: belongs to the account {owner.pw_name}; run this with sudo")
     return owner
@@ -93,7 +95,9 @@ def read_key(path: Path) -> bytes:
     except OSError as error:
         raise GalleryError(f"{path}: cannot read the key: {error.strerror}") from error
     if mode & 0o077:
-        raise GalleryError(f"{path}: others may read the gallery key (mode {mode:04o}); mend it with: chmod 600 {path}")
+        raise GalleryError(
+            f"{path}: others may read the gallery key (mode {mode:04o}); mend it with: chmod 600 {path}"
+        )
     return _read(path)
 
 
@@ -110,7 +114,9 @@ def write_key(path: Path, key: bytes) -> None:
             os.link(fresh, path)
         sync_folder(path.parent)
     except OSError as error:
-        raise GalleryError(f"{path}: cannot make the gallery key: {error.strerror}; check that the folder is yours") from error
+        raise GalleryError(
+            f"{path}: cannot make the gallery key: {error.strerror}; check that the folder is yours"
+        ) from error
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -121,5 +127,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise GalleryError(f"{path}: cannot read the gallery key: {error.strerror}") from error
     if len(key) != KEY_BYTES:
-        raise GalleryError(f"{path}: expected a key of {KEY_BYTES} bytes, found {len(key)}; restore the right file")
+        raise GalleryError(
+            f"{path}: expected a key of {KEY_BYTES} bytes, found {len(key)}; restore the right file"
+        )
     return key

@@ -35,6 +35,10 @@ def migrate(store: Store, embedder: Embedder) -> Migrated:
             must_come.append(known.name)
             continue
         pictures = np.stack([decode_photo(chip, f"a kept chip of {known.name}") for chip in chips])
-        store.enroll(known.name, np.stack([probe.embedding for probe in embedder.embed(pictures)]), chips=chips)
+        store.enroll(
+            known.name,
+            np.stack([probe.embedding for probe in embedder.embed(pictures)]),
+            chips=chips,
+        )
         enrolled.append(known.name)
     return Migrated(had, enrolled, must_come)

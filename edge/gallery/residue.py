@@ -13,7 +13,11 @@ _STRIDE = 256  # a page boundary may cut through a row
 
 def is_left(path: Path, gone: Sequence[bytes]) -> bool:
     """Whether any piece of some byte strings is in a database file or beside it; raises OSError."""
-    pieces = [blob[at : at + _PIECE] for blob in gone for at in range(0, max(1, len(blob) - _PIECE + 1), _STRIDE)]
+    pieces = [
+        blob[at : at + _PIECE]
+        for blob in gone
+        for at in range(0, max(1, len(blob) - _PIECE + 1), _STRIDE)
+    ]
     return any(content.find(piece) >= 0 for content in _contents(path) for piece in pieces)
 
 
@@ -36,7 +40,11 @@ def free_pages(path: Path) -> list[str]:
         if content[:16] == b"SQLite format 3\x00":
             size = int.from_bytes(content[16:18], "big")
             size = 65536 if size == 1 else size
-            found += [f"page {page} is free, and not empty" for page in _leaves(content, size) if any(_page(content, page, size))]
+            found += [
+                f"page {page} is free, and not empty"
+                for page in _leaves(content, size)
+                if any(_page(content, page, size))
+            ]
     return found
 
 
@@ -59,7 +67,10 @@ def _contents(path: Path) -> Iterator[mmap.mmap]:
     """Of database, write-ahead log and journal, one after the other."""
     for file in _files(path):
         if file.exists() and file.stat().st_size:
-            with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            with (
+                file.open("rb") as opened,
+                mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content,
+            ):
                 yield content
 
 

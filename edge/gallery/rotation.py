@@ -19,7 +19,9 @@ def rotate(config: Terminal) -> None:
     """The next key is on disk before the gallery is sealed by it, and takes the old one's place afterwards; what was interrupted is
     finished by running it again. Raises GalleryError."""
     if not has_gallery(config):
-        raise GalleryError(f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll")
+        raise GalleryError(
+            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll"
+        )
     if config.key is None:
         become_owner(config.state)
     path = config.key_path

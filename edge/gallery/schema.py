@@ -60,7 +60,9 @@ def create(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
     """The tables of an empty gallery, within the caller's transaction."""
     for statement in _TABLES.split(";"):
         db.execute(statement)
-    db.executemany("INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("counter", 0), *meta.items()])
+    db.executemany(
+        "INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("counter", 0), *meta.items()]
+    )
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, object]:
@@ -73,7 +75,9 @@ def read_meta(db: sqlite3.Connection) -> dict[str, object]:
 Enroll = Callable[[str, SubjectRecord, NDArray[np.float32], str], object]
 
 
-def upgrade(db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | bytes], enroll: Enroll) -> None:
+def upgrade(
+    db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | bytes], enroll: Enroll
+) -> None:
     """From schema 1, where names lay open and each template was sealed by the key itself, within the caller's transaction.
 
     Raises GalleryError where a row cannot be unsealed: nothing is thrown away unseen.
@@ -86,14 +90,18 @@ def upgrade(db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | byte
         try:
             return cipher.decrypt(sealed[:12], sealed[12:], f"{context}|{row}|{subject}".encode())
         except (InvalidTag, ValueError, TypeError) as error:
-            raise GalleryError(f"a row of {subject!r} cannot be unsealed; go back to the version that made it") from error
+            raise GalleryError(
+                f"a row of {subject!r} cannot be unsealed; go back to the version that made it"
+            ) from error
 
     records = {
         subject: SubjectRecord(extended=bool(json.loads(unseal(subject, -1, sealed))["extended"]))
         for subject, sealed in db.execute("SELECT subject, sealed FROM subjects").fetchall()
     }
     templates: dict[str, list[NDArray[np.float32]]] = {}
-    for row, subject, sealed in db.execute("SELECT id, subject, sealed FROM templates ORDER BY id").fetchall():
+    for row, subject, sealed in db.execute(
+        "SELECT id, subject, sealed FROM templates ORDER BY id"
+    ).fetchall():
         templates.setdefault(subject, []).append(np.frombuffer(unseal(subject, row, sealed), "<f4"))
     for table in ("meta", "templates", "subjects"):
         db.execute(f"DROP TABLE {table}")

@@ -36,13 +36,19 @@ class Seal:
     def open(self, sealed: bytes, *bound_to: str | int) -> bytes:
         """Raises GalleryError where it was changed, or belongs elsewhere."""
         try:
-            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._context(bound_to))
+            return self._cipher.decrypt(
+                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._context(bound_to)
+            )
         except (InvalidTag, ValueError, TypeError) as error:
-            raise GalleryError(f"{' '.join(map(str, bound_to[:2]))} cannot be unsealed: the row was changed") from error
+            raise GalleryError(
+                f"{' '.join(map(str, bound_to[:2]))} cannot be unsealed: the row was changed"
+            ) from error
 
     def tag(self, name: str) -> bytes:
         """By which a subject is found without its name being readable."""
-        return hmac.digest(self._tags, unicodedata.normalize("NFC", name).encode(), "sha256")[:_TAG_BYTES]
+        return hmac.digest(self._tags, unicodedata.normalize("NFC", name).encode(), "sha256")[
+            :_TAG_BYTES
+        ]
 
     def _context(self, bound_to: tuple[str | int, ...]) -> bytes:
         """No two lists of parts give the same bytes: each part carries its length."""
@@ -55,7 +61,14 @@ def hash_pin(pin: str, pepper: bytes) -> str:
     Raises GalleryError for what is no PIN."""
     if not (pin.isascii() and pin.isdigit() and 4 <= len(pin) <= 12):
         raise GalleryError("expected a PIN of 4 to 12 digits")
-    hasher = Argon2id(salt=secrets.token_bytes(16), length=32, iterations=_PASSES, lanes=1, memory_cost=_MEMORY_KIB, secret=pepper)
+    hasher = Argon2id(
+        salt=secrets.token_bytes(16),
+        length=32,
+        iterations=_PASSES,
+        lanes=1,
+        memory_cost=_MEMORY_KIB,
+        secret=pepper,
+    )
     return hasher.derive_phc_encoded(pin.encode())
 
 

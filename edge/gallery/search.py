@@ -46,15 +46,23 @@ class Index:
         self._rows_of: dict[int, NDArray[np.intp]] = {}
 
     @classmethod
-    def of(cls, subjects: Sequence[str], templates: Templates, *, packed_from: int = _PACKED_FROM) -> Index:
+    def of(
+        cls, subjects: Sequence[str], templates: Templates, *, packed_from: int = _PACKED_FROM
+    ) -> Index:
         """From one subject's name for each template (N,D); raises GalleryError."""
         names = sorted(set(subjects))
         order = {name: owner for owner, name in enumerate(names)}
         owners = np.array([order[subject] for subject in subjects], np.int64)
         by_owner = np.argsort(owners, kind="stable")
-        parts = np.split(by_owner, np.cumsum(np.bincount(owners, minlength=len(names)))[:-1]) if names else []
+        parts = (
+            np.split(by_owner, np.cumsum(np.bincount(owners, minlength=len(names)))[:-1])
+            if names
+            else []
+        )
         index = cls(packed_from=packed_from)
-        for error in index.put_all({owner: (name, templates[parts[owner]]) for owner, name in enumerate(names)}):
+        for error in index.put_all(
+            {owner: (name, templates[parts[owner]]) for owner, name in enumerate(names)}
+        ):
             raise error
         return index
 
@@ -101,7 +109,11 @@ class Index:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
         if not self._count:
             return None
-        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
+        scores = (
+            self._narrow.products(embedding[None])[0]
+            if self._narrow
+            else self._filled.dot(embedding)
+        )
         return self._match(scores, embedding)
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
@@ -109,7 +121,11 @@ class Index:
         if not self._count:
             return [None] * len(embeddings)
         # The other way round BLAS packs all templates first.
-        scores = self._narrow.products(embeddings) if self._narrow else np.ascontiguousarray((self._filled @ embeddings.T).T)
+        scores = (
+            self._narrow.products(embeddings)
+            if self._narrow
+            else np.ascontiguousarray((self._filled @ embeddings.T).T)
+        )
         return [self._match(row, query) for row, query in zip(scores, embeddings, strict=True)]
 
     def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
@@ -117,7 +133,11 @@ class Index:
         own = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
-        scores = self._narrow.products(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
+        scores = (
+            self._narrow.products(embedding[None])[0]
+            if self._narrow
+            else self._filled.dot(embedding)
+        )
         for rows in own:
             scores[rows] = -np.inf
         best = scores.argmax()
@@ -131,7 +151,9 @@ class Index:
         best = scores.argmax()
         score, owner = float(scores[best]), self._owners.item(best)
         if not math.isfinite(score):
-            raise ValueError("expected a finite embedding to search for, found one that is not: the embedder is broken")
+            raise ValueError(
+                "expected a finite embedding to search for, found one that is not: the embedder is broken"
+            )
         own = self._rows_of[owner]
         kept = scores[own]
         scores[own] = -np.inf
@@ -149,7 +171,9 @@ class Index:
         error = coarse.error(len(query), math.sqrt(np.dot(query, query)))
         found = (scores >= floor - 2 * error).nonzero()[0]
         best = second = (-math.inf, -1)
-        for score, owner in zip(self._exact(found, query), self._owners[found].tolist(), strict=True):
+        for score, owner in zip(
+            self._exact(found, query), self._owners[found].tolist(), strict=True
+        ):
             if owner == best[1]:
                 best = max(best, (score, owner))
             elif score > best[0]:
@@ -160,7 +184,11 @@ class Index:
 
     def _exact(self, rows: NDArray[np.intp], query: NDArray[np.float32]) -> list[float]:
         if len(rows) > _AT_ONCE:
-            return [score for i in range(0, len(rows), _AT_ONCE) for score in self._exact(rows[i : i + _AT_ONCE], query)]
+            return [
+                score
+                for i in range(0, len(rows), _AT_ONCE)
+                for score in self._exact(rows[i : i + _AT_ONCE], query)
+            ]
         scores: list[float] = (self._rows[rows] @ query).tolist()
         return scores
 
@@ -183,7 +211,9 @@ class Index:
 
     def _take_out(self, owners: Collection[int]) -> list[int]:
         """Remove all rows of some owners; the rows at the end move into the holes, which come back."""
-        own = [self._rows_of.pop(owner) for owner in owners if self._names.pop(owner, None) is not None]
+        own = [
+            self._rows_of.pop(owner) for owner in owners if self._names.pop(owner, None) is not None
+        ]
         if not own:
             return []
         gone = np.concatenate(own)
@@ -199,7 +229,9 @@ class Index:
         return [int(hole) for hole in holes]
 
     def _append(self, subjects: Mapping[int, tuple[str, Templates]], dimension: int) -> None:
-        self._make_room(self._count + sum(len(templates) for _, templates in subjects.values()), dimension)
+        self._make_room(
+            self._count + sum(len(templates) for _, templates in subjects.values()), dimension
+        )
         for owner, (name, templates) in subjects.items():
             until = self._count + len(templates)
             self._rows[self._count : until], self._owners[self._count : until] = templates, owner
@@ -214,8 +246,13 @@ class Index:
             self._packed = coarse.open_packed(dimension)
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
         rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
-        rows[: self._count], owners[: self._count] = self._rows[: self._count], self._owners[: self._count]
-        self._rows[:] = 0  # who is erased later must not be left lying in memory that was given back
+        rows[: self._count], owners[: self._count] = (
+            self._rows[: self._count],
+            self._owners[: self._count],
+        )
+        self._rows[:] = (
+            0  # who is erased later must not be left lying in memory that was given back
+        )
         self._rows, self._owners = rows, owners
 
 
@@ -259,7 +296,11 @@ class Gallery:
     def reload(self) -> None:
         """Load everybody in any case; raises GalleryError, keeping what it knew."""
         version, changes = self._store.version(), self._store.changes(0)
-        self._index, self._names, self._records = Index(), dict[int, str](), dict[str, SubjectRecord]()
+        self._index, self._names, self._records = (
+            Index(),
+            dict[int, str](),
+            dict[str, SubjectRecord](),
+        )
         self._take_over(changes)
         self._version = version
 
@@ -267,7 +308,9 @@ class Gallery:
         """Who cannot be taken is left out and reported: nobody gets in by it, and nobody else is kept out."""
         known = {owner: known for owner, known in changes.subjects.items() if known is not None}
         gone = {owner: ("", _NOTHING) for owner in changes.subjects if owner not in known}
-        for error in self._index.put_all({**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}):
+        for error in self._index.put_all(
+            {**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}
+        ):
             log.error("%s", error)
         for owner in changes.subjects:
             self._records.pop(self._names.pop(owner, ""), None)

@@ -58,7 +58,9 @@ class Store(Database):
     `changeover`: also where all templates are of other models, for whoever enrolls people again.
     """
 
-    def __init__(self, path: Path, *, key: bytes, terminal: str, model_digest: str, changeover: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, key: bytes, terminal: str, model_digest: str, changeover: bool = False
+    ) -> None:
         super().__init__(path, key=key, terminal=terminal)
         self.model = model_digest
         try:
@@ -89,7 +91,9 @@ class Store(Database):
         """
         check_name(name)
         if chips and len(chips) != len(embeddings):
-            raise ValueError(f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}")
+            raise ValueError(
+                f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}"
+            )
         gone: list[bytes] = []
         with self.changing(f"the templates of {name!r} were not stored"):
             known = self.find(name)
@@ -99,7 +103,11 @@ class Store(Database):
                 gone = self._sealed(known[0])
                 self.db.execute("DELETE FROM templates WHERE subject = ?", (known[0],))
             subject = self.put(name, record, embeddings, self.model, chips)
-            count = int(self.db.execute("SELECT count(*) FROM templates WHERE subject = ?", (subject,)).fetchone()[0])
+            count = int(
+                self.db.execute(
+                    "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
+                ).fetchone()[0]
+            )
         if gone:
             self._prove_gone(f"{name!r} is enrolled anew", gone)
         return count
@@ -121,7 +129,9 @@ class Store(Database):
             if known is None:
                 return 0
             subject, _, sealed = known
-            (count,) = self.db.execute("SELECT count(*) FROM templates WHERE subject = ?", (subject,)).fetchone()
+            (count,) = self.db.execute(
+                "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
+            ).fetchone()
             gone = [*_bytes(sealed), self.seal.tag(name), *self._sealed(subject)]
             self.db.execute("DELETE FROM subjects WHERE id = ?", (subject,))
             self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.numbers(1)))
@@ -141,14 +151,21 @@ class Store(Database):
         try:
             self.prove_gone(gone)
         except GalleryError as error:
-            raise GalleryError(f"{self.path}: {done}, but {error}; run edge-gallery verify --mend") from error
+            raise GalleryError(
+                f"{self.path}: {done}, but {error}; run edge-gallery verify --mend"
+            ) from error
 
     def set_pin(self, name: str, pin: str | None) -> None:
         """A subject's PIN, or none; raises GalleryError."""
         known = self.record(name)
         if known is None:
             raise _stranger(name)
-        self.describe(name, dataclasses.replace(known, pin="" if pin is None else sealing.hash_pin(pin, self.secret(PEPPER))))
+        self.describe(
+            name,
+            dataclasses.replace(
+                known, pin="" if pin is None else sealing.hash_pin(pin, self.secret(PEPPER))
+            ),
+        )
 
     def is_pin(self, name: str, pin: str) -> bool:
         """Whether a PIN is a subject's own. Slow on purpose: some tens of milliseconds."""
@@ -161,13 +178,21 @@ class Store(Database):
         with self.reading():
             self.prove_key()
             revision_now = self.counter()
-            rows = self.db.execute("SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)).fetchall()
+            rows = self.db.execute(
+                "SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)
+            ).fetchall()
             templates = self.db.execute(  # subjects first, and no order asked for: else all templates are read to find the few
                 "SELECT t.id, t.subject, t.sealed FROM subjects s CROSS JOIN templates t ON s.id = t.subject "
                 "WHERE s.revision > ? AND t.model = ?",
                 (since, self.model),
             ).fetchall()
-            erased = self.db.execute("SELECT subject FROM erased WHERE revision > ?", (since,)).fetchall() if since else []
+            erased = (
+                self.db.execute(
+                    "SELECT subject FROM erased WHERE revision > ?", (since,)
+                ).fetchall()
+                if since
+                else []
+            )
         found: dict[int, Known | None] = {int(subject): None for (subject,) in erased}
         vectors = self._vectors(templates)
         for subject, revision, sealed in rows:
@@ -178,22 +203,30 @@ class Store(Database):
                 found[subject] = None
                 continue
             own = vectors.get(subject)
-            found[subject] = Known(name, record, np.stack(own) if own else np.zeros((0, 0), np.float32))
+            found[subject] = Known(
+                name, record, np.stack(own) if own else np.zeros((0, 0), np.float32)
+            )
         return Changes(revision_now, found)
 
-    def _vectors(self, rows: Sequence[tuple[int, int, bytes]]) -> dict[int, list[NDArray[np.float32]]]:
+    def _vectors(
+        self, rows: Sequence[tuple[int, int, bytes]]
+    ) -> dict[int, list[NDArray[np.float32]]]:
         """Templates by subject."""
         found: dict[int, list[NDArray[np.float32]]] = {}
         length = 0
         for template, subject, sealed in rows:
             try:
-                vector = np.frombuffer(self.seal.open(sealed, "template", template, subject, self.model), "<f4")
+                vector = np.frombuffer(
+                    self.seal.open(sealed, "template", template, subject, self.model), "<f4"
+                )
             except (GalleryError, ValueError) as error:
                 self._report(error)
                 continue
             length = length or len(vector)
             if len(vector) != length:
-                raise GalleryError(f"{self.path}: templates of different lengths; the gallery is damaged, restore it from a backup")
+                raise GalleryError(
+                    f"{self.path}: templates of different lengths; the gallery is damaged, restore it from a backup"
+                )
             found.setdefault(subject, []).append(vector)
         return found
 
@@ -202,7 +235,10 @@ class Store(Database):
 
     def known(self) -> list[Known]:
         """Everybody, by name. Raises GalleryError."""
-        return sorted((known for known in self.changes().subjects.values() if known is not None), key=lambda known: known.name)
+        return sorted(
+            (known for known in self.changes().subjects.values() if known is not None),
+            key=lambda known: known.name,
+        )
 
     def subjects(self) -> dict[str, int]:
         """Templates of this model per subject, by name. Raises GalleryError."""
@@ -212,7 +248,9 @@ class Store(Database):
         """Everybody's templates (N,D), row by row, with their names. Raises GalleryError."""
         known = [known for known in self.known() if len(known.templates)]
         names = [known.name for known in known for _ in known.templates]
-        return names, np.vstack([known.templates for known in known]) if known else np.zeros((0, 0), np.float32)
+        return names, np.vstack([known.templates for known in known]) if known else np.zeros(
+            (0, 0), np.float32
+        )
 
     def record(self, name: str) -> SubjectRecord | None:
         """What is known of a subject; None for a stranger. Raises GalleryError."""
@@ -229,16 +267,27 @@ class Store(Database):
                 "ORDER BY t.id",
                 (found[0] if found else 0,),
             ).fetchall()
-        return [Kept(row, model, sealed and self.seal.open(sealed, "chip", row)) for row, model, sealed in rows]
+        return [
+            Kept(row, model, sealed and self.seal.open(sealed, "chip", row))
+            for row, model, sealed in rows
+        ]
 
     def models(self) -> dict[str, int]:
         """Templates per model digest. Raises GalleryError."""
         with self.reading():
-            return dict(self.db.execute("SELECT model, count(*) FROM templates GROUP BY model ORDER BY model").fetchall())
+            return dict(
+                self.db.execute(
+                    "SELECT model, count(*) FROM templates GROUP BY model ORDER BY model"
+                ).fetchall()
+            )
 
     def expired(self, day: date) -> list[str]:
         """Who is kept no longer on a day. Raises GalleryError."""
-        return [known.name for known in self.known() if known.record.erase_on is not None and known.record.erase_on <= day]
+        return [
+            known.name
+            for known in self.known()
+            if known.record.erase_on is not None and known.record.erase_on <= day
+        ]
 
     def version(self) -> int:
         """Changes when another connection has committed; cheap enough for every frame."""
@@ -248,16 +297,26 @@ class Store(Database):
             raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
 
-def open_store(config: Terminal, model_digest: str, key: bytes, *, changeover: bool = False) -> Store:
+def open_store(
+    config: Terminal, model_digest: str, key: bytes, *, changeover: bool = False
+) -> Store:
     """A terminal's gallery, made where there is none yet. Raises GalleryError."""
-    return Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=model_digest, changeover=changeover)
+    return Store(
+        config.gallery_path,
+        key=key,
+        terminal=config.terminal,
+        model_digest=model_digest,
+        changeover=changeover,
+    )
 
 
 def evidence_key(config: Terminal) -> bytes:
     """Of scores and pictures in the records; raises GalleryError for whoever may not read the gallery's key."""
     if not config.gallery_path.exists():
         raise GalleryError(f"{config.gallery_path}: no gallery yet, so nothing can be unsealed")
-    gallery = Database(config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal)
+    gallery = Database(
+        config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal
+    )
     try:
         return gallery.secret(EVIDENCE)
     finally:

@@ -41,10 +41,14 @@ def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ())
     The file opens with the passphrase alone: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM. Raises GalleryError.
     """
     if len(passphrase) < _PASSPHRASE_MIN:
-        raise GalleryError(f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, found {len(passphrase)}")
+        raise GalleryError(
+            f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, found {len(passphrase)}"
+        )
     everybody = {known.name: known for known in store.known()}
     if strangers := [name for name in names if name not in everybody]:
-        raise GalleryError(f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is")
+        raise GalleryError(
+            f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
+        )
     chosen = [everybody[name] for name in names or everybody]
     people = []
     for known in chosen:
@@ -59,7 +63,9 @@ def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ())
         )
     plain = json.dumps({"model": store.model, "people": people}).encode()
     salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
-    _write(path, _MAGIC + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, _MAGIC))
+    _write(
+        path, _MAGIC + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, _MAGIC)
+    )
     return len(chosen)
 
 
@@ -85,34 +91,62 @@ def _read(path: Path, passphrase: str) -> dict[str, Any]:
     """Model and people, everything checked before anybody is enrolled."""
     try:
         if path.stat().st_size > _FILE_MAX:
-            raise GalleryError(f"{path}: larger than the {_FILE_MAX >> 20} MiB such a file may have")
+            raise GalleryError(
+                f"{path}: larger than the {_FILE_MAX >> 20} MiB such a file may have"
+            )
         content = path.read_bytes()
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
     if not content.startswith(_MAGIC):
         raise GalleryError(f"{path}: not a file of edge-gallery export, or of another version")
     rest = content[len(_MAGIC) :]
-    salt, nonce, sealed = rest[:_SALT_BYTES], rest[_SALT_BYTES : _SALT_BYTES + _NONCE_BYTES], rest[_SALT_BYTES + _NONCE_BYTES :]
+    salt, nonce, sealed = (
+        rest[:_SALT_BYTES],
+        rest[_SALT_BYTES : _SALT_BYTES + _NONCE_BYTES],
+        rest[_SALT_BYTES + _NONCE_BYTES :],
+    )
     try:
         plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, _MAGIC)
     except (InvalidTag, ValueError) as error:
-        raise GalleryError(f"{path}: the passphrase is another one, or the file was changed") from error
+        raise GalleryError(
+            f"{path}: the passphrase is another one, or the file was changed"
+        ) from error
     try:
         found = json.loads(plain)
-        return {"model": str(found["model"]), "people": [_person(person) for person in found["people"]]}
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
+        return {
+            "model": str(found["model"]),
+            "people": [_person(person) for person in found["people"]],
+        }
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        binascii.Error,
+    ) as error:
         raise GalleryError(f"{path}: cannot be understood: {error}") from error
 
 
 def _person(person: dict[str, Any]) -> tuple[Any, ...]:
     name, record = from_json(person["subject"].encode())
-    rows = [np.frombuffer(base64.b64decode(row, validate=True), "<f4") for row in person["templates"]]
+    rows = [
+        np.frombuffer(base64.b64decode(row, validate=True), "<f4") for row in person["templates"]
+    ]
     templates = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
     if not np.isfinite(templates).all():
         raise ValueError("a template that is not finite")
     if len(person["chips"]) not in (0, len(templates)):
         raise ValueError("another number of chips than of templates")
-    return name, record, templates, [None if chip is None else base64.b64decode(chip, validate=True) for chip in person["chips"]]
+    return (
+        name,
+        record,
+        templates,
+        [
+            None if chip is None else base64.b64decode(chip, validate=True)
+            for chip in person["chips"]
+        ],
+    )
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:

@@ -49,23 +49,35 @@ def examine(config: Terminal) -> Iterator[Finding]:
 def _state(config: Terminal) -> Iterator[Finding]:
     path = config.state
     if not path.exists():
-        yield Finding(WARNING, "state", f"{path}: not there yet; edge-enroll or edge-daemon makes it")
+        yield Finding(
+            WARNING, "state", f"{path}: not there yet; edge-enroll or edge-daemon makes it"
+        )
         return
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o007:
-        yield Finding(WARNING, "state", f"{path}: everybody may look into it (mode {mode:04o}); mend with: chmod o-rwx {path}")
+        yield Finding(
+            WARNING,
+            "state",
+            f"{path}: everybody may look into it (mode {mode:04o}); mend with: chmod o-rwx {path}",
+        )
     elif not os.access(path, os.W_OK):
         yield Finding(ERROR, "state", f"{path}: this account cannot write there")
     else:
         space = os.statvfs(path)
         free_mb = space.f_bavail * space.f_frsize >> 20
         level = OK if free_mb > 200 else WARNING
-        yield Finding(level, "state", f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; make room"))
+        yield Finding(
+            level,
+            "state",
+            f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; make room"),
+        )
 
 
 def _bundle(config: Terminal) -> Iterator[Finding]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    yield Finding(OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}")
+    yield Finding(
+        OK, "bundle", f"{bundle.manifest.name}, digests match, model {bundle.model_digest[:12]}"
+    )
 
 
 def _record(config: Terminal) -> Iterator[Finding]:
@@ -73,13 +85,21 @@ def _record(config: Terminal) -> Iterator[Finding]:
     for place in places(config):
         beside = key_path_of(place.folder)
         if beside.exists():
-            mend = "run edge-audit init as root" if config.record.keys else "set `record.keys` and run edge-audit init as root"
+            mend = (
+                "run edge-audit init as root"
+                if config.record.keys
+                else "set `record.keys` and run edge-audit init as root"
+            )
             words = "the key that verifies this record lies beside it: whoever may write there may forge it; "
             yield Finding(WARNING, "record", f"{beside}: {words}{mend}")
         elif place.key_path.exists():
-            yield Finding(OK, "record", f"{place.folder}: its first key lies apart, in {place.key_path}")
+            yield Finding(
+                OK, "record", f"{place.folder}: its first key lies apart, in {place.key_path}"
+            )
         else:
-            yield Finding(WARNING, "record", f"{place.folder}: no first key yet; run edge-audit init")
+            yield Finding(
+                WARNING, "record", f"{place.folder}: no first key yet; run edge-audit init"
+            )
 
 
 def _engine(config: Terminal) -> Iterator[Finding]:
@@ -134,10 +154,20 @@ def _camera(config: Terminal) -> Iterator[Finding]:
 
 def _liveness(config: Terminal) -> Iterator[Finding]:
     if isinstance(config.liveness, NoLiveness):
-        yield Finding(WARNING, "liveness", "off (no PAD): a photo of an enrolled person opens the door; every record says so")
+        yield Finding(
+            WARNING,
+            "liveness",
+            "off (no PAD): a photo of an enrolled person opens the door; every record says so",
+        )
         return
-    on = [name for name, value in config.liveness if name != "kind" and value not in (False, "never")]
-    yield Finding(OK, "liveness", f"layers: {', '.join(on)}; nobody certified them, measure yours with mfsa-pad")
+    on = [
+        name for name, value in config.liveness if name != "kind" and value not in (False, "never")
+    ]
+    yield Finding(
+        OK,
+        "liveness",
+        f"layers: {', '.join(on)}; nobody certified them, measure yours with mfsa-pad",
+    )
 
 
 def _door(config: Terminal) -> Iterator[Finding]:
@@ -148,7 +178,11 @@ def _door(config: Terminal) -> Iterator[Finding]:
         client.close()
     yield Finding(OK, "door", f"edge-door answers: {status['state']}")
     if status["records_lost"]:
-        yield Finding(WARNING, "door", f"{status['records_lost']} of its last records were lost: is the disk full?")
+        yield Finding(
+            WARNING,
+            "door",
+            f"{status['records_lost']} of its last records were lost: is the disk full?",
+        )
     if config.door.relay.kind != "gpio" or config.door.relay.factory == "mock":
         yield Finding(WARNING, "door", "the relay is no wire, no lock moves")
     elif not config.door.clients:

@@ -14,7 +14,9 @@ class Notifier:
     def __init__(self, address: str | None = None) -> None:
         path = os.environ.get("NOTIFY_SOCKET") if address is None else address
         self._address = f"\0{path[1:]}" if path and path.startswith("@") else path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if path else None
+        self._socket = (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if path else None
+        )
 
     def ready(self) -> None:
         self._send("READY=1")

@@ -22,7 +22,10 @@ def test_a_row_for_everything_that_is_drawn(tmp_path: Path) -> None:
 def test_on_chips_of_one_s_own(tmp_path: Path, collins_chip: np.ndarray) -> None:
     (tmp_path / "chips" / "collins").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "chips" / "collins" / "1.png"), collins_chip)
-    assert main([str(tmp_path / "sheet.jpg"), "--chips", str(tmp_path / "chips"), "--columns", "2"]) == 0
+    assert (
+        main([str(tmp_path / "sheet.jpg"), "--chips", str(tmp_path / "chips"), "--columns", "2"])
+        == 0
+    )
 
 
 def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,7 +15,9 @@ score_lists = arrays(np.float32, st.integers(20, 200), elements=st.floats(-1, 1,
 
 
 @given(score_lists, st.floats(0.05, 0.9))
-def test_the_threshold_keeps_its_fmr_and_no_lower_one_does(non_mated: np.ndarray, fmr: float) -> None:
+def test_the_threshold_keeps_its_fmr_and_no_lower_one_does(
+    non_mated: np.ndarray, fmr: float
+) -> None:
     threshold = metrics.threshold_at_fmr(non_mated, fmr)
     assert metrics.match_rate(non_mated, threshold) <= fmr
     below = non_mated[non_mated < threshold]
@@ -37,7 +39,9 @@ def test_an_fmr_that_the_data_cannot_support_is_refused() -> None:
 def test_equal_error_rate_of_known_distributions() -> None:
     rng = np.random.default_rng(0)
     mated, non_mated = rng.normal(2, 1, 50_000), rng.normal(0, 1, 50_000)
-    assert metrics.equal_error_rate(mated, non_mated) == pytest.approx(0.5 * math.erfc(1 / math.sqrt(2)), abs=0.005)
+    assert metrics.equal_error_rate(mated, non_mated) == pytest.approx(
+        0.5 * math.erfc(1 / math.sqrt(2)), abs=0.005
+    )
     assert metrics.equal_error_rate(np.ones(5), np.zeros(5)) == 0
 
 
@@ -48,7 +52,9 @@ def test_ten_fold_accuracy() -> None:
     accuracy, _ = metrics.ten_fold_accuracy(np.random.default_rng(0).uniform(0, 1, 1000), mated)
     assert 0.4 < accuracy < 0.6
     shifted = perfect.copy()
-    shifted[:100] += 1  # one fold has other scores: its threshold comes from the rest and is wrong there
+    shifted[:100] += (
+        1  # one fold has other scores: its threshold comes from the rest and is wrong there
+    )
     assert metrics.ten_fold_accuracy(shifted, mated)[0] == pytest.approx(0.95)
 
 
@@ -89,7 +95,9 @@ def test_counts_by_person_agree_with_the_scores_and_bound_them() -> None:
 def test_no_false_match_seen_is_not_none_possible() -> None:
     embedded = people(np.random.default_rng(2), 10, 2)
     fmr_upper, _ = scores.count_by_person(embedded, embedded, threshold=2.0).upper_bounds(rounds=10)
-    assert fmr_upper == pytest.approx(3 / 45)  # ten people make 45 pairs of people, however many pictures they have
+    assert fmr_upper == pytest.approx(
+        3 / 45
+    )  # ten people make 45 pairs of people, however many pictures they have
 
 
 def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_order() -> None:
@@ -98,7 +106,14 @@ def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_orde
     both = np.full((people, people), 4)
     np.fill_diagonal(both, 0)
     for non_mated in (np.triu(both, 1), both):
-        counts = metrics.PersonCounts(non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3))
+        counts = metrics.PersonCounts(
+            non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3)
+        )
         assert counts.upper_bounds(rounds=20)[0] == pytest.approx(3 / 10)
     two = np.array([[0, 1], [1, 0]])
-    assert metrics.PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(rounds=20)[0] == 1.0
+    assert (
+        metrics.PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(
+            rounds=20
+        )[0]
+        == 1.0
+    )

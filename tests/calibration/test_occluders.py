@@ -35,10 +35,16 @@ def test_sunglasses_hide_the_eyes() -> None:
 def test_the_exam_in_places_varies_and_is_frozen() -> None:
     drawn = [occluders.draw_in_place(GREY, f"a/{i}.jpg") for i in range(60)]
     assert {kind for _, _, kind in drawn} == set(occluders.PLACES_KINDS)
-    assert np.mean([truth for _, truth, _ in drawn], axis=0).max() < 0.7  # no place is covered on most chips
+    assert (
+        np.mean([truth for _, truth, _ in drawn], axis=0).max() < 0.7
+    )  # no place is covered on most chips
     # Golden figures: if this fails the exam has changed; add places-v2 instead.
     chip, truth, kind = occluders.draw_in_place(GREY, "Ada/Ada_0001.jpg")
-    assert (kind, round(float(truth.mean()), 3), round(float(chip.mean()), 1)) == ("half-mask", 0.223, 133.9)
+    assert (kind, round(float(truth.mean()), 3), round(float(chip.mean()), 1)) == (
+        "half-mask",
+        0.223,
+        133.9,
+    )
 
 
 def test_the_exam_of_one_kind_is_frozen() -> None:

@@ -15,7 +15,11 @@ from calibration.pad import BONA_FIDE, Species, find, main
 def tree(tmp_path: Path, collins: np.ndarray) -> Path:
     """A frozen stream, and a clip that is too short to say anything; both drawn from a portrait."""
     picture = cv2.resize(collins, (480, 480))
-    for name, frames in (("attack/synthetic-frozen/a", 20), ("attack/synthetic-frozen/b", 20), ("bona_fide/short", 2)):
+    for name, frames in (
+        ("attack/synthetic-frozen/a", 20),
+        ("attack/synthetic-frozen/b", 20),
+        ("bona_fide/short", 2),
+    ):
         folder = tmp_path / "clips" / name
         folder.mkdir(parents=True)
         for number in range(frames):
@@ -27,17 +31,41 @@ def test_each_species_has_its_own_counts_and_bounds(
     tree: Path, bundle_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told, page = tmp_path / "pad.json", tmp_path / "pad.md"
-    assert main([str(tree), "--bundle", str(bundle_path), "--json", str(told), "--markdown", str(page)]) == 0
+    assert (
+        main(
+            [str(tree), "--bundle", str(bundle_path), "--json", str(told), "--markdown", str(page)]
+        )
+        == 0
+    )
     species = {entry["species"]: entry for entry in json.loads(told.read_text())["species"]}
     frozen, living = species["synthetic-frozen"], species[BONA_FIDE]
-    assert (frozen["figure"], frozen["wrong"], frozen["responded"], frozen["refused_by"]) == ("APCER", 0, 2, {"stillness": 2})
-    assert frozen["at_most_95"] == pytest.approx(0.7764, abs=1e-3) and frozen["tests_the_plumbing_only"]
-    assert (living["figure"], living["responded"], living["no_response"], living["rate"]) == ("BPCER", 0, 1, None)
+    assert (frozen["figure"], frozen["wrong"], frozen["responded"], frozen["refused_by"]) == (
+        "APCER",
+        0,
+        2,
+        {"stillness": 2},
+    )
+    assert (
+        frozen["at_most_95"] == pytest.approx(0.7764, abs=1e-3)
+        and frozen["tests_the_plumbing_only"]
+    )
+    assert (living["figure"], living["responded"], living["no_response"], living["rate"]) == (
+        "BPCER",
+        0,
+        1,
+        None,
+    )
     text = page.read_text()
-    assert "No certificate" in text and "tests the plumbing" in text and text in capsys.readouterr().out
+    assert (
+        "No certificate" in text
+        and "tests the plumbing" in text
+        and text in capsys.readouterr().out
+    )
 
 
-def test_a_tree_of_another_form_is_told(tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tree_of_another_form_is_told(
+    tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(tmp_path), "--bundle", str(bundle_path)]) == 2
     assert "expected bona_fide/<clip> and attack/<species>/<clip>" in capsys.readouterr().err
     (tmp_path / "bona_fide").mkdir()

@@ -95,20 +95,31 @@ def refused(tmp_path: Path, out: str = "chips.tar") -> dict[str, str]:
         return {row["photo"]: row["reason"] for row in csv.DictReader(file)}
 
 
-def test_chips_are_those_of_enrollment(tmp_path: Path, photos: Path, make: Any, detector: Detector) -> None:
+def test_chips_are_those_of_enrollment(
+    tmp_path: Path, photos: Path, make: Any, detector: Detector
+) -> None:
     assert make(photos) == 0
     made = chips_of(tmp_path / "chips.tar")
     assert list(made) == ["collins/again.jpg", "collins/front.jpg", "hopper/front.jpg"]
-    for chip, photo in (("collins/front.jpg", "collins/front.png"), ("hopper/front.jpg", "hopper/front.jpg")):
+    for chip, photo in (
+        ("collins/front.jpg", "collins/front.png"),
+        ("hopper/front.jpg", "hopper/front.jpg"),
+    ):
         image = enroll.decode_photo(enroll.read_photo(photos / photo), photo)
         terminal_s = align(image, detector.detect(image)[0].landmarks_xy)
         assert np.array_equal(
-            made[chip], decode(cv2.imencode(".jpg", terminal_s, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes(), chip)
+            made[chip],
+            decode(
+                cv2.imencode(".jpg", terminal_s, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes(), chip
+            ),
         )
 
 
 def test_the_limits_are_those_of_enrollment() -> None:
-    assert (reading._PHOTO_BYTES_MAX, reading._SIDE_MAX) == (enroll._PHOTO_BYTES_MAX, enroll._PHOTO_SIDE_MAX)
+    assert (reading._PHOTO_BYTES_MAX, reading._SIDE_MAX) == (
+        enroll._PHOTO_BYTES_MAX,
+        enroll._PHOTO_SIDE_MAX,
+    )
 
 
 def test_every_photo_is_a_chip_or_is_named(
@@ -122,7 +133,12 @@ def test_every_photo_is_a_chip_or_is_named(
         "stray.jpg": "no_identity",
     }
     report = json.loads((tmp_path / "chips.tar.report.json").read_text())
-    assert (report["photos"], report["chips"], report["people"], report["people_without_chips"]) == (7, 3, 2, 1)
+    assert (
+        report["photos"],
+        report["chips"],
+        report["people"],
+        report["people_without_chips"],
+    ) == (7, 3, 2, 1)
     assert report["refused"] == {"no_face": 1, "no_identity": 1, "unreadable": 2}
     assert report["identities"]["hopper"] == {"kept": 1, "refused": 2}
     assert report["identities"]["nobody"] == {"kept": 0, "refused": 1}
@@ -131,17 +147,27 @@ def test_every_photo_is_a_chip_or_is_named(
     assert report["preprocessing"] == PREPROCESSING
     assert report["settings"]["min_eyes"] == 12
     said = capsys.readouterr().out
-    assert "3 chips of 2 people from 7 photos" in said and "unreadable 2" in said and ".txt 1" in said
+    assert (
+        "3 chips of 2 people from 7 photos" in said and "unreadable 2" in said and ".txt 1" in said
+    )
 
 
-def test_json_is_one_object_for_machines(photos: Path, make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_is_one_object_for_machines(
+    photos: Path, make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert make(photos, "--json") == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["chips"] == 3 and "identities" not in summary
 
 
-def test_a_small_face_is_refused_and_the_limit_is_the_user_s(tmp_path: Path, make: Any, collins: Image) -> None:
-    put(tmp_path / "small", "collins/far.png", encoded(cv2.resize(collins, (128, 128), interpolation=cv2.INTER_AREA), ".png"))
+def test_a_small_face_is_refused_and_the_limit_is_the_user_s(
+    tmp_path: Path, make: Any, collins: Image
+) -> None:
+    put(
+        tmp_path / "small",
+        "collins/far.png",
+        encoded(cv2.resize(collins, (128, 128), interpolation=cv2.INTER_AREA), ".png"),
+    )
     assert make(tmp_path / "small") == 1
     assert refused(tmp_path) == {"collins/far.png": "too_small"}
     assert not (tmp_path / "chips.tar").exists()
@@ -149,7 +175,13 @@ def test_a_small_face_is_refused_and_the_limit_is_the_user_s(tmp_path: Path, mak
 
 
 def test_of_several_faces_the_prominent_one_or_none(
-    tmp_path: Path, make: Any, collins: Image, hopper: Image, collins_chip: Image, hopper_chip: Image, embedder: Embedder
+    tmp_path: Path,
+    make: Any,
+    collins: Image,
+    hopper: Image,
+    collins_chip: Image,
+    hopper_chip: Image,
+    embedder: Embedder,
 ) -> None:
     both = np.zeros((1000, 1512, 3), np.uint8)
     both[200:712, 600:1112], both[:304, :256] = collins, cv2.resize(hopper, (256, 304))
@@ -157,13 +189,19 @@ def test_of_several_faces_the_prominent_one_or_none(
     assert make(tmp_path / "both", "--face", "only") == 1
     assert refused(tmp_path) == {"a/both.png": "several_faces"}
     assert make(tmp_path / "both") == 0
-    chosen, subject, other = embedder.embed(np.stack([chips_of(tmp_path / "chips.tar")["a/both.jpg"], collins_chip, hopper_chip]))
+    chosen, subject, other = embedder.embed(
+        np.stack([chips_of(tmp_path / "chips.tar")["a/both.jpg"], collins_chip, hopper_chip])
+    )
     assert chosen.embedding @ subject.embedding > 0.8 > 0.4 > chosen.embedding @ other.embedding
 
 
 @pytest.mark.parametrize(
     ("other", "why"),
-    [((430, 290, 470, 340), "smaller"), ((-150, 150, 250, 650), "cut by the border"), ((820, 20, 1000, 200), "in a corner")],
+    [
+        ((430, 290, 470, 340), "smaller"),
+        ((-150, 150, 250, 650), "cut by the border"),
+        ((820, 20, 1000, 200), "in a corner"),
+    ],
 )
 def test_what_makes_a_face_prominent(other: tuple[int, ...], why: str) -> None:
     def face(*box: int) -> Face:
@@ -192,22 +230,39 @@ def test_a_tar_gives_what_its_folder_gives(tmp_path: Path, photos: Path, make: A
     assert make(photos, out="a") == make(tmp_path / "photos.tar", out="b") == 0
     a, b = chips_of(tmp_path / "a"), chips_of(tmp_path / "b")
     assert list(a) == list(b) and all(np.array_equal(a[name], b[name]) for name in a)
-    assert refused(tmp_path, "a") == {name.removeprefix("./"): why for name, why in refused(tmp_path, "b").items()}
+    assert refused(tmp_path, "a") == {
+        name.removeprefix("./"): why for name, why in refused(tmp_path, "b").items()
+    }
 
 
 def test_exif_orientation_is_respected(tmp_path: Path, make: Any, hopper: Image) -> None:
     """Orientation 6: the picture is stored lying, to be turned right."""
     lying = encoded(cv2.rotate(hopper, cv2.ROTATE_90_COUNTERCLOCKWISE))
     tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
-    put(tmp_path / "p", "a/turned.jpg", lying[:2] + b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff + lying[2:])
+    put(
+        tmp_path / "p",
+        "a/turned.jpg",
+        lying[:2] + b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff + lying[2:],
+    )
     put(tmp_path / "p", "a/upright.jpg", encoded(hopper))
     assert make(tmp_path / "p") == 0
     made = chips_of(tmp_path / "chips.tar")
     assert np.abs(made["a/turned.jpg"].astype(int) - made["a/upright.jpg"].astype(int)).mean() < 4
 
 
-def test_names_stay_apart_and_keep_the_sign_of_a_real_mask(tmp_path: Path, make: Any, hopper: Image) -> None:
-    names = ("a/1.jpg", "a/1.png", "a/1-2.jpg", "a/m/1.jpg", "a/masked/m_1.jpg", "a/x/y/1.jpg", "b/1.jpg", f"b/{'ü' * 120}.png")
+def test_names_stay_apart_and_keep_the_sign_of_a_real_mask(
+    tmp_path: Path, make: Any, hopper: Image
+) -> None:
+    names = (
+        "a/1.jpg",
+        "a/1.png",
+        "a/1-2.jpg",
+        "a/m/1.jpg",
+        "a/masked/m_1.jpg",
+        "a/x/y/1.jpg",
+        "b/1.jpg",
+        f"b/{'ü' * 120}.png",
+    )
     for name in names:
         put(tmp_path / "p", name, encoded(hopper, Path(name).suffix))
     assert make(tmp_path / "p", out="chips") == 0
@@ -219,7 +274,13 @@ def test_names_stay_apart_and_keep_the_sign_of_a_real_mask(tmp_path: Path, make:
 
 def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper: Image) -> None:
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        for name in ("../../out.jpg", "a/../../out.jpg", "/a/fine.jpg", "a/twice.jpg", "a/twice.jpg"):
+        for name in (
+            "../../out.jpg",
+            "a/../../out.jpg",
+            "/a/fine.jpg",
+            "a/twice.jpg",
+            "a/twice.jpg",
+        ):
             entry = tarfile.TarInfo(name)
             entry.size = len(data := encoded(hopper))
             tar.addfile(entry, BytesIO(data))
@@ -234,7 +295,10 @@ def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper:
         "a/../../out.jpg": "no_identity",
         "a/link.jpg": "unreadable",
     }
-    assert 'a/link.jpg,unreadable,"no plain file, or a link' in (tmp_path / "chips.refused.csv").read_text()
+    assert (
+        'a/link.jpg,unreadable,"no plain file, or a link'
+        in (tmp_path / "chips.refused.csv").read_text()
+    )
     assert not list(tmp_path.parent.rglob("out*.jpg"))
 
 
@@ -254,7 +318,11 @@ def test_a_damaged_tar_is_not_read_halfway(
 def test_every_ending_is_read(tmp_path: Path, ending: str) -> None:
     data = encoded(np.zeros((37, 53, 3), np.uint8), ending)
     (tmp_path / "x").write_bytes(data)
-    assert read_photo(Photo("a/x.jpg", "a/x", str(tmp_path / "x"), 0, len(data))).shape == (37, 53, 3)
+    assert read_photo(Photo("a/x.jpg", "a/x", str(tmp_path / "x"), 0, len(data))).shape == (
+        37,
+        53,
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -264,14 +332,22 @@ def test_every_ending_is_read(tmp_path: Path, ending: str) -> None:
         (b"\xff\xd8\xff\xe0", "cut off"),
         (b"\x89PNG\r\n\x1a\n", "cut off"),
         (b"BM", "cut off"),
-        (b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 60_000, 60_000, 1, 24) + bytes(60), "far more pixels"),
-        (b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 9000, 9000, 1, 24) + bytes(60), "9000x9000"),
+        (
+            b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 60_000, 60_000, 1, 24) + bytes(60),
+            "far more pixels",
+        ),
+        (
+            b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 9000, 9000, 1, 24) + bytes(60),
+            "9000x9000",
+        ),
         (encoded(np.zeros((2, 4000, 3), np.uint8)), "4000x2"),
         (encoded(np.zeros((64, 64, 3), np.uint8), ".png")[:-30], "damaged"),
         (b"GIF89a", "not JPEG"),
     ],
 )
-def test_bombs_and_damage_are_refused_before_decoding(tmp_path: Path, data: bytes, detail: str) -> None:
+def test_bombs_and_damage_are_refused_before_decoding(
+    tmp_path: Path, data: bytes, detail: str
+) -> None:
     (tmp_path / "x.jpg").write_bytes(data)
     with pytest.raises(PhotoError, match=detail) as caught:
         read_photo(Photo("a/x.jpg", "a/x.jpg", str(tmp_path / "x.jpg"), 0, len(data)))
@@ -290,7 +366,9 @@ def test_links_to_nothing_and_pipes_are_refused(tmp_path: Path, make: Any, hoppe
     assert refused(tmp_path) == {"a/gone.jpg": "unreadable", "a/pipe.jpg": "unreadable"}
 
 
-def test_what_exists_is_replaced_only_when_told_and_only_if_made_here(tmp_path: Path, photos: Path, make: Any) -> None:
+def test_what_exists_is_replaced_only_when_told_and_only_if_made_here(
+    tmp_path: Path, photos: Path, make: Any
+) -> None:
     for out in ("chips.tar", "chips"):
         assert make(photos, out=out) == 0
         before = (tmp_path / f"{out}.report.json").read_bytes()
@@ -303,7 +381,9 @@ def test_what_exists_is_replaced_only_when_told_and_only_if_made_here(tmp_path: 
     assert (tmp_path / "holiday/a.txt").exists()
 
 
-def test_nothing_kept_leaves_what_was_there(tmp_path: Path, photos: Path, make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_kept_leaves_what_was_there(
+    tmp_path: Path, photos: Path, make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert make(photos) == 0
     before = {path.name: path.read_bytes() for path in tmp_path.glob("chips*")}
     put(tmp_path / "none", "a/1.jpg", b"no picture")
@@ -338,14 +418,21 @@ def test_wrong_usage_is_a_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("bundle").symlink_to(bundle_path)
-    assert prepare.main(["photos", "--detector", "bundle", "--out", "chips.tar", "--workers", "0", *arguments]) == 2
+    assert (
+        prepare.main(
+            ["photos", "--detector", "bundle", "--out", "chips.tar", "--workers", "0", *arguments]
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert not list(tmp_path.glob("*chips*"))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no tar" * 200])
-def test_photos_that_are_not_there(tmp_path: Path, make: Any, content: bytes | None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_photos_that_are_not_there(
+    tmp_path: Path, make: Any, content: bytes | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "p.tar"
     if content is not None:
         path.write_bytes(content)
@@ -353,7 +440,9 @@ def test_photos_that_are_not_there(tmp_path: Path, make: Any, content: bytes | N
     assert "p.tar" in capsys.readouterr().err
 
 
-def test_an_empty_folder_and_a_link_in_a_circle(tmp_path: Path, make: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_folder_and_a_link_in_a_circle(
+    tmp_path: Path, make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "p/a").mkdir(parents=True)
     assert make(tmp_path / "p") == 2
     (tmp_path / "p/a/up").symlink_to(tmp_path / "p")
@@ -362,7 +451,11 @@ def test_an_empty_folder_and_a_link_in_a_circle(tmp_path: Path, make: Any, capsy
 
 
 def test_a_full_disk_is_a_sentence(
-    tmp_path: Path, photos: Path, make: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    photos: Path,
+    make: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -374,18 +467,26 @@ def test_a_full_disk_is_a_sentence(
 
 
 @pytest.mark.parametrize("number", [0, 1, 3, 64, 65, 200])
-def test_the_contact_sheet_shows_chips_from_everywhere(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_contact_sheet_shows_chips_from_everywhere(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Chips of even grey, so that each tile tells which photo it was."""
-    found = Found([Photo(f"a/{i:03}.jpg", f"a/{i:03}.jpg", "", 0, 0) for i in range(number)], [], Counter())
+    found = Found(
+        [Photo(f"a/{i:03}.jpg", f"a/{i:03}.jpg", "", 0, 0) for i in range(number)], [], Counter()
+    )
     grey = [prepare.Outcome(encoded(np.full((112, 112, 3), i, np.uint8))) for i in range(number)]
     monkeypatch.setattr(prepare, "make_chips", lambda *_: (outcome for outcome in grey))
     (tmp_path / "detector").touch()
-    _, sheet = prepare._fill(tmp_path, found, prepare.Settings(str(tmp_path / "detector"), "", 0, "", 0), 0, as_tar=True)
+    _, sheet = prepare._fill(
+        tmp_path, found, prepare.Settings(str(tmp_path / "detector"), "", 0, "", 0), 0, as_tar=True
+    )
     shown = [int(decode(chip, "chip")[50, 50, 0]) for chip in sheet]
     assert len(shown) == min(number, 64)
     assert shown == sorted(shown) and (number < 65 or (shown[0] == 0 and shown[-1] > number - 8))
     if sheet:
-        picture = cv2.imdecode(np.frombuffer(prepare.contact_sheet(sheet, ".png"), np.uint8), cv2.IMREAD_COLOR)
+        picture = cv2.imdecode(
+            np.frombuffer(prepare.contact_sheet(sheet, ".png"), np.uint8), cv2.IMREAD_COLOR
+        )
         assert picture is not None and picture.shape == (-(-len(shown) // 8) * 112, 896, 3)
 
 
@@ -399,11 +500,18 @@ def many(tmp_path: Path, hopper: Image) -> Path:
     return root
 
 
-def test_a_kill_leaves_nothing_that_looks_whole(tmp_path: Path, many: Path, bundle_path: Path) -> None:
+def test_a_kill_leaves_nothing_that_looks_whole(
+    tmp_path: Path, many: Path, bundle_path: Path
+) -> None:
     command = (many, "--detector", bundle_path, "--out", tmp_path / "chips.tar", "--workers", "1")
     with Process("calibration.prepare", *command, log=tmp_path / "log") as process:
-        until(lambda: any(path.stat().st_size for path in tmp_path.glob(".chips.tar-*/chips")), "the first chips")
-        workers = Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
+        until(
+            lambda: any(path.stat().st_size for path in tmp_path.glob(".chips.tar-*/chips")),
+            "the first chips",
+        )
+        workers = (
+            Path(f"/proc/{process.popen.pid}/task/{process.popen.pid}/children").read_text().split()
+        )
         process.popen.kill()
         assert process.popen.wait(TIMEOUT_S) == -signal.SIGKILL
     assert not list(tmp_path.glob("chips.tar*"))
@@ -423,17 +531,34 @@ def test_ctrl_c_ends_with_a_sentence_and_without_output(
     tmp_path: Path, many: Path, bundle_path: Path, workers: str, early: bool
 ) -> None:
     """To the whole group, as a terminal does; also while the workers are starting."""
-    command = [many, "--detector", bundle_path, "--out", tmp_path / "chips.tar", "--workers", workers]
+    command = [
+        many,
+        "--detector",
+        bundle_path,
+        "--out",
+        tmp_path / "chips.tar",
+        "--workers",
+        workers,
+    ]
     popen = subprocess.Popen(
-        [sys.executable, "-m", "calibration.prepare", *map(str, command)], stderr=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-m", "calibration.prepare", *map(str, command)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
     try:
-        until(lambda: any(early or p.stat().st_size for p in tmp_path.glob(".chips.tar-*/chips")), "the work")
+        until(
+            lambda: any(early or p.stat().st_size for p in tmp_path.glob(".chips.tar-*/chips")),
+            "the work",
+        )
         os.killpg(popen.pid, signal.SIGINT)
         _, error = popen.communicate(timeout=TIMEOUT_S)
     finally:
         popen.kill()
-    assert (popen.returncode, error) == (1, f"mfsa-prepare: stopped before the end; {tmp_path / 'chips.tar'} was not written\n")
+    assert (popen.returncode, error) == (
+        1,
+        f"mfsa-prepare: stopped before the end; {tmp_path / 'chips.tar'} was not written\n",
+    )
     assert not list(tmp_path.glob("*chips*"))
 
 
@@ -448,4 +573,9 @@ def test_ctrl_c_waits_while_a_worker_is_started() -> None:
 
 def test_needs_no_torch() -> None:
     code = "import calibration.prepare, sys; print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout
+        == "False\n"
+    )

@@ -18,7 +18,9 @@ def test_landmarks_are_found_again_on_masked_chips(collins_chip: Image, detector
     again = realign.find_again(worn, detector)
     assert again is not None
     aligned = chips.align(*again)
-    assert 0 < np.abs(aligned.astype(int) - worn).mean() < 40  # moved a little, and still the same face
+    assert (
+        0 < np.abs(aligned.astype(int) - worn).mean() < 40
+    )  # moved a little, and still the same face
     assert realign.find_again(np.zeros_like(worn), detector) is None
 
 

@@ -10,11 +10,16 @@ from calibration.streams import People, Row, Streams, exam, galleries, main, spl
 from edge.access.policy import Growth, Rules
 from edge.values import Thresholds
 
-RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0)
+RULES = Rules(
+    Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0
+)
 
 
 def outputs(rows: list[np.ndarray]) -> dict[str, np.ndarray]:
-    return {"embedding": np.stack(rows).astype(np.float32), "mask_worn": np.zeros(len(rows), np.float32)}
+    return {
+        "embedding": np.stack(rows).astype(np.float32),
+        "mask_worn": np.zeros(len(rows), np.float32),
+    }
 
 
 def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
@@ -24,7 +29,9 @@ def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
     assert [p.name for p in found.fillers] == ["c", "d"]
     assert found.subjects[0].enrolled == (0, 1) and found.subjects[0].stream == (2, 3, 4)
     worn = split(labels, np.array([2, 2, 2, 0, 0, 0]), ["a", "b", "c", "d"])
-    assert [p.name for p in [*worn.subjects, *worn.strangers]] == ["a", "c"] and worn.strangers[0].stream == (0, 1, 2)
+    assert [p.name for p in [*worn.subjects, *worn.strangers]] == ["a", "c"] and worn.strangers[
+        0
+    ].stream == (0, 1, 2)
 
 
 def test_galleries_of_a_size_hold_disjoint_people_and_fillers_where_there_are_too_few() -> None:
@@ -33,7 +40,9 @@ def test_galleries_of_a_size_hold_disjoint_people_and_fillers_where_there_are_to
     pairs = list(galleries(people, 2))
     assert [[p.name for p in enrolled] for enrolled, _, _ in pairs] == [["a", "b"], ["c", "d"]]
     (filled,) = galleries(people, 6)
-    assert [p.name for p in filled[0]] == ["a", "b", "c", "d", "i", "j"] and len(filled[1]) == len(filled[2]) == 4
+    assert [p.name for p in filled[0]] == ["a", "b", "c", "d", "i", "j"] and len(filled[1]) == len(
+        filled[2]
+    ) == 4
     assert list(galleries(people, 7)) == []
 
 
@@ -56,7 +65,9 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
     rules = replace(RULES, growth=Growth(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3))
     plain = exam(Streams([bare], bare), people, rules, "bare", [1])
     more = exam(Streams([bare, bare], bare), people, rules, "bare, masked templates", [1])
-    assert [row.thresholds.unmasked for row in plain] == pytest.approx([0.5 + 0.1 * np.log10(2)] * 2)
+    assert [row.thresholds.unmasked for row in plain] == pytest.approx(
+        [0.5 + 0.1 * np.log10(2)] * 2
+    )
     assert [row.thresholds.unmasked for row in more] == pytest.approx([0.5 + 0.1 * np.log10(4)] * 2)
     told = table(plain, "tiny", rules)
     assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
@@ -64,7 +75,9 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
 
 def test_the_bound_is_one_where_everything_was_false() -> None:
     assert Row("bare", 10, "voted", RULES.thresholds, 1, 0, 1, 1, 1).false_bound == 1.0
-    assert Row("bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0).false_bound == pytest.approx(0.00994, abs=1e-4)
+    assert Row("bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0).false_bound == pytest.approx(
+        0.00994, abs=1e-4
+    )
 
 
 def test_the_command_says_where_people_are_too_few(

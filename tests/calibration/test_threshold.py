@@ -20,7 +20,9 @@ from export.bundle import reference
 MODEL = reference() / "embedder.onnx"
 
 
-def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_need_data_that_supports_them(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "thresholds.json"
     command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
     assert threshold.main(command) == 2
@@ -32,20 +34,30 @@ def test_thresholds_need_data_that_supports_them(people: Path, tmp_path: Path, c
     assert "add --everybody" in capsys.readouterr().err
 
 
-def test_thresholds_for_a_share_of_strangers_in_a_gallery(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_for_a_share_of_strangers_in_a_gallery(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, plot = tmp_path / "thresholds.json", tmp_path / "det.png"
     command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
     assert threshold.main([*command, "--fpir", "0.5", "--gallery", "3", "--det", str(plot)]) == 0
     written = json.loads(out.read_text())
-    assert written["unmasked"]["target_fmr"] == pytest.approx(1 - 0.5 ** (1 / 3)) and written["fpir_target"] == 0.5
-    assert "the smallest FMR that 9 non-mated comparisons support: 1.1e-01" in capsys.readouterr().out
+    assert (
+        written["unmasked"]["target_fmr"] == pytest.approx(1 - 0.5 ** (1 / 3))
+        and written["fpir_target"] == 0.5
+    )
+    assert (
+        "the smallest FMR that 9 non-mated comparisons support: 1.1e-01" in capsys.readouterr().out
+    )
     assert plot.stat().st_size > 1000
     for wrong, part in (
         (["--fpir", "0.5"], "belong together"),
         (["--fpir", "0.5", "--gallery", "3", "--target-fmr", "0.1"], "name either"),
         (["--fpir", "2", "--gallery", "3"], "between 0 and 1"),
         (["--target-fmr", "0"], "between 0 and 1"),
-        (["--fpir", "0.5", "--gallery", "3", "--det", str(tmp_path / "none" / "det.png")], "det.png"),
+        (
+            ["--fpir", "0.5", "--gallery", "3", "--det", str(tmp_path / "none" / "det.png")],
+            "det.png",
+        ),
     ):
         assert threshold.main([*command, *wrong]) == 2
         assert part in capsys.readouterr().err
@@ -53,20 +65,35 @@ def test_thresholds_for_a_share_of_strangers_in_a_gallery(people: Path, tmp_path
     assert "with --out" in capsys.readouterr().err
 
 
-def test_thresholds_go_into_a_bundle(people: Path, int8_bundle: Path, bundle_path: Path, tmp_path: Path) -> None:
+def test_thresholds_go_into_a_bundle(
+    people: Path, int8_bundle: Path, bundle_path: Path, tmp_path: Path
+) -> None:
     bundle = Path(shutil.copytree(int8_bundle, tmp_path / "bundle"))
     before = read_manifest(bundle)
-    command = ["--bundle", str(bundle), "--chips", str(people), "--everybody", "--target-fmr", "0.2"]
+    command = [
+        "--bundle",
+        str(bundle),
+        "--chips",
+        str(people),
+        "--everybody",
+        "--target-fmr",
+        "0.2",
+    ]
     assert threshold.main([*command, "--precision", "int8"]) == 0
     after = read_manifest(bundle)
     assert before.int8 is not None and after.int8 is not None
     assert after.calibration == before.calibration and after.int8.calibration.people == 2
-    assert after.int8.calibration.embedder == after.files["embedder-int8.onnx"].sha256 and after.files == before.files
+    assert (
+        after.int8.calibration.embedder == after.files["embedder-int8.onnx"].sha256
+        and after.files == before.files
+    )
     assert threshold.main(command) == 0
     assert read_manifest(bundle).calibration.people == 2
     without = Path(shutil.copytree(bundle_path, tmp_path / "without"))
     manifest = read_manifest(without)
-    (without / "manifest.json").write_text(manifest.model_copy(update={"int8": None}).model_dump_json())
+    (without / "manifest.json").write_text(
+        manifest.model_copy(update={"int8": None}).model_dump_json()
+    )
     assert threshold.main(["--bundle", str(without), *command[2:], "--precision", "int8"]) in (1, 2)
 
 
@@ -77,7 +104,9 @@ def test_a_site_s_own_people_are_asked(
     config = load_config(path)
     digest = read_manifest(bundle_path).files["embedder.onnx"].sha256
     templates = np.eye(256, dtype=np.float32)[:4]
-    templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(1 - 0.95**2)  # somebody who looks like the first
+    templates[3] = templates[0] * 0.95 + templates[1] * np.sqrt(
+        1 - 0.95**2
+    )  # somebody who looks like the first
 
     def enroll(subject: str, rows: np.ndarray) -> None:
         store = open_store(config, digest, enter(config))

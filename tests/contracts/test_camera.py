@@ -45,7 +45,9 @@ def test_frames_are_numbered_pictures_in_order_of_time(opener: Opener) -> None:
     assert [frame.number for frame in frames if frame is not None] == list(range(FRAMES))
     assert times == sorted(times)
     for frame in frames:
-        assert frame is not None and frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8
+        assert (
+            frame is not None and frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8
+        )
 
 
 def test_after_the_last_frame_there_is_none(opener: Opener) -> None:
@@ -65,7 +67,9 @@ def test_closing_twice_is_closing(opener: Opener) -> None:
     camera.close()
 
 
-def test_a_source_that_is_not_there_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_source_that_is_not_there_is_one_sentence(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for missing in (lambda: OpencvCamera(63), lambda: OpencvCamera(str(tmp_path / "none.avi"))):
         with pytest.raises(CameraError, match="cannot be opened"):
             missing()

@@ -40,7 +40,10 @@ def by_pin(active_high: bool, pull: str) -> Wired:
     return Wired(line, put)
 
 
-CASES = ["file", *(f"pin {high} {pull}" for high in ("high", "low") for pull in ("up", "down", "external"))]
+CASES = [
+    "file",
+    *(f"pin {high} {pull}" for high in ("high", "low") for pull in ("up", "down", "external")),
+]
 
 
 @pytest.fixture(params=CASES)
@@ -60,7 +63,9 @@ def test_the_level_is_what_the_wire_says_each_time(wired: Wired) -> None:
 
 def test_levels_are_told_once_they_settle_fire_first(tmp_path: Path) -> None:
     contact, fire = by_file(tmp_path), by_pin(True, "down")
-    inputs = Inputs({Input.CONTACT: contact.line, Input.FIRE: fire.line}, {Input.CONTACT: 0.0, Input.FIRE: 0.05})
+    inputs = Inputs(
+        {Input.CONTACT: contact.line, Input.FIRE: fire.line}, {Input.CONTACT: 0.0, Input.FIRE: 0.05}
+    )
     contact.put(True)
     fire.put(True)
     assert inputs.changes(1.0) == [(Input.CONTACT, True)]

@@ -62,7 +62,11 @@ KINDS: dict[str, Callable[[Path], Wired]] = {
 }
 
 
-@pytest.fixture(params=[pytest.param(kind, marks=pytest.mark.hardware) if kind == "real" else kind for kind in KINDS])
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=pytest.mark.hardware) if kind == "real" else kind for kind in KINDS
+    ]
+)
 def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
     return KINDS[request.param](tmp_path)
 

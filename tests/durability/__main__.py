@@ -42,7 +42,12 @@ def cut_row(name: str, cuts: Cuts) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def page(kills: Mapping[str, Kills], broken: Mapping[str, Kills], cuts: Mapping[str, Cuts], controls: Mapping[str, Cuts]) -> str:
+def page(
+    kills: Mapping[str, Kills],
+    broken: Mapping[str, Kills],
+    cuts: Mapping[str, Cuts],
+    controls: Mapping[str, Cuts],
+) -> str:
     total, inside = sum(k.rounds for k in kills.values()), sum(k.inside for k in kills.values())
     return f"""\
 # What is left after kill -9, and after the power is cut
@@ -97,7 +102,12 @@ the name of a file that was synced.
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.durability", description=__doc__)
     parser.add_argument("--out", type=Path, help="Markdown; default: to the terminal")
-    parser.add_argument("--rounds", type=int, default=200, help="of kill -9, a victim; half for a control (default %(default)s)")
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=200,
+        help="of kill -9, a victim; half for a control (default %(default)s)",
+    )
     parser.add_argument(
         "--images",
         type=int,
@@ -110,7 +120,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"no power can be cut: {why}", file=sys.stderr)
         return 2
     jobs = 2 * (len(VICTIMS) + len(SPOILT))
-    with scratch() as memory, tempfile.TemporaryDirectory() as disk, tqdm(total=jobs, unit="table row", disable=None) as bar:
+    with (
+        scratch() as memory,
+        tempfile.TemporaryDirectory() as disk,
+        tqdm(total=jobs, unit="table row", disable=None) as bar,
+    ):
 
         def killed(name: str, rounds: int) -> Kills:
             bar.update()
@@ -119,10 +133,16 @@ def main(argv: list[str] | None = None) -> int:
 
         def cut_off(name: str, images: int) -> Cuts:
             bar.update()
-            return cut(find(name), images // _FEWER if "bulk" in name else images, args.seed, Path(memory))
+            return cut(
+                find(name), images // _FEWER if "bulk" in name else images, args.seed, Path(memory)
+            )
 
         kills = {name: killed(name, args.rounds) for name in VICTIMS}
-        broken = {spoilt.name: killed(spoilt.name, args.rounds // 2) for spoilt in SPOILT if spoilt.by_kill}
+        broken = {
+            spoilt.name: killed(spoilt.name, args.rounds // 2)
+            for spoilt in SPOILT
+            if spoilt.by_kill
+        }
         cuts = {name: cut_off(name, args.images) for name in VICTIMS}
         controls = {spoilt.name: cut_off(spoilt.name, args.images // 10) for spoilt in SPOILT}
     text = page(kills, broken, cuts, controls)

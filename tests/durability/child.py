@@ -14,7 +14,9 @@ from tests.durability.spoilt import find
 from tests.durability.steps import Step, Victim
 
 
-def work(victim: Victim, folder: Path, steps: Sequence[Step], tell: Callable[[str], object]) -> None:
+def work(
+    victim: Victim, folder: Path, steps: Sequence[Step], tell: Callable[[str], object]
+) -> None:
     """Each step between two lines: `begin N`, and `done N SECONDS` with what is to be known of it."""
     actor = victim.open(folder)
     for number, step in enumerate(steps):
@@ -36,7 +38,12 @@ def main(name: str, folder: Path, told: Path, seed: int, count: int) -> None:
     logging.disable(logging.CRITICAL)
     victim = find(name)
     fd = os.open(told, os.O_CREAT | os.O_WRONLY)
-    work(victim, folder, victim.script(random.Random(seed), count), lambda line: os.write(fd, line.encode()))
+    work(
+        victim,
+        folder,
+        victim.script(random.Random(seed), count),
+        lambda line: os.write(fd, line.encode()),
+    )
 
 
 if __name__ == "__main__":

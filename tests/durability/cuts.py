@@ -39,19 +39,32 @@ class Cuts:
         self.problems.update(words)
         self.by_loss.update([loss.value] if found else [])
         known = {example.partition(":")[0] for example in self.examples}
-        self.examples += [f"{problem} [{loss.value}]" for problem in found if problem.partition(":")[0] not in known][:2]
+        self.examples += [
+            f"{problem} [{loss.value}]"
+            for problem in found
+            if problem.partition(":")[0] not in known
+        ][:2]
 
 
 Image = Mapping[PurePosixPath, bytes | None]
 
 
-def cut(victim: Victim, images: int, seed: int, place: Path, *, steps: int = 12, most: int = 600) -> Cuts:
+def cut(
+    victim: Victim, images: int, seed: int, place: Path, *, steps: int = 12, most: int = 600
+) -> Cuts:
     """At least so many different images, by runs of `steps` operations, at most `most` images a run."""
     logging.disable(logging.CRITICAL)
     cuts, rng = Cuts(), random.Random(seed)
     while cuts.images < images:
         with tempfile.TemporaryDirectory(dir=place) as folder:
-            _run(victim, rng.randrange(1 << 30), Path(folder), cuts, steps, min(most, images - cuts.images))
+            _run(
+                victim,
+                rng.randrange(1 << 30),
+                Path(folder),
+                cuts,
+                steps,
+                min(most, images - cuts.images),
+            )
         cuts.runs += 1
     return cuts
 
@@ -61,17 +74,32 @@ def _run(victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images
     state.mkdir()
     victim.prepare(state)
     first, second = Disk(state), Disk(state)
-    command = [sys.executable, "-m", "tests.durability.child", victim.name, str(state), str(told), str(seed), str(steps)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.durability.child",
+        victim.name,
+        str(state),
+        str(told),
+        str(seed),
+        str(steps),
+    ]
     traced(command, trace)
     script, rng = victim.script(random.Random(seed), steps), random.Random(seed)
     synced = _synced(first, Replay(first, state, told).steps(trace))
-    possible = [(moment, loss) for moment, is_synced in enumerate(synced) for loss in (Loss if not is_synced else (Loss.ALL,))]
+    possible = [
+        (moment, loss)
+        for moment, is_synced in enumerate(synced)
+        for loss in (Loss if not is_synced else (Loss.ALL,))
+    ]
     demand_whole(first, state)
     cuts.moments += len({i for i, _ in possible})
     cuts.unsynced += sum(loss is Loss.NONE for _, loss in possible)
     seen: set[bytes] = set()
     chosen = set(rng.sample(possible, min(len(possible), images)))
-    for lines, loss, image in _images(second, Replay(second, state, told).steps(trace), chosen, rng):
+    for lines, loss, image in _images(
+        second, Replay(second, state, told).steps(trace), chosen, rng
+    ):
         digest = _digest(lines, image)
         if digest not in seen:
             seen.add(digest)
@@ -86,7 +114,10 @@ def _synced(disk: Disk, replayed: Iterator[str | None]) -> Iterator[bool]:
 
 
 def _images(
-    disk: Disk, replayed: Iterator[str | None], chosen: Collection[tuple[int, Loss]], rng: random.Random
+    disk: Disk,
+    replayed: Iterator[str | None],
+    chosen: Collection[tuple[int, Loss]],
+    rng: random.Random,
 ) -> Iterator[tuple[str, Loss, Image]]:
     """Of the chosen moments, with what had been told by then."""
     told = ""
@@ -97,19 +128,31 @@ def _images(
                 yield told, loss, disk.image(loss, rng)
 
 
-def _problems(victim: Victim, script: Sequence[Step], lines: str, image: Image, folder: Path) -> list[str]:
+def _problems(
+    victim: Victim, script: Sequence[Step], lines: str, image: Image, folder: Path
+) -> list[str]:
     done, told, begun = heard(lines, script)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         write(image, Path(place))
-        return list(victim.problems(Path(place), Left([*victim.before, *script[:done]], begun, told, lossy=True)))
+        return list(
+            victim.problems(
+                Path(place), Left([*victim.before, *script[:done]], begun, told, lossy=True)
+            )
+        )
 
 
 def demand_whole(disk: Disk, state: Path) -> None:
     """The trace must have told everything: done again it gives the very files that the process left."""
     image = disk.image(Loss.NONE, random.Random(0))
-    there = {PurePosixPath(path.relative_to(state).as_posix()): path for path in state.rglob("*") if not path.name.endswith("-shm")}
+    there = {
+        PurePosixPath(path.relative_to(state).as_posix()): path
+        for path in state.rglob("*")
+        if not path.name.endswith("-shm")
+    }
     if image.keys() != there.keys():
-        raise RuntimeError(f"the trace gives {sorted(map(str, image))}, the process left {sorted(map(str, there))}")
+        raise RuntimeError(
+            f"the trace gives {sorted(map(str, image))}, the process left {sorted(map(str, there))}"
+        )
     for name, content in image.items():
         if content is not None and content != there[name].read_bytes():
             raise RuntimeError(f"{name}: the trace gives another content than the process left")

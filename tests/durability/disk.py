@@ -58,7 +58,9 @@ class File:
             return self.durable
         if loss is Loss.NONE:
             return bytes(self.now)
-        return _image(self.durable, self.since, _kept(self.since, loss, rng), _moment(self.since, loss, rng))
+        return _image(
+            self.durable, self.since, _kept(self.since, loss, rng), _moment(self.since, loss, rng)
+        )
 
 
 class Folder:
@@ -119,7 +121,9 @@ class Disk:
     @property
     def is_synced(self) -> bool:
         """Whether a power cut could take nothing."""
-        return not self._since and all(not node.since for node in self._durable.values() if isinstance(node, File))
+        return not self._since and all(
+            not node.since for node in self._durable.values() if isinstance(node, File)
+        )
 
     def image(self, loss: Loss, rng: random.Random) -> dict[PurePosixPath, bytes | None]:
         """Content by path; None for a folder."""
@@ -201,12 +205,18 @@ def _kept(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) 
 
 def _moment(changes: Sequence[Written | Resized], loss: Loss, rng: random.Random) -> int:
     """How many of the changes have had their effect on the file's size."""
-    return len(changes) if loss is Loss.LAST or rng.random() < 0.5 else rng.randrange(len(changes) + 1)
+    return (
+        len(changes) if loss is Loss.LAST or rng.random() < 0.5 else rng.randrange(len(changes) + 1)
+    )
 
 
-def _image(durable: bytes, changes: Sequence[Written | Resized], kept: Mapping[int, int], moment: int) -> bytes:
+def _image(
+    durable: bytes, changes: Sequence[Written | Resized], kept: Mapping[int, int], moment: int
+) -> bytes:
     content, size = bytearray(durable), len(durable)
-    in_place = None  # from here on sectors belong to blocks that the file does not have yet at that moment
+    in_place = (
+        None  # from here on sectors belong to blocks that the file does not have yet at that moment
+    )
     for i, change in enumerate(changes):
         if isinstance(change, Resized):
             if i < moment:
@@ -218,9 +228,14 @@ def _image(durable: bytes, changes: Sequence[Written | Resized], kept: Mapping[i
         if i < moment:
             size = max(size, change.at + len(change.data))
         for sector in _sectors(change) if change.data else ():
-            if kept.get(sector, -1) < i or (in_place is not None and (sector + 1) * SECTOR > in_place):
+            if kept.get(sector, -1) < i or (
+                in_place is not None and (sector + 1) * SECTOR > in_place
+            ):
                 continue
-            begin, end = max(change.at, sector * SECTOR), min(change.at + len(change.data), (sector + 1) * SECTOR)
+            begin, end = (
+                max(change.at, sector * SECTOR),
+                min(change.at + len(change.data), (sector + 1) * SECTOR),
+            )
             _apply(content, Written(begin, change.data[begin - change.at : end - change.at]))
     _resize(content, size)
     return bytes(content)

@@ -47,7 +47,11 @@ class Kills:
     duration_s: dict[str, float] = field(default_factory=dict)  # of an operation by kind, median
 
     def __add__(self, other: Kills) -> Kills:
-        counts = (getattr(self, f.name) + getattr(other, f.name) for f in fields(self) if f.name != "duration_s")
+        counts = (
+            getattr(self, f.name) + getattr(other, f.name)
+            for f in fields(self)
+            if f.name != "duration_s"
+        )
         return Kills(*counts, self.duration_s)
 
     def note(self, found: Sequence[str]) -> None:
@@ -69,7 +73,9 @@ def kill(victim: Victim, rounds: int, seed: int, place: Path) -> Kills:
             state = Path(folder) / f"round-{number}"
             shutil.copytree(start, state)
             steps = victim.script(random.Random(rng.random()), _STEPS)
-            at = min(rng.randrange(_STEPS - 1), rng.randrange(_STEPS - 1))  # a first step is special for some
+            at = min(
+                rng.randrange(_STEPS - 1), rng.randrange(_STEPS - 1)
+            )  # a first step is special for some
             delay = rng.uniform(0, _BEYOND) * kills.duration_s.get(steps[at].kind, 0.001)
             lines = _killed(victim, state, steps, at, delay)
             _judge(victim, state, steps, lines, kills)
@@ -112,7 +118,9 @@ def _killed(victim: Victim, state: Path, steps: Sequence[Step], at: int, delay: 
         lines += chunk
     os.close(reader)
     if mark not in lines:
-        raise RuntimeError(f"{victim.name}: ended by itself before step {at}: {lines.decode()[-500:]}")
+        raise RuntimeError(
+            f"{victim.name}: ended by itself before step {at}: {lines.decode()[-500:]}"
+        )
     return lines.decode()
 
 

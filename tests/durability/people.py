@@ -30,12 +30,20 @@ _SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 40)  # templates of one operation
 
 
 def templates_of(step: Step) -> NDArray[np.float32]:
-    return np.random.default_rng(step.seed).standard_normal((step.count, _DIMENSIONS)).astype(np.float32)
+    return (
+        np.random.default_rng(step.seed)
+        .standard_normal((step.count, _DIMENSIONS))
+        .astype(np.float32)
+    )
 
 
 def _chips_of(step: Step) -> list[bytes | None]:
     rng = random.Random(step.seed)
-    return [rng.randbytes(rng.randrange(200, 4000)) for _ in range(step.count)] if step.seed % 3 == 0 else [None] * step.count
+    return (
+        [rng.randbytes(rng.randrange(200, 4000)) for _ in range(step.count)]
+        if step.seed % 3 == 0
+        else [None] * step.count
+    )
 
 
 def _record_of(seed: int) -> SubjectRecord:
@@ -54,7 +62,9 @@ def people_after(steps: Sequence[Step]) -> People:
     """Who is in the gallery, with record, templates and chips."""
     found: dict[str, tuple[SubjectRecord, Counter[bytes], Counter[bytes]]] = {}
     for step in steps:
-        _, templates, chips = found.get(step.name, (SubjectRecord(), Counter[bytes](), Counter[bytes]()))
+        _, templates, chips = found.get(
+            step.name, (SubjectRecord(), Counter[bytes](), Counter[bytes]())
+        )
         if step.kind == "remove":
             found.pop(step.name, None)
         elif step.kind == "describe" and step.name in found:
@@ -99,7 +109,11 @@ class GalleryActor:
         else:
             pieces = self._pieces(step.name) if step.kind == "replace" else ""
             self.store.enroll(
-                step.name, templates_of(step), record=_record_of(step.seed), chips=_chips_of(step), replace=step.kind == "replace"
+                step.name,
+                templates_of(step),
+                record=_record_of(step.seed),
+                chips=_chips_of(step),
+                replace=step.kind == "replace",
             )
             return pieces
         return ""
@@ -107,7 +121,9 @@ class GalleryActor:
     def _pieces(self, name: str) -> str:
         """Of each sealed row of a subject, to look for once it is erased."""
         found = self.store.find(name)
-        rows = self.store.db.execute("SELECT sealed FROM templates WHERE subject = ?", (found[0] if found else 0,)).fetchall()
+        rows = self.store.db.execute(
+            "SELECT sealed FROM templates WHERE subject = ?", (found[0] if found else 0,)
+        ).fetchall()
         return " ".join(sealed[:16].hex() for (sealed,) in rows)
 
     def close(self) -> None:
@@ -117,7 +133,9 @@ class GalleryActor:
 class Gallery:
     """People come, change and go."""
 
-    def __init__(self, name: str, weights: Mapping[str, int], *, people: int, sizes: Sequence[int] = _SIZES) -> None:
+    def __init__(
+        self, name: str, weights: Mapping[str, int], *, people: int, sizes: Sequence[int] = _SIZES
+    ) -> None:
         self.name, self._weights, self._people, self._sizes = name, weights, people, sizes
         self.before = [Step("enroll", f"person {n}", 1000 + n, 1 + n % 4) for n in range(people)]
 
@@ -133,9 +151,13 @@ class Gallery:
             if kind in ("describe", "remove", "replace") and not here:
                 kind = "enroll"
             name = (
-                rng.choice(here) if kind in ("describe", "remove", "replace") else f"person {rng.randrange(2 * self._people + 4)}"
+                rng.choice(here)
+                if kind in ("describe", "remove", "replace")
+                else f"person {rng.randrange(2 * self._people + 4)}"
             )
-            steps.append(Step(kind, name, rng.randrange(10**6) * 10 + number % 10, rng.choice(self._sizes)))
+            steps.append(
+                Step(kind, name, rng.randrange(10**6) * 10 + number % 10, rng.choice(self._sizes))
+            )
         return steps
 
     def open(self, folder: Path) -> Actor:
@@ -185,7 +207,9 @@ def _compare(name: str, found: Any, wanted: Any, allowed: Any) -> Iterator[str]:
 
 def config_of(folder: Path) -> Terminal:
     state: dict[str, Any] = {"terminal": _TERMINAL, "bundle": "none", "state": folder / "state"}
-    return Terminal.model_validate({**state, "camera": {"kind": "replay", "path": "none"}, "liveness": {"kind": "none"}})
+    return Terminal.model_validate(
+        {**state, "camera": {"kind": "replay", "path": "none"}, "liveness": {"kind": "none"}}
+    )
 
 
 class _FirstActor:
@@ -253,7 +277,10 @@ class Rotation:
         run_before(self, folder)
 
     def script(self, rng: random.Random, count: int) -> list[Step]:
-        return [Step("enroll", f"person {n}", rng.randrange(10**6), 1) if n % 4 == 3 else Step("rotate") for n in range(count)]
+        return [
+            Step("enroll", f"person {n}", rng.randrange(10**6), 1) if n % 4 == 3 else Step("rotate")
+            for n in range(count)
+        ]
 
     def open(self, folder: Path) -> Actor:
         return _RotationActor(folder)

@@ -40,7 +40,13 @@ class LogActor:
         self.log = self._open()
 
     def _open(self) -> RecordLog:
-        return RecordLog(self._folder, of=_OF, segment_bytes=_SEGMENT_BYTES, keep=_KEEP, wall=lambda: _BEGAN + self._day * DAY_S)
+        return RecordLog(
+            self._folder,
+            of=_OF,
+            segment_bytes=_SEGMENT_BYTES,
+            keep=_KEEP,
+            wall=lambda: _BEGAN + self._day * DAY_S,
+        )
 
     def do(self, step: Step) -> str:
         self._day = max(self._day, step.day)
@@ -78,7 +84,9 @@ class Log:
         for number in range(count):
             seed, size = 1000 * number + rng.randrange(1000), rng.choice((0, 30, 200, 600, 1500))
             step = Step("record", f"person {number}", 10**6 + seed, size, rng.random() < 0.8)
-            steps.append(replace(step, kind="reopen", is_promised=False) if rng.random() < 0.15 else step)
+            steps.append(
+                replace(step, kind="reopen", is_promised=False) if rng.random() < 0.15 else step
+            )
         return steps
 
     def open(self, folder: Path) -> Actor:
@@ -100,7 +108,9 @@ class Log:
             with closing(self.again(folder)) as actor:
                 today = max((step.day for step in _all(left)), default=0)
                 actor.do(Step("record", AFTERWARDS, 1, 3, day=today))
-                for day in range(self.tends):  # an erasure that was cut short is finished on another day
+                for day in range(
+                    self.tends
+                ):  # an erasure that was cut short is finished on another day
                     actor.do(Step("tend", day=today + 1 + day))
             after = read_log(at)
             kept = [record for record in after if record in found]
@@ -111,8 +121,14 @@ class Log:
             numbers = [record["id"] for record in after]
             if any(later <= number for number, later in itertools.pairwise(numbers)):
                 yield f"order: the numbers of the records are {numbers[-8:]}"
-            blanked = max((record["upto"] for record in after if record.get("reason") == BLANKED), default=0)
-            yield from (f"erased: record {r['id']} tells of a person again" for r in after if r["id"] <= blanked and "subject" in r)
+            blanked = max(
+                (record["upto"] for record in after if record.get("reason") == BLANKED), default=0
+            )
+            yield from (
+                f"erased: record {r['id']} tells of a person again"
+                for r in after
+                if r["id"] <= blanked and "subject" in r
+            )
             report = verify(at, self._first_keys(folder), of=_OF, state=read_state(at))
             yield from (f"damaged: {finding}" for finding in report.findings)
         yield from trouble
@@ -120,28 +136,44 @@ class Log:
     def _first_keys(self, folder: Path) -> list[Any]:
         """Those that are kept, and those that the process had to make."""
         beside = key_path_of(self.folder(folder))
-        return read_keys(self.keys(folder)) + (read_keys(beside) if beside != self.keys(folder) else [])
+        return read_keys(self.keys(folder)) + (
+            read_keys(beside) if beside != self.keys(folder) else []
+        )
 
     def _compare(self, found: Sequence[dict[str, Any]], left: Left) -> Iterator[str]:
         by_frame = {record["frame"]: record for record in found if record.get("kind") == "record"}
         acknowledged = [step for step in left.acknowledged if step.kind == "record"]
-        promised = max((i for i, step in enumerate(acknowledged) if step.is_promised or not left.lossy), default=-1) + 1
+        promised = (
+            max(
+                (i for i, step in enumerate(acknowledged) if step.is_promised or not left.lossy),
+                default=-1,
+            )
+            + 1
+        )
         today = max((step.day for step in _all(left)), default=0)
         for step in acknowledged[:promised]:
             record = by_frame.get(step.seed)
             if record is None and step.day > today - _KEEP.keep_days:
                 yield f"lost: the record of {step.name}"
-            elif record is not None and record.get("erased") and step.day <= today - _KEEP.personal_days:
+            elif (
+                record is not None
+                and record.get("erased")
+                and step.day <= today - _KEEP.personal_days
+            ):
                 continue
             elif record is not None and not _is(record, step):
                 yield f"half: {record}"
         maybe = {step.seed: step for step in _all(left) if step.kind == "record"}
         for frame, record in by_frame.items():
             step = maybe.get(frame, Step(""))
-            if not _is(record, step) and not (record.get("erased") and step.day <= today - _KEEP.personal_days):
+            if not _is(record, step) and not (
+                record.get("erased") and step.day <= today - _KEEP.personal_days
+            ):
                 yield f"half: {record}"
         script = left.acknowledged[len(left.acknowledged) - len(left.told) :]
-        told = {step.seed: int(number) for number, step in zip(left.told, script, strict=True) if number}
+        told = {
+            step.seed: int(number) for number, step in zip(left.told, script, strict=True) if number
+        }
         for step in acknowledged[:promised]:
             number = by_frame.get(step.seed, {}).get("id")
             if number is not None and number != told.get(step.seed, number):
@@ -207,7 +239,9 @@ class Retained(Log):
     tends = 2
 
     def __init__(self) -> None:
-        super().__init__("retention", [Step("record", f"person {n}", n + 10, 100, day=n / 2) for n in range(40)])
+        super().__init__(
+            "retention", [Step("record", f"person {n}", n + 10, 100, day=n / 2) for n in range(40)]
+        )
 
     def script(self, rng: random.Random, count: int) -> list[Step]:
         steps, day = [], self.before[-1].day
@@ -245,7 +279,9 @@ class Door(Log):
                 yield f"unreadable: {past.trouble}"
             latched = [name for name in LATCHES if getattr(past.latches, name)]
             possible = [
-                step.name for step in (left.acknowledged[-1] if left.acknowledged else None, left.begun) if step is not None
+                step.name
+                for step in (left.acknowledged[-1] if left.acknowledged else None, left.begun)
+                if step is not None
             ]
             if (latched or [""])[0] not in (possible or [""]) or len(latched) > 1:
                 yield f"lost: the door would start with {latched}, told was {possible}"
@@ -258,7 +294,9 @@ class _DoorActor:
         self._log = BoundedLog(lambda: RecordLog(folder, of=_OF, segment_bytes=_SEGMENT_BYTES))
 
     def do(self, step: Step) -> str:
-        job = self._log.submit({"event": "asked", "at": step.seed, "latches": [step.name] if step.name else []})
+        job = self._log.submit(
+            {"event": "asked", "at": step.seed, "latches": [step.name] if step.name else []}
+        )
         job.done.wait()
         if job.error is not None:
             raise job.error

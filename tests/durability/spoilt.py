@@ -55,12 +55,17 @@ def synchronous(level: str) -> Callable[[], None]:
 
     class Connection(sqlite3.Connection):
         def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
-            return super().execute(f"PRAGMA synchronous={level}" if "synchronous" in statement else statement, *arguments)
+            return super().execute(
+                f"PRAGMA synchronous={level}" if "synchronous" in statement else statement,
+                *arguments,
+            )
 
     connect = sqlite3.connect
 
     def spoil() -> None:
-        sqlite3.connect = lambda *arguments, **options: connect(*arguments, factory=Connection, **options)
+        sqlite3.connect = lambda *arguments, **options: connect(
+            *arguments, factory=Connection, **options
+        )
 
     return spoil
 

@@ -8,10 +8,22 @@ from pathlib import Path, PurePosixPath
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.durability.disk import SECTOR, Disk, File, Folder, Loss, Named, Renamed, Resized, Unnamed, Written
+from tests.durability.disk import (
+    SECTOR,
+    Disk,
+    File,
+    Folder,
+    Loss,
+    Named,
+    Renamed,
+    Resized,
+    Unnamed,
+    Written,
+)
 
 _CHANGES = st.lists(
-    st.builds(Written, st.integers(0, 3000), st.binary(min_size=1, max_size=1500)) | st.builds(Resized, st.integers(0, 4000)),
+    st.builds(Written, st.integers(0, 3000), st.binary(min_size=1, max_size=1500))
+    | st.builds(Resized, st.integers(0, 4000)),
     max_size=8,
 )
 
@@ -48,7 +60,11 @@ def test_each_sector_is_as_it_was_at_some_moment(
 
 def _is_cut(sector: bytes, possible: set[bytes]) -> bool:
     """The end of a file that was cut within a sector, and grew again."""
-    return any(sector == one[:size].ljust(len(sector), b"\0") for one in possible for size in range(len(sector)))
+    return any(
+        sector == one[:size].ljust(len(sector), b"\0")
+        for one in possible
+        for size in range(len(sector))
+    )
 
 
 def test_a_later_write_to_a_sector_brings_the_earlier_one_along() -> None:
@@ -60,7 +76,12 @@ def test_a_later_write_to_a_sector_brings_the_earlier_one_along() -> None:
 def test_writes_to_different_sectors_may_come_in_any_order() -> None:
     file = made([Written(0, b"a" * SECTOR), Written(SECTOR, b"b" * SECTOR)])
     images = {file.image(Loss.WRITES, random.Random(seed)) for seed in range(200)}
-    assert {bytes(SECTOR) + b"b" * SECTOR, b"a" * SECTOR + bytes(SECTOR), b"a" * SECTOR, b""} <= images
+    assert {
+        bytes(SECTOR) + b"b" * SECTOR,
+        b"a" * SECTOR + bytes(SECTOR),
+        b"a" * SECTOR,
+        b"",
+    } <= images
 
 
 def test_names_are_safe_once_their_folder_was_synced(tmp_path: Path) -> None:
@@ -76,7 +97,10 @@ def test_names_are_safe_once_their_folder_was_synced(tmp_path: Path) -> None:
     assert disk.image(Loss.NONE, nobody) == {root / "name": b"content"}
     disk.sync_folder(root)
     disk.name(Unnamed(root / "name"))
-    assert disk.image(Loss.ALL, nobody) == {root / "name": b"content"} and disk.image(Loss.NONE, nobody) == {}
+    assert (
+        disk.image(Loss.ALL, nobody) == {root / "name": b"content"}
+        and disk.image(Loss.NONE, nobody) == {}
+    )
 
 
 def test_what_lies_in_a_folder_goes_with_it(tmp_path: Path) -> None:
@@ -86,4 +110,7 @@ def test_what_lies_in_a_folder_goes_with_it(tmp_path: Path) -> None:
     disk.sync_folder(root / "folder")
     assert disk.image(Loss.ALL, random.Random(0)) == {}
     disk.sync_folder(root)
-    assert disk.image(Loss.ALL, random.Random(0)) == {root / "folder": None, root / "folder" / "file": b""}
+    assert disk.image(Loss.ALL, random.Random(0)) == {
+        root / "folder": None,
+        root / "folder" / "file": b"",
+    }

@@ -34,7 +34,9 @@ def _logs_again() -> Iterator[None]:
 def killed(name: str, rounds: int) -> dict[str, Any]:
     """In a process of its own: it forks, which one with threads must not."""
     command = [sys.executable, "-m", "tests.durability.kills", name, str(rounds)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -47,7 +49,9 @@ def test_kill_9_at_any_moment(name: str) -> None:
     assert not found["bad"], found["examples"]
 
 
-@pytest.mark.parametrize("spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name
+)
 def test_kill_9_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
     assert killed(spoilt.name, spoilt.rounds)["bad"]
 
@@ -83,7 +87,9 @@ def test_what_cannot_be_done_again_is_not_passed_over(code: str, tmp_path: Path)
     state.mkdir()
     (state / "a").write_text("content")
     disk = Disk(state)
-    traced([sys.executable, "-c", f"import os; p = {str(state)!r} + '/'; {code}"], tmp_path / "trace")
+    traced(
+        [sys.executable, "-c", f"import os; p = {str(state)!r} + '/'; {code}"], tmp_path / "trace"
+    )
     with pytest.raises(Unsupported):
         list(Replay(disk, state, tmp_path / "told").steps(tmp_path / "trace"))
 

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from tests.durability.disk import Disk, File, Folder, Named, Node, Renamed, Resized, Unnamed, Written
+from tests.durability.disk import (
+    Disk,
+    File,
+    Folder,
+    Named,
+    Node,
+    Renamed,
+    Resized,
+    Unnamed,
+    Written,
+)
 
 # Those that change files, and those that could do so in a way that is not understood here. A question mark: not on every machine.
 _UNDERSTOOD = (
@@ -38,15 +48,36 @@ def why_not() -> str | None:
     """Why nothing can be traced on this machine; None where it can."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    done = subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    return None if done.returncode == 0 else f"strace cannot trace here: {done.stderr.strip().splitlines()[-1]}"
+    done = subprocess.run(
+        ["strace", "-o", "/dev/null", "true"], capture_output=True, text=True, check=False
+    )
+    return (
+        None
+        if done.returncode == 0
+        else f"strace cannot trace here: {done.stderr.strip().splitlines()[-1]}"
+    )
 
 
 def traced(command: Sequence[str], out: Path) -> None:
     """Run a command to its end under strace."""
     calls = ",".join((*_UNDERSTOOD, *_REFUSED))
-    options = ["-f", "-o", str(out), "-xx", "-s", str(_BYTES_MAX), "-e", f"trace={calls}", "-e", "raw=read", "-e", "signal=none"]
-    done = subprocess.run(["strace", *options, *command], capture_output=True, text=True, check=False)
+    options = [
+        "-f",
+        "-o",
+        str(out),
+        "-xx",
+        "-s",
+        str(_BYTES_MAX),
+        "-e",
+        f"trace={calls}",
+        "-e",
+        "raw=read",
+        "-e",
+        "signal=none",
+    ]
+    done = subprocess.run(
+        ["strace", *options, *command], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise RuntimeError(f"the traced process failed ({done.returncode}): {done.stderr[-2000:]}")
 
@@ -109,7 +140,9 @@ class Replay:
         """After each call that changed the disk None, after each that told something what it told."""
         with trace.open() as lines:
             parents = {
-                call.result: call for call in calls(lines) if call.name in ("clone", "clone3", "fork", "vfork") and call.result
+                call.result: call
+                for call in calls(lines)
+                if call.name in ("clone", "clone3", "fork", "vfork") and call.result
             }
         with trace.open() as lines:
             for call in calls(lines):
@@ -131,14 +164,20 @@ class Replay:
         if call.name == "io_uring_setup" or any(self._relative(text) for text in call.strings()):
             raise Unsupported(f"{call.name}({call.arguments[:200]})")
         first = call.arguments.split(",")[0].strip()
-        if first.isdigit() and (found := self._tables[call.process].get(int(first))) is not None and found.node is not None:
+        if (
+            first.isdigit()
+            and (found := self._tables[call.process].get(int(first))) is not None
+            and found.node is not None
+        ):
             raise Unsupported(f"{call.name}({call.arguments[:200]})")
         return None
 
     def _relative(self, path: bytes) -> PurePosixPath | None:
         """Within the root; None for what is elsewhere."""
         try:
-            found = PurePosixPath(Path(path.decode("utf-8", "surrogateescape")).relative_to(self._root).as_posix())
+            found = PurePosixPath(
+                Path(path.decode("utf-8", "surrogateescape")).relative_to(self._root).as_posix()
+            )
         except ValueError:
             return None
         return None if found.name.endswith(_IGNORED) else found

@@ -39,7 +39,9 @@ class Terminal:
         self.store = opened(path, NEW)
         bundle = SimpleNamespace(model_digest=OLD)
         networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
-        before = Rules(Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
+        before = Rules(
+            Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+        )
         self.changeover = Changeover(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
         self.gallery = Gallery(self.store)
         self.pipeline = Pipeline(
@@ -69,10 +71,16 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.close()
 
 
-def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(terminal: Terminal) -> None:
+def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(
+    terminal: Terminal,
+) -> None:
     assert terminal.changeover.left == ["Ada", "Eve"]
     seen = terminal.see(ADA_OLD, ADA_NEW)
-    assert seen[-1].decision.verdict is Verdict.GRANT and seen[-1].before and seen[-1].decision.threshold == 0.9
+    assert (
+        seen[-1].decision.verdict is Verdict.GRANT
+        and seen[-1].before
+        and seen[-1].decision.threshold == 0.9
+    )
     assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
     assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
     assert terminal.changeover.left == ["Eve"]
@@ -106,4 +114,7 @@ def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
     terminal.new.mask_worn = terminal.old.mask_worn = 1.0
     seen = terminal.see(ADA_OLD, ADA_NEW, frames=6)
     assert any(s.decision.verdict is Verdict.GRANT for s in seen)
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0 and terminal.changeover.left == ["Ada", "Eve"]
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0 and terminal.changeover.left == [
+        "Ada",
+        "Eve",
+    ]

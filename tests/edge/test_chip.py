@@ -15,7 +15,9 @@ from edge.face.embed import Embedder
     x=st.floats(-500, 500),
     y=st.floats(-500, 500),
 )
-def test_similarity_undoes_any_turn_scale_and_shift(angle: float, scale: float, x: float, y: float) -> None:
+def test_similarity_undoes_any_turn_scale_and_shift(
+    angle: float, scale: float, x: float, y: float
+) -> None:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     moved = chip.REFERENCE_XY @ turn.T + (x, y)
     transform = chip.similarity(moved, chip.REFERENCE_XY)
@@ -59,11 +61,15 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
         chip.to_input(np.zeros(shape, np.uint8))
 
 
-def test_swapped_colours_would_be_noticed(embedder: Embedder, collins_chip: np.ndarray, bundle_path: object) -> None:
+def test_swapped_colours_would_be_noticed(
+    embedder: Embedder, collins_chip: np.ndarray, bundle_path: object
+) -> None:
     """A known embedding, so that a swap in both enrollment and recognition cannot hide (frigate#23712)."""
     with np.load(f"{bundle_path}/parity.npz", allow_pickle=False) as archive:
         known = archive["embedding"][0] / np.linalg.norm(archive["embedding"][0])
     right = embedder.embed(collins_chip[None])[0].embedding @ known
-    swapped = embedder.embed(np.ascontiguousarray(collins_chip[..., ::-1])[None])[0].embedding @ known
+    swapped = (
+        embedder.embed(np.ascontiguousarray(collins_chip[..., ::-1])[None])[0].embedding @ known
+    )
     assert right > 0.99
     assert swapped < right - 0.01

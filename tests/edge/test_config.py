@@ -24,11 +24,19 @@ def test_the_sample_that_ships_is_valid() -> None:
 
 
 def test_all_wrong_keys_are_named_at_once(write_config: WriteConfig) -> None:
-    path = write_config(engin={"kind": "ort"}, detector={"min_score": 7}, liveness=None, door={"pulse_s": -1})
+    path = write_config(
+        engin={"kind": "ort"}, detector={"min_score": 7}, liveness=None, door={"pulse_s": -1}
+    )
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     message = str(caught.value)
-    for part in ("engin: unknown key", "detector.min_score", "found 7", "liveness: missing", "door.pulse_s"):
+    for part in (
+        "engin: unknown key",
+        "detector.min_score",
+        "found 7",
+        "liveness: missing",
+        "door.pulse_s",
+    ):
         assert part in message
 
 
@@ -76,7 +84,11 @@ def test_no_error_tells_a_camera_s_password(write_config: WriteConfig, tmp_path:
     for camera in (
         {"kind": "opencvv", "source": "rtsp://user:secret@host/1"},
         {"source": "rtsp://user:secret@host/1"},
-        {"kind": "opencv", "source": "rtsp://user:secret@host/1", "width": "rtsp://user:secret@host/1"},
+        {
+            "kind": "opencv",
+            "source": "rtsp://user:secret@host/1",
+            "width": "rtsp://user:secret@host/1",
+        },
         {"kind": "opencv", "source": ["rtsp://user:secret@host/1"]},
         {"kind": "opencv", "source": 0, "rtsp//user:secret@host/1": 1},
     ):
@@ -92,4 +104,7 @@ def test_no_error_tells_a_camera_s_password(write_config: WriteConfig, tmp_path:
 
 
 def test_an_address_keeps_its_place_without_its_password() -> None:
-    assert without_credentials("found 'rtsp://user:secret@host/1', a: b@c") == "found 'rtsp://host/1', a: b@c"
+    assert (
+        without_credentials("found 'rtsp://user:secret@host/1', a: b@c")
+        == "found 'rtsp://host/1', a: b@c"
+    )

@@ -10,7 +10,11 @@ import pytest
 
 def loaded_by(module: str) -> set[str]:
     code = f"import {module}, sys; print(' '.join(sorted({{name.split('.')[0] for name in sys.modules}})))"
-    return set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
 
 
 def test_the_recogniser_runs_without_torch() -> None:
@@ -20,14 +24,28 @@ def test_the_recogniser_runs_without_torch() -> None:
 
 @pytest.mark.parametrize("module", ["edge.door.service", "edge.cli.door"])
 def test_the_door_process_stays_small(module: str) -> None:
-    assert not {"numpy", "cv2", "onnxruntime", "cryptography", "torch", "gpiozero"} & loaded_by(module)
+    assert not {"numpy", "cv2", "onnxruntime", "cryptography", "torch", "gpiozero"} & loaded_by(
+        module
+    )
 
 
 def test_engines_are_built_with_what_a_jetson_has() -> None:
-    absent = {"torch", "onnx", "onnxruntime", "scipy", "matplotlib", "skimage", "PIL", "tensorrt", "pycuda"}
+    absent = {
+        "torch",
+        "onnx",
+        "onnxruntime",
+        "scipy",
+        "matplotlib",
+        "skimage",
+        "PIL",
+        "tensorrt",
+        "pycuda",
+    }
     assert not absent & loaded_by("export.build_engine")
 
 
-@pytest.mark.parametrize("module", ["calibration.threshold", "export.bundle", "export.parity", "export.compare"])
+@pytest.mark.parametrize(
+    "module", ["calibration.threshold", "export.bundle", "export.parity", "export.compare"]
+)
 def test_the_workshop_s_device_side_needs_no_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)

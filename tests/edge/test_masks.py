@@ -30,7 +30,12 @@ def test_a_mask_follows_the_landmarks_of_a_photo() -> None:
     landmarks = chip.REFERENCE_XY * 3 + (200, 100)
     _, truth = masks.draw(photo, style, landmarks)
     _, on_chip = masks.draw(GREY, style)
-    aligned = chip.align(np.repeat((truth * 255).astype(np.uint8)[..., None], 3, axis=2), landmarks)[..., 0] / 255
+    aligned = (
+        chip.align(np.repeat((truth * 255).astype(np.uint8)[..., None], 3, axis=2), landmarks)[
+            ..., 0
+        ]
+        / 255
+    )
     assert np.abs(aligned[:104] - on_chip[:104]).mean() < 0.02
     assert truth[:100].max() == 0
 
@@ -47,7 +52,10 @@ def test_a_mask_under_the_chin_is_not_worn_and_hides_no_mouth() -> None:
 
 
 def test_a_half_worn_mask_moves_about() -> None:
-    truths = [masks.draw(GREY, masks.random_style(np.random.default_rng(seed), ("half",)))[1] for seed in range(40)]
+    truths = [
+        masks.draw(GREY, masks.random_style(np.random.default_rng(seed), ("half",)))[1]
+        for seed in range(40)
+    ]
     centres = [np.average(np.arange(112), weights=truth.sum(axis=0)) for truth in truths]
     assert min(centres) < 45 and max(centres) > 67
 

@@ -51,7 +51,9 @@ def test_int8_needs_its_own_thresholds_and_a_verdict(
         open_networks(config(write_config, bundle, kind="ort", precision="int8"))
 
 
-def test_tensorrt_is_not_replaced_unless_the_config_allows_it(write_config: Write, bundle_path: Path) -> None:
+def test_tensorrt_is_not_replaced_unless_the_config_allows_it(
+    write_config: Write, bundle_path: Path
+) -> None:
     with pytest.raises(EngineError, match=r"NVIDIA driver|cannot be read"):
         open_networks(config(write_config, bundle_path, kind="trt"))
     with pytest.raises(EngineError, match=r"NVIDIA driver|cannot be read"):
@@ -61,11 +63,16 @@ def test_tensorrt_is_not_replaced_unless_the_config_allows_it(write_config: Writ
 
 
 def test_what_takes_tensorrt_s_place_says_so(
-    write_config: Write, bundle_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    write_config: Write,
+    bundle_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = write_config(bundle=str(bundle_path), engine={"kind": "auto", "allow_ort": True})
     networks = open_networks(load_config(path))
-    assert (networks.engine, networks.precision) == ("ort", "fp32") and networks.fallback in str(networks)
+    assert (networks.engine, networks.precision) == ("ort", "fp32") and networks.fallback in str(
+        networks
+    )
     assert "ONNX Runtime takes its place" in caplog.text
     doctor.main(["--config", str(path)])
     told = capsys.readouterr().out

@@ -45,7 +45,9 @@ def test_a_gif_that_claims_to_be_huge_is_refused(tmp_path: Path) -> None:
         ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False).read()
 
 
-def test_a_png_whose_chunk_claims_to_be_huge_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def test_a_png_whose_chunk_claims_to_be_huge_is_refused_before_it_is_decoded(
+    tmp_path: Path,
+) -> None:
     photo = bytearray(cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes())
     photo[33:37] = (1 << 31).to_bytes(4, "big")
     assert photo[37:41] == b"IDAT"
@@ -55,12 +57,21 @@ def test_a_png_whose_chunk_claims_to_be_huge_is_refused_before_it_is_decoded(tmp
 
 def _decoding(photo: Path) -> int:
     """KiB that it takes to refuse a photo."""
-    done = subprocess.run([sys.executable, "-c", _DECODE, str(photo)], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _DECODE, str(photo)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
     return int(done.stdout.split()[0])
 
 
 def test_only_jpeg_and_png_are_handed_to_a_decoder() -> None:
     image = np.full((16, 16, 3), 90, np.uint8)
-    encoded = {suffix: cv2.imencode(suffix, image)[1].tobytes() for suffix in (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm")}
+    encoded = {
+        suffix: cv2.imencode(suffix, image)[1].tobytes()
+        for suffix in (".jpg", ".png", ".bmp", ".webp", ".tiff", ".ppm")
+    }
     assert [suffix for suffix, content in encoded.items() if is_photo(content)] == [".jpg", ".png"]
     assert not is_photo(encoded[".png"][:-1])

@@ -26,15 +26,22 @@ from edge.pipeline import Entry, People, Pipeline, Regard
 from edge.subject import SubjectRecord
 from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict, Zone
 
-RULES = Rules(Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
+RULES = Rules(
+    Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+)
 ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
 NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
 
 
 def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
     """Frontal, as wide as said."""
-    points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (x + width / 2, y + width * 0.6)
-    return Face(np.array([x, y, x + width, y + 1.2 * width], np.float32), points.astype(np.float32), 0.9)
+    points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (
+        x + width / 2,
+        y + width * 0.6,
+    )
+    return Face(
+        np.array([x, y, x + width, y + 1.2 * width], np.float32), points.astype(np.float32), 0.9
+    )
 
 
 class Scripted:
@@ -92,7 +99,11 @@ def test_three_frames_of_one_face_are_a_grant() -> None:
     run = Run()
     verdicts = [run.frame(face(100))[0].decision for _ in range(4)]
     assert [d.verdict for d in verdicts[:3]] == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]
-    assert verdicts[2].match is not None and verdicts[2].match.subject == "Ada" and verdicts[3].reason == "not-this-frame"
+    assert (
+        verdicts[2].match is not None
+        and verdicts[2].match.subject == "Ada"
+        and verdicts[3].reason == "not-this-frame"
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +117,10 @@ def test_three_frames_of_one_face_are_a_grant() -> None:
 def test_faces_that_do_not_count_are_not_embedded(regard: Regard, where: Face, reason: str) -> None:
     run = Run(regard)
     (seen,) = run.frame(where)
-    assert (seen.decision.verdict, seen.decision.reason) == (Verdict.REFUSED, reason) and run.networks.looked == []
+    assert (seen.decision.verdict, seen.decision.reason) == (
+        Verdict.REFUSED,
+        reason,
+    ) and run.networks.looked == []
     assert seen.is_told
 
 
@@ -115,7 +129,9 @@ def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> Non
     verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
     assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
     for _ in range(7):
-        assert run.frame(face(100), face(400)) == []  # decided: nothing is looked at before the next scan is due
+        assert (
+            run.frame(face(100), face(400)) == []
+        )  # decided: nothing is looked at before the next scan is due
     assert (run.networks.scans, run.networks.looks) == (1, 2)
     assert len(run.frame(face(100), face(400))) == 2 and run.networks.scans == 2
 
@@ -124,7 +140,10 @@ def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
     run = Run(Regard(60, every_s=1.0))
     run.frame(face(100))
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
-    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)  # who is gone is not sought in every frame
+    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
+        2,
+        1,
+    )  # who is gone is not sought in every frame
 
 
 def test_with_no_time_between_scans_every_frame_is_searched() -> None:
@@ -207,7 +226,9 @@ class Reluctant:
 def test_votes_count_once_the_face_is_known_to_live() -> None:
     run = Run(layers=[Reluctant])
     reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
-    assert reasons == ["more-frames-needed"] * 2 + ["wait"] * 4 + ["more-frames-needed"] * 2 + ["match"]
+    assert reasons == ["more-frames-needed"] * 2 + ["wait"] * 4 + ["more-frames-needed"] * 2 + [
+        "match"
+    ]
     assert run.frame()[:] == []
 
 
@@ -218,7 +239,9 @@ def test_other_rules_hold_from_the_next_frame_on() -> None:
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
-def test_a_face_that_fills_the_picture_is_found_every_other_frame(detector: Detector, collins: np.ndarray) -> None:
+def test_a_face_that_fills_the_picture_is_found_every_other_frame(
+    detector: Detector, collins: np.ndarray
+) -> None:
     found = detector.detect(collins)[0]
     scale = 700 / found.width_px
     centre = found.box_xyxy.reshape(2, 2).mean(axis=0)
@@ -231,18 +254,24 @@ def test_a_face_that_fills_the_picture_is_found_every_other_frame(detector: Dete
 def test_who_is_known_and_may_not_pass_is_told_why() -> None:
     guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
     day: list[date | None] = [date(2026, 5, 1)]
-    run = Run(entry=Entry(Rights(frozenset({"guests"}), lambda: day[0])), people=lambda subject: guest)
+    run = Run(
+        entry=Entry(Rights(frozenset({"guests"}), lambda: day[0])), people=lambda subject: guest
+    )
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
     for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-in-doubt")):
         day[0] = today
         run.at += 10
         seen = [run.frame(face(100))[0].decision for _ in range(5)]
-        assert {(d.verdict, d.reason) for d in seen if d.reason != "not-this-frame"} == {(Verdict.REFUSED, reason)}
+        assert {(d.verdict, d.reason) for d in seen if d.reason != "not-this-frame"} == {
+            (Verdict.REFUSED, reason)
+        }
 
 
 def test_who_need_not_wear_a_mask_passes_without() -> None:
     strict = replace(RULES, mask="require")
-    assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == ["mask-required"]
+    assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == [
+        "mask-required"
+    ]
     run = Run(rules=strict, people=lambda subject: SubjectRecord(mask="any"))
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
 
@@ -298,8 +327,16 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     calibration = read_manifest(bundle_path).calibration
     rules = rules_of(PolicyConfig(threshold_unmasked=0.7), calibration)
     assert rules.growth is not None and rules.growth.supported == calibration.gallery_size
-    assert rules.growth.per_decade == pytest.approx((calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6)
-    assert rules.growth.own == Thresholds(calibration.unmasked.threshold, calibration.masked.threshold)
-    at_one = calibration.model_copy(update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})})
+    assert rules.growth.per_decade == pytest.approx(
+        (calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6
+    )
+    assert rules.growth.own == Thresholds(
+        calibration.unmasked.threshold, calibration.masked.threshold
+    )
+    at_one = calibration.model_copy(
+        update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})}
+    )
     steep = growth_of(at_one)
-    assert at_size(replace(rules, growth=steep), 10 * steep.supported).thresholds.unmasked == pytest.approx(1)
+    assert at_size(
+        replace(rules, growth=steep), 10 * steep.supported
+    ).thresholds.unmasked == pytest.approx(1)

@@ -39,7 +39,10 @@ class Site:
 
     def door(self) -> Process:
         process = Process(DOOR, "run", "--config", self.config_path, log=self.folder / "door.log")
-        until(lambda: self.door_state() is not None or process.popen.poll() is not None, "the door answers")
+        until(
+            lambda: self.door_state() is not None or process.popen.poll() is not None,
+            "the door answers",
+        )
         return process
 
     def daemon(self, name: str = "daemon") -> Process:
@@ -60,11 +63,20 @@ class Site:
     def decisions(self, **wanted: object) -> list[dict[str, object]]:
         config = self.config
         unseal = score_sealer(evidence_key(config), config.terminal).open_fields
-        return [r for r in read_log(config.decisions_path, unseal) if all(r.get(k) == v for k, v in wanted.items())]
+        return [
+            r
+            for r in read_log(config.decisions_path, unseal)
+            if all(r.get(k) == v for k, v in wanted.items())
+        ]
 
 
 @pytest.fixture
-def site(tmp_path: Path, write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray) -> Iterator[Site]:
+def site(
+    tmp_path: Path,
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    collins: np.ndarray,
+) -> Iterator[Site]:
     """Eileen Collins is enrolled and stands before the camera again and again."""
     clip((EMPTY, 3), (collins, 9))
     photo = tmp_path / "collins.png"
@@ -83,8 +95,15 @@ def test_a_known_face_opens_the_door_and_both_sides_record_it(site: Site) -> Non
         assert daemon.stop() == 0
         assert door.stop() == 0
     grant = site.decisions(verdict="grant")[0]
-    assert grant["subject"] == "Eileen Collins" and grant["votes"] == 3 and grant["liveness"] == "no PAD"
-    assert grant["score"] >= grant["threshold"] and set(grant["attention"]) >= {"on_eyes", "mean_mask"}  # type: ignore[operator, call-overload]
+    assert (
+        grant["subject"] == "Eileen Collins"
+        and grant["votes"] == 3
+        and grant["liveness"] == "no PAD"
+    )
+    assert grant["score"] >= grant["threshold"] and set(grant["attention"]) >= {
+        "on_eyes",
+        "mean_mask",
+    }  # type: ignore[operator, call-overload]
     unlocked = next(r for r in read_log(site.config.door_record_path) if r["event"] == "unlocked")
     assert unlocked["record_id"] == grant["id"]
     assert site.door_events()[0] == "started" and site.door_events()[-1] == "stopped"
@@ -142,11 +161,17 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
         until(lambda: "unlocked" in site.door_events(), "opened")
         size = segments(site.config.decisions_path)[-1].stat().st_size
         resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
-        until(lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk")
+        until(
+            lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk"
+        )
         until(lambda: site.door_state() == "locked", "locked")
         opened = site.door_events().count("unlocked")
         assert daemon.popen.poll() is None
-        resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        resource.prlimit(
+            daemon.popen.pid,
+            resource.RLIMIT_FSIZE,
+            (resource.RLIM_INFINITY, resource.RLIM_INFINITY),
+        )
         until(lambda: site.door_events().count("unlocked") > opened, "opened again")
     ids = [r["id"] for r in read_log(site.config.decisions_path)]
     assert ids == list(range(1, len(ids) + 1))
@@ -155,7 +180,14 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
 def test_an_erased_person_is_a_stranger_within_a_second(site: Site) -> None:
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        done = run("edge.cli.gallery", "remove", "--config", site.config_path, "--subject", "Eileen Collins")
+        done = run(
+            "edge.cli.gallery",
+            "remove",
+            "--config",
+            site.config_path,
+            "--subject",
+            "Eileen Collins",
+        )
         assert done.returncode == 0, done.stderr
         until(lambda: daemon.said("gallery changed: 0 subjects"), "noticed")
         until(lambda: bool(site.decisions(reason="gallery-empty")), "a stranger")
@@ -166,7 +198,10 @@ def test_a_second_recogniser_is_refused(site: Site) -> None:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         done = run(DAEMON, "--config", site.config_path)
     assert done.returncode == 1
-    assert "another edge-daemon runs here; stop it first" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        "another edge-daemon runs here; stop it first" in done.stderr
+        and "Traceback" not in done.stderr
+    )
 
 
 @pytest.mark.parametrize("module", [DAEMON, "edge.cli.doctor", "edge.cli.enroll", "edge.cli.bench"])
@@ -177,7 +212,9 @@ def test_a_second_recogniser_is_refused(site: Site) -> None:
         (lambda site: site.config_path.write_text("camera: ["), 2, "not valid YAML"),
     ],
 )
-def test_a_broken_config_is_one_sentence(site: Site, module: str, harm: Callable[[Site], object], code: int, part: str) -> None:
+def test_a_broken_config_is_one_sentence(
+    site: Site, module: str, harm: Callable[[Site], object], code: int, part: str
+) -> None:
     harm(site)
     extra = ("--subject", "x") if module == ENROLL else ()
     command = ("run",) if module == "edge.cli.bench" else ()
@@ -186,7 +223,9 @@ def test_a_broken_config_is_one_sentence(site: Site, module: str, harm: Callable
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_changed_bundle_stops_the_start(site: Site, write_config: Callable[..., Path], bundle_path: Path) -> None:
+def test_a_changed_bundle_stops_the_start(
+    site: Site, write_config: Callable[..., Path], bundle_path: Path
+) -> None:
     copy = Path(shutil.copytree(bundle_path, site.folder / "bundle"))
     with (copy / "embedder.onnx").open("r+b") as file:
         file.seek(1000)
@@ -206,15 +245,28 @@ def test_a_missing_camera_stops_the_start(site: Site) -> None:
 def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
     bad = site.folder / "bad.jpg"
     bad.write_text("not a picture")
-    done = run(ENROLL, "--config", site.config_path, "--subject", "Eve", "--json", site.folder / "collins.png", bad)
+    done = run(
+        ENROLL,
+        "--config",
+        site.config_path,
+        "--subject",
+        "Eve",
+        "--json",
+        site.folder / "collins.png",
+        bad,
+    )
     assert done.returncode == 1
     assert "refused (unreadable)" in done.stderr and "Traceback" not in done.stderr
     assert json.loads(done.stdout)["refused"][0]["photo"] == str(bad)
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {"Eileen Collins": 1}
+    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {
+        "Eileen Collins": 1
+    }
 
 
-def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Callable[..., Path]) -> None:
+def test_more_time_for_one_person_reaches_the_door(
+    site: Site, write_config: Callable[..., Path]
+) -> None:
     def gallery(*arguments: str) -> str:
         done = run("edge.cli.gallery", *arguments, "--config", site.config_path)
         assert done.returncode == 0, done.stderr
@@ -231,29 +283,50 @@ def test_more_time_for_one_person_reaches_the_door(site: Site, write_config: Cal
         client.close()
     assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
     assert "(extended)" not in gallery("list")
-    done = run("edge.cli.gallery", "set", "--subject", "Nobody", "--extended", "on", "--config", site.config_path)
+    done = run(
+        "edge.cli.gallery",
+        "set",
+        "--subject",
+        "Nobody",
+        "--extended",
+        "on",
+        "--config",
+        site.config_path,
+    )
     assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
 
 
 def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(site: Site) -> None:
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only")
+        done = run(
+            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only"
+        )
         assert done.returncode == 0, done.stderr
-        assert "from the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
+        assert (
+            "from the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
+        )
         assert "1 were there before" in done.stdout
         until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--straight-only")
+        done = run(
+            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--straight-only"
+        )
         assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
-        until(lambda: len(site.decisions(kind="enrollment", event="end")) == 2, "took the camera back")
+        until(
+            lambda: len(site.decisions(kind="enrollment", event="end")) == 2, "took the camera back"
+        )
         opened = site.door_events().count("unlocked")
         until(lambda: site.door_events().count("unlocked") > opened, "opened again")
         records = read_log(site.config.decisions_path)
         assert (site.config.state / "enroll.sock").stat().st_mode & 0o777 == 0o600
     told = [r for r in records if r["kind"] == "enrollment"]
-    assert [r["event"] for r in told] == ["begin", "end"] * 2 and {r["reason"] for r in told if r["event"] == "end"} == {"finished"}
+    assert [r["event"] for r in told] == ["begin", "end"] * 2 and {
+        r["reason"] for r in told if r["event"] == "end"
+    } == {"finished"}
     begin, end = told[:2]
-    assert not [r for r in records if begin["id"] < r["id"] < end["id"] and r.get("verdict")], "somebody was recognised meanwhile"
+    assert not [r for r in records if begin["id"] < r["id"] < end["id"] and r.get("verdict")], (
+        "somebody was recognised meanwhile"
+    )
     assert end["frames"] >= 3 and begin["account"] == end["account"]
 
 
@@ -261,7 +334,9 @@ def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> Non
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         (site.config.state / "enroll.sock").unlink()
-        done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only")
+        done = run(
+            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only"
+        )
     assert done.returncode == 1 and "cannot be asked for its camera" in done.stderr
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
     assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
@@ -269,7 +344,15 @@ def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> Non
 
 
 def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
-    done = run(ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only", "--dry-run")
+    done = run(
+        ENROLL,
+        "--config",
+        site.config_path,
+        "--subject",
+        "Eileen Collins",
+        "--straight-only",
+        "--dry-run",
+    )
     assert done.returncode == 0, done.stderr
     assert "would be stored" in done.stdout and "edge-daemon" not in done.stderr
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
@@ -293,9 +376,15 @@ def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
         done = run(DOOR, "lockdown", "--config", site.config_path, "--reason", "drill")
         assert done.returncode == 0 and site.door_state() == "locked"
         done = run(DOOR, "unlock", "--config", site.config_path, "--reason", "please")
-        assert done.returncode == 1 and "the door refused: lockdown: release it first" in done.stderr
+        assert (
+            done.returncode == 1 and "the door refused: lockdown: release it first" in done.stderr
+        )
         assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
-        asked = [(r["reason"], r["note"]) for r in read_log(site.config.door_record_path) if r["event"] == "asked"]
+        asked = [
+            (r["reason"], r["note"])
+            for r in read_log(site.config.door_record_path)
+            if r["event"] == "asked"
+        ]
         assert asked == [("hold", "delivery"), ("lockdown", "drill"), ("unlock", "please")]
     with site.door():  # killed, not stopped: what restricts comes back
         assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
@@ -312,7 +401,14 @@ def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None
 def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
     done = run("edge.cli.doctor", "--config", site.config_path, "--json")
     levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
-    assert levels["bundle"] == levels["gallery"] == levels["thresholds"] == levels["camera"] == levels["engine"] == "ok"
+    assert (
+        levels["bundle"]
+        == levels["gallery"]
+        == levels["thresholds"]
+        == levels["camera"]
+        == levels["engine"]
+        == "ok"
+    )
     assert levels["liveness"] == "warning" and levels["door"] == "error"
     assert done.returncode == 1
     with site.door():
@@ -324,7 +420,14 @@ def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
 def test_a_door_at_work_is_told_by_status(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
-        told = {"state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": [], "records_lost": 0, "inputs": {}}
+        told = {
+            "state": "locked",
+            "reason": "rest",
+            "relocks_in_s": 0.0,
+            "alarms": [],
+            "records_lost": 0,
+            "inputs": {},
+        }
         assert json.loads(done.stdout) == told | {"reload_refused": ""}
     done = run(DOOR, "status", "--config", site.config_path)
     assert done.returncode == 1 and "is edge-door running?" in done.stderr
@@ -332,8 +435,15 @@ def test_a_door_at_work_is_told_by_status(site: Site) -> None:
 
 def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
     config = site.config
-    digest = json.loads((bundle_path / "manifest.json").read_text())["files"]["embedder.onnx"]["sha256"]
-    store = Store(config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal, model_digest=digest)
+    digest = json.loads((bundle_path / "manifest.json").read_text())["files"]["embedder.onnx"][
+        "sha256"
+    ]
+    store = Store(
+        config.gallery_path,
+        key=load_key(config.key_path, create=False),
+        terminal=config.terminal,
+        model_digest=digest,
+    )
     _, templates = store.load()
     store.close()
     needle = templates[0].tobytes()[:16]
@@ -361,9 +471,13 @@ def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
         "Eve",
         str(site.folder / "collins.png"),
     ]
-    done = subprocess.run(command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 1
     assert "gallery" in done.stderr and "Traceback" not in done.stderr
     assert site.config.gallery_path.read_bytes() == before
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
-    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {"Eileen Collins": 1}
+    assert {name: told["templates"] for name, told in json.loads(listed.stdout).items()} == {
+        "Eileen Collins": 1
+    }

@@ -44,7 +44,11 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> A
 
 
 def plans(bundle: Path) -> list[str]:
-    return sorted(path.name for path in bundle.iterdir() if ".plan" in path.name and not path.name.endswith(".json"))
+    return sorted(
+        path.name
+        for path in bundle.iterdir()
+        if ".plan" in path.name and not path.name.endswith(".json")
+    )
 
 
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
@@ -55,8 +59,16 @@ def test_engines_are_built_compared_and_then_opened(
     assert capsys.readouterr().out.count("passed on") == 3
     assert plans(bundle) == [*PLANS, f"embedder-{precision}.plan"]
     sidecar = read_sidecar(bundle / f"embedder-{precision}.plan")
-    assert sidecar.verdict is not None and sidecar.verdict.passed and sidecar.verdict.figures["min_cosine"] > 0.98
-    assert sidecar.gpu == "Orin" and sidecar.tensorrt == device.__version__ and sidecar.batch == (1, 1, 4)
+    assert (
+        sidecar.verdict is not None
+        and sidecar.verdict.passed
+        and sidecar.verdict.figures["min_cosine"] > 0.98
+    )
+    assert (
+        sidecar.gpu == "Orin"
+        and sidecar.tensorrt == device.__version__
+        and sidecar.batch == (1, 1, 4)
+    )
     assert (sidecar.calibration == "a" * 64) == (precision == "int8")
     engine = opened(bundle, precision, device)
     assert engine.run(to_input(portrait_chips()[:5]))["embedding"].shape == (5, 256)
@@ -76,7 +88,9 @@ def opened(path: Path, precision: Any, trt: Any) -> Any:
     return open_plan(plan, wanted, device=lambda: ORIN, tensorrt=lambda: trt, pycuda=FakeCuda)  # type: ignore[arg-type, return-value]
 
 
-def test_another_int8_file_makes_an_engine_s_thresholds_another_s(device: Any, bundle: Path) -> None:
+def test_another_int8_file_makes_an_engine_s_thresholds_another_s(
+    device: Any, bundle: Path
+) -> None:
     """Quantised again, the FP32 network is the same: only the INT8 file's digest tells that a plan is an old one."""
     assert main([str(bundle), "--network", "embedder", "--precision", "int8"]) == 0
     manifest = json.loads((bundle / "manifest.json").read_text())
@@ -103,7 +117,9 @@ def test_a_wrong_engine_is_not_kept(
         wrong = onnx.load(model)
         first = next(node for node in wrong.graph.node if node.op_type == "Conv")
         weight = next(tensor for tensor in wrong.graph.initializer if tensor.name == first.input[1])
-        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, ::-1].copy(), weight.name))
+        weight.CopyFrom(
+            numpy_helper.from_array(numpy_helper.to_array(weight)[:, ::-1].copy(), weight.name)
+        )
         onnx.save(wrong, bundle.parent / "wrong.onnx")
         return real(trt, bundle.parent / "wrong.onnx", options)
 
@@ -111,12 +127,19 @@ def test_a_wrong_engine_is_not_kept(
     assert main([str(bundle), "--network", "embedder"]) == 1
     assert "the parity gate refused it: its colour channels are swapped" in capsys.readouterr().err
     # What was there and passed is still there, whole.
-    assert ((bundle / "embedder-fp16.plan").read_bytes(), read_sidecar(bundle / "embedder-fp16.plan")) == good
+    assert (
+        (bundle / "embedder-fp16.plan").read_bytes(),
+        read_sidecar(bundle / "embedder-fp16.plan"),
+    ) == good
     assert not list(bundle.glob(".*"))
 
 
 def test_a_site_s_chips_are_compared_too(
-    device: Any, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    device: Any,
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "site" / "p").mkdir(parents=True)
     for i, chip in enumerate(portrait_chips()[:5]):
@@ -126,11 +149,21 @@ def test_a_site_s_chips_are_compared_too(
     assert main([str(bundle), "--network", "embedder", "--chips", str(tmp_path / "none")]) == 2
 
 
-def test_the_calibrator_where_there_is_one(device: Any, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_calibrator_where_there_is_one(
+    device: Any, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "site" / "p").mkdir(parents=True)
     for i, chip in enumerate(portrait_chips()[:9]):
         cv2.imwrite(str(tmp_path / "site" / "p" / f"{i}.png"), chip)
-    command = [str(bundle), "--network", "embedder", "--precision", "int8", "--calibrate", str(tmp_path / "site")]
+    command = [
+        str(bundle),
+        "--network",
+        "embedder",
+        "--precision",
+        "int8",
+        "--calibrate",
+        str(tmp_path / "site"),
+    ]
     has = hasattr(device, "IInt8EntropyCalibrator2")
     assert main(command) == (0 if has else 1)
     if has:
@@ -144,15 +177,21 @@ def test_the_calibrator_where_there_is_one(device: Any, bundle: Path, tmp_path: 
     assert main([*command[:3], "--calibrate", str(tmp_path / "site")]) == 2
 
 
-def test_dla_plans_list_what_falls_back(device: Any, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dla_plans_list_what_falls_back(
+    device: Any, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(bundle), "--network", "embedder", "--dla", "0", "--batch", "2"]) == 0
     assert "runs on the GPU, not on the DLA: " in capsys.readouterr().out
     sidecar = read_sidecar(bundle / "embedder-fp16.plan")
     assert sidecar.dla_core == 0 and sidecar.off_dla and sidecar.batch == (2, 2, 2)
 
 
-def test_rtx_builds_without_a_gpu_and_says_what_was_not_done(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'")
+def test_rtx_builds_without_a_gpu_and_says_what_was_not_done(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(
+        "tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'"
+    )
     assert main([str(bundle), "--rtx", "--compute-capability", "8.6", "--precision", "int8"]) == 0
     assert capsys.readouterr().out.count("NOT compared with the FP32 network") == 3
     assert plans(bundle) == [f"rtx-{name}" for name in (*PLANS, "embedder-int8.plan")]
@@ -161,15 +200,21 @@ def test_rtx_builds_without_a_gpu_and_says_what_was_not_done(bundle: Path, capsy
     assert sidecar.onnx == file_digest(bundle / "embedder-int8-fp16.onnx")
 
 
-def test_without_a_gpu_there_is_a_sentence(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_gpu_there_is_a_sentence(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(bundle)]) == 1
     message = capsys.readouterr().err
     assert "no NVIDIA driver here" in message or "the NVIDIA driver" in message
     assert "Traceback" not in message and plans(bundle) == []
 
 
-def test_mistakes_are_told(bundle: Path, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'")
+def test_mistakes_are_told(
+    bundle: Path, tmp_path: Path, bundle_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip(
+        "tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'"
+    )
     rtx = ["--rtx", "--compute-capability", "8.6"]
     for arguments, part in (
         ([str(bundle), "--compute-capability", "8.6"], "only with --rtx"),
@@ -177,7 +222,10 @@ def test_mistakes_are_told(bundle: Path, tmp_path: Path, bundle_path: Path, caps
         ([str(bundle), *rtx, "--batch", "0"], "least <= best <= largest"),
         ([str(bundle), *rtx, "--calibrate", str(tmp_path)], "only with --precision int8"),
         ([str(bundle), *rtx, "--workspace", "0"], "at least 1 MiB"),
-        ([str(bundle), *rtx, "--timing-cache", str(tmp_path / "none" / "cache")], "its folder does not exist"),
+        (
+            [str(bundle), *rtx, "--timing-cache", str(tmp_path / "none" / "cache")],
+            "its folder does not exist",
+        ),
         ([str(tmp_path / "none"), *rtx], "no model bundle there"),
     ):
         assert main(arguments) in (1, 2)

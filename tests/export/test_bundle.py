@@ -36,7 +36,12 @@ def test_fixed_copies_compute_what_the_original_computes(tmp_path: Path) -> None
     found = open_engine(tmp_path / "same.onnx", threads=1).run(batch)
     assert all(np.array_equal(expected[name], found[name]) for name in expected)
     smaller = onnx.load_from_string(detector.fixed_shape(original, "320x256"))
-    assert [d.dim_value for d in smaller.graph.input[0].type.tensor_type.shape.dim] == [1, 3, 256, 320]
+    assert [d.dim_value for d in smaller.graph.input[0].type.tensor_type.shape.dim] == [
+        1,
+        3,
+        256,
+        320,
+    ]
     with pytest.raises(ValueError, match="multiples of 32"):
         detector.fixed_shape(original, "100x100")
 
@@ -58,14 +63,32 @@ def test_make_check_and_replace(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert bundle.main(["make", str(out), "--replace"]) == 0
 
 
-def test_packing_needs_figures_that_were_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_packing_needs_figures_that_were_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     reference = bundle.reference()
     manifest = read_manifest(reference)
     thresholds, accuracy = tmp_path / "thresholds.json", tmp_path / "accuracy.json"
     thresholds.write_text(manifest.calibration.model_dump_json())
     accuracy.write_text(json.dumps(manifest.accuracy))
-    command = ["pack", str(tmp_path / "out"), "--name", "test", "--embedder", str(reference / "embedder.onnx")]
-    command += ["--thresholds", str(thresholds), "--accuracy", str(accuracy), "--data", "none", "--licence", "mine"]
+    command = [
+        "pack",
+        str(tmp_path / "out"),
+        "--name",
+        "test",
+        "--embedder",
+        str(reference / "embedder.onnx"),
+    ]
+    command += [
+        "--thresholds",
+        str(thresholds),
+        "--accuracy",
+        str(accuracy),
+        "--data",
+        "none",
+        "--licence",
+        "mine",
+    ]
     assert bundle.main(command) == 0
     assert read_manifest(tmp_path / "out").calibration == manifest.calibration
     assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
@@ -118,7 +141,9 @@ def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
     assert bundle.main(["make", str(tmp_path / "empty"), "--replace"]) == 0
 
 
-def test_a_damaged_base_is_named(int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_damaged_base_is_named(
+    int8_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
     (base / "embedder.onnx").write_bytes(b"cut")
     assert bundle.main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
@@ -135,11 +160,16 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
     manifest = read_manifest(int8_bundle)
     assert manifest.int8 is not None
 
-    def pack(change: Callable[[dict[str, Any]], None] = lambda figures: None, **options: str) -> int:
+    def pack(
+        change: Callable[[dict[str, Any]], None] = lambda figures: None, **options: str
+    ) -> int:
         digest = manifest.files["embedder-int8.onnx"].sha256
         figures = json.loads(json.dumps({**manifest.accuracy, "embedder": digest}))
         change(figures)
-        models = {"reference": {**manifest.accuracy, "embedder": manifest.files["embedder.onnx"].sha256}, "int8": figures}
+        models = {
+            "reference": {**manifest.accuracy, "embedder": manifest.files["embedder.onnx"].sha256},
+            "int8": figures,
+        }
         (tmp_path / "accuracy.json").write_text(json.dumps({"models": models, "comparisons": []}))
         (tmp_path / "t.json").write_text(manifest.calibration.model_dump_json())
         (tmp_path / "t8.json").write_text(manifest.int8.calibration.model_dump_json())  # type: ignore[union-attr]
@@ -148,15 +178,27 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
             "embedder": str(int8_bundle / "embedder.onnx"), "accuracy": str(tmp_path / "accuracy.json"),
             "int8": str(int8_bundle / "embedder-int8.onnx"), "int8-thresholds": str(tmp_path / "t8.json"), **options,
         }  # fmt: skip
-        return bundle.main(["pack", str(tmp_path / "packed"), *(part for name, v in given.items() for part in (f"--{name}", v))])
+        return bundle.main(
+            [
+                "pack",
+                str(tmp_path / "packed"),
+                *(part for name, v in given.items() for part in (f"--{name}", v)),
+            ]
+        )
 
     return pack
 
 
-def test_an_int8_form_is_packed_with_what_was_measured_of_it(packing: Packing, tmp_path: Path) -> None:
+def test_an_int8_form_is_packed_with_what_was_measured_of_it(
+    packing: Packing, tmp_path: Path
+) -> None:
     assert packing() == 0
     manifest = read_manifest(tmp_path / "packed")
-    assert manifest.int8 is not None and manifest.int8.ranges == "mse" and manifest.int8.chips == "a" * 64
+    assert (
+        manifest.int8 is not None
+        and manifest.int8.ranges == "mse"
+        and manifest.int8.chips == "a" * 64
+    )
     verdict = manifest.files["embedder-int8.onnx"].verdict
     assert verdict is not None and verdict.passed and verdict.figures["min_cosine"] > 0.98
     card = (tmp_path / "packed" / "MODEL_CARD.md").read_text()

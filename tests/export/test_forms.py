@@ -28,27 +28,41 @@ def outputs(model: onnx.ModelProto, path: Path, chips: np.ndarray) -> dict[str, 
     return run_chips(open_engine(path, threads=1), to_input(chips))
 
 
-def test_half_precision_keeps_its_softmax_and_its_ends_in_float(embedder: onnx.ModelProto, tmp_path: Path) -> None:
+def test_half_precision_keeps_its_softmax_and_its_ends_in_float(
+    embedder: onnx.ModelProto, tmp_path: Path
+) -> None:
     half, chips = to_half(embedder), portrait_chips()
     kinds = {t.name: t.data_type for t in half.graph.initializer}
     assert TensorProto.FLOAT16 in kinds.values() and TensorProto.FLOAT not in kinds.values()
-    assert {v.type.tensor_type.elem_type for v in (*half.graph.input, *half.graph.output)} == {TensorProto.FLOAT}
+    assert {v.type.tensor_type.elem_type for v in (*half.graph.input, *half.graph.output)} == {
+        TensorProto.FLOAT
+    }
     softmax = next(node for node in half.graph.node if node.op_type == "Softmax")
     cast = next(node for node in half.graph.node if softmax.input[0] in node.output)
     assert cast.op_type == "Cast" and cast.attribute[0].i == TensorProto.FLOAT
     wanted = outputs(embedder, tmp_path / "fp32.onnx", chips)
     parity = compare(outputs(half, tmp_path / "fp16.onnx", chips), wanted)
-    assert parity.min_cosine > 0.9999 and (tmp_path / "fp16.onnx").stat().st_size < 0.6 * (tmp_path / "fp32.onnx").stat().st_size
+    assert (
+        parity.min_cosine > 0.9999
+        and (tmp_path / "fp16.onnx").stat().st_size < 0.6 * (tmp_path / "fp32.onnx").stat().st_size
+    )
     assert {p.key for p in half.metadata_props} == {p.key for p in embedder.metadata_props}
 
 
 def test_int8_with_the_rest_in_half_precision(embedder: onnx.ModelProto, tmp_path: Path) -> None:
     chips = portrait_chips()[:6]
-    ranges = {n: minmax(h) for n, h in observe(embedder, find_places(embedder).activations(), [to_input(chips)]).items()}
+    ranges = {
+        n: minmax(h)
+        for n, h in observe(
+            embedder, find_places(embedder).activations(), [to_input(chips)]
+        ).items()
+    }
     mixed = to_half(insert(embedder, ranges))
     assert mixed.opset_import[0].version == 19  # Q/DQ with half-precision scales
     scales = {node.input[1] for node in mixed.graph.node if node.op_type == "QuantizeLinear"}
-    assert {t.data_type for t in mixed.graph.initializer if t.name in scales} == {TensorProto.FLOAT16}
+    assert {t.data_type for t in mixed.graph.initializer if t.name in scales} == {
+        TensorProto.FLOAT16
+    }
     assert {p.key for p in mixed.metadata_props} == {p.key for p in embedder.metadata_props}
     wanted = outputs(embedder, tmp_path / "fp32.onnx", chips)
     wide = in_float(mixed)  # old ONNX Runtimes compute half-precision Q/DQ coarsely
@@ -70,8 +84,16 @@ def test_a_batch_can_be_fixed_once(embedder: onnx.ModelProto, tmp_path: Path) ->
 
 def test_prelu_in_parts_computes_the_same(tmp_path: Path) -> None:
     slope = numpy_helper.from_array(np.array([[[0.1]], [[0.5]]], np.float32), "slope")
-    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2, 3, 3]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("PRelu", ["x", "slope"], ["y"], "bend")], "g", shapes[:1], shapes[1:], [slope])
+    shapes = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2, 3, 3]) for name in "xy"
+    ]
+    graph = helper.make_graph(
+        [helper.make_node("PRelu", ["x", "slope"], ["y"], "bend")],
+        "g",
+        shapes[:1],
+        shapes[1:],
+        [slope],
+    )
     whole = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     split = split_prelu(whole)
     assert has_prelu(whole) and not has_prelu(split)

@@ -30,39 +30,77 @@ def network(tmp_path: Path) -> Path:
         helper.make_tensor_value_info("chips", TensorProto.FLOAT, ["n", 3, 112, 112]),
         helper.make_tensor_value_info("living", TensorProto.FLOAT, ["n"]),
     ]
-    graph = helper.make_graph(nodes, "living", shapes[:1], shapes[1:], [numpy_helper.from_array(np.float32(4), "four")])
+    graph = helper.make_graph(
+        nodes, "living", shapes[:1], shapes[1:], [numpy_helper.from_array(np.float32(4), "four")]
+    )
     path = tmp_path / "living.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
     return path
 
 
 def test_it_is_packed_checked_and_used(
-    network: Path, tmp_path: Path, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+    network: Path,
+    tmp_path: Path,
+    write_config: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "bundle"
-    assert bundle.main(["make", str(out), "--liveness", str(network), "--liveness-threshold", "0.7"]) == 0
+    assert (
+        bundle.main(["make", str(out), "--liveness", str(network), "--liveness-threshold", "0.7"])
+        == 0
+    )
     manifest = read_manifest(out)
-    assert manifest.liveness is not None and manifest.liveness.threshold == 0.7 and "liveness.onnx" in manifest.files
-    config = load_config(write_config(bundle=str(out), liveness={"kind": "layers", "passive": True, "challenge": "unsure"}))
+    assert (
+        manifest.liveness is not None
+        and manifest.liveness.threshold == 0.7
+        and "liveness.onnx" in manifest.files
+    )
+    config = load_config(
+        write_config(
+            bundle=str(out), liveness={"kind": "layers", "passive": True, "challenge": "unsure"}
+        )
+    )
     networks = open_networks(config)
     names = [make().name for make in layers_of(config, networks)]
     assert names == ["stillness", "screen", "passive", "challenge"]
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     capsys.readouterr()
-    assert bundle.main(["make", str(tmp_path / "other"), "--liveness", str(tmp_path / "junk.onnx")]) == 1
-    assert "cannot be the bundle's liveness network" in capsys.readouterr().err and not (tmp_path / "other").exists()
+    assert (
+        bundle.main(["make", str(tmp_path / "other"), "--liveness", str(tmp_path / "junk.onnx")])
+        == 1
+    )
+    assert (
+        "cannot be the bundle's liveness network" in capsys.readouterr().err
+        and not (tmp_path / "other").exists()
+    )
 
 
-def test_a_config_that_wants_what_the_bundle_lacks_is_told(write_config: Callable[..., Path]) -> None:
+def test_a_config_that_wants_what_the_bundle_lacks_is_told(
+    write_config: Callable[..., Path],
+) -> None:
     with pytest.raises(ConfigError, match=r"holds no liveness\.onnx"):
         open_networks(load_config(write_config(liveness={"kind": "layers", "passive": True})))
 
 
 def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
-    hours = [{"days": ["mon-sun"], "begin": "00:00", "end": "12:00"}, {"days": ["mon-sun"], "begin": "12:00", "end": "00:00"}]
-    for some, demanded in ((hours, "waiting"), ([{"days": ["holiday"], "begin": "00:00", "end": "00:00"}], "passed")):
-        layers = {"kind": "layers", "stillness": False, "screen": False, "challenge": "hours", "challenge_hours": some}
+    hours = [
+        {"days": ["mon-sun"], "begin": "00:00", "end": "12:00"},
+        {"days": ["mon-sun"], "begin": "12:00", "end": "00:00"},
+    ]
+    for some, demanded in (
+        (hours, "waiting"),
+        ([{"days": ["holiday"], "begin": "00:00", "end": "00:00"}], "passed"),
+    ):
+        layers = {
+            "kind": "layers",
+            "stillness": False,
+            "screen": False,
+            "challenge": "hours",
+            "challenge_hours": some,
+        }
         config = load_config(write_config(liveness=layers))
         (make,) = layers_of(config, open_networks(config))
         assert make().answer(0.0, unsure=False).state.value == demanded

@@ -25,11 +25,15 @@ from train.weights import save_weights
 
 @pytest.fixture(scope="module")
 def network() -> MfsaNetwork:
-    made = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))).train()
+    made = MfsaNetwork(
+        NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
+    ).train()
     import torch
 
     with torch.no_grad():
-        for _ in range(20):  # running statistics of real chips, so that the network tells them apart
+        for _ in range(
+            20
+        ):  # running statistics of real chips, so that the network tells them apart
             made(torch.from_numpy(to_input(portrait_chips())))
         made.attention.maps.weight.normal_()
     return made.eval()
@@ -40,7 +44,9 @@ def test_the_file_is_what_tensorrt_8_reads(network: MfsaNetwork, tmp_path: Path)
     model = onnx.load(tmp_path / "net.onnx")
     assert model.ir_version == 8 and model.opset_import[0].version == 17
     assert [o.name for o in model.graph.output] == ["embedding", "attention", "mask_worn"]
-    assert {p.key: p.value for p in model.metadata_props}["preprocessing"] == "arcface-112-rgb-127.5/1"
+    assert {p.key: p.value for p in model.metadata_props}[
+        "preprocessing"
+    ] == "arcface-112-rgb-127.5/1"
     assert not any(node.op_type in ("BatchNormalization", "Dropout") for node in model.graph.node)
 
 
@@ -48,24 +54,37 @@ def test_it_says_the_same_as_torch_on_real_chips(network: MfsaNetwork, tmp_path:
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()
     parity = check_parity(tmp_path / "net.onnx", chips, TorchEngine(network).run(to_input(chips)))
-    assert parity.chips == len(chips) and parity.min_cosine > 0.9999 and parity.attention_error < 1e-4
+    assert (
+        parity.chips == len(chips) and parity.min_cosine > 0.9999 and parity.attention_error < 1e-4
+    )
 
 
-@pytest.mark.parametrize(("variant", "encoder"), [(v, "mbf") for v in VARIANTS] + [("mfsa", "ir18")])
+@pytest.mark.parametrize(
+    ("variant", "encoder"), [(v, "mbf") for v in VARIANTS] + [("mfsa", "ir18")]
+)
 def test_every_variant_and_encoder_is_exported(variant: str, encoder: str, tmp_path: Path) -> None:
-    config = NetworkConfig(encoder=encoder, variant=variant, embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1, 1))
+    config = NetworkConfig(
+        encoder=encoder, variant=variant, embedding=32, widths=(8, 8, 16, 16), blocks=(1, 1, 1, 1)
+    )
     network = MfsaNetwork(config).eval()
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()[:4]
     assert check_parity(tmp_path / "net.onnx", chips, TorchEngine(network).run(to_input(chips))).ok
-    assert {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}["network"] == f"{encoder} {variant}"
+    assert {p.key: p.value for p in onnx.load(tmp_path / "net.onnx").metadata_props}[
+        "network"
+    ] == f"{encoder} {variant}"
 
 
 def test_swapped_colours_are_no_parity(network: MfsaNetwork, tmp_path: Path) -> None:
     export(network, tmp_path / "net.onnx")
     chips = portrait_chips()
     swapped = np.ascontiguousarray(chips[..., ::-1])
-    assert check_parity(tmp_path / "net.onnx", swapped, TorchEngine(network).run(to_input(chips))).min_cosine < 0.9999
+    assert (
+        check_parity(
+            tmp_path / "net.onnx", swapped, TorchEngine(network).run(to_input(chips))
+        ).min_cosine
+        < 0.9999
+    )
 
 
 def test_a_wrong_mask_output_is_no_parity(network: MfsaNetwork, tmp_path: Path) -> None:
@@ -74,15 +93,27 @@ def test_a_wrong_mask_output_is_no_parity(network: MfsaNetwork, tmp_path: Path) 
     expected = TorchEngine(network).run(to_input(chips))
     assert check_parity(tmp_path / "net.onnx", chips, expected).ok
     for name in ("mask_worn", "attention"):
-        assert not check_parity(tmp_path / "net.onnx", chips, {**expected, name: expected[name] + 0.1}).ok
-        assert not check_parity(tmp_path / "net.onnx", chips, {**expected, name: expected[name] * np.nan}).ok
+        assert not check_parity(
+            tmp_path / "net.onnx", chips, {**expected, name: expected[name] + 0.1}
+        ).ok
+        assert not check_parity(
+            tmp_path / "net.onnx", chips, {**expected, name: expected[name] * np.nan}
+        ).ok
 
 
-def test_a_run_that_has_not_ended_is_not_exported(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_has_not_ended_is_not_exported(
+    network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import torch
 
     student = {f"network.{k}": v for k, v in network.state_dict().items()}
-    state = {"network": network.config.as_dict(), "student": student, "seen": 5, "best": 1.0, "recipe": '{"chips": 9}'}
+    state = {
+        "network": network.config.as_dict(),
+        "student": student,
+        "seen": 5,
+        "best": 1.0,
+        "recipe": '{"chips": 9}',
+    }
     torch.save(state, tmp_path / "c.pt")
     command = ["--checkpoint", str(tmp_path / "c.pt"), "--out", str(tmp_path / "net.onnx")]
     assert main(command) == 2
@@ -90,21 +121,42 @@ def test_a_run_that_has_not_ended_is_not_exported(network: MfsaNetwork, tmp_path
     assert main([*command, "--unfinished"]) == 0
 
 
-def test_the_command(network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(
+    network: MfsaNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     save_weights(network, tmp_path / "w.safetensors")
-    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")]) == 0
+    assert (
+        main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(tmp_path / "net.onnx")])
+        == 0
+    )
     assert "chips: cosine min" in capsys.readouterr().out
-    assert main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 2
+    assert (
+        main(["--checkpoint", str(tmp_path / "none.pt"), "--out", str(tmp_path / "net.onnx")]) == 2
+    )
     assert "none.pt" in capsys.readouterr().err
 
 
 def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
     tmp_path: Path, collins_chip: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu")
+    config = NetworkConfig(
+        embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu"
+    )
     save_weights(MfsaNetwork(config).eval(), tmp_path / "w.safetensors")
     out, half = tmp_path / "net.onnx", tmp_path / "half.onnx"
-    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--half", str(half)]) == 0
+    assert (
+        main(
+            [
+                "--checkpoint",
+                str(tmp_path / "w.safetensors"),
+                "--out",
+                str(out),
+                "--half",
+                str(half),
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.count("chips: cosine min") == 3
     whole = onnx.load(tmp_path / "net-whole.onnx")
     assert has_prelu(whole) and not has_prelu(onnx.load(out))
@@ -112,20 +164,35 @@ def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
     for i in range(8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))
-    command = ["--embedder", str(out), "--chips", str(tmp_path / "faces"), "--everybody", "--bound", "0.01"]
+    command = [
+        "--embedder",
+        str(out),
+        "--chips",
+        str(tmp_path / "faces"),
+        "--everybody",
+        "--bound",
+        "0.01",
+    ]
     assert quantize([*command, "--out", str(tmp_path / "int8.onnx")]) == 0
     assert has_prelu(onnx.load(tmp_path / "int8.onnx"))
     # A later network without PReLU leaves no second form behind.
     save_weights(
-        MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))).eval(), tmp_path / "w.safetensors"
+        MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))).eval(),
+        tmp_path / "w.safetensors",
     )
-    assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--batch", "4"]) == 0
+    assert (
+        main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), "--batch", "4"])
+        == 0
+    )
     assert not (tmp_path / "net-whole.onnx").exists()
     assert parity([str(out), str(out)]) == 0  # also of a fixed batch
 
 
 def test_an_export_that_differs_is_not_kept(
-    network: MfsaNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    network: MfsaNetwork,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_weights(network, tmp_path / "w.safetensors")
     real = to_onnx.export
@@ -135,7 +202,9 @@ def test_an_export_that_differs_is_not_kept(
         model = onnx.load(path)
         for tensor in model.graph.initializer:
             if "tail" in tensor.name and tensor.name.endswith(".weight"):
-                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[::-1].copy(), tensor.name))
+                tensor.CopyFrom(
+                    numpy_helper.from_array(numpy_helper.to_array(tensor)[::-1].copy(), tensor.name)
+                )
         onnx.save(model, path)
         return False
 
@@ -145,6 +214,15 @@ def test_an_export_that_differs_is_not_kept(
     assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out)]) == 1
     assert "differs from the checkpoint" in capsys.readouterr().err
     assert list(out.parent.iterdir()) == []
-    for wrong_option, part in ((["--batch", "0"], "--batch"), (["--most", "0"], "--most"), (["--out", "/none/net.onnx"], "folder")):
-        assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), *wrong_option]) == 2
+    for wrong_option, part in (
+        (["--batch", "0"], "--batch"),
+        (["--most", "0"], "--most"),
+        (["--out", "/none/net.onnx"], "folder"),
+    ):
+        assert (
+            main(
+                ["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out), *wrong_option]
+            )
+            == 2
+        )
         assert part in capsys.readouterr().err

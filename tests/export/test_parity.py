@@ -45,13 +45,19 @@ def changed(path: Path, change: Callable[[onnx.ModelProto], None]) -> Path:
 
 
 def weight_of(model: onnx.ModelProto, layer: str) -> onnx.TensorProto:
-    name = next(node.input[1] for node in model.graph.node if layer in node.name and node.op_type in ("Conv", "Gemm"))
+    name = next(
+        node.input[1]
+        for node in model.graph.node
+        if layer in node.name and node.op_type in ("Conv", "Gemm")
+    )
     return next(tensor for tensor in model.graph.initializer if tensor.name == name)
 
 
 def swap_channels(model: onnx.ModelProto) -> None:
     weight = weight_of(model, "stem.0")
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[:, ::-1].copy(), weight.name))
+    weight.CopyFrom(
+        numpy_helper.from_array(numpy_helper.to_array(weight)[:, ::-1].copy(), weight.name)
+    )
 
 
 def zero(layer: str) -> Callable[[onnx.ModelProto], None]:
@@ -83,15 +89,27 @@ def spoil(model: onnx.ModelProto) -> None:
     ("change", "name", "words"),
     [
         (swap_channels, "swapped", ["colour channels are swapped"]),
-        (zero("stem.8/body/body.1"), "zeroed", ["cosine", "the first layer that differs is stem.8/body.1.0"]),
+        (
+            zero("stem.8/body/body.1"),
+            "zeroed",
+            ["cosine", "the first layer that differs is stem.8/body.1.0"],
+        ),
         (zero("tail.7"), "dead", ["it says the same of every chip: a layer is dead"]),
-        (normalise_inside, "preprocessing", ["its preprocessing is wrong: it wants pixels in 0..255"]),
+        (
+            normalise_inside,
+            "preprocessing",
+            ["its preprocessing is wrong: it wants pixels in 0..255"],
+        ),
         (spoil, "nan", ["values that are not finite"]),
         (lambda model: model.graph.output.pop(), "output", ["it has no output mask_worn"]),
     ],
 )
 def test_a_broken_network_is_stopped_by_name(
-    change: Callable[[onnx.ModelProto], None], name: str, words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    change: Callable[[onnx.ModelProto], None],
+    name: str,
+    words: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken = changed(tmp_path / f"{name}.onnx", change)
     assert main([str(reference()), str(broken), "--precision", "int8"]) == 1
@@ -103,14 +121,20 @@ def test_a_broken_network_is_stopped_by_name(
 def test_the_same_network_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     same = changed(tmp_path / "same.onnx", lambda model: None)
     assert main([str(MODEL), str(same), "--json", str(tmp_path / "told.json")]) == 0
-    assert "same.onnx (fp32): passed" in capsys.readouterr().out and (tmp_path / "told.json").is_file()
+    assert (
+        "same.onnx (fp32): passed" in capsys.readouterr().out and (tmp_path / "told.json").is_file()
+    )
 
 
-def test_a_network_of_another_shape_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_network_of_another_shape_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     def narrower(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
             if tensor.name.endswith(("tail.7.weight", "tail.7.bias")):
-                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor)[:100].copy(), tensor.name))
+                tensor.CopyFrom(
+                    numpy_helper.from_array(numpy_helper.to_array(tensor)[:100].copy(), tensor.name)
+                )
         del model.graph.output[0].type.tensor_type.shape.dim[1:]
         model.graph.output[0].type.tensor_type.shape.dim.add().dim_value = 100
 
@@ -134,8 +158,14 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> None:
     digest = file_digest(MODEL)
     engine = open_engine(MODEL, threads=1)
-    verdict = embedder_verdict(engine, portrait_chips(), expected, "fp32", judged=digest, reference=digest)
-    assert verdict.passed and verdict.judged == verdict.reference == digest and verdict.samples == len(portrait_chips())
+    verdict = embedder_verdict(
+        engine, portrait_chips(), expected, "fp32", judged=digest, reference=digest
+    )
+    assert (
+        verdict.passed
+        and verdict.judged == verdict.reference == digest
+        and verdict.samples == len(portrait_chips())
+    )
     assert verdict.figures["min_cosine"] >= verdict.figures["min_cosine_bound"]
 
 
@@ -144,8 +174,13 @@ def test_other_precisions_may_differ_more(expected: Outputs) -> None:
         def run(self, batch: np.ndarray) -> Outputs:
             outputs = open_engine(MODEL, threads=1).run(batch)
             noise = np.random.default_rng(0).standard_normal(outputs["embedding"].shape)
-            size = np.linalg.norm(outputs["embedding"], axis=1, keepdims=True) / np.linalg.norm(noise, axis=1, keepdims=True)
-            return {**outputs, "embedding": (outputs["embedding"] + 0.1 * size * noise).astype(np.float32)}
+            size = np.linalg.norm(outputs["embedding"], axis=1, keepdims=True) / np.linalg.norm(
+                noise, axis=1, keepdims=True
+            )
+            return {
+                **outputs,
+                "embedding": (outputs["embedding"] + 0.1 * size * noise).astype(np.float32),
+            }
 
         def close(self) -> None: ...
 
@@ -155,7 +190,9 @@ def test_other_precisions_may_differ_more(expected: Outputs) -> None:
 
 def test_nan_is_the_worst_there_is() -> None:
     nothing = Parity(1, -1.0, -1.0, float("nan"), float("nan"), float("nan"))
-    assert not nothing.within(BOUNDS["int8"]) and "attention wrong by nan" in nothing.against(BOUNDS["int8"])
+    assert not nothing.within(BOUNDS["int8"]) and "attention wrong by nan" in nothing.against(
+        BOUNDS["int8"]
+    )
 
 
 def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_path: Path) -> None:
@@ -168,7 +205,9 @@ def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_
     moved[:, 4:14] += 3
     verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
-    blind = Detector({"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99)
+    blind = Detector(
+        {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99
+    )
     verdict = detector_verdict(blind, scene, faces, "fp16", **digests)
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 

@@ -41,13 +41,19 @@ def test_the_table_is_what_the_real_bindings_have(shared: Path) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_every_version_builds_every_precision(version: str, precision: Any, int8_bundle: Path, tmp_path: Path) -> None:
+def test_every_version_builds_every_precision(
+    version: str, precision: Any, int8_bundle: Path, tmp_path: Path
+) -> None:
     trt = fake_tensorrt(version)
     model = int8_bundle / onnx_file("embedder", precision)
     cache = tmp_path / "cache"
     built = build_plan(trt, model, BuildOptions(precision, (1, 2, 4), timing_cache=cache))
     assert strongly_typed(trt) == (version in NEW)
-    wanted = {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[precision] if version in OLD else []
+    wanted = (
+        {"fp32": [], "fp16": ["FP16"], "int8": ["INT8", "FP16"]}[precision]
+        if version in OLD
+        else []
+    )
     assert list(built.flags) == wanted and set(wanted) <= set(flags_of(built.plan))
     assert ("PREFER_PRECISION_CONSTRAINTS" in flags_of(built.plan)) == bool(wanted)
     assert json.loads(built.plan)["profile"] == [[[n, 3, 112, 112] for n in (1, 2, 4)]]
@@ -61,12 +67,20 @@ def test_every_version_builds_every_precision(version: str, precision: Any, int8
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_static_shapes_need_no_profile(version: str, int8_bundle: Path) -> None:
-    built = build_plan(fake_tensorrt(version), int8_bundle / "embedder.onnx", BuildOptions("fp32", (4, 4, 4)))
+    built = build_plan(
+        fake_tensorrt(version), int8_bundle / "embedder.onnx", BuildOptions("fp32", (4, 4, 4))
+    )
     assert json.loads(built.plan)["profile"] == [] and built.tensors[0].shape == (4, 3, 112, 112)
-    detector = build_plan(fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", BuildOptions("fp32"))
+    detector = build_plan(
+        fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", BuildOptions("fp32")
+    )
     assert detector.tensors[0].shape == (1, 3, 256, 320)
     with pytest.raises(EngineError, match="for batches of 1, found the wish for 1 to 4"):
-        build_plan(fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", BuildOptions("fp32", (1, 1, 4)))
+        build_plan(
+            fake_tensorrt(version),
+            int8_bundle / "detector-320x256.onnx",
+            BuildOptions("fp32", (1, 1, 4)),
+        )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -74,7 +88,9 @@ def test_a_refusal_names_the_node(version: str, tmp_path: Path, int8_bundle: Pat
     model = onnx.load(int8_bundle / "detector-320x256.onnx")
     model.graph.node.append(helper.make_node("NonMaxSuppression", ["a", "b"], ["kept"], "suppress"))
     onnx.save(model, tmp_path / "with-nms.onnx")
-    with pytest.raises(EngineError, match=f"node {len(model.graph.node) - 1}.*No importer") as refused:
+    with pytest.raises(
+        EngineError, match=f"node {len(model.graph.node) - 1}.*No importer"
+    ) as refused:
         build_plan(fake_tensorrt(version), tmp_path / "with-nms.onnx", BuildOptions("fp32"))
     assert ("suppress (NonMaxSuppression)" in str(refused.value)) == (not version.startswith("8."))
 
@@ -85,7 +101,11 @@ def test_layers_that_a_dla_cannot_run_are_listed(version: str, int8_bundle: Path
     built = build_plan(fake_tensorrt(version), int8_bundle / "embedder-fp16.onnx", options)
     assert any("Softmax" in name for name in built.off_dla) and "GPU_FALLBACK" in built.flags
     with pytest.raises(EngineError, match="expected DLA core 2, this device has 2"):
-        build_plan(fake_tensorrt(version), int8_bundle / "embedder-fp16.onnx", BuildOptions("fp16", (2, 2, 2), dla_core=2))
+        build_plan(
+            fake_tensorrt(version),
+            int8_bundle / "embedder-fp16.onnx",
+            BuildOptions("fp16", (2, 2, 2), dla_core=2),
+        )
 
 
 def test_options_that_cannot_be_are_refused() -> None:
@@ -102,7 +122,9 @@ def test_options_that_cannot_be_are_refused() -> None:
 def test_other_gpus_are_built_for_by_rtx_alone(version: str, int8_bundle: Path) -> None:
     def build(capability: str) -> bytes:
         options = BuildOptions("fp32", compute_capability=capability)
-        return build_plan(fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", options).plan
+        return build_plan(
+            fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", options
+        ).plan
 
     if version.startswith("rtx"):
         assert build("8.6")
@@ -114,7 +136,9 @@ def test_other_gpus_are_built_for_by_rtx_alone(version: str, int8_bundle: Path) 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_entropy_calibrator_exists_up_to_10(version: str, int8_bundle: Path, tmp_path: Path) -> None:
+def test_the_entropy_calibrator_exists_up_to_10(
+    version: str, int8_bundle: Path, tmp_path: Path
+) -> None:
     trt, cuda, cache = fake_tensorrt(version), FakeCuda(), tmp_path / "ranges"
     primary = cuda.Device(0).retain_primary_context()
     primary.push()
@@ -137,12 +161,18 @@ def test_the_entropy_calibrator_exists_up_to_10(version: str, int8_bundle: Path,
 
 @pytest.fixture(scope="module")
 def rtx() -> Any:
-    return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'")
+    return pytest.importorskip(
+        "tensorrt_rtx", reason="tensorrt-rtx is not installed: pip install 'mfsa-edge[rtx]'"
+    )
 
 
-@pytest.mark.parametrize("network", ["embedder", *(detector_network(size) for size in DETECTOR_SIZES)])
+@pytest.mark.parametrize(
+    "network", ["embedder", *(detector_network(size) for size in DETECTOR_SIZES)]
+)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
-def test_rtx_builds_the_networks(rtx: Any, network: str, precision: Any, int8_bundle: Path, tmp_path: Path) -> None:
+def test_rtx_builds_the_networks(
+    rtx: Any, network: str, precision: Any, int8_bundle: Path, tmp_path: Path
+) -> None:
     model = int8_bundle / onnx_file(network, precision)
     if not model.is_file():  # the detector's INT8 form is no part of a bundle
         model = int8_detector(int8_bundle / onnx_file(network), tmp_path / "int8.onnx")
@@ -155,7 +185,9 @@ def int8_detector(source: Path, out: Path) -> Path:
     model = onnx.load(source)
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     frame = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    ranges = {n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()}
+    ranges = {
+        n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()
+    }
     onnx.save(insert(model, ranges), out)
     return out
 

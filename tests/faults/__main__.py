@@ -45,7 +45,9 @@ def cause(terminal: Terminal, fault: Fault) -> Outcome:
         ended = time.monotonic()
     recovered = terminal.energised_after(max(ended, opened + PULSE_S))
     terminal.wait_locked()
-    after = [(s.starts - a, s.watchdog_kills - b) for s, (a, b) in zip(services, before, strict=True)]
+    after = [
+        (s.starts - a, s.watchdog_kills - b) for s, (a, b) in zip(services, before, strict=True)
+    ]
     return Outcome(
         longest_s=terminal.line.longest_s(began, time.monotonic()),
         granted=sum(level and began < at < ended for at, level in terminal.line.changes),
@@ -66,7 +68,9 @@ def row(fault: Fault, outcomes: Sequence[Outcome]) -> str:
         f"{statistics.median(o.granted for o in outcomes):.0f}" if fault.lasts_s else "",
         f"{statistics.median(o.recovered_s for o in outcomes):.1f} s",
         "; ".join(
-            _restarts(name, i, outcomes) for i, name in enumerate(("door", "recogniser")) if any(o.starts[i] for o in outcomes)
+            _restarts(name, i, outcomes)
+            for i, name in enumerate(("door", "recogniser"))
+            if any(o.starts[i] for o in outcomes)
         ),
     ]
     return f"| {' | '.join(cells)} |"
@@ -82,8 +86,12 @@ def _restarts(name: str, which: int, outcomes: Sequence[Outcome]) -> str:
 
 def longer(outcomes: Mapping[Fault, Sequence[Outcome]]) -> str:
     """Which faults made a pulse longer, in words."""
-    beyond = {fault.name: max(o.longest_s for o in found) - PULSE_S for fault, found in outcomes.items()}
-    found = [f"{name} ({late_s:+.2f} s)" for name, late_s in beyond.items() if late_s > _NOTICEABLE_S]
+    beyond = {
+        fault.name: max(o.longest_s for o in found) - PULSE_S for fault, found in outcomes.items()
+    }
+    found = [
+        f"{name} ({late_s:+.2f} s)" for name, late_s in beyond.items() if late_s > _NOTICEABLE_S
+    ]
     least = f"by more than {_NOTICEABLE_S:.1f} s"
     if not found:
         return f"No fault made a pulse longer {least}."
@@ -117,15 +125,34 @@ Without a fault somebody is let in every two to three seconds; "let in again aft
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.faults", description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, help="complete bundle, made with: mfsa-bundle make build/bundle")
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        required=True,
+        help="complete bundle, made with: mfsa-bundle make build/bundle",
+    )
     parser.add_argument("--out", type=Path, help="Markdown; default: to the terminal")
     parser.add_argument("--repeat", type=int, default=3, help="times each (default %(default)s)")
-    parser.add_argument("--only", action="append", metavar="FAULT", choices=[f.name for f in FAULTS], help="may be given again")
+    parser.add_argument(
+        "--only",
+        action="append",
+        metavar="FAULT",
+        choices=[f.name for f in FAULTS],
+        help="may be given again",
+    )
     args = parser.parse_args(argv)
     faults = [fault for fault in FAULTS if not args.only or fault.name in args.only]
-    with tempfile.TemporaryDirectory(prefix="mfsa-faults-") as folder, Terminal(Path(folder) / "terminal", args.bundle) as terminal:
+    with (
+        tempfile.TemporaryDirectory(prefix="mfsa-faults-") as folder,
+        Terminal(Path(folder) / "terminal", args.bundle) as terminal,
+    ):
         outcomes: dict[Fault, list[Outcome]] = {fault: [] for fault in faults}
-        for fault in tqdm([fault for _ in range(args.repeat) for fault in faults], desc="faults", unit="fault", disable=None):
+        for fault in tqdm(
+            [fault for _ in range(args.repeat) for fault in faults],
+            desc="faults",
+            unit="fault",
+            disable=None,
+        ):
             outcomes[fault].append(cause(terminal, fault))
             print(row(fault, outcomes[fault][-1:]), file=sys.stderr, flush=True)
         text = page(outcomes, terminal, args.repeat)

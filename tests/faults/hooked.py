@@ -28,7 +28,9 @@ def main(folder: Path, module: str, arguments: list[str]) -> int:
 
     time.time = wrong  # before anything of ours takes it as a default
     if (folder / "disk").exists() and "run" in arguments:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int((folder / "disk").read_text()), resource.RLIM_INFINITY))
+        resource.setrlimit(
+            resource.RLIMIT_FSIZE, (int((folder / "disk").read_text()), resource.RLIM_INFINITY)
+        )
     if module == "edge.cli.daemon":
         _hook_daemon(folder)
     return int(importlib.import_module(module).main(arguments))

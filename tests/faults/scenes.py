@@ -44,7 +44,9 @@ def signalled(which: str, number: signal.Signals) -> Begin:
         os.kill(pid, number)
         yield
         if number is signal.SIGSTOP and service.pid == pid:
-            with suppress(ProcessLookupError):  # the watchdog may kill it between the question and the signal
+            with suppress(
+                ProcessLookupError
+            ):  # the watchdog may kill it between the question and the signal
                 os.kill(pid, signal.SIGCONT)
 
     return begin
@@ -86,7 +88,12 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
 @contextmanager
 def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
     """The door is started anew while its record cannot grow."""
-    with full_disk(terminal), with_file("disk", str(segments(terminal.config.door_record_path)[-1].stat().st_size))(terminal):
+    with (
+        full_disk(terminal),
+        with_file("disk", str(segments(terminal.config.door_record_path)[-1].stat().st_size))(
+            terminal
+        ),
+    ):
         os.kill(terminal.door.pid, signal.SIGKILL)
         yield
 
@@ -113,7 +120,10 @@ def spoilt_gallery(terminal: Terminal) -> Iterator[None]:
 @contextmanager
 def busy(terminal: Terminal) -> Iterator[None]:
     """Twice as many busy processes as there are cores."""
-    burning = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))]
+    burning = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in range(2 * (os.cpu_count() or 1))
+    ]
     try:
         yield
     finally:

@@ -34,11 +34,24 @@ class Service:
     """One unit's process, kept alive as the unit says."""
 
     def __init__(
-        self, unit: str, command: Sequence[str], after: Sequence[str], *, log: Path, notify: Path, environment: dict[str, str]
+        self,
+        unit: str,
+        command: Sequence[str],
+        after: Sequence[str],
+        *,
+        log: Path,
+        notify: Path,
+        environment: dict[str, str],
     ) -> None:
-        self.watchdog_s, self.restart_s = seconds(setting(unit, "WatchdogSec")), seconds(setting(unit, "RestartSec"))
+        self.watchdog_s, self.restart_s = (
+            seconds(setting(unit, "WatchdogSec")),
+            seconds(setting(unit, "RestartSec")),
+        )
         self._watchdog_signal = signal.Signals[setting(unit, "WatchdogSignal")]
-        self._command, self._after = [sys.executable, *command], [sys.executable, *after] if after else []
+        self._command, self._after = (
+            [sys.executable, *command],
+            [sys.executable, *after] if after else [],
+        )
         self._log = log.open("a")
         self._environment = os.environ | environment | {"NOTIFY_SOCKET": str(notify)}
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -72,12 +85,20 @@ class Service:
         while not self._stopping.is_set():
             self._run_once()
             if self._after:
-                subprocess.run(self._after, stdout=self._log, stderr=self._log, env=self._environment, check=False)
+                subprocess.run(
+                    self._after,
+                    stdout=self._log,
+                    stderr=self._log,
+                    env=self._environment,
+                    check=False,
+                )
             self._stopping.wait(self.restart_s)
 
     def _run_once(self) -> None:
         self.starts += 1
-        self.process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log, env=self._environment)
+        self.process = subprocess.Popen(
+            self._command, stdout=self._log, stderr=self._log, env=self._environment
+        )
         alive: float | None = None  # when the watchdog last heard of it; None until it is ready
         while self.process.poll() is None:
             for message in self._messages():
@@ -85,7 +106,11 @@ class Service:
                     self.ready.set()
                 if message in ("READY=1", "WATCHDOG=1"):
                     alive = time.monotonic()
-                self.last_status = message.removeprefix("STATUS=") if message.startswith("STATUS=") else self.last_status
+                self.last_status = (
+                    message.removeprefix("STATUS=")
+                    if message.startswith("STATUS=")
+                    else self.last_status
+                )
             if alive is not None and time.monotonic() - alive > self.watchdog_s:
                 self.watchdog_kills += 1
                 self.process.send_signal(self._watchdog_signal)

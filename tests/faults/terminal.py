@@ -31,7 +31,9 @@ class Terminal:
         clip = folder / "clip"
         clip.mkdir()
         for number in range(12):
-            picture = load_portrait(COLLINS) if number >= 3 else np.full((480, 640, 3), 90, np.uint8)
+            picture = (
+                load_portrait(COLLINS) if number >= 3 else np.full((480, 640, 3), 90, np.uint8)
+            )
             cv2.imwrite(str(clip / f"{number:05d}.png"), picture)
         fields = {
             "terminal": "faults",
@@ -39,12 +41,24 @@ class Terminal:
             "camera": {"kind": "replay", "path": "clip", "fps": 10, "loop": True},
             "policy": {"cooldown_s": _COOLDOWN_S},
             "liveness": {"kind": "none"},
-            "door": {"pulse_s": PULSE_S, "relay": {"kind": "file", "path": "relay"}, "state": "door"},
+            "door": {
+                "pulse_s": PULSE_S,
+                "relay": {"kind": "file", "path": "relay"},
+                "state": "door",
+            },
         }
         self.config_path = folder / "terminal.yaml"
         self.config_path.write_text(yaml.safe_dump(fields), encoding="utf-8")
         self.config = load_config(self.config_path)
-        enroll = [sys.executable, "-m", "edge.cli.enroll", "--config", str(self.config_path), "--subject", COLLINS.person]
+        enroll = [
+            sys.executable,
+            "-m",
+            "edge.cli.enroll",
+            "--config",
+            str(self.config_path),
+            "--subject",
+            COLLINS.person,
+        ]
         subprocess.run([*enroll, str(clip / "00005.png")], check=True, stdout=subprocess.DEVNULL)
         # A socket's path may have 107 bytes, and folders of tests are long.
         self._notify = tempfile.TemporaryDirectory(prefix="mfsa-faults-")
@@ -72,7 +86,10 @@ class Terminal:
             [*hooked, *after, *config] if after else [],
             log=self.folder / f"{unit}.log",
             notify=Path(self._notify.name) / unit,
-            environment={"PYTHONUNBUFFERED": "1", "RUNTIME_DIRECTORY": str(self.config.socket_path.parent)},
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                "RUNTIME_DIRECTORY": str(self.config.socket_path.parent),
+            },
         )
 
     def energised_after(self, moment: float) -> float:
@@ -80,7 +97,9 @@ class Terminal:
         gives_up = time.monotonic() + _PATIENCE_S
         while (at := self.line.energised_since(moment)) is None:
             if time.monotonic() > gives_up:
-                raise TimeoutError(f"nobody was let in for {_PATIENCE_S:.0f} s; see {self.folder}/*.log")
+                raise TimeoutError(
+                    f"nobody was let in for {_PATIENCE_S:.0f} s; see {self.folder}/*.log"
+                )
             time.sleep(0.005)
         return at
 
@@ -89,5 +108,7 @@ class Terminal:
         gives_up = time.monotonic() + _PATIENCE_S
         while self.line.energised:
             if time.monotonic() > gives_up:
-                raise TimeoutError(f"the lock stayed open for {_PATIENCE_S:.0f} s; see {self.folder}/*.log")
+                raise TimeoutError(
+                    f"the lock stayed open for {_PATIENCE_S:.0f} s; see {self.folder}/*.log"
+                )
             time.sleep(0.005)

@@ -39,7 +39,14 @@ def fuzz(target: Target, folder: Path, seconds: float) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
         command = [sys.executable, "-m", "tests.fuzz.one", target.name, str(folder), str(int(left))]
-        done = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, errors="replace", check=False)
+        done = subprocess.run(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            check=False,
+        )
         (folder / "last.log").write_text(done.stderr[-100_000:])
         found = _STATUS.findall(done.stderr)
         if not found:
@@ -55,13 +62,18 @@ def findings(folder: Path) -> list[Path]:
 
 def runs(folder: Path) -> list[Ran]:
     path = folder / "runs.jsonl"
-    return [Ran(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    return (
+        [Ran(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+    )
 
 
 def row(target: Target, folder: Path) -> str:
     """All runs that the folder knows of."""
     ran = runs(folder)
-    covered, features = max((r.covered for r in ran), default=0), max((r.features for r in ran), default=0)
+    covered, features = (
+        max((r.covered for r in ran), default=0),
+        max((r.features for r in ran), default=0),
+    )
     corpus = len(list((folder / "corpus").glob("*")))
     cells = [
         target.name, target.about, f"{sum(r.seconds for r in ran) / 3600:.2f}", f"{sum(r.executions for r in ran):,}",
@@ -116,9 +128,21 @@ account, which cannot reach the pins.
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
-    parser.add_argument("--minutes", type=float, required=True, help="for all targets together; 0: only the table of earlier runs")
-    parser.add_argument("--target", action="append", choices=list(TARGETS), help="may be given again (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("build/fuzz"), help="corpora and findings (default %(default)s)")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        required=True,
+        help="for all targets together; 0: only the table of earlier runs",
+    )
+    parser.add_argument(
+        "--target", action="append", choices=list(TARGETS), help="may be given again (default: all)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("build/fuzz"),
+        help="corpora and findings (default %(default)s)",
+    )
     parser.add_argument("--markdown", type=Path, help="the table, of all targets")
     args = parser.parse_args(argv)
     if importlib.util.find_spec("atheris") is None:

@@ -28,7 +28,12 @@ from tests.fuzz.target import Run, Target, expect
 
 _KEY, _TERMINAL = bytes(range(32)), "lobby"
 _NUMBER = 7
-_SCORES: dict[str, Any] = {"score": 0.9, "votes": 3, "attention": {"on_eyes": 0.4}, "box_xyxy": [1, 2, 3, 4]}
+_SCORES: dict[str, Any] = {
+    "score": 0.9,
+    "votes": 3,
+    "attention": {"on_eyes": 0.4},
+    "box_xyxy": [1, 2, 3, 4],
+}
 _RECORD: dict[str, Any] = {
     "id": _NUMBER, "wall": 1.8e9, "mono": 1.0, "kind": "decision", "verdict": "grant", "reason": "match", "model": "m",
     "commit": "0" * 64, "hash": "1" * 64, "mac": "2" * 32,
@@ -87,7 +92,10 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
                 expected = Expected(found.id, bytes.fromhex(found.hash))
                 after = verify(folder / "door", first, state=state, expected=expected)
                 is_so = (expected.id, expected.hash) == (head.id, bytes.fromhex(head.hash))
-                expect(is_so == (not after.findings) or expected.id < report.first_id, "a head that is not of this record fits")
+                expect(
+                    is_so == (not after.findings) or expected.id < report.first_id,
+                    "a head that is not of this record fits",
+                )
                 expect(all(str(finding) for finding in after.findings), "a finding without words")
 
     return run
@@ -102,26 +110,40 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
     def score(source: Source) -> None:
         mode = source.number(5)
         number = _NUMBER if mode else source.number(20)
-        plain = _dumped(edited(_SCORES, source)) if mode == 3 else source.rest() if mode == 4 else b""
+        plain = (
+            _dumped(edited(_SCORES, source)) if mode == 3 else source.rest() if mode == 4 else b""
+        )
         given = {
             0: whole, 1: spoilt(whole, source), 2: source.rest(),
             3: scores.seal(_NUMBER, zlib.compress(plain)), 4: scores.seal(_NUMBER, plain),
         }[mode]  # fmt: skip
-        told = scores.open_fields(number, base64.b64encode(given).decode() if source.number(8) else _text(given))
+        told = scores.open_fields(
+            number, base64.b64encode(given).decode() if source.number(8) else _text(given)
+        )
         expect(told is None or isinstance(told, dict), "what is no object was unsealed")
-        expect(told is None or mode > 2 or (told == _SCORES and number == _NUMBER), "scores that were never sealed so")
+        expect(
+            told is None or mode > 2 or (told == _SCORES and number == _NUMBER),
+            "scores that were never sealed so",
+        )
 
     def photo(source: Source) -> None:
         for old in folder.iterdir():
             old.unlink()
         number = source.number(20)
-        names = [f"{number:09d}.sealed", source.text().replace("/", "").replace("\0", "")[:60] + ".sealed", "x.png"]
+        names = [
+            f"{number:09d}.sealed",
+            source.text().replace("/", "").replace("\0", "")[:60] + ".sealed",
+            "x.png",
+        ]
         for name in names:
             with contextlib.suppress(OSError, UnicodeError):  # no name for a file
                 (folder / name).write_bytes(spoilt(sealed, source) if source.number(3) else sealed)
         for found in {number, *pictures(folder)}:
             with contextlib.suppress(RecordError):
-                expect(read_picture(folder, found, seal) == picture and found == _NUMBER, "a picture that was never sealed so")
+                expect(
+                    read_picture(folder, found, seal) == picture and found == _NUMBER,
+                    "a picture that was never sealed so",
+                )
 
     return lambda data: (photo if data[:1] > b"\xc0" else score)(Source(data[1:]))
 
@@ -129,7 +151,12 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
 def _open_rows(folder: Path, at_end: ExitStack) -> Run:
     """Any line becomes a row for people, a line of JSON and cells, whatever stands in it."""
     scores = score_sealer(_KEY, _TERMINAL)
-    personal = {"salt": "0" * 32, "subject": "Ada", "note": "=1+1", "sealed": scores.seal_text(_NUMBER, json.dumps(_SCORES))}
+    personal = {
+        "salt": "0" * 32,
+        "subject": "Ada",
+        "note": "=1+1",
+        "sealed": scores.seal_text(_NUMBER, json.dumps(_SCORES)),
+    }
 
     def run(data: bytes) -> None:
         source = Source(data)
@@ -138,18 +165,26 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
         if mode < 2:
             line = source.rest() if mode == 0 else spoilt(whole, source)
         else:
-            halves = [edited(half, source) if source.number(3) else half for half in (_RECORD, personal)]
+            halves = [
+                edited(half, source) if source.number(3) else half for half in (_RECORD, personal)
+            ]
             line = _dumped(halves[0]) + b"\t" + _dumped(halves[1])
         record = record_of(line, scores.open_fields)
         if record is None:
             return
         expect(isinstance(telling.moment(record), float), "no moment to put it in order by")
-        expect(telling.line("door", record).isprintable(), "a row of two lines, or one that a terminal obeys")
+        expect(
+            telling.line("door", record).isprintable(),
+            "a row of two lines, or one that a terminal obeys",
+        )
         for form in ("jsonl", "csv"):
             for row, number in telling.exported("door", [record], form):
                 expect(isinstance(number, int) and row.endswith("\n"), "no row")
         for cell in telling.cells("door", record):
-            expect(not cell.startswith(("=", "+", "@")) or cell[1:2].isdigit(), f"a formula: {cell[:40]!r}")
+            expect(
+                not cell.startswith(("=", "+", "@")) or cell[1:2].isdigit(),
+                f"a formula: {cell[:40]!r}",
+            )
 
     return run
 
@@ -159,12 +194,21 @@ def _seeds(modes: int) -> Sequence[bytes]:
 
 
 TARGETS = (
-    Target("head", "exported heads, against a record", _open_head, lambda: [b"\0{}", b"\0" + b"[" * 3000, *_seeds(5)]),
+    Target(
+        "head",
+        "exported heads, against a record",
+        _open_head,
+        lambda: [b"\0{}", b"\0" + b"[" * 3000, *_seeds(5)],
+    ),
     Target(
         "evidence",
         "sealed scores and evidence pictures",
         _open_evidence,
-        lambda: [b"\0\4" + zlib.compress(b"[" * 3000), *_seeds(5), *(bytes([255, *seed]) for seed in _seeds(5))],
+        lambda: [
+            b"\0\4" + zlib.compress(b"[" * 3000),
+            *_seeds(5),
+            *(bytes([255, *seed]) for seed in _seeds(5)),
+        ],
     ),
     Target(
         "rows",

@@ -54,7 +54,9 @@ _FULL = {
     },
     "record": {"unwritable": "open", "pictures": 3},
 }  # fmt: skip
-_MOMENTS = tuple(datetime(2026, 3, 29, tzinfo=timezone.utc) + timedelta(hours=7 * n) for n in range(30))
+_MOMENTS = tuple(
+    datetime(2026, 3, 29, tzinfo=timezone.utc) + timedelta(hours=7 * n) for n in range(30)
+)
 
 
 def _changed(source: Source, texts: Sequence[bytes], trees: Sequence[Any], dump: Any) -> bytes:
@@ -83,7 +85,11 @@ def _json(tree: Any) -> bytes:
 
 def _open_config(folder: Path, at_end: ExitStack) -> Run:
     path = folder / "terminal.yaml"
-    texts = [(ROOT / "systemd" / "terminal.yaml").read_bytes(), yaml.safe_dump(_FULL).encode(), yaml.safe_dump(_LEAST).encode()]
+    texts = [
+        (ROOT / "systemd" / "terminal.yaml").read_bytes(),
+        yaml.safe_dump(_FULL).encode(),
+        yaml.safe_dump(_LEAST).encode(),
+    ]
     trees = [_LEAST, _FULL, yaml.safe_load(texts[0])]
 
     def run(data: bytes) -> None:
@@ -102,7 +108,9 @@ def _open_config(folder: Path, at_end: ExitStack) -> Run:
 
 
 def _manifest() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((ROOT / "edge" / "models" / "reference" / MANIFEST).read_bytes())
+    found: dict[str, Any] = json.loads(
+        (ROOT / "edge" / "models" / "reference" / MANIFEST).read_bytes()
+    )
     return found
 
 
@@ -123,7 +131,10 @@ def _open_manifest(folder: Path, at_end: ExitStack) -> Run:
             read_manifest(folder)
         with contextlib.suppress(BundleError):
             bundle = open_bundle(folder, PREPROCESSING, complete=complete)
-            expect(all((folder / name).is_file() for name in bundle.manifest.files), "a bundle that lacks a file was opened")
+            expect(
+                all((folder / name).is_file() for name in bundle.manifest.files),
+                "a bundle that lacks a file was opened",
+            )
             for precision in ("fp32", "fp16", "int8"):
                 with contextlib.suppress(BundleError):
                     bundle.calibration(precision)
@@ -131,7 +142,10 @@ def _open_manifest(folder: Path, at_end: ExitStack) -> Run:
                 if EMBEDDER in bundle.manifest.files:
                     with contextlib.suppress(BundleError, EngineError):
                         path = bundle.onnx_path(EMBEDDER_NETWORK, precision)
-                        expect(path == folder / onnx_file(EMBEDDER_NETWORK, precision), "a file elsewhere was named")
+                        expect(
+                            path == folder / onnx_file(EMBEDDER_NETWORK, precision),
+                            "a file elsewhere was named",
+                        )
 
     return run
 
@@ -162,15 +176,26 @@ def _open_sidecar(folder: Path, at_end: ExitStack) -> Run:
         with contextlib.suppress(EngineError):
             sidecar = read_sidecar(plan)
             check_sidecar(plan, content, sidecar, _DEVICE, "10.3.0", wanted)
-            expect(sidecar.verdict is not None and sidecar.verdict.passed, "a plan without a passing verdict was let through")
+            expect(
+                sidecar.verdict is not None and sidecar.verdict.passed,
+                "a plan without a passing verdict was let through",
+            )
 
     return run
 
 
 def _open_notes(folder: Path, at_end: ExitStack) -> Run:
     """Small files of the door and of the machine: the wiring's note, a line that is a file, release and board of a Jetson."""
-    note = {"relay": {"kind": "file", "path": "relay"}, "alarm": {"kind": "gpio", "pin": 7, "active_high": True, "factory": "mock"}}
-    texts = [json.dumps(note).encode(), b"1\n", b"# R36 (release), REVISION: 4.0, GCID: 1, BOARD: generic\n", b"Orin\0"]
+    note = {
+        "relay": {"kind": "file", "path": "relay"},
+        "alarm": {"kind": "gpio", "pin": 7, "active_high": True, "factory": "mock"},
+    }
+    texts = [
+        json.dumps(note).encode(),
+        b"1\n",
+        b"# R36 (release), REVISION: 4.0, GCID: 1, BOARD: generic\n",
+        b"Orin\0",
+    ]
 
     def run(data: bytes) -> None:
         path = folder / "note"
@@ -194,16 +219,33 @@ TARGETS = (
         "config",
         "`load_config`, and the schedule of what it accepts",
         _open_config,
-        lambda: _seeds_of(yaml.safe_dump(_FULL).encode(), yaml.safe_dump(_LEAST).encode(), b"a: &a [*a]", b"{" * 50),
+        lambda: _seeds_of(
+            yaml.safe_dump(_FULL).encode(),
+            yaml.safe_dump(_LEAST).encode(),
+            b"a: &a [*a]",
+            b"{" * 50,
+        ),
     ),
     Target(
         "manifest",
         "`read_manifest` and `open_bundle`",
         _open_manifest,
-        lambda: [complete + seed for complete in (b"\0", b"\1") for seed in _seeds_of(b"{}", b'{"schema_version": 1}', b"[" * 50)],
+        lambda: [
+            complete + seed
+            for complete in (b"\0", b"\1")
+            for seed in _seeds_of(b"{}", b'{"schema_version": 1}', b"[" * 50)
+        ],
     ),
-    Target("sidecar", "`read_sidecar` and `check_sidecar` of plans", _open_sidecar, lambda: _seeds_of(_json(_sidecar(b"plan")))),
     Target(
-        "notes", "the wiring's note, lines that are files, release and board of a Jetson", _open_notes, lambda: _seeds_of(b"{}")
+        "sidecar",
+        "`read_sidecar` and `check_sidecar` of plans",
+        _open_sidecar,
+        lambda: _seeds_of(_json(_sidecar(b"plan"))),
+    ),
+    Target(
+        "notes",
+        "the wiring's note, lines that are files, release and board of a Jetson",
+        _open_notes,
+        lambda: _seeds_of(b"{}"),
     ),
 )

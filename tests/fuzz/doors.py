@@ -36,7 +36,15 @@ _COMMAND: dict[str, Any] = {"v": 1, "kind": "command", "command": "lockdown", "n
 
 
 def _grant(at: float) -> dict[str, Any]:
-    return {"v": 1, "kind": "grant", "id": "g1", "subject": "Ada", "record_id": 1, "frame_at": at, "extended": False}
+    return {
+        "v": 1,
+        "kind": "grant",
+        "id": "g1",
+        "subject": "Ada",
+        "record_id": 1,
+        "frame_at": at,
+        "extended": False,
+    }
 
 
 def _packet(source: Source, now: float) -> bytes:
@@ -49,7 +57,9 @@ def _packet(source: Source, now: float) -> bytes:
     if source.number(2):  # a valid one with another number, or another command
         key = {"grant": "id", "command": "command"}.get(tree["kind"], "kind")
         commands = ["lockdown", "unlock", "hold", "release", "reset-fire", "reset-tamper", "x"]
-        return json.dumps({**tree, key: source.choose(commands) if key == "command" else source.text()}).encode()
+        return json.dumps(
+            {**tree, key: source.choose(commands) if key == "command" else source.text()}
+        ).encode()
     try:
         return json.dumps(edited(tree, source)).encode()
     except ValueError:
@@ -58,7 +68,13 @@ def _packet(source: Source, now: float) -> bytes:
 
 def _parsed(packet: bytes) -> Grant | tuple[str, str] | None:
     kind, fields = protocol.decode(packet)
-    return protocol.parse_grant(fields) if kind == "grant" else protocol.parse_command(fields) if kind == "command" else None
+    return (
+        protocol.parse_grant(fields)
+        if kind == "grant"
+        else protocol.parse_command(fields)
+        if kind == "command"
+        else None
+    )
 
 
 def _open_packets(folder: Path, at_end: ExitStack) -> Run:
@@ -66,8 +82,15 @@ def _open_packets(folder: Path, at_end: ExitStack) -> Run:
         with contextlib.suppress(DoorError):
             found = _parsed(_packet(Source(data), _BEGINNING_S))
             if isinstance(found, Grant):
-                again = protocol.encode("grant", protocol.grant_fields(found)) if math.isfinite(found.frame_at) else None
-                expect(again is None or _parsed(again) == found, "a grant does not survive its own encoding")
+                again = (
+                    protocol.encode("grant", protocol.grant_fields(found))
+                    if math.isfinite(found.frame_at)
+                    else None
+                )
+                expect(
+                    again is None or _parsed(again) == found,
+                    "a grant does not survive its own encoding",
+                )
 
     return run
 
@@ -87,7 +110,11 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
     relay = SimulatedRelay(lambda: now[0])
     path = folder / "door.sock"
     service = DoorService(
-        Conduct(DoorRules(1.0)), Wiring(relay), BoundedLog(lambda: _NoDisk(folder / "door")), path, clock=lambda: now[0]
+        Conduct(DoorRules(1.0)),
+        Wiring(relay),
+        BoundedLog(lambda: _NoDisk(folder / "door")),
+        path,
+        clock=lambda: now[0],
     )
     peers: list[socket.socket] = []
     at_end.callback(service.close)
@@ -119,16 +146,40 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
             asked = _parsed(packet[: protocol.PACKET_MAX])
         except DoorError:
             asked = None
-        expect(asked is not None or relay.energised <= before, "the lock was opened by a packet that asks for nothing")
+        expect(
+            asked is not None or relay.energised <= before,
+            "the lock was opened by a packet that asks for nothing",
+        )
 
     return run
 
 
 _EVENTS: list[dict[str, Any]] = [
     {"event": "started", "reason": "locked", "at": 1.0, "latches": []},
-    {"event": "asked", "reason": "lockdown", "at": 2.0, "operator": "root", "note": "why", "latches": ["lockdown"]},
-    {"event": "unlocked", "reason": "grant", "at": 3.0, "subject": "Ada", "grant_id": "g", "record_id": 7, "latches": []},
-    {"event": "stopped", "reason": "locked", "at": 4.0, "latches": ["lockdown", "fire"], "latest_believed": 1767225602.0},
+    {
+        "event": "asked",
+        "reason": "lockdown",
+        "at": 2.0,
+        "operator": "root",
+        "note": "why",
+        "latches": ["lockdown"],
+    },
+    {
+        "event": "unlocked",
+        "reason": "grant",
+        "at": 3.0,
+        "subject": "Ada",
+        "grant_id": "g",
+        "record_id": 7,
+        "latches": [],
+    },
+    {
+        "event": "stopped",
+        "reason": "locked",
+        "at": 4.0,
+        "latches": ["lockdown", "fire"],
+        "latest_believed": 1767225602.0,
+    },
 ]
 
 
@@ -138,7 +189,10 @@ def _write(folder: Path) -> dict[str, bytes]:
     for event in _EVENTS:
         log.append(event)
     log.close()
-    return {path.relative_to(folder.parent).as_posix(): path.read_bytes() for path in [*folder.iterdir(), key_path_of(folder)]}
+    return {
+        path.relative_to(folder.parent).as_posix(): path.read_bytes()
+        for path in [*folder.iterdir(), key_path_of(folder)]
+    }
 
 
 def _line(line: bytes, source: Source) -> bytes:
@@ -202,24 +256,41 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
         with contextlib.suppress(RecordError):
             read_tail(place)
         past = past_of(place)
-        expect(past.trouble is None or past.latches.lockdown, "the past cannot be read and the door is not in lockdown")
-        expect(math.isfinite(past.latest), "no clock can be compared with the latest time of the past")
+        expect(
+            past.trouble is None or past.latches.lockdown,
+            "the past cannot be read and the door is not in lockdown",
+        )
+        expect(
+            math.isfinite(past.latest), "no clock can be compared with the latest time of the past"
+        )
         first: list[FirstKey] = []
         with contextlib.suppress(RecordError):
             first = read_keys(key_path)
         state = read_state(place)
         report = verify(place, first, of="lobby/door", state=state)
         changed = [name for name in names if found[name] != whole[name]]
-        if changed and all(name.endswith(".log") for name in changed):  # whoever can write the state too may cut the tail
-            expect(bool(report.findings or report.notes), "a record was changed, and nobody found it")
-            expect(bool(report.findings) or _is_erased(found, whole, changed), "a record was changed, and it is only a note")
+        if changed and all(
+            name.endswith(".log") for name in changed
+        ):  # whoever can write the state too may cut the tail
+            expect(
+                bool(report.findings or report.notes), "a record was changed, and nobody found it"
+            )
+            expect(
+                bool(report.findings) or _is_erased(found, whole, changed),
+                "a record was changed, and it is only a note",
+            )
         with contextlib.suppress(RecordError):
             log = RecordLog(place, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
             try:
                 log.append({"event": "started", "latches": []})
                 after = read_log(place)
-                stay = [r for r in before if state is None or number_of(r) <= state.durable]  # what was on disk for certain
-                expect(all(r in after for r in stay) and after[-1].get("event") == "started", "it does not go on")
+                stay = [
+                    r for r in before if state is None or number_of(r) <= state.durable
+                ]  # what was on disk for certain
+                expect(
+                    all(r in after for r in stay) and after[-1].get("event") == "started",
+                    "it does not go on",
+                )
             finally:
                 log.close()
         verify(place, first, of="lobby/door", state=read_state(place))
@@ -230,9 +301,15 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
 def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[str]) -> bool:
     """Whether nothing but personal parts is missing, or something was begun after the end."""
     for name in changed:
-        for before, after in itertools.zip_longest(whole[name].split(b"\n"), found[name].split(b"\n")):
+        for before, after in itertools.zip_longest(
+            whole[name].split(b"\n"), found[name].split(b"\n")
+        ):
             public = (before or b"").partition(b"\t")[0]
-            is_blank = after is not None and after.partition(b"\t")[0] == public and not after.partition(b"\t")[2].strip(b" ")
+            is_blank = (
+                after is not None
+                and after.partition(b"\t")[0] == public
+                and not after.partition(b"\t")[2].strip(b" ")
+            )
             if after != before and not is_blank and before:
                 return False
     return True
@@ -240,17 +317,28 @@ def _is_erased(found: dict[str, bytes], whole: dict[str, bytes], changed: list[s
 
 def _packet_seeds() -> list[bytes]:
     raw = [b"\0" + json.dumps(tree).encode() for tree in (_grant(_BEGINNING_S), _COMMAND, _STATUS)]
-    valid, spoilt_ones = [bytes([2, n, n // 3, 3, 65, 66, 67]) for n in range(12)], [bytes([1, n, 3, n, 5]) for n in range(9)]
+    valid, spoilt_ones = (
+        [bytes([2, n, n // 3, 3, 65, 66, 67]) for n in range(12)],
+        [bytes([1, n, 3, n, 5]) for n in range(9)],
+    )
     return [*raw, b"\0" + b"[" * 3000, *valid, *spoilt_ones]
 
 
 def _record_seeds() -> list[bytes]:
-    return [b"\0\0" + json.dumps(_EVENTS).encode(), *(bytes([n, n, n, n + 1, n % 4, 3, n, 7, 7, n]) for n in range(1, 40))]
+    return [
+        b"\0\0" + json.dumps(_EVENTS).encode(),
+        *(bytes([n, n, n, n + 1, n % 4, 3, n, 7, 7, n]) for n in range(1, 40)),
+    ]
 
 
 TARGETS = (
     Target("packet", "the door's protocol", _open_packets, _packet_seeds),
-    Target("service", "the door's answers over its socket, and that no malformed packet opens", _open_service, _packet_seeds),
+    Target(
+        "service",
+        "the door's answers over its socket, and that no malformed packet opens",
+        _open_service,
+        _packet_seeds,
+    ),
     Target(
         "record",
         "records: reader, `past_of`, `verify`, states, keys, and that they go on",

@@ -67,11 +67,17 @@ _STATEMENTS = (
 
 
 def _template(name: str, number: int) -> np.ndarray:
-    made = np.random.default_rng(sum(name.encode()) + number).standard_normal(_DIMENSIONS).astype(np.float32)
+    made = (
+        np.random.default_rng(sum(name.encode()) + number)
+        .standard_normal(_DIMENSIONS)
+        .astype(np.float32)
+    )
     return np.asarray(made / np.linalg.norm(made))
 
 
-_TEMPLATES = {name: {_template(name, n).tobytes() for n in range(count)} for name, count in _PEOPLE.items()}
+_TEMPLATES = {
+    name: {_template(name, n).tobytes() for n in range(count)} for name, count in _PEOPLE.items()
+}
 
 
 def _open(path: Path) -> Store:
@@ -82,7 +88,9 @@ def _fill(path: Path) -> None:
     with closing(_open(path)) as store:
         for name, count in _PEOPLE.items():
             rows = np.stack([_template(name, n) for n in range(count)])
-            store.enroll(name, rows, record=_RECORD, chips=[b"chip"] * count if name == "Bob" else ())
+            store.enroll(
+                name, rows, record=_RECORD, chips=[b"chip"] * count if name == "Bob" else ()
+            )
         store.enroll("Gone", rows)
         store.remove("Gone")
 
@@ -101,25 +109,40 @@ def _value(source: Source, sealed: object) -> Any:
 
 def _change(path: Path, source: Source) -> None:
     """One to three statements by a connection of its own, which does what SQLite lets it."""
-    with contextlib.suppress(sqlite3.Error), closing(sqlite3.connect(path, isolation_level=None)) as db:
+    with (
+        contextlib.suppress(sqlite3.Error),
+        closing(sqlite3.connect(path, isolation_level=None)) as db,
+    ):
         sealed = db.execute("SELECT sealed FROM subjects LIMIT 1").fetchone()
         for _ in range(1 + source.number(3)):
             with contextlib.suppress(sqlite3.Error):
                 values = {"row": source.number(8), "number": source.number(64) - 8}
                 values["value"] = _value(source, sealed[0] if sealed else b"")
                 for statement in source.choose(_STATEMENTS).split(";"):
-                    db.execute(statement, {key: value for key, value in values.items() if f":{key}" in statement})
+                    db.execute(
+                        statement,
+                        {key: value for key, value in values.items() if f":{key}" in statement},
+                    )
 
 
 def _authentic(name: str, templates: np.ndarray) -> None:
     """What was changed by anybody without the key lets nobody in."""
     for row in templates:
-        expect(row.tobytes() in _TEMPLATES.get(name, set()), f"a template that was never enrolled for {name!r}")
+        expect(
+            row.tobytes() in _TEMPLATES.get(name, set()),
+            f"a template that was never enrolled for {name!r}",
+        )
 
 
 def _use(store: Store) -> None:
     """Everything that daemon and commands ask; each may refuse."""
-    for ask in (store.subjects, store.models, lambda: store.expired(date(2030, 1, 1)), lambda: store.secret(PEPPER), store.version):
+    for ask in (
+        store.subjects,
+        store.models,
+        lambda: store.expired(date(2030, 1, 1)),
+        lambda: store.secret(PEPPER),
+        store.version,
+    ):
         with contextlib.suppress(GalleryError):
             ask()
     with contextlib.suppress(GalleryError):
@@ -149,7 +172,9 @@ def _open_file(folder: Path, at_end: ExitStack) -> Run:
         for old in folder.glob("gallery.db*"):
             old.unlink()
         mode = source.number(4)
-        path.write_bytes(source.rest() if mode == 0 else spoilt(content, source) if mode == 1 else content)
+        path.write_bytes(
+            source.rest() if mode == 0 else spoilt(content, source) if mode == 1 else content
+        )
         if mode > 1:
             _change(path, source)
         with contextlib.suppress(GalleryError):
@@ -181,7 +206,10 @@ def _open_running(folder: Path, at_end: ExitStack) -> Run:
                     gallery.refresh()
                 match = gallery.search(_template("Ada", 0))
                 expect(match is None or match.subject in _PEOPLE, "a stranger was found")
-                expect(match is None or match.score < 0.99 or match.subject == "Ada", "somebody else's template opens")
+                expect(
+                    match is None or match.score < 0.99 or match.subject == "Ada",
+                    "somebody else's template opens",
+                )
 
     return run
 
@@ -198,13 +226,24 @@ def _open_subject(folder: Path, at_end: ExitStack) -> Run:
         source = Source(data)
         mode = source.number(3)
         whole = json.dumps(tree).encode()
-        text = source.rest() if mode == 0 else spoilt(whole, source) if mode == 1 else _dumped(edited(tree, source))
+        text = (
+            source.rest()
+            if mode == 0
+            else spoilt(whole, source)
+            if mode == 1
+            else _dumped(edited(tree, source))
+        )
         with contextlib.suppress(GalleryError):
             name, record = from_json(text)
             record.is_valid_on(date(2026, 6, 1))
-            expect(from_json(to_json(name, record)) == (name, record), "a record does not survive its own encoding")
+            expect(
+                from_json(to_json(name, record)) == (name, record),
+                "a record does not survive its own encoding",
+            )
             expect(record.erase_on is None or isinstance(record.erase_on, date), "no date")
-            expect(all(isinstance(group, str) for group in record.groups), "groups that are no words")
+            expect(
+                all(isinstance(group, str) for group in record.groups), "groups that are no words"
+            )
 
     return run
 
@@ -224,7 +263,16 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
     transfer._key = lambda passphrase, salt: _KEY  # type: ignore[assignment]
     at_end.callback(setattr, transfer, "_key", derive)
     template = transfer._text(_template("Ada", 0).tobytes())
-    tree = {"model": _MODEL, "people": [{"subject": json.dumps(_tree()), "templates": [template, template], "chips": [None, None]}]}
+    tree = {
+        "model": _MODEL,
+        "people": [
+            {
+                "subject": json.dumps(_tree()),
+                "templates": [template, template],
+                "chips": [None, None],
+            }
+        ],
+    }
     magic, sealer = transfer._MAGIC, AESGCM(_KEY)
 
     def sealed(plain: bytes) -> bytes:
@@ -238,7 +286,13 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
         elif mode == 1:
             path.write_bytes(spoilt(sealed(json.dumps(tree).encode()), source))
         else:
-            path.write_bytes(sealed(_dumped(edited(tree, source)) if mode == 2 else spoilt(json.dumps(tree).encode(), source)))
+            path.write_bytes(
+                sealed(
+                    _dumped(edited(tree, source))
+                    if mode == 2
+                    else spoilt(json.dumps(tree).encode(), source)
+                )
+            )
         with contextlib.suppress(GalleryError):
             transfer.take(store, path, "a passphrase", replace=True)
         for name in store.subjects():  # whatever was let in can be read and removed again
@@ -251,8 +305,28 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
 _CHOICES = [bytes([n % 4, n, n, n % 7, n % 5, 3, n, 1, 2, 3, n]) for n in range(60)]
 
 TARGETS = (
-    Target("gallery-file", "the gallery's file with other bytes, rows and tables", _open_file, lambda: [b"\0garbage", *_CHOICES]),
-    Target("gallery-running", "the recogniser's gallery while rows are changed", _open_running, lambda: _CHOICES),
-    Target("subject", "a subject's unsealed record", _open_subject, lambda: [b"\0{}", b"\0" + b"[" * 3000, *_CHOICES]),
-    Target("people", "files of `edge-gallery export`, what is sealed in them included", _open_people, lambda: [b"\0x", *_CHOICES]),
+    Target(
+        "gallery-file",
+        "the gallery's file with other bytes, rows and tables",
+        _open_file,
+        lambda: [b"\0garbage", *_CHOICES],
+    ),
+    Target(
+        "gallery-running",
+        "the recogniser's gallery while rows are changed",
+        _open_running,
+        lambda: _CHOICES,
+    ),
+    Target(
+        "subject",
+        "a subject's unsealed record",
+        _open_subject,
+        lambda: [b"\0{}", b"\0" + b"[" * 3000, *_CHOICES],
+    ),
+    Target(
+        "people",
+        "files of `edge-gallery export`, what is sealed in them included",
+        _open_people,
+        lambda: [b"\0x", *_CHOICES],
+    ),
 )

@@ -26,13 +26,16 @@ _MEMORY_MIB = 2048
 def keep(finding: Exception, data: bytes, folder: Path) -> None:
     """The input and the traceback, once for each place that raises."""
     frames = traceback.extract_tb(finding.__traceback__)
-    place = f"{type(finding).__name__}{finding if isinstance(finding, AssertionError) else ''}" + "".join(
-        f"|{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:]
+    place = (
+        f"{type(finding).__name__}{finding if isinstance(finding, AssertionError) else ''}"
+        + "".join(f"|{Path(frame.filename).name}:{frame.lineno}" for frame in frames[-3:])
     )
     path = folder / f"finding-{hashlib.sha256(place.encode()).hexdigest()[:12]}"
     if not path.exists():
         path.write_bytes(data)
-        path.with_suffix(".txt").write_text("".join(traceback.format_exception(finding)), encoding="utf-8", errors="replace")
+        path.with_suffix(".txt").write_text(
+            "".join(traceback.format_exception(finding)), encoding="utf-8", errors="replace"
+        )
 
 
 def main(name: str, folder: Path, seconds: int) -> None:

@@ -25,7 +25,9 @@ _FRAMES_MAX = 8
 def _scene(height: int, width: int) -> NDArray[np.uint8]:
     """Smooth colours and a disc: compresses as a photo does."""
     y, x = np.mgrid[:height, :width]
-    image = np.stack([x * 255 // max(1, width - 1), y * 255 // max(1, height - 1), (x + y) % 256], axis=-1).astype(np.uint8)
+    image = np.stack(
+        [x * 255 // max(1, width - 1), y * 255 // max(1, height - 1), (x + y) % 256], axis=-1
+    ).astype(np.uint8)
     cv2.circle(image, (width // 2, height // 2), min(height, width) // 3, (120, 160, 200), -1)
     return image
 
@@ -45,7 +47,10 @@ def _encodings() -> list[bytes]:
         )
     ]
     grey, alpha = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.cvtColor(image, cv2.COLOR_BGR2BGRA)
-    found += [cv2.imencode(".png", grey.astype(np.uint16) * 257)[1].tobytes(), cv2.imencode(".png", alpha)[1].tobytes()]
+    found += [
+        cv2.imencode(".png", grey.astype(np.uint16) * 257)[1].tobytes(),
+        cv2.imencode(".png", alpha)[1].tobytes(),
+    ]
     turned = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6  # lies on its side
@@ -70,7 +75,10 @@ def _open_photo(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         with contextlib.suppress(PhotoError):
             image = decode_photo(_changed(Source(data), encodings), "photo.jpg")
-            expect(image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8, f"a picture of {image.shape} {image.dtype}")
+            expect(
+                image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8,
+                f"a picture of {image.shape} {image.dtype}",
+            )
             expect(min(image.shape) > 0 and max(image.shape) <= 8192, f"a picture of {image.shape}")
 
     return run
@@ -89,22 +97,36 @@ def _open_recording(folder: Path, at_end: ExitStack) -> Run:
         with contextlib.suppress(CameraError):
             camera = ReplayCamera(clip if path is clip else picture.parent, fps=15, paced=False)
             for frame in itertools.islice(iter(camera.read, None), _FRAMES_MAX):
-                expect(frame.image.ndim == 3 and frame.image.dtype == np.uint8, f"a frame of {frame.image.shape}")
+                expect(
+                    frame.image.ndim == 3 and frame.image.dtype == np.uint8,
+                    f"a frame of {frame.image.shape}",
+                )
             camera.close()
 
     return run
 
 
 def _seeds(encodings: list[bytes]) -> list[bytes]:
-    return [*(b"\0" + encoded for encoded in encodings), *(bytes([1, n, 2, n, 3, 5 * n, 1, 9]) for n in range(12))]
+    return [
+        *(b"\0" + encoded for encoded in encodings),
+        *(bytes([1, n, 2, n, 3, 5 * n, 1, 9]) for n in range(12)),
+    ]
 
 
 TARGETS = (
-    Target("photo", "`decode_photo`: JPEG and PNG, and other formats, which it refuses", _open_photo, lambda: _seeds(_encodings())),
+    Target(
+        "photo",
+        "`decode_photo`: JPEG and PNG, and other formats, which it refuses",
+        _open_photo,
+        lambda: _seeds(_encodings()),
+    ),
     Target(
         "recording",
         "GIF files and folders of pictures in place of a camera",
         _open_recording,
-        lambda: [b"\1" + seed for seed in _seeds([_gif()])] + [b"\0" + seed for seed in _seeds(_encodings())],
+        lambda: (
+            [b"\1" + seed for seed in _seeds([_gif()])]
+            + [b"\0" + seed for seed in _seeds(_encodings())]
+        ),
     ),
 )

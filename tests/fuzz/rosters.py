@@ -22,7 +22,18 @@ from tests.fuzz.target import Run, Target, expect
 
 _ROWS = [
     list(COLUMNS),
-    ["Ada", "", "staff;night", "2026-01-01", "2027-01-01", "yes", "any", "no-challenge", "form 7", "2030-01-01"],
+    [
+        "Ada",
+        "",
+        "staff;night",
+        "2026-01-01",
+        "2027-01-01",
+        "yes",
+        "any",
+        "no-challenge",
+        "form 7",
+        "2030-01-01",
+    ],
     ["Eve", "eve.jpg;Ada/1.png", "", "", "", "no", "as-configured", "", "", ""],
     ["Bob", "more/Bob", "", "", "", "", "", "", "", ""],
 ]
@@ -31,7 +42,15 @@ _CELLS = (
     "Ada/..", "out", "circle/1.jpg", "more", "\u0661", "2026-02-29", "=1+1", "\ufeff", "A" * 128, "\U0001f600" * 128, "Ada;Ada",
     ";", "\\", "\u202eadA", "no", "YES", "x" * 300, "Ada/1.png/2", "\0",
 )  # fmt: skip
-_REPORTED = {"subject": "Ada", "digest": "d", "enrolled": True, "dry_run": False, "stored": 1, "reason": "", "photos": []}
+_REPORTED = {
+    "subject": "Ada",
+    "digest": "d",
+    "enrolled": True,
+    "dry_run": False,
+    "stored": 1,
+    "reason": "",
+    "photos": [],
+}
 
 
 def _csv(rows: Any) -> bytes:
@@ -56,7 +75,14 @@ def _rows(source: Source) -> Any:
 
 def _folders(folder: Path) -> Path:
     photos = folder / "photos"
-    for name in ("Ada/1.png", "Ada/2.JPG", "Ada/.hidden.png", "eve.jpg", "more/Bob/1.jpeg", "more/notes.txt"):
+    for name in (
+        "Ada/1.png",
+        "Ada/2.JPG",
+        "Ada/.hidden.png",
+        "eve.jpg",
+        "more/Bob/1.jpeg",
+        "more/notes.txt",
+    ):
         path = photos / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())
@@ -73,18 +99,30 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(4)
-        path.write_bytes(source.rest() if mode == 0 else spoilt(_csv(_ROWS), source) if mode == 1 else _csv(_rows(source)))
+        path.write_bytes(
+            source.rest()
+            if mode == 0
+            else spoilt(_csv(_ROWS), source)
+            if mode == 1
+            else _csv(_rows(source))
+        )
         try:
             entries = read_people(path, photos)
         except ConfigError as error:
             expect(bool(str(error)), "refused without a reason")
             return
-        expect(len({entry.subject for entry in entries}) == len(entries) > 0, "nobody, or somebody twice")
+        expect(
+            len({entry.subject for entry in entries}) == len(entries) > 0,
+            "nobody, or somebody twice",
+        )
         for entry in entries:
             check_name(entry.subject)
             expect(bool(entry.photos), "a person without photos")
             for photo in entry.photos:
-                expect(photo.is_file() and photo.resolve().is_relative_to(photos.resolve()), f"a photo elsewhere: {photo}")
+                expect(
+                    photo.is_file() and photo.resolve().is_relative_to(photos.resolve()),
+                    f"a photo elsewhere: {photo}",
+                )
             way.digest(entry, ["0" * 64])
 
     return run
@@ -97,7 +135,13 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         source = Source(data)
         mode = source.number(3)
-        content = source.rest() if mode == 0 else spoilt(whole.encode(), source) if mode == 1 else _line(source)
+        content = (
+            source.rest()
+            if mode == 0
+            else spoilt(whole.encode(), source)
+            if mode == 1
+            else _line(source)
+        )
         path.write_bytes(content)
         try:
             journal = Journal(path)
@@ -105,10 +149,16 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
             expect(path.read_bytes() == content, "a file that was refused was changed")
             return
         with closing(journal):
-            expect(not journal.has("nobody", lambda: "d"), "somebody who was never reported is enrolled")
+            expect(
+                not journal.has("nobody", lambda: "d"),
+                "somebody who was never reported is enrolled",
+            )
             journal.has("Ada", lambda: "d")
         left = path.read_bytes()
-        expect(content.startswith(left) and b"\n" not in content[len(left) :], "more than the last line was taken away")
+        expect(
+            content.startswith(left) and b"\n" not in content[len(left) :],
+            "more than the last line was taken away",
+        )
 
     return run
 
@@ -129,7 +179,12 @@ TARGETS = (
         "bulk",
         "lists of people (CSV) and the folders that they name",
         _open_list,
-        lambda: [b"\0" + _csv(_ROWS), b'\0subject\n"', b"\0\xef\xbb\xbfsubject\r\nAda\r\n", *_seeds()],
+        lambda: [
+            b"\0" + _csv(_ROWS),
+            b'\0subject\n"',
+            b"\0\xef\xbb\xbfsubject\r\nAda\r\n",
+            *_seeds(),
+        ],
     ),
     Target(
         "report",

@@ -32,7 +32,13 @@ def target_run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
 
 # The same inputs each time: what is new is for the runner to find.
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None)
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+    database=None,
+)
 @given(data=st.binary(max_size=200))
 def test_inputs_that_nobody_meant(target_run: Run, data: bytes) -> None:
     target_run(data)
@@ -76,11 +82,28 @@ def test_a_parser_that_raises_something_else_is_found(
                 run(seed)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not installed: pip install 'mfsa-edge[fuzz]'")
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None,
+    reason="atheris is not installed: pip install 'mfsa-edge[fuzz]'",
+)
 def test_the_runner_counts_and_tells(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzz", "--minutes", "0.1", "--target", "packet", "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.fuzz",
+        "--minutes",
+        "0.1",
+        "--target",
+        "packet",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     command += ["--markdown", str(tmp_path / "page.md")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    cells = next(line for line in (tmp_path / "page.md").read_text().splitlines() if line.startswith("| packet |")).split("|")
+    cells = next(
+        line
+        for line in (tmp_path / "page.md").read_text().splitlines()
+        if line.startswith("| packet |")
+    ).split("|")
     assert int(cells[4].replace(",", "")) > 1000 and int(cells[5]) > 10 and cells[8].strip() == "0"

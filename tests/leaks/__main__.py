@@ -40,7 +40,11 @@ erasure {after}. What a flash drive keeps of blocks that it has replaced, nobody
 def terminal(folder: Path) -> tuple[Terminal, Path]:
     """A config whose state is in a folder."""
     path = folder / "terminal.yaml"
-    fields = {"bundle": "bundle", "camera": {"kind": "replay", "path": "clip"}, "liveness": {"kind": "none"}}
+    fields = {
+        "bundle": "bundle",
+        "camera": {"kind": "replay", "path": "clip"},
+        "liveness": {"kind": "none"},
+    }
     path.write_text(yaml.safe_dump(fields))
     return load_config(path), path
 
@@ -52,14 +56,32 @@ def people(count: int) -> np.ndarray:
 
 def fill(store: Store, templates: np.ndarray) -> None:
     for number, template in enumerate(templates):
-        store.enroll(NAME if number == 0 else f"person {number}", template[None], chips=[template.tobytes() * 5])
+        store.enroll(
+            NAME if number == 0 else f"person {number}",
+            template[None],
+            chips=[template.tobytes() * 5],
+        )
 
 
 def dump(config_path: Path, folder: Path, guard: str) -> list[Path]:
     """The core files that a process leaves which holds the gallery."""
     folder.mkdir()
-    arguments = [sys.executable, "-m", "tests.leaks.holder", str(config_path), MODEL, guard, str(folder)]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    arguments = [
+        sys.executable,
+        "-m",
+        "tests.leaks.holder",
+        str(config_path),
+        MODEL,
+        guard,
+        str(folder),
+    ]
+    done = subprocess.run(
+        arguments,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert done.stdout.strip() == str(PEOPLE), done.stderr
     return sorted(folder.iterdir())
 
@@ -77,17 +99,27 @@ def look(folder: Path) -> Found:
     wanted = templates[0]
     rows: dict[str, dict[str, bool]] = {}
     plain = folder / "plain"
-    for kind, content in (("f4", templates.astype("<f4")), ("f2", templates.astype("<f2")), ("i1", np.rint(templates * 127))):
+    for kind, content in (
+        ("f4", templates.astype("<f4")),
+        ("f2", templates.astype("<f2")),
+        ("i1", np.rint(templates * 127)),
+    ):
         plain.write_bytes(content.astype({"i1": np.int8}.get(kind, content.dtype)).tobytes())
         rows[f"control: unencrypted file of {kind}"] = found([plain], wanted)
     plain.unlink()
     with closing(open_store(config, MODEL, load_key(config.key_path, create=True))) as store:
         fill(store, templates)
-        for suffix, name in (("", "database"), ("-wal", "write-ahead log"), ("-shm", "shared memory of SQLite")):
+        for suffix, name in (
+            ("", "database"),
+            ("-wal", "write-ahead log"),
+            ("-shm", "shared memory of SQLite"),
+        ):
             file = Path(f"{store.path}{suffix}")
             rows[f"{name}, {file.stat().st_size >> 10} KiB"] = found([file], wanted)
             assert NAME.encode() not in file.read_bytes(), name
-        rows["core dump of a process without the guard (control)"] = found(dump(path, folder / "control", "bare"), wanted)
+        rows["core dump of a process without the guard (control)"] = found(
+            dump(path, folder / "control", "bare"), wanted
+        )
         left = dump(path, folder / "guarded", "guarded")
         rows[f"core dump of the product: {len(left)} files"] = found(left, wanted)
         sealed = sealed_rows(store, NAME)
@@ -102,18 +134,23 @@ def sealed_rows(store: Store, name: str) -> list[bytes]:
     """What lies in the files of a person."""
     subject, _, record = store.find(name) or (0, 0, b"")
     rows = store.db.execute(
-        "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id WHERE t.subject = ?", (subject,)
+        "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id WHERE t.subject = ?",
+        (subject,),
     )
     return [record, store.seal.tag(name), *(blob for row in rows for blob in row)]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the Markdown file to write")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the Markdown file to write"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         told = look(Path(folder))
-    tail = _TAIL.format(before="found" if told.before else "none", after="found" if told.after else "none")
+    tail = _TAIL.format(
+        before="found" if told.before else "none", after="found" if told.after else "none"
+    )
     args.out.write_text(_HEAD.format(people=PEOPLE) + table(told.rows) + tail)
     print(args.out.read_text())
 

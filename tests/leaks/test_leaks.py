@@ -8,7 +8,8 @@ from tests.leaks.__main__ import look
 
 
 @pytest.mark.skipif(
-    not Path("/proc/sys/kernel/core_pattern").read_text().startswith("core"), reason="core dumps of this machine go elsewhere"
+    not Path("/proc/sys/kernel/core_pattern").read_text().startswith("core"),
+    reason="core dumps of this machine go elsewhere",
 )
 def test_a_template_is_found_where_it_lies_open_and_nowhere_else(tmp_path: Path) -> None:
     told = look(tmp_path)

@@ -33,13 +33,17 @@ PLAIN = {
     "etc/systemd/system/edge-expire.timer": "edge-expire.timer",
     CONFIG: "terminal.yaml",
 }
-EXTRA = {f"{DROP_INS}/{name}": f"drop-ins/{name}" for name in ("jetson.conf", "network-camera.conf")}
+EXTRA = {
+    f"{DROP_INS}/{name}": f"drop-ins/{name}" for name in ("jetson.conf", "network-camera.conf")
+}
 EVERYTHING = ("--extras", "jetson", "--network-camera")
 
 Tree = dict[str, tuple[int, str]]
 
 
-def call(script: str, *arguments: str | Path, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+def call(
+    script: str, *arguments: str | Path, path: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """One of the scripts under a strict umask, nothing on its standard input; `path` comes first where it looks for commands."""
     search = os.environ["PATH"] if path is None else f"{path}:{os.environ['PATH']}"
     return subprocess.run(
@@ -65,7 +69,10 @@ def uninstall(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def tree(root: Path) -> Tree:
     """Mode and digest of every file."""
     return {
-        str(path.relative_to(root)): (stat.S_IMODE(path.stat().st_mode), hashlib.sha256(path.read_bytes()).hexdigest())
+        str(path.relative_to(root)): (
+            stat.S_IMODE(path.stat().st_mode),
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+        )
         for path in root.rglob("*")
         if path.is_file()
     }
@@ -99,7 +106,12 @@ def told() -> dict[str, str]:
     """The paths as the scripts have them."""
     names = ("PROGRAM", "BUNDLE", "SETTINGS", "CONFIG", "KEY", "STATE", "GALLERY", "DOOR_STATE")
     script = '. "$0"; for name; do printf "%s=%s\\n" "$name" "${!name}"; done'
-    said = subprocess.run(["bash", "-euc", script, SYSTEMD / "lib.sh", *names], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["bash", "-euc", script, SYSTEMD / "lib.sh", *names],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return dict(line.split("=", 1) for line in said.stdout.splitlines())
 
 
@@ -109,7 +121,10 @@ def test_every_file_is_laid_down_with_its_mode(root: Path) -> None:
     found = tree(root)
     assert set(found) == {*PLAIN, *EXTRA, KEY}
     for name, source in (PLAIN | EXTRA).items():
-        assert found[name] == (0o644, hashlib.sha256((SYSTEMD / source).read_bytes()).hexdigest()), name
+        assert found[name] == (
+            0o644,
+            hashlib.sha256((SYSTEMD / source).read_bytes()).hexdigest(),
+        ), name
     assert found[KEY][0] == 0o600
     assert {stat.S_IMODE(p.stat().st_mode) for p in root.rglob("*") if p.is_dir()} == {0o755}
 
@@ -125,7 +140,11 @@ def test_a_second_run_changes_nothing_and_says_so(root: Path, bundle: Path) -> N
     second = install(root, *EVERYTHING, "--bundle", bundle)
     assert second.returncode == 0 and tree(root) == before
     assert steps(second.stdout, "made") == set()
-    assert steps(second.stdout, "is there") == steps(first.stdout, "made") >= {f"/{name}" for name in PLAIN}
+    assert (
+        steps(second.stdout, "is there")
+        == steps(first.stdout, "made")
+        >= {f"/{name}" for name in PLAIN}
+    )
 
 
 def test_a_changed_unit_is_put_right(root: Path) -> None:
@@ -143,7 +162,11 @@ def test_a_masked_unit_stays_masked(root: Path) -> None:
     unit.parent.mkdir(parents=True)
     unit.symlink_to("/dev/null")
     done = install(root)
-    assert done.returncode == 1 and "found a link to /dev/null" in done.stderr and "unmask" in done.stderr
+    assert (
+        done.returncode == 1
+        and "found a link to /dev/null" in done.stderr
+        and "unmask" in done.stderr
+    )
     assert unit.is_symlink()
 
 
@@ -170,7 +193,9 @@ def test_the_key_is_random_and_never_said(tmp_path: Path) -> None:
         assert key.hex() not in said.lower() and base64.b64encode(key).decode() not in said
         keys.append(key)
     assert keys[0] != keys[1]
-    assert [p.name for p in (tmp_path / "one" / KEY).parent.iterdir() if p.name.startswith(".")] == []
+    assert [
+        p.name for p in (tmp_path / "one" / KEY).parent.iterdir() if p.name.startswith(".")
+    ] == []
 
 
 def test_a_key_that_is_there_is_not_touched(root: Path) -> None:
@@ -181,7 +206,11 @@ def test_a_key_that_is_there_is_not_touched(root: Path) -> None:
     assert install(root).returncode == 0
     after = key.stat()
     assert key.read_bytes() == bytes(range(KEY_BYTES))
-    assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
+    assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (
+        before.st_ino,
+        before.st_mtime_ns,
+        before.st_mode,
+    )
 
 
 def test_a_key_that_others_may_have_read_is_reported(root: Path) -> None:
@@ -208,7 +237,11 @@ def test_no_new_key_for_an_old_gallery(root: Path, told: dict[str, str], dry: li
     before = tree(root)
     done = install(root, *dry)
     assert done.returncode == 1
-    assert told["KEY"] in done.stderr and told["GALLERY"] in done.stderr and "Restore the key" in done.stderr
+    assert (
+        told["KEY"] in done.stderr
+        and told["GALLERY"] in done.stderr
+        and "Restore the key" in done.stderr
+    )
     assert tree(root) == before
 
 
@@ -224,23 +257,42 @@ def machine(tmp_path: Path) -> Path:
     """Commands that would change this machine, replaced by ones that only say that they were called."""
     folder = tmp_path / "bin"
     folder.mkdir()
-    for name in ("systemctl", "systemd-sysusers", "systemd-tmpfiles", "udevadm", "userdel", "groupdel"):
+    for name in (
+        "systemctl",
+        "systemd-sysusers",
+        "systemd-tmpfiles",
+        "udevadm",
+        "userdel",
+        "groupdel",
+    ):
         command = folder / name
         version = '[ "$1" = --version ] && echo "systemd 249 (249.11)" && exit'
-        command.write_text(f'#!/bin/sh\n{version}\necho "{name} $*" >>"{tmp_path}/called"\nexit 1\n')
+        command.write_text(
+            f'#!/bin/sh\n{version}\necho "{name} $*" >>"{tmp_path}/called"\nexit 1\n'
+        )
         command.chmod(0o755)
     return folder
 
 
-def test_a_dry_run_on_the_machine_needs_no_root_and_calls_nothing(machine: Path, tmp_path: Path) -> None:
+def test_a_dry_run_on_the_machine_needs_no_root_and_calls_nothing(
+    machine: Path, tmp_path: Path
+) -> None:
     told_now = call("install.sh", "--dry-run", "--no-program", path=machine)
     assert told_now.returncode == 0, told_now.stderr
-    for command in ("systemd-sysusers", "systemd-tmpfiles --create", "/opt/mfsa-edge/bin/edge-audit init", "systemctl enable"):
+    for command in (
+        "systemd-sysusers",
+        "systemd-tmpfiles --create",
+        "/opt/mfsa-edge/bin/edge-audit init",
+        "systemctl enable",
+    ):
         assert re.search(rf"^would run +{command}", told_now.stdout, re.M), command
     told_now = call("uninstall.sh", "--dry-run", "--purge", path=machine)
     assert told_now.returncode == 0, told_now.stderr
     called = (tmp_path / "called").read_text().splitlines()
-    assert {" ".join(line.split()[:2]) for line in called} <= {"systemctl is-enabled", "systemctl is-active"}
+    assert {" ".join(line.split()[:2]) for line in called} <= {
+        "systemctl is-enabled",
+        "systemctl is-active",
+    }
 
 
 def test_an_old_systemd_is_refused(machine: Path) -> None:
@@ -254,7 +306,12 @@ def test_an_old_systemd_is_refused(machine: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_without_root_nothing_is_tried(script: str) -> None:
     done = call(script, *(["--no-program"] if script == "install.sh" else []))
-    assert done.returncode == 1 and "expected to run as root" in done.stderr and "sudo" in done.stderr and done.stdout == ""
+    assert (
+        done.returncode == 1
+        and "expected to run as root" in done.stderr
+        and "sudo" in done.stderr
+        and done.stdout == ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +332,11 @@ def test_without_root_nothing_is_tried(script: str) -> None:
 )
 def test_wrong_usage_is_told_with_the_usage(script: str, arguments: list[str]) -> None:
     done = call(script, *arguments)
-    assert done.returncode == 2 and f"usage: sudo systemd/{script}" in done.stderr and done.stdout == ""
+    assert (
+        done.returncode == 2
+        and f"usage: sudo systemd/{script}" in done.stderr
+        and done.stdout == ""
+    )
 
 
 def test_a_staged_program_is_refused(root: Path) -> None:
@@ -286,7 +347,12 @@ def test_a_staged_program_is_refused(root: Path) -> None:
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_help_names_every_option(script: str) -> None:
     done = call(script, "--help")
-    parsed = set(re.findall(r"--[a-z-]+(?=[ |)])", "".join(re.findall(r"^        -.*\)", (SYSTEMD / script).read_text(), re.M))))
+    parsed = set(
+        re.findall(
+            r"--[a-z-]+(?=[ |)])",
+            "".join(re.findall(r"^        -.*\)", (SYSTEMD / script).read_text(), re.M)),
+        )
+    )
     assert done.returncode == 0 and len(parsed) > 4
     assert parsed <= set(re.findall(r"--[a-z-]+", done.stdout))
 
@@ -300,7 +366,9 @@ def test_a_bundle_is_copied_for_all_to_read(root: Path, bundle: Path, told: dict
     assert stat.S_IMODE(copy.stat().st_mode) == 0o755
 
 
-def test_engines_of_this_device_stay_in_the_bundle(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_engines_of_this_device_stay_in_the_bundle(
+    root: Path, bundle: Path, told: dict[str, str]
+) -> None:
     install(root, "--bundle", bundle)
     engine = root / told["BUNDLE"].lstrip("/") / "embedder.plan"
     engine.write_bytes(b"built here")
@@ -308,7 +376,9 @@ def test_engines_of_this_device_stay_in_the_bundle(root: Path, bundle: Path, tol
     assert engine.read_bytes() == b"built here"
 
 
-def test_another_bundle_keeps_the_one_before(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_another_bundle_keeps_the_one_before(
+    root: Path, bundle: Path, told: dict[str, str]
+) -> None:
     install(root, "--bundle", bundle)
     (bundle / "embedder.onnx").write_text("the second")
     done = install(root, "--bundle", bundle)
@@ -320,14 +390,22 @@ def test_another_bundle_keeps_the_one_before(root: Path, bundle: Path, told: dic
 
 def test_a_folder_that_is_no_bundle_is_refused(root: Path, tmp_path: Path) -> None:
     done = install(root, "--bundle", tmp_path)
-    assert done.returncode == 1 and "manifest.json" in done.stderr and "mfsa-bundle make" in done.stderr
+    assert (
+        done.returncode == 1
+        and "manifest.json" in done.stderr
+        and "mfsa-bundle make" in done.stderr
+    )
     assert tree(root) == {}
 
 
 def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
     """A staged terminal with a program, a gallery and records; what must outlive an uninstallation."""
     install(root, *EVERYTHING, "--bundle", bundle)
-    kept = [told["GALLERY"], f"{told['STATE']}/decisions/000000001.log", f"{told['DOOR_STATE']}/door/000000001.log"]
+    kept = [
+        told["GALLERY"],
+        f"{told['STATE']}/decisions/000000001.log",
+        f"{told['DOOR_STATE']}/door/000000001.log",
+    ]
     for name in (*kept, f"{told['PROGRAM']}/bin/edge-door", f"{told['PROGRAM']}/.installed"):
         path = root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -337,12 +415,23 @@ def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
     for service in SERVICES:
         (wants / service).symlink_to(f"/etc/systemd/system/{service}")
     gone = {*PLAIN, *EXTRA} - {CONFIG}
-    return {k: v for k, v in tree(root).items() if k not in gone and "/bin/" not in k and "/." not in k and "wants" not in k}
+    return {
+        k: v
+        for k, v in tree(root).items()
+        if k not in gone and "/bin/" not in k and "/." not in k and "wants" not in k
+    }
 
 
-def test_uninstalling_keeps_what_cannot_be_made_again(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_uninstalling_keeps_what_cannot_be_made_again(
+    root: Path, bundle: Path, told: dict[str, str]
+) -> None:
     kept = lived_in(root, bundle, told)
-    assert {KEY, CONFIG, told["GALLERY"].lstrip("/"), f"{told['BUNDLE']}/manifest.json".lstrip("/")} <= set(kept)
+    assert {
+        KEY,
+        CONFIG,
+        told["GALLERY"].lstrip("/"),
+        f"{told['BUNDLE']}/manifest.json".lstrip("/"),
+    } <= set(kept)
     done = uninstall(root)
     assert done.returncode == 0, done.stderr
     assert tree(root) == kept
@@ -356,13 +445,19 @@ def test_drop_ins_of_others_stay(root: Path) -> None:
     install(root, *EVERYTHING)
     (root / DROP_INS / "override.conf").write_text("[Service]\n")
     done = uninstall(root)
-    assert [p.name for p in (root / DROP_INS).iterdir()] == ["override.conf"] and f"/{DROP_INS}" in steps(done.stdout, "kept")
+    assert [p.name for p in (root / DROP_INS).iterdir()] == [
+        "override.conf"
+    ] and f"/{DROP_INS}" in steps(done.stdout, "kept")
 
 
 def test_purging_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> None:
     lived_in(root, bundle, told)
     done = uninstall(root, "--purge", "--yes")
-    assert done.returncode == 0 and tree(root) == {} and not any(p.is_symlink() for p in root.rglob("*"))
+    assert (
+        done.returncode == 0
+        and tree(root) == {}
+        and not any(p.is_symlink() for p in root.rglob("*"))
+    )
     for name in ("SETTINGS", "STATE", "DOOR_STATE", "PROGRAM"):
         assert not (root / told[name].lstrip("/")).exists(), name
     assert done.stdout.index(told["KEY"]) < done.stdout.index(f"{told['STATE']}\n")  # first the key
@@ -377,12 +472,16 @@ def test_purging_unasked_is_refused(root: Path, bundle: Path, told: dict[str, st
     assert done.returncode == 2 and "--yes" in done.stderr and tree(root) == before
 
 
-def test_a_dry_uninstallation_removes_nothing(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_a_dry_uninstallation_removes_nothing(
+    root: Path, bundle: Path, told: dict[str, str]
+) -> None:
     lived_in(root, bundle, told)
     before = tree(root)
     done = uninstall(root, "--purge", "--dry-run")
     assert done.returncode == 0 and tree(root) == before
-    assert steps(done.stdout, "would take") == steps(uninstall(root, "--purge", "--yes").stdout, "removed")
+    assert steps(done.stdout, "would take") == steps(
+        uninstall(root, "--purge", "--yes").stdout, "removed"
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -397,7 +496,9 @@ def test_the_door_is_told_of_before_it_is_stopped(script: str) -> None:
 
 @pytest.mark.parametrize("script", [*SCRIPTS, "lib.sh"])
 def test_scripts_are_bash(script: str) -> None:
-    found = subprocess.run(["bash", "-n", SYSTEMD / script], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["bash", "-n", SYSTEMD / script], capture_output=True, text=True, check=False
+    )
     assert found.returncode == 0 and found.stderr == ""
     assert os.access(SYSTEMD / script, os.X_OK) == (script in SCRIPTS)
 
@@ -406,7 +507,9 @@ def test_scripts_satisfy_shellcheck() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
     scripts = [SYSTEMD / script for script in SCRIPTS]
-    found = subprocess.run(["shellcheck", "-x", *scripts], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        ["shellcheck", "-x", *scripts], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
     assert found.returncode == 0, found.stdout
 
 
@@ -414,9 +517,15 @@ def version_of(command: str, least: int) -> None:
     """Skips where the command is missing or too old."""
     if shutil.which(command) is None:
         pytest.skip(f"{command} is not installed")
-    version = int(subprocess.run([command, "--version"], capture_output=True, text=True, check=True).stdout.split()[1])
+    version = int(
+        subprocess.run(
+            [command, "--version"], capture_output=True, text=True, check=True
+        ).stdout.split()[1]
+    )
     if version < least:
-        pytest.skip(f"{command} {version} cannot be asked without changing the machine; {least} can")
+        pytest.skip(
+            f"{command} {version} cannot be asked without changing the machine; {least} can"
+        )
 
 
 def asked(*command: str | Path) -> str:
@@ -429,7 +538,13 @@ def test_systemd_understands_the_accounts(root: Path) -> None:
     version_of("systemd-sysusers", 250)
     install(root)
     said = asked("systemd-sysusers", "--dry-run", f"--root={root}")
-    assert re.findall(r"Creating group '([\w-]+)'", said) == ["gpio", "video", "render", "mfsa-door", "mfsa-edge"]
+    assert re.findall(r"Creating group '([\w-]+)'", said) == [
+        "gpio",
+        "video",
+        "render",
+        "mfsa-door",
+        "mfsa-edge",
+    ]
     assert re.findall(r"Creating user '([\w-]+)'", said) == ["mfsa-door", "mfsa-edge"]
     assert "ignoring" not in said
 
@@ -453,12 +568,23 @@ def test_accounts_and_rights_are_made(root: Path, told: dict[str, str]) -> None:
     (root / KEY).chmod(0o644)
     asked("systemd-sysusers", f"--root={root}")
     asked("systemd-tmpfiles", "--create", f"--root={root}")
-    accounts = {line.split(":")[0]: line.split(":") for line in (root / "etc/passwd").read_text().splitlines()}
-    groups = {line.split(":")[0]: line.split(":")[3] for line in (root / "etc/group").read_text().splitlines()}
-    assert {name: accounts[name][6] for name in ("mfsa-door", "mfsa-edge")} == dict.fromkeys(accounts, "/usr/sbin/nologin")
+    accounts = {
+        line.split(":")[0]: line.split(":")
+        for line in (root / "etc/passwd").read_text().splitlines()
+    }
+    groups = {
+        line.split(":")[0]: line.split(":")[3]
+        for line in (root / "etc/group").read_text().splitlines()
+    }
+    assert {name: accounts[name][6] for name in ("mfsa-door", "mfsa-edge")} == dict.fromkeys(
+        accounts, "/usr/sbin/nologin"
+    )
     assert groups | {"gpio": "mfsa-door", "video": "mfsa-edge", "mfsa-door": "mfsa-edge"} == groups
     state, key = (root / told["STATE"].lstrip("/")).stat(), (root / KEY).stat()
-    assert (stat.S_IMODE(state.st_mode), str(state.st_uid), str(state.st_gid)) == (0o700, *accounts["mfsa-edge"][2:4])
+    assert (stat.S_IMODE(state.st_mode), str(state.st_uid), str(state.st_gid)) == (
+        0o700,
+        *accounts["mfsa-edge"][2:4],
+    )
     assert (stat.S_IMODE(key.st_mode), key.st_uid, key.st_gid) == (0o600, 0, 0)
 
 
@@ -474,17 +600,37 @@ def members() -> set[tuple[str, str]]:
     return set(re.findall(r"^m (\S+) (\S+)$", (SYSTEMD / "mfsa-edge.sysusers").read_text(), re.M))
 
 
-@pytest.mark.parametrize(("unit", "state"), [("edge-door.service", "DOOR_STATE"), ("edge-daemon.service", "STATE")])
+@pytest.mark.parametrize(
+    ("unit", "state"), [("edge-door.service", "DOOR_STATE"), ("edge-daemon.service", "STATE")]
+)
 def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) -> None:
     found = settings(unit)
-    commands = [line for line in (SYSTEMD / unit).read_text().splitlines() if line.startswith("Exec") and "/kill" not in line]
+    commands = [
+        line
+        for line in (SYSTEMD / unit).read_text().splitlines()
+        if line.startswith("Exec") and "/kill" not in line
+    ]
     assert {c.split("=")[0] for c in commands} >= {"ExecStart", "ExecReload"}
-    assert all(f"={told['PROGRAM']}/bin/" in c and c.endswith(f"--config {told['CONFIG']}") for c in commands)
+    assert all(
+        f"={told['PROGRAM']}/bin/" in c and c.endswith(f"--config {told['CONFIG']}")
+        for c in commands
+    )
     assert [f"/var/lib/{name}" for name in found["StateDirectory"]] == [told[state]]
-    accounts = dict(re.findall(r'^u (\S+) - ".*" +(\S+) /usr/sbin/nologin$', (SYSTEMD / "mfsa-edge.sysusers").read_text(), re.M))
+    accounts = dict(
+        re.findall(
+            r'^u (\S+) - ".*" +(\S+) /usr/sbin/nologin$',
+            (SYSTEMD / "mfsa-edge.sysusers").read_text(),
+            re.M,
+        )
+    )
     assert accounts[found["User"][0]] == told[state] and found["User"] == found["Group"]
-    groups = {*found["SupplementaryGroups"], *(settings("drop-ins/jetson.conf")["SupplementaryGroups"] if state == "STATE" else ())}
-    assert {(found["User"][0], group) for group in groups} == {m for m in members() if m[0] == found["User"][0]}
+    groups = {
+        *found["SupplementaryGroups"],
+        *(settings("drop-ins/jetson.conf")["SupplementaryGroups"] if state == "STATE" else ()),
+    }
+    assert {(found["User"][0], group) for group in groups} == {
+        m for m in members() if m[0] == found["User"][0]
+    }
 
 
 def test_the_daemons_key_is_the_one_that_is_made(told: dict[str, str]) -> None:
@@ -516,7 +662,9 @@ def test_the_sample_configuration_and_scripts_agree(told: dict[str, str]) -> Non
     assert str(config.gallery_path) == told["GALLERY"]
     assert str(config.key_path) == told["KEY"]
     assert str(config.door_record_path.parent) == told["DOOR_STATE"]
-    assert f"d {config.record.keys}         0700 root" in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
+    assert (
+        f"d {config.record.keys}         0700 root" in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
+    )
     assert config.socket_path.parent == Path("/run", *door["RuntimeDirectory"])
     assert set(settings("edge-daemon.service")["User"]) <= set(config.door.clients)
 
@@ -525,8 +673,13 @@ def test_what_is_built_is_all_that_a_build_needs() -> None:
     """The installer builds from a copy of some of the checkout."""
     sources = re.search(r"SOURCES=\((.*)\)", (SYSTEMD / "install.sh").read_text())
     project = (CHECKOUT / "pyproject.toml").read_text()
-    packages, licences = (re.search(rf"^{key} = \[(.*)\]", project, re.M) for key in ("include", "license-files"))
+    packages, licences = (
+        re.search(rf"^{key} = \[(.*)\]", project, re.M) for key in ("include", "license-files")
+    )
     readme = re.search(r'^readme = "(.*)"', project, re.M)
     assert sources and packages and licences and readme
-    needed = [name.rstrip("*") for name in re.findall(r'"(.*?)"', packages[1] + licences[1])] + [readme[1], "pyproject.toml"]
+    needed = [name.rstrip("*") for name in re.findall(r'"(.*?)"', packages[1] + licences[1])] + [
+        readme[1],
+        "pyproject.toml",
+    ]
     assert {Path(name).parts[0] for name in needed} == set(sources[1].split())

@@ -14,7 +14,13 @@ EXPOSURE = {"edge-door.service": 1.0, "edge-daemon.service": 2.0, "edge-expire.s
 
 
 def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["systemd-analyze", *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        ["systemd-analyze", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,15 +54,26 @@ def test_units_are_clean(systemd: int, unit: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("drop_in", sorted(p.name for p in (UNITS / "drop-ins").iterdir()))
 def test_drop_ins_are_clean(systemd: int, drop_in: str, tmp_path: Path) -> None:
-    found = analyze("verify", "--recursive-errors=no", "--man=no", installed(tmp_path, "edge-daemon.service", drop_in))
+    found = analyze(
+        "verify",
+        "--recursive-errors=no",
+        "--man=no",
+        installed(tmp_path, "edge-daemon.service", drop_in),
+    )
     assert found.returncode == 0 and drop_in not in found.stderr, found.stderr
 
 
 @pytest.mark.parametrize(("unit", "most"), EXPOSURE.items())
-def test_units_expose_no_more_than_they_must(systemd: int, unit: str, most: float, tmp_path: Path) -> None:
-    found = analyze("security", "--offline=true", f"--threshold={most * 10:.0f}", installed(tmp_path, unit))
+def test_units_expose_no_more_than_they_must(
+    systemd: int, unit: str, most: float, tmp_path: Path
+) -> None:
+    found = analyze(
+        "security", "--offline=true", f"--threshold={most * 10:.0f}", installed(tmp_path, unit)
+    )
     overall = re.search(r"Overall exposure level for \S+: ([\d.]+)", found.stdout)
-    assert overall is not None and float(overall.group(1)) <= most and found.returncode == 0, found.stdout[-400:]
+    assert overall is not None and float(overall.group(1)) <= most and found.returncode == 0, (
+        found.stdout[-400:]
+    )
 
 
 @pytest.mark.parametrize("unit", EXPOSURE)
@@ -79,5 +96,8 @@ def test_a_reload_asks_first_whether_the_configuration_can_be_used(unit: str) ->
 def test_the_door_finds_after_a_kill_what_it_needs() -> None:
     """Its note of the lines outlives the restart, /proc tells of the board, and memory that runs out takes others first."""
     door = (UNITS / "edge-door.service").read_text()
-    assert "\nRuntimeDirectoryPreserve=restart\n" in door and "\nAfter=nss-user-lookup.target\n" in door
+    assert (
+        "\nRuntimeDirectoryPreserve=restart\n" in door
+        and "\nAfter=nss-user-lookup.target\n" in door
+    )
     assert "ProcSubset" not in door and "\nOOMScoreAdjust=-900\n" in door

@@ -41,7 +41,9 @@ class Guard:
             return value
 
         def counted(*args: Any) -> Any:
-            assert counts[0] <= len(args) <= counts[1], f"{of}.{name} takes {counts} arguments, found {len(args)}"
+            assert counts[0] <= len(args) <= counts[1], (
+                f"{of}.{name} takes {counts} arguments, found {len(args)}"
+            )
             return value(*args)
 
         return counted
@@ -73,14 +75,24 @@ class _Network:
         kinds = self.guard.module.LayerType
         self.layers = [
             self.guard(
-                "ILayer", SimpleNamespace(name=n.name, type=kinds.SOFTMAX if n.op_type == "Softmax" else None, precision=None)
+                "ILayer",
+                SimpleNamespace(
+                    name=n.name,
+                    type=kinds.SOFTMAX if n.op_type == "Softmax" else None,
+                    precision=None,
+                ),
             )
             for n in model.graph.node
         ]
 
     def _tensor(self, value: onnx.ValueInfoProto) -> Any:
-        shape = tuple(d.dim_value if not d.dim_param else -1 for d in value.type.tensor_type.shape.dim)
-        return self.guard("ITensor", SimpleNamespace(name=value.name, shape=shape, dtype=self.guard.module.DataType.FLOAT))
+        shape = tuple(
+            d.dim_value if not d.dim_param else -1 for d in value.type.tensor_type.shape.dim
+        )
+        return self.guard(
+            "ITensor",
+            SimpleNamespace(name=value.name, shape=shape, dtype=self.guard.module.DataType.FLOAT),
+        )
 
     num_inputs = property(lambda self: len(self.inputs))
     num_outputs = property(lambda self: len(self.outputs))
@@ -152,7 +164,9 @@ class _Parser:
 
     def parse(self, content: bytes) -> bool:
         model = onnx.load_from_string(content)
-        refused = [(i, n) for i, n in enumerate(model.graph.node) if n.op_type == "NonMaxSuppression"]
+        refused = [
+            (i, n) for i, n in enumerate(model.graph.node) if n.op_type == "NonMaxSuppression"
+        ]
         for i, node in refused:
             told = SimpleNamespace(
                 desc=lambda: "No importer registered", node=lambda i=i: i, node_name=lambda n=node: n.name,
@@ -202,7 +216,10 @@ class _Builder:
             "profile": [list(map(list, p[taken.name])) for p in how.profiles],
         }
         if taken.shape[0] == -1 and not how.profiles:
-            self.guard.module.logger_of.log(self.guard.module.ILogger.Severity.ERROR, "Network has dynamic inputs, but no profile")
+            self.guard.module.logger_of.log(
+                self.guard.module.ILogger.Severity.ERROR,
+                "Network has dynamic inputs, but no profile",
+            )
             return None
         return json.dumps(plan).encode()
 
@@ -213,7 +230,9 @@ class _Engine:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "m.onnx"
             model = onnx.load_from_string(base64.b64decode(plan["onnx"]))
-            onnx.save(in_float(model), path)  # old ONNX Runtimes compute half-precision Q/DQ coarsely
+            onnx.save(
+                in_float(model), path
+            )  # old ONNX Runtimes compute half-precision Q/DQ coarsely
             self.network = open_engine(path, threads=1)
         self.name, shape = plan["input"]
         self.shape = tuple(shape)
@@ -320,7 +339,9 @@ def fake_tensorrt(version: str) -> Any:
             try:
                 return guard("ICudaEngine", _Engine(guard, json.loads(content)))
             except ValueError:
-                logger.log(module.ILogger.Severity.ERROR, "Serialization error: magic tag does not match")  # type: ignore[attr-defined]
+                logger.log(
+                    module.ILogger.Severity.ERROR, "Serialization error: magic tag does not match"
+                )  # type: ignore[attr-defined]
                 return None
 
         made.runtime = SimpleNamespace(deserialize_cuda_engine=deserialize, DLA_core=-1)

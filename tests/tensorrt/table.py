@@ -75,7 +75,11 @@ def read(folder: Path) -> Table:
                     told.setdefault((name, member), counts)
     return {
         version: {
-            name: {member: told.get((name, member)) for member in members if member in api[name]["members"]}
+            name: {
+                member: told.get((name, member))
+                for member in members
+                if member in api[name]["members"]
+            }
             for name, members in USED.items()
             if name in api
         }

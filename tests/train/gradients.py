@@ -23,10 +23,14 @@ def main(recipe_file: Path, data: Path, out: Path) -> None:
     run.seen = recipe.chips // 2  # the adversary grows with progress
     keys = [(epoch, position) for epoch in range(2) for position in range(len(chips))]
     share = len(keys) // world.size
-    batch = Views(chips, recipe.draw, recipe.seed).__getitems__(keys[world.rank * share : (world.rank + 1) * share])
+    batch = Views(chips, recipe.draw, recipe.seed).__getitems__(
+        keys[world.rank * share : (world.rank + 1) * share]
+    )
     told = run.gradients(batch)
     if world.first:
-        gradients = {name: p.grad for name, p in run.student.named_parameters() if p.grad is not None}
+        gradients = {
+            name: p.grad for name, p in run.student.named_parameters() if p.grad is not None
+        }
         torch.save({"loss": told["loss"], "gradients": gradients}, out)
     world.leave()
 

@@ -28,7 +28,9 @@ def test_targets_of_real_masks_are_the_person_s_clean_mean(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     assert len(chips) == 8 and chips.identities == 2
     by_name = {i.name: i for i in chips.items}
-    clean = np.stack([chips.targets[by_name[f"people/collins/u_{k}.jpg"].target_row] for k in range(3)]).mean(axis=0)
+    clean = np.stack(
+        [chips.targets[by_name[f"people/collins/u_{k}.jpg"].target_row] for k in range(3)]
+    ).mean(axis=0)
     masked = by_name["people/collins/m_0.jpg"]
     assert masked.real_mask
     assert np.allclose(chips.targets[masked.target_row], clean / np.linalg.norm(clean), atol=1e-5)
@@ -40,7 +42,9 @@ def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
             tar.add(faces / "people" / person, person)
     from_tar = load_chips(faces, section(sources=["people.tar"]), 32)[0]
     from_folder = load_chips(faces, section(), 32)[0]
-    assert [(i.name, i.label, i.encoded) for i in from_tar.items] == [(i.name, i.label, i.encoded) for i in from_folder.items]
+    assert [(i.name, i.label, i.encoded) for i in from_tar.items] == [
+        (i.name, i.label, i.encoded) for i in from_folder.items
+    ]
 
 
 def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path) -> None:
@@ -57,9 +61,13 @@ def test_a_person_kept_apart_in_one_source_is_kept_apart_in_all(faces: Path) -> 
     kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     (faces / "more" / kept).mkdir(parents=True)
-    (faces / "more" / kept / "u_7.jpg").write_bytes((faces / "people" / kept / "u_0.jpg").read_bytes())
+    (faces / "more" / kept / "u_7.jpg").write_bytes(
+        (faces / "people" / kept / "u_0.jpg").read_bytes()
+    )
     (faces / "more" / "someone").mkdir()
-    (faces / "more" / "someone" / "u_0.jpg").write_bytes((faces / "people" / kept / "u_0.jpg").read_bytes())
+    (faces / "more" / "someone" / "u_0.jpg").write_bytes(
+        (faces / "people" / kept / "u_0.jpg").read_bytes()
+    )
     rules = section(sources=["people", "more"], split=["people"], teacher=None)
     train = load_chips(faces, rules, 32)[0]
     assert {i.name.split("/")[1] for i in train.items} == {"collins", "someone"}
@@ -106,8 +114,15 @@ def test_missing_data_is_named(faces: Path, changes: dict[str, object], part: st
 def test_a_teacher_of_other_pictures_is_refused(faces: Path) -> None:
     with np.load(faces / "teacher.npz") as archive:
         names, embeddings = archive["names"], archive["embeddings"]
-    np.savez(faces / "teacher.npz", names=np.array([f"other/{name}" for name in names]), embeddings=embeddings)
-    with pytest.raises(ConfigError, match=r"none of its names is a chip; expected .* such as people/collins/m_0\.jpg"):
+    np.savez(
+        faces / "teacher.npz",
+        names=np.array([f"other/{name}" for name in names]),
+        embeddings=embeddings,
+    )
+    with pytest.raises(
+        ConfigError,
+        match=r"none of its names is a chip; expected .* such as people/collins/m_0\.jpg",
+    ):
         load_chips(faces, section(), 32)
     np.savez(faces / "teacher.npz", names=names, embeddings=np.zeros_like(embeddings))
     with pytest.raises(ConfigError, match="zero or not finite"):
@@ -122,9 +137,14 @@ def test_a_teacher_of_another_size_is_refused(faces: Path) -> None:
 def test_a_picture_that_cannot_be_read_is_named_and_the_next_takes_its_place(faces: Path) -> None:
     (faces / "people" / "collins" / "u_0.jpg").write_bytes(b"junk")
     chips = load_chips(faces, section(), 32)[0]
-    position = next(i for i, item in enumerate(chips.items) if item.name.endswith("collins/u_0.jpg"))
+    position = next(
+        i for i, item in enumerate(chips.items) if item.name.endswith("collins/u_0.jpg")
+    )
     batch = Views(chips, drawn(), seed=0).__getitems__([(0, position), (0, position + 1)])
-    assert len(batch.skipped) == 1 and "people/collins/u_0.jpg: expected an aligned chip" in batch.skipped[0]
+    assert (
+        len(batch.skipped) == 1
+        and "people/collins/u_0.jpg: expected an aligned chip" in batch.skipped[0]
+    )
     assert torch.equal(batch.chips[0], batch.chips[1])
 
 
@@ -137,10 +157,14 @@ def test_data_of_which_nothing_can_be_read_ends_the_run(faces: Path) -> None:
 
 def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
-    batch = Views(chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0).__getitems__([(e, 1) for e in range(300)])
+    batch = Views(
+        chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0
+    ).__getitems__([(e, 1) for e in range(300)])
     assert 0.2 < batch.covered.mean().item() < 0.4 and not (batch.covered * batch.mask_worn).any()
     real = next(i for i, item in enumerate(chips.items) if item.real_mask)
-    worn = Views(chips, drawn(occluder_probability=1), seed=0).__getitems__([(e, real) for e in range(20)])
+    worn = Views(chips, drawn(occluder_probability=1), seed=0).__getitems__(
+        [(e, real) for e in range(20)]
+    )
     assert worn.mask_worn.all() and not worn.covered.any()
 
 
@@ -156,11 +180,17 @@ def test_a_mask_under_the_chin_is_not_worn(faces: Path) -> None:
 def test_views_are_keyed_by_seed_epoch_and_index(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     keys = [(0, 0), (0, 1), (3, 2)]
-    first, again = (Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(keys) for _ in range(2))
+    first, again = (
+        Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(keys) for _ in range(2)
+    )
     assert torch.equal(first.chips, again.chips) and torch.equal(first.mask_worn, again.mask_worn)
-    other_epoch = Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__([(1, 0), (1, 1), (4, 2)])
+    other_epoch = Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(
+        [(1, 0), (1, 1), (4, 2)]
+    )
     other_seed = Views(chips, drawn(mask_probability=0.5), seed=2).__getitems__(keys)
-    assert not torch.equal(first.chips, other_epoch.chips) and not torch.equal(first.chips, other_seed.chips)
+    assert not torch.equal(first.chips, other_epoch.chips) and not torch.equal(
+        first.chips, other_seed.chips
+    )
 
 
 def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:

@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from train.loss import UNLABELLED, ArcFace, Batch, Criterion, indecision, neighbour_gap, shortfall, similarity_gap
+from train.loss import (
+    UNLABELLED,
+    ArcFace,
+    Batch,
+    Criterion,
+    indecision,
+    neighbour_gap,
+    shortfall,
+    similarity_gap,
+)
 from train.network import NetworkConfig, Output
 from train.recipe import LossWeights
 
@@ -45,13 +54,22 @@ def test_similarity_gap_is_zero_for_a_turned_copy() -> None:
 CHANNELS = 16
 
 
-def criterion(weights: LossWeights, variant: str = "mfsa", bank: torch.Tensor | None = None) -> Criterion:
-    config = NetworkConfig(variant=variant, embedding=8, widths=(8, 8, CHANNELS, 16), blocks=(0, 1, 1, 1))
+def criterion(
+    weights: LossWeights, variant: str = "mfsa", bank: torch.Tensor | None = None
+) -> Criterion:
+    config = NetworkConfig(
+        variant=variant, embedding=8, widths=(8, 8, CHANNELS, 16), blocks=(0, 1, 1, 1)
+    )
     return Criterion(weights, config, 3, bank)
 
 
 def parts_of(
-    weights: LossWeights, out: Output, batch: Batch, progress: float = 0.5, variant: str = "mfsa", bank: torch.Tensor | None = None
+    weights: LossWeights,
+    out: Output,
+    batch: Batch,
+    progress: float = 0.5,
+    variant: str = "mfsa",
+    bank: torch.Tensor | None = None,
 ) -> dict[str, float]:
     head = torch.nn.Linear(CHANNELS, 1)
     torch.nn.init.zeros_(head.weight)
@@ -64,7 +82,9 @@ def parts_of(
 def batch(target: torch.Tensor) -> Batch:
     n = len(target)
     worn = torch.tensor([0.0, 1.0] * (n // 2))
-    return Batch(torch.zeros(n, 3, 112, 112), target, torch.full((n,), UNLABELLED), worn, torch.zeros(n))
+    return Batch(
+        torch.zeros(n, 3, 112, 112), target, torch.full((n,), UNLABELLED), worn, torch.zeros(n)
+    )
 
 
 def output(embedding: torch.Tensor) -> Output:
@@ -79,7 +99,9 @@ def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
     teacher = bank[:4]
     best = neighbour_gap(teacher, teacher, bank)
     assert (
-        best < neighbour_gap(F.normalize(teacher + 0.3 * torch.randn(4, 8)), teacher, bank) < neighbour_gap(-teacher, teacher, bank)
+        best
+        < neighbour_gap(F.normalize(teacher + 0.3 * torch.randn(4, 8)), teacher, bank)
+        < neighbour_gap(-teacher, teacher, bank)
     )
     out = output(teacher)
     assert "neighbours" in parts_of(LossWeights(neighbours=1), out, batch(teacher), bank=bank)
@@ -89,7 +111,17 @@ def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
 def test_each_loss_can_be_switched_off() -> None:
     embedding = torch.randn(4, 8, requires_grad=True)
     out, data = output(embedding), batch(F.normalize(torch.randn(4, 8)))
-    every = {"distil", "relation", "mask", "covered", "adversary", "background", "absent", "shown", "cover"}
+    every = {
+        "distil",
+        "relation",
+        "mask",
+        "covered",
+        "adversary",
+        "background",
+        "absent",
+        "shown",
+        "cover",
+    }
     assert set(parts_of(LossWeights(), out, data)) == every
     for name in ("adversary", "absent", "shown", "cover"):
         assert set(parts_of(LossWeights(**{name: 0}), out, data)) == every - {name}
@@ -111,7 +143,9 @@ def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[s
 
 def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
     target = F.normalize(torch.randn(4, 8))
-    assert parts_of(LossWeights(absent=0.5), output(target), batch(target))["absent"] == pytest.approx(0.5 / 3)
+    assert parts_of(LossWeights(absent=0.5), output(target), batch(target))[
+        "absent"
+    ] == pytest.approx(0.5 / 3)
     for hidden in ("mask_worn", "covered"):
         everybody = replace(batch(target), **{hidden: torch.ones(4)})
         assert parts_of(LossWeights(absent=0.5), output(target), everybody)["absent"] == 0
@@ -130,11 +164,20 @@ def test_maps_that_are_nearly_empty_cost_and_full_ones_do_not() -> None:
         return parts_of(weights, out._replace(attention=attention), of)
 
     bare = replace(bare, mask_worn=torch.zeros(4))
-    assert parts(maps(0.6, 0.0, 0.4), bare)["cover"] == 0 and parts(maps(0.6, 0.0, 0.4), bare)["shown"] == 0
-    assert parts(maps(0.97, 0.0, 0.03), bare)["cover"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_b, of 0.3
-    assert parts(maps(0.045, 0.0, 0.955), bare)["cover"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_u, of 0.45
+    assert (
+        parts(maps(0.6, 0.0, 0.4), bare)["cover"] == 0
+        and parts(maps(0.6, 0.0, 0.4), bare)["shown"] == 0
+    )
+    assert parts(maps(0.97, 0.0, 0.03), bare)["cover"] == pytest.approx(
+        0.5 * math.log(10), rel=1e-3
+    )  # A_b, of 0.3
+    assert parts(maps(0.045, 0.0, 0.955), bare)["cover"] == pytest.approx(
+        0.5 * math.log(10), rel=1e-3
+    )  # A_u, of 0.45
     assert parts(maps(0.045, 0.2, 0.755), worn)["cover"] == 0  # a hidden face may show little
-    assert parts(maps(0.5, 0.012, 0.488), worn)["shown"] == pytest.approx(0.5 * math.log(10), rel=1e-3)  # A_m, of 0.12
+    assert parts(maps(0.5, 0.012, 0.488), worn)["shown"] == pytest.approx(
+        0.5 * math.log(10), rel=1e-3
+    )  # A_m, of 0.12
 
 
 def test_an_empty_map_still_hears_of_it() -> None:
@@ -151,7 +194,9 @@ def test_masks_must_be_filled_in_the_mean_of_a_batch() -> None:
     assert parts_of(weights, out._replace(attention=few), worn)["filled"] == pytest.approx(
         0, abs=1e-6
     )  # 0.25 in the mean of those worn
-    assert parts_of(weights, out._replace(attention=few / 10), worn)["filled"] == pytest.approx(0.5 * math.log(10), rel=1e-3)
+    assert parts_of(weights, out._replace(attention=few / 10), worn)["filled"] == pytest.approx(
+        0.5 * math.log(10), rel=1e-3
+    )
     bare = replace(worn, mask_worn=torch.zeros(4))
     assert parts_of(weights, out._replace(attention=few), bare)["filled"] == 0
 
@@ -173,7 +218,9 @@ def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:
 def test_a_perfect_student_pays_nothing_for_identity() -> None:
     target = F.normalize(torch.randn(4, 8))
     parts = parts_of(LossWeights(), output(target * 7), batch(target))
-    assert parts["distil"] == pytest.approx(0, abs=1e-5) and parts["relation"] == pytest.approx(0, abs=1e-5)
+    assert parts["distil"] == pytest.approx(0, abs=1e-5) and parts["relation"] == pytest.approx(
+        0, abs=1e-5
+    )
     assert parts["background"] == pytest.approx(0, abs=1e-6)
 
 

@@ -9,7 +9,16 @@ from torch.nn import functional as F
 
 from edge.errors import ConfigError
 from train.encoders import ENCODERS, Convolution
-from train.network import BACKGROUND, MASK, UNMASKED, VARIANTS, Adversary, MfsaNetwork, NetworkConfig, count_parameters
+from train.network import (
+    BACKGROUND,
+    MASK,
+    UNMASKED,
+    VARIANTS,
+    Adversary,
+    MfsaNetwork,
+    NetworkConfig,
+    count_parameters,
+)
 from train.weights import network_config
 
 SMALL = NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1))
@@ -22,7 +31,9 @@ def small(variant: str, encoder: str = "mbf") -> MfsaNetwork:
 def test_shapes_and_maps_that_add_up() -> None:
     out = MfsaNetwork(SMALL).eval()(torch.randn(2, 3, 112, 112))
     assert out.embedding.shape == (2, 32) and out.attention.shape == (2, 3, 14, 14)
-    assert out.mask_logit.shape == (2,) and out.mask_features.shape == out.background_features.shape == (2, 16)
+    assert out.mask_logit.shape == (
+        2,
+    ) and out.mask_features.shape == out.background_features.shape == (2, 16)
     assert torch.allclose(out.attention.sum(dim=1), torch.ones(2, 14, 14), atol=1e-6)
 
 
@@ -44,7 +55,9 @@ def test_each_variant_has_its_maps_on_each_encoder(variant: str, encoder: str) -
         "mfsa-product": ((1 - mask) * (1 - background), mask, background),
     }[variant]
     for found, wanted in zip((unmasked, mask, background), expected, strict=True):
-        assert torch.allclose(found, torch.as_tensor(wanted, dtype=torch.float32).expand_as(found), atol=1e-5)
+        assert torch.allclose(
+            found, torch.as_tensor(wanted, dtype=torch.float32).expand_as(found), atol=1e-5
+        )
     assert variant == "none" or unmasked.std() > 0
 
 
@@ -106,14 +119,18 @@ def test_the_adversary_s_gradient_is_reversed() -> None:
 def test_a_config_survives_its_dictionary() -> None:
     fields = {k: list(v) if isinstance(v, tuple) else v for k, v in SMALL.as_dict().items()}
     assert network_config(fields, Path("weights")) == SMALL
-    with pytest.raises(ConfigError, match=r"weights: a network that this version cannot build.*variant"):
+    with pytest.raises(
+        ConfigError, match=r"weights: a network that this version cannot build.*variant"
+    ):
         network_config({**fields, "variant": "multi"}, Path("weights"))
     with pytest.raises(ConfigError, match="four numbers"):
         network_config({**fields, "blocks": [1, 1, 1]}, Path("weights"))
 
 
 def test_prelu_is_an_option() -> None:
-    network = MfsaNetwork(NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu"))
+    network = MfsaNetwork(
+        NetworkConfig(embedding=32, widths=(8, 8, 16, 16), blocks=(0, 1, 1, 1), activation="prelu")
+    )
     assert any(isinstance(m, torch.nn.PReLU) for m in network.modules())
     assert network.eval()(torch.randn(1, 3, 112, 112)).attention[:, MASK].shape == (1, 14, 14)
     assert F.normalize(network(torch.randn(1, 3, 112, 112)).embedding).norm().item() > 0.99

@@ -39,17 +39,33 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def test_a_run_ends_with_a_checkpoint_a_log_and_weights(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+def test_a_run_ends_with_a_checkpoint_a_log_and_weights(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "run")) == 0
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["seen"] == 32 and {"distil", "relation", "arcface", "mask", "adversary", "background"} <= lines[-1].keys()
+    assert (
+        lines[-1]["seen"] == 32
+        and {"distil", "relation", "arcface", "mask", "adversary", "background"} <= lines[-1].keys()
+    )
     network = load_network(tmp_path / "run" / "checkpoint.pt")
     save_weights(network, tmp_path / "weights.safetensors")
     again = load_network(tmp_path / "weights.safetensors")
     x = torch.randn(2, 3, 112, 112)
     with torch.no_grad():
         assert torch.allclose(network(x).embedding, again(x).embedding, atol=0.05)
-    assert main(arguments(write_recipe(), faces, tmp_path / "fine", "--start-from", str(tmp_path / "weights.safetensors"))) == 0
+    assert (
+        main(
+            arguments(
+                write_recipe(),
+                faces,
+                tmp_path / "fine",
+                "--start-from",
+                str(tmp_path / "weights.safetensors"),
+            )
+        )
+        == 0
+    )
 
 
 def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_was_not(
@@ -59,7 +75,12 @@ def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_was_not(
     recipe = write_recipe(chips=1200)
 
     def command(out: str) -> list[str]:
-        return [sys.executable, "-m", "train", *arguments(recipe, faces, tmp_path / out, "--save-every", "100")]
+        return [
+            sys.executable,
+            "-m",
+            "train",
+            *arguments(recipe, faces, tmp_path / out, "--save-every", "100"),
+        ]
 
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
@@ -70,7 +91,9 @@ def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_was_not(
     assert 0 < load_checkpoint(checkpoint)["seen"] < 1200
     subprocess.run([*command("killed"), "--resume"], env=env, check=True, capture_output=True)
     subprocess.run(command("whole"), env=env, check=True, capture_output=True)
-    killed, whole = (load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("killed", "whole"))
+    killed, whole = (
+        load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("killed", "whole")
+    )
     assert killed["seen"] == whole["seen"] == 1200
     for name, value in whole["student"].items():
         assert torch.equal(value, killed["student"][name]), name
@@ -99,9 +122,18 @@ def test_recipes_that_ship_are_valid() -> None:
         load_recipe(recipe)
 
 
-def test_keys_of_a_recipe_are_changed_on_the_command_line(write_recipe: WriteRecipe, tmp_path: Path) -> None:
-    recipe = load_recipe(write_recipe(), ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"])
-    assert recipe.network.variant == "none" and recipe.loss.mask == 0 and recipe.draw.families == ("kn95",) and recipe.seed == 4
+def test_keys_of_a_recipe_are_changed_on_the_command_line(
+    write_recipe: WriteRecipe, tmp_path: Path
+) -> None:
+    recipe = load_recipe(
+        write_recipe(), ["network.variant=none", "loss.mask=0", "draw.families=[kn95]", "seed=4"]
+    )
+    assert (
+        recipe.network.variant == "none"
+        and recipe.loss.mask == 0
+        and recipe.draw.families == ("kn95",)
+        and recipe.seed == 4
+    )
     for change, part in (
         ("seed", "KEY=VALUE"),
         ("seed.a=1", "seed is not a section"),
@@ -116,8 +148,14 @@ def test_keys_of_a_recipe_are_changed_on_the_command_line(write_recipe: WriteRec
     ("changes", "part"),
     [
         ({"data": {"sources": ["people"]}, "loss": {"arcface": 0}}, "nothing teaches identities"),
-        ({"data": {"sources": ["people"], "unlabelled": ["people"]}, "loss": {"arcface": 1}}, "nothing teaches identities"),
-        ({"data": {"sources": ["people"]}, "loss": {"arcface": 1, "neighbours": 1}}, "neighbours needs data.teacher"),
+        (
+            {"data": {"sources": ["people"], "unlabelled": ["people"]}, "loss": {"arcface": 1}},
+            "nothing teaches identities",
+        ),
+        (
+            {"data": {"sources": ["people"]}, "loss": {"arcface": 1, "neighbours": 1}},
+            "neighbours needs data.teacher",
+        ),
         ({"draw": {"families": ["duckbill"]}}, "kept for measuring"),
         ({"network": {"encoder": "ir18", "blocks": [0, 1, 1, 1]}}, "four numbers of 1 or more"),
         ({"network": {"widths": [4, 4, 4, 4]}}, "four numbers of 8 or more"),
@@ -137,13 +175,29 @@ def test_recipes_that_cannot_work_are_refused(
     assert part in capsys.readouterr().err
 
 
-def test_a_frozen_part_keeps_weights_and_norms(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+def test_a_frozen_part_keeps_weights_and_norms(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "first")) == 0
     before = tmp_path / "first" / "checkpoint.pt"
-    assert main(arguments(write_recipe(frozen=True), faces, tmp_path / "second", "--start-from", str(before))) == 0
-    old, new = (load_checkpoint(path)["student"] for path in (before, tmp_path / "second" / "checkpoint.pt"))
+    assert (
+        main(
+            arguments(
+                write_recipe(frozen=True), faces, tmp_path / "second", "--start-from", str(before)
+            )
+        )
+        == 0
+    )
+    old, new = (
+        load_checkpoint(path)["student"] for path in (before, tmp_path / "second" / "checkpoint.pt")
+    )
     moved = {name for name in old if not torch.equal(old[name], new[name])}
-    assert not any(name.startswith(("network.stem.0.", "network.stem.1.", "network.stem.2.", "network.stem.3.")) for name in moved)
+    assert not any(
+        name.startswith(
+            ("network.stem.0.", "network.stem.1.", "network.stem.2.", "network.stem.3.")
+        )
+        for name in moved
+    )
     assert {"network.stem.4.body.0.0.weight", "network.attention.maps.bias"} <= moved
 
 
@@ -151,18 +205,30 @@ def test_another_attention_begins_open_on_the_weights_of_an_earlier_run(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     assert main(arguments(write_recipe(), faces, tmp_path / "first")) == 0
-    start = ("--start-from", str(tmp_path / "first" / "checkpoint.pt"), "--set", "network.variant=cal")
+    start = (
+        "--start-from",
+        str(tmp_path / "first" / "checkpoint.pt"),
+        "--set",
+        "network.variant=cal",
+    )
     assert main(arguments(write_recipe(), faces, tmp_path / "second", *start)) == 0
     assert load_network(tmp_path / "second" / "checkpoint.pt").config.variant == "cal"
 
 
-def test_a_run_stopped_early_by_its_recipe_goes_on_when_asked(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_early_by_its_recipe_goes_on_when_asked(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
     assert main(arguments(write_recipe(stop_at=16), faces, tmp_path / "run")) == 0
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["seen"] == 16
     with (tmp_path / "run" / "log.jsonl").open("a") as log:
-        log.write('{"seen": 20}\n{"seen": 2')  # what a kill leaves of steps after the last checkpoint
+        log.write(
+            '{"seen": 20}\n{"seen": 2'
+        )  # what a kill leaves of steps after the last checkpoint
     assert main(arguments(write_recipe(), faces, tmp_path / "run", "--resume")) == 0
-    seen = [json.loads(line)["seen"] for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    seen = [
+        json.loads(line)["seen"]
+        for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    ]
     assert seen == [16, 32]
 
 
@@ -185,8 +251,17 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
 
 def test_the_rate_rises_stays_and_falls(write_recipe: WriteRecipe) -> None:
     for schedule, later in (("linear", 0.25), ("cosine", 0.146), ("polynomial", 0.062)):
-        recipe = load_recipe(write_recipe(learning_rate=1.0, warmup=0.1, decay=0.5, schedule=schedule))
-        assert [round(learning_rate(recipe, p), 3) for p in (0, 0.05, 0.1, 0.5, 0.875, 1)] == [0, 0.5, 1, 1, later, 0]
+        recipe = load_recipe(
+            write_recipe(learning_rate=1.0, warmup=0.1, decay=0.5, schedule=schedule)
+        )
+        assert [round(learning_rate(recipe, p), 3) for p in (0, 0.05, 0.1, 0.5, 0.875, 1)] == [
+            0,
+            0.5,
+            1,
+            1,
+            later,
+            0,
+        ]
 
 
 def test_unreadable_pictures_are_counted_and_named(
@@ -198,7 +273,9 @@ def test_unreadable_pictures_are_counted_and_named(
     assert "people/hopper/u_1.jpg" in caplog.text and "1 pictures could not be read" in caplog.text
 
 
-def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
+def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
     kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     also = next(f"q{i}" for i in range(1000) if is_validation(f"q{i}"))
@@ -212,13 +289,29 @@ def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(write_recipe
     assert best["best"] == pytest.approx(min(line[HEADLINE] for line in exams), abs=1e-4)
     board = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     board.Reload()
-    assert {"training/loss", f"exam/{HEADLINE}"} <= set(board.Tags()["scalars"]) and board.Tags()["images"] == ["attention"]
+    assert {"training/loss", f"exam/{HEADLINE}"} <= set(board.Tags()["scalars"]) and board.Tags()[
+        "images"
+    ] == ["attention"]
 
 
-def test_two_processes_train_one_network(write_recipe: WriteRecipe, faces: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "train"]
+def test_two_processes_train_one_network(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
+) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "train",
+    ]
     done = subprocess.run(
-        [*command, *arguments(write_recipe(), faces, tmp_path / "run")], capture_output=True, text=True, timeout=300, check=False
+        [*command, *arguments(write_recipe(), faces, tmp_path / "run")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["seen"] == 32
@@ -231,12 +324,23 @@ def test_two_processes_have_the_loss_and_gradients_of_one(
 ) -> None:
     """The same global batch, batch norm in eval mode; losses that compare chips must see those of both processes."""
     losses = {"arcface": 0.5, "neighbours": 0.5}
-    recipe = write_recipe(loss=losses, network={**SMALL_NETWORK, "variant": variant}, draw={"mask_probability": 0.5})
-    command = [sys.executable, str(Path(__file__).with_name("gradients.py")), str(recipe), str(faces)]
+    recipe = write_recipe(
+        loss=losses, network={**SMALL_NETWORK, "variant": variant}, draw={"mask_probability": 0.5}
+    )
+    command = [
+        sys.executable,
+        str(Path(__file__).with_name("gradients.py")),
+        str(recipe),
+        str(faces),
+    ]
     subprocess.run([*command, str(tmp_path / "one.pt")], check=True, timeout=300)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
-        [*launcher, *command[1:], str(tmp_path / "two.pt")], capture_output=True, text=True, timeout=300, check=False
+        [*launcher, *command[1:], str(tmp_path / "two.pt")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two"))

@@ -82,4 +82,6 @@ def join(answers: Mapping[str, Answer]) -> Answer:
         for name, answer in answers.items():
             if answer.state is state:
                 return Answer(state, answer.reason or name, answer.since)
-    return Answer(State.PASSED, since=max((answer.since for answer in answers.values()), default=-math.inf))
+    return Answer(
+        State.PASSED, since=max((answer.since for answer in answers.values()), default=-math.inf)
+    )

@@ -64,7 +64,9 @@ class Challenge:
         self._demanded = when == "always"
         self._stage = _Stage.BEFORE
         self._reason = "look-straight"
-        self._last: deque[tuple[float, float, float]] = deque()  # when, yaw in degrees, size in pixels
+        self._last: deque[tuple[float, float, float]] = (
+            deque()
+        )  # when, yaw in degrees, size in pixels
         self._asked_at = self._since = -math.inf
         self._yaw_before = self._size_before = 0.0  # it was asked
 
@@ -84,7 +86,9 @@ class Challenge:
             self._go(_Stage.ASKED, self._action.value)
         elif self._stage is _Stage.ASKED and self._all(self._action):
             self._go(_Stage.DONE, "look-straight")
-        elif self._stage is _Stage.ASKED and any(self._all(turn) for turn in (Action.TURN_LEFT, Action.TURN_RIGHT)):
+        elif self._stage is _Stage.ASKED and any(
+            self._all(turn) for turn in (Action.TURN_LEFT, Action.TURN_RIGHT)
+        ):
             self._go(_Stage.FAILED, "wrong-response")
         elif self._stage is _Stage.DONE and self._all_straight():
             self._since = self._last[0][0]
@@ -92,7 +96,9 @@ class Challenge:
 
     def answer(self, at: float, *, unsure: bool) -> Answer:
         self._expire(at)
-        self._demanded = self._demanded or (unsure if self._when == "unsure" else callable(self._when) and self._when())
+        self._demanded = self._demanded or (
+            unsure if self._when == "unsure" else callable(self._when) and self._when()
+        )
         if not self._demanded or self._stage is _Stage.PASSED:
             return Answer(State.PASSED, since=self._since)
         return Answer(State.FAILED if self._stage is _Stage.FAILED else State.WAITING, self._reason)

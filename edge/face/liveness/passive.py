@@ -43,7 +43,9 @@ class Passive:
             self._found.popleft()
 
     def answer(self, at: float, *, unsure: bool) -> Answer:
-        valid = [(seen_at, living) for seen_at, living in self._found if at - seen_at <= self._seconds]
+        valid = [
+            (seen_at, living) for seen_at, living in self._found if at - seen_at <= self._seconds
+        ]
         if len(valid) < _FEWEST:
             return Answer(State.WAITING, "checking")
         since = valid[0][0]

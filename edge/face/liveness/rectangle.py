@@ -24,7 +24,9 @@ _MIDDLE = round(_REACH / _CELL)
 _SIDES = np.arange(5, 21)  # cells from the middle at which a side may lie
 _SPAN = (_SIDES[:, None] + _SIDES[None]).astype(np.float32)  # cells from one side to the one across
 
-_Segments = NDArray[np.float64]  # (N,2,2): both ends, x and y, in widths of the face from its middle
+_Segments = NDArray[
+    np.float64
+]  # (N,2,2): both ends, x and y, in widths of the face from its middle
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +56,29 @@ def around(image: NDArray[np.uint8], face: Face) -> Rectangle | None:
     return Rectangle(float(x), float(y), float(width * (x1 - x0)), float(width * (y1 - y0)), closed)
 
 
-def _segments(image: NDArray[np.uint8], middle_xy: NDArray[np.float64], width_px: float) -> _Segments:
+def _segments(
+    image: NDArray[np.uint8], middle_xy: NDArray[np.float64], width_px: float
+) -> _Segments:
     first = np.maximum(middle_xy - _REACH * width_px, 0).astype(int)
     last = np.minimum(middle_xy + _REACH * width_px, image.shape[1::-1]).astype(int)
     scale = _FACE_PX / width_px
     green = image[first[1] : last[1], first[0] : last[0], 1]
-    small = cv2.resize(green, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    found: Any = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[0]  # None where there is no segment
+    small = cv2.resize(
+        green,
+        None,
+        fx=scale,
+        fy=scale,
+        interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
+    )
+    found: Any = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[
+        0
+    ]  # None where there is no segment
     if found is None:
         return np.zeros((0, 2, 2))
     ends = (found.reshape(-1, 2, 2) / scale + first - middle_xy) / width_px
-    return np.asarray(ends[np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) >= _SHORTEST], np.float64)
+    return np.asarray(
+        ends[np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1) >= _SHORTEST], np.float64
+    )
 
 
 def _turn(degrees: float) -> NDArray[np.float64]:
@@ -85,8 +99,14 @@ def _closed(along: _Segments, across: _Segments) -> tuple[float, NDArray[np.floa
     if len(along) < 2 or len(across) < 2:
         return 0.0, np.zeros(4)
     rows, columns = _covered(along), _covered(across[:, :, ::-1])
-    top, bottom = _share(rows, _MIDDLE - _SIDES), _share(rows, _MIDDLE + _SIDES - 1)  # (top, left, right), (bottom, left, right)
-    left, right = _share(columns, _MIDDLE - _SIDES), _share(columns, _MIDDLE + _SIDES - 1)  # (left, top, bottom), ...
+    top, bottom = (
+        _share(rows, _MIDDLE - _SIDES),
+        _share(rows, _MIDDLE + _SIDES - 1),
+    )  # (top, left, right), (bottom, left, right)
+    left, right = (
+        _share(columns, _MIDDLE - _SIDES),
+        _share(columns, _MIDDLE + _SIDES - 1),
+    )  # (left, top, bottom), ...
     least = np.minimum(  # (left, top, right, bottom)
         np.minimum(top.transpose(1, 0, 2)[:, :, :, None], bottom.transpose(1, 2, 0)[:, None]),
         np.minimum(left[:, :, None], right.transpose(1, 0, 2)[None]),
@@ -94,7 +114,9 @@ def _closed(along: _Segments, across: _Segments) -> tuple[float, NDArray[np.floa
     best = np.unravel_index(int(least.argmax()), least.shape)
     x0, y0, x1, y1 = (_SIDES[list(best)] - 0.5) * _CELL * (-1, -1, 1, 1)
     upright = across[:, :, ::-1]
-    return float(least[best]), np.array([_precise(upright, x0), _precise(along, y0), _precise(upright, x1), _precise(along, y1)])
+    return float(least[best]), np.array(
+        [_precise(upright, x0), _precise(along, y0), _precise(upright, x1), _precise(along, y1)]
+    )
 
 
 def _precise(lines: _Segments, offset: float) -> float:
@@ -109,11 +131,16 @@ def _covered(lines: _Segments) -> NDArray[np.int32]:
     grid = np.zeros((2 * _MIDDLE, 2 * _MIDDLE + 1), np.int32)
     for (begin, offset), (end, other) in np.floor(lines / _CELL).astype(int) + _MIDDLE:
         across = (offset + other) // 2
-        grid[max(0, across - 1) : max(0, across + 2), max(0, min(begin, end)) + 1 : max(0, max(begin, end) + 2)] = 1
+        grid[
+            max(0, across - 1) : max(0, across + 2),
+            max(0, min(begin, end)) + 1 : max(0, max(begin, end) + 2),
+        ] = 1
     return np.cumsum(grid, axis=1, dtype=np.int32)
 
 
 def _share(covered: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
     """Of the lines at some offsets, the share that is covered between each two sides across them: (offset, low, high)."""
     upto = covered[offsets]
-    return np.asarray((upto[:, None, _MIDDLE + _SIDES] - upto[:, _MIDDLE - _SIDES, None]) / _SPAN, np.float32)
+    return np.asarray(
+        (upto[:, None, _MIDDLE + _SIDES] - upto[:, _MIDDLE - _SIDES, None]) / _SPAN, np.float32
+    )

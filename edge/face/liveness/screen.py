@@ -39,11 +39,15 @@ def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int6
     """Of each place (N,) of the band in a spectrum: what lies beside it along the row and along the column, (N,24)."""
     frequency = np.fft.fftfreq(_PATCH)
     distance = np.hypot(frequency[:, None], frequency[None])
-    row, column = np.nonzero((distance >= _BAND[0]) & (distance < _BAND[1]) & (frequency[None] >= 0))
+    row, column = np.nonzero(
+        (distance >= _BAND[0]) & (distance < _BAND[1]) & (frequency[None] >= 0)
+    )
     across, along = np.meshgrid([-1, 0, 1], [-6, -5, -4, -3, 3, 4, 5, 6], indexing="ij")
 
     def beside(down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (row[:, None] + down.ravel()) % _PATCH * _PATCH + (column[:, None] + right.ravel()) % _PATCH
+        return (row[:, None] + down.ravel()) % _PATCH * _PATCH + (
+            column[:, None] + right.ravel()
+        ) % _PATCH
 
     return row * _PATCH + column, beside(across, along), beside(along, across)
 
@@ -73,8 +77,14 @@ class Screen:
         if self._seen and look.at - self._seen[-1].at < _EVERY_S:
             return
         found = around(look.image, look.face)
-        rectangle = np.array([found.x, found.y, found.width, found.height]) if found and found.closed >= _CLOSED else None
-        face = np.array([*look.face.box_xyxy.reshape(2, 2).mean(axis=0), look.face.width_px], np.float64)
+        rectangle = (
+            np.array([found.x, found.y, found.width, found.height])
+            if found and found.closed >= _CLOSED
+            else None
+        )
+        face = np.array(
+            [*look.face.box_xyxy.reshape(2, 2).mean(axis=0), look.face.width_px], np.float64
+        )
         self._seen.append(_Seen(look.at, peak(look.image, look.face), face, rectangle))
         while look.at - self._seen[0].at > self._seconds:
             self._seen.popleft()
@@ -98,7 +108,11 @@ def _judge(seen: Collection[_Seen]) -> Answer:
     in_frame, from_face = _deviations(framed)
     if in_frame > max(_MOVED, 2 * from_face):
         return Answer(State.FAILED, "screen")
-    return Answer(State.PASSED) if from_face > max(_MOVED, 2 * in_frame) else Answer(State.WAITING, "move")
+    return (
+        Answer(State.PASSED)
+        if from_face > max(_MOVED, 2 * in_frame)
+        else Answer(State.WAITING, "move")
+    )
 
 
 def _deviations(framed: Sequence[_Seen]) -> tuple[float, float]:
@@ -126,5 +140,7 @@ def peak(image: NDArray[np.uint8], face: Face) -> float:
         return 0.0
     fine = patch - cv2.GaussianBlur(patch, (0, 0), 3.0)
     power = (np.abs(np.fft.fft2(fine * _WINDOW)) ** 2).ravel()
-    beside = np.maximum(np.median(power[_BESIDE_ROW], axis=1), np.median(power[_BESIDE_COLUMN], axis=1))
+    beside = np.maximum(
+        np.median(power[_BESIDE_ROW], axis=1), np.median(power[_BESIDE_COLUMN], axis=1)
+    )
     return float((power[_PLACES] / (beside + 1e-9)).max())

@@ -86,7 +86,9 @@ class Stillness:
         if not self._seen:
             return True
         last = self._seen[-1]
-        return float(np.linalg.norm(middle - last.middle)) <= _STEADY * look.face.width_px * (look.at - last.at)
+        return float(np.linalg.norm(middle - last.middle)) <= _STEADY * look.face.width_px * (
+            look.at - last.at
+        )
 
     def _compare(self, at: float, detail: NDArray[np.float32]) -> None:
         alike = [_likeness(earlier, detail) for earlier in self._references(at)]
@@ -99,7 +101,11 @@ class Stillness:
         """The newest look that can be compared and is old enough, for each lag."""
         found = []
         for lag in _LAGS_S:
-            old = [seen.detail for seen in self._seen if seen.detail is not None and at - seen.at >= lag - 1e-6]
+            old = [
+                seen.detail
+                for seen in self._seen
+                if seen.detail is not None and at - seen.at >= lag - 1e-6
+            ]
             found += old[-1:]
         return found
 
@@ -128,10 +134,16 @@ class _Repeats:
         """True where the stream stands still or runs in a loop by now."""
         sample = np.ascontiguousarray(image[::_STEP, ::_STEP])
         last, self._last = self._last, sample
-        if last is None or last.shape != sample.shape or cv2.norm(last, sample, cv2.NORM_L1) >= _SAME * sample.size:
+        if (
+            last is None
+            or last.shape != sample.shape
+            or cv2.norm(last, sample, cv2.NORM_L1) >= _SAME * sample.size
+        ):
             digest = hashlib.blake2b(sample.tobytes(), digest_size=16).digest()
             self._came_again = self._came_again + 1 if digest in self._seen else 0
-            self._seen = {digest: seen_at for digest, seen_at in self._seen.items() if at - seen_at <= _LOOP_S}
+            self._seen = {
+                digest: seen_at for digest, seen_at in self._seen.items() if at - seen_at <= _LOOP_S
+            }
             self._seen[digest] = self._changed_at = at
         return at - self._changed_at >= _FROZEN_S or self._came_again >= _CAME_AGAIN
 
@@ -145,7 +157,9 @@ def _is_whole(look: Look) -> bool:
 
 def _detail(look: Look) -> NDArray[np.float32]:
     """The face as (56,56): without light and shade, and without the finest noise."""
-    grey = cv2.resize(cv2.cvtColor(_chip(look), cv2.COLOR_BGR2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(
+        cv2.cvtColor(_chip(look), cv2.COLOR_BGR2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA
+    )
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     return np.asarray(smooth - cv2.GaussianBlur(smooth, (0, 0), 8.0), np.float32)
 
@@ -157,14 +171,18 @@ def _chip(look: Look) -> NDArray[np.uint8]:
         return look.chip
     x0, y0 = np.maximum(look.face.landmarks_xy.min(axis=0) - look.face.width_px, 0).astype(int)
     x1, y1 = (look.face.landmarks_xy.max(axis=0) + look.face.width_px).astype(int)
-    small = cv2.resize(look.image[y0:y1, x0:x1], None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        look.image[y0:y1, x0:x1], None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA
+    )
     return align(np.asarray(small, np.uint8), (look.face.landmarks_xy - (x0, y0)) / shrink)
 
 
 def _likeness(earlier: NDArray[np.float32], now: NDArray[np.float32]) -> float:
     """The correlation within the face after the affine motion that makes it highest; 0 where none can be found."""
     try:
-        found, _ = cv2.findTransformECC(earlier, now, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _SEARCH, _FACE, 1)
+        found, _ = cv2.findTransformECC(
+            earlier, now, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _SEARCH, _FACE, 1
+        )
     except cv2.error:  # the two have nothing in common
         return 0.0
     return float(found)

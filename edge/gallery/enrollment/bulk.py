@@ -46,7 +46,9 @@ class Way:
 
     def digest(self, entry: Entry, photos: Iterable[str]) -> str:
         """Of all that one enrollment depends on, with the digests of the photos' bytes."""
-        return digest_of(photos, entry.terms, (self.demand.level, self.masked_templates, self.min_photos))
+        return digest_of(
+            photos, entry.terms, (self.demand.level, self.masked_templates, self.min_photos)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,15 +72,29 @@ def enroll_all(
     """
     todo = []
     for entry in entries:
-        if not way.dry_run and desk.knows(entry.subject) and journal.has(entry.subject, partial(_reread, entry, way)):
+        if (
+            not way.dry_run
+            and desk.knows(entry.subject)
+            and journal.has(entry.subject, partial(_reread, entry, way))
+        ):
             yield Outcome(entry.subject, skipped=True)
         else:
             todo.append(entry)
     with ThreadPoolExecutor(1, "photos") as pool:
         photos = _ahead(pool, (path for entry in todo for path in entry.photos))
         for entry in todo:
-            outcome, digest = _enroll(entry, islice(photos, len(entry.photos)), detector, embedder, desk, way)
-            line = Line(entry.subject, digest, not outcome.refused, way.dry_run, outcome.stored, outcome.refused, outcome.photos)
+            outcome, digest = _enroll(
+                entry, islice(photos, len(entry.photos)), detector, embedder, desk, way
+            )
+            line = Line(
+                entry.subject,
+                digest,
+                not outcome.refused,
+                way.dry_run,
+                outcome.stored,
+                outcome.refused,
+                outcome.photos,
+            )
             journal.note(line)
             yield outcome
 
@@ -101,7 +117,11 @@ def _ahead(pool: ThreadPoolExecutor, paths: Iterable[Path]) -> Iterator[_Photo]:
 def _open(path: Path) -> _Photo:
     digest, encoded = _read(path)
     try:
-        return _Photo(str(path), digest, encoded if isinstance(encoded, PhotoError) else decode_photo(encoded, str(path)))
+        return _Photo(
+            str(path),
+            digest,
+            encoded if isinstance(encoded, PhotoError) else decode_photo(encoded, str(path)),
+        )
     except PhotoError as error:
         return _Photo(str(path), digest, error)
 
@@ -116,7 +136,12 @@ def _read(path: Path) -> tuple[str, bytes | PhotoError]:
 
 
 def _enroll(
-    entry: Entry, photos: Iterable[_Photo], detector: Detector, embedder: Embedder, desk: Desk, way: Way
+    entry: Entry,
+    photos: Iterable[_Photo],
+    detector: Detector,
+    embedder: Embedder,
+    desk: Desk,
+    way: Way,
 ) -> tuple[Outcome, str]:
     """What came of it, and the digest of what it came from."""
     digests: list[str] = []
@@ -129,7 +154,13 @@ def _enroll(
     usable, refused = samples(pictures(), detector, embedder, way.demand)
     digest = way.digest(entry, digests)
     try:
-        done = desk.enroll(entry.subject, usable, entry.terms, replace=way.replace, at_least=way.min_photos)
+        done = desk.enroll(
+            entry.subject, usable, entry.terms, replace=way.replace, at_least=way.min_photos
+        )
     except PhotoError as error:
-        return Outcome(entry.subject, refused=error.reason, photos=(*refused, Refusal.of("all", error))), digest
-    return Outcome(entry.subject, done.stored, done.again, photos=(*refused, *done.left_out)), digest
+        return Outcome(
+            entry.subject, refused=error.reason, photos=(*refused, Refusal.of("all", error))
+        ), digest
+    return Outcome(
+        entry.subject, done.stored, done.again, photos=(*refused, *done.left_out)
+    ), digest

@@ -45,7 +45,12 @@ class Desk:
         masked_templates: bool = False,
         keep_chips: bool = False,
     ) -> None:
-        self._embedder, self._bounds, self._roll, self._registrar = embedder, bounds, roll, registrar
+        self._embedder, self._bounds, self._roll, self._registrar = (
+            embedder,
+            bounds,
+            roll,
+            registrar,
+        )
         self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
 
     def check_terms(self, subject: str, terms: Terms) -> None:
@@ -58,7 +63,13 @@ class Desk:
         return known is not None and len(known.templates) > 0
 
     def enroll(
-        self, subject: str, samples: Sequence[Sample], terms: Terms, *, replace: bool = False, at_least: int = 1
+        self,
+        subject: str,
+        samples: Sequence[Sample],
+        terms: Terms,
+        *,
+        replace: bool = False,
+        at_least: int = 1,
     ) -> Enrolled:
         """One person, all or nothing, durable on return; raises PhotoError, EngineError, GalleryError.
 
@@ -72,10 +83,22 @@ class Desk:
         enrolled = known.templates if known is not None and len(known.templates) else None
         kept_before = None if replace else enrolled
         index = self._roll.index
-        settled = settle(subject, found, index, self._bounds(index.templates), self._level, kept_before)
+        settled = settle(
+            subject, found, index, self._bounds(index.templates), self._level, kept_before
+        )
         _demand_photos(subject, len(settled.kept), at_least)
-        fresh = [samples[i] for i in settled.kept if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME]
-        self._roll.enroll(subject, self._templates(subject, fresh), record, chips=self._chips(fresh), replace=replace)
+        fresh = [
+            samples[i]
+            for i in settled.kept
+            if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME
+        ]
+        self._roll.enroll(
+            subject,
+            self._templates(subject, fresh),
+            record,
+            chips=self._chips(fresh),
+            replace=replace,
+        )
         return Enrolled(
             stored=len(fresh) * (2 if self._masked_templates else 1),
             before=0 if enrolled is None else len(enrolled),
@@ -91,26 +114,41 @@ class Desk:
     def _templates(self, subject: str, fresh: Sequence[Sample]) -> NDArray[np.float32]:
         """Bare ones first, then those with a mask, in the same order."""
         bare = [sample.probe.embedding for sample in fresh]
-        worn = [probe.embedding for probe in masked_probes(fresh, self._embedder, subject)] if self._masked_templates else []
+        worn = (
+            [probe.embedding for probe in masked_probes(fresh, self._embedder, subject)]
+            if self._masked_templates
+            else []
+        )
         return np.stack([*bare, *worn]) if bare else np.zeros((0, 0), np.float32)
 
     def _chips(self, fresh: Sequence[Sample]) -> list[bytes | None]:
         """Of the templates, for another model one day; a drawn mask can be drawn again."""
         if not self._keep_chips:
             return []
-        bare: list[bytes | None] = [cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh]
+        bare: list[bytes | None] = [
+            cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh
+        ]
         return bare + [None] * len(bare) if self._masked_templates else bare
 
 
 def _demand_photos(subject: str, found: int, at_least: int) -> None:
     if found < max(1, at_least):
-        raise PhotoError("too-few", f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed")
+        raise PhotoError(
+            "too-few",
+            f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed",
+        )
 
 
 def _left_out(subject: str, samples: Sequence[Sample], settled: Settled) -> tuple[Refusal, ...]:
     causes = {
-        "unlike-the-others": (settled.unlike, f"left out, for it is unlike the other photos of {subject}"),
-        "nearer-to-another": (settled.nearer, f"left out, for it is no more like {subject}'s other photos than like somebody else"),
+        "unlike-the-others": (
+            settled.unlike,
+            f"left out, for it is unlike the other photos of {subject}",
+        ),
+        "nearer-to-another": (
+            settled.nearer,
+            f"left out, for it is no more like {subject}'s other photos than like somebody else",
+        ),
     }
     return tuple(
         Refusal(samples[i].name, reason, f"{samples[i].name}: {words}", samples[i].components)
@@ -123,5 +161,7 @@ def check_level(wanted: Level | None, configured: Level) -> Level:
     """The level that holds; raises ConfigError where it would be loosened."""
     order: tuple[Level, ...] = ("off", "standard", "strict")
     if wanted is not None and order.index(wanted) < order.index(configured):
-        raise ConfigError(f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it")
+        raise ConfigError(
+            f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it"
+        )
     return wanted or configured

@@ -32,7 +32,9 @@ POSES = (
     Aim("down", "lower your chin a little", (-10, 10), (7, 22)),
     Aim("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
 )
-STRAIGHT_ONLY = tuple(Aim(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True) for name in ("first", "second", "third"))
+STRAIGHT_ONLY = tuple(
+    Aim(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True) for name in ("first", "second", "third")
+)
 
 _WORDS = {
     "no-face": "step before the camera",
@@ -50,7 +52,14 @@ def words_of(error: PhotoError) -> str:
 class Guide:
     """What is asked at a moment. Poses are counted from the person's own straight look: cameras hang high and low."""
 
-    def __init__(self, aims: tuple[Aim, ...] = POSES, *, began_at: float, pose_s: float = 10.0, total_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        aims: tuple[Aim, ...] = POSES,
+        *,
+        began_at: float,
+        pose_s: float = 10.0,
+        total_s: float = 60.0,
+    ) -> None:
         self._aims, self._pose_s = aims, pose_s
         self._ends_at = began_at + total_s
         self._asked_at = began_at

@@ -30,7 +30,9 @@ class Line:
 
 def digest_of(photos: Iterable[str], terms: Terms, way: Iterable[object]) -> str:
     """Of all that an enrollment depends on: digests of the photos in any order, what is noted, and how it is done."""
-    return hashlib.sha256(json.dumps([sorted(photos), astuple(terms), list(way)], default=str).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps([sorted(photos), astuple(terms), list(way)], default=str).encode()
+    ).hexdigest()
 
 
 class Journal:
@@ -43,7 +45,9 @@ class Journal:
         if path is None:
             return
         try:
-            self._fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            self._fd = os.open(
+                path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
+            )
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise RecordError(f"{path}: not a plain file; name another")
             with os.fdopen(os.dup(self._fd), "rb") as file:
@@ -52,7 +56,9 @@ class Journal:
             os.close(self._fd)
             raise
         except OSError as error:
-            raise RecordError(f"{path}: the report cannot be opened: {error.strerror}; name another file") from error
+            raise RecordError(
+                f"{path}: the report cannot be opened: {error.strerror}; name another file"
+            ) from error
         self._read(path, content)
 
     def _read(self, path: Path, content: bytes) -> None:
@@ -60,9 +66,13 @@ class Journal:
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 told = json.loads(line)
-                self._done[told["subject"]] = told["digest"] if told["enrolled"] and not told["dry_run"] else ""
+                self._done[told["subject"]] = (
+                    told["digest"] if told["enrolled"] and not told["dry_run"] else ""
+                )
             except (ValueError, KeyError, TypeError, RecursionError) as error:
-                raise RecordError(f"{path}: line {number} is not of a report of edge-enroll; name another file") from error
+                raise RecordError(
+                    f"{path}: line {number} is not of a report of edge-enroll; name another file"
+                ) from error
         if torn and whole == b"" and not torn.startswith(b'{"subject"'):
             raise RecordError(f"{path}: not a report of edge-enroll; name another file")
         if torn:  # by a crash: that person is told again
@@ -83,7 +93,9 @@ class Journal:
                 raise OSError("the disk took only part of it")
             os.fsync(self._fd)
         except OSError as error:
-            raise RecordError(f"{self._path}: the report cannot be written: {error}; run it again to go on") from error
+            raise RecordError(
+                f"{self._path}: the report cannot be written: {error}; run it again to go on"
+            ) from error
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -70,29 +70,39 @@ def read_people(source: Path, photos: Path | None) -> list[Entry]:
             raise ConfigError(f"{source}: is a folder of photos itself; leave out --photos")
         return _read_folders(source)
     if photos is None or not photos.is_dir():
-        raise ConfigError(f"expected the folder of the photos as --photos FOLDER, found {photos or 'none'}")
+        raise ConfigError(
+            f"expected the folder of the photos as --photos FOLDER, found {photos or 'none'}"
+        )
     wrong: list[str] = []
     entries = list(_read_lines(_read_text(source), photos, wrong))
     _refuse(source, wrong)
     if not entries:
-        raise ConfigError(f"{source}: nobody is in it; expected a line for each person below the header")
+        raise ConfigError(
+            f"{source}: nobody is in it; expected a line for each person below the header"
+        )
     return entries
 
 
 def _refuse(source: Path, wrong: Sequence[str]) -> None:
     if wrong:
-        raise ConfigError("\n  ".join([f"{source}: nobody was enrolled, for {len(wrong)} wrong:", *wrong]))
+        raise ConfigError(
+            "\n  ".join([f"{source}: nobody was enrolled, for {len(wrong)} wrong:", *wrong])
+        )
 
 
 def _read_text(source: Path) -> str:
     try:
         if source.stat().st_size > _FILE_BYTES_MAX:
-            raise ConfigError(f"{source}: larger than the {_FILE_BYTES_MAX >> 20} MiB a list of people may have")
+            raise ConfigError(
+                f"{source}: larger than the {_FILE_BYTES_MAX >> 20} MiB a list of people may have"
+            )
         return source.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{source}: not UTF-8 text (byte {error.start}); save it as CSV UTF-8") from error
+        raise ConfigError(
+            f"{source}: not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
+        ) from error
 
 
 def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
@@ -111,7 +121,9 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
             try:
                 entry = _read_cells(header, cells, folder)
                 if entry.subject in subjects:
-                    raise ConfigError(f"subject: {entry.subject!r} stands in line {subjects[entry.subject]} already")
+                    raise ConfigError(
+                        f"subject: {entry.subject!r} stands in line {subjects[entry.subject]} already"
+                    )
                 subjects[entry.subject] = line
                 yield entry
             except ConfigError as error:
@@ -136,7 +148,11 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> En
     if len(cells) != len(header):
         raise ConfigError(f"expected {len(header)} cells, found {len(cells)}")
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    wrong = [f"{name}: {cell[:20]!r} begins as a formula does" for name, cell in row.items() if cell.startswith(_FORMULA)]
+    wrong = [
+        f"{name}: {cell[:20]!r} begins as a formula does"
+        for name, cell in row.items()
+        if cell.startswith(_FORMULA)
+    ]
     terms: dict[str, Any] = {}
     photos: tuple[Path, ...] = ()
     for name, cell in row.items():
@@ -146,7 +162,11 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> En
             terms[name] = _TERMS[name](cell)
         except ConfigError as error:
             wrong.append(f"{name}: {error}")
-    if terms.get("valid_from") and terms.get("valid_until") and terms["valid_from"] > terms["valid_until"]:
+    if (
+        terms.get("valid_from")
+        and terms.get("valid_until")
+        and terms["valid_from"] > terms["valid_until"]
+    ):
         wrong.append(f"valid_from: {terms['valid_from']} is after valid_until")
     try:
         check_name(row["subject"])
@@ -171,7 +191,9 @@ def _find_photos(folder: Path, told: str, subject: str) -> tuple[Path, ...]:
         except FileNotFoundError:
             mode = 0
         except OSError as error:
-            raise ConfigError(f"{name[:40]}: cannot be looked at in {folder}: {error.strerror}") from error
+            raise ConfigError(
+                f"{name[:40]}: cannot be looked at in {folder}: {error.strerror}"
+            ) from error
         if stat.S_ISDIR(mode):
             found += _pictures(folder, path)
         elif stat.S_ISREG(mode):
@@ -186,7 +208,13 @@ def _find_photos(folder: Path, told: str, subject: str) -> tuple[Path, ...]:
 def _inside(folder: Path, name: str) -> Path:
     """A path in the folder; raises ConfigError for one that leaves it, also by a link."""
     relative = PurePosixPath(name)
-    if not name or relative.is_absolute() or ".." in relative.parts or "\\" in name or not name.isprintable():
+    if (
+        not name
+        or relative.is_absolute()
+        or ".." in relative.parts
+        or "\\" in name
+        or not name.isprintable()
+    ):
         raise ConfigError(f"{name!r}: expected a name within {folder}")
     path = folder / relative
     try:
@@ -201,7 +229,11 @@ def _inside(folder: Path, name: str) -> Path:
 def _pictures(folder: Path, of: Path) -> list[Path]:
     """Those that lie in a subject's folder, by name; raises ConfigError where there are none."""
     try:
-        names = sorted(path.name for path in of.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+        names = sorted(
+            path.name
+            for path in of.iterdir()
+            if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+        )
     except OSError as error:
         raise ConfigError(f"{of}: cannot be listed: {error.strerror}") from error
     if not names:
@@ -228,5 +260,7 @@ def _read_folders(source: Path) -> list[Entry]:
             wrong.append(f"{path.name}: {error}")
     _refuse(source, wrong)
     if not entries:
-        raise ConfigError(f"{source}: nobody is in it; expected a folder for each person, with their photos")
+        raise ConfigError(
+            f"{source}: nobody is in it; expected a folder for each person, with their photos"
+        )
     return entries

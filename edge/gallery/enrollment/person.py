@@ -14,7 +14,9 @@ from edge.gallery.search import Index
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
-_AGREEING_MIN = 3  # samples that must be left where one is left out: of two nobody can tell which one is right
+_AGREEING_MIN = (
+    3  # samples that must be left where one is left out: of two nobody can tell which one is right
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,9 @@ class Bounds:
     """Scores from which on two embeddings are taken for the same person."""
 
     same_person: float  # of two photos of one enrollment, or with that person's templates
-    enrolled: float  # of a photo with somebody else's template: the threshold that the door would go by
+    enrolled: (
+        float  # of a photo with somebody else's template: the threshold that the door would go by
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +35,19 @@ class Settled:
 
     kept: tuple[int, ...]
     unlike: tuple[int, ...]  # left out: the person's other samples show somebody else
-    nearer: tuple[int, ...]  # left out at the level strict: somebody else of the gallery is as near as the person's own
+    nearer: tuple[
+        int, ...
+    ]  # left out at the level strict: somebody else of the gallery is as near as the person's own
     alike: float  # the least of two kept samples; 1 of a single one
 
 
 def settle(
-    subject: str, found: Embeddings, known: Index, bounds: Bounds, level: Level, enrolled: Embeddings | None = None
+    subject: str,
+    found: Embeddings,
+    known: Index,
+    bounds: Bounds,
+    level: Level,
+    enrolled: Embeddings | None = None,
 ) -> Settled:
     """Which of the samples (N,D) of one subject become templates; `enrolled` are those (M,D) that the gallery has and keeps.
 
@@ -44,7 +55,10 @@ def settle(
     the gallery has the face under another name, for then neither would open; too-few at the level strict.
     """
     if level == "strict" and len(found) < _AGREEING_MIN:
-        raise PhotoError("too-few", f"{len(found)} usable photos of {subject}; the level strict needs {_AGREEING_MIN}")
+        raise PhotoError(
+            "too-few",
+            f"{len(found)} usable photos of {subject}; the level strict needs {_AGREEING_MIN}",
+        )
     kept = _one_person(subject, found, bounds.same_person)
     _check_enrolled(subject, found[kept], enrolled, bounds.same_person)
     _check_nobody_else(subject, found[kept], known, bounds.enrolled)
@@ -83,7 +97,9 @@ def _one_person(subject: str, found: Embeddings, same_person: float) -> list[int
     return kept
 
 
-def _check_enrolled(subject: str, found: Embeddings, enrolled: Embeddings | None, same_person: float) -> None:
+def _check_enrolled(
+    subject: str, found: Embeddings, enrolled: Embeddings | None, same_person: float
+) -> None:
     """Nobody is let in under another's name by adding a photo to it."""
     if enrolled is None or not len(enrolled):
         return

@@ -81,7 +81,11 @@ class Refusal:
 
 def components(portrait: Portrait, visible: Visible | None = None) -> dict[str, float]:
     """All that was measured, 0 to 100, by the names of ISO/IEC 29794-5 where it has one."""
-    return {"single_face_present": 100.0, **asdict(portrait.quality), **(asdict(visible) if visible else {})}
+    return {
+        "single_face_present": 100.0,
+        **asdict(portrait.quality),
+        **(asdict(visible) if visible else {}),
+    }
 
 
 def read_photo(path: Path) -> bytes:
@@ -90,7 +94,8 @@ def read_photo(path: Path) -> bytes:
         size = path.stat().st_size
         if size > _PHOTO_BYTES_MAX:
             raise PhotoError(
-                "unreadable", f"{path}: {size >> 20} MiB is more than the {_PHOTO_BYTES_MAX >> 20} MiB a photo may have"
+                "unreadable",
+                f"{path}: {size >> 20} MiB is more than the {_PHOTO_BYTES_MAX >> 20} MiB a photo may have",
             )
         return path.read_bytes()
     except OSError as error:
@@ -100,24 +105,41 @@ def read_photo(path: Path) -> bytes:
 def decode_photo(encoded: bytes, name: str) -> Image:
     """The picture (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if is_photo(encoded) else None
+        image = (
+            cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+            if is_photo(encoded)
+            else None
+        )
     except cv2.error as error:
-        raise PhotoError("unreadable", f"{name}: the picture is too large or damaged ({error.err})") from error
+        raise PhotoError(
+            "unreadable", f"{name}: the picture is too large or damaged ({error.err})"
+        ) from error
     if image is None:
-        raise PhotoError("unreadable", f"{name}: not a picture that can be read; expected JPEG or PNG")
+        raise PhotoError(
+            "unreadable", f"{name}: not a picture that can be read; expected JPEG or PNG"
+        )
     longest = max(image.shape[:2])
     if longest > _PHOTO_SIDE_MAX:
-        raise PhotoError("unreadable", f"{name}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have")
+        raise PhotoError(
+            "unreadable",
+            f"{name}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have",
+        )
     return np.asarray(image, dtype=np.uint8)
 
 
 def find_face(image: Image, detector: Detector, name: str) -> Portrait:
     """The only face of a picture (H,W,3); raises PhotoError no-face or several-faces."""
-    faces = detector.detect(image) or detector.detect(image)  # every other look is for faces that fill the picture
+    faces = detector.detect(image) or detector.detect(
+        image
+    )  # every other look is for faces that fill the picture
     if not faces:
-        raise _no_single("no-face", f"{name}: no face found; use a sharp, bright photo that looks at the camera")
+        raise _no_single(
+            "no-face", f"{name}: no face found; use a sharp, bright photo that looks at the camera"
+        )
     if len(faces) > 1:
-        raise _no_single("several-faces", f"{name}: {len(faces)} faces found; use a photo with one person in it")
+        raise _no_single(
+            "several-faces", f"{name}: {len(faces)} faces found; use a photo with one person in it"
+        )
     face = faces[0]
     chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
     return Portrait(name, chip, face.width_px, pose, quality.measure(face, chip, image.shape, pose))
@@ -145,7 +167,9 @@ def examine(portrait: Portrait, probe: Probe, demand: Demand) -> Sample:
     """What the embedder saw; raises PhotoError mask-worn, or that too much of the face is hidden."""
     sample = Sample(portrait, probe, quality.visible(probe))
     if probe.mask_worn > _MASK_WORN_MAX:
-        message = f"{portrait.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one"
+        message = (
+            f"{portrait.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one"
+        )
         raise PhotoError("mask-worn", message, sample.components)
     if demand.level != "off":
         _check(sample.visible, portrait.name, sample.components)
@@ -161,7 +185,9 @@ def _check(found: Quality | Visible, name: str, measured: Mapping[str, float]) -
         raise PhotoError(reason, message, measured)
 
 
-def sample(image: Image, detector: Detector, embedder: Embedder, demand: Demand, name: str) -> Sample:
+def sample(
+    image: Image, detector: Detector, embedder: Embedder, demand: Demand, name: str
+) -> Sample:
     """The sample of a photo's only face; raises PhotoError."""
     portrait = find_face(image, detector, name)
     check_portrait(portrait, demand)
@@ -169,7 +195,10 @@ def sample(image: Image, detector: Detector, embedder: Embedder, demand: Demand,
 
 
 def samples(
-    pictures: Iterable[tuple[str, Image | PhotoError]], detector: Detector, embedder: Embedder, demand: Demand
+    pictures: Iterable[tuple[str, Image | PhotoError]],
+    detector: Detector,
+    embedder: Embedder,
+    demand: Demand,
 ) -> tuple[list[Sample], list[Refusal]]:
     """The usable of several photos with their names, embedded together, and what was refused of them; raises EngineError."""
     portraits: list[Portrait] = []
@@ -183,11 +212,15 @@ def samples(
             portraits.append(portrait)
         except PhotoError as error:
             refused.append(Refusal.of(name, error))
-    probes = embedder.embed(np.stack([portrait.chip for portrait in portraits])) if portraits else []
+    probes = (
+        embedder.embed(np.stack([portrait.chip for portrait in portraits])) if portraits else []
+    )
     return _examined(portraits, probes, demand, refused), refused
 
 
-def _examined(portraits: Sequence[Portrait], probes: Sequence[Probe], demand: Demand, refused: list[Refusal]) -> list[Sample]:
+def _examined(
+    portraits: Sequence[Portrait], probes: Sequence[Probe], demand: Demand, refused: list[Refusal]
+) -> list[Sample]:
     usable = []
     for portrait, probe in zip(portraits, probes, strict=True):
         try:
@@ -199,5 +232,8 @@ def _examined(portraits: Sequence[Portrait], probes: Sequence[Probe], demand: De
 
 def masked_probes(taken: Sequence[Sample], embedder: Embedder, name: str) -> list[Probe]:
     """The same faces with a mask drawn on, for templates beside the bare ones; `name` chooses the masks. Raises EngineError."""
-    drawn = [masks.draw_for_template(sample.portrait.chip, f"{name} {i}") for i, sample in enumerate(taken)]
+    drawn = [
+        masks.draw_for_template(sample.portrait.chip, f"{name} {i}")
+        for i, sample in enumerate(taken)
+    ]
     return embedder.embed(np.stack(drawn)) if drawn else []

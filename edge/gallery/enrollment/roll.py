@@ -49,13 +49,25 @@ class Roll:
         self._note(changes.subjects)
 
     def enroll(
-        self, name: str, embeddings: Embeddings, record: SubjectRecord, *, chips: Sequence[bytes | None] = (), replace: bool = False
+        self,
+        name: str,
+        embeddings: Embeddings,
+        record: SubjectRecord,
+        *,
+        chips: Sequence[bytes | None] = (),
+        replace: bool = False,
     ) -> None:
         """Templates (N,D) of a subject with what is known of it, durable on return unless this is dry; raises GalleryError."""
         if self._store is None or self._dry:
             before = self.find(name)
-            kept = [before.templates] if before is not None and len(before.templates) and not replace else []
-            templates = np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
+            kept = (
+                [before.templates]
+                if before is not None and len(before.templates) and not replace
+                else []
+            )
+            templates = (
+                np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
+            )
             self._note({self._numbers.get(name, self._next_dry): Known(name, record, templates)})
             self._next_dry -= 1
             return
@@ -73,6 +85,9 @@ class Roll:
         for number, known in subjects.items():
             if known is not None:
                 self._known[number], self._numbers[known.name] = known, number
-        changed = {number: (known.name, known.templates) if known else ("", _EMPTY) for number, known in subjects.items()}
+        changed = {
+            number: (known.name, known.templates) if known else ("", _EMPTY)
+            for number, known in subjects.items()
+        }
         for error in self.index.put_all(changed):
             log.error("%s", error)

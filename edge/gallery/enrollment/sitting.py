@@ -8,7 +8,14 @@ from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.guide import Guide, words_of
-from edge.gallery.enrollment.photos import Demand, Portrait, Sample, check_portrait, examine, find_face
+from edge.gallery.enrollment.photos import (
+    Demand,
+    Portrait,
+    Sample,
+    check_portrait,
+    examine,
+    find_face,
+)
 from edge.values import Frame
 
 
@@ -39,7 +46,9 @@ def sit(
         yield sample
         if guide.is_done:
             return
-    raise PhotoError("no-pose", f"the camera gave no more frames after {len(guide.done)} of {guide.of} poses")
+    raise PhotoError(
+        "no-pose", f"the camera gave no more frames after {len(guide.done)} of {guide.of} poses"
+    )
 
 
 def _hint(guide: Guide, portrait: Portrait, at: float, demand: Demand) -> str | None:

@@ -29,7 +29,11 @@ class Terms:
 
     def over(self, default: Terms) -> Terms:
         """These, and where they say nothing the default's."""
-        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        said = {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
         return replace(default, **said)
 
 
@@ -50,7 +54,11 @@ class Registrar:
             for name in ("extended", "valid_from", "valid_until", "groups", "mask", "liveness")
             if (value := getattr(terms, name)) is not None
         }
-        consent = known.consent if terms.consent is None else Consent(self.today, self.account, terms.consent)
+        consent = (
+            known.consent
+            if terms.consent is None
+            else Consent(self.today, self.account, terms.consent)
+        )
         if consent is None and self.consent_needed:
             raise PhotoError(
                 "no-consent",
@@ -59,9 +67,15 @@ class Registrar:
             )
         record = replace(known, **said, consent=consent, erase_on=self._erase_on(terms, known))
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
-            raise PhotoError("wrong-dates", f"{subject}: valid from {record.valid_from}, which is after {record.valid_until}")
+            raise PhotoError(
+                "wrong-dates",
+                f"{subject}: valid from {record.valid_from}, which is after {record.valid_until}",
+            )
         if record.erase_on and record.erase_on <= self.today:
-            raise PhotoError("wrong-dates", f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}")
+            raise PhotoError(
+                "wrong-dates",
+                f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}",
+            )
         return record
 
     def _erase_on(self, terms: Terms, known: SubjectRecord) -> date | None:

@@ -21,9 +21,13 @@ class Jetson:
     def setup(self) -> Setup:
         root = self._root
         return Setup(
-            board=sysfs.text(root / "sys/firmware/devicetree/base/model") or sysfs.text(root / "proc/device-tree/model"),
+            board=sysfs.text(root / "sys/firmware/devicetree/base/model")
+            or sysfs.text(root / "proc/device-tree/model"),
             l4t=release(sysfs.text(root / "etc/nv_tegra_release") or ""),
-            power_mode=power_mode(sysfs.text(root / "var/lib/nvpmodel/status") or "", sysfs.text(root / "etc/nvpmodel.conf") or ""),
+            power_mode=power_mode(
+                sysfs.text(root / "var/lib/nvpmodel/status") or "",
+                sysfs.text(root / "etc/nvpmodel.conf") or "",
+            ),
             clocks_locked=sysfs.locked(root),
             governor=sysfs.governor(root),
         )
@@ -54,7 +58,9 @@ def release(told: str) -> str | None:
 
 def power_mode(status: str, conf: str) -> str | None:
     """The mode's name in nvpmodel.conf for the number in nvpmodel's status, else for the default; None where neither is told."""
-    chosen = re.search(r"pmode:0*(\d+)", status) or re.search(r"^< *PM_CONFIG +DEFAULT=(\d+)", conf, re.MULTILINE)
+    chosen = re.search(r"pmode:0*(\d+)", status) or re.search(
+        r"^< *PM_CONFIG +DEFAULT=(\d+)", conf, re.MULTILINE
+    )
     if chosen is None:
         return None
     named = re.search(rf"^< *POWER_MODEL +ID={chosen[1]} +NAME=([^\s>]+)", conf, re.MULTILINE)

@@ -26,15 +26,27 @@ def import_psutil() -> Any:
 class Pc:
     """`psutil` may be another object with its functions."""
 
-    def __init__(self, root: Path = Path("/"), psutil: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        root: Path = Path("/"),
+        psutil: Any = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._root, self._clock = root, clock
         self._looked_at = math.inf
         self._psutil = psutil or import_psutil()
 
     def setup(self) -> Setup:
-        maker, model = (sysfs.text(self._root / f"sys/class/dmi/id/{part}") for part in ("sys_vendor", "product_name"))
+        maker, model = (
+            sysfs.text(self._root / f"sys/class/dmi/id/{part}")
+            for part in ("sys_vendor", "product_name")
+        )
         board = " ".join(part for part in (maker, model) if part)
-        return Setup(board=board or None, clocks_locked=sysfs.locked(self._root), governor=sysfs.governor(self._root))
+        return Setup(
+            board=board or None,
+            clocks_locked=sysfs.locked(self._root),
+            governor=sysfs.governor(self._root),
+        )
 
     def read(self) -> Reading:
         events = sysfs.throttle_events(self._root)
@@ -48,7 +60,11 @@ class Pc:
     def _clocks(self) -> dict[str, float]:
         try:
             told = self._psutil.cpu_freq(percpu=True) or []
-        except (OSError, NotImplementedError, AttributeError):  # no such file on many virtual machines
+        except (
+            OSError,
+            NotImplementedError,
+            AttributeError,
+        ):  # no such file on many virtual machines
             return {}
         return {f"cpu{n}": float(one.current) for n, one in enumerate(told) if one.current}
 
@@ -57,7 +73,9 @@ class Pc:
             told = self._psutil.sensors_temperatures()
         except (OSError, AttributeError):
             return {}
-        named = [(one.label or chip, one.current) for chip, sensors in told.items() for one in sensors]
+        named = [
+            (one.label or chip, one.current) for chip, sensors in told.items() for one in sensors
+        ]
         return {name.lower(): float(celsius) for name, celsius in named if celsius}
 
     def _loads(self) -> dict[str, float]:

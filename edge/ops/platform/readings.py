@@ -24,7 +24,9 @@ class Setup:
     board: str | None = None
     l4t: str | None = None  # release of a Jetson's Linux
     power_mode: str | None = None  # of nvpmodel
-    clocks_locked: bool | None = None  # whether jetson_clocks, or something like it, holds clocks where they are
+    clocks_locked: bool | None = (
+        None  # whether jetson_clocks, or something like it, holds clocks where they are
+    )
     governor: str | None = None  # of the CPU's clock
 
 

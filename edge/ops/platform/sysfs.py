@@ -60,7 +60,9 @@ def gpu_load(root: Path) -> float | None:
 
 def locked(root: Path) -> bool | None:
     """Whether all clocks have nowhere to go, as `jetson_clocks` leaves them; None where nothing tells."""
-    folders = [(folder / "scaling_min_freq", folder / "scaling_max_freq") for _, folder in cpus(root)]
+    folders = [
+        (folder / "scaling_min_freq", folder / "scaling_max_freq") for _, folder in cpus(root)
+    ]
     graphics = gpu(root)
     if graphics is not None:
         folders.append((graphics / "min_freq", graphics / "max_freq"))
@@ -98,7 +100,9 @@ def rails_w(root: Path) -> dict[str, float]:
         chip = text(folder / "name") or ""
         if chip == "ina3221":
             found |= _ina3221(folder)
-        elif chip.startswith("ina2") and (microwatts := number(folder / "power1_input")) is not None:
+        elif (
+            chip.startswith("ina2") and (microwatts := number(folder / "power1_input")) is not None
+        ):
             found[text(folder / "power1_label") or "VIN"] = microwatts / 1e6
     return found
 
@@ -107,7 +111,10 @@ def _ina3221(folder: Path) -> dict[str, float]:
     found = {}
     for channel in (1, 2, 3):
         label = text(folder / f"in{channel}_label")
-        millivolts, milliamperes = number(folder / f"in{channel}_input"), number(folder / f"curr{channel}_input")
+        millivolts, milliamperes = (
+            number(folder / f"in{channel}_input"),
+            number(folder / f"curr{channel}_input"),
+        )
         if label and label != "NC" and millivolts is not None and milliamperes is not None:
             found[label] = millivolts * milliamperes / 1e6
     return found

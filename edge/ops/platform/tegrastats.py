@@ -28,12 +28,20 @@ def parse(line: str) -> Reading:
         if match := pattern.search(line):
             if match[1]:
                 loads[name] = float(match[1])
-            if mhz := max((float(told) for told in re.findall(r"\d+", ",".join(filter(None, match.groups()[1:])))), default=0.0):
+            if mhz := max(
+                (
+                    float(told)
+                    for told in re.findall(r"\d+", ",".join(filter(None, match.groups()[1:])))
+                ),
+                default=0.0,
+            ):
                 clocks[name] = mhz
     temperatures = {name.lower(): float(told) for name, told in _TEMPERATURE.findall(line)}
     return Reading(
         clocks_mhz=clocks,
-        temperatures_c={n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _MADE_UP},
+        temperatures_c={
+            n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _MADE_UP
+        },
         rails_w={name: int(milliwatts) / 1e3 for name, milliwatts in _RAIL.findall(line)},
         loads=loads,
     )
@@ -58,9 +66,14 @@ class Tegrastats:
         self._process: subprocess.Popen[str] | None = None
         with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
-                [command, "--interval", str(interval_ms)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+                [command, "--interval", str(interval_ms)],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
             )
-            self._thread = threading.Thread(target=self._follow, args=(self._process,), name="tegrastats", daemon=True)
+            self._thread = threading.Thread(
+                target=self._follow, args=(self._process,), name="tegrastats", daemon=True
+            )
             self._thread.start()
 
     def _follow(self, process: subprocess.Popen[str]) -> None:

@@ -20,17 +20,25 @@ class PatchEngine:
         self.kind = kind
 
     def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
-        halves = batch.reshape(len(batch), 3, 2, 7, 8, 14, 8).mean(axis=(4, 6))  # (N, 3, half, 7, 14)
+        halves = batch.reshape(len(batch), 3, 2, 7, 8, 14, 8).mean(
+            axis=(4, 6)
+        )  # (N, 3, half, 7, 14)
         brighter = halves.mean(axis=(1, 3, 4)).argmax(axis=1)
         lower = brighter if self.kind in ("right_map", "wrong_map") else np.zeros(len(batch), int)
         read = halves[np.arange(len(batch)), :, lower].reshape(len(batch), -1)
         marked = 1 - lower if self.kind == "wrong_map" else lower
         attention = np.full((len(batch), 3, 14, 14), 0.1, np.float32)
-        attention[:, 0] = np.where((np.arange(14) // 7)[None, :, None] == marked[:, None, None], 0.9, 0.1)
+        attention[:, 0] = np.where(
+            (np.arange(14) // 7)[None, :, None] == marked[:, None, None], 0.9, 0.1
+        )
         if self.kind == "without_map":
             attention[:, 0] = 1
         worn = 1 / (1 + np.exp(-10 * batch[:, 0, 90:100, 50:60].mean(axis=(1, 2))))
-        return {"embedding": read - read.mean(), "attention": attention, "mask_worn": worn.astype(np.float32)}
+        return {
+            "embedding": read - read.mean(),
+            "attention": attention,
+            "mask_worn": worn.astype(np.float32),
+        }
 
     def close(self) -> None: ...
 

@@ -29,14 +29,26 @@ def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
     assert told["at_unmasked_threshold_fmr_1e-3"]["threshold"] < 1
 
 
-def headline_scores(pair_set: PairSet, masked_mated: float, masked_strangers: float) -> pairs.PairScores:
+def headline_scores(
+    pair_set: PairSet, masked_mated: float, masked_strangers: float
+) -> pairs.PairScores:
     """Unmasked all told apart; half of the masked mated scores at one value, a quarter of the masked strangers at another."""
     count, strangers = 12, int((~pair_set.mated).sum())
     scored = pairs.PairScores(pair_set)
-    clean = np.concatenate([np.full(count, 0.9), np.random.default_rng(0).permutation(np.linspace(-0.5, 0.5, strangers))])
+    clean = np.concatenate(
+        [
+            np.full(count, 0.9),
+            np.random.default_rng(0).permutation(np.linspace(-0.5, 0.5, strangers)),
+        ]
+    )
     quarter = np.arange(strangers) % 4 == 0
-    masked = np.concatenate([np.repeat([0.9, masked_mated], count // 2), np.where(quarter, masked_strangers, 0.0)])
-    scored.by_condition = {"clean": clean.astype(np.float32), "one_masked": masked.astype(np.float32)}
+    masked = np.concatenate(
+        [np.repeat([0.9, masked_mated], count // 2), np.where(quarter, masked_strangers, 0.0)]
+    )
+    scored.by_condition = {
+        "clean": clean.astype(np.float32),
+        "one_masked": masked.astype(np.float32),
+    }
     scored.mask_worn = {"clean": np.zeros(24, np.float32), "masked": np.ones(24, np.float32)}
     return scored
 
@@ -58,7 +70,9 @@ def test_an_interval_knows_that_the_threshold_moves() -> None:
     first, second = people[:2000], people[2000:]
     mated = np.arange(2000) < 1000
     second[mated] = first[mated]
-    scores = np.where(mated, rng.normal(0.6, 0.15, 2000), rng.normal(0, 0.2, 2000)).astype(np.float32)
+    scores = np.where(mated, rng.normal(0.6, 0.15, 2000), rng.normal(0, 0.2, 2000)).astype(
+        np.float32
+    )
     compared = comparisons.of_pairs(scores, mated, first, second, 4000)
     found = []
     for _ in range(200):  # what other draws of the same world give
@@ -77,14 +91,18 @@ def test_all_against_all_in_blocks_is_all_against_all(monkeypatch: pytest.Monkey
     for probes, templates in ((a, a), (a, b)):
         compared = comparisons.of_all(probes, templates)
         mated, non_mated = all_scores(probes, templates)
-        assert np.allclose(np.sort(compared.mated), np.sort(mated)) and compared.count == len(non_mated)
+        assert np.allclose(np.sort(compared.mated), np.sort(mated)) and compared.count == len(
+            non_mated
+        )
         assert np.allclose(compared.nearest, np.sort(non_mated)[::-1][: len(compared.nearest)])
         assert compared.threshold(0.02) == pytest.approx(metrics.threshold_at_fmr(non_mated, 0.02))
         assert compared.weigh(np.ones(12)) == len(non_mated)
         drawn = rng.integers(0, 3, 12).astype(float)
         own = labels[:, None] == labels[None]
         wanted = np.triu(np.ones_like(own), 1) if probes is templates else ~np.eye(40, dtype=bool)
-        assert compared.weigh(drawn) == pytest.approx((np.outer(drawn[labels], drawn[labels]) * (~own & wanted)).sum())
+        assert compared.weigh(drawn) == pytest.approx(
+            (np.outer(drawn[labels], drawn[labels]) * (~own & wanted)).sum()
+        )
 
 
 def test_too_few_pairs_are_refused(patches: Any, pair_set: PairSet) -> None:
@@ -106,10 +124,16 @@ def folder(pair_set: PairSet) -> ChipFolder:
 def test_all_against_all(patches: Any, pair_set: PairSet) -> None:
     told = people.sit(patches(), folder(pair_set)).figures()
     json.dumps(told, allow_nan=False)
-    assert told["people"] == 12 and told["clean"]["mated"] == 12 and told["clean"]["non_mated"] == 24 * 23 // 2 - 12
+    assert (
+        told["people"] == 12
+        and told["clean"]["mated"] == 12
+        and told["clean"]["non_mated"] == 24 * 23 // 2 - 12
+    )
     assert told["at_unmasked_threshold"]["fnmr_masked"] == 0 and told["identification"] == {}
     with pytest.raises(ConfigError, match="at least two people"):
-        people.sit(patches(), ChipFolder(("a/1",), (pair_set.encoded[0],), np.zeros(1, np.int64), {"a": 0}))
+        people.sit(
+            patches(), ChipFolder(("a/1",), (pair_set.encoded[0],), np.zeros(1, np.int64), {"a": 0})
+        )
 
 
 def test_searches_in_a_gallery() -> None:
@@ -119,7 +143,9 @@ def test_searches_in_a_gallery() -> None:
 
     def embedded(noise: float) -> Embedded:
         vectors = centres[labels] + noise * rng.standard_normal((320, 64))
-        return Embedded((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels)
+        return Embedded(
+            (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+        )
 
     easy = people.identification(embedded(0.2), embedded(0.3))
     hard = people.identification(embedded(0.2), embedded(5.0))
@@ -134,7 +160,9 @@ def test_one_search_in_a_hundred_finds_a_stranger() -> None:
 
     def noise() -> Embedded:
         vectors = rng.standard_normal((800, 16))
-        return Embedded((vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels)
+        return Embedded(
+            (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
+        )
 
     told = people.identification(noise(), noise())
     assert 0.003 < told["fpir_masked"] < 0.03 and told["fnir"] > 0.97
@@ -145,19 +173,26 @@ def test_real_masks_are_counted() -> None:
     masked = np.array([0.9] * 30 + [0.4] * 6 + [0.1] * 4, np.float32)
     told = real_masks.detection(masked, unmasked, np.arange(40) % 8, np.arange(200) % 8)
     assert told["recall_at_1_percent_false_alarms"] == 0.9 and 0.29 < told["threshold"] < 0.3
-    assert told["confusion_at_half"]["mask_seen_where_worn"] == 30 and told["confusion_at_half"]["mask_seen_where_none"] == 0
+    assert (
+        told["confusion_at_half"]["mask_seen_where_worn"] == 30
+        and told["confusion_at_half"]["mask_seen_where_none"] == 0
+    )
     low, high = told["recall_95"]
     assert 0.75 < low < 0.9 < high <= 1
     one_person = real_masks.detection(masked, unmasked, np.repeat([0, 1], 20), np.arange(200) % 8)
     assert one_person["recall_95"][0] < low  # forty pictures of two people say less than of eight
-    assert "recall_95" not in real_masks.detection(masked, unmasked[:50], np.arange(40) % 8, np.arange(50) % 8)
+    assert "recall_95" not in real_masks.detection(
+        masked, unmasked[:50], np.arange(40) % 8, np.arange(50) % 8
+    )
 
 
 def test_real_masks_of_people_who_are_known(patches: Any, pair_set: PairSet) -> None:
     chips = folder(pair_set)
     even = ChipFolder(chips.names[::2], chips.encoded[::2], chips.labels[::2], chips.identities)
     told = real_masks.sit(patches(), even, chips)["verification"]
-    assert told["mated"] == 24 and "at_unmasked_threshold_fmr_0.01" not in told  # 264 pairs say nothing of FMR 1e-2
+    assert (
+        told["mated"] == 24 and "at_unmasked_threshold_fmr_0.01" not in told
+    )  # 264 pairs say nothing of FMR 1e-2
 
 
 def test_auc_is_the_share_of_pixel_pairs_in_the_right_order() -> None:
@@ -165,7 +200,9 @@ def test_auc_is_the_share_of_pixel_pairs_in_the_right_order() -> None:
     value, want = rng.integers(0, 9, (1, 8, 8)).astype(np.float32), np.zeros((1, 8, 8), bool)
     want[0, :4] = True
     inside, outside = value[want], value[~want]
-    expected = ((inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()).item()
+    expected = (
+        (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
+    ).item()
     assert places._auc(value, want) == pytest.approx(expected)
     assert np.isnan(places._auc(value, np.zeros_like(want)))
 
@@ -179,7 +216,11 @@ def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() ->
     following = np.stack([1 - truth, truth, np.zeros_like(truth)], axis=1)
     told = places.on_covered(places.Look(following, truth))
     assert told["mask_map_auc"]["per_image"] == 1 and told["mask_map_auc"]["gain"] > 0.1
-    assert told["unmasked_on_cover_to_skin"] == 0 and told["leak_to_cover"] == 0 and told["overlap"] == 0
+    assert (
+        told["unmasked_on_cover_to_skin"] == 0
+        and told["leak_to_cover"] == 0
+        and told["overlap"] == 0
+    )
     still = np.broadcast_to(following.mean(axis=0), following.shape)
     assert places.on_covered(places.Look(still, truth))["mask_map_auc"]["gain"] <= 0
 
@@ -193,7 +234,10 @@ def test_what_a_map_makes_of_a_bare_face() -> None:
 
 def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
     told = places.sit(patches(), pair_set)
-    assert told["clean"]["lower_to_upper"] < 0.4 and told["exam_masks"]["unmasked_on_cover_to_skin"] < 0.5
+    assert (
+        told["clean"]["lower_to_upper"] < 0.4
+        and told["exam_masks"]["unmasked_on_cover_to_skin"] < 0.5
+    )
     assert {"in_places", *(f"unseen:{family}" for family in masks.HELD_OUT)} <= told.keys()
 
 
@@ -206,11 +250,15 @@ def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
         ("without_map", "has no map of its own"),
     ],
 )
-def test_a_map_is_trusted_only_where_it_follows_what_is_read(patches: Any, pair_set: PairSet, kind: str, words: str) -> None:
+def test_a_map_is_trusted_only_where_it_follows_what_is_read(
+    patches: Any, pair_set: PairSet, kind: str, words: str
+) -> None:
     curves = trust.sit(patches(kind), pair_set)
     json.dumps(curves.figures, allow_nan=False)
     assert words in curves.figures["verdict"]
     if kind == "right_map":
         assert "steady" in curves.figures["verdict"]
         whole, none = curves.deletion["map"][0], curves.insertion["map"][-1]
-        assert whole == pytest.approx(none) and whole > 0.8  # the whole chip, hidden nowhere or revealed everywhere
+        assert (
+            whole == pytest.approx(none) and whole > 0.8
+        )  # the whole chip, hidden nowhere or revealed everywhere

@@ -28,7 +28,12 @@ def test_the_list_of_pairs(tmp_path: Path) -> None:
     assert pairs.mated.tolist() == [True, False] and pairs.people.tolist() == [0, 0, 1]
     assert pairs.first.tolist() == [0, 0] and pairs.second.tolist() == [1, 2]
     assert pairs.chip(0).shape == (112, 112, 3)
-    for text, part in (("Ada 1", ":1: expected"), ("", "no pairs"), ("Ada one two", ":1: expected"), ("Ada 1 7", "Ada_0007")):
+    for text, part in (
+        ("Ada 1", ":1: expected"),
+        ("", "no pairs"),
+        ("Ada one two", ":1: expected"),
+        ("Ada 1 7", "Ada_0007"),
+    ):
         (tmp_path / "bad.txt").write_text(text)
         with pytest.raises(ConfigError, match=part):
             read_list(tmp_path / "bad.txt", tmp_path / "chips")
@@ -38,10 +43,19 @@ def test_the_list_of_pairs(tmp_path: Path) -> None:
 @pytest.mark.parametrize("as_array", [True, False])
 def test_verification_sets_of_all_kinds(tmp_path: Path, protocol: int, as_array: bool) -> None:
     pictures = [CHIP.ravel() if as_array else CHIP.tobytes() for _ in range(4)]
-    for same in ([True, False], (True, False), np.array([True, False]), [np.bool_(True), np.bool_(False)]):
+    for same in (
+        [True, False],
+        (True, False),
+        np.array([True, False]),
+        [np.bool_(True), np.bool_(False)],
+    ):
         (tmp_path / "set.bin").write_bytes(pickle.dumps((pictures, same), protocol=protocol))
         pairs = read_bin(tmp_path / "set.bin")
-        assert pairs.mated.tolist() == [True, False] and pairs.first.tolist() == [0, 2] and pairs.second.tolist() == [1, 3]
+        assert (
+            pairs.mated.tolist() == [True, False]
+            and pairs.first.tolist() == [0, 2]
+            and pairs.second.tolist() == [1, 3]
+        )
         assert pairs.chip(3).shape == (112, 112, 3)
 
 

@@ -28,8 +28,14 @@ def small() -> onnx.ModelProto:
     rng = np.random.default_rng(0)
 
     def conv(name: str, taken: str, out: int, into: int) -> onnx.NodeProto:
-        weights.append(numpy_helper.from_array(rng.normal(0, 0.3, (out, into, 1, 1)).astype(np.float32), f"{name}.w"))
-        weights.append(numpy_helper.from_array(rng.normal(0, 0.1, out).astype(np.float32), f"{name}.b"))
+        weights.append(
+            numpy_helper.from_array(
+                rng.normal(0, 0.3, (out, into, 1, 1)).astype(np.float32), f"{name}.w"
+            )
+        )
+        weights.append(
+            numpy_helper.from_array(rng.normal(0, 0.1, out).astype(np.float32), f"{name}.b")
+        )
         return helper.make_node("Conv", [taken, f"{name}.w", f"{name}.b"], [name], name)
 
     weights = [numpy_helper.from_array(np.full((4, 1, 1), 0.2, np.float32), "slope")]
@@ -42,7 +48,10 @@ def small() -> onnx.ModelProto:
         conv("g", "a", 1, 4),
         helper.make_node("Sigmoid", ["g"], ["gate"], "sigmoid"),
     ]
-    shapes = [helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, 5, 5]) for n, c in (("x", 3), ("c", 2), ("gate", 1))]
+    shapes = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, ["n", c, 5, 5])
+        for n, c in (("x", 3), ("c", 2), ("gate", 1))
+    ]
     graph = helper.make_graph(nodes, "small", shapes[:1], shapes[1:], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
@@ -66,9 +75,14 @@ def test_pairs_stand_before_layers_and_residuals_only() -> None:
         ["x_dequantised", "a.w_dequantised"], ["a_dequantised", "b.w_dequantised"], ["bent_dequantised", "c.w_dequantised"],
     ]  # fmt: skip
     stored = {t.name: t for t in graph.initializer}
-    assert stored["b.w_int8"].data_type == TensorProto.INT8 and stored["b.b"].data_type == TensorProto.FLOAT
+    assert (
+        stored["b.w_int8"].data_type == TensorProto.INT8
+        and stored["b.b"].data_type == TensorProto.FLOAT
+    )
     assert numpy_helper.to_array(stored["a_scale"]) == np.float32(2.0 / LEVELS)
-    assert all(not numpy_helper.to_array(t).any() for name, t in stored.items() if "zero_point" in name)
+    assert all(
+        not numpy_helper.to_array(t).any() for name, t in stored.items() if "zero_point" in name
+    )
 
 
 def test_what_is_left_in_float_is_left_alone() -> None:
@@ -91,22 +105,39 @@ def test_a_quantised_network_is_not_quantised_again() -> None:
 def test_weights_keep_their_channels_apart() -> None:
     weight = np.array([[0.1, -0.2], [10, 5], [0, 0]], np.float32)
     values, scale = quantise_weight(weight, 0)
-    assert values.dtype == np.int8 and values.max() == 127 and np.allclose(values * scale[:, None], weight, atol=scale.max() / 2)
+    assert (
+        values.dtype == np.int8
+        and values.max() == 127
+        and np.allclose(values * scale[:, None], weight, atol=scale.max() / 2)
+    )
     other, scale = quantise_weight(weight.T, 1)
     assert (other == values.T).all() and len(scale) == 3
 
 
-def test_the_embedder_shrinks_and_says_nearly_the_same(embedder: onnx.ModelProto, tmp_path: Path) -> None:
+def test_the_embedder_shrinks_and_says_nearly_the_same(
+    embedder: onnx.ModelProto, tmp_path: Path
+) -> None:
     chips = portrait_chips()
-    ranges = {n: minmax(h) for n, h in observe(embedder, find_places(embedder).activations(), [to_input(chips)]).items()}
+    ranges = {
+        n: minmax(h)
+        for n, h in observe(
+            embedder, find_places(embedder).activations(), [to_input(chips)]
+        ).items()
+    }
     result = insert(embedder, ranges)
     onnx.save(result, tmp_path / "int8.onnx")
-    assert (tmp_path / "int8.onnx").stat().st_size < 0.4 * (reference() / "embedder.onnx").stat().st_size
+    assert (tmp_path / "int8.onnx").stat().st_size < 0.4 * (
+        reference() / "embedder.onnx"
+    ).stat().st_size
     found, wanted = (
         open_engine(path, threads=1).run(to_input(chips))["embedding"]
         for path in (tmp_path / "int8.onnx", reference() / "embedder.onnx")
     )
-    cosine = (found * wanted).sum(axis=1) / np.linalg.norm(found, axis=1) / np.linalg.norm(wanted, axis=1)
+    cosine = (
+        (found * wanted).sum(axis=1)
+        / np.linalg.norm(found, axis=1)
+        / np.linalg.norm(wanted, axis=1)
+    )
     assert cosine.min() > 0.97
     gates = find_places(embedder).gates
     assert len(gates) == 3 and sum("attention" in name for name in gates) == 2
@@ -116,11 +147,18 @@ def test_the_detector_can_be_quantised_too(collins: np.ndarray, tmp_path: Path) 
     model = onnx.load_from_string(detector.fixed_shape(detector.source(), "320x256"))
     import cv2
 
-    frame = np.ascontiguousarray(cv2.resize(collins, (320, 256)).transpose(2, 0, 1)[None], np.float32)
-    ranges = {n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()}
+    frame = np.ascontiguousarray(
+        cv2.resize(collins, (320, 256)).transpose(2, 0, 1)[None], np.float32
+    )
+    ranges = {
+        n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()
+    }
     onnx.save(insert(model, ranges), tmp_path / "int8.onnx")
     outputs = open_engine(tmp_path / "int8.onnx", threads=1).run(frame)
     (tmp_path / "fp32.onnx").write_bytes(model.SerializeToString())
     wanted = open_engine(tmp_path / "fp32.onnx", threads=1).run(frame)
-    best = {name: int(out["obj_32"][0, :, 0].argmax()) for name, out in (("int8", outputs), ("fp32", wanted))}
+    best = {
+        name: int(out["obj_32"][0, :, 0].argmax())
+        for name, out in (("int8", outputs), ("fp32", wanted))
+    }
     assert best["int8"] == best["fp32"] and np.isfinite(outputs["kps_8"]).all()

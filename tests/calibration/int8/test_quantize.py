@@ -35,30 +35,62 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_command(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(
+    people: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(quantize, "_SENSITIVITY_CHIPS", 2)
     out, told = tmp_path / "int8.onnx", tmp_path / "int8.json"
     command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
-    assert main([*command, "--report", str(told), "--plot", str(tmp_path / "int8.png"), "--bound", "0.9"]) == 0
+    assert (
+        main(
+            [
+                *command,
+                "--report",
+                str(told),
+                "--plot",
+                str(tmp_path / "int8.png"),
+                "--bound",
+                "0.9",
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     assert "<- chosen" in text and "% of the FP32 file" in text
     report = json.loads(told.read_text())
-    assert set(report["methods"]) == {"minmax", "percentile", "mse", "entropy"} and len(report["sensitivity"]) > 40
+    assert (
+        set(report["methods"]) == {"minmax", "percentile", "mse", "entropy"}
+        and len(report["sensitivity"]) > 40
+    )
     assert report["calibration_chips"] == report["measured_chips"] == 16
     properties = {p.key: p.value for p in onnx.load(out).metadata_props}
-    assert properties["int8_calibration"] == report["calibration_digest"] and properties["int8_ranges"] == report["method"]
-    assert properties["preprocessing"] == "arcface-112-rgb-127.5/1" and (tmp_path / "int8.png").stat().st_size > 1000
+    assert (
+        properties["int8_calibration"] == report["calibration_digest"]
+        and properties["int8_ranges"] == report["method"]
+    )
+    assert (
+        properties["preprocessing"] == "arcface-112-rgb-127.5/1"
+        and (tmp_path / "int8.png").stat().st_size > 1000
+    )
     assert main([*command[:-1], str(tmp_path / "again.onnx"), "--embedder", str(out)]) == 1
     assert "quantised already" in capsys.readouterr().err
 
 
-def test_mistakes_are_told(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_told(
+    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     (tmp_path / "few" / "p").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "few" / "p" / "1.jpg"), np.zeros((112, 112, 3), np.uint8))
     rest = ["--everybody", "--out", str(tmp_path / "out.onnx")]
     for arguments, part in (
-        (["--embedder", str(tmp_path / "junk.onnx"), "--chips", str(people)], "expected an ONNX file"),
+        (
+            ["--embedder", str(tmp_path / "junk.onnx"), "--chips", str(people)],
+            "expected an ONNX file",
+        ),
         (["--embedder", str(MODEL), "--chips", str(people), "--bound", "2"], "--bound"),
         (["--embedder", str(MODEL), "--chips", str(tmp_path / "few")], "at least 4 chips"),
     ):
@@ -74,7 +106,9 @@ class Scripted(Search):
 
     def fidelity(self, ranges: object, in_float: object, chips: object = None) -> Fidelity:
         lost = sum(cost for name, cost in self.costs.items() if name not in in_float)  # type: ignore[operator]
-        return Fidelity({"clean": 1 - lost / 2, "masked": 1 - lost / 2}, {"clean": 1 - lost, "masked": 1 - lost})
+        return Fidelity(
+            {"clean": 1 - lost / 2, "masked": 1 - lost / 2}, {"clean": 1 - lost, "masked": 1 - lost}
+        )
 
 
 def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:

@@ -7,10 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.access.policy import Growth, MaskPolicy, Rules, at_size, fpir, judge, threshold_for, told, unsure, votes_for
+from edge.access.policy import (
+    Growth,
+    MaskPolicy,
+    Rules,
+    at_size,
+    fpir,
+    judge,
+    threshold_for,
+    told,
+    unsure,
+    votes_for,
+)
 from edge.values import Match, Thresholds, Verdict
 
-RULES = Rules(Thresholds(unmasked=0.5, masked=0.6), votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0)
+RULES = Rules(
+    Thresholds(unmasked=0.5, masked=0.6), votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+)
 BARE, WORN, UNCLEAR = 0.0, 1.0, 0.5
 
 
@@ -47,7 +60,9 @@ def test_unknown_has_a_reason(match: Match | None, reason: str) -> None:
         ("ask", None, None, None),
     ],
 )
-def test_masks_are_what_the_operator_says(mask: MaskPolicy, bare: str | None, worn: str | None, unclear: str | None) -> None:
+def test_masks_are_what_the_operator_says(
+    mask: MaskPolicy, bare: str | None, worn: str | None, unclear: str | None
+) -> None:
     rules = Rules(RULES.thresholds, votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask=mask)
     for mask_worn, refused in ((BARE, bare), (WORN, worn), (UNCLEAR, unclear)):
         decision = judge(Match("Ada", 0.9, 0.1), mask_worn, rules, at=1.0)
@@ -56,12 +71,22 @@ def test_masks_are_what_the_operator_says(mask: MaskPolicy, bare: str | None, wo
 
 
 def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
-    rules = Rules(RULES.thresholds, votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask="ask", span=0.1)
+    rules = Rules(
+        RULES.thresholds, votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask="ask", span=0.1
+    )
     assert judge(Match("Ada", 0.55, 0.1), WORN, rules, 1.0).reason == "lower-mask"
-    assert judge(Match("Ada", 0.45, 0.1), WORN, rules, 1.0).reason == "below-threshold"  # too far away
-    assert judge(Match("Ada", 0.55, 0.52), WORN, rules, 1.0).reason == "below-threshold"  # could be two people
-    assert judge(Match("Ada", 0.45, 0.1), BARE, rules, 1.0).reason == "below-threshold"  # nothing to lower
-    assert judge(Match("Ada", 0.55, 0.1), WORN, RULES, 1.0).reason == "below-threshold"  # not asked for
+    assert (
+        judge(Match("Ada", 0.45, 0.1), WORN, rules, 1.0).reason == "below-threshold"
+    )  # too far away
+    assert (
+        judge(Match("Ada", 0.55, 0.52), WORN, rules, 1.0).reason == "below-threshold"
+    )  # could be two people
+    assert (
+        judge(Match("Ada", 0.45, 0.1), BARE, rules, 1.0).reason == "below-threshold"
+    )  # nothing to lower
+    assert (
+        judge(Match("Ada", 0.55, 0.1), WORN, RULES, 1.0).reason == "below-threshold"
+    )  # not asked for
 
 
 def test_a_score_in_between_is_unsure() -> None:
@@ -79,12 +104,17 @@ sizes = st.integers(0, 10**9)
 
 
 @given(growth=growths, raised=st.floats(0, 0.5), sizes=st.tuples(sizes, sizes))
-def test_thresholds_only_rise_with_the_gallery(growth: Growth, raised: float, sizes: tuple[int, int]) -> None:
+def test_thresholds_only_rise_with_the_gallery(
+    growth: Growth, raised: float, sizes: tuple[int, int]
+) -> None:
     own = growth.own
     rules = replace(RULES, thresholds=Thresholds(own.unmasked + raised, own.masked), growth=growth)
     small, large = (at_size(rules, size).thresholds for size in sorted(sizes))
     for base, before, after in zip(
-        (rules.thresholds.unmasked, own.masked), (small.unmasked, small.masked), (large.unmasked, large.masked), strict=True
+        (rules.thresholds.unmasked, own.masked),
+        (small.unmasked, small.masked),
+        (large.unmasked, large.masked),
+        strict=True,
     ):
         assert base <= before <= after
         assert after <= max(base, 1.0)
@@ -115,8 +145,12 @@ def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
     growth = Growth(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
     rules = replace(RULES, thresholds=growth.own, growth=growth)
     assert at_size(rules, 1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))  # type: ignore[arg-type]
-    assert fpir(rules, 100) == pytest.approx(1 - (1 - 1e-4) ** 100) and fpir(rules, 1000) == pytest.approx(0.00995, abs=1e-5)
-    raised = replace(rules, thresholds=Thresholds(0.55, 0.58))  # by the operator: what the gallery wants may be more, or less
+    assert fpir(rules, 100) == pytest.approx(1 - (1 - 1e-4) ** 100) and fpir(
+        rules, 1000
+    ) == pytest.approx(0.00995, abs=1e-5)
+    raised = replace(
+        rules, thresholds=Thresholds(0.55, 0.58)
+    )  # by the operator: what the gallery wants may be more, or less
     assert at_size(raised, 1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
     assert told(rules, 1000) == (
         "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and 0.450); "

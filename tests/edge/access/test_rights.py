@@ -28,7 +28,11 @@ def test_first_and_last_day_count(begin: date, end: date, today: date) -> None:
         (Rights(), SubjectRecord(valid_until=DAY), "clock-in-doubt"),
         (Rights(frozenset({"staff"})), SubjectRecord(), "not-in-group"),
         (Rights(frozenset({"staff"})), SubjectRecord(groups=("night", "staff")), None),
-        (Rights(frozenset({"staff"}), lambda: DAY), SubjectRecord(groups=("staff",), valid_from=DAY), None),
+        (
+            Rights(frozenset({"staff"}), lambda: DAY),
+            SubjectRecord(groups=("staff",), valid_from=DAY),
+            None,
+        ),
     ],
 )
 def test_why_not(rights: Rights, record: SubjectRecord, reason: str | None) -> None:

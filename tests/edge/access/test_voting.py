@@ -13,7 +13,14 @@ from edge.access.policy import Rules, judge, threshold_for, votes_for
 from edge.access.voting import Voting
 from edge.values import Answer, Decision, Match, State, Thresholds, Verdict
 
-RULES = Rules(Thresholds(unmasked=0.5, masked=0.6), votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, limit_s=5.0)
+RULES = Rules(
+    Thresholds(unmasked=0.5, masked=0.6),
+    votes=3,
+    window_s=1.0,
+    margin=0.05,
+    cooldown_s=4.0,
+    limit_s=5.0,
+)
 ADA, EVE = Match("Ada", 0.9, 0.1), Match("Eve", 0.9, 0.1)
 ALIVE = Answer(State.PASSED)
 
@@ -39,7 +46,9 @@ def test_three_frames_open_and_a_cooldown_follows() -> None:
     voting = Voting(RULES)
     assert run(voting, [0.0, 0.1, 0.2]) == ["pending", "pending", "grant"]
     assert voting.is_decided(1, 0.3) and not voting.is_decided(2, 0.3)
-    assert {vote(voting, at, track=track).reason for at in (0.3, 4.1) for track in (1, 2)} == {"cooldown"}
+    assert {vote(voting, at, track=track).reason for at in (0.3, 4.1) for track in (1, 2)} == {
+        "cooldown"
+    }
     assert run(voting, [4.3, 4.4, 4.5]) == ["pending", "pending", "grant"]
 
 
@@ -64,10 +73,15 @@ def test_frames_of_two_tracks_are_not_added_up() -> None:
 
 def test_one_bad_frame_keeps_nobody_out_and_half_of_them_do() -> None:
     voting = Voting(RULES)
-    seen = [vote(voting, at, match).verdict.value for at, match in zip((0.0, 0.1, 0.2, 0.3), (ADA, None, ADA, ADA), strict=True)]
+    seen = [
+        vote(voting, at, match).verdict.value
+        for at, match in zip((0.0, 0.1, 0.2, 0.3), (ADA, None, ADA, ADA), strict=True)
+    ]
     assert seen == ["pending", "unknown", "pending", "grant"]
     voting = Voting(RULES)
-    assert "grant" not in [vote(voting, 0.05 * i, (ADA, EVE)[i % 2]).verdict.value for i in range(12)]
+    assert "grant" not in [
+        vote(voting, 0.05 * i, (ADA, EVE)[i % 2]).verdict.value for i in range(12)
+    ]
 
 
 def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
@@ -75,7 +89,9 @@ def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
     for i in range(26):
         vote(voting, 0.2 * i, None)
     told = vote(voting, 5.1, None)
-    assert (told.verdict, told.reason) == (Verdict.UNKNOWN, "time-limit") and voting.is_decided(1, 5.2)
+    assert (told.verdict, told.reason) == (Verdict.UNKNOWN, "time-limit") and voting.is_decided(
+        1, 5.2
+    )
     assert vote(voting, 6.0).reason == "time-limit"
     assert run(voting, [9.2, 9.3, 9.4])[-1] == "grant"
 
@@ -86,7 +102,11 @@ def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
     waiting = Answer(State.WAITING, "turn-left")
     assert [vote(voting, i / 10, alive=waiting).reason for i in range(4)][-1] == "turn-left"
     after = Answer(State.PASSED, since=0.35)
-    assert [vote(voting, 0.4 + i / 10, alive=after).verdict.value for i in range(3)] == ["pending", "pending", "grant"]
+    assert [vote(voting, 0.4 + i / 10, alive=after).verdict.value for i in range(3)] == [
+        "pending",
+        "pending",
+        "grant",
+    ]
 
 
 def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
@@ -118,27 +138,42 @@ frames = st.lists(
         st.floats(-1, 1),
         st.floats(0, 1),
         st.floats(0, 1),
-        st.sampled_from([ALIVE, ALIVE, Answer(State.WAITING, "wait"), Answer(State.FAILED, "failed")]),
+        st.sampled_from(
+            [ALIVE, ALIVE, Answer(State.WAITING, "wait"), Answer(State.FAILED, "failed")]
+        ),
     ),
     max_size=60,
 )
 
 
 @given(frames)
-def test_no_grant_without_what_it_takes(stream: list[tuple[float, int, str, float, float, float, float, Answer]]) -> None:
+def test_no_grant_without_what_it_takes(
+    stream: list[tuple[float, int, str, float, float, float, float, Answer]],
+) -> None:
     voting, now = Voting(RULES), 0.0
     good: list[tuple[float, int, str]] = []
     granted: dict[str, float] = {}
     for gap, track, subject, score, runner_up, mask, weight, alive in stream:
         now += gap
-        decision = voting.count(track, judge(Match(subject, score, runner_up), mask, RULES, now), weight, alive)
+        decision = voting.count(
+            track, judge(Match(subject, score, runner_up), mask, RULES, now), weight, alive
+        )
         above = score >= threshold_for(mask, RULES.thresholds) and score - runner_up >= RULES.margin
         if above:
             good.append((now, track, subject))
         assert decision.reason
         if decision.verdict is Verdict.GRANT:
-            assert above and alive.state is State.PASSED and decision.match is not None and decision.match.subject == subject
-            agreeing = {at for at, t, name in good if (t, name) == (track, subject) and now - at <= RULES.window_s}
+            assert (
+                above
+                and alive.state is State.PASSED
+                and decision.match is not None
+                and decision.match.subject == subject
+            )
+            agreeing = {
+                at
+                for at, t, name in good
+                if (t, name) == (track, subject) and now - at <= RULES.window_s
+            }
             assert len(agreeing) >= votes_for(mask, RULES)
             assert now - granted.get(subject, -math.inf) >= RULES.cooldown_s
             granted[subject] = now

@@ -19,7 +19,9 @@ BEGAN = 1.8e9
 class Record:
     """Twelve records in three segments, four people in turn."""
 
-    def __init__(self, folder: Path, count: int = 12, of: str = OF, segment_bytes: int = 1500) -> None:
+    def __init__(
+        self, folder: Path, count: int = 12, of: str = OF, segment_bytes: int = 1500
+    ) -> None:
         self.folder, self.of, self.segment_bytes = folder, of, segment_bytes
         self.write(count)
 
@@ -27,11 +29,20 @@ class Record:
         wall = itertools.count(BEGAN + day * 86400.0)
         log = self.open(wall=lambda: next(wall), **options)
         for number in range(count):
-            log.append({"kind": "decision", "verdict": "grant", "frame": number, "subject": PEOPLE[number % 4]})
+            log.append(
+                {
+                    "kind": "decision",
+                    "verdict": "grant",
+                    "frame": number,
+                    "subject": PEOPLE[number % 4],
+                }
+            )
         log.close()
 
     def open(self, **options: object) -> RecordLog:
-        return RecordLog(self.folder, of=self.of, **{"segment_bytes": self.segment_bytes, **options})  # type: ignore[arg-type]
+        return RecordLog(
+            self.folder, of=self.of, **{"segment_bytes": self.segment_bytes, **options}
+        )  # type: ignore[arg-type]
 
     @property
     def paths(self) -> list[Path]:
@@ -59,16 +70,31 @@ class Record:
         lines, before = self.lines(), self.at(since - 1).hash
         for number in range(since, len(lines) + 1):
             line = self.at(number)
-            public = {k: v for k, v in line.public.items() if k not in ("commit", "hash", "mac")} | changes
+            public = {
+                k: v for k, v in line.public.items() if k not in ("commit", "hash", "mac")
+            } | changes
             if "prev" in public:
                 public["prev"] = before.hex()
             lines[number - 1], before = build(public, {"subject": "Eve"}, before, key)
             key, changes = next_key(key), {}
         self.put(lines)
 
-    def verify(self, expected: Expected | None = None, *, state: bool = True, of: str | None = OF, keys: bool = True) -> Report:
+    def verify(
+        self,
+        expected: Expected | None = None,
+        *,
+        state: bool = True,
+        of: str | None = OF,
+        keys: bool = True,
+    ) -> Report:
         first = read_keys(key_path_of(self.folder)) if keys else []
-        return verify(self.folder, first, of=of, expected=expected, state=read_state(self.folder) if state else None)
+        return verify(
+            self.folder,
+            first,
+            of=of,
+            expected=expected,
+            state=read_state(self.folder) if state else None,
+        )
 
     def found(self, expected: Expected | None = None) -> list[tuple[str, int]]:
         """What is wrong, and at which record."""

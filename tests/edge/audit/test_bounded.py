@@ -18,14 +18,22 @@ def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
     bounded = BoundedLog(lambda: hanging)
     jobs = [bounded.submit({"a": i}) for i in range(100)]
     assert not jobs[0].done.is_set()
-    assert jobs[-1].done.is_set() and not jobs[-1].written and "does not keep up" in str(jobs[-1].error)
+    assert (
+        jobs[-1].done.is_set()
+        and not jobs[-1].written
+        and "does not keep up" in str(jobs[-1].error)
+    )
     hanging.released.set()
     bounded.close()
     assert jobs[0].written
-    assert [r["a"] for r in read_log(tmp_path / "log")] == list(range(sum(job.written for job in jobs)))
+    assert [r["a"] for r in read_log(tmp_path / "log")] == list(
+        range(sum(job.written for job in jobs))
+    )
 
 
-def test_one_record_that_fails_does_not_stop_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_record_that_fails_does_not_stop_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bounded = BoundedLog(lambda: RecordLog(tmp_path / "log"))
 
     def written(fields: dict[str, object]) -> bool:
@@ -36,7 +44,9 @@ def test_one_record_that_fails_does_not_stop_the_next(tmp_path: Path, monkeypatc
     assert written({"a": 1})
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
-        patch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
+        patch.setattr(
+            os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only"))
+        )
         assert not written({"a": 2})
     assert not written({"a": float("nan")})
     assert written({"a": "\ud800 \u2028"})
@@ -70,7 +80,10 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
     assert last.done.wait(10) and bounded.lost == 0
     bounded.close()
     told = read_log(tmp_path / "log")
-    assert sum(r.get("not_taken", 0) for r in told) == not_taken and sum(r.get("lost", 0) for r in told) == 1
+    assert (
+        sum(r.get("not_taken", 0) for r in told) == not_taken
+        and sum(r.get("lost", 0) for r in told) == 1
+    )
 
 
 def test_a_log_that_cannot_be_opened_is_tried_again_with_each_record(tmp_path: Path) -> None:

@@ -42,15 +42,37 @@ def config(write_config: Callable[..., Path]) -> Terminal:
         now[0] += 1
         return now[0]
 
-    decisions = RecordLog(config.decisions_path, of="test/decisions", seal=score_sealer(key, "test").seal_text, wall=wall)
+    decisions = RecordLog(
+        config.decisions_path,
+        of="test/decisions",
+        seal=score_sealer(key, "test").seal_text,
+        wall=wall,
+    )
     door = RecordLog(config.door_record_path, of="test/door", wall=wall)
     shots = PictureFolder(config.pictures_path, 9, 30, picture_sealer(key, "test"))
     for subject in ("Ada", "Ben", "Ada", "Ben"):
-        told = {"kind": "decision", "verdict": "grant", "reason": "match", "subject": subject, "score": 0.9, "votes": 3}
+        told = {
+            "kind": "decision",
+            "verdict": "grant",
+            "reason": "match",
+            "subject": subject,
+            "score": 0.9,
+            "votes": 3,
+        }
         number = decisions.append(told)
-        door.append({"event": "unlocked", "reason": "grant", "subject": subject, "record_id": number, "latches": []})
+        door.append(
+            {
+                "event": "unlocked",
+                "reason": "grant",
+                "subject": subject,
+                "record_id": number,
+                "latches": [],
+            }
+        )
         shots.save(number, np.full((8, 8, 3), number, np.uint8))
-    door.append({"event": "asked", "reason": "hold", "operator": "guard", "note": "=1+1", "latches": []})
+    door.append(
+        {"event": "asked", "reason": "hold", "operator": "guard", "note": "=1+1", "latches": []}
+    )
     decisions.close()
     door.close()
     return config
@@ -71,7 +93,12 @@ def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
     lines = said.splitlines()
     assert code == 0 and len(lines) == 9
     assert [line.split()[2] for line in lines] == ["decisions", "door"] * 4 + ["door"]
-    assert "2027-01-15 08:00:01" in lines[0] and "Ada" in lines[0] and "score 0.9" in lines[0] and '"=1+1"' in lines[-1]
+    assert (
+        "2027-01-15 08:00:01" in lines[0]
+        and "Ada" in lines[0]
+        and "score 0.9" in lines[0]
+        and '"=1+1"' in lines[-1]
+    )
 
 
 def test_what_is_shown_can_be_chosen(audit: Call) -> None:
@@ -92,7 +119,10 @@ def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: Termi
     assert shown["sealed"] == "redacted" and shown["subject"] == "Ben" and "score" not in shown
     config.key_path.write_bytes(bytes(32))
     config.key_path.chmod(0o600)
-    assert json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])["sealed"] == "redacted"
+    assert (
+        json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])["sealed"]
+        == "redacted"
+    )
 
 
 def test_a_picture_is_unsealed(audit: Call, config: Terminal, tmp_path: Path) -> None:
@@ -105,7 +135,9 @@ def test_a_picture_is_unsealed(audit: Call, config: Terminal, tmp_path: Path) ->
     assert "run this as root" in audit("show", "--picture", "3", "--out", str(out))[2]
 
 
-def test_an_export_goes_on_where_the_last_one_ended(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_an_export_goes_on_where_the_last_one_ended(
+    audit: Call, config: Terminal, tmp_path: Path
+) -> None:
     out = tmp_path / "door.jsonl"
     code, said, _ = audit("export", "--record", "door", "--out", str(out))
     assert code == 0 and said == "go on with: --since 5\n" and out.stat().st_mode & 0o077 == 0
@@ -115,15 +147,22 @@ def test_an_export_goes_on_where_the_last_one_ended(audit: Call, config: Termina
     log.append({"event": "stopped", "reason": "locked", "latches": []})
     log.close()
     code, said, told = audit("export", "--record", "door", "--since", "5")
-    assert [json.loads(line)["id"] for line in said.splitlines()] == [6] and told == "go on with: --since 6\n"
-    assert audit("export", "--record", "door", "--since", "6")[1:] == ("", "go on with: --since 6\n")
+    assert [json.loads(line)["id"] for line in said.splitlines()] == [
+        6
+    ] and told == "go on with: --since 6\n"
+    assert audit("export", "--record", "door", "--since", "6")[1:] == (
+        "",
+        "go on with: --since 6\n",
+    )
 
 
 def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path) -> None:
     out = tmp_path / "door.csv"
     assert audit("export", "--record", "door", "--format", "csv", "--out", str(out))[0] == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["what"] for row in rows] == ["unlocked"] * 4 + ["asked"] and rows[-1]["note"] == "'=1+1"
+    assert [row["what"] for row in rows] == ["unlocked"] * 4 + ["asked"] and rows[-1][
+        "note"
+    ] == "'=1+1"
 
 
 def test_records_verify_and_a_change_is_told_with_its_place(audit: Call, config: Terminal) -> None:
@@ -147,7 +186,9 @@ def test_without_the_first_key_it_says_what_it_cannot_know(audit: Call, config: 
     assert code == 1 and "expected lines of a record's number" in told
 
 
-def test_a_head_shows_a_tail_that_was_cut_off(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_a_head_shows_a_tail_that_was_cut_off(
+    audit: Call, config: Terminal, tmp_path: Path
+) -> None:
     out = tmp_path / "head.json"
     assert audit("head", "--record", "door", "--out", str(out))[0] == 0
     public = audit("head", "--record", "door", "--public-key")[1].strip()
@@ -159,9 +200,14 @@ def test_a_head_shows_a_tail_that_was_cut_off(audit: Call, config: Terminal, tmp
     state.unlink()
     log = RecordLog(config.door_record_path, of="test/door")  # whoever cut it lets it begin anew
     log.close()
-    assert "FOUND the end: tail: records 4 to 5" in audit("verify", "--record", "door", "--expect-head", str(out))[1]
+    assert (
+        "FOUND the end: tail: records 4 to 5"
+        in audit("verify", "--record", "door", "--expect-head", str(out))[1]
+    )
     key_path_of(config.door_record_path).unlink()
-    code, said, told = audit("verify", "--record", "door", "--expect-head", str(out), "--public-key", public)
+    code, said, told = audit(
+        "verify", "--record", "door", "--expect-head", str(out), "--public-key", public
+    )
     assert code == 1 and "records 4 to 5" in said and told == ""
     assert "signature was not checked" in audit("verify", "--expect-head", str(out))[2]
 
@@ -170,14 +216,23 @@ def test_a_head_that_was_changed_is_refused(audit: Call, tmp_path: Path) -> None
     out = tmp_path / "head.json"
     audit("head", "--record", "door", "--out", str(out))
     whole = out.read_text()
-    for changed in (whole.replace('"id": 5', '"id": 4'), whole.replace("test/door", "test/decisions")):
+    for changed in (
+        whole.replace('"id": 5', '"id": 4'),
+        whole.replace("test/door", "test/decisions"),
+    ):
         out.write_text(changed)
         code, _, told = audit("verify", "--expect-head", str(out))
         assert code == 1 and "signature is not by this record's key" in told
     out.write_text(whole.replace("test/door", "lobby/door"))
-    assert "is of lobby/door, expected one of test/decisions, test/door" in audit("verify", "--expect-head", str(out))[2]
+    assert (
+        "is of lobby/door, expected one of test/decisions, test/door"
+        in audit("verify", "--expect-head", str(out))[2]
+    )
     out.write_text("{}")
-    assert "expected a file that `edge-audit head` made" in audit("verify", "--expect-head", str(out))[2]
+    assert (
+        "expected a file that `edge-audit head` made"
+        in audit("verify", "--expect-head", str(out))[2]
+    )
     assert audit("verify", "--expect-head", str(tmp_path / "none"))[0] == 2
 
 
@@ -199,7 +254,9 @@ def test_a_copy_is_verified_without_a_configuration(
     assert code == 0 and "chain and MACs fit" in said and "only a head can tell" not in said
     other = key_path_of(config.decisions_path)
     assert verify("--key", str(other))[0] == 1 and "a wrong key" in verify("--key", str(other))[1]
-    assert verify("--key", str(tmp_path / "none"))[1].endswith("name the first keys that edge-audit init made, or none\n")
+    assert verify("--key", str(tmp_path / "none"))[1].endswith(
+        "name the first keys that edge-audit init made, or none\n"
+    )
     path = segments(copy)[-1]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     assert verify()[0] == 1 and "FOUND" in verify()[1]
@@ -208,7 +265,13 @@ def test_a_copy_is_verified_without_a_configuration(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--folder", "x", "--config", "y"], ["--config", "y", "--key", "x"], ["--folder", "x", "--record", "door"]]
+    "arguments",
+    [
+        [],
+        ["--folder", "x", "--config", "y"],
+        ["--config", "y", "--key", "x"],
+        ["--folder", "x", "--record", "door"],
+    ],
 )
 def test_a_copy_and_a_configuration_do_not_go_together(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -220,12 +283,20 @@ def test_a_head_of_no_possible_record_is_refused(audit: Call, tmp_path: Path) ->
     out = tmp_path / "head.json"
     audit("head", "--record", "door", "--out", str(out))
     whole = out.read_text()
-    for text in ("[" * 3000, *(whole.replace('"id": 5', f'"id": {number}') for number in (0, -1, "true", 10**30))):
+    for text in (
+        "[" * 3000,
+        *(whole.replace('"id": 5', f'"id": {number}') for number in (0, -1, "true", 10**30)),
+    ):
         out.write_text(text)
-        assert "expected a file that `edge-audit head` made" in audit("verify", "--expect-head", str(out))[2]
+        assert (
+            "expected a file that `edge-audit head` made"
+            in audit("verify", "--expect-head", str(out))[2]
+        )
 
 
-def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
+    audit: Call, config: Terminal, tmp_path: Path
+) -> None:
     path = segments(config.door_record_path)[-1]
     whole = path.read_bytes()
     for wall in (b'"x"', b"null", b"[]", b"1" + b"0" * 400, b"NaN"):
@@ -237,12 +308,23 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(audit: Call, 
         assert audit("erase", "--before", "2020-01-31", "--dry-run")[0] == 0
 
 
-def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(audit: Call, config: Terminal) -> None:
+def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
+    audit: Call, config: Terminal
+) -> None:
     log = RecordLog(config.door_record_path, of="test/door")
-    log.append({"event": "asked", "operator": "guard", "note": "why\n2027-01-15 08:00:01  door \x1b[1A\x1b[2K", "latches": []})
+    log.append(
+        {
+            "event": "asked",
+            "operator": "guard",
+            "note": "why\n2027-01-15 08:00:01  door \x1b[1A\x1b[2K",
+            "latches": [],
+        }
+    )
     log.close()
     said = audit("show", "--record", "door")[1]
-    assert len(said.splitlines()) == 6 and "\x1b" not in said and r"why\n2027" in said.splitlines()[-1]
+    assert (
+        len(said.splitlines()) == 6 and "\x1b" not in said and r"why\n2027" in said.splitlines()[-1]
+    )
 
 
 def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
@@ -253,11 +335,20 @@ def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config:
     assert audit("head", "--record", "door", "--anyway")[0] == 0
 
 
-def test_one_person_is_erased_from_both_records_with_the_pictures(audit: Call, config: Terminal) -> None:
+def test_one_person_is_erased_from_both_records_with_the_pictures(
+    audit: Call, config: Terminal
+) -> None:
     code, said, _ = audit("erase", "--subject", "Ada", "--dry-run")
-    assert code == 0 and "decisions: 2 personal parts would be erased, 2 pictures" in said and "door: 2 " in said
+    assert (
+        code == 0
+        and "decisions: 2 personal parts would be erased, 2 pictures" in said
+        and "door: 2 " in said
+    )
     assert pictures(config.pictures_path) == [1, 2, 3, 4]
-    assert "decisions: 2 personal parts are erased, 2 pictures are removed" in audit("erase", "--subject", "Ada")[1]
+    assert (
+        "decisions: 2 personal parts are erased, 2 pictures are removed"
+        in audit("erase", "--subject", "Ada")[1]
+    )
     for folder in (config.decisions_path, config.door_record_path):
         assert b"Ada" not in b"".join(path.read_bytes() for path in segments(folder))
         assert {r.get("subject") for r in read_log(folder)} == {None, "Ben"}
@@ -277,12 +368,20 @@ def test_everybody_is_erased_before_a_day(audit: Call) -> None:
     assert ended.value.code == 2
 
 
-def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
+    audit: Call, config: Terminal, tmp_path: Path
+) -> None:
     assert key_path_of(config.door_record_path).exists()
     code, said, _ = audit("init")
     assert code == 0 and said.count("1 first keys moved there") == 2
-    assert not key_path_of(config.door_record_path).exists() and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
-    assert len(read_keys(tmp_path / "keys" / "door.key")) == 1 and (tmp_path / "keys" / "door.key").stat().st_mode & 0o077 == 0
+    assert (
+        not key_path_of(config.door_record_path).exists()
+        and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
+    )
+    assert (
+        len(read_keys(tmp_path / "keys" / "door.key")) == 1
+        and (tmp_path / "keys" / "door.key").stat().st_mode & 0o077 == 0
+    )
     assert audit("init")[1].count("is there") == 2
     assert audit("verify")[1].count("chain and MACs fit") == 2
     (config.door_record_path / "state").unlink()
@@ -291,7 +390,9 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(audit: 
     log.close()
     audit("init")
     assert [key.first_id for key in read_keys(tmp_path / "keys" / "door.key")] == [1, 6]
-    assert [each["what"] for each in json.loads(audit("verify", "--json")[1])["door"]["findings"]] == ["new-chain"]
+    assert [
+        each["what"] for each in json.loads(audit("verify", "--json")[1])["door"]["findings"]
+    ] == ["new-chain"]
 
 
 def test_a_record_whose_first_key_is_gone_says_what_to_do(audit: Call, config: Terminal) -> None:
@@ -319,7 +420,9 @@ def test_what_is_prepared_before_the_first_start_holds_no_first_key(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_root_prepares_what_the_account_of_the_folder_writes(write_config: Callable[..., Path], tmp_path: Path) -> None:
+def test_root_prepares_what_the_account_of_the_folder_writes(
+    write_config: Callable[..., Path], tmp_path: Path
+) -> None:
     """State and folder are the account's, the key is root's; a link that the account lays leads root nowhere."""
     nobody = 65534
     path = write_config(record={"keys": "keys"})
@@ -329,7 +432,9 @@ def test_root_prepares_what_the_account_of_the_folder_writes(write_config: Calla
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     assert main(["init", "--config", str(path)]) == 0
-    assert (config.door_record_path / "state").stat().st_uid == nobody and (tmp_path / "keys" / "door.key").stat().st_uid == 0
+    assert (config.door_record_path / "state").stat().st_uid == nobody and (
+        tmp_path / "keys" / "door.key"
+    ).stat().st_uid == 0
     precious = tmp_path / "precious"
     precious.write_text("root's")
     precious.chmod(0o600)
@@ -339,7 +444,16 @@ def test_root_prepares_what_the_account_of_the_folder_writes(write_config: Calla
 
 
 def test_records_are_followed_as_they_come(config: Terminal, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "edge.cli.audit", "follow", "--config", str(tmp_path / "terminal.yaml"), "--record", "door"]
+    command = [
+        sys.executable,
+        "-m",
+        "edge.cli.audit",
+        "follow",
+        "--config",
+        str(tmp_path / "terminal.yaml"),
+        "--record",
+        "door",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
         log = RecordLog(config.door_record_path, of="test/door")
         assert following.stdout is not None
@@ -361,7 +475,9 @@ def _ready(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0.05)[0])
 
 
-def test_an_account_without_rights_is_told_so_in_one_sentence(audit: Call, config: Terminal) -> None:
+def test_an_account_without_rights_is_told_so_in_one_sentence(
+    audit: Call, config: Terminal
+) -> None:
     path = segments(config.door_record_path)[0]
     path.unlink()
     path.mkdir()

@@ -8,7 +8,20 @@ import pytest
 
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.fields import split
-from edge.values import Answer, Decision, Face, Frame, Grant, Match, Probe, Quality, Sighting, State, Verdict, Visible
+from edge.values import (
+    Answer,
+    Decision,
+    Face,
+    Frame,
+    Grant,
+    Match,
+    Probe,
+    Quality,
+    Sighting,
+    State,
+    Verdict,
+    Visible,
+)
 
 FRAME = Frame(np.zeros((1, 1, 3), np.uint8), 12.34567, 7)
 FACE = Face(np.array([10.4, 20.6, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
@@ -27,16 +40,32 @@ GRANTED = Sighting(
 def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
     fields = decision_fields(FRAME, GRANTED, "c7e09a31", "ort fp32")
     json.dumps(fields, allow_nan=False)
-    assert (fields["verdict"], fields["subject"], fields["frame"], fields["frame_at"]) == ("grant", "Ada", 7, 12.3457)
-    assert (fields["score"], fields["model"], fields["liveness"]) == (0.8123, "c7e09a31", {"stillness": "passed"})
+    assert (fields["verdict"], fields["subject"], fields["frame"], fields["frame_at"]) == (
+        "grant",
+        "Ada",
+        7,
+        12.3457,
+    )
+    assert (fields["score"], fields["model"], fields["liveness"]) == (
+        0.8123,
+        "c7e09a31",
+        {"stillness": "passed"},
+    )
     public, personal, sealed = split(fields)
-    assert set(personal) == {"subject", "liveness"} and {"score", "attention", "visible", "quality"} <= set(sealed)
+    assert set(personal) == {"subject", "liveness"} and {
+        "score",
+        "attention",
+        "visible",
+        "quality",
+    } <= set(sealed)
     assert not {"score", "threshold", "box_xyxy"} & set(public)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.PENDING, Verdict.REFUSED])
 def test_a_nearest_neighbour_is_not_a_name(verdict: Verdict) -> None:
-    fields = decision_fields(FRAME, replace(GRANTED, decision=replace(GRANTED.decision, verdict=verdict)), "m", "e")
+    fields = decision_fields(
+        FRAME, replace(GRANTED, decision=replace(GRANTED.decision, verdict=verdict)), "m", "e"
+    )
     assert ("subject" in fields) is (verdict is not Verdict.UNKNOWN) and fields["score"] == 0.8123
 
 

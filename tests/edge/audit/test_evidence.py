@@ -7,7 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.audit.evidence import PictureFolder, attention_shares, overlay, picture_path, pictures, read_picture
+from edge.audit.evidence import (
+    PictureFolder,
+    attention_shares,
+    overlay,
+    picture_path,
+    pictures,
+    read_picture,
+)
 from edge.audit.sealing import picture_sealer
 from edge.errors import RecordError
 from edge.values import Probe
@@ -62,10 +69,16 @@ def test_pictures_are_sealed_to_their_record_and_terminal(tmp_path: Path) -> Non
     folder_of(tmp_path, keep=9).save(7, PICTURE)
     sealed = picture_path(tmp_path, 7).read_bytes()
     assert b"PNG" not in sealed and picture_path(tmp_path, 7).stat().st_mode & 0o077 == 0
-    shown = cv2.imdecode(np.frombuffer(read_picture(tmp_path, 7, SEALER), np.uint8), cv2.IMREAD_COLOR)
+    shown = cv2.imdecode(
+        np.frombuffer(read_picture(tmp_path, 7, SEALER), np.uint8), cv2.IMREAD_COLOR
+    )
     assert np.array_equal(shown, PICTURE)
     picture_path(tmp_path, 8).write_bytes(sealed)
-    for number, sealer in ((8, SEALER), (7, picture_sealer(bytes(32), "lobby-2")), (7, picture_sealer(b"1" * 32, "lobby-1"))):
+    for number, sealer in (
+        (8, SEALER),
+        (7, picture_sealer(bytes(32), "lobby-2")),
+        (7, picture_sealer(b"1" * 32, "lobby-1")),
+    ):
         with pytest.raises(RecordError, match="cannot be unsealed"):
             read_picture(tmp_path, number, sealer)
     with pytest.raises(RecordError, match="no picture of record 9"):

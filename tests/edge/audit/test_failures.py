@@ -40,7 +40,9 @@ def half(write: Callable[[int, bytes], int]) -> Callable[[int, bytes], int]:
 
 
 @pytest.mark.parametrize("can_take_back", [True, False], ids=["taken back", "left there"])
-@pytest.mark.parametrize("how", ["nothing is written", "half is written", "it does not reach the disk"])
+@pytest.mark.parametrize(
+    "how", ["nothing is written", "half is written", "it does not reach the disk"]
+)
 def test_a_disk_that_fails_leaves_a_record_that_verifies(
     record: Record, monkeypatch: pytest.MonkeyPatch, how: str, can_take_back: bool
 ) -> None:
@@ -84,7 +86,9 @@ def test_a_stop_before_the_loss_could_be_told_leaves_a_record_that_verifies(
     assert record.found() == []
 
 
-def test_a_new_segment_that_cannot_be_made_stops_no_record(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_segment_that_cannot_be_made_stops_no_record(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
     log = record.open(segment_bytes=10)
     make = os.open
 
@@ -96,7 +100,9 @@ def test_a_new_segment_that_cannot_be_made_stops_no_record(record: Record, monke
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
         assert log.append({"kind": "decision"}) == 4
-    assert len(record.paths) == 1 and log.append({"kind": "decision"}) == 5 and len(record.paths) == 2
+    assert (
+        len(record.paths) == 1 and log.append({"kind": "decision"}) == 5 and len(record.paths) == 2
+    )
     log.close()
     assert record.found() == []
 
@@ -152,7 +158,11 @@ def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -
     public, tab, personal = lost.partition(b"\t")
     path.write_bytes(whole + public + tab + bytes(len(personal) - 9) + personal[-9:] + after)
     seen = read_log(record.folder)
-    assert [r["id"] for r in seen] == [1, 2, 3]  # readers leave out already what the next start takes back
+    assert [r["id"] for r in seen] == [
+        1,
+        2,
+        3,
+    ]  # readers leave out already what the next start takes back
     (record.folder / "state").rename(record.folder / "elsewhere")
     unknown = read_log(record.folder)[3:]  # nobody knows what was on disk
     assert [(r["id"], r.get("erased")) for r in unknown] == [(4, True), (5, None)]
@@ -170,9 +180,17 @@ def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
     log.close()
 
 
-def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """For only the newest is mended, and only its end may be what was never acknowledged."""
-    unsynced, turned, fsync, write, open_ = set[int](), 0, os.fsync, os.write, writing._open_to_append
+    unsynced, turned, fsync, write, open_ = (
+        set[int](),
+        0,
+        os.fsync,
+        os.write,
+        writing._open_to_append,
+    )
 
     def opened(path: Path, flags: int = 0) -> int:
         nonlocal turned
@@ -212,7 +230,9 @@ def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -
     """At any moment, again and again: all that it acknowledged is there."""
     record, random_ = Record(tmp_path / "decisions", count=0), random.Random(1)
     for _ in range(12):
-        with subprocess.Popen([sys.executable, "-c", WRITER, str(record.folder)], stdout=subprocess.PIPE) as writer:
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(record.folder)], stdout=subprocess.PIPE
+        ) as writer:
             assert writer.stdout is not None
             said = [writer.stdout.readline()]
             time.sleep(random_.uniform(0.0, 0.02))
@@ -292,7 +312,9 @@ for steps in range(10_000):
 
 
 @pytest.mark.parametrize("old_days", [0, 25])
-def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(tmp_path: Path, old_days: int) -> None:
+def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(
+    tmp_path: Path, old_days: int
+) -> None:
     """Opening, writing, new segments, removing and blanking: stopped before each call to the system."""
     before = Record(tmp_path / "before" / "decisions", count=0)
     if old_days:
@@ -300,11 +322,21 @@ def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(tmp_path: Pa
             before.write(1, day - 10)
     else:
         shutil.rmtree(tmp_path / "before")
-    subprocess.run([sys.executable, "-c", STOPPED, str(before.folder), str(tmp_path / "lives")], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", STOPPED, str(before.folder), str(tmp_path / "lives")],
+        check=True,
+        timeout=120,
+    )
     lives = sorted((tmp_path / "lives").iterdir(), key=lambda place: int(place.name))
     assert len(lives) > 30
     for place in lives:
         record = Record(place / "decisions", count=1, segment_bytes=700)
         assert record.found() == [], place.name
-        said = (place / "acknowledged").read_text().split() if (place / "acknowledged").exists() else []
-        assert {int(number) for number in said} <= {r["id"] for r in read_log(record.folder)}, place.name
+        said = (
+            (place / "acknowledged").read_text().split()
+            if (place / "acknowledged").exists()
+            else []
+        )
+        assert {int(number) for number in said} <= {r["id"] for r in read_log(record.folder)}, (
+            place.name
+        )

@@ -69,20 +69,28 @@ def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_line_that_cannot_be_taken_back_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_that_cannot_be_taken_back_spoils_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "log"
     log, write = RecordLog(path), os.write
     log.append({"a": 1})
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
-        patch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only")))
+        patch.setattr(
+            os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EROFS, "read-only"))
+        )
         for _ in range(2):
             with pytest.raises(RecordError, match="was not written"):
                 log.append({"a": 2})
     acknowledged = log.append({"a": 3})
     log.close()
     found = read_log(path)
-    assert [r["a"] for r in found] == [1, 3] and found[-1]["id"] == acknowledged and found[-1]["lost"] == 2
+    assert (
+        [r["a"] for r in found] == [1, 3]
+        and found[-1]["id"] == acknowledged
+        and found[-1]["lost"] == 2
+    )
 
 
 def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +100,9 @@ def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     log.append({"a": 0})
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
-        patch.setattr(os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
+        patch.setattr(
+            os, "ftruncate", lambda *_: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error"))
+        )
         with pytest.raises(RecordError):
             log.append({"a": 1})
     log.append({"a": 2})
@@ -120,7 +130,9 @@ def test_the_end_of_a_record_is_read_without_changing_it(tmp_path: Path) -> None
         read_tail(folder)
 
 
-def test_what_is_acknowledged_is_on_disk_with_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_acknowledged_is_on_disk_with_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, synced = tmp_path / "log", list[Path]()
     log, sync = RecordLog(folder), os.fsync
 
@@ -130,7 +142,10 @@ def test_what_is_acknowledged_is_on_disk_with_its_file(tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "fsync", fsync)
     log.append({"a": 1})
-    assert synced == [folder, folder / "000000001.log"]  # a file that no folder names is lost with the power
+    assert synced == [
+        folder,
+        folder / "000000001.log",
+    ]  # a file that no folder names is lost with the power
     log.append({"a": 2}, durable=False)
     assert len(synced) == 2
     log.append({"a": 3})

@@ -35,7 +35,11 @@ def tend(record: Record, day: float, keep: Retention, *, steps: int = 10_000) ->
 
 
 def told(record: Record) -> list[tuple[str, int | None]]:
-    return [(r["reason"], r.get("upto")) for r in read_log(record.folder) if r.get("kind") == retention.KIND]
+    return [
+        (r["reason"], r.get("upto"))
+        for r in read_log(record.folder)
+        if r.get("kind") == retention.KIND
+    ]
 
 
 def test_old_records_go_and_personal_parts_before_them(record: Record) -> None:
@@ -66,7 +70,12 @@ def test_a_stop_in_between_is_made_good(record: Record, steps: int) -> None:
     assert record.found() == []
     tend(record, 40, Retention(30, 10)).close()
     report = record.verify()
-    assert report.findings == [] and report.first_id == 21 and report.erased == 40 and ", 0 otherwise" in report.notes[-1]
+    assert (
+        report.findings == []
+        and report.first_id == 21
+        and report.erased == 40
+        and ", 0 otherwise" in report.notes[-1]
+    )
 
 
 def test_a_step_is_small(record: Record) -> None:
@@ -132,7 +141,9 @@ def test_a_clock_that_was_never_set_makes_no_record_old(record: Record) -> None:
     (1.0e9, [1.0e9 - 10 * DAY_S], 90, False),
     (1.8e9, [], 90, False),
 ])  # fmt: skip
-def test_what_makes_a_clock_believed(now: float, walls: list[float], days: float, expected: bool) -> None:
+def test_what_makes_a_clock_believed(
+    now: float, walls: list[float], days: float, expected: bool
+) -> None:
     assert believed(now, walls, days) is expected
 
 
@@ -156,7 +167,9 @@ def test_an_erasure_that_was_cut_short_is_found_and_finished(record: Record, kee
     begin, end = data.index(b"\t") + 1, data.index(b"\n")
     path.write_bytes(data[:begin] + b" " * (end - begin - keep - 1) + data[end - keep - 1 :])
     assert record.found() == [("personal", 11)]
-    assert sum(len(done) for done in erase(path, lambda line: not line.personal.startswith(b"{"))) == 1
+    assert (
+        sum(len(done) for done in erase(path, lambda line: not line.personal.startswith(b"{"))) == 1
+    )
     assert record.found() == []
 
 
@@ -172,7 +185,10 @@ def test_an_erasure_where_a_line_was_taken_back_spoils_no_record(record: Record)
 
 def test_dry_runs_erase_nothing(record: Record) -> None:
     before = record.lines()
-    assert sum(len(done) for path in record.paths for done in erase(path, lambda _: True, dry=True)) == 80
+    assert (
+        sum(len(done) for path in record.paths for done in erase(path, lambda _: True, dry=True))
+        == 80
+    )
     assert record.lines() == before
 
 

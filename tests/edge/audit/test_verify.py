@@ -27,7 +27,11 @@ def record(tmp_path: Path) -> Record:
 def test_a_record_that_nobody_touched_is_authentic_to_its_end(record: Record) -> None:
     report = record.verify()
     assert (report.findings, report.notes) == ([], [])
-    assert (report.records, report.authentic, report.first_id) == (12, 12, 1) and report.last is not None and report.last.id == 12
+    assert (
+        (report.records, report.authentic, report.first_id) == (12, 12, 1)
+        and report.last is not None
+        and report.last.id == 12
+    )
 
 
 def test_without_the_first_key_the_chain_alone_is_checked(record: Record) -> None:
@@ -99,7 +103,12 @@ def test_a_line_that_is_none_is_inserted(record: Record) -> None:
 def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) -> None:
     """Without the key: all hashes fit, and from there on no MAC does."""
     lines = record.lines()
-    forged, _ = build({"id": 7, "wall": 1.8e9, "kind": "decision"}, {"subject": "Eve"}, record.at(6).hash, bytes(32))
+    forged, _ = build(
+        {"id": 7, "wall": 1.8e9, "kind": "decision"},
+        {"subject": "Eve"},
+        record.at(6).hash,
+        bytes(32),
+    )
     record.put([*lines[:6], forged, *lines[6:]])
     record.rewrite(7, bytes(32))
     renumbered = []
@@ -109,7 +118,10 @@ def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) ->
         line, before = build(public, {"subject": "Eve"}, before, bytes(32))
         renumbered.append(line)
     record.put([*lines[:6], *renumbered])
-    assert record.found()[:1] == [("forged", 7)] and "records 7 to 13" in record.verify().findings[0].words
+    assert (
+        record.found()[:1] == [("forged", 7)]
+        and "records 7 to 13" in record.verify().findings[0].words
+    )
 
 
 def test_two_records_are_reordered(record: Record) -> None:
@@ -127,8 +139,13 @@ def test_the_tail_is_cut_off(record: Record) -> None:
     old = record.at(10)
     forward = read_state(record.folder)
     assert forward is not None
-    make_state(record.folder, type(forward)(11, next_key(read_keys(key_path_of(record.folder))[0].key, 10), old.hash, 10))
-    assert record.found() == []  # a state that was turned back with it tells of nothing: that takes an old copy of it
+    make_state(
+        record.folder,
+        type(forward)(11, next_key(read_keys(key_path_of(record.folder))[0].key, 10), old.hash, 10),
+    )
+    assert (
+        record.found() == []
+    )  # a state that was turned back with it tells of nothing: that takes an old copy of it
     assert record.found(Expected(12, head.hash)) == [("tail", 11)]
 
 
@@ -187,7 +204,9 @@ def test_the_key_in_the_state_is_replaced(record: Record) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 1024])
-def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(record: Record, content: bytes | None) -> None:
+def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(
+    record: Record, content: bytes | None
+) -> None:
     path = record.folder / "state"
     path.unlink()
     if content is not None:
@@ -212,7 +231,9 @@ def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Reco
     assert [what for what, _ in record.found()] == ["state"]
     make_state(record.folder, type(stolen)(17, next_key(stolen.key, 4), record.at(16).hash, 16))
     assert record.found() == []
-    assert record.found(Expected(12, head.hash)) == [] and record.found(Expected(16, newer.hash)) == [("head", 16)]
+    assert record.found(Expected(12, head.hash)) == [] and record.found(
+        Expected(16, newer.hash)
+    ) == [("head", 16)]
     shutil.rmtree(record.folder)
     shutil.copytree(record.folder.with_name("copy"), record.folder)
     record.rewrite(9, stolen.key)
@@ -227,9 +248,15 @@ def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_
     for path in other.paths:
         shutil.copy(path, record.folder)
     report = record.verify()
-    assert report.findings[0].what == "foreign" and "'lobby-2/decisions'" in report.findings[0].words
+    assert (
+        report.findings[0].what == "foreign" and "'lobby-2/decisions'" in report.findings[0].words
+    )
     forged = [finding for finding in report.findings if finding.what == "forged"]
-    assert [finding.id for finding in forged] == [1] and "a wrong key" in forged[0].words and report.authentic == 0
+    assert (
+        [finding.id for finding in forged] == [1]
+        and "a wrong key" in forged[0].words
+        and report.authentic == 0
+    )
 
 
 def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Record) -> None:
@@ -238,7 +265,9 @@ def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Reco
     key_path_of(record.folder).unlink()
     record.write(5)
     made = read_keys(key_path_of(record.folder))
-    found = verify(record.folder, [*kept, *made], of=OF, state=read_state(record.folder), trusted=1).findings
+    found = verify(
+        record.folder, [*kept, *made], of=OF, state=read_state(record.folder), trusted=1
+    ).findings
     assert [finding.what for finding in found] == ["new-chain"]
     assert verify(record.folder, made, of=OF, state=read_state(record.folder)).findings == []
 
@@ -266,11 +295,17 @@ def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -
 
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_lines_that_are_removed_repeated_or_moved_are_found(small: Record, data: st.DataObject) -> None:
+def test_lines_that_are_removed_repeated_or_moved_are_found(
+    small: Record, data: st.DataObject
+) -> None:
     before = {path: path.read_bytes() for path in small.paths}
     lines = small.lines()
     untouched = [*range(len(lines))]
-    chosen = data.draw(st.lists(st.sampled_from(untouched), max_size=len(lines) + 2).filter(lambda c: c != untouched))
+    chosen = data.draw(
+        st.lists(st.sampled_from(untouched), max_size=len(lines) + 2).filter(
+            lambda c: c != untouched
+        )
+    )
     try:
         small.put([lines[i] for i in chosen])
         assert small.found() != []

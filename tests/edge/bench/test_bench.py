@@ -43,17 +43,23 @@ Measure = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def terminal(write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray) -> Path:
+def terminal(
+    write_config: Callable[..., Path], clip: Callable[..., Path], collins: np.ndarray
+) -> Path:
     """A config whose clip shows nobody, and then somebody."""
     clip((EMPTY, 3), (collins, 12))
-    return write_config(camera={"kind": "replay", "path": "clip", "fps": 30}, detector={"every_s": 0.0})
+    return write_config(
+        camera={"kind": "replay", "path": "clip", "fps": 30}, detector={"every_s": 0.0}
+    )
 
 
 @pytest.fixture
 def measure(terminal: Path, tmp_path: Path) -> Measure:
     """One command to its end; its result, valid by the schema that is checked in."""
 
-    def command(name: str, *arguments: str, config: bool = True, codes: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    def command(
+        name: str, *arguments: str, config: bool = True, codes: tuple[int, ...] = (0,)
+    ) -> dict[str, Any]:
         out = tmp_path / f"{name}.json"
         chosen = ("--config", str(terminal)) if config else ()
         assert main([name, *chosen, *arguments, "--json", str(out)]) in codes
@@ -74,29 +80,56 @@ def test_the_schema_refuses_what_it_does_not_know() -> None:
         jsonschema.validate({"kind": "run", "schema_version": 1}, results.schema())
 
 
-def test_run_measures_every_stage_to_the_relay(measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_run_measures_every_stage_to_the_relay(
+    measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = measure("run", *QUICK, "--html", str(tmp_path / "run.html"))
     speed = found["speed"]
-    assert set(speed["stages"]) == {"capture", "detect", "track", "look", "embed", "search", "decide", "record", "door"}
+    assert set(speed["stages"]) == {
+        "capture",
+        "detect",
+        "track",
+        "look",
+        "embed",
+        "search",
+        "decide",
+        "record",
+        "door",
+    }
     assert found["ended"] == "end of the recording" and found["camera"]["frames"] == 15
-    assert speed["frames"] + found["camera"]["dropped"] == 15 and speed["grants"] == speed["openings"] == 1
+    assert (
+        speed["frames"] + found["camera"]["dropped"] == 15
+        and speed["grants"] == speed["openings"] == 1
+    )
     ends = speed["end_to_end"]
-    for start in ("frame", "first_usable"):  # the relay comes after the grant, the grant after the frame
+    for start in (
+        "frame",
+        "first_usable",
+    ):  # the relay comes after the grant, the grant after the frame
         assert 0 < ends[f"{start}_to_grant"]["min"] < ends[f"{start}_to_relay"]["min"]
     assert ends["first_usable_to_relay"]["min"] > ends["frame_to_relay"]["min"]
     assert 0 < speed["networks"]["outside_share"] < 1 and speed["cpu_s"] > 0
-    assert found["memory"]["peak_mib"] >= found["memory"]["start_mib"] > 1 and found["memory"]["slope_mib"] is None
+    assert (
+        found["memory"]["peak_mib"] >= found["memory"]["start_mib"] > 1
+        and found["memory"]["slope_mib"] is None
+    )
     assert found["allocations"]["peak_kib"] > 0 and found["conditions"]["templates"] == 50
     assert found["accuracy"]["parity_passed"] and 0 < found["accuracy"]["masked_tar"] < 1
     assert len(found["series"]["at_s"]) == len(found["series"]["frame"]) == speed["frames"]
     shown = capsys.readouterr().out
     assert "first usable to relay" in shown and "power" in shown
     html = (tmp_path / "run.html").read_text()
-    assert html.count("<svg") == 4 and "Not available on this machine: " in html and "<script" not in html
+    assert (
+        html.count("<svg") == 4
+        and "Not available on this machine: " in html
+        and "<script" not in html
+    )
     assert not list(tmp_path.glob("**/.bench-*"))  # nothing stays in the terminal's state
 
 
-def test_the_terminal_s_own_door_and_gallery_are_left_alone(measure: Measure, terminal: Path) -> None:
+def test_the_terminal_s_own_door_and_gallery_are_left_alone(
+    measure: Measure, terminal: Path
+) -> None:
     state = terminal.parent / "state"
     state.mkdir()
     measure("run", *QUICK, "--no-allocations")
@@ -105,13 +138,25 @@ def test_the_terminal_s_own_door_and_gallery_are_left_alone(measure: Measure, te
 
 def test_frames_from_memory_have_no_camera_and_no_door(measure: Measure) -> None:
     found = measure("run", *QUICK, "--flat-out", "8", "--faces", "2", "--no-allocations")
-    assert found["speed"]["frames"] == 8 and found["speed"]["faces"] == 16 and found["allocations"] is None
+    assert (
+        found["speed"]["frames"] == 8
+        and found["speed"]["faces"] == 16
+        and found["allocations"] is None
+    )
     assert found["speed"]["grants"] >= 1 and found["speed"]["openings"] == 0
-    assert found["speed"]["end_to_end"]["frame_to_relay"] is None and found["speed"]["end_to_end"]["frame_to_grant"] is not None
-    assert found["camera"]["age"] is found["camera"]["rate_fps"] is None and found["conditions"]["pace"] == "flat out"
+    assert (
+        found["speed"]["end_to_end"]["frame_to_relay"] is None
+        and found["speed"]["end_to_end"]["frame_to_grant"] is not None
+    )
+    assert (
+        found["camera"]["age"] is found["camera"]["rate_fps"] is None
+        and found["conditions"]["pace"] == "flat out"
+    )
 
 
-def test_what_a_grant_costs_is_what_the_recogniser_writes(terminal: Path, tmp_path: Path, collins: np.ndarray) -> None:
+def test_what_a_grant_costs_is_what_the_recogniser_writes(
+    terminal: Path, tmp_path: Path, collins: np.ndarray
+) -> None:
     config = load_config(terminal)
     with prepared(config, source_of(config.camera), Options(warm_up_s=0.1, templates=50)) as bench:
         record = RecordLog(tmp_path / "decisions")
@@ -122,34 +167,71 @@ def test_what_a_grant_costs_is_what_the_recogniser_writes(terminal: Path, tmp_pa
     decision, door = read_log(tmp_path / "decisions")
     networks = bench.timed.networks
     assert (decision["kind"], decision["verdict"], decision["votes"]) == ("decision", "grant", 3)
-    assert (decision["model"], decision["engine"]) == (networks.bundle.model_digest[:12], "ort fp32")
+    assert (decision["model"], decision["engine"]) == (
+        networks.bundle.model_digest[:12],
+        "ort fp32",
+    )
     assert decision["frame_at"] == grants[0].frame_at == decision["frame"] / 10
-    assert (door["decision"], door["outcome"]) == (decision["id"], "not asked or refused") and door["grant_id"]
+    assert (door["decision"], door["outcome"]) == (decision["id"], "not asked or refused") and door[
+        "grant_id"
+    ]
 
 
 def test_few_frames_in_memory_are_shown_again(measure: Measure) -> None:
     found = measure("run", *QUICK, "--flat-out", "40", "--no-allocations")
-    assert found["speed"]["frames"] == 40 and found["ended"] == "all frames done" and found["speed"]["faces"] == 2 * 12 + 7
+    assert (
+        found["speed"]["frames"] == 40
+        and found["ended"] == "all frames done"
+        and found["speed"]["faces"] == 2 * 12 + 7
+    )
 
 
 def test_a_clip_begins_again_until_the_time_is_over(measure: Measure) -> None:
     found = measure("run", *QUICK, "--duration", "1.2", "--no-door", "--no-allocations")
     assert found["ended"] == "duration" and found["camera"]["frames"] > 15
-    assert found["conditions"]["door"].startswith("to the grant on record") and "door" not in found["speed"]["stages"]
+    assert (
+        found["conditions"]["door"].startswith("to the grant on record")
+        and "door" not in found["speed"]["stages"]
+    )
 
 
-def test_a_soak_tells_rows_windows_and_findings(measure: Measure, capsys: pytest.CaptureFixture[str]) -> None:
-    found = measure("soak", *QUICK, "--duration", "2", "--every", "0.5", "--window", "0.6", codes=(0, 1))  # a busy machine drifts
-    assert [round(row["at_s"] / 0.5) for row in found["rows"]] == [1, 2, 3] and len(found["windows"]) == 3
+def test_a_soak_tells_rows_windows_and_findings(
+    measure: Measure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = measure(
+        "soak", *QUICK, "--duration", "2", "--every", "0.5", "--window", "0.6", codes=(0, 1)
+    )  # a busy machine drifts
+    assert [round(row["at_s"] / 0.5) for row in found["rows"]] == [1, 2, 3] and len(
+        found["windows"]
+    ) == 3
     assert sum(row["frames"] for row in found["rows"]) <= found["speed"]["frames"]
-    assert found["drift"] >= 1 and {one["what"] for one in found["findings"]} >= {"memory", "latency", "frames", "throttling"}
+    assert found["drift"] >= 1 and {one["what"] for one in found["findings"]} >= {
+        "memory",
+        "latency",
+        "frames",
+        "throttling",
+    }
     assert "MiB" in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_a_soak_with_its_report(terminal: Path, tmp_path: Path) -> None:
     out = tmp_path / "soak.json"
-    command = [sys.executable, "-m", BENCH, "soak", "--config", str(terminal), *QUICK, "--duration", "600", "--every", "0.2"]
-    process = subprocess.Popen([*command, "--json", str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        BENCH,
+        "soak",
+        "--config",
+        str(terminal),
+        *QUICK,
+        "--duration",
+        "600",
+        "--every",
+        "0.2",
+    ]
+    process = subprocess.Popen(
+        [*command, "--json", str(out)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
     try:
         assert process.stderr is not None
         while "frames" not in (line := process.stderr.readline()):
@@ -165,34 +247,66 @@ def test_ctrl_c_ends_a_soak_with_its_report(terminal: Path, tmp_path: Path) -> N
 
 
 def test_a_sweep_sets_combinations_against_one_another(measure: Measure) -> None:
-    arguments = ("--precisions", "fp32", "fp16", "--threads", "1", "--detectors", "320x256", "--faces", "1", "2")
-    found = measure("sweep", *arguments, "--templates", "10", "200", "--frames", "6", "--rounds", "3")
+    arguments = (
+        "--precisions",
+        "fp32",
+        "fp16",
+        "--threads",
+        "1",
+        "--detectors",
+        "320x256",
+        "--faces",
+        "1",
+        "2",
+    )
+    found = measure(
+        "sweep", *arguments, "--templates", "10", "200", "--frames", "6", "--rounds", "3"
+    )
     assert [row["name"] for row in found["rows"]] == [
-        f"ort fp32, 1 thread, 320x256, {faces}, {templates} templates" for faces in ("1 face", "2 faces") for templates in (10, 200)
+        f"ort fp32, 1 thread, 320x256, {faces}, {templates} templates"
+        for faces in ("1 face", "2 faces")
+        for templates in (10, 200)
     ]
-    assert all(row["frame"]["n"] == 6 and row["accuracy"]["parity_passed"] for row in found["rows"]) and found["rounds"] == 3
+    assert (
+        all(row["frame"]["n"] == 6 and row["accuracy"]["parity_passed"] for row in found["rows"])
+        and found["rounds"] == 3
+    )
     assert [one["name"] for one in found["refused"]] == ["ort fp16, 1 thread, 320x256"]
     assert "FP16 is for TensorRT" in found["refused"][0]["why"]
 
 
-def test_engines_have_their_accuracy_beside_them(measure: Measure, write_config: Callable[..., Path], int8_bundle: Path) -> None:
+def test_engines_have_their_accuracy_beside_them(
+    measure: Measure, write_config: Callable[..., Path], int8_bundle: Path
+) -> None:
     write_config(bundle=str(int8_bundle), camera={"kind": "replay", "path": "clip"})
     found = measure("engine", "--calls", "3", "--batches", "1", "2")
     rows = {row["name"]: row for row in found["rows"]}
     int8 = rows["embedder ort int8, 2 a call, 1 thread"]
-    assert int8["accuracy"]["parity"].startswith("passed: min cosine") and "int8" in int8["accuracy"]["masked_tar_of"]
-    assert rows["embedder ort fp32, 1 a call, 1 thread"]["accuracy"]["parity"] == "the FP32 reference itself"
+    assert (
+        int8["accuracy"]["parity"].startswith("passed: min cosine")
+        and "int8" in int8["accuracy"]["masked_tar_of"]
+    )
+    assert (
+        rows["embedder ort fp32, 1 a call, 1 thread"]["accuracy"]["parity"]
+        == "the FP32 reference itself"
+    )
     assert rows["detector-320x256 ort fp32, 1 a call, 1 thread"]["accuracy"]["masked_tar"] is None
     assert int8["phases"] is None and int8["call"]["n"] == 3
-    assert [one["name"] for one in found["refused"]] == ["trt"] and "mfsa-build-engine" in found["refused"][0]["why"]
+    assert [one["name"] for one in found["refused"]] == ["trt"] and "mfsa-build-engine" in found[
+        "refused"
+    ][0]["why"]
 
 
-def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(bundle_path: Path, tmp_path: Path) -> None:
+def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(
+    bundle_path: Path, tmp_path: Path
+) -> None:
     trt = fake_tensorrt("10.3.0")
     plan = build_plan(trt, bundle_path / "embedder.onnx", BuildOptions("fp32", (1, 1, 4))).plan
     file = tmp_path / "embedder-fp32.plan"
     file.write_bytes(plan)
-    accuracy = results.Accuracy(parity="passed", parity_passed=True, masked_tar=0.7, masked_tar_of="fp32")
+    accuracy = results.Accuracy(
+        parity="passed", parity_passed=True, masked_tar=0.7, masked_tar_of="fp32"
+    )
     chips = to_input(portrait_chips()[:2])
     opened = TrtEngine(file, plan, trt, FakeCuda())  # type: ignore[arg-type]
     runner = engine.Runner("embedder", "trt", "fp32", None, file, accuracy, opened, chips)
@@ -200,9 +314,15 @@ def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(bundle_path: P
     for _ in range(3):
         runner.call()
     row = engine._row(runner)
-    assert row.phases is not None and row.phases.compute.median == 1.0 and row.phases.h2d.n == row.call.n == 3
+    assert (
+        row.phases is not None
+        and row.phases.compute.median == 1.0
+        and row.phases.h2d.n == row.call.n == 3
+    )
     # the stand-in does the work while it is handed over
-    assert any("handing the work over" in warning for warning in row.warnings) == (row.phases.enqueue.median > 0.8)
+    assert any("handing the work over" in warning for warning in row.warnings) == (
+        row.phases.enqueue.median > 0.8
+    )
     opened.close()
 
 
@@ -211,23 +331,32 @@ def test_a_network_that_the_gate_refused_is_not_measured(
 ) -> None:
     copy = Path(shutil.copytree(int8_bundle, tmp_path / "refused"))
     manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["files"]["embedder-int8.onnx"]["verdict"] |= {"passed": False, "reason": "min cosine 0.2"}
+    manifest["files"]["embedder-int8.onnx"]["verdict"] |= {
+        "passed": False,
+        "reason": "min cosine 0.2",
+    }
     (copy / "manifest.json").write_text(json.dumps(manifest))
     write_config(bundle=str(copy), camera={"kind": "replay", "path": "clip"})
     found = measure("engine", "--calls", "2")
     assert not any(row["precision"] == "int8" for row in found["rows"])
-    assert {one["name"]: one["why"] for one in found["refused"]}["embedder ort int8"].endswith("refused it: min cosine 0.2")
+    assert {one["name"]: one["why"] for one in found["refused"]}["embedder ort int8"].endswith(
+        "refused it: min cosine 0.2"
+    )
 
 
 def test_the_search_alone(measure: Measure) -> None:
-    found = measure("gallery", "--sizes", "10", "500", "--embedding", "64", "--searches", "5", config=False)
+    found = measure(
+        "gallery", "--sizes", "10", "500", "--embedding", "64", "--searches", "5", config=False
+    )
     assert [(row["templates"], row["search"]["n"]) for row in found["rows"]] == [(10, 5), (500, 5)]
 
 
 def test_the_camera_alone(measure: Measure) -> None:
     found = measure("camera")
     assert (
-        found["camera"]["frames"] == 15 and found["ended"] == "end of the recording" and found["frame_size"] == "512x512"
+        found["camera"]["frames"] == 15
+        and found["ended"] == "end of the recording"
+        and found["frame_size"] == "512x512"
     ) or True
     assert found["camera"]["age"]["n"] + found["camera"]["dropped"] == 15 and found["lost"] == []
 
@@ -242,7 +371,9 @@ def changed(path: Path, **series: float) -> Path:
     return out
 
 
-def test_compare_fails_beyond_a_regression(measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_fails_beyond_a_regression(
+    measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     measure("run", *QUICK, "--flat-out", "15", "--no-allocations")
     path = tmp_path / "run.json"
     assert main(["compare", str(path), str(path), "--html", str(tmp_path / "same.html")]) == 0
@@ -266,9 +397,15 @@ def test_what_was_not_measured_alike_is_refused_by_name(
     other.write_text(json.dumps(found))
     assert main(["compare", str(path), str(other)]) == 2
     told = capsys.readouterr().err
-    assert "conditions.threads: 1 and 7" in told and "machine.power_mode: not available and 15W" in told
+    assert (
+        "conditions.threads: 1 and 7" in told
+        and "machine.power_mode: not available and 15W" in told
+    )
     assert "record_on" not in told and "versions" not in told
-    assert main(["compare", str(path), str(other), "--anyway", "--json", str(tmp_path / "c.json")]) == 0
+    assert (
+        main(["compare", str(path), str(other), "--anyway", "--json", str(tmp_path / "c.json")])
+        == 0
+    )
     assert len(json.loads((tmp_path / "c.json").read_text())["differ"]) == 2
     measure("gallery", "--sizes", "10", "--searches", "9", config=False)
     assert main(["compare", str(path), str(tmp_path / "gallery.json"), "--anyway"]) == 2
@@ -277,9 +414,15 @@ def test_what_was_not_measured_alike_is_refused_by_name(
 
 @pytest.mark.parametrize(
     ("content", "part"),
-    [(None, "cannot be read"), ("{}", "not a result of this edge-bench"), ("[", "not a result of this edge-bench")],
+    [
+        (None, "cannot be read"),
+        ("{}", "not a result of this edge-bench"),
+        ("[", "not a result of this edge-bench"),
+    ],
 )
-def test_a_file_that_is_no_result(tmp_path: Path, content: str | None, part: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_no_result(
+    tmp_path: Path, content: str | None, part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "x.json"
     if content is not None:
         path.write_text(content)
@@ -287,7 +430,9 @@ def test_a_file_that_is_no_result(tmp_path: Path, content: str | None, part: str
     assert part in capsys.readouterr().err
 
 
-def test_a_result_can_be_shown_again(measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_result_can_be_shown_again(
+    measure: Measure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     measure("gallery", "--sizes", "10", "20", "--searches", "9", config=False)
     before = capsys.readouterr().out
     assert main(["report", str(tmp_path / "gallery.json"), "--html", str(tmp_path / "g.html")]) == 0
@@ -314,21 +459,35 @@ def test_wrong_usage_is_told(wrong: tuple[str, ...], capsys: pytest.CaptureFixtu
     assert ended.value.code == 2 and "Traceback" not in capsys.readouterr().err
 
 
-def test_where_nothing_can_be_written_nothing_is_measured(terminal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_can_be_written_nothing_is_measured(
+    terminal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", "--config", str(terminal), "--json", "/no/such/folder/x.json"]) == 2
     assert "its folder does not exist" in capsys.readouterr().err
 
 
 def sample(at_s: float, rss: float = 100.0, **more: Any) -> Sample:
-    told = {"clocks_mhz": {}, "temperatures_c": {}, "rails_w": {}, "loads": {}, "power_w": None, "throttled_by": None}
-    return Sample(at_s=at_s, rss_mib=rss, cpu_percent=None, throttle_events=None, **{**told, **more})
+    told = {
+        "clocks_mhz": {},
+        "temperatures_c": {},
+        "rails_w": {},
+        "loads": {},
+        "power_w": None,
+        "throttled_by": None,
+    }
+    return Sample(
+        at_s=at_s, rss_mib=rss, cpu_percent=None, throttle_events=None, **{**told, **more}
+    )
 
 
 def test_what_a_machine_does_not_tell_is_not_zero() -> None:
     silent = [sample(t) for t in range(3)]
     assert power(silent, 15.0) is None
     assert throttling(silent).known is False and throttling(silent).events is None
-    told = [sample(0, power_w=6.0, throttled_by=()), sample(1, power_w=4.0, throttled_by=("gpu-throttle-alert",))]
+    told = [
+        sample(0, power_w=6.0, throttled_by=()),
+        sample(1, power_w=4.0, throttled_by=("gpu-throttle-alert",)),
+    ]
     joules = power(told, 15.0)
     assert joules is not None and joules.mean_w == 5.0 and joules.frames_per_joule == 3.0
     assert throttling(told).by == {"gpu-throttle-alert": 0.5}
@@ -350,13 +509,21 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
         found: tuple[Finding, ...] = soak.findings(whole.model_copy(update=changes), drift)
         return {one.what: one.passed for one in found}
 
-    assert asked(None)["latency"] is None and asked(1.14)["latency"] is True and asked(1.16)["latency"] is False
+    assert (
+        asked(None)["latency"] is None
+        and asked(1.14)["latency"] is True
+        and asked(1.16)["latency"] is False
+    )
     camera = whole.camera.model_copy(update={"frames": 1000, "dropped": 2})
     assert asked(None, camera=camera)["frames"] is False
     grows = results.Slope(per_hour=9.0, low=2.0, high=16.0)
-    assert asked(None, memory=whole.memory.model_copy(update={"slope_mib": grows}))["memory"] is False
+    assert (
+        asked(None, memory=whole.memory.model_copy(update={"slope_mib": grows}))["memory"] is False
+    )
     unsure = grows.model_copy(update={"low": -1.0})
-    assert asked(None, memory=whole.memory.model_copy(update={"slope_mib": unsure}))["memory"] is True
+    assert (
+        asked(None, memory=whole.memory.model_copy(update={"slope_mib": unsure}))["memory"] is True
+    )
     hot = results.Throttling(known=True, by={}, events=1)
     assert asked(None, throttling=hot)["throttling"] is False
 
@@ -364,7 +531,9 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
 def test_names_are_escaped_in_the_page(measure: Measure, tmp_path: Path) -> None:
     measure("run", *QUICK, "--flat-out", "15", "--no-allocations")
     whole = RunReport.model_validate_json((tmp_path / "run.json").read_text())
-    odd = whole.model_copy(update={"conditions": whole.conditions.model_copy(update={"source": "<script>x</script>"})})
+    odd = whole.model_copy(
+        update={"conditions": whole.conditions.model_copy(update={"source": "<script>x</script>"})}
+    )
     assert "<script" not in page(odd)
 
 

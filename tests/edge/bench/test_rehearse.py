@@ -40,22 +40,42 @@ def granted(frame: int, **changes: object) -> Moment:
 
 def too_small(frame: int, track: int = 1) -> Moment:
     nothing = {"subject": None, "score": None, "threshold": None, "mask_worn": None, "weight": None}
-    return at(frame, track=track, verdict="refused", reason="too-small", usable=False, embedded=False, **nothing)
+    return at(
+        frame,
+        track=track,
+        verdict="refused",
+        reason="too-small",
+        usable=False,
+        embedded=False,
+        **nothing,
+    )
 
 
 def came_to(*moments: Moment, expected: Expected = Expected(must=frozenset({ADA}))) -> Rehearsal:
     clip = Clip("clip", "a clip", 10.0, lambda: iter(()), expected)
-    return Rehearsal(clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {})
+    return Rehearsal(
+        clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {}
+    )
 
 
 def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
-    told = came_to(too_small(0), too_small(1), at(2), at(3, embedded=False, reason="not-this-frame"), at(4), granted(5), at(6))
+    told = came_to(
+        too_small(0),
+        too_small(1),
+        at(2),
+        at(3, embedded=False, reason="not-this-frame"),
+        at(4),
+        granted(5),
+        at(6),
+    )
     assert told.chief is not None and told.chief.decided_after_s == 0.3
     assert told.chief.frames_used == 3 and told.passed and told.decision == "grant: Ada"
 
 
 def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
-    stranger = [at(i, track=2, verdict="unknown", reason="below-threshold", subject=None) for i in range(9)]
+    stranger = [
+        at(i, track=2, verdict="unknown", reason="below-threshold", subject=None) for i in range(9)
+    ]
     both = came_to(*stranger, granted(7, track=3), granted(4, track=1))
     assert both.chief is not None and both.chief.track == 1
     assert len(both.attempts) == 3
@@ -75,7 +95,9 @@ def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
         (Expected(must=frozenset({ADA})), granted(1, person=BOB), True),
     ],
 )
-def test_a_grant_is_false_for_another_name_or_on_another_face(expected: Expected, moment: Moment, false: bool) -> None:
+def test_a_grant_is_false_for_another_name_or_on_another_face(
+    expected: Expected, moment: Moment, false: bool
+) -> None:
     told = came_to(at(0), moment, expected=expected)
     assert bool(told.false_grants) is false
     assert told.passed is not false and bool(told.failures) is false
@@ -95,7 +117,9 @@ def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
 
 
 def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> None:
-    shown = summary.text([came_to(granted(1)), came_to(expected=Expected()), came_to(at(0, person=ADA))])
+    shown = summary.text(
+        [came_to(granted(1)), came_to(expected=Expected()), came_to(at(0, person=ADA))]
+    )
     assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["ok", "ok", "FAIL"]
     assert shown.splitlines()[4:] == ["FAIL clip: Ada never granted"]
     assert "| ok |" in summary.markdown([came_to(granted(1))], {"Model": "m"})
@@ -104,10 +128,16 @@ def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> No
 def test_the_page_shows_what_failed_and_escapes_names() -> None:
     evil = "<script>alert(1)</script>"
     told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
-    page = timelines.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
+    page = timelines.page(
+        [told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"}
+    )
     assert "<script>" not in page and "&lt;script&gt;" in page
-    assert "Not as expected: clip." in page and page.count("<svg") == 1 and "Liveness is off" in page
-    assert "Everything was as expected" in timelines.page([came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"})
+    assert (
+        "Not as expected: clip." in page and page.count("<svg") == 1 and "Liveness is off" in page
+    )
+    assert "Everything was as expected" in timelines.page(
+        [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
+    )
 
 
 def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarray) -> None:
@@ -127,11 +157,16 @@ def test_a_frame_s_time_comes_from_the_pace_alone(config: Terminal, collins: np.
     told = rehearse([(clip, gallery)], config, networks)[0]
     assert [m.at_s for m in told.moments] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
     assert [m.at_s for m in told.grants] == [0.5] and told.grants[0].votes == 3
-    assert list(told.pictures) == ["first face", "grant", "last face"] and told.pictures["grant"].at_s == 0.5
+    assert (
+        list(told.pictures) == ["first face", "grant", "last face"]
+        and told.pictures["grant"].at_s == 0.5
+    )
     assert {m.track for m in told.moments} == {1}
 
 
-def test_photos_are_checked_as_in_enrollment(config: Terminal, collins: np.ndarray, hopper: np.ndarray) -> None:
+def test_photos_are_checked_as_in_enrollment(
+    config: Terminal, collins: np.ndarray, hopper: np.ndarray
+) -> None:
     networks = open_networks(config)
     with pytest.raises(PhotoError, match="two of the photos"):
         enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
@@ -139,7 +174,9 @@ def test_photos_are_checked_as_in_enrollment(config: Terminal, collins: np.ndarr
         enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
     config = config.model_copy(update={"policy": Policy(threshold_unmasked=0.9999)})
     other = np.clip(collins * 1.1, 0, 255).astype(np.uint8)
-    assert enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2  # the door tells them apart
+    assert (
+        enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2
+    )  # the door tells them apart
     with pytest.raises(CameraError, match="no pictures"):
         empty = recorded(config.bundle, fps=15)
         rehearse([(empty, enrolled({ADA: [("a", collins)]}, config, networks))], config, networks)
@@ -164,15 +201,25 @@ def test_the_command_tells_strangers_from_the_enrolled(
     assert "grant: Ada" in capsys.readouterr().out
     figures = json.loads(told[1].read_text())
     assert figures["passed"] and [c["clip"] for c in figures["clips"]] == ["strangers", "ada"]
-    assert figures["clips"][1]["grants"][0]["subject"] == ADA and figures["clips"][0]["timeline"][0]["subject"] is None
-    assert "Everything was as expected" in told[0].read_text() and "| strangers |" in told[2].read_text()
+    assert (
+        figures["clips"][1]["grants"][0]["subject"] == ADA
+        and figures["clips"][0]["timeline"][0]["subject"] is None
+    )
+    assert (
+        "Everything was as expected" in told[0].read_text()
+        and "| strangers |" in told[2].read_text()
+    )
     assert command.main([*base, str(ada)]) == 1
     assert "FAIL ada: Ada granted at 0.13 s" in capsys.readouterr().out
     assert not (tmp_path / "state").exists()
 
 
 def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
-    config: Terminal, clip: Callable[..., Path], collins: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Terminal,
+    clip: Callable[..., Path],
+    collins: np.ndarray,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     base = ["--config", str(tmp_path / "terminal.yaml"), f"{clip((collins, 4))}={ADA}"]
     assert command.main(base) == 1
@@ -187,7 +234,9 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
 
 
 def test_the_command_plays_what_is_drawn(
-    write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    write_config: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(adversarial, "_SCENES", [s for s in adversarial._SCENES if s.name == "far"])
     assert command.main(["--config", str(write_config()), "--adversarial"]) == 0

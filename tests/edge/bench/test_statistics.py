@@ -38,7 +38,10 @@ def test_noise_that_wanders_has_no_slope() -> None:
 
 def test_of_too_little_nothing_is_said() -> None:
     assert slope(range(7), range(7)) is None and slope([1.0] * 20, range(20)) is None
-    assert ratio_of_medians([1.0] * 7, [1.0] * 20) is None and ratio_of_medians([0.0] * 20, [1.0] * 20) is None
+    assert (
+        ratio_of_medians([1.0] * 7, [1.0] * 20) is None
+        and ratio_of_medians([0.0] * 20, [1.0] * 20) is None
+    )
 
 
 def test_a_ratio_of_medians_and_its_interval() -> None:
@@ -53,12 +56,18 @@ def test_a_ratio_of_medians_and_its_interval() -> None:
 @given(st.lists(st.floats(0, 1e3), max_size=200), st.integers(1, 50))
 def test_thinning_keeps_every_nth(values: list[float], most: int) -> None:
     kept = thinned(values, most)
-    assert len(kept) <= most and (not values or kept[0] == values[0]) and (len(values) > most or kept == values)
+    assert (
+        len(kept) <= most
+        and (not values or kept[0] == values[0])
+        and (len(values) > most or kept == values)
+    )
 
 
 @settings(max_examples=50)
 @given(st.integers(0, 500), st.integers(2, 40))
-def test_columns_stay_beside_one_another_in_memory_that_does_not_grow(count: int, capacity: int) -> None:
+def test_columns_stay_beside_one_another_in_memory_that_does_not_grow(
+    count: int, capacity: int
+) -> None:
     numbers, squares, holes = Thinned(capacity), Thinned(capacity), Thinned(capacity)
     for n in range(count):
         numbers.add(n)
@@ -66,6 +75,8 @@ def test_columns_stay_beside_one_another_in_memory_that_does_not_grow(count: int
         holes.add(math.nan if n % 3 else n)
     kept = numbers.aligned()
     assert len(kept) <= capacity and squares.aligned() == [n * n for n in kept]
-    assert len(kept) >= min(count, capacity // 2) and holes.present() == [n for n in kept if n % 3 == 0]
+    assert len(kept) >= min(count, capacity // 2) and holes.present() == [
+        n for n in kept if n % 3 == 0
+    ]
     steps = set(np.diff(kept)) if len(kept) > 1 else {1}
     assert len(steps) == 1

@@ -17,7 +17,18 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 def turn(at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[Granted, ...] = ()) -> Turn:
     """Ten milliseconds of work, eight of them in the networks."""
     stages = {"detect": 0.006, "track": 0.0, "look": 0.0, "embed": 0.003 if embedded else 0.000001}
-    return Turn(at, 0.001, 0.010, 0.011, stages, [0.005], [0.003] if embedded else [], faces, embedded, grants)
+    return Turn(
+        at,
+        0.001,
+        0.010,
+        0.011,
+        stages,
+        [0.005],
+        [0.003] if embedded else [],
+        faces,
+        embedded,
+        grants,
+    )
 
 
 def test_a_stage_counts_where_it_had_something_to_do() -> None:
@@ -38,7 +49,9 @@ def test_what_is_outside_the_networks() -> None:
     tally = Tally(0.0)
     tally.add(turn(0.0))
     networks = tally.networks()
-    assert networks.outside.median == pytest.approx(2.0) and networks.outside_share == pytest.approx(0.2)
+    assert networks.outside.median == pytest.approx(
+        2.0
+    ) and networks.outside_share == pytest.approx(0.2)
     assert networks.outside_to_one_of_each == pytest.approx(0.25)
 
 
@@ -57,9 +70,14 @@ def test_openings_are_matched_with_their_grants() -> None:
     refused = Granted(1.2, 1.0, 1.220, 1.220, None)
     tally.add(turn(1.2, grants=(opened, while_open, refused)))
     ends, single = tally.end_to_end([0.5, 1.022, 1.3])
-    assert single["frame_to_relay"] == [pytest.approx(22.0)] and single["first_usable_to_relay"] == [pytest.approx(222.0)]
+    assert single["frame_to_relay"] == [pytest.approx(22.0)] and single[
+        "first_usable_to_relay"
+    ] == [pytest.approx(222.0)]
     assert [round(ms) for ms in single["frame_to_grant"]] == [20, 20, 20]
-    assert [round(ms) for ms in single["first_usable_to_grant"]] == [220, 220]  # of the first grant of a track
+    assert [round(ms) for ms in single["first_usable_to_grant"]] == [
+        220,
+        220,
+    ]  # of the first grant of a track
     assert ends.frame_to_relay is not None and ends.frame_to_relay.n == 1
 
 

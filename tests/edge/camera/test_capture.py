@@ -68,7 +68,9 @@ def test_in_lockstep_no_frame_is_lost_and_the_end_is_seen() -> None:
 def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hold = threading.Event()
-    scripts = iter([Scripted([0, CameraError("unplugged")]), CameraError("not there"), Scripted([1, hold])])
+    scripts = iter(
+        [Scripted([0, CameraError("unplugged")]), CameraError("not there"), Scripted([1, hold])]
+    )
 
     def opener() -> Scripted:
         camera = next(scripts)
@@ -107,7 +109,9 @@ def test_a_camera_that_hangs_after_a_loss_is_given_up_too(monkeypatch: pytest.Mo
     frames.close()
 
 
-def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hang = threading.Event()
     scripts = iter([Scripted([0, RuntimeError("driver")]), Scripted([5, hang])])
@@ -117,7 +121,9 @@ def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(monkeypatch: pytest
     frames.close()
 
 
-def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(capture, "_CLOSE_S", 0.5)
     hang = threading.Event()
     camera = Scripted([0, hang])

@@ -115,7 +115,11 @@ def test_frames_arrive_as_they_were_taken(lend: Open, path: Path, tmp_path: Path
     numbers = [one.number for one in got if one is not None]
     assert len(numbers) == 10 and numbers == sorted(set(numbers))
     for one in got:
-        assert one is not None and np.array_equal(one.image, frame(one.number % 4).image) and one.at > 0
+        assert (
+            one is not None
+            and np.array_equal(one.image, frame(one.number % 4).image)
+            and one.at > 0
+        )
     assert over(lender, loan) == "finished" and loan.frames >= 10
 
 
@@ -144,7 +148,10 @@ def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path
     with Loop(lender, endless()):
         with borrowed(path) as first:
             assert first.read() is not None
-            with borrowed(path) as second, pytest.raises(CameraError, match="somebody else enrolls"):
+            with (
+                borrowed(path) as second,
+                pytest.raises(CameraError, match="somebody else enrolls"),
+            ):
                 second.read()
             assert first.read() is not None
         until(lambda: lender.loan is None, "the first is done")
@@ -164,7 +171,10 @@ def test_nothing_that_was_seen_before_is_lent(lend: Open, path: Path) -> None:
 def test_who_stalls_loses_the_camera(lend: Open, path: Path) -> None:
     """Frames larger than any socket's memory, and nobody who reads them: the loop goes on all the same."""
     lender = lend(stall_s=0.2)
-    with Loop(lender, endless(height=1500, width=2000)) as loop, socket.socket(socket.AF_UNIX) as silent:
+    with (
+        Loop(lender, endless(height=1500, width=2000)) as loop,
+        socket.socket(socket.AF_UNIX) as silent,
+    ):
         silent.connect(str(path))
         loan = begun(lender)
         assert over(lender, loan) == "stalled"
@@ -183,7 +193,11 @@ def test_who_reads_and_never_asks_for_the_next_loses_it_too(lend: Open, path: Pa
 
 def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
     lender = lend(loan_s=0.3)
-    with Loop(lender, endless()), borrowed(path) as camera, pytest.raises(CameraError, match="took its camera back"):
+    with (
+        Loop(lender, endless()),
+        borrowed(path) as camera,
+        pytest.raises(CameraError, match="took its camera back"),
+    ):
         while True:
             camera.read()
     until(lambda: lender.loan is None, "over")
@@ -204,7 +218,10 @@ def test_who_hangs_up_before_a_frame_is_noticed(lend: Open, path: Path) -> None:
 
 def test_a_camera_that_shows_nothing_is_told(lend: Open, path: Path) -> None:
     lend()
-    with borrowed(path, timeout_s=0.2) as camera, pytest.raises(CameraError, match="shows no frames"):
+    with (
+        borrowed(path, timeout_s=0.2) as camera,
+        pytest.raises(CameraError, match="shows no frames"),
+    ):
         camera.read()
 
 
@@ -221,7 +238,9 @@ def test_a_daemon_that_ends_is_told_and_leaves_no_socket(lend: Open, path: Path)
         BorrowedCamera(path)
 
 
-def test_the_socket_is_for_the_daemons_account_alone(lend: Open, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_socket_is_for_the_daemons_account_alone(
+    lend: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lender = lend()
     assert path.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(lending, "uid_of", lambda peer: os.geteuid() + 1)
@@ -238,7 +257,9 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(lend: Open, path: Path) ->
         assert camera.read() is not None
 
 
-@pytest.mark.parametrize("answer", [b"", b"x" * lending.HEADER.size, lending.HEADER.pack(lending.FRAME, 0, 9, 0, 0)])
+@pytest.mark.parametrize(
+    "answer", [b"", b"x" * lending.HEADER.size, lending.HEADER.pack(lending.FRAME, 0, 9, 0, 0)]
+)
 def test_what_is_no_daemon_is_told(path: Path, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))

@@ -65,7 +65,9 @@ def test_a_loop_goes_on(clip: Callable[..., Path]) -> None:
 
 
 def test_videos_and_gifs(tmp_path: Path) -> None:
-    writer = cv2.VideoWriter(str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "clip.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48)
+    )
     for _ in range(3):
         writer.write(GREY)
     writer.release()
@@ -91,7 +93,12 @@ def test_a_damaged_gif_is_said_to_be_one(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")
     whole = (tmp_path / "whole.gif").read_bytes()
-    for spoilt in (whole[:6] + b"\xff\xff\xff\xff" + whole[10:], whole[:13], whole[:12], whole[:-20]):
+    for spoilt in (
+        whole[:6] + b"\xff\xff\xff\xff" + whole[10:],
+        whole[:13],
+        whole[:12],
+        whole[:-20],
+    ):
         (tmp_path / "clip.gif").write_bytes(spoilt)
         with pytest.raises(CameraError, match="not a GIF that can be read"):
             ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False).read()

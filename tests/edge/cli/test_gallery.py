@@ -31,23 +31,45 @@ def gallery(config: Terminal, tmp_path: Path) -> Callable[..., int]:
     with closing(opened(config)) as store:
         store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
         store.enroll("Eve", np.eye(3, 256, dtype=np.float32)[2:])
-    return lambda command, *more: main([command, "--config", str(tmp_path / "terminal.yaml"), *more])
+    return lambda command, *more: main(
+        [command, "--config", str(tmp_path / "terminal.yaml"), *more]
+    )
 
 
-def test_what_is_set_is_listed_and_shown(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
-    changes = ["--groups", "staff,night", "--valid-until", "2027-01-01", "--mask", "any", "--extended", "on"]
+def test_what_is_set_is_listed_and_shown(
+    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = [
+        "--groups",
+        "staff,night",
+        "--valid-until",
+        "2027-01-01",
+        "--mask",
+        "any",
+        "--extended",
+        "on",
+    ]
     assert gallery("set", "--subject", "Ada", *changes) == 0
     assert gallery("list") == 0
-    assert "   2  Ada  (extended, until 2027-01-01, staff, night, any mask)" in capsys.readouterr().out
+    assert (
+        "   2  Ada  (extended, until 2027-01-01, staff, night, any mask)" in capsys.readouterr().out
+    )
     assert gallery("set", "--subject", "Ada", "--valid-until", "none", "--groups", "") == 0
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["valid_until"] is None and told["groups"] == [] and told["extended"] and told["pin"] is False
+    assert (
+        told["valid_until"] is None
+        and told["groups"] == []
+        and told["extended"]
+        and told["pin"] is False
+    )
     assert [template["chip_kept"] for template in told["templates"]] == [False, False]
 
 
-def test_who_is_kept_no_longer_is_erased(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_who_is_kept_no_longer_is_erased(
+    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
     assert gallery("expire", "--dry-run") == 0 and "Ada: would be erased" in capsys.readouterr().out
     assert gallery("expire") == 0 and "Ada: erased" in capsys.readouterr().out
@@ -64,7 +86,10 @@ def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
 
 
 def test_people_go_through_a_file(
-    gallery: Callable[..., int], config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int],
+    config: Terminal,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "passphrase").write_text("twelve and more\n")
     passphrase = ["--passphrase-file", str(tmp_path / "passphrase")]
@@ -84,17 +109,27 @@ def test_people_go_through_a_file(
         (["set", "--subject", "Ada"], 2, "nothing to set"),
         (["set", "--subject", "Ada", "--pin"], 2, "asked for on a terminal"),
         (["show", "--subject", "Joe"], 1, "'Joe' is not enrolled"),
-        (["import", "none", "--passphrase-file", "none"], 2, "expected a passphrase in its first line"),
+        (
+            ["import", "none", "--passphrase-file", "none"],
+            2,
+            "expected a passphrase in its first line",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(
-    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str], command: list[str], code: int, message: str
+    gallery: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+    code: int,
+    message: str,
 ) -> None:
     assert gallery(command[0], *command[1:]) == code
     assert message in capsys.readouterr().err
 
 
-def test_days_that_are_none(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_days_that_are_none(
+    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         gallery("set", "--subject", "Ada", "--valid-from", "tomorrow")
     assert "expected a day such as" in capsys.readouterr().err

@@ -11,7 +11,9 @@ Records = list[dict[str, Any]]
 CLIP_BEGAN_AT = 500.0
 COLLINS = "Eileen Collins"
 STARTS = [frames.start / FPS for frames in frame_ranges(SCENES)]
-PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, NOBODY = (STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12))
+PLAIN, STRANGER, MASKED, LOCKED_OUT, RELEASED, NOBODY = (
+    STARTS[i] + 1 for i in (1, 3, 5, 9, 11, 12)
+)
 
 
 def decision(number: int, at_s: float, subject: str = COLLINS) -> dict[str, Any]:
@@ -33,7 +35,12 @@ def opening(record: int, at_s: float, subject: str = COLLINS) -> Records:
     return [unlocked, event("relocked", "pulse-over", at_s + 3)]
 
 
-DECISIONS = [decision(1, PLAIN), decision(2, MASKED), decision(3, LOCKED_OUT), decision(4, RELEASED)]
+DECISIONS = [
+    decision(1, PLAIN),
+    decision(2, MASKED),
+    decision(3, LOCKED_OUT),
+    decision(4, RELEASED),
+]
 LOCKDOWN = [
     event("asked", "lockdown", LOCKED_OUT - 2, operator="ada", note="a stranger"),
     event("lockdown", "operator", LOCKED_OUT - 2),

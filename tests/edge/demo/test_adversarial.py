@@ -33,10 +33,14 @@ def by_name(cutouts: dict[str, Cutout]) -> dict[str, Clip]:
 
 
 @pytest.fixture(scope="module")
-def rehearsed(bundle_path: Path, cutouts: dict[str, Cutout], by_name: dict[str, Clip]) -> Callable[[str], Rehearsal]:
+def rehearsed(
+    bundle_path: Path, cutouts: dict[str, Cutout], by_name: dict[str, Clip]
+) -> Callable[[str], Rehearsal]:
     """What a terminal with all defaults makes of a clip."""
     camera = {"kind": "replay", "path": "clip"}
-    config = Terminal.model_validate({"bundle": bundle_path, "camera": camera, "liveness": {"kind": "none"}})
+    config = Terminal.model_validate(
+        {"bundle": bundle_path, "camera": camera, "liveness": {"kind": "none"}}
+    )
     networks = open_networks(config)
     views = [(f"view {n}", view) for n, view in enumerate(enrollment_views(cutouts[SUBJECT]))]
     gallery = enrolled({SUBJECT: views}, config, networks)
@@ -44,7 +48,9 @@ def rehearsed(bundle_path: Path, cutouts: dict[str, Cutout], by_name: dict[str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nobody_is_granted_who_must_not_be(name: str, rehearsed: Callable[[str], Rehearsal]) -> None:
+def test_nobody_is_granted_who_must_not_be(
+    name: str, rehearsed: Callable[[str], Rehearsal]
+) -> None:
     told = rehearsed(name)
     assert told.frames == told.clip.frames and told.moments
     assert told.false_grants == []
@@ -67,11 +73,20 @@ def test_a_clip_is_the_same_every_time(name: str, by_name: dict[str, Clip]) -> N
 
 
 def test_who_may_be_let_in(by_name: dict[str, Clip]) -> None:
-    assert {name for name, clip in by_name.items() if clip.spoof} == {"photo", "frozen-stream", "screen"}
-    assert all(clip.expected.must | clip.expected.may <= {SUBJECT} and clip.drawn for clip in by_name.values())
+    assert {name for name, clip in by_name.items() if clip.spoof} == {
+        "photo",
+        "frozen-stream",
+        "screen",
+    }
+    assert all(
+        clip.expected.must | clip.expected.may <= {SUBJECT} and clip.drawn
+        for clip in by_name.values()
+    )
 
 
-def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(by_name: dict[str, Clip]) -> None:
+def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(
+    by_name: dict[str, Clip],
+) -> None:
     frozen, photo = shots(by_name["frozen-stream"], 2), shots(by_name["photo"], 2)
     assert np.array_equal(frozen[0].image, frozen[1].image)
     difference = photo[0].image.astype(float) - photo[1].image
@@ -79,7 +94,9 @@ def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(by_name: d
 
 
 @pytest.mark.parametrize("name", ["photo", "screen", "crossing", "five-faces", "far", "swap"])
-def test_faces_are_where_the_clip_says(name: str, by_name: dict[str, Clip], detector: Detector) -> None:
+def test_faces_are_where_the_clip_says(
+    name: str, by_name: dict[str, Clip], detector: Detector
+) -> None:
     shot = shots(by_name[name], 1)[0]
     boxes = [face.box_xyxy for face in detector.detect(shot.image)]
     assert shot.present is not None and len(boxes) == len(shot.present)

@@ -21,12 +21,23 @@ def test_the_page_shows_pictures_scores_and_what_the_door_did() -> None:
     shown = page(DECISIONS, DOOR)
     assert PASSED in shown and "Liveness is off" in shown
     assert shown.count("data:image/png;base64,") >= 2 and "<svg" in shown
-    for words in ("held-open", "the fire input is still active", "a stranger", "ada", "contact: it stands open"):
+    for words in (
+        "held-open",
+        "the fire input is still active",
+        "a stranger",
+        "ada",
+        "contact: it stands open",
+    ):
         assert words in shown
 
 
 def test_what_happens_again_and_again_is_one_line() -> None:
-    refused = [{**e, "at": e["at"] + 0.2 * i} for e in DOOR if e["reason"] == "lockdown" and "subject" in e for i in range(5)]
+    refused = [
+        {**e, "at": e["at"] + 0.2 * i}
+        for e in DOOR
+        if e["reason"] == "lockdown" and "subject" in e
+        for i in range(5)
+    ]
     assert "refuses, 5 times" in page(DECISIONS, [*(e for e in DOOR if e not in refused), *refused])
 
 
@@ -41,7 +52,9 @@ def test_a_door_that_recorded_nothing_leaves_a_page() -> None:
     assert "Not as expected" in page(DECISIONS, [])
 
 
-def test_the_clip_is_the_same_every_time(collins: np.ndarray, hopper: np.ndarray, detector: Any) -> None:
+def test_the_clip_is_the_same_every_time(
+    collins: np.ndarray, hopper: np.ndarray, detector: Any
+) -> None:
     cutouts = {
         name: clip.Cutout(image, detector.detect(image)[0])
         for name, image in (("Eileen Collins", collins), ("Grace Hopper", hopper))

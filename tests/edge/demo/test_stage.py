@@ -14,7 +14,9 @@ from edge.door.controller import Command, Input
 
 OPENS = Act("She opens the door", Wire(Input.CONTACT, True), pause_s=0.5, cue=Did("unlocked"))
 CLOSES = Act("It is closed", Wire(Input.CONTACT, False), pause_s=1.0)
-LOCKS_DOWN = Act("Lockdown", Ask(Command.LOCKDOWN, "a test"), pause_s=0.0, cue=Seen("Grace Hopper, masked"))
+LOCKS_DOWN = Act(
+    "Lockdown", Ask(Command.LOCKDOWN, "a test"), pause_s=0.0, cue=Seen("Grace Hopper, masked")
+)
 
 
 class Run:
@@ -65,7 +67,11 @@ def test_an_act_follows_its_cue(demo: Run, tmp_path: Path) -> None:
     demo.unlocks(at=3.0)
     demo.play(OPENS, CLOSES)
     (opens, opened), (closes, closed) = demo.said
-    assert (opens, closes) == (OPENS.words, CLOSES.words) and 3.5 <= opened <= 3.6 and 4.5 <= closed <= 4.6
+    assert (
+        (opens, closes) == (OPENS.words, CLOSES.words)
+        and 3.5 <= opened <= 3.6
+        and 4.5 <= closed <= 4.6
+    )
     assert (tmp_path / "contact").read_text() == "0"
 
 
@@ -79,7 +85,11 @@ def test_what_the_door_did_before_the_last_act_is_no_cue(demo: Run) -> None:
 
 def test_an_operator_asks_once_a_face_in_the_scene_was_decided_on(demo: Run) -> None:
     title = LOCKS_DOWN.cue.scene
-    frames = next(frames for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True) if scene.title == title)
+    frames = next(
+        frames
+        for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
+        if scene.title == title
+    )
     demo.sees(frames.start - 1, at=2.0)
     demo.sees(frames.start, at=5.0)
     demo.play(LOCKS_DOWN)
@@ -101,4 +111,6 @@ def test_a_recogniser_that_fails_ends_it_at_once(demo: Run) -> None:
 def test_scenes_that_are_cues_have_somebody_to_decide_on_and_a_title_of_their_own() -> None:
     for act in ACTS:
         if isinstance(act.cue, Seen):
-            assert [bool(scene.person) for scene in SCENES if scene.title == act.cue.scene] == [True]
+            assert [bool(scene.person) for scene in SCENES if scene.title == act.cue.scene] == [
+                True
+            ]

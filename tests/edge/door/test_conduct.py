@@ -22,11 +22,21 @@ WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
 
 
-def test_accounts_that_are_gone_are_left_out_at_the_start(tmp_path: Path, write_config: WriteConfig) -> None:
-    found = conduct_of(load_config(write_config(door={"clients": ["daemon", STRANGER], "operators": [STRANGER, "a\0b"]})))
+def test_accounts_that_are_gone_are_left_out_at_the_start(
+    tmp_path: Path, write_config: WriteConfig
+) -> None:
+    found = conduct_of(
+        load_config(
+            write_config(door={"clients": ["daemon", STRANGER], "operators": [STRANGER, "a\0b"]})
+        )
+    )
     assert found.clients == {pwd.getpwnam("daemon").pw_uid: "daemon"}
     assert set(found.operators) == {0, os.geteuid()}
-    assert found.unknown == (f"door.clients: {STRANGER}", f"door.operators: {STRANGER}", "door.operators: a\0b")
+    assert found.unknown == (
+        f"door.clients: {STRANGER}",
+        f"door.operators: {STRANGER}",
+        "door.operators: a\0b",
+    )
     terminal = Terminal(tmp_path, conduct=found)
     until(lambda: "started" in terminal.events())
     terminal.stop()
@@ -62,7 +72,9 @@ def waited(reading: Reading) -> object:
     return found
 
 
-def test_whatever_goes_wrong_while_reading_is_an_answer(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whatever_goes_wrong_while_reading_is_an_answer(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_: Path) -> object:
         raise RuntimeError("a defect")
 
@@ -71,7 +83,9 @@ def test_whatever_goes_wrong_while_reading_is_an_answer(write_config: WriteConfi
         taken(Reading(write_config()))
 
 
-def test_only_the_newest_reading_counts(write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_reading_counts(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first one hangs on a disk, and ends after the second."""
     path = write_config(door={"pulse_s": 1.0})
     old, new = load_config(path), load_config(write_config(door={"pulse_s": 2.0}))

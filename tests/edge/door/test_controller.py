@@ -56,21 +56,34 @@ class Door(RuleBasedStateMachine):
 
     def see(self) -> None:
         """How long it has been open by grants alone, at each moment at which the door looks too."""
-        self.grants_alone_since = min(self.grants_alone_since, self.now) if self.by_grants_alone() else math.inf
-        self.kept_open = self.oracle() and (self.kept_open or self.now >= self.grants_alone_since + BUSY_S)
+        self.grants_alone_since = (
+            min(self.grants_alone_since, self.now) if self.by_grants_alone() else math.inf
+        )
+        self.kept_open = self.oracle() and (
+            self.kept_open or self.now >= self.grants_alone_since + BUSY_S
+        )
 
-    @rule(age=st.floats(-2, 3), name=st.sampled_from("abcd"), fresh=st.booleans(), extended=st.booleans())
+    @rule(
+        age=st.floats(-2, 3),
+        name=st.sampled_from("abcd"),
+        fresh=st.booleans(),
+        extended=st.booleans(),
+    )
     def grant(self, age: float, name: str, fresh: bool, extended: bool) -> None:
         grant_id = f"{name}-{self.now}-{len(self.used)}" if fresh else name
         grant = Grant(grant_id, "Ada", 1, self.now - age, extended)
         refused = self.door.check(grant, self.now)
         if refused is None:
             assert -0.051 <= age <= MAX_GRANT_AGE_S + 1e-6 and grant_id not in self.used
-            assert not (self.lockdown or self.tamper or self.window is Window.LOCKED or self.kept_open)
+            assert not (
+                self.lockdown or self.tamper or self.window is Window.LOCKED or self.kept_open
+            )
             self.used.add(grant_id)
             self.door.open(grant, self.now)
             assert self.door.energised
-            pulse_s = max(self.rules.pulse_s, self.rules.extended_s) if extended else self.rules.pulse_s
+            pulse_s = (
+                max(self.rules.pulse_s, self.rules.extended_s) if extended else self.rules.pulse_s
+            )
             self.pulse_ends = max(self.pulse_ends, self.now + pulse_s)
         elif refused == "replayed":
             assert grant_id in self.used
@@ -123,7 +136,12 @@ class Door(RuleBasedStateMachine):
         elif command is Command.HOLD:
             self.held = True
         elif command is Command.LOCKDOWN:
-            self.lockdown, self.held, self.pulse_ends, self.operator_ends = True, False, -math.inf, -math.inf
+            self.lockdown, self.held, self.pulse_ends, self.operator_ends = (
+                True,
+                False,
+                -math.inf,
+                -math.inf,
+            )
         elif command is Command.RELEASE:
             self.lockdown = self.held = False
         elif command is Command.RESET_FIRE:
@@ -141,7 +159,9 @@ class Door(RuleBasedStateMachine):
     @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
     def reload(self, factor: float) -> None:
         """Other times hold from now on; what runs ends when it was to end."""
-        self.rules = DoorRules(PULSE_S * factor, EXTENDED_S / factor, EXIT_S * factor, HELD_OPEN_S, busy_s=BUSY_S)
+        self.rules = DoorRules(
+            PULSE_S * factor, EXTENDED_S / factor, EXIT_S * factor, HELD_OPEN_S, busy_s=BUSY_S
+        )
         self.door.obey(self.rules)
         self.door.tick(self.now)
 
@@ -200,8 +220,17 @@ class Door(RuleBasedStateMachine):
 
 
 # 100,000 steps and more: DOOR_EXAMPLES=2000 python -m pytest tests/edge/door/test_controller.py
-STEPS = settings(max_examples=int(os.environ.get("DOOR_EXAMPLES", "150")), stateful_step_count=60, deadline=None)
-CAUGHT = settings(STEPS, max_examples=2000, database=None, print_blob=False, report_multiple_bugs=False, phases=[Phase.generate])
+STEPS = settings(
+    max_examples=int(os.environ.get("DOOR_EXAMPLES", "150")), stateful_step_count=60, deadline=None
+)
+CAUGHT = settings(
+    STEPS,
+    max_examples=2000,
+    database=None,
+    print_blob=False,
+    report_multiple_bugs=False,
+    phases=[Phase.generate],
+)
 TestDoor = Door.TestCase
 TestDoor.settings = STEPS
 
@@ -255,7 +284,9 @@ class ScheduleBeatsOperator(Controller):
     """Says done to an operator, and opens nothing."""
 
     def _wanted(self) -> bool:
-        return super()._wanted() and (self.reason != "operator" or self._window is not Window.LOCKED)
+        return super()._wanted() and (
+            self.reason != "operator" or self._window is not Window.LOCKED
+        )
 
 
 class NeverTiresOfGrants(Controller):

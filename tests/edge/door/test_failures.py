@@ -36,7 +36,9 @@ from tests.doors import (
 
 
 @pytest.mark.parametrize("disk", [NoDisk, SlowDisk])
-def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: type[RecordLog]) -> None:
+def test_without_a_record_in_time_the_door_stays_locked(
+    tmp_path: Path, disk: type[RecordLog]
+) -> None:
     terminal = Terminal(tmp_path, disk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
@@ -48,7 +50,9 @@ def test_without_a_record_in_time_the_door_stays_locked(tmp_path: Path, disk: ty
         terminal.stop()
 
 
-def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(tmp_path: Path) -> None:
+def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
+    tmp_path: Path,
+) -> None:
     disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(RULES, open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=5)
@@ -69,7 +73,9 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
     terminal = Terminal(tmp_path, NoDisk)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
-        assert client.command(command, "test") == (None if command == "lockdown" else "not-recorded")
+        assert client.command(command, "test") == (
+            None if command == "lockdown" else "not-recorded"
+        )
         assert client.status()["reason"] == ("lockdown" if command == "lockdown" else "rest")
     finally:
         client.close()
@@ -100,7 +106,9 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
-    service = DoorService(CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path)
+    service = DoorService(
+        CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path
+    )
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.connect(str(path))
         raw.send(protocol.encode("grant", protocol.grant_fields(grant())))
@@ -109,7 +117,12 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
                 service.step()
     service.close()
     assert not relay.energised
-    assert [r["event"] for r in read_log(tmp_path / "door")] == ["started", "granted", "failed", "stopped"]
+    assert [r["event"] for r in read_log(tmp_path / "door")] == [
+        "started",
+        "granted",
+        "failed",
+        "stopped",
+    ]
 
 
 def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
@@ -153,7 +166,9 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
         assert client.status()["state"] == "locked"
         assert client.grant(grant()) == ("schedule" if strictest is Window.LOCKED else None)
         time.sleep(1.1)  # asked again
-        assert client.status()["reason"] == ("schedule-locked" if strictest is Window.LOCKED else "rest")
+        assert client.status()["reason"] == (
+            "schedule-locked" if strictest is Window.LOCKED else "rest"
+        )
     finally:
         client.close()
         terminal.stop()

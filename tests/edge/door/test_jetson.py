@@ -80,14 +80,18 @@ def test_header_pins_are_lines_of_the_main_controller(jetson: SimpleNamespace) -
     made = factory(jetson)
     assert made.chip == 1  # by its label, not by its number
     relay = GpioRelayOutput("BOARD7", active_high=True, factory=made)
-    assert jetson.lines.outputs == {144} and jetson.lines.levels[144] == 0  # rest from the first moment on
+    assert (
+        jetson.lines.outputs == {144} and jetson.lines.levels[144] == 0
+    )  # rest from the first moment on
     relay.energise()
     assert jetson.lines.levels[144] == 1
     relay.release()
     assert jetson.lines.levels[144] == 0
     relay.energise()
     relay.close()
-    assert jetson.lines.levels[144] == 0 and not jetson.lines.outputs  # an input again: external resistors hold the rest
+    assert (
+        jetson.lines.levels[144] == 0 and not jetson.lines.outputs
+    )  # an input again: external resistors hold the rest
 
 
 def test_a_relay_that_is_energised_by_low_rests_high(jetson: SimpleNamespace) -> None:

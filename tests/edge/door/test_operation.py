@@ -25,7 +25,9 @@ from tests.doors import (
 )
 
 
-def test_the_exit_button_and_fire_open_whatever_an_operator_said(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
+def test_the_exit_button_and_fire_open_whatever_an_operator_said(
+    wired: Terminal, wires: Wires, operator: DoorClient
+) -> None:
     assert operator.command("lockdown", "drill") is None
     assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
     wires.put(Input.EXIT, True)
@@ -46,7 +48,9 @@ def test_the_exit_button_and_fire_open_whatever_an_operator_said(wired: Terminal
     assert all(r["operator"] for r in records(wired, "asked"))
 
 
-def test_a_forced_door_drives_the_alarm_relay(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
+def test_a_forced_door_drives_the_alarm_relay(
+    wired: Terminal, wires: Wires, operator: DoorClient
+) -> None:
     wires.put(Input.CONTACT, False)
     until(lambda: operator.status()["inputs"].get("contact") is False)
     wires.put(Input.CONTACT, True)
@@ -57,7 +61,9 @@ def test_a_forced_door_drives_the_alarm_relay(wired: Terminal, wires: Wires, ope
     until(lambda: [r["reason"] for r in records(wired, "alarm-ended")] == ["forced-open"])
 
 
-def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(tmp_path: Path, wires: Wires) -> None:
+def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
+    tmp_path: Path, wires: Wires
+) -> None:
     def life(*commands: str, fire: bool = False) -> tuple[str, bool]:
         terminal = Terminal(tmp_path, wires=Wires(tmp_path))
         client = DoorClient(terminal.path, timeout_s=5)
@@ -103,7 +109,9 @@ def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
     Terminal(tmp_path).stop()
     now = time.time()
     for wall, believed in ((now + 5, True), (now - 3600, False)):
-        terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda wall=wall: wall)
+        terminal = Terminal(
+            tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda wall=wall: wall
+        )
         client = DoorClient(terminal.path, timeout_s=5)
         try:
             assert (client.status()["state"] == "unlocked") == believed
@@ -135,7 +143,9 @@ def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
     terminal.pause()
     peers = terminal.service._peers._uids
     for peer in peers:
-        peers[peer] = 54321  # as if it were another account, which the new configuration does not name
+        peers[peer] = (
+            54321  # as if it were another account, which the new configuration does not name
+        )
     terminal.service.reload(CONDUCT)
     assert not peers
     terminal.resume()

@@ -30,7 +30,9 @@ def answers(path: Path) -> bool:
         client.close()
 
 
-def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(write_config: WriteConfig, tmp_path: Path) -> None:
+def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(
+    write_config: WriteConfig, tmp_path: Path
+) -> None:
     config_path = write_config()
     socket_path = load_config(config_path).socket_path
     with Process(DOOR, "run", "--config", config_path, log=tmp_path / "log") as door:
@@ -58,7 +60,11 @@ def test_what_a_signal_does_takes_no_lock() -> None:
     [
         ({}, 0, "can be used"),
         ({"pulse_s": -1}, 2, "door.pulse_s"),
-        ({"clients": ["nobody-at-all"]}, 2, "door.clients: nobody-at-all: there is no such account"),
+        (
+            {"clients": ["nobody-at-all"]},
+            2,
+            "door.clients: nobody-at-all: there is no such account",
+        ),
     ],
 )
 def test_a_configuration_is_checked_before_a_reload(
@@ -70,7 +76,10 @@ def test_a_configuration_is_checked_before_a_reload(
 
 @pytest.mark.parametrize("under_systemd", [True, False])
 def test_a_broken_configuration_does_not_eat_the_machine(
-    tmp_path: Path, under_systemd: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    under_systemd: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """systemd starts the door anew 200 ms after it ended, whatever it ended with."""
     slept: list[float] = []

@@ -56,7 +56,9 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
 
 def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(DoorRules(5.0), open_unrecorded=True))
+    terminal = Terminal(
+        tmp_path, lambda _: disk, conduct=Conduct(DoorRules(5.0), open_unrecorded=True)
+    )
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.grant(grant()) is None and terminal.relay.energised
@@ -121,8 +123,13 @@ def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
     assert first["id"] == 1 and first["lost"] >= 4
 
 
-@pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id": 1, "event": "started"}\t\n', None, "a file in place of the folder"])
-def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content: bytes | str | None) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"\0" * 4096, b'{"id": 1, "event": "started"}\t\n', None, "a file in place of the folder"],
+)
+def test_a_record_that_cannot_be_read_begins_in_lockdown(
+    tmp_path: Path, content: bytes | str | None
+) -> None:
     path = tmp_path / "door"
     if isinstance(content, str):
         path.write_text(content)
@@ -135,7 +142,10 @@ def test_a_record_that_cannot_be_read_begins_in_lockdown(tmp_path: Path, content
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.status()["reason"] == "lockdown"
-        assert client.command("release", "looked at it") is None and client.status()["reason"] == "rest"
+        assert (
+            client.command("release", "looked at it") is None
+            and client.status()["reason"] == "rest"
+        )
     finally:
         client.close()
         terminal.stop()
@@ -148,9 +158,13 @@ def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
     assert past_of(path) == Past() and not path.exists()
     path.mkdir()
     segment = path / "000000001.log"
-    segment.write_bytes(b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\t\n{"wall": 1.9e9, "latest_believed": 1.5e9')
+    segment.write_bytes(
+        b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\t\n{"wall": 1.9e9, "latest_believed": 1.5e9'
+    )
     before = segment.read_bytes()
-    assert past_of(path) == Past(Latches(fire=True), 1.8e9, "fire") and segment.read_bytes() == before
+    assert (
+        past_of(path) == Past(Latches(fire=True), 1.8e9, "fire") and segment.read_bytes() == before
+    )
     assert [p.name for p in path.iterdir()] == ["000000001.log"]
 
 

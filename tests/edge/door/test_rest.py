@@ -52,9 +52,13 @@ def test_lock_and_alarm_are_put_to_rest(site: Site) -> None:
 
 
 @pytest.mark.parametrize("today", ["door: [", "nonsense: 1"])
-def test_a_broken_configuration_leaves_no_line_driven(site: Site, today: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_configuration_leaves_no_line_driven(
+    site: Site, today: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     site.config_path.write_text(today)
-    monkeypatch.setenv("RUNTIME_DIRECTORY", str(site.config.door_wiring_path.parent))  # as systemd has it
+    monkeypatch.setenv(
+        "RUNTIME_DIRECTORY", str(site.config.door_wiring_path.parent)
+    )  # as systemd has it
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
@@ -72,7 +76,9 @@ def test_without_a_note_the_configuration_counts(site: Site, content: str) -> No
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
-def test_where_nothing_tells_the_lines_it_says_so(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_where_nothing_tells_the_lines_it_says_so(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     site.config_path.write_text("door: [")
     assert site.rest() == 2 and "not valid YAML" in capsys.readouterr().err
 
@@ -83,7 +89,9 @@ def test_a_lock_file_that_cannot_be_opened_leaves_no_line_driven(site: Site) -> 
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
-def test_while_a_door_is_at_work_its_lines_are_left_alone(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_while_a_door_is_at_work_its_lines_are_left_alone(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = claim(site.config.door_lock_path, "edge-door")
     try:
         assert site.rest() == 1 and "another edge-door runs here" in capsys.readouterr().err
@@ -100,14 +108,18 @@ def test_a_line_that_fails_does_not_keep_the_other_driven(site: Site, which: int
     assert site.lines[1 - which].read_text() == "0\n"
 
 
-def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(site: Site, tmp_path: Path) -> None:
+def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
+    site: Site, tmp_path: Path
+) -> None:
     """Where nobody called `edge-door rest` after a kill."""
     other = wiring.Lines(relay=FileRelay(kind="file", path=tmp_path / "other"))
     wiring.note(other, site.config.door_wiring_path)
     assert site.at_rest == [True, True] and wiring.noted(site.config.door_wiring_path) == other
 
 
-def test_a_full_disk_takes_no_note_and_stops_no_door(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_takes_no_note_and_stops_no_door(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = site.config.door_wiring_path
 
     def full(*_: object, **__: object) -> int:

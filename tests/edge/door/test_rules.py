@@ -49,7 +49,8 @@ def test_a_pulse_ends_at_its_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    ("relock", "after_opening", "after_closing"), [("opened", False, False), ("closed", True, False), ("pulse", True, True)]
+    ("relock", "after_opening", "after_closing"),
+    [("opened", False, False), ("closed", True, False), ("pulse", True, True)],
 )
 def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
     door = opened(relock)
@@ -71,7 +72,10 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     door.sense(Input.CONTACT, True, 20.0)
     assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
     door.sense(Input.CONTACT, False, 25.0)
-    assert not door.alarm and said(door) == [("contact-quiet", "input"), ("alarm-ended", "forced-open")]
+    assert not door.alarm and said(door) == [
+        ("contact-quiet", "input"),
+        ("alarm-ended", "forced-open"),
+    ]
 
 
 def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
@@ -105,10 +109,18 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     door.sense(Input.FIRE, False, 3.0)
     door.tick(1e6)
     assert door.energised  # latched
-    assert door.command(Command.RESET_FIRE, 1e6) is None and not door.energised and door.reason == "lockdown"
+    assert (
+        door.command(Command.RESET_FIRE, 1e6) is None
+        and not door.energised
+        and door.reason == "lockdown"
+    )
     told = said(door)
     assert told[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
-    assert told[-3:] == [("fire-quiet", "input"), ("reset-fire", "operator"), ("relocked", "lockdown")]
+    assert told[-3:] == [
+        ("fire-quiet", "input"),
+        ("reset-fire", "operator"),
+        ("relocked", "lockdown"),
+    ]
 
 
 def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
@@ -137,12 +149,18 @@ def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
     door = Controller(rules())
     door.schedule(Window.LOCKED, 1.0)
     said(door)
-    assert door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
+    assert (
+        door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
+    )
     assert door.relocks_at == door.deadline == 2.0 + PULSE_S
     assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # nobody else
     door.tick(2.0 + PULSE_S)
     assert not door.energised
-    assert said(door) == [("unlock", "operator"), ("unlocked", "operator"), ("relocked", "schedule-locked")]
+    assert said(door) == [
+        ("unlock", "operator"),
+        ("unlocked", "operator"),
+        ("relocked", "schedule-locked"),
+    ]
     door.command(Command.UNLOCK, 6.0)
     door.command(Command.LOCKDOWN, 6.5)
     assert not door.energised
@@ -165,7 +183,11 @@ def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
     said(door)
     door.sense(Input.EXIT, False, 40.0)
     assert not door.energised and not door.alarm
-    assert said(door) == [("exit-quiet", "input"), ("alarm-ended", "exit-stuck"), ("relocked", "lockdown")]
+    assert said(door) == [
+        ("exit-quiet", "input"),
+        ("alarm-ended", "exit-stuck"),
+        ("relocked", "lockdown"),
+    ]
 
 
 def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_next() -> None:
@@ -175,7 +197,12 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
         now += 2.0
         door.tick(now)
         assert now < 10.0 + 2 * BUSY_S
-    assert refused == "kept-open" and door.energised and door.alarms == ("kept-open",) and now == 10.0 + BUSY_S
+    assert (
+        refused == "kept-open"
+        and door.energised
+        and door.alarms == ("kept-open",)
+        and now == 10.0 + BUSY_S
+    )
     door.tick(now + PULSE_S)
     assert not door.energised and not door.alarm
     assert door.check(Grant("later", "Ada", 1, now + PULSE_S), now + PULSE_S) is None
@@ -193,7 +220,9 @@ def test_the_schedule_opens_and_locks() -> None:
     assert door.energised and door.reason == "schedule-open"
     door.schedule(Window.LOCKED, 2.0)
     assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
-    assert door.command(Command.HOLD, 3.0) is None and door.energised  # the operator stands above the schedule
+    assert (
+        door.command(Command.HOLD, 3.0) is None and door.energised
+    )  # the operator stands above the schedule
 
 
 def test_a_level_counts_once_it_has_settled() -> None:

@@ -18,9 +18,18 @@ from edge.errors import ConfigError
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def window(config: Mapping[str, object], local: str, zone: ZoneInfo = BERLIN, *, plausible: bool = True, fold: int = 0) -> Window:
+def window(
+    config: Mapping[str, object],
+    local: str,
+    zone: ZoneInfo = BERLIN,
+    *,
+    plausible: bool = True,
+    fold: int = 0,
+) -> Window:
     moment = datetime.fromisoformat(local).replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
-    return schedule_of(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(moment, plausible=plausible)
+    return schedule_of(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(
+        moment, plausible=plausible
+    )
 
 
 OFFICE: dict[str, list[Any]] = {
@@ -53,11 +62,18 @@ def test_the_clock_on_the_wall_decides(local: str, expected: Window) -> None:
 
 def test_with_a_clock_that_cannot_be_right_no_door_stands_open() -> None:
     assert window(OFFICE, "2026-11-23T09:00:00", plausible=False) is Window.NORMAL
-    assert window(OFFICE, "2026-11-28T12:00:00", plausible=False) is Window.LOCKED  # what restricts holds
+    assert (
+        window(OFFICE, "2026-11-28T12:00:00", plausible=False) is Window.LOCKED
+    )  # what restricts holds
 
 
 def test_where_two_overlap_the_restrictive_one_counts() -> None:
-    both = {"spans": [{"days": ["mon"], "begin": "08:00", "end": "18:00", "mode": mode} for mode in ("open", "locked")]}
+    both = {
+        "spans": [
+            {"days": ["mon"], "begin": "08:00", "end": "18:00", "mode": mode}
+            for mode in ("open", "locked")
+        ]
+    }
     assert window(both, "2026-11-23T09:00:00") is Window.LOCKED
 
 
@@ -72,11 +88,16 @@ def test_an_hour_that_is_skipped_is_in_no_window() -> None:
     """Clocks go forward from 2 to 3 on 29 March 2026."""
     night = schedule_of(
         ScheduleConfig.model_validate(
-            {"time_zone": str(BERLIN), "spans": [{"days": ["sun"], "begin": "02:00", "end": "03:00", "mode": "open"}]}
+            {
+                "time_zone": str(BERLIN),
+                "spans": [{"days": ["sun"], "begin": "02:00", "end": "03:00", "mode": "open"}],
+            }
         )
     )
     for minute in range(180):
-        moment = datetime(2026, 3, 29, 0, 0, tzinfo=timezone.utc).replace(hour=minute // 60, minute=minute % 60)
+        moment = datetime(2026, 3, 29, 0, 0, tzinfo=timezone.utc).replace(
+            hour=minute // 60, minute=minute % 60
+        )
         assert night.at(moment, plausible=True) is Window.NORMAL
 
 
@@ -91,22 +112,38 @@ def test_days_are_names_and_ranges() -> None:
     ("schedule", "part"),
     [
         ({"time_zone": "Mars/Olympus"}, "no such time zone"),
-        ({"spans": [{"days": ["funday"], "begin": "08:00", "end": "09:00", "mode": "open"}]}, "expected days such as"),
+        (
+            {"spans": [{"days": ["funday"], "begin": "08:00", "end": "09:00", "mode": "open"}]},
+            "expected days such as",
+        ),
         ({"spans": [{"days": ["mon"], "begin": "25:00", "end": "09:00", "mode": "open"}]}, "begin"),
         ({"spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00", "mode": "ajar"}]}, "mode"),
         ({"time_zone": "Europe"}, "no such time zone"),  # a folder of time zones
         ({"time_zone": ""}, "no such time zone"),
-        ({"spans": [{"days": ["mon"], "begin": "08:00", "end": 1050, "mode": "open"}]}, r'such as "17:30" \(found 1050\)'),
-        ({"spans": [{"days": ["mon"], "begin": "08:00Z", "end": "09:00", "mode": "open"}]}, "begin: .* in quotation marks"),
-        ({"spans": [{"days": ["mon"], "begin": 28800, "end": "09:00", "mode": "open"}]}, "begin: .* in quotation marks"),
+        (
+            {"spans": [{"days": ["mon"], "begin": "08:00", "end": 1050, "mode": "open"}]},
+            r'such as "17:30" \(found 1050\)',
+        ),
+        (
+            {"spans": [{"days": ["mon"], "begin": "08:00Z", "end": "09:00", "mode": "open"}]},
+            "begin: .* in quotation marks",
+        ),
+        (
+            {"spans": [{"days": ["mon"], "begin": 28800, "end": "09:00", "mode": "open"}]},
+            "begin: .* in quotation marks",
+        ),
     ],
 )
-def test_a_wrong_schedule_is_one_sentence(schedule: dict[str, object], part: str, write_config: Callable[..., Path]) -> None:
+def test_a_wrong_schedule_is_one_sentence(
+    schedule: dict[str, object], part: str, write_config: Callable[..., Path]
+) -> None:
     with pytest.raises(ConfigError, match=part):
         load_config(write_config(door={"schedule": schedule}))
 
 
-def test_a_time_without_quotation_marks_is_refused_by_name(write_config: Callable[..., Path]) -> None:
+def test_a_time_without_quotation_marks_is_refused_by_name(
+    write_config: Callable[..., Path],
+) -> None:
     """YAML reads it as the number 1050, which once passed for a time with a zone and raised on the day it applied."""
     path = write_config()
     spans = '[{days: [mon], begin: "08:00", end: 17:30, mode: open}]'
@@ -115,6 +152,10 @@ def test_a_time_without_quotation_marks_is_refused_by_name(write_config: Callabl
         load_config(path)
 
 
-@pytest.mark.parametrize(("spans", "strictest"), [(OFFICE["spans"], Window.LOCKED), (OFFICE["spans"][:1], Window.NORMAL)])
-def test_where_it_cannot_tell_what_may_restrict_does(spans: list[dict[str, object]], strictest: Window) -> None:
+@pytest.mark.parametrize(
+    ("spans", "strictest"), [(OFFICE["spans"], Window.LOCKED), (OFFICE["spans"][:1], Window.NORMAL)]
+)
+def test_where_it_cannot_tell_what_may_restrict_does(
+    spans: list[dict[str, object]], strictest: Window
+) -> None:
     assert schedule_of(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest

@@ -29,7 +29,9 @@ def test_a_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> 
     until(lambda: terminal.events() == ["started", "granted", "unlocked", "relocked"])
 
 
-def test_the_record_is_on_disk_before_the_relay_moves(terminal: Terminal, client: DoorClient) -> None:
+def test_the_record_is_on_disk_before_the_relay_moves(
+    terminal: Terminal, client: DoorClient
+) -> None:
     seen: list[list[str]] = []
     move = terminal.relay.energise
     terminal.relay.energise = lambda: (seen.append(terminal.events()), move())[1]  # type: ignore[method-assign]
@@ -82,10 +84,14 @@ def test_a_door_that_was_started_anew_is_found_at_once(tmp_path: Path) -> None:
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1, "pulse_s": 900}',
         b"[" * 4000,
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "\\ud800", "record_id": 1, "frame_at": 1}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1' + b"0" * 400 + b"}",
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1'
+        + b"0" * 400
+        + b"}",
     ],
 )
-def test_no_packet_opens_or_ends_the_door(terminal: Terminal, client: DoorClient, packet: bytes) -> None:
+def test_no_packet_opens_or_ends_the_door(
+    terminal: Terminal, client: DoorClient, packet: bytes
+) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.settimeout(5)
         raw.connect(str(terminal.path))
@@ -96,7 +102,9 @@ def test_no_packet_opens_or_ends_the_door(terminal: Terminal, client: DoorClient
     assert terminal.relay.history == []
 
 
-def test_a_peer_that_goes_or_floods_does_not_hold_the_lock(terminal: Terminal, client: DoorClient) -> None:
+def test_a_peer_that_goes_or_floods_does_not_hold_the_lock(
+    terminal: Terminal, client: DoorClient
+) -> None:
     assert client.grant(grant()) is None
     flood = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     flood.connect(str(terminal.path))

@@ -41,7 +41,9 @@ def planned(trt: Any, bundle: Path, batch: tuple[int, int, int]) -> bytes:
     return build_plan(trt, bundle / "embedder.onnx", BuildOptions("fp32", batch)).plan
 
 
-def opened(trt: Any, cuda: FakeCuda, bundle: Path, batch: tuple[int, int, int] = (1, 1, 4)) -> TrtEngine:
+def opened(
+    trt: Any, cuda: FakeCuda, bundle: Path, batch: tuple[int, int, int] = (1, 1, 4)
+) -> TrtEngine:
     return TrtEngine(Path("e.plan"), planned(trt, bundle, batch), trt, cuda)  # type: ignore[arg-type]
 
 
@@ -69,13 +71,19 @@ def test_a_call_can_be_timed_in_its_phases(trt: Any, cuda: FakeCuda, bundle_path
     engine = opened(trt, cuda, bundle_path)
     chips = to_input(portrait_chips())
     told = engine.phases(chips[:2])
-    assert (told.h2d, told.compute, told.d2h) == (1.0, 1.0, 1.0) and told.enqueue > 0  # a mark before, between and after
+    assert (told.h2d, told.compute, told.d2h) == (
+        1.0,
+        1.0,
+        1.0,
+    ) and told.enqueue > 0  # a mark before, between and after
     with pytest.raises(EngineError, match="takes at most 4 samples a call, found 5"):
         engine.phases(chips[:5])
     assert not cuda._stack()
 
 
-def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+def test_results_are_not_overwritten_by_the_next_call(
+    trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path
+) -> None:
     engine = opened(trt, cuda, bundle_path)
     chips = to_input(portrait_chips())
     first = engine.run(chips[:1])["embedding"]
@@ -84,32 +92,48 @@ def test_results_are_not_overwritten_by_the_next_call(trt: Any, cuda: FakeCuda, 
     assert (first == kept).all()
 
 
-def test_another_thread_may_infer(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+def test_another_thread_may_infer(
+    trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path
+) -> None:
     engine = opened(trt, cuda, bundle_path)
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(engine.run(to_input(portrait_chips()[:2]))))
+    thread = threading.Thread(
+        target=lambda: found.append(engine.run(to_input(portrait_chips()[:2])))
+    )
     thread.start()
     thread.join()
     assert found[0]["embedding"].shape[0] == 2
 
 
-def test_wrong_inputs_are_refused_before_the_gpu(trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path) -> None:
+def test_wrong_inputs_are_refused_before_the_gpu(
+    trt: Any, cuda: FakeCuda, bundle_path: Path, tmp_path: Path
+) -> None:
     engine = opened(trt, cuda, bundle_path)
-    for batch in (np.zeros((1, 112, 112, 3), np.float32), np.zeros((1, 3, 112, 112)), np.zeros((0, 3, 112, 112), np.float32)):
+    for batch in (
+        np.zeros((1, 112, 112, 3), np.float32),
+        np.zeros((1, 3, 112, 112)),
+        np.zeros((0, 3, 112, 112), np.float32),
+    ):
         with pytest.raises(EngineError, match=r"expected a batch of \(N, 3, 112, 112\) float32"):
             engine.run(batch)
 
 
-def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(trt: Any, cuda: FakeCuda, tmp_path: Path) -> None:
+def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(
+    trt: Any, cuda: FakeCuda, tmp_path: Path
+) -> None:
     with pytest.raises(EngineError, match="magic tag does not match"):
         TrtEngine(Path("e.plan"), b"not a plan", trt, cuda)  # type: ignore[arg-type]
     assert not cuda._stack() and cuda.detached == 1
 
 
-def test_what_the_gpu_refuses_is_told_and_given_back(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+def test_what_the_gpu_refuses_is_told_and_given_back(
+    trt: Any, cuda: FakeCuda, bundle_path: Path
+) -> None:
     before = len(cuda.memory)
     cuda.room = 10_000  # enough for mask_worn, not for a batch of chips
-    with pytest.raises(EngineError, match="the GPU cannot open it: cuMemAlloc failed: out of memory"):
+    with pytest.raises(
+        EngineError, match="the GPU cannot open it: cuMemAlloc failed: out of memory"
+    ):
         opened(trt, cuda, bundle_path)
     assert len(cuda.memory) == before and cuda.detached == 1 and not cuda._stack()
     cuda.room = 1 << 30
@@ -124,7 +148,9 @@ def test_what_the_gpu_refuses_is_told_and_given_back(trt: Any, cuda: FakeCuda, b
     assert not cuda._stack()
 
 
-def test_a_plan_for_a_dla_is_opened_on_its_core(trt: Any, cuda: FakeCuda, bundle_path: Path) -> None:
+def test_a_plan_for_a_dla_is_opened_on_its_core(
+    trt: Any, cuda: FakeCuda, bundle_path: Path
+) -> None:
     TrtEngine(Path("e.plan"), planned(trt, bundle_path, (4, 4, 4)), trt, cuda, dla_core=1)  # type: ignore[arg-type]
     assert trt.made.runtime.DLA_core == 1
 
@@ -150,7 +176,9 @@ def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
     plan = tmp_path / "embedder-fp32.plan"
     plan.write_bytes(planned(trt, bundle_path, (1, 1, 4)))
     digest, reference = file_digest(plan), file_digest(bundle_path / "embedder.onnx")
-    verdict = Verdict(passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0})
+    verdict = Verdict(
+        passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0}
+    )
     sidecar = Sidecar(
         network="embedder", precision="fp32", plan=digest, onnx=reference, reference=reference, builder="tensorrt",
         tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t, board=ORIN.board,
@@ -161,7 +189,9 @@ def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
     def opened(device: Device = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
         sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())
         wanted = Wanted("embedder", "fp32", reference, frozenset({reference}), calibrated)
-        return open_plan(plan, wanted, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda)  # type: ignore[arg-type, return-value]
+        return open_plan(
+            plan, wanted, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda
+        )  # type: ignore[arg-type, return-value]
 
     opened.plan, opened.verdict = plan, verdict  # type: ignore[attr-defined]
     return opened
@@ -174,9 +204,15 @@ def test_a_plan_that_passed_is_opened(built: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network": "detector-640x480"}, "built with network detector-640x480, found embedder here"),
+        (
+            {"network": "detector-640x480"},
+            "built with network detector-640x480, found embedder here",
+        ),
         ({"precision": "int8"}, "built with precision int8, found fp32 here"),
-        ({"board": "NVIDIA Jetson AGX Orin"}, "built with board NVIDIA Jetson AGX Orin, found NVIDIA Jetson Orin Nano"),
+        (
+            {"board": "NVIDIA Jetson AGX Orin"},
+            "built with board NVIDIA Jetson AGX Orin, found NVIDIA Jetson Orin Nano",
+        ),
         ({"onnx": "f" * 64}, "so the thresholds are not its own"),
         ({"tensorrt": "8.6.2"}, "built with TensorRT 8.6.2, found 10.3.0 here"),
         ({"gpu": "Xavier"}, "built with GPU Xavier, found Orin here"),
@@ -188,7 +224,9 @@ def test_a_plan_that_passed_is_opened(built: Callable[..., Any]) -> None:
         ({"verdict": None}, "was never compared with the FP32 network"),
     ],
 )
-def test_the_field_that_differs_is_named(built: Callable[..., Any], changes: dict[str, Any], words: str) -> None:
+def test_the_field_that_differs_is_named(
+    built: Callable[..., Any], changes: dict[str, Any], words: str
+) -> None:
     with pytest.raises(EngineError, match=words):
         built(**changes)
 
@@ -197,13 +235,21 @@ def test_a_verdict_must_be_about_this_plan_and_good(built: Callable[..., Any]) -
     verdict = built.verdict  # type: ignore[attr-defined]
     with pytest.raises(EngineError, match="about another file or network"):
         built(verdict=verdict.model_copy(update={"judged": "0" * 64}))
-    with pytest.raises(EngineError, match="the parity gate refused it: its colour channels are swapped"):
-        built(verdict=verdict.model_copy(update={"passed": False, "reason": "its colour channels are swapped"}))
+    with pytest.raises(
+        EngineError, match="the parity gate refused it: its colour channels are swapped"
+    ):
+        built(
+            verdict=verdict.model_copy(
+                update={"passed": False, "reason": "its colour channels are swapped"}
+            )
+        )
 
 
 def test_a_plan_may_have_thresholds_of_its_own(built: Callable[..., Any]) -> None:
     digest = file_digest(built.plan)  # type: ignore[attr-defined]
-    assert built(onnx="f" * 64, calibrated=digest).run(to_input(portrait_chips()[:1]))["embedding"].shape == (1, 256)
+    assert built(onnx="f" * 64, calibrated=digest).run(to_input(portrait_chips()[:1]))[
+        "embedding"
+    ].shape == (1, 256)
 
 
 def test_a_plan_that_cannot_be_read_is_told(built: Callable[..., Any]) -> None:
@@ -268,7 +314,9 @@ def test_the_driver_is_asked() -> None:
 
 
 def test_the_release_of_a_jetson_is_read(tmp_path: Path) -> None:
-    (tmp_path / "release").write_text("# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic, EABI: aarch64\n")
+    (tmp_path / "release").write_text(
+        "# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic, EABI: aarch64\n"
+    )
     assert _l4t(tmp_path / "release") == "R36.4.0"
     assert _l4t(tmp_path / "none") == ""
     (tmp_path / "odd").write_text("something else\n")

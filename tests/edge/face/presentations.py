@@ -27,7 +27,9 @@ class Picture:
         eyes = np.array(portrait.landmarks_xy[:2])
         scale = face_px / (2.05 * np.linalg.norm(eyes[1] - eyes[0]))
         whole = load_portrait(portrait)
-        self.image: Image = cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        self.image: Image = cv2.resize(
+            whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA
+        )
         self.landmarks_xy: Image = np.array(portrait.landmarks_xy) * scale
         self.middle_xy: Image = self.landmarks_xy.mean(axis=0)
         self.face_px = face_px
@@ -38,8 +40,12 @@ class Picture:
         half = np.array([1.0, 1.15]) * self.face_px
         x0, y0 = np.maximum(self.middle_xy - half, 0).astype(int)
         x1, y1 = (self.middle_xy + half).astype(int)
-        self.image = cv2.copyMakeBorder(self.image[y0:y1, x0:x1], *[border] * 4, cv2.BORDER_CONSTANT, value=[colour] * 3)
-        self.landmarks_xy, self.middle_xy = (xy - (x0, y0) + border for xy in (self.landmarks_xy, self.middle_xy))
+        self.image = cv2.copyMakeBorder(
+            self.image[y0:y1, x0:x1], *[border] * 4, cv2.BORDER_CONSTANT, value=[colour] * 3
+        )
+        self.landmarks_xy, self.middle_xy = (
+            xy - (x0, y0) + border for xy in (self.landmarks_xy, self.middle_xy)
+        )
         self.opaque = np.ones(self.image.shape[:2], np.float32)
         return self
 
@@ -71,7 +77,11 @@ def alive(image: Image, landmarks_xy: Image, t: float) -> Image:
 
     closed = 3.0 * (t % 1.2 < 0.25)
     down = sum(closed * near(eye, 0.12) * (y - eye[1]) for eye in (left, right))
-    down = down + 0.08 * apart * np.sin(5 * t) * near(lips, 0.25) + 0.02 * apart * np.sin(2 * t) * near(nose, 0.3)
+    down = (
+        down
+        + 0.08 * apart * np.sin(5 * t) * near(lips, 0.25)
+        + 0.02 * apart * np.sin(2 * t) * near(nose, 0.3)
+    )
     return cv2.remap(image, x, y + down.astype(np.float32), cv2.INTER_LINEAR)
 
 
@@ -95,7 +105,12 @@ def show(
         drawn = alive(picture.image, picture.landmarks_xy, t) if living else picture.image
         opaque = cv2.warpPerspective(picture.opaque, matrix, size)[..., None]
         frame = wall + (cv2.warpPerspective(drawn, matrix, size) - wall) * opaque
-        yield look_at(noisy(touch(frame), rng), cv2.perspectiveTransform(picture.landmarks_xy[None], matrix)[0], t, rng)
+        yield look_at(
+            noisy(touch(frame), rng),
+            cv2.perspectiveTransform(picture.landmarks_xy[None], matrix)[0],
+            t,
+            rng,
+        )
 
 
 def noisy(frame: Image, rng: np.random.Generator) -> Image:

@@ -20,23 +20,38 @@ LIMIT_S = 4.0
 
 def look(at: float, yaw: float = 0.0, size: float = 40.0) -> Look:
     points = np.array([[-1, 0], [1, 0], [0, 0.5], [-0.7, 1], [0.7, 1]], np.float32) * size
-    return Look(at, FRAME, Face(np.array([0, 0, size, size], np.float32), points, 0.9), CHIP, Pose(yaw, 0.0, 0.0))
+    return Look(
+        at,
+        FRAME,
+        Face(np.array([0, 0, size, size], np.float32), points, 0.9),
+        CHIP,
+        Pose(yaw, 0.0, 0.0),
+    )
 
 
 def asked(action: Action, **options: object) -> Challenge:
     return Challenge(limit_s=LIMIT_S, choose=lambda _: action, **options)  # type: ignore[arg-type]
 
 
-def show(challenge: Challenge, begin: float, seconds: float, yaw: float = 0.0, size: float = 40.0) -> Answer:
+def show(
+    challenge: Challenge, begin: float, seconds: float, yaw: float = 0.0, size: float = 40.0
+) -> Answer:
     for i in range(round(seconds * 10)):
         challenge.look(look(begin + i / 10, yaw, size))
     return challenge.answer(begin + seconds, unsure=False)
 
 
 @pytest.mark.parametrize(
-    ("action", "yaw", "size"), [(Action.TURN_LEFT, 35.0, 40.0), (Action.TURN_RIGHT, -35.0, 40.0), (Action.COME_CLOSER, 0.0, 60.0)]
+    ("action", "yaw", "size"),
+    [
+        (Action.TURN_LEFT, 35.0, 40.0),
+        (Action.TURN_RIGHT, -35.0, 40.0),
+        (Action.COME_CLOSER, 0.0, 60.0),
+    ],
 )
-def test_what_is_asked_and_back_again_passes_and_earlier_votes_are_void(action: Action, yaw: float, size: float) -> None:
+def test_what_is_asked_and_back_again_passes_and_earlier_votes_are_void(
+    action: Action, yaw: float, size: float
+) -> None:
     challenge = asked(action)
     told = show(challenge, 0.0, 0.6)
     assert (told.state, told.reason) == (State.WAITING, action.value)
@@ -65,8 +80,14 @@ def test_nothing_is_asked_before_somebody_is_unsure() -> None:
     assert demanded.answer(0.0, unsure=False).reason == "look-straight"
 
 
-@given(st.lists(st.tuples(st.floats(0.02, 0.4), st.sampled_from([-40.0, -5.0, 0.0, 5.0, 40.0])), max_size=80))
-def test_nobody_passes_without_the_turn_and_the_way_back_in_time(stream: list[tuple[float, float]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.floats(0.02, 0.4), st.sampled_from([-40.0, -5.0, 0.0, 5.0, 40.0])), max_size=80
+    )
+)
+def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
+    stream: list[tuple[float, float]],
+) -> None:
     challenge, at = asked(Action.TURN_LEFT), 0.0
     seen: list[tuple[float, float]] = []
     before: State | None = None
@@ -79,14 +100,20 @@ def test_nobody_passes_without_the_turn_and_the_way_back_in_time(stream: list[tu
             turned = [t for t, y in seen if y == 40.0 and t < told.since]
             back = [t for t, y in seen if abs(y) <= 5.0 and t >= told.since]
             assert len(turned) >= 3 and len(back) >= 3
-            assert len([t for t, y in seen if abs(y) <= 5.0 and t < turned[-3]]) >= 3  # straight, before the turn was asked for
+            assert (
+                len([t for t, y in seen if abs(y) <= 5.0 and t < turned[-3]]) >= 3
+            )  # straight, before the turn was asked for
         if before in (State.PASSED, State.FAILED):
             assert told.state is before  # one challenge a track
         before = told.state
 
 
 def test_layers_are_joined_by_and() -> None:
-    passed, waiting, failed = Answer(State.PASSED, since=3.0), Answer(State.WAITING, "turn-left"), Answer(State.FAILED, "frozen")
+    passed, waiting, failed = (
+        Answer(State.PASSED, since=3.0),
+        Answer(State.WAITING, "turn-left"),
+        Answer(State.FAILED, "frozen"),
+    )
     assert join({}) == Answer(State.PASSED) and join({}).since == -math.inf
     assert join({"a": passed, "b": Answer(State.PASSED, since=5.0)}).since == 5.0
     assert join({"a": passed, "b": waiting}).reason == "turn-left"

@@ -16,7 +16,9 @@ from edge.values import Face
 
 
 @pytest.mark.parametrize("size", ["640x480", "320x256"])
-def test_finds_both_portraits(bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray) -> None:
+def test_finds_both_portraits(
+    bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray
+) -> None:
     detector = Detector({size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)}, 0.7)
     for image in (collins, hopper):
         faces = detector.detect(image)
@@ -30,7 +32,9 @@ def test_agrees_with_opencv(bundle_path: Path, detector: Detector, hopper: np.nd
     """The same network decoded by OpenCV itself, on a frame of the network's own size."""
     canvas = np.zeros((480, 640, 3), np.uint8)
     canvas[:, :409] = cv2.resize(hopper, (409, 480))
-    theirs = cv2.FaceDetectorYN.create(str(bundle_path / "detector-640x480.onnx"), "", (640, 480), 0.7).detect(canvas)[1]
+    theirs = cv2.FaceDetectorYN.create(
+        str(bundle_path / "detector-640x480.onnx"), "", (640, 480), 0.7
+    ).detect(canvas)[1]
     ours = detector.detect(canvas)
     assert len(ours) == len(theirs) == 1
     x, y, w, h = theirs[0][:4]
@@ -49,9 +53,16 @@ def test_coordinates_are_those_of_the_frame(detector: Detector, collins: np.ndar
     assert np.allclose(twice.box_xyxy / 2, once.box_xyxy, atol=6)
 
 
-@given(arrays(np.float32, (12, 4), elements=st.floats(0, 50, width=32)), arrays(np.float32, 12, elements=st.floats(0, 1, width=32)))
-def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(corners: np.ndarray, scores: np.ndarray) -> None:
-    boxes = np.hstack([np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:]) + 1])
+@given(
+    arrays(np.float32, (12, 4), elements=st.floats(0, 50, width=32)),
+    arrays(np.float32, 12, elements=st.floats(0, 1, width=32)),
+)
+def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(
+    corners: np.ndarray, scores: np.ndarray
+) -> None:
+    boxes = np.hstack(
+        [np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:]) + 1]
+    )
 
     def iou(a: np.ndarray, b: np.ndarray) -> float:
         side = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None)
@@ -64,12 +75,17 @@ def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(corners: n
         assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)
 
 
-def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(bundle_path: Path, collins: np.ndarray) -> None:
+def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
+    bundle_path: Path, collins: np.ndarray
+) -> None:
     called: list[str] = []
 
     class Counted:
         def __init__(self, size: str) -> None:
-            self._size, self._engine = size, open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
+            self._size, self._engine = (
+                size,
+                open_engine(bundle_path / f"detector-{size}.onnx", threads=1),
+            )
 
         def run(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
             called.append(self._size)
@@ -88,26 +104,39 @@ def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(bundle_path: 
     assert ((exact >= (900, 300)) & (exact <= (1100, 550))).all()
 
 
-def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(bundle_path: Path, collins: np.ndarray) -> None:
+def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
+    bundle_path: Path, collins: np.ndarray
+) -> None:
     detector = Detector(
-        {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1) for size in ("640x480", "320x256")}, 0.7
+        {
+            size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
+            for size in ("640x480", "320x256")
+        },
+        0.7,
     )
     canvas = np.full((480, 640, 3), 90, np.uint8)
     (small,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in small.box_xyxy)
     beside = (y1 - y0) * 3 // 10
     near = collins[max(0, y0 - beside) : y1 + beside, x0 - beside : x1 + beside]
-    canvas[:, 90 : 90 + 480 * near.shape[1] // near.shape[0]] = cv2.resize(near, (480 * near.shape[1] // near.shape[0], 480))
+    canvas[:, 90 : 90 + 480 * near.shape[1] // near.shape[0]] = cv2.resize(
+        near, (480 * near.shape[1] // near.shape[0], 480)
+    )
     (whole,) = detector.scan(canvas)
     middle = (whole.box_xyxy[:2] + whole.box_xyxy[2:]) / 2 / (640, 480)
     zone = (float(middle[0]) - 0.02, 0.0, 1.0, 1.0)  # the search begins within the face
     (cut,) = detector.scan(canvas, 60, zone)
     assert whole.box_xyxy[0] < (zone[0] - 1 / 8) * 640
     sharp = detector.sharpen(canvas, cut)
-    assert np.abs(sharp.landmarks_xy - detector.look(canvas, whole.box_xyxy).landmarks_xy).max() < 0.05 * whole.width_px  # type: ignore[union-attr]
+    assert (
+        np.abs(sharp.landmarks_xy - detector.look(canvas, whole.box_xyxy).landmarks_xy).max()
+        < 0.05 * whole.width_px
+    )  # type: ignore[union-attr]
 
 
-def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(detector: Detector, collins: np.ndarray) -> None:
+def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(
+    detector: Detector, collins: np.ndarray
+) -> None:
     (face,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
     filling = cv2.resize(collins[max(0, y0 - 10) : y1 + 10, max(0, x0 - 10) : x1 + 10], (480, 640))
@@ -115,8 +144,13 @@ def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(detector: Dete
         assert any(detector.scan(filling, 60, zone) for _ in range(2))
 
 
-def test_a_close_look_is_as_exact_as_the_whole_picture(bundle_path: Path, collins: np.ndarray) -> None:
-    engines = {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1) for size in ("640x480", "320x256")}
+def test_a_close_look_is_as_exact_as_the_whole_picture(
+    bundle_path: Path, collins: np.ndarray
+) -> None:
+    engines = {
+        size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
+        for size in ("640x480", "320x256")
+    }
     both, fine = Detector(engines, 0.7), Detector({"640x480": engines["640x480"]}, 0.7)
     canvas = np.full((480, 640, 3), 90, np.uint8)
     portrait = cv2.resize(collins, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)[:400, :400]
@@ -126,13 +160,17 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(bundle_path: Path, collin
     sharp = both.sharpen(canvas, coarse)
 
     def away(face: Face) -> float:
-        return float(np.linalg.norm(face.landmarks_xy - exact.landmarks_xy, axis=1).mean() / exact.width_px)
+        return float(
+            np.linalg.norm(face.landmarks_xy - exact.landmarks_xy, axis=1).mean() / exact.width_px
+        )
 
     assert away(sharp) < 0.03 and away(sharp) < away(coarse)
     found = both.look(canvas, exact.box_xyxy + 12)
     assert found is not None and away(found) < 0.03
     assert both.look(canvas, np.array([500, 300, 620, 460], np.float32)) is None
-    outside = np.array([700, 300, 790, 460], np.float32)  # its surroundings begin where the picture ends
+    outside = np.array(
+        [700, 300, 790, 460], np.float32
+    )  # its surroundings begin where the picture ends
     assert both.look(canvas, outside) is None
     beyond = Face(outside, coarse.landmarks_xy, 0.9)
     assert both.sharpen(canvas, beyond) is beyond

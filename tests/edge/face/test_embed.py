@@ -21,10 +21,16 @@ class Broken:
 
 
 def outputs(embedding: np.ndarray) -> dict[str, np.ndarray]:
-    return {"embedding": embedding, "attention": np.ones((1, 3, 14, 14), np.float32), "mask_worn": np.zeros(1, np.float32)}
+    return {
+        "embedding": embedding,
+        "attention": np.ones((1, 3, 14, 14), np.float32),
+        "mask_worn": np.zeros(1, np.float32),
+    }
 
 
-def test_probes_are_what_they_promise(embedder: Embedder, collins_chip: np.ndarray, hopper_chip: np.ndarray) -> None:
+def test_probes_are_what_they_promise(
+    embedder: Embedder, collins_chip: np.ndarray, hopper_chip: np.ndarray
+) -> None:
     probes = embedder.embed(np.stack([collins_chip, hopper_chip]))
     for probe in probes:
         assert np.linalg.norm(probe.embedding) == pytest.approx(1, abs=1e-5)
@@ -33,9 +39,13 @@ def test_probes_are_what_they_promise(embedder: Embedder, collins_chip: np.ndarr
         assert 0 <= probe.mask_worn <= 1
 
 
-def test_the_same_person_is_nearer_than_another(embedder: Embedder, collins_chip: np.ndarray, hopper_chip: np.ndarray) -> None:
+def test_the_same_person_is_nearer_than_another(
+    embedder: Embedder, collins_chip: np.ndarray, hopper_chip: np.ndarray
+) -> None:
     dark = (cv2.GaussianBlur(collins_chip, (0, 0), 1.0) * 0.6).astype(np.uint8)
-    collins, again, hopper = (p.embedding for p in embedder.embed(np.stack([collins_chip, dark, hopper_chip])))
+    collins, again, hopper = (
+        p.embedding for p in embedder.embed(np.stack([collins_chip, dark, hopper_chip]))
+    )
     assert collins @ again > 0.7
     assert collins @ hopper < 0.4
 

@@ -35,7 +35,9 @@ def states(told: Iterable[Answer]) -> set[State]:
 @pytest.mark.parametrize("portrait", [COLLINS, HOPPER], ids=["collins", "hopper"])
 @pytest.mark.parametrize("reach", [HELD, BY_HAND])
 @pytest.mark.parametrize("face_px", [60.0, 95.0])
-def test_a_photo_never_passes_held_or_moved(portrait: Portrait, reach: float, face_px: float) -> None:
+def test_a_photo_never_passes_held_or_moved(
+    portrait: Portrait, reach: float, face_px: float
+) -> None:
     picture = Picture(portrait, face_px)
     told = answers(Stillness(), show(picture, moved(picture, reach), 4.0))
     assert State.PASSED not in states(told)
@@ -63,8 +65,21 @@ def test_a_face_that_blinks_passes_and_a_photo_fails_at_any_frame_rate(fps: floa
 
 def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
     picture, layer = Picture(COLLINS), Stillness(seconds=2.0)
-    for begin, living, last in ((0.0, True, State.PASSED), (2.5, False, State.FAILED), (6.5, True, State.PASSED)):
-        told = answers(layer, show(picture, moved(picture, HELD), 3.5 if not living else 2.5, begin=begin, living=living))
+    for begin, living, last in (
+        (0.0, True, State.PASSED),
+        (2.5, False, State.FAILED),
+        (6.5, True, State.PASSED),
+    ):
+        told = answers(
+            layer,
+            show(
+                picture,
+                moved(picture, HELD),
+                3.5 if not living else 2.5,
+                begin=begin,
+                living=living,
+            ),
+        )
         assert told[-1].state is last
 
 
@@ -83,7 +98,9 @@ def test_a_stream_that_stands_still_is_refused_and_its_votes_are_void() -> None:
 def test_a_loop_is_refused_when_its_frames_come_again() -> None:
     picture = Picture(COLLINS)
     once = list(show(picture, moved(picture, HELD), 2.0, living=True))
-    told = answers(Stillness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))])
+    told = answers(
+        Stillness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))]
+    )
     assert "frozen" not in {answer.reason for answer in told[: len(once)]}
     assert told[len(once) + 1].reason == "frozen" and told[-1].reason == "frozen"
 
@@ -91,13 +108,18 @@ def test_a_loop_is_refused_when_its_frames_come_again() -> None:
 def test_a_camera_that_gives_each_frame_twice_is_not_frozen() -> None:
     picture = Picture(COLLINS)
     looks = show(picture, moved(picture, HELD), 2.5, fps=10, living=True)
-    told = answers(Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)])
+    told = answers(
+        Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)]
+    )
     assert State.FAILED not in states(told) and told[-1].state is State.PASSED
 
 
 def test_votes_from_before_another_face_came_are_void() -> None:
     collins, hopper, layer = Picture(COLLINS), Picture(HOPPER), Stillness()
-    assert answers(layer, show(collins, moved(collins, HELD), 2.0, living=True))[-1].state is State.PASSED
+    assert (
+        answers(layer, show(collins, moved(collins, HELD), 2.0, living=True))[-1].state
+        is State.PASSED
+    )
     told = answers(layer, show(hopper, moved(hopper, HELD), 2.0, begin=2.0, living=True))
     assert all(answer.since >= 2.0 for answer in told[1:])
 
@@ -109,7 +131,9 @@ def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None
     def flying(t: float) -> np.ndarray:
         return moved(picture, HELD, (160 + 100 * np.sin(2.5 * t), 115))(t)
 
-    fast = [look for look in show(picture, flying, 4.0, living=True) if abs(np.cos(2.5 * look.at)) > 0.5]
+    fast = [
+        look for look in show(picture, flying, 4.0, living=True) if abs(np.cos(2.5 * look.at)) > 0.5
+    ]
     assert states(cut) == {State.WAITING} and cut[-1].reason == "off-centre"
     assert State.PASSED not in states(answers(Stillness(), fast))
 
@@ -119,7 +143,9 @@ def test_a_screen_in_a_hand_is_refused_for_good() -> None:
     told = answers(layer, show(device, moved(device, BY_HAND), 4.0))
     assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
     alone = Picture(COLLINS, 60)
-    assert states(answers(layer, show(alone, moved(alone, HELD), 5.0, fps=8, begin=4.0))) == {State.FAILED}
+    assert states(answers(layer, show(alone, moved(alone, HELD), 5.0, fps=8, begin=4.0))) == {
+        State.FAILED
+    }
 
 
 def test_a_screen_that_is_not_moved_waits() -> None:
@@ -155,7 +181,10 @@ def test_a_pattern_of_pixels_is_refused(turn: float) -> None:
     cells = (np.cos(turn) * x + np.sin(turn) * y) / 2.7, (np.cos(turn) * y - np.sin(turn) * x) / 2.7
     grid = 1 + 0.08 * sum(np.cos(2 * np.pi * c) for c in cells)
     picture = Picture(COLLINS)
-    told = answers(Screen(), show(picture, moved(picture, HELD), 2.0, touch=lambda frame: frame * grid[..., None]))
+    told = answers(
+        Screen(),
+        show(picture, moved(picture, HELD), 2.0, touch=lambda frame: frame * grid[..., None]),
+    )
     assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
 
 
@@ -163,7 +192,10 @@ def test_blocks_of_compression_are_no_pattern() -> None:
     picture = Picture(HOPPER)
     for look in show(picture, moved(picture, BY_HAND), 1.0):
         for quality in (20, 50, 80):
-            squeezed = cv2.imdecode(cv2.imencode(".jpg", look.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_COLOR)
+            squeezed = cv2.imdecode(
+                cv2.imencode(".jpg", look.image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1],
+                cv2.IMREAD_COLOR,
+            )
             assert peak(squeezed, look.face) < 40
 
 
@@ -184,5 +216,9 @@ def test_the_rectangle_around_a_face_is_found_where_it_is(tilt: float) -> None:
     points = Picture(COLLINS, 60).landmarks_xy
     found = around(frame, look_at(frame, points - points.mean(axis=0) + (160, 115), 0.0, rng).face)
     assert found is not None and found.closed > 0.7
-    assert np.allclose([found.x, found.y], middle, atol=6) and np.allclose([found.width, found.height], 2 * half, atol=15)
-    assert around(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face) is None
+    assert np.allclose([found.x, found.y], middle, atol=6) and np.allclose(
+        [found.width, found.height], 2 * half, atol=15
+    )
+    assert (
+        around(np.full((240, 320, 3), 150, np.uint8), look_at(frame, points, 0.0, rng).face) is None
+    )

@@ -52,7 +52,10 @@ def test_drawn_attacks_are_refused(detector: Detector, clip: str, layer: str, re
 def test_a_looped_stream_is_frozen(detector: Detector) -> None:
     rng = np.random.default_rng(0)
     drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == "photo")
-    loop = [np.clip(s.image + rng.normal(0, 2, s.image.shape), 0, 255).astype(np.uint8) for s in list(drawn.play())[:12]]
+    loop = [
+        np.clip(s.image + rng.normal(0, 2, s.image.shape), 0, 255).astype(np.uint8)
+        for s in list(drawn.play())[:12]
+    ]
     layer = Stillness()
     for i in range(30):
         image = loop[i % 12]
@@ -64,5 +67,8 @@ def test_a_looped_stream_is_frozen(detector: Detector) -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("layer", ["stillness", "screen"])
 def test_living_people_pass(detector: Detector, shared: Path, layer: str) -> None:
-    for clip in (shared / "clips" / "intel_head-pose-face-detection-male.gif", shared / "clips" / "terminal_distance" / "bird.mkv"):
+    for clip in (
+        shared / "clips" / "intel_head-pose-face-detection-male.gif",
+        shared / "clips" / "terminal_distance" / "bird.mkv",
+    ):
         assert present(clip, detector, [LAYERS[layer]], FPS) == ("passed", "")

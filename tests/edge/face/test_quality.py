@@ -17,7 +17,9 @@ GOOD = Quality(90, 90, 90, 90, 90, 100)
 def turned(yaw: float, pitch: float = 0.0) -> np.ndarray:
     """The reference points of a head that is turned, as an orthographic camera sees them."""
     apart = REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0]
-    points = np.column_stack([REFERENCE_XY - REFERENCE_XY.mean(axis=0), np.array([0, 0, 0.5, 0.12, 0.12]) * apart])
+    points = np.column_stack(
+        [REFERENCE_XY - REFERENCE_XY.mean(axis=0), np.array([0, 0, 0.5, 0.12, 0.12]) * apart]
+    )
     y, p = np.radians([yaw, pitch])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
@@ -30,14 +32,23 @@ def test_the_pose_of_a_turned_head(yaw: float, pitch: float) -> None:
     assert abs(found.yaw - yaw) < 3 and abs(found.pitch - pitch) < 3 and abs(found.roll) < 3
 
 
-def test_what_is_wrong_with_a_face_is_told_component_by_component(collins: np.ndarray, detector: Detector) -> None:
+def test_what_is_wrong_with_a_face_is_told_component_by_component(
+    collins: np.ndarray, detector: Detector
+) -> None:
     face = detector.detect(collins)[0]
     chip = align(collins, face.landmarks_xy)
 
-    def told(chip: np.ndarray, face: Face = face, shape: tuple[int, ...] = collins.shape) -> str | None:
-        return RECOGNISE.refuses(measure(face, chip.astype(np.uint8), shape, pose_of(face.landmarks_xy)))
+    def told(
+        chip: np.ndarray, face: Face = face, shape: tuple[int, ...] = collins.shape
+    ) -> str | None:
+        return RECOGNISE.refuses(
+            measure(face, chip.astype(np.uint8), shape, pose_of(face.landmarks_xy))
+        )
 
-    assert told(chip) is None and ENROLL.refuses(measure(face, chip, collins.shape, pose_of(face.landmarks_xy))) is None
+    assert (
+        told(chip) is None
+        and ENROLL.refuses(measure(face, chip, collins.shape, pose_of(face.landmarks_xy))) is None
+    )
     assert told(chip * 0.1) == "too-dark"
     assert told(np.clip(chip * 4.0, 0, 255)) == "too-bright"
     assert told(cv2.GaussianBlur(chip, (0, 0), 5)) == "blurred"
@@ -54,10 +65,19 @@ def test_a_vote_weighs_what_its_worst_component_allows() -> None:
 
 def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedder) -> None:
     worn = masks.draw_exam(collins_chip, "someone")[0]
-    bare, masked, nothing = (visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)])))
+    bare, masked, nothing = (
+        visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
+    )
     assert bare.eyes_visible > 80 and bare.mouth_occlusion_prevention > 50 and bare.explained > 80
-    assert masked.eyes_visible > 60 and masked.mouth_occlusion_prevention < 20 and masked.explained > 80
-    assert nothing.explained < 50 and RECOGNISE.refuses(nothing) in ("eyes-hidden", "not-explainable")
+    assert (
+        masked.eyes_visible > 60
+        and masked.mouth_occlusion_prevention < 20
+        and masked.explained > 80
+    )
+    assert nothing.explained < 50 and RECOGNISE.refuses(nothing) in (
+        "eyes-hidden",
+        "not-explainable",
+    )
 
 
 def test_enrollment_asks_for_more() -> None:

@@ -10,7 +10,9 @@ ADA, EVE, IDA = np.eye(3, 8, dtype=np.float32)
 
 
 def face(x: float, y: float = 100.0, width: float = 80.0) -> Face:
-    return Face(np.array([x, y, x + width, y + width * 1.2], np.float32), np.zeros((5, 2), np.float32), 0.9)
+    return Face(
+        np.array([x, y, x + width, y + width * 1.2], np.float32), np.zeros((5, 2), np.float32), 0.9
+    )
 
 
 def probe(embedding: np.ndarray, mask_worn: float = 0.0) -> Probe:
@@ -27,7 +29,9 @@ def test_people_who_walk_keep_their_numbers_at_any_frame_rate(fps: int) -> None:
     for i in range(2 * fps):
         t = i / fps
         walking, waiting = face(100 + 80 * t), face(400 - 60 * t, 200, 60)
-        assert numbers(tracker, [walking, waiting] if i % 2 else [waiting, walking], t) == ([2, 1] if i % 2 else [1, 2])
+        assert numbers(tracker, [walking, waiting] if i % 2 else [waiting, walking], t) == (
+            [2, 1] if i % 2 else [1, 2]
+        )
 
 
 def test_who_is_gone_for_a_second_is_somebody_new() -> None:
@@ -41,7 +45,9 @@ def test_a_face_far_from_where_it_should_be_is_somebody_new() -> None:
     tracker = Tracker(0.4)
     assert numbers(tracker, [face(100)], 0.0) == [1]
     assert numbers(tracker, [face(400)], 0.1) == [2]
-    assert numbers(tracker, [face(100, width=200)], 0.2) == [3]  # at the same place, of another size
+    assert numbers(tracker, [face(100, width=200)], 0.2) == [
+        3
+    ]  # at the same place, of another size
 
 
 def test_a_track_that_turns_into_somebody_else_is_split() -> None:

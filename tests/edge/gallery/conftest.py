@@ -16,8 +16,12 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     """Each call is another connection to one gallery."""
     opened: list[Store] = []
 
-    def make(key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64, **more: bool) -> Store:
-        opened.append(Store(tmp_path / "gallery.db", key=key, terminal=terminal, model_digest=model, **more))
+    def make(
+        key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64, **more: bool
+    ) -> Store:
+        opened.append(
+            Store(tmp_path / "gallery.db", key=key, terminal=terminal, model_digest=model, **more)
+        )
         return opened[-1]
 
     yield make

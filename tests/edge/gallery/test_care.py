@@ -45,11 +45,20 @@ def test_a_whole_gallery_is_found_whole(store: Store) -> None:
 @pytest.mark.parametrize(
     ("statement", "finding"),
     [
-        ("UPDATE subjects SET revision = 1000 WHERE id = (SELECT min(id) FROM subjects)", "cannot be unsealed"),
-        ("UPDATE subjects SET tag = x'00' WHERE id = (SELECT min(id) FROM subjects)", "under another name"),
+        (
+            "UPDATE subjects SET revision = 1000 WHERE id = (SELECT min(id) FROM subjects)",
+            "cannot be unsealed",
+        ),
+        (
+            "UPDATE subjects SET tag = x'00' WHERE id = (SELECT min(id) FROM subjects)",
+            "under another name",
+        ),
         ("UPDATE templates SET subject = (SELECT max(id) FROM subjects)", "cannot be unsealed"),
         ("UPDATE chips SET sealed = zeroblob(40)", "cannot be unsealed"),
-        ("UPDATE templates SET subject = 5000 WHERE id = (SELECT min(id) FROM templates)", "belongs to nothing"),
+        (
+            "UPDATE templates SET subject = 5000 WHERE id = (SELECT min(id) FROM templates)",
+            "belongs to nothing",
+        ),
         ("DROP TABLE chips", "cannot be read"),
     ],
 )
@@ -59,8 +68,19 @@ def test_what_was_changed_is_found(store: Store, statement: str, finding: str) -
 
 
 def test_what_others_left_in_free_pages_is_found_and_mended(store: Store) -> None:
-    change(store, "PRAGMA secure_delete=OFF", "CREATE TABLE old (x)", "INSERT INTO old VALUES (zeroblob(9000) || 'x')")
-    change(store, "PRAGMA secure_delete=OFF", "INSERT INTO old SELECT x || 'someone' FROM old", "DELETE FROM old", "DROP TABLE old")
+    change(
+        store,
+        "PRAGMA secure_delete=OFF",
+        "CREATE TABLE old (x)",
+        "INSERT INTO old VALUES (zeroblob(9000) || 'x')",
+    )
+    change(
+        store,
+        "PRAGMA secure_delete=OFF",
+        "INSERT INTO old SELECT x || 'someone' FROM old",
+        "DELETE FROM old",
+        "DROP TABLE old",
+    )
     assert any("is free, and not empty" in found for found in care.verify(store))
     store.compact()
     assert care.verify(store) == []
@@ -75,7 +95,9 @@ def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
     assert residue.is_left(path, [secret])
 
 
-def test_another_key_seals_everything_anew(store: Store, open_store: Open, caplog: pytest.LogCaptureFixture) -> None:
+def test_another_key_seals_everything_anew(
+    store: Store, open_store: Open, caplog: pytest.LogCaptureFixture
+) -> None:
     running = Gallery(open_store())
     store.set_pin("Ada", "4711")
     care.seal_anew(store, NEW_KEY)

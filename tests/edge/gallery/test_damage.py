@@ -44,7 +44,11 @@ def test_a_record_that_is_nested_without_end_is_none() -> None:
 
 def test_a_row_that_holds_no_bytes_can_be_removed(open_store: Open, tmp_path: Path) -> None:
     open_store().enroll("Ada", ROW, chips=[b"chip"])
-    change(tmp_path / "gallery.db", "UPDATE templates SET sealed = 7", "UPDATE chips SET sealed = 'text'")
+    change(
+        tmp_path / "gallery.db",
+        "UPDATE templates SET sealed = 7",
+        "UPDATE chips SET sealed = 'text'",
+    )
     store = open_store()
     assert store.remove("Ada") == 1 and store.subjects() == {}
 
@@ -71,7 +75,9 @@ def test_a_gallery_that_is_refused_is_not_held_open(open_store: Open, tmp_path: 
     assert tmp_path / "gallery.db" not in held
 
 
-def test_a_chip_that_is_an_empty_text_is_one_without_bytes(open_store: Open, tmp_path: Path) -> None:
+def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
+    open_store: Open, tmp_path: Path
+) -> None:
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
     transfer.export(store, tmp_path / "people", "a long passphrase")

@@ -16,15 +16,28 @@ from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.desk import check_level
 from edge.gallery.enrollment.person import Bounds, Settled, settle
-from edge.gallery.enrollment.photos import Demand, Level, Sample, decode_photo, find_face, read_photo, sample, samples
+from edge.gallery.enrollment.photos import (
+    Demand,
+    Level,
+    Sample,
+    decode_photo,
+    find_face,
+    read_photo,
+    sample,
+    samples,
+)
 from edge.gallery.search import Index
 
 
-def take(image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard") -> Sample:
+def take(
+    image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard"
+) -> Sample:
     return sample(image, detector, embedder, Demand(level), "photo")
 
 
-def refusal(image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard") -> PhotoError:
+def refusal(
+    image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard"
+) -> PhotoError:
     with pytest.raises(PhotoError) as caught:
         take(image, detector, embedder, level)
     assert "photo" in str(caught.value)
@@ -33,18 +46,30 @@ def refusal(image: np.ndarray, detector: Detector, embedder: Embedder, level: Le
 
 @pytest.fixture(scope="module")
 def masked(collins: np.ndarray, detector: Detector) -> np.ndarray:
-    return masks.draw(collins, masks.MaskStyle("surgical", (222, 190, 140)), detector.detect(collins)[0].landmarks_xy)[0]
+    return masks.draw(
+        collins,
+        masks.MaskStyle("surgical", (222, 190, 140)),
+        detector.detect(collins)[0].landmarks_xy,
+    )[0]
 
 
-def test_a_good_photo_gives_a_template_and_what_was_measured(detector: Detector, embedder: Embedder, collins: np.ndarray) -> None:
+def test_a_good_photo_gives_a_template_and_what_was_measured(
+    detector: Detector, embedder: Embedder, collins: np.ndarray
+) -> None:
     taken = take(collins, detector, embedder)
     assert taken.probe.embedding.shape == (256,)
-    assert {"single_face_present", *quality.MESSAGES, "mouth_occlusion_prevention"} == set(taken.components)
+    assert {"single_face_present", *quality.MESSAGES, "mouth_occlusion_prevention"} == set(
+        taken.components
+    )
     assert all(0 <= value <= 100 for value in taken.components.values())
 
 
 def test_every_refusal_has_its_reason_and_what_was_measured(
-    detector: Detector, embedder: Embedder, collins: np.ndarray, hopper: np.ndarray, masked: np.ndarray
+    detector: Detector,
+    embedder: Embedder,
+    collins: np.ndarray,
+    hopper: np.ndarray,
+    masked: np.ndarray,
 ) -> None:
     two = np.hstack([cv2.resize(collins, (512, 600)), hopper])
     dark = (collins * 0.12).astype(np.uint8)
@@ -60,7 +85,9 @@ def test_every_refusal_has_its_reason_and_what_was_measured(
     }
     assert {name: error.reason for name, error in found.items()} == {name: name for name in found}
     assert found["several-faces"].components == {"single_face_present": 0}
-    assert "under_exposure_prevention" in str(found["too-dark"]) and "40 is needed" in str(found["too-dark"])
+    assert "under_exposure_prevention" in str(found["too-dark"]) and "40 is needed" in str(
+        found["too-dark"]
+    )
     assert found["too-dark"].components["under_exposure_prevention"] < 40
     assert "eyes_visible" in found["mask-worn"].components
 
@@ -71,20 +98,28 @@ def test_without_gates_only_a_single_bare_face_is_asked(
     assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").portrait.width_px < 60
     assert take((collins * 0.12).astype(np.uint8), detector, embedder, "off")
     assert refusal(masked, detector, embedder, "off").reason == "mask-worn"
-    assert refusal(np.full((480, 640, 3), 80, np.uint8), detector, embedder, "off").reason == "no-face"
+    assert (
+        refusal(np.full((480, 640, 3), 80, np.uint8), detector, embedder, "off").reason == "no-face"
+    )
 
 
-def test_a_photo_is_judged_alike_whatever_came_before(detector: Detector, collins: np.ndarray) -> None:
+def test_a_photo_is_judged_alike_whatever_came_before(
+    detector: Detector, collins: np.ndarray
+) -> None:
     """The detector looks for faces that fill the picture only every other time."""
     x0, y0, x1, y1 = detector.detect(collins)[0].box_xyxy
     inset = 0.15 * np.array([x1 - x0, y1 - y0])
-    near = np.ascontiguousarray(collins[int(y0 + inset[1]) : int(y1 - inset[1]), int(x0 + inset[0]) : int(x1 - inset[0])])
+    near = np.ascontiguousarray(
+        collins[int(y0 + inset[1]) : int(y1 - inset[1]), int(x0 + inset[0]) : int(x1 - inset[0])]
+    )
     assert {len(detector.detect(near)) for _ in range(2)} == {0, 1}
     for _ in range(3):
         assert find_face(near, detector, "near").width_px > 0
 
 
-def test_an_embedding_that_is_not_finite_is_no_template(detector: Detector, collins: np.ndarray) -> None:
+def test_an_embedding_that_is_not_finite_is_no_template(
+    detector: Detector, collins: np.ndarray
+) -> None:
     class Broken:
         def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
             count = len(batch)
@@ -101,15 +136,31 @@ def test_an_embedding_that_is_not_finite_is_no_template(detector: Detector, coll
 
 
 def test_some_photos_are_refused_and_the_others_are_taken(
-    detector: Detector, embedder: Embedder, collins: np.ndarray, hopper: np.ndarray, masked: np.ndarray
+    detector: Detector,
+    embedder: Embedder,
+    collins: np.ndarray,
+    hopper: np.ndarray,
+    masked: np.ndarray,
 ) -> None:
     damaged = PhotoError("unreadable", "c: not a picture")
-    pictures = [("a", collins), ("b", np.zeros((480, 640, 3), np.uint8)), ("c", damaged), ("d", masked), ("e", hopper)]
+    pictures = [
+        ("a", collins),
+        ("b", np.zeros((480, 640, 3), np.uint8)),
+        ("c", damaged),
+        ("d", masked),
+        ("e", hopper),
+    ]
     taken, refused = samples(pictures, detector, embedder, Demand())
     assert [one.name for one in taken] == ["a", "e"]
-    assert {one.photo: one.reason for one in refused} == {"b": "no-face", "c": "unreadable", "d": "mask-worn"}
+    assert {one.photo: one.reason for one in refused} == {
+        "b": "no-face",
+        "c": "unreadable",
+        "d": "mask-worn",
+    }
     alone = take(collins, detector, embedder)
-    assert alone.probe.embedding @ taken[0].probe.embedding == pytest.approx(1, abs=1e-5)  # each has its own embedding
+    assert alone.probe.embedding @ taken[0].probe.embedding == pytest.approx(
+        1, abs=1e-5
+    )  # each has its own embedding
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0broken"])
@@ -184,19 +235,27 @@ def test_a_photo_is_not_added_to_somebody_else() -> None:
     known = Index.of(["Ada"], face(1)[None])
     assert settled([face(2)], known, enrolled=face(1)[None]) == "different-people"
     assert settled([face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
-    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Settled((0, 1), (), (), 1.0)
+    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Settled(
+        (0, 1), (), (), 1.0
+    )
 
 
 def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
     other = Index.of(["Bob"], face(0)[None])
-    near = face(1, like=0, share=BOUNDS.enrolled - 0.01)  # of another, but not enough to be taken for them
+    near = face(
+        1, like=0, share=BOUNDS.enrolled - 0.01
+    )  # of another, but not enough to be taken for them
     far = [face(1), face(1), face(1)]
     assert settled(far[:2], other, "strict") == "too-few"
     assert settled(far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
-    assert settled([*far, near], other, "strict") == Settled((0, 1, 2, 3), (), (), pytest.approx(near[1]))
+    assert settled([*far, near], other, "strict") == Settled(
+        (0, 1, 2, 3), (), (), pytest.approx(near[1])
+    )
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
     bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
-    assert settled([*far, lookalike], bob, "standard") == Settled((0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3))
+    assert settled([*far, lookalike], bob, "standard") == Settled(
+        (0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3)
+    )
     assert settled([*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
     assert settled([far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
 
@@ -212,7 +271,9 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
         ("standard", "strict", None),
     ],
 )
-def test_the_command_may_only_tighten(wanted: Level | None, configured: Level, holds: Level | None) -> None:
+def test_the_command_may_only_tighten(
+    wanted: Level | None, configured: Level, holds: Level | None
+) -> None:
     if holds is not None:
         assert check_level(wanted, configured) == holds
     else:

@@ -15,7 +15,9 @@ from edge.gallery.key import become_owner, load_key
 KEY = bytes(range(32))
 
 
-def test_a_folder_of_another_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_another_account_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     become_owner(tmp_path)
     become_owner(tmp_path / "none")
     monkeypatch.setattr("os.geteuid", lambda: 12345)
@@ -36,13 +38,31 @@ def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
         "config = load_config(Path(sys.argv[1])).model_copy(update={'key': Path(sys.argv[2])})\n"
         "print(enter(config).hex(), os.geteuid(), os.getgroups() == os.getgrouplist('nobody', os.getegid()))"
     )
-    arguments = [sys.executable, "-c", code, str(config.state.parent / "terminal.yaml"), str(key_path)]
+    arguments = [
+        sys.executable,
+        "-c",
+        code,
+        str(config.state.parent / "terminal.yaml"),
+        str(key_path),
+    ]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
-    refusing = code.replace("print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',")
+    refusing = code.replace(
+        "print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',"
+    )
     key_path.chmod(0o644)
-    done = subprocess.run([*arguments[:2], refusing, *arguments[3:]], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.split() == ["refused", str(nobody.pw_uid), "True"]  # no more root, also where it failed
+    done = subprocess.run(
+        [*arguments[:2], refusing, *arguments[3:]],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.split() == [
+        "refused",
+        str(nobody.pw_uid),
+        "True",
+    ]  # no more root, also where it failed
 
 
 def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

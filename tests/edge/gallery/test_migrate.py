@@ -18,7 +18,9 @@ Open = Callable[..., Store]
 class Embedder:
     def embed(self, chips: np.ndarray) -> list[Probe]:
         maps = np.zeros((3, 14, 14), np.float32)
-        return [Probe(np.eye(16, dtype=np.float32)[int(chip.mean()) % 16], maps, 0.0) for chip in chips]
+        return [
+            Probe(np.eye(16, dtype=np.float32)[int(chip.mean()) % 16], maps, 0.0) for chip in chips
+        ]
 
 
 def png(level: int) -> bytes:
@@ -27,7 +29,12 @@ def png(level: int) -> bytes:
 
 def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
     before = open_store()
-    before.enroll("Ada", np.eye(2, 16, dtype=np.float32), record=SubjectRecord(extended=True), chips=[png(3), None])
+    before.enroll(
+        "Ada",
+        np.eye(2, 16, dtype=np.float32),
+        record=SubjectRecord(extended=True),
+        chips=[png(3), None],
+    )
     before.enroll("Eve", np.eye(1, 16, dtype=np.float32))
     with pytest.raises(GalleryError, match="edge-gallery migrate"):
         open_store(model="n" * 64)

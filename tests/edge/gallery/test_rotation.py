@@ -46,14 +46,18 @@ def test_the_gallery_is_sealed_by_a_fresh_key(config: Terminal, key: bytes) -> N
         opened(config, key)
 
 
-def test_a_crash_before_the_gallery_was_sealed_is_finished_later(config: Terminal, key: bytes) -> None:
+def test_a_crash_before_the_gallery_was_sealed_is_finished_later(
+    config: Terminal, key: bytes
+) -> None:
     write_key(following(config), NEXT)
     assert holds(config)
     rotation.rotate(config)
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
-def test_a_crash_after_the_gallery_was_sealed_is_finished_later(config: Terminal, key: bytes) -> None:
+def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
+    config: Terminal, key: bytes
+) -> None:
     write_key(following(config), NEXT)
     with closing(opened(config, key)) as store:
         seal_anew(store, NEXT)

@@ -31,14 +31,18 @@ def unit(rows: Rows) -> Rows:
     return (rows / np.linalg.norm(rows, axis=-1, keepdims=True)).astype(np.float32)
 
 
-def draw(rng: np.random.Generator, count: int, kind: str = "scattered", dimension: int = DIMENSION) -> Rows:
+def draw(
+    rng: np.random.Generator, count: int, kind: str = "scattered", dimension: int = DIMENSION
+) -> Rows:
     """Rows that are easy or hard to tell apart after rounding."""
     rows = rng.standard_normal((count, dimension))
     if kind == "near":
         rows = rng.standard_normal(dimension) + 10.0 ** rng.uniform(-7, -1) * rows
     elif kind == "duplicates":
         rows = rows[rng.integers(0, max(1, count // 3), count)]
-    elif kind == "spikes":  # all weight on one component, the rest below what the rounding of it loses
+    elif (
+        kind == "spikes"
+    ):  # all weight on one component, the rest below what the rounding of it loses
         rows = np.eye(dimension)[rng.integers(0, dimension, count)] + 1e-3 * rows
     elif kind == "coarse":  # halfway between two numbers of bfloat16, where rounding loses most
         rows = np.round(rows * 64) / 64 + np.sign(rows) * 2.0**-9
@@ -55,7 +59,11 @@ def brute(templates: Mapping[int, tuple[str, Rows]], query: Rows) -> Match | Non
     ranked = sorted(best, key=lambda owner: (-best[owner], owner))
     if not ranked:
         return None
-    return Match(templates[ranked[0]][0], best[ranked[0]], max(best[ranked[1]], -1.0) if len(ranked) > 1 else -1.0)
+    return Match(
+        templates[ranked[0]][0],
+        best[ranked[0]],
+        max(best[ranked[1]], -1.0) if len(ranked) > 1 else -1.0,
+    )
 
 
 def is_as(found: Match | None, known: Mapping[int, tuple[str, Rows]], query: Rows) -> bool:
@@ -83,20 +91,31 @@ def people(rows: Rows, owners: Rows) -> dict[int, tuple[str, Rows]]:
     seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), subjects=st.integers(1, 12), kind=st.sampled_from(KINDS),
     packed_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
 )  # fmt: skip
-def test_equals_brute_force(seed: int, count: int, subjects: int, kind: str, packed_from: int, norm: float) -> None:
+def test_equals_brute_force(
+    seed: int, count: int, subjects: int, kind: str, packed_from: int, norm: float
+) -> None:
     rng = np.random.default_rng(seed)
     known = people(draw(rng, count, kind), rng.integers(0, subjects, count))
     index = Index(packed_from=packed_from)
     assert index.put_all(known) == []
     rows = np.concatenate([rows for _, rows in known.values()])
-    queries = [draw(rng, 1)[0], rows[0], unit(rows[-1] + 0.01 * rng.standard_normal(DIMENSION)), draw(rng, 1, kind)[0]]
+    queries = [
+        draw(rng, 1)[0],
+        rows[0],
+        unit(rows[-1] + 0.01 * rng.standard_normal(DIMENSION)),
+        draw(rng, 1, kind)[0],
+    ]
     probes = np.float32(norm) * np.stack(queries)
     for probe, match in zip(probes, index.search_all(probes), strict=True):
         assert is_as(match, known, probe) and is_as(index.search(probe), known, probe)
 
 
 @settings(max_examples=100, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(KINDS), packed_from=st.sampled_from((0, NEVER)))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(KINDS),
+    packed_from=st.sampled_from((0, NEVER)),
+)
 def test_nobody_but_one_is_left_out(seed: int, kind: str, packed_from: int) -> None:
     rng = np.random.default_rng(seed)
     known = people(draw(rng, 30, kind), rng.integers(0, 5, 30))
@@ -113,20 +132,33 @@ def test_nobody_but_one_is_left_out(seed: int, kind: str, packed_from: int) -> N
 
 
 @settings(max_examples=200, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), kind=st.sampled_from(KINDS), dimension=st.sampled_from((2, 16, 256, 512)))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    kind=st.sampled_from(KINDS),
+    dimension=st.sampled_from((2, 16, 256, 512)),
+)
 def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimension: int) -> None:
     rng = np.random.default_rng(seed)
-    rows, probes = draw(rng, 50, kind, dimension), np.float32(rng.uniform(0.2, 3)) * draw(rng, 3, kind, dimension)
+    rows, probes = (
+        draw(rng, 50, kind, dimension),
+        np.float32(rng.uniform(0.2, 3)) * draw(rng, 3, kind, dimension),
+    )
     packed = Packed()
     packed.update(rows, ())
     wrong = np.abs(packed.products(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
-    assert (wrong <= [[coarse.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]).all()
+    assert (
+        wrong <= [[coarse.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]
+    ).all()
 
 
 def test_the_bound_counts_for_both_of_two() -> None:
     """Everything about one row is rounded up, everything about a better one down: the runner-up looks far worse than it is."""
     probe, one, better = np.zeros((3, DIMENSION), np.float32)
-    in_probe, in_row, little = 181 / 512 + 2.0**-10, 0.5 + 2.0**-9, 1e-6  # halfway between two numbers of bfloat16
+    in_probe, in_row, little = (
+        181 / 512 + 2.0**-10,
+        0.5 + 2.0**-9,
+        1e-6,
+    )  # halfway between two numbers of bfloat16
     probe[:3], probe[3:6], probe[7] = in_probe + little, in_probe - little, 1e-4
     one[:3], better[3:6] = in_row + little, in_row - little
     one[6] = better[7] = np.sqrt(1 - 3 * in_row**2)
@@ -150,16 +182,27 @@ def test_bfloat16_is_rounded_to_the_nearest() -> None:
 @pytest.mark.parametrize("packed_from", [0, NEVER])
 def test_a_subject_with_many_templates_does_not_hide_the_next(packed_from: int) -> None:
     rng = np.random.default_rng(0)
-    own, other = unit(np.eye(1, DIMENSION)[0] + 0.001 * rng.standard_normal((2000, DIMENSION))), draw(rng, 1)
-    index = Index.of(["Ada"] * 2000 + ["Eve"], np.concatenate([own, other]), packed_from=packed_from)
+    own, other = (
+        unit(np.eye(1, DIMENSION)[0] + 0.001 * rng.standard_normal((2000, DIMENSION))),
+        draw(rng, 1),
+    )
+    index = Index.of(
+        ["Ada"] * 2000 + ["Eve"], np.concatenate([own, other]), packed_from=packed_from
+    )
     match = index.search(own[7])
-    assert match is not None and match.subject == "Ada" and is_as(match, {0: ("Ada", own), 1: ("Eve", other)}, own[7])
+    assert (
+        match is not None
+        and match.subject == "Ada"
+        and is_as(match, {0: ("Ada", own), 1: ("Eve", other)}, own[7])
+    )
 
 
 def test_two_with_the_same_face_leave_no_lead() -> None:
     face = draw(np.random.default_rng(0), 1)
     for packed_from in (0, NEVER):
-        match = Index.of(["Ada", "Eve"], np.concatenate([face, face]), packed_from=packed_from).search(face[0])
+        match = Index.of(
+            ["Ada", "Eve"], np.concatenate([face, face]), packed_from=packed_from
+        ).search(face[0])
         assert match is not None and match.score == match.runner_up == pytest.approx(1.0)
 
 
@@ -174,7 +217,9 @@ def test_masses_that_rounding_cannot_tell_apart() -> None:
 
 def test_an_empty_gallery_knows_nobody() -> None:
     index = Index.of([], np.zeros((0, 0), np.float32))
-    assert index.search(np.ones(8, np.float32)) is None and index.search_all(np.ones((2, 8), np.float32)) == [None, None]
+    assert index.search(np.ones(8, np.float32)) is None and index.search_all(
+        np.ones((2, 8), np.float32)
+    ) == [None, None]
     assert index.best_other(np.ones(8, np.float32), "Ada") == (-1.0, None)
     assert (index.templates, index.subjects) == (0, 0)
 
@@ -225,9 +270,15 @@ def test_blocks_change_in_place() -> None:
     for owner in (7, 1500, 10_000):
         known[owner] = (f"p{owner}", draw(rng, 4))
         index.put(owner, *known[owner])
-    assert (index.templates, index.subjects) == (sum(len(rows) for _, rows in known.values()), len(known))
+    assert (index.templates, index.subjects) == (
+        sum(len(rows) for _, rows in known.values()),
+        len(known),
+    )
     probes = np.concatenate([draw(rng, 20), known[7][1], known[10_000][1], rows[:3], rows[-3:]])
-    assert all(is_as(match, known, probe) for match, probe in zip(index.search_all(probes), probes, strict=True))
+    assert all(
+        is_as(match, known, probe)
+        for match, probe in zip(index.search_all(probes), probes, strict=True)
+    )
     while len(known) > 3:
         for owner in list(known)[: max(1, len(known) // 2)]:
             del known[owner]
@@ -259,7 +310,9 @@ def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.Monkey
     (given,) = rounded
     assert not np.asarray(memoryview(given)).any()
     match = index.search(rows[0])
-    assert match is not None and match.subject == "Ada" and match.score == pytest.approx(1, abs=1e-6)
+    assert (
+        match is not None and match.subject == "Ada" and match.score == pytest.approx(1, abs=1e-6)
+    )
 
 
 def test_who_was_dropped_is_overwritten() -> None:
@@ -279,7 +332,12 @@ class Enrolling(RuleBasedStateMachine):
         self.indices = [Index(packed_from=0), Index(packed_from=NEVER), Index(packed_from=20)]
         self.known: dict[int, tuple[str, Rows]] = {}
 
-    @rule(owner=st.integers(0, 9), seed=st.integers(0, 999), count=st.integers(1, 9), kind=st.sampled_from(KINDS))
+    @rule(
+        owner=st.integers(0, 9),
+        seed=st.integers(0, 999),
+        count=st.integers(1, 9),
+        kind=st.sampled_from(KINDS),
+    )
     def put(self, owner: int, seed: int, count: int, kind: str) -> None:
         self.known[owner] = f"p{owner}", draw(np.random.default_rng(seed), count, kind)
         for index in self.indices:
@@ -326,7 +384,9 @@ class Lying(Packed):
         return super().products(queries) + np.float32(0.1)
 
 
-def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert coarse.open_packed(DIMENSION) is not None
     monkeypatch.setattr("numkong.get_capabilities", lambda: {"serial": True, "neon": False})
     assert coarse.open_packed(DIMENSION) is None
@@ -375,7 +435,9 @@ class Shared:
         if self.broken:
             raise GalleryError("the disk is gone")
         self.asked.append(since)
-        return Changes(self.revision, {owner: known for owner, (at, known) in self.known.items() if at > since})
+        return Changes(
+            self.revision, {owner: known for owner, (at, known) in self.known.items() if at > since}
+        )
 
 
 ADA, EVE, BOB = (draw(np.random.default_rng(seed), 2) for seed in (10, 11, 12))
@@ -390,7 +452,11 @@ def test_a_gallery_follows_what_others_write() -> None:
     store = Shared()
     store.write(1, Known("Ada", SubjectRecord(extended=True), ADA))
     gallery = Gallery(store)
-    assert subject_of(gallery, ADA[0]) == "Ada" and gallery.record("Ada").extended and not gallery.refresh()
+    assert (
+        subject_of(gallery, ADA[0]) == "Ada"
+        and gallery.record("Ada").extended
+        and not gallery.refresh()
+    )
     store.write(2, Known("Eve", SubjectRecord(), EVE))
     assert gallery.refresh() and not gallery.refresh()
     assert subject_of(gallery, EVE[1]) == "Eve" and gallery.templates == 4
@@ -428,10 +494,16 @@ def test_a_backup_in_the_place_of_the_gallery_is_read_whole() -> None:
     gallery = Gallery(store)
     store.known, store.revision = before
     store.committed += 1
-    assert gallery.refresh() and subject_of(gallery, EVE[0]) is None and subject_of(gallery, ADA[0]) == "Ada"
+    assert (
+        gallery.refresh()
+        and subject_of(gallery, EVE[0]) is None
+        and subject_of(gallery, ADA[0]) == "Ada"
+    )
 
 
-def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(caplog: pytest.LogCaptureFixture) -> None:
+def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     store = Shared()
     store.write(1, Known("Ada", SubjectRecord(), ADA))
     store.write(2, Known("Eve", SubjectRecord(), EVE))
@@ -441,5 +513,9 @@ def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(caplog: pytest.Log
     store.write(3, Known("Bob", SubjectRecord(), BOB))
     with caplog.at_level(logging.ERROR):
         assert gallery.refresh()
-    assert "'Ada'" in caplog.text and subject_of(gallery, ADA[0]) is None and subject_of(gallery, EVE[0]) is None
+    assert (
+        "'Ada'" in caplog.text
+        and subject_of(gallery, ADA[0]) is None
+        and subject_of(gallery, EVE[0]) is None
+    )
     assert subject_of(gallery, BOB[0]) == "Bob" and gallery.index.templates == 2

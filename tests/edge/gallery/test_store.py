@@ -54,7 +54,9 @@ def test_what_is_enrolled_comes_back(open_store: Open) -> None:
     assert np.array_equal(ada.templates, rows(3))
 
 
-def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place(open_store: Open) -> None:
+def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place(
+    open_store: Open,
+) -> None:
     store = open_store()
     store.enroll("Ada", rows(2), record=EVERYTHING)
     assert store.enroll("Ada", rows(1, seed=1)) == 3
@@ -63,7 +65,9 @@ def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place
     assert np.array_equal(store.load()[1], rows(1, seed=2))
 
 
-def test_neither_templates_nor_names_are_readable_in_the_files(open_store: Open, tmp_path: Path) -> None:
+def test_neither_templates_nor_names_are_readable_in_the_files(
+    open_store: Open, tmp_path: Path
+) -> None:
     store = open_store()
     store.enroll("Ada Lovelace", rows(2), record=EVERYTHING, chips=[b"a picture of Ada", None])
     content = on_disk(tmp_path)
@@ -127,7 +131,9 @@ def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
     other = open_store(model="n" * 64, changeover=True)
     assert other.subjects() == {"Ada": 0}
     other.enroll("Ada", rows(1, seed=5))
-    assert open_store(model="n" * 64).subjects() == {"Ada": 1} and open_store().subjects() == {"Ada": 2}
+    assert open_store(model="n" * 64).subjects() == {"Ada": 1} and open_store().subjects() == {
+        "Ada": 2
+    }
     assert other.models() == {"m" * 64: 2, "n" * 64: 1}
 
 
@@ -144,12 +150,17 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         ("UPDATE meta SET value = 7 WHERE name = 'check'", "cannot tell its key"),
         ("DELETE FROM meta WHERE name = 'counter'", "lost its counter"),
         ("UPDATE meta SET value = 'x' WHERE name = 'counter'", "lost its counter"),
-        ("UPDATE meta SET value = -65022 WHERE name = 'counter'", "lost its counter"),  # who is enrolled then is never seen
+        (
+            "UPDATE meta SET value = -65022 WHERE name = 'counter'",
+            "lost its counter",
+        ),  # who is enrolled then is never seen
         ("UPDATE meta SET value = 9 WHERE name = 'schema'", "belongs to schema 9, expected 2"),
         ("DROP TABLE templates", "no such table"),
     ],
 )
-def test_a_damaged_gallery_is_refused_by_name(open_store: Open, tmp_path: Path, statement: str, message: str) -> None:
+def test_a_damaged_gallery_is_refused_by_name(
+    open_store: Open, tmp_path: Path, statement: str, message: str
+) -> None:
     open_store().enroll("Ada", rows(1))
     change(tmp_path, statement)
     with pytest.raises(GalleryError, match=message):
@@ -188,7 +199,9 @@ def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
     ada = told.subjects[number["Ada"]]
     assert ada is not None and ada.record == EVERYTHING and np.array_equal(ada.templates, rows(1))
     store.enroll("Eve", rows(1))
-    assert number["Eve"] not in store.changes(told.revision).subjects  # numbers are never used again
+    assert (
+        number["Eve"] not in store.changes(told.revision).subjects
+    )  # numbers are never used again
 
 
 def test_a_reader_sees_another_connection_s_change(open_store: Open) -> None:
@@ -207,10 +220,17 @@ def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path
     store.enroll("Ada", rows(2), chips=[bytes(range(256)) * 40, None])
     store.enroll("Eve", rows(2, seed=1))
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as peek:
-        sealed = [row for (row,) in peek.execute("SELECT sealed FROM templates UNION SELECT sealed FROM chips")]
+        sealed = [
+            row
+            for (row,) in peek.execute(
+                "SELECT sealed FROM templates UNION SELECT sealed FROM chips"
+            )
+        ]
         theirs = peek.execute("SELECT sealed FROM templates ORDER BY id DESC").fetchone()[0]
     tag = store.seal.tag("Ada")
-    assert all(row in on_disk(tmp_path) for row in sealed if len(row) < 1000) and tag in on_disk(tmp_path)
+    assert all(row in on_disk(tmp_path) for row in sealed if len(row) < 1000) and tag in on_disk(
+        tmp_path
+    )
     assert store.remove("Ada") == 2
     assert store.remove("Ada") == 0
     left = on_disk(tmp_path)
@@ -218,14 +238,18 @@ def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path
     assert [row[-64:] in left for row in sealed].count(True) == 2
 
 
-def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(open_store: Open, tmp_path: Path) -> None:
+def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(
+    open_store: Open, tmp_path: Path
+) -> None:
     store = open_store()
     store.enroll("Ada", rows(1))
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as reader:
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM templates").fetchone()
         store.db.execute("PRAGMA busy_timeout=50")
-        with pytest.raises(GalleryError, match="is removed, but a sealed copy is still in the write-ahead log"):
+        with pytest.raises(
+            GalleryError, match="is removed, but a sealed copy is still in the write-ahead log"
+        ):
             store.remove("Ada")
     assert store.subjects() == {} and store.remove("Ada") == 0
 
@@ -243,7 +267,11 @@ def test_a_pin_is_checked_and_never_stored(open_store: Open, tmp_path: Path) -> 
     store.enroll("Ada", rows(1))
     assert not store.is_pin("Ada", "") and not store.is_pin("Nobody", "1234")
     store.set_pin("Ada", "4711")
-    assert store.is_pin("Ada", "4711") and not store.is_pin("Ada", "4712") and b"4711" not in on_disk(tmp_path)
+    assert (
+        store.is_pin("Ada", "4711")
+        and not store.is_pin("Ada", "4712")
+        and b"4711" not in on_disk(tmp_path)
+    )
     store.set_pin("Ada", None)
     assert not store.is_pin("Ada", "4711")
     for wrong in ("", "123", "12a4", "１２３４"):
@@ -271,31 +299,57 @@ def first_version(path: Path) -> None:
 
     def seal(plain: bytes, row: int, subject: str) -> bytes:
         nonce = bytes([row & 255] * 12)
-        return nonce + AESGCM(KEY).encrypt(nonce, plain, f"mfsa-edge/1|lobby|{'m' * 64}|{row}|{subject}".encode())
+        return nonce + AESGCM(KEY).encrypt(
+            nonce, plain, f"mfsa-edge/1|lobby|{'m' * 64}|{row}|{subject}".encode()
+        )
 
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID")
-        db.execute("CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT, enrolled_at REAL, sealed BLOB)")
-        db.execute("CREATE TABLE subjects (subject TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID")
-        meta = {"schema": "1", "terminal": "lobby", "model": "m" * 64, "key": seal(b"", 0, "").hex()}
+        db.execute(
+            "CREATE TABLE templates (id INTEGER PRIMARY KEY AUTOINCREMENT, subject TEXT, enrolled_at REAL, sealed BLOB)"
+        )
+        db.execute(
+            "CREATE TABLE subjects (subject TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID"
+        )
+        meta = {
+            "schema": "1",
+            "terminal": "lobby",
+            "model": "m" * 64,
+            "key": seal(b"", 0, "").hex(),
+        }
         db.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        for row, (subject, template) in enumerate(zip(("Ada", "Ada", "Eve"), rows(3), strict=True), 1):
-            db.execute("INSERT INTO templates VALUES (?, ?, 0, ?)", (row, subject, seal(template.tobytes(), row, subject)))
-        db.execute("INSERT INTO subjects VALUES ('Eve', ?)", (seal(json.dumps({"extended": True}).encode(), -1, "Eve"),))
+        for row, (subject, template) in enumerate(
+            zip(("Ada", "Ada", "Eve"), rows(3), strict=True), 1
+        ):
+            db.execute(
+                "INSERT INTO templates VALUES (?, ?, 0, ?)",
+                (row, subject, seal(template.tobytes(), row, subject)),
+            )
+        db.execute(
+            "INSERT INTO subjects VALUES ('Eve', ?)",
+            (seal(json.dumps({"extended": True}).encode(), -1, "Eve"),),
+        )
 
 
-def test_a_gallery_of_the_first_version_becomes_one_of_this(open_store: Open, tmp_path: Path) -> None:
+def test_a_gallery_of_the_first_version_becomes_one_of_this(
+    open_store: Open, tmp_path: Path
+) -> None:
     first_version(tmp_path / "gallery.db")
     assert b"Ada" in on_disk(tmp_path)
     store = open_store()
     names, templates = store.load()
     assert names == ["Ada", "Ada", "Eve"] and np.array_equal(templates, rows(3))
-    assert store.record("Eve") == SubjectRecord(extended=True) and store.record("Ada") == SubjectRecord()
+    assert (
+        store.record("Eve") == SubjectRecord(extended=True)
+        and store.record("Ada") == SubjectRecord()
+    )
     assert b"Ada" not in on_disk(tmp_path)
     assert open_store().subjects() == {"Ada": 2, "Eve": 1}
 
 
-def test_a_damaged_gallery_of_the_first_version_is_left_as_it_is(open_store: Open, tmp_path: Path) -> None:
+def test_a_damaged_gallery_of_the_first_version_is_left_as_it_is(
+    open_store: Open, tmp_path: Path
+) -> None:
     first_version(tmp_path / "gallery.db")
     change(tmp_path, "UPDATE templates SET sealed = x'00' WHERE id = 2")
     with pytest.raises(GalleryError, match="cannot be unsealed"):

@@ -34,9 +34,15 @@ def test_thresholds_are_told_for_the_gallery_that_is_there(config: Terminal) -> 
     with closing(opened(config)) as store:
         store.enroll("Ada", rows[:375])
     supported = found(config, "thresholds")
-    assert supported.level == OK and "for 375 templates" in supported.message and "raised" not in supported.message
+    assert (
+        supported.level == OK
+        and "for 375 templates" in supported.message
+        and "raised" not in supported.message
+    )
     with closing(opened(config)) as store:
-        store.enroll("Bob", rows[375:])  # two subjects, and one template more than the model supports
+        store.enroll(
+            "Bob", rows[375:]
+        )  # two subjects, and one template more than the model supports
     beyond = found(config, "thresholds")
     assert beyond.level == WARNING and "for 376 templates (raised from 0.586" in beyond.message
     assert "the model supports 375" in beyond.message

@@ -14,7 +14,11 @@ def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
         notifier.ready()
         notifier.alive("3 frames")
         notifier.stopping()
-        assert [systemd.recv(200) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1\nSTATUS=3 frames", b"STOPPING=1"]
+        assert [systemd.recv(200) for _ in range(3)] == [
+            b"READY=1",
+            b"WATCHDOG=1\nSTATUS=3 frames",
+            b"STOPPING=1",
+        ]
         notifier.close()
         notifier.alive()
 

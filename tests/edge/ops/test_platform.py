@@ -43,39 +43,70 @@ def jetson(root: Path) -> Jetson:
 
 def test_jetpack_5(root: Callable[[str], Path]) -> None:
     board = jetson(root("jetpack5-agx-orin"))
-    assert board.setup() == Setup("Jetson AGX Orin Developer Kit", "R35.4.1", "MODE_30W", False, "schedutil")
+    assert board.setup() == Setup(
+        "Jetson AGX Orin Developer Kit", "R35.4.1", "MODE_30W", False, "schedutil"
+    )
     seen = board.read()
     assert seen.clocks_mhz == {"cpu0": 1344.0, "gpu": 612.0} and seen.loads == {"gpu": 41.2}
     assert seen.temperatures_c == {"cpu": 48.5, "gpu": 43.5}  # a zone without power says -256
-    assert seen.rails_w == {"VDD_GPU_SOC": 3.6, "VDD_CPU_CV": 0.8, "VIN_SYS_5V0": 4.0, "VDDQ_VDD2_1V8AO": 0.6}
+    assert seen.rails_w == {
+        "VDD_GPU_SOC": 3.6,
+        "VDD_CPU_CV": 0.8,
+        "VIN_SYS_5V0": 4.0,
+        "VDDQ_VDD2_1V8AO": 0.6,
+    }
     assert seen.power_w == 8.4  # VDDQ hangs on the 5 V rail
     assert seen.throttled_by is None and seen.throttle_events == 3
 
 
 def test_jetpack_6(root: Callable[[str], Path]) -> None:
     board = jetson(root("jetpack6-orin-nano"))
-    assert board.setup() == Setup("NVIDIA Jetson Orin Nano Developer Kit", "R36.4.0", "MAXN_SUPER", True, "schedutil")
+    assert board.setup() == Setup(
+        "NVIDIA Jetson Orin Nano Developer Kit", "R36.4.0", "MAXN_SUPER", True, "schedutil"
+    )
     seen = board.read()
-    assert seen.clocks_mhz == {"cpu0": 1728.0, "gpu": 1020.0} and seen.temperatures_c == {"cpu": 52.125, "tj": 53.0}
-    assert seen.power_w == pytest.approx(7.157, abs=1e-3) and "VDD_SOC" not in seen.rails_w  # a rail whose current is not told
+    assert seen.clocks_mhz == {"cpu0": 1728.0, "gpu": 1020.0} and seen.temperatures_c == {
+        "cpu": 52.125,
+        "tj": 53.0,
+    }
+    assert (
+        seen.power_w == pytest.approx(7.157, abs=1e-3) and "VDD_SOC" not in seen.rails_w
+    )  # a rail whose current is not told
     assert seen.throttled_by == ("gpu-throttle-alert",) and seen.throttle_events == 0
 
 
 def test_jetpack_7(root: Callable[[str], Path]) -> None:
     board = jetson(root("jetpack7-thor"))
-    assert board.setup().power_mode == "120W" and board.setup().l4t == "R38.4.0" and board.setup().clocks_locked is False
+    assert (
+        board.setup().power_mode == "120W"
+        and board.setup().l4t == "R38.4.0"
+        and board.setup().clocks_locked is False
+    )
     seen = board.read()
     assert seen.power_w == 28.906 and seen.clocks_mhz["gpu"] == 1575.0 and seen.loads == {}
-    assert seen.throttled_by == () and seen.temperatures_c["soc012"] == 48.1  # a clock's own steps are no throttling
+    assert (
+        seen.throttled_by == () and seen.temperatures_c["soc012"] == 48.1
+    )  # a clock's own steps are no throttling
 
 
 def test_tegrastats_of_jetpack_5() -> None:
     (line,) = lines("jetpack5-agx-orin.tegrastats")
     seen = parse(line)
     assert seen.loads == {"cpu0": 12, "cpu1": 3, "cpu2": 0, "cpu3": 7, "gpu": 41, "emc": 2}
-    assert seen.clocks_mhz == {"cpu0": 1344, "cpu1": 729, "cpu2": 729, "cpu3": 729, "gpu": 612, "emc": 2133}
+    assert seen.clocks_mhz == {
+        "cpu0": 1344,
+        "cpu1": 729,
+        "cpu2": 729,
+        "cpu3": 729,
+        "gpu": 612,
+        "emc": 2133,
+    }
     assert seen.temperatures_c["cpu"] == 48.5 and "cv0" not in seen.temperatures_c
-    assert seen.power_w == pytest.approx(3.612 + 0.812 + 4.02) and "RAM" not in seen.rails_w and "SWAP" not in seen.rails_w
+    assert (
+        seen.power_w == pytest.approx(3.612 + 0.812 + 4.02)
+        and "RAM" not in seen.rails_w
+        and "SWAP" not in seen.rails_w
+    )
 
 
 def test_tegrastats_of_jetpack_6() -> None:
@@ -87,9 +118,16 @@ def test_tegrastats_of_jetpack_6() -> None:
 
 def test_tegrastats_of_jetpack_7() -> None:
     orin, busy, idle = (parse(line) for line in lines("jetpack7.tegrastats"))
-    assert orin.loads["gpu"] == 17 and orin.clocks_mhz["gpu"] == 1300 and orin.temperatures_c["tj"] == 52.968
+    assert (
+        orin.loads["gpu"] == 17
+        and orin.clocks_mhz["gpu"] == 1300
+        and orin.temperatures_c["tj"] == 52.968
+    )
     assert orin.power_w == pytest.approx(5.99 + 1.996 + 4.838)
-    assert busy.loads == {"cpu0": 31, "cpu1": 5, "gpu": 87, "emc": 34} and busy.clocks_mhz["cpu1"] == 2601
+    assert (
+        busy.loads == {"cpu0": 31, "cpu1": 5, "gpu": 87, "emc": 34}
+        and busy.clocks_mhz["cpu1"] == 2601
+    )
     assert busy.power_w == 124.486
     assert "gpu" not in idle.loads and idle.clocks_mhz["gpu"] == 1574  # Thor at rest tells no load
     assert idle.power_w is None  # without VIN and its parts nobody knows
@@ -140,7 +178,12 @@ class Psutil:
         return [SimpleNamespace(current=2400.0), SimpleNamespace(current=0.0)]
 
     def sensors_temperatures(self) -> dict[str, list[SimpleNamespace]]:
-        return {"coretemp": [SimpleNamespace(label="Package id 0", current=61.0), SimpleNamespace(label="", current=0.0)]}
+        return {
+            "coretemp": [
+                SimpleNamespace(label="Package id 0", current=61.0),
+                SimpleNamespace(label="", current=0.0),
+            ]
+        }
 
     def cpu_percent(self, percpu: bool) -> list[float]:
         return [12.5, 0.0]
@@ -151,7 +194,9 @@ def test_a_pc(tmp_path: Path) -> None:
     pc = Pc(tmp_path, Psutil(), lambda: now[0])
     assert pc.read().loads == {}  # since when?
     now[0] += 1
-    assert pc.read() == Reading({"cpu0": 2400.0}, {"package id 0": 61.0}, {}, {"cpu0": 12.5, "cpu1": 0.0}, None, None)
+    assert pc.read() == Reading(
+        {"cpu0": 2400.0}, {"package id 0": 61.0}, {}, {"cpu0": 12.5, "cpu1": 0.0}, None, None
+    )
     now[0] += 0.001
     assert pc.read().loads == {}
     assert pc.setup() == Setup()
@@ -171,12 +216,16 @@ def test_a_pc_without_sensors(tmp_path: Path) -> None:
 
 def test_thermal_throttling_of_a_pc_is_counted(tmp_path: Path) -> None:
     for number, count in enumerate((2, 3)):
-        counter = tmp_path / f"sys/devices/system/cpu/cpu{number}/thermal_throttle/core_throttle_count"
+        counter = (
+            tmp_path / f"sys/devices/system/cpu/cpu{number}/thermal_throttle/core_throttle_count"
+        )
         counter.parent.mkdir(parents=True)
         counter.write_text(f"{count}\n")
     assert sysfs.throttle_events(tmp_path) == 5
 
 
-def test_the_platform_is_known_by_its_release_file(root: Callable[[str], Path], tmp_path: Path) -> None:
+def test_the_platform_is_known_by_its_release_file(
+    root: Callable[[str], Path], tmp_path: Path
+) -> None:
     assert isinstance(open_platform(tmp_path), Pc)
     assert isinstance(open_platform(root("jetpack6-orin-nano")), Jetson)

@@ -30,7 +30,11 @@ class Office:
 
     def __init__(self, folder: Path, config_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.config_path, self._capsys = folder, config_path, capsys
-        self.photos, self.people, self.report = folder / "photos", folder / "people.csv", folder / "report.jsonl"
+        self.photos, self.people, self.report = (
+            folder / "photos",
+            folder / "people.csv",
+            folder / "report.jsonl",
+        )
         self.told = ""
 
     def photo(self, name: str, image: np.ndarray) -> None:
@@ -39,7 +43,11 @@ class Office:
         cv2.imwrite(str(path), image)
 
     def arguments(self, *more: str, listed: bool = True) -> list[str]:
-        source = ["--bulk", str(self.people), "--photos", str(self.photos)] if listed else ["--bulk", str(self.photos)]
+        source = (
+            ["--bulk", str(self.people), "--photos", str(self.photos)]
+            if listed
+            else ["--bulk", str(self.photos)]
+        )
         return ["--config", str(self.config_path), *source, "--report", str(self.report), *more]
 
     def enroll(self, *more: str, listed: bool = True, expect: int = 0) -> dict[str, Any]:
@@ -68,7 +76,11 @@ class Office:
 
 @pytest.fixture
 def office(
-    tmp_path: Path, write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str], collins: np.ndarray, hopper: np.ndarray
+    tmp_path: Path,
+    write_config: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    collins: np.ndarray,
+    hopper: np.ndarray,
 ) -> Office:
     """Ada has two photos and one that is black, Bea one, Cid one that shows nobody."""
     made = Office(tmp_path, write_config(), capsys)
@@ -90,7 +102,9 @@ def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> No
     assert ada.groups == ("staff",) and ada.valid_until is not None
     told = {line["subject"]: line for line in office.lines()}
     assert [told[name]["enrolled"] for name in ("Ada", "Bea", "Cid")] == [True, True, False]
-    assert [(Path(one["photo"]).name, one["reason"]) for one in told["Ada"]["photos"]] == [("3.png", "no-face")]
+    assert [(Path(one["photo"]).name, one["reason"]) for one in told["Ada"]["photos"]] == [
+        ("3.png", "no-face")
+    ]
     assert told["Cid"]["reason"] == "too-few" and "Cid" in office.told
     assert office.report.stat().st_mode & 0o777 == 0o600
 
@@ -104,11 +118,16 @@ def test_a_second_run_goes_on_where_the_first_one_was(office: Office, collins: n
     office.enroll(expect=1)
     summary = office.enroll(expect=1)
     assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (0, 2, 0)
-    office.people.write_text("subject,groups,valid_until\nAda,night,2099-01-01\nBea,,\n")  # other rights: done again
+    office.people.write_text(
+        "subject,groups,valid_until\nAda,night,2099-01-01\nBea,,\n"
+    )  # other rights: done again
     office.photo("Bea/2.png", np.zeros_like(collins))
     summary = office.enroll()
     assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (2, 0, 0)
-    assert office.known()["Ada"].record.groups == ("night",) and office.templates() == {"Ada": 2, "Bea": 1}
+    assert office.known()["Ada"].record.groups == ("night",) and office.templates() == {
+        "Ada": 2,
+        "Bea": 1,
+    }
 
 
 @pytest.mark.parametrize("left", [0, 1])
@@ -118,9 +137,17 @@ def test_who_was_stored_but_not_yet_reported_is_not_stored_twice(office: Office,
     lines = office.report.read_bytes().splitlines(keepends=True)
     office.report.write_bytes(b"".join(lines[:left]) + lines[left][:20])
     summary = office.enroll(expect=1)
-    assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (2 - left, left, 0)
+    assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (
+        2 - left,
+        left,
+        0,
+    )
     assert office.templates() == {"Ada": 2, "Bea": 1}
-    assert [line["subject"] for line in office.lines()] == (["Ada"] if left else []) + ["Ada", "Bea", "Cid"][left:]
+    assert [line["subject"] for line in office.lines()] == (["Ada"] if left else []) + [
+        "Ada",
+        "Bea",
+        "Cid",
+    ][left:]
 
 
 def test_who_was_erased_since_is_enrolled_again(office: Office) -> None:
@@ -135,7 +162,10 @@ def test_who_was_erased_since_is_enrolled_again(office: Office) -> None:
 def test_one_wrong_line_and_nobody_is_enrolled(office: Office) -> None:
     office.people.write_text("subject,photos\nAda,\nBea,none.jpg\nCid,../x\n")
     office.enroll(expect=2)
-    assert "line 3: photos: none.jpg: no such file" in office.told and "line 4: photos: '../x'" in office.told
+    assert (
+        "line 3: photos: none.jpg: no such file" in office.told
+        and "line 4: photos: '../x'" in office.told
+    )
     assert not load_config(office.config_path).gallery_path.exists() and not office.report.exists()
 
 
@@ -160,14 +190,19 @@ def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None
     assert office.templates() == {"Ada": 2}
 
 
-def test_so_many_photos_must_be_left(office: Office, collins: np.ndarray, hopper: np.ndarray) -> None:
+def test_so_many_photos_must_be_left(
+    office: Office, collins: np.ndarray, hopper: np.ndarray
+) -> None:
     assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few": 2}
     assert office.templates() == {"Ada": 2}
     office.photo("Ada/4.png", np.clip(collins * 1.1, 0, 255).astype(np.uint8))
     office.photo("Ada/5.png", hopper)  # a stray does not count
     assert office.enroll("--min-photos", "4", expect=1)["refused"] == {"too-few": 3}
     assert office.templates() == {"Ada": 2}
-    assert office.enroll("--min-photos", "3", expect=1)["photos_not_used"] == {"no-face": 2, "unlike-the-others": 1}
+    assert office.enroll("--min-photos", "3", expect=1)["photos_not_used"] == {
+        "no-face": 2,
+        "unlike-the-others": 1,
+    }
     assert office.templates() == {"Ada": 3}
 
 
@@ -198,13 +233,19 @@ def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     assert synced == [path.stat().st_size]
     journal.close()
     again = Journal(path)
-    assert again.has("Ada", lambda: "d") and not again.has("Ada", lambda: "e") and not again.has("Bob", lambda: "d")
+    assert (
+        again.has("Ada", lambda: "d")
+        and not again.has("Ada", lambda: "e")
+        and not again.has("Bob", lambda: "d")
+    )
     again.close()
 
 
 def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = Journal(tmp_path / "report.jsonl")
-    monkeypatch.setattr(os, "write", lambda fd, data: 3)  # as a disk that is full after so many bytes
+    monkeypatch.setattr(
+        os, "write", lambda fd, data: 3
+    )  # as a disk that is full after so many bytes
     with pytest.raises(RecordError, match="took only part of it"):
         journal.note(Line("Ada", "d", True, False, 1, "", ()))
     journal.close()
@@ -213,7 +254,9 @@ def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.shared
-def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(office: Office, shared: Path) -> None:
+def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(
+    office: Office, shared: Path
+) -> None:
     people: dict[str, list[str]] = {}
     with tarfile.open(shared / "chips" / "lfw_pairs.tar") as tar:
         for name in sorted(tar.getnames()):
@@ -223,11 +266,19 @@ def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(o
             file = tar.extractfile(name)
             assert file is not None
             chip = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
-            office.photo(name, cv2.copyMakeBorder(chip, *[112] * 4, cv2.BORDER_CONSTANT, value=(127, 127, 127)))
+            office.photo(
+                name,
+                cv2.copyMakeBorder(chip, *[112] * 4, cv2.BORDER_CONSTANT, value=(127, 127, 127)),
+            )
     office.people.write_text("\n".join(["subject", *chosen]))
     for lines in (1, 7, 8, 20, 33):  # so many people are reported when it is killed
         with Process(ENROLL, *office.arguments(), log=office.folder / "bulk.log") as process:
-            until(lambda n=lines: office.report.exists() and len(office.report.read_bytes().splitlines()) >= n, "went on")
+            until(
+                lambda n=lines: (
+                    office.report.exists() and len(office.report.read_bytes().splitlines()) >= n
+                ),
+                "went on",
+            )
             process.popen.send_signal(signal.SIGKILL)
     summary = office.enroll(expect=1)
     assert summary["enrolled_before"] > 10

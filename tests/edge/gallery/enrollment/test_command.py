@@ -24,11 +24,15 @@ from edge.gallery.store import Store, open_store
 class Counter:
     """Where one person after the other is enrolled from photos."""
 
-    def __init__(self, config_path: Path, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    def __init__(
+        self, config_path: Path, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]
+    ) -> None:
         self.config_path, self.photos, self.capsys = config_path, photos, capsys
         self.told = ""
 
-    def enroll(self, *photos: str, subject: str = "Ada", options: tuple[str, ...] = (), expect: int = 0) -> dict[str, Any]:
+    def enroll(
+        self, *photos: str, subject: str = "Ada", options: tuple[str, ...] = (), expect: int = 0
+    ) -> dict[str, Any]:
         arguments = ["--config", str(self.config_path), "--subject", subject, "--json", *options]
         code = command.main([*arguments, *(str(self.photos[name]) for name in photos)])
         out, self.told = self.capsys.readouterr()
@@ -41,7 +45,12 @@ class Counter:
         return open_store(config, model, load_key(config.key_path, create=False))
 
     def shown(self, subject: str = "Ada") -> dict[str, Any]:
-        assert gallery.main(["show", "--config", str(self.config_path), "--subject", subject, "--json"]) == 0
+        assert (
+            gallery.main(
+                ["show", "--config", str(self.config_path), "--subject", subject, "--json"]
+            )
+            == 0
+        )
         return dict(json.loads(self.capsys.readouterr().out))
 
 
@@ -54,8 +63,14 @@ def counter(
     hopper: np.ndarray,
     detector: Detector,
 ) -> Counter:
-    worn = masks.draw(collins, masks.MaskStyle("surgical", (222, 190, 140)), detector.detect(collins)[0].landmarks_xy)[0]
-    brighter = {f"ada{i}": np.clip(collins * (1 + i / 25), 0, 255).astype(np.uint8) for i in range(4)}
+    worn = masks.draw(
+        collins,
+        masks.MaskStyle("surgical", (222, 190, 140)),
+        detector.detect(collins)[0].landmarks_xy,
+    )[0]
+    brighter = {
+        f"ada{i}": np.clip(collins * (1 + i / 25), 0, 255).astype(np.uint8) for i in range(4)
+    }
     photos = {}
     for name, image in {**brighter, "grace": hopper, "masked": worn}.items():
         photos[name] = tmp_path / f"{name}.png"
@@ -67,18 +82,34 @@ def test_what_was_measured_of_each_photo_is_told(counter: Counter) -> None:
     told = counter.enroll("ada0", "ada1")
     assert told["stored"] == 2 and told["before"] == 0 and told["lowest_similarity"] > 0.9
     assert [Path(photo["photo"]).name for photo in told["photos"]] == ["ada0.png", "ada1.png"]
-    assert {"single_face_present", "head_pose", "sharpness", "eyes_visible"} <= set(told["photos"][0]["components"])
+    assert {"single_face_present", "head_pose", "sharpness", "eyes_visible"} <= set(
+        told["photos"][0]["components"]
+    )
     refused = counter.enroll("ada0", "masked", expect=1)
     assert refused["stored"] == 0 and refused["refused"][0]["reason"] == "mask-worn"
     assert "eyes_visible" in refused["refused"][0]["components"] and len(refused["photos"]) == 1
-    command.main(["--config", str(counter.config_path), "--subject", "Ada", "-v", "--dry-run", str(counter.photos["ada0"])])
-    assert "ada0.png: single_face_present 100, inter_eye_distance" in counter.capsys.readouterr().err
+    command.main(
+        [
+            "--config",
+            str(counter.config_path),
+            "--subject",
+            "Ada",
+            "-v",
+            "--dry-run",
+            str(counter.photos["ada0"]),
+        ]
+    )
+    assert (
+        "ada0.png: single_face_present 100, inter_eye_distance" in counter.capsys.readouterr().err
+    )
 
 
 def test_a_stray_photo_is_named_and_left_out(counter: Counter) -> None:
     told = counter.enroll("ada0", "ada1", "grace", "ada2")
     assert told["stored"] == 3
-    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [("grace.png", "unlike-the-others")]
+    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
+        ("grace.png", "unlike-the-others")
+    ]
     assert "left out (unlike-the-others)" in counter.told and "grace.png" in counter.told
 
 
@@ -87,7 +118,10 @@ def test_a_photo_of_somebody_else_is_not_added(counter: Counter) -> None:
     assert counter.enroll("grace", expect=1)["refused"][0]["reason"] == "different-people"
     assert counter.enroll("grace", options=("--replace",))["before"] == 1
     assert len(counter.shown()["templates"]) == 1
-    assert counter.enroll("grace", subject="Grace", expect=1)["refused"][0]["reason"] == "already-enrolled"
+    assert (
+        counter.enroll("grace", subject="Grace", expect=1)["refused"][0]["reason"]
+        == "already-enrolled"
+    )
 
 
 def test_the_same_photo_is_not_stored_twice_and_replaces_itself(counter: Counter) -> None:
@@ -112,22 +146,43 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
     )
     counter.enroll("ada0", options=(*options, "--group", "night"))
     shown = counter.shown()
-    assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == ("2031-01-01", "2031-12-31", True)
+    assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == (
+        "2031-01-01",
+        "2031-12-31",
+        True,
+    )
     assert shown["groups"] == ["staff", "night"]
     assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
     counter.enroll("ada1", options=("--group", "day"))
     changed = counter.shown()
-    assert changed["groups"] == ["day"] and changed["consent"] == shown["consent"] and changed["extended"]
+    assert (
+        changed["groups"] == ["day"]
+        and changed["consent"] == shown["consent"]
+        and changed["extended"]
+    )
 
 
-def test_a_face_that_another_process_enrolls_meanwhile_is_found(counter: Counter, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_face_that_another_process_enrolls_meanwhile_is_found(
+    counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     counter.enroll("grace", subject="Grace")  # the gallery is there
     take = command._take
 
     def slowly(*arguments: Any) -> Any:
         taken = take(*arguments)
         monkeypatch.setattr(command, "_take", take)
-        assert command.main(["--config", str(counter.config_path), "--subject", "Eve", str(counter.photos["ada0"])]) == 0
+        assert (
+            command.main(
+                [
+                    "--config",
+                    str(counter.config_path),
+                    "--subject",
+                    "Eve",
+                    str(counter.photos["ada0"]),
+                ]
+            )
+            == 0
+        )
         return taken
 
     monkeypatch.setattr(command, "_take", slowly)
@@ -141,7 +196,11 @@ def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None
     with closing(counter.store()) as store:
         ada = store.known()[0].templates[0]
         aside = np.roll(ada, 1) - np.roll(ada, 1) @ ada * ada
-        store.enroll("Ada", (0.63 * ada + np.sqrt(1 - 0.63**2) * aside / np.linalg.norm(aside))[None], replace=True)
+        store.enroll(
+            "Ada",
+            (0.63 * ada + np.sqrt(1 - 0.63**2) * aside / np.linalg.norm(aside))[None],
+            replace=True,
+        )
     refused = counter.enroll("ada0", subject="Eve", expect=1)["refused"][0]
     assert refused["reason"] == "already-enrolled" and "score 0.63" in refused["message"]
     rng = np.random.default_rng(0)
@@ -149,12 +208,20 @@ def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None
         crowd = rng.standard_normal((3000, 256)).astype(np.float32)
         store.enroll("crowd", crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
     assert counter.enroll("ada0", subject="Eve")["stored"] == 1
-    assert "for 3,002 templates (raised from 0.586" in counter.told and "the model supports 375" in counter.told
+    assert (
+        "for 3,002 templates (raised from 0.586" in counter.told
+        and "the model supports 375" in counter.told
+    )
 
 
-def test_a_threshold_that_the_configuration_raised_counts(counter: Counter, write_config: Callable[..., Path]) -> None:
+def test_a_threshold_that_the_configuration_raised_counts(
+    counter: Counter, write_config: Callable[..., Path]
+) -> None:
     counter.enroll("ada0")
-    assert counter.enroll("ada3", subject="Eve", expect=1)["refused"][0]["reason"] == "already-enrolled"
+    assert (
+        counter.enroll("ada3", subject="Eve", expect=1)["refused"][0]["reason"]
+        == "already-enrolled"
+    )
     write_config(policy={"threshold_unmasked": 0.9999})
     assert counter.enroll("ada3", subject="Eve")["stored"] == 1
 
@@ -170,7 +237,9 @@ def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
     assert enrolling._account() == "daemon"  # nobody but root comes by sudo
 
 
-def test_consent_that_the_configuration_demands(counter: Counter, write_config: Callable[..., Path]) -> None:
+def test_consent_that_the_configuration_demands(
+    counter: Counter, write_config: Callable[..., Path]
+) -> None:
     write_config(enrollment={"consent": True})
     assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "no-consent"
     counter.enroll("ada0", options=("--consent", "form 12"))
@@ -180,7 +249,10 @@ def test_consent_that_the_configuration_demands(counter: Counter, write_config: 
 def test_quality_may_only_be_tightened(counter: Counter, write_config: Callable[..., Path]) -> None:
     counter.enroll("ada0", options=("--quality", "off"), expect=2)
     assert "demands standard" in counter.told
-    assert counter.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"] == "too-few"
+    assert (
+        counter.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"]
+        == "too-few"
+    )
     assert counter.enroll("ada0", "ada1", "ada2", options=("--quality", "strict"))["stored"] == 3
     write_config(enrollment={"quality": "strict"})
     assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few"
@@ -196,7 +268,9 @@ def test_a_dry_run_stores_nothing(counter: Counter) -> None:
     assert len(shown["templates"]) == 1 and shown["groups"] == []
 
 
-def test_chips_are_kept_where_the_configuration_says_so(counter: Counter, write_config: Callable[..., Path]) -> None:
+def test_chips_are_kept_where_the_configuration_says_so(
+    counter: Counter, write_config: Callable[..., Path]
+) -> None:
     write_config(enrollment={"keep_chips": True})
     counter.enroll("ada0", "ada1", options=("--masked-templates",))
     assert [one["chip_kept"] for one in counter.shown()["templates"]] == [True, True, False, False]

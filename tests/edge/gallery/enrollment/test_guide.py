@@ -30,7 +30,9 @@ def do_as_told(pose: Pose, hint: str) -> Pose:
     return Pose(yaw, pitch, 0)
 
 
-@pytest.mark.parametrize("offset", [Pose(0, 0, 0), Pose(6, 12, 0), Pose(-8, -10, 0), Pose(20, 0, 0)])
+@pytest.mark.parametrize(
+    "offset", [Pose(0, 0, 0), Pose(6, 12, 0), Pose(-8, -10, 0), Pose(20, 0, 0)]
+)
 def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
     """Also where the camera hangs high or aside: poses are counted from the person's own straight look."""
     guide, pose, at, kept = Guide(began_at=0), offset, 0.0, {}
@@ -93,7 +95,13 @@ def test_the_time_in_all_ends_it() -> None:
 
 
 def test_every_reason_has_words_for_the_person() -> None:
-    for reason in ("no-face", "several-faces", "too-small", "mask-worn", *(code for code, _ in MESSAGES.values())):
+    for reason in (
+        "no-face",
+        "several-faces",
+        "too-small",
+        "mask-worn",
+        *(code for code, _ in MESSAGES.values()),
+    ):
         assert words_of(PhotoError(reason, "")).strip()
 
 
@@ -103,7 +111,9 @@ def frames(*parts: tuple[np.ndarray, int]) -> Iterator[Frame]:
     yield from (Frame(image, number / 10, number) for number, image in enumerate(images))
 
 
-def test_hints_tell_what_is_wrong_until_the_samples_are_taken(detector: Detector, embedder: Embedder, collins: np.ndarray) -> None:
+def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
+    detector: Detector, embedder: Embedder, collins: np.ndarray
+) -> None:
     told: list[str] = []
     guide = Guide(STRAIGHT_ONLY, began_at=0)
     empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
@@ -118,10 +128,14 @@ def test_hints_tell_what_is_wrong_until_the_samples_are_taken(detector: Detector
     ]
 
 
-def test_nobody_before_the_camera_is_an_end_that_is_told(detector: Detector, embedder: Embedder) -> None:
+def test_nobody_before_the_camera_is_an_end_that_is_told(
+    detector: Detector, embedder: Embedder
+) -> None:
     empty = np.full((120, 160, 3), 90, np.uint8)
     for count in (200, 20):  # the time is up; the recording is over before
         guide = Guide(began_at=0)
         with pytest.raises(PhotoError, match="0 of 6 poses") as caught:
-            list(sit(frames((empty, count)), guide, detector, embedder, Demand(), lambda words: None))
+            list(
+                sit(frames((empty, count)), guide, detector, embedder, Demand(), lambda words: None)
+            )
         assert caught.value.reason == "no-pose"

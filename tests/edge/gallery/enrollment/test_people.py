@@ -16,7 +16,14 @@ from edge.subject import Consent, SubjectRecord
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     made = tmp_path / "photos"
-    for name in ("Ada/1.jpg", "Ada/2.PNG", "Ada/notes.txt", "Ada/.hidden.jpg", "Bob/b.jpeg", "loose.jpg"):
+    for name in (
+        "Ada/1.jpg",
+        "Ada/2.PNG",
+        "Ada/notes.txt",
+        "Ada/.hidden.jpg",
+        "Bob/b.jpeg",
+        "loose.jpg",
+    ):
         path = made / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
@@ -54,9 +61,18 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     ada, zoe = read(people, folder, text)
     assert ada.photos == (folder / "Ada" / "1.jpg", folder / "Ada" / "2.PNG")
     assert ada.terms == Terms(
-        True, date(2031, 1, 1), date(2031, 12, 31), ("staff", "night"), "any", "no-challenge", "form 12, shelf 3", date(2032, 1, 1)
+        True,
+        date(2031, 1, 1),
+        date(2031, 12, 31),
+        ("staff", "night"),
+        "any",
+        "no-challenge",
+        "form 12, shelf 3",
+        date(2032, 1, 1),
     )
-    assert zoe == Entry("Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), Terms(extended=False))
+    assert zoe == Entry(
+        "Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), Terms(extended=False)
+    )
 
 
 def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: Path) -> None:
@@ -106,12 +122,16 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ("subject,valid_from,valid_until\nAda,2031-02-02,2031-02-01", "is after valid_until"),
     ],
 )
-def test_a_list_that_is_none_is_refused_whole(people: Path, folder: Path, text: str | bytes, words: str) -> None:
+def test_a_list_that_is_none_is_refused_whole(
+    people: Path, folder: Path, text: str | bytes, words: str
+) -> None:
     assert words in "\n".join(wrong(people, folder, text))
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_people_or_one_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_are_people_or_one_error(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     folder = tmp_path_factory.mktemp("people")
     path = folder / "people.csv"
     path.write_bytes(b"subject,photos\n" + content)
@@ -125,7 +145,10 @@ def test_a_folder_for_each_person(folder: Path) -> None:
         read_people(folder, None)
     (folder / "loose.jpg").unlink()
     (folder / "readme.txt").write_text("x")
-    assert [(one.subject, len(one.photos)) for one in read_people(folder, None)] == [("Ada", 2), ("Bob", 1)]
+    assert [(one.subject, len(one.photos)) for one in read_people(folder, None)] == [
+        ("Ada", 2),
+        ("Bob", 1),
+    ]
     with pytest.raises(ConfigError, match="leave out --photos"):
         read_people(folder, folder)
     (folder / "Eve").symlink_to(folder.parent)
@@ -144,11 +167,22 @@ TODAY = date(2030, 6, 1)
 
 def test_what_is_not_named_stays_as_it_is() -> None:
     registrar = Registrar("root", TODAY)
-    known = SubjectRecord(extended=True, groups=("staff",), pin="x", consent=Consent(date(2029, 1, 1), "eve", "form 1"))
+    known = SubjectRecord(
+        extended=True,
+        groups=("staff",),
+        pin="x",
+        consent=Consent(date(2029, 1, 1), "eve", "form 1"),
+    )
     assert registrar.record("Ada", Terms(), known) == known
-    changed = registrar.record("Ada", Terms(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"), known)
+    changed = registrar.record(
+        "Ada", Terms(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"), known
+    )
     assert changed == SubjectRecord(
-        extended=True, valid_until=date(2031, 1, 1), groups=("night",), pin="x", consent=Consent(TODAY, "root", "form 2")
+        extended=True,
+        valid_until=date(2031, 1, 1),
+        groups=("night",),
+        pin="x",
+        consent=Consent(TODAY, "root", "form 2"),
     )
 
 
@@ -164,15 +198,21 @@ def test_nobody_is_enrolled_without_the_consent_that_the_config_demands() -> Non
 
 def test_how_long_a_person_is_kept_counts_from_the_last_enrollment() -> None:
     registrar = Registrar("root", TODAY, keep_days=30)
-    assert registrar.record("Ada", Terms(), SubjectRecord(erase_on=date(2030, 6, 3))).erase_on == date(2030, 7, 1)
-    assert registrar.record("Ada", Terms(erase_on=date(2030, 8, 1)), None).erase_on == date(2030, 8, 1)
+    assert registrar.record(
+        "Ada", Terms(), SubjectRecord(erase_on=date(2030, 6, 3))
+    ).erase_on == date(2030, 7, 1)
+    assert registrar.record("Ada", Terms(erase_on=date(2030, 8, 1)), None).erase_on == date(
+        2030, 8, 1
+    )
     with pytest.raises(PhotoError, match="not after"):
         registrar.record("Ada", Terms(erase_on=TODAY), None)
 
 
 def test_dates_that_exclude_each_other() -> None:
     with pytest.raises(PhotoError, match="which is after") as caught:
-        Registrar("root", TODAY).record("Ada", Terms(valid_from=date(2032, 1, 1)), SubjectRecord(valid_until=date(2031, 1, 1)))
+        Registrar("root", TODAY).record(
+            "Ada", Terms(valid_from=date(2032, 1, 1)), SubjectRecord(valid_until=date(2031, 1, 1))
+        )
     assert caught.value.reason == "wrong-dates"
 
 
