@@ -17,7 +17,6 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from edge.assembly import open_pipeline
@@ -25,6 +24,7 @@ from edge.chip import REFERENCE_XY, align
 from edge.config import Terminal, load_config
 from edge.demo.portraits import COLLINS
 from edge.demo.script import FPS, SCENES
+from edge.engine.ort import ort
 from edge.gallery.search import Index
 from edge.networks import open_networks
 from edge.values import Frame, Verdict
@@ -81,9 +81,9 @@ class Tutorial:
         self._detector = cv2.FaceDetectorYN.create(
             "onnx", weights, np.empty(0, np.uint8), (640, 480), config.detector.min_score
         )
-        options = onnxruntime.SessionOptions()
+        options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(config.bundle / "embedder.onnx", options)
+        self._session = ort.InferenceSession(config.bundle / "embedder.onnx", options)
         networks = open_networks(config)
         self._threshold = networks.calibration.unmasked.threshold
         networks.close()

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from tqdm import tqdm
 
 from edge.bundle import detector_network
-from edge.engine.ort import session_options
+from edge.engine.ort import ort, session_options
 
 Change = Callable[[Any], None]
 

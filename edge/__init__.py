@@ -1,7 +1,10 @@
-"""What ships to a terminal: it recognises people, and a process of its own opens the door."""
+"""Face recognition terminal: recogniser, door process and their commands."""
 
 import os
 
+# ONNX Runtime reads this while it is loaded. Without it version 1.32 writes a device id below
+# ~/.cache/Microsoft and reports usage over the network.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 # OpenCV reads this while it is loaded. Its own bound is 16 times as much: 600 bytes that claim to be a JPEG of 32000 pixels a side
 # would take 6 GB and 17 seconds before anybody could ask for the size.
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))

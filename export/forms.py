@@ -15,18 +15,15 @@ _OPSET_OF_HALF_SCALES = 19  # from here on Q/DQ may have half-precision scales
 
 def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """FP16 inside, FP32 at inputs, outputs and the softmax; a Q/DQ graph keeps its int8 parts and needs opset 19."""
-    # ONNX Runtime's own converter; it lies outside of what `import onnxruntime` loads.
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-    from onnxruntime.transformers.onnx_model import OnnxModel
+    from edge.engine.ort import import_half_converter  # engines are built where it is absent
 
+    convert, graph_class = import_half_converter()
     source = _copy(model)
     if any(node.op_type == "QuantizeLinear" for node in source.graph.node):
         source = version_converter.convert_version(source, _OPSET_OF_HALF_SCALES)
         _keep_properties(model, source)
-    half = convert_float_to_float16(
-        source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False
-    )
-    OnnxModel.graph_topological_sort(half.graph)
+    half = convert(source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False)
+    graph_class.graph_topological_sort(half.graph)
     onnx.checker.check_model(half, full_check=True)
     return half
 

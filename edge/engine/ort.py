@@ -1,4 +1,7 @@
-"""ONNX Runtime on the CPU: the default engine, on every machine."""
+"""ONNX Runtime on the CPU: the default engine, on every machine.
+
+The only module that imports ONNX Runtime; `edge/__init__.py` switches its telemetry off before.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,16 @@ except ImportError as error:  # pragma: no cover - depends on the installation
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+__all__ = ["OrtEngine", "import_half_converter", "ort", "session_options"]
+
+
+def import_half_converter() -> tuple[Any, Any]:
+    """Return ONNX Runtime's FP16 converter and its graph class; both need the package onnx."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
+
+    return convert_float_to_float16, OnnxModel
 
 
 def session_options(threads: int) -> ort.SessionOptions:
