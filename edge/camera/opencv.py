@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 import cv2
-import numpy as np
 from cv2.utils import logging
 
+from edge.camera.pixels import to_bgr
 from edge.errors import CameraError
 from edge.values import Frame
 
@@ -48,7 +48,7 @@ class OpencvCamera:
             raise CameraError(
                 f"camera {_name(self._source)} gave no frame; it was unplugged, or the stream ended"
             )
-        frame = Frame(np.asarray(image, dtype=np.uint8), self._clock(), self._number)
+        frame = Frame(to_bgr(image, _name(self._source)), self._clock(), self._number)
         self._number += 1
         return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,7 +76,9 @@ def own_pace(path: Path) -> float | None:
 
 def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.is_dir():
-        pictures = sorted(p for p in path.iterdir() if p.suffix.lower() in _PICTURES)
+        pictures = sorted(
+            (p for p in path.iterdir() if p.suffix.lower() in _PICTURES), key=_natural_order
+        )
         if not pictures:
             raise CameraError(
                 f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}"
@@ -84,6 +87,12 @@ def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
     if not path.is_file():
         raise CameraError(f"{path}: no such recording; check `camera.path`")
     return _gif(path) if path.suffix.lower() == ".gif" else _video(path)
+
+
+def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
+    """Sort key by which frame2 comes before frame10; equal numbers go by the name itself."""
+    parts = re.findall(r"([0-9]+)|([^0-9]+)", path.name)
+    return [(int(digits or -1), text.lower()) for digits, text in parts], path.name
 
 
 def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:

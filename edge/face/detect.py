@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.engine import Engine
+from edge.errors import EngineError
 from edge.face.boxes import iou, suppress
 from edge.values import Face, Zone
 
@@ -72,6 +73,7 @@ class Detector:
         Where there is none, every other call looks again at the whole picture and a smaller scale: the network does not know
         faces that fill the picture.
         """
+        _check_image(image)
         height, width = image.shape[:2]
         part = self._part = _around(zone, width, height)
         fine = [
@@ -104,6 +106,7 @@ class Detector:
         self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0
     ) -> Face | None:
         """By the small network, unless its scale would be no finer than that."""
+        _check_image(image)
         part = _surroundings(box_xyxy, image)
         if part.width <= 0 or part.height <= 0:
             return None
@@ -212,9 +215,10 @@ class _Network:
         if shown != self._drawn:
             self._canvas[:] = 0
             self._drawn = shown
-        cv2.resize(
-            image, shown, dst=self._canvas[: shown[1], : shown[0]], interpolation=cv2.INTER_LINEAR
-        )
+        target = self._canvas[: shown[1], : shown[0]]
+        drawn = cv2.resize(image, shown, dst=target, interpolation=cv2.INTER_LINEAR)
+        if not np.shares_memory(drawn, target):  # OpenCV allocates another array on a mismatch
+            target[:] = drawn
         return self._canvas
 
     def _decode(
@@ -242,6 +246,15 @@ class _Network:
         )
         best = np.argsort(-scores, kind="stable")[:_CANDIDATES]
         return scores[best], boxes[best], landmarks[best]
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    """Raise EngineError for anything but a non-empty picture (H,W,3) uint8."""
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise EngineError(
+            f"the detector expects pictures (height, width, 3) of uint8, found {image.shape} "
+            f"{image.dtype}; convert them to BGR first"
+        )
 
 
 def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _Part:

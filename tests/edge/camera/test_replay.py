@@ -78,6 +78,45 @@ def test_videos_and_gifs(tmp_path: Path) -> None:
     assert len(read_all(ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False))) == 3
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"frame{n}.png" for n in range(12)],
+        ["2.png", "010.png", "11.png"],
+        ["a1b2.png", "a1b10.png", "a2b1.png"],
+        ["IMG_9.PNG", "img_10.png"],
+    ],
+)
+def test_folder_order_is_by_number(tmp_path: Path, names: list[str]) -> None:
+    for level, name in enumerate(names):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 8, 3), 10 * level, np.uint8))
+    camera = ReplayCamera(tmp_path, fps=10, paced=False)
+    seen = [int(frame.image[0, 0, 0]) // 10 for frame in iter(camera.read, None)]
+    assert seen == list(range(len(names)))
+
+
+def test_folder_layouts_become_bgr(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    half = np.zeros((40, 60, 3), np.uint8)
+    half[:, :30] = (0, 0, 255)
+    drawn = image.fromarray(half[..., ::-1])
+    turned = drawn.getexif()
+    turned[0x112] = 6  # turn clockwise to show it upright
+    cv2.imwrite(str(tmp_path / "0.png"), cv2.cvtColor(half, cv2.COLOR_BGR2GRAY))
+    cv2.imwrite(str(tmp_path / "1.png"), np.dstack([half, np.zeros((40, 60), np.uint8)]))
+    cv2.imwrite(str(tmp_path / "2.png"), half.astype(np.uint16) * 257)
+    drawn.convert("CMYK").save(tmp_path / "3.jpg", quality=95)
+    drawn.convert("P").save(tmp_path / "4.png")
+    drawn.save(tmp_path / "5.jpg", exif=turned, quality=95)
+    camera = ReplayCamera(tmp_path, fps=10, paced=False)
+    frames = [frame.image for frame in iter(camera.read, None)]
+    assert all(frame.dtype == np.uint8 and frame.shape == (40, 60, 3) for frame in frames[:5])
+    assert int(frames[0][20, 10, 0]) == int(frames[0][20, 10, 2]) == 76
+    for frame in frames[1:5]:
+        assert np.abs(frame.astype(int) - half).max() < 20
+    assert frames[5].shape == (60, 40, 3) and frames[5][10, 20, 2] > 240
+
+
 def test_recordings_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such recording"):
         ReplayCamera(tmp_path / "none", fps=10)
