@@ -23,11 +23,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
+    from pydantic_core import ErrorDetails
 
 
-_CREDENTIALS = re.compile(
-    r"(?<=://)[^@\s/]*@|[^@\s/:]*:[^@\s/]+@"
-)  # the second: where a mistake has cut an address into pieces
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^'\"<>\n]*@)?[^\s'\"<>]*)")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]+)?")
+# Where a mistake has cut an address into pieces.
+_ACCOUNT = re.compile(r"[^\s:'\"]*:[^\s'\"]+@")
+_SECRET = re.compile(
+    r"\b([\w-]*(?:user|pass|pwd|pw|token|secret|key|auth|credential|session)[\w-]*\s*=\s*)"
+    r"(\"[^\"]*\"|'[^']*'|[^\s,;&'\"]+)",
+    re.IGNORECASE,
+)
+_HIDDEN = "***"
 
 
 class MfsaError(Exception):
@@ -92,11 +100,39 @@ def describe_validation(error: ValidationError) -> str:
         elif item["type"] == "missing":
             findings.append(f"{where}: missing; it must be written")
         else:
-            found = "" if isinstance(item["input"], (dict, list)) else f" (found {item['input']!r})"
-            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}{found}")
+            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}{_found(item)}")
     return without_credentials("; ".join(findings))
 
 
+def _found(item: ErrorDetails) -> str:
+    """The value that was refused; of a camera's source only what cannot be a secret."""
+    value = item["input"]
+    if isinstance(value, (dict, list)):
+        return ""
+    if isinstance(value, str) and ("://" in value or "@" in value or "!" in value):
+        return f" (found {describe_source(value)!r})"
+    return f" (found {value!r})"
+
+
+def describe_source(source: int | str) -> str:
+    """Name a camera's source without account, password, path and query, which can all be secret."""
+    text = str(source)
+    if "!" in text:
+        element = re.match(r"\s*([A-Za-z][\w-]*)", text)
+        return f"pipeline of {element[1]}" if element else "pipeline"
+    scheme, found, rest = text.partition("://")
+    return f"{scheme}://{_host(rest)}" if found else without_credentials(text)
+
+
 def without_credentials(text: str) -> str:
-    """A text without the accounts and passwords of addresses in it."""
-    return _CREDENTIALS.sub("", text)
+    """Remove accounts, passwords, paths and queries of addresses, and values of secret options."""
+    text = _ADDRESS.sub(lambda found: f"{found[1]}://{_host(found[2])}", text)
+    return _ACCOUNT.sub("", _SECRET.sub(rf"\1{_HIDDEN}", text))
+
+
+def _host(rest: str) -> str:
+    """Host and port of an address after its scheme, or asterisks if they cannot be told apart."""
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    account, _, host = authority.rpartition("@")
+    ambiguous = not account and "@" in rest  # a password with a slash in it
+    return host if _HOST.fullmatch(host) and not ambiguous else _HIDDEN

@@ -9,7 +9,7 @@ import cv2
 from cv2.utils import logging
 
 from edge.camera.pixels import to_bgr
-from edge.errors import CameraError
+from edge.errors import CameraError, describe_source
 from edge.values import Frame
 
 # Errors only: a camera that is lost is told once, by us, and not at every attempt.
@@ -34,7 +34,7 @@ class OpencvCamera:
         if not self._capture.isOpened():
             self._capture.release()
             raise CameraError(
-                f"camera {_name(source)} cannot be opened; is it plugged in, free, and may this account read it?"
+                f"camera {describe_source(source)} cannot be opened; is it plugged in, free, and may this account read it?"
             )
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         if width:
@@ -46,18 +46,11 @@ class OpencvCamera:
         done, image = self._capture.read()
         if not done:
             raise CameraError(
-                f"camera {_name(self._source)} gave no frame; it was unplugged, or the stream ended"
+                f"camera {describe_source(self._source)} gave no frame; it was unplugged, or the stream ended"
             )
-        frame = Frame(to_bgr(image, _name(self._source)), self._clock(), self._number)
+        frame = Frame(to_bgr(image, describe_source(self._source)), self._clock(), self._number)
         self._number += 1
         return frame
 
     def close(self) -> None:
         self._capture.release()
-
-
-def _name(source: int | str) -> str:
-    """The source without the credentials that an address may hold."""
-    text = str(source)
-    scheme, found, rest = text.partition("://")
-    return f"{scheme}://{rest.rpartition('@')[2]}" if found else text

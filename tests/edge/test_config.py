@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.errors import ConfigError, without_credentials
+from edge.errors import ConfigError, describe_source, without_credentials
 
 WriteConfig = Callable[..., Path]
 
@@ -103,8 +103,54 @@ def test_no_error_tells_a_camera_s_password(write_config: WriteConfig, tmp_path:
         assert "secret" not in str(caught.value)
 
 
+SECRET = "s3cretXyz"
+SOURCES = [
+    f"rtsp://admin:{SECRET}@host:554/1",
+    f"rtsp://admin:a@{SECRET}@host/1",
+    f"rtsp://admin:a/{SECRET}@host/1",
+    f"rtsp://admin:a {SECRET}@host/1",
+    f"rtsp://12:34/{SECRET}@host",
+    f"rtsps://host:7441/{SECRET}",
+    f"rtsp://[fe80::1]:554/user=admin_password={SECRET}_channel=1.sdp",
+    f"http://host/video.cgi?user=admin&pwd={SECRET}",
+    f"http://host/video#{SECRET}",
+    f"rtspsrc location=rtsp://host/x user-id=admin user-pw={SECRET} ! decodebin ! appsink",
+    f"rtspsrc location=rtsp://u:{SECRET}@host/x user-pw='{SECRET} {SECRET}' ! appsink",
+    f'souphttpsrc location="http://host/?a={SECRET}" user-pw = {SECRET}! appsink',
+]
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_source_name_has_no_secret(source: str) -> None:
+    assert SECRET not in describe_source(source)
+    for text in (source, f"camera.source: wrong (found {source!r}); mend it", f"{source}: lost"):
+        assert SECRET not in without_credentials(text)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("key", ["source", "width", "kind", "typo"])
+def test_config_error_has_no_secret(write_config: WriteConfig, source: str, key: str) -> None:
+    camera = {"kind": "opencv", "source": "rtsp://host/1", "width": 0, key: source}
+    with pytest.raises(ConfigError) as caught:
+        load_config(write_config(camera=camera))
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (0, "0"),
+        ("/dev/v4l/by-id/usb-cam-index0", "/dev/v4l/by-id/usb-cam-index0"),
+        ("rtsp://user:pw@camera.example:554/live?x=1", "rtsp://camera.example:554"),
+        ("v4l2src device=/dev/video0 ! appsink", "pipeline of v4l2src"),
+    ],
+)
+def test_source_name_is_useful(source: int | str, name: str) -> None:
+    assert describe_source(source) == name
+
+
 def test_an_address_keeps_its_place_without_its_password() -> None:
     assert (
         without_credentials("found 'rtsp://user:secret@host/1', a: b@c")
-        == "found 'rtsp://host/1', a: b@c"
+        == "found 'rtsp://host', a: b@c"
     )
