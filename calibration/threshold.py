@@ -31,6 +31,7 @@ from edge.bundle import (
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
+from edge.durable import write_whole
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
@@ -133,7 +134,7 @@ def calibrate(
 
 
 def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
-    """Put thresholds into a bundle's manifest, whole or not at all."""
+    """Replace the thresholds in a bundle's manifest by an atomic write."""
     manifest = open_bundle(bundle, PREPROCESSING).manifest
     if precision == "int8":
         assert manifest.int8 is not None  # its embedder was measured
@@ -142,12 +143,8 @@ def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
         )
     else:
         changed = manifest.model_copy(update={"calibration": result})
-    fresh = bundle / f".{MANIFEST}"
-    fresh.write_text(
-        Manifest.model_validate(changed.model_dump()).model_dump_json(indent=2) + "\n",
-        encoding="utf-8",
-    )
-    fresh.replace(bundle / MANIFEST)
+    checked = Manifest.model_validate(changed.model_dump())
+    write_whole(bundle / MANIFEST, f"{checked.model_dump_json(indent=2)}\n".encode(), 0o644)
 
 
 def plot_det(faces: Faces, result: Calibration, path: Path) -> None:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from edge.bundle_files import MANIFEST as MANIFEST
+from edge.bundle_files import check_digest, read_fields, read_file
 from edge.errors import BundleError, EngineError, describe_validation
+from edge.onnx_file import has_external_data
 from edge.values import Precision
 
-MANIFEST = "manifest.json"
 SCHEMA = 1
 PARITY = "parity.npz"  # chips and what the FP32 embedder says of them
 SCENE = "parity-detector.npz"  # a picture with faces and what the FP32 detectors find in it
@@ -107,15 +108,16 @@ class Calibration(_Part):
         gt=-1, lt=1, description="enrollment photos less alike are refused: FMR 1e-2, unmasked"
     )
     data: str
-    people: int
+    people: int = Field(ge=0)
     kept_apart: bool = Field(
         description="whether these people were kept apart from training by the fixed split"
     )
     gallery_size: int = Field(
         ge=0,
+        le=10**9,
         description="largest gallery for which FPIR stays within `fpir_target` at the upper bound",
     )
-    fpir_target: float
+    fpir_target: float = Field(gt=0, lt=1)
 
 
 class Quantised(_Part):
@@ -138,9 +140,9 @@ class Liveness(_Part):
 
 class Manifest(_Part):
     schema_version: Literal[1]
-    name: str
+    name: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     preprocessing: str
-    embedding: int = Field(ge=1)
+    embedding: int = Field(ge=1, le=65536)
     attention: tuple[int, int, int]
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
@@ -208,17 +210,8 @@ class Bundle(_Part):
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest of a bundle folder, its files unchecked; raises BundleError."""
-    try:
-        fields = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BundleError(
-            f"{path}: no model bundle there ({error.strerror}); make one with: mfsa-bundle make {path}"
-        ) from error
-    except ValueError as error:
-        raise BundleError(
-            f"{path / MANIFEST}: not valid JSON ({error}); make the bundle again with mfsa-bundle"
-        ) from error
-    found = fields.get("schema_version") if isinstance(fields, dict) else None
+    fields = read_fields(path)
+    found = fields.get("schema_version")
     if found != SCHEMA:
         raise BundleError(
             f"{path / MANIFEST}: expected schema_version {SCHEMA}, found {found!r}; make the bundle with this version"
@@ -252,19 +245,29 @@ def open_bundle(path: Path, preprocessing: str, *, complete: bool = True) -> Bun
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
-    """Raises BundleError that names the first file of a manifest which is missing or changed."""
+    """Raise BundleError that names the first file of a manifest which is missing or changed.
+
+    Files are regular ones in the folder, and networks hold their own weights.
+    """
     for name, entry in manifest.files.items():
         file = path / name
-        if Path(name).name != name:
-            raise BundleError(f"{path / MANIFEST}: expected plain file names, found {name!r}")
-        if not file.is_file():
-            raise BundleError(f"{file}: missing from the bundle; make it again with mfsa-bundle")
-        digest = file_digest(file)
-        if digest != entry.sha256:
-            raise BundleError(
-                f"{file}: sha256 is {digest[:12]}..., the manifest says {entry.sha256[:12]}...: "
-                "the file was changed or damaged; make the bundle again with mfsa-bundle"
-            )
+        content = read_file(file)
+        check_digest(file, hashlib.sha256(content).hexdigest(), entry.sha256)
+        if file.suffix == ".onnx":
+            check_self_contained(file, content)
+
+
+def check_self_contained(file: Path, content: bytes) -> None:
+    """Raise BundleError for a file that is no ONNX network or keeps weights in other files."""
+    try:
+        external = has_external_data(content)
+    except ValueError as error:
+        raise BundleError(f"{file}: not an ONNX file: {error}; export it again") from error
+    if external:
+        raise BundleError(
+            f"{file}: keeps weights in another file, which the digest does not cover; "
+            "save the network as one file"
+        )
 
 
 _AGAIN = "make it again with mfsa-bundle, or mfsa-build-engine where it is a plan"

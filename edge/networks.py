@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER_NETWORK,
@@ -16,7 +18,7 @@ from edge.bundle import (
     open_bundle,
     plan_file,
 )
-from edge.chip import PREPROCESSING
+from edge.chip import PREPROCESSING, SIZE
 from edge.config import Terminal
 from edge.config.access import LayeredLiveness
 from edge.config.sensing import AutoEngine, OrtEngine
@@ -145,6 +147,8 @@ def _networks(
     precision: Precision,
     fallback: str,
 ) -> Networks:
+    checked = Embedder(embedder)
+    _check_outputs(bundle, checked)
     return Networks(
         bundle,
         Detector(
@@ -152,12 +156,24 @@ def _networks(
             config.detector.min_score,
             whole=None if config.detector.size == "auto" else config.detector.size,
         ),
-        Embedder(embedder),
+        checked,
         engine,
         precision,
         fallback,
         _passive(config, bundle),
     )
+
+
+def _check_outputs(bundle: Bundle, embedder: Embedder) -> None:
+    """Raise EngineError where the embedder's outputs have other shapes than the manifest says."""
+    probe = embedder.embed(np.full((1, SIZE, SIZE, 3), 128, np.uint8))[0]
+    found = (*probe.embedding.shape, *probe.attention.shape)
+    wanted = (bundle.manifest.embedding, *bundle.manifest.attention)
+    if found != wanted:
+        raise EngineError(
+            f"{bundle.path}: the embedder's embedding and attention are of {found}, the manifest "
+            f"says {wanted}; make the bundle again with mfsa-bundle"
+        )
 
 
 def _passive(config: Terminal, bundle: Bundle) -> Engine | None:

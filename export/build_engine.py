@@ -28,6 +28,7 @@ from edge.bundle import (
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
+from edge.durable import write_whole
 from edge.engine import Engine
 from edge.engine.cuda import Device, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path
@@ -165,20 +166,14 @@ def finish(
             f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written"
         )
     beside = sidecar_path(plan)
-    fresh = {path: path.with_name(f".{path.name}.fresh") for path in (plan, beside)}
     try:
-        fresh[plan].write_bytes(built.plan)
-        fresh[beside].write_text(sidecar.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        beside.unlink(missing_ok=True)  # never a new plan beside an old verdict
-        for path in (plan, beside):
-            fresh[path].replace(path)
+        beside.unlink(missing_ok=True)  # never a new plan with an old verdict
+        write_whole(plan, built.plan, 0o644)
+        write_whole(beside, f"{sidecar.model_dump_json(indent=2)}\n".encode(), 0o644)
     except OSError as error:
         raise EngineError(
             f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle"
         ) from error
-    finally:
-        for path in fresh.values():
-            path.unlink(missing_ok=True)
     return sidecar
 
 

@@ -44,6 +44,7 @@ from edge.bundle import (
     read_manifest,
     whole_form,
 )
+from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
@@ -181,8 +182,8 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             raise BundleError(
                 f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}"
             ) from error
-        if (out / LICENCE).is_file():
-            shutil.copyfile(out / LICENCE, fresh / LICENCE)
+        if (out / LICENCE).exists():
+            (fresh / LICENCE).write_bytes(read_file(out / LICENCE))
 
 
 def _quantised(path: Path, calibration: Calibration, accuracy: dict[str, Any]) -> Quantised:
@@ -307,8 +308,8 @@ def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None
     check_files(base, manifest)
     with _whole_folder(out) as fresh:
         for name in (*manifest.files, LICENCE, CARD):
-            if (base / name).is_file():
-                shutil.copyfile(base / name, fresh / name)
+            if name in manifest.files or (base / name).exists():
+                (fresh / name).write_bytes(read_file(base / name))
         entries = {**manifest.files, **_detectors(fresh)}
         embedder = onnx.load(fresh / (WHOLE if WHOLE in entries else EMBEDDER))
         forms: list[tuple[str, Precision, onnx.ModelProto]] = [

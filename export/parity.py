@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import cv2
 import numpy as np
@@ -15,9 +16,11 @@ from numpy.typing import NDArray
 from calibration.chips import pick_chips
 from edge import masks
 from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, Verdict
+from edge.bundle_files import open_file
 from edge.chip import SIZE, to_input
 from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.engine import Engine, open_engine
+from edge.errors import BundleError
 from edge.face.detect import Detector
 from edge.face.embed import OUTPUTS
 from edge.values import Face, Precision
@@ -47,6 +50,7 @@ _BATCHES = (
     4,
     16,
 )  # an engine may be wrong at one size of the batch alone, and doors see one face most of the time
+_ARRAY_BYTES_MAX = 512 << 20
 _EXPLAINED = 0.1  # share of the lost cosine that may remain when a mistake explains it
 
 
@@ -328,8 +332,26 @@ def _finite(figures: dict[str, float]) -> dict[str, float]:
 
 def load_parity(bundle: Path) -> tuple[NDArray[np.uint8], Outputs]:
     """A bundle's chips (N,112,112,3), and what its FP32 embedder says of them."""
-    with np.load(bundle / PARITY, allow_pickle=False) as archive:
-        return archive["chips"], {name: archive[name] for name in OUTPUTS}
+    arrays = _load_arrays(bundle / PARITY, ("chips", *OUTPUTS))
+    return arrays["chips"], {name: arrays[name] for name in OUTPUTS}
+
+
+def _load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """Named arrays of an .npz file of a bundle, at most _ARRAY_BYTES_MAX; raises BundleError."""
+    try:
+        with open_file(path) as file:
+            size = sum(entry.file_size for entry in ZipFile(file).infolist())
+            if size > _ARRAY_BYTES_MAX:
+                raise BundleError(
+                    f"{path}: {size:,} bytes unpacked, at most {_ARRAY_BYTES_MAX:,} are accepted"
+                )
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: archive[name] for name in names}
+    except (BadZipFile, ValueError, KeyError, OSError) as error:
+        raise BundleError(
+            f"{path}: not the arrays of mfsa-bundle ({error}); make the bundle again"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -357,8 +379,8 @@ class Proof:
 
 def load_scene(bundle: Path, network: str) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A bundle's picture, and the faces (N,15) that its FP32 detector of this name finds in it."""
-    with np.load(bundle / SCENE, allow_pickle=False) as archive:
-        return archive["scene"], archive[network]
+    arrays = _load_arrays(bundle / SCENE, ("scene", network))
+    return arrays["scene"], arrays[network]
 
 
 def portrait_scene() -> NDArray[np.uint8]:

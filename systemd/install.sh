@@ -37,6 +37,7 @@ END
 extras=""
 python=python3
 bundle=""
+bundle_known=3 # 0: the same bundle is installed
 network_camera=no
 with_program=yes
 temp="" # what must not stay behind when a step fails
@@ -130,9 +131,26 @@ the door is locked meanwhile: systemctl stop ${SERVICES[*]}"
     fi
 }
 
+# A Python with the standard library: it reads a delivered bundle without following links.
+bundle_tool() {
+    local interpreter=$python
+    has "$interpreter" || interpreter=$PROGRAM/bin/python
+    [ -x "$interpreter" ] || has "$interpreter" ||
+        die "--bundle needs Python 3.10 or newer, found no $python; install python3, or name one with --python"
+    (cd "$checkout" && "$interpreter" -B -m edge.cli.copy_bundle "$@")
+}
+
+# Root follows no link in a delivered bundle, and copies what its manifest lists, nothing else.
 check_bundle() {
+    local status=0
     [ -f "$bundle/manifest.json" ] ||
         die "--bundle: expected a folder with a manifest.json, found none in $bundle; make one: mfsa-bundle make $bundle"
+    bundle=$(cd "$bundle" && pwd)
+    bundle_tool same "$bundle" "$root$BUNDLE" || status=$?
+    case $status in
+        0 | 3) bundle_known=$status ;;
+        *) die "--bundle: $bundle is refused, see above; nothing was changed" ;;
+    esac
 }
 
 # A key that is there is left as it is; without one, a new key must not meet an old gallery.
@@ -233,17 +251,11 @@ make_program() {
     say "made" "$PROGRAM (mfsa-edge[$extras])"
 }
 
-# Engines that were built on this device lie in the bundle too: more files than the source has are no difference.
-bundle_is_there() {
-    local file
-    while IFS= read -r -d '' file; do
-        cmp -s "$bundle/$file" "$root$BUNDLE/$file" || return 1
-    done < <(cd "$bundle" && find -L . -type f -print0)
-}
-
+# Engines built on this device are more files than the source has: that is no difference.
 copy_bundle() {
+    local note
     [ -n "$bundle" ] || return 0
-    if bundle_is_there; then
+    if [ "$bundle_known" = 0 ]; then
         say "is there" "$BUNDLE"
         return
     fi
@@ -253,8 +265,9 @@ copy_bundle() {
     fi
     mkdir -p "$root$PROGRAM"
     temp=$(mktemp -d "$root$PROGRAM/.bundle.XXXXXX")
-    cp -RL -- "$bundle/." "$temp/"
-    chmod -R u=rwX,go=rX "$temp"
+    note=$(bundle_tool copy "$bundle" "$temp") || die "--bundle: $bundle is refused, see above; nothing was copied"
+    [ -z "$note" ] || warn "$note"
+    chmod 755 "$temp"
     if [ -e "$root$BUNDLE" ]; then
         rm -rf -- "$root$BUNDLE.old"
         mv -T "$root$BUNDLE" "$root$BUNDLE.old"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.durable import write_whole
 from edge.errors import EngineError
 
 
@@ -56,7 +57,7 @@ def entropy_calibrator(
             return cache.read_bytes() if cache.is_file() else None
 
         def write_calibration_cache(self, ranges: Any) -> None:
-            cache.write_bytes(bytes(ranges))
+            write_whole(cache, bytes(ranges), 0o644)
 
         def free(self) -> None:
             self._device.free()

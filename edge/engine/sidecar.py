@@ -14,11 +14,14 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edge.bundle import Verdict, check_verdict
+from edge.bundle_files import read_file
 from edge.engine.cuda import Device
-from edge.errors import EngineError, describe_validation
+from edge.errors import BundleError, EngineError, describe_validation
 from edge.values import Precision
 
 SCHEMA = 1
+SIDECAR_BYTES_MAX = 1 << 20
+BUILD = "build the engine with mfsa-build-engine"
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -73,17 +76,12 @@ def read_sidecar(plan: Path) -> Sidecar:
     """Raises EngineError where it is missing or wrong."""
     path = sidecar_path(plan)
     try:
-        return Sidecar.model_validate_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
+        return Sidecar.model_validate_json(read_file(path, SIDECAR_BYTES_MAX, BUILD))
+    except BundleError as error:
+        raise EngineError(str(error)) from error
+    except ValidationError as error:
         raise EngineError(
-            f"{path}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine"
-        ) from error
-    except (ValidationError, UnicodeDecodeError) as error:
-        found = (
-            describe_validation(error) if isinstance(error, ValidationError) else "not UTF-8 text"
-        )
-        raise EngineError(
-            f"{path}: {found}; build the engine again with mfsa-build-engine"
+            f"{path}: {describe_validation(error)}; build the engine again with mfsa-build-engine"
         ) from error
 
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from edge.bundle_files import read_file
 from edge.engine.cuda import find_device
-from edge.engine.sidecar import Wanted, check_sidecar, read_sidecar
-from edge.errors import EngineError
+from edge.engine.sidecar import BUILD, Wanted, check_sidecar, read_sidecar
+from edge.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,13 +72,11 @@ def open_plan(
 
 
 def read_plan(plan: Path) -> bytes:
-    """Raises EngineError."""
+    """Content of a plan, which must be a regular file; raises EngineError."""
     try:
-        return plan.read_bytes()
-    except OSError as error:
-        raise EngineError(
-            f"{plan}: cannot be read ({error.strerror}); build the engine with mfsa-build-engine"
-        ) from error
+        return read_file(plan, remedy=BUILD)
+    except BundleError as error:
+        raise EngineError(str(error)) from error
 
 
 class Logged:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,17 @@ def test_engines_are_built_with_what_a_jetson_has() -> None:
         "pycuda",
     }
     assert not absent & loaded_by("export.build_engine")
+
+
+def test_copy_bundle_needs_standard_library_only() -> None:
+    found = subprocess.run(
+        [sys.executable, "-S", "-m", "edge.cli.copy_bundle"],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert found.returncode == 2
+    assert "usage" in found.stderr
 
 
 @pytest.mark.parametrize(

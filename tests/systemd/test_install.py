@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -95,10 +96,19 @@ def bundle(tmp_path: Path) -> Path:
     """Files as they may come from a workstation: for nobody else."""
     path = tmp_path / "bundle"
     path.mkdir(mode=0o700)
-    for name in ("manifest.json", "embedder.onnx"):
-        (path / name).write_text(f"the first {name}")
-        (path / name).chmod(0o600)
+    write_bundle(path, "the first embedder.onnx")
+    for file in path.iterdir():
+        file.chmod(0o600)
     return path
+
+
+def write_bundle(path: Path, embedder: str) -> None:
+    digest = hashlib.sha256(embedder.encode()).hexdigest()
+    (path / "embedder.onnx").write_text(embedder)
+    (path / "LICENSE").write_text("a licence")
+    (path / "manifest.json").write_text(
+        json.dumps({"files": {"embedder.onnx": {"sha256": digest}}})
+    )
 
 
 @pytest.fixture(scope="module")
@@ -380,12 +390,68 @@ def test_another_bundle_keeps_the_one_before(
     root: Path, bundle: Path, told: dict[str, str]
 ) -> None:
     install(root, "--bundle", bundle)
-    (bundle / "embedder.onnx").write_text("the second")
+    write_bundle(bundle, "the second")
     done = install(root, "--bundle", bundle)
     copy = root / told["BUNDLE"].lstrip("/")
     assert (copy / "embedder.onnx").read_text() == "the second"
     assert Path(f"{copy}.old", "embedder.onnx").read_text() == "the first embedder.onnx"
     assert f"{told['BUNDLE']}.old" in done.stderr
+
+
+def test_bundle_with_link_is_refused(root: Path, bundle: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("for root alone")
+    for place in (lambda: bundle / "NOTES.txt", lambda: bundle / "LICENSE"):
+        link = place()
+        link.unlink(missing_ok=True)
+        link.symlink_to(secret)
+        done = install(root, "--bundle", bundle)
+        assert done.returncode == 1
+        assert "regular files only, found a link" in done.stderr
+        assert tree(root) == {}
+        link.unlink()
+
+
+def test_bundle_with_linked_folder_is_refused(root: Path, bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "secrets").mkdir()
+    (bundle / "more").symlink_to(tmp_path / "secrets")
+    done = install(root, "--bundle", bundle)
+    assert done.returncode == 1
+    assert "found a link" in done.stderr
+    assert tree(root) == {}
+
+
+def test_bundle_with_pipe_is_refused(root: Path, bundle: Path) -> None:
+    os.mkfifo(bundle / "NOTES.txt")
+    done = install(root, "--bundle", bundle)
+    assert done.returncode == 1
+    assert "found a named pipe" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "a/b", ".hidden", ""])
+def test_bundle_with_path_in_manifest_is_refused(root: Path, bundle: Path, name: str) -> None:
+    files = {"files": {name: {"sha256": "0" * 64}}}
+    (bundle / "manifest.json").write_text(json.dumps(files))
+    done = install(root, "--bundle", bundle)
+    assert done.returncode == 1
+    assert "expected plain file names" in done.stderr
+    assert tree(root) == {}
+
+
+def test_bundle_that_was_changed_is_refused(root: Path, bundle: Path) -> None:
+    (bundle / "embedder.onnx").write_text("changed on the way")
+    done = install(root, "--bundle", bundle)
+    assert done.returncode == 1
+    assert "changed or damaged" in done.stderr
+    assert tree(root) == {}
+
+
+def test_bundle_file_not_listed_is_left_out(root: Path, bundle: Path, told: dict[str, str]) -> None:
+    (bundle / "notes.txt").write_text("not part of it")
+    done = install(root, "--bundle", bundle)
+    assert done.returncode == 0
+    assert "'notes.txt' is not listed in the manifest" in done.stderr
+    assert not (root / told["BUNDLE"].lstrip("/") / "notes.txt").exists()
 
 
 def test_a_folder_that_is_no_bundle_is_refused(root: Path, tmp_path: Path) -> None:
