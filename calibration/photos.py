@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import os
 import tarfile
-import warnings
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from edge import photofile
 from edge.errors import ConfigError, PhotoError
+from edge.photofile import ENDINGS, decode_photo, is_sidecar_name
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
-_PHOTO_BYTES_MAX = 64 << 20  # this and the longest side as edge.gallery.enrollment.photos has them
-_SIDE_MIN, _SIDE_MAX = 16, 8192  # a thinner picture would vanish when it is scaled to the detector
 _NAME_BYTES_MAX = 200
-
-Image.init()  # its formats now: it would load them at the first photo, and Python takes Ctrl-C in that for uncaught
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -60,7 +53,9 @@ def find_photos(source: Path) -> Found:
     ):
         ending = PurePosixPath(name).suffix.lower()
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if ending not in ENDINGS:
+        if is_sidecar_name(PurePosixPath(name).name):
+            others["macOS metadata"] += 1
+        elif ending not in ENDINGS:
             others[ending or "without ending"] += 1
         elif len(parts) < 2 or ".." in parts or "\0" in name:
             strays.append(name)
@@ -133,57 +128,21 @@ def _in_tar(source: Path) -> Iterator[tuple[str, str, int, int]]:
 
 
 def read_photo(photo: Photo) -> NDArray[np.uint8]:
-    """The picture (H,W,3) uint8 BGR, turned as its EXIF says; raises PhotoError `unreadable`.
-
-    As `edge.gallery.enrollment.photos.read_photo`, but the size is known before anything is decoded: a photo here may come from
-    anybody.
-    """
-    encoded = _read_bytes(photo)
-    width, height = declared_size(encoded)
-    if not (min(width, height) >= _SIDE_MIN and max(width, height) <= _SIDE_MAX):
-        raise PhotoError(
-            "unreadable", f"{width}x{height} pixels; expected sides of {_SIDE_MIN} to {_SIDE_MAX}"
-        )
-    try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise PhotoError("unreadable", f"damaged: {error.err}") from error
-    if image is None:
-        raise PhotoError("unreadable", "damaged or cut off")
-    return np.asarray(image, dtype=np.uint8)
+    """Decode a photo to (H,W,3) uint8 BGR as enrollment does; raises PhotoError `unreadable`."""
+    return decode_photo(_read_bytes(photo), photo.name)
 
 
 def _read_bytes(photo: Photo) -> bytes:
-    path = Path(photo.file)
+    if photo.size == _NOT_PLAIN:
+        raise PhotoError(
+            "unreadable", f"{photo.name}: not a plain file, or a link that is not followed"
+        )
+    if photo.size == _WHOLE_FILE:
+        return photofile.read_photo(Path(photo.file))
+    photofile.check_bytes(photo.size, photo.name)
     try:
-        if photo.size == _NOT_PLAIN or not path.is_file():
-            raise PhotoError("unreadable", "no plain file, or a link that is not followed")
-        size = path.stat().st_size if photo.size == _WHOLE_FILE else photo.size
-        if size > _PHOTO_BYTES_MAX:
-            raise PhotoError(
-                "unreadable",
-                f"{size >> 20} MiB; at most {_PHOTO_BYTES_MAX >> 20} MiB are expected of a photo",
-            )
-        with path.open("rb") as file:
+        with Path(photo.file).open("rb") as file:
             file.seek(photo.offset)
-            return file.read(size)
+            return file.read(photo.size)
     except OSError as error:
-        raise PhotoError("unreadable", f"cannot be read: {error.strerror}") from error
-
-
-def declared_size(encoded: bytes) -> tuple[int, int]:
-    """Width and height as the header says; raises PhotoError `unreadable`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(encoded), formats=("JPEG", "PNG", "WEBP", "BMP")) as picture:
-                return picture.size
-    except Image.DecompressionBombError:
-        raise PhotoError(
-            "unreadable",
-            f"far more pixels than the {_SIDE_MAX}x{_SIDE_MAX} that are expected at most",
-        ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise PhotoError(
-            "unreadable", "not JPEG, PNG, WebP or BMP, or cut off within its header"
-        ) from error
+        raise PhotoError("unreadable", f"{photo.name}: cannot be read: {error.strerror}") from error

@@ -146,7 +146,7 @@ def _take(
 
 
 def _read(photo: Path) -> bytes | PhotoError:
-    from edge.gallery.enrollment.photos import read_photo
+    from edge.photofile import read_photo
 
     try:
         return read_photo(photo)
@@ -155,7 +155,7 @@ def _read(photo: Path) -> bytes | PhotoError:
 
 
 def _decode(photo: bytes | PhotoError, name: str) -> Any:
-    from edge.gallery.enrollment.photos import decode_photo
+    from edge.photofile import decode_photo
 
     try:
         return photo if isinstance(photo, PhotoError) else decode_photo(photo, name)

@@ -120,7 +120,7 @@ def _parse_clip(told: str) -> tuple[Path, str | None]:
 
 def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.uint8]]]]:
     """Pictures and their names by person, of `PERSON=PHOTO`; raises ConfigError or PhotoError."""
-    from edge.gallery.enrollment.photos import decode_photo, read_photo
+    from edge.photofile import decode_photo, read_photo
 
     photos = defaultdict(list)
     for item in told:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.photos import decode_photo
 from edge.gallery.store import Store
+from edge.photofile import decode_photo
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,15 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration import photos as reading
 from calibration import prepare
 from calibration.chips import decode, has_real_mask, read_chips
-from calibration.photos import ENDINGS, Found, Photo, read_photo
+from calibration.photos import Found, Photo, read_photo
+from edge import photofile
 from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, align
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enrollment import photos as enroll
 from edge.values import Face
 from tests.processes import TIMEOUT_S, Process, until
 
@@ -105,7 +104,7 @@ def test_chips_are_those_of_enrollment(
         ("collins/front.jpg", "collins/front.png"),
         ("hopper/front.jpg", "hopper/front.jpg"),
     ):
-        image = enroll.decode_photo(enroll.read_photo(photos / photo), photo)
+        image = photofile.decode_photo(photofile.read_photo(photos / photo), photo)
         terminal_s = align(image, detector.detect(image)[0].landmarks_xy)
         assert np.array_equal(
             made[chip],
@@ -113,13 +112,6 @@ def test_chips_are_those_of_enrollment(
                 cv2.imencode(".jpg", terminal_s, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes(), chip
             ),
         )
-
-
-def test_the_limits_are_those_of_enrollment() -> None:
-    assert (reading._PHOTO_BYTES_MAX, reading._SIDE_MAX) == (
-        enroll._PHOTO_BYTES_MAX,
-        enroll._PHOTO_SIDE_MAX,
-    )
 
 
 def test_every_photo_is_a_chip_or_is_named(
@@ -296,7 +288,7 @@ def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper:
         "a/link.jpg": "unreadable",
     }
     assert (
-        'a/link.jpg,unreadable,"no plain file, or a link'
+        'a/link.jpg,unreadable,"a/link.jpg: not a plain file, or a link'
         in (tmp_path / "chips.refused.csv").read_text()
     )
     assert not list(tmp_path.parent.rglob("out*.jpg"))
@@ -314,7 +306,7 @@ def test_a_damaged_tar_is_not_read_halfway(
     assert "p.tar" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", (".jpg", ".png", ".webp", ".bmp", ".tif"))
 def test_every_ending_is_read(tmp_path: Path, ending: str) -> None:
     data = encoded(np.zeros((37, 53, 3), np.uint8), ending)
     (tmp_path / "x").write_bytes(data)
@@ -328,21 +320,21 @@ def test_every_ending_is_read(tmp_path: Path, ending: str) -> None:
 @pytest.mark.parametrize(
     ("data", "detail"),
     [
-        (b"", "not JPEG"),
-        (b"\xff\xd8\xff\xe0", "cut off"),
-        (b"\x89PNG\r\n\x1a\n", "cut off"),
-        (b"BM", "cut off"),
+        (b"", "is empty"),
+        (b"\xff\xd8\xff\xe0", "JPEG file is damaged or cut off"),
+        (b"\x89PNG\r\n\x1a\n", "PNG file is damaged or cut off"),
+        (b"BM", "BMP file is damaged or cut off"),
         (
             b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 60_000, 60_000, 1, 24) + bytes(60),
-            "far more pixels",
+            "60000x60000 pixels, .* 134 megapixels",
         ),
         (
             b"BM" + struct.pack("<IHHIIiiHH", 0, 0, 0, 54, 40, 9000, 9000, 1, 24) + bytes(60),
-            "9000x9000",
+            "BMP file is damaged",
         ),
         (encoded(np.zeros((2, 4000, 3), np.uint8)), "4000x2"),
         (encoded(np.zeros((64, 64, 3), np.uint8), ".png")[:-30], "damaged"),
-        (b"GIF89a", "not JPEG"),
+        (b"GIF89a", "GIF is not read"),
     ],
 )
 def test_bombs_and_damage_are_refused_before_decoding(
@@ -351,7 +343,7 @@ def test_bombs_and_damage_are_refused_before_decoding(
     (tmp_path / "x.jpg").write_bytes(data)
     with pytest.raises(PhotoError, match=detail) as caught:
         read_photo(Photo("a/x.jpg", "a/x.jpg", str(tmp_path / "x.jpg"), 0, len(data)))
-    assert caught.value.reason == "unreadable"
+    assert caught.value.reason == "unreadable" and "a/x" in str(caught.value)
 
 
 def test_links_to_nothing_and_pipes_are_refused(tmp_path: Path, make: Any, hopper: Image) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from edge.camera.replay import ReplayCamera
 from edge.errors import CameraError, PhotoError
-from edge.gallery.enrollment.photos import decode_photo
+from edge.photofile import decode_photo
 from tests.fuzz.source import Source, spoilt
 from tests.fuzz.target import Run, Target, expect
 
@@ -116,7 +116,7 @@ def _seeds(encodings: list[bytes]) -> list[bytes]:
 TARGETS = (
     Target(
         "photo",
-        "`decode_photo`: JPEG and PNG, and other formats, which it refuses",
+        "`decode_photo`: JPEG, PNG, WebP, BMP, TIFF, HEIC, and other formats, which it refuses",
         _open_photo,
         lambda: _seeds(_encodings()),
     ),

@@ -17,7 +17,8 @@ from edge.face.embed import Embedder
 from edge.gallery.enrollment.desk import Desk
 from edge.gallery.enrollment.journal import Journal, Line, digest_of
 from edge.gallery.enrollment.people import Entry
-from edge.gallery.enrollment.photos import Demand, Image, Refusal, decode_photo, read_photo, samples
+from edge.gallery.enrollment.photos import Demand, Image, Refusal, samples
+from edge.photofile import decode_photo, read_photo
 
 _AHEAD = 4  # photos that are decoded while the networks work on another; each may take 200 MB
 

@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.errors import ConfigError, GalleryError
-from edge.gallery.enrollment.photos import ENDINGS
 from edge.gallery.enrollment.terms import Terms, parse_day, parse_words
+from edge.photofile import ENDINGS, is_picture_name
 from edge.subject import check_name
 
 _FILE_BYTES_MAX = 64 << 20
@@ -232,7 +232,7 @@ def _pictures(folder: Path, of: Path) -> list[Path]:
         names = sorted(
             path.name
             for path in of.iterdir()
-            if path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+            if is_picture_name(path.name) and not path.name.startswith(".")
         )
     except OSError as error:
         raise ConfigError(f"{of}: cannot be listed: {error.strerror}") from error
@@ -250,7 +250,7 @@ def _read_folders(source: Path) -> list[Entry]:
         raise ConfigError(f"{source}: cannot be listed: {error.strerror}") from error
     for path in paths:
         if not path.is_dir():
-            if path.suffix.lower() in ENDINGS:
+            if is_picture_name(path.name):
                 wrong.append(f"{path.name}: expected a folder for each person, found a photo")
             continue
         try:

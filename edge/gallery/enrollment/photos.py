@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,15 +15,11 @@ from edge.errors import PhotoError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.container import is_photo
 from edge.values import Pose, Probe, Quality, Visible
 
 Image = NDArray[np.uint8]
 Level = Literal["off", "standard", "strict"]
-ENDINGS = (".jpg", ".jpeg", ".png")
 
-_PHOTO_BYTES_MAX = 64 << 20
-_PHOTO_SIDE_MAX = 8192
 _MASK_WORN_MAX = 0.5
 
 
@@ -86,45 +80,6 @@ def components(portrait: Portrait, visible: Visible | None = None) -> dict[str, 
         **asdict(portrait.quality),
         **(asdict(visible) if visible else {}),
     }
-
-
-def read_photo(path: Path) -> bytes:
-    """A photo as it lies on disk; raises PhotoError `unreadable`."""
-    try:
-        size = path.stat().st_size
-        if size > _PHOTO_BYTES_MAX:
-            raise PhotoError(
-                "unreadable",
-                f"{path}: {size >> 20} MiB is more than the {_PHOTO_BYTES_MAX >> 20} MiB a photo may have",
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
-
-
-def decode_photo(encoded: bytes, name: str) -> Image:
-    """The picture (H,W,3) uint8 BGR; raises PhotoError `unreadable`."""
-    try:
-        image = (
-            cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-            if is_photo(encoded)
-            else None
-        )
-    except cv2.error as error:
-        raise PhotoError(
-            "unreadable", f"{name}: the picture is too large or damaged ({error.err})"
-        ) from error
-    if image is None:
-        raise PhotoError(
-            "unreadable", f"{name}: not a picture that can be read; expected JPEG or PNG"
-        )
-    longest = max(image.shape[:2])
-    if longest > _PHOTO_SIDE_MAX:
-        raise PhotoError(
-            "unreadable",
-            f"{name}: {longest} pixels is more than the {_PHOTO_SIDE_MAX} a side may have",
-        )
-    return np.asarray(image, dtype=np.uint8)
 
 
 def find_face(image: Image, detector: Detector, name: str) -> Portrait:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,9 +19,7 @@ from edge.gallery.enrollment.photos import (
     Demand,
     Level,
     Sample,
-    decode_photo,
     find_face,
-    read_photo,
     sample,
     samples,
 )
@@ -161,19 +158,6 @@ def test_some_photos_are_refused_and_the_others_are_taken(
     assert alone.probe.embedding @ taken[0].probe.embedding == pytest.approx(
         1, abs=1e-5
     )  # each has its own embedding
-
-
-@pytest.mark.parametrize("content", [b"", b"no picture", b"\xff\xd8\xff\xe0broken"])
-def test_files_that_are_no_pictures(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "x.jpg").write_bytes(content)
-    with pytest.raises(PhotoError, match=r"x\.jpg: not a picture") as caught:
-        decode_photo(read_photo(tmp_path / "x.jpg"), "x.jpg")
-    assert caught.value.reason == "unreadable"
-
-
-def test_a_missing_photo(tmp_path: Path) -> None:
-    with pytest.raises(PhotoError, match="cannot be read"):
-        read_photo(tmp_path / "none.jpg")
 
 
 # One axis a person in a space of 8: people of different axes have nothing in common.

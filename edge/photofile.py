@@ -1,0 +1,310 @@
+"""Photo files as people keep them: read and decoded within fixed bounds of memory.
+
+The format is taken from the first bytes, never from the file's name, and exactly one decoder runs: the one of that format.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path, PurePath
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import (
+    BmpImagePlugin,
+    Image,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from PIL.ImageFile import ImageFile
+
+from edge.errors import PhotoError
+
+Pixels: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
+
+ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
+# Pictures that are refused by the name of their format, not passed over in silence.
+_REFUSED_ENDINGS = (".gif", ".avif", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
+_SIDECAR_PREFIX = "._"  # AppleDouble
+FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"
+BYTES_MAX = 64 << 20
+SIDE_MIN, SIDE_MAX = 16, 8192  # smaller is refused, larger is scaled down
+# Pixels of a file whose decoder holds all of them at full size: about 1 GiB at most.
+_WHOLE_PIXELS_MAX, _WEBP_PIXELS_MAX = 1 << 27, 1 << 26
+_SCALED_PIXELS_MAX = 1 << 29  # of one whose decoder scales down while it reads
+_STRIP_PIXELS = 1 << 20  # converted at once
+_ORIENTATION = 0x0112  # EXIF and TIFF
+
+_GREY16 = ("I;16", "I;16L", "I;16B", "I;16N")
+_COLOUR = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
+
+
+def is_picture_name(name: str) -> bool:
+    """Return True for a picture's file name by its ending, also of formats that are refused."""
+    ending = PurePath(name).suffix.lower()
+    return ending in (*ENDINGS, *_REFUSED_ENDINGS) and not is_sidecar_name(name)
+
+
+def is_sidecar_name(name: str) -> bool:
+    """Return True for the name of a file in which macOS keeps another file's metadata."""
+    return name.startswith(_SIDECAR_PREFIX)
+
+
+def read_photo(path: Path) -> bytes:
+    """Read a photo's bytes; raises PhotoError `unreadable`, also for what is not a plain file."""
+    try:
+        # Without waiting: a pipe would never end.
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(fd, "rb") as file:
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise PhotoError("unreadable", f"{path}: not a plain file; name a photo")
+            encoded = file.read(BYTES_MAX + 1)
+            check_bytes(max(len(encoded), os.fstat(fd).st_size), str(path))
+    except OSError as error:
+        raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
+    return encoded
+
+
+def check_bytes(size: int, name: str) -> None:
+    """Raise PhotoError `unreadable` for a file that is too large to be read."""
+    if size > BYTES_MAX:
+        raise PhotoError(
+            "unreadable",
+            f"{name}: {size / (1 << 20):.0f} MiB, a photo may have {BYTES_MAX >> 20} MiB; "
+            "save it as JPEG",
+        )
+
+
+def decode_photo(encoded: bytes, name: str) -> Pixels:
+    """Decode a photo, upright by its EXIF orientation, at most SIDE_MAX pixels a side.
+
+    Of several pictures in a file the first one counts. Raises PhotoError `unreadable`.
+    """
+    kind = _kind_of(encoded, name)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow, about metadata that is not needed
+            with _OPENERS[kind](BytesIO(encoded)) as picture:
+                step = _scale(picture, kind, name, encoded)
+                picture.load()
+                _check_mode(picture, kind, name)
+                turn = _orientation(picture, encoded)
+                pixels = _pixels(picture, step)
+    except PhotoError:
+        raise
+    except ImportError as error:
+        raise PhotoError(
+            "unreadable",
+            f"{name}: {kind} files need {error.name}: pip install pillow-heif, or save it as JPEG",
+        ) from error
+    except MemoryError as error:
+        raise PhotoError(
+            "unreadable", f"{name}: not enough memory to decode it; save it smaller"
+        ) from error
+    except Exception as error:  # whatever a damaged file makes its decoder raise
+        raise PhotoError(
+            "unreadable", f"{name}: the {kind} file is damaged or cut off ({error}); copy it again"
+        ) from error
+    return turn(pixels)
+
+
+def _open_heif(file: BytesIO) -> ImageFile:
+    from pillow_heif import HeifImageFile  # large, and not everywhere installed
+
+    picture: ImageFile = HeifImageFile(file)
+    return picture
+
+
+_OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+    "HEIC": _open_heif,
+}
+
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes, format; the first that fits
+    (0, b"\xff\xd8\xff", "JPEG"),
+    (0, b"\x89PNG\r\n\x1a\n", "PNG"),
+    (8, b"WEBP", "WebP"),
+    (8, b"CR", "Canon raw"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+    (0, b"II+\0", "TIFF"),
+    (0, b"MM\0+", "TIFF"),
+    (0, b"GIF8", "GIF"),
+    (4, b"jP  ", "JPEG 2000"),
+    (4, b"JXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"8BPS", "Photoshop"),
+    (0, b"%PDF", "PDF"),
+    (0, b"\x00\x05\x16\x07", "AppleDouble (a file's metadata on macOS)"),
+    (0, b"PK\x03\x04", "ZIP"),
+    (0, b"<svg", "SVG"),
+    (0, b"<?xml", "XML or SVG"),
+    (0, b"<!DOCTYPE", "HTML"),
+    (0, b"<html", "HTML"),
+    (0, b"BM", "BMP"),
+)
+_HEIC_BRANDS = frozenset(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1")
+)
+_HEIC_TURNED = (b"\0\0\0\x09irot", b"\0\0\0\x09imir")
+_RAW_TAGS = frozenset((50706, 37399))  # DNGVersion; a maker's own tag in raw files
+
+
+def _kind_of(encoded: bytes, name: str) -> str:
+    """The format by its first bytes; raises PhotoError where it is not one that is read."""
+    kind = _brand_of(encoded) if encoded[4:8] == b"ftyp" else _magic_of(encoded)
+    if kind in _OPENERS:
+        return kind
+    if kind:
+        found = f"{kind} is not read; save it as JPEG or PNG"
+    elif not encoded:
+        found = "the file is empty; copy it again"
+    else:
+        found = f"not a picture that can be read; expected {FORMATS}"
+    raise PhotoError("unreadable", f"{name}: {found}")
+
+
+def _magic_of(encoded: bytes) -> str:
+    return next(
+        (kind for at, magic, kind in _MAGIC if encoded.startswith(magic, at)),
+        "",
+    )
+
+
+def _brand_of(encoded: bytes) -> str:
+    """The format of an ISO base media file."""
+    size = min(int.from_bytes(encoded[:4], "big"), 256)
+    brands = {encoded[8:12]} | {encoded[at : at + 4] for at in range(16, size, 4)}
+    if brands & {b"avif", b"avis"}:
+        return "AVIF"
+    if brands & _HEIC_BRANDS:
+        return "HEIC"
+    return "Canon raw" if b"crx " in brands else "a video (MP4 or QuickTime)"
+
+
+def _scale(picture: ImageFile, kind: str, name: str, encoded: bytes) -> int:
+    """By how much the decoded picture is divided; asks a JPEG decoder to scale down itself.
+
+    Raises PhotoError for sizes that are not read: nothing was decoded by then.
+    """
+    width, height = picture.size
+    longest = max(width, height)
+    in_decoder = kind == "JPEG" and longest > SIDE_MAX and _is_one_scan(encoded)
+    most = _WEBP_PIXELS_MAX if kind == "WebP" else _WHOLE_PIXELS_MAX
+    most = _SCALED_PIXELS_MAX if in_decoder else most
+    if min(width, height) < SIDE_MIN:
+        raise PhotoError(
+            "unreadable", f"{name}: {width}x{height} pixels, expected {SIDE_MIN} a side at least"
+        )
+    if width * height > most:
+        raise PhotoError(
+            "unreadable",
+            f"{name}: {width}x{height} pixels, this kind of {kind} may have "
+            f"{most // 10**6} megapixels; save it smaller, as JPEG",
+        )
+    if in_decoder:
+        part = next(n for n in (2, 4, 8) if -(-longest // n) <= SIDE_MAX)
+        picture.draft(None, (width // part, height // part))
+        longest = max(picture.size)
+    return -(-longest // SIDE_MAX)
+
+
+def _is_one_scan(encoded: bytes) -> bool:
+    """Whether a JPEG's first scan has all components: else its decoder keeps the whole picture."""
+    at, components = 2, 0
+    while at + 9 < len(encoded):
+        marker = encoded[at + 1]
+        if encoded[at] != 0xFF or marker == 0xFF:
+            at += 1
+            continue
+        if marker in (0xC0, 0xC1):  # sequential
+            components = encoded[at + 9]
+        elif marker == 0xDA:
+            return components > 0 and encoded[at + 4] == components
+        at += 2 + int.from_bytes(encoded[at + 2 : at + 4], "big")
+    return False
+
+
+def _check_mode(picture: ImageFile, kind: str, name: str) -> None:
+    """Raise PhotoError for pixels that cannot be converted, and for a raw file's small preview."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and _RAW_TAGS & set(picture.tag_v2):
+        raise PhotoError("unreadable", f"{name}: raw files are not read; save it as JPEG")
+    if picture.mode not in (*_COLOUR, *_GREY16):
+        raise PhotoError(
+            "unreadable",
+            f"{name}: {kind} with pixels of mode {picture.mode} is not read; "
+            "save it with 8 bits a channel, as JPEG or PNG",
+        )
+
+
+def _pixels(picture: Image.Image, step: int) -> Pixels:
+    """A decoded picture, in strips, so that little more than the result is in memory."""
+    width, height = picture.width // step, picture.height // step
+    pixels = np.empty((height, width, 3), np.uint8)
+    rows = max(1, _STRIP_PIXELS // (picture.width * step))
+    for top in range(0, height, rows):
+        bottom = min(height, top + rows)
+        strip = _bgr(picture.crop((0, top * step, width * step, bottom * step)))
+        if step > 1:
+            size = (width, bottom - top)
+            strip = np.asarray(cv2.resize(strip, size, interpolation=cv2.INTER_AREA), np.uint8)
+        pixels[top:bottom] = strip
+    return pixels
+
+
+def _bgr(strip: Image.Image) -> Pixels:
+    if strip.mode in _GREY16:
+        grey = np.asarray(strip) >> 8
+        return np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+    if strip.has_transparency_data:  # on white, as viewers show it
+        above = strip.convert("RGBA")
+        strip = Image.alpha_composite(Image.new("RGBA", above.size, "white"), above)
+    return np.ascontiguousarray(np.asarray(strip.convert("RGB"), np.uint8)[..., ::-1])
+
+
+def _orientation(picture: ImageFile, encoded: bytes) -> Callable[[Pixels], Pixels]:
+    """What turns a decoded picture upright. The TIFF decoder does it itself."""
+    try:
+        value = picture.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata is no reason to refuse the picture
+        value = 1
+    # The HEIC decoder obeys its own boxes and takes the EXIF value away; without boxes EXIF counts.
+    if picture.format == "HEIF" and not any(box in encoded for box in _HEIC_TURNED):
+        value = picture.info.get("original_orientation") or 1
+    return _TURNS.get(value, _as_it_is)
+
+
+def _as_it_is(pixels: Pixels) -> Pixels:
+    return pixels
+
+
+def _turn(turns: int, *, mirror: bool = False) -> Callable[[Pixels], Pixels]:
+    def apply(pixels: Pixels) -> Pixels:
+        mirrored = pixels[:, ::-1] if mirror else pixels
+        return np.ascontiguousarray(np.rot90(mirrored, turns))
+
+    return apply
+
+
+# By the EXIF orientation: quarter turns against the clock, after mirroring left and right.
+_TURNS = {
+    2: _turn(0, mirror=True),
+    3: _turn(2),
+    4: _turn(2, mirror=True),
+    5: _turn(1, mirror=True),
+    6: _turn(3),
+    7: _turn(3, mirror=True),
+    8: _turn(1),
+}
