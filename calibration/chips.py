@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,33 +15,81 @@ from numpy.typing import NDArray
 
 from edge.chip import SIZE
 from edge.errors import ConfigError
+from edge.system.leftovers import is_leftover
+
+log = logging.getLogger(__name__)
 
 _IMAGE_ENDINGS = (".jpg", ".jpeg", ".png")
 _REAL_MASK_PREFIX = "m_"
 _VALIDATION_SHARE = 10
+_CHIP_BYTES_MAX = 16 << 20
 
 
 def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
-    """`(identity/image, encoded bytes)` of a tar file or folder, in name order; raises ConfigError where it is neither."""
+    """`(identity/image, encoded bytes)` of a tar file or folder, in name order.
+
+    One folder around all identities is not part of the name; what operating systems leave is no
+    chip. Raises ConfigError for another layout, and for what is neither tar file nor folder.
+    """
     if source.suffix == ".tar" and source.is_file():
-        try:
-            with tarfile.open(source) as tar:
-                pictures = (
-                    m for m in tar if m.isfile() and m.name.lower().endswith(_IMAGE_ENDINGS)
-                )
-                for member in sorted(pictures, key=lambda m: m.name):
-                    file = tar.extractfile(member)
-                    assert file is not None  # isfile() above
-                    yield member.name.removeprefix("./"), file.read()
-        except (tarfile.TarError, OSError) as error:
-            raise ConfigError(f"{source}: not a tar file that can be read: {error}") from error
+        yield from _read_tar(source)
     elif source.is_dir():
-        for path in sorted(p for p in source.glob("*/*") if p.suffix.lower() in _IMAGE_ENDINGS):
-            yield f"{path.parent.name}/{path.name}", path.read_bytes()
+        files = {p.relative_to(source).as_posix(): p for p in _walk(source)}
+        for name, found in _by_identity(source, files):
+            yield name, files[found].read_bytes()
     else:
         raise ConfigError(
             f"{source}: expected a .tar file or a folder of <identity>/<image>, found neither"
         )
+
+
+def _read_tar(source: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        with tarfile.open(source) as tar:
+            members = {m.name: m for m in tar if m.isfile()}
+            for name, found in _by_identity(source, members):
+                if members[found].size > _CHIP_BYTES_MAX:
+                    raise ConfigError(
+                        f"{source}: {found} has {members[found].size:,} bytes, "
+                        f"a chip at most {_CHIP_BYTES_MAX:,}"
+                    )
+                file = tar.extractfile(members[found])
+                assert file is not None  # isfile() above
+                yield name, file.read()
+    except (tarfile.TarError, OSError) as error:
+        raise ConfigError(f"{source}: not a tar file that can be read: {error}") from error
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Files down to one level below the usual layout."""
+    for pattern in ("*", "*/*", "*/*/*"):
+        yield from (path for path in folder.glob(pattern) if path.is_file())
+
+
+def _by_identity(source: Path, files: Iterable[str]) -> list[tuple[str, str]]:
+    """`(identity/image, path as found)` of all chips, sorted; raises ConfigError."""
+    found = {
+        tuple(part for part in name.split("/") if part not in ("", ".")): name
+        for name in files
+        if name.lower().endswith(_IMAGE_ENDINGS) and not is_leftover(name)
+    }
+    if outside := [name for parts, name in found.items() if len(parts) == 1]:
+        log.warning(
+            "%s: %d images in no person's folder are left out, such as %s",
+            source,
+            len(outside),
+            outside[0],
+        )
+    chips = {parts: name for parts, name in found.items() if len(parts) > 1}
+    if len({parts[0] for parts in chips}) == 1 and all(len(parts) == 3 for parts in chips):
+        chips = {parts[1:]: name for parts, name in chips.items()}
+    for parts, name in chips.items():
+        if len(parts) != 2 or ".." in parts:
+            raise ConfigError(
+                f"{source}: expected <identity>/<image>, found {name!r}; name the folder that holds "
+                "the people's folders, or pack it by: tar cf chips.tar -C FOLDER ."
+            )
+    return sorted(("/".join(parts), name) for parts, name in chips.items())
 
 
 def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:

@@ -29,6 +29,7 @@ from edge.face.liveness import Layer, Liveness, State, join, look_at
 from edge.face.liveness.challenge import Challenge
 from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
+from edge.system.leftovers import is_leftover
 
 LAYERS: dict[str, Callable[[], Layer]] = {
     "stillness": Stillness,
@@ -92,7 +93,7 @@ def find(tree: Path) -> list[tuple[str, Path]]:
 
 def _clips(folder: Path) -> list[Path]:
     return (
-        sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        sorted(path for path in folder.iterdir() if not is_leftover(path.name))
         if folder.is_dir()
         else []
     )

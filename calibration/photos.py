@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edge import photofile
 from edge.errors import ConfigError, PhotoError
-from edge.photofile import ENDINGS, decode_photo, is_sidecar_name
+from edge.photofile import ENDINGS, decode_photo
+from edge.system.leftovers import is_leftover
 
 _NAME_BYTES_MAX = 200
 
@@ -51,11 +52,12 @@ def find_photos(source: Path) -> Found:
     for name, file, offset, size in sorted(
         _in_tar(source) if source.is_file() else _in_folder(source)
     ):
+        if is_leftover(name):
+            others["of the operating system"] += 1
+            continue
         ending = PurePosixPath(name).suffix.lower()
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if is_sidecar_name(PurePosixPath(name).name):
-            others["macOS metadata"] += 1
-        elif ending not in ENDINGS:
+        if ending not in ENDINGS:
             others[ending or "without ending"] += 1
         elif len(parts) < 2 or ".." in parts or "\0" in name:
             strays.append(name)
@@ -65,7 +67,19 @@ def find_photos(source: Path) -> Found:
         raise ConfigError(
             f"{source}: expected photos as <identity>/<image> ({', '.join(ENDINGS)}), found none"
         )
+    _check_layout(source, photos)
     return Found(sorted(photos), strays, others)
+
+
+def _check_layout(source: Path, photos: list[Photo]) -> None:
+    """Raise ConfigError where one folder is around the people's folders: they would be one person."""
+    parts = [[part for part in photo.name.split("/") if part not in ("", ".")] for photo in photos]
+    inner = {names[1] for names in parts if len(names) > 2}
+    if len(inner) > 1 and len({names[0] for names in parts}) == 1 and min(map(len, parts)) > 2:
+        raise ConfigError(
+            f"{source}: all photos are in the one folder {parts[0][0]!r}, which would be one person; "
+            "name the folder that holds the people's folders, or pack it by: tar cf FILE -C FOLDER ."
+        )
 
 
 def _chip_name(parts: list[str], taken: set[str]) -> str:

@@ -27,13 +27,13 @@ from PIL import (
 from PIL.ImageFile import ImageFile
 
 from edge.errors import PhotoError
+from edge.system.leftovers import is_leftover
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
 # Pictures that are refused by the name of their format, not passed over in silence.
 _REFUSED_ENDINGS = (".gif", ".avif", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
-_SIDECAR_PREFIX = "._"  # AppleDouble
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"
 BYTES_MAX = 64 << 20
 SIDE_MIN, SIDE_MAX = 16, 8192  # smaller is refused, larger is scaled down
@@ -50,12 +50,7 @@ _COLOUR = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK
 def is_picture_name(name: str) -> bool:
     """Return True for a picture's file name by its ending, also of formats that are refused."""
     ending = PurePath(name).suffix.lower()
-    return ending in (*ENDINGS, *_REFUSED_ENDINGS) and not is_sidecar_name(name)
-
-
-def is_sidecar_name(name: str) -> bool:
-    """Return True for the name of a file in which macOS keeps another file's metadata."""
-    return name.startswith(_SIDECAR_PREFIX)
+    return ending in (*ENDINGS, *_REFUSED_ENDINGS) and not is_leftover(name)
 
 
 def read_photo(path: Path) -> bytes:

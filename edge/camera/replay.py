@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import CameraError
+from edge.system.leftovers import is_leftover
 from edge.values import Frame
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -77,7 +78,12 @@ def own_pace(path: Path) -> float | None:
 def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
     if path.is_dir():
         pictures = sorted(
-            (p for p in path.iterdir() if p.suffix.lower() in _PICTURES), key=_natural_order
+            (
+                p
+                for p in path.iterdir()
+                if p.suffix.lower() in _PICTURES and not is_leftover(p.name)
+            ),
+            key=_natural_order,
         )
         if not pictures:
             raise CameraError(

@@ -264,6 +264,29 @@ def test_names_stay_apart_and_keep_the_sign_of_a_real_mask(
     assert [name for name in made if has_real_mask(name)] == ["a/m_1-masked.jpg"]
 
 
+def test_prepare_leftovers_are_no_photos(tmp_path: Path, make: Any, hopper: Image) -> None:
+    put(tmp_path / "p", "a/1.jpg", encoded(hopper))
+    for name in ("a/._1.jpg", "__MACOSX/a/._1.jpg", "a/.DS_Store", "a/Thumbs.db"):
+        put(tmp_path / "p", name, b"\0\5\x16\7")
+    assert make(tmp_path / "p") == 0
+    assert set(chips_of(tmp_path / "chips.tar")) == {"a/1.jpg"}
+    assert refused(tmp_path) == {}
+    report = json.loads((tmp_path / "chips.tar.report.json").read_text())
+    assert report["other_files"] == {"of the operating system": 4}
+
+
+def test_prepare_folder_around_people_is_refused(
+    tmp_path: Path, make: Any, hopper: Image, capsys: pytest.CaptureFixture[str]
+) -> None:
+    members = [(f"people/{name}/1.jpg", encoded(hopper)) for name in "ab"]
+    put_in_tar(tmp_path / "p.tar", *members)
+    for name, data in members:
+        put(tmp_path / "p", name, data)
+    for source in ("p.tar", "p"):
+        assert make(tmp_path / source, out="chips") == 2
+        assert "in the one folder 'people', which would be one person" in capsys.readouterr().err
+
+
 def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper: Image) -> None:
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
         for name in (

@@ -14,6 +14,7 @@ from edge.errors import ConfigError, GalleryError
 from edge.gallery.enrollment.terms import Terms, parse_day, parse_words
 from edge.photofile import ENDINGS, is_picture_name
 from edge.subject import check_name
+from edge.system.leftovers import is_leftover
 
 _FILE_BYTES_MAX = 64 << 20
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
@@ -229,11 +230,7 @@ def _inside(folder: Path, name: str) -> Path:
 def _pictures(folder: Path, of: Path) -> list[Path]:
     """Those that lie in a subject's folder, by name; raises ConfigError where there are none."""
     try:
-        names = sorted(
-            path.name
-            for path in of.iterdir()
-            if is_picture_name(path.name) and not path.name.startswith(".")
-        )
+        names = sorted(path.name for path in of.iterdir() if is_picture_name(path.name))
     except OSError as error:
         raise ConfigError(f"{of}: cannot be listed: {error.strerror}") from error
     if not names:
@@ -245,7 +242,7 @@ def _read_folders(source: Path) -> list[Entry]:
     wrong: list[str] = []
     entries: list[Entry] = []
     try:
-        paths = sorted(path for path in source.iterdir() if not path.name.startswith("."))
+        paths = sorted(path for path in source.iterdir() if not is_leftover(path.name))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be listed: {error.strerror}") from error
     for path in paths:

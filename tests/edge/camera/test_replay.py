@@ -141,3 +141,10 @@ def test_a_damaged_gif_is_said_to_be_one(tmp_path: Path) -> None:
         (tmp_path / "clip.gif").write_bytes(spoilt)
         with pytest.raises(CameraError, match="not a GIF that can be read"):
             ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False).read()
+
+
+def test_folder_leftovers_are_no_frames(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((8, 8, 3), 10, np.uint8))
+    cv2.imwrite(str(tmp_path / "._1.png"), np.full((8, 8, 3), 90, np.uint8))
+    camera = ReplayCamera(tmp_path, fps=10, paced=False)
+    assert [int(frame.image[0, 0, 0]) for frame in iter(camera.read, None)] == [10]

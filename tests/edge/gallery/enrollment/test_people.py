@@ -220,3 +220,17 @@ def test_a_line_of_the_list_is_over_the_command() -> None:
     assert Terms(extended=False, groups=("a",)).over(Terms(extended=True, consent="form")) == Terms(
         extended=False, groups=("a",), consent="form"
     )
+
+
+def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
+    for name in (
+        "Ada/1.jpg",
+        "Ada/._1.jpg",
+        "__MACOSX/Ada/._1.jpg",
+        "__MACOSX/1.jpg",
+        "@eaDir/1.jpg",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (entry,) = read_people(tmp_path, None)
+    assert (entry.subject, [path.name for path in entry.photos]) == ("Ada", ["1.jpg"])

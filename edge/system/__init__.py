@@ -1,0 +1,1 @@
+"""Facts about operating systems. Standard library only."""

@@ -1,0 +1,12 @@
+"""Names of files that operating systems leave in folders of pictures."""
+
+from __future__ import annotations
+
+# Archives of macOS, Windows Explorer, NAS systems of Synology.
+_NAMES = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"})
+
+
+def is_leftover(path: str) -> bool:
+    """Whether a path with `/` is or is in something no person put there, such as `._photo.jpg`."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return any(part.startswith(".") or part.lower() in _NAMES for part in parts)
