@@ -8,6 +8,7 @@
 # make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
 # make durability   kill -9 and power cuts, during enrollment, removal and logging: docs/durability.md (15 minutes)
 # make fuzz MINUTES=60   what parsers do with input that nobody meant: docs/fuzz.md; inputs and findings in build/fuzz
+# make crossings COUNT=20000   random crossings of scripted people, judged by an oracle
 # make lint   style, types, import contracts
 # make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
 # make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
@@ -22,6 +23,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 DATA ?= ../shared/data
 RUN ?= runs/reference
 MINUTES ?= 30
+COUNT ?= 20000
 CHIPS := $(DATA)/chips
 # People kept apart from training; `rmfrd_dev` is left out since its labels are noisy.
 VALIDATION := $(CHIPS)/celeba_wild.tar $(CHIPS)/celeba_small.tar
@@ -33,7 +35,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults leaks fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: demo test faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -51,6 +53,9 @@ leaks: $(VENV)/dev.stamp
 
 durability: $(VENV)/dev.stamp
 	$(BIN)/python -m tests.durability --out docs/durability.md
+
+crossings: $(VENV)/dev.stamp
+	$(BIN)/python -m tests.crossings --count $(COUNT)
 
 fuzz: $(VENV)/fuzz.stamp
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/fuzz.md

@@ -112,7 +112,7 @@ def present(
             if not faces:
                 continue
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
-            liveness.look(1, look_at(frame.image, face, at))
+            liveness.look(1, look_at(frame.image, face, at), clip.name)
             answers = liveness.answers(1, at, unsure=True)
             state = join(answers).state
             if state is State.PASSED:

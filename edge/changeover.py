@@ -38,7 +38,7 @@ class Changeover:
     """The model before, with what it knows of people who have not passed by since."""
 
     def __init__(self, networks: Networks, store_before: Store, store: Store, rules: Rules) -> None:
-        self.rules = rules
+        self.rules = rules  # only thresholds and their growth are read: the rest is one for both
         self.model = networks.bundle.model_digest
         self._networks, self._store_before, self._store = networks, store_before, store
         self._gallery = Gallery(store_before)
@@ -48,6 +48,15 @@ class Changeover:
     @property
     def embedder(self) -> Embedder:
         return self._networks.embedder
+
+    @property
+    def calibration(self) -> Calibration:
+        """Thresholds of the previous model, as measured."""
+        return self._networks.calibration
+
+    def obey(self, rules: Rules) -> None:
+        """Apply other thresholds from the next frame on."""
+        self.rules = rules
 
     @property
     def templates(self) -> int:

@@ -215,12 +215,16 @@ class Daemon:
             fresh = reread()
             demand_same(self._config, fresh, _FIXED)
             rules = rules_of(fresh.policy, self._networks.calibration)
+            changeover = self._changeover
+            previous = rules_of(fresh.policy, changeover.calibration) if changeover else None
             self._gallery.reload()
         except MfsaError as error:
             log.error("configuration and gallery stay as they were: %s", error)
         else:
             self._config = fresh
             self._pipeline.obey(rules, regard_of(fresh.detector), entry_of(fresh, self._wall))
+            if changeover is not None and previous is not None:
+                changeover.obey(previous)
             self._keep_for(fresh)
             log.info("configuration and gallery were read again")
         self._notifier.ready()

@@ -21,7 +21,7 @@ from edge.changeover import Changeover
 from edge.face import quality
 from edge.face.detect import WHOLE, Detector
 from edge.face.embed import Embedder
-from edge.face.liveness import Liveness, join, look_at
+from edge.face.liveness import Liveness, Look, join, look_at
 from edge.face.liveness.challenge import Challenge
 from edge.face.lookout import Lookout
 from edge.face.track import Track, Tracker
@@ -91,9 +91,13 @@ class Candidate:
     track: Track
     face: Face
     refused: str | None  # why a gate stopped it
-    chip: NDArray[np.uint8] | None = None
+    look: Look | None = None  # set once a face is aligned
     quality: Quality | None = None
     probe: Probe | None = None
+
+    @property
+    def chip(self) -> NDArray[np.uint8] | None:
+        return self.look.chip if self.look is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,20 +158,36 @@ class Pipeline:
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
             regard = self._regard
-            expected, least_px = self._expected(frame.at), regard.min_face_px
+            expected, least_px = self._expected(frame), regard.min_face_px
+            every_s = 0.0 if self._must_search() else regard.every_s
             return self._lookout.see(
-                frame, expected, every_s=regard.every_s, least_px=least_px, zone=regard.zone
+                frame, expected, every_s=every_s, least_px=least_px, zone=regard.zone
             )
 
-    def _expected(self, at: float) -> list[NDArray[np.float64]]:
-        """Where those should be by now who were just seen and are not decided yet."""
+    def _expected(self, frame: Frame) -> list[NDArray[np.float64]]:
+        """Predict the boxes of the tracks to look at between two full searches.
+
+        With `nearest_only` that is the nearest track alone, decided or not.
+        """
+        at = frame.at
         last_at, self._last_at = self._last_at, at
-        seen = [
-            t
-            for t in self._tracker.tracks
-            if t.seen_at >= last_at and t.face.width_px >= self._regard.min_face_px
-        ]
-        return [track.expected(at) for track in self._in_turn(seen, at)]
+        tracks = self._tracker.tracks
+        if self._regard.nearest_only:
+            nearest = self._nearest(frame)
+            tracks = (nearest,) if nearest is not None else ()
+        large = [t for t in tracks if t.face.width_px >= self._regard.min_face_px]
+        seen = [t for t in large if t.seen_at >= last_at]
+        due = seen if self._regard.nearest_only else self._in_turn(seen, at)
+        return [track.expected(at) for track in due]
+
+    def _nearest(self, frame: Frame) -> Track | None:
+        """Return the widest live track in the zone, also if this frame does not show it."""
+        inside = [t for t in self._tracker.tracks if self._is_in_zone(frame, t.face)]
+        return max(inside, key=lambda track: track.face.width_px, default=None)
+
+    def _must_search(self) -> bool:
+        """Return True if the next vote may grant and another face may be nearer by then."""
+        return self._regard.nearest_only and any(map(self._voting.is_close, self._tracker.numbers))
 
     def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
         """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
@@ -179,7 +199,7 @@ class Pipeline:
         return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
-        """Each face with its track, the largest first, and what of it is plain from its box."""
+        """Assign a track to each face; widest first, with the reason why its box is refused."""
         with self.stopwatch.lap("track"):
             tracks = self._tracker.update(faces, frame.at)
             seen = [
@@ -188,21 +208,33 @@ class Pipeline:
             ]
             seen.sort(key=lambda candidate: -candidate.face.width_px)
             if self._regard.nearest_only:
-                for behind in [
-                    candidate for candidate in seen if candidate.refused != "outside-zone"
-                ][1:]:
-                    behind.refused = "not-nearest"
-            self._voting.keep(self._tracker.numbers, frame.at)
-            self._liveness.keep(self._tracker.numbers)
-            if self._changeover is not None:
-                self._changeover.keep(set(self._tracker.numbers))
+                self._refuse_farther(frame, seen)
+            self._forget_lost(frame.at)
             return seen
 
-    def _box_refuses(self, frame: Frame, face: Face) -> str | None:
+    def _refuse_farther(self, frame: Frame, seen: Sequence[Candidate]) -> None:
+        """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
+        nearest = self._nearest(frame)
+        for candidate in seen:
+            if candidate.track is not nearest and candidate.refused != "outside-zone":
+                candidate.refused = "not-nearest"
+
+    def _forget_lost(self, at: float) -> None:
+        numbers = self._tracker.numbers
+        self._voting.keep(numbers, at)
+        self._attempts.keep(numbers, at)
+        self._liveness.keep(numbers)
+        if self._changeover is not None:
+            self._changeover.keep(set(numbers))
+
+    def _is_in_zone(self, frame: Frame, face: Face) -> bool:
         height, width = frame.image.shape[:2]
         x, y = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 / (width, height)
         x0, y0, x1, y1 = self._regard.zone
-        if not (x0 <= x <= x1 and y0 <= y <= y1):
+        return bool(x0 <= x <= x1 and y0 <= y <= y1)
+
+    def _box_refuses(self, frame: Frame, face: Face) -> str | None:
+        if not self._is_in_zone(frame, face):
             return "outside-zone"
         return "too-small" if face.width_px < self._regard.min_face_px else None
 
@@ -217,21 +249,16 @@ class Pipeline:
                 candidate.face = candidate.track.face = self._lookout.sharpen(frame, candidate.face)
 
     def _look(self, frame: Frame, chosen: Sequence[Candidate]) -> list[Candidate]:
-        """Chip and quality of faces, and a look at whether they live; those that are good enough."""
+        """Align faces and measure their quality; return those that pass the gate."""
         with self.stopwatch.lap("look"):
-            good = []
             for candidate in chosen:
                 candidate.track.looked_at = frame.at
-                look = look_at(frame.image, candidate.face, frame.at)
-                candidate.chip = look.chip
+                look = candidate.look = look_at(frame.image, candidate.face, frame.at)
                 candidate.quality = quality.measure(
                     look.face, look.chip, frame.image.shape, look.pose
                 )
-                self._liveness.look(candidate.track.number, look)
                 candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
-                if candidate.refused is None:
-                    good.append(candidate)
-            return good
+            return [candidate for candidate in chosen if candidate.refused is None]
 
     def _embed(self, frame: Frame, good: Sequence[Candidate]) -> None:
         """Embeds, and lets the tracker see who it is."""
@@ -262,18 +289,18 @@ class Pipeline:
             decision = policy.refuse(candidate.refused, frame.at)
             return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
         if probe is None or candidate.quality is None:
-            return Sighting(
-                face, track, candidate.chip, None, policy.pass_over(frame.at), candidate.quality
-            )
+            decision = policy.pass_over(frame.at)
+            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
         with self.stopwatch.lap("search"):
             opinion = self._ask(candidate, probe, match)
-        with self.stopwatch.lap("decide"):
-            visible = quality.visible(opinion.probe)
+        visible = quality.visible(opinion.probe)
+        with self.stopwatch.lap("look"):
             person = self._people(opinion.match.subject) if opinion.match else _PLAIN
             decision = self._weigh(opinion, person, candidate.track, frame.at)
-            hidden = quality.RECOGNISE.refuses(visible)
-            if hidden is not None:
+            if (hidden := quality.RECOGNISE.refuses(visible)) is not None:
                 decision = policy.refuse(hidden, frame.at)
+            self._feed_liveness(candidate, decision)
+        with self.stopwatch.lap("decide"):
             answers = self._liveness.answers(
                 track, frame.at, unsure=policy.unsure(decision, opinion.rules)
             )
@@ -295,15 +322,24 @@ class Pipeline:
                 self._changeover.saw(seen, probe.embedding)
             return seen
 
+    def _feed_liveness(self, candidate: Candidate, decision: Decision) -> None:
+        """Count a frame as liveness evidence, only if it was embedded as the track's subject."""
+        if candidate.look is None or decision.match is None:
+            return
+        track, subject = candidate.track.number, decision.match.subject
+        named = decision.verdict is not Verdict.UNKNOWN
+        if named or subject == self._liveness.subject(track):
+            self._liveness.look(track, candidate.look, subject)
+
     def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:
-        """Who it is; in a changeover the model before is asked about whom the new one does not know."""
+        """Match a face; during a migration, ask the previous model if the new one knows no one."""
         changeover = self._changeover
         templates = self.gallery.templates + (changeover.templates if changeover else 0)
         now = Opinion(probe, match, policy.at_size(self._rules, templates))
         if changeover is None or candidate.chip is None or self._knows(now, candidate):
             return now
         (earlier,) = changeover.embedder.embed(candidate.chip[None])
-        rules = policy.at_size(changeover.rules, templates)
+        rules = policy.at_size(policy.of_model(self._rules, changeover.rules), templates)
         before = Opinion(earlier, changeover.search(earlier.embedding), rules, before=True)
         return before if self._knows(before, candidate) else now
 
@@ -314,20 +350,21 @@ class Pipeline:
         )
 
     def _weigh(self, opinion: Opinion, person: SubjectRecord, track: Track, at: float) -> Decision:
-        """One frame's decision by rules, the person's own rights and what others tried before."""
+        """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
         rules = (
             opinion.rules
             if person.mask == "as-configured"
             else replace(opinion.rules, mask="ignore")
         )
         decision = policy.judge(opinion.match, track.mask_worn, rules, at)
-        if decision.verdict is Verdict.UNKNOWN and opinion.match is not None:
-            self._attempts.unknown(track.number, at)
+        if decision.verdict is not Verdict.UNKNOWN:
+            self._attempts.known(track.number)
+        elif opinion.match is not None:
+            self._attempts.unknown(track.number, track.faces, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
-        refused = (
-            "too-many-attempts"
-            if self._attempts.is_closed(at)
-            else self._entry.rights.refuses(person)
-        )
+        if self._attempts.is_closed(at):
+            refused: str | None = "too-many-attempts"
+        else:
+            refused = self._entry.rights.refuses(person)
         return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision

@@ -55,6 +55,11 @@ class Rules:
     growth: Growth | None = None  # None: the thresholds are those of every gallery
 
 
+def of_model(rules: Rules, model: Rules) -> Rules:
+    """Return `rules` with the thresholds and their growth of another model."""
+    return replace(rules, thresholds=model.thresholds, growth=model.growth)
+
+
 def at_size(rules: Rules, templates: int) -> Rules:
     """The rules for a gallery of so many templates: thresholds never below those before, and never lower in a larger one."""
     growth = rules.growth

@@ -48,6 +48,12 @@ class Voting:
         over = candidate is not None and at < candidate.unknown_until
         return over or self._cooling(track, at)
 
+    def is_close(self, track: int) -> bool:
+        """Return True if one more frame of a track may be enough for a grant."""
+        candidate, rules = self._candidates.get(track), self._rules
+        needed = rules.votes - 1  # masked faces need at least as many
+        return needed == 0 or (candidate is not None and len(candidate.ballots) >= needed)
+
     def count(self, track: int, decision: Decision, weight: float, alive: Answer) -> Decision:
         """One frame's decision with its votes, GRANT where they suffice; `alive` is what liveness says of the track.
 

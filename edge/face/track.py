@@ -33,6 +33,8 @@ class Track:
         self.first_at = self.seen_at = at
         self.looked_at = self.embedded_at = -math.inf
         self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
+        self.faces = 0  # different ones so far: a face that changes slowly stays one track
+        self._first: NDArray[np.float32] | None = None  # (D,) embedding of the present one
         self.mask_worn = 0.5  # smoothed probability
         self._velocity = np.zeros(4)  # of the box, pixels per second
 
@@ -52,8 +54,10 @@ class Track:
         """A sighting that is no motion: the face was taken for another's before."""
         self.face, self.seen_at, self._velocity = face, at, np.zeros(4)
 
-    def remember(self, probe: Probe, at: float) -> None:
-        """What was embedded of it."""
+    def remember(self, probe: Probe, at: float, same_person: float) -> None:
+        """Update embedding and mask state; `same_person` is the tracker's cosine."""
+        if self._first is None or float(self._first @ probe.embedding) < same_person:
+            self._first, self.faces = probe.embedding, self.faces + 1
         if self.embedding is None:
             self.embedding, self.mask_worn = probe.embedding, probe.mask_worn
         else:
@@ -123,7 +127,7 @@ class Tracker:
         for track in {seen[i][0] for i in strangers} - set(owners):
             self._tracks.remove(track)  # whoever it was is not in view: the face was never theirs
         for owner, (_, probe) in zip(owners, seen, strict=True):
-            owner.remember(probe, at)
+            owner.remember(probe, at, self._same_person)
         return owners
 
     def _is(self, track: Track, probe: Probe) -> bool:

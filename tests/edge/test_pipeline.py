@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -24,7 +25,18 @@ from edge.face.track import Tracker
 from edge.gallery.search import Index
 from edge.pipeline import Entry, People, Pipeline, Regard
 from edge.subject import SubjectRecord
-from edge.values import Answer, Face, Frame, Probe, Sighting, State, Thresholds, Verdict, Zone
+from edge.values import (
+    Answer,
+    Face,
+    Frame,
+    Match,
+    Probe,
+    Sighting,
+    State,
+    Thresholds,
+    Verdict,
+    Zone,
+)
 
 RULES = Rules(
     Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
@@ -81,11 +93,15 @@ class Run:
         entry: Entry = Entry(),
         people: People = nobody_special,
         rules: Rules = RULES,
+        names: Sequence[str] = ("Ada", "Eve"),
+        changeover: Callable[[Scripted], Any] = lambda networks: None,
     ) -> None:
         self.networks = Scripted()
-        gallery = Index.of(["Ada", "Eve"], np.stack([ADA, EVE]))
+        known = {"Ada": ADA, "Eve": EVE}
+        gallery = Index.of(names, np.stack([known[name] for name in names]))
         self.pipeline = Pipeline(
-            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people  # type: ignore[arg-type]
+            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people,
+            changeover(self.networks),  # type: ignore[arg-type]
         )  # fmt: skip
         self.at = 0.0
 
@@ -173,6 +189,37 @@ def test_only_the_nearest_where_people_queue() -> None:
     assert near.face.width_px == 150 and far.decision.reason == "not-nearest"
 
 
+@pytest.mark.parametrize("budget", [1, 2, 4])
+def test_nearest_only_ignores_faces_behind(budget: int) -> None:
+    run = Run(Regard(60, nearest_only=True, every_s=0.2, budget=budget))
+    run.networks.identity = STRANGER
+    queue = face(400, width=160), face(100, width=100), face(250, width=90)
+    for _ in range(150):  # past the time limit of the one in front
+        behind = [seen for seen in run.frame(*queue) if seen.face.width_px < 160]
+        assert all(seen.decision.reason == "not-nearest" for seen in behind)
+
+
+def test_nearest_only_missed_face_still_blocks() -> None:
+    run = Run(Regard(60, nearest_only=True))
+    front, behind = face(400, width=160), face(100, width=100)
+    run.frame(front, behind)
+    reasons = [seen.decision.reason for _ in range(9) for seen in run.frame(behind)]
+    assert set(reasons) == {"not-nearest"}
+    for _ in range(5):
+        verdicts = [seen.decision.verdict for seen in run.frame(behind)]
+    assert Verdict.PENDING in verdicts or Verdict.GRANT in verdicts
+
+
+def test_nearest_only_grant_needs_a_full_search() -> None:
+    run = Run(Regard(60, nearest_only=True, every_s=1.0))
+    run.frame(face(100, width=100))
+    run.frame(face(100, width=100))
+    newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
+    seen = run.frame(face(100, width=100), newcomer)
+    assert {one.decision.verdict for one in seen} != {Verdict.GRANT}
+    assert all(one.decision.reason == "not-nearest" for one in seen if one.face is not newcomer)
+
+
 def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
     run = Run(Regard(60, budget=2))
     crowd = [face(10 + 125 * i, width=100) for i in range(5)]
@@ -230,6 +277,97 @@ def test_votes_count_once_the_face_is_known_to_live() -> None:
         "match"
     ]
     assert run.frame()[:] == []
+
+
+class Counting:
+    """Passes at once; remembers its looks."""
+
+    name = "counting"
+    looks: ClassVar[list[Look]] = []
+
+    def look(self, look: Look) -> None:
+        self.looks.append(look)
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.PASSED)
+
+
+@pytest.fixture
+def counted() -> list[Look]:
+    Counting.looks.clear()
+    return Counting.looks
+
+
+def turned(x: float) -> Face:
+    """A face that the quality gate refuses as turned away."""
+    straight = face(x)
+    points = straight.landmarks_xy.copy()
+    points[2, 0] += 45
+    return Face(straight.box_xyxy, points, straight.score)
+
+
+def test_liveness_refused_frames_are_no_evidence(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    assert run.frame(turned(100))[0].decision.reason == "turned-away"
+    run.networks.background = 0.9
+    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+    assert counted == []
+
+
+def test_liveness_unknown_face_is_no_evidence(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    run.networks.identity = STRANGER
+    run.frame(face(100))
+    assert counted == []
+    run.networks.identity = ADA
+    run.frame(face(400))
+    assert len(counted) == 1
+
+
+def test_liveness_weak_frame_of_subject_is_evidence(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    run.frame(face(100))
+    run.networks.identity = np.asarray(0.45 * ADA + 0.89 * STRANGER, np.float32)
+    assert run.frame(face(100))[0].decision.reason == "below-threshold"
+    assert len(counted) == 2
+
+
+@pytest.mark.parametrize(("gap", "is_void"), [(8, False), (11, True)])
+def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
+    run = Run(layers=[Reluctant], rules=replace(RULES, votes=8, votes_masked=8, window_s=2.0))
+    for _ in range(7):
+        run.frame(face(100))
+    for _ in range(gap):
+        run.frame(turned(100))
+    reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
+    assert ("wait" in reasons) is is_void
+
+
+class Previous:
+    """A previous model that knows Ada by the same embedding."""
+
+    templates, rules, model = 1, RULES, "0" * 64
+
+    def __init__(self, networks: Scripted) -> None:
+        self.embedder = networks
+
+    def search(self, embedding: np.ndarray) -> Match:
+        return Match("Ada", float(embedding @ ADA), -1.0)
+
+    def saw(self, sighting: Sighting, embedding: np.ndarray) -> None: ...
+
+    def keep(self, tracks: set[int]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"mask": "require"}, "mask-required"), ({"margin": 2.5}, "below-threshold")],
+)
+def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str) -> None:
+    run = Run(names=("Eve",), changeover=Previous)
+    assert run.frame(face(100))[0].decision.reason == "more-frames-needed"
+    run.pipeline.obey(replace(RULES, **changed), Regard(60), Entry())
+    assert run.frame(face(100))[0].decision.reason == reason
 
 
 def test_other_rules_hold_from_the_next_frame_on() -> None:

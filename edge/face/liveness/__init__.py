@@ -1,7 +1,8 @@
-"""Is it a living face before the camera? Layers that must all agree, over the very frames that vote.
+"""Presentation attack detection in layers that must all pass, over the frames that vote.
 
-Each layer sees every usable frame of one track and answers for it. Answers are joined by AND: one that fails refuses, one
-that waits makes the person wait, and votes that were cast before a layer was satisfied do not count.
+A layer sees the frames of one track that passed the quality gate and were identified as the
+track's subject. Answers are joined by AND: a failed layer refuses, a waiting layer makes the person
+wait, and votes cast before a layer passed do not count.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["Answer", "Layer", "Liveness", "Look", "State", "join", "look_at"]
+
+
+_GAP_S = 1.0  # without an identified frame evidence is void; a track is lost after the same time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,24 +55,46 @@ class Layer(Protocol):
 
 
 class Liveness:
-    """All layers of all tracks. Without layers every answer is PASSED, and records say "no PAD"."""
+    """Runs the layers of every track. Without layers each answer is PASSED ("no PAD" in records).
+
+    Evidence belongs to one subject: another subject, or `_GAP_S` without a frame in which the
+    face was identified, makes all layers of the track start again.
+    """
 
     def __init__(self, layers: Sequence[Callable[[], Layer]]) -> None:
         self._make = tuple(layers)
         self._tracks: dict[int, list[Layer]] = {}
+        self._evidence: dict[int, tuple[str, float]] = {}  # by track: subject, time of the newest
 
-    def look(self, track: int, look: Look) -> None:
+    def look(self, track: int, look: Look, subject: str) -> None:
+        """Feed one frame, in which the face was identified as `subject`, to all layers."""
+        known = self._evidence.get(track)
+        if known is not None and (known[0] != subject or look.at - known[1] > _GAP_S):
+            self._tracks.pop(track, None)
+        self._evidence[track] = subject, look.at
         for layer in self._layers(track):
             layer.look(look)
 
+    def subject(self, track: int) -> str | None:
+        """Return the subject that the evidence of a track belongs to, None if there is none."""
+        known = self._evidence.get(track)
+        return None if known is None else known[0]
+
     def answers(self, track: int, at: float, *, unsure: bool) -> dict[str, Answer]:
-        """By the name of the layer; empty where there are none."""
+        """Return the answer of each layer by its name; empty if there are no layers."""
+        known = self._evidence.get(track)
+        if known is not None and at - known[1] > _GAP_S:
+            self._forget(track)
         return {layer.name: layer.answer(at, unsure=unsure) for layer in self._layers(track)}
 
     def keep(self, tracks: Iterable[int]) -> None:
-        """Forget all other tracks."""
-        alive = set(tracks)
-        self._tracks = {track: layers for track, layers in self._tracks.items() if track in alive}
+        """Forget all tracks except these."""
+        for track in {*self._tracks, *self._evidence} - set(tracks):
+            self._forget(track)
+
+    def _forget(self, track: int) -> None:
+        self._tracks.pop(track, None)
+        self._evidence.pop(track, None)
 
     def _layers(self, track: int) -> list[Layer]:
         if track not in self._tracks:

@@ -1,0 +1,1 @@
+"""Random crossings of scripted people through the pipeline, judged by an oracle."""

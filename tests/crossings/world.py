@@ -1,0 +1,170 @@
+"""A detector, an embedder and a liveness layer that see the people of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from edge.access.policy import Rules
+from edge.assembly import nobody_special
+from edge.chip import REFERENCE_XY
+from edge.face.boxes import iou
+from edge.face.liveness import Layer, Liveness, Look
+from edge.face.track import Tracker
+from edge.gallery.search import Index
+from edge.pipeline import Entry, Pipeline, Regard
+from edge.values import (
+    Answer,
+    Face,
+    Frame,
+    Probe,
+    Sighting,
+    State,
+    Thresholds,
+    Zone,
+)
+from tests.crossings.scene import (
+    DIMENSION,
+    ENROLLED,
+    HEIGHT,
+    WIDTH,
+    Kind,
+    Person,
+    Scene,
+    subject,
+    visible,
+)
+
+_IDENTITIES = np.eye(DIMENSION, dtype=np.float32)
+_TEXTURE = np.random.default_rng(0).integers(70, 170, (HEIGHT, WIDTH, 1)).repeat(3, axis=2)
+_BACKGROUND = _TEXTURE.astype(np.uint8)
+_STEP = 8  # grey levels between the codes of two persons
+_CODED = [(_TEXTURE + _STEP * (n - 3) * np.array([1, 0, -1])).astype(np.uint8) for n in range(5)]
+_EVIDENCE, _EVIDENCE_S = 3, 0.2  # frames of a living face, and their duration, that pass the layer
+
+
+class World:
+    """Shows a scene to a pipeline, frame by frame, and remembers what the detector found."""
+
+    def __init__(
+        self, scene: Scene, *, nearest_only: bool, zone: Zone, has_liveness: bool = True
+    ) -> None:
+        self.scene, self.at = scene, 0.0
+        self.detected: dict[int, tuple[float, Face]] = {}  # by person: when, and where
+        self.evidence: dict[int, set[int]] = {}  # by layer: persons whose frames it counted
+        self._rng = np.random.default_rng(scene.seed)
+        self._frame = 0
+        self._faces: list[tuple[Person, Face]] = []
+        layers: list[partial[Layer]] = [partial(TruthLayer, self)] if has_liveness else []
+        templates = _IDENTITIES[:ENROLLED]
+        self.pipeline = Pipeline(
+            self,  # type: ignore[arg-type]
+            self,  # type: ignore[arg-type]
+            Index.of([subject(i) for i in range(ENROLLED)], templates),
+            Rules(
+                Thresholds(0.5, 0.5),
+                votes=scene.votes,
+                votes_masked=scene.votes,
+                window_s=1.5,
+                margin=0.05,
+                cooldown_s=2.0,
+            ),
+            Regard(60, zone, nearest_only, scene.budget, scene.search_interval_s),
+            Tracker(0.4),
+            Liveness(layers),
+            Entry(),
+            nobody_special,
+        )
+
+    def step(self) -> list[Sighting]:
+        """Show the next frame."""
+        self._frame += 1
+        self.at = self._frame / self.scene.fps
+        shown = visible(self.scene, self.at)
+        found = [(p, _face(x, w, p.is_turned(self.at))) for p, x, w in shown]
+        self._faces = [one for one in found if self._rng.random() >= self.scene.miss]
+        return self.pipeline.recognise(Frame(self._picture(found), self.at, self._frame))
+
+    def person_of(self, face: Face) -> Person | None:
+        """Return the person whose face this is in the present frame."""
+        return next((person for person, own in self._faces if own is face), None)
+
+    def scan(self, image: np.ndarray, least_px: float, zone: Zone) -> list[Face]:
+        """Return all faces that the detector does not miss."""
+        return [self._found(person, face) for person, face in self._faces]
+
+    def sharpen(self, image: np.ndarray, face: Face) -> Face:
+        return face
+
+    def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
+        """Return the face at a box, None if there is none."""
+        near = [(iou(face.box_xyxy, box_xyxy), person.number) for person, face in self._faces]
+        overlap, number = max(near, default=(0.0, -1))
+        if overlap < 0.3:
+            return None
+        return next(self._found(p, face) for p, face in self._faces if p.number == number)
+
+    def embed(self, chips: np.ndarray) -> list[Probe]:
+        """Read from the pixels of each chip whose face it is."""
+        return [self._probe(chip) for chip in chips]
+
+    def _found(self, person: Person, face: Face) -> Face:
+        self.detected[person.number] = self.at, face
+        return face
+
+    def _probe(self, chip: np.ndarray) -> Probe:
+        patch = chip[44:76, 44:68].astype(np.float32)
+        code = round(float(patch[..., 0].mean() - patch[..., 2].mean()) / (2 * _STEP)) + 3
+        person = next(p for p in self.scene.people if p.number == code)
+        vector = _IDENTITIES[person.identity].copy()
+        if person.is_poor(self.at):
+            vector *= np.float32(0.45)
+            vector[-1 - person.number] = np.sqrt(1 - 0.45**2)
+        maps = np.zeros((3, 14, 14), np.float32)
+        maps[0] = 0.5
+        return Probe(vector, maps, 0.99 if person.masked else 0.01)
+
+    def _picture(self, found: Sequence[tuple[Person, Face]]) -> np.ndarray:
+        picture = _BACKGROUND.copy()
+        for person, face in reversed(found):
+            x0, y0, x1, y1 = np.clip(face.box_xyxy, 0, (WIDTH, HEIGHT) * 2).astype(int)
+            picture[y0:y1, x0:x1] = _CODED[person.number][y0:y1, x0:x1]
+        return picture
+
+
+class TruthLayer:
+    """Liveness layer that knows who is a photo; passes after some frames of a living face."""
+
+    name = "truth"
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._seen: list[float] = []
+        self._is_photo = False
+        self._persons = world.evidence.setdefault(len(world.evidence), set())
+
+    def look(self, look: Look) -> None:
+        person = self._world.person_of(look.face)
+        assert person is not None
+        self._persons.add(person.number)
+        self._is_photo = self._is_photo or person.kind is Kind.PHOTO
+        self._seen.append(look.at)
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        if self._is_photo:
+            return Answer(State.FAILED, "photo")
+        enough = len(self._seen) >= _EVIDENCE and self._seen[-1] - self._seen[0] >= _EVIDENCE_S
+        if not enough:
+            return Answer(State.WAITING, "checking")
+        return Answer(State.PASSED, since=self._seen[0])
+
+
+def _face(x: float, width: float, is_turned: bool) -> Face:
+    y = 30.0
+    points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (x, y + 0.6 * width)
+    if is_turned:
+        points[2, 0] += 0.4 * width
+    box = np.array([x - width / 2, y, x + width / 2, y + 1.2 * width], np.float32)
+    return Face(box, points.astype(np.float32), 0.9)
