@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -37,6 +38,37 @@ def nobody_special(subject: str) -> SubjectRecord:
     return SubjectRecord()
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of a configuration that a running recogniser can change."""
+
+    rules: Rules
+    regard: Regard
+    entry: Entry
+    layers: Sequence[Callable[[], Layer]]
+    previous: Rules | None  # rules of the previous model, during a migration
+
+    def apply(self, pipeline: Pipeline, changeover: Changeover | None) -> None:
+        """Apply everything from the next frame on."""
+        pipeline.obey(self.rules, self.regard, self.entry)
+        pipeline.change_layers(self.layers)
+        if changeover is not None and self.previous is not None:
+            changeover.obey(self.previous)
+
+
+def settings_of(
+    config: Terminal, networks: Networks, changeover: Changeover | None, wall: WallClock
+) -> Settings:
+    """Build the settings of a config; raises ConfigError, also for the previous model's sake."""
+    return Settings(
+        rules_of(config.policy, networks.calibration),
+        regard_of(config.detector),
+        entry_of(config, wall),
+        layers_of(config, networks),
+        rules_of(config.policy, changeover.calibration) if changeover is not None else None,
+    )
+
+
 def open_pipeline(
     config: Terminal,
     networks: Networks,
@@ -46,16 +78,17 @@ def open_pipeline(
     wall: WallClock | None = None,
     changeover: Changeover | None = None,
 ) -> Pipeline:
-    """The pipeline of a config; `people` says what is known of a subject. Raises ConfigError."""
+    """Build the pipeline of a config; `people` finds a subject's record. Raises ConfigError."""
+    settings = settings_of(config, networks, changeover, wall or WallClock())
     return Pipeline(
         networks.detector,
         networks.embedder,
         gallery,
-        rules_of(config.policy, networks.calibration),
-        regard_of(config.detector),
+        settings.rules,
+        settings.regard,
         Tracker(networks.calibration.same_person),
-        Liveness(layers_of(config, networks)),
-        entry_of(config, wall or WallClock()),
+        Liveness(settings.layers),
+        settings.entry,
         people,
         changeover,
     )

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.access.policy import told
-from edge.assembly import entry_of, open_pipeline, regard_of, rules_of
+from edge.assembly import open_pipeline, rules_of, settings_of
 from edge.audit import evidence
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
@@ -214,17 +214,13 @@ class Daemon:
         try:
             fresh = reread()
             demand_same(self._config, fresh, _FIXED)
-            rules = rules_of(fresh.policy, self._networks.calibration)
-            changeover = self._changeover
-            previous = rules_of(fresh.policy, changeover.calibration) if changeover else None
+            settings = settings_of(fresh, self._networks, self._changeover, self._wall)
             self._gallery.reload()
         except MfsaError as error:
             log.error("configuration and gallery stay as they were: %s", error)
         else:
             self._config = fresh
-            self._pipeline.obey(rules, regard_of(fresh.detector), entry_of(fresh, self._wall))
-            if changeover is not None and previous is not None:
-                changeover.obey(previous)
+            settings.apply(self._pipeline, self._changeover)
             self._keep_for(fresh)
             log.info("configuration and gallery were read again")
         self._notifier.ready()

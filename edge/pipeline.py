@@ -21,7 +21,7 @@ from edge.changeover import Changeover
 from edge.face import quality
 from edge.face.detect import WHOLE, Detector
 from edge.face.embed import Embedder
-from edge.face.liveness import Liveness, Look, join, look_at
+from edge.face.liveness import Layer, Liveness, Look, join, look_at
 from edge.face.liveness.challenge import Challenge
 from edge.face.lookout import Lookout
 from edge.face.track import Track, Tracker
@@ -150,6 +150,10 @@ class Pipeline:
         self._voting.obey(rules)
         self._attempts.obey(entry.attempts)
         self._rules, self._regard, self._entry = rules, regard, entry
+
+    def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
+        """Check the liveness of new tracks by other layers."""
+        self._liveness.change_layers(layers)
 
     def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: the person need not wait for the cooldown."""

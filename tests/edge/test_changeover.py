@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from edge.access.policy import Rules
-from edge.assembly import nobody_special
+from edge.assembly import nobody_special, settings_of
+from edge.bundle import read_manifest
 from edge.changeover import Changeover
+from edge.config import load_config
+from edge.door.wallclock import WallClock
+from edge.errors import ConfigError
 from edge.face.liveness import Liveness
 from edge.face.track import Tracker
 from edge.gallery.search import Gallery
@@ -20,6 +24,7 @@ from edge.pipeline import Entry, Pipeline, Regard
 from edge.values import Frame, Sighting, Thresholds, Verdict
 from tests.edge.test_pipeline import NOISE, RULES, Scripted, face
 
+WriteConfig = Callable[..., Path]
 OLD, NEW = "o" * 64, "n" * 64
 ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
 
@@ -118,3 +123,33 @@ def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
         "Ada",
         "Eve",
     ]
+
+
+def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
+    """Networks of a model with this threshold."""
+    known = read_manifest(bundle_path).calibration
+    point = known.unmasked.model_copy(update={"threshold": threshold})
+    calibration = known.model_copy(update={"unmasked": point, "masked": point})
+    return SimpleNamespace(calibration=calibration, passive=None)
+
+
+def test_settings_below_previous_model_are_refused(
+    write_config: WriteConfig, bundle_path: Path
+) -> None:
+    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    config = load_config(write_config(policy={"threshold_unmasked": 0.7}))
+    with pytest.raises(ConfigError, match="below the model's own"):
+        settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+
+
+def test_settings_reach_both_models(
+    write_config: WriteConfig, bundle_path: Path, terminal: Terminal
+) -> None:
+    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    policy = {"threshold_unmasked": 0.95, "threshold_masked": 0.95, "mask": "require"}
+    config = load_config(write_config(policy=policy))
+    settings = settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+    settings.apply(terminal.pipeline, terminal.changeover)
+    assert terminal.changeover.rules.thresholds.unmasked == 0.95
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert {s.decision.reason for s in seen} == {"mask-required"}

@@ -66,6 +66,10 @@ class Liveness:
         self._tracks: dict[int, list[Layer]] = {}
         self._evidence: dict[int, tuple[str, float]] = {}  # by track: subject, time of the newest
 
+    def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
+        """Use other layers for new tracks, and for others once their evidence is void."""
+        self._make = tuple(layers)
+
     def look(self, track: int, look: Look, subject: str) -> None:
         """Feed one frame, in which the face was identified as `subject`, to all layers."""
         known = self._evidence.get(track)
