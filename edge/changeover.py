@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Changeover:
         self._networks, self._store_before, self._store = networks, store_before, store
         self._gallery = Gallery(store_before)
         self._seen: dict[int, tuple[str, list[_Seen]]] = {}  # by track
+        self._is_behind = True  # until it is known who has templates of the new model
         self._learn()
 
     @property
@@ -74,8 +76,15 @@ class Changeover:
 
     def refresh(self) -> None:
         """Load what another process changed; raises GalleryError."""
-        if self._gallery.refresh():
+        self._is_behind |= self._gallery.refresh()
+        if self._is_behind:
             self._learn()
+
+    def reload(self) -> None:
+        """Load everything again; raises GalleryError."""
+        self._is_behind = True
+        self._gallery.reload()
+        self._learn()
 
     def saw(self, sighting: Sighting, embedding: NDArray[np.float32]) -> None:
         """What the new model says (D,) of a face that the one before found in the gallery. Only faces that would do for
@@ -102,11 +111,14 @@ class Changeover:
         if known != subject or not seen or subject in self._enrolled:
             return 0
         try:
-            self._store.enroll(subject, np.stack([one.embedding for one in seen]))
+            self._store.keep_up()
+            self._store.enroll(subject, np.stack([one.embedding for one in seen]), known_only=True)
         except GalleryError as error:
             log.error("not enrolled for the new model: %s", error)
             return 0
-        self._learn()
+        self._is_behind = True  # the next refresh learns it, if this fails
+        with contextlib.suppress(GalleryError):
+            self._learn()
         return len(seen)
 
     def keep(self, tracks: set[int]) -> None:
@@ -119,7 +131,9 @@ class Changeover:
         self._store.close()
 
     def _learn(self) -> None:
+        self._store.keep_up()
         self._enrolled = {name for name, templates in self._store.subjects().items() if templates}
+        self._is_behind = False
 
 
 def open_changeover(

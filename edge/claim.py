@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 from edge.errors import ClaimError, PlaceError
+from edge.system.accounts import acting_as_owner
+
+_PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def claim(path: Path, who: str) -> int:
@@ -15,8 +18,9 @@ def claim(path: Path, who: str) -> int:
     Raises ClaimError where another process has it, PlaceError where it cannot be opened, so that nobody can tell.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fd = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        with acting_as_owner(path.parent):  # root makes no file that the owner cannot open
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fd = os.open(path, os.O_CREAT | os.O_RDWR | _PLAIN, 0o600)
     except OSError as error:
         raise PlaceError(
             f"{path}: {error.strerror}; check that the folder exists and is yours"
@@ -34,3 +38,20 @@ def claim(path: Path, who: str) -> int:
             f"{path}: cannot be locked: {error.strerror}; check the file system"
         ) from error
     return fd
+
+
+def is_claimed(path: Path) -> bool:
+    """Return True if a process holds the lock file. Raises PlaceError if that cannot be found out."""
+    try:
+        fd = os.open(path, os.O_RDONLY | _PLAIN)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PlaceError(f"{path}: cannot be opened: {error.strerror}; check its rights") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False

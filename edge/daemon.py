@@ -28,8 +28,10 @@ from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
 from edge.door.wallclock import WallClock
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
-from edge.gallery.database import EVIDENCE
+from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
+from edge.gallery.database import EVIDENCE, Position
 from edge.gallery.key import enter
+from edge.gallery.outage import Outage
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
@@ -41,6 +43,7 @@ log = logging.getLogger(__name__)
 _TAKE_S = 0.5
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
 _ASK_AGAIN_S = 1.0  # a door that did not open is asked again after this time
+_CONFIRM_AGAIN_S = 1.0  # after a confirmation that could not be written
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
@@ -76,8 +79,20 @@ class Daemon:
         self._model, self._engine = model[:12], f"{networks.engine} {networks.precision}"
         self._fallback = networks.fallback
         self._networks = networks
-        self._store = open_store(config, model, key, changeover=config.changeover is not None)
-        gallery = Gallery(self._store)
+        confirmed = read_confirmation(config.gallery_confirmed_path)
+        forget_confirmation(config.gallery_confirmed_path)
+        changing = config.changeover is not None
+        open_store(config, model, key, changeover=changing).close()  # makes or upgrades the file
+        self._store = open_store(
+            config,
+            model,
+            key,
+            changeover=changing,
+            dimension=networks.embedder.dimension(),
+            read_only=True,
+        )
+        gallery = Gallery(self._store, clock=clock)
+        self._outage = Outage(config.gallery.unreadable_s, clock())
         self._changeover = open_changeover(config, model, key, rules_of)
         self._pipeline = open_pipeline(
             config,
@@ -88,13 +103,12 @@ class Daemon:
             changeover=self._changeover,
         )
         self._gallery = gallery
-        sealed_by = self._store.secret(EVIDENCE)
+        self._read_evidence_key(config)
         self._record = RecordLog(
             config.decisions_path,
             of=f"{config.terminal}/decisions",
-            seal=score_sealer(sealed_by, config.terminal).seal_text,
+            seal=lambda number, text: self._score_sealer.seal_text(number, text),
         )
-        self._sealer = picture_sealer(sealed_by, config.terminal)
         self._keep_for(config)
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
@@ -106,7 +120,12 @@ class Daemon:
         self._recorded: dict[tuple[str, str, str], float] = {}
         self._complained: dict[str, float] = {}
         self.frames = 0
+        self._confirmed: Position | None = None
+        self._confirm_at = clock()  # not before
         self._open_record()
+        if confirmed is not None and confirmed.revision > gallery.revision:
+            self._note_older_gallery(confirmed.revision)
+        self._confirm_gallery()
 
     def run(self, reread: Callable[[], Terminal]) -> None:
         """The loop; `reread` gives the configuration as it is now. Raises EngineError or CameraError where only a fresh start
@@ -193,6 +212,8 @@ class Daemon:
         """What systemd and an operator see; an engine that was not asked for first is never silent."""
         lent = ", lent to an enrollment: nobody is let in" if self._loan is not None else ""
         status = f"camera lost: {lost}" if lost else f"{self.frames} frames{lent}"
+        if self._outage.refusal:
+            status = f"{self._outage.refusal}: everybody is refused; {status}"
         return (
             f"{status}; {self._engine} instead of TensorRT: {self._fallback}"
             if self._fallback
@@ -216,10 +237,13 @@ class Daemon:
             demand_same(self._config, fresh, _FIXED)
             settings = settings_of(fresh, self._networks, self._changeover, self._wall)
             self._gallery.reload()
+            if self._changeover is not None:
+                self._changeover.reload()
         except MfsaError as error:
             log.error("configuration and gallery stay as they were: %s", error)
         else:
             self._config = fresh
+            self._outage.limit_s = fresh.gallery.unreadable_s
             settings.apply(self._pipeline, self._changeover)
             self._keep_for(fresh)
             log.info("configuration and gallery were read again")
@@ -349,14 +373,75 @@ class Daemon:
         return {"subjects": self._gallery.index.subjects, "templates": self._gallery.templates}
 
     def _refresh_gallery(self) -> None:
+        """Follow the gallery's file; nobody is admitted once that failed for too long."""
+        before = self._gallery.revision
         try:
             if self._changeover is not None:
                 self._changeover.refresh()
-            if self._gallery.refresh():
-                log.info("gallery changed: %d subjects", self._gallery.index.subjects)
-                self._record_event({"kind": "gallery", **self._size()})
+            changed = self._gallery.refresh()
         except GalleryError as error:
-            self._complain("gallery", f"{error}; going on with the gallery as it was")
+            self._note_unreadable(error)
+            return
+        if (lasted := self._outage.succeed(self._clock())) is not None:
+            self._gallery.refusal = None
+            log.info("the gallery can be read again after %.0f s", lasted)
+            self._record_event({"kind": "gallery", "event": "readable", "after_s": round(lasted)})
+        if changed:
+            log.info("gallery changed: %d subjects", self._gallery.index.subjects)
+            self._record_event({"kind": "gallery", **self._size()})
+            self._note_evidence_key()
+        if self._gallery.revision < before:
+            self._note_older_gallery(before)
+        self._confirm_gallery()
+
+    def _note_unreadable(self, error: GalleryError) -> None:
+        begins = self._outage.fail(error, self._clock())
+        reason = self._gallery.refusal = self._outage.refusal
+        if begins:
+            log.error("gallery: %s; everybody is refused (%s) until it can be read", error, reason)
+            self._record_event({"kind": "gallery", "event": "unreadable", "reason": reason})
+            return
+        limit_s = self._outage.limit_s
+        outcome = "everybody is refused" if reason else f"everybody is refused after {limit_s:g} s"
+        self._complain("gallery", f"gallery: {error}; {outcome}")
+
+    def _note_older_gallery(self, before: int) -> None:
+        """An older file was put in place: people who were removed since are back."""
+        now = self._gallery.revision
+        log.warning(
+            "the gallery went back from revision %d to %d: an older copy was put in place, removed "
+            "people may be back; check with edge-gallery list",
+            before,
+            now,
+        )
+        self._record_event(
+            {"kind": "gallery", "event": "older", "from": before, "to": now, **self._size()}
+        )
+
+    def _confirm_gallery(self) -> None:
+        """Write which state of the gallery is in memory, for commands that wait for it."""
+        position = self._gallery.position
+        if position == self._confirmed or self._clock() < self._confirm_at:
+            return
+        try:
+            write_confirmation(self._config.gallery_confirmed_path, position)
+            self._confirmed = position
+        except GalleryError as error:
+            self._confirm_at = self._clock() + _CONFIRM_AGAIN_S
+            self._complain("confirmation", str(error))
+
+    def _read_evidence_key(self, config: Terminal) -> None:
+        key = self._store.secret(EVIDENCE)
+        self._score_sealer = score_sealer(key, config.terminal)
+        self._sealer = picture_sealer(key, config.terminal)
+
+    def _note_evidence_key(self) -> None:
+        """Another gallery may have been put in place, with another key for scores and pictures."""
+        try:
+            self._read_evidence_key(self._config)
+            self._keep_for(self._config)
+        except GalleryError as error:
+            self._complain("gallery", str(error))
 
     def _complain(self, about: str, message: str) -> None:
         now = self._clock()

@@ -62,6 +62,9 @@ class Searchable(Protocol):
     @property
     def templates(self) -> int: ...
 
+    @property
+    def refusal(self) -> str | None: ...  # reason code if nobody may be admitted by it now
+
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
 
 
@@ -207,7 +210,7 @@ class Pipeline:
         with self.stopwatch.lap("track"):
             tracks = self._tracker.update(faces, frame.at)
             seen = [
-                Candidate(track, face, self._box_refuses(frame, face))
+                Candidate(track, face, self.gallery.refusal or self._box_refuses(frame, face))
                 for track, face in zip(tracks, faces, strict=True)
             ]
             seen.sort(key=lambda candidate: -candidate.face.width_px)

@@ -50,9 +50,14 @@ class SubjectRecord:
         return self.valid_from is not None or self.valid_until is not None
 
 
+def is_name(name: str) -> bool:
+    """Return True for a name that a subject can have."""
+    return bool(name.strip()) and len(name) <= _NAME_MAX and name.isprintable()
+
+
 def check_name(name: str) -> None:
     """Raises GalleryError for a name that cannot be a subject."""
-    if not name.strip() or len(name) > _NAME_MAX or not name.isprintable():
+    if not is_name(name):
         raise GalleryError(
             f"expected a subject name of 1 to {_NAME_MAX} printable characters, found {name[:40]!r}"
         )

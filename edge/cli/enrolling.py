@@ -96,6 +96,7 @@ def terms_of(args: argparse.Namespace) -> Terms:
 def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
     from edge.assembly import bounds_of, rules_of
+    from edge.gallery.confirmation import await_confirmation
     from edge.gallery.enrollment.desk import Desk, check_level
     from edge.gallery.enrollment.photos import Demand
     from edge.gallery.enrollment.roll import Roll
@@ -132,7 +133,10 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
             masked_templates=args.masked_templates,
             keep_chips=keeping.keep_chips,
         )
+        before = store.position() if store is not None else None
         yield Room(networks, rules, roll, desk, Demand(level, config.detector.min_face_px))
+        if store is not None and (after := store.position()) != before:
+            await_confirmation(config, after)
     finally:
         networks.close()
         if store is not None:

@@ -166,6 +166,13 @@ def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Termin
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
 
 
+def _confirm(config: Terminal, store: Store) -> None:
+    """Wait until a running recogniser has the store's present state. Raises GalleryError."""
+    from edge.gallery.confirmation import await_confirmation
+
+    await_confirmation(config, store.position())
+
+
 def _list(args: argparse.Namespace) -> int:
     config, bundle, store = _open(args)
     with closing(store):
@@ -241,19 +248,21 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    _, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, changeover=True)
     with closing(store):
         if store.record(args.subject) is None:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         removed = store.remove(args.subject)
-    print(
-        f"{args.subject}: erased with {removed} templates; nothing of it is left in the gallery's files"
-    )
+        print(
+            f"{args.subject}: erased with {removed} templates; nothing of it is left in the "
+            "gallery's files"
+        )
+        _confirm(config, store)
     return common.DONE
 
 
 def _set(args: argparse.Namespace) -> int:
-    _, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, changeover=True)
     with closing(store):
         record = store.record(args.subject)
         if record is None:
@@ -276,9 +285,9 @@ def _set(args: argparse.Namespace) -> int:
             store.describe(args.subject, replace(record, **changes))  # type: ignore[arg-type]
         if args.pin or args.no_pin:
             store.set_pin(args.subject, pin)
-    print(
-        f"{args.subject}: {', '.join([*changes, *(['pin'] if args.pin or args.no_pin else [])])} changed"
-    )
+        changed = [*changes, *(["pin"] if args.pin or args.no_pin else [])]
+        print(f"{args.subject}: {', '.join(changed)} changed")
+        _confirm(config, store)
     return common.DONE
 
 
@@ -290,7 +299,9 @@ def _expire(args: argparse.Namespace) -> int:
             if not args.dry_run:
                 store.remove(name)
             print(f"{name}: {'would be ' if args.dry_run else ''}erased")
-    print(f"{len(over)} of whom nothing is to be kept any more")
+        print(f"{len(over)} of whom nothing is to be kept any more")
+        if over and not args.dry_run:
+            _confirm(config, store)
     return common.DONE
 
 
@@ -361,12 +372,13 @@ def _export(args: argparse.Namespace) -> int:
 def _import(args: argparse.Namespace) -> int:
     from edge.gallery import transfer
 
-    _, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, changeover=True)
     with closing(store):
         told = transfer.take(store, args.file, _passphrase(args), replace=args.replace)
-    for name, why in told.refused.items():
-        print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
-    print(f"{told.taken} people imported, {len(told.refused)} refused")
+        for name, why in told.refused.items():
+            print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
+        print(f"{told.taken} people imported, {len(told.refused)} refused")
+        _confirm(config, store)
     return common.FAILED if told.refused else common.DONE
 
 
@@ -395,10 +407,10 @@ def _migrate(args: argparse.Namespace) -> int:
 def _rotate(args: argparse.Namespace) -> int:
     from edge.gallery import rotation
 
-    rotation.rotate(load_config(args.config))
-    print(
-        "everything is sealed by a fresh key; start the recogniser again: sudo systemctl restart edge-daemon"
-    )
+    config = load_config(args.config)
+    rotation.rotate(config)
+    print("everything is sealed by a fresh key")
+    rotation.confirm(config)
     return common.DONE
 
 

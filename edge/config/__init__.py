@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from edge.config.access import Liveness, Policy
 from edge.config.door import Door
-from edge.config.keeping import Enrollment, Record
+from edge.config.keeping import Enrollment, GalleryConfig, Record
 from edge.config.section import Section, absolute
 from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
 from edge.errors import ConfigError, describe_validation, without_credentials
@@ -40,11 +40,17 @@ class Terminal(Section):
     liveness: Liveness = Field(description="must be written, also where it is {kind: none}")
     door: Door = Door()
     enrollment: Enrollment = Enrollment()
+    gallery: GalleryConfig = GalleryConfig()
     record: Record = Record()
 
     @property
     def gallery_path(self) -> Path:
         return self.state / "gallery.db"
+
+    @property
+    def gallery_confirmed_path(self) -> Path:
+        """Gallery file and revision that the running recogniser has in memory."""
+        return self.state / "gallery.confirmed"
 
     @property
     def key_path(self) -> Path:

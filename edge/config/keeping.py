@@ -32,6 +32,23 @@ class Enrollment(Section):
     )
 
 
+class GalleryConfig(Section):
+    """How the recogniser follows the gallery's file while other processes change it."""
+
+    unreadable_s: float = Field(
+        5.0,
+        ge=1,
+        le=600,
+        description="a gallery that cannot be read for so long refuses everybody until it can",
+    )
+    confirm_s: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        description="how long commands wait until the recogniser confirms a changed gallery",
+    )
+
+
 class Record(Section):
     unwritable: Literal["refuse", "open"] = Field(
         "refuse",

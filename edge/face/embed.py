@@ -10,6 +10,7 @@ from edge.engine import Engine
 from edge.errors import EngineError
 from edge.values import Probe
 
+CHIP_SHAPE = (112, 112, 3)
 OUTPUTS = ("embedding", "attention", "mask_worn")
 
 
@@ -21,6 +22,11 @@ class Embedder:
 
     def close(self) -> None:
         self._engine.close()
+
+    def dimension(self) -> int:
+        """Return the length of an embedding; raises EngineError."""
+        (probe,) = self.embed(np.zeros((1, *CHIP_SHAPE), np.uint8))
+        return len(probe.embedding)
 
     def embed(self, chips: NDArray[np.uint8]) -> list[Probe]:
         """One probe per chip of (N,112,112,3) uint8 BGR; raises EngineError, also where an output is not finite."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.gallery import residue, schema, sealing
+from edge.gallery.identity import REMEDY, FileIdentity, identify
 from edge.gallery.sealing import Seal
 from edge.subject import SubjectRecord, from_json, to_json
 
@@ -22,22 +26,70 @@ CHECK = b"the key of this gallery"
 SECRETS = PEPPER, EVIDENCE = "pepper", "evidence"
 
 
-class Database:
-    """SQLite with every row sealed. Raises GalleryError for another terminal, key or schema, by name."""
+class WrongKeyError(GalleryError):
+    """The gallery is sealed by another key."""
 
-    def __init__(self, path: Path, *, key: bytes, terminal: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """State of a gallery that a reader has in memory, comparable with what a writer stored."""
+
+    device: int
+    inode: int
+    revision: int
+    key_check: str  # digest; changes with the key
+
+
+class Database:
+    """SQLite with every row sealed. Raises GalleryError for another terminal, key or schema, by name.
+
+    `read_only`: the file must exist, and is never changed. `renew_key` reads the key again after
+    the gallery was sealed by another one.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        key: bytes,
+        terminal: str,
+        read_only: bool = False,
+        renew_key: Callable[[], bytes] | None = None,
+    ) -> None:
         self.path, self.terminal = path, terminal
         self.seal = Seal(key, terminal)
+        self._read_only, self._renew_key = read_only, renew_key
+        if not read_only:
+            self._make_file()
+        self._connect()
+        self._or_close(lambda: self._prepare(key))
+
+    def _make_file(self) -> None:
+        """Make the file for the owner alone, before SQLite would make it."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(
-                os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            )  # for nobody else, before SQLite would make it
-            self.db = schema.connect(path)
-        except (OSError, *schema.DAMAGE) as error:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(self.path, flags, 0o600))
+        except OSError as error:
             raise self._unopened(error) from error
+
+    def _connect(self) -> None:
+        before = identify(self.path)
         try:
-            self._prepare(key)
+            self.db = schema.connect(self.path, read_only=self._read_only)
+        except schema.DAMAGE as error:
+            raise self._unopened(error) from error
+        self._or_close(lambda: self._note_identity(before))
+
+    def _note_identity(self, before: FileIdentity) -> None:
+        self.db.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens log and shared memory
+        self.identity = replace(before, beside=identify(self.path).beside)
+
+    def _or_close(self, step: Callable[[], None]) -> None:
+        """Run a step of opening; close the connection if it raises."""
+        try:
+            step()
         except BaseException as error:
             self.db.close()
             if isinstance(error, schema.DAMAGE):
@@ -46,27 +98,63 @@ class Database:
 
     def _unopened(self, error: Exception) -> GalleryError:
         return GalleryError(
-            f"{self.path}: cannot open the gallery: {error}; check that the folder exists and is yours"
+            f"{self.path}: cannot open the gallery: {error}; check that the folder exists and is "
+            f"yours; if the file is damaged, {REMEDY}"
         )
 
+    def is_same_file(self) -> bool:
+        """Return True if the path still leads to the open file. Raises GalleryError."""
+        return identify(self.path).is_same_file(self.identity)
+
+    def is_current(self) -> bool:
+        """Return True if nothing wrote to the file since it was opened. Raises GalleryError."""
+        return identify(self.path) == self.identity
+
+    def reconnect(self) -> None:
+        """Open the file that is at the path now. Raises GalleryError; nothing is open then."""
+        self.db.close()
+        self._connect()
+        self._or_close(self._check)
+
+    def keep_up(self) -> None:
+        """Open the file that is at the path now, unless it is open already. Raises GalleryError."""
+        if self.is_same_file():
+            with contextlib.suppress(GalleryError, *schema.DAMAGE):
+                self.prove_key()
+                return
+        self.reconnect()
+
     def _prepare(self, key: bytes) -> None:
-        """Make or upgrade the tables, and see that they are of this terminal and key."""
-        if not (meta := schema.read_meta(self.db)):
-            with self.writing():
-                if not (meta := schema.read_meta(self.db)):
-                    schema.create(self.db, self._fresh_meta())
-                    meta = schema.read_meta(self.db)
-        self._demand(
-            "terminal",
-            meta.get("terminal"),
-            self.terminal,
-            "set `terminal:` back, or enroll in another state folder",
-        )
-        if meta.get("schema") == schema.FIRST:
-            self._upgrade(key)
-            meta = schema.read_meta(self.db)
+        """Make or upgrade the tables, and check terminal, schema and key."""
+        if not self._read_only:
+            if not schema.read_meta(self.db):
+                with self._transaction():
+                    if not schema.read_meta(self.db):
+                        schema.create(self.db, self._fresh_meta())
+            elif schema.read_meta(self.db).get("schema") == schema.FIRST:
+                self._demand_terminal(schema.read_meta(self.db))
+                self._upgrade(key)
+        self._check()
+
+    def _check(self) -> None:
+        """Raises GalleryError if the gallery is of another terminal, schema or key."""
+        meta = schema.read_meta(self.db)
+        if not meta:
+            raise GalleryError(f"{self.path}: the file is empty, it is no gallery; {REMEDY}")
+        self._demand_terminal(meta)
         self._demand("schema", meta.get("schema"), schema.SCHEMA, "use the version that made it")
-        self.prove_key()
+        try:
+            self.prove_key()
+        except WrongKeyError:
+            if self._renew_key is None:
+                raise
+            with contextlib.suppress(GalleryError):  # a key that this account may not read again
+                self.seal = Seal(self._renew_key(), self.terminal)
+            self.prove_key()
+
+    def _demand_terminal(self, meta: Mapping[str, object]) -> None:
+        remedy = "set `terminal:` back, or enroll in another state folder"
+        self._demand("terminal", meta.get("terminal"), self.terminal, remedy)
 
     def _fresh_meta(self) -> dict[str, str | int | bytes]:
         return {
@@ -87,37 +175,48 @@ class Database:
         return self.seal.open(sealed, name)
 
     def _upgrade(self, key: bytes) -> None:
-        with self.writing():
+        with self._transaction():
             if schema.read_meta(self.db).get("schema") == schema.FIRST:
                 schema.upgrade(self.db, key, self._fresh_meta(), self.put)
         self.compact()
 
-    def _demand(self, name: str, found: object, expected: object, mend: str) -> None:
+    def _demand(self, name: str, found: object, expected: object, remedy: str) -> None:
         if found != expected:
             raise GalleryError(
-                f"{self.path}: the gallery belongs to {name} {short(found)}, expected {short(expected)}; {mend}"
+                f"{self.path}: the gallery belongs to {name} {short(found)}, "
+                f"expected {short(expected)}; {remedy}"
             )
 
     def prove_key(self) -> None:
-        """Raises GalleryError unless what the gallery says of its key is sealed by ours."""
+        """Raises WrongKeyError if the gallery is sealed by another key, GalleryError if it is damaged."""
+        check = self._key_check()
+        try:
+            if self.seal.open(check, "check") == CHECK:
+                return
+        except GalleryError as error:
+            raise WrongKeyError(
+                f"{self.path}: the key is not the one of this gallery; restore key and gallery "
+                "together (docs/backup.md); after edge-gallery rotate-key restart edge-daemon; "
+                "if rotate-key was interrupted, run it again"
+            ) from error
+        raise GalleryError(f"{self.path}: the key check value is wrong: damaged; {REMEDY}")
+
+    def _key_check(self) -> bytes:
         (check,) = self.db.execute("SELECT value FROM meta WHERE name = 'check'").fetchone() or (
             None,
         )
-        try:
-            if isinstance(check, bytes) and self.seal.open(check, "check") == CHECK:
-                return
-        except GalleryError as error:
-            raise GalleryError(
-                f"{self.path}: the key is not the one of this gallery; restore key and gallery together; after edge-gallery "
-                "rotate-key start the recogniser again, and where that was interrupted run it again"
-            ) from error
-        raise GalleryError(
-            f"{self.path}: the gallery cannot tell its key: it is damaged; restore a backup"
-        )
+        if not isinstance(check, bytes):
+            raise GalleryError(f"{self.path}: the key check value is missing: damaged; {REMEDY}")
+        return check
+
+    def position(self) -> Position:
+        """Return what identifies the gallery's present state. Raises GalleryError."""
+        with self.reading():
+            check, revision = self._key_check(), self.counter()
+        return Position(*self.identity.file, revision, hashlib.sha256(check).hexdigest()[:16])
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
-        """One transaction: whole or not at all, and on disk when the block has ended."""
+    def _transaction(self) -> Iterator[None]:
         self.db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -126,6 +225,21 @@ class Database:
             if self.db.in_transaction:
                 self.db.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Run one transaction, durable when the block has ended.
+
+        Raises GalleryError if the file was replaced or sealed by another key since it was opened:
+        what is written then would be lost, or could never be read.
+        """
+        with self._transaction():
+            self.prove_key()
+            yield
+            if identify(self.path).file != self.identity.file:
+                raise GalleryError(
+                    f"{self.path}: the file was replaced during the work; run the command again"
+                )
 
     @contextmanager
     def changing(self, what: str) -> Iterator[None]:
@@ -159,9 +273,7 @@ class Database:
         """The last number that was given; raises GalleryError where the gallery does not know it."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()
         if not found or not isinstance(found[0], int) or found[0] < 0:
-            raise GalleryError(
-                f"{self.path}: the gallery has lost its counter: it is damaged; restore a backup"
-            )
+            raise GalleryError(f"{self.path}: the gallery has lost its counter: damaged; {REMEDY}")
         return found[0]
 
     def find(self, name: str) -> tuple[int, int, bytes] | None:
@@ -255,10 +367,7 @@ class Database:
         try:
             yield
         finally:
-            try:
-                self.db = schema.connect(self.path)
-            except schema.DAMAGE as error:
-                raise self._unopened(error) from error
+            self._connect()
 
     def close(self) -> None:
         self.db.close()

@@ -41,14 +41,25 @@ CREATE INDEX erased_revision ON erased (revision)
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """Durable on commit, what is deleted is overwritten, nothing beside the database on any disk. Raises sqlite3.Error."""
-    db = sqlite3.connect(path, timeout=5.0, isolation_level=None)
+_LOCK_WAIT_S = 5.0
+_READER_LOCK_WAIT_S = 0.2  # the recogniser's loop never waits longer for a lock
+_COMMON = ("foreign_keys=ON", "temp_store=MEMORY", "trusted_schema=OFF", "cell_size_check=ON")
+_WRITER = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
+
+
+def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a database: durable on commit, deleted content overwritten. Raises sqlite3.Error.
+
+    A read-only connection never makes a file, and never checkpoints a write-ahead log.
+    """
+    db = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
+        timeout=_READER_LOCK_WAIT_S if read_only else _LOCK_WAIT_S,
+        isolation_level=None,
+        uri=True,
+    )
     try:
-        for pragma in (
-            "journal_mode=WAL", "synchronous=FULL", "secure_delete=ON", "foreign_keys=ON", "temp_store=MEMORY",
-            "trusted_schema=OFF", "cell_size_check=ON",
-        ):  # fmt: skip
+        for pragma in (*(() if read_only else _WRITER), *_COMMON):
             db.execute(f"PRAGMA {pragma}")
     except BaseException:
         db.close()

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from edge.errors import GalleryError
 from edge.hkdf import derive
 
-_NONCE_BYTES = 12
+NONCE_BYTES = 12
 _TAG_BYTES = 16
 SECRET_BYTES = 32
 # RFC 9106, second recommended set, with less memory than its 64 MiB for boards of 4 GB: OWASP's 19 MiB with 2 passes.
@@ -30,14 +30,14 @@ class Seal:
 
     def close(self, plain: bytes, *bound_to: str | int) -> bytes:
         """Nonce and ciphertext; opens only with the same `bound_to`, key and terminal."""
-        nonce = secrets.token_bytes(_NONCE_BYTES)
+        nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, self._context(bound_to))
 
     def open(self, sealed: bytes, *bound_to: str | int) -> bytes:
         """Raises GalleryError where it was changed, or belongs elsewhere."""
         try:
             return self._cipher.decrypt(
-                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._context(bound_to)
+                sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], self._context(bound_to)
             )
         except (InvalidTag, ValueError, TypeError) as error:
             raise GalleryError(

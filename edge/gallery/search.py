@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from edge.errors import GalleryError
 from edge.gallery import coarse
 from edge.gallery.coarse import BLOCK, UNIT_ERROR, Packed
+from edge.gallery.database import Position
 from edge.gallery.store import Changes, Store
 from edge.subject import SubjectRecord
 from edge.values import Match
@@ -24,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _PACKED_FROM = 3000  # below, one float32 product is as fast: docs/search.md
 _LEAST_ROOM = 256
+_CHECK_S = 1.0  # between comparisons of the open file with the one at its path
 _LINE = 64  # bytes
 _AT_ONCE = 4096  # rows scored in full at once, so that many of them take little memory
 
@@ -34,6 +38,8 @@ _NOTHING: Templates = np.zeros((0, 0), np.float32)
 class Index:
     """Templates in memory, in rows that lie one after the other; changed in place. `packed_from`: templates from which on numkong
     is used, where there is a kernel for this processor."""
+
+    refusal: str | None = None  # an index is never out of reach
 
     def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
         self._packed_from = packed_from
@@ -104,6 +110,10 @@ class Index:
         if self._packed is not None:
             self._packed.update(self._filled if self._narrow else _NOTHING, changed)
         return refused
+
+    def wipe(self) -> None:
+        """Forget everybody; all rows are overwritten."""
+        self.put_all(dict.fromkeys(list(self._names), ("", _NOTHING)))
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
@@ -264,66 +274,159 @@ def _empty(room: int, dimension: int) -> Templates:
     return whole[first : first + room * dimension].reshape(room, dimension)
 
 
-class Gallery:
-    """The index of a store, kept up to date with what other processes write."""
+@dataclass(slots=True, eq=False)
+class _Held:
+    """What is in memory of a gallery."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._version = self._revision = 0
-        self.reload()
+    index: Index = field(default_factory=Index)
+    names: dict[int, str] = field(default_factory=dict)  # by number
+    records: dict[str, SubjectRecord] = field(default_factory=dict)  # by name
+    marks: dict[int, bytes] = field(default_factory=dict)  # by number
+    revision: int = 0
 
-    @property
-    def index(self) -> Index:
-        return self._index
-
-    @property
-    def templates(self) -> int:
-        return self._index.templates
-
-    def refresh(self) -> bool:
-        """Take over what another process has committed; whether that changed anybody. Raises GalleryError, keeping what it knew."""
-        version = self._store.version()
-        if version == self._version:
-            return False
-        changes = self._store.changes(self._revision)
-        if changes.revision < self._revision:  # a backup was put in its place
-            self.reload()
-            return True
-        self._take_over(changes)
-        self._version = version
-        return bool(changes.subjects)
-
-    def reload(self) -> None:
-        """Load everybody in any case; raises GalleryError, keeping what it knew."""
-        version, changes = self._store.version(), self._store.changes(0)
-        self._index, self._names, self._records = (
-            Index(),
-            dict[int, str](),
-            dict[str, SubjectRecord](),
-        )
-        self._take_over(changes)
-        self._version = version
-
-    def _take_over(self, changes: Changes) -> None:
-        """Who cannot be taken is left out and reported: nobody gets in by it, and nobody else is kept out."""
+    def update(self, changes: Changes) -> None:
+        """Take over changes. A subject that cannot be searched is left out and reported."""
         known = {owner: known for owner, known in changes.subjects.items() if known is not None}
         gone = {owner: ("", _NOTHING) for owner in changes.subjects if owner not in known}
-        for error in self._index.put_all(
+        for error in self.index.put_all(
             {**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}
         ):
             log.error("%s", error)
         for owner in changes.subjects:
-            self._records.pop(self._names.pop(owner, ""), None)
+            self.records.pop(self.names.pop(owner, ""), None)
+            self.marks.pop(owner, None)
         for owner, one in known.items():
-            self._names[owner], self._records[one.name] = one.name, one.record
-        self._revision = changes.revision
+            self.names[owner], self.records[one.name] = one.name, one.record
+        self.marks.update(changes.marks)
+        self.revision = changes.revision
+
+
+class Gallery:
+    """The index of a store, kept up to date with what other processes write.
+
+    Once a second, and with every commit of another process, the file at the store's path is
+    compared with the open one; a file that took its place is opened and loaded.
+    """
+
+    refusal: str | None = None  # reason code if nobody may be admitted by this gallery now
+
+    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """Raises GalleryError."""
+        self._store, self._clock = store, clock
+        self._held, self._version = _Held(), 0
+        self._trouble: GalleryError | None = None  # of the last check
+        self._next_check = clock() + _CHECK_S
+        self.position: Position  # what is in memory, for those who wait until a change has arrived
+        self._load()
+
+    @property
+    def index(self) -> Index:
+        return self._held.index
+
+    @property
+    def templates(self) -> int:
+        return self._held.index.templates
+
+    @property
+    def revision(self) -> int:
+        """The last change that is in memory; goes down if an older file was put in place."""
+        return self._held.revision
+
+    def refresh(self) -> bool:
+        """Take over what another process has committed; return True if that changed anybody.
+
+        Raises GalleryError, until a later check succeeds; what is in memory stays as it was.
+        """
+        now = self._clock()
+        if now < self._next_check and (self._trouble is not None or self._is_unchanged()):
+            if self._trouble is not None:
+                raise type(self._trouble)(str(self._trouble))
+            return False
+        self._next_check = now + _CHECK_S
+        try:
+            changed = self._follow()
+        except GalleryError as error:
+            self._trouble = error
+            raise
+        self._trouble = None
+        return changed
+
+    def reload(self) -> None:
+        """Load everybody from the file that is at the path now; raises GalleryError as `refresh`."""
+        try:
+            self._store.reconnect()
+            self._load()
+        except GalleryError as error:
+            self._trouble = error
+            raise
+        self._trouble = None
+
+    def _is_unchanged(self) -> bool:
+        try:
+            return self._store.version() == self._version
+        except GalleryError:
+            return False
+
+    def _follow(self) -> bool:
+        changed = self._trouble is None and self._store.is_same_file() and self._read_changes()
+        if self._trouble is None and self._store.is_current():
+            return changed
+        self._store.reconnect()
+        return self._compare() or changed
+
+    def _read_changes(self) -> bool:
+        """Take over commits since the last time, by the connection that is open."""
+        try:
+            version = self._store.version()
+            if version == self._version:
+                return False
+            changes = self._store.changes(self._held.revision)
+        except GalleryError as error:
+            self._trouble = error  # another try by a fresh connection follows
+            return False
+        if changes.revision < self._held.revision:  # an older file was put in its place
+            self._load()
+            return True
+        self._update(changes)
+        self._version = version
+        self._note_position()
+        return bool(changes.subjects)
+
+    def _compare(self) -> bool:
+        """Load everybody if the file that was opened afresh holds anything else."""
+        version = self._store.version()
+        if self._store.marks() == self._held.marks:
+            self._held.revision = self._store.position().revision
+            self._version = version
+            self._note_position()
+            return False
+        self._load()
+        return True
+
+    def _load(self) -> None:
+        version, held = self._store.version(), _Held()
+        held.update(self._store.changes(0))
+        before, self._held, self._version = self._held, held, version
+        before.index.wipe()
+        self._note_position()
+
+    def _note_position(self) -> None:
+        self.position = replace(self._store.position(), revision=self._held.revision)
+
+    def _update(self, changes: Changes) -> None:
+        """Change what is in memory, completely: if that fails, everybody is forgotten."""
+        try:
+            self._held.update(changes)
+        except BaseException:
+            self._held, self._version = _Held(), -1
+            raise
 
     def record(self, subject: str) -> SubjectRecord:
-        """What is known of a subject beside the templates."""
-        return self._records.get(subject, SubjectRecord())
+        """Return what is known of a subject apart from the templates."""
+        return self._held.records.get(subject, SubjectRecord())
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
-        return self._index.search(embedding)
+        return self._held.index.search(embedding)
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
-        return self._index.search_all(embeddings)
+        return self._held.index.search_all(embeddings)

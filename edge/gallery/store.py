@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,10 @@ from edge.errors import GalleryError
 from edge.gallery import schema, sealing
 from edge.gallery.database import EVIDENCE, PEPPER, Database, short
 from edge.gallery.key import load_key
-from edge.subject import SubjectRecord, check_name
+from edge.gallery.rows import find_flaw, usual_dimension
+from edge.gallery.sealing import NONCE_BYTES
+from edge.subject import SubjectRecord, check_name, is_name
+from edge.system.accounts import acting_as_owner
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,8 @@ class Changes:
     """What has happened since a revision."""
 
     revision: int  # to ask from the next time
-    subjects: dict[int, Known | None]  # by number; None: erased
+    subjects: dict[int, Known | None]  # by number; None: erased or left out
+    marks: dict[int, bytes]  # of each row that was read: another mark means another content
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,19 @@ class Store(Database):
     """
 
     def __init__(
-        self, path: Path, *, key: bytes, terminal: str, model_digest: str, changeover: bool = False
+        self,
+        path: Path,
+        *,
+        key: bytes,
+        terminal: str,
+        model_digest: str,
+        changeover: bool = False,
+        dimension: int | None = None,
+        read_only: bool = False,
+        renew_key: Callable[[], bytes] | None = None,
     ) -> None:
-        super().__init__(path, key=key, terminal=terminal)
+        super().__init__(path, key=key, terminal=terminal, read_only=read_only, renew_key=renew_key)
+        self._dimension = dimension  # of the model; None: that of most templates
         self.model = model_digest
         try:
             models = self.models()
@@ -83,11 +97,13 @@ class Store(Database):
         record: SubjectRecord | None = None,
         chips: Sequence[bytes | None] = (),
         replace: bool = False,
+        known_only: bool = False,
     ) -> int:
         """Templates (N,D) of one subject, with what is known of it, all or none; durable on return. How many it has now.
 
         `record`: None leaves it as it is. `chips`: PNGs of the aligned faces, where they are to be kept, None where a template
-        has none. `replace`: in place of all templates before, of any model. Raises GalleryError.
+        has none. `replace`: in place of all templates before, of any model. `known_only`: refuse a subject that is not
+        enrolled, such as one that was removed meanwhile. Raises GalleryError.
         """
         check_name(name)
         if chips and len(chips) != len(embeddings):
@@ -97,6 +113,8 @@ class Store(Database):
         gone: list[bytes] = []
         with self.changing(f"the templates of {name!r} were not stored"):
             known = self.find(name)
+            if known is None and known_only:
+                raise _stranger(name)
             if record is None:
                 record = self.unseal(*known)[1] if known else SubjectRecord()
             if known and replace:
@@ -173,8 +191,11 @@ class Store(Database):
         return known is not None and sealing.is_pin(pin, known.pin, self.secret(PEPPER))
 
     def changes(self, since: int = 0) -> Changes:
-        """Subjects that changed after a revision, 0 for all. A row that somebody else changed is left out and reported: nobody
-        gets in by it, and nobody else is kept out. Raises GalleryError where the gallery cannot be read, or got another key."""
+        """Return the subjects that changed after a revision, 0 for all.
+
+        A damaged row is left out and reported: it admits nobody, and keeps nobody else out.
+        Raises GalleryError if the gallery cannot be read, WrongKeyError if it got another key.
+        """
         with self.reading():
             self.prove_key()
             revision_now = self.counter()
@@ -196,42 +217,51 @@ class Store(Database):
         found: dict[int, Known | None] = {int(subject): None for (subject,) in erased}
         vectors = self._vectors(templates)
         for subject, revision, sealed in rows:
-            try:
-                name, record = self.unseal(subject, revision, sealed)
-            except GalleryError as error:
-                self._report(error)
-                found[subject] = None
-                continue
-            own = vectors.get(subject)
-            found[subject] = Known(
-                name, record, np.stack(own) if own else np.zeros((0, 0), np.float32)
-            )
-        return Changes(revision_now, found)
+            found[subject] = self._known(subject, revision, sealed, vectors.get(subject, []))
+        marks = {subject: _mark(sealed) for subject, _, sealed in rows}
+        return Changes(revision_now, found, marks)
+
+    def _known(
+        self, subject: int, revision: int, sealed: bytes, vectors: list[NDArray[np.float32]]
+    ) -> Known | None:
+        try:
+            name, record = self.unseal(subject, revision, sealed)
+        except GalleryError as error:
+            self._report(str(error))
+            return None
+        if not is_name(name):
+            self._report(f"subject {subject}: its name is invalid")
+            return None
+        return Known(name, record, np.stack(vectors) if vectors else np.zeros((0, 0), np.float32))
 
     def _vectors(
         self, rows: Sequence[tuple[int, int, bytes]]
     ) -> dict[int, list[NDArray[np.float32]]]:
-        """Templates by subject."""
-        found: dict[int, list[NDArray[np.float32]]] = {}
-        length = 0
+        """Return the valid templates by subject."""
+        unsealed = []
         for template, subject, sealed in rows:
             try:
-                vector = np.frombuffer(
-                    self.seal.open(sealed, "template", template, subject, self.model), "<f4"
-                )
+                plain = self.seal.open(sealed, "template", template, subject, self.model)
+                unsealed.append((template, subject, np.frombuffer(plain, "<f4")))
             except (GalleryError, ValueError) as error:
-                self._report(error)
-                continue
-            length = length or len(vector)
-            if len(vector) != length:
-                raise GalleryError(
-                    f"{self.path}: templates of different lengths; the gallery is damaged, restore it from a backup"
-                )
-            found.setdefault(subject, []).append(vector)
+                self._report(f"template {template}: {error}")
+        dimension = self._dimension or usual_dimension(vector for _, _, vector in unsealed)
+        found: dict[int, list[NDArray[np.float32]]] = {}
+        for template, subject, vector in unsealed:
+            if flaw := find_flaw(vector, dimension):
+                self._report(f"template {template}: {flaw}")
+            else:
+                found.setdefault(subject, []).append(vector)
         return found
 
-    def _report(self, error: Exception) -> None:
-        log.error("%s: left out: %s; edge-gallery verify says more", self.path, error)
+    def _report(self, flaw: str) -> None:
+        log.error("%s: left out: %s; see edge-gallery verify", self.path, flaw)
+
+    def marks(self) -> dict[int, bytes]:
+        """Return each subject's mark, which changes with every write. Raises GalleryError."""
+        with self.reading():
+            rows = self.db.execute("SELECT id, substr(sealed, 1, 12) FROM subjects").fetchall()
+        return {subject: _mark(sealed) for subject, sealed in rows}
 
     def known(self) -> list[Known]:
         """Everybody, by name. Raises GalleryError."""
@@ -298,29 +328,45 @@ class Store(Database):
 
 
 def open_store(
-    config: Terminal, model_digest: str, key: bytes, *, changeover: bool = False
+    config: Terminal,
+    model_digest: str,
+    key: bytes,
+    *,
+    changeover: bool = False,
+    dimension: int | None = None,
+    read_only: bool = False,
 ) -> Store:
-    """A terminal's gallery, made where there is none yet. Raises GalleryError."""
+    """Open a terminal's gallery, and make it if there is none yet. Raises GalleryError."""
     return Store(
         config.gallery_path,
         key=key,
         terminal=config.terminal,
         model_digest=model_digest,
         changeover=changeover,
+        dimension=dimension,
+        read_only=read_only,
+        renew_key=lambda: load_key(config.key_path, create=False),
     )
 
 
 def evidence_key(config: Terminal) -> bytes:
-    """Of scores and pictures in the records; raises GalleryError for whoever may not read the gallery's key."""
-    if not config.gallery_path.exists():
-        raise GalleryError(f"{config.gallery_path}: no gallery yet, so nothing can be unsealed")
-    gallery = Database(
-        config.gallery_path, key=load_key(config.key_path, create=False), terminal=config.terminal
-    )
-    try:
-        return gallery.secret(EVIDENCE)
-    finally:
-        gallery.close()
+    """Return the key of scores and pictures in the audit log.
+
+    Root reads it with the rights of the gallery's owner. Raises GalleryError, OSError.
+    """
+    with acting_as_owner(config.key_path.parent):
+        key = load_key(config.key_path, create=False)
+    with acting_as_owner(config.state):
+        gallery = Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
+        try:
+            return gallery.secret(EVIDENCE)
+        finally:
+            gallery.close()
+
+
+def _mark(sealed: object) -> bytes:
+    """Return the nonce of a sealed row, fresh with every write."""
+    return sealed[:NONCE_BYTES] if isinstance(sealed, bytes) else b""
 
 
 def _bytes(sealed: object) -> list[bytes]:

@@ -1,1 +1,1 @@
-"""Facts about operating systems. Standard library only."""
+"""Facts and accounts of the operating system. Standard library only."""

@@ -478,3 +478,17 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     assert at_size(
         replace(rules, growth=steep), 10 * steep.supported
     ).thresholds.unmasked == pytest.approx(1)
+
+
+def test_gallery_out_of_reach_refuses_everybody() -> None:
+    run = Run()
+    for _ in range(2):
+        run.frame(face(100))
+    run.pipeline.gallery.refusal = "gallery-unreadable"  # type: ignore[misc]
+    looked = len(run.networks.looked)
+    decisions = [run.frame(face(100))[0].decision for _ in range(3)]
+    assert {(d.verdict, d.reason) for d in decisions} == {(Verdict.REFUSED, "gallery-unreadable")}
+    assert len(run.networks.looked) == looked
+    run.pipeline.gallery.refusal = None  # type: ignore[misc]
+    run.at += 5
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT

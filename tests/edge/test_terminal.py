@@ -193,6 +193,84 @@ def test_an_erased_person_is_a_stranger_within_a_second(site: Site) -> None:
         until(lambda: bool(site.decisions(reason="gallery-empty")), "a stranger")
 
 
+CAMERA = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
+
+
+def gallery_events(site: Site) -> list[object]:
+    records = read_log(site.config.decisions_path)
+    return [r.get("reason", r["event"]) for r in records if r["kind"] == "gallery" and "event" in r]
+
+
+def refused(site: Site, reason: str) -> bool:
+    return any(r.get("reason") == reason for r in read_log(site.config.decisions_path))
+
+
+def test_gallery_gone_refuses_until_it_is_back(
+    site: Site, write_config: Callable[..., Path]
+) -> None:
+    write_config(camera=CAMERA, policy={"cooldown_s": 0.8}, gallery={"unreadable_s": 1})
+    away = site.folder / "away.db"
+    with site.door(), site.daemon() as daemon:
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        site.config.gallery_path.rename(away)
+        until(lambda: refused(site, "gallery-unreadable"), "refused")
+        assert gallery_events(site) == ["gallery-unreadable"]
+        assert daemon.said("everybody is refused (gallery-unreadable)")
+        until(lambda: site.door_state() == "locked", "locked")
+        opened = site.door_events().count("unlocked")
+        away.rename(site.config.gallery_path)
+        until(lambda: site.door_events().count("unlocked") > opened, "opened again")
+    assert gallery_events(site) == ["gallery-unreadable", "readable"]
+
+
+def test_older_gallery_is_followed_and_recorded(site: Site) -> None:
+    remove = ["remove", "--config", site.config_path, "--subject", "Eileen Collins"]
+    backup = site.folder / "backup.db"
+    shutil.copy(site.config.gallery_path, backup)
+    with site.daemon() as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        assert run("edge.cli.gallery", *remove).returncode == 0
+        backup.replace(site.config.gallery_path)
+        until(lambda: "older" in gallery_events(site), "recorded")
+        done = run("edge.cli.gallery", *remove)
+        assert done.returncode == 0 and daemon.said("gallery changed: 0 subjects"), done.stderr
+
+
+def test_key_out_of_reach_refuses_everybody(
+    site: Site, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service gets its credential once, at its start."""
+    write_config(camera=CAMERA, gallery={"unreadable_s": 1, "confirm_s": 1})
+    credentials = site.folder / "credentials"
+    credentials.mkdir()
+    shutil.copy(site.config.key_path, credentials / "gallery.key")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    with site.daemon() as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        monkeypatch.delenv("CREDENTIALS_DIRECTORY")
+        done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
+        assert done.returncode == 1 and "restart edge-daemon" in done.stderr
+        until(lambda: refused(site, "gallery-key-changed"), "refused")
+        assert daemon.popen.poll() is None
+    with site.daemon("again") as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
+        assert done.returncode == 0, done.stderr
+
+
+def test_change_that_is_not_confirmed_fails(site: Site, write_config: Callable[..., Path]) -> None:
+    write_config(camera=CAMERA, gallery={"confirm_s": 1})
+    with site.daemon() as daemon:
+        until(lambda: daemon.said("running with 1 subjects"), "runs")
+        daemon.popen.send_signal(signal.SIGSTOP)
+        arguments = ["--config", site.config_path, "--subject", "Eileen Collins"]
+        done = run("edge.cli.gallery", "set", "--valid-until", "2020-01-01", *arguments)
+        assert done.returncode == 1 and "has not confirmed" in done.stderr
+        done = run("edge.cli.gallery", "remove", *arguments)
+        assert done.returncode == 1 and "restart edge-daemon" in done.stderr
+        assert "Traceback" not in done.stderr and "erased with 1 templates" in done.stdout
+
+
 def test_a_second_recogniser_is_refused(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")

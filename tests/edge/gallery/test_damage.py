@@ -16,7 +16,7 @@ from edge.gallery import transfer
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
-ROW = np.ones((1, 4), np.float32)
+ROW = np.full((1, 4), 0.5, np.float32)
 
 
 def change(path: Path, *statements: str) -> None:

@@ -69,7 +69,7 @@ def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
 
 def test_without_the_old_key_nothing_changes(config: Terminal, key: bytes) -> None:
     config.key_path.write_bytes(bytes(32))
-    with pytest.raises(GalleryError, match="stays the gallery's key"):
+    with pytest.raises(GalleryError, match="the key is not the one"):
         rotation.rotate(config)
     assert config.key_path.read_bytes() == bytes(32)
     with closing(opened(config, key)) as store:

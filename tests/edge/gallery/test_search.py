@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ from edge.gallery.coarse import BLOCK, Packed
 from edge.gallery.search import Gallery, Index
 from edge.subject import SubjectRecord
 from edge.values import Match
+from tests.edge.gallery.conftest import Open
 
 DIMENSION = 16
 Rows = np.ndarray
@@ -401,45 +401,6 @@ def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
     assert match is not None and match.subject == "Eve"
 
 
-@dataclass(frozen=True)
-class Known:
-    name: str
-    record: SubjectRecord
-    templates: Rows
-
-
-@dataclass(frozen=True)
-class Changes:
-    revision: int
-    subjects: Mapping[int, Known | None]
-
-
-@dataclass
-class Shared:
-    """What a store tells of writes by others."""
-
-    known: dict[int, tuple[int, Known | None]] = field(default_factory=dict)
-    revision: int = 0
-    committed: int = 0
-    broken: bool = False
-    asked: list[int] = field(default_factory=list)
-
-    def write(self, owner: int, known: Known | None) -> None:
-        self.revision, self.committed = self.revision + 1, self.committed + 1
-        self.known[owner] = self.revision, known
-
-    def version(self) -> int:
-        return self.committed
-
-    def changes(self, since: int) -> Changes:
-        if self.broken:
-            raise GalleryError("the disk is gone")
-        self.asked.append(since)
-        return Changes(
-            self.revision, {owner: known for owner, (at, known) in self.known.items() if at > since}
-        )
-
-
 ADA, EVE, BOB = (draw(np.random.default_rng(seed), 2) for seed in (10, 11, 12))
 
 
@@ -448,74 +409,37 @@ def subject_of(gallery: Gallery, face: Rows) -> str | None:
     return match.subject if match is not None and match.score > 0.99 else None
 
 
-def test_a_gallery_follows_what_others_write() -> None:
-    store = Shared()
-    store.write(1, Known("Ada", SubjectRecord(extended=True), ADA))
-    gallery = Gallery(store)
+def test_a_gallery_follows_what_others_write(open_store: Open) -> None:
+    store = open_store()
+    store.enroll("Ada", ADA, record=SubjectRecord(extended=True))
+    gallery = Gallery(open_store())
     assert (
         subject_of(gallery, ADA[0]) == "Ada"
         and gallery.record("Ada").extended
         and not gallery.refresh()
     )
-    store.write(2, Known("Eve", SubjectRecord(), EVE))
+    store.enroll("Eve", EVE)
     assert gallery.refresh() and not gallery.refresh()
     assert subject_of(gallery, EVE[1]) == "Eve" and gallery.templates == 4
-    store.write(1, Known("Ada L.", SubjectRecord(), BOB))  # another name, record and face
-    assert gallery.refresh() and subject_of(gallery, BOB[0]) == "Ada L."
+    store.enroll("Ada", BOB, record=SubjectRecord(), replace=True)  # another record and face
+    assert gallery.refresh() and subject_of(gallery, BOB[0]) == "Ada"
     assert subject_of(gallery, ADA[0]) is None and not gallery.record("Ada").extended
-    store.write(1, None)
+    store.remove("Ada")
     assert gallery.refresh() and subject_of(gallery, BOB[0]) is None and gallery.index.subjects == 1
-    store.committed += 1  # something that is about nobody
-    assert not gallery.refresh()
-    assert store.asked == [0, 1, 2, 3, 4]
-
-
-def test_a_store_that_cannot_be_read_leaves_the_gallery_as_it_was() -> None:
-    store = Shared()
-    store.write(1, Known("Ada", SubjectRecord(), ADA))
-    gallery = Gallery(store)
-    store.write(2, Known("Eve", SubjectRecord(), EVE))
-    store.broken = True
-    for read in (gallery.refresh, gallery.reload):
-        with pytest.raises(GalleryError, match="disk"):
-            read()
-    assert subject_of(gallery, ADA[0]) == "Ada" and subject_of(gallery, EVE[0]) is None
-    store.broken = False
-    assert gallery.refresh() and subject_of(gallery, EVE[0]) == "Eve"
-    gallery.reload()
-    assert subject_of(gallery, EVE[0]) == "Eve" and store.asked[-1] == 0
-
-
-def test_a_backup_in_the_place_of_the_gallery_is_read_whole() -> None:
-    store = Shared()
-    store.write(1, Known("Ada", SubjectRecord(), ADA))
-    before = dict(store.known), store.revision
-    store.write(2, Known("Eve", SubjectRecord(), EVE))
-    gallery = Gallery(store)
-    store.known, store.revision = before
-    store.committed += 1
-    assert (
-        gallery.refresh()
-        and subject_of(gallery, EVE[0]) is None
-        and subject_of(gallery, ADA[0]) == "Ada"
-    )
 
 
 def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(
-    caplog: pytest.LogCaptureFixture,
+    open_store: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    store = Shared()
-    store.write(1, Known("Ada", SubjectRecord(), ADA))
-    store.write(2, Known("Eve", SubjectRecord(), EVE))
-    gallery = Gallery(store)
-    store.write(1, Known("Ada", SubjectRecord(), ADA * np.float32(2)))
-    store.write(2, None)
-    store.write(3, Known("Bob", SubjectRecord(), BOB))
+    store = open_store()
+    store.enroll("Ada", ADA)
+    store.enroll("Eve", EVE)
+    gallery = Gallery(open_store())
+    store.enroll("Ada", ADA * np.float32(2), replace=True)
+    store.remove("Eve")
+    store.enroll("Bob", BOB)
     with caplog.at_level(logging.ERROR):
         assert gallery.refresh()
-    assert (
-        "'Ada'" in caplog.text
-        and subject_of(gallery, ADA[0]) is None
-        and subject_of(gallery, EVE[0]) is None
-    )
+    assert "norm 2, expected 1" in caplog.text and "Ada" not in caplog.text
+    assert subject_of(gallery, ADA[0]) is None and subject_of(gallery, EVE[0]) is None
     assert subject_of(gallery, BOB[0]) == "Bob" and gallery.index.templates == 2

@@ -146,8 +146,8 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "message"),
     [
-        ("DELETE FROM meta WHERE name = 'check'", "cannot tell its key"),
-        ("UPDATE meta SET value = 7 WHERE name = 'check'", "cannot tell its key"),
+        ("DELETE FROM meta WHERE name = 'check'", "key check value is missing"),
+        ("UPDATE meta SET value = 7 WHERE name = 'check'", "key check value is missing"),
         ("DELETE FROM meta WHERE name = 'counter'", "lost its counter"),
         ("UPDATE meta SET value = 'x' WHERE name = 'counter'", "lost its counter"),
         (

@@ -1,0 +1,83 @@
+"""The recogniser confirms which state of the gallery it has in memory; commands wait for that."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from edge.claim import is_claimed
+from edge.config import Terminal
+from edge.durable import write_whole
+from edge.errors import GalleryError
+from edge.gallery.database import Position
+
+_POLL_S = 0.05
+_FILE_MAX = 4096
+
+
+def write_confirmation(path: Path, position: Position) -> None:
+    """Write what is in memory, atomically. Raises GalleryError."""
+    try:
+        write_whole(path, json.dumps(asdict(position)).encode())
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be written: {error.strerror}; commands that change the gallery will "
+            "say that the recogniser has not confirmed"
+        ) from error
+
+
+def read_confirmation(path: Path) -> Position | None:
+    """Return the position that was confirmed last; None for no such file or another content."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            found = json.loads(file.read(_FILE_MAX))
+        position = Position(**found)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    numbers = (position.device, position.inode, position.revision)
+    return position if all(type(number) is int for number in numbers) else None
+
+
+def forget_confirmation(path: Path) -> None:
+    """Remove the confirmation of an earlier process, which says nothing of this one."""
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def await_confirmation(
+    config: Terminal,
+    position: Position,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until a running recogniser has a position, or a later one, in memory.
+
+    Returns at once if no recogniser runs. Raises GalleryError after `gallery.confirm_s`.
+    """
+    ends_at = clock() + config.gallery.confirm_s
+    while is_claimed(config.daemon_lock_path):
+        if _reached(read_confirmation(config.gallery_confirmed_path), position):
+            return
+        if clock() >= ends_at:
+            raise GalleryError(
+                f"the gallery is changed, but the recogniser has not confirmed the change within "
+                f"{config.gallery.confirm_s:g} s: it may still act on the old gallery; restart "
+                "edge-daemon (sudo systemctl restart edge-daemon)"
+            )
+        pause(_POLL_S)
+
+
+def _reached(confirmed: Position | None, wanted: Position) -> bool:
+    return (
+        confirmed is not None
+        and (confirmed.device, confirmed.inode, confirmed.key_check)
+        == (wanted.device, wanted.inode, wanted.key_check)
+        and confirmed.revision >= wanted.revision
+    )

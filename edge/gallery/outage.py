@@ -1,0 +1,34 @@
+"""How long a gallery could not be read, and from when on nobody may be admitted by it."""
+
+from __future__ import annotations
+
+from edge.errors import GalleryError
+from edge.gallery.database import WrongKeyError
+
+UNREADABLE, KEY_CHANGED = "gallery-unreadable", "gallery-key-changed"
+
+
+class Outage:
+    """Pure state over the results of reading a gallery. Times come in order."""
+
+    def __init__(self, limit_s: float, now: float) -> None:
+        self.limit_s = limit_s  # may be changed at any time
+        self.refusal: str | None = None  # reason code while nobody may be admitted
+        self._read_at = now  # the last time that reading succeeded
+        self._began_at = now  # of the refusal
+
+    def fail(self, error: GalleryError, now: float) -> bool:
+        """Note that the gallery cannot be read; return True if the refusal begins now."""
+        if now - self._read_at < self.limit_s:
+            return False
+        begins = self.refusal is None
+        self.refusal = KEY_CHANGED if isinstance(error, WrongKeyError) else UNREADABLE
+        if begins:
+            self._began_at = now
+        return begins
+
+    def succeed(self, now: float) -> float | None:
+        """Note that the gallery was read; return the length in seconds of a refusal that ends now."""
+        lasted = None if self.refusal is None else now - self._began_at
+        self.refusal, self._read_at = None, now
+        return lasted

@@ -1,0 +1,30 @@
+"""Checks of what a gallery's rows hold; a row that fails is left out and reported by its number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.gallery.coarse import UNIT_ERROR
+
+Vector = NDArray[np.float32]
+
+
+def find_flaw(vector: Vector, dimension: int) -> str | None:
+    """Return why a template (D,) cannot be searched, None if it can."""
+    if vector.shape != (dimension,):
+        return f"{vector.size} numbers, expected {dimension}"
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = float(np.sqrt(np.dot(vector, vector)))
+    if not np.isfinite(norm):
+        return "numbers that are not finite"
+    return None if abs(norm - 1) <= UNIT_ERROR else f"norm {norm:.4g}, expected 1"
+
+
+def usual_dimension(vectors: Iterable[Vector]) -> int:
+    """Return the length that most vectors have; 0 for none."""
+    lengths = Counter(vector.size for vector in vectors)
+    return lengths.most_common(1)[0][0] if lengths else 0

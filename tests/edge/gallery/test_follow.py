@@ -1,0 +1,289 @@
+"""A running gallery and its file: replaced, rewritten, removed, damaged, locked, sealed by another key."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.claim import claim
+from edge.config import Terminal
+from edge.errors import GalleryError
+from edge.gallery.care import seal_anew
+from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
+from edge.gallery.database import WrongKeyError
+from edge.gallery.outage import KEY_CHANGED, UNREADABLE, Outage
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+
+KEY, NEW_KEY = bytes(range(32)), bytes(32)
+ADA, BOB, EVE = (row[None] for row in np.eye(3, 8, dtype=np.float32))
+
+
+class Running:
+    """A gallery that is followed as the recogniser does, its file, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path, self.now, self.keys = folder / "gallery.db", 100.0, [KEY]
+        with closing(self.writer()) as store:
+            store.enroll("Ada", ADA)
+        shutil.copy(self.path, folder / "backup.db")
+        with closing(self.writer()) as store:
+            store.enroll("Bob", BOB)
+        self.backup = folder / "backup.db"
+        self.store = Store(
+            self.path, key=KEY, terminal="lobby", model_digest="m" * 64, dimension=8,
+            read_only=True, renew_key=lambda: self.keys[-1],
+        )  # fmt: skip
+        self.gallery = Gallery(self.store, clock=lambda: self.now)
+
+    def writer(self, key: bytes = KEY, path: Path | None = None, terminal: str = "lobby") -> Store:
+        return Store(path or self.path, key=key, terminal=terminal, model_digest="m" * 64)
+
+    def later(self, seconds: float = 1.0) -> bool:
+        self.now += seconds
+        return self.gallery.refresh()
+
+    @property
+    def people(self) -> set[str]:
+        rows = {"Ada": ADA, "Bob": BOB, "Eve": EVE}
+        matches = {name: self.gallery.search(row[0]) for name, row in rows.items()}
+        return {n for n, m in matches.items() if m and m.subject == n and m.score > 0.9}
+
+    def drop_beside(self) -> None:
+        for ending in ("-wal", "-shm"):
+            self.path.with_name(f"gallery.db{ending}").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    made = Running(tmp_path)
+    assert made.people == {"Ada", "Bob"}
+    yield made
+    made.store.close()
+
+
+def rename_over(running: Running) -> None:
+    running.drop_beside()
+    running.backup.replace(running.path)
+
+
+def rename_over_with_log_left(running: Running) -> None:
+    running.backup.replace(running.path)
+
+
+def copy_over(running: Running) -> None:
+    running.drop_beside()
+    shutil.copy(running.backup, running.path)
+
+
+@pytest.mark.parametrize("put_back", [rename_over, rename_over_with_log_left, copy_over])
+def test_gallery_replaced_is_followed(running: Running, put_back: Callable[..., None]) -> None:
+    before = running.gallery.revision
+    put_back(running)
+    assert running.later() and running.people == {"Ada"} and running.gallery.revision < before
+    with closing(running.writer()) as store:
+        store.remove("Ada")
+    assert running.later() and running.people == set()
+
+
+def test_gallery_replaced_by_a_newer_copy(running: Running) -> None:
+    """The revisions of both are equal, the people are not."""
+    running.drop_beside()
+    with closing(running.writer(path=running.backup)) as store:
+        store.enroll("Eve", EVE)
+    running.backup.replace(running.path)
+    assert running.later() and running.people == {"Ada", "Eve"}
+
+
+def test_log_removed_commits_are_followed(running: Running) -> None:
+    running.drop_beside()
+    with closing(running.writer()) as store:
+        store.remove("Ada")
+        running.later()
+        assert running.people == {"Bob"}
+        store.remove("Bob")
+        running.later()
+    assert running.people == set() and not running.later()
+
+
+def deleted(running: Running) -> None:
+    running.path.unlink()
+
+
+def link(running: Running) -> None:
+    running.path.unlink()
+    running.path.symlink_to(running.backup)
+
+
+def another_terminal(running: Running) -> None:
+    other = running.path.with_name("other.db")
+    running.writer(path=other, terminal="cellar").close()
+    other.replace(running.path)
+
+
+def emptied(running: Running) -> None:
+    os.truncate(running.path, 0)
+    running.drop_beside()
+
+
+def cut(running: Running) -> None:
+    os.truncate(running.path, running.path.stat().st_size // 2)
+    running.drop_beside()
+
+
+def garbage(running: Running) -> None:
+    running.path.write_bytes(b"no gallery " * 1000)
+    running.drop_beside()
+
+
+def folder(running: Running) -> None:
+    running.path.unlink()
+    running.path.mkdir()
+
+
+@pytest.mark.parametrize(
+    "harm", [deleted, link, another_terminal, emptied, cut, garbage, folder], ids=lambda h: h.__name__
+)  # fmt: skip
+def test_gallery_unreadable_raises_until_back(
+    running: Running, harm: Callable[..., None], tmp_path: Path
+) -> None:
+    shutil.copy(running.path, tmp_path / "whole.db")
+    harm(running)
+    with pytest.raises(GalleryError, match=r"gallery\.db: "):
+        running.later()
+    with pytest.raises(GalleryError):  # also between two checks
+        running.later(0.1)
+    assert running.people == {"Ada", "Bob"}
+    if running.path.is_dir():
+        running.path.rmdir()
+    running.drop_beside()
+    (tmp_path / "whole.db").replace(running.path)
+    running.later()
+    assert running.people == {"Ada", "Bob"} and not running.later(0.1)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_gallery_without_permission_raises(running: Running) -> None:
+    running.path.chmod(0)
+    with pytest.raises(GalleryError):
+        running.later()
+    running.path.chmod(0o600)
+    running.later()
+
+
+def test_key_rotated_is_read_again(running: Running) -> None:
+    with closing(running.writer()) as store:
+        seal_anew(store, NEW_KEY)
+    with pytest.raises(WrongKeyError, match="restart edge-daemon"):
+        running.later()
+    running.keys.append(NEW_KEY)
+    assert running.later() and running.people == {"Ada", "Bob"}
+    with closing(running.writer(NEW_KEY)) as store:
+        store.remove("Ada")
+    assert running.later() and running.people == {"Bob"}
+
+
+def test_gallery_locked_does_not_hold_up(running: Running) -> None:
+    """A process that has the file to itself: each check fails fast, and the last one succeeds."""
+    rename_over(running)
+    with closing(sqlite3.connect(running.path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode=EXCLUSIVE")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(GalleryError, match="locked"):
+            running.later()
+    assert running.later() and running.people == {"Ada"}
+
+
+def test_reading_that_breaks_off_forgets_all(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(running.writer()) as store:
+        store.enroll("Eve", EVE)
+        store.remove("Ada")
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "arange", _no_memory)
+        with pytest.raises(MemoryError):
+            running.later()
+    assert running.people == set() and running.gallery.templates == 0
+    assert running.later() and running.people == {"Bob", "Eve"}
+
+
+def _no_memory(*_: object) -> None:
+    raise MemoryError
+
+
+def test_write_to_replaced_file_is_refused(running: Running) -> None:
+    with closing(running.writer()) as store:
+        rename_over(running)
+        with pytest.raises(GalleryError, match="replaced during the work"):
+            store.enroll("Eve", EVE)
+        assert not store.subjects().get("Eve")
+
+
+def test_write_under_an_old_key_is_refused(running: Running) -> None:
+    with closing(running.writer()) as store, closing(running.writer()) as other:
+        seal_anew(other, NEW_KEY)
+        with pytest.raises(WrongKeyError):
+            store.enroll("Eve", EVE)
+    with closing(running.writer(NEW_KEY)) as again:
+        assert again.subjects() == {"Ada": 1, "Bob": 1}
+
+
+def test_outage_refuses_after_the_limit() -> None:
+    outage = Outage(5.0, now=0.0)
+    assert not outage.fail(GalleryError("gone"), 4.9) and outage.refusal is None
+    assert outage.fail(GalleryError("gone"), 5.0) and outage.refusal == UNREADABLE
+    assert not outage.fail(WrongKeyError("key"), 6.0) and outage.refusal == KEY_CHANGED
+    assert outage.succeed(8.0) == 3.0 and outage.refusal is None
+    assert outage.succeed(9.0) is None
+    assert not outage.fail(GalleryError("gone"), 13.9)
+
+
+class Waiting:
+    """A clock that runs while a command waits, and what happens meanwhile."""
+
+    def __init__(self, happens: Callable[[], object] = lambda: None) -> None:
+        self.now, self.happens = 0.0, happens
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+        self.happens()
+
+
+def test_confirmation_is_waited_for(running: Running, config: Terminal) -> None:
+    lock = claim(config.daemon_lock_path, "edge-daemon")
+    with closing(running.writer()) as store:
+        store.remove("Ada")
+        wanted = store.position()
+
+    def follow() -> None:
+        running.later()
+        write_confirmation(config.gallery_confirmed_path, running.gallery.position)
+
+    follows = Waiting(follow)
+    await_confirmation(config, wanted, clock=lambda: follows.now, pause=follows.pause)
+    assert read_confirmation(config.gallery_confirmed_path) == wanted and follows.now < 1
+    with closing(running.writer()) as store:
+        store.remove("Bob")
+        later, stands = store.position(), Waiting()
+    with pytest.raises(GalleryError, match=r"has not confirmed the change within 10 s.*restart"):
+        await_confirmation(config, later, clock=lambda: stands.now, pause=stands.pause)
+    os.close(lock)
+    await_confirmation(config, later, clock=lambda: stands.now, pause=stands.pause)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"device": "1"}', b"[" * 5000])
+def test_confirmation_damaged_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "gallery.confirmed"
+    path.write_bytes(content)
+    assert read_confirmation(path) is None
+    path.unlink()
+    path.symlink_to("/etc/passwd")
+    assert read_confirmation(path) is None
