@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import yaml
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from calibration.int8.graph import find_places, insert
@@ -27,6 +28,12 @@ from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from export import bundle as bundles
 from export.parity import portrait_chips
+
+# The time that an example takes says nothing on a machine that is busy.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 # A shell starts what it puts in the background with SIGINT ignored, and every process of the tests would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,26 @@ from edge.errors import DoorError, RecordError
 from edge.values import Grant
 
 PULSE_S = 0.3
+PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
+_POLL_S = 0.002
 RULES = DoorRules(PULSE_S, exit_s=PULSE_S)
 CONDUCT = Conduct(RULES)
+
+
+class Clock:
+    """Time that passes only when a test says so: no deadline is missed because a machine is busy."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+CLOCK = Clock()
 
 
 class Terminal:
@@ -36,17 +55,19 @@ class Terminal:
         disk: Callable[[Path], RecordLog] = RecordLog,
         wires: Wires | None = None,
         conduct: Conduct = CONDUCT,
+        clock: Callable[[], float] = CLOCK,
         **options: Any,
     ) -> None:
         self.path = folder / "door.sock"
         self.record_path = folder / "door"
-        self.relay = SimulatedRelay()
+        self.relay = SimulatedRelay(clock)
         self.service = DoorService(
             conduct,
             Wiring(self.relay, wires.alarm, wires.inputs) if wires else Wiring(self.relay),
             BoundedLog(lambda: disk(self.record_path)),
             self.path,
             past=past_of(self.record_path),
+            clock=clock,
             **options,
         )
         self._stop = threading.Event()
@@ -60,7 +81,7 @@ class Terminal:
     def pause(self) -> None:
         """No more turns, so that the service can be called from here."""
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(PATIENCE_S)
 
     def resume(self) -> None:
         self._stop.clear()
@@ -75,15 +96,35 @@ class Terminal:
         return [r["event"] for r in read_log(self.record_path) if "event" in r]
 
 
-def grant(name: str = "g1", age: float = 0.0) -> Grant:
-    return Grant(name, "Ada", 1, time.monotonic() - age)
+def grant(name: str = "g1", age: float = 0.0, clock: Callable[[], float] = CLOCK) -> Grant:
+    return Grant(name, "Ada", 1, clock() - age)
 
 
 def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 5
+    """Wait for a condition; the door's clock goes on meanwhile."""
+    ends = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < ends, "did not happen in time"
-        time.sleep(0.002)
+        assert time.monotonic() < ends, f"did not happen in {PATIENCE_S:.0f} s"
+        time.sleep(_POLL_S)
+        CLOCK.advance(_POLL_S)
+
+
+@contextmanager
+def passing() -> Iterator[None]:
+    """The door's clock goes on, for a request that is answered at a deadline."""
+    over = threading.Event()
+
+    def pass_time() -> None:
+        while not over.wait(_POLL_S):
+            CLOCK.advance(_POLL_S)
+
+    thread = threading.Thread(target=pass_time)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def records(terminal: Terminal, event: str) -> list[dict[str, Any]]:
@@ -125,26 +166,19 @@ class NoDisk(RecordLog):
 
 
 class FullAtFirst(RecordLog):
-    """A disk that is full until somebody makes room."""
+    """A disk that is full until somebody makes room; `refused` holds what it did not take."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.full = True
+        self.refused: list[dict[str, object]] = []
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         if not self.full:
             return super().append(fields, durable=durable)
+        self.refused.append(fields)
         self.lost += 1
         raise RecordError("disk full")
-
-
-class SlowDisk(RecordLog):
-    """A disk that takes longer for a grant than the door waits."""
-
-    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-        if fields["event"] == "granted":
-            time.sleep(2 * RECORD_DEADLINE_S)
-        return super().append(fields, durable=durable)
 
 
 class HangingDisk(RecordLog):
@@ -155,7 +189,17 @@ class HangingDisk(RecordLog):
         self.released = threading.Event()
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-        assert self.released.wait(10)
+        assert self.released.wait(PATIENCE_S)
+        return super().append(fields, durable=durable)
+
+
+class SlowDisk(HangingDisk):
+    """A disk that takes a grant only after the door's deadline, once it is released."""
+
+    def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
+        if fields["event"] != "granted":
+            return RecordLog.append(self, fields, durable=durable)
+        CLOCK.advance(2 * RECORD_DEADLINE_S)
         return super().append(fields, durable=durable)
 
 

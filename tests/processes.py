@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-TIMEOUT_S = 120.0
+TIMEOUT_S = 600.0
 
 
 def run(module: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,8 @@ from edge.audit.reading import read_log
 from edge.door.client import DoorClient
 from tests.doors import grant
 from tests.faults.scenes import FAULTS, Fault
-from tests.faults.terminal import Terminal
-from tests.processes import until
+from tests.faults.terminal import PULSE_S, Terminal
+from tests.processes import TIMEOUT_S, until
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +70,8 @@ def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(
             lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)",
             "serves",
         )
-        client = DoorClient(terminal.config.socket_path, timeout_s=5)
-        assert client.grant(grant()) == "not-recorded"
+        client = DoorClient(terminal.config.socket_path, timeout_s=TIMEOUT_S)
+        assert client.grant(grant(clock=time.monotonic)) == "not-recorded"
         client.close()
         assert terminal.line.energised_since(began) is None and terminal.door.starts == starts + 1
     terminal.energised_after(time.monotonic())
@@ -98,7 +98,8 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
         "refused a wrong one",
     )
     until(lambda: "configuration refused" in terminal.door.last_status, "told systemd")
-    change(terminal, "door.pulse_s", 0.4)
+    longer_s = 4 * PULSE_S
+    change(terminal, "door.pulse_s", longer_s)
     change(terminal, "door.held_open_s", 17.0)
     reload()
     until(
@@ -108,7 +109,8 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
     terminal.wait_locked()
     opened = terminal.energised_after(time.monotonic())
     terminal.wait_locked()
-    assert terminal.line.changes[-1][0] - opened < 0.9 and terminal.door.pid == pid
+    assert terminal.line.changes[-1][0] - opened > longer_s - 0.1 and terminal.door.pid == pid
+    change(terminal, "door.pulse_s", PULSE_S)
     change(terminal, "door.relay", {"kind": "file", "path": "elsewhere"})
     reload()
     until(

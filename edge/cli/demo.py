@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
     from edge.door.client import DoorClient
 
-_START_S = 20.0
-_STOP_S = 10.0
-_ANSWER_S = 5.0  # nobody stands at the door: a busy machine may take its time
+# Limits for processes that hang: on a busy machine everything takes its time.
+_START_S = 300.0
+_STOP_S = 60.0
+_ANSWER_S = 60.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -202,7 +203,11 @@ def _report(out: Path, config_path: Path) -> int:
     print(story.summary(told))
     print(f"Report: {target.resolve()}")
     if not told.passed:
-        print("edge-demo: the door did not behave as expected", file=sys.stderr)
+        print(
+            "edge-demo: the door did not behave as expected: see the lines marked FAIL. A machine "
+            "that is too busy drops frames: close other programs and run it again",
+            file=sys.stderr,
+        )
         return common.FAILED
     print(story.PASSED)
     return common.DONE

@@ -18,6 +18,7 @@ from tests.durability.spoilt import SPOILT, Spoilt
 from tests.durability.trace import Replay, Unsupported, traced, why_not
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
+from tests.processes import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 _WHY = why_not()
@@ -35,7 +36,7 @@ def killed(name: str, rounds: int) -> dict[str, Any]:
     """In a process of its own: it forks, which one with threads must not."""
     command = [sys.executable, "-m", "tests.durability.kills", name, str(rounds)]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

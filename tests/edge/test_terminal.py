@@ -20,7 +20,7 @@ from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.gallery.key import load_key
 from edge.gallery.store import Store, evidence_key
-from tests.processes import Process, run, until
+from tests.processes import TIMEOUT_S, Process, run, until
 
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
 DOOR, DAEMON, ENROLL = "edge.cli.door", "edge.cli.daemon", "edge.cli.enroll"
@@ -49,7 +49,7 @@ class Site:
         return Process(DAEMON, "--config", self.config_path, log=self.folder / f"{name}.log")
 
     def door_state(self) -> str | None:
-        client = DoorClient(self.config.socket_path, timeout_s=5)
+        client = DoorClient(self.config.socket_path, timeout_s=TIMEOUT_S)
         try:
             return str(client.status()["state"])
         except DoorError:
@@ -356,7 +356,7 @@ def test_more_time_for_one_person_reaches_the_door(
     assert "(extended)" in gallery("list")
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
-        client = DoorClient(site.config.socket_path, timeout_s=5)
+        client = DoorClient(site.config.socket_path, timeout_s=TIMEOUT_S)
         assert client.status()["relocks_in_s"] > 20
         client.close()
     assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "off")
@@ -550,7 +550,7 @@ def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
         str(site.folder / "collins.png"),
     ]
     done = subprocess.run(
-        command, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False
+        command, preexec_fn=limit, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
     assert done.returncode == 1
     assert "gallery" in done.stderr and "Traceback" not in done.stderr

@@ -19,7 +19,7 @@ from tests.faults.systemd import Service
 
 PULSE_S = 1.0
 _COOLDOWN_S = 2.0
-_PATIENCE_S = 60.0
+_PATIENCE_S = 600.0
 
 
 class Terminal:

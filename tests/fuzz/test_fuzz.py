@@ -18,6 +18,7 @@ from tests.fuzz import audits, documents, doors, galleries, pictures, rosters
 from tests.fuzz.target import Run
 from tests.fuzz.targets import TARGETS
 from tests.memory import scratch
+from tests.processes import TIMEOUT_S
 
 
 @pytest.fixture(params=TARGETS, scope="module")
@@ -99,7 +100,7 @@ def test_the_runner_counts_and_tells(tmp_path: Path) -> None:
         str(tmp_path / "out"),
     ]
     command += ["--markdown", str(tmp_path / "page.md")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert done.returncode == 0, done.stderr
     cells = next(
         line

@@ -19,6 +19,7 @@ from edge.gallery.key import load_key
 from edge.gallery.residue import is_left
 from edge.gallery.store import Store, open_store
 from tests.leaks.search import found, table
+from tests.processes import TIMEOUT_S
 
 MODEL = "m" * 64
 NAME = "Wilhelmina Template"
@@ -79,7 +80,7 @@ def dump(config_path: Path, folder: Path, guard: str) -> list[Path]:
         arguments,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.stdout.strip() == str(PEOPLE), done.stderr

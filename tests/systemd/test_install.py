@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
+from tests.processes import TIMEOUT_S
 
 SYSTEMD = Path(__file__).resolve().parents[2] / "systemd"
 CHECKOUT = SYSTEMD.parent
@@ -53,7 +54,7 @@ def call(
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
         umask=0o077,
     )
@@ -595,7 +596,7 @@ def version_of(command: str, least: int) -> None:
 
 
 def asked(*command: str | Path) -> str:
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert found.returncode == 0, found.stderr
     return found.stdout + found.stderr
 

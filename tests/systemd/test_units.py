@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import TIMEOUT_S
+
 UNITS = Path(__file__).resolve().parents[2] / "systemd"
 EXPOSURE = {"edge-door.service": 1.0, "edge-daemon.service": 2.0, "edge-expire.service": 1.0}
 
@@ -18,7 +20,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         ["systemd-analyze", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
     )
 

@@ -16,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from calibration.chips import is_validation
 from edge.errors import ConfigError
+from tests.processes import TIMEOUT_S
 from train.__main__ import main
 from train.loop import learning_rate
 from train.recipe import load_recipe
@@ -310,7 +311,7 @@ def test_two_processes_train_one_network(
         [*command, *arguments(write_recipe(), faces, tmp_path / "run")],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -333,13 +334,13 @@ def test_two_processes_have_the_loss_and_gradients_of_one(
         str(recipe),
         str(faces),
     ]
-    subprocess.run([*command, str(tmp_path / "one.pt")], check=True, timeout=300)
+    subprocess.run([*command, str(tmp_path / "one.pt")], check=True, timeout=TIMEOUT_S)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*launcher, *command[1:], str(tmp_path / "two.pt")],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -21,6 +21,7 @@ from edge.audit.segments import segments
 from edge.audit.state import key_path_of, read_state
 from edge.errors import RecordError
 from tests.edge.audit.records import Record
+from tests.processes import TIMEOUT_S
 
 
 @pytest.fixture
@@ -325,7 +326,7 @@ def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(
     subprocess.run(
         [sys.executable, "-c", STOPPED, str(before.folder), str(tmp_path / "lives")],
         check=True,
-        timeout=120,
+        timeout=TIMEOUT_S,
     )
     lives = sorted((tmp_path / "lives").iterdir(), key=lambda place: int(place.name))
     assert len(lives) > 30

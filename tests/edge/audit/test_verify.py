@@ -279,7 +279,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Record:
     return made
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(small.paths))
@@ -293,7 +293,7 @@ def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -
         path.write_bytes(whole)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_lines_that_are_removed_repeated_or_moved_are_found(
     small: Record, data: st.DataObject

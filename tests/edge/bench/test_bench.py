@@ -31,7 +31,7 @@ from edge.values import Frame
 from export.parity import portrait_chips
 from export.to_engine import BuildOptions, build_plan
 from tests.edge.bench.test_tally import turn
-from tests.processes import run
+from tests.processes import TIMEOUT_S, run
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 
 BENCH = "edge.cli.bench"
@@ -49,7 +49,7 @@ def terminal(
     """A config whose clip shows nobody, and then somebody."""
     clip((EMPTY, 3), (collins, 12))
     return write_config(
-        camera={"kind": "replay", "path": "clip", "fps": 30}, detector={"every_s": 0.0}
+        camera={"kind": "replay", "path": "clip", "fps": 10}, detector={"every_s": 0.0}
     )
 
 
@@ -187,7 +187,7 @@ def test_few_frames_in_memory_are_shown_again(measure: Measure) -> None:
 
 
 def test_a_clip_begins_again_until_the_time_is_over(measure: Measure) -> None:
-    found = measure("run", *QUICK, "--duration", "1.2", "--no-door", "--no-allocations")
+    found = measure("run", *QUICK, "--duration", "4", "--no-door", "--no-allocations")
     assert found["ended"] == "duration" and found["camera"]["frames"] > 15
     assert (
         found["conditions"]["door"].startswith("to the grant on record")
@@ -199,11 +199,9 @@ def test_a_soak_tells_rows_windows_and_findings(
     measure: Measure, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = measure(
-        "soak", *QUICK, "--duration", "2", "--every", "0.5", "--window", "0.6", codes=(0, 1)
+        "soak", *QUICK, "--duration", "4", "--every", "1", "--window", "1.2", codes=(0, 1)
     )  # a busy machine drifts
-    assert [round(row["at_s"] / 0.5) for row in found["rows"]] == [1, 2, 3] and len(
-        found["windows"]
-    ) == 3
+    assert [round(row["at_s"]) for row in found["rows"]] == [1, 2, 3] and len(found["windows"]) == 3
     assert sum(row["frames"] for row in found["rows"]) <= found["speed"]["frames"]
     assert found["drift"] >= 1 and {one["what"] for one in found["findings"]} >= {
         "memory",
@@ -237,7 +235,7 @@ def test_ctrl_c_ends_a_soak_with_its_report(terminal: Path, tmp_path: Path) -> N
         while "frames" not in (line := process.stderr.readline()):
             assert line, "ended before its first row"
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) in (0, 1)
+        assert process.wait(TIMEOUT_S) in (0, 1)
     finally:
         process.kill()
         process.wait()

@@ -7,6 +7,7 @@ import pytest
 
 from edge.door.client import DoorClient
 from tests.doors import (
+    PATIENCE_S,
     Terminal,
     Wires,
 )
@@ -21,7 +22,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 @pytest.fixture
 def client(terminal: Terminal) -> Iterator[DoorClient]:
-    made = DoorClient(terminal.path, timeout_s=5)
+    made = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     yield made
     made.close()
 
@@ -40,6 +41,6 @@ def wired(tmp_path: Path, wires: Wires) -> Iterator[Terminal]:
 
 @pytest.fixture
 def operator(wired: Terminal) -> Iterator[DoorClient]:
-    made = DoorClient(wired.path, timeout_s=5)
+    made = DoorClient(wired.path, timeout_s=PATIENCE_S)
     yield made
     made.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from edge.door import conduct
 from edge.door.client import DoorClient
 from edge.door.conduct import Conduct, Reading, conduct_of
 from edge.errors import ConfigError, MfsaError
-from tests.doors import RULES, Terminal, records, until
+from tests.doors import PATIENCE_S, RULES, Terminal, records, until
 
 WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
@@ -50,7 +49,7 @@ def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfi
 
 def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, conduct=Conduct(RULES, operators={os.geteuid(): "guard"}))
-    client = DoorClient(terminal.path, timeout_s=5)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command("lockdown", "drill") is None
     finally:
@@ -65,11 +64,9 @@ def taken(reading: Reading) -> object:
 
 
 def waited(reading: Reading) -> object:
-    ends = time.monotonic() + 5
-    while (found := reading.take()) is None:
-        assert time.monotonic() < ends
-        time.sleep(0.002)
-    return found
+    found: list[object] = []
+    until(lambda: found.append(reading.take()) or found[-1] is not None)  # type: ignore[func-returns-value]
+    return found[-1]
 
 
 def test_whatever_goes_wrong_while_reading_is_an_answer(
@@ -93,7 +90,7 @@ def test_only_the_newest_reading_counts(
 
     def slow_at_first(_: Path) -> object:
         if next(calls):
-            assert go_on.wait(5)
+            assert go_on.wait(PATIENCE_S)
             return old
         return new
 

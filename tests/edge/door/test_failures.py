@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,9 @@ from edge.door.simulated import SimulatedRelay
 from edge.door.wiring import Wiring
 from edge.errors import DoorError
 from tests.doors import (
+    CLOCK,
     CONDUCT,
+    PATIENCE_S,
     PULSE_S,
     RULES,
     FullAtFirst,
@@ -35,17 +36,26 @@ from tests.doors import (
 )
 
 
-@pytest.mark.parametrize("disk", [NoDisk, SlowDisk])
-def test_without_a_record_in_time_the_door_stays_locked(
-    tmp_path: Path, disk: type[RecordLog]
-) -> None:
-    terminal = Terminal(tmp_path, disk)
-    client = DoorClient(terminal.path, timeout_s=5)
+def test_without_a_record_the_door_stays_locked(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, NoDisk)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant()) == "not-recorded"
-        assert terminal.relay.history == []
-        assert client.status()["state"] == "locked"
+        assert terminal.relay.history == [] and client.status()["state"] == "locked"
     finally:
+        client.close()
+        terminal.stop()
+
+
+def test_a_record_that_is_late_leaves_it_locked(tmp_path: Path) -> None:
+    disk = SlowDisk(tmp_path / "door")
+    terminal = Terminal(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    try:
+        assert client.grant(grant()) == "not-recorded"
+        assert terminal.relay.history == [] and client.status()["state"] == "locked"
+    finally:
+        disk.released.set()
         client.close()
         terminal.stop()
 
@@ -55,7 +65,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
 ) -> None:
     disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(RULES, open_unrecorded=True))
-    client = DoorClient(terminal.path, timeout_s=5)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant()) is None
         until(lambda: client.status()["records_lost"] == 4)  # started, granted, unlocked, relocked
@@ -71,7 +81,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
 @pytest.mark.parametrize("command", ["unlock", "lockdown"])
 def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, command: str) -> None:
     terminal = Terminal(tmp_path, NoDisk)
-    client = DoorClient(terminal.path, timeout_s=5)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command(command, "test") == (
             None if command == "lockdown" else "not-recorded"
@@ -84,21 +94,23 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
 
 def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
     """A second grant waits for the disk over the end of the first one's pulse."""
+    relay: list[SimulatedRelay] = []
 
     class SlowSecond(RecordLog):
         def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-            if fields.get("grant_id") == "g2":
-                time.sleep(0.15)
+            if fields.get("grant_id") == "g2" and fields["event"] == "granted":
+                CLOCK.advance(0.1)  # less than the deadline of the record, more than the pulse has
+                until(lambda: not relay[0].energised)
             return super().append(fields, durable=durable)
 
     terminal = Terminal(tmp_path, SlowSecond)
-    client = DoorClient(terminal.path, timeout_s=5)
+    relay.append(terminal.relay)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant("g1")) is None
-        time.sleep(PULSE_S - 0.05)
+        CLOCK.advance(PULSE_S - 0.05)
         assert client.grant(grant("g2")) is None
-        (opened, _), (closed, _), (again, _) = terminal.relay.history
-        assert closed - opened < PULSE_S + 0.1 and again > closed
+        assert [energised for _, energised in terminal.relay.history] == [True, False, True]
     finally:
         client.close()
         terminal.stop()
@@ -107,7 +119,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
     service = DoorService(
-        CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path
+        CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path, clock=CLOCK
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.connect(str(path))
@@ -161,11 +173,11 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
     tmp_path: Path, strictest: Window, caplog: pytest.LogCaptureFixture
 ) -> None:
     terminal = Terminal(tmp_path, conduct=Conduct(RULES, BrokenSchedule(strictest)))  # type: ignore[arg-type]
-    client = DoorClient(terminal.path, timeout_s=5)
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == "locked"
         assert client.grant(grant()) == ("schedule" if strictest is Window.LOCKED else None)
-        time.sleep(1.1)  # asked again
+        CLOCK.advance(1.1)  # asked again
         assert client.status()["reason"] == (
             "schedule-locked" if strictest is Window.LOCKED else "rest"
         )

@@ -12,7 +12,7 @@ from edge.door import peers
 from edge.door.client import DoorClient
 from edge.door.conduct import Conduct
 from edge.errors import DoorError
-from tests.doors import RULES, Terminal
+from tests.doors import PATIENCE_S, RULES, Terminal
 
 OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
 
@@ -29,7 +29,7 @@ class Crowd:
         """How many of so many connections the door takes."""
         self._uid, taken = uid, 0
         for _ in range(count):
-            self._clients.append(DoorClient(self._path, timeout_s=5))
+            self._clients.append(DoorClient(self._path, timeout_s=PATIENCE_S))
             try:
                 taken += self._clients[-1].status()["state"] == "locked"
             except DoorError as error:

@@ -11,6 +11,7 @@ import pytest
 from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery.key import become_owner, load_key
+from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
 
@@ -45,7 +46,7 @@ def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
         str(config.state.parent / "terminal.yaml"),
         str(key_path),
     ]
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
     assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
     refusing = code.replace(
         "print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',"
@@ -55,7 +56,7 @@ def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
         [*arguments[:2], refusing, *arguments[3:]],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=True,
     )
     assert done.stdout.split() == [

@@ -86,7 +86,7 @@ def people(rows: Rows, owners: Rows) -> dict[int, tuple[str, Rows]]:
     return {int(owner): (f"p{owner}", rows[owners == owner]) for owner in np.unique(owners)}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), subjects=st.integers(1, 12), kind=st.sampled_from(KINDS),
     packed_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
@@ -110,7 +110,7 @@ def test_equals_brute_force(
         assert is_as(match, known, probe) and is_as(index.search(probe), known, probe)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kind=st.sampled_from(KINDS),
@@ -131,7 +131,7 @@ def test_nobody_but_one_is_left_out(seed: int, kind: str, packed_from: int) -> N
             assert other != name and score == pytest.approx(others.score, abs=1e-6)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     seed=st.integers(0, 2**32 - 1),
     kind=st.sampled_from(KINDS),
@@ -374,7 +374,7 @@ class Enrolling(RuleBasedStateMachine):
 
 
 TestEnrolling = Enrolling.TestCase
-TestEnrolling.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
+TestEnrolling.settings = settings(max_examples=40, stateful_step_count=20)
 
 
 class Lying(Packed):

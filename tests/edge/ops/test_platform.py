@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +12,7 @@ from edge.ops.platform import Reading, Setup, open_platform, sysfs
 from edge.ops.platform.jetson import Jetson, power_mode
 from edge.ops.platform.pc import Pc
 from edge.ops.platform.tegrastats import Tegrastats, parse
+from tests.processes import until
 
 SAMPLES = Path(__file__).with_name("samples")
 
@@ -143,9 +143,7 @@ def test_tegrastats_fills_what_sysfs_lacks(root: Callable[[str], Path], tmp_path
     command.write_text(f"#!/bin/sh\necho '{line}'\nexec sleep 60\n")
     command.chmod(0o755)
     board = Jetson(root("jetpack7-thor"), str(command))
-    ends = time.monotonic() + 10
-    while "gpu" not in board.read().loads and time.monotonic() < ends:
-        time.sleep(0.01)
+    until(lambda: "gpu" in board.read().loads, "tegrastats is read")
     seen = board.read()
     board.close()
     assert seen.loads["gpu"] == 87 and seen.power_w == 28.906  # sysfs first
