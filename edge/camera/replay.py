@@ -92,6 +92,8 @@ def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
         return _pictures(pictures)
     if not path.is_file():
         raise CameraError(f"{path}: no such recording; check `camera.path`")
+    if path.suffix.lower() in _PICTURES:  # OpenCV takes a name with digits for a series
+        return _pictures([path])
     return _gif(path) if path.suffix.lower() == ".gif" else _video(path)
 
 

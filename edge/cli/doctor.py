@@ -6,9 +6,13 @@ import argparse
 import json
 import sys
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from edge.cli import common
 from edge.config import load_config
+
+if TYPE_CHECKING:
+    from edge.ops.doctor import Finding
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -34,10 +38,15 @@ def _doctor(args: argparse.Namespace) -> int:
     for finding in examine(config):
         findings.append(finding)
         if not args.json:
-            print(f"{_MARKS[finding.level]}  {finding.subject:<10}  {finding.message}", flush=True)
+            show(finding)
     if args.json:
         print(json.dumps([asdict(f) for f in findings]))
     return common.FAILED if any(f.level == ERROR for f in findings) else common.DONE
+
+
+def show(finding: Finding) -> None:
+    """Print one line of the report."""
+    print(f"{_MARKS[finding.level]}  {finding.subject:<10}  {finding.message}", flush=True)
 
 
 if __name__ == "__main__":

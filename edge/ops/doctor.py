@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.access.policy import beyond, told
@@ -35,9 +35,10 @@ class Finding:
     message: str
 
 
-def examine(config: Terminal) -> Iterator[Finding]:
-    """All findings, one after the other; never raises for what a user can meet."""
-    for subject, check in _CHECKS.items():
+def examine(config: Terminal, subjects: Sequence[str] = ()) -> Iterator[Finding]:
+    """Yield the findings on some subjects, by default on all; raises nothing a user can cause."""
+    checks = {name: check for name, check in _CHECKS.items() if not subjects or name in subjects}
+    for subject, check in checks.items():
         try:
             yield from check(config)
         except MfsaError as error:

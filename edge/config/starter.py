@@ -1,0 +1,85 @@
+"""A minimal configuration for one account: what edge-setup writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from edge.errors import ConfigError
+
+_HEADING = "# One account runs both processes. systemd/terminal.yaml explains every key.\n"
+_DOOR_FORMS = "simulated, file:PATH or gpio:PIN, such as gpio:BOARD7"
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Answers of a new user; paths are absolute."""
+
+    terminal: str
+    bundle: Path
+    camera: Mapping[str, Any]
+    relay: Mapping[str, Any]
+    liveness: str
+
+    def text(self, folder: Path) -> str:
+        """Return the YAML file for a folder: seven lines, with paths inside the folder relative."""
+        fields = {
+            "terminal": self.terminal,
+            "bundle": self.bundle,
+            "state": folder / "state",
+            "camera": dict(self.camera),
+            "door": {"relay": dict(self.relay)},
+            "liveness": {"kind": self.liveness},
+        }
+        lines = (f"{key}: {_flow(_plain(value, folder))}\n" for key, value in fields.items())
+        return _HEADING + "".join(lines)
+
+
+def device_camera(source: int | str) -> dict[str, Any]:
+    """Camera section for a V4L2 device or a GStreamer pipeline."""
+    return {"kind": "opencv", "source": source}
+
+
+def network_camera(address: str) -> dict[str, Any]:
+    """Camera section for a network address; the caller has asked for consent to the risk."""
+    return {"kind": "opencv", "source": address, "accept_network_injection": True}
+
+
+def recorded_camera(path: Path) -> dict[str, Any]:
+    """Camera section for a photo, a folder of photos or a video, shown again and again."""
+    return {"kind": "replay", "path": path, "loop": True}
+
+
+def relay_of(text: str, factory: str) -> dict[str, Any]:
+    """Relay section for an answer such as `gpio:BOARD7`; raises ConfigError."""
+    kind, _, rest = text.strip().partition(":")
+    if kind == "simulated" and not rest:
+        return {"kind": "simulated"}
+    if kind == "file" and rest:
+        return {"kind": "file", "path": Path(rest).expanduser().absolute()}
+    if kind == "gpio" and re.fullmatch(r"[A-Za-z0-9_]+", rest):
+        pin = int(rest) if rest.isdecimal() else rest
+        return {"kind": "gpio", "pin": pin, "active_high": True, "factory": factory}
+    raise ConfigError(f"door {text!r}: expected {_DOOR_FORMS}")
+
+
+def _plain(value: Any, folder: Path) -> Any:
+    """Return a value that YAML knows, with paths relative to a folder they are in."""
+    if isinstance(value, dict):
+        return {key: _plain(item, folder) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value.relative_to(folder) if value.is_relative_to(folder) else value)
+    return value
+
+
+def _flow(value: Any) -> str:
+    """Return YAML of a value on one line."""
+    listed = yaml.safe_dump(
+        [value], default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
+    )
+    return listed.strip()[1:-1]
