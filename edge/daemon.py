@@ -12,7 +12,7 @@ from typing import Any
 
 from edge.access.policy import told
 from edge.assembly import open_pipeline, rules_of, settings_of
-from edge.audit import evidence
+from edge.audit import evidence, handover
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
@@ -167,6 +167,7 @@ class Daemon:
         if lost:
             self._complain("camera", f"no frames: {lost}")
         self._refresh_gallery()
+        self._record_handover()
         is_lent = self._lend(frame)
         if frame is None:
             return
@@ -331,6 +332,22 @@ class Daemon:
             self._record_event(
                 {"kind": "changeover", "subject": subject, "templates": templates, "left": left}
             )
+
+    def _record_handover(self) -> None:
+        """Write what an enrollment left for the record; it waits until the file is gone."""
+        path = self._config.handover_path
+        try:
+            fields = handover.read(path)
+        except RecordError as error:
+            self._complain("handover", str(error))
+            fields = {}
+        try:
+            if fields:
+                self._record.append(fields)
+            if fields is not None:
+                handover.take_back(path)
+        except RecordError as error:
+            self._complain("record", str(error))
 
     def _record_event(self, fields: dict[str, Any]) -> None:
         try:

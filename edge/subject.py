@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import unicodedata
 from dataclasses import asdict, dataclass, fields
@@ -26,6 +27,25 @@ class Consent:
 
 
 @dataclass(frozen=True, slots=True)
+class Distinct:
+    """Statement of an operator that a subject is not the same person as another one.
+
+    It has a digest of both names, so that it keeps no name of somebody who is erased.
+    """
+
+    pair: str
+    noted: date
+    noted_by: str  # account
+    reason: str
+
+
+def pair_of(one: str, other: str) -> str:
+    """Digest of two subjects' names, in either order."""
+    names = sorted(unicodedata.normalize("NFC", name) for name in (one, other))
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
 class SubjectRecord:
     """Rights and wishes of one subject; dates are days in the time zone of `door.schedule`, first and last included."""
 
@@ -38,6 +58,7 @@ class SubjectRecord:
     pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
+    distinct: tuple[Distinct, ...] = ()  # from whom an operator says that the subject differs
 
     def is_valid_on(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (
@@ -95,6 +116,8 @@ def _value(key: str, value: Any) -> Any:
         return tuple(_of(str, group) for group in _of(list, value))
     if key == "consent":
         return None if value is None else _consent(value)
+    if key == "distinct":
+        return tuple(_distinct(item) for item in _of(list, value))
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"expected {' or '.join(_WORDS[key])} for {key}, found {value!r}")
     return _of(bool if key == "extended" else str, value)
@@ -105,6 +128,15 @@ def _consent(value: Any) -> Consent:
         date.fromisoformat(value["given"]),
         _of(str, value["noted_by"]),
         _of(str, value.get("words", "")),
+    )
+
+
+def _distinct(value: Any) -> Distinct:
+    return Distinct(
+        _of(str, value["pair"]),
+        date.fromisoformat(value["noted"]),
+        _of(str, value["noted_by"]),
+        _of(str, value["reason"]),
     )
 
 

@@ -15,7 +15,7 @@ from edge.bench.clips import Clip, Image, Present, Shot
 from edge.bench.rehearsal import Moment, Picture, Rehearsal
 from edge.config import Terminal
 from edge.config.access import NoLiveness
-from edge.gallery.enrollment.person import settle
+from edge.gallery.enrollment.person import Candidate, settle
 from edge.gallery.enrollment.photos import Demand, sample
 from edge.gallery.search import Index
 from edge.networks import Networks
@@ -48,9 +48,9 @@ def enrolled(
         ]
         found = np.stack([one.probe.embedding for one in taken])
         bounds = bounds_of(rules, networks.calibration, gallery.templates)
-        gallery.put(
-            number, person, found[list(settle(person, found, gallery, bounds, demand.level).kept)]
-        )
+        candidate = Candidate(person, [name for name, _ in pictures], lambda other: False)
+        settled = settle(candidate, found, gallery, bounds, demand.level)
+        gallery.put(number, person, found[list(settled.kept)])
     return gallery
 
 

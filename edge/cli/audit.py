@@ -416,7 +416,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or args.before is not None:  # nothing readable: what an erasure left half done
             return not told or telling.moment(line.public) < args.before
-        return args.subject in (told.get("subject"), told.get("operator"))
+        return args.subject in (told.get("subject"), told.get("operator"), told.get("other"))
 
     verb = "would be" if args.dry_run else "are"
     for place in places(config):

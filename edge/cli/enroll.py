@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         help="before the camera: for people who cannot turn their head",
     )
     enrolling.add_terms(parser)
+    enrolling.add_distinct(parser)
     bulk = parser.add_argument_group("in bulk")
     bulk.add_argument(
         "--photos",
@@ -88,6 +89,12 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--bulk takes its photos from --photos or from the folder itself")
     if not args.bulk and (args.folder or args.report or args.min_photos != 1):
         parser.error("--photos, --report and --min-photos belong to --bulk")
+    if bool(args.not_a_duplicate) != bool(args.reason):
+        parser.error("--not-a-duplicate and --reason belong together")
+    if args.bulk and args.not_a_duplicate:
+        parser.error(
+            "--not-a-duplicate is for one person; --bulk has the columns not_a_duplicate and reason"
+        )
     if args.min_photos < 1:
         parser.error("--min-photos must be at least 1")
     return common.run("edge-enroll", lambda: _enroll(args))
@@ -114,6 +121,7 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
     taken: list[Sample] = []
     with enrolling.open_room(args, config) as room:
         try:
+            room.desk.check_distinct(args.subject, terms)
             room.desk.check_terms(args.subject, terms)
             taken, refused = _take(args, config, room, encoded)
             if args.verbose and not args.json:

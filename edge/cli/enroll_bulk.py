@@ -40,6 +40,9 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
     began = time.monotonic()
     with closing(Journal(args.report)) as journal, enrolling.open_room(args, config) as room:
         _demand_readable(entries)
+        listed = {entry.subject for entry in entries}
+        for entry in entries:
+            room.desk.check_distinct(entry.subject, entry.terms, listed)
         way = Way(room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run)
         done = enroll_all(
             entries, room.networks.detector, room.networks.embedder, room.desk, journal, way
@@ -64,7 +67,7 @@ def _demand_readable(entries: Sequence[Entry]) -> None:
 
 def _tell(outcome: Outcome, *, verbose: bool) -> None:
     for photo in outcome.photos:
-        if verbose or photo.photo == "all":
+        if verbose or outcome.refused:
             measured = (
                 ", ".join(f"{key} {value:.0f}" for key, value in photo.components.items())
                 if verbose

@@ -6,16 +6,20 @@ import argparse
 import os
 import pwd
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
+from edge.audit import handover
+from edge.claim import claim
 from edge.config import Terminal
-from edge.errors import ConfigError
+from edge.errors import ClaimError, ConfigError, RecordError
 from edge.gallery.enrollment.terms import Registrar, Terms, parse_day, parse_words
 
 if TYPE_CHECKING:
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     from edge.networks import Networks
 
 _T = TypeVar("_T")
+_HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +76,23 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_distinct(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("where two people look alike")
+    group.add_argument(
+        "--not-a-duplicate",
+        action="append",
+        metavar="NAME",
+        help="an enrolled person, by name or number, who is somebody else; may be named several "
+        "times; goes on record with --reason",
+    )
+    group.add_argument(
+        "--reason",
+        type=_typed(parse_words),
+        metavar="WORDS",
+        help="how you know that they are two people, such as: twins, both seen",
+    )
+
+
 def _typed(parse: Callable[[str], _T]) -> Callable[[str], _T]:
     def convert(text: str) -> _T:
         try:
@@ -89,6 +111,8 @@ def terms_of(args: argparse.Namespace) -> Terms:
         valid_until=args.valid_until,
         groups=tuple(dict.fromkeys(args.group)) if args.group else None,
         consent=args.consent,
+        not_duplicates=tuple(args.not_a_duplicate) if args.not_a_duplicate else None,
+        reason=args.reason,
     )
 
 
@@ -107,7 +131,8 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
     today = datetime.now(ZoneInfo(config.door.schedule.time_zone)).date()
-    registrar = Registrar(_account(), today, keeping.consent, keeping.keep_days)
+    account = _account()
+    registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     key = None
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
@@ -130,6 +155,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
             roll,
             registrar,
             level,
+            note=_skip if args.dry_run else partial(_note_distinct, config, account),
             masked_templates=args.masked_templates,
             keep_chips=keeping.keep_chips,
         )
@@ -141,6 +167,47 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
         networks.close()
         if store is not None:
             store.close()
+
+
+def _skip(subject: str, other: str, reason: str) -> None:
+    """A dry run puts nothing on record."""
+
+
+def _note_distinct(config: Terminal, account: str, subject: str, other: str, reason: str) -> None:
+    """Record an operator's statement that two subjects are two people.
+
+    Raises RecordError, and ClaimError if another enrollment writes its own just now.
+    """
+    from edge.audit.log import RecordLog
+
+    fields = {"event": "not-a-duplicate", "subject": subject, "other": other}
+    fields |= {"operator": account, "note": reason}
+    own = claim(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
+    try:
+        daemon = claim(config.daemon_lock_path, "edge-daemon")
+        try:
+            record = RecordLog(config.decisions_path, of=f"{config.terminal}/decisions")
+            record.append(fields)
+            record.close()
+        finally:
+            os.close(daemon)
+    except ClaimError:
+        _hand_over(config.handover_path, fields)
+    finally:
+        os.close(own)
+
+
+def _hand_over(path: Path, fields: dict[str, str]) -> None:
+    """Wait until the running recogniser has recorded it; raises RecordError."""
+    handover.leave(path, fields)
+    ends_at = time.monotonic() + _HANDOVER_S
+    while path.exists():
+        if time.monotonic() >= ends_at and handover.take_back(path):
+            raise RecordError(
+                f"edge-daemon did not record the statement in {_HANDOVER_S:.0f} s; nothing was "
+                "stored: see its log, or stop it meanwhile"
+            )
+        time.sleep(_HANDOVER_POLL_S)
 
 
 def _account() -> str:

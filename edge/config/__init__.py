@@ -91,6 +91,15 @@ class Terminal(Section):
         return self.state / "daemon.lock"
 
     @property
+    def handover_path(self) -> Path:
+        """A record that `edge-enroll` leaves for the recogniser to write."""
+        return self.state / "handover.json"
+
+    @property
+    def enroll_lock_path(self) -> Path:
+        return self.state / "enroll.lock"
+
+    @property
     def enroll_socket_path(self) -> Path:
         return self.state / "enroll.sock"
 

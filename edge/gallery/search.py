@@ -138,9 +138,11 @@ class Index:
         )
         return [self._match(row, query) for row, query in zip(scores, embeddings, strict=True)]
 
-    def best_other(self, embedding: NDArray[np.float32], subject: str) -> tuple[float, str | None]:
-        """The best score of anybody but `subject`, and whose it is; -1 and None where there is nobody else."""
-        own = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
+    def best_other(
+        self, embedding: NDArray[np.float32], *subjects: str
+    ) -> tuple[float, str | None]:
+        """The best score of anybody but `subjects`, and whose it is; -1 and None if there is nobody else."""
+        own = [self._rows_of[owner] for owner, name in self._names.items() if name in subjects]
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
         scores = (
@@ -155,6 +157,11 @@ class Index:
         if self._narrow:
             (score, owner), _ = self._rescored(scores, score, embedding)
         return score, self._names[owner]
+
+    def scores_with(self, embeddings: Templates, subject: str) -> NDArray[np.float32]:
+        """Scores (N,M) of embeddings (N,D) with the M templates of one enrolled subject."""
+        rows = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
+        return np.asarray(embeddings @ self._filled[np.concatenate(rows)].T, np.float32)
 
     def _match(self, scores: NDArray[np.float32], query: NDArray[np.float32]) -> Match:
         """From a query's products with all rows (N,). Raises ValueError for a query that is not finite."""

@@ -408,6 +408,40 @@ def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(s
     assert end["frames"] >= 3 and begin["account"] == end["account"]
 
 
+def test_enroll_statement_recorded_by_daemon(site: Site) -> None:
+    photo = site.folder / "collins.png"
+    statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
+    with site.daemon():
+        until(lambda: bool(site.decisions(kind="started")), "started")
+        done = run(
+            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", *statement, photo
+        )
+        assert done.returncode == 0, done.stderr
+        (noted,) = site.decisions(event="not-a-duplicate")
+        assert (noted["subject"], noted["other"], noted["note"]) == (
+            "Colonel Collins",
+            "Eileen Collins",
+            "twins",
+        )
+    assert not site.config.handover_path.exists()
+
+
+def test_enroll_statement_not_recorded_stores_none(site: Site) -> None:
+    """The recogniser hangs: the statement is taken back."""
+    photo = site.folder / "collins.png"
+    statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
+    with site.daemon() as daemon:
+        until(lambda: bool(site.decisions(kind="started")), "started")
+        daemon.popen.send_signal(signal.SIGSTOP)
+        done = run(
+            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", *statement, photo
+        )
+        daemon.popen.send_signal(signal.SIGCONT)
+    assert done.returncode == 1 and "nothing was stored: see its log" in done.stderr
+    assert not site.config.handover_path.exists()
+    assert not site.decisions(event="not-a-duplicate")
+
+
 def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")

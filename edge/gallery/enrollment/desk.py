@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError, PhotoError
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.person import Bounds, Settled, settle
+from edge.gallery.enrollment.person import Bounds, Candidate, LeftOut, settle
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
 from edge.gallery.enrollment.roll import Roll
 from edge.gallery.enrollment.terms import Registrar, Terms
-from edge.subject import SubjectRecord
+from edge.subject import SubjectRecord, pair_of
 
 _THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
 
@@ -42,9 +42,11 @@ class Desk:
         registrar: Registrar,
         level: Level,
         *,
+        note: Callable[[str, str, str], None],
         masked_templates: bool = False,
         keep_chips: bool = False,
     ) -> None:
+        self._note = note  # puts on record: subject, another subject, why they are two people
         self._embedder, self._bounds, self._roll, self._registrar = (
             embedder,
             bounds,
@@ -56,6 +58,16 @@ class Desk:
     def check_terms(self, subject: str, terms: Terms) -> None:
         """Before anybody looks at photos; raises PhotoError no-consent or wrong-dates."""
         self._record(subject, terms)
+
+    def check_distinct(self, subject: str, terms: Terms, listed: Collection[str] = ()) -> None:
+        """Raise ConfigError for a statement on somebody who is neither enrolled nor `listed`."""
+        for other in terms.not_duplicates or ():
+            if other == subject:
+                raise ConfigError(f"--not-a-duplicate {other}: that is the same name; name another")
+            if self._roll.find(other) is None and other not in listed:
+                raise ConfigError(
+                    f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
+                )
 
     def knows(self, subject: str) -> bool:
         """Whether the subject has templates in the gallery."""
@@ -78,23 +90,34 @@ class Desk:
         self._roll.refresh()
         known = self._roll.find(subject)
         record = self._record(subject, terms)
-        _demand_photos(subject, len(samples), at_least)
+        _demand_photos(subject, len(samples), at_least, ())
         found = np.stack([sample.probe.embedding for sample in samples])
         enrolled = known.templates if known is not None and len(known.templates) else None
         kept_before = None if replace else enrolled
         index = self._roll.index
         settled = settle(
-            subject, found, index, self._bounds(index.templates), self._level, kept_before
+            Candidate(
+                subject,
+                [sample.name for sample in samples],
+                lambda other: self._is_distinct(subject, record, other),
+            ),
+            found,
+            index,
+            self._bounds(index.templates),
+            self._level,
+            kept_before,
         )
-        _demand_photos(subject, len(settled.kept), at_least)
+        _demand_photos(subject, len(settled.kept), at_least, settled.left_out)
         fresh = [
             samples[i]
             for i in settled.kept
             if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME
         ]
+        templates = self._templates(subject, fresh)
+        self._note_distinct(subject, terms, known.record if known is not None else None)
         self._roll.enroll(
             subject,
-            self._templates(subject, fresh),
+            templates,
             record,
             chips=self._chips(fresh),
             replace=replace,
@@ -104,8 +127,22 @@ class Desk:
             before=0 if enrolled is None else len(enrolled),
             again=len(settled.kept) - len(fresh),
             alike=settled.alike,
-            left_out=_left_out(subject, samples, settled),
+            left_out=tuple(_refusal(samples[one.sample], one) for one in settled.left_out),
         )
+
+    def _is_distinct(self, subject: str, record: SubjectRecord, other: str) -> bool:
+        """Return True if either of the two is on record as not being the other."""
+        known = self._roll.find(other)
+        records = [record, *([known.record] if known is not None else [])]
+        pair = pair_of(subject, other)
+        return any(one.pair == pair for each in records for one in each.distinct)
+
+    def _note_distinct(self, subject: str, terms: Terms, known: SubjectRecord | None) -> None:
+        """Put new statements on record before anything is stored; raises RecordError."""
+        before = {one.pair for one in known.distinct} if known is not None else set()
+        for other in terms.not_duplicates or ():
+            if pair_of(subject, other) not in before:
+                self._note(subject, other, terms.reason or "")
 
     def _record(self, subject: str, terms: Terms) -> SubjectRecord:
         known = self._roll.find(subject)
@@ -131,30 +168,18 @@ class Desk:
         return bare + [None] * len(bare) if self._masked_templates else bare
 
 
-def _demand_photos(subject: str, found: int, at_least: int) -> None:
+def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[LeftOut]) -> None:
     if found < max(1, at_least):
+        because = f" ({'; '.join(one.words for one in left_out)})" if left_out else ""
         raise PhotoError(
             "too-few",
-            f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed",
+            f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed"
+            f"{because}; add photos",
         )
 
 
-def _left_out(subject: str, samples: Sequence[Sample], settled: Settled) -> tuple[Refusal, ...]:
-    causes = {
-        "unlike-the-others": (
-            settled.unlike,
-            f"left out, for it is unlike the other photos of {subject}",
-        ),
-        "nearer-to-another": (
-            settled.nearer,
-            f"left out, for it is no more like {subject}'s other photos than like somebody else",
-        ),
-    }
-    return tuple(
-        Refusal(samples[i].name, reason, f"{samples[i].name}: {words}", samples[i].components)
-        for reason, (left, words) in causes.items()
-        for i in left
-    )
+def _refusal(sample: Sample, left_out: LeftOut) -> Refusal:
+    return Refusal(sample.name, left_out.reason, left_out.words, sample.components)
 
 
 def check_level(wanted: Level | None, configured: Level) -> Level:

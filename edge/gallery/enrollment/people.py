@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import stat
@@ -17,6 +18,9 @@ from edge.subject import check_name
 from edge.system.leftovers import is_leftover
 
 _FILE_BYTES_MAX = 64 << 20
+_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_OTHER_SEPARATORS = ("|", ":")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
@@ -39,6 +43,10 @@ def _parse_groups(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_words(part) for part in text.split(";")))
 
 
+def _parse_names(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
+
+
 def _one_of(*words: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in words:
@@ -57,7 +65,10 @@ _TERMS: dict[str, Callable[[str], Any]] = {
     "liveness": _one_of("as-configured", "no-challenge"),
     "consent": parse_words,
     "erase_on": parse_day,
+    "not_a_duplicate": _parse_names,
+    "reason": parse_words,
 }
+_FIELDS = {"not_a_duplicate": "not_duplicates"}  # by another name in Terms
 COLUMNS = ("subject", "photos", *_TERMS)
 
 
@@ -97,30 +108,36 @@ def _read_text(source: Path) -> str:
             raise ConfigError(
                 f"{source}: larger than the {_FILE_BYTES_MAX >> 20} MiB a list of people may have"
             )
-        return source.read_bytes().decode("utf-8-sig")
+        encoded = source.read_bytes()
+        return encoded.decode("utf-16" if encoded.startswith(_UTF16_MARKS) else "utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{source}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(
-            f"{source}: not UTF-8 text (byte {error.start}); save it as CSV UTF-8"
+            f"{source}: neither UTF-8 nor UTF-16 text (byte {error.start}); save it as CSV UTF-8"
         ) from error
 
 
 def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
     """Entries of the right lines; what is wrong with the others goes to `wrong`."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        separator, skipped, rest = _separator_of(text)
+    except ConfigError as error:
+        wrong.append(str(error))
+        return
+    reader = csv.reader(io.StringIO(rest, newline=""), strict=True, delimiter=separator)
     subjects: dict[str, int] = {}
     try:
-        header = [cell.strip() for cell in next(reader, [])]
-        wrong += [f"line 1: {words}" for words in _check_header(header)]
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        wrong += [f"line {1 + skipped}: {words}" for words in _check_header(header)]
         if wrong:
             return
         for cells in reader:
-            line = reader.line_num
+            line = reader.line_num + skipped
             if not any(cell.strip() for cell in cells):
                 continue
             try:
-                entry = _read_cells(header, cells, folder)
+                entry = _read_cells(header, cells, folder, separator)
                 if entry.subject in subjects:
                     raise ConfigError(
                         f"subject: {entry.subject!r} stands in line {subjects[entry.subject]} already"
@@ -130,7 +147,34 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
             except ConfigError as error:
                 wrong.append(f"line {line}: {error}")
     except csv.Error as error:
-        wrong.append(f"line {reader.line_num}: not CSV: {error}")
+        wrong.append(f"line {reader.line_num + skipped}: not CSV: {error}")
+
+
+def _separator_of(text: str) -> tuple[str, int, str]:
+    """The cells' separator, how many lines stand before the header, and the text from there on.
+
+    A first line such as `sep=;` of a spreadsheet counts, else the header decides. Raises
+    ConfigError that names a separator that is not read.
+    """
+    first, _, rest = text.partition("\n")
+    if first.strip().strip('"').lower().startswith("sep="):
+        separator = first.strip("\r").strip('"')[4:]
+        if separator not in _SEPARATORS:
+            raise ConfigError(f"line 1: cells are separated by {separator!r}; {_expected()}")
+        return separator, 1, rest
+    found = max(_SEPARATORS, key=lambda one: len(set(COLUMNS) & set(_split(first, one))))
+    for other in _OTHER_SEPARATORS:
+        if "subject" in _split(first, other) and "subject" not in _split(first, found):
+            raise ConfigError(f"line 1: cells are separated by {other!r}; {_expected()}")
+    return found, 0, text
+
+
+def _split(line: str, separator: str) -> list[str]:
+    return [cell.strip().strip('"').lower() for cell in line.split(separator)]
+
+
+def _expected() -> str:
+    return f"expected {', '.join(_SEPARATORS.values())}: save it as CSV UTF-8"
 
 
 def _check_header(header: Sequence[str]) -> Iterator[str]:
@@ -144,10 +188,14 @@ def _check_header(header: Sequence[str]) -> Iterator[str]:
             yield f"the column {name} stands there {header.count(name)} times"
 
 
-def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> Entry:
+def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separator: str) -> Entry:
     """Raises ConfigError that names all wrong cells."""
     if len(cells) != len(header):
-        raise ConfigError(f"expected {len(header)} cells, found {len(cells)}")
+        hint = f"; a cell that holds {separator!r} must stand in double quotes"
+        raise ConfigError(
+            f"expected {len(header)} cells, found {len(cells)}"
+            f"{hint if len(cells) > len(header) else ''}"
+        )
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
     wrong = [
         f"{name}: {cell[:20]!r} begins as a formula does"
@@ -160,7 +208,7 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> En
         if not cell or cell.startswith(_FORMULA) or name in ("subject", "photos"):
             continue
         try:
-            terms[name] = _TERMS[name](cell)
+            terms[_FIELDS.get(name, name)] = _TERMS[name](cell)
         except ConfigError as error:
             wrong.append(f"{name}: {error}")
     if (
@@ -169,6 +217,8 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path) -> En
         and terms["valid_from"] > terms["valid_until"]
     ):
         wrong.append(f"valid_from: {terms['valid_from']} is after valid_until")
+    if bool(terms.get("not_duplicates")) != bool(terms.get("reason")):
+        wrong.append("not_a_duplicate: expected together with a reason")
     try:
         check_name(row["subject"])
         photos = _find_photos(folder, row.get("photos", ""), row["subject"])

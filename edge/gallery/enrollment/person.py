@@ -1,9 +1,11 @@
-"""What several samples say together: whether they are one person, and nobody who is enrolled under another name."""
+"""Decide which samples of a person become templates, and whether the person is enrolled already."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +16,8 @@ from edge.gallery.search import Index
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
-_AGREEING_MIN = (
-    3  # samples that must be left where one is left out: of two nobody can tell which one is right
-)
+AGREEING_MIN = 3  # samples that must be left if one is left out: of two, either may be wrong
+_PAIRS_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +25,85 @@ class Bounds:
     """Scores from which on two embeddings are taken for the same person."""
 
     same_person: float  # of two photos of one enrollment, or with that person's templates
-    enrolled: (
-        float  # of a photo with somebody else's template: the threshold that the door would go by
-    )
+    enrolled: float  # of a photo with somebody else's template: the door's own threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A subject to be enrolled, and the operator's statements on whom it is not."""
+
+    subject: str
+    names: Sequence[str]  # of the samples
+    is_distinct: Callable[[str], bool]  # whether it is on record as another person than this name
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sample that does not become a template."""
+
+    sample: int
+    reason: str  # a stable code
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Which samples go together."""
+    """Which samples become templates."""
 
     kept: tuple[int, ...]
-    unlike: tuple[int, ...]  # left out: the person's other samples show somebody else
-    nearer: tuple[
-        int, ...
-    ]  # left out at the level strict: somebody else of the gallery is as near as the person's own
-    alike: float  # the least of two kept samples; 1 of a single one
+    left_out: tuple[LeftOut, ...]
+    alike: float  # the least score of two kept samples; 1 of a single one
 
 
 def settle(
-    subject: str,
+    candidate: Candidate,
     found: Embeddings,
     known: Index,
     bounds: Bounds,
     level: Level,
     enrolled: Embeddings | None = None,
 ) -> Settled:
-    """Which of the samples (N,D) of one subject become templates; `enrolled` are those (M,D) that the gallery has and keeps.
+    """Choose the samples (N,D) of one subject that become templates.
 
-    Raises PhotoError different-people where the samples are not one person, or not the one enrolled; already-enrolled where
-    the gallery has the face under another name, for then neither would open; too-few at the level strict.
+    `enrolled`: the subject's templates (M,D) that the gallery has and keeps.
+    Raises PhotoError: different-people if the samples are not one person, or not the one enrolled;
+    already-enrolled if they agree on somebody else of the gallery; too-few at the level strict.
     """
-    if level == "strict" and len(found) < _AGREEING_MIN:
+    subject = candidate.subject
+    if level == "strict" and len(found) < AGREEING_MIN:
         raise PhotoError(
             "too-few",
-            f"{len(found)} usable photos of {subject}; the level strict needs {_AGREEING_MIN}",
+            f"{len(found)} usable photos of {subject}; the level strict needs {AGREEING_MIN}",
         )
-    kept = _one_person(subject, found, bounds.same_person)
-    _check_enrolled(subject, found[kept], enrolled, bounds.same_person)
-    _check_nobody_else(subject, found[kept], known, bounds.enrolled)
-    unlike = tuple(i for i in range(len(found)) if i not in kept)
-    nearer = _nearer_to_others(subject, found, kept, known, enrolled) if level == "strict" else ()
-    kept = [i for i in kept if i not in nearer]
-    if nearer and len(kept) < _AGREEING_MIN:
-        raise PhotoError(
-            "nearer-to-another",
-            f"{len(nearer)} of the photos are no more like the others of {subject} than like somebody else who is enrolled; "
-            f"{_AGREEING_MIN} that are must be left: use sharper photos, looking at the camera",
-        )
-    return Settled(tuple(kept), unlike, nearer, _least(found[kept]))
+    names = short_names(candidate.names)
+    kept = _one_person(subject, names, found, bounds.same_person)
+    left_out = _unlike(names, found, kept, bounds.same_person)
+    _check_enrolled(subject, names, found, kept, enrolled, bounds.same_person)
+    left_out += (others := _like_others(candidate, names, found, kept, known, bounds))
+    kept = _without(kept, others)
+    if level == "strict":
+        left_out += (nearer := _nearer_to_others(subject, names, found, kept, known, enrolled))
+        kept = _without(kept, nearer)
+        _check_strict(subject, kept, nearer)
+    return Settled(tuple(kept), tuple(left_out), _least(found[kept]) if kept else 1.0)
 
 
-def _one_person(subject: str, found: Embeddings, same_person: float) -> list[int]:
-    """All samples, less those that the others are unlike, the worst first.
+def short_names(names: Sequence[str]) -> list[str]:
+    """File names without their folders, if they are still different."""
+    short = [PurePath(name).name for name in names]
+    return short if len(set(short)) == len(set(names)) else list(names)
 
-    Raises PhotoError different-people where fewer than three are left, or no more than half: then nobody can tell who is who.
+
+def _without(kept: Sequence[int], left_out: Sequence[LeftOut]) -> list[int]:
+    return [i for i in kept if i not in {one.sample for one in left_out}]
+
+
+def _one_person(
+    subject: str, names: Sequence[str], found: Embeddings, same_person: float
+) -> list[int]:
+    """All samples, less those that are unlike the others, the worst first.
+
+    Raises PhotoError different-people if fewer than three are left, or no more than half.
     """
     kept = list(range(len(found)))
     scores = found @ found.T
@@ -88,53 +114,169 @@ def _one_person(subject: str, found: Embeddings, same_person: float) -> list[int
         if to_others[worst] >= same_person:
             break
         del kept[worst]
-    if len(kept) < len(found) and (len(kept) < _AGREEING_MIN or 2 * len(kept) <= len(found)):
+    if len(kept) < len(found) and (len(kept) < AGREEING_MIN or 2 * len(kept) <= len(found)):
         raise PhotoError(
             "different-people",
-            f"two of the photos are only {_least(found):.2f} alike, at least {same_person:.2f} is expected of one person: "
-            f"use sharp photos of {subject} alone",
+            f"the photos of {subject} do not show one person: {_pairs(names, scores, same_person)}; "
+            f"two photos of one person score {same_person:.2f} or more. "
+            f"{_advice(subject, names, kept)}",
         )
     return kept
 
 
+def _pairs(names: Sequence[str], scores: NDArray[np.float32], same_person: float) -> str:
+    """The pairs that disagree, the worst first."""
+    apart = [(float(scores[i, j]), i, j) for i, j in combinations(range(len(names)), 2)]
+    apart = sorted(pair for pair in apart if pair[0] < same_person)
+    shown = [f"{names[i]} and {names[j]} score {score:.2f}" for score, i, j in apart]
+    more = len(shown) - _PAIRS_SHOWN
+    return ", ".join(shown[:_PAIRS_SHOWN]) + (f" and {more} more pairs" if more > 0 else "")
+
+
+def _advice(subject: str, names: Sequence[str], kept: Sequence[int]) -> str:
+    """Which photos to drop, as far as the scores can say it."""
+    odd = ", ".join(name for i, name in enumerate(names) if i not in kept)
+    if len(kept) > len(names) - len(kept):
+        return f"Drop {odd}: the others agree"
+    if len(names) == 2:
+        return f"Drop the one that is not {subject}, or add a third photo, which shows the odd one"
+    agreeing = ", ".join(names[i] for i in kept)
+    if len(kept) > 1:
+        return f"{agreeing} agree, and {odd} not with them: drop those that are not {subject}"
+    return f"No two of them agree: use sharp photos of {subject} alone, looking at the camera"
+
+
+def _unlike(
+    names: Sequence[str], found: Embeddings, kept: Sequence[int], same_person: float
+) -> list[LeftOut]:
+    """The samples that are not kept, with their scores."""
+    return [
+        LeftOut(
+            i,
+            "unlike-the-others",
+            f"{names[i]}: scores {np.median(found[kept] @ found[i]):.2f} with the other photos, "
+            f"at least {same_person:.2f} is expected of one person; look whose photo it is",
+        )
+        for i in range(len(found))
+        if i not in kept
+    ]
+
+
 def _check_enrolled(
-    subject: str, found: Embeddings, enrolled: Embeddings | None, same_person: float
+    subject: str,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    enrolled: Embeddings | None,
+    same_person: float,
 ) -> None:
-    """Nobody is let in under another's name by adding a photo to it."""
+    """Raise PhotoError if the photos are not of the person who has the name already."""
     if enrolled is None or not len(enrolled):
         return
-    likeness = float(np.median((found @ enrolled.T).max(axis=1)))
-    if likeness < same_person:
+    scores = (found[kept] @ enrolled.T).max(axis=1)
+    if np.median(scores) < same_person:
         raise PhotoError(
             "different-people",
-            f"the photos are only {likeness:.2f} like {subject} as enrolled, at least {same_person:.2f} is expected of one person: "
-            "name another subject, or put them in place of the old with --replace",
+            f"the photos are not like {subject} as enrolled: "
+            f"{_scored([names[i] for i in kept], scores)}; one person scores {same_person:.2f} "
+            "or more: name another subject, or replace the old photos with --replace",
         )
 
 
-def _check_nobody_else(subject: str, found: Embeddings, known: Index, threshold: float) -> None:
-    for embedding in found:
-        score, other = known.best_other(embedding, subject)
-        if other is not None and score >= threshold:
+def _scored(names: Sequence[str], scores: NDArray[np.float32]) -> str:
+    return ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True))
+
+
+def _like_others(
+    candidate: Candidate,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    known: Index,
+    bounds: Bounds,
+) -> list[LeftOut]:
+    """Samples with which the door would take the subject for somebody else.
+
+    One poor photo, here or in the gallery, makes no duplicate: raises PhotoError already-enrolled
+    if more than half of the samples are like that person's templates, by the medians of scores.
+    """
+    left_out = []
+    for i in kept:
+        score, other = _best_stranger(candidate, found[i], known)
+        if other is None or score < bounds.enrolled:
+            continue
+        medians = np.median(known.scores_with(found[kept], other), axis=1)
+        if 2 * np.count_nonzero(medians >= bounds.same_person) > len(kept):
             raise PhotoError(
                 "already-enrolled",
-                f"this face is in the gallery as {other!r} (score {score:.2f}): use that name, or remove it first",
+                f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
+                f"({bounds.enrolled:.2f} opens the door), by the median of that person's templates "
+                f"{_scored([names[j] for j in kept], medians)} ({bounds.same_person:.2f} is one "
+                f"person): use that name, or remove it first; {_override(other)}",
             )
+        words = (
+            f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
+            f"({bounds.enrolled:.2f} opens the door)"
+        )
+        left_out.append(LeftOut(i, "like-another", words))
+    if len(left_out) == len(kept):
+        raise PhotoError(
+            "like-another",
+            f"{'; '.join(one.words for one in left_out)}; most of the templates there are unlike: "
+            "use sharper photos, or enroll that person again with --replace and better ones; "
+            + _override(other),
+        )
+    return left_out
+
+
+def _override(other: str | None) -> str:
+    return f"if they are two people: --not-a-duplicate {other!r} --reason WORDS"
+
+
+def _best_stranger(
+    candidate: Candidate, embedding: NDArray[np.float32], known: Index
+) -> tuple[float, str | None]:
+    """The best score with anybody who is not on record as another person."""
+    passed = [candidate.subject]
+    while True:
+        score, other = known.best_other(embedding, *passed)
+        if other is None or not candidate.is_distinct(other):
+            return score, other
+        passed.append(other)
 
 
 def _nearer_to_others(
-    subject: str, found: Embeddings, kept: Sequence[int], known: Index, enrolled: Embeddings | None
-) -> tuple[int, ...]:
-    """Those whose best score with the person's other samples does not beat that with anybody else."""
+    subject: str,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    known: Index,
+    enrolled: Embeddings | None,
+) -> list[LeftOut]:
+    """Those whose best score with the person's other samples does not beat that with anybody."""
     nearer = []
     for i in kept:
         own = found[[j for j in kept if j != i]]
         if enrolled is not None and len(enrolled):
             own = np.concatenate([own, enrolled])
         best_own = float((own @ found[i]).max()) if len(own) else -1.0
-        if best_own <= known.best_other(found[i], subject)[0]:
-            nearer.append(i)
-    return tuple(nearer)
+        best_other, other = known.best_other(found[i], subject)
+        if best_own <= best_other:
+            words = (
+                f"{names[i]}: scores {best_other:.2f} with {other!r}, who is enrolled, and only "
+                f"{best_own:.2f} with the photos of {subject}"
+            )
+            nearer.append(LeftOut(i, "nearer-to-another", words))
+    return nearer
+
+
+def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) -> None:
+    if nearer and len(kept) < AGREEING_MIN:
+        raise PhotoError(
+            "nearer-to-another",
+            f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
+            f"the level strict needs {AGREEING_MIN}: use sharper photos, looking at the camera",
+        )
 
 
 def _least(found: Embeddings) -> float:

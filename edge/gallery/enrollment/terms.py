@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from edge.errors import ConfigError, PhotoError
-from edge.subject import Consent, SubjectRecord
+from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
 _TEXT_MAX = 500
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -26,6 +26,8 @@ class Terms:
     liveness: Literal["as-configured", "no-challenge"] | None = None
     consent: str | None = None
     erase_on: date | None = None
+    not_duplicates: tuple[str, ...] | None = None  # subjects that are other people
+    reason: str | None = None  # why the operator says so
 
     def over(self, default: Terms) -> Terms:
         """These, and where they say nothing the default's."""
@@ -65,7 +67,13 @@ class Registrar:
                 f"{subject}: `enrollment.consent` of the configuration asks for the person's consent; "
                 "note it with --consent and where it lies",
             )
-        record = replace(known, **said, consent=consent, erase_on=self._erase_on(terms, known))
+        record = replace(
+            known,
+            **said,
+            consent=consent,
+            erase_on=self._erase_on(terms, known),
+            distinct=(*known.distinct, *self._distinct(subject, terms, known)),
+        )
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
             raise PhotoError(
                 "wrong-dates",
@@ -77,6 +85,16 @@ class Registrar:
                 f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}",
             )
         return record
+
+    def _distinct(self, subject: str, terms: Terms, known: SubjectRecord) -> list[Distinct]:
+        """The statements that are not on record yet."""
+        before = {one.pair for one in known.distinct}
+        pairs = [pair_of(subject, other) for other in terms.not_duplicates or ()]
+        return [
+            Distinct(pair, self.today, self.account, terms.reason or "")
+            for pair in dict.fromkeys(pairs)
+            if pair not in before
+        ]
 
     def _erase_on(self, terms: Terms, known: SubjectRecord) -> date | None:
         if terms.erase_on is None and self.keep_days is not None:

@@ -168,7 +168,7 @@ def test_photos_are_checked_as_in_enrollment(
     config: Terminal, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
     networks = open_networks(config)
-    with pytest.raises(PhotoError, match="two of the photos"):
+    with pytest.raises(PhotoError, match="a and b score"):
         enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
     with pytest.raises(PhotoError, match="in the gallery as 'Ada'"):
         enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)

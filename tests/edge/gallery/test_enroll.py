@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.desk import check_level
-from edge.gallery.enrollment.person import Bounds, Settled, settle
+from edge.gallery.enrollment.person import Bounds, Candidate, settle
 from edge.gallery.enrollment.photos import (
     Demand,
     Level,
@@ -179,25 +180,54 @@ def settled(
     known: Index = NOBODY,
     level: Level = "standard",
     enrolled: np.ndarray | None = None,
-) -> Settled | str:
+    distinct: Sequence[str] = (),
+) -> Outcome | str:
     try:
-        return settle("Ada", np.stack(found), known, BOUNDS, level, enrolled)
+        made = settle(ada(len(found), distinct), np.stack(found), known, BOUNDS, level, enrolled)
     except PhotoError as error:
         return error.reason
+    left = {
+        reason: tuple(one.sample for one in made.left_out if one.reason == reason)
+        for reason in ("unlike-the-others", "nearer-to-another", "like-another")
+    }
+    return Outcome(made.kept, *left.values(), made.alike)
+
+
+class Outcome(NamedTuple):
+    """Numbers of samples; those left out by reason."""
+
+    kept: tuple[int, ...]
+    unlike: tuple[int, ...]
+    nearer: tuple[int, ...]
+    like_another: tuple[int, ...]
+    alike: float
+
+
+def ada(photos: int, distinct: Sequence[str] = ()) -> Candidate:
+    return Candidate(
+        "Ada", [f"photos/{n}.jpg" for n in range(photos)], lambda other: other in distinct
+    )
+
+
+def why(found: Sequence[np.ndarray], known: Index, enrolled: np.ndarray | None = None) -> str:
+    with pytest.raises(PhotoError) as caught:
+        settle(ada(len(found)), np.stack(found), known, BOUNDS, "standard", enrolled)
+    return str(caught.value)
 
 
 def test_two_people_are_not_one_and_one_is_not_two() -> None:
     known = Index.of(["Bob"], face(0)[None])
-    assert settled([face(1), face(1)], known) == Settled((0, 1), (), (), 1.0)
+    assert settled([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
     assert settled([face(1), face(0)]) == "different-people"
     assert settled([face(0)], known) == "already-enrolled"
-    assert settle("Bob", face(0)[None], known, BOUNDS, "standard").kept == (0,)
+    bob = Candidate("Bob", ["1.jpg"], lambda other: False)
+    assert settle(bob, face(0)[None], known, BOUNDS, "standard").kept == (0,)
 
 
 def test_one_stray_among_three_is_left_out_and_named() -> None:
     ada, bob = face(1), face(2)
-    assert settled([ada, bob, ada, ada]) == Settled((0, 2, 3), (1,), (), 1.0)
-    assert settled([bob, ada, ada, ada, bob]) == Settled((1, 2, 3), (0, 4), (), 1.0)
+    assert settled([ada, bob, ada, ada]) == Outcome((0, 2, 3), (1,), (), (), 1.0)
+    assert settled([bob, ada, ada, ada, bob]) == Outcome((1, 2, 3), (0, 4), (), (), 1.0)
     assert settled([ada, bob, ada]) == "different-people"  # of two nobody can tell
     assert settled([ada, ada, bob, bob]) == "different-people"
     assert settled([ada, ada, ada, bob, bob, bob]) == "different-people"
@@ -207,7 +237,7 @@ def test_one_stray_among_three_is_left_out_and_named() -> None:
 def test_what_is_kept_is_one_person_who_outnumbers_the_others(people: list[int]) -> None:
     found = settled([face(person) for person in people])
     counts = sorted((people.count(person) for person in set(people)), reverse=True)
-    if isinstance(found, Settled):
+    if isinstance(found, Outcome):
         kept = {people[i] for i in found.kept}
         assert len(kept) == 1 and len(found.kept) == counts[0]
         assert not found.unlike or len(found.kept) >= 3
@@ -218,9 +248,11 @@ def test_what_is_kept_is_one_person_who_outnumbers_the_others(people: list[int])
 def test_a_photo_is_not_added_to_somebody_else() -> None:
     known = Index.of(["Ada"], face(1)[None])
     assert settled([face(2)], known, enrolled=face(1)[None]) == "different-people"
-    assert settled([face(2)], known) == Settled((0,), (), (), 1.0)  # in place of the old: --replace
-    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Settled(
-        (0, 1), (), (), 1.0
+    assert settled([face(2)], known) == Outcome(
+        (0,), (), (), (), 1.0
+    )  # in place of the old: --replace
+    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Outcome(
+        (0, 1), (), (), (), 1.0
     )
 
 
@@ -231,16 +263,16 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
     )  # of another, but not enough to be taken for them
     far = [face(1), face(1), face(1)]
     assert settled(far[:2], other, "strict") == "too-few"
-    assert settled(far, other, "strict") == Settled((0, 1, 2), (), (), 1.0)
-    assert settled([*far, near], other, "strict") == Settled(
-        (0, 1, 2, 3), (), (), pytest.approx(near[1])
+    assert settled(far, other, "strict") == Outcome((0, 1, 2), (), (), (), 1.0)
+    assert settled([*far, near], other, "strict") == Outcome(
+        (0, 1, 2, 3), (), (), (), pytest.approx(near[1])
     )
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
     bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
-    assert settled([*far, lookalike], bob, "standard") == Settled(
-        (0, 1, 2, 3), (), (), pytest.approx(0.436, abs=1e-3)
+    assert settled([*far, lookalike], bob, "standard") == Outcome(
+        (0, 1, 2, 3), (), (), (), pytest.approx(0.436, abs=1e-3)
     )
-    assert settled([*far, lookalike], bob, "strict") == Settled((0, 1, 2), (), (3,), 1.0)
+    assert settled([*far, lookalike], bob, "strict") == Outcome((0, 1, 2), (), (3,), (), 1.0)
     assert settled([far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
 
 
@@ -263,3 +295,67 @@ def test_the_command_may_only_tighten(
     else:
         with pytest.raises(ConfigError, match=f"demands {configured}"):
             check_level(wanted, configured)
+
+
+BOB = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(0)]))
+LIKE_BOB = face(1, like=0, share=0.7)  # one photo of Ada with which the door would take her for Bob
+
+
+def test_settle_one_photo_like_another_left_out() -> None:
+    """One poor photo makes no duplicate of two honest people."""
+    assert settled([face(1), face(1), LIKE_BOB], BOB) == Outcome((0, 1), (), (), (2,), 1.0)
+    assert settled([face(1), LIKE_BOB], BOB) == Outcome((0,), (), (), (1,), 1.0)
+
+
+def test_settle_most_photos_like_another_refused() -> None:
+    near = face(1, like=0, share=0.5)  # not the door's threshold, but that of one person
+    assert settled([near, LIKE_BOB], BOB) == "already-enrolled"
+    assert settled([near, near, LIKE_BOB, face(1), face(1)], BOB) == "already-enrolled"
+    assert settled([near, face(1), LIKE_BOB, face(1)], BOB) == Outcome(
+        (0, 1, 3), (), (), (2,), pytest.approx(np.sqrt(0.75), abs=1e-3)
+    )
+
+
+def test_settle_poor_enrolled_template_named() -> None:
+    """All photos are like one template of Bob, who was enrolled with a poor photo."""
+    bob = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
+    assert settled([face(1), face(1)], bob) == "like-another"
+    assert "enroll that person again with --replace" in why([face(1), face(1)], bob)
+
+
+def test_settle_stated_as_distinct_kept() -> None:
+    assert settled([LIKE_BOB], BOB, distinct=["Bob"]) == Outcome((0,), (), (), (), 1.0)
+    both = Index.of(["Bob", "Cid"], np.stack([face(0), face(0)]))
+    assert settled([LIKE_BOB], both, distinct=["Bob"]) == "already-enrolled"
+    assert settled([LIKE_BOB], both, distinct=["Bob", "Cid"]) == Outcome((0,), (), (), (), 1.0)
+
+
+def test_settle_refusal_names_photos_and_scores() -> None:
+    said = why([face(1), face(2), face(1)], NOBODY)
+    assert "0.jpg and 1.jpg score 0.00, 1.jpg and 2.jpg score 0.00;" in said
+    assert "0.jpg and 2.jpg" not in said and "Drop 1.jpg: the others agree" in said
+    assert "score 0.30 or more. Drop the one that is not Ada" in why([face(1), face(2)], NOBODY)
+    assert "2.jpg, 3.jpg agree, and 0.jpg, 1.jpg not with them: drop those" in why(
+        [face(1), face(1), face(2), face(2)], NOBODY
+    )
+    assert "No two of them agree" in why([face(1), face(2), face(3)], NOBODY)
+    assert "0.jpg 0.00, 1.jpg 0.00; one person scores 0.30" in why(
+        [face(2), face(2)], NOBODY, face(1)[None]
+    )
+    said = why([LIKE_BOB, LIKE_BOB], BOB)
+    assert "'Bob': 0.jpg scores 0.70" in said and "0.jpg 0.70, 1.jpg 0.70 (0.30 is" in said
+    assert "--not-a-duplicate 'Bob' --reason WORDS" in said
+
+
+def test_settle_many_pairs_names_the_worst() -> None:
+    assert "and 15 more pairs" in why([face(n) for n in range(7)], NOBODY)
+
+
+def test_settle_left_out_says_score() -> None:
+    made = settle(
+        ada(4), np.stack([face(1), face(2), face(1), face(1)]), NOBODY, BOUNDS, "standard"
+    )
+    assert [one.words for one in made.left_out] == [
+        "1.jpg: scores 0.00 with the other photos, at least 0.30 is expected of one person; "
+        "look whose photo it is"
+    ]

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.audit.reading import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import enroll as command
@@ -188,6 +189,29 @@ def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None
     office.people.write_text("subject,photos\nAda,\nEve,Ada/2.png\n")
     assert office.enroll(expect=1)["refused"] == {"already-enrolled": 1}
     assert office.templates() == {"Ada": 2}
+
+
+def test_bulk_stated_as_two_people_enrolled(office: Office) -> None:
+    """The statement holds for both, whoever comes first."""
+    office.people.write_text(
+        "subject,photos,not_a_duplicate,reason\nAda,Ada/1.png,Eve,twins\nEve,Ada/2.png,,\n"
+    )
+    assert office.enroll()["enrolled"] == 2
+    assert [one.reason for one in office.known()["Ada"].record.distinct] == ["twins"]
+    (noted,) = read_log(load_config(office.config_path).decisions_path)
+    assert (noted["subject"], noted["other"], noted["note"]) == ("Ada", "Eve", "twins")
+
+
+def test_bulk_statement_on_stranger_refused(office: Office) -> None:
+    office.people.write_text("subject,not_a_duplicate,reason\nAda,Bob,twins\n")
+    office.enroll(expect=2)
+    assert "--not-a-duplicate Bob: not enrolled" in office.told
+
+
+def test_bulk_refused_person_says_why_each_photo(office: Office) -> None:
+    office.people.write_text("subject\nCid\n")
+    office.enroll(expect=1)
+    assert "Cid: (no-face)" in office.told and "1.png: no face found" in office.told
 
 
 def test_so_many_photos_must_be_left(

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge import masks
+from edge.audit.reading import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import enroll as command
@@ -190,6 +191,51 @@ def test_a_face_that_another_process_enrolls_meanwhile_is_found(
     assert "already-enrolled" in counter.told and "'Eve'" in counter.told
 
 
+def test_enroll_stated_as_two_people_on_record(counter: Counter) -> None:
+    counter.enroll("ada0", "ada1", subject="Bea")
+    assert "--not-a-duplicate 'Bea'" in (counter.enroll("ada2", expect=1) and counter.told)
+    twins = ("--not-a-duplicate", "Bea", "--reason", "twins, both seen")
+    assert counter.enroll("ada2", options=(*twins, "--dry-run"))["stored"] == 1
+    config = load_config(counter.config_path)
+    assert not read_log(config.decisions_path)
+    assert counter.enroll("ada2", options=twins)["stored"] == 1
+    (noted,) = read_log(config.decisions_path)
+    assert (noted["event"], noted["subject"], noted["other"], noted["note"]) == (
+        "not-a-duplicate",
+        "Ada",
+        "Bea",
+        "twins, both seen",
+    )
+    (distinct,) = counter.shown()["distinct"]
+    assert (distinct["reason"], distinct["noted_by"]) == ("twins, both seen", noted["operator"])
+    assert distinct["noted"] and "Bea" not in json.dumps(distinct)
+
+
+def test_enroll_statement_holds_afterwards(counter: Counter) -> None:
+    """For both of the two, and once on record."""
+    counter.enroll("ada0", subject="Bea")
+    twins = ("--not-a-duplicate", "Bea", "--reason", "twins")
+    counter.enroll("ada1", options=twins)
+    assert counter.enroll("ada2")["stored"] == 1
+    assert counter.enroll("ada3", subject="Bea")["stored"] == 1
+    counter.enroll("ada3", options=twins)
+    assert len(counter.shown()["distinct"]) == 1
+    assert len(read_log(load_config(counter.config_path).decisions_path)) == 1
+
+
+@pytest.mark.parametrize(("name", "words"), [("Bob", "not enrolled"), ("Ada", "the same name")])
+def test_enroll_statement_on_wrong_name_refused(counter: Counter, name: str, words: str) -> None:
+    counter.enroll("ada0", options=("--not-a-duplicate", name, "--reason", "x"), expect=2)
+    assert words in counter.told
+
+
+def test_enroll_refusal_names_files_and_scores(counter: Counter) -> None:
+    counter.enroll("ada0", "grace", expect=1)
+    assert "ada0.png and grace.png score 0.16; two photos of one person score 0.31" in counter.told
+    counter.enroll("ada0", "ada1", "grace", expect=1)
+    assert "Drop grace.png: the others agree" in counter.told
+
+
 def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None:
     """Somebody whose score lies between the model's threshold and the one that the door goes by in a gallery of 3,000."""
     counter.enroll("ada0")
@@ -202,7 +248,7 @@ def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None
             replace=True,
         )
     refused = counter.enroll("ada0", subject="Eve", expect=1)["refused"][0]
-    assert refused["reason"] == "already-enrolled" and "score 0.63" in refused["message"]
+    assert refused["reason"] == "already-enrolled" and "scores 0.63" in refused["message"]
     rng = np.random.default_rng(0)
     with closing(counter.store()) as store:
         crowd = rng.standard_normal((3000, 256)).astype(np.float32)
@@ -286,6 +332,9 @@ def test_chips_are_kept_where_the_configuration_says_so(
         ["--subject", "Ada", "--photos", "x"],
         ["--subject", "Ada", "--valid-from", "31.12.2031"],
         ["--subject", "Ada", "--consent", " "],
+        ["--subject", "Ada", "--not-a-duplicate", "Bob"],
+        ["--subject", "Ada", "--reason", "twins"],
+        ["--bulk", "x", "--not-a-duplicate", "Bob", "--reason", "twins"],
         [],
     ],
 )

@@ -53,9 +53,9 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     text = ending.join(
         [
             mark + ",".join(COLUMNS),
-            'Ada,,"staff; night",2031-01-01,2031-12-31,yes,any,no-challenge,"form 12, shelf 3",2032-01-01',
+            'Ada,,"staff; night",2031-01-01,2031-12-31,yes,any,no-challenge,"form 12, shelf 3",2032-01-01,Zoë; 17,twins',
             "",
-            "Zoë,Bob;loose.jpg,,,,no,,,,",
+            "Zoë,Bob;loose.jpg,,,,no,,,,,,",
         ]
     )
     ada, zoe = read(people, folder, text)
@@ -69,6 +69,8 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
         "no-challenge",
         "form 12, shelf 3",
         date(2032, 1, 1),
+        ("Zoë", "17"),
+        "twins",
     )
     assert zoe == Entry(
         "Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), Terms(extended=False)
@@ -110,11 +112,10 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
     [
         ("", "expected a header with the column subject, found nothing"),
         ("name,photos\nAda,", "expected a header with the column subject, found name, photos"),
-        ("subject;photos\nAda;loose.jpg", "expected a header with the column subject"),
         ("subject,pin\nAda,1234", "line 1: unknown column 'pin'"),
         ("subject,photos,photos\nAda,,", "the column photos stands there 2 times"),
         ("subject\n", "nobody is in it"),
-        (b"subject\nJos\xe9\n", "not UTF-8 text"),
+        (b"subject\nJos\xe9\n", "neither UTF-8 nor UTF-16 text"),
         ('subject,photos\n"Ada,loose.jpg\n', "not CSV"),
         ('subject,photos\n"A"da,loose.jpg\n', "not CSV"),
         ("subject,extended\nAda,true", "expected yes or no"),
@@ -234,3 +235,42 @@ def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     (entry,) = read_people(tmp_path, None)
     assert (entry.subject, [path.name for path in entry.photos]) == ("Ada", ["1.jpg"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_people_by_any_spreadsheet_are_read(
+    people: Path, folder: Path, separator: str, named: bool, encoding: str, ending: str
+) -> None:
+    """As spreadsheets of several countries write lists, with a `sep=` line or without."""
+    rows = [
+        ["Subject", "photos", "consent"],
+        ["Zoë", '"Ada/1.jpg;loose.jpg"', '"form 1, shelf; 2"'],
+        ['"Bob"', "", ""],
+    ]
+    lines = [f"sep={separator}"] * named + [separator.join(row) for row in rows]
+    found = read(people, folder, (ending.join(lines) + ending).encode(encoding))
+    assert [(one.subject, len(one.photos), one.terms.consent) for one in found] == [
+        ("Zoë", 2, "form 1, shelf; 2"),
+        ("Bob", 1, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"subject|photos\nAda|\n", "line 1: cells are separated by '|'; expected commas"),
+        (b"sep=|\nsubject|photos\n", "line 1: cells are separated by '|'"),
+        (b"sep=;\nsubject;photos\nAda;none.jpg\n", "line 3: photos: none.jpg"),
+        (b"subject;photos\nAda;a.jpg;b.jpg\n", "a cell that holds ';' must stand in double"),
+        (b"subject;nam\nAda;x\n", "unknown column 'nam'"),
+        ("subject\nZo\xeb\n".encode("cp1252"), "neither UTF-8 nor UTF-16"),
+        (b"subject,not_a_duplicate\nAda,Bob\n", "expected together with a reason"),
+    ],
+)
+def test_people_wrong_separator_is_named(
+    people: Path, folder: Path, text: bytes, words: str
+) -> None:
+    assert words in " ".join(wrong(people, folder, text))
