@@ -17,7 +17,7 @@ from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_sealer, score_sealer
-from edge.camera import open_camera
+from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
 from edge.camera.lending import Lender, Loan
 from edge.changeover import open_changeover
@@ -113,8 +113,9 @@ class Daemon:
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
         lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
-        first = open_camera(config.camera)
-        self._capture = Capture(lambda: open_camera(config.camera), lockstep=lockstep, first=first)
+        check_camera(config.camera)
+        self._capture = Capture(lambda: open_camera(config.camera), lockstep=lockstep)
+        self._lost_since: float | None = None
         self._lender = _open_lender(config)
         self._loan: Loan | None = None
         self._recorded: dict[tuple[str, str, str], float] = {}
@@ -164,8 +165,7 @@ class Daemon:
         frame = self._capture.take(_TAKE_S)
         lost = self._capture.lost
         self._notifier.alive(self._status(lost))
-        if lost:
-            self._complain("camera", f"no frames: {lost}")
+        self._note_camera(lost)
         self._refresh_gallery()
         self._record_handover()
         is_lent = self._lend(frame)
@@ -181,6 +181,15 @@ class Daemon:
         if not sightings:  # nobody waits for the disk
             self._record.tend()
             self._pictures.tend()
+
+    def _note_camera(self, lost: str | None) -> None:
+        """Record when the camera was lost and when it came back; the capture logs it."""
+        if lost is not None and self._lost_since is None:
+            self._lost_since = self._clock()
+            self._record_event({"kind": "camera", "event": "camera-lost", "reason": lost})
+        elif lost is None and self._lost_since is not None:
+            lost_s, self._lost_since = round(self._clock() - self._lost_since), None
+            self._record_event({"kind": "camera", "event": "camera-back", "lost_s": lost_s})
 
     def _lend(self, frame: Frame | None) -> bool:
         """Offer the frame to an enrollment, where there is one; nobody is recognised as long as it lasts."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 NOT_RECORDED = (
     0  # in place of a record's number, where `record.unwritable: open` lets people in without one
 )
+FRAME_AGE_MAX_S = 1.0  # older frames are not recognised, and the door refuses grants from them
 Zone = tuple[float, float, float, float]  # left, top, right, bottom as parts of a picture
 Precision = Literal[
     "fp32", "fp16", "int8"

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Camera, open_camera
+from edge.camera.replay import own_pace
+from edge.config.sensing import FOLDER_FPS, CsiCamera, ReplayCamera
 from edge.config.sensing import Camera as CameraConfig
-from edge.config.sensing import ReplayCamera
 from edge.demo.portraits import COLLINS, load_portrait
 from edge.errors import CameraError
 from edge.values import Frame
@@ -38,17 +39,17 @@ class Source:
 def source_of(config: CameraConfig) -> Source:
     """The config's camera."""
     if isinstance(config, ReplayCamera):
+        fps = config.fps or own_pace(config.path) or FOLDER_FPS
         return Source(
-            f"clip {config.path.name}, {config.fps:g} frames a second",
-            config.fps,
+            f"clip {config.path.name}, {fps:g} frames a second",
+            fps,
             True,
             False,
             lambda loop: open_camera(config.model_copy(update={"loop": loop, "lockstep": False})),
             lambda: open_camera(config.model_copy(update={"loop": False, "lockstep": True})),
         )
-    named = (
-        f"camera {config.source}" if isinstance(config.source, int) else "camera stream"
-    )  # an address may hold a password
+    number = config.sensor_id if isinstance(config, CsiCamera) else config.source
+    named = f"camera {number}" if isinstance(number, int) else "camera stream"  # no address
     return Source(
         named, DRAWN_FPS, False, True, lambda _: open_camera(config), lambda: open_camera(config)
     )

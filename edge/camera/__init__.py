@@ -1,10 +1,11 @@
-"""Where frames come from: the Camera protocol and the choice of its implementation."""
+"""Frame sources: the Camera protocol, and the choice and checking of its implementation."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 from edge.config.sensing import Camera as CameraConfig
+from edge.config.sensing import CsiCamera as CsiConfig
 from edge.config.sensing import ReplayCamera as ReplayConfig
 from edge.values import Frame
 
@@ -13,14 +14,33 @@ class Camera(Protocol):
     """A source of frames. `read` may block for as long as a driver does."""
 
     def read(self) -> Frame | None:
-        """The next frame, None at the end of a recording; raises CameraError where the camera is lost."""
+        """Return the next frame, None at the end of a recording; raises CameraError if the camera is lost."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_camera(config: CameraConfig) -> Camera:
-    """The camera of a config; raises CameraError that says what to do."""
+    """Open the camera of a config; raises CameraError that says what to do."""
+    camera = _open(config)
+    if not config.rotate and not config.mirror:
+        return camera
+    from edge.camera.oriented import OrientedCamera
+
+    return OrientedCamera(camera, rotate=config.rotate, mirror=config.mirror)
+
+
+def check_camera(config: CameraConfig) -> None:
+    """Raise CameraError for what no waiting can cure: a recording that cannot be read, a missing decoder."""
+    if isinstance(config, ReplayConfig):
+        _open(config).close()
+        return
+    from edge.camera.opencv import check_backend
+
+    check_backend(config.pipeline if isinstance(config, CsiConfig) else config.source)
+
+
+def _open(config: CameraConfig) -> Camera:
     if isinstance(config, ReplayConfig):
         from edge.camera.replay import ReplayCamera
 
@@ -29,4 +49,12 @@ def open_camera(config: CameraConfig) -> Camera:
         )
     from edge.camera.opencv import OpencvCamera
 
-    return OpencvCamera(config.source, width=config.width, height=config.height)
+    if isinstance(config, CsiConfig):
+        return OpencvCamera(config.pipeline)
+    return OpencvCamera(
+        config.source,
+        width=config.width,
+        height=config.height,
+        fps=config.fps,
+        pixel_format=config.pixel_format,
+    )

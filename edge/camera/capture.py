@@ -1,21 +1,28 @@
-"""The capture thread and its one-frame slot: the newest frame wins, a camera that hangs or goes is a declared state."""
+"""Capture thread with a one-frame slot: the newest frame wins, and a lost camera is a state."""
 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
+import traceback
 from collections.abc import Callable
 
 from edge.camera import Camera
-from edge.errors import CameraError
-from edge.values import Frame
+from edge.errors import CameraError, without_credentials
+from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_STEADY_S = 10.0  # a camera that gave frames for so long is opened again without a longer pause
+_SILENT_S = 8.0  # without a frame the camera counts as lost, also while a read blocks
 _HUNG_S = 15.0  # opening a network stream takes seconds as well
-_HUNG_MAX = 5
+_HUNG_MAX = 5  # threads that hang for good; only the end of the process frees them
+_REMIND_S = 600.0  # an unchanged loss is logged again after this time
+_REASON_S = 60.0  # and one whose reason changed after this
+_SILENT = "no frame for some seconds, and its driver does not answer"
 _CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 
@@ -62,7 +69,7 @@ class Slot:
 class Capture:
     """Keeps a camera open in a thread of its own and says whether it is alive.
 
-    A read that blocks for ever cannot be interrupted: its thread is given up and another one opens the camera anew.
+    A read that blocks for ever cannot be interrupted: its thread is given up and another one opens the camera again.
     """
 
     def __init__(
@@ -71,16 +78,28 @@ class Capture:
         *,
         lockstep: bool = False,
         first: Camera | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_camera = open_camera
+        self._clock = clock
         self._slot = Slot(lockstep=lockstep)
         self._lockstep = lockstep
         self._stop = threading.Event()
         self._in_driver_since: float | None = None  # None while it waits before the next attempt
-        self._given_up = 0
-        self._frames = 0
-        self.lost: str | None = None  # why there are no frames, None while they come
+        self._given_up: list[threading.Thread] = []
+        self._frame_at = clock()
+        self._error: str | None = None
+        self._reported: tuple[str, float, float] | None = None  # reason, when logged, since when
+        self.stale = 0  # frames that were too old when they were taken
         self._start(first)
+
+    @property
+    def lost(self) -> str | None:
+        """Why there are no frames, None while they come; without credentials."""
+        if self._error is not None:
+            return self._error
+        is_silent = not self._lockstep and self._clock() - self._frame_at > _SILENT_S
+        return _SILENT if is_silent and not self._slot.ended else None
 
     @property
     def ended(self) -> bool:
@@ -91,14 +110,21 @@ class Capture:
         return self._slot.dropped
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame, None where none came in time; raises CameraError when too many reads have hung for good."""
+        """Return the newest frame, None if none came in time that is new enough.
+
+        Raises CameraError when too many threads hang in the driver.
+        """
         frame = self._slot.take(timeout_s)
         since = self._in_driver_since
         if frame is None and since is not None and not self._slot.ended and not self._lockstep:
-            silent_s = time.monotonic() - since
+            silent_s = self._clock() - since
             if silent_s > _HUNG_S:
-                self._give_up(silent_s)
-        return frame
+                self._give_up()
+        self._report()
+        if frame is None or self._lockstep or self._clock() - frame.at <= FRAME_AGE_MAX_S:
+            return frame
+        self.stale += 1
+        return None
 
     def close(self) -> None:
         """Give the camera back. Waits for the read in progress: one that returns while Python ends would abort the process."""
@@ -107,70 +133,83 @@ class Capture:
         self._thread.join(_CLOSE_S)
 
     def _start(self, camera: Camera | None) -> None:
-        generation = self._given_up
-        self._in_driver_since = time.monotonic()
+        generation = len(self._given_up)
+        self._in_driver_since = self._clock()
         self._thread = threading.Thread(
             target=self._run, args=(camera, generation), name="capture", daemon=True
         )
         self._thread.start()
 
-    def _give_up(self, silent_s: float) -> None:
-        self._given_up += 1
-        if self._given_up > _HUNG_MAX:
+    def _give_up(self) -> None:
+        self._given_up.append(self._thread)
+        hung = sum(thread.is_alive() for thread in self._given_up)
+        if hung > _HUNG_MAX:
             raise CameraError(
-                f"the camera hung {self._given_up} times; ending so that the service starts afresh"
+                f"the camera hung {hung} times and its driver holds a thread each time; only a "
+                "restart of the process frees them, so it ends; is the camera or its cable broken?"
             )
-        log.error("no frame for %.1f s: the camera's read hangs, opening it anew", silent_s)
+        self._error = _SILENT
         self._start(None)
 
+    def _report(self) -> None:
+        """Log a loss when it begins, rarely while it lasts, and when it is over."""
+        lost, now = self.lost, self._clock()
+        if lost is None:
+            if self._reported is not None:
+                log.warning("the camera is back after %.0f s", now - self._reported[2])
+            self._reported = None
+            return
+        reason, logged_at, since = self._reported or ("", -math.inf, now)
+        pause_s = _REMIND_S if lost == reason else _REASON_S
+        if now - logged_at >= pause_s:
+            log.error("camera lost%s: %s", " still" if reason == lost else "", lost)
+            self._reported = lost, now, since
+
     def _current(self, generation: int) -> bool:
-        return not self._stop.is_set() and generation == self._given_up
+        return not self._stop.is_set() and generation == len(self._given_up)
 
     def _run(self, camera: Camera | None, generation: int) -> None:
         failures = 0
         while self._current(generation):
-            frames = self._frames
+            began = self._clock()
             try:
                 camera = camera or self._open_camera()
                 if self._read_on(camera, generation):
                     return
-            except (
-                Exception
-            ) as error:  # drivers raise what they like, and a thread that ends would not be missed
+            except Exception as error:  # drivers raise anything; a thread that ends is not noticed
                 self._declare_lost(error, generation)
             finally:
                 if camera is not None:
                     camera.close()
                     camera = None
             if self._current(generation):
-                failures = 0 if self._frames > frames else failures
+                was_steady = self._frame_at - began > _STEADY_S
+                failures = 0 if was_steady else failures
                 self._in_driver_since = None
                 self._stop.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
                 failures += 1
-                self._in_driver_since = time.monotonic()
+                self._in_driver_since = self._clock()
 
     def _read_on(self, camera: Camera, generation: int) -> bool:
-        """Frames into the slot until the camera is lost, or no longer ours; whether a recording came to its end."""
+        """Put frames into the slot until the camera is lost or replaced; True at the end of a recording."""
         while self._current(generation):
-            self._in_driver_since = time.monotonic()
+            self._in_driver_since = self._clock()
             frame = camera.read()
             if not self._current(generation):
                 break
             if frame is None:
                 self._slot.end()
                 return True
-            if self.lost is not None:
-                log.warning("the camera is back")
-            self.lost = None
-            self._frames += 1
+            self._error = None
+            self._frame_at = self._clock()
             self._slot.put(frame)
         return False
 
     def _declare_lost(self, error: Exception, generation: int) -> None:
         if not self._current(generation):
             return
-        if self.lost is None:
-            log.error("camera lost: %s", error)
-        if not isinstance(error, CameraError):
-            log.error("the camera failed in an unexpected way", exc_info=error)
-        self.lost = str(error) or type(error).__name__
+        reason = without_credentials(str(error) or type(error).__name__)
+        if not isinstance(error, CameraError) and reason != self._error:
+            trace = "".join(traceback.format_exception(error))
+            log.error("the camera failed in an unexpected way: %s", without_credentials(trace))
+        self._error = reason

@@ -25,7 +25,7 @@ import numpy as np
 from edge.camera.capture import Slot
 from edge.door.peers import uid_of
 from edge.errors import CameraError
-from edge.values import Frame
+from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +160,12 @@ class BorrowedCamera:
             ) from error
 
     def read(self) -> Frame | None:
-        """The newest frame; raises CameraError where the daemon lends none, or no more."""
+        """Return the newest frame that is new; raises CameraError if the daemon lends none, or no more."""
+        while time.monotonic() - (frame := self._next()).at > FRAME_AGE_MAX_S:
+            log.debug("frame %d of the daemon is too old", frame.number)
+        return frame
+
+    def _next(self) -> Frame:
         try:
             if self._owed:
                 self._socket.sendall(NEXT)

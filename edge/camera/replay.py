@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,63 +12,100 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.config.sensing import FOLDER_FPS
 from edge.errors import CameraError
 from edge.system.leftovers import is_leftover
 from edge.values import Frame
 
+log = logging.getLogger(__name__)
+
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 _SIDE_MAX = 8192
+_GIF_MS = 100  # of a GIF's frame without a duration, as browsers show it
+_PAUSE_MAX_S = 60.0  # a longer one between two frames of a file is damage
+
+# Seconds since the begin of the recording, None if the file has no times; (H,W,3) BGR.
+Step = tuple[float | None, NDArray[np.uint8]]
 
 
 class ReplayCamera:
-    """Frames at `fps` by the clock as a camera would give them, or as fast as they are read where not `paced`."""
+    """Frames by the clock as a camera would give them, or as fast as they are read where not `paced`.
+
+    They come at `fps`, or at the recording's own times if that is None.
+    """
 
     def __init__(
         self,
         path: Path,
         *,
-        fps: float,
+        fps: float | None = None,
         loop: bool = False,
         paced: bool = True,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """Raises CameraError if not even the first frame can be read."""
         self._path = path
-        self._interval = 1 / fps
+        self._fps = fps
+        self._interval_s = 1 / (fps or own_pace(path) or FOLDER_FPS)
         self._loop = loop
         self._paced = paced
         self._clock = clock
         self._sleep = sleep
-        self._images = _open_recording(path)
         self._number = 0
+        self._steps = self._open()
         self._next_at = clock()
+        self._shown_s: float | None = None  # of the frame before, by the recording's own times
 
     def read(self) -> Frame | None:
-        image = next(self._images, None)
-        if image is None and self._loop and self._number:
-            self._images = _open_recording(self._path)
-            image = next(self._images, None)
-        if image is None:
-            if not self._number:
-                raise CameraError(
-                    f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video"
-                )
+        step = next(self._steps, None)
+        if step is None and self._loop:
+            self._steps, self._shown_s = self._open(), None
+            step = next(self._steps, None)
+        if step is None:
             return None
-        if self._paced:
+        shown_s, image = step
+        if self._paced and self._number:
+            self._next_at = max(self._next_at + self._pause_s(shown_s), self._clock())
             self._sleep(max(0.0, self._next_at - self._clock()))
-            self._next_at = max(self._next_at + self._interval, self._clock())
+        self._shown_s = shown_s
         frame = Frame(image, self._clock(), self._number)
         self._number += 1
         return frame
 
     def close(self) -> None:
-        self._images = iter(())
+        self._steps = iter(())
         self._loop = False
+
+    def _open(self) -> Iterator[Step]:
+        steps = _open_recording(self._path)
+        first = next(steps, None)
+        if first is None:
+            raise CameraError(
+                f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video"
+            )
+        return self._to_the_end(first, steps)
+
+    def _to_the_end(self, first: Step, rest: Iterator[Step]) -> Iterator[Step]:
+        """Steps up to the end of the recording, or to where it is damaged."""
+        yield first
+        try:
+            yield from rest
+        except CameraError as error:
+            log.warning("the recording ends where it is damaged: %s", error)
+
+    def _pause_s(self, shown_s: float | None) -> float:
+        """Time from the frame before to this one."""
+        if self._fps is None and shown_s is not None and self._shown_s is not None:
+            pause_s = shown_s - self._shown_s
+            if 0 < pause_s <= _PAUSE_MAX_S:
+                return pause_s
+        return self._interval_s
 
 
 def own_pace(path: Path) -> float | None:
-    """Frames per second that a GIF or video says of itself; None for a folder, and where it says nothing."""
-    if not path.is_file():
+    """Return a GIF's or video's own frames per second; None for a folder, or if the file has no rate."""
+    if not path.is_file() or path.suffix.lower() in _PICTURES:
         return None
     capture = cv2.VideoCapture(str(path))
     fps = float(capture.get(cv2.CAP_PROP_FPS))
@@ -75,26 +113,25 @@ def own_pace(path: Path) -> float | None:
     return fps if 1 <= fps <= 240 else None
 
 
-def _open_recording(path: Path) -> Iterator[NDArray[np.uint8]]:
-    if path.is_dir():
-        pictures = sorted(
-            (
-                p
-                for p in path.iterdir()
-                if p.suffix.lower() in _PICTURES and not is_leftover(p.name)
-            ),
-            key=_natural_order,
-        )
-        if not pictures:
-            raise CameraError(
-                f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}"
-            )
-        return _pictures(pictures)
-    if not path.is_file():
-        raise CameraError(f"{path}: no such recording; check `camera.path`")
-    if path.suffix.lower() in _PICTURES:  # OpenCV takes a name with digits for a series
-        return _pictures([path])
-    return _gif(path) if path.suffix.lower() == ".gif" else _video(path)
+def _open_recording(path: Path) -> Iterator[Step]:
+    if not path.is_dir():
+        if not path.is_file():
+            raise CameraError(f"{path}: no such recording; check `camera.path`")
+        if path.suffix.lower() in _PICTURES:  # OpenCV takes a name with digits for a series
+            return _pictures([path])
+        return _gif(path) if path.suffix.lower() == ".gif" else _video(path)
+    try:
+        files = sorted(path.iterdir(), key=_natural_order)
+    except OSError as error:
+        raise CameraError(
+            f"{path}: the folder cannot be read: {error.strerror or error}; check its rights"
+        ) from error
+    pictures = [
+        file for file in files if file.suffix.lower() in _PICTURES and not is_leftover(file.name)
+    ]
+    if not pictures:
+        raise CameraError(f"{path}: no pictures in this folder; expected {', '.join(_PICTURES)}")
+    return _pictures(pictures)
 
 
 def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
@@ -103,7 +140,7 @@ def _natural_order(path: Path) -> tuple[list[tuple[int, str]], str]:
     return [(int(digits or -1), text.lower()) for digits, text in parts], path.name
 
 
-def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
+def _pictures(paths: list[Path]) -> Iterator[Step]:
     for path in paths:
         try:
             image = cv2.imread(str(path), cv2.IMREAD_COLOR)
@@ -111,11 +148,13 @@ def _pictures(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
             raise CameraError(
                 f"{path}: the picture is too large or damaged ({error.err}); take it out"
             ) from error
-        if image is not None:
-            yield np.asarray(image, dtype=np.uint8)
+        if image is None:
+            log.warning("%s: not a picture that can be read; left out", path)
+            continue
+        yield None, np.asarray(image, dtype=np.uint8)
 
 
-def _gif(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _gif(path: Path) -> Iterator[Step]:
     try:
         from PIL import Image, ImageSequence
     except ImportError as error:
@@ -128,23 +167,25 @@ def _gif(path: Path) -> Iterator[NDArray[np.uint8]]:
                 raise CameraError(
                     f"{path}: {max(animation.size)} pixels is more than the {_SIDE_MAX} a side may have"
                 )
+            shown_ms = 0.0
             for picture in ImageSequence.Iterator(animation):
-                yield np.ascontiguousarray(
-                    np.asarray(picture.convert("RGB"), dtype=np.uint8)[..., ::-1]
-                )
+                rgb = np.asarray(picture.convert("RGB"), dtype=np.uint8)
+                yield shown_ms / 1000, np.ascontiguousarray(rgb[..., ::-1])
+                shown_ms += picture.info.get("duration") or _GIF_MS
     except CameraError:
         raise
     except Exception as error:  # whatever a damaged file makes its reader raise
         raise CameraError(f"{path}: not a GIF that can be read: {error}") from error
 
 
-def _video(path: Path) -> Iterator[NDArray[np.uint8]]:
+def _video(path: Path) -> Iterator[Step]:
     capture = cv2.VideoCapture(str(path))
     try:
         while True:
             done, image = capture.read()
             if not done:
                 return
-            yield np.asarray(image, dtype=np.uint8)
+            shown_s = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            yield shown_s, np.asarray(image, dtype=np.uint8)
     finally:
         capture.release()

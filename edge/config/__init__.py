@@ -144,12 +144,12 @@ def load_config(path: Path) -> Terminal:
         )
     if (
         isinstance(config.camera, OpencvCamera)
-        and "://" in str(config.camera.source)
+        and config.camera.is_network
         and not config.camera.accept_network_injection
     ):
         raise ConfigError(
             f"{path}: camera.accept_network_injection: must be true for a network camera: "
-            "whoever can write to that stream can show the door any face"
+            "anyone who can write to that stream can show the door any face"
         )
     return config
 

@@ -9,33 +9,123 @@ from pydantic import Field, field_validator
 
 from edge.config.section import Section
 
+FOLDER_FPS = 15.0  # of a folder of pictures, which has no rate of its own
+_FOURCC = r"^[A-Za-z0-9]{3}[A-Za-z0-9 ]$"
+# Sources of pipelines that read from this machine; any other can be fed over a network.
+_LOCAL_SOURCES = frozenset(
+    {"v4l2src", "nvarguscamerasrc", "nvv4l2camerasrc", "libcamerasrc", "videotestsrc"}
+)
 
-class ReplayCamera(Section):
+
+class _Picture(Section):
+    """How the frames of every camera are turned before anything else sees them."""
+
+    rotate: Literal[0, 90, 180, 270] = Field(
+        0, description="degrees clockwise by which frames are turned, for a camera mounted sideways"
+    )
+    mirror: bool = Field(
+        False,
+        description="swap left and right after that, for a camera that delivers a mirror image",
+    )
+
+
+class ReplayCamera(_Picture):
     """Recorded frames in place of a camera."""
 
     kind: Literal["replay"]
     path: Path = Field(description="a folder of pictures, a GIF or a video")
-    fps: float = Field(15.0, gt=0, le=240)
+    fps: float | None = Field(
+        None,
+        gt=0,
+        le=240,
+        description=f"default: the recording's own rate, {FOLDER_FPS:g} for a folder",
+    )
     loop: bool = False
     lockstep: bool = Field(
         False, description="wait until each frame was used, instead of dropping late ones"
     )
 
 
-class OpencvCamera(Section):
+class OpencvCamera(_Picture):
     """A camera or stream that OpenCV can open."""
 
     kind: Literal["opencv"]
-    source: int | str = Field(description="number of a V4L2 device, an RTSP address or a file")
+    source: int | str = Field(
+        description="number or path of a V4L2 device, address of a network camera, or a GStreamer "
+        "pipeline that ends with appsink"
+    )
     width: int | None = Field(None, ge=160, le=4096)
     height: int | None = Field(None, ge=120, le=4096)
+    fps: float | None = Field(
+        None, gt=0, le=240, description="what a V4L2 device is asked for; default: its own choice"
+    )
+    pixel_format: str | None = Field(
+        None,
+        pattern=_FOURCC,
+        description="FourCC that a V4L2 device is asked for, such as MJPG or YUYV; default: its own choice",
+    )
     accept_network_injection: bool = Field(
         False,
-        description="must be true for a network address: who can write to that stream can show any face",
+        description="must be true for a network camera: who can write to that stream can show any face",
+    )
+
+    @field_validator("source")
+    @classmethod
+    def _source(cls, source: int | str) -> int | str:
+        if isinstance(source, str) and source.isdecimal():
+            source = int(source)
+        if isinstance(source, int) and source < 0:
+            raise ValueError("expected the number of a V4L2 device from 0 on")
+        if isinstance(source, str) and not _is_live(source):
+            raise ValueError(
+                "expected the number or path (/dev/...) of a V4L2 device, an address such as rtsp://camera/1 or a "
+                "GStreamer pipeline; for a recording set `kind: replay` and `path`"
+            )
+        return source
+
+    @property
+    def is_network(self) -> bool:
+        """Whether frames may come from another machine."""
+        text = str(self.source)
+        if "!" not in text:
+            return "://" in text
+        elements = {part.split()[0] for part in text.split("!") if part.split()}
+        sources = {element for element in elements if element.endswith("src")}
+        return "://" in text or not sources or not sources <= _LOCAL_SOURCES
+
+
+class CsiCamera(_Picture):
+    """A CSI camera of a Jetson, by GStreamer and NVIDIA's Argus."""
+
+    kind: Literal["csi"]
+    sensor_id: int = Field(0, ge=0, le=15)
+    width: int = Field(1280, ge=160, le=4096, description="of a mode of the sensor")
+    height: int = Field(720, ge=120, le=4096)
+    fps: int = Field(30, ge=1, le=240)
+    flip_method: int = Field(
+        0, ge=0, le=7, description="of nvvidconv: turns frames in hardware; 2 is half a turn"
+    )
+
+    @property
+    def pipeline(self) -> str:
+        """The GStreamer pipeline from the sensor to BGR frames; only the newest frame is kept."""
+        return (
+            f"nvarguscamerasrc sensor-id={self.sensor_id} ! video/x-raw(memory:NVMM),"
+            f"width={self.width},height={self.height},framerate={self.fps}/1,format=NV12 ! "
+            f"nvvidconv flip-method={self.flip_method} ! video/x-raw,format=BGRx ! videoconvert ! "
+            "video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+        )
+
+
+def _is_live(source: str) -> bool:
+    return (
+        "!" in source
+        or source.startswith("/dev/")
+        or ("://" in source and not source.lower().startswith("file:"))
     )
 
 
-Camera = Annotated[ReplayCamera | OpencvCamera, Field(discriminator="kind")]
+Camera = Annotated[ReplayCamera | OpencvCamera | CsiCamera, Field(discriminator="kind")]
 
 
 class OrtEngine(Section):

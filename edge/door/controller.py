@@ -13,9 +13,9 @@ from collections import deque
 from enum import Enum
 
 from edge.door.rules import DoorRules, Latches
-from edge.values import DoorEvent, Grant
+from edge.values import FRAME_AGE_MAX_S, DoorEvent, Grant
 
-MAX_GRANT_AGE_S = 1.0
+MAX_GRANT_AGE_S = FRAME_AGE_MAX_S
 _REMEMBERED_GRANTS = 256
 _GRACE_S = 1.0  # a door that is pushed open just as it locks was not forced
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from cv2.videoio_registry import hasBackend
 
-from edge.camera import Camera, open_camera
-from edge.camera.opencv import OpencvCamera
+from edge.camera import Camera, check_camera, open_camera
+from edge.camera.opencv import OpencvCamera, check_backend
+from edge.camera.oriented import OrientedCamera
 from edge.camera.replay import ReplayCamera
 from edge.config import load_config
 from edge.errors import CameraError
+from tests.streams import mjpeg_camera, mute_camera
 
 FRAMES = 5
 Opener = Callable[[], Camera]
@@ -29,36 +34,54 @@ def video(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["folder", "video", "opencv"])
-def opener(request: pytest.FixtureRequest, video: Path, clip: Callable[..., Path]) -> Opener:
-    if request.param == "opencv":
-        return lambda: OpencvCamera(str(video))
-    path = clip((np.zeros((48, 64, 3), np.uint8), FRAMES)) if request.param == "folder" else video
-    return lambda: ReplayCamera(path, fps=240)
+@pytest.fixture(params=["folder", "video", "turned", "http"])
+def opener(
+    request: pytest.FixtureRequest, video: Path, clip: Callable[..., Path]
+) -> Iterator[Opener]:
+    black = np.zeros((48, 64, 3), np.uint8)
+    if request.param == "http":
+        with mjpeg_camera(black, fps=30) as camera:
+            yield lambda: OpencvCamera(camera.address)
+    elif request.param == "turned":
+        yield lambda: OrientedCamera(ReplayCamera(video, fps=240), rotate=180, mirror=True)
+    else:
+        path = clip((black, FRAMES)) if request.param == "folder" else video
+        yield lambda: ReplayCamera(path, fps=240)
 
 
 def test_frames_are_numbered_pictures_in_order_of_time(opener: Opener) -> None:
     camera = opener()
-    frames = [camera.read() for _ in range(FRAMES)]
+    frames, read_at = [], []
+    for _ in range(FRAMES):
+        frames.append(camera.read())
+        read_at.append(time.monotonic())
     camera.close()
     times = [frame.at for frame in frames if frame is not None]
     assert [frame.number for frame in frames if frame is not None] == list(range(FRAMES))
-    assert times == sorted(times)
+    assert times == sorted(times) and all(map(operator.le, times, read_at))
     for frame in frames:
         assert (
             frame is not None and frame.image.shape == (48, 64, 3) and frame.image.dtype == np.uint8
         )
 
 
-def test_after_the_last_frame_there_is_none(opener: Opener) -> None:
-    camera = opener()
+def test_after_the_last_frame_of_a_recording_there_is_none(video: Path) -> None:
+    camera = ReplayCamera(video, fps=240)
     for _ in range(FRAMES):
         camera.read()
-    try:
-        assert camera.read() is None  # the end of a recording ...
-    except CameraError as error:
-        assert "gave no frame" in str(error)  # ... or a camera that was lost
+    assert camera.read() is None
     camera.close()
+
+
+def test_stream_end_is_lost_camera() -> None:
+    with mjpeg_camera(np.zeros((48, 64, 3), np.uint8), fps=60) as source:
+        camera = OpencvCamera(source.address)
+        assert camera.read() is not None
+        source.close()
+        with pytest.raises(CameraError, match="gave no frame"):
+            while True:
+                camera.read()
+        camera.close()
 
 
 def test_closing_twice_is_closing(opener: Opener) -> None:
@@ -70,12 +93,27 @@ def test_closing_twice_is_closing(opener: Opener) -> None:
 def test_a_source_that_is_not_there_is_one_sentence(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for missing in (lambda: OpencvCamera(63), lambda: OpencvCamera(str(tmp_path / "none.avi"))):
+    for missing in (63, "/dev/video63", "http://127.0.0.1:1/img_001.jpg", "rtsp://127.0.0.1:1/x"):
         with pytest.raises(CameraError, match="cannot be opened"):
-            missing()
+            OpencvCamera(missing)
     with pytest.raises(CameraError, match="no such recording"):
         ReplayCamera(tmp_path / "none.avi", fps=10)
     assert capfd.readouterr().err == ""
+
+
+def test_camera_mute_is_refused_in_time() -> None:
+    began = time.monotonic()
+    with mute_camera() as address, pytest.raises(CameraError, match="cannot be opened"):
+        OpencvCamera(address)
+    assert time.monotonic() - began < 12
+
+
+def test_pipeline_without_gstreamer_is_named() -> None:
+    if hasBackend(cv2.CAP_GSTREAMER):
+        pytest.skip("this OpenCV has GStreamer")
+    for check in (OpencvCamera, check_backend):
+        with pytest.raises(CameraError, match=r"pipeline of v4l2src needs GStreamer, which this"):
+            check("v4l2src device=/dev/video0 ! videoconvert ! appsink")
 
 
 def test_credentials_of_a_stream_are_not_told() -> None:
@@ -84,8 +122,22 @@ def test_credentials_of_a_stream_are_not_told() -> None:
     assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)
 
 
-def test_the_choice_by_config(write_config: Callable[..., Path], video: Path) -> None:
-    config = load_config(write_config(camera={"kind": "opencv", "source": str(video)}))
-    camera = open_camera(config.camera)
-    assert isinstance(camera, OpencvCamera)
-    camera.close()
+def test_choice_by_config(write_config: Callable[..., Path], video: Path) -> None:
+    with mjpeg_camera(np.zeros((48, 64, 3), np.uint8)) as source:
+        fields = {"source": source.address, "accept_network_injection": True}
+        config = load_config(write_config(camera={"kind": "opencv", **fields}))
+        camera = open_camera(config.camera)
+        assert isinstance(camera, OpencvCamera)
+        camera.close()
+    config = load_config(write_config(camera={"kind": "replay", "path": str(video)}))
+    check_camera(config.camera)
+    assert isinstance(open_camera(config.camera), ReplayCamera)
+
+
+def test_camera_rotate_and_mirror(write_config: Callable[..., Path], tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "0.png"), picture)
+    turned = {"rotate": 90, "mirror": True}
+    config = load_config(write_config(camera={"kind": "replay", "path": ".", **turned}))
+    frame = open_camera(config.camera).read()
+    assert frame is not None and np.array_equal(frame.image, np.rot90(picture, -1)[:, ::-1])

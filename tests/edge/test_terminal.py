@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from edge.audit.reading import read_log
 from edge.audit.sealing import score_sealer
@@ -21,6 +22,7 @@ from edge.errors import DoorError
 from edge.gallery.key import load_key
 from edge.gallery.store import Store, evidence_key
 from tests.processes import TIMEOUT_S, Process, run, until
+from tests.streams import MjpegCamera, mjpeg_camera
 
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
 DOOR, DAEMON, ENROLL = "edge.cli.door", "edge.cli.daemon", "edge.cli.enroll"
@@ -151,6 +153,71 @@ def test_a_camera_that_vanishes_is_said_and_comes_back(site: Site) -> None:
         (site.folder / "away").rename(clip)
         until(lambda: daemon.said("the camera is back"), "noticed the return")
         until(lambda: site.door_events().count("unlocked") > opened, "opened again")
+
+
+def change_camera(site: Site, **camera: object) -> None:
+    fields = yaml.safe_load(site.config_path.read_text())
+    site.config_path.write_text(yaml.safe_dump({**fields, "camera": camera}))
+
+
+def test_camera_missing_at_start_is_a_state(site: Site, collins: np.ndarray) -> None:
+    """A network camera that is switched on later, goes, and comes back."""
+    first = MjpegCamera(collins)
+    first.close()
+    change_camera(site, kind="opencv", source=first.address, accept_network_injection=True)
+    with site.door(), site.daemon() as daemon:
+        until(lambda: daemon.said("camera lost: camera http://127.0.0.1"), "noticed the loss")
+        assert daemon.popen.poll() is None
+        again = MjpegCamera(collins, port=first.port)
+        until(lambda: daemon.said("the camera is back"), "noticed the return")
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        again.close()
+        until(lambda: len(site.decisions(event="camera-lost")) == 2, "recorded the second loss")
+        assert daemon.stop() == 0
+    events = [record["event"] for record in site.decisions(kind="camera")]
+    assert events == ["camera-lost", "camera-back", "camera-lost"]
+
+
+def test_frames_of_a_stall_open_no_door(site: Site, collins: np.ndarray) -> None:
+    """A person came and left while the recogniser was stopped; the network kept the frames."""
+    with mjpeg_camera(EMPTY) as camera:
+        change_camera(site, kind="opencv", source=camera.address, accept_network_injection=True)
+        with site.door(), site.daemon() as daemon:
+            until(lambda: daemon.said("running with"), "started")
+            until(lambda: camera.served > 60, "frames came")
+            daemon.popen.send_signal(signal.SIGSTOP)
+            camera.show(collins)
+            served = camera.served
+            until(lambda: camera.served > served + 30, "the person was there")
+            camera.show(EMPTY)
+            until(lambda: camera.served > served + 60, "the person left")
+            daemon.popen.send_signal(signal.SIGCONT)
+            until(lambda: camera.served > served + 120, "the frames were read")
+            assert "unlocked" not in site.door_events()
+            camera.show(collins)
+            until(lambda: "unlocked" in site.door_events(), "recognised again")
+
+
+@pytest.mark.parametrize(
+    ("camera", "code", "words"),
+    [
+        ({"kind": "opencv", "source": "clip.mp4"}, 2, "kind: replay"),
+        ({"kind": "opencv", "source": "file:///clip.mp4"}, 2, "kind: replay"),
+        ({"kind": "opencv", "source": -1}, 2, "from 0 on"),
+        ({"kind": "opencv", "source": "udpsrc port=5 ! appsink"}, 2, "accept_network_injection"),
+        ({"kind": "opencv", "source": 0, "pixel_format": "MJ"}, 2, "camera.opencv.pixel_format"),
+        ({"kind": "replay", "path": "none"}, 1, "no such recording"),
+        ({"kind": "replay", "path": "inputs", "rotate": 45}, 2, "rotate"),
+        ({"kind": "replay", "path": "terminal.yaml"}, 1, "no frame in it can be read"),
+    ],
+)
+def test_camera_mistake_ends_the_start(
+    site: Site, camera: dict[str, object], code: int, words: str
+) -> None:
+    change_camera(site, **camera)
+    done = run(DAEMON, "--config", site.config_path)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None:

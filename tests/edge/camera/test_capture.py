@@ -160,3 +160,111 @@ def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     hang.set()
     frames.close()
     until(lambda: opened[0].closed)
+
+
+class Clock:
+    """Seconds that the test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_capture_old_frame_is_dropped() -> None:
+    clock, hold = Clock(), threading.Event()
+
+    class Dated:
+        def __init__(self) -> None:
+            self.ages = iter([1.2, 0.9])
+
+        def read(self) -> Frame | None:
+            age = next(self.ages, None)
+            if age is None:
+                hold.wait(20)
+                return None
+            return Frame(IMAGE, clock.now - age, round(10 * age))
+
+        def close(self) -> None:
+            pass
+
+    frames = Capture(Dated, clock=clock)
+    until(lambda: (taken := frames.take(0.01)) is not None and taken.number == 9)
+    hold.set()
+    frames.close()
+
+
+def test_capture_frame_ages_in_the_slot() -> None:
+    """The process was stopped between the reading of a frame and its use."""
+    clock, hold = Clock(), threading.Event()
+
+    reads: list[int] = []
+
+    class Once(Scripted):
+        def read(self) -> Frame | None:
+            reads.append(len(reads))  # the second begins once the first frame is in the slot
+            read = super().read()
+            return None if read is None else Frame(IMAGE, clock.now, read.number)
+
+    frames = Capture(lambda: Once([0, hold]), clock=clock)
+    until(lambda: reads == [0, 1])
+    clock.now += 2.0
+    assert frames.take(1) is None and frames.stale == 1
+    hold.set()
+    frames.close()
+
+
+def test_capture_silent_camera_is_lost(caplog: pytest.LogCaptureFixture) -> None:
+    """Also while its first read still blocks; once in the log, and rarely while it lasts."""
+    clock, hold = Clock(), threading.Event()
+    frames = Capture(lambda: Scripted([hold]), clock=clock)
+    assert frames.take(0.01) is None and frames.lost is None
+    clock.now += 9.0
+    for _ in range(5):
+        assert frames.take(0.01) is None
+    assert frames.lost is not None and "no frame" in frames.lost
+    assert caplog.text.count("camera lost") == 1
+    hold.set()
+    frames.close()
+
+
+def test_capture_loss_is_logged_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.001,))
+    clock, tries = Clock(), []
+
+    def refuse() -> Scripted:
+        tries.append(1)
+        raise CameraError("camera rtsp://u:s3cret@host/x cannot be opened")
+
+    frames = Capture(refuse, clock=clock)
+    until(lambda: frames.take(0.001) is None and len(tries) > 20)
+    assert caplog.text.count("camera lost") == 1 and "s3cret" not in caplog.text
+    assert frames.lost is not None and frames.lost.startswith("camera rtsp://host")
+    clock.now += 601
+    frames.take(0.001)
+    assert caplog.text.count("camera lost") == 2
+    frames.close()
+
+
+def test_capture_threads_that_return_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reads that hang and return later never end the process."""
+    monkeypatch.setattr(capture, "_HUNG_S", 0.02)
+    hangs = [threading.Event() for _ in range(9)]
+    waiting = iter(hangs)
+    opened: list[threading.Event] = []
+
+    def opener() -> Scripted:
+        opened.append(next(waiting))
+        return Scripted([opened[-1]])
+
+    frames = Capture(opener)
+    for number in range(8):
+        until(lambda count=number: frames.take(0.01) is None and len(opened) > count + 1)  # type: ignore[misc]
+        hangs[number].set()
+        until(lambda count=number: sum(t.name == "capture" for t in threading.enumerate()) < 4)  # type: ignore[misc]
+    for hang in hangs:
+        hang.set()
+    frames.close()

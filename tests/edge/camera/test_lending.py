@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -57,7 +58,7 @@ def lent(path: Path) -> bool:
 
 def frame(number: int, *, height: int = 48, width: int = 64) -> Frame:
     image = np.random.default_rng(number).integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Frame(image, number / 10, number)
+    return Frame(image, time.monotonic(), number)
 
 
 def begun(lender: Lender) -> Loan:
@@ -97,6 +98,20 @@ class Loop:
         self._thread.join()
 
 
+class Reader:
+    """Reads one frame in a thread."""
+
+    def __init__(self, camera: BorrowedCamera) -> None:
+        self._frames: list[Frame | None] = []
+        self._thread = threading.Thread(target=lambda: self._frames.append(camera.read()))
+        self._thread.start()
+
+    def frame(self) -> Frame:
+        self._thread.join()
+        assert self._frames and self._frames[0] is not None
+        return self._frames[0]
+
+
 def endless(**size: int) -> Iterator[Frame]:
     number = 0
     while True:
@@ -134,7 +149,7 @@ def test_pictures_that_do_not_lie_in_one_piece_arrive_too(lend: Open, path: Path
     lender, whole = lend(), frame(7)
     with borrowed(path) as camera:
         begun(lender)
-        lender.offer(Frame(whole.image[:, ::-1], 1.0, 1))
+        lender.offer(Frame(whole.image[:, ::-1], whole.at, 1))
         got = camera.read()
     assert got is not None and np.array_equal(got.image, whole.image[:, ::-1])
 
@@ -148,6 +163,17 @@ def test_the_newest_frame_wins_and_nobody_waits(lend: Open, path: Path) -> None:
         for number in range(1, 200):  # while the borrower looks at the first
             lender.offer(frame(number))
         assert (second := camera.read()) is not None and second.number == 199
+
+
+def test_borrowed_frame_old_is_dropped(lend: Open, path: Path) -> None:
+    lender = lend()
+    with borrowed(path) as camera:
+        begun(lender)
+        lender.offer(Frame(frame(0).image, time.monotonic() - 1.5, 0))
+        reader = Reader(camera)
+        until(lambda: begun(lender).frames == 1, "the old frame is sent")
+        lender.offer(frame(1))
+        assert reader.frame().number == 1
 
 
 def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path) -> None:
