@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
-from zoneinfo import ZoneInfo
 
 from edge.access.policy import Growth, Rules, at_size
 from edge.access.rights import Rights
@@ -167,7 +166,7 @@ def bounds_of(rules: Rules, calibrated: Calibration, templates: int) -> Bounds:
 
 def entry_of(config: Terminal, wall: WallClock) -> Entry:
     """Who may pass, by the config; days begin and end in the time zone of the schedule."""
-    zone = ZoneInfo(config.door.schedule.time_zone)
+    zone = config.door.schedule.zone
 
     def today() -> date | None:
         now, believed = wall.look()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.bundle_files import MANIFEST as MANIFEST
 from edge.bundle_files import check_digest, read_fields, read_file
-from edge.errors import BundleError, EngineError, describe_validation
+from edge.errors import BundleError, EngineError
 from edge.onnx_file import has_external_data
+from edge.parsing import parse_json
 from edge.values import Precision
 
 SCHEMA = 1
@@ -217,9 +219,9 @@ def read_manifest(path: Path) -> Manifest:
             f"{path / MANIFEST}: expected schema_version {SCHEMA}, found {found!r}; make the bundle with this version"
         )
     try:
-        return Manifest.model_validate(fields)
-    except ValidationError as error:
-        raise BundleError(f"{path / MANIFEST}: {describe_validation(error)}") from error
+        return parse_json(Manifest, json.dumps(fields))
+    except ValueError as error:
+        raise BundleError(f"{path / MANIFEST}: {error}") from error
 
 
 def open_bundle(path: Path, preprocessing: str, *, complete: bool = True) -> Bundle:

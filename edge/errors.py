@@ -19,12 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
-    from pydantic_core import ErrorDetails
-
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^'\"<>\n]*@)?[^\s'\"<>]*)")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]+)?")
@@ -88,30 +82,6 @@ class PlaceError(MfsaError, OSError):
 
 class ClaimError(MfsaError):
     """Another process has this terminal already."""
-
-
-def describe_validation(error: ValidationError) -> str:
-    """All findings of pydantic in the user's terms: `key.sub: message (found value)`, joined by semicolons."""
-    findings = []
-    for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"]) or "file"
-        if item["type"] == "extra_forbidden":
-            findings.append(f"{where}: unknown key; remove it or mend its spelling")
-        elif item["type"] == "missing":
-            findings.append(f"{where}: missing; it must be written")
-        else:
-            findings.append(f"{where}: {item['msg'][0].lower()}{item['msg'][1:]}{_found(item)}")
-    return without_credentials("; ".join(findings))
-
-
-def _found(item: ErrorDetails) -> str:
-    """The value that was refused; of a camera's source only what cannot be a secret."""
-    value = item["input"]
-    if isinstance(value, (dict, list)):
-        return ""
-    if isinstance(value, str) and ("://" in value or "@" in value or "!" in value):
-        return f" (found {describe_source(value)!r})"
-    return f" (found {value!r})"
 
 
 def describe_source(source: int | str) -> str:

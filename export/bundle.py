@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -49,10 +48,11 @@ from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import open_engine
-from edge.errors import BundleError, EngineError, describe_validation
+from edge.errors import BundleError, EngineError
 from edge.face.detect import Detector
 from edge.face.liveness import Look
 from edge.face.liveness.passive import Passive
+from edge.parsing import parse_json, read_json
 from edge.values import Face, Pose, Precision
 from export import detector
 from export.card import FILE as CARD
@@ -214,16 +214,16 @@ def _read_figures(
 ) -> tuple[Calibration, dict[str, Any]]:
     """Of several models in one accuracy file, those of the embedder with this digest."""
     try:
-        calibration = Calibration.model_validate_json(thresholds.read_text(encoding="utf-8"))
-        figures = json.loads(accuracy.read_text(encoding="utf-8"))
-    except ValidationError as error:
-        raise BundleError(
-            f"{thresholds}: not the output of mfsa-threshold: {describe_validation(error)}"
-        ) from error
+        measured, text = thresholds.read_bytes(), accuracy.read_text(encoding="utf-8")
+        figures = read_json(text)
     except (OSError, ValueError) as error:
         raise BundleError(
             f"the measured figures cannot be read: {error}; make them with mfsa-threshold and mfsa-evaluate"
         ) from error
+    try:
+        calibration = parse_json(Calibration, measured)
+    except ValueError as error:
+        raise BundleError(f"{thresholds}: not the output of mfsa-threshold: {error}") from error
     if isinstance(figures, dict) and isinstance(figures.get("models"), dict):
         named = [
             m

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from edge.errors import ConfigError, MfsaError, describe_validation
+from edge.errors import ConfigError, MfsaError
+from edge.parsing import parse_json
 from train.data import ChipSet, EpochSampler, Views, collate, load_chips, quiet_worker
 from train.journal import Journal
 from train.loss import Batch, Criterion, Student
@@ -138,10 +138,10 @@ class Run:
         """Go on where a checkpoint stands; raises ConfigError where it is of another recipe's network."""
         state = load_checkpoint(checkpoint)
         try:
-            earlier = Recipe.model_validate_json(state["recipe"])
-        except ValidationError as error:
+            earlier = parse_json(Recipe, state["recipe"])
+        except ValueError as error:
             raise ConfigError(
-                f"{checkpoint}: made by another version of the recipe: {describe_validation(error)}"
+                f"{checkpoint}: made by another version of the recipe: {error}"
             ) from error
         differing = [
             name

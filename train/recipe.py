@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from edge import masks
-from edge.errors import ConfigError, describe_validation
+from edge.errors import ConfigError
+from edge.parsing import Document, read_yaml, validate
 from train.network import NetworkConfig
 
 
@@ -162,42 +163,44 @@ class Recipe(_Section):
 
 
 def load_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
-    """The recipe in a YAML file with `key.key=value` changes; raises ConfigError that names every wrong key."""
+    """Read a recipe and apply `key.key=value` changes; raises ConfigError with every problem."""
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{path}: cannot read the recipe ({error}); name an existing YAML file"
         ) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(fields, dict):
-        raise ConfigError(
-            f"{path}: expected a mapping of recipe keys, found {type(fields).__name__}"
-        )
-    for change in changes:
-        _apply(fields, change)
     try:
-        return Recipe.model_validate(fields)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_validation(error)}") from error
+        document = read_yaml(text)
+        if not isinstance(document.value, dict):
+            raise ConfigError("expected keys such as `network:` and `data:`, found none")
+        for change in changes:
+            document = _apply(document, change)
+        return validate(Recipe, document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
-def _apply(fields: dict[str, Any], change: str) -> None:
-    """Set one key of nested mappings, the value read as YAML."""
+def _apply(document: Document, change: str) -> Document:
+    """Set one key of nested sections, the value read as YAML."""
     key, equals, value = change.partition("=")
     *sections, name = key.split(".")
-    for section in sections:
-        fields = fields.setdefault(section, {})
-        if not isinstance(fields, dict):
-            raise ConfigError(f"--set {change}: {section} is not a section of the recipe")
     if not equals or not name:
         raise ConfigError(
             f"--set: expected KEY=VALUE such as network.variant=none, found {change!r}"
         )
+    fields = document.value
+    for section in sections:
+        fields = fields.setdefault(section, {})
+        if not isinstance(fields, dict):
+            raise ConfigError(f"--set {change}: {section} is not a section of the recipe")
     try:
-        fields[name] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(
-            f"--set {change}: the value is not YAML: {' '.join(str(error).split())}"
-        ) from error
+        fields[name] = read_yaml(value).value
+    except ConfigError as error:
+        raise ConfigError(f"--set {change}: {error}") from error
+    place = (*sections, name)
+    return replace(
+        document,
+        lines={p: line for p, line in document.lines.items() if p[: len(place)] != place},
+        switches={p: word for p, word in document.switches.items() if p[: len(place)] != place},
+    )

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
 
 from edge.errors import ConfigError
+from edge.parsing import read_json
 from train.network import MfsaNetwork, NetworkConfig
 
 
@@ -75,7 +76,7 @@ def save_weights(network: MfsaNetwork, path: Path) -> None:
 def _read_weights(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            fields = json.loads((file.metadata() or {})["network"])
+            fields = read_json((file.metadata() or {})["network"])
         return fields, {
             k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()
         }

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from edge.audit.state import ID_MAX, FirstKey
 from edge.errors import RecordError
 from edge.hkdf import derive
+from edge.parsing import read_json
 
 _SIGNED = b"mfsa-edge head 1\n"
 
@@ -52,7 +53,7 @@ def public_key_of(key: Ed25519PrivateKey) -> str:
 def read_head(text: str, public_key: str | None) -> Head:
     """What such a file says; raises RecordError where it is none, or its signature is not by that key. None: not checked."""
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: dict[str, Any] = read_json(text)
         signature = bytes.fromhex(found.pop("signature"))
         head = Head(**found)
         if not (

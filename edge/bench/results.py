@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from edge.bench import statistics
-from edge.errors import ConfigError, describe_validation
+from edge.errors import ConfigError
+from edge.parsing import parse_json
 
 _DIGITS = 4
 
@@ -433,15 +434,14 @@ def schema() -> dict[str, Any]:
 def read(path: Path) -> Measured:
     """A result that was written; raises ConfigError that says what is wrong with the file."""
     try:
-        found = _ADAPTER.validate_json(path.read_bytes())
+        found = parse_json(_ADAPTER, path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); expected a file of edge-bench --json"
         ) from error
-    except ValidationError as error:
-        told = describe_validation(error)
+    except ValueError as error:
         raise ConfigError(
-            f"{path}: not a result of this edge-bench: {told[:300]}; measure again"
+            f"{path}: not a result of this edge-bench: {str(error)[:300]}; measure again"
         ) from error
     if isinstance(found, CompareReport):
         raise ConfigError(

@@ -10,7 +10,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
+from datetime import date, datetime
+from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from edge.cli import common
 from edge.config import Terminal, load_config
 from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
+from edge.parsing import parse_day
 
 if TYPE_CHECKING:
     from edge.audit.heads import Head
@@ -121,9 +123,9 @@ def main(argv: list[str] | None = None) -> int:
     which.add_argument("--subject", metavar="NAME", help="of this person or operator")
     which.add_argument(
         "--before",
-        type=_date,
+        type=_day,
         metavar="DATE",
-        help="of everybody before this day, such as 2026-01-31 (UTC)",
+        help="of everybody before this day in the terminal's time zone, such as 2026-01-31",
     )
     subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
     args = parser.parse_args(argv)
@@ -158,8 +160,11 @@ def _told(command: Callable[[], int]) -> int:
         ) from error
 
 
-def _date(text: str) -> float:
-    return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc).timestamp()
+def _day(text: str) -> date:
+    try:
+        return parse_day(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _evidence_key(config: Terminal) -> bytes | None:
@@ -412,10 +417,15 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
 def _erase(config: Terminal, args: argparse.Namespace) -> int:
     from edge.audit.evidence import picture_path
 
+    before = None
+    if args.before is not None:
+        midnight = datetime.combine(args.before, clock_time(), config.door.schedule.zone)
+        before = midnight.timestamp()
+
     def wanted(line: Line) -> bool:
         told = record_of(b"{}\t" + line.personal) or {}
-        if not told or args.before is not None:  # nothing readable: what an erasure left half done
-            return not told or telling.moment(line.public) < args.before
+        if not told or before is not None:  # nothing readable: what an erasure left half done
+            return not told or telling.moment(line.public) < (before or 0.0)
         return args.subject in (told.get("subject"), told.get("operator"), told.get("other"))
 
     verb = "would be" if args.dry_run else "are"

@@ -14,13 +14,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
-from zoneinfo import ZoneInfo
 
 from edge.audit import handover
 from edge.claim import claim
 from edge.config import Terminal
 from edge.errors import ClaimError, ConfigError, RecordError
-from edge.gallery.enrollment.terms import Registrar, Terms, parse_day, parse_words
+from edge.gallery.enrollment.terms import Registrar, Terms, parse_words
+from edge.parsing import parse_day
 
 if TYPE_CHECKING:
     from edge.access.policy import Rules
@@ -130,7 +130,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
-    today = datetime.now(ZoneInfo(config.door.schedule.time_zone)).date()
+    today = datetime.now(config.door.schedule.zone).date()
     account = _account()
     registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     key = None

@@ -12,11 +12,11 @@ from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from edge.cli import common
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, GalleryError
+from edge.parsing import parse_day
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -142,11 +142,9 @@ def _day(text: str) -> date | str:
     if text == "none":
         return text
     try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"expected a day such as 2026-12-01 or none, found {text!r}"
-        ) from error
+        return parse_day(text)
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or none") from error
 
 
 def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Terminal, Bundle, Store]:
@@ -280,9 +278,12 @@ def _set(args: argparse.Namespace) -> int:
             )
         if not (changes or args.pin or args.no_pin):
             raise ConfigError("nothing to set was named; see edge-gallery set --help")
+        fresh = replace(record, **changes)  # type: ignore[arg-type]
+        if fresh.valid_from and fresh.valid_until and fresh.valid_from > fresh.valid_until:
+            raise ConfigError(f"valid from {fresh.valid_from}, which is after {fresh.valid_until}")
         pin = _secret("PIN") if args.pin else None
         if changes:
-            store.describe(args.subject, replace(record, **changes))  # type: ignore[arg-type]
+            store.describe(args.subject, fresh)
         if args.pin or args.no_pin:
             store.set_pin(args.subject, pin)
         changed = [*changes, *(["pin"] if args.pin or args.no_pin else [])]
@@ -294,7 +295,7 @@ def _set(args: argparse.Namespace) -> int:
 def _expire(args: argparse.Namespace) -> int:
     config, _, store = _open(args, changeover=True)
     with closing(store):
-        over = store.expired(datetime.now(ZoneInfo(config.door.schedule.time_zone)).date())
+        over = store.expired(datetime.now(config.door.schedule.zone).date())
         for name in over:
             if not args.dry_run:
                 store.remove(name)

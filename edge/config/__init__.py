@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from edge.config.access import Liveness, Policy
 from edge.config.door import Door
 from edge.config.keeping import Enrollment, GalleryConfig, Record
 from edge.config.section import Section, absolute
 from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
-from edge.errors import ConfigError, describe_validation, without_credentials
+from edge.errors import ConfigError
+from edge.parsing import read_yaml, validate
 
 # In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
 DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
@@ -26,18 +26,24 @@ class Terminal(Section):
     """The whole file."""
 
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
-    bundle: Path = Field(description="folder made by mfsa-bundle")
+    bundle: Path = Field(
+        description="folder made by mfsa-bundle", examples=["/opt/mfsa-edge/bundle"]
+    )
     changeover: Path | None = Field(
         None,
         description="the bundle before: recognises people who have no template of the new model, until they have passed by",
     )
     state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
     key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
-    camera: Camera
+    camera: Camera = Field(
+        description="where frames come from", examples=["{kind: opencv, source: 0}"]
+    )
     engine: EngineSection = OrtEngine()
     detector: Detector = Detector()
     policy: Policy = Policy()
-    liveness: Liveness = Field(description="must be written, also where it is {kind: none}")
+    liveness: Liveness = Field(
+        description="must be written, also if it is {kind: none}", examples=["{kind: layers}"]
+    )
     door: Door = Door()
     enrollment: Enrollment = Enrollment()
     gallery: GalleryConfig = GalleryConfig()
@@ -108,11 +114,12 @@ class Terminal(Section):
         return self.door.socket or self._door_state / "door.sock"
 
 
+_KINDS: dict[type, str] = {list: "a list", type(None): "nothing"}
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
 
 
 def load_config(path: Path) -> Terminal:
-    """The terminal's config with absolute paths; raises ConfigError that names every wrong key at once."""
+    """Read the config of a terminal, paths made absolute; raises ConfigError with every problem."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -121,21 +128,15 @@ def load_config(path: Path) -> Terminal:
             f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example"
         ) from error
     try:
-        fields = yaml.safe_load(text)
-    except RecursionError as error:
-        raise ConfigError(f"{path}: not valid YAML: nested too deeply") from error
-    except (
-        Exception
-    ) as error:  # YAMLError, and whatever a date or number that is none makes its parser raise
-        raise ConfigError(f"{path}: not valid YAML: {_where(error)}") from error
-    if not isinstance(fields, dict):
-        raise ConfigError(
-            f"{path}: expected keys such as `camera:` and `bundle:`, found {type(fields).__name__}"
-        )
-    try:
-        config = Terminal.model_validate(fields)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: {describe_validation(error)}") from error
+        document = read_yaml(text)
+        if not isinstance(document.value, dict):
+            raise ConfigError(
+                "expected keys such as `camera:` and `bundle:`, "
+                f"found {_KINDS.get(type(document.value), 'a single value')}"
+            )
+        config = validate(Terminal, document)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
     config = absolute(config, path.resolve().parent)
     if len(bytes(config.socket_path)) > _UNIX_SOCKET_PATH_MAX:
         raise ConfigError(
@@ -152,16 +153,6 @@ def load_config(path: Path) -> Terminal:
             "anyone who can write to that stream can show the door any face"
         )
     return config
-
-
-def _where(error: Exception) -> str:
-    """What is wrong with a text and in which line of it. The line itself is left out: it may hold a camera's password."""
-    mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
-    if mark is None:
-        return without_credentials(" ".join(str(error).split()))
-    return without_credentials(
-        f"{getattr(error, 'problem', error)}, line {mark.line + 1}, column {mark.column + 1}"
-    )
 
 
 def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:

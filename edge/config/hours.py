@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from datetime import date, time
+from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, field_validator
 
 from edge.config.section import Section
+from edge.parsing import parse_day
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HOLIDAY = "holiday"
@@ -34,13 +37,14 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 def _on_the_clock(value: object) -> time:
-    """Only text: YAML reads 17:30 without quotation marks as the number 1050, and a time zone belongs to the schedule."""
+    """Take hours and minutes only: the time zone belongs to the schedule."""
     if not isinstance(value, str) or not _CLOCK.fullmatch(value):
-        raise ValueError('expected hours and minutes in quotation marks, such as "17:30"')
+        raise ValueError(f'expected hours and minutes such as "17:30", found {value!r}')
     return time.fromisoformat(value)
 
 
 _ClockTime = Annotated[time, BeforeValidator(_on_the_clock)]
+Day = Annotated[date, BeforeValidator(parse_day)]
 
 
 class Hours(Section):
@@ -64,15 +68,17 @@ class Span(Hours):
 
 
 class Schedule(Section):
-    time_zone: str = Field("UTC", description="such as Europe/Berlin")
-    holidays: tuple[date, ...] = ()
+    time_zone: str | None = Field(
+        None, description="such as Europe/Berlin; default: the time zone of this machine"
+    )
+    holidays: tuple[Day, ...] = Field((), description="days such as 2031-12-25")
     spans: tuple[Span, ...] = ()
 
     @field_validator("time_zone")
     @classmethod
-    def _zone(cls, name: str) -> str:
+    def _exists(cls, name: str | None) -> str | None:
         try:
-            ZoneInfo(name)
+            ZoneInfo("UTC" if name is None else name)
         except (
             ZoneInfoNotFoundError,
             ValueError,
@@ -82,3 +88,24 @@ class Schedule(Section):
                 "no such time zone on this machine; name one such as Europe/Berlin"
             ) from error
         return name
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """In which days begin and end."""
+        return machine_zone() if self.time_zone is None else ZoneInfo(self.time_zone)
+
+
+_LOCALTIME = "/etc/localtime"
+
+
+def machine_zone() -> ZoneInfo:
+    """Time zone of this machine by TZ or /etc/localtime; UTC if neither names one."""
+    name = os.environ.get("TZ", "").removeprefix(":") or _LOCALTIME
+    try:
+        if not name.startswith("/"):
+            return ZoneInfo(name)
+        path = Path(name).resolve()
+        with path.open("rb") as file:
+            return ZoneInfo.from_file(file, key=str(path).rpartition("zoneinfo/")[2])
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo("UTC")

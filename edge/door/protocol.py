@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.errors import DoorError
+from edge.parsing import read_json
 from edge.values import Grant
 
 VERSION = 1
@@ -30,8 +31,8 @@ def encode(kind: str, fields: dict[str, Any]) -> bytes:
 def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
     """Kind and fields of a packet; raises DoorError for anything that is not of this version."""
     try:
-        message = json.loads(packet)
-    except (ValueError, RecursionError) as error:
+        message = read_json(packet)
+    except ValueError as error:
         raise DoorError("malformed: expected one JSON object a packet") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise DoorError("malformed: expected an object with `v` and `kind`")

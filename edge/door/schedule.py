@@ -68,7 +68,7 @@ def within(hours: Sequence[Hours], config: ScheduleConfig) -> Callable[[datetime
     spans = tuple(
         Span(parse_days(span.days), span.begin, span.end, Window.LOCKED) for span in hours
     )
-    schedule = Schedule(spans, frozenset(config.holidays), ZoneInfo(config.time_zone))
+    schedule = Schedule(spans, frozenset(config.holidays), config.zone)
     return lambda moment: schedule.at(moment, plausible=True) is Window.LOCKED
 
 
@@ -78,4 +78,4 @@ def schedule_of(config: ScheduleConfig) -> Schedule:
         Span(parse_days(span.days), span.begin, span.end, Window(span.mode))
         for span in config.spans
     )
-    return Schedule(tuple(spans), frozenset(config.holidays), ZoneInfo(config.time_zone))
+    return Schedule(tuple(spans), frozenset(config.holidays), config.zone)

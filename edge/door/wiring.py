@@ -7,13 +7,14 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edge.config.door import Door
 from edge.config.door import Relay as RelayConfig
 from edge.door.inputs import Inputs, open_inputs
 from edge.door.relay import Relay, open_relay
 from edge.errors import DoorError
+from edge.parsing import parse_json
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,8 @@ def lines_of(door: Door) -> Lines:
 def noted(path: Path) -> Lines | None:
     """The outputs that a door process opened last; None where no note can be read."""
     try:
-        return Lines.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        return parse_json(Lines, path.read_bytes())
+    except (OSError, ValueError):
         return None
 
 

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from edge.bundle import Verdict, check_verdict
 from edge.bundle_files import read_file
 from edge.engine.cuda import Device
-from edge.errors import BundleError, EngineError, describe_validation
+from edge.errors import BundleError, EngineError
+from edge.parsing import parse_json
 from edge.values import Precision
 
 SCHEMA = 1
@@ -76,12 +77,12 @@ def read_sidecar(plan: Path) -> Sidecar:
     """Raises EngineError where it is missing or wrong."""
     path = sidecar_path(plan)
     try:
-        return Sidecar.model_validate_json(read_file(path, SIDECAR_BYTES_MAX, BUILD))
+        return parse_json(Sidecar, read_file(path, SIDECAR_BYTES_MAX, BUILD))
     except BundleError as error:
         raise EngineError(str(error)) from error
-    except ValidationError as error:
+    except ValueError as error:
         raise EngineError(
-            f"{path}: {describe_validation(error)}; build the engine again with mfsa-build-engine"
+            f"{path}: {error}; build the engine again with mfsa-build-engine"
         ) from error
 
 

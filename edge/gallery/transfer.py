@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from edge.durable import write_whole
 from edge.errors import GalleryError
 from edge.gallery.store import Store
+from edge.parsing import read_json
 from edge.subject import from_json, to_json
 
 _MAGIC = b"mfsa-edge people 1\n"
@@ -112,7 +113,7 @@ def _read(path: Path, passphrase: str) -> dict[str, Any]:
             f"{path}: the passphrase is another one, or the file was changed"
         ) from error
     try:
-        found = json.loads(plain)
+        found = read_json(plain)
         return {
             "model": str(found["model"]),
             "people": [_person(person) for person in found["people"]],

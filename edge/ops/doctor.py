@@ -171,6 +171,19 @@ def _liveness(config: Terminal) -> Iterator[Finding]:
     )
 
 
+def _clock(config: Terminal) -> Iterator[Finding]:
+    schedule = config.door.schedule
+    if schedule.time_zone is not None:
+        yield Finding(OK, "clock", f"days and hours by the time zone {schedule.time_zone}")
+        return
+    yield Finding(
+        OK,
+        "clock",
+        f"days and hours by the time zone of this machine, {schedule.zone}; "
+        "door.schedule.time_zone names another",
+    )
+
+
 def _door(config: Terminal) -> Iterator[Finding]:
     client = DoorClient(config.socket_path)
     try:
@@ -202,5 +215,6 @@ _CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {
     "engine": _engine,
     "camera": _camera,
     "liveness": _liveness,
+    "clock": _clock,
     "door": _door,
 }

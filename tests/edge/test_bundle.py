@@ -60,7 +60,7 @@ def test_a_bundle_without_detector_says_how_to_complete_it() -> None:
         ({"schema_version": 9}, "expected schema_version 1, found 9"),
         ({"preprocessing": "bgr-0..1"}, "wants preprocessing 'bgr-0..1'"),
         ({"surprise": 1}, "surprise: unknown key"),
-        ({"calibration": {}}, "calibration.unmasked: missing"),
+        ({"calibration": {}}, "calibration.unmasked: required"),
     ],
 )
 def test_other_manifests_are_refused(copy: Path, changes: dict[str, object], part: str) -> None:

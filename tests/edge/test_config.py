@@ -1,12 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.config import load_config
+from edge.assembly import entry_of
+from edge.config import Terminal, load_config
+from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
+from edge.subject import SubjectRecord
 
 WriteConfig = Callable[..., Path]
 
@@ -31,10 +36,9 @@ def test_all_wrong_keys_are_named_at_once(write_config: WriteConfig) -> None:
         load_config(path)
     message = str(caught.value)
     for part in (
-        "engin: unknown key",
-        "detector.min_score",
-        "found 7",
-        "liveness: missing",
+        'engin (line 10): unknown key; did you mean "engine"?',
+        "detector.min_score (line 7): expected less than 1.0, found 7",
+        "liveness: required; for example liveness: {kind: layers}",
         "door.pulse_s",
     ):
         assert part in message
@@ -44,12 +48,12 @@ def test_all_wrong_keys_are_named_at_once(write_config: WriteConfig) -> None:
     ("text", "part"),
     [
         (": [", "not valid YAML"),
-        ("- 1", "found list"),
-        ("", "found NoneType"),
+        ("- 1", "found a list"),
+        ("", "found nothing"),
         ("camera: {kind: telescope}", "camera"),
         ("a: " + "[" * 5000, "nested too deeply"),
-        ("a: 2026-13-45", "not valid YAML: month must be in"),
-        ("a: !!timestamp soon", "not valid YAML"),
+        ("a: 2026-13-45", "a .line 1.: unknown key"),
+        ("a: !!timestamp soon", "line 1: tags such as !!int are not supported"),
     ],
 )
 def test_files_that_are_no_config(tmp_path: Path, text: str, part: str) -> None:
@@ -154,3 +158,14 @@ def test_an_address_keeps_its_place_without_its_password() -> None:
         without_credentials("found 'rtsp://user:secret@host/1', a: b@c")
         == "found 'rtsp://host', a: b@c"
     )
+
+
+def test_last_day_ends_in_machine_time_zone(
+    config: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """16:30 in Los Angeles is the next day in UTC."""
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    moment = datetime(2031, 12, 31, 16, 30, tzinfo=ZoneInfo("America/Los_Angeles"))
+    rights = entry_of(config, WallClock(read=moment.timestamp)).rights
+    assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 31))) is None
+    assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"

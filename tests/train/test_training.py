@@ -138,7 +138,7 @@ def test_keys_of_a_recipe_are_changed_on_the_command_line(
     for change, part in (
         ("seed", "KEY=VALUE"),
         ("seed.a=1", "seed is not a section"),
-        ("seed=[", "not YAML"),
+        ("seed=[", "not valid YAML"),
         ("seeds=1", "unknown"),
     ):
         with pytest.raises(ConfigError, match=part):
@@ -238,7 +238,7 @@ def test_wrong_recipes_are_one_sentence(
 ) -> None:
     assert main(arguments(write_recipe(batch=0, speed=9), faces, tmp_path / "run")) == 2
     message = capsys.readouterr().err
-    assert "batch" in message and "speed: unknown key" in message
+    assert "batch" in message and "speed (line 24): unknown key" in message
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.errors import ConfigError, GalleryError
-from edge.gallery.enrollment.terms import Terms, parse_day, parse_words
+from edge.gallery.enrollment.terms import Terms, parse_words
+from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
 from edge.subject import check_name
 from edge.system.leftovers import is_leftover

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -11,7 +10,6 @@ from edge.errors import ConfigError, PhotoError
 from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
 _TEXT_MAX = 500
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +98,6 @@ class Registrar:
         if terms.erase_on is None and self.keep_days is not None:
             return self.today + timedelta(days=self.keep_days)
         return terms.erase_on or known.erase_on
-
-
-def parse_day(text: str) -> date:
-    """A day such as 2031-05-01; raises ConfigError."""
-    try:
-        if _DAY.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise ConfigError(f"expected a day such as 2031-05-01, found {text!r}")
 
 
 def parse_words(text: str) -> str:

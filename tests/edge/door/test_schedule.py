@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, time, timezone
+from importlib import resources
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -122,15 +123,15 @@ def test_days_are_names_and_ranges() -> None:
         ({"time_zone": ""}, "no such time zone"),
         (
             {"spans": [{"days": ["mon"], "begin": "08:00", "end": 1050, "mode": "open"}]},
-            r'such as "17:30" \(found 1050\)',
+            r'such as "17:30", found 1050',
         ),
         (
             {"spans": [{"days": ["mon"], "begin": "08:00Z", "end": "09:00", "mode": "open"}]},
-            "begin: .* in quotation marks",
+            "begin .*: expected hours and minutes",
         ),
         (
             {"spans": [{"days": ["mon"], "begin": 28800, "end": "09:00", "mode": "open"}]},
-            "begin: .* in quotation marks",
+            "begin .*: expected hours and minutes",
         ),
     ],
 )
@@ -141,15 +142,13 @@ def test_a_wrong_schedule_is_one_sentence(
         load_config(write_config(door={"schedule": schedule}))
 
 
-def test_a_time_without_quotation_marks_is_refused_by_name(
-    write_config: Callable[..., Path],
-) -> None:
-    """YAML reads it as the number 1050, which once passed for a time with a zone and raised on the day it applied."""
+def test_time_without_quotes_is_no_number(write_config: Callable[..., Path]) -> None:
+    """YAML 1.1 read it as the number 1050."""
     path = write_config()
     spans = '[{days: [mon], begin: "08:00", end: 17:30, mode: open}]'
     path.write_text(path.read_text() + f"door: {{schedule: {{spans: {spans}}}}}\n")
-    with pytest.raises(ConfigError, match=r"spans\.0\.end: .*in quotation marks"):
-        load_config(path)
+    (span,) = load_config(path).door.schedule.spans
+    assert (span.begin, span.end) == (time(8), time(17, 30))
 
 
 @pytest.mark.parametrize(
@@ -159,3 +158,29 @@ def test_where_it_cannot_tell_what_may_restrict_does(
     spans: list[dict[str, object]], strictest: Window
 ) -> None:
     assert schedule_of(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest
+
+
+@pytest.mark.parametrize(
+    ("tz", "name"),
+    [
+        ("America/Los_Angeles", "America/Los_Angeles"),
+        (":Asia/Tokyo", "Asia/Tokyo"),
+        ("Mars/Olympus", "UTC"),
+    ],
+)
+def test_schedule_without_zone_takes_machines(
+    tz: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", tz)
+    assert ScheduleConfig().zone.key == name
+    assert ScheduleConfig(time_zone="Europe/Berlin").zone == BERLIN
+
+
+def test_schedule_zone_reads_localtime_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with resources.files("tzdata.zoneinfo.Asia").joinpath("Tokyo").open("rb") as file:
+        (tmp_path / "localtime").write_bytes(file.read())
+    monkeypatch.setenv("TZ", str(tmp_path / "localtime"))
+    noon = datetime(2031, 1, 1, 12, tzinfo=timezone.utc)
+    assert noon.astimezone(ScheduleConfig().zone).hour == 21
