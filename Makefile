@@ -1,3 +1,4 @@
+# make install  all commands of the terminal in .venv, a model bundle in build/bundle
 # make demo   enroll, walk up, recognise, open: the whole path on real faces, without hardware
 # make test   all tests
 # make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
@@ -35,7 +36,11 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: demo test faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: install demo test faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+
+install: $(VENV)/demo.stamp
+	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
+	@echo 'Installed. Next: source $(VENV)/bin/activate, then edge-setup'
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/mfsa-bundle make build/bundle --replace
@@ -94,6 +99,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing into $(VENV); this takes a few minutes'
 	$(PIP) -e '.[demo]'
 	touch $@
 
