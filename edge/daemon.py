@@ -366,7 +366,8 @@ class Daemon:
 
     def _grant(self, decision: Decision, subject: str, record_id: int) -> bool:
         """Ask the door; whether it opened."""
-        extended = self._gallery.record(subject).extended
+        known = self._gallery.record(subject)
+        extended = known is not None and known.extended
         grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at, extended)
         try:
             refused = self._door.grant(grant)

@@ -53,7 +53,7 @@ class Stopwatch:
 
 
 _PLAIN = SubjectRecord()
-People = Callable[[str], SubjectRecord]  # what is known of a subject
+People = Callable[[str], SubjectRecord | None]  # finds a subject's record
 
 
 class Searchable(Protocol):
@@ -311,7 +311,7 @@ class Pipeline:
             answers = self._liveness.answers(
                 track, frame.at, unsure=policy.unsure(decision, opinion.rules)
             )
-            if person.liveness == "no-challenge":
+            if person is not None and person.liveness == "no-challenge":
                 answers.pop(Challenge.name, None)
             decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
             seen = Sighting(

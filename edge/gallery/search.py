@@ -428,9 +428,9 @@ class Gallery:
             self._held, self._version = _Held(), -1
             raise
 
-    def record(self, subject: str) -> SubjectRecord:
-        """Return what is known of a subject apart from the templates."""
-        return self._held.records.get(subject, SubjectRecord())
+    def record(self, subject: str) -> SubjectRecord | None:
+        """Return what is known of a subject apart from the templates; None if not enrolled."""
+        return self._held.records.get(subject)
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         return self._held.index.search(embedding)

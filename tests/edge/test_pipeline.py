@@ -405,6 +405,11 @@ def test_who_is_known_and_may_not_pass_is_told_why() -> None:
         }
 
 
+def test_subject_without_record_is_refused() -> None:
+    run = Run(people=lambda subject: None)
+    assert {run.frame(face(100))[0].decision.reason for _ in range(5)} == {"not-enrolled"}
+
+
 def test_who_need_not_wear_a_mask_passes_without() -> None:
     strict = replace(RULES, mask="require")
     assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == [

@@ -415,7 +415,7 @@ def test_a_gallery_follows_what_others_write(open_store: Open) -> None:
     gallery = Gallery(open_store())
     assert (
         subject_of(gallery, ADA[0]) == "Ada"
-        and gallery.record("Ada").extended
+        and gallery.record("Ada") == SubjectRecord(extended=True)
         and not gallery.refresh()
     )
     store.enroll("Eve", EVE)
@@ -423,9 +423,11 @@ def test_a_gallery_follows_what_others_write(open_store: Open) -> None:
     assert subject_of(gallery, EVE[1]) == "Eve" and gallery.templates == 4
     store.enroll("Ada", BOB, record=SubjectRecord(), replace=True)  # another record and face
     assert gallery.refresh() and subject_of(gallery, BOB[0]) == "Ada"
-    assert subject_of(gallery, ADA[0]) is None and not gallery.record("Ada").extended
+    assert subject_of(gallery, ADA[0]) is None
+    assert gallery.record("Ada") == SubjectRecord()
     store.remove("Ada")
     assert gallery.refresh() and subject_of(gallery, BOB[0]) is None and gallery.index.subjects == 1
+    assert gallery.record("Ada") is None
 
 
 def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(
