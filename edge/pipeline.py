@@ -356,8 +356,12 @@ class Pipeline:
             is not Verdict.UNKNOWN
         )
 
-    def _weigh(self, opinion: Opinion, person: SubjectRecord, track: Track, at: float) -> Decision:
+    def _weigh(
+        self, opinion: Opinion, person: SubjectRecord | None, track: Track, at: float
+    ) -> Decision:
         """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
+        if person is None:  # erased, while the previous model's gallery still has the templates
+            return policy.refuse("not-enrolled", at)
         rules = (
             opinion.rules
             if person.mask == "as-configured"
