@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 from edge.cli import common, enrolling
 from edge.config import Terminal, load_config
 from edge.errors import PhotoError
+from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
+
+FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.desk import Enrolled
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-enroll",
-        "Add a person to the gallery from photos, or guided before the camera where no photo is named, or many people by --bulk. "
-        "All photos of a person must be usable, else nothing is stored. docs/enrollment.md explains every refusal.",
+        "Add a person to the gallery from photos, or guided before the camera if no photo is "
+        "named, or many people by --bulk. All photos that are named must be usable, else nothing "
+        "is stored. docs/enrollment.md explains every refusal.",
         'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
     )
     common.add_config(parser)
@@ -79,10 +83,16 @@ def main(argv: list[str] | None = None) -> int:
         type=int,
         default=1,
         metavar="N",
-        help="usable photos that a person must have (default: 1)",
+        help="usable photos that a person must have (default: %(default)s)",
     )
     parser.add_argument(
-        "photos", nargs="*", type=Path, metavar="photo", help="JPEG or PNG with one face"
+        "photos",
+        nargs="*",
+        type=Path,
+        metavar="photo",
+        help=f"picture with one face ({FORMATS}): {PHOTOS_MIN['standard']} at least, "
+        f"{PHOTOS_MIN['strict']} at the level strict; of {AGREEING_MIN + 1} or more, one that "
+        "shows somebody else is left out",
     )
     args = parser.parse_args(argv)
     if args.bulk and (args.photos or args.straight_only):

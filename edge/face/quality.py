@@ -28,6 +28,7 @@ _UPPER = (slice(32, 72), slice(20, 92))
 _ABOVE, _BELOW = np.s_[:-1], np.s_[1:]
 _LEFT, _RIGHT = np.s_[:, :-1], np.s_[:, 1:]
 _ASPECT = 0.75  # width to height of the detector's boxes
+_EYES_PX = (10.0, 70.0)  # distance of the eyes that counts 0 and 100
 # Cells of the 14x14 maps, 8 pixels each.
 _EYE_CELLS = (slice(5, 8), slice(3, 11))
 _MOUTH_CELLS = (slice(10, 13), slice(4, 10))
@@ -105,7 +106,7 @@ def measure(
     grey = cv2.cvtColor(chip[_UPPER], cv2.COLOR_BGR2GRAY)
     eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
     return Quality(
-        inter_eye_distance=_ramp(eyes_px, 10, 70),
+        inter_eye_distance=_ramp(eyes_px, *_EYES_PX),
         head_pose=_ramp(math.hypot(pose.yaw, pose.pitch) + abs(pose.roll) / 2, 60, 5),
         sharpness=_ramp(_blur(np.asarray(grey, np.uint8)), 0.85, 0.5),
         under_exposure_prevention=_ramp(float(grey.mean()), 20, 90),
@@ -129,6 +130,12 @@ def _blur(grey: NDArray[np.uint8]) -> float:
         lost = np.maximum(change - cv2.absdiff(blurred[after], blurred[before]), 0)
         kept.append(1 - float(lost.sum()) / max(1e-6, float(change.sum())))
     return max(kept)
+
+
+def eyes_px_of(inter_eye_distance: float) -> float:
+    """The distance of the eyes in pixels at which the component has a value."""
+    worst, best = _EYES_PX
+    return worst + (best - worst) * inter_eye_distance / 100
 
 
 def visible(probe: Probe) -> Visible:

@@ -22,6 +22,10 @@ class Aim:
     needed: bool = False  # else it is passed over when its time is up
 
 
+COME_CLOSER = "come closer"
+_FAR_FROM = 0.9  # of the size demanded: who was near enough stays so down to this
+_STEADY_S = 0.4  # that another hint must last before it is shown
+
 _STRAIGHT = "look straight at the camera"
 # From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
 POSES = (
@@ -39,7 +43,7 @@ STRAIGHT_ONLY = tuple(
 _WORDS = {
     "no-face": "step before the camera",
     "several-faces": "one person at a time, please",
-    "too-small": "come closer",
+    "too-small": COME_CLOSER,
     "mask-worn": "take the mask off",
 }
 
@@ -47,6 +51,23 @@ _WORDS = {
 def words_of(error: PhotoError) -> str:
     """What to tell somebody who stands before the camera."""
     return _WORDS.get(error.reason) or quality.words(error.reason)
+
+
+class SteadyHint:
+    """Shows another hint only when it has lasted, so that hints do not flip at a boundary."""
+
+    def __init__(self, steady_s: float = _STEADY_S) -> None:
+        self._steady_s = steady_s
+        self._shown = self._next = ""
+        self._since = 0.0
+
+    def update(self, words: str, at: float) -> str:
+        """Take the hint of a frame; return the one to show."""
+        if words != self._next:
+            self._next, self._since = words, at
+        if not self._shown or at - self._since >= self._steady_s:
+            self._shown = words
+        return self._shown
 
 
 class Guide:
@@ -66,6 +87,7 @@ class Guide:
         self._next = 0
         self._straight = Pose(0, 0, 0)
         self._kept_at = began_at - _APART_S
+        self._is_near = False
         self.done: list[str] = []
         self.missed: list[str] = []
 
@@ -99,6 +121,11 @@ class Guide:
         if pitch > aim.pitch[1]:
             return "lift your chin a little"
         return None
+
+    def is_near(self, size: float) -> bool:
+        """Return True if the face is large enough, by its share of the size that is demanded."""
+        self._is_near = size >= (_FAR_FROM if self._is_near else 1.0)
+        return self._is_near
 
     def too_far(self) -> str:
         """Where the pose is held, but quality's head pose refuses it."""

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from edge.errors import PhotoError
 from edge.gallery.enrollment.photos import Level
+from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.search import Index
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
-AGREEING_MIN = 3  # samples that must be left if one is left out: of two, either may be wrong
 _PAIRS_SHOWN = 6
 
 
@@ -70,10 +70,11 @@ def settle(
     already-enrolled if they agree on somebody else of the gallery; too-few at the level strict.
     """
     subject = candidate.subject
-    if level == "strict" and len(found) < AGREEING_MIN:
+    if len(found) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
             "too-few",
-            f"{len(found)} usable photos of {subject}; the level strict needs {AGREEING_MIN}",
+            f"{subject}: {len(found)} photos can be used, the level {level} needs {least}; "
+            "add photos",
         )
     names = short_names(candidate.names)
     kept = _one_person(subject, names, found, bounds.same_person)
@@ -271,11 +272,11 @@ def _nearer_to_others(
 
 
 def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) -> None:
-    if nearer and len(kept) < AGREEING_MIN:
+    if nearer and len(kept) < PHOTOS_MIN["strict"]:
         raise PhotoError(
             "nearer-to-another",
             f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
-            f"the level strict needs {AGREEING_MIN}: use sharper photos, looking at the camera",
+            f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the camera",
         )
 
 

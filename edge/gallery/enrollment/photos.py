@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ Image = NDArray[np.uint8]
 Level = Literal["off", "standard", "strict"]
 
 _MASK_WORN_MAX = 0.5
+_YAW_MAX = 30.0  # degrees; beyond, the pose is no measure of the width
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class Portrait:
     name: str  # of the photo
     chip: Image  # (112,112,3) BGR
     width_px: float
+    eyes_px: float  # distance of the eyes
     pose: Pose
     quality: Quality
 
@@ -97,7 +100,9 @@ def find_face(image: Image, detector: Detector, name: str) -> Portrait:
         )
     face = faces[0]
     chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
-    return Portrait(name, chip, face.width_px, pose, quality.measure(face, chip, image.shape, pose))
+    eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
+    measured = quality.measure(face, chip, image.shape, pose)
+    return Portrait(name, chip, face.width_px, eyes_px, pose, measured)
 
 
 def _no_single(reason: str, message: str) -> PhotoError:
@@ -116,6 +121,23 @@ def check_portrait(portrait: Portrait, demand: Demand) -> None:
             components(portrait),
         )
     _check(portrait.quality, portrait.name, components(portrait))
+
+
+def frontal_size(portrait: Portrait, demand: Demand) -> float:
+    """The size that the face would have if it looked straight, as a share of what is demanded.
+
+    A turned head looks narrower by the cosine of its yaw; the resolution is the same.
+    """
+    turned = math.cos(math.radians(min(abs(portrait.pose.yaw), _YAW_MAX)))
+    least_px = quality.eyes_px_of(quality.ENROLL.inter_eye_distance)
+    return min(portrait.width_px / demand.min_face_px, portrait.eyes_px / least_px) / turned
+
+
+def check_but_size(portrait: Portrait, demand: Demand) -> None:
+    """Raise PhotoError for a lack of quality other than the size of the face."""
+    if demand.level != "off":
+        near = replace(portrait.quality, inter_eye_distance=100.0)
+        _check(near, portrait.name, components(portrait))
 
 
 def examine(portrait: Portrait, probe: Probe, demand: Demand) -> Sample:

@@ -7,14 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.guide import Guide, words_of
+from edge.gallery.enrollment.guide import COME_CLOSER, Guide, SteadyHint, words_of
 from edge.gallery.enrollment.photos import (
     Demand,
     Portrait,
     Sample,
-    check_portrait,
+    check_but_size,
     examine,
     find_face,
+    frontal_size,
 )
 from edge.values import Frame
 
@@ -28,21 +29,23 @@ def sit(
     tell: Callable[[str], None],
 ) -> Iterator[Sample]:
     """Samples as they are taken, until the guide is through; raises PhotoError no-pose, EngineError."""
+    steady = SteadyHint()
     for frame in frames:
         guide.expire(frame.at)
         if guide.aim is None:
             return
         try:
             portrait = find_face(frame.image, detector, guide.aim.name)
-            hint = _hint(guide, portrait, frame.at, demand)
+            hint = hint_for(guide, portrait, frame.at, demand)
             if hint is not None:
-                tell(hint)
+                tell(steady.update(hint, frame.at))
                 continue
             sample = examine(portrait, embedder.embed(portrait.chip[None])[0], demand)
         except PhotoError as error:
-            tell(words_of(error))
+            tell(steady.update(words_of(error), frame.at))
             continue
         guide.keep(portrait.pose, frame.at)
+        steady = SteadyHint()
         yield sample
         if guide.is_done:
             return
@@ -51,11 +54,16 @@ def sit(
     )
 
 
-def _hint(guide: Guide, portrait: Portrait, at: float, demand: Demand) -> str | None:
-    """What must change before this look is kept; a turned head is told by what the pose is, not as a fault."""
+def hint_for(guide: Guide, portrait: Portrait, at: float, demand: Demand) -> str | None:
+    """What must change before this look is kept; None if nothing.
+
+    A turned head is guided by the pose that is asked, and is no fault.
+    """
+    if demand.level != "off" and not guide.is_near(frontal_size(portrait, demand)):
+        return COME_CLOSER
     turned = False
     try:
-        check_portrait(portrait, demand)
+        check_but_size(portrait, demand)
     except PhotoError as error:
         if error.reason != "turned-away":
             return words_of(error)

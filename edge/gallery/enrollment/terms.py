@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
 from typing import Literal
@@ -9,6 +10,10 @@ from typing import Literal
 from edge.errors import ConfigError, PhotoError
 from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
+# Usable photos that a person must have, by the level of quality.
+PHOTOS_MIN: Mapping[str, int] = {"off": 1, "standard": 1, "strict": 3}
+# Photos that must agree before another one is left out: of two, either may be wrong.
+AGREEING_MIN = 3
 _TEXT_MAX = 500
 
 

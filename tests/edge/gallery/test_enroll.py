@@ -24,6 +24,7 @@ from edge.gallery.enrollment.photos import (
     sample,
     samples,
 )
+from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.search import Index
 
 
@@ -359,3 +360,16 @@ def test_settle_left_out_says_score() -> None:
         "1.jpg: scores 0.00 with the other photos, at least 0.30 is expected of one person; "
         "look whose photo it is"
     ]
+
+
+@pytest.mark.parametrize("level", ["off", "standard", "strict"])
+def test_settle_least_number_of_photos_holds(level: Level) -> None:
+    least = PHOTOS_MIN[level]
+    assert settled([face(1)] * least, NOBODY, level) == Outcome(
+        tuple(range(least)), (), (), (), 1.0
+    )
+    if least > 1:
+        assert settled([face(1)] * (least - 1), NOBODY, level) == "too-few"
+    agreeing = [face(1)] * AGREEING_MIN
+    assert settled([*agreeing, face(2)]) == Outcome((0, 1, 2), (3,), (), (), 1.0)
+    assert settled([*agreeing[1:], face(2)]) == "different-people"

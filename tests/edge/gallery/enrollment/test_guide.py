@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,11 +10,18 @@ from edge.chip import REFERENCE_XY
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.face.quality import MESSAGES, pose_of
-from edge.gallery.enrollment.guide import POSES, STRAIGHT_ONLY, Guide, words_of
-from edge.gallery.enrollment.photos import Demand
-from edge.gallery.enrollment.sitting import sit
-from edge.values import Frame, Pose
+from edge.face.quality import MESSAGES, measure, pose_of
+from edge.gallery.enrollment.guide import (
+    COME_CLOSER,
+    POSES,
+    STRAIGHT_ONLY,
+    Guide,
+    SteadyHint,
+    words_of,
+)
+from edge.gallery.enrollment.photos import Demand, Portrait
+from edge.gallery.enrollment.sitting import hint_for, sit
+from edge.values import Face, Frame, Pose
 
 
 def do_as_told(pose: Pose, hint: str) -> Pose:
@@ -117,7 +125,7 @@ def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
     told: list[str] = []
     guide = Guide(STRAIGHT_ONLY, began_at=0)
     empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
-    shown = frames((empty, 2), (np.hstack([collins, collins]), 2), (dark, 2), (collins, 40))
+    shown = frames((empty, 6), (np.hstack([collins, collins]), 6), (dark, 6), (collins, 60))
     taken = list(sit(shown, guide, detector, embedder, Demand(), told.append))
     assert [one.name for one in taken] == ["first", "second", "third"] and guide.is_done
     assert list(dict.fromkeys(told)) == [
@@ -139,3 +147,72 @@ def test_nobody_before_the_camera_is_an_end_that_is_told(
                 sit(frames((empty, count)), guide, detector, embedder, Demand(), lambda words: None)
             )
         assert caught.value.reason == "no-pose"
+
+
+_EYES = float(REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0])
+_NEAREST = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # how far points stand out of the face
+
+
+def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
+    """A head whose eyes are so far apart when it looks straight, turned to the person's left."""
+    middle = REFERENCE_XY.mean(axis=0)
+    x, y = ((REFERENCE_XY - middle) * eyes_px / _EYES).T
+    angle, depth = np.radians(yaw), (_NEAREST - _NEAREST.mean()) * eyes_px / _EYES
+    points = np.column_stack([x * np.cos(angle) + depth * np.sin(angle), y]) + 320
+    width = 2.2 * eyes_px * np.cos(angle)
+    box = np.array([320 - width / 2, 250, 320 + width / 2, 250 + 2.8 * eyes_px], np.float32)
+    face = Face(box, points.astype(np.float32), 0.9)
+    pose = pose_of(face.landmarks_xy)
+    apart = float(np.linalg.norm(points[1] - points[0]))
+    measured = measure(face, chip, (640, 640, 3), pose)
+    return Portrait("look", chip, face.width_px, apart, pose, measured)
+
+
+def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
+    """The hints to somebody who stands still and turns the head as asked, ten frames a second."""
+    random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
+    for frame in range(400):
+        if guide.aim is None or guide.aim.name == "up":
+            break
+        at = frame / 10
+        look = turned(eyes_px + random.uniform(-noise_px, noise_px), yaw, chip)
+        hint = hint_for(guide, look, at, Demand())
+        if hint is None:
+            guide.keep(look.pose, at)
+            steady = SteadyHint()
+            continue
+        said.append(steady.update(hint, at))
+        yaw += 1.5 if "your left" in hint else -1.5 if "your right" in hint else 0
+    return said
+
+
+def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
+    """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than asked."""
+    assert turned(35, 20, collins_chip).eyes_px < 34
+    guide = Guide(began_at=0)
+    assert COME_CLOSER not in act(guide, collins_chip, 35, 0.5)
+    assert guide.done == ["straight", "left", "right"]
+
+
+def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
+    """The measured size goes up and down around the limit."""
+    guide = Guide(began_at=0)
+    said = act(guide, collins_chip, 34, 1.5)
+    changes = [after for before, after in pairwise(said) if after != before]
+    assert changes.count(COME_CLOSER) == 0 and guide.done == ["straight", "left", "right"]
+
+
+def test_guide_too_far_is_said_until_near(collins_chip: np.ndarray) -> None:
+    guide = Guide(began_at=0)
+    hints = [
+        hint_for(guide, turned(px, 0, collins_chip), n, Demand())
+        for n, px in enumerate((25, 33, 35, 32, 30, 32))
+    ]
+    assert hints == [COME_CLOSER, COME_CLOSER, None, None, COME_CLOSER, COME_CLOSER]
+
+
+def test_hint_that_does_not_last_is_not_shown() -> None:
+    steady = SteadyHint(steady_s=0.4)
+    shown = [steady.update("ab"[n % 2], n / 10) for n in range(10)]
+    assert shown == ["a"] * 10
+    assert [steady.update("b", 1 + n / 10) for n in range(6)] == ["a"] * 3 + ["b"] * 3

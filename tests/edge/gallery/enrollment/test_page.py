@@ -3,8 +3,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from edge import photofile
+from edge.cli import enroll
 from edge.face.quality import ENROLL, MESSAGES
 from edge.gallery.enrollment import people
+from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "enrollment.md").read_text()
 SOURCES = "\n".join(path.read_text() for path in Path(people.__file__).parent.glob("*.py"))
@@ -28,3 +33,20 @@ def test_the_least_values_are_those_of_the_gate() -> None:
 
 def test_every_column_of_a_list_is_explained() -> None:
     assert not {name for name in people.COLUMNS if f"`{name}`" not in PAGE}
+
+
+def test_page_least_photos_are_those_of_code() -> None:
+    """`tests/edge/gallery/test_enroll.py` shows that the code keeps to these numbers."""
+    least = PHOTOS_MIN["standard"], PHOTOS_MIN["strict"]
+    assert PHOTOS_MIN["off"] == least[0]
+    assert f"usable photos is {least[0]}, at the level strict {least[1]}." in PAGE
+    assert f"Better are {AGREEING_MIN + 1} or more" in PAGE
+    assert f"({AGREEING_MIN} others must agree)" in PAGE
+
+
+def test_help_photos_are_those_of_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        enroll.main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"({photofile.FORMATS}): {PHOTOS_MIN['standard']} at least, " in said
+    assert f"{PHOTOS_MIN['strict']} at the level strict; of {AGREEING_MIN + 1} or more" in said
