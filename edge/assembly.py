@@ -17,7 +17,6 @@ from edge.config.access import NoLiveness
 from edge.config.access import Policy as PolicyConfig
 from edge.config.sensing import Detector as DetectorConfig
 from edge.door.schedule import within
-from edge.door.wallclock import WallClock
 from edge.errors import ConfigError
 from edge.face.liveness import Layer, Liveness
 from edge.face.liveness.challenge import Action, Challenge
@@ -29,6 +28,7 @@ from edge.gallery.enrollment.person import Bounds
 from edge.networks import Networks
 from edge.pipeline import Entry, People, Pipeline, Regard, Searchable
 from edge.subject import SubjectRecord
+from edge.system.wallclock import WallClock
 from edge.values import Thresholds
 
 
@@ -63,7 +63,7 @@ def settings_of(
         rules_of(config.policy, networks.calibration),
         regard_of(config.detector),
         entry_of(config, wall),
-        layers_of(config, networks),
+        layers_of(config, networks, wall),
         rules_of(config.policy, changeover.calibration) if changeover is not None else None,
     )
 
@@ -93,7 +93,9 @@ def open_pipeline(
     )
 
 
-def layers_of(terminal: Terminal, networks: Networks) -> list[Callable[[], Layer]]:
+def layers_of(
+    terminal: Terminal, networks: Networks, wall: WallClock | None = None
+) -> list[Callable[[], Layer]]:
     """The layers of liveness that a config wants, each made anew for each track."""
     config = terminal.liveness
     if isinstance(config, NoLiveness):
@@ -111,9 +113,14 @@ def layers_of(terminal: Terminal, networks: Networks) -> list[Callable[[], Layer
     actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
     if config.challenge == "hours":
         now_in = within(config.challenge_hours, terminal.door.schedule)
-        layers.append(
-            partial(Challenge, when=lambda: now_in(datetime.now(timezone.utc)), actions=actions)
-        )
+        clock = wall or WallClock()
+
+        def is_due() -> bool:
+            """Return True within the hours, and while the clock is in doubt."""
+            now, believed = clock.look()
+            return not believed or now_in(datetime.fromtimestamp(now, timezone.utc))
+
+        layers.append(partial(Challenge, when=is_due, actions=actions))
     elif config.challenge != "never":
         layers.append(partial(Challenge, when=config.challenge, actions=actions))
     return layers

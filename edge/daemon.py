@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import secrets
 import time
@@ -13,6 +14,7 @@ from typing import Any
 from edge.access.policy import told
 from edge.assembly import open_pipeline, rules_of, settings_of
 from edge.audit import evidence, handover
+from edge.audit.clock import TRUSTED, confirmation_of, open_clock, write_belief
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
@@ -26,7 +28,7 @@ from edge.config import Terminal, demand_same
 from edge.config.access import NoLiveness
 from edge.config.sensing import ReplayCamera
 from edge.door.client import DoorClient
-from edge.door.wallclock import WallClock
+from edge.door.wallclock import adopt_confirmation, describe_doubt
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import EVIDENCE, Position
@@ -36,6 +38,7 @@ from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.ops.notify import Notifier
+from edge.system.wallclock import REMEDY, Doubt
 from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,9 @@ _TAKE_S = 0.5
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
 _ASK_AGAIN_S = 1.0  # a door that did not open is asked again after this time
 _CONFIRM_AGAIN_S = 1.0  # after a confirmation that could not be written
+_CLOCK_S = 1.0  # how often the clock is looked at
+_ASK_CLOCK_S = 5.0  # how often the door is asked for a confirmation while the clock is in doubt
+_KEEP_CLOCK_S = 60.0  # how often the belief in the clock is written
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
@@ -70,7 +76,9 @@ class Daemon:
         self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
-        self._wall = WallClock()
+        self._wall = open_clock(config)
+        self._doubt: Doubt | None = None
+        self._clock_looked = self._clock_asked = self._clock_kept = -math.inf
         self._stopped = self._reload_asked = (
             False  # plain: a signal handler that takes a lock may wait for itself
         )
@@ -109,6 +117,7 @@ class Daemon:
             of=f"{config.terminal}/decisions",
             seal=lambda number, text: self._score_sealer.seal_text(number, text),
         )
+        self._record.clock = self._wall
         self._keep_for(config)
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
@@ -166,6 +175,7 @@ class Daemon:
         lost = self._capture.lost
         self._notifier.alive(self._status(lost))
         self._note_camera(lost)
+        self._watch_clock()
         self._refresh_gallery()
         self._record_handover()
         is_lent = self._lend(frame)
@@ -190,6 +200,42 @@ class Daemon:
         elif lost is None and self._lost_since is not None:
             lost_s, self._lost_since = round(self._clock() - self._lost_since), None
             self._record_event({"kind": "camera", "event": "camera-back", "lost_s": lost_s})
+
+    def _watch_clock(self) -> None:
+        """Follow the trust in the clock: log changes, take over a confirmation, keep the belief."""
+        now = self._clock()
+        if now - self._clock_looked < _CLOCK_S:
+            return
+        self._clock_looked = now
+        doubt = self._wall.check()[1]
+        if doubt and now - self._clock_asked >= _ASK_CLOCK_S:
+            self._clock_asked = now
+            if adopt_confirmation(self._wall, self._door):
+                doubt = None
+                confirmed = confirmation_of(self._wall.belief)
+                self._record_event({"kind": "clock", "reason": TRUSTED, **confirmed})
+                self._clock_kept = -math.inf
+        if doubt is not self._doubt:
+            self._doubt = doubt
+            self._tell_doubt(doubt)
+        if now - self._clock_kept >= _KEEP_CLOCK_S:
+            self._clock_kept = now
+            self._keep_clock()
+
+    def _tell_doubt(self, doubt: Doubt | None) -> None:
+        reason = doubt.value if doubt else "believed"
+        self._record_event({"kind": "clock", "reason": reason})
+        if doubt is None:
+            log.info("the clock is trusted again")
+        else:
+            what = "people with a first or last day are refused and nothing is erased"
+            log.warning("%s; %s; %s", describe_doubt(doubt), what, REMEDY)
+
+    def _keep_clock(self) -> None:
+        try:
+            write_belief(self._config.clock_path, self._wall)
+        except OSError as error:
+            self._complain("clock", f"{self._config.clock_path}: not written: {error.strerror}")
 
     def _lend(self, frame: Frame | None) -> bool:
         """Offer the frame to an enrollment, where there is one; nobody is recognised as long as it lasts."""
@@ -264,7 +310,7 @@ class Daemon:
         record = config.record
         self._record.keep = Retention(record.keep_days, record.personal_days)
         self._pictures = evidence.PictureFolder(
-            config.pictures_path, record.pictures, record.pictures_days, self._sealer
+            config.pictures_path, record.pictures, record.pictures_days, self._sealer, self._wall
         )
 
     def _open_record(self) -> None:
@@ -291,6 +337,7 @@ class Daemon:
         self._store.close()
         if self._changeover is not None:
             self._changeover.close()
+        self._keep_clock()
         with contextlib.suppress(
             RecordError
         ):  # without it the next start says that there was a gap

@@ -1,9 +1,17 @@
-"""Files that are there whole or not at all, and folders whose names are on disk."""
+"""Atomic, durable file writes, and reads of files that another account may have placed."""
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+_NOT_REGULAR = "expected a regular file, found a link, folder, FIFO, socket or device"
+
+
+class NotRegularError(OSError):
+    """A link, folder, FIFO, socket or device in place of a file."""
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
@@ -21,6 +29,33 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     finally:
         fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
+    """Return a descriptor of a regular file. Raises OSError, NotRegularError for anything else.
+
+    Root reads folders of other accounts: links are not followed, a FIFO or device does not block.
+    """
+    wanted = flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        fd = os.open(path, wanted, mode)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+            raise NotRegularError(errno.EINVAL, _NOT_REGULAR, str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotRegularError(errno.EINVAL, _NOT_REGULAR, str(path))
+    return fd
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """Return the content of a regular file. Raises OSError, also for one of more than `most` bytes."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"larger than the {most} bytes it can have", str(path))
+    return content
 
 
 def make_folder(path: Path, mode: int) -> None:

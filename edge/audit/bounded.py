@@ -11,8 +11,13 @@ from typing import Any
 from edge.audit.log import RecordLog
 from edge.audit.retention import Retention
 from edge.errors import RecordError
+from edge.system.wallclock import WallClock
 
 _TEND_S = 60.0  # how often old records are looked after while nothing happens
+
+
+class QueueFullError(RecordError):
+    """As many records as the queue takes wait for the disk."""
 
 
 class Job:
@@ -23,6 +28,11 @@ class Job:
         self.counted = counted
         self.done = threading.Event()
         self.error: RecordError | None = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether the queue had no room for it."""
+        return self.done.is_set() and isinstance(self.error, QueueFullError)
 
     @property
     def written(self) -> bool:
@@ -37,6 +47,7 @@ class BoundedLog:
         self._open_log = open_log
         self._log: RecordLog | None = None
         self._keep: Retention | None = None
+        self._clock: WallClock | None = None
         self._unopened = 0  # records lost before it could be opened
         # Counted up and never back, each by one thread alone: what one forgets the other cannot lose.
         self._not_taken = 0  # for want of room in the queue; the caller's
@@ -52,7 +63,10 @@ class BoundedLog:
             self._jobs.put_nowait(job)
         except queue.Full:
             self._not_taken += counted
-            job.error = RecordError("the disk does not keep up: 64 records wait to be written")
+            waiting = self._jobs.maxsize
+            job.error = QueueFullError(
+                f"the disk does not keep up: {waiting} records wait to be written"
+            )
             job.done.set()
         return job
 
@@ -67,6 +81,10 @@ class BoundedLog:
         self._keep = keep
         if (log := self._log) is not None:
             log.keep = keep
+
+    def use_clock(self, clock: WallClock) -> None:
+        """The clock by which records are dated and forgotten; before the first record."""
+        self._clock = clock
 
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what waits, for at most `timeout_s`."""
@@ -124,5 +142,7 @@ class BoundedLog:
             self._unopened += job.counted
             raise
         self._log.lost = self._unopened
+        if self._clock is not None:
+            self._log.clock = self._clock
         if self._keep is not None:
             self._log.keep = self._keep

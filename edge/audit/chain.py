@@ -22,6 +22,7 @@ GENESIS = bytes(32)  # in place of the hash before the first record
 KEY_BYTES = 32
 SALT = "salt"
 ID_JUMP_MAX = 10_000_000  # a number so far from the one before is none of ours: its key takes too long to make
+LINE_MAX = 1 << 16  # bytes; a record of ours has a few hundred
 _SALT_BYTES = 16
 _MAC_BYTES = 16
 _HASHED = b"mfsa-edge record 1\n"
@@ -77,6 +78,8 @@ def build(
 
 def parse(line: bytes) -> Line | None:
     """A line without its newline; None where it is none of ours."""
+    if len(line) > LINE_MAX:
+        return None
     public, tab, personal = line.partition(b"\t")
     shape = _SHAPE.fullmatch(public)
     if not tab or shape is None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.audit.retention import DAY_S, believed
 from edge.audit.sealing import Sealer
-from edge.durable import write_whole
+from edge.durable import read_regular, write_whole
 from edge.errors import RecordError
+from edge.system.wallclock import DAY_S, WallClock
 from edge.values import Probe
 
 # Regions of the canonical chip as (top, bottom) rows of the 14x14 map and (left, right) columns, 8 px a cell.
@@ -56,6 +55,8 @@ def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
 
 
 _SUFFIX = ".sealed"
+_UNKNOWN_TIME = 4_000_000_000  # of a picture made in doubt: as old as the one after it
+_PICTURE_MAX = 16 << 20  # bytes of a sealed one
 
 
 def picture_path(folder: Path, record_id: int) -> Path:
@@ -72,13 +73,12 @@ class PictureFolder:
         keep: int,
         days: float,
         sealer: Sealer,
-        *,
-        wall: Callable[[], float] = time.time,
+        clock: WallClock,
     ) -> None:
         self._path = path
         self._keep, self._days = keep, days
         self._sealer = sealer
-        self._wall = wall
+        self._clock = clock
         self._saved = 0
         self._pruned = 0.0  # the day
         self.tend()
@@ -92,9 +92,11 @@ class PictureFolder:
             return
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            write_whole(
-                picture_path(self._path, record_id), self._sealer.seal(record_id, encoded.tobytes())
-            )
+            path = picture_path(self._path, record_id)
+            write_whole(path, self._sealer.seal(record_id, encoded.tobytes()))
+            now, believed = self._clock.look()
+            at = now if believed else _UNKNOWN_TIME
+            os.utime(path, (at, at))
         except OSError:
             return
         self._saved += 1
@@ -105,7 +107,7 @@ class PictureFolder:
 
     def tend(self) -> None:
         """Once a day."""
-        if self._pruned != (day := self._wall() // DAY_S):
+        if self._pruned != (day := self._clock.look()[0] // DAY_S):
             self._pruned = day
             self._prune()
 
@@ -114,26 +116,21 @@ class PictureFolder:
         with contextlib.suppress(OSError):
             for unsealed in self._path.glob("*.png"):  # of a version that did not seal them
                 unsealed.unlink(missing_ok=True)
-            made = sorted(
-                (picture.stat().st_mtime, picture) for picture in self._path.glob(f"*{_SUFFIX}")
-            )
-            surplus = len(made) - self._keep
-            now = self._wall()
-            ends = (
-                now - self._days * DAY_S
-                if believed(now, [at for at, _ in made], self._days)
-                else 0.0
-            )
-            for number, (at, old) in enumerate(made):
-                if number < surplus or at < ends:
-                    old.unlink(missing_ok=True)
+            now, believed = self._clock.look()
+            ends = now - self._days * DAY_S if believed else 0.0
+            made = sorted(path for path in self._path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
+            latest = now  # a picture is no newer than those after it, whatever the clock showed
+            for newer, path in enumerate(reversed(made)):
+                latest = min(latest, path.stat().st_mtime)
+                if newer >= self._keep or latest < ends:
+                    path.unlink(missing_ok=True)
 
 
 def read_picture(folder: Path, record_id: int, sealer: Sealer) -> bytes:
     """A PNG file. Raises RecordError where there is none, or the key does not fit."""
     path = picture_path(folder, record_id)
     try:
-        sealed = path.read_bytes()
+        sealed = read_regular(path, _PICTURE_MAX)
     except OSError as error:
         raise RecordError(
             f"{path}: no picture of record {record_id}: {error.strerror}; `record.pictures` says how many are kept"

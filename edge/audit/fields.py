@@ -11,7 +11,7 @@ Fields = Mapping[str, Any]
 PUBLIC = frozenset({
     "kind", "event", "verdict", "reason", "model", "engine", "frame", "frame_at", "track", "at", "grant_id", "record_id",
     "decision", "outcome", "subjects", "templates", "left", "latches", "latest_believed", "lost", "not_taken", "left_out",
-    "from", "to", "upto", "was", "lost_s",
+    "from", "to", "upto", "was", "lost_s", "doubt", "clock_confirmed", "dropped", "alarms", "lock",
 })  # fmt: skip
 # Sealed where the record has a seal: with these at hand a picture can be changed until it passes.
 SEALED = frozenset(

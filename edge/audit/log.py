@@ -15,15 +15,26 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention, state
-from edge.audit.chain import ID_JUMP_MAX, KEY_BYTES, build, encode, mac_of, next_key, parse
+from edge.audit.chain import (
+    ID_JUMP_MAX,
+    KEY_BYTES,
+    LINE_MAX,
+    build,
+    encode,
+    mac_of,
+    next_key,
+    parse,
+)
+from edge.audit.clock import DOUBT, belief_of
 from edge.audit.fields import Fields, split
 from edge.audit.mending import mend
-from edge.audit.reading import newest_first
-from edge.audit.retention import DAY_S, Retention
+from edge.audit.reading import newest_first, read_tail
+from edge.audit.retention import Retention
 from edge.audit.segments import End, end_of, path_of
 from edge.audit.state import FirstKey, State, StateFile
-from edge.durable import make_folder, sync_folder
+from edge.durable import make_folder, open_regular, sync_folder
 from edge.errors import RecordError
+from edge.system.wallclock import DAY_S, Belief, WallClock
 
 SEGMENT_BYTES = 4 << 20
 Seal = Callable[[int, str], str]  # a text to the number of its record
@@ -45,7 +56,8 @@ class RecordLog:
         segment_bytes: int = SEGMENT_BYTES,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._folder, self._of, self._seal, self._wall = folder, of, seal, wall
+        self._folder, self._of, self._seal = folder, of, seal
+        self.clock = WallClock(_belief_at(folder), wall)  # may be replaced at any time
         self._segment_bytes = segment_bytes
         self.keep = keep  # may be changed at any time
         self.lost = 0  # records since the last that was written
@@ -96,11 +108,11 @@ class RecordLog:
     def tend(self) -> None:
         """One step of what retention asks for, of some milliseconds; nothing where nothing is due. A step that fails is tried
         again the next day."""
-        now = self._wall()
+        now, doubt = self.clock.check()
         if self._chores is None and self.keep is not None and now // DAY_S != self._tended:
             self._tended = now // DAY_S
             self._chores = retention.chores(
-                self._folder, self.keep, now, self._state.blanked, self._tell
+                self._folder, self.keep, now, doubt, self._state.blanked, self._tell
             )
         if self._chores is not None:
             try:
@@ -199,7 +211,8 @@ class RecordLog:
     # One record.
 
     def _put(self, fields: Fields, durable: bool) -> int:
-        number, wall = self._state.next_id, self._wall()
+        number = self._state.next_id
+        wall, doubt = self.clock.check()
         durable = (
             durable or not self._state.durable
         )  # else a front that the power took looks like one that somebody took
@@ -220,6 +233,7 @@ class RecordLog:
                 "id": number,
                 "wall": round(wall, 3),
                 "mono": round(time.monotonic(), 4),
+                **({DOUBT: round(self.clock.latest, 3)} if doubt else {}),
                 **public,
                 **heading,
                 **marks,
@@ -308,6 +322,14 @@ class RecordLog:
             self._remember()
 
 
+def _belief_at(folder: Path) -> Belief:
+    """Return what the record itself says of the clock, nothing if it cannot be read."""
+    try:
+        return belief_of(read_tail(folder))
+    except RecordError:
+        return Belief()
+
+
 def _mend(folder: Path) -> None:
     """Where it cannot be mended, or nobody knows what was on disk, the next record marks what is none."""
     with contextlib.suppress(OSError):
@@ -316,12 +338,12 @@ def _mend(folder: Path) -> None:
 
 
 def _open_to_append(path: Path, flags: int = 0) -> int:
-    return os.open(path, flags | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, 0o640)
+    return open_regular(path, flags | os.O_RDWR | os.O_APPEND)
 
 
 def _day_of(segment: Path) -> float:
     """On which it began; -1 where it does not say."""
-    with segment.open("rb") as file:
-        first = parse(file.readline().rstrip(b"\n"))
+    with os.fdopen(open_regular(segment), "rb") as file:
+        first = parse(file.readline(LINE_MAX).rstrip(b"\n"))
     wall = first.public.get("wall") if first else None
     return float(wall // DAY_S) if isinstance(wall, (int, float)) else -1.0

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from edge.audit.segments import TAIL_BYTES, first_id_of, segments, unacknowledged_from
+from edge.durable import open_regular
 
 
 def mend(folder: Path, durable: int) -> None:
@@ -13,7 +14,7 @@ def mend(folder: Path, durable: int) -> None:
     paths = segments(folder)
     if not paths:
         return
-    fd = os.open(paths[-1], os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_regular(paths[-1], os.O_RDWR)
     try:
         size = os.fstat(fd).st_size
         start = max(0, size - TAIL_BYTES)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from edge.audit.chain import SALT
 from edge.audit.segments import (
+    SEGMENT_MAX,
     TAIL_BYTES,
     first_id_of,
     lines_of,
-    open_to_read,
     segments,
     tail_of,
     unacknowledged_from,
 )
 from edge.audit.state import read_state
+from edge.durable import read_regular
 from edge.errors import RecordError
 
 Unseal = Callable[
@@ -100,8 +100,7 @@ def since_of(paths: list[Path], since: int) -> list[Path]:
 def read_segment(path: Path) -> bytes:
     """Nothing where it was removed meanwhile. Raises OSError."""
     try:
-        with os.fdopen(open_to_read(path), "rb") as file:
-            return file.read()
+        return read_regular(path, SEGMENT_MAX)
     except FileNotFoundError:
         return b""
 

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.chain import Line, parse
-from edge.audit.segments import first_id_of, lines_of, open_to_read, segments, tail_of
-from edge.durable import sync_folder
+from edge.audit.clock import DOUBT
+from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
+from edge.durable import open_regular, sync_folder
+from edge.system.wallclock import BUILT_AFTER, DAY_S, Doubt
 
-DAY_S = 86400.0
-BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
 KIND, REMOVED, BLANKED, DOUBTED = "retention", "removed", "blanked", "clock-doubted"
 _STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
-_JUMP_DAYS = 30.0
-_STEADY_DAYS = 7.0
 
 Tell = Callable[[dict[str, Any]], object]
 
@@ -39,7 +37,9 @@ class _Segment:
     ]  # of its first and its newest record, where their clock can have been right
 
 
-def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) -> Iterator[None]:
+def chores(
+    folder: Path, keep: Retention, now: float, doubt: Doubt | None, blanked: int, tell: Tell
+) -> Iterator[None]:
     """What is to be done, in steps of some milliseconds; the newest segment is left alone. `tell` puts it on record: what is
     removed before, so that a stop in between leaves no hole that nothing tells of, and what is blanked afterwards, so that it is
     gone through again. Raises OSError."""
@@ -62,12 +62,8 @@ def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) 
     faded = [each for each in faded if each not in gone and each.upto > blanked]
     if not gone and not faded:
         return
-    if not believed(
-        now,
-        [wall for each in found for wall in each.walls],
-        min(keep.keep_days, keep.personal_days),
-    ):
-        tell({"kind": KIND, "reason": DOUBTED})
+    if doubt is not None:
+        tell({"kind": KIND, "reason": DOUBTED, "doubt": doubt.value})
         return
     if gone:
         tell({"kind": KIND, "reason": REMOVED, "upto": gone[-1].upto})
@@ -82,24 +78,15 @@ def chores(folder: Path, keep: Retention, now: float, blanked: int, tell: Tell) 
         tell({"kind": KIND, "reason": BLANKED, "upto": faded[-1].upto})
 
 
-def believed(now: float, walls: list[float], days: float) -> bool:
-    """Whether a clock may end what is kept for so many days: where it is no more than a month ahead of records that are a week old
-    (half the time they are kept, where that is less). One that jumped far ahead is believed after a week of records; a terminal
-    that was off for long waits as long. One that is behind ends nothing too early."""
-    if now < BUILT_AFTER:
-        return False
-    steady = min(_STEADY_DAYS, days / 2) * DAY_S
-    return any(steady <= now - wall <= steady + _JUMP_DAYS * DAY_S for wall in walls)
-
-
 def _look(path: Path, upto: int) -> _Segment:
-    fd = open_to_read(path)
+    fd = open_regular(path)
     try:
         first = parse(os.pread(fd, _STEP_BYTES, 0).partition(b"\n")[0])
     finally:
         os.close(fd)
     ends = (first, tail_of(path).newest)
-    walls = (line.public.get("wall") for line in ends if line is not None)
+    sure = (line for line in ends if line is not None and DOUBT not in line.public)
+    walls = (line.public.get("wall") for line in sure)
     return _Segment(
         path,
         upto,
@@ -121,11 +108,11 @@ def erase(path: Path, wanted: Callable[[Line], bool], *, dry: bool = False) -> I
     """Overwrite the personal part of some lines of a segment with spaces, whoever appends to it meanwhile; what was erased in each
     step. A part that an erasure left half done is no JSON any more, and is finished. Raises OSError."""
     try:
-        fd = os.open(path, (os.O_RDONLY if dry else os.O_RDWR) | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = open_regular(path, os.O_RDONLY if dry else os.O_RDWR)
     except FileNotFoundError:  # removed meanwhile
         return
     with os.fdopen(fd, "r+b" if not dry else "rb", buffering=0) as file:
-        data = file.readall()
+        data = file.read(SEGMENT_MAX) or b""
         done: list[Line] = []
         begun = 0
         for offset, raw, ended in lines_of(data):

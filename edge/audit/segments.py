@@ -9,8 +9,11 @@ from itertools import islice
 from pathlib import Path
 
 from edge.audit.chain import Line, parse
+from edge.durable import open_regular
 
 TAIL_BYTES = 1 << 17
+SEGMENT_MAX = 64 << 20  # bytes; the writer begins another segment after 4 MiB
+_ID_DIGITS = 18
 _SUFFIX = ".log"
 _BEGUN = b'{"id":'
 
@@ -24,20 +27,41 @@ def first_id_of(path: Path) -> int:
 
 
 def segments(folder: Path) -> list[Path]:
-    """Oldest first; none where there is no folder. Raises OSError."""
-    try:
-        found = list(folder.iterdir())
-    except FileNotFoundError:
-        return []
+    """List the segments, oldest first; none if there is no folder. Raises OSError.
+
+    Files that the writer cannot have made are left out, see `strange_files`.
+    """
     return sorted(
-        (path for path in found if path.suffix == _SUFFIX and path.stem.isdecimal()),
-        key=first_id_of,
+        (Path(entry.path) for entry in _entries(folder) if not _strange(entry)), key=first_id_of
     )
 
 
-def open_to_read(path: Path) -> int:
-    """A descriptor. Links are not followed: root reads here what another account may put there. Raises OSError."""
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+def strange_files(folder: Path) -> dict[str, str]:
+    """Return names that look like segments and are none, and why. Raises OSError."""
+    found = {entry.name: _strange(entry) for entry in _entries(folder)}
+    return {name: why for name, why in sorted(found.items()) if why}
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
+
+
+def _strange(entry: os.DirEntry[str]) -> str:
+    """Return why an entry is no segment, empty if it may be one."""
+    stem = entry.name.removesuffix(_SUFFIX)
+    if not (stem.isascii() and stem.isdecimal() and len(stem) <= _ID_DIGITS):
+        return "its name is not the number of a record"
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return "it is a link, folder, FIFO, socket or device"
+        size = entry.stat(follow_symlinks=False).st_size
+    except OSError:  # removed meanwhile
+        return ""
+    return f"it has {size} bytes, a segment at most {SEGMENT_MAX}" if size > SEGMENT_MAX else ""
 
 
 def lines_of(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
@@ -94,7 +118,7 @@ class Tail:
 
 def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:
     """Raises OSError."""
-    fd = open_to_read(path)
+    fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
         start = max(0, size - most)

@@ -13,7 +13,7 @@ from edge.audit.chain import KEY_BYTES
 from edge.audit.log import RecordLog
 from edge.audit.segments import segments
 from edge.audit.state import FirstKey, State
-from edge.durable import make_folder
+from edge.durable import make_folder, open_regular
 from edge.errors import RecordError
 
 
@@ -94,7 +94,7 @@ def _prepare_beside(folder: Path, beside: Path) -> str:
 
 
 def _wipe(path: Path) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    fd = open_regular(path, os.O_WRONLY)
     try:
         os.pwrite(fd, b"\0" * os.fstat(fd).st_size, 0)
         os.fsync(fd)

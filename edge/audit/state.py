@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.audit.chain import GENESIS, KEY_BYTES
-from edge.durable import write_whole
+from edge.durable import NotRegularError, open_regular, read_regular, write_whole
 from edge.errors import RecordError
 
 STATE = "state"
@@ -18,6 +18,7 @@ _SUM_BYTES = 8
 _SLOTS = 2
 _SLOT_BYTES = 512  # a sector
 ID_MAX = 1 << 63
+_KEYS_MAX = 1 << 20  # of a file of first keys: more than ten thousand
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         """Raises OSError, and ValueError where neither slot can be read."""
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._fd = open_regular(path, os.O_RDWR)
         try:
             self.state = _newest(os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0))
         except BaseException:
@@ -77,10 +78,10 @@ def _newest(data: bytes) -> State:
 
 
 def read_state(folder: Path) -> State | None:
-    """None where it is missing or neither slot can be read. Raises OSError where it cannot be looked at."""
+    """Return the state, None if it is missing, no file or damaged. Raises OSError if it is closed to us."""
     try:
-        fd = os.open(folder / STATE, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
+        fd = open_regular(folder / STATE)
+    except (FileNotFoundError, NotRegularError):
         return None
     try:
         return _newest(os.pread(fd, _SLOTS * _SLOT_BYTES, 0))
@@ -111,7 +112,7 @@ def key_path_of(folder: Path) -> Path:
 def read_keys(path: Path) -> list[FirstKey]:
     """In the order in which they were made; none where there is no file. Raises RecordError."""
     try:
-        lines = path.read_text(encoding="ascii").splitlines()
+        lines = read_regular(path, _KEYS_MAX).decode("ascii").splitlines()
         keys = [
             FirstKey(int(number), bytes.fromhex(key))
             for number, key in (line.split() for line in lines)

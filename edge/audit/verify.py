@@ -17,10 +17,14 @@ from edge.audit.chain import GENESIS, ID_JUMP_MAX, Line, commit_of, hash_of, nex
 from edge.audit.keys import Keys
 from edge.audit.log import CUT_TAIL, GAP, NEW_CHAIN
 from edge.audit.reading import read_segment
-from edge.audit.segments import lines_of, segments
+from edge.audit.segments import lines_of, segments, strange_files
 from edge.audit.state import FirstKey, State
 
-_FIRST_ID_MAX = 1_000_000_000
+_FIRST_ID_MAX = 100_000_000  # beyond that its key takes minutes to derive
+_FINDINGS_MAX = 10_000  # more are counted
+_GARBAGE_MAX = 10_000  # lines of a segment that are no record; then its rest is not read
+_GARBAGE_SHOWN = 1000
+_MISSING_MAX = 100_000  # numbers that may still turn up out of order
 _SIBLINGS = 4096  # lines back that a record may follow after ones that were not acknowledged
 
 
@@ -29,7 +33,7 @@ class Finding:
     """Something that a writer at work alone does not do."""
 
     # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign,
-    # new-chain, cut-tail, state, head
+    # new-chain, cut-tail, state, head, not-a-segment
     what: str
     where: str  # segment and line
     id: int  # of the record, or of the first one that is concerned
@@ -58,6 +62,7 @@ class Report:
     records: int = 0
     authentic: int = 0  # whose MAC was checked and fits
     erased: int = 0
+    unlisted: int = 0  # findings beyond those that are listed
 
     @property
     def keyless(self) -> int:
@@ -74,12 +79,15 @@ class _Walk:
         # Hashes that the next record may follow, newest last, with the losses that each told of.
         self._bases: deque[tuple[bytes, int]] = deque(maxlen=_SIBLINGS)
         self._claimed: bytes | None = None  # by a record whose hash is another one
-        self._garbage: list[str] = []
+        self._garbage: list[str] = []  # the first places, of `_garbage_count`
+        self._garbage_count = 0
+        self.no_records = 0  # lines that are none, of the present segment
         self._missing: dict[int, Finding] = {}
         self._unkeyed: tuple[str, int, int] | None = None  # records in a row whose MAC does not fit
         self._removed = self._blanked = 0
         self._erased_above: list[int] = []
         self._lost = 0
+        self._skippable = ID_JUMP_MAX  # numbers that may be missing; each costs a step of the key
 
     def take(self, raw: bytes, where: str, *, ended: bool = True) -> None:
         line, last = parse(raw), self.report.last
@@ -90,14 +98,18 @@ class _Walk:
                 line.id,
                 f"record {line.id} has lost the end of its line: readers leave it out",
             )
-        if line is None or line.id > (last.id + ID_JUMP_MAX if last else _FIRST_ID_MAX):
-            self._garbage.append(where)
+        if line is None or line.id > (last.id + self._skippable if last else _FIRST_ID_MAX):
+            self._garbage += [where] if len(self._garbage) < _GARBAGE_SHOWN else []
+            self._garbage_count += 1
+            self.no_records += 1
             return
         if last is not None and line.id <= last.id:
             self._out_of_place(line, where)
             return
         if last is None:
             self.report.first_id = line.id
+        else:
+            self._skippable -= line.id - last.id - 1
         sound = self._follows(line, where)
         self._check_mac(line, where, sound)
         self._check_personal(line, where)
@@ -119,7 +131,7 @@ class _Walk:
             )
         else:
             if missing not in self._missing.values():  # all that it told of has turned up
-                self.report.findings.remove(missing)
+                self._withdraw(missing)
             self._find(
                 "reordered",
                 where,
@@ -143,11 +155,12 @@ class _Walk:
                     line.id,
                     f"what was before record {line.id} in this file was cut off",
                 )
-                self._garbage.clear()
+                self._garbage, self._garbage_count = [], 0
                 return False
             bases = [GENESIS if line.id == 1 else prev]
         self._claimed = None
         garbage, self._garbage = self._garbage, []
+        count, self._garbage_count = self._garbage_count, 0
         place = next(
             (i for i, base in enumerate(bases) if hash_of(base, line.body) == line.hash), None
         )
@@ -159,29 +172,29 @@ class _Walk:
                 self._lost -= self._bases.pop()[1]
         if sound and (torn or gap or not garbage):
             return True
-        self._explain(line, where, garbage, sound)
+        self._explain(line, where, garbage[:1], count, sound)
         if not sound:
             self._claimed = hash_of(
                 bases[0], line.body
             )  # where its own hash was changed, the next one follows this
         return sound
 
-    def _explain(self, line: Line, where: str, garbage: list[str], sound: bool) -> None:
+    def _explain(self, line: Line, where: str, garbage: list[str], count: int, sound: bool) -> None:
         """Which kind of change it was."""
         last_id = self.report.last.id if self.report.last else 0
         absent = range(last_id + 1, line.id)
         if garbage and sound:
-            self._find("inserted", garbage[0], last_id + 1, f"{len(garbage)} lines are no record")
+            self._find("inserted", garbage[0], last_id + 1, f"{count} lines are no record")
         elif garbage:
             gone = f"; {_span(absent)} should be there" if absent else ""
-            self._find(
-                "changed", garbage[0], last_id + 1, f"{len(garbage)} lines are no record{gone}"
-            )
+            self._find("changed", garbage[0], last_id + 1, f"{count} lines are no record{gone}")
         elif absent:
             self._find(
                 "removed", where, absent[0], f"{_span(absent)} should stand before record {line.id}"
             )
             self._missing |= dict.fromkeys(absent[:_SIBLINGS], self.report.findings[-1])
+            while len(self._missing) > _MISSING_MAX:
+                del self._missing[next(iter(self._missing))]
         else:
             self._find(
                 "changed",
@@ -361,7 +374,24 @@ class _Walk:
             )
 
     def _find(self, what: str, where: str, number: int, words: str) -> None:
-        self.report.findings.append(Finding(what, where, number, words))
+        if len(self.report.findings) < _FINDINGS_MAX:
+            self.report.findings.append(Finding(what, where, number, words))
+        else:
+            self.report.unlisted += 1
+
+    def _withdraw(self, finding: Finding) -> None:
+        if finding in self.report.findings:
+            self.report.findings.remove(finding)
+
+    def give_up(self, name: str) -> None:
+        """The rest of a segment that holds no records."""
+        words = f"over {_GARBAGE_MAX} lines are no record; the rest of the file was not read"
+        self._find("changed", name, self.report.last.id if self.report.last else 0, words)
+
+    def report_strange(self, name: str, why: str) -> None:
+        """A file in the folder that the writer cannot have made."""
+        words = f"{why}: another program put it there; look at it and remove it"
+        self._find("not-a-segment", name, 0, words)
 
 
 def verify(
@@ -380,10 +410,15 @@ def verify(
     """
     walk = _Walk(Keys(first, trusted), of)
     unended, found_hash = None, None
+    for name, why in strange_files(folder).items():
+        walk.report_strange(name, why)
     paths = [path for path in segments(folder) if path.stat().st_size]
     for path in paths:
-        data = read_segment(path)
+        data, walk.no_records = read_segment(path), 0
         for number, (_, raw, ended) in enumerate(lines_of(data), 1):
+            if walk.no_records >= _GARBAGE_MAX:
+                walk.give_up(path.name)
+                break
             where = f"{path.name}, line {number}"
             if ended or path is not paths[-1]:
                 walk.take(raw, where, ended=ended)

@@ -20,7 +20,7 @@ from edge.audit.chain import Line
 from edge.audit.places import Place, copied, places
 from edge.audit.reading import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
-from edge.audit.segments import segments
+from edge.audit.segments import segments, strange_files
 from edge.audit.setup import as_owner, prepare
 from edge.audit.verify import Expected, Report
 from edge.cli import common
@@ -155,8 +155,9 @@ def _told(command: Callable[[], int]) -> int:
     except OSError as error:
         if isinstance(error, MfsaError):
             raise
+        remedy = "; run this as root, or as its owner" if isinstance(error, PermissionError) else ""
         raise RecordError(
-            f"{error.filename or 'the record'}: {error.strerror or error}; run this as root, or as its owner"
+            f"{error.filename or 'the record'}: {error.strerror or error}{remedy}"
         ) from error
 
 
@@ -198,6 +199,7 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
     if args.picture is not None:
         return _picture(config, args.picture, args.out)
     unseal = _unseal(config)
+    _warn_of_strange_files(places(config, args.record))
     streams = [
         _named(place.name, records(place.folder, unseal, args.since))
         for place in places(config, args.record)
@@ -208,6 +210,17 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
     for told in deque(found, maxlen=args.last) if args.last is not None else found:
         _tell(told, args.json)
     return common.DONE
+
+
+def _warn_of_strange_files(shown: Iterable[Place]) -> bool:
+    """Name what was left out; whether there was anything."""
+    found = False
+    for place in shown:
+        for name, why in list(strange_files(place.folder).items())[:_SHOWN]:
+            said = f"{place.folder / name}: left out: {why}"
+            print(f"edge-audit: warning: {said}; see edge-audit verify", file=sys.stderr)
+            found = True
+    return found
 
 
 def _named(name: str, found: Iterable[dict[str, Any]]) -> Iterator[Told]:
@@ -266,6 +279,7 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
 
     common.check_out(args.out)
     (place,) = places(config, args.record)
+    _warn_of_strange_files([place])
     size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))
     last_id = args.since
     fresh = args.out.with_name(f".{args.out.name}.part") if args.out else None
@@ -379,8 +393,8 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
         print(f"  note: {note}")
     for finding in report.findings[:_SHOWN]:
         print(f"  FOUND {finding}")
-    if len(report.findings) > _SHOWN:
-        print(f"  and {len(report.findings) - _SHOWN} more; --json has all")
+    if (more := len(report.findings) + report.unlisted - _SHOWN) > 0:
+        print(f"  and {more} more; --json has {len(report.findings)} of them")
     if report.last is not None and not expected:
         at = telling.time_of(report.last.public)
         print(
@@ -429,6 +443,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
         return args.subject in (told.get("subject"), told.get("operator"), told.get("other"))
 
     verb = "would be" if args.dry_run else "are"
+    is_partial = _warn_of_strange_files(places(config))
     for place in places(config):
         with as_owner(place.folder):
             lines = [
@@ -447,7 +462,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
                 path.unlink(missing_ok=True)
         more = f", {len(pictures)} pictures {verb} removed" if pictures else ""
         print(f"{place.name}: {len(lines)} personal parts {verb} erased{more}")
-    return common.DONE
+    return common.FAILED if is_partial else common.DONE
 
 
 if __name__ == "__main__":

@@ -25,8 +25,10 @@ from edge.door.controller import Command
 from edge.door.record import past_of
 from edge.door.rest import rest
 from edge.door.service import DoorService
+from edge.door.wallclock import TRUST_CLOCK, describe_doubt
 from edge.errors import ConfigError, DoorError, MfsaError
 from edge.ops.notify import Notifier
+from edge.system.wallclock import REMEDY, Doubt
 
 log = logging.getLogger(__name__)
 
@@ -44,15 +46,24 @@ _ALIVE_S = 0.5  # a quarter of the watchdog's patience
 _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
 _COMMANDS = {
-    "unlock": (Command.UNLOCK, "open once, for a pulse"),
-    "hold": (Command.HOLD, "hold the door open until it is released"),
-    "lockdown": (
-        Command.LOCKDOWN,
-        "open for nobody but exit button and fire, until it is released",
-    ),
-    "release": (Command.RELEASE, "end hold and lockdown"),
-    "reset-fire": (Command.RESET_FIRE, "end the fire state, once its input is quiet"),
-    "reset-tamper": (Command.RESET_TAMPER, "end the tamper alarm, once the case is closed"),
+    Command.UNLOCK.value: "open once, for a pulse",
+    Command.HOLD.value: "hold the door open until it is released",
+    Command.LOCKDOWN.value: "open for nobody but exit button and fire, until it is released",
+    Command.RELEASE.value: "end hold and lockdown",
+    Command.RESET_FIRE.value: "end the fire state, once its input is quiet",
+    Command.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",
+    TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
+}
+_WHY = {
+    "fire": "fire, until it is reset",
+    "exit": "exit button",
+    "lockdown": "lockdown by an operator, until released",
+    "held": "held open by an operator, until released",
+    "operator": "unlocked once by an operator",
+    "schedule-open": "open by schedule",
+    "schedule-locked": "locked by schedule",
+    "pulse": "a person was granted",
+    "rest": "no reason to open",
 }
 
 
@@ -75,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
         "check", help="whether the configuration can be used; systemd asks before a reload"
     )
     status = commands.add_parser("status", help="whether the door is locked, and why")
-    asking = {name: commands.add_parser(name, help=words) for name, (_, words) in _COMMANDS.items()}
+    asking = {name: commands.add_parser(name, help=words) for name, words in _COMMANDS.items()}
     for sub in (serve, resting, check, status, *asking.values()):
         common.add_config(sub)
     for sub in asking.values():
@@ -218,10 +229,9 @@ def _rest(args: argparse.Namespace) -> int:
 
 
 def _ask(args: argparse.Namespace) -> int:
-    command, _ = _COMMANDS[args.command]
     client = DoorClient(load_config(args.config).socket_path)
     try:
-        refused = client.command(command.value, args.reason)
+        refused = client.command(args.command, args.reason)
     finally:
         client.close()
     if refused is not None:
@@ -245,7 +255,10 @@ def _status(args: argparse.Namespace) -> int:
 
 def _tell(answer: dict[str, Any]) -> None:
     soon = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
-    print(f"{answer['state']} ({answer['reason']}){soon}")
+    reason = answer["reason"]
+    print(f"{answer['state']} ({reason}){soon}: {_WHY.get(reason, 'unknown reason')}")
+    if doubt := answer["clock"]["doubt"]:
+        print(f"  CLOCK: {describe_doubt(Doubt(doubt))}; {REMEDY}")
     for name, active in answer["inputs"].items():
         print(f"  {name}: {'active' if active else 'quiet'}")
     for alarm in answer["alarms"]:

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from edge.audit import handover
 from edge.claim import claim
+from edge.cli.clock import keep_clock, present_day, trusted_day
 from edge.config import Terminal
 from edge.errors import ClaimError, ConfigError, RecordError
 from edge.gallery.enrollment.terms import Registrar, Terms, parse_words
@@ -130,14 +131,14 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
-    today = datetime.now(config.door.schedule.zone).date()
-    account = _account()
-    registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     key = None
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
     else:
         key = enter(config)
+    account = _account()
+    today = _enrollment_day(args, config)
+    registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     networks = open_networks(config)
     rules = rules_of(config.policy, networks.calibration)
     store = (
@@ -208,6 +209,16 @@ def _hand_over(path: Path, fields: dict[str, str]) -> None:
                 "stored: see its log, or stop it meanwhile"
             )
         time.sleep(_HANDOVER_POLL_S)
+
+
+def _enrollment_day(args: argparse.Namespace, config: Terminal) -> date:
+    """Return today; raises GalleryError if a date depends on a clock that is not trusted."""
+    if not args.dry_run:
+        keep_clock(config)
+    writes_dates = args.consent is not None or args.subject is None  # a list may note consents
+    if config.enrollment.keep_days is None and not writes_dates:
+        return present_day(config)
+    return trusted_day(config, "the day of consent or erasure would be wrong; nobody was enrolled")
 
 
 def _account() -> str:

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli import common
+from edge.cli.clock import keep_clock, trusted_day
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.parsing import parse_day
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     for sub in (listed, shown, stats, verify):
         sub.add_argument("--json", action="store_true", help="for machines")
     _add_changes(changed)
-    expire.add_argument("--dry-run", action="store_true", help="only say who")
+    expire.add_argument("--dry-run", action="store_true", help="only say who, by name")
     verify.add_argument(
         "--mend", action="store_true", help="write the file anew, without what should be gone"
     )
@@ -160,6 +161,7 @@ def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Termin
             f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll"
         )
     key = enter(config)
+    keep_clock(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
 
@@ -295,12 +297,15 @@ def _set(args: argparse.Namespace) -> int:
 def _expire(args: argparse.Namespace) -> int:
     config, _, store = _open(args, changeover=True)
     with closing(store):
-        over = store.expired(datetime.now(config.door.schedule.zone).date())
-        for name in over:
-            if not args.dry_run:
+        over = store.expired(trusted_day(config, "nothing was erased"))
+        for name in over:  # names only where an operator asks: the timer's output is in the journal
+            if args.dry_run:
+                print(f"{name}: would be erased")
+            else:
                 store.remove(name)
-            print(f"{name}: {'would be ' if args.dry_run else ''}erased")
-        print(f"{len(over)} of whom nothing is to be kept any more")
+        print(
+            f"{len(over)} people {'would be' if args.dry_run else 'were'} erased: their time is over"
+        )
         if over and not args.dry_run:
             _confirm(config, store)
     return common.DONE

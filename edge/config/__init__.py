@@ -68,6 +68,11 @@ class Terminal(Section):
         return self.state / "decisions"
 
     @property
+    def clock_path(self) -> Path:
+        """What the recogniser's side believes of the clock."""
+        return self.state / "clock.json"
+
+    @property
     def pictures_path(self) -> Path:
         return self.state / "pictures"
 

@@ -80,8 +80,11 @@ def _name(uid: int) -> str:
         return str(uid)
 
 
+_READERS_MAX = 4
+
+
 class Reading:
-    """The configuration read again in a thread of its own; where it was asked for twice, only the later reading counts."""
+    """Reads the configuration again in a thread; of several requests only the last one counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -89,12 +92,13 @@ class Reading:
             queue.SimpleQueue()
         )
         self._newest = 0
+        self._started = 0  # the newest request that a thread reads for
+        self._reading = 0  # threads at work: a disk may hang
 
     def begin(self) -> None:
         self._newest += 1
-        threading.Thread(
-            target=self._load, args=(self._newest,), name="configuration", daemon=True
-        ).start()
+        if self._reading < _READERS_MAX:
+            self._start()
 
     def take(self) -> tuple[Terminal, Conduct] | None:
         """What the newest reading found, once; raises MfsaError where it cannot be used."""
@@ -103,11 +107,21 @@ class Reading:
                 number, found = self._read.get_nowait()
             except queue.Empty:
                 return None
+            self._reading -= 1
+            if self._started < self._newest:
+                self._start()
             if number != self._newest:
                 continue
             if isinstance(found, MfsaError):
                 raise found
             return found
+
+    def _start(self) -> None:
+        self._started = self._newest
+        self._reading += 1
+        threading.Thread(
+            target=self._load, args=(self._newest,), name="configuration", daemon=True
+        ).start()
 
     def _load(self, number: int) -> None:
         found: tuple[Terminal, Conduct] | MfsaError

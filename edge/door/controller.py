@@ -98,7 +98,13 @@ class Controller:
 
     @property
     def relocks_at(self) -> float:
-        """When a running pulse ends; in the past where none runs."""
+        """When the lock closes by itself; in the past if it is closed or nothing ends it."""
+        if self._fire or self._active[Input.EXIT]:
+            return -math.inf
+        if self._lockdown:
+            return self._exit_until
+        if self._held or self._window is Window.OPEN:
+            return -math.inf
         return max(self._until, self._operator_until, self._exit_until)
 
     @property

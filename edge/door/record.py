@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from edge.audit.bounded import BoundedLog, Job
+from edge.audit.clock import belief_of
 from edge.audit.reading import read_tail
 from edge.audit.retention import Retention
+from edge.audit.segments import strange_files
 from edge.door.rules import Latches
-from edge.door.wallclock import WallClock
 from edge.errors import RecordError
+from edge.system.wallclock import Belief, WallClock
 from edge.values import DoorEvent
 
 log = logging.getLogger(__name__)
 
 LATCHES = tuple(latch.name for latch in fields(Latches))
-_DOUBT = "latest_believed"  # a field of records made with a clock that was not believed
 _REFUSALS = 4  # on record in each second; more are counted
 _SECOND_S = 1.0
-_LATEST = 253_402_300_799  # the last second of the year 9999: no clock of ours shows more
+_COMPLAIN_S = 10.0  # between two lines of the journal about events that are not on record
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Past:
     """What the end of the record says of the life before."""
 
     latches: Latches = field(default_factory=Latches)
-    latest: float = 0.0  # Unix seconds: of the clock, while it was believed
+    clock: Belief = field(default_factory=Belief)
     ended: str | None = None  # the last event
     trouble: str | None = None  # why nothing of this is known; then the door starts in lockdown
 
@@ -39,6 +41,7 @@ class Past:
 def past_of(path: Path) -> Past:
     """A look that changes nothing: the file may be full of what a crash left, or on a disk that takes nothing more."""
     try:
+        _check_segments(path)
         tail = read_tail(path)
         latched = next((r["latches"] for r in tail if isinstance(r.get("latches"), list)), None)
         if tail and latched is None:
@@ -47,47 +50,79 @@ def past_of(path: Path) -> Past:
             )
     except RecordError as error:
         return Past(Latches(lockdown=True), trouble=str(error))
-    times = (r.get(_DOUBT, r.get("wall")) for r in tail)
     return Past(
         Latches(**{name: name in (latched or ()) for name in LATCHES}),
-        max(
-            (float(at) for at in times if isinstance(at, (int, float)) and abs(at) <= _LATEST),
-            default=0.0,
-        ),
+        belief_of(tail),
         next((str(r["event"]) for r in tail if "event" in r), None),
     )
 
 
+def _check_segments(path: Path) -> None:
+    """Raises RecordError if something stands in a segment's place: it may hide what held."""
+    try:
+        strange = strange_files(path)
+    except OSError:  # `read_tail` says why
+        return
+    for name, why in strange.items():
+        if name.removesuffix(".log").isdecimal():
+            raise RecordError(f"{path / name}: the record cannot be read: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """What a record of lost events says of the door as it is then."""
+
+    lock: str  # unlocked or locked
+    alarms: tuple[str, ...]
+
+
 class DoorRecord:
-    """Events with the states that outlive a restart. Nothing here waits; what has to be on disk is waited for by its job."""
+    """Writes events with the states that outlive a restart.
+
+    Nothing here waits; what has to be on disk is waited for by its job. What a disk that hangs or is
+    full does not take is counted by event; the counts are on record once the disk takes records.
+    """
 
     def __init__(
-        self, log: BoundedLog, past: Past, latches: Callable[[], Latches], wall: WallClock
+        self,
+        log: BoundedLog,
+        past: Past,
+        latches: Callable[[], Latches],
+        state: Callable[[], LockState],
+        wall: WallClock,
     ) -> None:
+        log.use_clock(wall)
         self._log = log
         self._latches = latches
-        self._wall = wall
+        self._state = state
         self._durable = None if past.trouble else past.latches
-        self._jobs: deque[tuple[Job, Latches]] = deque()
+        self._jobs: deque[tuple[Job, Latches]] = deque()  # as many as the log's queue takes
         self._again_at = -math.inf  # when latches that are not on disk may be told again
         self._second = -math.inf  # when the present second of refusals began
         self._refusals = self._left_out = 0
+        self._dropped: Counter[str] = Counter()  # events that are not on record, and not said yet
+        self._unlogged: Counter[str] = Counter()  # of these, not in the journal yet
+        self._complained = -math.inf
+        self._error = ""
+        self._is_back = False  # whether the newest job that ended was written
         self.newest = Job({})  # the last that was posted
 
     @property
     def lost(self) -> int:
         return self._log.lost
 
-    def post(self, event: DoorEvent, *, counted: bool = True, **more: int) -> Job:
+    def post(
+        self, event: DoorEvent, more: Mapping[str, Any] | None = None, *, counted: bool = True
+    ) -> Job:
         """Hand an event over; its job is done once it is on disk or has failed."""
         latches = self._latches()
         told = {key: value for key, value in asdict(event).items() if value is not None}
-        _, believed = self._wall.look()
-        doubt = {} if believed else {_DOUBT: self._wall.latest}
-        job = self.newest = self._log.submit(
-            {**told, **more, "latches": _names(latches), **doubt}, counted=counted
-        )
-        self._jobs.append((job, latches))
+        fields = {**told, **(more or {}), "latches": _names(latches)}
+        job = self.newest = self._log.submit(fields, counted=counted)
+        if job.refused:
+            self._drop(job)
+        else:
+            self._jobs.append((job, latches))
         return job
 
     def refused(self, event: DoorEvent) -> None:
@@ -104,27 +139,54 @@ class DoorRecord:
         self._log.obey(keep)
 
     def keep(self, now: float) -> None:
-        """See what has reached the disk, and tell again what must not be forgotten: states, and refusals left out."""
+        """See what has reached the disk, and write again what must not be forgotten."""
         while self._jobs and self._jobs[0][0].done.is_set():
             job, latches = self._jobs.popleft()
+            self._is_back = job.written
             if job.written:
                 self._durable = latches
             else:
-                log.error("%s was not recorded: %s", job.fields["event"], job.error)
-                self._left_out += int(job.fields.get("left_out", 0))
+                self._drop(job)
         if not self._jobs and self._durable != self._latches() and now >= self._again_at:
             self._again_at = now + _SECOND_S
             self.post(DoorEvent("latched", "again", now), counted=False)
         self._begin_second(now)
+        self._account(now)
 
     def close(self) -> None:
         self._log.close()
+
+    def _drop(self, job: Job) -> None:
+        """Count an event that is not on record; counts that it carried are counted again."""
+        self._left_out += int(job.fields.get("left_out", 0))
+        dropped = job.fields.get("dropped") or ([job.fields["event"]] if job.counted else [])
+        self._dropped.update(dropped)
+        self._unlogged.update([job.fields["event"]])
+        self._is_back = False
+        self._error = str(job.error)
+
+    def _account(self, now: float) -> None:
+        """Say what is not on record: in the journal now and then, on record once that is possible."""
+        if self._unlogged and now - self._complained >= _COMPLAIN_S:
+            self._complained = now
+            log.error("not on record: %s: %s", _counts(self._unlogged), self._error)
+            self._unlogged.clear()
+        if self._dropped and self._is_back and not self._jobs:
+            state, dropped = self._state(), dict(self._dropped)
+            self._dropped.clear()
+            more = {"dropped": dropped, "lock": state.lock, "alarms": list(state.alarms)}
+            self.post(DoorEvent("gap", "not-recorded", now), more, counted=False)
 
     def _begin_second(self, now: float) -> None:
         if now - self._second >= _SECOND_S:
             self._second, self._refusals, left_out, self._left_out = now, 0, self._left_out, 0
             if left_out:
-                self.post(DoorEvent("refused", "left-out", now), counted=False, left_out=left_out)
+                event = DoorEvent("refused", "left-out", now)
+                self.post(event, {"left_out": left_out}, counted=False)
+
+
+def _counts(events: Counter[str]) -> str:
+    return ", ".join(f"{count} x {event}" for event, count in sorted(events.items()))
 
 
 def _names(latches: Latches) -> list[str]:

@@ -16,16 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.bounded import BoundedLog, Job
+from edge.audit.clock import CONFIRMED, TRUSTED, confirmation_of
 from edge.door import protocol
 from edge.door.conduct import Conduct
 from edge.door.controller import Command, Controller, Window
 from edge.door.inputs import POLL_S
 from edge.door.peers import Peers
-from edge.door.record import DoorRecord, Past
+from edge.door.record import DoorRecord, LockState, Past
 from edge.door.relay import Relay
-from edge.door.wallclock import WallClock
+from edge.door.wallclock import TRUST_CLOCK, clock_status, describe_doubt
 from edge.door.wiring import Wiring
 from edge.errors import DoorError
+from edge.system.timesync import boot_id
+from edge.system.wallclock import REMEDY, Doubt, WallClock
 from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
@@ -54,9 +57,12 @@ class DoorService:
     ) -> None:
         self._wiring = wiring
         self._clock = clock
-        self._wall = WallClock(past.latest, wall)
+        self._wall = WallClock(past.clock, wall)
+        self._doubt: Doubt | None = None  # that was logged last
         self._controller = Controller(conduct.rules, past.latches)
-        self._record = DoorRecord(record, past, lambda: self._controller.latches, self._wall)
+        self._record = DoorRecord(
+            record, past, lambda: self._controller.latches, self._lock_state, self._wall
+        )
         self._looked_at = -math.inf  # when the schedule was asked
         self._blind = False  # whether the schedule could not tell
         self._reload_refused = ""
@@ -84,7 +90,8 @@ class DoorService:
             self._post(
                 DoorEvent("left-out", "unknown-account", self._clock(), note=account[:_NOTE_MAX])
             )
-        self._post(DoorEvent("started", self._controller.reason, self._clock()))
+        started = DoorEvent("started", self._controller.reason, self._clock())
+        self._record.post(started, confirmation_of(self._wall.belief))
 
     def _take(self, conduct: Conduct) -> None:
         self._conduct = conduct
@@ -137,8 +144,11 @@ class DoorService:
         """What the schedule says, with doubts about a clock that cannot be right. Whatever it raises, the loop goes on."""
         schedule = self._conduct.schedule
         try:
-            wall, believed = self._wall.look()
-            window = schedule.at(datetime.fromtimestamp(wall, timezone.utc), plausible=believed)
+            wall, doubt = self._wall.check()
+            self._log_doubt(doubt)
+            window = schedule.at(
+                datetime.fromtimestamp(wall, timezone.utc), plausible=doubt is None
+            )
         except Exception:
             if not self._blind:
                 log.exception(
@@ -150,11 +160,25 @@ class DoorService:
         self._blind = False
         return window
 
+    def _log_doubt(self, doubt: Doubt | None) -> None:
+        if doubt is self._doubt:
+            return
+        self._doubt = doubt
+        if doubt is None:
+            log.info("the clock is trusted again")
+        else:
+            log.warning("%s; no door is open by schedule; %s", describe_doubt(doubt), REMEDY)
+
+    def _lock_state(self) -> LockState:
+        lock = "unlocked" if self._controller.energised else "locked"
+        return LockState(lock, self._controller.alarms)
+
     def _apply(self) -> None:
         """The lock never waits for the disk: first the wires, then the record. Raises DoorError where a wire fails."""
         if self._energised != self._controller.energised:
             self._energised = self._controller.energised
             _switch(self._wiring.relay, self._energised)
+            log.info("%s (%s)", self._lock_state().lock, self._controller.reason)
         if self._wiring.alarm is not None and self._alarmed != self._controller.alarm:
             self._alarmed = self._controller.alarm
             _switch(self._wiring.alarm, self._alarmed)
@@ -226,10 +250,13 @@ class DoorService:
         first. It is acknowledged once the state that it led to is on disk, since a restart goes by that."""
         if uid not in self._operators:
             return "this account is not in `door.operators`", ""
+        if name == TRUST_CLOCK:
+            return self._trust_clock(note, uid)
         try:
             command = Command(name)
         except ValueError:
-            return f"expected one of {', '.join(c.value for c in Command)}", ""
+            known = ", ".join([*(c.value for c in Command), TRUST_CLOCK])
+            return f"expected one of {known}", ""
         ends = self._deadline()
         asked = DoorEvent(
             "asked",
@@ -251,6 +278,21 @@ class DoorService:
             return reason, ""
         return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
 
+    def _trust_clock(self, note: str, uid: int) -> tuple[str | None, str]:
+        """Believe the present clock from now on, once that is on record: it may open the door."""
+        wall, doubt = self._wall.check()
+        if doubt is Doubt.NEVER_SET:
+            return f"{doubt.why}; set it first", ""
+        operator = self._conduct.operators.get(uid, str(uid))
+        event = DoorEvent(TRUSTED, "operator", self._clock(), operator=operator, note=note)
+        job = self._record.post(event, {CONFIRMED: [round(wall, 3), boot_id()]})
+        if not (self._in_time(job, self._deadline()) or self._conduct.open_unrecorded):
+            return "not-recorded", ""
+        self._wall.confirm(round(wall, 3))
+        self._looked_at = -math.inf
+        log.info("an operator confirmed the clock")
+        return None, "" if job.written else NOT_ON_RECORD
+
     def _deadline(self) -> float:
         return self._clock() + RECORD_DEADLINE_S
 
@@ -271,6 +313,7 @@ class DoorService:
             "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3),
             "alarms": list(controller.alarms),
             "records_lost": self._record.lost,
+            "clock": clock_status(self._wall),
             "reload_refused": self._reload_refused[: protocol.PACKET_MAX // 8],
             "inputs": {
                 which.value: level

@@ -1,25 +1,39 @@
-"""The clock on the wall, and whether it can be right: no door stands open by a clock that was never set."""
+"""The clock on both sides of the door's socket: the recogniser takes over what an operator confirmed."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from typing import Any
 
-BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
-_SLACK_S = 60.0  # that a clock may be set back without doubt
+from edge.door.client import DoorClient
+from edge.errors import DoorError
+from edge.system.wallclock import Doubt, WallClock
+
+TRUST_CLOCK = "trust-clock"  # the operator's command
 
 
-class WallClock:
-    """Believed unless it lies before this software, or before the latest time at which it was believed."""
+def clock_status(clock: WallClock) -> dict[str, Any]:
+    """Return the door's answer about its clock: `doubt` (empty if believed) and `confirmed`."""
+    doubt = clock.check()[1]
+    return {"doubt": doubt.value if doubt else "", "confirmed": clock.belief.confirmed}
 
-    def __init__(self, latest: float = 0.0, read: Callable[[], float] = time.time) -> None:
-        self._read = read
-        self.latest = latest  # Unix seconds; of this life and, by the record, of those before
 
-    def look(self) -> tuple[float, bool]:
-        """Unix seconds, and whether they are believed."""
-        now = self._read()
-        believed = now >= max(self.latest, BUILT_AFTER) - _SLACK_S
-        if believed:
-            self.latest = max(self.latest, now)
-        return now, believed
+def adopt_confirmation(clock: WallClock, door: DoorClient) -> bool:
+    """Take over a confirmation that the door has and this process has not; True if it did.
+
+    Both processes read the same clock: what the door believes after it is right here as well.
+    """
+    try:
+        told = door.status().get("clock")
+    except DoorError:
+        return False
+    if not isinstance(told, dict) or told.get("doubt") != "":
+        return False
+    confirmed = told.get("confirmed")
+    if not isinstance(confirmed, float) or not confirmed:
+        return False
+    return confirmed != clock.belief.confirmed and clock.confirm(confirmed) is None
+
+
+def describe_doubt(doubt: Doubt) -> str:
+    """Return one line for `edge-door status`, the doctor and logs."""
+    return f"the clock is not trusted ({doubt.value}): {doubt.why}"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from edge.access.policy import beyond, told
 from edge.assembly import rules_of
+from edge.audit.clock import open_clock
 from edge.audit.places import places
 from edge.audit.state import key_path_of
 from edge.bundle import Bundle, open_bundle
@@ -17,11 +18,13 @@ from edge.chip import PREPROCESSING
 from edge.config import Terminal
 from edge.config.access import NoLiveness
 from edge.door.client import DoorClient
+from edge.door.wallclock import describe_doubt
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, enter, has_gallery
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
+from edge.system.wallclock import REMEDY
 
 OK, WARNING, ERROR = "ok", "warning", "error"
 
@@ -103,6 +106,14 @@ def _record(config: Terminal) -> Iterator[Finding]:
             )
 
 
+def _clock(config: Terminal) -> Iterator[Finding]:
+    doubt = open_clock(config).check()[1]
+    if doubt is None:
+        yield Finding(OK, "clock", "trusted")
+    else:
+        yield Finding(WARNING, "clock", f"{describe_doubt(doubt)}; {REMEDY}")
+
+
 def _engine(config: Terminal) -> Iterator[Finding]:
     networks = open_networks(config)
     import numpy as np
@@ -171,14 +182,14 @@ def _liveness(config: Terminal) -> Iterator[Finding]:
     )
 
 
-def _clock(config: Terminal) -> Iterator[Finding]:
+def _time_zone(config: Terminal) -> Iterator[Finding]:
     schedule = config.door.schedule
     if schedule.time_zone is not None:
-        yield Finding(OK, "clock", f"days and hours by the time zone {schedule.time_zone}")
+        yield Finding(OK, "time zone", f"days and hours by the time zone {schedule.time_zone}")
         return
     yield Finding(
         OK,
-        "clock",
+        "time zone",
         f"days and hours by the time zone of this machine, {schedule.zone}; "
         "door.schedule.time_zone names another",
     )
@@ -211,10 +222,11 @@ _CHECKS: dict[str, Callable[[Terminal], Iterator[Finding]]] = {
     "state": _state,
     "record": _record,
     "gallery": _gallery,  # from here on with the rights of the recogniser
+    "clock": _clock,
     "bundle": _bundle,
     "engine": _engine,
     "camera": _camera,
     "liveness": _liveness,
-    "clock": _clock,
+    "time zone": _time_zone,
     "door": _door,
 }

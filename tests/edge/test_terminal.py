@@ -606,6 +606,7 @@ def test_a_door_at_work_is_told_by_status(site: Site) -> None:
             "alarms": [],
             "records_lost": 0,
             "inputs": {},
+            "clock": {"doubt": "", "confirmed": 0.0},
         }
         assert json.loads(done.stdout) == told | {"reload_refused": ""}
     done = run(DOOR, "status", "--config", site.config_path)

@@ -261,7 +261,8 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
             "the past cannot be read and the door is not in lockdown",
         )
         expect(
-            math.isfinite(past.latest), "no clock can be compared with the latest time of the past"
+            math.isfinite(past.clock.latest),
+            "no clock can be compared with the latest time of the past",
         )
         first: list[FirstKey] = []
         with contextlib.suppress(RecordError):

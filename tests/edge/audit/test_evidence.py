@@ -17,6 +17,7 @@ from edge.audit.evidence import (
 )
 from edge.audit.sealing import picture_sealer
 from edge.errors import RecordError
+from edge.system.wallclock import Belief, WallClock
 from edge.values import Probe
 
 
@@ -44,7 +45,7 @@ NOW = 1.8e9
 
 
 def folder_of(path: Path, keep: int, days: float = 30, now: float = NOW) -> PictureFolder:
-    return PictureFolder(path, keep, days, SEALER, wall=lambda: now)
+    return PictureFolder(path, keep, days, SEALER, WallClock(Belief(NOW), lambda: now))
 
 
 def made_at(path: Path, record_id: int, at: float) -> None:

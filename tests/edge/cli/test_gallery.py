@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +13,12 @@ from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli.gallery import main
 from edge.config import Terminal, load_config
+from edge.door.client import DoorClient
 from edge.gallery.key import load_key
 from edge.gallery.store import Store, open_store
+from edge.system.wallclock import BUILT_AFTER
+from tests.doors import Terminal as Door
+from tests.doors import until
 
 
 @pytest.fixture
@@ -72,7 +77,9 @@ def test_who_is_kept_no_longer_is_erased(
 ) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
     assert gallery("expire", "--dry-run") == 0 and "Ada: would be erased" in capsys.readouterr().out
-    assert gallery("expire") == 0 and "Ada: erased" in capsys.readouterr().out
+    assert gallery("expire") == 0
+    said = capsys.readouterr().out  # goes to the journal by the timer
+    assert "1 people were erased" in said and "Ada" not in said
     assert gallery("list", "--json") == 0 and list(json.loads(capsys.readouterr().out)) == ["Eve"]
     assert gallery("remove", "--subject", "Ada") == 1 and "not enrolled" in capsys.readouterr().err
     assert gallery("verify") == 0
@@ -133,3 +140,34 @@ def test_days_that_are_none(
     with pytest.raises(SystemExit, match="2"):
         gallery("set", "--subject", "Ada", "--valid-from", "tomorrow")
     assert "expected a day such as" in capsys.readouterr().err
+
+
+def test_expire_clock_far_ahead_erases_nobody(
+    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery("set", "--subject", "Ada", "--erase-on", "2026-01-01") == 0
+    then = BUILT_AFTER  # what was believed last: the clock is far ahead of it
+    config.clock_path.write_text(json.dumps({"latest": then, "confirmed": 0, "boot": ""}))
+    capsys.readouterr()
+    assert gallery("expire") == 1
+    said = capsys.readouterr().err
+    assert "far-ahead" in said and "edge-door trust-clock" in said and "nothing was erased" in said
+    assert gallery("list") == 0 and "Ada" in capsys.readouterr().out
+
+
+def test_expire_takes_confirmation_from_door(
+    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery("set", "--subject", "Ada", "--erase-on", "2026-01-01") == 0
+    kept = {"latest": time.time() + 20 * 86400, "confirmed": 0, "boot": ""}
+    config.clock_path.write_text(json.dumps(kept))
+    door = Door(config.socket_path.parent)
+    try:
+        assert gallery("expire") == 1
+        client = DoorClient(door.path, timeout_s=5)
+        until(lambda: client.command("trust-clock", "compared with my watch") is None)
+        client.close()
+        assert gallery("expire") == 0
+    finally:
+        door.stop()
+    assert "1 people were erased" in capsys.readouterr().out

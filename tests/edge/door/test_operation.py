@@ -165,3 +165,46 @@ def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
     finally:
         client.close()
         terminal.stop()
+
+
+def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
+    """The clock was twenty days ahead and believed; set right, an operator confirms it."""
+    now = [time.time() + 20 * 86400]
+    conduct = Conduct(RULES, Schedules(Window.OPEN))  # type: ignore[arg-type]
+    Terminal(tmp_path, conduct=conduct, wall=lambda: now[0]).stop()
+    now[0] -= 20 * 86400
+    terminal = Terminal(tmp_path, conduct=conduct, wall=lambda: now[0])
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert client.status()["clock"]["doubt"] == "before-last-record"
+        until(lambda: client.command("trust-clock", "compared with my watch") is None)
+        until(lambda: client.status()["state"] == "unlocked")
+    finally:
+        client.close()
+        terminal.stop()
+    terminal = Terminal(tmp_path, conduct=conduct, wall=lambda: now[0])
+    terminal.stop()
+    told = records(terminal, "clock-trusted")[-1]
+    assert told["note"] == "compared with my watch" and told["operator"]
+    started = records(terminal, "started")
+    assert ["latest_believed" in record for record in started] == [False, True, False]
+
+
+def test_trust_clock_needs_a_time_after_build(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, wall=lambda: 0.0)
+    client = DoorClient(terminal.path, timeout_s=5)
+    try:
+        assert "before this software was built" in str(client.command("trust-clock", "please"))
+        assert client.status()["clock"]["doubt"] == "before-build-date"
+    finally:
+        client.close()
+        terminal.stop()
+
+
+def test_status_held_names_no_end(wired: Terminal, operator: DoorClient) -> None:
+    """A pulse that runs beneath ends nothing while the door is held open."""
+    assert operator.command("unlock", "delivery") is None
+    assert operator.status()["relocks_in_s"] > 0
+    assert operator.command("hold", "delivery") is None
+    status = operator.status()
+    assert (status["state"], status["reason"], status["relocks_in_s"]) == ("unlocked", "held", 0)

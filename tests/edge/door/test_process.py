@@ -13,7 +13,9 @@ from edge.audit.reading import read_log
 from edge.cli import door as command
 from edge.config import load_config
 from edge.door.client import DoorClient
+from edge.door.wallclock import describe_doubt
 from edge.errors import DoorError
+from edge.system.wallclock import REMEDY, Doubt
 from tests.processes import TIMEOUT_S, Process, run, until
 
 WriteConfig = Callable[..., Path]
@@ -96,10 +98,12 @@ def test_status_tells_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     told = {
         "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"], "records_lost": 3,
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
+        "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip
     command._tell(told)
     assert capsys.readouterr().out.splitlines() == [
-        "locked (rest)",
+        "locked (rest): no reason to open",
+        f"  CLOCK: {describe_doubt(Doubt.AHEAD)}; {REMEDY}",
         "  contact: active",
         "  ALARM: kept-open",
         "  3 records lost since the last that was written: is the disk full?",

@@ -1,0 +1,90 @@
+"""What the records and the clock file say about the clock: the belief that outlives a process."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edge.audit.reading import read_tail
+from edge.config import Terminal
+from edge.durable import read_regular, write_whole
+from edge.errors import RecordError
+from edge.system.wallclock import LATEST, Belief, WallClock
+
+DOUBT = "latest_believed"  # a field of records made while the clock was in doubt
+CONFIRMED = "clock_confirmed"  # a field: the operator's confirmation that holds, and its boot
+TRUSTED = "clock-trusted"  # an event: an operator confirms the clock
+_FILE_MAX = 4096
+
+
+def belief_of(tail: Iterable[Mapping[str, Any]]) -> Belief:
+    """Return the belief by the end of a record, newest record first.
+
+    Records from before a confirmation say nothing: their clock was the wrong one.
+    """
+    latest, confirmed, boot = 0.0, 0.0, ""
+    for record in tail:
+        trusted = TRUSTED in (record.get("event"), record.get("reason"))
+        wall = record.get("wall")
+        latest = max(latest, _time(wall if trusted else record.get(DOUBT, wall)))
+        if not confirmed:
+            confirmed, boot = _confirmation(record.get(CONFIRMED))
+        if trusted:
+            break
+    return Belief(latest, confirmed, boot)
+
+
+def confirmation_of(belief: Belief) -> dict[str, Any]:
+    """Return the field that carries a confirmation, none if there was none."""
+    return {CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
+
+
+def open_clock(config: Terminal) -> WallClock:
+    """Return the clock of the recogniser's side with the belief that was kept for it."""
+    return WallClock(kept_belief(config))
+
+
+def kept_belief(config: Terminal) -> Belief:
+    """Return what the clock file says, else what the ends of the records say."""
+    if (kept := read_belief(config.clock_path)) is not None:
+        return kept
+    found = Belief()
+    for folder in (config.decisions_path, config.door_record_path):
+        with contextlib.suppress(RecordError):  # of another account, or damaged
+            known = belief_of(read_tail(folder))
+            found = max(found, known, key=lambda belief: belief.latest)
+    return found
+
+
+def read_belief(path: Path) -> Belief | None:
+    """Return a clock file's belief, None if there is none or it is damaged."""
+    try:
+        found = json.loads(read_regular(path, _FILE_MAX))
+        latest = _time(found["latest"])
+        confirmed, boot = _confirmation([found["confirmed"], found["boot"]])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return Belief(latest, confirmed, boot)
+
+
+def write_belief(path: Path, clock: WallClock) -> None:
+    """Persist what is believed. Raises OSError."""
+    clock.check()
+    kept = clock.belief
+    fields = {"latest": kept.latest, "confirmed": kept.confirmed, "boot": kept.boot}
+    write_whole(path, json.dumps(fields).encode())
+
+
+def _time(value: Any) -> float:
+    """Unix seconds, 0 for what is no time."""
+    is_time = isinstance(value, (int, float)) and 0 <= value <= LATEST
+    return float(value) if is_time else 0.0
+
+
+def _confirmation(value: Any) -> tuple[float, str]:
+    if not (isinstance(value, list) and len(value) == 2 and isinstance(value[1], str)):
+        return 0.0, ""
+    return _time(value[0]), value[1][:64]

@@ -1,0 +1,52 @@
+"""The trust in the clock for commands that write dates or erase by them."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import date, datetime
+
+from edge.audit.clock import open_clock, write_belief
+from edge.config import Terminal
+from edge.door.client import DoorClient
+from edge.door.wallclock import adopt_confirmation, describe_doubt
+from edge.errors import GalleryError
+from edge.system.wallclock import REMEDY, WallClock
+
+
+def keep_clock(config: Terminal) -> None:
+    """Persist what is believed of the clock; a command that only reads may not be able to."""
+    with contextlib.suppress(OSError):
+        write_belief(config.clock_path, open_clock(config))
+
+
+def trusted_day(config: Terminal, consequence: str) -> date:
+    """Return today in the schedule's time zone. Raises GalleryError if the clock is in doubt."""
+    clock = open_clock(config)
+    now, doubt = clock.check()
+    if doubt is not None and _confirmed_at_door(clock, config):
+        now, doubt = clock.check()
+    if doubt is not None:
+        raise GalleryError(f"{describe_doubt(doubt)}; {consequence}; {REMEDY}")
+    return _day(config, now)
+
+
+def present_day(config: Terminal) -> date:
+    """Return today by the clock as it is, for what erases and refuses nothing."""
+    return _day(config, WallClock().look()[0])
+
+
+def _day(config: Terminal, now: float) -> date:
+    return datetime.fromtimestamp(now, config.door.schedule.zone).date()
+
+
+def _confirmed_at_door(clock: WallClock, config: Terminal) -> bool:
+    """Take over a confirmation given to the door, and keep it."""
+    client = DoorClient(config.socket_path)
+    try:
+        if not adopt_confirmation(clock, client):
+            return False
+    finally:
+        client.close()
+    with contextlib.suppress(OSError):
+        write_belief(config.clock_path, clock)
+    return True

@@ -1,0 +1,139 @@
+"""Clock trust: the one place that decides whether the wall clock may be used.
+
+Rights, schedules, challenge hours, retention of records and pictures and the erasure of people ask
+`WallClock`. A clock in doubt opens nothing and erases nothing.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from edge.system.timesync import boot_id, is_synchronised, needs_synchronisation
+
+DAY_S = 86400.0
+BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
+LATEST = 253_402_300_799.0  # the last second of the year 9999
+MAX_JUMP_S = 31 * DAY_S  # ahead of the latest believed time
+_SLACK_S = 60.0  # that a clock may be set back without doubt
+REMEDY = 'set the clock, then run: edge-door trust-clock --reason "why it is right"'
+
+
+class Doubt(str, Enum):
+    """Why the clock is not believed. Values are stored in records: never change one."""
+
+    NEVER_SET = "before-build-date"
+    BEHIND = "before-last-record"
+    AHEAD = "far-ahead"
+    UNSYNCHRONISED = "never-synchronised"
+
+    @property
+    def why(self) -> str:
+        """Sentence for an operator."""
+        return _WHY[self]
+
+
+_WHY = {
+    Doubt.NEVER_SET: "it shows a time before this software was built",
+    Doubt.BEHIND: "it shows a time before the latest one that was believed",
+    Doubt.AHEAD: f"it is more than {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest believed time",
+    Doubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since its boot",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What outlives a process of the trust in the clock; times in Unix seconds."""
+
+    latest: float = 0.0  # a time that has certainly been reached; 0: none is known
+    confirmed: float = 0.0  # the time an operator confirmed last; 0: never
+    boot: str = ""  # during which this was confirmed
+
+
+class WallClock:
+    """The wall clock and the trust in it. May be shared by threads.
+
+    `latest` follows the monotonic clock, so that time which passes in doubt counts as well.
+    """
+
+    def __init__(
+        self,
+        belief: Belief = Belief(),
+        read: Callable[[], float] = time.time,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        needs_sync: Callable[[], bool] = needs_synchronisation,
+        is_synced: Callable[[], bool] = is_synchronised,
+    ) -> None:
+        self._belief = belief
+        self._read, self._monotonic, self._is_synced = read, monotonic, is_synced
+        self._at = monotonic()
+        self._lock = threading.Lock()
+        confirmed_here = bool(belief.boot) and belief.boot == boot_id()
+        self._unsynced = not confirmed_here and needs_sync()
+
+    def look(self) -> tuple[float, bool]:
+        """Unix seconds, and whether they are believed."""
+        now, doubt = self.check()
+        return now, doubt is None
+
+    def check(self) -> tuple[float, Doubt | None]:
+        """Unix seconds, and why they are not believed, None if they are."""
+        with self._lock:
+            now = self._time()
+            latest = self._reached()
+            doubt = self._doubt(now, latest)
+            if doubt is None:
+                latest = max(latest, now)
+            self._belief = Belief(latest, self._belief.confirmed, self._belief.boot)
+            return now, doubt
+
+    def confirm(self, confirmed: float | None = None) -> Doubt | None:
+        """Believe the present time because an operator says so; the doubt that forbids it.
+
+        `confirmed`: the time of a confirmation that was given to the other process.
+        """
+        with self._lock:
+            now = self._time()
+            if not BUILT_AFTER - _SLACK_S <= now <= LATEST:
+                return Doubt.NEVER_SET
+            self._at, self._unsynced = self._monotonic(), False
+            self._belief = Belief(now, now if confirmed is None else confirmed, boot_id())
+            return None
+
+    @property
+    def belief(self) -> Belief:
+        """To be persisted."""
+        with self._lock:
+            return self._belief
+
+    @property
+    def latest(self) -> float:
+        """The latest time that has certainly been reached, in Unix seconds."""
+        return self.belief.latest
+
+    def _time(self) -> float:
+        now = self._read()
+        return now if math.isfinite(now) else 0.0
+
+    def _reached(self) -> float:
+        """The latest time, moved on by the time that passed since the last look."""
+        passed, self._at = self._monotonic() - self._at, self._monotonic()
+        latest = self._belief.latest
+        return latest + max(0.0, passed) if latest else 0.0
+
+    def _doubt(self, now: float, latest: float) -> Doubt | None:
+        if not BUILT_AFTER - _SLACK_S <= now <= LATEST:
+            return Doubt.NEVER_SET
+        if now < latest - _SLACK_S:
+            return Doubt.BEHIND
+        if latest and now > latest + MAX_JUMP_S:
+            return Doubt.AHEAD
+        if self._unsynced and not self._is_synced():
+            return Doubt.UNSYNCHRONISED
+        self._unsynced = False
+        return None

@@ -1,0 +1,72 @@
+"""What is kept of the trust in the clock."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.audit.clock import belief_of, kept_belief, read_belief, write_belief
+from edge.audit.log import RecordLog
+from edge.audit.reading import read_log
+from edge.config import load_config
+from edge.system.wallclock import DAY_S, Belief, WallClock
+
+NOW = 1.8e9
+TRUST = {"event": "clock-trusted", "wall": NOW, "clock_confirmed": [NOW, "b1"]}
+
+
+@pytest.mark.parametrize(
+    ("tail", "belief"),
+    [
+        ([], Belief()),
+        ([{"wall": NOW}, {"wall": NOW - 5}], Belief(NOW)),
+        ([{"wall": NOW + 9e8, "latest_believed": NOW}, {"wall": NOW - 5}], Belief(NOW)),
+        ([{"wall": NOW + 1}, TRUST, {"wall": NOW + 9e8}], Belief(NOW + 1, NOW, "b1")),
+        ([{**TRUST, "latest_believed": NOW + 9e8}], Belief(NOW, NOW, "b1")),
+        ([{"wall": "late", "clock_confirmed": 7}, {"wall": -1}, {"wall": 1e300}], Belief()),
+    ],
+)
+def test_belief_is_read_from_tail(tail: list[dict[str, Any]], belief: Belief) -> None:
+    assert belief_of(tail) == belief
+
+
+def test_belief_survives_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "clock.json"
+    clock = WallClock(read=lambda: NOW)
+    assert clock.confirm() is None
+    write_belief(path, clock)
+    kept = read_belief(path)
+    assert kept is not None and abs(kept.latest - NOW) < 60 and kept.confirmed == NOW
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"latest": "x"}', b" " * 5000, None])
+def test_damaged_clock_file_is_ignored(
+    write_config: Callable[..., Path], content: bytes | None
+) -> None:
+    config = load_config(write_config())
+    log = RecordLog(config.decisions_path, wall=lambda: NOW)
+    log.append({"kind": "started"})
+    log.close()
+    if content is None:
+        os.mkfifo(config.clock_path)
+    else:
+        config.clock_path.write_bytes(content)
+    assert kept_belief(config) == Belief(NOW)
+
+
+def test_record_in_doubt_is_marked(tmp_path: Path) -> None:
+    """A clock ten years ahead does not become the latest believed time by being recorded."""
+    for day in (0, 3650, 3651, 1):
+        log = RecordLog(tmp_path / "log", wall=lambda day=day: NOW + day * DAY_S)  # type: ignore[misc]
+        log.append({"kind": "started"})
+        log.close()
+    assert ["latest_believed" in r for r in read_log(tmp_path / "log")] == [
+        False,
+        True,
+        True,
+        False,
+    ]
