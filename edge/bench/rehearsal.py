@@ -139,6 +139,18 @@ class Rehearsal:
         )
 
     @property
+    def warnings(self) -> list[str]:
+        """Reasons why the result of a recording says nothing."""
+        if self.clip.drawn or self.clip.spoof or any(m.usable for m in self.moments):
+            return []
+        seen = Counter(m.reason for m in self.moments).most_common(1)
+        found = f"most were {seen[0][0]!r}" if seen else "no face at all was found"
+        return [
+            f"no usable face in {self.frames} frames: {found}; is the picture upright, "
+            "sharp and the face wide enough (`detector.min_face_px`)?"
+        ]
+
+    @property
     def failures(self) -> list[str]:
         """What was not as expected, in words."""
         false = [

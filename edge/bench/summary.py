@@ -32,7 +32,7 @@ def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
 
 
 def text(rehearsals: Sequence[Rehearsal]) -> str:
-    """The table for a terminal, then a line for everything that was not as expected."""
+    """The table for a terminal, then a line for every warning and everything not as expected."""
     table = rows(rehearsals)
     widths = {key: max(len(key), *(len(row[key]) for row in table)) for key in table[0]}
     lines = [
@@ -40,8 +40,16 @@ def text(rehearsals: Sequence[Rehearsal]) -> str:
         for cells in ({k: k for k in widths}, *table)
     ]
     return "\n".join(
-        [*lines, *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures)]
+        [
+            *lines,
+            *_warnings(rehearsals),
+            *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures),
+        ]
     )
+
+
+def _warnings(rehearsals: Sequence[Rehearsal]) -> list[str]:
+    return [f"WARNING {r.clip.name}: {warning}" for r in rehearsals for warning in r.warnings]
 
 
 def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
@@ -58,6 +66,7 @@ def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
         + told
         + "\n\n"
         + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        + "".join(f"\n\n{warning}" for warning in _warnings(rehearsals))
         + "\n"
     )
 
@@ -98,6 +107,7 @@ def _figures(rehearsal: Rehearsal) -> dict[str, Any]:
         "expected": {"must": sorted(expected.must), "may": sorted(expected.may)},
         "passed": rehearsal.passed,
         "failures": rehearsal.failures,
+        "warnings": rehearsal.warnings,
         "decision": rehearsal.decision,
         "grants": [asdict(m) for m in rehearsal.grants],
         "false_grants": len(rehearsal.false_grants),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
+    common.limit_decoder_messages()
     return common.run("edge-bench", lambda: _DOES[args.command](args))
 
 

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.errors import ConfigError, MfsaError
+from edge.errors import ConfigError, MfsaError, without_credentials
+from edge.system.stderr import limit_native_stderr
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -57,6 +58,11 @@ def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> 
     target.add_argument(
         "--config", type=Path, required=required, metavar="FILE", help="the terminal's YAML file"
     )
+
+
+def limit_decoder_messages() -> None:
+    """Forward few of the lines that decoders of pictures print; call it before logging is set up."""
+    limit_native_stderr(without_credentials)
 
 
 def log_to_stderr() -> None:

@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     common.add_config(parser)
     args = parser.parse_args(argv)
+    common.limit_decoder_messages()
     common.log_to_stderr()
 
     def command() -> int:

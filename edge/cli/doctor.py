@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     common.add_config(parser)
     parser.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
+    common.limit_decoder_messages()
     return common.run("edge-doctor", lambda: _doctor(args))
 
 

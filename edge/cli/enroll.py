@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> int:
         "shows somebody else is left out",
     )
     args = parser.parse_args(argv)
+    common.limit_decoder_messages()
     if args.bulk and (args.photos or args.straight_only):
         parser.error("--bulk takes its photos from --photos or from the folder itself")
     if not args.bulk and (args.folder or args.report or args.min_photos != 1):

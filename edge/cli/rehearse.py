@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every decision, for machines")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="the table, for documents")
     args = parser.parse_args(argv)
+    common.limit_decoder_messages()
     if not args.clips and not args.adversarial:
         parser.error("expected clips or --adversarial")
     if not 0 < args.fps <= 240:

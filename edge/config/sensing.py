@@ -89,8 +89,7 @@ class OpencvCamera(_Picture):
         text = str(self.source)
         if "!" not in text:
             return "://" in text
-        elements = {part.split()[0] for part in text.split("!") if part.split()}
-        sources = {element for element in elements if element.endswith("src")}
+        sources = {word for word in text.replace("!", " ").split() if word.endswith("src")}
         return "://" in text or not sources or not sources <= _LOCAL_SOURCES
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from edge.assembly import entry_of
 from edge.config import Terminal, load_config
+from edge.config.sensing import CsiCamera
 from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
 from edge.subject import SubjectRecord
@@ -169,3 +170,58 @@ def test_last_day_ends_in_machine_time_zone(
     rights = entry_of(config, WallClock(read=moment.timestamp)).rights
     assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 31))) is None
     assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"
+
+
+@pytest.mark.parametrize(
+    ("source", "is_network"),
+    [
+        (0, False),
+        ("0", False),
+        ("/dev/v4l/by-id/usb-cam-index0", False),
+        ("rtsp://host/1", True),
+        ("v4l2src device=/dev/video0 ! jpegdec ! appsink", False),
+        ("nvarguscamerasrc ! nvvidconv ! appsink", False),
+        ("udpsrc port=5000 ! rtph264depay ! appsink", True),
+        ("rtspsrc location=rtsp://host/1 ! appsink", True),
+        ("v4l2src ! mix.  udpsrc port=5 ! mix.", True),
+        ("playbin uri=host ! appsink", True),
+    ],
+)
+def test_source_network_is_recognised(
+    write_config: WriteConfig, source: int | str, is_network: bool
+) -> None:
+    camera = {"kind": "opencv", "source": source}
+    if is_network:
+        with pytest.raises(ConfigError, match="accept_network_injection"):
+            load_config(write_config(camera=camera))
+    else:
+        load_config(write_config(camera=camera))
+
+
+def test_csi_pipeline_is_made_of_its_keys(write_config: WriteConfig) -> None:
+    camera = {"kind": "csi", "sensor_id": 1, "width": 1920, "height": 1080, "fps": 25}
+    found = load_config(write_config(camera={**camera, "flip_method": 2})).camera
+    assert isinstance(found, CsiCamera) and found.pipeline == (
+        "nvarguscamerasrc sensor-id=1 ! "
+        "video/x-raw(memory:NVMM),width=1920,height=1080,framerate=25/1,format=NV12 ! "
+        "nvvidconv flip-method=2 ! video/x-raw,format=BGRx ! videoconvert ! "
+        "video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
+    )
+
+
+@pytest.mark.parametrize(
+    "camera",
+    [
+        {"kind": "opencv", "source": "clip.mp4"},
+        {"kind": "opencv", "source": "file:///clip.mp4"},
+        {"kind": "opencv", "source": -1},
+        {"kind": "opencv", "source": 0, "pixel_format": "MJPEG"},
+        {"kind": "opencv", "source": 0, "rotate": 45},
+        {"kind": "csi", "flip_method": 8},
+    ],
+)
+def test_camera_config_wrong_is_refused(
+    write_config: WriteConfig, camera: dict[str, object]
+) -> None:
+    with pytest.raises(ConfigError, match="camera"):
+        load_config(write_config(camera=camera))

@@ -121,7 +121,9 @@ def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> No
         [came_to(granted(1)), came_to(expected=Expected()), came_to(at(0, person=ADA))]
     )
     assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["ok", "ok", "FAIL"]
-    assert shown.splitlines()[4:] == ["FAIL clip: Ada never granted"]
+    warning, failure = shown.splitlines()[4:]
+    assert "no usable face in 1 frames: no face at all" in warning
+    assert failure == "FAIL clip: Ada never granted"
     assert "| ok |" in summary.markdown([came_to(granted(1))], {"Model": "m"})
 
 
@@ -148,6 +150,20 @@ def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarr
     writer.release()
     clip = recorded(path, fps=30)
     assert clip.fps == 12.5 and len(list(clip.play())) == len(list(clip.play())) == 3
+
+
+def test_rehearsal_without_face_warns(
+    config: Terminal, collins: np.ndarray, clip: Callable[..., Path]
+) -> None:
+    networks = open_networks(config)
+    gallery = enrolled({ADA: [("a", collins)]}, config, networks)
+    turned = recorded(clip((np.rot90(collins), 3), name="turned"), 15)
+    upright = recorded(clip((collins, 3), name="upright"), 15)
+    done = rehearse([(turned, gallery), (upright, gallery)], config, networks)
+    words = "WARNING turned: no usable face in 3 frames"
+    assert words in summary.text(done) and words in summary.markdown(done, {})
+    assert [bool(r.warnings) for r in done] == [True, False]
+    assert summary.figures(done, {})["clips"][1]["warnings"] == []
 
 
 def test_a_frame_s_time_comes_from_the_pace_alone(config: Terminal, collins: np.ndarray) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +116,57 @@ def test_folder_layouts_become_bgr(tmp_path: Path) -> None:
     for frame in frames[1:5]:
         assert np.abs(frame.astype(int) - half).max() < 20
     assert frames[5].shape == (60, 40, 3) and frames[5][10, 20, 2] > 240
+
+
+def write_video(path: Path, fps: float, frames: int) -> Path:
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), fps, (64, 48))
+    for _ in range(frames):
+        writer.write(GREY)
+    writer.release()
+    return path
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(None, 1 / 25), (10.0, 0.1)])
+def test_video_plays_at_its_own_rate(tmp_path: Path, fps: float | None, expected: float) -> None:
+    time = Time()
+    path = write_video(tmp_path / "clip.avi", 25, 4)
+    camera = ReplayCamera(path, fps=fps, clock=time.clock, sleep=time.sleep)
+    assert np.allclose(np.diff(read_all(camera)), expected)
+
+
+def test_gif_plays_by_its_durations(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    pages = [image.fromarray(np.full((48, 64, 3), level, np.uint8)) for level in (0, 90, 180, 250)]
+    shown = [40, 500, 120, 70]
+    pages[0].save(tmp_path / "c.gif", save_all=True, append_images=pages[1:], duration=shown)
+    time = Time()
+    camera = ReplayCamera(tmp_path / "c.gif", loop=True, clock=time.clock, sleep=time.sleep)
+    times = [frame.at for frame in (camera.read() for _ in range(6)) if frame]
+    assert np.allclose(np.diff(times)[:3], [0.04, 0.5, 0.12]) and 0 < times[4] - times[3] < 0.5
+
+
+def test_folder_plays_at_15_frames(clip: Callable[..., Path]) -> None:
+    time = Time()
+    camera = ReplayCamera(clip((GREY, 4)), clock=time.clock, sleep=time.sleep)
+    assert np.allclose(np.diff(read_all(camera)), 1 / 15)
+
+
+def test_folder_unreadable_is_named(tmp_path: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root reads every folder")
+    tmp_path.chmod(0)
+    with pytest.raises(CameraError, match="cannot be read"):
+        ReplayCamera(tmp_path)
+
+
+def test_recording_damaged_later_ends_there(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    pages = [image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)) for _ in range(4)]
+    pages[0].save(tmp_path / "c.gif", save_all=True, append_images=pages[1:], duration=50)
+    whole = (tmp_path / "c.gif").read_bytes()
+    (tmp_path / "c.gif").write_bytes(whole[: len(whole) * 5 // 8])
+    assert 0 < len(read_all(ReplayCamera(tmp_path / "c.gif", fps=10, paced=False))) < 4
 
 
 def test_recordings_that_are_none(tmp_path: Path) -> None:
