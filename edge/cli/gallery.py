@@ -6,12 +6,12 @@ import argparse
 import getpass
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.cli import common
 from edge.cli.clock import keep_clock, trusted_day
@@ -54,7 +54,9 @@ def main(argv: list[str] | None = None) -> int:
     out = add(
         "export", _export, "write people to an encrypted file, for another terminal of the site"
     )
-    into = add("import", _import, "enroll people from such a file")
+    into = add("import", _import, "enroll people from such a file, also on a new terminal")
+    saved = add("backup", _backup, "write the whole gallery to an encrypted file")
+    back = add("restore", _restore, "make the gallery of such a file, also on a new terminal")
     migrate = add(
         "migrate",
         _migrate,
@@ -63,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     add(
         "rotate-key",
         _rotate,
-        "seal everything by a fresh key; start the recogniser again afterwards",
+        "seal everything by a fresh key; a recogniser that runs as a service needs a restart",
     )
     for sub in (listed, shown, stats, verify):
         sub.add_argument("--json", action="store_true", help="for machines")
@@ -80,7 +82,12 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="people who are enrolled here are replaced, not refused",
     )
-    for sub in (out, into):
+    saved.add_argument("file", type=Path, metavar="FILE", help="the file to write")
+    back.add_argument("file", type=Path, metavar="FILE", help="made by edge-gallery backup")
+    back.add_argument(
+        "--replace", action="store_true", help="in place of the gallery that is there"
+    )
+    for sub in (out, into, saved, back):
         sub.add_argument(
             "--passphrase-file",
             type=Path,
@@ -148,22 +155,32 @@ def _day(text: str) -> date | str:
         raise argparse.ArgumentTypeError(f"{error}; or none") from error
 
 
-def _open(args: argparse.Namespace, *, changeover: bool = False) -> tuple[Terminal, Bundle, Store]:
-    """Config, bundle and gallery; raises GalleryError where there is none, for one would be made."""
+def _open(
+    args: argparse.Namespace, *, changeover: bool = False, create: bool = False
+) -> tuple[Terminal, Bundle, Store]:
+    """Open config, bundle and gallery. Raises GalleryError if there is none, unless `create`."""
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
-    from edge.gallery.key import enter, has_gallery
+    from edge.gallery.key import enter
     from edge.gallery.store import open_store
 
     config = load_config(args.config)
-    if not has_gallery(config):
-        raise GalleryError(
-            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll"
-        )
+    if not create:
+        _demand_gallery(config)
     key = enter(config)
     keep_clock(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
+
+
+def _demand_gallery(config: Terminal) -> None:
+    from edge.gallery.key import has_gallery
+
+    if not has_gallery(config):
+        raise GalleryError(
+            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll, by "
+            "edge-gallery import, or from a backup by edge-gallery restore"
+        )
 
 
 def _confirm(config: Terminal, store: Store) -> None:
@@ -363,29 +380,122 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from edge.bundle import open_bundle
+    from edge.chip import PREPROCESSING
     from edge.gallery import transfer
+    from edge.gallery.key import run_as_owner
+    from edge.gallery.store import open_store
 
     common.check_out(args.out)
-    _, _, store = _open(args, changeover=True)
-    with closing(store):
-        written = transfer.export(store, args.out, _passphrase(args, again=True), args.subjects)
+    config = load_config(args.config)
+    _demand_gallery(config)
+    passphrase = _passphrase(args, again=True)
+
+    def pack(key: bytes) -> bytes:
+        model = open_bundle(config.bundle, PREPROCESSING).model_digest
+        with closing(open_store(config, model, key, changeover=True)) as store:
+            content, count = transfer.pack(store, passphrase, args.subjects)
+        return _joined(count, content)
+
+    count, content = _split(run_as_owner(config, pack))
+    transfer.write_file(args.out, content)
     print(
-        f"{args.out}: {written} people; keep it like the gallery itself, and erase it once it is imported"
+        f"{args.out}: {count} people; keep it like the gallery itself, and erase it once it is "
+        "imported"
     )
     return common.DONE
 
 
+def _joined(told: object, content: bytes) -> bytes:
+    """Return something to tell and a file's content as one, for another process."""
+    return json.dumps(told).encode() + b"\n" + content
+
+
+def _split(joined: bytes) -> tuple[Any, bytes]:
+    told, _, content = joined.partition(b"\n")
+    return json.loads(told), content
+
+
 def _import(args: argparse.Namespace) -> int:
     from edge.gallery import transfer
+    from edge.gallery.admission import admission_of
+    from edge.networks import open_networks
 
-    config, _, store = _open(args, changeover=True)
+    passphrase, file = _passphrase(args), transfer.read_file(args.file)
+    config, _, store = _open(args, changeover=True, create=True)
     with closing(store):
-        told = transfer.take(store, args.file, _passphrase(args), replace=args.replace)
-        for name, why in told.refused.items():
-            print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
+        networks = open_networks(config)
+        try:
+            dimension = networks.embedder.dimension()
+        finally:
+            networks.close()
+        told = transfer.take(
+            store,
+            file,
+            passphrase,
+            admission_of(config),
+            dimension=dimension,
+            replace=args.replace,
+        )
+        _tell_refused(told.refused)
         print(f"{told.taken} people imported, {len(told.refused)} refused")
         _confirm(config, store)
     return common.FAILED if told.refused else common.DONE
+
+
+def _tell_refused(refused: Mapping[str, str]) -> None:
+    for name, why in refused.items():
+        print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
+
+
+def _backup(args: argparse.Namespace) -> int:
+    from edge.gallery import backup, transfer
+    from edge.gallery.database import Database
+    from edge.gallery.key import run_as_owner
+
+    common.check_out(args.file)
+    config = load_config(args.config)
+    _demand_gallery(config)
+    passphrase = _passphrase(args, again=True)
+
+    def pack(key: bytes) -> bytes:
+        with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+            packed = backup.pack(gallery, passphrase)
+        return _joined([packed.people, packed.left_out], packed.content)
+
+    (people, left_out), content = _split(run_as_owner(config, pack))
+    transfer.write_file(args.file, content)
+    for row in left_out:
+        print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
+    print(f"{args.file}: {people} people; keep it and its passphrase apart from this terminal")
+    return common.FAILED if left_out else common.DONE
+
+
+def _restore(args: argparse.Namespace) -> int:
+    from edge.gallery import backup, transfer
+    from edge.gallery.admission import admission_of
+    from edge.gallery.confirmation import await_confirmation
+    from edge.gallery.database import Database
+    from edge.gallery.key import enter, has_gallery
+
+    config = load_config(args.config)
+    if has_gallery(config) and not args.replace:
+        raise GalleryError(
+            f"{config.gallery_path}: there is a gallery; --replace puts the backup in its place, "
+            "and everybody enrolled since the backup is gone"
+        )
+    passphrase, file = _passphrase(args), transfer.read_file(args.file)
+    key = enter(config, create=True)
+    told = backup.restore(
+        config.gallery_path, key, config.terminal, file, passphrase, admission_of(config)
+    )
+    _tell_refused(told.refused)
+    for row in told.left_out:
+        print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
+    print(f"{told.people} people restored, {len(told.refused)} refused")
+    with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+        await_confirmation(config, gallery.position())
+    return common.FAILED if told.refused or told.left_out else common.DONE
 
 
 def _migrate(args: argparse.Namespace) -> int:
@@ -407,6 +517,7 @@ def _migrate(args: argparse.Namespace) -> int:
         for model in store.models() if args.forget else ():
             if model != bundle.model_digest:
                 print(f"{care.forget_model(store, model)} templates of model {model[:12]} erased")
+        _confirm(config, store)
     return common.FAILED if told.must_come else common.DONE
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edge.errors import GalleryError
 from edge.gallery import residue, schema
 from edge.gallery.database import CHECK, SECRETS, Database
+from edge.gallery.rows import find_flaw
 from edge.gallery.sealing import Seal
-from edge.subject import from_json
+from edge.subject import from_json, is_name
 
 
 def verify(gallery: Database) -> list[str]:
@@ -28,7 +31,7 @@ def verify(gallery: Database) -> list[str]:
         for template, subject, model, sealed in gallery.db.execute(
             "SELECT id, subject, model, sealed FROM templates"
         ).fetchall():
-            findings += _row(gallery, sealed, "template", template, subject, model)
+            findings += _template(gallery, template, subject, model, sealed)
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             findings += _row(gallery, sealed, "chip", template)
     except schema.DAMAGE as error:
@@ -46,9 +49,23 @@ def _subject(
         name, _ = gallery.unseal(subject, revision, sealed)
     except GalleryError as error:
         return [str(error)]
+    if not is_name(name):
+        return [f"subject {subject}: its name is invalid"]
     return (
         [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
     )
+
+
+def _template(
+    gallery: Database, template: int, subject: int, model: str, sealed: bytes
+) -> list[str]:
+    try:
+        plain = gallery.seal.open(sealed, "template", template, subject, model)
+        vector = np.frombuffer(plain, "<f4")
+    except (GalleryError, ValueError) as error:
+        return [str(error)]
+    flaw = find_flaw(vector, vector.size)
+    return [f"template {template}: {flaw}"] if flaw else []
 
 
 def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:

@@ -9,30 +9,78 @@ import pwd
 import resource
 import secrets
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import Terminal
 from edge.durable import sync_folder
-from edge.errors import GalleryError
+from edge.errors import ConfigError, GalleryError, MfsaError
+from edge.gallery.identity import REMEDY
+from edge.system.accounts import acting_as_owner
 
 KEY_BYTES = 32
 _CREDENTIAL = "gallery.key"
 _PR_SET_DUMPABLE = 4
 
 
-def enter(config: Terminal) -> bytes:
-    """The gallery's key, made where there is no gallery yet; this process is `become_owner` afterwards, also where it raises.
+def enter(config: Terminal, *, create: bool | None = None) -> bytes:
+    """Return the gallery's key and become the owner of the state, also if that raises.
 
-    A key that lies apart from the state is read, or made, with the rights of root; one within belongs to the state's owner.
+    A key in a folder of root's is read, or made, with the rights of root; any other with those of
+    its folder's owner. `create`: make a missing key; None: only while there is no gallery.
+    Raises GalleryError.
     """
     owner = _owner(config.state)
-    if config.key is None:
-        become_owner(config.state, owner)
     try:
-        return load_key(config.key_path, create=not config.gallery_path.exists())
+        if create is None:
+            with acting_as_owner(config.state):
+                create = not os.path.lexists(config.gallery_path)
+        with acting_as_owner(config.key_path.parent):
+            return load_key(config.key_path, create=create)
     finally:
         become_owner(config.state, owner)
         keep_memory_private()  # after the change of accounts, which sets it back
+
+
+def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
+    """Run something with the gallery's key as the owner of the state, and return its result.
+
+    Root works in another process for that, and stays root. Raises GalleryError, and ConfigError,
+    with the message of that process.
+    """
+    owner = _owner(config.state)
+    if os.geteuid() != 0 or owner is None or owner.pw_uid == 0:
+        return work(enter(config))
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        code = _run_child(config, work, writing)
+        os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        result = file.read()
+    _, status = os.waitpid(child, 0)
+    if status == 0:
+        return result
+    message = result.decode() or "the process that acts for the gallery's owner was ended"
+    raise (ConfigError if os.waitstatus_to_exitcode(status) == 2 else GalleryError)(message)
+
+
+def _run_child(config: Terminal, work: Callable[[bytes], bytes], writing: int) -> int:
+    """Write the result, or the message of an error, and return the exit code."""
+    result, code = b"", 0
+    try:
+        result = work(enter(config))
+    except ConfigError as error:
+        result, code = str(error).encode(), 2
+    except MfsaError as error:
+        result, code = str(error).encode(), 1
+    except BaseException as error:
+        result, code = repr(error).encode(), 1
+    with os.fdopen(writing, "wb") as file:
+        file.write(result)
+    return code
 
 
 def keep_memory_private() -> None:
@@ -42,8 +90,11 @@ def keep_memory_private() -> None:
 
 
 def has_gallery(config: Terminal) -> bool:
-    """Whether there is one; raises GalleryError where this is neither root nor the state's owner."""
-    return _owner(config.state) is not None and config.gallery_path.exists()
+    """Return True if there is one; raises GalleryError if this is neither root nor the owner."""
+    if _owner(config.state) is None:
+        return False
+    with acting_as_owner(config.state):
+        return os.path.lexists(config.gallery_path)
 
 
 def become_owner(state: Path, owner: pwd.struct_passwd | None = None) -> None:
@@ -66,7 +117,7 @@ def _owner(state: Path) -> pwd.struct_passwd | None:
         owner = pwd.getpwuid(uid)
     except KeyError as error:
         raise GalleryError(
-            f"{state}: belongs to user {uid}, whom this machine does not know; mend it with chown"
+            f"{state}: belongs to user {uid}, which this machine does not know; correct it with chown"
         ) from error
     if os.geteuid() not in (0, uid):
         raise GalleryError(f"{state}: belongs to the account {owner.pw_name}; run this with sudo")
@@ -80,25 +131,20 @@ def load_key(path: Path, *, create: bool) -> bytes:
     """
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (credential := Path(credentials) / _CREDENTIAL).is_file():
-        return _read(credential)
-    if not path.exists():
+        return _read(credential, private=False)
+    if not os.path.lexists(path):
         if not create:
-            raise GalleryError(f"{path}: no gallery key; it is made by the first edge-enroll")
+            raise GalleryError(
+                f"{path}: the gallery's key is missing; the first edge-enroll makes it; if there "
+                f"is a gallery already, {REMEDY}"
+            )
         write_key(path, secrets.token_bytes(KEY_BYTES))
     return read_key(path)
 
 
 def read_key(path: Path) -> bytes:
-    """A key of a file that only its owner can read; raises GalleryError."""
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot read the key: {error.strerror}") from error
-    if mode & 0o077:
-        raise GalleryError(
-            f"{path}: others may read the gallery key (mode {mode:04o}); mend it with: chmod 600 {path}"
-        )
-    return _read(path)
+    """Return the key of a file that only its owner can read; raises GalleryError."""
+    return _read(path, private=True)
 
 
 def write_key(path: Path, key: bytes) -> None:
@@ -121,13 +167,26 @@ def write_key(path: Path, key: bytes) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, private: bool) -> bytes:
     try:
-        key = path.read_bytes()
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as file:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise GalleryError(f"{path}: the gallery's key is not a regular file; {REMEDY}")
+            mode = stat.S_IMODE(found.st_mode)
+            if private and mode & 0o077:
+                raise GalleryError(
+                    f"{path}: others may read the gallery's key (mode {mode:04o}); "
+                    f"correct it with: chmod 600 {path}"
+                )
+            key = file.read(KEY_BYTES + 1)
     except OSError as error:
-        raise GalleryError(f"{path}: cannot read the gallery key: {error.strerror}") from error
+        raise GalleryError(f"{path}: cannot read the gallery's key: {error.strerror}") from error
     if len(key) != KEY_BYTES:
+        size = f"{len(key)} bytes" if len(key) <= KEY_BYTES else f"more than {KEY_BYTES}"
         raise GalleryError(
-            f"{path}: expected a key of {KEY_BYTES} bytes, found {len(key)}; restore the right file"
+            f"{path}: expected a key of {KEY_BYTES} bytes, found {size}; restore the right file, "
+            f"or {REMEDY}"
         )
     return key

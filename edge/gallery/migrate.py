@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from edge.face.embed import Embedder
+from edge.errors import PhotoError
+from edge.face.embed import CHIP_SHAPE, Embedder
 from edge.gallery.store import Store
 from edge.photofile import decode_photo
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,28 +22,46 @@ class Migrated:
 
     had: int  # who had templates of the model before
     enrolled: list[str]
-    must_come: list[str]  # of whom no chips were kept
+    must_come: list[str]  # no usable chip was kept of them
 
 
 def migrate(store: Store, embedder: Embedder) -> Migrated:
-    """Templates of the store's model for everybody who has none and of whom chips were kept; raises GalleryError, EngineError.
+    """Make templates of the store's model from kept chips, for everybody who has none.
 
-    May be interrupted and run again: each person is enrolled whole.
+    May be interrupted and run again: each person is enrolled completely. A person whose chips
+    cannot be used must come by, and keeps nobody else out. Raises GalleryError, EngineError.
     """
     had, enrolled, must_come = 0, [], []
     for known in store.known():
         if len(known.templates):
             had += 1
-            continue
-        chips = [kept.chip for kept in store.kept(known.name) if kept.chip is not None]
-        if not chips:
+        elif _enroll(store, embedder, known.name):
+            enrolled.append(known.name)
+        else:
             must_come.append(known.name)
-            continue
-        pictures = np.stack([decode_photo(chip, f"a kept chip of {known.name}") for chip in chips])
-        store.enroll(
-            known.name,
-            np.stack([probe.embedding for probe in embedder.embed(pictures)]),
-            chips=chips,
-        )
-        enrolled.append(known.name)
     return Migrated(had, enrolled, must_come)
+
+
+def _enroll(store: Store, embedder: Embedder, name: str) -> bool:
+    """Return True if the person has templates now."""
+    chips = []
+    pictures = []
+    for chip in store.kept_chips(name):
+        try:
+            pictures.append(_decode(chip))
+            chips.append(chip)
+        except PhotoError as error:
+            log.error("a kept chip is left out: %s", error)
+    if not chips or store.record(name) is None:
+        return False
+    embeddings = np.stack([probe.embedding for probe in embedder.embed(np.stack(pictures))])
+    store.enroll(name, embeddings, chips=chips, known_only=True)
+    return True
+
+
+def _decode(chip: bytes) -> NDArray[np.uint8]:
+    """Raises PhotoError for what is no aligned face."""
+    picture = decode_photo(chip, "a kept chip")
+    if picture.shape != CHIP_SHAPE:
+        raise PhotoError("unreadable", f"expected a chip of {CHIP_SHAPE}, found {picture.shape}")
+    return picture

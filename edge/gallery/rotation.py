@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -14,10 +12,15 @@ from edge.errors import GalleryError
 from edge.gallery.care import seal_anew
 from edge.gallery.confirmation import await_confirmation
 from edge.gallery.database import Database, WrongKeyError
-from edge.gallery.key import KEY_BYTES, become_owner, has_gallery, read_key, write_key
+from edge.gallery.key import (
+    KEY_BYTES,
+    become_owner,
+    has_gallery,
+    read_key,
+    run_as_owner,
+    write_key,
+)
 from edge.system.accounts import acting_as_owner
-
-_MESSAGE_MAX = 4096  # bytes, fit into a pipe
 
 
 def rotate(config: Terminal) -> None:
@@ -37,8 +40,8 @@ def rotate(config: Terminal) -> None:
     with acting_as_owner(path.parent):
         if not following.exists():
             write_key(following, secrets.token_bytes(KEY_BYTES))
-        key, fresh = read_key(path), read_key(following)
-    _as_owner(config, lambda: _seal(config.gallery_path, config.terminal, key, fresh))
+        fresh = read_key(following)
+    run_as_owner(config, lambda key: _seal(config.gallery_path, config.terminal, key, fresh))
     try:
         with acting_as_owner(path.parent):
             following.replace(path)
@@ -54,51 +57,26 @@ def confirm(config: Terminal) -> None:
 
     Raises GalleryError if it does not: as a service it gets the key at its start only.
     """
-    with acting_as_owner(config.key_path.parent):
-        key = read_key(config.key_path)
-    _as_owner(config, lambda: _await(config, key))
+    run_as_owner(config, lambda key: _await(config, key))
 
 
-def _await(config: Terminal, key: bytes) -> None:
+def _await(config: Terminal, key: bytes) -> bytes:
     with closing(
         Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
     ) as gallery:
         position = gallery.position()
     await_confirmation(config, position)
+    return b""
 
 
-def _as_owner(config: Terminal, work: Callable[[], None]) -> None:
-    """Work in a process that is the state's owner, so that this one stays root, who alone may
-    write the key. Raises GalleryError with the message of the other process."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reading)
-        message, code = b"", 0
-        try:
-            become_owner(config.state)
-            work()
-        except GalleryError as error:
-            message, code = str(error).encode(), 1
-        except BaseException as error:
-            message, code = repr(error).encode(), 2
-        os.write(writing, message[:_MESSAGE_MAX])
-        os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as file:
-        message = file.read()
-    _, status = os.waitpid(child, 0)
-    if status:
-        raise GalleryError(message.decode() or "the process with the rights of the owner was ended")
-
-
-def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> None:
+def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
     """Seal everything by the fresh key; only look for leftovers if an earlier try did that."""
     try:
         opened = Database(gallery, key=key, terminal=terminal)
     except WrongKeyError:
         with closing(Database(gallery, key=fresh, terminal=terminal)) as sealed:
             sealed.compact()
-        return
+        return b""
     with closing(opened):
         seal_anew(opened, fresh)
+    return b""

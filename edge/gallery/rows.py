@@ -25,6 +25,6 @@ def find_flaw(vector: Vector, dimension: int) -> str | None:
 
 
 def usual_dimension(vectors: Iterable[Vector]) -> int:
-    """Return the length that most vectors have; 0 for none."""
-    lengths = Counter(vector.size for vector in vectors)
-    return lengths.most_common(1)[0][0] if lengths else 0
+    """Return the length that most valid vectors have, the longer of two as frequent; 0 for none."""
+    lengths = Counter(v.size for v in vectors if v.ndim == 1 and not find_flaw(v, v.size))
+    return max(lengths, key=lambda length: (lengths[length], length), default=0)

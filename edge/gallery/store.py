@@ -302,6 +302,23 @@ class Store(Database):
             for row, model, sealed in rows
         ]
 
+    def kept_chips(self, name: str) -> list[bytes]:
+        """Return the chips of a subject; a damaged one is left out and reported. Raises GalleryError."""
+        with self.reading():
+            found = self.find(name)
+            rows = self.db.execute(
+                "SELECT c.template, c.sealed FROM chips c JOIN templates t ON t.id = c.template "
+                "WHERE t.subject = ? ORDER BY t.id",
+                (found[0] if found else 0,),
+            ).fetchall()
+        chips = []
+        for template, sealed in rows:
+            try:
+                chips.append(self.seal.open(sealed, "chip", template))
+            except GalleryError as error:
+                self._report(str(error))
+        return chips
+
     def models(self) -> dict[str, int]:
         """Templates per model digest. Raises GalleryError."""
         with self.reading():

@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
+import os
 import secrets
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,139 +18,237 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from numpy.typing import NDArray
 
 from edge.durable import write_whole
 from edge.errors import GalleryError
+from edge.gallery.admission import Admission, check_templates
+from edge.gallery.people import Person, Template, read_people
+from edge.gallery.rows import usual_dimension
 from edge.gallery.store import Store
 from edge.parsing import read_json
 from edge.subject import from_json, to_json
+from edge.system.accounts import acting_as_owner
+
+log = logging.getLogger(__name__)
 
 _MAGIC = b"mfsa-edge people 1\n"
 _SALT_BYTES, _NONCE_BYTES = 16, 12
 _PASSPHRASE_MIN = 12
 _FILE_MAX = 1 << 30
+_UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error)
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What came of an import."""
+    """Result of an import."""
 
     taken: int
     refused: dict[str, str] = field(default_factory=dict)  # why, by name
 
 
-def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ()) -> int:
-    """Write people, all unless some are named, with templates of the store's model and all chips; how many.
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file as it was read, not opened by its passphrase yet."""
 
-    The file opens with the passphrase alone: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM. Raises GalleryError.
+    path: Path
+    content: bytes
+
+
+def pack(store: Store, passphrase: str, names: Sequence[str] = ()) -> tuple[bytes, int]:
+    """Return the content of a file of people, all unless some are named, and their number.
+
+    It holds the templates of the store's model with their chips. Raises GalleryError.
     """
-    if len(passphrase) < _PASSPHRASE_MIN:
-        raise GalleryError(
-            f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, found {len(passphrase)}"
-        )
-    everybody = {known.name: known for known in store.known()}
+    check_passphrase(passphrase)
+    everybody = {person.name: person for person in read_people(store, _report)}
     if strangers := [name for name in names if name not in everybody]:
         raise GalleryError(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
     chosen = [everybody[name] for name in names or everybody]
-    people = []
-    for known in chosen:
-        chips = [kept.chip for kept in store.kept(known.name) if kept.model == store.model]
-        record = replace(known.record, pin="")  # its pepper stays here
-        people.append(
-            {
-                "subject": to_json(known.name, record).decode(),
-                "templates": [_text(row.astype("<f4").tobytes()) for row in known.templates],
-                "chips": [None if chip is None else _text(chip) for chip in chips],
-            }
-        )
-    plain = json.dumps({"model": store.model, "people": people}).encode()
-    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
-    _write(
-        path, _MAGIC + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, _MAGIC)
-    )
-    return len(chosen)
+    people = [_of_model(person, store.model) for person in chosen]
+    tree = {"model": store.model, "people": [person_tree(person) for person in people]}
+    return seal_tree(_MAGIC, tree, passphrase), len(chosen)
 
 
-def take(store: Store, path: Path, passphrase: str, *, replace: bool = False) -> Taken:
-    """Enroll the people of a file; who is enrolled here already is refused unless replaced. Raises GalleryError."""
-    found = _read(path, passphrase)
+def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ()) -> int:
+    """Write people to a file for another terminal; return how many. Raises GalleryError."""
+    content, count = pack(store, passphrase, names)
+    write_file(path, content)
+    return count
+
+
+def take(
+    store: Store,
+    file: SealedFile,
+    passphrase: str,
+    admission: Admission,
+    *,
+    dimension: int | None = None,
+    replace: bool = False,
+) -> Taken:
+    """Enroll the people of a file by the rules of an enrollment; the others are refused by name.
+
+    `dimension`: of the model's embeddings; None: that of most templates. Raises GalleryError.
+    """
+    found = open_tree(_MAGIC, file, passphrase, _people)
     if found["model"] != store.model:
         raise GalleryError(
-            f"{path}: its templates are of model {found['model'][:12]}, this terminal's is {store.model[:12]}; "
-            "export from a terminal with the same bundle"
+            f"{file.path}: its templates are of model {found['model'][:12]}, this terminal's is "
+            f"{store.model[:12]}; export from a terminal with the same bundle"
         )
-    here, refused, taken = store.subjects(), {}, 0
-    for name, record, templates, chips in found["people"]:
-        if name in here and not replace:
-            refused[name] = "is enrolled here already; use --replace, or remove it first"
-            continue
-        store.enroll(name, templates, record=record, chips=chips, replace=replace)
-        taken += 1
+    people, refused = _read_each(found["people"])
+    wanted = dimension or usual_dimension(t.vector for p in people for t in p.templates)
+    here, taken = set(store.subjects()), 0
+    for person in people:
+        try:
+            if person.name in here and not replace:
+                raise GalleryError("is enrolled here already; use --replace, or remove it first")
+            _enroll(store, person, admission, wanted, replace=replace)
+        except GalleryError as error:
+            refused[person.name] = str(error)
+        else:
+            here.add(person.name)
+            taken += 1
     return Taken(taken, refused)
 
 
-def _read(path: Path, passphrase: str) -> dict[str, Any]:
-    """Model and people, everything checked before anybody is enrolled."""
+def _enroll(
+    store: Store, person: Person, admission: Admission, dimension: int, *, replace: bool
+) -> None:
+    """Raises GalleryError with the reason for a refusal."""
+    vectors = [template.vector for template in person.templates]
+    record = admission.check(person.name, person.record)
+    check_templates(vectors, dimension)
+    chips = [template.chip for template in person.templates]
+    store.enroll(person.name, np.stack(vectors), record=record, chips=chips, replace=replace)
+
+
+def _of_model(person: Person, model: str) -> Person:
+    """Return what another terminal may have: no PIN, for its pepper stays here."""
+    templates = tuple(template for template in person.templates if template.model == model)
+    return Person(person.name, replace(person.record, pin=""), templates)
+
+
+def _people(tree: dict[str, Any]) -> dict[str, Any]:
+    return {"model": str(tree["model"]), "people": list(tree["people"])}
+
+
+def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
+    """Return the people of a file, and those that cannot be read or occur twice, with the reason."""
+    people: dict[str, Person] = {}
+    refused: dict[str, str] = {}
+    for number, tree in enumerate(trees, start=1):
+        try:
+            person = read_person(tree)
+        except (GalleryError, *_UNREADABLE) as error:
+            refused[f"person {number} of the file"] = f"cannot be understood: {error}"
+            continue
+        if people.setdefault(person.name, person) is not person:
+            refused[f"person {number} of the file"] = "has the name of another one in the file"
+    return list(people.values()), refused
+
+
+def person_tree(person: Person) -> dict[str, Any]:
+    """Return a person as JSON can hold it."""
+    return {
+        "subject": to_json(person.name, person.record).decode(),
+        "templates": [_text(one.vector.astype("<f4").tobytes()) for one in person.templates],
+        "chips": [None if one.chip is None else _text(one.chip) for one in person.templates],
+        "models": [one.model for one in person.templates],
+    }
+
+
+def read_person(tree: dict[str, Any]) -> Person:
+    """Return a person of a file; raises GalleryError, ValueError, TypeError, KeyError."""
+    name, record = from_json(tree["subject"].encode())
+    vectors = [_vector(row) for row in tree["templates"]]
+    chips = tree["chips"] or [None] * len(vectors)
+    models = tree.get("models") or [""] * len(vectors)
+    if not len(chips) == len(models) == len(vectors):
+        raise ValueError("another number of chips or models than of templates")
+    if not all(isinstance(model, str) for model in models):
+        raise TypeError("expected the digest of a model")
+    templates = [
+        Template(model, vector, None if chip is None else base64.b64decode(chip, validate=True))
+        for model, vector, chip in zip(models, vectors, chips, strict=True)
+    ]
+    return Person(name, record, tuple(templates))
+
+
+def _vector(text: str) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+
+
+def check_passphrase(passphrase: str) -> None:
+    """Raises GalleryError for a passphrase that is too short to protect a file."""
+    if len(passphrase) < _PASSPHRASE_MIN:
+        raise GalleryError(
+            f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, found {len(passphrase)}"
+        )
+
+
+def seal_tree(magic: bytes, tree: dict[str, Any], passphrase: str) -> bytes:
+    """Encrypt JSON by a passphrase alone: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM."""
+    salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
+    plain = json.dumps(tree).encode()
+    return magic + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, magic)
+
+
+def open_tree(
+    magic: bytes,
+    file: SealedFile,
+    passphrase: str,
+    parse: Callable[[dict[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """Decrypt and parse what `seal_tree` made. Raises GalleryError."""
+    if not file.content.startswith(magic):
+        kind = magic.split()[1].decode()
+        raise GalleryError(f"{file.path}: not a file of {kind}, or of another version")
+    rest = file.content[len(magic) :]
+    salt, rest = rest[:_SALT_BYTES], rest[_SALT_BYTES:]
+    nonce, sealed = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
     try:
-        if path.stat().st_size > _FILE_MAX:
-            raise GalleryError(
-                f"{path}: larger than the {_FILE_MAX >> 20} MiB such a file may have"
-            )
-        content = path.read_bytes()
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
-    if not content.startswith(_MAGIC):
-        raise GalleryError(f"{path}: not a file of edge-gallery export, or of another version")
-    rest = content[len(_MAGIC) :]
-    salt, nonce, sealed = (
-        rest[:_SALT_BYTES],
-        rest[_SALT_BYTES : _SALT_BYTES + _NONCE_BYTES],
-        rest[_SALT_BYTES + _NONCE_BYTES :],
-    )
-    try:
-        plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, _MAGIC)
+        plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, magic)
     except (InvalidTag, ValueError) as error:
         raise GalleryError(
-            f"{path}: the passphrase is another one, or the file was changed"
+            f"{file.path}: the passphrase is another one, or the file was changed"
         ) from error
     try:
-        found = read_json(plain)
-        return {
-            "model": str(found["model"]),
-            "people": [_person(person) for person in found["people"]],
-        }
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        binascii.Error,
-    ) as error:
-        raise GalleryError(f"{path}: cannot be understood: {error}") from error
+        return parse(read_json(plain))
+    except _UNREADABLE as error:
+        raise GalleryError(f"{file.path}: cannot be understood: {error}") from error
 
 
-def _person(person: dict[str, Any]) -> tuple[Any, ...]:
-    name, record = from_json(person["subject"].encode())
-    rows = [
-        np.frombuffer(base64.b64decode(row, validate=True), "<f4") for row in person["templates"]
-    ]
-    templates = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
-    if not np.isfinite(templates).all():
-        raise ValueError("a template that is not finite")
-    if len(person["chips"]) not in (0, len(templates)):
-        raise ValueError("another number of chips than of templates")
-    return (
-        name,
-        record,
-        templates,
-        [
-            None if chip is None else base64.b64decode(chip, validate=True)
-            for chip in person["chips"]
-        ],
-    )
+def read_file(path: Path) -> SealedFile:
+    """Read a sealed file, as long as this process may. Raises GalleryError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        with os.fdopen(fd, "rb") as opened:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise GalleryError(f"{path}: cannot be read: not a regular file")
+            if found.st_size > _FILE_MAX:
+                raise GalleryError(
+                    f"{path}: {found.st_size >> 20} MiB, larger than the {_FILE_MAX >> 20} MiB "
+                    "such a file may have"
+                )
+            return SealedFile(path, opened.read())
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file atomically, with the rights of its folder's owner and for that account alone.
+
+    Raises GalleryError.
+    """
+    try:
+        with acting_as_owner(path.parent):
+            write_whole(path, content)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:
@@ -158,9 +259,5 @@ def _text(content: bytes) -> str:
     return base64.b64encode(content).decode()
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, for the owner alone; raises GalleryError."""
-    try:
-        write_whole(path, content)
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
+def _report(flaw: str) -> None:
+    log.error("left out: %s; see edge-gallery verify", flaw)

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
 from edge.gallery import transfer
+from edge.gallery.admission import Admission
 from edge.gallery.care import verify
 from edge.gallery.database import PEPPER
 from edge.gallery.search import Gallery
@@ -32,6 +33,7 @@ _RECORD = SubjectRecord(
     consent=Consent(date(2026, 1, 2), "root", "form 7"),
     erase_on=date(2027, 1, 1),
 )
+_RULES = Admission(date(2026, 6, 1), consent_needed=False, keep_days=None)
 _PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
 # Run on the file with what a fuzzer chose: rows, meta, schema.
 _STATEMENTS = (
@@ -294,7 +296,8 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
                 )
             )
         with contextlib.suppress(GalleryError):
-            transfer.take(store, path, "a passphrase", replace=True)
+            file = transfer.read_file(path)
+            transfer.take(store, file, "a passphrase", _RULES, replace=True)
         for name in store.subjects():  # whatever was let in can be read and removed again
             store.kept(name)
             store.remove(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import numpy as np
 import pytest
 
 from edge.errors import GalleryError
-from edge.gallery import transfer
+from edge.gallery import care, transfer
+from edge.gallery.admission import Admission
+from edge.gallery.search import Gallery
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
 ROW = np.full((1, 4), 0.5, np.float32)
+RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
 
 
 def change(path: Path, *statements: str) -> None:
@@ -81,17 +85,51 @@ def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
     transfer.export(store, tmp_path / "people", "a long passphrase")
-    assert transfer.take(store, tmp_path / "people", "a long passphrase", replace=True).taken == 1
+    file = transfer.read_file(tmp_path / "people")
+    assert transfer.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b""]
 
 
-def test_people_with_more_chips_than_templates_are_refused(
-    open_store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "row",
+    [ROW * 2, ROW * np.nan, ROW * np.inf, np.zeros((1, 4)), np.full((1, 1), 1.0), np.zeros((1, 0))],
+)
+def test_template_damaged_is_left_out(
+    open_store: Open, row: np.ndarray, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Such a row may be in a gallery of an earlier version."""
     store = open_store()
-    store.enroll("Ada", ROW, chips=[b"chip"])
-    kept = store.kept("Ada")
-    monkeypatch.setattr(store, "kept", lambda name: kept * 2)
+    store.enroll("Bob", row.astype(np.float32))
+    store.enroll("Ada", ROW, replace=True)
+    for reader in (open_store(), open_store(dimension=4, read_only=True)):
+        assert reader.subjects() == {"Ada": 1, "Bob": 0}
+        gallery = Gallery(reader)
+        match = gallery.search(ROW[0])
+        assert match is not None and match.subject == "Ada" and gallery.templates == 1
+    assert "left out: template 3: " in caplog.text and "Bob" not in caplog.text
+    assert len(care.verify(store)) == (1 if row.size != 1 else 0)
+
+
+def test_templates_of_other_length_only_are_none(open_store: Open) -> None:
+    """The model decides what is right, not the majority."""
+    open_store().enroll("Bob", np.eye(2, 3, dtype=np.float32))
+    gallery = Gallery(open_store(dimension=4))
+    assert gallery.templates == 0 and gallery.search(ROW[0]) is None
+
+
+def test_name_damaged_is_left_out(open_store: Open, caplog: pytest.LogCaptureFixture) -> None:
+    store = open_store()
+    store.enroll("Ada", ROW)
+    with store.writing():
+        store.put("a\nb", SubjectRecord(), ROW, store.model)
+    assert store.subjects() == {"Ada": 1} and "subject 5: its name is invalid" in caplog.text
+    assert care.verify(store) == ["subject 5: its name is invalid"]
+
+
+def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -> None:
+    store = open_store()
+    store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
     transfer.export(store, tmp_path / "people", "a long passphrase")
-    with pytest.raises(GalleryError, match="another number of chips"):
-        transfer.take(store, tmp_path / "people", "a long passphrase", replace=True)
+    file = transfer.read_file(tmp_path / "people")
+    assert transfer.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
+    assert [kept.chip for kept in store.kept("Ada")] == [b"two"]

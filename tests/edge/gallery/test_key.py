@@ -4,13 +4,21 @@ import os
 import pwd
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edge.claim import claim
 from edge.config import Terminal
 from edge.errors import GalleryError
-from edge.gallery.key import become_owner, load_key
+from edge.gallery import rotation
+from edge.gallery.database import Database
+from edge.gallery.key import become_owner, enter, load_key, run_as_owner
+from edge.gallery.people import read_people
+from edge.gallery.store import Store, evidence_key
 from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
@@ -68,7 +76,7 @@ def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
 
 def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state" / "gallery.key"
-    with pytest.raises(GalleryError, match="no gallery key"):
+    with pytest.raises(GalleryError, match="key is missing"):
         load_key(path, create=False)
     key = load_key(path, create=True)
     assert len(key) == 32 and load_key(path, create=True) == key
@@ -83,3 +91,115 @@ def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gallery.key").write_bytes(KEY)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     assert load_key(path, create=False) == KEY
+
+
+def owned_by_nobody(config: Terminal) -> pwd.struct_passwd:
+    """A state folder of an account without rights; the key is apart, for root alone."""
+    nobody = pwd.getpwnam("nobody")
+    for place in (config.state.parent, *config.state.parents):
+        if place == Path("/tmp"):
+            break
+        place.chmod(0o755)
+    for place in (config.state, *config.state.rglob("*")):
+        os.chown(place, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
+    return nobody
+
+
+def made(config: Terminal) -> Terminal:
+    """A gallery with one person."""
+    key = load_key(config.key_path, create=True)
+    with closing(
+        Store(config.gallery_path, key=key, terminal=config.terminal, model_digest="m" * 64)
+    ) as store:
+        store.enroll("Ada", np.eye(1, 16, dtype=np.float32))
+    return config
+
+
+def in_child(work: Callable[[], object]) -> str:
+    """Run something that may give up root, in another process; what it returned, or its error."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            result = repr(work())
+        except BaseException as error:
+            result = str(error)
+        os.write(writing, result.encode())
+        os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        result = file.read()
+    os.waitpid(child, 0)
+    return result
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_owner_works_for_root_that_stays_root(config: Terminal, tmp_path: Path) -> None:
+    made(config)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    config.key_path.rename(private / "gallery.key")
+    apart = config.model_copy(update={"key": private / "gallery.key"})
+    nobody = owned_by_nobody(config)
+    seen = run_as_owner(apart, lambda key: f"{os.geteuid()} {len(key)}".encode())
+    assert seen.decode() == f"{nobody.pw_uid} 32" and os.geteuid() == 0
+
+    def fail(key: bytes) -> bytes:
+        raise GalleryError("the reason")
+
+    with pytest.raises(GalleryError, match="the reason"):
+        run_as_owner(apart, fail)
+    assert "Ada" in in_child(lambda: rotated(apart)) and os.geteuid() == 0
+    assert (private / "gallery.key").stat().st_uid == 0
+
+
+def rotated(config: Terminal) -> dict[str, int]:
+    rotation.rotate(config)
+    key = load_key(config.key_path, create=False)
+    with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+        return {person.name: len(person.templates) for person in read_people(gallery, print)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
+@pytest.mark.parametrize("name", ["gallery.db", "gallery.key", "daemon.lock", "gallery.key.next"])
+def test_root_follows_no_link_in_the_state(config: Terminal, tmp_path: Path, name: str) -> None:
+    """An account that was taken over puts a link to a file of root's into its folder."""
+    made(config)
+    target = tmp_path / "root-only"
+    target.mkdir(mode=0o700)
+    victim = target / "victim"
+    victim.write_bytes(b"" if name in ("gallery.db", "daemon.lock") else KEY)
+    victim.chmod(0o600)
+    if name == "daemon.lock":
+        victim.unlink()  # it must not be made either
+    (config.state / name).unlink(missing_ok=True)
+    (config.state / name).symlink_to(victim)
+    before = victim.read_bytes() if victim.exists() else None
+    owned_by_nobody(config)
+    for work in (evidence_key, enter, rotation.rotate, locked):
+        in_child(lambda work=work: work(config))  # type: ignore[misc]
+        assert (victim.read_bytes() if victim.exists() else None) == before
+        assert len(list(target.iterdir())) == (0 if before is None else 1)
+        assert (config.state / name).is_symlink() or name == "gallery.key"
+    if name in ("gallery.db", "gallery.key"):
+        assert "gallery" in in_child(lambda: evidence_key(config)).lower()
+
+
+def locked(config: Terminal) -> None:
+    os.close(claim(config.daemon_lock_path, "edge-daemon"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_lock_file_of_root_is_the_owners(config: Terminal) -> None:
+    config.state.mkdir(mode=0o700)
+    nobody = owned_by_nobody(config)
+    in_child(lambda: locked(config))
+    assert config.daemon_lock_path.stat().st_uid == nobody.pw_uid
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder"])
+def test_key_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "gallery.key"
+    os.mkfifo(path, 0o600) if kind == "fifo" else path.mkdir()
+    with pytest.raises(GalleryError, match="gallery's key"):
+        load_key(path, create=False)

@@ -46,3 +46,15 @@ def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
     again = migrate(now, Embedder())  # type: ignore[arg-type]
     assert (again.had, again.enrolled, again.must_come) == (1, [], ["Eve"])
     assert before.subjects() == {"Ada": 2, "Eve": 1}
+
+
+def test_migrate_damaged_chips_are_left_out(open_store: Open) -> None:
+    before, rows = open_store(), np.eye(2, 16, dtype=np.float32)
+    before.enroll("Ada", rows, chips=[b"no picture", png(3)])
+    before.enroll("Eve", rows[:1], chips=[b"no picture"])
+    before.enroll("Joe", rows[:1], chips=[png(4)])
+    before.db.execute(
+        "UPDATE chips SET sealed = 7 WHERE template = (SELECT max(id) FROM templates)"
+    )
+    told = migrate(open_store(model="n" * 64, changeover=True), Embedder())  # type: ignore[arg-type]
+    assert (told.enrolled, told.must_come) == (["Ada"], ["Eve", "Joe"])

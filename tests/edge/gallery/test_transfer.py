@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -11,10 +14,12 @@ from hypothesis import strategies as st
 
 from edge.errors import GalleryError
 from edge.gallery import transfer
+from edge.gallery.admission import Admission
 from edge.gallery.store import Store
 from edge.subject import Consent, SubjectRecord
 
 Open = Callable[..., Store]
+RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
 PASSPHRASE = "a horse of some other colour"
 ADA = SubjectRecord(
     groups=("staff",),
@@ -54,7 +59,7 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
         and b"Ada" not in path.read_bytes()
         and rows(1).tobytes() not in path.read_bytes()
     )
-    assert transfer.take(there, path, PASSPHRASE) == transfer.Taken(2)
+    assert transfer.take(there, transfer.read_file(path), PASSPHRASE, RULES) == transfer.Taken(2)
     ada, eve = there.known()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
     assert (
@@ -71,12 +76,12 @@ def test_who_is_enrolled_there_is_refused_or_replaced(
     path = tmp_path / "people"
     there.enroll("Ada", rows(3, seed=9))
     assert transfer.export(here, path, PASSPHRASE, ["Ada"]) == 1
-    assert list(transfer.take(there, path, PASSPHRASE).refused) == ["Ada"] and there.subjects() == {
-        "Ada": 3
-    }
-    assert transfer.take(there, path, PASSPHRASE, replace=True).taken == 1 and there.subjects() == {
-        "Ada": 2
-    }
+    assert list(transfer.take(there, transfer.read_file(path), PASSPHRASE, RULES).refused) == [
+        "Ada"
+    ] and there.subjects() == {"Ada": 3}
+    assert transfer.take(
+        there, transfer.read_file(path), PASSPHRASE, RULES, replace=True
+    ).taken == 1 and there.subjects() == {"Ada": 2}
 
 
 def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> None:
@@ -87,13 +92,13 @@ def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> N
         transfer.export(here, path, PASSPHRASE, ["Nobody"])
     transfer.export(here, path, PASSPHRASE)
     with pytest.raises(GalleryError, match="the passphrase is another one"):
-        transfer.take(there, path, PASSPHRASE + "!")
+        transfer.take(there, transfer.read_file(path), PASSPHRASE + "!", RULES)
     other = Store(tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64)
     with pytest.raises(GalleryError, match="templates are of model"):
-        transfer.take(other, path, PASSPHRASE)
+        transfer.take(other, transfer.read_file(path), PASSPHRASE, RULES)
     other.close()
     with pytest.raises(GalleryError, match="cannot be read"):
-        transfer.take(there, tmp_path / "none", PASSPHRASE)
+        transfer.read_file(tmp_path / "none")
 
 
 @settings(
@@ -113,5 +118,62 @@ def test_a_file_that_was_changed_enrolls_nobody(
         content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(GalleryError):
-        transfer.take(there, path, PASSPHRASE)
+        transfer.take(there, transfer.read_file(path), PASSPHRASE, RULES)
     assert there.subjects() == {}
+
+
+def person(name: str = "Ada", more: dict[str, object] | None = None, **parts: object) -> object:
+    """A person of a file as another program might write it."""
+    good = base64.b64encode(rows(1).tobytes()).decode()
+    subject = json.dumps({"name": name, **(more or {})})
+    return {"subject": subject, "templates": [good], "chips": [], **parts}
+
+
+def encoded(row: np.ndarray) -> list[str]:
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode()]
+
+
+def crafted(path: Path, *people: object) -> transfer.SealedFile:
+    tree = {"model": "m" * 64, "people": list(people)}
+    return transfer.SealedFile(path, transfer.seal_tree(transfer._MAGIC, tree, PASSPHRASE))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (person("Bad", templates=encoded(np.ones(16))), "norm 4, expected 1"),
+        (person("Bad", templates=encoded(np.full(16, np.nan))), "not finite"),
+        (person("Bad", templates=encoded(np.eye(1, 8))), "8 numbers, expected 16"),
+        (person("Bad", templates=[]), "no template"),
+        (person("Bad", templates=["no base64!"]), "cannot be understood"),
+        (person("B\nd"), "expected a subject name"),
+        (person("Bad", {"erase_on": "2026-11-29"}), "was to be erased on 2026-11-29"),
+        (
+            person("Bad", {"valid_from": "2027-01-02", "valid_until": "2027-01-01"}),
+            "which is after",
+        ),
+        (person("Bad", {"groups": ["a\tb"]}), "group: expected"),
+        (person("Bad", {"mask": "never"}), "cannot be understood"),
+        (person("Ada"), "the name of another one"),
+        (7, "cannot be understood"),
+    ],
+)
+def test_import_refuses_one_bad_person(
+    there: Store, tmp_path: Path, bad: object, reason: str
+) -> None:
+    file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
+    told = transfer.take(there, file, PASSPHRASE, RULES, dimension=16)
+    assert told.taken == 2 and there.subjects() == {"Ada": 1, "Eve": 1}
+    (why,) = told.refused.values()
+    assert reason in why
+
+
+def test_import_asks_for_consent_and_erases(there: Store, tmp_path: Path) -> None:
+    agreed = {"consent": {"given": "2026-01-01", "noted_by": "guard"}}
+    late = {**agreed, "erase_on": "2030-01-01"}
+    people = person("Ada"), person("Eve", agreed), person("Joe", late)
+    rules = replace(RULES, consent_needed=True, keep_days=10)
+    told = transfer.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
+    assert {known.record.erase_on for known in there.known()} == {date(2026, 12, 9)}
+    assert there.subjects() == {"Eve": 1, "Joe": 1}

@@ -1,0 +1,82 @@
+"""Rules of an enrollment, for people who come from a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import Terminal
+from edge.errors import GalleryError
+from edge.gallery.rows import find_flaw
+from edge.subject import SubjectRecord, check_name
+
+_WORDS_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Checks of a person: name, consent, dates, day of erasure and templates."""
+
+    today: date
+    consent_needed: bool
+    keep_days: int | None
+
+    def check(self, name: str, record: SubjectRecord) -> SubjectRecord:
+        """Return the record to store; raises GalleryError with the reason for a refusal."""
+        check_name(name)
+        self._check_consent(record)
+        if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
+            raise GalleryError(
+                f"valid from {record.valid_from}, which is after {record.valid_until}"
+            )
+        for group in record.groups:
+            _check_words(group, "group")
+        erase_on = self._erase_on(record)
+        if erase_on is not None and erase_on <= self.today:
+            raise GalleryError(f"was to be erased on {erase_on}, today is {self.today}")
+        return replace(record, erase_on=erase_on)
+
+    def _check_consent(self, record: SubjectRecord) -> None:
+        if record.consent is not None:
+            _check_words(record.consent.noted_by, "account that noted the consent")
+            if record.consent.words:
+                _check_words(record.consent.words, "consent")
+        elif self.consent_needed:
+            raise GalleryError(
+                "no consent is recorded, and `enrollment.consent` asks for one; enroll the person "
+                "with --consent, or record it on the other terminal and export again"
+            )
+
+    def _erase_on(self, record: SubjectRecord) -> date | None:
+        """Return the earlier of the record's own day and the one that the configuration sets."""
+        days = [] if record.erase_on is None else [record.erase_on]
+        if self.keep_days is not None:
+            days.append(self.today + timedelta(days=self.keep_days))
+        return min(days, default=None)
+
+
+def admission_of(config: Terminal) -> Admission:
+    """Return the rules of a configuration on the present day."""
+    today = datetime.now(ZoneInfo(config.door.schedule.time_zone)).date()
+    return Admission(today, config.enrollment.consent, config.enrollment.keep_days)
+
+
+def check_templates(templates: Sequence[NDArray[np.float32]], dimension: int) -> None:
+    """Raises GalleryError if a template cannot be searched, or if there is none."""
+    if not len(templates):
+        raise GalleryError("no template")
+    for number, template in enumerate(templates, start=1):
+        if flaw := find_flaw(template, dimension):
+            raise GalleryError(f"template {number}: {flaw}")
+
+
+def _check_words(words: str, what: str) -> None:
+    if not words.strip() or len(words) > _WORDS_MAX or not words.isprintable():
+        raise GalleryError(
+            f"{what}: expected 1 to {_WORDS_MAX} printable characters, found {words[:40]!r}"
+        )

@@ -1,0 +1,188 @@
+"""Backup of a whole gallery in one encrypted file, and its restoration on the same or a new terminal."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.durable import sync_folder
+from edge.errors import GalleryError
+from edge.gallery import residue, schema
+from edge.gallery.admission import Admission
+from edge.gallery.database import SECRETS, Database
+from edge.gallery.people import Person, Template, read_people
+from edge.gallery.rows import find_flaw
+from edge.gallery.sealing import SECRET_BYTES
+from edge.gallery.transfer import (
+    SealedFile,
+    check_passphrase,
+    open_tree,
+    person_tree,
+    read_person,
+    seal_tree,
+)
+
+_MAGIC = b"mfsa-edge backup 1\n"
+_NEXT = ".restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A backup before it is written."""
+
+    content: bytes
+    people: int
+    left_out: tuple[str, ...]  # damaged rows, by number
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Result of a restoration."""
+
+    people: int
+    refused: dict[str, str]  # why, by name
+    left_out: tuple[str, ...]  # templates, by name and number
+
+
+def pack(gallery: Database, passphrase: str) -> Packed:
+    """Return the content of a backup: people with PINs, templates of all models, chips, and the
+    keys of PINs and audit evidence. The gallery's own key is not in it. Raises GalleryError."""
+    check_passphrase(passphrase)
+    left_out: list[str] = []
+    people = read_people(gallery, left_out.append)
+    with gallery.reading():
+        counter = gallery.counter()
+    tree = {
+        "terminal": gallery.terminal,
+        "counter": counter,
+        "secrets": {name: base64.b64encode(gallery.secret(name)).decode() for name in SECRETS},
+        "people": [person_tree(person) for person in people],
+    }
+    return Packed(seal_tree(_MAGIC, tree, passphrase), len(people), tuple(left_out))
+
+
+def restore(
+    path: Path, key: bytes, terminal: str, file: SealedFile, passphrase: str, admission: Admission
+) -> Restored:
+    """Put a gallery of a backup in place of the file at `path`, sealed by the terminal's key.
+
+    What was there stays until the new file is complete. Raises GalleryError.
+    """
+    found = open_tree(_MAGIC, file, passphrase, _parse)
+    if found["terminal"] != terminal:
+        raise GalleryError(
+            f"{file.path}: a backup of terminal {found['terminal']!r}, this one is {terminal!r}; "
+            "set `terminal:` to that name, or use edge-gallery export and import"
+        )
+    fresh = path.with_name(f"{path.name}{_NEXT}")
+    _discard(fresh)
+    try:
+        with closing(Database(fresh, key=key, terminal=terminal)) as gallery:
+            restored = _fill(gallery, found, admission)
+            gallery.compact()
+        _put_in_place(fresh, path)
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be restored: {error.strerror}") from error
+    finally:
+        _discard(fresh)
+    return restored
+
+
+def _parse(tree: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: base64.b64decode(tree["secrets"][name], validate=True) for name in SECRETS}
+    if any(len(secret) != SECRET_BYTES for secret in kept.values()):
+        raise ValueError(f"expected secrets of {SECRET_BYTES} bytes")
+    if type(tree["counter"]) is not int or tree["counter"] < 0:
+        raise ValueError(f"expected a counter, found {tree['counter']!r}")
+    people = [read_person(person) for person in tree["people"]]
+    return {
+        "terminal": str(tree["terminal"]),
+        "counter": tree["counter"],
+        "secrets": kept,
+        "people": people,
+    }
+
+
+def _fill(gallery: Database, found: dict[str, Any], admission: Admission) -> Restored:
+    refused: dict[str, str] = {}
+    left_out: list[str] = []
+    with gallery.changing("the backup was not restored"):
+        for name, secret in found["secrets"].items():
+            sealed = gallery.seal.close(secret, name)
+            gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
+        for person in found["people"]:
+            try:
+                record = admission.check(person.name, person.record)
+            except GalleryError as error:
+                refused[person.name] = str(error)
+                continue
+            valid = _valid(person, left_out)
+            _put(gallery, replace(person, record=record, templates=tuple(valid)))
+        counter = max(gallery.counter(), found["counter"])
+        gallery.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
+    return Restored(len(found["people"]) - len(refused), refused, tuple(left_out))
+
+
+def _valid(person: Person, left_out: list[str]) -> Iterator[Template]:
+    for number, template in enumerate(person.templates, start=1):
+        if flaw := find_flaw(template.vector, template.vector.size):
+            left_out.append(f"{person.name}: template {number}: {flaw}")
+        else:
+            yield template
+
+
+def _put(gallery: Database, person: Person) -> None:
+    """Store a person within a transaction, the templates model by model."""
+    if not person.templates:
+        gallery.put(person.name, person.record, np.zeros((0, 0), np.float32), "")
+    for model in dict.fromkeys(template.model for template in person.templates):
+        _put_templates(gallery, person, [one for one in person.templates if one.model == model])
+
+
+def _put_templates(gallery: Database, person: Person, templates: Sequence[Template]) -> None:
+    for size in dict.fromkeys(one.vector.size for one in templates):
+        same = [one for one in templates if one.vector.size == size]
+        vectors, chips = np.stack([one.vector for one in same]), [one.chip for one in same]
+        gallery.put(person.name, person.record, vectors, same[0].model, chips)
+
+
+def _put_in_place(fresh: Path, path: Path) -> None:
+    """Rename a complete gallery over another. The write-ahead log of the other is emptied and
+    removed first: SQLite would apply it to the new file. Raises OSError, GalleryError."""
+    residue.sync(fresh)
+    with _held(path):
+        for ending in ("-wal", "-shm", "-journal"):
+            path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
+        fresh.replace(path)
+        sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _held(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to a gallery; a damaged one is not held."""
+    if not path.is_file() or path.is_symlink():
+        yield
+        return
+    try:
+        db = schema.connect(path)
+    except schema.DAMAGE:
+        yield
+        return
+    with closing(db):
+        with contextlib.suppress(*schema.DAMAGE):
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            db.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def _discard(path: Path) -> None:
+    for ending in ("", "-wal", "-shm", "-journal"):
+        with contextlib.suppress(OSError):
+            path.with_name(f"{path.name}{ending}").unlink()

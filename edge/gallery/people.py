@@ -1,0 +1,71 @@
+"""Reading everything that a gallery holds of people, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import GalleryError
+from edge.gallery.database import Database
+from edge.gallery.rows import find_flaw
+from edge.subject import SubjectRecord
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Template:
+    """One template with what belongs to it."""
+
+    model: str
+    vector: NDArray[np.float32]  # (D,) of unit norm
+    chip: bytes | None = None  # PNG, where it was kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """One subject with all templates."""
+
+    name: str
+    record: SubjectRecord
+    templates: tuple[Template, ...]
+
+
+def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person]:
+    """Return everybody, by number; a damaged row is left out and reported. Raises GalleryError."""
+    with gallery.reading():
+        gallery.prove_key()
+        subjects = gallery.db.execute(
+            "SELECT id, revision, sealed FROM subjects ORDER BY id"
+        ).fetchall()
+        rows = gallery.db.execute(
+            "SELECT t.id, t.subject, t.model, t.sealed, c.sealed FROM templates t "
+            "LEFT JOIN chips c ON c.template = t.id ORDER BY t.id"
+        ).fetchall()
+    templates: dict[int, list[Template]] = {}
+    for number, subject, model, sealed, chip in rows:
+        try:
+            template = _template(gallery, number, subject, model, sealed, chip)
+            templates.setdefault(subject, []).append(template)
+        except (GalleryError, ValueError) as error:
+            report(f"template {number}: {error}")
+    found = []
+    for number, revision, sealed in subjects:
+        try:
+            name, record = gallery.unseal(number, revision, sealed)
+            found.append(Person(name, record, tuple(templates.get(number, ()))))
+        except GalleryError as error:
+            report(f"subject {number}: {error}")
+    return found
+
+
+def _template(
+    gallery: Database, number: int, subject: int, model: str, sealed: bytes, chip: bytes | None
+) -> Template:
+    """Raises GalleryError or ValueError for a row that is damaged."""
+    vector = np.frombuffer(gallery.seal.open(sealed, "template", number, subject, model), "<f4")
+    if flaw := find_flaw(vector, vector.size):
+        raise GalleryError(flaw)
+    kept = None if chip is None else gallery.seal.open(chip, "chip", number)
+    return Template(model, vector, kept)

@@ -1,0 +1,191 @@
+"""A backup is restored on a fresh folder, over a damaged gallery, and under another key."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.bundle import open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli.gallery import main
+from edge.config import Terminal, load_config
+from edge.errors import GalleryError
+from edge.gallery import backup, care, transfer
+from edge.gallery.admission import Admission
+from edge.gallery.database import EVIDENCE
+from edge.gallery.key import load_key
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+from edge.subject import SubjectRecord
+
+KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
+RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
+ROWS = np.eye(4, 256, dtype=np.float32)
+
+
+def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> Store:
+    return Store(path, key=key, terminal="lobby", model_digest=model, changeover=True)
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> transfer.SealedFile:
+    """Ada with a PIN and templates of two models, and Eve."""
+    with closing(opened(tmp_path / "old.db")) as store:
+        store.enroll("Ada", ROWS[:2], record=SubjectRecord(groups=("staff",)), chips=[b"one", None])
+        store.set_pin("Ada", "4711")
+        store.enroll("Eve", ROWS[2:3])
+        with closing(opened(tmp_path / "old.db", model="n" * 64)) as other:
+            other.enroll("Ada", ROWS[3:])
+        packed = backup.pack(store, PASSPHRASE)
+        assert (packed.people, packed.left_out) == (2, ())
+        assert b"Ada" not in packed.content and store.secret(EVIDENCE) not in packed.content
+    return transfer.SealedFile(tmp_path / "backup", packed.content)
+
+
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY])
+def test_restore_on_a_fresh_folder(tmp_path: Path, saved: transfer.SealedFile, key: bytes) -> None:
+    path = tmp_path / "new" / "gallery.db"
+    told = backup.restore(path, key, "lobby", saved, PASSPHRASE, RULES)
+    assert told == backup.Restored(2, {}, ())
+    with closing(opened(path, key)) as store, closing(opened(tmp_path / "old.db")) as old:
+        assert store.subjects() == {"Ada": 2, "Eve": 1} and store.models() == old.models()
+        assert store.is_pin("Ada", "4711") and not store.is_pin("Ada", "4712")
+        assert [kept.chip for kept in store.kept("Ada")] == [b"one", None, None]
+        assert store.record("Ada") == old.record("Ada")
+        assert store.secret(EVIDENCE) == old.secret(EVIDENCE)
+        assert store.counter() >= old.counter() and care.verify(store) == []
+    assert sorted(file.name for file in path.parent.iterdir()) == ["gallery.db"]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "whole"])
+def test_restore_over_another_gallery(
+    tmp_path: Path, saved: transfer.SealedFile, harm: str
+) -> None:
+    path = tmp_path / "gallery.db"
+    with closing(opened(path)) as store:
+        store.enroll("Joe", ROWS[:1])
+        shutil.copy(path, tmp_path / "main")
+        if harm != "whole":
+            log = (tmp_path / "gallery.db-wal").read_bytes()
+    if harm == "garbage":
+        path.write_bytes(b"no gallery " * 1000)
+    elif harm == "link":
+        path.unlink()
+        path.symlink_to(tmp_path / "elsewhere")
+    elif harm != "whole":
+        path.write_bytes(path.read_bytes()[: 5000 if harm == "cut" else 0])
+    if harm != "whole":
+        (tmp_path / "gallery.db-wal").write_bytes(log)  # SQLite would apply it to the new file
+    backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
+    with closing(opened(path)) as store:
+        assert store.subjects() == {"Ada": 2, "Eve": 1} and care.verify(store) == []
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_restore_is_followed_while_running(tmp_path: Path, saved: transfer.SealedFile) -> None:
+    path, now = tmp_path / "gallery.db", [0.0]
+    opened(path).close()
+    reader = Store(path, key=KEY, terminal="lobby", model_digest="m" * 64, read_only=True)
+    with closing(reader):
+        gallery = Gallery(reader, clock=lambda: now[0])
+        backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
+        now[0] += 1
+        assert gallery.refresh() and gallery.index.subjects == 2
+        with closing(opened(path)) as store:
+            store.remove("Ada")
+        assert gallery.refresh() and gallery.index.subjects == 1
+
+
+def test_restore_keeps_to_retention(tmp_path: Path, saved: transfer.SealedFile) -> None:
+    rules = replace(RULES, consent_needed=True)
+    told = backup.restore(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
+    assert told.people == 0 and set(told.refused) == {"Ada", "Eve"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"terminal": "cellar"}, "a backup of terminal 'lobby', this one is 'cellar'"),
+        ({"passphrase": PASSPHRASE + "!"}, "the passphrase is another one"),
+        ({"content": b"x"}, "not a file of backup"),
+    ],
+)
+def test_restore_refused_changes_nothing(
+    tmp_path: Path, saved: transfer.SealedFile, change: dict[str, str], message: str
+) -> None:
+    path = tmp_path / "gallery.db"
+    with closing(opened(path)) as store:
+        store.enroll("Joe", ROWS[:1])
+    file = replace(saved, content=change.get("content", saved.content))  # type: ignore[arg-type]
+    terminal, passphrase = change.get("terminal", "lobby"), change.get("passphrase", PASSPHRASE)
+    with pytest.raises(GalleryError, match=message):
+        backup.restore(path, KEY, terminal, file, passphrase, RULES)
+    with closing(opened(path)) as store:
+        assert store.subjects() == {"Joe": 1}
+
+
+def test_backup_leaves_damaged_rows_out(tmp_path: Path) -> None:
+    path = tmp_path / "gallery.db"
+    with closing(opened(path)) as store:
+        store.enroll("Ada", ROWS[:2])
+        store.enroll("Eve", ROWS[2:3])
+        store.db.execute("UPDATE templates SET sealed = 7 WHERE id = 3")
+        store.db.execute("UPDATE subjects SET sealed = 7 WHERE id = 6")
+        packed = backup.pack(store, PASSPHRASE)
+    assert packed.people == 1 and len(packed.left_out) == 2
+
+
+@pytest.fixture
+def config(write_config: Callable[..., Path], bundle_path: Path) -> Terminal:
+    return load_config(write_config(bundle=str(bundle_path)))
+
+
+def test_new_terminal_by_one_command(
+    config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder of the old terminal is lost, with the key; the backup is all there is."""
+    model = open_bundle(config.bundle, PREPROCESSING).model_digest
+    with closing(
+        Store(
+            config.gallery_path,
+            key=load_key(config.key_path, create=True),
+            terminal=config.terminal,
+            model_digest=model,
+        )
+    ) as store:
+        store.enroll("Ada", ROWS[:2])
+    (tmp_path / "passphrase").write_text(f"{PASSPHRASE}\n")
+    more = ["--config", str(tmp_path / "terminal.yaml")]
+    more += ["--passphrase-file", str(tmp_path / "passphrase")]
+    file, people = str(tmp_path / "backup"), str(tmp_path / "people")
+    assert main(["backup", file, *more]) == 0 and "1 people" in capsys.readouterr().out
+    assert main(["export", "--out", people, *more]) == 0
+    assert Path(file).stat().st_mode & 0o777 == 0o600
+    assert main(["restore", file, *more]) == 1 and "--replace" in capsys.readouterr().err
+    for command in (["restore", file], ["import", people]):
+        shutil.rmtree(config.state)
+        capsys.readouterr()
+        assert main([*command, *more]) == 0, capsys.readouterr().err
+        assert "1 people" in capsys.readouterr().out
+        assert main(["list", *more[:2]]) == 0 and "Ada" in capsys.readouterr().out
+    config.key_path.write_bytes(bytes(7))
+    assert main(["list", *more[:2]]) == 1
+    assert "edge-gallery restore FILE --replace" in capsys.readouterr().err
+    config.key_path.unlink()
+    assert main(["list", *more[:2]]) == 1
+    assert "edge-gallery restore FILE --replace" in capsys.readouterr().err
+    assert main(["restore", file, "--replace", *more]) == 0
+    with closing(sqlite3.connect(config.gallery_path)) as db:
+        db.execute("DROP TABLE templates")
+    assert main(["list", *more[:2]]) == 1
+    assert main(["restore", file, "--replace", *more]) == 0
+    assert main(["verify", *more[:2]]) == 0
