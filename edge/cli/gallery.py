@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from edge.parsing import parse_day
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
+    from edge.gallery.admission import Admission
     from edge.gallery.store import Known, Store
 
 
@@ -418,7 +420,6 @@ def _split(joined: bytes) -> tuple[Any, bytes]:
 
 def _import(args: argparse.Namespace) -> int:
     from edge.gallery import transfer
-    from edge.gallery.admission import admission_of
     from edge.networks import open_networks
 
     passphrase, file = _passphrase(args), transfer.read_file(args.file)
@@ -433,7 +434,7 @@ def _import(args: argparse.Namespace) -> int:
             store,
             file,
             passphrase,
-            admission_of(config),
+            _admission(config),
             dimension=dimension,
             replace=args.replace,
         )
@@ -441,6 +442,15 @@ def _import(args: argparse.Namespace) -> int:
         print(f"{told.taken} people imported, {len(told.refused)} refused")
         _confirm(config, store)
     return common.FAILED if told.refused else common.DONE
+
+
+def _admission(config: Terminal) -> Admission:
+    """Return the rules of an enrollment for people of a file."""
+    from edge.gallery.admission import Admission
+
+    keeping = config.enrollment
+    today = partial(trusted_day, config, "the day of erasure would be wrong")
+    return Admission(today, keeping.consent, keeping.keep_days)
 
 
 def _tell_refused(refused: Mapping[str, str]) -> None:
@@ -473,7 +483,6 @@ def _backup(args: argparse.Namespace) -> int:
 
 def _restore(args: argparse.Namespace) -> int:
     from edge.gallery import backup, transfer
-    from edge.gallery.admission import admission_of
     from edge.gallery.confirmation import await_confirmation
     from edge.gallery.database import Database
     from edge.gallery.key import enter, has_gallery
@@ -487,7 +496,7 @@ def _restore(args: argparse.Namespace) -> int:
     passphrase, file = _passphrase(args), transfer.read_file(args.file)
     key = enter(config, create=True)
     told = backup.restore(
-        config.gallery_path, key, config.terminal, file, passphrase, admission_of(config)
+        config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
     )
     _tell_refused(told.refused)
     for row in told.left_out:

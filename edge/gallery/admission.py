@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Terminal
 from edge.errors import GalleryError
 from edge.gallery.rows import find_flaw
 from edge.subject import SubjectRecord, check_name
@@ -20,9 +18,13 @@ _WORDS_MAX = 500
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Checks of a person: name, consent, dates, day of erasure and templates."""
+    """Checks of a person: name, consent, dates and day of erasure.
 
-    today: date
+    `today` is asked only if a day of erasure depends on it; it raises GalleryError if the clock is
+    in doubt.
+    """
+
+    today: Callable[[], date]
     consent_needed: bool
     keep_days: int | None
 
@@ -36,10 +38,7 @@ class Admission:
             )
         for group in record.groups:
             _check_words(group, "group")
-        erase_on = self._erase_on(record)
-        if erase_on is not None and erase_on <= self.today:
-            raise GalleryError(f"was to be erased on {erase_on}, today is {self.today}")
-        return replace(record, erase_on=erase_on)
+        return replace(record, erase_on=self._erase_on(record))
 
     def _check_consent(self, record: SubjectRecord) -> None:
         if record.consent is not None:
@@ -54,16 +53,15 @@ class Admission:
 
     def _erase_on(self, record: SubjectRecord) -> date | None:
         """Return the earlier of the record's own day and the one that the configuration sets."""
+        if record.erase_on is None and self.keep_days is None:
+            return None
+        today = self.today()
         days = [] if record.erase_on is None else [record.erase_on]
         if self.keep_days is not None:
-            days.append(self.today + timedelta(days=self.keep_days))
-        return min(days, default=None)
-
-
-def admission_of(config: Terminal) -> Admission:
-    """Return the rules of a configuration on the present day."""
-    today = datetime.now(ZoneInfo(config.door.schedule.time_zone)).date()
-    return Admission(today, config.enrollment.consent, config.enrollment.keep_days)
+            days.append(today + timedelta(days=self.keep_days))
+        if min(days) <= today:
+            raise GalleryError(f"was to be erased on {min(days)}, today is {today}")
+        return min(days)
 
 
 def check_templates(templates: Sequence[NDArray[np.float32]], dimension: int) -> None:

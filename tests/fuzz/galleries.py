@@ -33,7 +33,7 @@ _RECORD = SubjectRecord(
     consent=Consent(date(2026, 1, 2), "root", "form 7"),
     erase_on=date(2027, 1, 1),
 )
-_RULES = Admission(date(2026, 6, 1), consent_needed=False, keep_days=None)
+_RULES = Admission(lambda: date(2026, 6, 1), consent_needed=False, keep_days=None)
 _PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
 # Run on the file with what a fuzzer chose: rows, meta, schema.
 _STATEMENTS = (

@@ -27,7 +27,7 @@ from edge.gallery.store import Store
 from edge.subject import SubjectRecord
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
-RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
 ROWS = np.eye(4, 256, dtype=np.float32)
 
 

@@ -20,7 +20,7 @@ from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
 ROW = np.full((1, 4), 0.5, np.float32)
-RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
 
 
 def change(path: Path, *statements: str) -> None:

@@ -19,7 +19,7 @@ from edge.gallery.store import Store
 from edge.subject import Consent, SubjectRecord
 
 Open = Callable[..., Store]
-RULES = Admission(date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
 PASSPHRASE = "a horse of some other colour"
 ADA = SubjectRecord(
     groups=("staff",),
@@ -177,3 +177,15 @@ def test_import_asks_for_consent_and_erases(there: Store, tmp_path: Path) -> Non
     assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
     assert {known.record.erase_on for known in there.known()} == {date(2026, 12, 9)}
     assert there.subjects() == {"Eve": 1, "Joe": 1}
+
+
+def test_import_without_a_trusted_clock(there: Store, tmp_path: Path) -> None:
+    """Only people with a day of erasure need the clock."""
+
+    def doubtful() -> date:
+        raise GalleryError("the clock was never set")
+
+    people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
+    rules = replace(RULES, today=doubtful)
+    told = transfer.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert told.taken == 1 and told.refused == {"Eve": "the clock was never set"}
