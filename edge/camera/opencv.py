@@ -9,8 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import cv2
-from cv2.utils import logging as cv2_logging
-from cv2.videoio_registry import hasBackend
 
 from edge.camera.pixels import to_bgr
 from edge.camera.timing import DeviceTimes, FrameTimes, PaceTimes, StreamTimes
@@ -20,18 +18,26 @@ from edge.values import FRAME_AGE_MAX_S, Frame
 log = logging.getLogger(__name__)
 
 # OpenCV's own messages quote addresses with their passwords, and come at every attempt.
-cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
+_messages = getattr(cv2.utils, "logging", None)  # before 4.8 the environment alone decides
+if _messages is not None:
+    _messages.setLogLevel(_messages.LOG_LEVEL_SILENT)
 
 _TIMEOUT_MS = 5000  # of opening and of each read, for network streams
+_TICK_S = 1e-4  # two frames never have one time
 _LATE_MAX_S = 5.0  # frames that are late for so long are a lost camera
 _BACKENDS = {cv2.CAP_V4L2: "V4L2", cv2.CAP_FFMPEG: "FFmpeg", cv2.CAP_GSTREAMER: "GStreamer"}
+_REMEDIES = {
+    cv2.CAP_V4L2: "is it plugged in, free, and may this account read it?",
+    cv2.CAP_FFMPEG: "is it on and reachable, and are account, password and path right?",
+    cv2.CAP_GSTREAMER: "try it with gst-launch-1.0: are its elements installed, is the camera there?",
+}
 _STAMPED = ("rtsp", "rtmp", "rtp", "udp", "tcp", "srt")  # schemes of streams with timestamps
 
 
 def check_backend(source: int | str) -> None:
     """Raise CameraError if this OpenCV cannot open such a source at all."""
     backend = _backend(source)
-    if not hasBackend(backend):
+    if not cv2.videoio_registry.hasBackend(backend):
         raise CameraError(
             f"camera {describe_source(source)} needs {_BACKENDS[backend]}, which this OpenCV "
             f"({cv2.__version__}) was built without; on a Jetson use JetPack's OpenCV in an "
@@ -87,7 +93,7 @@ class OpencvCamera:
 
     def _frame(self, image: Any, at: float, read_at: float) -> Frame:
         self._late_since = math.inf
-        self._last_at = min(max(at, self._last_at), read_at)
+        self._last_at = min(max(at, self._last_at + _TICK_S), read_at)
         frame = Frame(to_bgr(image, self._name), self._last_at, self._number)
         self._number += 1
         return frame
@@ -134,12 +140,7 @@ def _open(source: int | str) -> cv2.VideoCapture:
         return capture
     capture.release()
     check_backend(source)
-    remedy = (
-        "is it on and reachable, and are account, password and path right?"
-        if network
-        else "is it plugged in, free, and may this account read it?"
-    )
-    raise CameraError(f"camera {describe_source(source)} cannot be opened; {remedy}")
+    raise CameraError(f"camera {describe_source(source)} cannot be opened; {_REMEDIES[backend]}")
 
 
 def _backend(source: int | str) -> int:
