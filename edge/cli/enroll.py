@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.cli import common, enrolling
 from edge.config import Terminal, load_config
-from edge.errors import PhotoError
+from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
@@ -120,6 +121,8 @@ def _enroll(args: argparse.Namespace) -> int:
     from edge.subject import check_name
 
     check_name(args.subject)
+    if not args.photos and os.path.isfile(args.subject):  # noqa: PTH113 - any text
+        raise ConfigError(f"--subject {args.subject}: expected the person's name, found a file")
     return _enroll_one(args, config)
 
 
@@ -127,14 +130,14 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
     from edge.gallery.enrollment.photos import Refusal
 
     # As long as this is root, for photos may lie where the gallery's owner cannot look.
-    encoded = [(str(photo), _read(photo)) for photo in args.photos]
+    encoded = [(str(photo), _read(photo)) for photo in _files_of(args.photos)]
     terms = enrolling.terms_of(args)
     taken: list[Sample] = []
     with enrolling.open_room(args, config) as room:
         try:
             room.desk.check_distinct(args.subject, terms)
             room.desk.check_terms(args.subject, terms)
-            taken, refused = _take(args, config, room, encoded)
+            taken, refused = _take_unless_stopped(args, config, room, encoded)
             if args.verbose and not args.json:
                 _tell_components(taken, refused)
             if refused:
@@ -145,6 +148,19 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
         _tell(args, done, taken)
         enrolling.warn_of_size(room)
     return common.DONE
+
+
+def _take_unless_stopped(
+    args: argparse.Namespace,
+    config: Terminal,
+    room: enrolling.Room,
+    encoded: Sequence[tuple[str, bytes | PhotoError]],
+) -> tuple[list[Sample], list[Refusal]]:
+    """Raises MfsaError for Ctrl-C."""
+    try:
+        return _take(args, config, room, encoded)
+    except KeyboardInterrupt:
+        raise MfsaError("stopped; nothing was stored") from None
 
 
 def _take(
@@ -162,6 +178,17 @@ def _take(
 
     pictures = ((name, _decode(photo, name)) for name, photo in encoded)
     return samples(pictures, room.networks.detector, room.networks.embedder, room.demand)
+
+
+def _files_of(photos: Sequence[Path]) -> list[Path]:
+    """The photos, and those of a folder in its place; raises ConfigError for one without any."""
+    from edge.gallery.enrollment.people import pictures_in
+
+    return [
+        file
+        for photo in photos
+        for file in (pictures_in(photo) if os.path.isdir(photo) else [photo])  # noqa: PTH112
+    ]
 
 
 def _read(photo: Path) -> bytes | PhotoError:
@@ -184,6 +211,10 @@ def _decode(photo: bytes | PhotoError, name: str) -> Any:
 
 def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
     enrolling.tell_refused(refused)
+    some = bool(taken) and all(one.photo != "all" for one in refused)
+    usable = f": {len(taken)} of {len(taken) + len(refused)} photos can be used"
+    remedy = "; replace the others, or run it again without them"
+    print(f"edge-enroll: nothing was stored{usable + remedy if some else ''}", file=sys.stderr)
     if args.json:
         print(
             json.dumps(
@@ -238,9 +269,8 @@ def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> 
     stored = "would be stored" if args.dry_run else "stored"
     before = f"in place of {done.before}" if args.replace else f"{done.before} were there before"
     again = f", {done.again} photos were in the gallery already" if done.again else ""
-    print(
-        f"{args.subject}: {done.stored} templates {stored}, {before}{again}; likeness {done.alike:.2f}"
-    )
+    alike = f"; likeness {done.alike:.2f}" if len(taken) > 1 else ""
+    print(f"{args.subject}: {done.stored} templates {stored}, {before}{again}{alike}")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from edge.cli import common, enrolling
 from edge.config import Terminal
-from edge.errors import ConfigError
+from edge.errors import ConfigError, MfsaError
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.bulk import Outcome
@@ -47,9 +47,15 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
         done = enroll_all(
             entries, room.networks.detector, room.networks.embedder, room.desk, journal, way
         )
-        for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
-            outcomes.append(outcome)
-            _tell(outcome, verbose=args.verbose)
+        try:
+            for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
+                outcomes.append(outcome)
+                _tell(outcome, verbose=args.verbose)
+        except KeyboardInterrupt:
+            raise MfsaError(
+                f"stopped after {len(outcomes)} of {len(entries)} people; those who were enrolled "
+                "stay so: run the same command again to go on"
+            ) from None
         _sum_up(args, outcomes, time.monotonic() - began)
         enrolling.warn_of_size(room)
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
@@ -97,9 +103,11 @@ def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: floa
         return
     would = "would be " if args.dry_run else ""
     print(
-        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with {told['templates']} templates in {seconds:.0f} s, "
+        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with {told['templates']} new templates in {seconds:.0f} s, "
         f"{told['enrolled_before']} were before, {people.total()} refused"
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):
         for reason, count in counted.most_common():
             print(f"  {title}: {count:5d}  {reason}")
+    if photos and not (args.verbose or args.report):
+        print("  -v or --report names each photo that was not used")

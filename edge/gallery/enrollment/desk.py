@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError, PhotoError
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.person import Bounds, Candidate, LeftOut, settle
+from edge.gallery.enrollment.person import Bounds, Candidate, LeftOut, Settled, settle
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
 from edge.gallery.enrollment.roll import Roll
 from edge.gallery.enrollment.terms import Registrar, Terms
@@ -90,44 +90,44 @@ class Desk:
         self._roll.refresh()
         known = self._roll.find(subject)
         record = self._record(subject, terms)
+        samples, copies = _without_copies(samples)
         _demand_photos(subject, len(samples), at_least, ())
-        found = np.stack([sample.probe.embedding for sample in samples])
         enrolled = known.templates if known is not None and len(known.templates) else None
         kept_before = None if replace else enrolled
-        index = self._roll.index
-        settled = settle(
-            Candidate(
-                subject,
-                [sample.name for sample in samples],
-                lambda other: self._is_distinct(subject, record, other),
-            ),
-            found,
-            index,
-            self._bounds(index.templates),
-            self._level,
-            kept_before,
-        )
+        settled = self._settle(subject, record, samples, kept_before)
         _demand_photos(subject, len(settled.kept), at_least, settled.left_out)
-        fresh = [
-            samples[i]
-            for i in settled.kept
-            if kept_before is None or (kept_before @ found[i]).max() < _THE_SAME
-        ]
+        fresh = [samples[i] for i in settled.kept if not _is_in(samples[i], kept_before)]
         templates = self._templates(subject, fresh)
         self._note_distinct(subject, terms, known.record if known is not None else None)
-        self._roll.enroll(
-            subject,
-            templates,
-            record,
-            chips=self._chips(fresh),
-            replace=replace,
-        )
+        self._roll.enroll(subject, templates, record, chips=self._chips(fresh), replace=replace)
         return Enrolled(
             stored=len(fresh) * (2 if self._masked_templates else 1),
             before=0 if enrolled is None else len(enrolled),
             again=len(settled.kept) - len(fresh),
             alike=settled.alike,
-            left_out=tuple(_refusal(samples[one.sample], one) for one in settled.left_out),
+            left_out=(*copies, *(_refusal(samples[one.sample], one) for one in settled.left_out)),
+        )
+
+    def _settle(
+        self,
+        subject: str,
+        record: SubjectRecord,
+        samples: Sequence[Sample],
+        kept_before: NDArray[np.float32] | None,
+    ) -> Settled:
+        index = self._roll.index
+        candidate = Candidate(
+            subject,
+            [sample.name for sample in samples],
+            lambda other: self._is_distinct(subject, record, other),
+        )
+        return settle(
+            candidate,
+            np.stack([sample.probe.embedding for sample in samples]),
+            index,
+            self._bounds(index.templates),
+            self._level,
+            kept_before,
         )
 
     def _is_distinct(self, subject: str, record: SubjectRecord, other: str) -> bool:
@@ -166,6 +166,25 @@ class Desk:
             cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh
         ]
         return bare + [None] * len(bare) if self._masked_templates else bare
+
+
+def _is_in(sample: Sample, templates: NDArray[np.float32] | None) -> bool:
+    """Return True if the gallery has the photo's template already."""
+    return templates is not None and float((templates @ sample.probe.embedding).max()) >= _THE_SAME
+
+
+def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refusal]]:
+    """Each photo once: copies of one photo must not outvote others."""
+    kept: list[Sample] = []
+    copies: list[Refusal] = []
+    for sample in samples:
+        same = next((one for one in kept if _is_in(sample, one.probe.embedding[None])), None)
+        if same is None:
+            kept.append(sample)
+        else:
+            words = f"{sample.name}: the same photo as {same.name}"
+            copies.append(Refusal(sample.name, "same-photo", words, sample.components))
+    return kept, copies
 
 
 def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[LeftOut]) -> None:

@@ -91,7 +91,7 @@ def read_people(source: Path, photos: Path | None) -> list[Entry]:
     _refuse(source, wrong)
     if not entries:
         raise ConfigError(
-            f"{source}: nobody is in it; expected a line for each person below the header"
+            f"{source}: no one is in it; expected a line for each person below the header"
         )
     return entries
 
@@ -99,7 +99,7 @@ def read_people(source: Path, photos: Path | None) -> list[Entry]:
 def _refuse(source: Path, wrong: Sequence[str]) -> None:
     if wrong:
         raise ConfigError(
-            "\n  ".join([f"{source}: nobody was enrolled, for {len(wrong)} wrong:", *wrong])
+            "\n  ".join([f"{source}: no one enrolled; {len(wrong)} invalid entries:", *wrong])
         )
 
 
@@ -279,14 +279,19 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _pictures(folder: Path, of: Path) -> list[Path]:
-    """Those that lie in a subject's folder, by name; raises ConfigError where there are none."""
+    """The pictures of a subject's folder, by name; raises ConfigError if there are none."""
+    return [_inside(folder, str(path.relative_to(folder))) for path in pictures_in(of)]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, by name; raises ConfigError if there are none."""
     try:
-        names = sorted(path.name for path in of.iterdir() if is_picture_name(path.name))
+        found = sorted(path for path in folder.iterdir() if is_picture_name(path.name))
     except OSError as error:
-        raise ConfigError(f"{of}: cannot be listed: {error.strerror}") from error
-    if not names:
-        raise ConfigError(f"{of}: no photos in it ({', '.join(ENDINGS)})")
-    return [_inside(folder, str(of.relative_to(folder) / name)) for name in names]
+        raise ConfigError(f"{folder}: cannot be listed: {error.strerror}") from error
+    if not found:
+        raise ConfigError(f"{folder}: no photos in it ({', '.join(ENDINGS)})")
+    return found
 
 
 def _read_folders(source: Path) -> list[Entry]:
@@ -296,6 +301,11 @@ def _read_folders(source: Path) -> list[Entry]:
         paths = sorted(path for path in source.iterdir() if not is_leftover(path.name))
     except OSError as error:
         raise ConfigError(f"{source}: cannot be listed: {error.strerror}") from error
+    if not any(path.is_dir() for path in paths) and any(is_picture_name(p.name) for p in paths):
+        raise ConfigError(
+            f"{source}: photos and no folders in it; expected a folder for each person. "
+            f"All of one person? edge-enroll --subject NAME {source}"
+        )
     for path in paths:
         if not path.is_dir():
             if is_picture_name(path.name):
@@ -309,6 +319,6 @@ def _read_folders(source: Path) -> list[Entry]:
     _refuse(source, wrong)
     if not entries:
         raise ConfigError(
-            f"{source}: nobody is in it; expected a folder for each person, with their photos"
+            f"{source}: no one is in it; expected a folder for each person, with their photos"
         )
     return entries

@@ -25,6 +25,19 @@ _MASK_WORN_MAX = 0.5
 _YAW_MAX = 30.0  # degrees; beyond, the pose is no measure of the width
 
 
+# What is wrong with a photo, and which one to use instead.
+_PHOTO_WORDS = {
+    "too-far": "the face is too small; use a photo taken closer, or one with more pixels",
+    "off-centre": "the face is cut off; use a photo with the whole head and room around it",
+    "turned-away": "the head is turned too far; use a photo that looks at the camera",
+    "too-dark": "the face is too dark; use a photo with light from the front",
+    "too-bright": "the face is too bright; use a photo without glare",
+    "blurred": "the face is blurred; use a sharp photo",
+    "eyes-hidden": "the eyes are hidden; use a photo without hair, sunglasses or cap over them",
+    "not-explainable": "the network did not look at the face; use another photo",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What is asked of a photo."""
@@ -116,8 +129,8 @@ def check_portrait(portrait: Portrait, demand: Demand) -> None:
     if portrait.width_px < demand.min_face_px:
         raise PhotoError(
             "too-small",
-            f"{portrait.name}: the face is {portrait.width_px:.0f} pixels wide, at least {demand.min_face_px} are needed; "
-            "come closer",
+            f"{portrait.name}: the face is {portrait.width_px:.0f} pixels wide, at least "
+            f"{demand.min_face_px} are needed; use a photo taken closer, or one with more pixels",
             components(portrait),
         )
     _check(portrait.quality, portrait.name, components(portrait))
@@ -158,8 +171,8 @@ def _check(found: Quality | Visible, name: str, measured: Mapping[str, float]) -
     if reason is not None:
         component = quality.component(reason)
         least = getattr(quality.ENROLL, component)
-        message = f"{name}: {quality.words(reason)} ({component} {measured[component]:.0f} of 100, {least:.0f} is needed)"
-        raise PhotoError(reason, message, measured)
+        found_words = f"{component} {measured[component]:.0f} of 100, {least:.0f} is needed"
+        raise PhotoError(reason, f"{name}: {_PHOTO_WORDS[reason]} ({found_words})", measured)
 
 
 def sample(

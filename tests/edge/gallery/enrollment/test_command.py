@@ -342,3 +342,44 @@ def test_options_that_do_not_belong_together(counter: Counter, arguments: list[s
     with pytest.raises(SystemExit) as ended:
         command.main(["--config", str(counter.config_path), *arguments])
     assert ended.value.code == 2
+
+
+def test_enroll_folder_takes_its_pictures(counter: Counter, tmp_path: Path) -> None:
+    folder = tmp_path / "Ada"
+    folder.mkdir()
+    for name in ("ada0", "ada1"):
+        (folder / f"{name}.png").write_bytes(counter.photos[name].read_bytes())
+    (folder / "._ada0.png").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    counter.photos["folder"] = folder
+    assert counter.enroll("folder")["stored"] == 2
+
+
+def test_enroll_copies_of_photo_count_once(counter: Counter, tmp_path: Path) -> None:
+    """Three copies of a stray photo do not outvote the others."""
+    for n in range(3):
+        counter.photos[f"copy{n}"] = tmp_path / f"copy{n}.png"
+        counter.photos[f"copy{n}"].write_bytes(counter.photos["grace"].read_bytes())
+    told = counter.enroll("ada0", "ada1", "ada2", "copy0", "copy1", "copy2")
+    assert told["stored"] == 3
+    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
+        ("copy1.png", "same-photo"),
+        ("copy2.png", "same-photo"),
+        ("copy0.png", "unlike-the-others"),
+    ]
+
+
+def test_enroll_refused_photo_says_nothing_stored(counter: Counter) -> None:
+    counter.enroll("ada0", "masked", expect=1)
+    assert "nothing was stored: 1 of 2 photos can be used; replace the others" in counter.told
+    counter.enroll("ada0", "grace", expect=1)
+    assert counter.told.endswith("edge-enroll: nothing was stored\n")
+
+
+def test_enroll_file_as_subject_refused(
+    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name was forgotten; without photos the camera would be asked."""
+    monkeypatch.chdir(tmp_path)
+    counter.enroll(subject="ada0.png", expect=2)
+    assert "--subject ada0.png: expected the person's name, found a file" in counter.told

@@ -114,7 +114,7 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ("name,photos\nAda,", "expected a header with the column subject, found name, photos"),
         ("subject,pin\nAda,1234", "line 1: unknown column 'pin'"),
         ("subject,photos,photos\nAda,,", "the column photos stands there 2 times"),
-        ("subject\n", "nobody is in it"),
+        ("subject\n", "no one is in it"),
         (b"subject\nJos\xe9\n", "neither UTF-8 nor UTF-16 text"),
         ('subject,photos\n"Ada,loose.jpg\n', "not CSV"),
         ('subject,photos\n"A"da,loose.jpg\n', "not CSV"),
@@ -274,3 +274,19 @@ def test_people_wrong_separator_is_named(
     people: Path, folder: Path, text: bytes, words: str
 ) -> None:
     assert words in " ".join(wrong(people, folder, text))
+
+
+def test_people_folder_of_loose_photos_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(ConfigError, match="All of one person\\? edge-enroll --subject NAME"):
+        read_people(tmp_path, None)
+
+
+def test_people_picture_of_any_format_is_taken(tmp_path: Path) -> None:
+    """Also of those that are refused, so that none is passed over in silence."""
+    names = ["1.heic", "2.gif", "3.WEBP", "4.tiff", "5.bmp"]
+    (tmp_path / "Ada").mkdir()
+    for name in names:
+        (tmp_path / "Ada" / name).write_bytes(b"x")
+    (entry,) = read_people(tmp_path, None)
+    assert [path.name for path in entry.photos] == names
