@@ -335,7 +335,7 @@ class Pipeline:
             return
         track, subject = candidate.track.number, decision.match.subject
         named = decision.verdict is not Verdict.UNKNOWN
-        if named or subject == self._liveness.subject(track):
+        if named or subject == self._liveness.subject(track, candidate.look.at):
             self._liveness.look(track, candidate.look, subject)
 
     def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:

@@ -340,7 +340,18 @@ def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
     for _ in range(gap):
         run.frame(turned(100))
     reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
-    assert ("wait" in reasons) is is_void
+    new_votes = reasons.index("match") + 1
+    assert new_votes == (8 if is_void else 7)  # one vote from before the gap counts
+
+
+def test_liveness_votes_before_evidence_are_void(counted: list[Look]) -> None:
+    run = Run(layers=[Counting], rules=replace(RULES, votes=4, votes_masked=4, window_s=4.0))
+    for _ in range(3):
+        run.frame(face(100))
+    for _ in range(11):
+        run.frame(turned(100))
+    verdicts = [run.frame(face(100))[0].decision.verdict for _ in range(4)]
+    assert verdicts == [Verdict.PENDING] * 3 + [Verdict.GRANT]
 
 
 class Previous:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.chip import align
@@ -54,17 +54,27 @@ class Layer(Protocol):
         """What it says now; `unsure` where the score lies in between, for layers that ask only then."""
 
 
+@dataclass(slots=True)
+class _Evidence:
+    """Identified frames of one track; all of one subject, without a gap."""
+
+    subject: str
+    since: float  # first frame
+    newest: float
+
+
 class Liveness:
     """Runs the layers of every track. Without layers each answer is PASSED ("no PAD" in records).
 
     Evidence belongs to one subject: another subject, or `_GAP_S` without a frame in which the
-    face was identified, makes all layers of the track start again.
+    face was identified, makes all layers of the track start again. Votes from before the evidence
+    began do not count.
     """
 
     def __init__(self, layers: Sequence[Callable[[], Layer]]) -> None:
         self._make = tuple(layers)
         self._tracks: dict[int, list[Layer]] = {}
-        self._evidence: dict[int, tuple[str, float]] = {}  # by track: subject, time of the newest
+        self._evidence: dict[int, _Evidence] = {}
 
     def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
         """Use other layers for new tracks, and for others once their evidence is void."""
@@ -72,29 +82,41 @@ class Liveness:
 
     def look(self, track: int, look: Look, subject: str) -> None:
         """Feed one frame, in which the face was identified as `subject`, to all layers."""
-        known = self._evidence.get(track)
-        if known is not None and (known[0] != subject or look.at - known[1] > _GAP_S):
-            self._tracks.pop(track, None)
-        self._evidence[track] = subject, look.at
+        known = self._current(track, look.at)
+        if known is None or known.subject != subject:
+            if known is not None:
+                self._forget(track)
+            known = self._evidence[track] = _Evidence(subject, look.at, look.at)
+        known.newest = look.at
         for layer in self._layers(track):
             layer.look(look)
 
-    def subject(self, track: int) -> str | None:
+    def subject(self, track: int, at: float) -> str | None:
         """Return the subject that the evidence of a track belongs to, None if there is none."""
-        known = self._evidence.get(track)
-        return None if known is None else known[0]
+        known = self._current(track, at)
+        return None if known is None else known.subject
 
     def answers(self, track: int, at: float, *, unsure: bool) -> dict[str, Answer]:
         """Return the answer of each layer by its name; empty if there are no layers."""
-        known = self._evidence.get(track)
-        if known is not None and at - known[1] > _GAP_S:
-            self._forget(track)
-        return {layer.name: layer.answer(at, unsure=unsure) for layer in self._layers(track)}
+        known = self._current(track, at)
+        since = -math.inf if known is None else known.since
+        found = {layer.name: layer.answer(at, unsure=unsure) for layer in self._layers(track)}
+        return {
+            name: replace(answer, since=max(answer.since, since)) for name, answer in found.items()
+        }
 
     def keep(self, tracks: Iterable[int]) -> None:
         """Forget all tracks except these."""
         for track in {*self._tracks, *self._evidence} - set(tracks):
             self._forget(track)
+
+    def _current(self, track: int, at: float) -> _Evidence | None:
+        """Return the evidence of a track; forgets it, and its layers, after a gap."""
+        known = self._evidence.get(track)
+        if known is not None and at - known.newest > _GAP_S:
+            self._forget(track)
+            return None
+        return known
 
     def _forget(self, track: int) -> None:
         self._tracks.pop(track, None)
