@@ -40,6 +40,7 @@ BONA_FIDE, ATTACK = "bona_fide", "attack"
 SYNTHETIC = "synthetic"
 _FPS = 15.0
 _PASSED, _REFUSED, _NONE = "passed", "refused", "no-response"
+_NO_FACE = "no-face"  # counts as no response
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Species:
         return self.outcomes[_REFUSED if self.name == BONA_FIDE else _PASSED]
 
     def told(self) -> dict[str, object]:
-        responded = self.clips - self.outcomes[_NONE]
+        responded = self.clips - self.outcomes[_NONE] - self.outcomes[_NO_FACE]
         return {
             "species": self.name,
             "figure": "BPCER" if self.name == BONA_FIDE else "APCER",
@@ -69,7 +70,8 @@ class Species:
             "responded": responded,
             "rate": self.wrong / responded if responded else None,
             "at_most_95": upper_bound(self.wrong, responded),
-            "no_response": self.outcomes[_NONE],
+            "no_response": self.outcomes[_NONE] + self.outcomes[_NO_FACE],
+            "no_face": self.outcomes[_NO_FACE],
             "refused_by": dict(self.refused_by),
             "tests_the_plumbing_only": self.name.startswith(SYNTHETIC),
         }
@@ -105,12 +107,13 @@ def present(
     """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
     fps = own_pace(clip) or default_fps
     camera, liveness = ReplayCamera(clip, fps=fps, paced=False), Liveness(layers)
-    outcome, layer = _NONE, ""
+    outcome, layer = _NO_FACE, ""
     try:
         while (frame := camera.read()) is not None:
             faces = detector.detect(frame.image)
             if not faces:
                 continue
+            outcome = _NONE if outcome is _NO_FACE else outcome
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
             liveness.look(1, look_at(frame.image, face, at), clip.name)
             answers = liveness.answers(1, at, unsure=True)
@@ -135,8 +138,8 @@ By `mfsa-pad`, layers {", ".join(layers)}. **No certificate**: these clips, this
 if all layers agreed at any moment of its clip. Rates are of the clips that responded, as the column says; the standard divides
 APCER by all presentations, which is never more. No average over species: the weakest one is what an attacker takes.
 
-| species | figure | wrong of those that responded | rate | at most (95 %) | no response | refused by |
-|---|---|---|---|---|---|---|
+| species | figure | wrong of those that responded | rate | at most (95 %) | no response | no face | refused by |
+|---|---|---|---|---|---|---|---|
 """
     lines = []
     for kind in species:
@@ -150,7 +153,7 @@ APCER by all presentations, which is never more. No average over species: the we
         by = ", ".join(f"{layer} {count}" for layer, count in kind.refused_by.items()) or "-"
         lines.append(
             f"| {name} | {told['figure']} | {kind.wrong} of {told['responded']} | {rate} | {told['at_most_95']:.1%} | "
-            f"{told['no_response']} of {kind.clips} | {by} |"
+            f"{told['no_response']} of {kind.clips} | {told['no_face']} | {by} |"
         )
     return head + "\n".join(lines) + "\n"
 
@@ -203,6 +206,11 @@ def _pad(args: argparse.Namespace) -> int:
         raise ConfigError(f"{clip}: {error}") from error
     finally:
         detector.close()
+    if all(kind.outcomes[_NO_FACE] == kind.clips for kind in species.values()):
+        raise ConfigError(
+            f"{args.tree}: no face was found in any of {len(clips)} clips; "
+            "name recordings of faces that fill 80 pixels or more"
+        )
     text = table(list(species.values()), args.layers)
     print(text)
     if args.json:

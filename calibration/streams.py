@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration.chips import ChipFolder, validation_chips
+from calibration.faces import check_folder
 from calibration.metrics import upper_bound
 from calibration.scores import Outputs, embed_chips
 from edge import masks
@@ -259,9 +260,11 @@ def _streams(args: argparse.Namespace) -> int:
     rules = rules_of(Policy(), bundle.calibration("fp32"))
     if args.thresholds:
         rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
+    folder = validation_chips(args.chips, everybody=args.everybody)
+    check_folder(folder, "--chips")
     engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
     try:
-        rows = _rows(engine, validation_chips(args.chips, everybody=args.everybody), args, rules)
+        rows = _rows(engine, folder, args, rules)
     finally:
         engine.close()
     if not rows:

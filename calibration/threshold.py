@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder, validation_chips
+from calibration.faces import check_folder
 from calibration.scores import Embedded
 from edge import masks
 from edge.access import policy
@@ -271,6 +272,7 @@ def _threshold(args: argparse.Namespace) -> int:
     target = _target(args)
     model, engine = _open(args)
     chips = validation_chips(args.chips, everybody=args.everybody)
+    check_folder(chips, "--chips")
     described = args.description or ", ".join(source.stem for source in args.chips)
     faces = Faces.of(engine, chips)
     result = calibrate(

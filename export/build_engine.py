@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
 
-from calibration.chips import pick_chips
+from calibration.faces import pick_faces
 from calibration.int8.legacy import entropy_calibrator
 from edge.bundle import (
     EMBEDDER_NETWORK,
@@ -333,7 +333,7 @@ def _calibrator(
         raise EngineError(
             f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file"
         )
-    chips = pick_chips(source, _SITE_CHIPS)
+    chips = pick_faces(source, _SITE_CHIPS)
     digest = hashlib.sha256(chips.tobytes() + bundle.model_digest.encode()).hexdigest()
     cuda = import_pycuda()
     primary = cuda.Device(0).retain_primary_context()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.chips import pick_chips
 from calibration.exams import pair_sets, pairs
+from calibration.faces import pick_faces
 from edge.bundle import EMBEDDER, MANIFEST, Verdict, file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
@@ -127,7 +127,7 @@ class Reference:
         chips = (
             portrait_chips()
             if site is None
-            else np.concatenate([portrait_chips(), pick_chips(site, most)])
+            else np.concatenate([portrait_chips(), pick_faces(site, most)])
         )
         return cls(path, Proof(chips, run_chips(open_form(path).engine, to_input(chips))))
 

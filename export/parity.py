@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.chips import pick_chips
+from calibration.faces import pick_faces
 from edge import masks
 from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, Verdict
 from edge.bundle_files import open_file
@@ -367,7 +367,7 @@ class Proof:
         own, expected = load_parity(bundle.path)
         if site is None:
             return cls(own, expected)
-        chips = pick_chips(site, most)
+        chips = pick_faces(site, most)
         more = run_chips(
             open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2), to_input(chips)
         )

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from calibration.chips import pick_chips
+from calibration.faces import pick_faces
 from edge.bundle import whole_form
 from edge.chip import PREPROCESSING, SIZE, to_input
 from edge.cli import common
@@ -101,7 +101,7 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
 
 def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
     """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it. Raises ConfigError."""
-    return np.concatenate([portrait_chips(), *(pick_chips(source, most) for source in sources)])
+    return np.concatenate([portrait_chips(), *(pick_faces(source, most) for source in sources)])
 
 
 def main(argv: list[str] | None = None) -> int:

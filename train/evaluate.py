@@ -16,6 +16,7 @@ from calibration.chips import ChipFolder, validation_chips
 from calibration.exams import pair_sets, pairs, people, places, real_masks, trust
 from calibration.exams.comparisons import interval
 from calibration.exams.pair_sets import PairSet
+from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
@@ -287,6 +288,11 @@ def _material(args: argparse.Namespace) -> Material:
         raise ConfigError(
             "nothing to measure on: name --pairs and --chips, --bin, --people or --real-masks"
         )
+    for chosen in sets:
+        check_encoded(chosen.names, chosen.encoded, chosen.title)
+    for people_of, option in ((folder, "--people"), (worn and worn[1], "--real-masks")):
+        if people_of is not None:
+            check_folder(people_of, option)
     return Material(sets, folder, worn, kept_apart=not args.everybody)
 
 

@@ -16,6 +16,7 @@ from onnx import helper
 from tqdm import tqdm
 
 from calibration.chips import ChipFolder, validation_chips
+from calibration.faces import check_folder, portrait_views
 from calibration.int8.graph import Places, find_places, insert
 from calibration.int8.inner import opened
 from calibration.int8.ranges import METHODS, Histogram, minmax
@@ -28,10 +29,12 @@ from edge.cli import common
 from edge.engine import Engine
 from edge.errors import ConfigError, EngineError
 
+FEWEST_CHIPS = 16
+PORTRAIT_BOUND = 0.98  # of the gate, which compares the portraits again
 BOUND = 0.99  # on a few hundred chips; among thousands the least cosine lies lower, and 0.98 is what the gate wants there
 _BATCH = 16
 _SENSITIVITY_CHIPS = 64
-CLEAN, MASKED = "clean", "masked"
+CLEAN, MASKED, PORTRAITS = "clean", "masked", "portraits"
 
 Chips = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -98,11 +101,13 @@ class Fidelity:
 
     @property
     def loss(self) -> float:
-        """Mean of 1 - cosine over both kinds."""
-        return 1 - sum(self.mean.values()) / len(self.mean)
+        """Mean of 1 - cosine over bare and masked chips; portraits are too few to choose by."""
+        return 1 - sum(self.mean[kind] for kind in (CLEAN, MASKED)) / 2
 
     def holds(self, bound: float) -> bool:
-        return min(self.least.values()) >= bound
+        """Whether the least cosines reach the bound, those of the portraits at most the gate's."""
+        bounds = {PORTRAITS: min(bound, PORTRAIT_BOUND)}
+        return all(least >= bounds.get(kind, bound) for kind, least in self.least.items())
 
     def as_dict(self) -> dict[str, float]:
         return {
@@ -141,19 +146,26 @@ class Search:
         self.places = places
         self._model = model
         self._views = measured_on
+        self._portraits = Views({PORTRAITS: portrait_views()})
         with opened(model) as engine:
             self._wanted = measured_on.embed(engine, what="FP32")
+            self._wanted_portraits = self._portraits.embed(engine)
 
     def fidelity(
         self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None
     ) -> Fidelity:
+        """Measure a mix on all chips and the portraits, or on so many chips alone."""
         rows = self._views.spread(chips or len(self._views.by_kind[CLEAN]))
         views, wanted = (
             self._views.only(rows),
             {kind: vectors[rows] for kind, vectors in self._wanted.items()},
         )
         with opened(insert(self._model, ranges, in_float)) as engine:
-            return Fidelity.of(views.embed(engine), wanted)
+            found = views.embed(engine)
+            if chips is None:
+                found |= self._portraits.embed(engine)
+                wanted = wanted | self._wanted_portraits
+            return Fidelity.of(found, wanted)
 
     def by_method(
         self, histograms: Mapping[str, Histogram], in_float: Collection[str]
@@ -219,12 +231,13 @@ def ranges_by(method: str, histograms: Mapping[str, Histogram], places: Places) 
 def quantize(
     model: onnx.ModelProto, folder: ChipFolder, *, most: int, bound: float, keep_ends: bool
 ) -> tuple[onnx.ModelProto, Report]:
-    """The INT8 network and how it was chosen. Raises ConfigError for too few chips, EngineError where the bound cannot be held."""
+    """The INT8 network and how it was chosen.
+
+    Raises ConfigError for chips that are too few or no faces, EngineError where the bound cannot
+    be held.
+    """
     rows = np.unique(np.linspace(0, len(folder) - 1, min(most, len(folder))).astype(int))
-    if len(rows) < 4:
-        raise ConfigError(
-            f"expected at least 4 chips to measure ranges and what they cost, found {len(rows)}"
-        )
+    check_folder(folder, "--chips", FEWEST_CHIPS)
     places = find_places(model)
     seen, kept_apart = Views.of(folder, rows[::2]), Views.of(folder, rows[1::2])
     batches = list(seen.batches())
@@ -306,9 +319,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    if not 0 < args.bound < 1 or args.most < 4:
+    if not 0 < args.bound < 1 or args.most < FEWEST_CHIPS:
         raise ConfigError(
-            f"expected --bound between 0 and 1 and --most from 4 on, found {args.bound} and {args.most}"
+            f"expected --bound between 0 and 1 and --most from {FEWEST_CHIPS} on, "
+            f"found {args.bound} and {args.most}"
         )
     common.check_out(args.out, args.report, args.plot)
     # TensorRT wants PReLU whole.

@@ -39,7 +39,8 @@ class Report:
             "",
         ]
         lines.append(
-            f"{'ranges by':12} {'clean mean':>10} {'min':>8} {'masked mean':>12} {'min':>8}"
+            f"{'ranges by':12} {'clean mean':>10} {'min':>8} {'masked mean':>12} {'min':>8} "
+            f"{'portraits min':>14}"
         )
         for name, row in self.methods.items():
             mark = "  <- chosen" if name == self.method else ""
@@ -47,7 +48,8 @@ class Report:
                 (row[f"mean_{kind}"], row[f"min_{kind}"]) for kind in ("clean", "masked")
             )
             lines.append(
-                f"{name:12} {clean[0]:10.5f} {clean[1]:8.4f} {masked[0]:12.5f} {masked[1]:8.4f}{mark}"
+                f"{name:12} {clean[0]:10.5f} {clean[1]:8.4f} {masked[0]:12.5f} {masked[1]:8.4f} "
+                f"{row['min_portraits']:14.4f}{mark}"
             )
         shown = dict(list(self.sensitivity.items())[:_SHOWN])
         lines += [
@@ -66,7 +68,8 @@ class Report:
             f"left in float to hold {self.bound}: {fallen}; in float by design: {', '.join(map(short, self.gates)) or 'none'}",
         ]
         lines.append(
-            f"least cosine: clean {last['min_clean']:.4f}, masked {last['min_masked']:.4f}; "
+            f"least cosine: clean {last['min_clean']:.4f}, masked {last['min_masked']:.4f}, "
+            f"built-in portraits {last['min_portraits']:.4f}; "
             f"mean: clean {last['mean_clean']:.5f}, masked {last['mean_masked']:.5f}"
         )
         return "\n".join(lines)
