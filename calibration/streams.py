@@ -133,7 +133,7 @@ class Streams:
             row, at = person.stream[frame % len(person.stream)], frame / _FPS
             embedding = self._shown["embedding"][row]
             mask_worn = float(self._shown["mask_worn"][row])
-            track.remember(Probe(embedding, _NO_MAP, mask_worn), at)
+            track.remember(Probe(embedding, _NO_MAP, mask_worn), at, same_person=-1.0)
             decision = policy.judge(
                 index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
             )

@@ -93,7 +93,10 @@ def test_mistakes_are_told(
             "expected an ONNX file",
         ),
         (["--embedder", str(MODEL), "--chips", str(people), "--bound", "2"], "--bound"),
-        (["--embedder", str(MODEL), "--chips", str(tmp_path / "few")], "at least 16 different chips, found 1"),
+        (
+            ["--embedder", str(MODEL), "--chips", str(tmp_path / "few")],
+            "at least 16 different chips, found 1",
+        ),
     ):
         assert main([*arguments, *rest]) == 2
         assert part in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
