@@ -422,7 +422,7 @@ class Daemon:
         except DoorError as error:
             outcome = "unreachable"
             self._complain("door", str(error))
-        log.info("record %d granted, the door says: %s", record_id, outcome)
+        log.info("decision %d: access granted, door %s", record_id, outcome)
         self._record_event(door_fields(grant, outcome))
         return outcome == "unlocked"
 

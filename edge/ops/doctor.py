@@ -1,4 +1,4 @@
-"""Checks of a terminal before and while it runs: each finding says what is wrong and how to mend it."""
+"""Checks of a terminal before and while it runs: each finding says what is wrong and how to fix it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _state(config: Terminal) -> Iterator[Finding]:
     path = config.state
     if not path.exists():
         yield Finding(
-            WARNING, "state", f"{path}: not there yet; edge-enroll or edge-daemon makes it"
+            WARNING, "state", f"{path}: does not exist yet; edge-enroll or edge-daemon makes it"
         )
         return
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -62,7 +62,7 @@ def _state(config: Terminal) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "state",
-            f"{path}: everybody may look into it (mode {mode:04o}); mend with: chmod o-rwx {path}",
+            f"{path}: all accounts may read it (mode {mode:04o}); run: chmod o-rwx {path}",
         )
     elif not os.access(path, os.W_OK):
         yield Finding(ERROR, "state", f"{path}: this account cannot write there")
@@ -89,16 +89,18 @@ def _record(config: Terminal) -> Iterator[Finding]:
     for place in places(config):
         beside = key_path_of(place.folder)
         if beside.exists():
-            mend = (
+            remedy = (
                 "run edge-audit init as root"
                 if config.record.keys
                 else "set `record.keys` and run edge-audit init as root"
             )
-            words = "the key that verifies this record lies beside it: whoever may write there may forge it; "
-            yield Finding(WARNING, "record", f"{beside}: {words}{mend}")
+            words = (
+                "this key verifies the log next to it, so an account that writes both can forge it"
+            )
+            yield Finding(WARNING, "record", f"{beside}: {words}; {remedy}")
         elif place.key_path.exists():
             yield Finding(
-                OK, "record", f"{place.folder}: its first key lies apart, in {place.key_path}"
+                OK, "record", f"{place.folder}: its first key is kept apart, in {place.key_path}"
             )
         else:
             yield Finding(
@@ -129,7 +131,7 @@ def _engine(config: Terminal) -> Iterator[Finding]:
 def _gallery(config: Terminal) -> Iterator[Finding]:
     if not has_gallery(config):
         become_owner(config.state)
-        yield Finding(WARNING, "gallery", "nobody is enrolled; begin with edge-enroll")
+        yield Finding(WARNING, "gallery", "no one is enrolled; begin with edge-enroll")
         yield _thresholds(config, open_bundle(config.bundle, PREPROCESSING), 0)
         return
     key = enter(config)
@@ -209,7 +211,7 @@ def _door(config: Terminal) -> Iterator[Finding]:
             f"{status['records_lost']} of its last records were lost: is the disk full?",
         )
     if config.door.relay.kind != "gpio" or config.door.relay.factory == "mock":
-        yield Finding(WARNING, "door", "the relay is no wire, no lock moves")
+        yield Finding(WARNING, "door", f"relay is {config.door.relay.kind}; no lock will move")
     elif not config.door.clients:
         yield Finding(
             WARNING,

@@ -30,11 +30,8 @@ _SIZES = (1, 1, 2, 2, 3, 3, 5, 5, 5, 40)  # templates of one operation
 
 
 def templates_of(step: Step) -> NDArray[np.float32]:
-    return (
-        np.random.default_rng(step.seed)
-        .standard_normal((step.count, _DIMENSIONS))
-        .astype(np.float32)
-    )
+    rows = np.random.default_rng(step.seed).standard_normal((step.count, _DIMENSIONS))
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _chips_of(step: Step) -> list[bytes | None]:

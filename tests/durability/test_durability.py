@@ -21,6 +21,7 @@ from tests.memory import scratch
 from tests.processes import TIMEOUT_S
 
 ROOT = Path(__file__).resolve().parents[2]
+TRIES = 10  # a busy machine may kill before or after what it aims at
 _WHY = why_not()
 needs_strace = pytest.mark.skipif(_WHY is not None, reason=f"power cuts: {_WHY}")
 
@@ -45,16 +46,21 @@ def killed(name: str, rounds: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", [name for name in VICTIMS if name != "bulk enrollment"])
 def test_kill_9_at_any_moment(name: str) -> None:
-    found = killed(name, 12)
-    assert found["rounds"] == 12 and found["inside"] >= 4
-    assert not found["bad"], found["examples"]
+    inside = 0
+    for _ in range(TRIES):
+        found = killed(name, 12)
+        assert found["rounds"] == 12 and not found["bad"], found["examples"]
+        inside += found["inside"]
+        if inside >= 4:
+            return
+    pytest.fail("no kill hit an operation at work")
 
 
 @pytest.mark.parametrize(
     "spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name
 )
 def test_kill_9_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
-    assert killed(spoilt.name, spoilt.rounds)["bad"]
+    assert any(killed(spoilt.name, spoilt.rounds)["bad"] for _ in range(TRIES))
 
 
 @needs_strace

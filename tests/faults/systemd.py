@@ -62,6 +62,7 @@ class Service:
         self.ready = threading.Event()
         self.starts = 0
         self.watchdog_kills = 0
+        self.heartbeats = 0
         self.last_status = ""
         self._thread = threading.Thread(target=self._supervise, name=unit, daemon=True)
         self._thread.start()
@@ -106,6 +107,7 @@ class Service:
                     self.ready.set()
                 if message in ("READY=1", "WATCHDOG=1"):
                     alive = time.monotonic()
+                    self.heartbeats += 1
                 self.last_status = (
                     message.removeprefix("STATUS=")
                     if message.startswith("STATUS=")
