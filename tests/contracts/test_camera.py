@@ -105,7 +105,7 @@ def test_camera_mute_is_refused_in_time() -> None:
     began = time.monotonic()
     with mute_camera() as address, pytest.raises(CameraError, match="cannot be opened"):
         OpencvCamera(address)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25  # OpenCV's own limit is 30
 
 
 def test_pipeline_without_gstreamer_is_named() -> None:

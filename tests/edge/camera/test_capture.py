@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -11,12 +11,26 @@ from edge.camera import capture
 from edge.camera.capture import Capture, Slot
 from edge.errors import CameraError
 from edge.values import Frame
+from tests.processes import TIMEOUT_S, until
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
+class Clock:
+    """Seconds that a test moves: a frame gets no older, and a read hangs no longer, on a busy machine."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+CLOCK = Clock()
+
+
 def frame(number: int) -> Frame:
-    return Frame(IMAGE, time.monotonic(), number)
+    return Frame(IMAGE, CLOCK(), number)
 
 
 class Scripted:
@@ -24,14 +38,15 @@ class Scripted:
 
     def __init__(self, steps: Iterable[object]) -> None:
         self._steps = iter(steps)
-        self.closed = False
+        self.closed = self.hangs = False
 
     def read(self) -> Frame | None:
         step = next(self._steps, None)
         if isinstance(step, Exception):
             raise step
         if isinstance(step, threading.Event):
-            step.wait(20)
+            self.hangs = True
+            step.wait(TIMEOUT_S)
             return None
         return None if step is None else frame(int(step))  # type: ignore[call-overload]
 
@@ -39,11 +54,10 @@ class Scripted:
         self.closed = True
 
 
-def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < ends, "did not happen in time"
-        time.sleep(0.002)
+def given(frames: Capture) -> int | None:
+    """The number of the newest frame, if one comes soon."""
+    taken = frames.take(0.01)
+    return None if taken is None else taken.number
 
 
 def test_the_newest_frame_wins() -> None:
@@ -78,7 +92,7 @@ def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch
             raise camera
         return camera
 
-    frames = Capture(opener)
+    frames = Capture(opener, clock=CLOCK)
     losses: list[str | None] = []
 
     def back() -> bool:
@@ -86,24 +100,22 @@ def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch
         taken = frames.take(0.005)
         return taken is not None and taken.number == 1
 
-    until(back)
+    until(back, "the camera is back")
     assert frames.lost is None
     hold.set()
     frames.close()
 
 
 def test_a_camera_that_hangs_after_a_loss_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "_HUNG_S", 0.05)
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hang = threading.Event()
-    scripts = iter([Scripted([0, CameraError("unplugged")]), Scripted([hang]), Scripted([5, hang])])
-    frames = Capture(lambda: next(scripts))
-
-    def back() -> bool:
-        taken = frames.take(0.01)
-        return taken is not None and taken.number == 5
-
-    until(back)
+    hanging = Scripted([hang])
+    scripts = iter([Scripted([0, CameraError("unplugged")]), hanging, Scripted([5, hang])])
+    frames = Capture(lambda: next(scripts), clock=CLOCK)
+    until(lambda: hanging.hangs, "the second one hangs")
+    frames.take(0)
+    CLOCK.now += 2 * capture._HUNG_S
+    until(lambda: given(frames) == 5, "the third one gives frames")
     assert frames.lost is None
     hang.set()
     frames.close()
@@ -115,8 +127,8 @@ def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hang = threading.Event()
     scripts = iter([Scripted([0, RuntimeError("driver")]), Scripted([5, hang])])
-    frames = Capture(lambda: next(scripts))
-    until(lambda: (taken := frames.take(0.01)) is not None and taken.number == 5)
+    frames = Capture(lambda: next(scripts), clock=CLOCK)
+    until(lambda: given(frames) == 5, "the next one gives frames")
     hang.set()
     frames.close()
 
@@ -127,8 +139,8 @@ def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(
     monkeypatch.setattr(capture, "_CLOSE_S", 0.5)
     hang = threading.Event()
     camera = Scripted([0, hang])
-    frames = Capture(lambda: camera)
-    until(lambda: frames.take(0.01) is not None)
+    frames = Capture(lambda: camera, clock=CLOCK)
+    until(lambda: camera.hangs, "hangs")
     began = time.monotonic()
     frames.close()
     assert time.monotonic() - began >= 0.5 and not camera.closed
@@ -137,8 +149,7 @@ def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(
     assert camera.closed
 
 
-def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "_HUNG_S", 0.05)
+def test_a_read_that_hangs_is_given_up() -> None:
     hang = threading.Event()
     opened: list[Scripted] = []
 
@@ -146,30 +157,24 @@ def test_a_read_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
         opened.append(Scripted([7 if opened else 0, hang]))
         return opened[-1]
 
-    frames = Capture(opener)
+    frames = Capture(opener, clock=CLOCK)
 
-    def second() -> bool:
-        taken = frames.take(0.01)
-        return taken is not None and taken.number == 7
+    def hung(times: int) -> None:
+        until(lambda: len(opened) == times and opened[-1].hangs, f"hangs for the {times}. time")
+        frames.take(0)  # what it gave before
+        CLOCK.now += 2 * capture._HUNG_S
 
-    until(second)
+    hung(1)
+    until(lambda: given(frames) == 7, "the second one gives frames")
+    for times in range(2, 6):
+        hung(times)
+        frames.take(0)
+    hung(6)
     with pytest.raises(CameraError, match="the camera hung 6 times"):
-        ends = time.monotonic() + 10
-        while time.monotonic() < ends:
-            frames.take(0.01)
+        frames.take(0)
     hang.set()
     frames.close()
-    until(lambda: opened[0].closed)
-
-
-class Clock:
-    """Seconds that the test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+    until(lambda: opened[0].closed, "closes what was given up")
 
 
 def test_capture_old_frame_is_dropped() -> None:
@@ -182,7 +187,7 @@ def test_capture_old_frame_is_dropped() -> None:
         def read(self) -> Frame | None:
             age = next(self.ages, None)
             if age is None:
-                hold.wait(20)
+                hold.wait(TIMEOUT_S)
                 return None
             return Frame(IMAGE, clock.now - age, round(10 * age))
 
@@ -190,7 +195,7 @@ def test_capture_old_frame_is_dropped() -> None:
             pass
 
     frames = Capture(Dated, clock=clock)
-    until(lambda: (taken := frames.take(0.01)) is not None and taken.number == 9)
+    until(lambda: given(frames) == 9, "the newer one counts")
     hold.set()
     frames.close()
 
@@ -208,7 +213,7 @@ def test_capture_frame_ages_in_the_slot() -> None:
             return None if read is None else Frame(IMAGE, clock.now, read.number)
 
     frames = Capture(lambda: Once([0, hold]), clock=clock)
-    until(lambda: reads == [0, 1])
+    until(lambda: reads == [0, 1], "the frame is in the slot")
     clock.now += 2.0
     assert frames.take(1) is None and frames.stale == 1
     hold.set()
@@ -240,7 +245,7 @@ def test_capture_loss_is_logged_once(
         raise CameraError("camera rtsp://u:s3cret@host/x cannot be opened")
 
     frames = Capture(refuse, clock=clock)
-    until(lambda: frames.take(0.001) is None and len(tries) > 20)
+    until(lambda: frames.take(0.001) is None and len(tries) > 20, "is tried again")
     assert caplog.text.count("camera lost") == 1 and "s3cret" not in caplog.text
     assert frames.lost is not None and frames.lost.startswith("camera rtsp://host")
     clock.now += 601
@@ -249,22 +254,18 @@ def test_capture_loss_is_logged_once(
     frames.close()
 
 
-def test_capture_threads_that_return_are_free(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capture_threads_that_return_are_free() -> None:
     """Reads that hang and return later never end the process."""
-    monkeypatch.setattr(capture, "_HUNG_S", 0.02)
     hangs = [threading.Event() for _ in range(9)]
-    waiting = iter(hangs)
-    opened: list[threading.Event] = []
-
-    def opener() -> Scripted:
-        opened.append(next(waiting))
-        return Scripted([opened[-1]])
-
-    frames = Capture(opener)
-    for number in range(8):
-        until(lambda count=number: frames.take(0.01) is None and len(opened) > count + 1)  # type: ignore[misc]
-        hangs[number].set()
-        until(lambda count=number: sum(t.name == "capture" for t in threading.enumerate()) < 4)  # type: ignore[misc]
+    cameras = [Scripted([hang]) for hang in hangs]
+    waiting = iter(cameras)
+    frames = Capture(lambda: next(waiting), clock=CLOCK)
+    for hang, camera in zip(hangs[:8], cameras, strict=False):
+        until(lambda camera=camera: camera.hangs, "hangs")  # type: ignore[misc]
+        CLOCK.now += 2 * capture._HUNG_S
+        assert frames.take(0) is None
+        hang.set()
+        until(lambda camera=camera: camera.closed, "returns")  # type: ignore[misc]
     for hang in hangs:
         hang.set()
     frames.close()

@@ -17,7 +17,7 @@ from edge.camera.lending import BorrowedCamera, Lender, Loan
 from edge.camera.replay import ReplayCamera
 from edge.errors import CameraError
 from edge.values import Frame
-from tests.processes import until
+from tests.processes import TIMEOUT_S, until
 
 Open = Callable[..., Lender]
 
@@ -296,7 +296,7 @@ def test_what_is_no_daemon_is_told(path: Path, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        camera = BorrowedCamera(path, timeout_s=5)
+        camera = BorrowedCamera(path, timeout_s=TIMEOUT_S)
         peer, _ = listener.accept()
         peer.sendall(answer)
         peer.close()
