@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 from typing import Any
 
 from edge.audit.reading import number_of
@@ -19,7 +19,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WALL_MAX = 1e12
 _TOLD = frozenset({
     "id", "wall", "mono", "kind", "event", "verdict", "reason", "subject", "operator", "note", "hash", "mac", "commit", "model",
-    "engine", "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
+    "engine", "liveness", "latest_believed",
+    "clock_confirmed",
+    "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
 })  # fmt: skip
 
 
@@ -42,8 +44,32 @@ def what(record: Mapping[str, Any]) -> str:
     return str(record.get("verdict") or record.get("event") or record.get("kind") or "?")
 
 
-def line(name: str, record: Mapping[str, Any]) -> str:
-    """One line of the table."""
+def local_time_of(record: Mapping[str, Any], zone: tzinfo) -> str:
+    """Return the time of a record with its UTC offset, `?` for none that a clock can show."""
+    try:
+        return datetime.fromtimestamp(record["wall"], zone).isoformat(" ", timespec="seconds")
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return "?"
+
+
+def liveness_of(record: Mapping[str, Any]) -> str:
+    """Return the states of the liveness layers in words, such as `alive` or `screen spoof`."""
+    found = record.get("liveness", "")
+    if not isinstance(found, Mapping):
+        return str(found)
+    states = set(found.values())
+    if len(states) == 1:
+        return str(*states)
+    return " ".join(f"{layer} {state}" for layer, state in found.items())
+
+
+def heading() -> str:
+    """Return the first line of the table."""
+    return _row_of("time", "record", "id", "what", "reason", "who", "liveness", "details")
+
+
+def line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
+    """Return one line of the table."""
     who = str(
         record.get("subject")
         or record.get("operator")
@@ -55,8 +81,20 @@ def line(name: str, record: Mapping[str, Any]) -> str:
         if key not in _TOLD and value not in (None, "", [])
     )
     words = f'"{record["note"]}"' if record.get("note") else ""
-    parts = f"{what(record):14} {record.get('reason', '')!s:20} {who:20} {words} {rest}".rstrip()
-    return _plain(f"{time_of(record)}  {name:9} {record.get('id', '?')!s:>7}  {parts}")
+    number, reason = str(record.get("id", "?")), str(record.get("reason", ""))
+    doubt = "(clock in doubt)" if "latest_believed" in record else ""
+    details = f"{words} {rest} {doubt}".strip()
+    when = local_time_of(record, zone)
+    return _plain(
+        _row_of(when, name, number, what(record), reason, who, liveness_of(record), details)
+    )
+
+
+def _row_of(
+    when: str, name: str, number: str, what: str, reason: str, who: str, liveness: str, details: str
+) -> str:
+    first = f"{when:25}  {name:9} {number:>7}  {what:14} {reason:20}"
+    return f"{first} {who:20} {liveness:12} {details}".rstrip()
 
 
 def cells(name: str, record: Mapping[str, Any]) -> list[str]:

@@ -25,9 +25,11 @@ from edge.audit.setup import as_owner, prepare
 from edge.audit.verify import Expected, Report
 from edge.cli import common
 from edge.config import Terminal, load_config
+from edge.door.controller import Command, Input
 from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.parsing import parse_day
+from edge.values import Verdict
 
 if TYPE_CHECKING:
     from edge.audit.heads import Head
@@ -35,6 +37,15 @@ if TYPE_CHECKING:
 Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
 _NAMES = ("decisions", "door")
 _POLL_S = 0.2
+_KINDS = frozenset({
+    *(verdict.value for verdict in Verdict), *(command.value for command in Command),
+    *(f"{which.value}-{level}" for which in Input for level in ("active", "quiet")),
+    "alarm", "alarm-ended", "asked", "begin", "camera", "camera-back", "camera-lost", "changeover",
+    "clock", "clock-trusted", "decision", "door", "end", "enrollment", "failed", "fire", "gallery",
+    "gap", "granted", "latched", "left-out", "not-a-duplicate", "older", "readable", "refused",
+    "reload-refused", "reloaded", "relocked", "retention", "schedule", "started", "stopped",
+    "tamper", "unlocked", "unreadable",
+})  # fmt: skip
 _SHOWN = 20  # findings for people; --json has all
 _EXAMPLES = {
     "init": "sudo edge-audit init --config /etc/mfsa-edge/terminal.yaml",
@@ -204,11 +215,14 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
         _named(place.name, records(place.folder, unseal, args.since))
         for place in places(config, args.record)
     ]
+    seen = _Seen(args)
     found: Iterable[Told] = filter(
-        _wanted(args), heapq.merge(*streams, key=lambda told: telling.moment(told[1]))
+        seen.wants, heapq.merge(*streams, key=lambda told: telling.moment(told[1]))
     )
+    table = _Table(config, args.json)
     for told in deque(found, maxlen=args.last) if args.last is not None else found:
-        _tell(told, args.json)
+        table.show(told)
+    seen.check()
     return common.DONE
 
 
@@ -244,33 +258,67 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
     return common.DONE
 
 
-def _wanted(args: argparse.Namespace) -> Callable[[Told], bool]:
-    def wanted(told: Told) -> bool:
+class _Seen:
+    """The filter of a command line, and whether it names anything that exists."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._subject, self._kind = args.subject, args.kind
+        self._has_subject = args.subject is None
+        self._has_kind = args.kind is None or args.kind in _KINDS
+
+    def wants(self, told: Told) -> bool:
         record = told[1]
-        kinds = {record.get("kind"), record.get("event"), record.get("verdict")}
-        return (args.subject is None or record.get("subject") == args.subject) and (
-            args.kind is None or args.kind in kinds
-        )
+        kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
+        is_kind = self._kind is None or self._kind in kinds
+        is_subject = self._subject is None or record.get("subject") == self._subject
+        self._has_kind |= is_kind
+        self._has_subject |= is_subject
+        return is_kind and is_subject
 
-    return wanted
+    def check_kind(self) -> None:
+        """Raises ConfigError for a kind that no record has."""
+        if not self._has_kind:
+            known = ", ".join(sorted(_KINDS))
+            raise ConfigError(f"--kind {self._kind!r}: unknown kind; expected one of {known}")
+
+    def check(self) -> None:
+        """Raises ConfigError, RecordError after all records were looked at."""
+        self.check_kind()
+        if not self._has_subject:
+            raise RecordError(
+                f"no record of subject {self._subject!r}; names are erased after "
+                "`record.personal_days`, edge-gallery list shows who is enrolled"
+            )
 
 
-def _tell(told: Told, as_json: bool) -> None:
-    name, record = told
-    print(
-        json.dumps({"record": name, **record}) if as_json else telling.line(name, record),
-        flush=True,
-    )
+class _Table:
+    """Prints records: rows below a heading, or JSON."""
+
+    def __init__(self, config: Terminal, as_json: bool) -> None:
+        self._zone = config.door.schedule.zone
+        self._as_json = as_json
+        self._has_heading = as_json
+
+    def show(self, told: Told) -> None:
+        name, record = told
+        if self._as_json:
+            print(json.dumps({"record": name, **record}), flush=True)
+            return
+        if not self._has_heading:
+            self._has_heading = True
+            print(telling.heading())
+        print(telling.line(name, record, self._zone), flush=True)
 
 
 def _follow(config: Terminal, args: argparse.Namespace) -> int:
-    unseal, wanted = _unseal(config), _wanted(args)
+    unseal, seen, table = _unseal(config), _Seen(args), _Table(config, args.json)
+    seen.check_kind()
     streams = {place.name: follow(place.folder, unseal) for place in places(config, args.record)}
     while True:
         for name, stream in streams.items():
             while (record := next(stream)) is not None:
-                if wanted((name, record)):
-                    _tell((name, record), args.json)
+                if seen.wants((name, record)):
+                    table.show((name, record))
         time.sleep(_POLL_S)
 
 

@@ -174,6 +174,7 @@ def _run(
 ) -> None:
     """The loop, until a signal ends it."""
     notifier.ready()
+    log.info("ready: %s", _line(service))
     alive_at = -math.inf
     while not asked.stop:
         service.step()

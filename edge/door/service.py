@@ -66,6 +66,7 @@ class DoorService:
         self._looked_at = -math.inf  # when the schedule was asked
         self._blind = False  # whether the schedule could not tell
         self._reload_refused = ""
+        self._alarms: tuple[str, ...] = ()  # that were logged last
         self._energised = self._alarmed = self._closed = False
         wiring.relay.release()
         self._peers = Peers(socket_path)
@@ -182,6 +183,9 @@ class DoorService:
         if self._wiring.alarm is not None and self._alarmed != self._controller.alarm:
             self._alarmed = self._controller.alarm
             _switch(self._wiring.alarm, self._alarmed)
+        if self._alarms != self._controller.alarms:
+            self._alarms = self._controller.alarms
+            log.warning("alarms: %s", ", ".join(self._alarms) or "none")
         said, self._controller.events = self._controller.events, []
         for event in said:
             self._post(event)

@@ -102,7 +102,7 @@ def upgrade(
             return cipher.decrypt(sealed[:12], sealed[12:], f"{context}|{row}|{subject}".encode())
         except (InvalidTag, ValueError, TypeError) as error:
             raise GalleryError(
-                f"a row of {subject!r} cannot be unsealed; go back to the version that made it"
+                f"row {row} cannot be unsealed; go back to the version that made it"
             ) from error
 
     records = {

@@ -82,7 +82,7 @@ class Index:
 
     def put(self, owner: int, name: str, templates: Templates) -> None:
         """Templates (N,D) of unit norm in place of whatever this subject had; raises GalleryError, changing nothing."""
-        self._check(name, templates, self._dimension(templates))
+        self._check(owner, templates, self._dimension(templates))
         self.put_all({owner: (name, templates)})
 
     def drop(self, owner: int) -> None:
@@ -96,7 +96,7 @@ class Index:
             if len(templates):
                 wanted = dimension or self._dimension(templates)
                 try:
-                    self._check(name, templates, wanted)
+                    self._check(owner, templates, wanted)
                 except GalleryError as error:
                     refused.append(error)
                 else:
@@ -213,17 +213,20 @@ class Index:
         return int(self._rows.shape[1] or templates.shape[-1])
 
     @staticmethod
-    def _check(name: str, templates: Templates, dimension: int) -> None:
+    def _check(owner: int, templates: Templates, dimension: int) -> None:
+        """Raises GalleryError; it is logged and so has the subject's number, not the name."""
         if templates.ndim != 2 or templates.shape[1] != dimension:
             raise GalleryError(
-                f"the templates of {name!r} have {templates.shape[-1]} numbers, expected {dimension}: the gallery is damaged or of "
-                "another model; enroll again or restore a backup"
+                f"the templates of subject {owner} have {templates.shape[-1]} numbers, "
+                f"expected {dimension}: the gallery is damaged or of another model; "
+                "see edge-gallery verify, enroll again or restore a backup"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             norms = np.sqrt(np.einsum("ij,ij->i", templates, templates))
         if not (np.abs(norms - 1) <= UNIT_ERROR).all():
             raise GalleryError(
-                f"a template of {name!r} is not of unit length: the gallery is damaged; enroll again or restore a backup"
+                f"a template of subject {owner} is not of unit length: the gallery is damaged; "
+                "see edge-gallery verify, enroll again or restore a backup"
             )
 
     def _take_out(self, owners: Collection[int]) -> list[int]:

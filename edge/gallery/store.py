@@ -111,7 +111,7 @@ class Store(Database):
                 f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}"
             )
         gone: list[bytes] = []
-        with self.changing(f"the templates of {name!r} were not stored"):
+        with self.changing("the templates of the subject were not stored"):
             known = self.find(name)
             if known is None and known_only:
                 raise _stranger(name)
@@ -127,12 +127,12 @@ class Store(Database):
                 ).fetchone()[0]
             )
         if gone:
-            self._prove_gone(f"{name!r} is enrolled anew", gone)
+            self._prove_gone("the subject is replaced", gone)
         return count
 
     def describe(self, name: str, record: SubjectRecord) -> None:
         """Put a record in place of a subject's old one; durable on return. Raises GalleryError, also for a stranger."""
-        with self.changing(f"{name!r} was not changed"):
+        with self.changing("the subject was not changed"):
             if not self.find(name):
                 raise _stranger(name)
             self.put(name, record, np.zeros((0, 0), np.float32), self.model)
@@ -142,7 +142,7 @@ class Store(Database):
 
         Raises GalleryError, also where a sealed copy is still in a file.
         """
-        with self.changing(f"{name!r} was not removed"):
+        with self.changing("the subject was not removed"):
             known = self.find(name)
             if known is None:
                 return 0
@@ -153,7 +153,7 @@ class Store(Database):
             gone = [*_bytes(sealed), self.seal.tag(name), *self._sealed(subject)]
             self.db.execute("DELETE FROM subjects WHERE id = ?", (subject,))
             self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.numbers(1)))
-        self._prove_gone(f"{name!r} is removed", gone)
+        self._prove_gone("the subject is removed", gone)
         return int(count)
 
     def _sealed(self, subject: int) -> list[bytes]:

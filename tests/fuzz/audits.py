@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timezone
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +175,7 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
             return
         expect(isinstance(telling.moment(record), float), "no moment to put it in order by")
         expect(
-            telling.line("door", record).isprintable(),
+            telling.line("door", record, timezone.utc).isprintable(),
             "a row of two lines, or one that a terminal obeys",
         )
         for form in ("jsonl", "csv"):

@@ -5,22 +5,27 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timezone
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.audit.evidence import PictureFolder, pictures
+import edge
+from edge.audit import telling
+from edge.audit.evidence import PictureFolder, picture_path, pictures
 from edge.audit.log import RecordLog
 from edge.audit.reading import read_log
 from edge.audit.sealing import picture_sealer, score_sealer
 from edge.audit.segments import segments
 from edge.audit.state import key_path_of, read_keys
+from edge.cli import audit as command
 from edge.cli.audit import main
 from edge.config import Terminal, load_config
 from edge.gallery.key import load_key
@@ -29,6 +34,7 @@ from edge.system.wallclock import WallClock
 
 Call = Callable[..., tuple[int, str, str]]
 BEGAN = 1.8e9
+PACKAGE = Path(edge.__file__).parent
 
 
 @pytest.fixture
@@ -93,7 +99,17 @@ def audit(config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
     code, said, _ = audit("show")
-    lines = said.splitlines()
+    heading, *lines = said.splitlines()
+    assert heading.split() == [
+        "time",
+        "record",
+        "id",
+        "what",
+        "reason",
+        "who",
+        "liveness",
+        "details",
+    ]
     assert code == 0 and len(lines) == 9
     assert [line.split()[2] for line in lines] == ["decisions", "door"] * 4 + ["door"]
     assert (
@@ -105,9 +121,9 @@ def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
 
 
 def test_what_is_shown_can_be_chosen(audit: Call) -> None:
-    assert len(audit("show", "--record", "door")[1].splitlines()) == 5
-    assert len(audit("show", "--subject", "Ben")[1].splitlines()) == 4
-    assert len(audit("show", "--kind", "unlocked", "--since", "2")[1].splitlines()) == 2
+    assert len(audit("show", "--record", "door")[1].splitlines()) == 6
+    assert len(audit("show", "--subject", "Ben")[1].splitlines()) == 5
+    assert len(audit("show", "--kind", "unlocked", "--since", "2")[1].splitlines()) == 3
     newest = json.loads(audit("show", "--last", "1", "--json")[1])
     assert newest["record"] == "door" and newest["operator"] == "guard"
 
@@ -306,7 +322,7 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
         strange = b'{"id":"x","wall":%b,"event":"strange","commit":""}\t{"sealed":"x"}\n' % wall
         path.write_bytes(strange + whole)
         code, said, _ = audit("show")
-        assert code == 0 and len(said.splitlines()) == 10 and "strange" in said
+        assert code == 0 and len(said.splitlines()) == 11 and "strange" in said
         assert audit("export", "--record", "door", "--out", str(tmp_path / "door.jsonl"))[0] == 0
         assert audit("erase", "--before", "2020-01-31", "--dry-run")[0] == 0
 
@@ -326,7 +342,7 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
     log.close()
     said = audit("show", "--record", "door")[1]
     assert (
-        len(said.splitlines()) == 6 and "\x1b" not in said and r"why\n2027" in said.splitlines()[-1]
+        len(said.splitlines()) == 7 and "\x1b" not in said and r"why\n2027" in said.splitlines()[-1]
     )
 
 
@@ -465,6 +481,7 @@ def test_records_are_followed_as_they_come(config: Terminal, tmp_path: Path) -> 
             log.append({"event": "fire", "reason": "input", "latches": []}, durable=False)
             if _ready(following.stdout.fileno()):
                 break
+        assert following.stdout.readline().startswith("time ")
         said = following.stdout.readline()
         following.terminate()
         following.stdout.read()
@@ -484,3 +501,96 @@ def test_folder_as_segment_is_a_finding(audit: Call, config: Terminal) -> None:
     path.mkdir()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 1 and "FOUND 000000001.log: not-a-segment: it is a link, folder" in said
+
+
+def test_show_time_is_local_with_offset(audit: Call, write_config: Callable[..., Path]) -> None:
+    write_config(
+        record={"keys": "keys", "pictures": 9},
+        door={"schedule": {"time_zone": "Asia/Tokyo"}},
+    )
+    assert "2027-01-15 17:00:01+09:00" in audit("show")[1]
+
+
+def test_show_unknown_kind_lists_kinds(audit: Call) -> None:
+    code, said, told = audit("show", "--kind", "unlockd")
+    assert code == 2 and not said
+    assert "unknown kind; expected one of" in told and "unlocked" in told and "decision" in told
+    assert audit("follow", "--kind", "unlockd")[0] == 2
+
+
+def test_show_kind_without_records_is_empty(audit: Call) -> None:
+    assert audit("show", "--kind", "camera-lost")[:2] == (0, "")
+
+
+def test_show_unknown_subject_is_an_error(audit: Call) -> None:
+    code, said, told = audit("show", "--subject", "Zoe")
+    assert code == 1 and not said and "no record of subject 'Zoe'" in told
+
+
+@pytest.mark.parametrize(
+    ("liveness", "words"),
+    [
+        ("no PAD", "no PAD"),
+        ({"stillness": "passed", "screen": "passed"}, "passed"),
+        ({"stillness": "passed", "screen": "failed"}, "stillness passed screen failed"),
+        ({}, ""),
+    ],
+)
+def test_show_liveness_is_in_words(liveness: object, words: str) -> None:
+    row = telling.line("decisions", {"wall": BEGAN, "liveness": liveness}, timezone.utc)
+    assert row == telling.line("decisions", {"wall": BEGAN, "liveness": words}, timezone.utc)
+    assert "{" not in row
+
+
+def test_kinds_name_all_that_is_written() -> None:
+    """Whatever the two processes write can be asked for."""
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for folder in ("door", "audit", "gallery")
+        for path in (PACKAGE / folder).rglob("*.py")
+    )
+    source += (PACKAGE / "daemon.py").read_text(encoding="utf-8")
+    found = re.findall(
+        r'(?:DoorEvent|_event|_say)\(\s*"([a-z-]+)"|"(?:kind|event)": "([a-z-]+)"', source
+    )
+    written = {one or other for one, other in found}
+    assert "camera" in written and not written - command._KINDS
+
+
+@pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])
+def test_verify_hostile_segment_is_found(audit: Call, config: Terminal, plant: str) -> None:
+    """The first keys are here: each number that is missing costs a step of the key."""
+    path = config.door_record_path / "000000900.log"
+    if plant == "fifo":
+        os.mkfifo(path)
+    elif plant == "link":
+        path.symlink_to("/dev/zero")
+    elif plant == "sparse":
+        with path.open("wb") as file:
+            file.truncate(200 << 30)
+    elif plant == "newlines":
+        path.write_bytes(b"\n" * (8 << 20))
+    else:
+        line = b'{"id":%d,"hash":"' + b"0" * 64 + b'","mac":"' + b"0" * 32 + b'"}\t\n'
+        path.write_bytes(b"".join(line % (i * 9_000_000) for i in range(1, 60)))
+    code, said, _ = audit("verify", "--record", "door")
+    assert code == 1 and "000000900.log" in said
+    code, said, told = audit("show", "--record", "door")
+    assert code == 0 and len(said.splitlines()) >= 6
+    assert ("000000900.log: left out" in told) is (plant in ("fifo", "link", "sparse"))
+
+
+def test_verify_fifo_as_state_is_found(audit: Call, config: Terminal) -> None:
+    state = config.door_record_path / "state"
+    state.unlink()
+    os.mkfifo(state)
+    code, said, _ = audit("verify", "--record", "door")
+    assert code == 1 and "FOUND state: state" in said
+
+
+def test_picture_as_link_is_refused(audit: Call, config: Terminal, tmp_path: Path) -> None:
+    picture = picture_path(config.pictures_path, 3)
+    picture.unlink()
+    picture.symlink_to("/dev/zero")
+    code, _, told = audit("show", "--picture", "3", "--out", str(tmp_path / "seen.png"))
+    assert code == 1 and "expected a regular file" in told
