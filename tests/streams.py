@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -98,3 +99,48 @@ def mute_camera() -> Iterator[str]:
         server.shutdown(socket.SHUT_RDWR)
     for peer in kept:
         peer.close()
+
+
+class VideoStream:
+    """A TCP camera that sends a video of numbered grey frames (H,W) once, at its own rate."""
+
+    LEVELS = 200
+
+    def __init__(self, path: Path, *, fps: float) -> None:
+        self._fps = fps
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mpg1"), fps, (320, 240))
+        noise = np.random.default_rng(0).integers(0, 20, (240, 320, 3), np.uint8)
+        for level in range(self.LEVELS):
+            writer.write(np.roll(noise, level, axis=0) + np.uint8(level))
+        writer.release()
+        self._data = path.read_bytes()
+        self.sent = 0  # frames, about
+        self._server = socket.socket()
+        self._server.bind(("127.0.0.1", 0))
+        self._server.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    @property
+    def address(self) -> str:
+        return f"tcp://127.0.0.1:{self._server.getsockname()[1]}"
+
+    def level(self, picture: Image) -> float:
+        """The number of a frame."""
+        return float(picture.mean()) - 9.5
+
+    def _serve(self) -> None:
+        peer, _ = self._server.accept()
+        began, size = time.monotonic(), len(self._data)
+        part = size // self.LEVELS
+        with peer:
+            for at in range(0, size, part):
+                due = began + at / size * self.LEVELS / self._fps
+                time.sleep(max(0.0, due - time.monotonic()))
+                try:
+                    peer.sendall(self._data[at : at + part])
+                except OSError:
+                    return
+                self.sent = self.LEVELS * at // size
+
+    def close(self) -> None:
+        self._server.close()

@@ -22,7 +22,7 @@ _HUNG_S = 15.0  # opening a network stream takes seconds as well
 _HUNG_MAX = 5  # threads that hang for good; only the end of the process frees them
 _REMIND_S = 600.0  # an unchanged loss is logged again after this time
 _REASON_S = 60.0  # and one whose reason changed after this
-_SILENT = "no frame for some seconds, and its driver does not answer"
+_SILENT = "no frame for some seconds; the camera or its driver does not answer"
 _CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 

@@ -18,7 +18,8 @@ from edge.camera.oriented import OrientedCamera
 from edge.camera.replay import ReplayCamera
 from edge.config import load_config
 from edge.errors import CameraError
-from tests.streams import mjpeg_camera, mute_camera
+from tests.processes import until
+from tests.streams import VideoStream, mjpeg_camera, mute_camera
 
 FRAMES = 5
 Opener = Callable[[], Camera]
@@ -82,6 +83,24 @@ def test_stream_end_is_lost_camera() -> None:
             while True:
                 camera.read()
         camera.close()
+
+
+def test_stream_stall_drops_old_frames(tmp_path: Path) -> None:
+    """Timestamps of the stream show how long frames waited while nobody read them."""
+    fps = 20.0
+    source = VideoStream(tmp_path / "clip.mpg", fps=fps)
+    camera = OpencvCamera(source.address)
+    before = camera.read()
+    assert before is not None
+    began = source.level(before.image)
+    until(lambda: source.sent > began + 3 * fps, "frames wait in buffers")
+    after = camera.read()
+    assert after is not None and time.monotonic() - after.at <= 1.1
+    assert source.level(after.image) > began + 1.5 * fps
+    exposed_s = (source.level(after.image) - began) / fps
+    assert after.at - before.at == pytest.approx(exposed_s, abs=0.5)
+    camera.close()
+    source.close()
 
 
 def test_closing_twice_is_closing(opener: Opener) -> None:
