@@ -160,6 +160,18 @@ def change_camera(site: Site, **camera: object) -> None:
     site.config_path.write_text(yaml.safe_dump({**fields, "camera": camera}))
 
 
+def test_camera_turned_recognises_and_lends(
+    site: Site, clip: Callable[..., Path], collins: np.ndarray
+) -> None:
+    clip((np.rot90(collins), 9), name="turned")
+    change_camera(site, kind="replay", path="turned", fps=10, loop=True, rotate=90)
+    with site.door(), site.daemon():
+        until(lambda: "unlocked" in site.door_events(), "opened")
+        person = ("--subject", "Eileen Collins", "--straight-only")
+        done = run(ENROLL, "--config", site.config_path, *person)
+        assert done.returncode == 0 and "3 of 3 poses done" in done.stderr, done.stderr
+
+
 def test_camera_missing_at_start_is_a_state(site: Site, collins: np.ndarray) -> None:
     """A network camera that is switched on later, goes, and comes back."""
     first = MjpegCamera(collins)
