@@ -56,10 +56,13 @@ def read_yaml(text: str) -> Document:
     """
     if len(text) > _SIZE_MAX:
         raise ConfigError(f"larger than {_SIZE_MAX >> 20} MiB")
-    loader = _Loader(text)
+    builder = _Builder()
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {_problem(error)}") from error
     try:
         node = loader.get_single_node()
-        builder = _Builder()
         value = None if node is None else builder.build(node, ())
     except RecursionError as error:
         raise ConfigError("not valid YAML: nested too deeply") from error

@@ -139,3 +139,8 @@ def test_json_ambiguity_is_refused(text: str | bytes, words: str) -> None:
 def test_json_of_right_types_is_read() -> None:
     assert parse_json(_Point, '{"x": 1, "n": 2}') == _Point(x=1.0, n=2)
     assert read_json("[1, 2.5, null]") == [1, 2.5, None]
+
+
+def test_yaml_control_character_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not valid YAML: unacceptable character"):
+        read_yaml("\x01terminal: t")
