@@ -69,7 +69,10 @@ def _threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
     try:
         threshold = math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
     except ValueError as error:
-        raise ConfigError(f"{error}; name more people, or ask for a larger FMR or FPIR") from error
+        least = 10.0 ** math.ceil(math.log10(1 / max(1, len(non_mated))))
+        raise ConfigError(
+            f"{error}; name more people, or ask for a larger one, here --target-fmr {least:g}"
+        ) from error
     if threshold >= 1:
         raise ConfigError(
             "pictures of two people are the same picture; is somebody filed under two names?"

@@ -148,6 +148,9 @@ class Manifest(_Part):
     attention: tuple[int, int, int]
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
+    not_measured: tuple[str, ...] = Field(
+        (), description="exams of mfsa-evaluate without figures, and how they are measured"
+    )
     int8: Quantised | None = None
     liveness: Liveness | None = None
     data: str = Field(description="what the model was trained on")

@@ -55,12 +55,13 @@ from edge.face.liveness.passive import Passive
 from edge.parsing import parse_json, read_json
 from edge.values import Face, Pose, Precision
 from export import detector
+from export.card import EXAMS, not_measured, write_card
 from export.card import FILE as CARD
-from export.card import write_card
 from export.forms import in_float, to_half
 from export.parity import (
     accuracy_lost,
     check_parity,
+    comparable,
     detector_verdict,
     embedder_verdict,
     faces_in,
@@ -98,18 +99,23 @@ class Measured:
     accuracy: Path
 
     def figures(self) -> tuple[str, Calibration, dict[str, Any]]:
-        """The embedder's digest and its figures; raises BundleError where one was measured on another embedder."""
+        """The embedder's digest and its figures; raises BundleError that names the missing step."""
         digest = _digest(self.embedder)
-        calibration, accuracy = _read_figures(self.thresholds, self.accuracy, digest)
-        for path, measured in (
-            (self.thresholds, calibration.embedder),
-            (self.accuracy, accuracy.get("embedder")),
-        ):
-            if measured != digest:
-                raise BundleError(
-                    f"{path}: measured on another embedder than {self.embedder}; measure this one"
-                )
-        return digest, calibration, accuracy
+        calibration = _read_calibration(self.thresholds, self.embedder)
+        if calibration.embedder != digest:
+            raise BundleError(
+                f"{self.thresholds}: measured on another embedder than {self.embedder}; "
+                f"measure this one: {_threshold_command(self.embedder, self.thresholds)}"
+            )
+        return digest, calibration, _read_accuracy(self.accuracy, self.embedder, digest)
+
+
+def _threshold_command(embedder: Path, out: Path | str) -> str:
+    return f"mfsa-threshold --embedder {embedder} --chips CHIPS --out {out}"
+
+
+def _evaluate_command(models: str, out: Path) -> str:
+    return f"mfsa-evaluate {models} --pairs auto --chips CHIPS --people CHIPS --json {out}"
 
 
 def pack(out: Path, model: Measured, about: Description, int8: Measured | None = None) -> None:
@@ -119,14 +125,8 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
     """
     digest, calibration, accuracy = model.figures()
     quantised = int8.figures() if int8 is not None else None
-    if (
-        int8 is not None
-        and quantised is not None
-        and (lost := accuracy_lost(accuracy, quantised[2]))
-    ):
-        raise BundleError(
-            f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher --bound"
-        )
+    if int8 is not None and quantised is not None:
+        _check_loss(model, int8, accuracy, quantised[2])
     made_by = code_version()
     with _whole_folder(out) as fresh:
         shutil.copyfile(model.embedder, fresh / EMBEDDER)
@@ -167,6 +167,7 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
             calibration=calibration,
             accuracy=accuracy,
+            not_measured=not_measured(accuracy),
             int8=_quantised(int8.embedder, *quantised[1:])
             if int8 is not None and quantised is not None
             else None,
@@ -180,7 +181,8 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             write_card(fresh, manifest, about.limits)
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise BundleError(
-                f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}"
+                f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}; make it again: "
+                f"{_evaluate_command(str(model.embedder), model.accuracy)}"
             ) from error
         if (out / LICENCE).exists():
             (fresh / LICENCE).write_bytes(read_file(out / LICENCE))
@@ -209,31 +211,53 @@ def _digest(path: Path) -> str:
         ) from error
 
 
-def _read_figures(
-    thresholds: Path, accuracy: Path, digest: str
-) -> tuple[Calibration, dict[str, Any]]:
-    """Of several models in one accuracy file, those of the embedder with this digest."""
-    try:
-        measured, text = thresholds.read_bytes(), accuracy.read_text(encoding="utf-8")
-        figures = read_json(text)
-    except (OSError, ValueError) as error:
+def _check_loss(
+    model: Measured, int8: Measured, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    """Raise BundleError where INT8 loses too much, or the loss was not measured."""
+    if not comparable(before, after):
+        both = f"fp32={model.embedder} int8={int8.embedder}"
         raise BundleError(
-            f"the measured figures cannot be read: {error}; make them with mfsa-threshold and mfsa-evaluate"
-        ) from error
+            f"{int8.embedder}: what INT8 loses was not measured; measure both forms on the same "
+            f"pairs: {_evaluate_command(both, model.accuracy)}; or pack without --int8"
+        )
+    if lost := accuracy_lost(before, after):
+        raise BundleError(
+            f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher "
+            "--bound, or pack without --int8"
+        )
+
+
+def _read_calibration(path: Path, embedder: Path) -> Calibration:
+    again = f"make it: {_threshold_command(embedder, path)}"
     try:
-        calibration = parse_json(Calibration, measured)
+        return parse_json(Calibration, path.read_bytes())
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror}); {again}") from error
     except ValueError as error:
-        raise BundleError(f"{thresholds}: not the output of mfsa-threshold: {error}") from error
-    if isinstance(figures, dict) and isinstance(figures.get("models"), dict):
-        named = [
-            m
-            for m in figures["models"].values()
-            if isinstance(m, dict) and m.get("embedder") == digest
-        ]
-        figures = named[0] if named else {}
-    if not isinstance(figures, dict):
-        raise BundleError(f"{accuracy}: not the output of mfsa-evaluate")
-    return calibration, figures
+        raise BundleError(f"{path}: not the output of mfsa-threshold: {error}; {again}") from error
+
+
+def _read_accuracy(path: Path, embedder: Path, digest: str) -> dict[str, Any]:
+    """The figures of the embedder with this digest, of one or several models in the file."""
+    again = f"make it: {_evaluate_command(str(embedder), path)}"
+    try:
+        figures = read_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read ({error}); {again}") from error
+    found = figures.get("models", {"": figures}) if isinstance(figures, dict) else None
+    if not isinstance(found, dict):
+        raise BundleError(f"{path}: not the output of mfsa-evaluate; {again}")
+    models = [part for part in found.values() if isinstance(part, dict)]
+    named = [part for part in models if part.get("embedder") == digest]
+    if not named and any("embedder" in part for part in models):
+        raise BundleError(
+            f"{path}: measured on another embedder than {embedder}; measure all forms in one run: "
+            f"{_evaluate_command(f'fp32=EMBEDDER int8=INT8 (one of them {embedder})', path)}"
+        )
+    if not named or len(not_measured(named[0])) == len(EXAMS):
+        raise BundleError(f"{path}: not the output of mfsa-evaluate; {again}")
+    return named[0]
 
 
 def _form(
@@ -473,7 +497,8 @@ def _int8(args: argparse.Namespace) -> Measured | None:
         return None
     if args.int8_thresholds is None:
         raise BundleError(
-            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder"
+            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder; make "
+            f"them: {_threshold_command(args.int8, 'thresholds-int8.json')}"
         )
     return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
 

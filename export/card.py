@@ -23,20 +23,7 @@ An embedder of aligned 112x112 face chips for terminals at doors: embedding of {
 - **Licence**: {licence}.
 - It knows nothing of attacks by photos or screens.
 
-## Verification
-
-{pairs:,} pairs of `{list}`, one embedding per chip. Masks are drawn by the frozen exam `{masks}`, by the renderer that training
-uses; rows marked *unseen* are of families that this project's recipes never draw.
-
-| probe against template | 10-fold accuracy | EER | TAR at FMR 1e-2 | TAR at FMR 1e-3 |
-|---|---|---|---|---|
-{rows}
-
-At the threshold fixed on **unmasked** impostors at FMR 1e-3: FNMR unmasked {fnmr_unmasked:.1%},
-masked **{fnmr_masked:.1%}** ({fnmr_masked_95[0]:.1%} to {fnmr_masked_95[1]:.1%}), with a masked-impostor FMR of
-{fmr_masked:.2%} there.
-Mask-worn is right on {right_on_clean:.1%} of clean and {right_on_drawn:.1%} of drawn masks.
-{more}
+{verification}{more}
 ## Thresholds of the terminal
 
 All against all of {people:,} people, {apart} ({calibration_data}); upper bounds are 95 %, by bootstrap over people.
@@ -51,15 +38,46 @@ The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates; **a
 ## Limits
 
 - Verification of masked faces was measured on drawn masks.
-- Error rates by group of people were not measured and will differ.
+- Error rates by group of people were not measured and will differ.{gaps}
 {limits}"""
 
 
+_VERIFICATION = """\
+## Verification
+
+{pairs:,} pairs of `{list}`{drawn}, one embedding per chip. Masks are drawn by the frozen exam `{masks}`,
+by the renderer that training uses; rows marked *unseen* are of families that this project's recipes
+never draw.
+
+| probe against template | {folds}-fold accuracy | EER | TAR at FMR 1e-2 | TAR at FMR 1e-3 |
+|---|---|---|---|---|
+{rows}
+
+At the threshold fixed on **unmasked** impostors at FMR 1e-3: FNMR unmasked {fnmr_unmasked:.1%},
+masked **{fnmr_masked:.1%}** ({fnmr_masked_95[0]:.1%} to {fnmr_masked_95[1]:.1%}), with a masked-impostor FMR of
+{fmr_masked:.2%} there.
+Mask-worn is right on {right_on_clean:.1%} of clean and {right_on_drawn:.1%} of drawn masks.
+"""
+
+# Exams of mfsa-evaluate, and the options by which they are measured.
+EXAMS = {
+    "pairs": "verification of pairs (mfsa-evaluate --pairs auto --chips CHIPS)",
+    "places": "where the attention maps look (mfsa-evaluate --pairs auto --chips CHIPS)",
+    "trust": "whether a map may be shown as a reason (the same without --quick)",
+    "people": "all against all, and searches (mfsa-evaluate --people CHIPS)",
+    "real_masks": "real masks (mfsa-evaluate --real-masks CHIPS)",
+}
+
+
+def not_measured(accuracy: dict[str, Any]) -> tuple[str, ...]:
+    """Exams without figures, with the options that measure them."""
+    return tuple(words for exam, words in EXAMS.items() if not accuracy.get(exam))
+
+
 def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
-    """Write MODEL_CARD.md beside the manifest; raises KeyError where the accuracy is not that of mfsa-evaluate."""
+    """Write MODEL_CARD.md beside the manifest; raises KeyError where a figure is missing from an exam."""
     properties = {p.key: p.value for p in onnx.load(folder / EMBEDDER).metadata_props}
     figures, calibration = manifest.accuracy, manifest.calibration
-    verified = next(iter(figures["pairs"].values()))
     text = _CARD.format(
         name=manifest.name,
         embedding=manifest.embedding,
@@ -70,15 +88,9 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         megabytes=(folder / EMBEDDER).stat().st_size / 1e6,
         data=manifest.data,
         licence=manifest.licence,
-        pairs=verified["pairs"],
-        list=verified["list"],
-        masks=verified["masks"],
-        rows="\n".join(
-            _row(name, verified[key]) for name, key in _CASES.items() if key in verified
-        ),
-        **verified["at_unmasked_threshold_fmr_1e-3"],
-        **verified["mask_worn"],
+        verification=_verification(figures),
         more=_more(figures),
+        gaps="".join(f"\n- Not measured: {words}." for words in manifest.not_measured),
         people=calibration.people,
         apart="kept apart from training"
         if calibration.kept_apart
@@ -95,6 +107,26 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         limits=limits,
     )
     (folder / FILE).write_text(text, encoding="utf-8")
+
+
+def _verification(figures: dict[str, Any]) -> str:
+    """The section on the first list of pairs; empty where none was measured."""
+    if not figures.get("pairs"):
+        return ""
+    verified = next(iter(figures["pairs"].values()))
+    people = f" ({verified['people']:,} people)" if "people" in verified else ""
+    return _VERIFICATION.format(
+        drawn=people,
+        folds=verified.get("folds", 10),
+        pairs=verified["pairs"],
+        list=verified["list"],
+        masks=verified["masks"],
+        rows="\n".join(
+            _row(name, verified[key]) for name, key in _CASES.items() if key in verified
+        ),
+        **verified["at_unmasked_threshold_fmr_1e-3"],
+        **verified["mask_worn"],
+    )
 
 
 _CASES = {
@@ -117,7 +149,7 @@ _INT8 = """
 `embedder-int8.onnx` ({megabytes:.2f} MB): ranges by {ranges}; left in float: {float_layers}. On {samples} portrait chips its
 embeddings have a cosine of {min_cosine:.4f} at least and {mean_cosine:.4f} in the mean with the FP32 ones.
 
-| probe against template | 10-fold accuracy, less FP32's | TAR at FMR 1e-3, less FP32's |
+| probe against template | accuracy, less FP32's | TAR at FMR 1e-3, less FP32's |
 |---|---|---|
 {rows}
 
@@ -178,13 +210,13 @@ def _more(figures: dict[str, Any]) -> str:
                 f"**People in real masks** at the threshold fixed on the unmasked at FMR 1e-2: FNMR {row['fnmr']:.1%}, "
                 f"FMR {row['fmr']:.1%} (labels of that data are noisy)."
             )
-    if figures.get("people", {}).get("identification"):
+    if (figures.get("people") or {}).get("identification"):
         found = figures["people"]["identification"]
         told.append(
             f"**Searches** among {found['gallery']} enrolled people, {_apart(figures['people'])}, at an FPIR of "
             f"{found['fpir']:.0%}: FNIR {found['fnir']:.1%} unmasked, {found['fnir_masked']:.1%} masked."
         )
-    if "places" in figures:
+    if figures.get("places"):
         where, auc = figures["places"], figures["places"]["in_places"]["mask_map_auc"]
         ratio = where["exam_masks"]["unmasked_on_cover_to_skin"]
         told.append(
@@ -192,7 +224,7 @@ def _more(figures: dict[str, Any]) -> str:
             f"{auc['per_image']:.3f} a picture (best constant map {auc['best_constant_map']:.3f}); A_u on a mask is {ratio:.2f} of "
             f"its value on skin, on the clean lower face {where['clean']['lower_to_upper']:.2f} of that on the upper."
         )
-    if "trust" in figures:
+    if figures.get("trust"):
         told.append("**As a reason** (masked probes): " + figures["trust"]["masked"]["verdict"])
     return "\n".join(f"\n{sentence}" for sentence in told)
 

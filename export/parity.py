@@ -239,16 +239,21 @@ _LOST = {"accuracy": 0.003, "tar_at_fmr_0.001": 0.01}
 _LOST_IN = ("clean", "one_masked")
 
 
+def comparable(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether both forms were measured on the same pairs, as `accuracy_lost` needs it."""
+    lists = before.get("pairs") or {}
+    return bool(lists) and not lists.keys() - (after.get("pairs") or {}).keys()
+
+
 def accuracy_lost(before: dict[str, Any], after: dict[str, Any]) -> str:
     """What a form loses beyond the bounds, in words; both are figures of mfsa-evaluate. Empty where it is within them.
 
     Figures that were not measured on the same lists cannot be compared, and say so.
     """
-    lists = before.get("pairs", {})
-    if not lists or lists.keys() - after.get("pairs", {}).keys():
+    if not comparable(before, after):
         return "the figures of both forms on the same pairs are needed: mfsa-evaluate FORM FORM --pairs"
     found = []
-    for name, told in lists.items():
+    for name, told in before["pairs"].items():
         for case in _LOST_IN:
             for figure, bound in _LOST.items():
                 lost = told[case][figure] - after["pairs"][name][case][figure]

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
 from export.bundle import reference
+from train import variations
 from train.evaluate import _difference, main
 from train.report import SUMMARY
 
@@ -75,6 +76,24 @@ def test_one_model_with_everything(
     assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
     assert "people of the training among them" in table
     assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
+
+
+def test_evaluate_draws_pairs_of_any_folder(tmp_path: Path) -> None:
+    variations.write_people(tmp_path / "faces", 20)
+    command = [str(MODEL), "--everybody", "--quick", "--chips", str(tmp_path / "faces")]
+    files = {name: tmp_path / name for name in ("auto.json", "again.json", "pairs.txt")}
+    drawn = ["--pairs", "auto", "--write-pairs", str(files["pairs.txt"])]
+    assert main([*command, *drawn, "--json", str(files["auto.json"])]) == 0
+    again = ["--pairs", str(files["pairs.txt"]), "--json", str(files["again.json"])]
+    assert main([*command, *again]) == 0
+    auto, listed = (
+        next(iter(json.loads(files[name].read_text())["pairs"].values()))
+        for name in ("auto.json", "again.json")
+    )
+    assert auto["list"] == "faces, pairs drawn by seed 0"
+    assert (auto["folds"], auto["people"]) == (6, 20)
+    for condition in ("clean", "one_masked", "both_masked"):
+        assert auto[condition] == listed[condition]
 
 
 def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.chips import ChipFolder, validation_chips
-from calibration.exams import pair_sets, pairs, people, places, real_masks, trust
+from calibration.exams import drawn_pairs, pair_sets, pairs, people, places, real_masks, trust
 from calibration.exams.comparisons import interval
 from calibration.exams.pair_sets import PairSet
 from calibration.faces import check_encoded, check_folder
@@ -25,6 +25,8 @@ from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import Detector
 from train import report
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ def main(argv: list[str] | None = None) -> int:
         "mfsa-evaluate",
         "What embedders can do: verification of pairs, all against all, searches, real masks, where the maps look and how far "
         "they may be trusted; clean, masked by the frozen exam, by unseen mask families, hidden otherwise.",
-        "mfsa-evaluate embedder.onnx --pairs lfw_pairs.txt --chips chips/lfw_pairs.tar --html report.html",
+        "mfsa-evaluate embedder.onnx --pairs auto --chips people.tar --html report.html",
     )
     parser.add_argument(
         "models",
@@ -150,8 +152,15 @@ def main(argv: list[str] | None = None) -> int:
         help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it",
     )
     data = parser.add_argument_group("what to measure on (at least one)")
-    data.add_argument("--pairs", type=Path, help="list in LFW's format, with --chips")
-    data.add_argument("--chips", type=Path, help=".tar file or folder of the list's aligned chips")
+    data.add_argument(
+        "--pairs",
+        help="list in LFW's format or of --write-pairs; auto: drawn from --chips, else --people",
+    )
+    data.add_argument("--chips", type=Path, help=".tar file or folder of the pairs' aligned chips")
+    data.add_argument("--seed", type=int, default=0, help="of --pairs auto (default %(default)s)")
+    data.add_argument(
+        "--write-pairs", type=Path, metavar="FILE", help="write the pairs of --pairs auto there"
+    )
     data.add_argument(
         "--bin",
         type=Path,
@@ -211,7 +220,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    common.check_out(args.json, args.markdown, args.html)
+    common.check_out(args.json, args.markdown, args.html, args.write_pairs)
     models = [_named(model) for model in args.models]
     _distinct([title for title, _ in models], "models", "name them NAME=FILE")
     material = _material(args)
@@ -268,10 +277,33 @@ def _named(model: Path) -> tuple[str, Path]:
     return (f"{model.parent.name}/{model.name}" if model.parent.name else model.name), model
 
 
+def _pair_lists(args: argparse.Namespace) -> list[PairSet]:
+    """The pairs of a list, or drawn; raises ConfigError."""
+    if args.pairs != AUTO:
+        if args.write_pairs:
+            raise ConfigError("--write-pairs: only with --pairs auto, which draws pairs")
+        if (args.pairs is None) != (args.chips is None):
+            raise ConfigError(
+                "--pairs and --chips belong together: a list, and the chips it names; "
+                "without a list: --pairs auto"
+            )
+        return [pair_sets.read_list(Path(args.pairs), args.chips)] if args.pairs else []
+    sources = [args.chips] if args.chips else args.people
+    if not sources or args.seed < 0:
+        raise ConfigError(
+            "--pairs auto: name the chips to draw from with --chips or --people, "
+            f"and a --seed from 0 on, found {args.seed}"
+        )
+    folder = validation_chips(sources, everybody=args.everybody)
+    title = f"{', '.join(source.stem for source in sources)}, pairs drawn by seed {args.seed}"
+    drawn = drawn_pairs.draw_pairs(folder, title, args.seed)
+    if args.write_pairs:
+        drawn_pairs.write_pairs(drawn, args.write_pairs)
+    return [drawn]
+
+
 def _material(args: argparse.Namespace) -> Material:
-    if (args.pairs is None) != (args.chips is None):
-        raise ConfigError("--pairs and --chips belong together: a list, and the chips it names")
-    sets = [pair_sets.read_list(args.pairs, args.chips)] if args.pairs else []
+    sets = _pair_lists(args)
     sets += [pair_sets.read_bin(file) for file in args.bin]
     _distinct([s.title for s in sets], "sets of pairs", "rename a file")
     folder = validation_chips(args.people, everybody=args.everybody) if args.people else None

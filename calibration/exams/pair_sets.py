@@ -30,37 +30,35 @@ class PairSet:
     people: NDArray[
         np.int64
     ]  # number of the person of each picture; of its pair where people are not named
+    folds: int = 10  # equal parts of the pairs, in their order
 
     def chip(self, i: int) -> NDArray[np.uint8]:
         return decode(self.encoded[i], self.names[i])
 
 
 def read_list(path: Path, chips: Path) -> PairSet:
-    """LFW's format: a line `folds pairs`, then `name i j` for mated and `name i name j` for non-mated pairs.
+    """A list of pairs, in LFW's format or as `drawn_pairs.write_pairs` writes it.
 
-    Raises ConfigError where a line is neither, or a picture is not among the chips.
+    LFW: a line `folds pairs`, then `name i j` for mated and `name i name j` for non-mated pairs.
+    Else two names `<identity>/<image>` with a tab between them. Raises ConfigError where a line is
+    neither, or a picture is not among the chips.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot read the list of pairs: {error}") from error
-    rows: dict[str, int] = {}
-    first, second, mated = [], [], []
-    for number, line in enumerate(lines, 1):
-        parts = line.split()
-        if number == 1 and all(p.isdigit() for p in parts):
-            continue
-        if len(parts) == 3:
-            parts = [parts[0], parts[1], parts[0], parts[2]]
-        if len(parts) != 4 or not (parts[1].isdigit() and parts[3].isdigit()):
-            raise ConfigError(
-                f"{path}:{number}: expected `name i j` or `name i name j`, found {line[:60]!r}"
-            )
-        for person, image, rows_of in ((parts[0], parts[1], first), (parts[2], parts[3], second)):
-            rows_of.append(rows.setdefault(f"{person}/{person}_{int(image):04d}.jpg", len(rows)))
-        mated.append(parts[0] == parts[2])
-    if not mated:
+    folds = _declared_folds(lines[0]) if lines else None
+    named = [
+        _named_pair(line, f"{path}:{number}")
+        for number, line in enumerate(lines, 1)
+        if number > 1 or not (folds or all(part.isdigit() for part in line.split()))
+    ]
+    if not named:
         raise ConfigError(f"{path}: no pairs in it")
+    rows: dict[str, int] = {}
+    first, second = (
+        np.array([rows.setdefault(pair[side], len(rows)) for pair in named]) for side in (0, 1)
+    )
     found = dict(read_chips(chips))
     missing = [name for name in rows if name not in found]
     if missing:
@@ -74,11 +72,36 @@ def read_list(path: Path, chips: Path) -> PairSet:
         path.name,
         names,
         [found[n] for n in names],
-        np.array(first),
-        np.array(second),
-        np.array(mated),
+        first,
+        second,
+        people[first] == people[second],
         people,
+        folds or 10,
     )
+
+
+def _declared_folds(line: str) -> int | None:
+    """The number in the first line `N folds`; None for another line."""
+    parts = line.split()
+    if len(parts) == 2 and parts[1] == "folds" and parts[0].isdigit():
+        return max(2, min(int(parts[0]), 1000))
+    return None
+
+
+def _named_pair(line: str, where: str) -> tuple[str, str]:
+    names = line.split("\t")
+    if len(names) == 2 and all(name.count("/") == 1 for name in names):
+        return names[0], names[1]
+    parts = line.split()
+    if len(parts) == 3:
+        parts = [parts[0], parts[1], parts[0], parts[2]]
+    if len(parts) != 4 or not (parts[1].isdecimal() and parts[3].isdecimal()):
+        raise ConfigError(
+            f"{where}: expected `name i j`, `name i name j` or two names of images with a tab, "
+            f"found {line[:60]!r}"
+        )
+    one, other = (f"{p}/{p}_{int(i):04d}.jpg" for p, i in (parts[:2], parts[2:]))
+    return one, other
 
 
 class _Code:

@@ -42,9 +42,16 @@ class PairScores:
         mated = self.pairs.mated
         clean = self.by_condition["clean"]
         threshold = metrics.threshold_at_fmr(clean[~mated], FMR)
-        told: dict[str, Any] = {"pairs": len(mated), "list": self.pairs.title, "masks": masks.EXAM}
+        told: dict[str, Any] = {
+            "pairs": len(mated),
+            "mated": int(mated.sum()),
+            "people": len(np.unique(self.pairs.people)),
+            "folds": self.pairs.folds,
+            "list": self.pairs.title,
+            "masks": masks.EXAM,
+        }
         for name, values in self.by_condition.items():
-            told[name] = verification(values, mated, threshold)
+            told[name] = verification(values, mated, threshold, self.pairs.folds)
         told |= {
             f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()
         }
@@ -110,10 +117,13 @@ def _at(
 
 
 def verification(
-    values: NDArray[np.float32], mated: NDArray[np.bool_], unmasked_threshold: float
+    values: NDArray[np.float32],
+    mated: NDArray[np.bool_],
+    unmasked_threshold: float,
+    folds: int,
 ) -> dict[str, float]:
-    """Ten-fold accuracy, equal error rate, TAR at fixed FMR, and rates at the threshold fixed on unmasked impostors."""
-    accuracy, deviation = metrics.ten_fold_accuracy(values, mated)
+    """Accuracy over folds, equal error rate, TAR at fixed FMR, and rates at the threshold fixed on unmasked impostors."""
+    accuracy, deviation = metrics.ten_fold_accuracy(values, mated, folds)
     figures = {
         "accuracy": accuracy,
         "accuracy_std": deviation,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,7 +220,10 @@ def test_an_int8_form_that_loses_too_much_is_not_packed(
     assert packing(lose("clean", "tar_at_fmr_0.001", 0.012)) == 1
     assert "clean: tar_at_fmr_0.001 falls by 1.20%, 1.0% is allowed" in capsys.readouterr().err
     assert packing(lambda figures: figures.pop("pairs")) == 1
-    assert "on the same pairs are needed" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "what INT8 loses was not measured" in told
+    assert "mfsa-evaluate fp32=" in told and " int8=" in told and "--pairs auto" in told
+    assert "--keep-ends" not in told
     assert packing(lose("one_masked", "accuracy", 0.002)) == 0
 
 
@@ -231,3 +235,59 @@ def test_int8_figures_must_be_its_own(
     assert packing(int8=str(int8_bundle / "embedder-int8-fp16.onnx")) == 1
     assert "measured on another embedder" in capsys.readouterr().err
     assert not (tmp_path / "packed").exists()
+
+
+def _packing(
+    tmp_path: Path, accuracy: dict[str, Any] | None, thresholds: bool = True
+) -> tuple[int, Path]:
+    reference, out = bundle.reference(), tmp_path / "out"
+    manifest = read_manifest(reference)
+    if thresholds:
+        (tmp_path / "thresholds.json").write_text(manifest.calibration.model_dump_json())
+    if accuracy is not None:
+        (tmp_path / "accuracy.json").write_text(json.dumps({**manifest.accuracy, **accuracy}))
+    given = {
+        "name": "test",
+        "embedder": str(reference / "embedder.onnx"),
+        "thresholds": str(tmp_path / "thresholds.json"),
+        "accuracy": str(tmp_path / "accuracy.json"),
+        "data": "none",
+        "licence": "mine",
+    }
+    options = [part for name, value in given.items() for part in (f"--{name}", value)]
+    return bundle.main(["pack", str(out), *options]), out
+
+
+@pytest.mark.parametrize(
+    "missing", [["pairs", "places", "trust"], ["people"], ["real_masks"], ["trust"]]
+)
+def test_pack_states_what_was_not_measured(tmp_path: Path, missing: list[str]) -> None:
+    code, out = _packing(tmp_path, {exam: {} for exam in missing})
+    assert code == 0
+    told = read_manifest(out).not_measured
+    assert len(told) == len(missing)
+    card = (out / "MODEL_CARD.md").read_text()
+    assert all(f"- Not measured: {words}." in card for words in told)
+    assert ("## Verification" in card) is ("pairs" not in missing)
+    assert "## Thresholds of the terminal" in card
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "thresholds", "words"),
+    [
+        (None, True, "accuracy.json: cannot be read.*make it: mfsa-evaluate .*--pairs auto"),
+        ({}, False, "thresholds.json: cannot be read.*make it: mfsa-threshold --embedder"),
+        ({"embedder": "0" * 64}, True, "another embedder.*measure all forms in one run"),
+    ],
+)
+def test_pack_names_the_step_that_is_missing(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    accuracy: dict[str, Any] | None,
+    thresholds: bool,
+    words: str,
+) -> None:
+    code, out = _packing(tmp_path, accuracy, thresholds)
+    assert code == 1
+    assert re.search(words, capsys.readouterr().err)
+    assert not out.exists()
