@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import TypeAlias
+from typing import BinaryIO, TypeAlias
 
 import cv2
 import numpy as np
@@ -53,18 +53,32 @@ def is_picture_name(name: str) -> bool:
     return ending in (*ENDINGS, *_REFUSED_ENDINGS) and not is_leftover(name)
 
 
-def read_photo(path: Path) -> bytes:
-    """Read a photo's bytes; raises PhotoError `unreadable`, also for what is not a plain file."""
+def open_photo(path: Path) -> BinaryIO:
+    """Open a photo to read it later; raises PhotoError `unreadable`, also for a folder or pipe."""
     try:
         # Without waiting: a pipe would never end.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(fd, "rb") as file:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise PhotoError("unreadable", f"{path}: not a plain file; name a photo")
-            encoded = file.read(BYTES_MAX + 1)
-            check_bytes(max(len(encoded), os.fstat(fd).st_size), str(path))
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise PhotoError("unreadable", f"{path}: not a plain file; name a photo")
+        return os.fdopen(fd, "rb")
     except OSError as error:
         raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_photo(path: Path) -> bytes:
+    """Read a photo's bytes; raises PhotoError `unreadable`, also for what is not a plain file."""
+    return read_opened(open_photo(path), str(path))
+
+
+def read_opened(file: BinaryIO, name: str) -> bytes:
+    """Read and close a photo that was opened; raises PhotoError `unreadable`."""
+    try:
+        with file:
+            encoded = file.read(BYTES_MAX + 1)
+            check_bytes(max(len(encoded), os.fstat(file.fileno()).st_size), name)
+    except OSError as error:
+        raise PhotoError("unreadable", f"{name}: cannot be read: {error.strerror}") from error
     return encoded
 
 

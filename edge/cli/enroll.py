@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge.cli import common, enrolling
 from edge.config import Terminal, load_config
@@ -130,14 +131,18 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
     from edge.gallery.enrollment.photos import Refusal
 
     # As long as this is root, for photos may lie where the gallery's owner cannot look.
-    encoded = [(str(photo), _read(photo)) for photo in _files_of(args.photos)]
+    opened = [(str(photo), _open(photo)) for photo in _files_of(args.photos)]
     terms = enrolling.terms_of(args)
     taken: list[Sample] = []
-    with enrolling.open_room(args, config) as room:
+    with contextlib.ExitStack() as at_end:
+        for _, file in opened:
+            if not isinstance(file, PhotoError):
+                at_end.enter_context(file)
+        room = at_end.enter_context(enrolling.open_room(args, config))
         try:
             room.desk.check_distinct(args.subject, terms)
             room.desk.check_terms(args.subject, terms)
-            taken, refused = _take_unless_stopped(args, config, room, encoded)
+            taken, refused = _take_unless_stopped(args, config, room, opened)
             if args.verbose and not args.json:
                 _tell_components(taken, refused)
             if refused:
@@ -154,11 +159,11 @@ def _take_unless_stopped(
     args: argparse.Namespace,
     config: Terminal,
     room: enrolling.Room,
-    encoded: Sequence[tuple[str, bytes | PhotoError]],
+    opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Raises MfsaError for Ctrl-C."""
     try:
-        return _take(args, config, room, encoded)
+        return _take(args, config, room, opened)
     except KeyboardInterrupt:
         raise MfsaError("stopped; nothing was stored") from None
 
@@ -167,16 +172,16 @@ def _take(
     args: argparse.Namespace,
     config: Terminal,
     room: enrolling.Room,
-    encoded: Sequence[tuple[str, bytes | PhotoError]],
+    opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
-    if not encoded:
+    if not opened:
         from edge.cli.enroll_camera import take_samples
 
         return take_samples(config, room, straight_only=args.straight_only), []
     from edge.gallery.enrollment.photos import samples
 
-    pictures = ((name, _decode(photo, name)) for name, photo in encoded)
+    pictures = ((name, _decode(photo, name)) for name, photo in opened)
     return samples(pictures, room.networks.detector, room.networks.embedder, room.demand)
 
 
@@ -191,20 +196,23 @@ def _files_of(photos: Sequence[Path]) -> list[Path]:
     ]
 
 
-def _read(photo: Path) -> bytes | PhotoError:
-    from edge.photofile import read_photo
+def _open(photo: Path) -> BinaryIO | PhotoError:
+    from edge.photofile import open_photo
 
     try:
-        return read_photo(photo)
+        return open_photo(photo)
     except PhotoError as error:
         return error
 
 
-def _decode(photo: bytes | PhotoError, name: str) -> Any:
-    from edge.photofile import decode_photo
+def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
+    """The picture of a photo, one at a time: all of them may be more than the memory."""
+    from edge.photofile import decode_photo, read_opened
 
     try:
-        return photo if isinstance(photo, PhotoError) else decode_photo(photo, name)
+        return (
+            photo if isinstance(photo, PhotoError) else decode_photo(read_opened(photo, name), name)
+        )
     except PhotoError as error:
         return error
 

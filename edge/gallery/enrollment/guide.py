@@ -113,9 +113,9 @@ class Guide:
             return aim.words
         yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch
         if yaw < aim.yaw[0]:
-            return "turn a little to your left"
+            return aim.words if aim.yaw[0] > 0 else "turn a little to your left"
         if yaw > aim.yaw[1]:
-            return "turn a little to your right"
+            return aim.words if aim.yaw[1] < 0 else "turn a little to your right"
         if pitch < aim.pitch[0]:
             return "lower your chin a little"
         if pitch > aim.pitch[1]:

@@ -231,7 +231,8 @@ def _like_others(
 
 
 def _override(other: str | None) -> str:
-    return f"if they are two people: --not-a-duplicate {other!r} --reason WORDS"
+    option = f"--not-a-duplicate {other!r} --reason WORDS"
+    return f"if they are two people: {option} (in a list: columns of these names)"
 
 
 def _best_stranger(

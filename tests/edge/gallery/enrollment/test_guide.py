@@ -68,7 +68,7 @@ def test_left_is_the_persons_own() -> None:
         points = REFERENCE_XY.copy()
         points[2, 0] += moved
         seen.append(guide.hint(pose_of(points), 1))
-    assert seen == ["turn a little to your left", "turn a little to your left", None]
+    assert seen == ["turn your head a little to your left"] * 2 + [None]
     assert guide.hint(Pose(30, 0, 0), 1) == "turn a little to your right"
 
 
