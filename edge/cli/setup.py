@@ -22,7 +22,7 @@ from edge.config.starter import (
     relay_of,
 )
 from edge.durable import write_whole
-from edge.errors import ConfigError, MfsaError
+from edge.errors import ConfigError, MfsaError, describe_source
 
 _T = TypeVar("_T")
 _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")
@@ -166,7 +166,9 @@ def _camera(text: str, args: argparse.Namespace) -> dict[str, Any]:
         return device_camera(text)
     path = Path(text).expanduser().absolute()
     if not path.exists():
-        raise ConfigError(f"camera {text!r}: no such file or folder, device number or address")
+        raise ConfigError(
+            f"camera {describe_source(text)!r}: no such file or folder, device number or address"
+        )
     return recorded_camera(path)
 
 

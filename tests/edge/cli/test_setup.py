@@ -101,6 +101,15 @@ def test_setup_wrong_option_writes_nothing(
     assert [path.name for path in Path().iterdir()] == ["me1.png"]
 
 
+@pytest.mark.parametrize("camera", ["rtsp:/admin:s3cret@host/1", "rtspsrc user-pw=s3cret"])
+def test_setup_mistyped_address_is_hidden(
+    options: Callable[..., list[str]], capsys: pytest.CaptureFixture[str], camera: str
+) -> None:
+    assert main(options(camera=camera)) == 2
+    shown = capsys.readouterr()
+    assert "no such file" in shown.err and "s3cret" not in shown.err + shown.out
+
+
 def test_setup_camera_that_fails_is_exit_1(
     options: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
