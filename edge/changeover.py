@@ -17,6 +17,7 @@ from edge.config.access import Policy
 from edge.errors import GalleryError
 from edge.face import quality
 from edge.face.embed import Embedder
+from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store, open_store
 from edge.networks import Networks, open_networks
@@ -143,10 +144,16 @@ def open_changeover(
     if config.changeover is None:
         return None
     networks = open_networks(config.model_copy(update={"bundle": config.changeover}))
-    before, now = (
-        open_store(config, digest, key, changeover=True)
-        for digest in (networks.bundle.model_digest, model)
+    before = open_store(
+        config,
+        networks.bundle.model_digest,
+        key,
+        changeover=True,
+        dimension=networks.embedder.dimension(),
+        read_only=True,
+        lock_wait_s=LOOP_LOCK_WAIT_S,
     )
+    now = open_store(config, model, key, changeover=True, lock_wait_s=LOOP_LOCK_WAIT_S)
     changeover = Changeover(networks, before, now, rules_of(config.policy, networks.calibration))
     log.info(
         "changeover from model %s: %d people have not passed by yet",

@@ -34,6 +34,7 @@ from edge.gallery.confirmation import forget_confirmation, read_confirmation, wr
 from edge.gallery.database import EVIDENCE, Position
 from edge.gallery.key import enter
 from edge.gallery.outage import Outage
+from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
 from edge.gallery.store import open_store
 from edge.networks import open_networks
@@ -98,6 +99,7 @@ class Daemon:
             changeover=changing,
             dimension=networks.embedder.dimension(),
             read_only=True,
+            lock_wait_s=LOOP_LOCK_WAIT_S,
         )
         gallery = Gallery(self._store, clock=clock)
         self._outage = Outage(config.gallery.unreadable_s, clock())
@@ -292,7 +294,10 @@ class Daemon:
             fresh = reread()
             demand_same(self._config, fresh, _FIXED)
             settings = settings_of(fresh, self._networks, self._changeover, self._wall)
+            before = self._gallery.revision
             self._gallery.reload()
+            if self._gallery.revision < before:
+                self._note_older_gallery(before)
             if self._changeover is not None:
                 self._changeover.reload()
         except MfsaError as error:

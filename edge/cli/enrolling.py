@@ -131,19 +131,23 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
+    account = _account()  # before this process takes the account of the gallery's owner
     key = None
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
     else:
         key = enter(config)
-    account = _account()
     today = _enrollment_day(args, config)
     registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     networks = open_networks(config)
     rules = rules_of(config.policy, networks.calibration)
     store = (
         open_store(
-            config, networks.bundle.model_digest, key, changeover=config.changeover is not None
+            config,
+            networks.bundle.model_digest,
+            key,
+            changeover=config.changeover is not None,
+            dimension=networks.embedder.dimension(),
         )
         if key is not None
         else None

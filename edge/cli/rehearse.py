@@ -150,7 +150,9 @@ def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple
     from edge.gallery.search import Index
     from edge.gallery.store import open_store
 
-    with contextlib.closing(open_store(config, networks.bundle.model_digest, key)) as store:
+    dimension = networks.embedder.dimension()
+    model = networks.bundle.model_digest
+    with contextlib.closing(open_store(config, model, key, dimension=dimension)) as store:
         subjects, templates = store.load()
         return set(subjects), Index.of(subjects, templates)
 

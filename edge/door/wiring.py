@@ -15,6 +15,7 @@ from edge.door.inputs import Inputs, open_inputs
 from edge.door.relay import Relay, open_relay
 from edge.errors import DoorError
 from edge.parsing import parse_json
+from edge.system.accounts import acting_as_owner
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,10 @@ def note(lines: Lines, path: Path) -> None:
             log.error("a line of the wiring before this one: %s", error)
     fresh = path.with_name(f"{path.name}.fresh")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        fresh.write_text(lines.model_dump_json(), encoding="utf-8")
-        fresh.replace(path)
+        with acting_as_owner(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            fresh.write_text(lines.model_dump_json(), encoding="utf-8")
+            fresh.replace(path)
     except OSError as error:
         log.warning(
             "%s: cannot be written (%s): `edge-door rest` will go by the configuration",

@@ -55,10 +55,11 @@ class Database:
         terminal: str,
         read_only: bool = False,
         renew_key: Callable[[], bytes] | None = None,
+        lock_wait_s: float = schema.LOCK_WAIT_S,
     ) -> None:
         self.path, self.terminal = path, terminal
         self.seal = Seal(key, terminal)
-        self._read_only, self._renew_key = read_only, renew_key
+        self._read_only, self._renew_key, self._lock_wait_s = read_only, renew_key, lock_wait_s
         if not read_only:
             self._make_file()
         self._connect()
@@ -77,7 +78,9 @@ class Database:
     def _connect(self) -> None:
         before = identify(self.path)
         try:
-            self.db = schema.connect(self.path, read_only=self._read_only)
+            self.db = schema.connect(
+                self.path, read_only=self._read_only, lock_wait_s=self._lock_wait_s
+            )
         except schema.DAMAGE as error:
             raise self._unopened(error) from error
         self._or_close(lambda: self._note_identity(before))

@@ -41,20 +41,22 @@ CREATE INDEX erased_revision ON erased (revision)
 DAMAGE = (sqlite3.Error, UnicodeDecodeError)
 
 
-_LOCK_WAIT_S = 5.0
-_READER_LOCK_WAIT_S = 0.2  # the recogniser's loop never waits longer for a lock
+LOCK_WAIT_S = 5.0
+LOOP_LOCK_WAIT_S = 0.2  # in the recogniser's loop
 _COMMON = ("foreign_keys=ON", "temp_store=MEMORY", "trusted_schema=OFF", "cell_size_check=ON")
 _WRITER = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(
+    path: Path, *, read_only: bool = False, lock_wait_s: float = LOCK_WAIT_S
+) -> sqlite3.Connection:
     """Open a database: durable on commit, deleted content overwritten. Raises sqlite3.Error.
 
     A read-only connection never makes a file, and never checkpoints a write-ahead log.
     """
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}",
-        timeout=_READER_LOCK_WAIT_S if read_only else _LOCK_WAIT_S,
+        timeout=lock_wait_s,
         isolation_level=None,
         uri=True,
     )

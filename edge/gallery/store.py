@@ -73,8 +73,16 @@ class Store(Database):
         dimension: int | None = None,
         read_only: bool = False,
         renew_key: Callable[[], bytes] | None = None,
+        lock_wait_s: float = schema.LOCK_WAIT_S,
     ) -> None:
-        super().__init__(path, key=key, terminal=terminal, read_only=read_only, renew_key=renew_key)
+        super().__init__(
+            path,
+            key=key,
+            terminal=terminal,
+            read_only=read_only,
+            renew_key=renew_key,
+            lock_wait_s=lock_wait_s,
+        )
         self._dimension = dimension  # of the model; None: that of most templates
         self.model = model_digest
         try:
@@ -352,6 +360,7 @@ def open_store(
     changeover: bool = False,
     dimension: int | None = None,
     read_only: bool = False,
+    lock_wait_s: float = schema.LOCK_WAIT_S,
 ) -> Store:
     """Open a terminal's gallery, and make it if there is none yet. Raises GalleryError."""
     return Store(
@@ -363,6 +372,7 @@ def open_store(
         dimension=dimension,
         read_only=read_only,
         renew_key=lambda: load_key(config.key_path, create=False),
+        lock_wait_s=lock_wait_s,
     )
 
 

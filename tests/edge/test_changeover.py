@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -153,3 +155,31 @@ def test_settings_reach_both_models(
     assert terminal.changeover.rules.thresholds.unmasked == 0.95
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert {s.decision.reason for s in seen} == {"mask-required"}
+
+
+def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) -> None:
+    """Both models, and what is written for the new one, belong to the file that is there now."""
+    path, copy = tmp_path / "gallery.db", tmp_path / "copy.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with closing(opened(copy, OLD)) as other:
+        other.remove("Eve")
+    for ending in ("-wal", "-shm"):
+        (tmp_path / f"gallery.db{ending}").unlink(missing_ok=True)
+    copy.replace(path)
+    terminal.changeover.reload()
+    terminal.gallery.reload()
+    assert terminal.changeover.left == ["Ada"]
+    assert {s.decision.verdict for s in terminal.see(EVE_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
+    terminal.at += 10
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
+    with closing(opened(path, NEW)) as now:
+        assert now.subjects() == {"Ada": 3}
+
+
+def test_changeover_enrolls_nobody_removed(terminal: Terminal, tmp_path: Path) -> None:
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    terminal.store.remove("Ada")
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.store.subjects() == {"Eve": 0}

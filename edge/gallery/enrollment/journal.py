@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.errors import RecordError
 from edge.gallery.enrollment.photos import Refusal
 from edge.gallery.enrollment.terms import Terms
+from edge.system.accounts import acting_as_owner
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,10 @@ class Journal:
         if path is None:
             return
         try:
-            self._fd = os.open(
-                path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
-            )
+            with acting_as_owner(path.parent):
+                self._fd = os.open(
+                    path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
+                )
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
                 raise RecordError(f"{path}: not a plain file; name another")
             with os.fdopen(os.dup(self._fd), "rb") as file:

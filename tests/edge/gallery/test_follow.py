@@ -83,7 +83,18 @@ def copy_over(running: Running) -> None:
     shutil.copy(running.backup, running.path)
 
 
-@pytest.mark.parametrize("put_back", [rename_over, rename_over_with_log_left, copy_over])
+def without_log(running: Running) -> None:
+    """A copy as `VACUUM INTO` makes it, which has no write-ahead log."""
+    copy = running.path.with_name("copy.db")
+    with closing(sqlite3.connect(running.backup)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    running.drop_beside()
+    copy.replace(running.path)
+
+
+@pytest.mark.parametrize(
+    "put_back", [rename_over, rename_over_with_log_left, copy_over, without_log]
+)
 def test_gallery_replaced_is_followed(running: Running, put_back: Callable[..., None]) -> None:
     before = running.gallery.revision
     put_back(running)

@@ -13,15 +13,19 @@ import pytest
 
 from edge.claim import claim
 from edge.config import Terminal
+from edge.config.door import FileRelay
+from edge.door.wiring import Lines, note
 from edge.errors import GalleryError
 from edge.gallery import rotation
 from edge.gallery.database import Database
+from edge.gallery.enrollment.journal import Journal
 from edge.gallery.key import become_owner, enter, load_key, run_as_owner
 from edge.gallery.people import read_people
 from edge.gallery.store import Store, evidence_key
 from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
+LINES = Lines(relay=FileRelay(kind="file", path=Path("relay")))
 
 
 def test_a_folder_of_another_account_is_refused(
@@ -203,3 +207,20 @@ def test_key_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
     os.mkfifo(path, 0o600) if kind == "fifo" else path.mkdir()
     with pytest.raises(GalleryError, match="gallery's key"):
         load_key(path, create=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
+@pytest.mark.parametrize(
+    "make", [Journal, lambda path: note(LINES, path)], ids=["report", "wiring"]
+)
+def test_root_makes_no_file_through_a_link(
+    config: Terminal, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    target = tmp_path / "root-only"
+    target.mkdir(mode=0o700)
+    config.state.mkdir(mode=0o700)
+    for name in ("file", "file.fresh"):
+        (config.state / name).symlink_to(target / "victim")
+    owned_by_nobody(config)
+    in_child(lambda: make(config.state / "file"))
+    assert not list(target.iterdir())
