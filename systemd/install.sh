@@ -251,6 +251,25 @@ make_program() {
     say "made" "$PROGRAM (mfsa-edge[$extras])"
 }
 
+# The commands by their bare names. A file of another program stays as it is.
+link_commands() {
+    local command link target
+    for command in "${COMMANDS[@]}"; do
+        link=$LINKS/$command target=$PROGRAM/bin/$command
+        if [ "$(readlink "$root$link" 2>/dev/null)" = "$target" ]; then
+            say "is there" "$link"
+        elif [ -e "$root$link" ] || [ -L "$root$link" ]; then
+            warn "$link: expected no file, found one of another program; use $target"
+        elif dry; then
+            say "would make" "$link"
+        else
+            mkdir -p "$root$LINKS"
+            ln -sT "$target" "$root$link"
+            say "made" "$link"
+        fi
+    done
+}
+
 # Engines built on this device are more files than the source has: that is no difference.
 copy_bundle() {
     local note
@@ -391,6 +410,7 @@ if [ -n "$bundle" ]; then check_bundle; fi
 check_key
 
 make_program
+link_commands
 copy_bundle
 make_accounts
 give_pins

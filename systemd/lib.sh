@@ -3,6 +3,8 @@
 
 readonly PROGRAM=/opt/mfsa-edge
 readonly BUNDLE=/opt/mfsa-edge/bundle
+readonly LINKS=/usr/local/bin # on every account's path, sudo's too
+readonly COMMANDS=(edge-setup edge-daemon edge-door edge-enroll edge-gallery edge-audit edge-bench edge-doctor edge-rehearse)
 readonly SETTINGS=/etc/mfsa-edge
 readonly CONFIG=/etc/mfsa-edge/terminal.yaml
 readonly KEY=/etc/mfsa-edge/gallery.key

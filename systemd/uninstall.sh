@@ -113,6 +113,13 @@ remove_units() {
     if booted; then run systemctl daemon-reload; fi
 }
 
+remove_links() {
+    local command
+    for command in "${COMMANDS[@]}"; do
+        [ "$(readlink "$root$LINKS/$command" 2>/dev/null)" != "$PROGRAM/bin/$command" ] || remove "$LINKS/$command"
+    done
+}
+
 remove_program() {
     local path
     [ ! -L "$root$PROGRAM" ] || die "$PROGRAM: expected a folder, found a link to $(readlink "$root$PROGRAM"); remove it by hand"
@@ -161,6 +168,7 @@ stop_services
 remove_units
 remove "$SYSUSERS" "$TMPFILES" "$UDEV"
 if booted && has udevadm; then run udevadm control --reload; fi
+remove_links
 remove_program
 remove_data
 remove_accounts

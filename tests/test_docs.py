@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -67,3 +69,42 @@ def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) 
         and config.detector == plain.detector
         and config.record.model_copy(update={"keys": None}) == plain.record
     )
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+NOT_COMMANDS = {"mfsa-edge", "mfsa-door", "edge-expire", "mfsa-product"}  # accounts, units, a model
+
+
+def _code(page: Path) -> str:
+    """What a page shows as code."""
+    text = page.read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
+
+
+def _entry_points() -> dict[str, str]:
+    """Modules by command."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return dict(re.findall(r'^((?:edge|mfsa)-[a-z-]+) = "([\w.]+):', project, re.MULTILINE))
+
+
+def test_docs_name_commands_that_exist() -> None:
+    """Each is an entry point; install.sh links those of a terminal into /usr/local/bin."""
+    known = _entry_points()
+    command = re.compile(r"(?<![\w./-])((?:edge|mfsa)-[a-z-]+)(?![\w./-])")
+    named = {(page.name, name) for page in PAGES for name in command.findall(_code(page))}
+    assert len(named) > 40
+    assert not {each for each in named if each[1] not in known and each[1] not in NOT_COMMANDS}
+
+
+@pytest.mark.parametrize("script", ["edge-door", "edge-gallery", "edge-audit", "edge-bench"])
+def test_docs_name_subcommands_that_exist(script: str) -> None:
+    command = re.compile(rf"(?<![\w.-]){script} +([a-z][a-z-]+)")
+    named = {word for page in PAGES for word in command.findall(_code(page))}
+    named -= _entry_points().keys()  # of services that systemctl starts together
+    usage = subprocess.run(
+        [sys.executable, "-m", _entry_points()[script], "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert named and not {word for word in named if not re.search(rf"\b{word}\b", usage)}

@@ -140,6 +140,26 @@ def test_every_file_is_laid_down_with_its_mode(root: Path) -> None:
     assert {stat.S_IMODE(p.stat().st_mode) for p in root.rglob("*") if p.is_dir()} == {0o755}
 
 
+def terminal_commands() -> set[str]:
+    """All commands of the package that a terminal uses; the demo is for a checkout."""
+    text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
+    return set(re.findall(r"^(edge-[a-z]+) = ", text, re.MULTILINE)) - {"edge-demo"}
+
+
+def test_commands_are_linked_and_unlinked(root: Path) -> None:
+    """By bare names on every account's path; the file of another program stays."""
+    other = root / "usr/local/bin/edge-bench"
+    other.parent.mkdir(parents=True)
+    other.write_text("another program")
+    done = install(root)
+    assert "edge-bench: expected no file" in done.stderr
+    linked = {path.name: str(path.readlink()) for path in other.parent.iterdir() if path != other}
+    assert linked["edge-door"] == "/opt/mfsa-edge/bin/edge-door"
+    assert set(linked) == terminal_commands() - {"edge-bench"}
+    uninstall(root)
+    assert [path.name for path in other.parent.iterdir()] == ["edge-bench"]
+
+
 def test_drop_ins_come_only_when_asked_for(root: Path) -> None:
     assert install(root).returncode == 0
     assert not (root / DROP_INS).exists()
