@@ -25,6 +25,7 @@ from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
 from edge.face.track import Tracker
 from edge.gallery.enrollment.person import Bounds
+from edge.names import name_key
 from edge.networks import Networks
 from edge.pipeline import Entry, People, Pipeline, Regard, Searchable
 from edge.subject import SubjectRecord
@@ -179,7 +180,9 @@ def entry_of(config: Terminal, wall: WallClock) -> Entry:
         now, believed = wall.look()
         return datetime.fromtimestamp(now, zone).date() if believed else None
 
-    return Entry(Rights(frozenset(config.policy.groups), today), config.policy.attempts)
+    return Entry(
+        Rights(frozenset(map(name_key, config.policy.groups)), today), config.policy.attempts
+    )
 
 
 def regard_of(config: DetectorConfig) -> Regard:

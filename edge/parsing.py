@@ -58,21 +58,23 @@ def read_yaml(text: str) -> Document:
         raise ConfigError(f"larger than {_SIZE_MAX >> 20} MiB")
     builder = _Builder()
     try:
-        loader = _Loader(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {_problem(error)}") from error
-    try:
-        node = loader.get_single_node()
+        node = _compose(text)
         value = None if node is None else builder.build(node, ())
     except RecursionError as error:
         raise ConfigError("not valid YAML: nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"not valid YAML: {_problem(error)}") from error
+    return Document(value, builder.lines, builder.switches)
+
+
+def _compose(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_node()
     finally:
         loader.dispose()
-    return Document(value, builder.lines, builder.switches)
 
 
 class _Builder:
@@ -104,7 +106,7 @@ class _Builder:
             if not isinstance(key_node, yaml.ScalarNode):
                 raise ConfigError(f"line {_line(key_node)}: expected a word as key, found a list")
             _refuse_tag(key_node)
-            key = key_node.value
+            key = _text(key_node)
             if key in marks:
                 raise ConfigError(
                     f"{'.'.join(map(str, (*place, without_credentials(key))))}: the key stands "
@@ -117,12 +119,20 @@ class _Builder:
         return found
 
     def _scalar(self, node: yaml.Node, place: Place) -> Any:
-        text = str(node.value)
+        text = _text(node)
         if getattr(node, "style", None):  # quoted, or a block
             return text
         if text.lower() in _SWITCHES:
             self.switches[place] = text
         return _plain(text)
+
+
+def _text(node: yaml.Node) -> str:
+    """Text of a scalar; raises ValueError for half a character that an escape has made."""
+    text = str(node.value)
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise ValueError(f"line {_line(node)}: an escape that is no character")
+    return text
 
 
 def _plain(text: str) -> Any:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from dataclasses import asdict, dataclass, fields
 from datetime import date
 from typing import Any, Literal, TypeVar, get_args
 
 from edge.errors import GalleryError
+from edge.names import name_key, normalize_name
 
-_NAME_MAX = 128
 _Kind = TypeVar("_Kind")
 Mask = Literal["as-configured", "any"]
 Challenge = Literal["as-configured", "no-challenge"]
@@ -41,7 +40,7 @@ class Distinct:
 
 def pair_of(one: str, other: str) -> str:
     """Digest of two subjects' names, in either order."""
-    names = sorted(unicodedata.normalize("NFC", name) for name in (one, other))
+    names = sorted(name_key(name) for name in (one, other))
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
 
@@ -71,23 +70,10 @@ class SubjectRecord:
         return self.valid_from is not None or self.valid_until is not None
 
 
-def is_name(name: str) -> bool:
-    """Return True for a name that a subject can have."""
-    return bool(name.strip()) and len(name) <= _NAME_MAX and name.isprintable()
-
-
-def check_name(name: str) -> None:
-    """Raises GalleryError for a name that cannot be a subject."""
-    if not is_name(name):
-        raise GalleryError(
-            f"expected a subject name of 1 to {_NAME_MAX} printable characters, found {name[:40]!r}"
-        )
-
-
 def to_json(name: str, record: SubjectRecord) -> bytes:
     """The whole subject, as it is sealed."""
     return json.dumps(
-        {"name": unicodedata.normalize("NFC", name), **asdict(record)}, default=date.isoformat
+        {"name": normalize_name(name), **asdict(record)}, default=date.isoformat
     ).encode()
 
 
@@ -113,7 +99,7 @@ def _value(key: str, value: Any) -> Any:
     if key in _DATES:
         return None if value is None else date.fromisoformat(value)
     if key == "groups":
-        return tuple(_of(str, group) for group in _of(list, value))
+        return tuple(normalize_name(_of(str, group)) for group in _of(list, value))
     if key == "consent":
         return None if value is None else _consent(value)
     if key == "distinct":

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from edge.names import name_key
 from edge.subject import SubjectRecord
 
 
@@ -19,12 +20,12 @@ class Rights:
 
     groups: frozenset[str] = (
         frozenset()
-    )  # of which a person must be in one; empty: everybody enrolled
+    )  # keys of names, of which a person must be in one; empty: everybody enrolled
     today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
 
     def refuses(self, record: SubjectRecord) -> str | None:
         """Why not, as a stable code; None where the person may pass."""
-        if self.groups and not self.groups.intersection(record.groups):
+        if self.groups and self.groups.isdisjoint(map(name_key, record.groups)):
             return "not-in-group"
         if not record.is_limited:
             return None

@@ -10,6 +10,7 @@ from datetime import datetime, timezone, tzinfo
 from typing import Any
 
 from edge.audit.reading import number_of
+from edge.names import is_printable
 
 COLUMNS = (
     "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold", "votes", "liveness",
@@ -142,8 +143,8 @@ def _plain(text: str) -> str:
     """Without what would begin another row or tell a terminal what to do."""
     return (
         text
-        if text.isprintable()
-        else "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+        if is_printable(text)
+        else "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)
     )
 
 

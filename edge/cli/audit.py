@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from datetime import time as clock_time
@@ -28,6 +28,7 @@ from edge.config import Terminal, load_config
 from edge.door.controller import Command, Input
 from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
+from edge.names import name_key
 from edge.parsing import parse_day
 from edge.values import Verdict
 
@@ -46,6 +47,7 @@ _KINDS = frozenset({
     "reload-refused", "reloaded", "relocked", "retention", "schedule", "started", "stopped",
     "tamper", "unlocked", "unreadable",
 })  # fmt: skip
+_NAMED = ("subject", "operator", "other")
 _SHOWN = 20  # findings for people; --json has all
 _EXAMPLES = {
     "init": "sudo edge-audit init --config /etc/mfsa-edge/terminal.yaml",
@@ -94,7 +96,9 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("export", "head"):
         subs[name].add_argument("--record", choices=_NAMES, required=True)
     for name in ("show", "follow"):
-        subs[name].add_argument("--subject", metavar="NAME", help="only of this person")
+        subs[name].add_argument(
+            "--subject", type=common.subject_name, metavar="NAME", help="only of this person"
+        )
         subs[name].add_argument(
             "--kind", metavar="WORD", help="only of this kind, event or verdict"
         )
@@ -131,7 +135,9 @@ def main(argv: list[str] | None = None) -> int:
         "--anyway", action="store_true", help="sign although something was found"
     )
     which = subs["erase"].add_mutually_exclusive_group(required=True)
-    which.add_argument("--subject", metavar="NAME", help="of this person or operator")
+    which.add_argument(
+        "--subject", type=common.subject_name, metavar="NAME", help="of this person or operator"
+    )
     which.add_argument(
         "--before",
         type=_day,
@@ -258,6 +264,12 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
     return common.DONE
 
 
+def _is_named(record: Mapping[str, Any], field: str, name: str) -> bool:
+    """Return True if a field holds a name, in whatever spelling."""
+    found = record.get(field)
+    return isinstance(found, str) and name_key(found) == name_key(name)
+
+
 class _Seen:
     """The filter of a command line, and whether it names anything that exists."""
 
@@ -270,7 +282,7 @@ class _Seen:
         record = told[1]
         kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
         is_kind = self._kind is None or self._kind in kinds
-        is_subject = self._subject is None or record.get("subject") == self._subject
+        is_subject = self._subject is None or _is_named(record, "subject", self._subject)
         self._has_kind |= is_kind
         self._has_subject |= is_subject
         return is_kind and is_subject
@@ -488,7 +500,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or before is not None:  # nothing readable: what an erasure left half done
             return not told or telling.moment(line.public) < (before or 0.0)
-        return args.subject in (told.get("subject"), told.get("operator"), told.get("other"))
+        return any(_is_named(told, field, args.subject) for field in _NAMED)
 
     verb = "would be" if args.dry_run else "are"
     is_partial = _warn_of_strange_files(places(config))

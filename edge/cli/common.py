@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import ConfigError, MfsaError, without_credentials
+from edge.names import normalize_name
 from edge.system.stderr import limit_native_stderr
 
 DONE, FAILED, USAGE = 0, 1, 2
@@ -63,6 +64,15 @@ def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> 
 def limit_decoder_messages() -> None:
     """Forward few of the lines that decoders of pictures print; call it before logging is set up."""
     limit_native_stderr(without_credentials)
+
+
+def subject_name(text: str) -> str:
+    """Return the one form of a subject's name on the command line."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"expected UTF-8 text, found {text!r}") from error
+    return normalize_name(text)
 
 
 def log_to_stderr() -> None:

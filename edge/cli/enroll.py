@@ -34,7 +34,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     common.add_config(parser)
     who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument("--subject", help="name or number under which the person is known")
+    who.add_argument(
+        "--subject",
+        type=common.subject_name,
+        help="name or number under which the person is known",
+    )
     who.add_argument(
         "--bulk",
         type=Path,
@@ -119,7 +123,7 @@ def _enroll(args: argparse.Namespace) -> int:
         from edge.cli.enroll_bulk import enroll_bulk
 
         return enroll_bulk(args, config)
-    from edge.subject import check_name
+    from edge.names import check_name
 
     check_name(args.subject)
     if not args.photos and os.path.isfile(args.subject):  # noqa: PTH113 - any text

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, TypeVar
 from edge.audit import handover
 from edge.claim import claim
 from edge.cli.clock import keep_clock, present_day, trusted_day
+from edge.cli.common import subject_name
 from edge.config import Terminal
 from edge.errors import ClaimError, ConfigError, RecordError
 from edge.gallery.enrollment.terms import Registrar, Terms, parse_words
+from edge.names import parse_group
 from edge.parsing import parse_day
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
     group.add_argument(
         "--group",
-        type=words,
+        type=_typed(parse_group),
         action="append",
         metavar="NAME",
         help="of `policy.groups`; may be named several times",
@@ -81,6 +83,7 @@ def add_distinct(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("where two people look alike")
     group.add_argument(
         "--not-a-duplicate",
+        type=subject_name,
         action="append",
         metavar="NAME",
         help="an enrolled person, by name or number, who is somebody else; may be named several "

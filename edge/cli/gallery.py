@@ -18,6 +18,7 @@ from edge.cli import common
 from edge.cli.clock import keep_clock, trusted_day
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, GalleryError
+from edge.names import parse_group
 from edge.parsing import parse_day
 
 if TYPE_CHECKING:
@@ -77,7 +78,13 @@ def main(argv: list[str] | None = None) -> int:
         "--mend", action="store_true", help="write the file anew, without what should be gone"
     )
     out.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
-    out.add_argument("subjects", nargs="*", metavar="subject", help="who; default: everybody")
+    out.add_argument(
+        "subjects",
+        nargs="*",
+        type=common.subject_name,
+        metavar="subject",
+        help="who; default: everybody",
+    )
     into.add_argument("file", type=Path, help="made by edge-gallery export")
     into.add_argument(
         "--replace",
@@ -113,7 +120,12 @@ def _adder(
         common.add_config(sub)
         sub.set_defaults(does=does)
         if subject:
-            sub.add_argument("--subject", required=True, help="as it stands in the list")
+            sub.add_argument(
+                "--subject",
+                type=common.subject_name,
+                required=True,
+                help="name in any Unicode spelling",
+            )
         return sub
 
     return add
@@ -294,9 +306,8 @@ def _set(args: argparse.Namespace) -> int:
         if args.extended is not None:
             changes["extended"] = args.extended == "on"
         if args.groups is not None:
-            changes["groups"] = tuple(
-                group.strip() for group in args.groups.split(",") if group.strip()
-            )
+            groups = (parse_group(part) for part in args.groups.split(",") if part.strip())
+            changes["groups"] = tuple(dict.fromkeys(groups))
         if not (changes or args.pin or args.no_pin):
             raise ConfigError("nothing to set was named; see edge-gallery set --help")
         fresh = replace(record, **changes)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edge.cli import common
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, GalleryError
+from edge.names import name_key, normalize_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,10 +88,12 @@ def _rehearse(args: argparse.Namespace) -> int:
             if key
             else (set(photos), enrolled(photos, config, networks))
         )
-        for path, person in wanted:
-            if person is not None and person not in names:
+        spelled = {name_key(name): name for name in names}
+        for path, told in wanted:
+            person = None if told is None else spelled.get(name_key(told))
+            if told is not None and person is None:
                 raise ConfigError(
-                    f"{path}={person}: {person!r} is not enrolled; mend the name, or enroll with --photo"
+                    f"{path}={told}: {told!r} is not enrolled; correct the name, or enroll with --photo"
                 )
             clips.append((recorded(path, args.fps, person), gallery))
     done = rehearse(clips, config, networks)
@@ -130,7 +133,7 @@ def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.ui
             raise ConfigError(
                 f"--photo {item}: expected PERSON=PHOTO, such as 'Ada Lovelace=ada.jpg'"
             )
-        photos[person].append((name, decode_photo(read_photo(Path(name)), name)))
+        photos[normalize_name(person)].append((name, decode_photo(read_photo(Path(name)), name)))
     return photos
 
 

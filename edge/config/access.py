@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from edge.config.hours import Hours
 from edge.config.section import Section
+from edge.names import parse_group
+
+GroupName = Annotated[str, AfterValidator(parse_group)]
 
 
 class Policy(Section):
@@ -36,7 +39,7 @@ class Policy(Section):
         le=0.5,
         description="scores so far from the threshold lie in between: `ask`, and a challenge",
     )
-    groups: tuple[str, ...] = Field(
+    groups: tuple[GroupName, ...] = Field(
         (), description="only people of one of these groups are let in; empty: everybody enrolled"
     )
     attempts: int = Field(

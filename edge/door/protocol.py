@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.errors import DoorError
+from edge.names import is_printable
 from edge.parsing import read_json
 from edge.values import Grant
 
@@ -77,4 +78,4 @@ def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 def _is_plain(text: str) -> bool:
-    return 0 < len(text) <= _TEXT_MAX and text.isprintable()
+    return 0 < len(text) <= _TEXT_MAX and is_printable(text)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.gallery.rows import find_flaw
-from edge.subject import SubjectRecord, check_name
+from edge.names import is_name, is_printable
+from edge.subject import SubjectRecord
 
 _WORDS_MAX = 500
 
@@ -30,7 +31,8 @@ class Admission:
 
     def check(self, name: str, record: SubjectRecord) -> SubjectRecord:
         """Return the record to store; raises GalleryError with the reason for a refusal."""
-        check_name(name)
+        if not is_name(name):
+            raise GalleryError(f"expected a name of printable characters, found {name[:40]!r}")
         self._check_consent(record)
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
             raise GalleryError(
@@ -74,7 +76,7 @@ def check_templates(templates: Sequence[NDArray[np.float32]], dimension: int) ->
 
 
 def _check_words(words: str, what: str) -> None:
-    if not words.strip() or len(words) > _WORDS_MAX or not words.isprintable():
+    if not words.strip() or len(words) > _WORDS_MAX or not is_printable(words):
         raise GalleryError(
             f"{what}: expected 1 to {_WORDS_MAX} printable characters, found {words[:40]!r}"
         )

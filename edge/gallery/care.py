@@ -9,7 +9,8 @@ from edge.gallery import residue, schema
 from edge.gallery.database import CHECK, SECRETS, Database
 from edge.gallery.rows import find_flaw
 from edge.gallery.sealing import Seal
-from edge.subject import from_json, is_name
+from edge.names import is_name
+from edge.subject import from_json
 
 
 def verify(gallery: Database) -> list[str]:

@@ -300,6 +300,7 @@ class Database:
         """Within a transaction: the subject's row anew, and rows for more templates; the subject's number."""
         first = self.numbers(2 + len(embeddings))
         known = self.find(name)
+        name = self._spelling(known, name)
         revision, subject = first, known[0] if known else first + 1
         self.db.execute(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) "
@@ -325,6 +326,15 @@ class Database:
                     (template, self.seal.close(chip, "chip", template)),
                 )
         return subject
+
+    def _spelling(self, known: tuple[int, int, bytes] | None, name: str) -> str:
+        """The name as it is stored already: joiners of one spelling are not lost by another."""
+        if known is None:
+            return name
+        try:
+            return self.unseal(*known)[0]
+        except GalleryError:  # the row is about to be replaced
+            return name
 
     def empty_log(self) -> bool:
         """Whether the write-ahead log is empty now; not while another process reads, or where the disk is full."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
+from edge.names import free_name, name_key
 from edge.subject import SubjectRecord
+
+log = logging.getLogger(__name__)
 
 SCHEMA = 2
 FIRST = "1"
@@ -74,7 +78,8 @@ def create(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
     for statement in _TABLES.split(";"):
         db.execute(statement)
     db.executemany(
-        "INSERT INTO meta VALUES (?, ?)", [("schema", SCHEMA), ("counter", 0), *meta.items()]
+        "INSERT INTO meta VALUES (?, ?)",
+        [("schema", SCHEMA), ("counter", 0), ("names", 1), *meta.items()],
     )
 
 
@@ -119,5 +124,10 @@ def upgrade(
     for table in ("meta", "templates", "subjects"):
         db.execute(f"DROP TABLE {table}")
     create(db, meta)
+    names: set[str] = set()
     for subject, rows in templates.items():
-        enroll(subject, records.get(subject, SubjectRecord()), np.stack(rows), model)
+        name = free_name(subject, lambda other: name_key(other) in names)
+        if name != subject:
+            log.warning("a subject is now called %r: it is enrolled in another spelling", name)
+        names.add(name_key(name))
+        enroll(name, records.get(subject, SubjectRecord()), np.stack(rows), model)

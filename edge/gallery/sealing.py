@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 import secrets
-import unicodedata
 
 from cryptography.exceptions import InvalidKey, InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge.errors import GalleryError
 from edge.hkdf import derive
+from edge.names import name_key
 
 NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -46,7 +46,7 @@ class Seal:
 
     def tag(self, name: str) -> bytes:
         """By which a subject is found without its name being readable."""
-        return hmac.digest(self._tags, unicodedata.normalize("NFC", name).encode(), "sha256")[
+        return hmac.digest(self._tags, name_key(name).encode(errors="surrogatepass"), "sha256")[
             :_TAG_BYTES
         ]
 

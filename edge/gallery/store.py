@@ -23,7 +23,9 @@ from edge.gallery.database import EVIDENCE, PEPPER, Database, short
 from edge.gallery.key import load_key
 from edge.gallery.rows import find_flaw, usual_dimension
 from edge.gallery.sealing import NONCE_BYTES
-from edge.subject import SubjectRecord, check_name, is_name
+from edge.gallery.spelling import normalize_names
+from edge.names import check_name, is_name
+from edge.subject import SubjectRecord
 from edge.system.accounts import acting_as_owner
 
 log = logging.getLogger(__name__)
@@ -96,6 +98,8 @@ class Store(Database):
                 f"{path}: the gallery belongs to model {', '.join(map(short, models))}, expected {short(model_digest)}; templates "
                 "of one model mean nothing to another: use that bundle again, or see edge-gallery migrate"
             )
+        if not read_only:
+            self._or_close(lambda: normalize_names(self))
 
     def enroll(
         self,
@@ -113,7 +117,6 @@ class Store(Database):
         has none. `replace`: in place of all templates before, of any model. `known_only`: refuse a subject that is not
         enrolled, such as one that was removed meanwhile. Raises GalleryError.
         """
-        check_name(name)
         if chips and len(chips) != len(embeddings):
             raise ValueError(
                 f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}"
@@ -123,6 +126,8 @@ class Store(Database):
             known = self.find(name)
             if known is None and known_only:
                 raise _stranger(name)
+            if known is None:
+                check_name(name)
             if record is None:
                 record = self.unseal(*known)[1] if known else SubjectRecord()
             if known and replace:

@@ -26,6 +26,7 @@ from edge.gallery.admission import Admission, check_templates
 from edge.gallery.people import Person, Template, read_people
 from edge.gallery.rows import usual_dimension
 from edge.gallery.store import Store
+from edge.names import name_key
 from edge.parsing import read_json
 from edge.subject import from_json, to_json
 from edge.system.accounts import acting_as_owner
@@ -61,12 +62,12 @@ def pack(store: Store, passphrase: str, names: Sequence[str] = ()) -> tuple[byte
     It holds the templates of the store's model with their chips. Raises GalleryError.
     """
     check_passphrase(passphrase)
-    everybody = {person.name: person for person in read_people(store, _report)}
-    if strangers := [name for name in names if name not in everybody]:
+    everybody = {name_key(person.name): person for person in read_people(store, _report)}
+    if strangers := [name for name in names if name_key(name) not in everybody]:
         raise GalleryError(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
-    chosen = [everybody[name] for name in names or everybody]
+    chosen = [everybody[key] for key in dict.fromkeys(map(name_key, names)) or everybody]
     people = [_of_model(person, store.model) for person in chosen]
     tree = {"model": store.model, "people": [person_tree(person) for person in people]}
     return seal_tree(_MAGIC, tree, passphrase), len(chosen)
@@ -100,16 +101,16 @@ def take(
         )
     people, refused = _read_each(found["people"])
     wanted = dimension or usual_dimension(t.vector for p in people for t in p.templates)
-    here, taken = set(store.subjects()), 0
+    here, taken = set(map(name_key, store.subjects())), 0
     for person in people:
         try:
-            if person.name in here and not replace:
+            if name_key(person.name) in here and not replace:
                 raise GalleryError("is enrolled here already; use --replace, or remove it first")
             _enroll(store, person, admission, wanted, replace=replace)
         except GalleryError as error:
             refused[person.name] = str(error)
         else:
-            here.add(person.name)
+            here.add(name_key(person.name))
             taken += 1
     return Taken(taken, refused)
 

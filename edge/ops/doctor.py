@@ -22,6 +22,7 @@ from edge.door.wallclock import describe_doubt
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, enter, has_gallery
 from edge.gallery.search import Gallery
+from edge.gallery.spelling import find_numbered
 from edge.gallery.store import open_store
 from edge.networks import open_networks
 from edge.system.wallclock import REMEDY
@@ -139,9 +140,13 @@ def _gallery(config: Terminal) -> Iterator[Finding]:
     store = open_store(config, bundle.model_digest, key)
     try:
         index = Gallery(store).index
+        pairs = find_numbered(list(store.subjects()))
     finally:
         store.close()
     yield Finding(OK, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed")
+    for name, numbered in pairs:
+        words = "if they are one person, remove one: edge-gallery remove --subject NAME"
+        yield Finding(WARNING, "gallery", f"{name!r} and {numbered!r} are enrolled: {words}")
     yield _thresholds(config, bundle, index.templates)
 
 

@@ -144,3 +144,9 @@ def test_json_of_right_types_is_read() -> None:
 def test_yaml_control_character_is_refused() -> None:
     with pytest.raises(ConfigError, match="not valid YAML: unacceptable character"):
         read_yaml("\x01terminal: t")
+
+
+@pytest.mark.parametrize("text", ["\x01a: 1", 'a: "\\UFFFFFFFF"', 'a: "\\ud800"', '"\\ud800": 1'])
+def test_yaml_bad_character_is_one_sentence(text: str) -> None:
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_yaml(text)

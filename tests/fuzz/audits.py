@@ -24,6 +24,7 @@ from edge.audit.sealing import picture_sealer, score_sealer
 from edge.audit.state import key_path_of, read_keys, read_state
 from edge.audit.verify import Expected, verify
 from edge.errors import RecordError
+from edge.names import is_printable
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect
 
@@ -175,7 +176,7 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
             return
         expect(isinstance(telling.moment(record), float), "no moment to put it in order by")
         expect(
-            telling.line("door", record, timezone.utc).isprintable(),
+            is_printable(telling.line("door", record, timezone.utc)),
             "a row of two lines, or one that a terminal obeys",
         )
         for form in ("jsonl", "csv"):

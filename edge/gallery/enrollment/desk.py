@@ -15,6 +15,7 @@ from edge.gallery.enrollment.person import Bounds, Candidate, LeftOut, Settled, 
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
 from edge.gallery.enrollment.roll import Roll
 from edge.gallery.enrollment.terms import Registrar, Terms
+from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
 
 _THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
@@ -61,10 +62,11 @@ class Desk:
 
     def check_distinct(self, subject: str, terms: Terms, listed: Collection[str] = ()) -> None:
         """Raise ConfigError for a statement on somebody who is neither enrolled nor `listed`."""
+        keys = {name_key(name) for name in listed}
         for other in terms.not_duplicates or ():
-            if other == subject:
+            if name_key(other) == name_key(subject):
                 raise ConfigError(f"--not-a-duplicate {other}: that is the same name; name another")
-            if self._roll.find(other) is None and other not in listed:
+            if self._roll.find(other) is None and name_key(other) not in keys:
                 raise ConfigError(
                     f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
                 )
@@ -88,6 +90,7 @@ class Desk:
         `at_least`: how many photos must be left. Those whose templates the gallery has already are not stored twice.
         """
         self._roll.refresh()
+        subject = self._roll.spelling(subject)
         known = self._roll.find(subject)
         record = self._record(subject, terms)
         samples, copies = _without_copies(samples)

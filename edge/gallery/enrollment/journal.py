@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.errors import RecordError
 from edge.gallery.enrollment.photos import Refusal
 from edge.gallery.enrollment.terms import Terms
+from edge.names import name_key
 from edge.system.accounts import acting_as_owner
 
 
@@ -68,7 +69,7 @@ class Journal:
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 told = json.loads(line)
-                self._done[told["subject"]] = (
+                self._done[name_key(told["subject"])] = (
                     told["digest"] if told["enrolled"] and not told["dry_run"] else ""
                 )
             except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -82,7 +83,7 @@ class Journal:
 
     def has(self, subject: str, digest: Callable[[], str]) -> bool:
         """Whether a run before has enrolled the subject just so."""
-        before = self._done.get(subject)
+        before = self._done.get(name_key(subject))
         return bool(before) and before == digest()
 
     def note(self, line: Line) -> None:

@@ -8,14 +8,15 @@ import io
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.errors import ConfigError, GalleryError
 from edge.gallery.enrollment.terms import Terms, parse_words
+from edge.names import check_name, is_printable, name_key, normalize_name, parse_group
 from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
-from edge.subject import check_name
 from edge.system.leftovers import is_leftover
 
 _FILE_BYTES_MAX = 64 << 20
@@ -41,11 +42,12 @@ def _parse_flag(text: str) -> bool:
 
 
 def _parse_groups(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_words(part) for part in text.split(";")))
+    return tuple(dict.fromkeys(parse_group(part) for part in text.split(";")))
 
 
 def _parse_names(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in text.split(";") if part.strip()))
+    names = (normalize_name(part) for part in text.split(";"))
+    return tuple(dict.fromkeys(name for name in names if name))
 
 
 def _one_of(*words: str) -> Callable[[str], str]:
@@ -139,11 +141,12 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
                 continue
             try:
                 entry = _read_cells(header, cells, folder, separator)
-                if entry.subject in subjects:
+                key = name_key(entry.subject)
+                if key in subjects:
                     raise ConfigError(
-                        f"subject: {entry.subject!r} stands in line {subjects[entry.subject]} already"
+                        f"subject: {entry.subject!r} stands in line {subjects[key]} already"
                     )
-                subjects[entry.subject] = line
+                subjects[key] = line
                 yield entry
             except ConfigError as error:
                 wrong.append(f"line {line}: {error}")
@@ -222,19 +225,19 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separ
         wrong.append("not_a_duplicate: expected together with a reason")
     try:
         check_name(row["subject"])
-        photos = _find_photos(folder, row.get("photos", ""), row["subject"])
+        told = [part.strip() for part in row.get("photos", "").split(";")]
+        photos = _find_photos(folder, told if row.get("photos") else [row["subject"]])
     except GalleryError as error:
         wrong.append(f"subject: {error}")
     except ConfigError as error:
         wrong.append(f"photos: {error}")
     if wrong:
         raise ConfigError("; ".join(wrong))
-    return Entry(row["subject"], photos, Terms(**terms))
+    return Entry(normalize_name(row["subject"]), photos, Terms(**terms))
 
 
-def _find_photos(folder: Path, told: str, subject: str) -> tuple[Path, ...]:
-    """Files by name, or all pictures of a folder; the subject's own where nothing is told. Raises ConfigError."""
-    names = [part.strip() for part in told.split(";")] if told else [subject]
+def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
+    """Files by name, and all pictures of folders. Raises ConfigError."""
     found: list[Path] = []
     for name in names:
         path = _inside(folder, name)
@@ -265,10 +268,12 @@ def _inside(folder: Path, name: str) -> Path:
         or relative.is_absolute()
         or ".." in relative.parts
         or "\\" in name
-        or not name.isprintable()
+        or not is_printable(normalize_name(name))
     ):
         raise ConfigError(f"{name!r}: expected a name within {folder}")
-    path = folder / relative
+    path = folder
+    for part in relative.parts:
+        path = path / _as_spelled(path, part)
     try:
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links in a circle
@@ -276,6 +281,27 @@ def _inside(folder: Path, name: str) -> Path:
     if not is_inside:
         raise ConfigError(f"{name!r}: leads out of {folder}")
     return path
+
+
+def _as_spelled(folder: Path, part: str) -> str:
+    """A name as the folder has it, in whatever Unicode form; raises ConfigError if it has two."""
+    try:
+        found = _spellings(folder, folder.stat().st_mtime_ns).get(name_key(part), ())
+    except OSError:
+        return part
+    if len(found) > 1:
+        listed = ", ".join(map(ascii, found))
+        raise ConfigError(f"{part!r}: {folder} has this name in two spellings: {listed}; keep one")
+    return found[0] if found else part
+
+
+@lru_cache(maxsize=64)
+def _spellings(folder: Path, changed_at: int) -> dict[str, list[str]]:
+    """What is in a folder by the key of its name. Raises OSError."""
+    found: dict[str, list[str]] = {}
+    for path in folder.iterdir():
+        found.setdefault(name_key(path.name), []).append(path.name)
+    return found
 
 
 def _pictures(folder: Path, of: Path) -> list[Path]:
@@ -313,7 +339,8 @@ def _read_folders(source: Path) -> list[Entry]:
             continue
         try:
             check_name(path.name)
-            entries.append(Entry(path.name, _find_photos(source, path.name, path.name), Terms()))
+            subject = normalize_name(path.name)
+            entries.append(Entry(subject, _find_photos(source, [path.name]), Terms()))
         except (ConfigError, GalleryError) as error:
             wrong.append(f"{path.name}: {error}")
     _refuse(source, wrong)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.gallery.search import Index
 from edge.gallery.store import Known, Store
+from edge.names import name_key, normalize_name
 from edge.subject import SubjectRecord
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,13 @@ class Roll:
 
     def find(self, name: str) -> Known | None:
         """A subject as it stands; None for a stranger."""
-        number = self._numbers.get(name)
+        number = self._numbers.get(name_key(name))
         return None if number is None else self._known[number]
+
+    def spelling(self, name: str) -> str:
+        """A subject's name as it is stored, or the one form of the name for a stranger."""
+        known = self.find(name)
+        return normalize_name(name) if known is None else known.name
 
     def refresh(self) -> None:
         """See what was changed since, here or by another process; raises GalleryError."""
@@ -68,7 +74,9 @@ class Roll:
             templates = (
                 np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
             )
-            self._note({self._numbers.get(name, self._next_dry): Known(name, record, templates)})
+            self._note(
+                {self._numbers.get(name_key(name), self._next_dry): Known(name, record, templates)}
+            )
             self._next_dry -= 1
             return
         if len(embeddings):
@@ -81,10 +89,10 @@ class Roll:
         """By number; None: erased. Whose templates are damaged is reported, and holds up nobody else's enrollment."""
         for number in subjects:
             if (before := self._known.pop(number, None)) is not None:
-                del self._numbers[before.name]
+                self._numbers.pop(name_key(before.name), None)
         for number, known in subjects.items():
             if known is not None:
-                self._known[number], self._numbers[known.name] = known, number
+                self._known[number], self._numbers[name_key(known.name)] = known, number
         changed = {
             number: (known.name, known.templates) if known else ("", _EMPTY)
             for number, known in subjects.items()

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from edge.errors import ConfigError, PhotoError
+from edge.names import is_printable, normalize_name
 from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
 # Usable photos that a person must have, by the level of quality.
@@ -107,7 +108,7 @@ class Registrar:
 
 def parse_words(text: str) -> str:
     """Words of a consent, or the name of a group; raises ConfigError."""
-    words = text.strip()
-    if not words or len(words) > _TEXT_MAX or not words.isprintable():
+    words = normalize_name(text)
+    if not words or len(words) > _TEXT_MAX or not is_printable(words):
         raise ConfigError(f"expected 1 to {_TEXT_MAX} printable characters, found {text[:40]!r}")
     return words

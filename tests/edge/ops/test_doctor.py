@@ -63,3 +63,17 @@ def test_every_command_tells_thresholds_in_the_same_words(
 def test_a_threshold_below_the_model_s_own_is_an_error(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
     assert any("it can only be raised" in finding.message for finding in examine(config))
+
+
+def test_doctor_two_of_one_name_are_reported(config: Terminal) -> None:
+    rows = np.eye(2, 256, dtype=np.float32)
+    with closing(opened(config)) as store:
+        store.enroll("Ada", rows[:1])
+        store.enroll("Ada (2)", rows[1:])
+    (warned,) = [each for each in examine(config) if "'Ada (2)'" in each.message]
+    assert warned.level == WARNING and "edge-gallery remove" in warned.message
+
+
+def test_doctor_names_the_time_zone(config: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert "time zone of this machine, Asia/Tokyo" in found(config, "time zone").message

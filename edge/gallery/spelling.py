@@ -1,0 +1,75 @@
+"""Brings names of earlier versions into their one form, when a gallery is opened for writing."""
+
+from __future__ import annotations
+
+import logging
+
+from edge.errors import GalleryError
+from edge.gallery.database import Database
+from edge.names import free_name, name_key, normalize_name
+from edge.subject import to_json
+
+log = logging.getLogger(__name__)
+
+_DONE = "names"  # in the table meta
+
+
+def normalize_names(gallery: Database) -> None:
+    """File every subject under the one form of its name, once for each gallery. Raises GalleryError.
+
+    Two subjects whose names are one are never merged: one of them gets a number behind its name.
+    """
+    if _is_done(gallery):
+        return
+    with gallery.changing("names were not normalised"):
+        if _is_done(gallery):
+            return
+        for subject, tag, revision, sealed in gallery.db.execute(
+            "SELECT id, tag, revision, sealed FROM subjects ORDER BY id"
+        ).fetchall():
+            _normalize(gallery, subject, tag, revision, sealed)
+        gallery.db.execute("INSERT INTO meta VALUES (?, 1)", (_DONE,))
+
+
+def _is_done(gallery: Database) -> bool:
+    found = gallery.db.execute("SELECT 1 FROM meta WHERE name = ?", (_DONE,)).fetchone()
+    return found is not None
+
+
+def _normalize(gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes) -> None:
+    try:
+        name, record = gallery.unseal(subject, revision, sealed)
+    except GalleryError:  # verify reports it
+        return
+    wanted = normalize_name(name)
+    if wanted == name and gallery.seal.tag(name) == tag:
+        return
+
+    def is_taken(other: str) -> bool:
+        found = gallery.find(other)
+        return found is not None and found[0] != subject
+
+    fresh = free_name(wanted, is_taken)
+    if fresh != wanted:
+        log.warning("a subject is now called %r: %r is enrolled in another spelling", fresh, wanted)
+    number = gallery.numbers(1)
+    gallery.db.execute(
+        "UPDATE subjects SET tag = ?, revision = ?, sealed = ? WHERE id = ?",
+        (
+            gallery.seal.tag(fresh),
+            number,
+            gallery.seal.close(to_json(fresh, record), "subject", subject, number),
+            subject,
+        ),
+    )
+
+
+def find_numbered(names: list[str]) -> list[tuple[str, str]]:
+    """Return pairs of names that differ only by a number behind one of them."""
+    keys = {name_key(name): name for name in names}
+    pairs = []
+    for name in names:
+        base, bracket, rest = name.rpartition(" (")
+        if bracket and rest[:-1].isdecimal() and rest.endswith(")") and name_key(base) in keys:
+            pairs.append((keys[name_key(base)], name))
+    return pairs

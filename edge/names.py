@@ -1,0 +1,114 @@
+"""Names of people and groups: one form for each, whatever way it was typed. Standard library only."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+
+from edge.errors import ConfigError, GalleryError
+
+NAME_MAX = 128
+_ZWNJ, _ZWJ = "\u200c", "\u200d"
+_JOINERS = frozenset({_ZWNJ, _ZWJ})
+_VIRAMA = 9  # canonical combining class
+# Printable by their category, but without ink: two names with and without one would look alike.
+_INVISIBLE = frozenset(
+    map(chr, [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164])
+) | frozenset(map(chr, range(0xFE00, 0xFE10)))
+_VARIANTS = frozenset(map(chr, range(0xE0100, 0xE01F0)))  # glyphs of one ideograph
+# Scripts whose ordinary letters have a compatibility decomposition.
+_ORDINARY = ("THAI", "LAO", "TIBETAN")
+_LOOK_DIFFERENT = ("<super>", "<sub>")
+
+
+def normalize_name(text: str) -> str:
+    """Return the one form of a name: NFC, single spaces, none at either end.
+
+    Upper and lower case stay distinct, and so do letters that only look alike. Never raises.
+    """
+    spaced = "".join(" " if unicodedata.category(c) == "Zs" else c for c in text)
+    return unicodedata.normalize("NFC", " ".join(part for part in spaced.split(" ") if part))
+
+
+def name_key(text: str) -> str:
+    """Return what identifies a name: its one form without joiners and glyph variants.
+
+    These stay in the name as it is shown, but two names never differ by them alone.
+    """
+    kept = "".join(c for c in text if c not in _JOINERS and c not in _VARIANTS)
+    return normalize_name(kept)
+
+
+def is_printable(text: str) -> bool:
+    """Return True for text without control characters; joiners between letters are allowed."""
+    return "".join(c for c in text if c not in _JOINERS).isprintable()
+
+
+def check_name(text: str, what: str = "a subject name") -> None:
+    """Raise GalleryError for a name that nobody new can have; says which character is wrong."""
+    name = normalize_name(text)
+    if not name or len(name) > NAME_MAX:
+        raise GalleryError(
+            f"expected {what} of 1 to {NAME_MAX} printable characters, found {text[:40]!r}"
+        )
+    for place, c in enumerate(name):
+        if flaw := _flaw(name, place):
+            described = f"U+{ord(c):04X} ({unicodedata.name(c, 'unnamed').lower()})"
+            raise GalleryError(
+                f"expected {what} of printable characters, found {text[:40]!r}: {described} {flaw}"
+            )
+
+
+def is_name(text: str) -> bool:
+    """Return True for a name that a subject can have; also for those of earlier versions."""
+    return bool(normalize_name(text)) and len(text) <= NAME_MAX and is_printable(text)
+
+
+def parse_group(text: str) -> str:
+    """Return the one form of a group's name; raises ConfigError."""
+    try:
+        check_name(text, "a group name")
+    except GalleryError as error:
+        raise ConfigError(str(error)) from error
+    return normalize_name(text)
+
+
+def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+    """Return a name, with the first free number behind it if it is taken."""
+    fresh, number = name, 1
+    while is_taken(fresh):
+        number += 1
+        fresh = f"{name} ({number})"
+    return fresh
+
+
+def _flaw(name: str, place: int) -> str:
+    """What is wrong with one character; empty if nothing is."""
+    c = name[place]
+    if c in _JOINERS:
+        return "" if _joins(name, place) else "joins no letters here; remove it"
+    if c in _VARIANTS:
+        return "" if place and name[place - 1].isalpha() else "follows no letter; remove it"
+    if c in _INVISIBLE or not c.isprintable():
+        return "is invisible or changes how text is shown; remove it"
+    plain = unicodedata.normalize("NFKC", c)
+    tag = unicodedata.decomposition(c).partition(" ")[0]
+    is_ordinary = unicodedata.name(c, "").startswith(_ORDINARY) or tag in _LOOK_DIFFERENT
+    if plain != c and not is_ordinary and not plain.startswith(" "):
+        return f"looks like {plain!r}; write that"
+    return ""
+
+
+def _joins(name: str, place: int) -> bool:
+    """Return True where a joiner changes how letters are shown (after RFC 5892, appendix A)."""
+    before = name[:place]
+    if before and unicodedata.combining(before[-1]) == _VIRAMA:
+        return True
+    letters = [c for c in before if unicodedata.category(c) != "Mn"]
+    after = name[place + 1 : place + 2]
+    return (
+        name[place] == _ZWNJ
+        and bool(letters)
+        and unicodedata.bidirectional(letters[-1]) == "AL"
+        and unicodedata.bidirectional(after or " ") == "AL"
+    )

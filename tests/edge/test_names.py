@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from contextlib import closing
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.access.rights import Rights
+from edge.assembly import entry_of
+from edge.audit.log import RecordLog
+from edge.cli import audit, gallery
+from edge.config import load_config
+from edge.door.protocol import decode, encode, grant_fields, parse_grant
+from edge.door.wallclock import WallClock
+from edge.errors import ConfigError, GalleryError
+from edge.gallery import transfer
+from edge.gallery.database import Database
+from edge.gallery.enrollment.journal import Journal, Line
+from edge.gallery.enrollment.people import read_people
+from edge.gallery.enrollment.roll import Roll
+from edge.gallery.sealing import Seal
+from edge.gallery.store import Store
+from edge.names import check_name, name_key, normalize_name, parse_group
+from edge.subject import SubjectRecord, pair_of
+from edge.values import Grant
+
+PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
+SINHALA = "\u0dc1\u0dca\u200d\u0dbb\u0dd3"
+KEY = bytes(range(32))
+ROW = np.eye(1, 16, dtype=np.float32)
+# Letters with several canonical spellings, among them Hangul, ideographs and two marks in any order.
+LETTERS = [
+    "a",
+    "é",
+    "e\u0323\u0302",
+    "\u1ec7",
+    "ñ",
+    "\u212b",
+    "가",
+    "각",
+    "\uf90a",
+    "ạ\u0308",
+    "ß",
+    "O'",
+]
+WORDS = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=6).map("".join)
+NAMES = st.lists(WORDS, min_size=1, max_size=3).map(" ".join)
+FORMS = st.sampled_from(["NFC", "NFD"])
+SPACES = st.sampled_from([" ", "  ", "\u00a0", "\u3000 "])
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> tuple[str, str]:
+    """A name, and the same name as another program would write it."""
+    name = draw(NAMES)
+    other = unicodedata.normalize(draw(FORMS), name).replace(" ", draw(SPACES))
+    edge = draw(st.sampled_from(["", " ", "\u00a0"]))
+    return unicodedata.normalize(draw(FORMS), name), edge + other + edge
+
+
+@given(text=st.text(max_size=20))
+def test_name_form_is_stable(text: str) -> None:
+    assert normalize_name(normalize_name(text)) == normalize_name(text)
+    assert name_key(name_key(text)) == name_key(text) == name_key(normalize_name(text))
+
+
+@given(names=spelled())
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_name_spelling_reaches_one_subject(
+    names: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """At every boundary: gallery, roll, list, folder, report, export, group, config, statement."""
+    one, other = names
+    folder = tmp_path_factory.mktemp("names")
+    with closing(open_gallery(folder / "gallery.db")) as store:
+        store.enroll(one, ROW, record=SubjectRecord(groups=(one,)))
+        assert store.enroll(other, ROW) == 2 and list(store.subjects()) == [normalize_name(one)]
+        found = Roll(store).find(other)
+        assert found is not None and found.name == normalize_name(one)
+        assert transfer.export(store, folder / "people", "a long passphrase", [other]) == 1
+        assert store.record(other) == SubjectRecord(groups=(normalize_name(one),))
+        assert store.remove(other) == 2 and store.record(one) is None
+    assert pair_of(one, "Bob") == pair_of("Bob", other)
+    assert parse_group(one) == parse_group(other)
+    rights = Rights(frozenset({name_key(other)}))
+    assert rights.refuses(SubjectRecord(groups=(one,))) is None
+    photos = folder / "photos"
+    (photos / other.strip()).mkdir(parents=True)
+    (photos / other.strip() / "1.jpg").write_bytes(b"x")
+    roster = folder / "people.csv"
+    roster.write_text(f'subject,photos\n"{one}",\n', encoding="utf-8")
+    (entry,) = read_people(roster, photos)
+    (same,) = read_people(photos, None)
+    assert entry.subject == same.subject == normalize_name(one) and entry.photos == same.photos
+    roster.write_text(f'subject\n"{one}"\n"{other}"\n', encoding="utf-8")
+    with pytest.raises(ConfigError, match="stands in line 2 already"):
+        read_people(roster, photos)
+    with closing(Journal(folder / "report")) as journal:
+        journal.note(Line(one, "digest", True, False, 1, "", ()))
+    with closing(Journal(folder / "report")) as journal:
+        assert journal.has(other, lambda: "digest")
+
+
+def open_gallery(path: Path) -> Store:
+    return Store(path, key=KEY, terminal="t", model_digest="m" * 64)
+
+
+@pytest.mark.parametrize(
+    "name", [PERSIAN, SINHALA, "Mª José", "สำราญ", "葛\U000e0100城", "O'Neil-Ng 3"]
+)
+def test_name_of_any_script_is_taken(name: str) -> None:
+    check_name(name)
+    assert normalize_name(name) == unicodedata.normalize("NFC", name)
+    grant = Grant(id="1", subject=name, record_id=1, frame_at=1.0, extended=False)
+    assert parse_grant(decode(encode("grant", grant_fields(grant)))[1]) == grant
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("A\u200bda", r"U\+200B .zero width space. is invisible"),
+        ("A\u202eda", r"U\+202E"),
+        ("\u200c", r"U\+200C .* joins no letters"),
+        ("A\u200cda", "joins no letters"),
+        (PERSIAN + "\u200c", "joins no letters"),
+        ("A\u034fda", "is invisible"),
+        ("Ada\u3164", "is invisible"),
+        ("A\ufe0fda", "is invisible"),
+        ("So\ufb01a", "looks like 'fi'; write that"),
+        ("\uff21da", "looks like 'A'"),
+        ("\ufe8d\ufedf", "looks like"),
+        ("A\tda", r"U\+0009"),
+        ("A\ud800", r"U\+D800"),
+        ("\u00a0 ", "of 1 to 128"),
+        ("a" * 129, "of 1 to 128"),
+    ],
+)
+def test_name_that_misleads_is_refused(name: str, words: str) -> None:
+    with pytest.raises(GalleryError, match=words):
+        check_name(name)
+
+
+def test_name_joiner_is_kept_and_makes_no_second_person(tmp_path: Path) -> None:
+    bare = PERSIAN.replace("\u200c", "")
+    with closing(open_gallery(tmp_path / "gallery.db")) as store:
+        store.enroll(PERSIAN, ROW)
+        store.enroll(bare, ROW, record=SubjectRecord(extended=True))
+        assert store.subjects() == {PERSIAN: 2}
+        assert store.record(PERSIAN) == SubjectRecord(extended=True)
+
+
+def test_name_case_makes_two_people(tmp_path: Path) -> None:
+    with closing(open_gallery(tmp_path / "gallery.db")) as store:
+        store.enroll("Ada", ROW)
+        store.enroll("ADA", ROW)
+        assert store.subjects() == {"ADA": 1, "Ada": 1}
+
+
+def test_gallery_of_earlier_version_is_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once, when it is opened for writing; two people of one name stay two."""
+    path = tmp_path / "gallery.db"
+    with monkeypatch.context() as patch:
+        patch.setattr("edge.gallery.database.to_json", _as_before)
+        patch.setattr(Seal, "tag", lambda seal, name: name.encode()[:16].ljust(16))
+        with closing(open_gallery(path)) as store:
+            for name in ("Ada  Lovelace", "Eve", " Bob", "Bob"):
+                store.enroll(name, ROW)
+            store.db.execute("DELETE FROM meta WHERE name = 'names'")
+    with closing(Database(path, key=KEY, terminal="t", read_only=True)) as reader:
+        before = reader.counter()
+    with closing(open_gallery(path)) as store:
+        assert sorted(store.subjects()) == ["Ada Lovelace", "Bob", "Bob (2)", "Eve"]
+        assert store.remove("Bob (2)") == store.remove("Eve") == 1 and store.counter() > before
+        changed = store.counter()
+    with closing(open_gallery(path)) as store:
+        assert store.counter() == changed and store.record("Ada\u00a0Lovelace") is not None
+
+
+def _as_before(name: str, record: SubjectRecord) -> bytes:
+    return b'{"name": "%s"}' % name.encode()
+
+
+def test_config_group_is_found_in_any_spelling(write_config: Callable[..., Path]) -> None:
+    config = load_config(write_config(policy={"groups": ["Cafe\u0301"]}))
+    assert config.policy.groups == ("Caf\u00e9",)
+    rights = entry_of(config, WallClock()).rights
+    assert rights.refuses(SubjectRecord(groups=("Caf\u00e9",))) is None
+    with pytest.raises(ConfigError, match=r"policy\.groups\.0 .*: expected a group name"):
+        load_config(write_config(policy={"groups": ["\u200b"]}))
+
+
+def test_audit_of_earlier_spelling_is_erased(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config()
+    with closing(RecordLog(load_config(path).decisions_path, of="test/decisions")) as log:
+        log.append({"kind": "decision", "verdict": "grant", "subject": "Jose\u0301"})
+    for command, code in (("show", 0), ("erase", 0), ("show", 1)):
+        assert audit.main([command, "--config", str(path), "--subject", "Jos\u00e9"]) == code
+    assert capsys.readouterr().out.count(" grant ") == 1
+
+
+def test_photo_folder_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    for name in ("Jos\u00e9", "Jose\u0301"):
+        (photos / name).mkdir(parents=True)
+        (photos / name / "1.jpg").write_bytes(b"x")
+    (tmp_path / "people.csv").write_text("subject\nJos\u00e9\n", encoding="utf-8")
+    for source, folder in ((tmp_path / "people.csv", photos), (photos, None)):
+        with pytest.raises(ConfigError, match="in two spellings"):
+            read_people(source, folder)
+
+
+def test_command_name_of_no_text_is_refused(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        gallery.main(["show", "--config", str(write_config()), "--subject", "A\udcff"])
+    assert "expected UTF-8 text" in capsys.readouterr().err
+
+
+def test_gallery_days_in_wrong_order_are_refused(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = load_config(path := write_config())
+    config.state.mkdir(exist_ok=True)
+    config.key_path.write_bytes(KEY)
+    config.key_path.chmod(0o600)
+    arguments = ["set", "--config", str(path), "--subject", "Ada", "--valid-from", "2031-02-01"]
+    with closing(
+        Store(config.gallery_path, key=KEY, terminal=config.terminal, model_digest="m" * 64)
+    ) as store:
+        store.enroll("Ada", ROW, record=SubjectRecord(valid_until=date(2031, 1, 1)))
+    assert gallery.main(arguments) == 2
+    assert "which is after 2031-01-01" in capsys.readouterr().err
