@@ -32,7 +32,9 @@ class Admission:
     def check(self, name: str, record: SubjectRecord) -> SubjectRecord:
         """Return the record to store; raises GalleryError with the reason for a refusal."""
         if not is_name(name):
-            raise GalleryError(f"expected a name of printable characters, found {name[:40]!r}")
+            raise GalleryError(
+                f"expected a subject name of printable characters, found {name[:40]!r}"
+            )
         self._check_consent(record)
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
             raise GalleryError(
