@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from edge.config.sensing import Camera as CameraConfig
 from edge.config.sensing import CsiCamera as CsiConfig
 from edge.config.sensing import ReplayCamera as ReplayConfig
 from edge.values import Frame
+
+log = logging.getLogger(__name__)
+
+_DEVICE_KEYS = ("width", "height", "fps", "pixel_format")
 
 
 class Camera(Protocol):
@@ -35,9 +40,18 @@ def check_camera(config: CameraConfig) -> None:
     if isinstance(config, ReplayConfig):
         _open(config).close()
         return
-    from edge.camera.opencv import check_backend
+    from edge.camera.opencv import check_backend, is_device
 
-    check_backend(config.pipeline if isinstance(config, CsiConfig) else config.source)
+    if isinstance(config, CsiConfig):
+        check_backend(config.pipeline)
+        return
+    check_backend(config.source)
+    asked = {key for key in _DEVICE_KEYS if getattr(config, key) is not None}
+    if asked and not is_device(config.source):
+        log.warning(
+            "camera: `%s` is for V4L2 devices and has no effect here: set it in the camera or pipeline",
+            "`, `".join(sorted(asked)),
+        )
 
 
 def _open(config: CameraConfig) -> Camera:

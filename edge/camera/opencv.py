@@ -45,6 +45,11 @@ def check_backend(source: int | str) -> None:
         )
 
 
+def is_device(source: int | str) -> bool:
+    """Return whether a source is a V4L2 device."""
+    return _backend(source) == cv2.CAP_V4L2
+
+
 class OpencvCamera:
     """`read` blocks as long as the driver does, and drops frames that may be older than a second."""
 
@@ -64,7 +69,7 @@ class OpencvCamera:
         self._last_at = 0.0
         began = clock()
         self._capture = _open(source)
-        if _backend(source) == cv2.CAP_V4L2:
+        if is_device(source):
             self._set_up(width, height, fps, pixel_format)
         self._times = _times(source, clock() - began)
         self._late_since = math.inf
@@ -151,7 +156,7 @@ def _backend(source: int | str) -> int:
 
 
 def _times(source: int | str, opening_s: float) -> FrameTimes:
-    if _backend(source) == cv2.CAP_V4L2:
+    if is_device(source):
         return DeviceTimes(FRAME_AGE_MAX_S, opening_s)
     scheme = str(source).partition("://")[0].lower()
     if "!" not in str(source) and scheme.startswith(_STAMPED):

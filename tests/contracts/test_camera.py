@@ -153,6 +153,15 @@ def test_choice_by_config(write_config: Callable[..., Path], video: Path) -> Non
     assert isinstance(open_camera(config.camera), ReplayCamera)
 
 
+def test_camera_key_without_effect_is_logged(
+    write_config: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    for source, words in ((0, ""), ("rtsp://camera/1", "`fps`, `width` is for V4L2 devices")):
+        camera = {"kind": "opencv", "source": source, "accept_network_injection": True}
+        check_camera(load_config(write_config(camera={**camera, "width": 640, "fps": 5})).camera)
+        assert words in caplog.text and bool(words) == bool(caplog.text)
+
+
 def test_camera_rotate_and_mirror(write_config: Callable[..., Path], tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
     cv2.imwrite(str(tmp_path / "0.png"), picture)
