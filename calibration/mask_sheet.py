@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import occluders
+from calibration import commands, occluders
 from calibration.chips import decode, read_chips
 from edge import masks
 from edge.chip import SIZE
@@ -69,20 +68,7 @@ def _row(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-masks",
-        "Draw a contact sheet of all mask families, other occluders and the frozen exams, on the demo's portraits or your chips.",
-        "mfsa-masks sheet.png --chips faces.tar",
-    )
-    parser.add_argument("out", type=Path, help=".png or .jpg")
-    parser.add_argument(
-        "--chips",
-        type=Path,
-        help=".tar file or folder of aligned chips; default: the two public-domain portraits",
-    )
-    parser.add_argument("--columns", type=int, default=10, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(argv)
+    args = commands.masks_parser().parse_args(argv)
     return common.run("mfsa-masks", lambda: _sheet(args))
 
 

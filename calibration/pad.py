@@ -16,6 +16,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from calibration import commands
+from calibration.commands import ATTACK, BONA_FIDE
 from calibration.metrics import upper_bound
 from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
@@ -36,9 +38,7 @@ LAYERS: dict[str, Callable[[], Layer]] = {
     "screen": Screen,
     "challenge": Challenge,
 }
-BONA_FIDE, ATTACK = "bona_fide", "attack"
 SYNTHETIC = "synthetic"
-_FPS = 15.0
 _PASSED, _REFUSED, _NONE = "passed", "refused", "no-response"
 _NO_FACE = "no-face"  # counts as no response
 
@@ -159,25 +159,7 @@ APCER by all presentations, which is never more. No average over species: the we
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-pad",
-        "Play recorded clips of living people and of attacks to the liveness layers, and count: APCER per species, BPCER, "
-        "non-response. No certificate.",
-        "mfsa-pad clips --bundle build/bundle --layers stillness screen",
-    )
-    parser.add_argument(
-        "tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>"
-    )
-    parser.add_argument("--bundle", type=Path, required=True, help="for its detector")
-    parser.add_argument(
-        "--layers", nargs="+", choices=sorted(LAYERS), default=["stillness", "screen"]
-    )
-    parser.add_argument(
-        "--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)"
-    )
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    args = parser.parse_args(argv)
+    args = commands.pad_parser().parse_args(argv)
     return common.run("mfsa-pad", lambda: _pad(args))
 
 

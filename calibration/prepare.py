@@ -28,9 +28,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from calibration import commands
 from calibration.chips import decode
 from calibration.photos import Found, Photo, find_photos, read_photo
-from edge.bundle import DETECTOR_SIZES, detector_network, file_digest, open_bundle
+from edge.bundle import detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
@@ -327,62 +328,7 @@ def _write_whole(path: Path, data: bytes) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-prepare",
-        "Turn photos into aligned chips for training and evaluation, with the terminal's own detector and alignment, so that "
-        "training sees what a terminal sees. A photo without a usable face is refused with its reason.",
-        "mfsa-prepare photos --detector bundle --out faces.tar --contact-sheet sheet.jpg",
-    )
-    parser.add_argument(
-        "photos",
-        type=Path,
-        metavar="PHOTOS",
-        help="folder or .tar of <identity>/<image>; deeper folders are flattened",
-    )
-    parser.add_argument(
-        "--detector",
-        type=Path,
-        required=True,
-        help="bundle folder, or the detector's ONNX file alone",
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside",
-    )
-    parser.add_argument(
-        "--size",
-        choices=DETECTOR_SIZES,
-        default=DETECTOR_SIZES[0],
-        help="detector input; default %(default)s",
-    )
-    parser.add_argument(
-        "--face", choices=("largest", "only"), default="largest",
-        help="of several: the largest, weighed by nearness to the middle and by what the border leaves of it; or refuse",
-    )  # fmt: skip
-    parser.add_argument(
-        "--min-eyes",
-        type=float,
-        default=12.0,
-        metavar="PX",
-        help="least distance of the eyes, default %(default)g",
-    )
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=min(8, os.cpu_count() or 1),
-        help="processes, default %(default)s; 0: in this one",
-    )
-    parser.add_argument(
-        "--contact-sheet",
-        type=Path,
-        metavar="FILE",
-        help="a .jpg or .png of up to 64 chips, to look at",
-    )
-    parser.add_argument("--replace", action="store_true", help="make it anew where it exists")
-    parser.add_argument("--json", action="store_true", help="for machines")
-    args = parser.parse_args(argv)
+    args = commands.prepare_parser().parse_args(argv)
     return common.run("mfsa-prepare", lambda: _prepare(args))
 
 

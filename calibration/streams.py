@@ -11,12 +11,12 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from calibration import commands
 from calibration.chips import ChipFolder, validation_chips
 from calibration.faces import check_folder
 from calibration.metrics import upper_bound
@@ -208,47 +208,7 @@ enrolls once more, with a mask drawn on.
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-streams",
-        "Count false and missed grants of a single-frame policy and of voting, on streams made of people's photos, bare and "
-        "masked.",
-        "mfsa-streams --bundle build/bundle --chips people.tar --markdown streams.md",
-    )
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        required=True,
-        help="made by mfsa-bundle; its FP32 embedder and thresholds",
-    )
-    parser.add_argument(
-        "--chips",
-        type=Path,
-        nargs="+",
-        required=True,
-        help=".tar files or folders of <person>/<image>",
-    )
-    parser.add_argument(
-        "--everybody",
-        action="store_true",
-        help="use all people, not only the tenth that training keeps apart",
-    )
-    parser.add_argument(
-        "--galleries",
-        type=int,
-        nargs="+",
-        default=[10, 100, 1000],
-        help="sizes (default 10 100 1000)",
-    )
-    parser.add_argument(
-        "--thresholds",
-        type=float,
-        nargs=2,
-        metavar=("UNMASKED", "MASKED"),
-        help="in place of the bundle's, in every gallery",
-    )
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    args = parser.parse_args(argv)
+    args = commands.streams_parser().parse_args(argv)
     return common.run("mfsa-streams", lambda: _streams(args))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import metrics, scores
+from calibration import commands, metrics, scores
 from calibration.chips import ChipFolder, validation_chips
 from calibration.faces import check_folder
 from calibration.scores import Embedded
@@ -43,7 +43,6 @@ from edge.values import Precision
 
 FPIR_TARGET = 0.01
 GALLERY_SIZES = (100, 1_000, 10_000, 100_000)
-TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
 
 
 def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) -> OperatingPoint:
@@ -195,52 +194,7 @@ def _rates(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDAr
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-threshold",
-        "Fix the thresholds for unmasked and masked probes, with bounds by bootstrap over people, the FPIR by gallery size and "
-        "the smallest FMR that the data supports. With --config: check a site's own enrolled people against them.",
-        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 --gallery 500 --out thresholds.json",
-    )
-    model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--embedder", type=Path, help="ONNX file")
-    model.add_argument(
-        "--bundle",
-        type=Path,
-        help="complete bundle, into whose manifest the thresholds are written",
-    )
-    model.add_argument(
-        "--config",
-        type=Path,
-        help="a terminal's YAML file: what its enrolled people say of the threshold",
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "int8"),
-        default="fp32",
-        help="of the bundle's embedder (default %(default)s)",
-    )
-    parser.add_argument(
-        "--plan",
-        action="store_true",
-        help="measure the bundle's TensorRT engine instead of its ONNX file",
-    )
-    parser.add_argument(
-        "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
-    )
-    parser.add_argument(
-        "--everybody",
-        action="store_true",
-        help="use all people, not only the tenth that training keeps apart",
-    )
-    parser.add_argument(
-        "--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates"
-    )
-    parser.add_argument("--fpir", type=float, help="instead: share of strangers that may pass ...")
-    parser.add_argument("--gallery", type=int, help="... in a gallery of so many templates")
-    parser.add_argument("--description", default="", help="what the data is, for the manifest")
-    parser.add_argument("--det", type=Path, help="write a plot of the trade-off there (.png)")
-    parser.add_argument("--out", type=Path, help="write the thresholds there (JSON)")
-    args = parser.parse_args(argv)
+    args = commands.threshold_parser().parse_args(argv)
     return common.run("mfsa-threshold", lambda: _site(args) if args.config else _threshold(args))
 
 
@@ -258,7 +212,7 @@ def _target(args: argparse.Namespace) -> float:
                 f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}"
             )
         return metrics.fmr_for(args.fpir, args.gallery)
-    target = TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
+    target = commands.TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
     if not 0 < target < 1:
         raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {target}")
     return target

@@ -17,7 +17,6 @@ from calibration.faces import pick_faces
 from calibration.int8.legacy import entropy_calibrator
 from edge.bundle import (
     EMBEDDER_NETWORK,
-    NETWORKS,
     WHOLE,
     Bundle,
     Verdict,
@@ -36,6 +35,7 @@ from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
 from edge.errors import ConfigError, EngineError
 from edge.face.detect import Detector
 from edge.values import Precision
+from export import commands
 from export.parity import Proof, detector_verdict, embedder_verdict, load_scene
 from export.to_engine import BuildOptions, Built, build_plan, has_calibrators, strongly_typed
 
@@ -178,63 +178,7 @@ def finish(
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-build-engine",
-        "Build the TensorRT engines of a bundle on this device and compare each with the FP32 network on real chips; "
-        "what differs is not kept. The detector is built in FP16 where the embedder is INT8.",
-        "mfsa-build-engine build/bundle --precision int8",
-    )
-    parser.add_argument(
-        "bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it"
-    )
-    parser.add_argument(
-        "--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s"
-    )
-    parser.add_argument(
-        "--network",
-        choices=NETWORKS,
-        nargs="+",
-        default=NETWORKS,
-        metavar="NAME",
-        help="default: all of them",
-    )
-    parser.add_argument(
-        "--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)"
-    )
-    parser.add_argument(
-        "--workspace",
-        type=int,
-        default=1024,
-        metavar="MIB",
-        help="memory while building (default %(default)s)",
-    )
-    parser.add_argument(
-        "--timing-cache", type=Path, help="file that makes the next build on this device fast"
-    )
-    parser.add_argument(
-        "--dla",
-        type=int,
-        metavar="CORE",
-        help="run on a DLA, with a list of what falls back to the GPU",
-    )
-    parser.add_argument(
-        "--chips", type=Path, help="a site's aligned chips, compared beside the bundle's own"
-    )
-    parser.add_argument(
-        "--calibrate",
-        type=Path,
-        metavar="CHIPS",
-        help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10",
-    )
-    parser.add_argument(
-        "--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run"
-    )
-    parser.add_argument(
-        "--compute-capability",
-        metavar="X.Y",
-        help="with --rtx, for a GPU that is not here, such as 8.6",
-    )
-    args = parser.parse_args(argv)
+    args = commands.build_engine_parser().parse_args(argv)
     return common.run("mfsa-build-engine", lambda: _build(args))
 
 

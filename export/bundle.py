@@ -54,7 +54,7 @@ from edge.face.liveness import Look
 from edge.face.liveness.passive import Passive
 from edge.parsing import parse_json, read_json
 from edge.values import Face, Pose, Precision
-from export import detector
+from export import commands, detector
 from export.card import EXAMS, not_measured, write_card
 from export.card import FILE as CARD
 from export.forms import in_float, to_half
@@ -438,58 +438,7 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mfsa-bundle",
-        description="Make or check a model bundle.",
-        epilog="example: mfsa-bundle make build/bundle",
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="make|check|pack")
-    making = commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
-    making.add_argument("out", type=Path)
-    making.add_argument(
-        "--from",
-        dest="base",
-        type=Path,
-        help="folder made by `pack`; default: the reference that ships",
-    )
-    making.add_argument("--replace", action="store_true", help="make it anew where it exists")
-    making.add_argument(
-        "--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md"
-    )
-    making.add_argument(
-        "--liveness-threshold",
-        type=float,
-        default=0.5,
-        help="probability of a living face (default %(default)s)",
-    )
-    making.add_argument(
-        "--liveness-licence", default="of its makers", help="of its weights, in a line"
-    )
-    checking = commands.add_parser("check", help="digests and parity of a bundle")
-    checking.add_argument("bundle", type=Path)
-    packing = commands.add_parser("pack", help="a bundle without detector from a trained embedder")
-    packing.add_argument("out", type=Path)
-    packing.add_argument("--name", required=True)
-    packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
-    packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
-    packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
-    packing.add_argument("--int8", type=Path, help="ONNX file of mfsa-quantize")
-    packing.add_argument("--int8-thresholds", type=Path, help="JSON of mfsa-threshold for it")
-    packing.add_argument(
-        "--int8-accuracy",
-        type=Path,
-        help="JSON of mfsa-evaluate for it; default: that of --accuracy",
-    )
-    packing.add_argument("--data", required=True, help="what the model was trained on, in words")
-    packing.add_argument(
-        "--licence",
-        required=True,
-        help="of the weights, in a line; a LICENSE in the folder is kept",
-    )
-    packing.add_argument(
-        "--limits", type=Path, help="Markdown file with further limits for the model card"
-    )
-    return parser.parse_args(argv)
+    return commands.bundle_parser().parse_args(argv)
 
 
 def _int8(args: argparse.Namespace) -> Measured | None:

@@ -23,6 +23,7 @@ from edge.engine.sidecar import read_sidecar
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt, read_plan
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
+from export import commands
 from export.parity import (
     Outputs,
     Proof,
@@ -33,7 +34,6 @@ from export.parity import (
     run_chips,
 )
 
-_MOST = 500
 _TOLD = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
 _LOOKED_INTO = 4  # chips on which the first different layer is sought
 
@@ -158,35 +158,7 @@ def compare_forms(reference: Reference, candidate: Form, precision: Precision) -
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-parity",
-        "Compare forms of one embedder (checkpoint, ONNX, INT8 ONNX, TensorRT plan) with a reference on the same chips: portraits "
-        "plain, masked, dark, blurred and in false colours, and your own. Exit code 1 where one is out of its bounds.",
-        "mfsa-parity embedder.onnx embedder-int8.onnx --chips faces.tar",
-    )
-    parser.add_argument("reference", type=Path, help="FP32 ONNX file, checkpoint, or bundle folder")
-    parser.add_argument(
-        "candidates", type=Path, nargs="+", metavar="FILE", help="other forms of it"
-    )
-    parser.add_argument(
-        "--precision",
-        choices=("fp32", "fp16", "int8"),
-        help="whose bounds hold; default: the file's own",
-    )
-    parser.add_argument(
-        "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
-    )
-    parser.add_argument("--most", type=int, default=_MOST, help="of these (default %(default)s)")
-    parser.add_argument(
-        "--pairs",
-        type=Path,
-        help="list in LFW's format: verification before and after, with --pair-chips",
-    )
-    parser.add_argument(
-        "--pair-chips", type=Path, help=".tar file or folder of the list's aligned chips"
-    )
-    parser.add_argument("--json", type=Path, help="write verdicts and figures there")
-    args = parser.parse_args(argv)
+    args = commands.parity_parser().parse_args(argv)
     return common.run("mfsa-parity", lambda: _parity(args))
 
 

@@ -26,6 +26,7 @@ from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
 from edge.face.embed import OUTPUTS
 from edge.values import Precision
+from export import commands
 from export.forms import has_prelu, split_prelu, to_half, with_batch
 from export.parity import BOUNDS, compare, portrait_chips, run_chips
 from export.version import code_version
@@ -105,41 +106,7 @@ def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="mfsa-export",
-        description="Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999 (FP16: 0.999).",
-        epilog="example: mfsa-export --checkpoint runs/reference/checkpoint.pt --out embedder.onnx --chips faces/chips/val.tar",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        required=True,
-        help="checkpoint.pt of a run, or .safetensors weights",
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument(
-        "--batch", type=int, help="exactly this many chips a call; default: any number"
-    )
-    parser.add_argument("--half", type=Path, help="also write a half-precision file there")
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        help="also write bare half-precision weights there, to fine-tune from",
-    )
-    parser.add_argument(
-        "--chips",
-        type=Path,
-        nargs="*",
-        default=[],
-        help="more chips to compare on: .tar files or folders",
-    )
-    parser.add_argument(
-        "--unfinished", action="store_true", help="export a run that has not come to its end"
-    )
-    parser.add_argument(
-        "--most", type=int, default=500, help="chips per source (default %(default)s)"
-    )
-    args = parser.parse_args(argv)
+    args = commands.export_parser().parse_args(argv)
     return common.run("mfsa-export", lambda: _export(args))
 
 

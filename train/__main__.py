@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
 
 from edge.cli import common
 from edge.errors import ConfigError, MfsaError
+from train import commands
 from train.loop import train
 from train.recipe import load_recipe
 
 
-def parse(argv: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mfsa-train",
-        description="Train the MFSA network by a recipe; a run that was stopped goes on with --resume.",
-        epilog="example: mfsa-train --recipe train/recipes/reference.yaml --data ../faces --out runs/reference",
-    )
-    parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
-    parser.add_argument(
-        "--data", type=Path, required=True, help="folder that the recipe's sources are under"
-    )
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/",
-    )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="WEIGHTS",
-        help="checkpoint or .safetensors to begin with",
-    )
-    parser.add_argument(
-        "--set",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        dest="changes",
-        help="change keys of the recipe: network.variant=none",
-    )
-    parser.add_argument(
-        "--save-every",
-        type=int,
-        metavar="CHIPS",
-        help="write checkpoint.pt so often; default every three minutes",
-    )
-    return parser.parse_args(argv)
-
-
 def main(argv: list[str] | None = None) -> int:
-    args = parse(argv)
+    args = commands.train_parser().parse_args(argv)
 
     def command() -> int:
         if args.save_every is not None and args.save_every < 1:

@@ -24,7 +24,7 @@ from edge.config.sensing import Detector as DetectorDefaults
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import Detector
-from train import report
+from train import commands, report
 
 AUTO = "auto"
 
@@ -138,84 +138,7 @@ def open_detector(bundle: Path) -> Detector:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-evaluate",
-        "What embedders can do: verification of pairs, all against all, searches, real masks, where the maps look and how far "
-        "they may be trusted; clean, masked by the frozen exam, by unseen mask families, hidden otherwise.",
-        "mfsa-evaluate embedder.onnx --pairs auto --chips people.tar --html report.html",
-    )
-    parser.add_argument(
-        "models",
-        type=Path,
-        nargs="+",
-        metavar="MODEL",
-        help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it",
-    )
-    data = parser.add_argument_group("what to measure on (at least one)")
-    data.add_argument(
-        "--pairs",
-        help="list in LFW's format or of --write-pairs; auto: drawn from --chips, else --people",
-    )
-    data.add_argument("--chips", type=Path, help=".tar file or folder of the pairs' aligned chips")
-    data.add_argument("--seed", type=int, default=0, help="of --pairs auto (default %(default)s)")
-    data.add_argument(
-        "--write-pairs", type=Path, metavar="FILE", help="write the pairs of --pairs auto there"
-    )
-    data.add_argument(
-        "--bin",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="verification sets of pickled pairs",
-    )
-    data.add_argument(
-        "--people",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="SOURCE",
-        help=".tar or folders of <person>/<image>: all against all",
-    )
-    data.add_argument(
-        "--real-masks",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="SOURCE",
-        help="the same, where m_<image> wears a real mask",
-    )
-    data.add_argument(
-        "--everybody",
-        action="store_true",
-        help="all people of these, not only the tenth that training keeps apart",
-    )
-    parser.add_argument(
-        "--detector",
-        type=Path,
-        metavar="BUNDLE",
-        help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="the headline figures only: no unseen families, no other occluders, no trust",
-    )
-    parser.add_argument("--json", type=Path, help="write all figures there")
-    parser.add_argument(
-        "--html",
-        type=Path,
-        help="write a report for people there, one file with all pictures in it",
-    )
-    parser.add_argument(
-        "--markdown", type=Path, help="write the summary of all models there as a table"
-    )
-    parser.add_argument(
-        "--show-faces",
-        action="store_true",
-        help="put chips of the data into the report; without it only public-domain portraits",
-    )
-    args = parser.parse_args(argv)
+    args = commands.evaluate_parser().parse_args(argv)
     return common.run("mfsa-evaluate", lambda: _evaluate(args))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import helper
 from tqdm import tqdm
 
+from calibration import commands
 from calibration.chips import ChipFolder, validation_chips
 from calibration.faces import check_folder, portrait_views
 from calibration.int8.graph import Places, find_places, insert
@@ -31,7 +32,6 @@ from edge.errors import ConfigError, EngineError
 
 FEWEST_CHIPS = 16
 PORTRAIT_BOUND = 0.98  # of the gate, which compares the portraits again
-BOUND = 0.99  # on a few hundred chips; among thousands the least cosine lies lower, and 0.98 is what the gate wants there
 _BATCH = 16
 _SENSITIVITY_CHIPS = 64
 CLEAN, MASKED, PORTRAITS = "clean", "masked", "portraits"
@@ -275,46 +275,7 @@ def _digest(folder: ChipFolder, rows: NDArray[np.int64]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = common.parser(
-        "mfsa-quantize",
-        "Quantise an FP32 embedder to INT8 (Q/DQ): try four ways to choose ranges on real chips, bare and masked, measure each "
-        "on chips kept apart, and leave the costliest layers in float until the cosine holds.",
-        "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx --report int8.json --plot int8.png",
-    )
-    parser.add_argument(
-        "--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export"
-    )
-    parser.add_argument(
-        "--chips",
-        type=Path,
-        nargs="+",
-        required=True,
-        help=".tar files or folders of <person>/<image>, unmasked",
-    )
-    parser.add_argument(
-        "--everybody",
-        action="store_true",
-        help="use all people, not only the tenth that training keeps apart",
-    )
-    parser.add_argument(
-        "--most",
-        type=int,
-        default=512,
-        help="chips; half give ranges, half measure (default %(default)s)",
-    )
-    parser.add_argument(
-        "--bound",
-        type=float,
-        default=BOUND,
-        help="least cosine on the chips that measure (default %(default)s)",
-    )
-    parser.add_argument(
-        "--keep-ends", action="store_true", help="leave the first and the last layer in float"
-    )
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
-    parser.add_argument("--plot", type=Path, help=".png of the sensitivity of each layer")
-    args = parser.parse_args(argv)
+    args = commands.quantize_parser().parse_args(argv)
     return common.run("mfsa-quantize", lambda: _quantize(args))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import importlib.metadata
 import logging
 import logging.handlers
 import os
@@ -35,12 +37,41 @@ def run(prog: str, command: Callable[[], int]) -> int:
     return code
 
 
+def run_module(
+    options: argparse.ArgumentParser, argv: list[str] | None, module: str, extra: str
+) -> int:
+    """Run a command's module after its options are read: --help needs none of its libraries."""
+    options.parse_args(argv)
+
+    def command() -> int:
+        try:
+            main = importlib.import_module(module).main
+        except ModuleNotFoundError as error:
+            raise MfsaError(
+                f"{error.name} is not installed; install what this command needs: "
+                f"pip install 'mfsa-edge[{extra}]'"
+            ) from error
+        return int(main(argv))
+
+    return run(options.prog, command)
+
+
 def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    """Parser with an example, the exit codes and --version."""
+    made = argparse.ArgumentParser(
         prog=prog,
         description=description,
         epilog=f"example: {example}   exit codes: 0 done, 1 refused or failed, 2 usage or configuration",
     )
+    made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
+    return made
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("mfsa-edge")
+    except importlib.metadata.PackageNotFoundError:
+        return "of a source tree that is not installed"
 
 
 def check_out(*paths: Path | None) -> None:
