@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from importlib.metadata import entry_points
+import subprocess
+import sys
+from importlib.metadata import entry_points, version
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +43,30 @@ def test_wrong_usage_exits_with_2(name: str) -> None:
     with pytest.raises(SystemExit) as ended:
         main_of(name)(["--no-such-option"])  # type: ignore[operator]
     assert ended.value.code == 2
+
+
+EDGE = sorted(name for name in SCRIPTS if name.startswith("edge-"))
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_command_version_is_that_installed(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main_of(name)(["--version"])  # type: ignore[operator]
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"{name} {version('mfsa-edge')}\n"
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_command_log_level_decides(level: str, before: bool, tmp_path: Path) -> None:
+    """Before or behind the name of a subcommand."""
+    config = tmp_path / "terminal.yaml"
+    config.write_text("terminal: t\nbundle: b\ncamera: {kind: opencv, source: 0}\n")
+    option = ["--log-level", level]
+    arguments = [*option, "check"] if before else ["check", *option]
+    code = "import logging, sys; from edge.cli.door import main; main(); logging.info('said')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, "--config", str(config)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ("said" in done.stderr) == (level == "debug")

@@ -12,6 +12,7 @@ import queue
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
@@ -56,15 +57,55 @@ def run_module(
     return run(options.prog, command)
 
 
+class _Version(argparse.Action):
+    """Prints the installed version."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
+        print(f"{parser.prog.split()[0]} {_version()}")
+        parser.exit()
+
+
+class _LogLevel(argparse.Action):
+    """Sets up logging before the command begins."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        log_to_stderr(str(values).upper())
+
+
+class _Parser(argparse.ArgumentParser):
+    """With the options that every command and its subcommands have."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.add_argument(
+            "--version",
+            action=_Version,
+            nargs=0,
+            default=argparse.SUPPRESS,
+            help="print the version and exit",
+        )
+        self.add_argument(
+            "--log-level",
+            action=_LogLevel,
+            choices=("debug", "info", "warning", "error"),
+            default=argparse.SUPPRESS,
+            help="least level of messages on stderr",
+        )
+
+
 def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser:
-    """Parser with an example, the exit codes and --version."""
-    made = argparse.ArgumentParser(
+    """Build the parser of a command, with an example and the exit codes below its help."""
+    return _Parser(
         prog=prog,
         description=description,
         epilog=f"example: {example}   exit codes: 0 done, 1 refused or failed, 2 usage or configuration",
     )
-    made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    return made
 
 
 def _version() -> str:
@@ -94,7 +135,11 @@ def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> 
 
 def limit_decoder_messages() -> None:
     """Forward few of the lines that decoders of pictures print; call it before logging is set up."""
+    before = sys.stderr
     limit_native_stderr(without_credentials)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is before:
+            handler.setStream(sys.stderr)
 
 
 def subject_name(text: str) -> str:
@@ -106,10 +151,11 @@ def subject_name(text: str) -> str:
     return normalize_name(text)
 
 
-def log_to_stderr() -> None:
+def log_to_stderr(level: str = "INFO") -> None:
+    """Log to stderr; the first call decides the level, which is that of --log-level if given."""
     logging.basicConfig(
         stream=sys.stderr,
-        level=logging.INFO,
+        level=level,
         format="%(asctime)s %(levelname)-7s %(message)s",
         datefmt="%H:%M:%S",
     )
