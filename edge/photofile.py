@@ -31,7 +31,9 @@ from edge.system.leftovers import is_leftover
 
 Pixels: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
 
-ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif")
+ENDINGS = (
+    ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif",
+)  # fmt: skip
 # Pictures that are refused by the name of their format, not passed over in silence.
 _REFUSED_ENDINGS = (".gif", ".avif", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"

@@ -282,7 +282,9 @@ class _Seen:
         record = told[1]
         kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
         is_kind = self._kind is None or self._kind in kinds
-        is_subject = self._subject is None or _is_named(record, "subject", self._subject)
+        is_subject = self._subject is None or any(
+            _is_named(record, field, self._subject) for field in ("subject", "other")
+        )
         self._has_kind |= is_kind
         self._has_subject |= is_subject
         return is_kind and is_subject

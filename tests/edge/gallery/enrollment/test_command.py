@@ -14,8 +14,8 @@ from edge import masks
 from edge.audit.reading import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
+from edge.cli import audit, enrolling, gallery
 from edge.cli import enroll as command
-from edge.cli import enrolling, gallery
 from edge.config import load_config
 from edge.face.detect import Detector
 from edge.gallery.key import load_key
@@ -209,6 +209,17 @@ def test_enroll_stated_as_two_people_on_record(counter: Counter) -> None:
     (distinct,) = counter.shown()["distinct"]
     assert (distinct["reason"], distinct["noted_by"]) == ("twins, both seen", noted["operator"])
     assert distinct["noted"] and "Bea" not in json.dumps(distinct)
+
+
+def test_enroll_statement_found_by_either_name(counter: Counter) -> None:
+    counter.enroll("ada0", subject="Bea")
+    counter.enroll("ada1", options=("--not-a-duplicate", "Bea", "--reason", "twins"))
+    show = ["--config", str(counter.config_path), "--kind", "not-a-duplicate", "--json"]
+    for name in ("Ada", "Bea"):
+        assert audit.main(["show", *show, "--subject", name]) == 0
+        assert json.loads(counter.capsys.readouterr().out)["note"] == "twins"
+    assert audit.main(["erase", "--config", str(counter.config_path), "--subject", "Bea"]) == 0
+    assert "decisions: 1 personal parts are erased" in counter.capsys.readouterr().out
 
 
 def test_enroll_statement_holds_afterwards(counter: Counter) -> None:
