@@ -145,7 +145,7 @@ class Desk:
         before = {one.pair for one in known.distinct} if known is not None else set()
         for other in terms.not_duplicates or ():
             if pair_of(subject, other) not in before:
-                self._note(subject, other, terms.reason or "")
+                self._note(subject, self._roll.spelling(other), terms.reason or "")
 
     def _record(self, subject: str, terms: Terms) -> SubjectRecord:
         known = self._roll.find(subject)
