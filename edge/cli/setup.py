@@ -14,13 +14,7 @@ from typing import Any, TypeVar
 from edge.camera.devices import VideoDevice, list_devices
 from edge.cli import common
 from edge.config import Terminal, load_config
-from edge.config.starter import (
-    Starter,
-    device_camera,
-    network_camera,
-    recorded_camera,
-    relay_of,
-)
+from edge.config.starter import Starter, fields_of, live_camera, recorded_camera, relay_of
 from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, describe_source
 
@@ -42,7 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--camera",
         metavar="CAMERA",
-        help="number of a V4L2 device, a photo, video or folder of photos, or a network address",
+        help="number of a V4L2 device, csi, a network address, a GStreamer pipeline, or a photo, "
+        "video or folder of photos",
     )
     parser.add_argument(
         "--accept-network-injection",
@@ -104,7 +99,7 @@ def _answers(args: argparse.Namespace) -> Starter:
     camera = _answer(
         args,
         "camera",
-        "Camera (number, photo, video, folder or network address)",
+        "Camera (number, csi, network address, photo, video or folder)",
         lambda text: _camera(text, args),
         default=str(devices[0].number) if devices else None,
     )
@@ -157,13 +152,10 @@ def _show_devices(devices: list[VideoDevice]) -> None:
 
 
 def _camera(text: str, args: argparse.Namespace) -> dict[str, Any]:
-    if "://" in text:
-        return _network(text, args)
-    number = text.removeprefix("/dev/video")
-    if number.isdecimal():
-        return device_camera(int(number))
-    if text.startswith("/dev/") or " ! " in text:
-        return device_camera(text)
+    if text == "csi":
+        return {"kind": "csi"}
+    if text.isdecimal() or text.startswith("/dev/") or "://" in text or "!" in text:
+        return _live(text, args)
     path = Path(text).expanduser().absolute()
     if not path.exists():
         raise ConfigError(
@@ -172,15 +164,16 @@ def _camera(text: str, args: argparse.Namespace) -> dict[str, Any]:
     return recorded_camera(path)
 
 
-def _network(address: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Camera section after consent to what a network camera risks; raises ConfigError."""
-    if not args.accept_network_injection:
+def _live(text: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Camera section, after consent to what a network camera risks; raises ConfigError."""
+    camera = live_camera(text)
+    if camera.is_network and not args.accept_network_injection:
         if args.yes:
             raise ConfigError(f"--accept-network-injection: required: {_INJECTION}")
         print(f"  WARNING: {_INJECTION}.")
         if input("  Accept this? (yes/no) [no]: ").strip().lower() not in ("y", "yes"):
             raise ConfigError("not accepted; name another camera")
-    return network_camera(address)
+    return fields_of(camera)
 
 
 def _bundle(text: str) -> Path:
@@ -225,7 +218,7 @@ def _write(out: Path, starter: Starter) -> Terminal:
     """Write the file once it loads; raises ConfigError. A camera's address may hold a password."""
     text = starter.text(out.absolute().parent)
     fresh = out.with_name(f".{out.name}.new")
-    mode = 0o600 if "://" in str(starter.camera.get("source", "")) else 0o644
+    mode = 0o600 if "accept_network_injection" in starter.camera else 0o644
     try:
         write_whole(fresh, text.encode(), mode)
         config = load_config(fresh)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
+from edge.config.sensing import OpencvCamera
 from edge.errors import ConfigError
+from edge.findings import describe_validation
 
 _HEADING = "# One account runs both processes. systemd/terminal.yaml explains every key.\n"
 _DOOR_FORMS = "simulated, file:PATH or gpio:PIN, such as gpio:BOARD7"
@@ -40,14 +43,20 @@ class Starter:
         return _HEADING + "".join(lines)
 
 
-def device_camera(source: int | str) -> dict[str, Any]:
-    """Camera section for a V4L2 device or a GStreamer pipeline."""
-    return {"kind": "opencv", "source": source}
+def live_camera(text: str) -> OpencvCamera:
+    """Camera section for a V4L2 device, an address or a GStreamer pipeline; raises ConfigError."""
+    number = text.removeprefix("/dev/video")
+    source = int(number) if number.isdecimal() else text
+    try:
+        return OpencvCamera(kind="opencv", source=source)
+    except ValidationError as error:
+        raise ConfigError(f"camera: {describe_validation(error)}") from error
 
 
-def network_camera(address: str) -> dict[str, Any]:
-    """Camera section for a network address; the caller has asked for consent to the risk."""
-    return {"kind": "opencv", "source": address, "accept_network_injection": True}
+def fields_of(camera: OpencvCamera) -> dict[str, Any]:
+    """Keys of a camera section that must be written; the caller has got consent to the risk."""
+    chosen = camera.model_copy(update={"accept_network_injection": camera.is_network})
+    return chosen.model_dump(exclude_defaults=True)
 
 
 def recorded_camera(path: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.config.starter import Starter, device_camera, network_camera, recorded_camera, relay_of
+from edge.config.starter import Starter, fields_of, live_camera, recorded_camera, relay_of
 from edge.errors import ConfigError
 
 
@@ -24,8 +24,22 @@ def test_starter_any_path_loads_as_it_was(tmp_path: Path, name: str) -> None:
     assert len(text.splitlines()) == 7 and str(tmp_path) not in text
 
 
-@pytest.mark.parametrize("camera", [device_camera(0), network_camera("rtsp://u:p@10.0.0.9/live")])
-def test_starter_devices_and_addresses_load(tmp_path: Path, camera: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("text", "source", "is_network"),
+    [
+        ("0", 0, False),
+        ("/dev/video2", 2, False),
+        ("/dev/v4l/by-id/usb", "/dev/v4l/by-id/usb", False),
+        ("v4l2src ! appsink", "v4l2src ! appsink", False),
+        ("rtsp://u:p@10.0.0.9/live", "rtsp://u:p@10.0.0.9/live", True),
+        ("udpsrc port=5000 ! appsink", "udpsrc port=5000 ! appsink", True),
+    ],
+)
+def test_starter_live_camera_loads(
+    tmp_path: Path, text: str, source: int | str, is_network: bool
+) -> None:
+    camera = fields_of(live_camera(text))
+    assert camera["source"] == source and ("accept_network_injection" in camera) == is_network
     starter = Starter("a", Path("/b"), camera, relay_of("simulated", ""), "none")
     (tmp_path / "terminal.yaml").write_text(starter.text(tmp_path))
     loaded = load_config(tmp_path / "terminal.yaml").camera.model_dump()
