@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import heapq
 import json
+import os
 import sys
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from datetime import time as clock_time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from edge.audit import telling
 from edge.audit.chain import Line
@@ -30,6 +31,7 @@ from edge.durable import write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.names import name_key
 from edge.parsing import parse_day
+from edge.system.accounts import acting_as_owner
 from edge.values import Verdict
 
 if TYPE_CHECKING:
@@ -345,9 +347,7 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
     size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))
     last_id = args.since
     fresh = args.out.with_name(f".{args.out.name}.part") if args.out else None
-    if fresh:
-        fresh.touch(0o600)  # there are names in it
-    file = fresh.open("w", encoding="utf-8", newline="") if fresh else sys.stdout
+    file = _open_fresh(fresh) if fresh else sys.stdout
     try:
         with tqdm(
             total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False
@@ -365,6 +365,14 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
             fresh.unlink(missing_ok=True)
     print(f"go on with: --since {last_id}", file=sys.stderr if fresh is None else sys.stdout)
     return common.DONE
+
+
+def _open_fresh(path: Path) -> TextIO:
+    """Open a new file for the owner of its folder alone: there are names in it. Raises OSError."""
+    with acting_as_owner(path.parent):
+        path.unlink(missing_ok=True)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+        return os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", newline="")
 
 
 def _places(args: argparse.Namespace) -> list[Place]:
@@ -484,7 +492,8 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
         place.of, report.last.id, report.last.hash.hex(), telling.moment(report.last.public)
     ).signed_by(key)
     if args.out:
-        args.out.write_text(head, encoding="utf-8")
+        with acting_as_owner(args.out.parent):
+            write_whole(args.out, head.encode(), 0o644)
     else:
         print(head, end="")
     return common.DONE

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge.claim import claim
+from edge.cli import audit
 from edge.config import Terminal
 from edge.config.door import FileRelay
 from edge.door.wiring import Lines, note
@@ -189,6 +190,11 @@ def test_root_follows_no_link_in_the_state(config: Terminal, tmp_path: Path, nam
         assert "gallery" in in_child(lambda: evidence_key(config)).lower()
 
 
+def export_records(path: Path) -> int:
+    config = str(path.parent.parent / "terminal.yaml")
+    return audit.main(["export", "--record", "decisions", "--out", str(path), "--config", config])
+
+
 def locked(config: Terminal) -> None:
     os.close(claim(config.daemon_lock_path, "edge-daemon"))
 
@@ -211,7 +217,9 @@ def test_key_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
 @pytest.mark.parametrize(
-    "make", [Journal, lambda path: note(LINES, path)], ids=["report", "wiring"]
+    "make",
+    [Journal, lambda path: note(LINES, path), export_records],
+    ids=["report", "wiring", "export"],
 )
 def test_root_makes_no_file_through_a_link(
     config: Terminal, tmp_path: Path, make: Callable[[Path], object]
@@ -219,7 +227,7 @@ def test_root_makes_no_file_through_a_link(
     target = tmp_path / "root-only"
     target.mkdir(mode=0o700)
     config.state.mkdir(mode=0o700)
-    for name in ("file", "file.fresh"):
+    for name in ("file", "file.fresh", ".file.part"):
         (config.state / name).symlink_to(target / "victim")
     owned_by_nobody(config)
     in_child(lambda: make(config.state / "file"))
