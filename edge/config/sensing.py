@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field, field_validator
 from edge.config.section import Section
 
 FOLDER_FPS = 15.0  # of a folder of pictures, which has no rate of its own
-_FOURCC = r"^[A-Za-z0-9]{3}[A-Za-z0-9 ]$"
+_FOURCC = re.compile(r"[A-Za-z0-9]{3}[A-Za-z0-9 ]")
 # Sources of pipelines that read from this machine; any other can be fed over a network.
 _LOCAL_SOURCES = frozenset(
     {"v4l2src", "nvarguscamerasrc", "nvv4l2camerasrc", "libcamerasrc", "videotestsrc"}
@@ -61,7 +62,6 @@ class OpencvCamera(_Picture):
     )
     pixel_format: str | None = Field(
         None,
-        pattern=_FOURCC,
         description="FourCC that a V4L2 device is asked for, such as MJPG or YUYV; default: its own choice",
     )
     accept_network_injection: bool = Field(
@@ -82,6 +82,13 @@ class OpencvCamera(_Picture):
                 "GStreamer pipeline; for a recording set `kind: replay` and `path`"
             )
         return source
+
+    @field_validator("pixel_format")
+    @classmethod
+    def _pixel_format(cls, code: str | None) -> str | None:
+        if code is not None and not _FOURCC.fullmatch(code):
+            raise ValueError("expected a FourCC, four characters such as MJPG, YUYV or 'Y16 '")
+        return code
 
     @property
     def is_network(self) -> bool:

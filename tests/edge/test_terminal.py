@@ -217,7 +217,7 @@ def test_frames_of_a_stall_open_no_door(site: Site, collins: np.ndarray) -> None
         ({"kind": "opencv", "source": "file:///clip.mp4"}, 2, "kind: replay"),
         ({"kind": "opencv", "source": -1}, 2, "from 0 on"),
         ({"kind": "opencv", "source": "udpsrc port=5 ! appsink"}, 2, "accept_network_injection"),
-        ({"kind": "opencv", "source": 0, "pixel_format": "MJ"}, 2, "camera.opencv.pixel_format"),
+        ({"kind": "opencv", "source": 0, "pixel_format": "MJ"}, 2, "expected a FourCC"),
         ({"kind": "replay", "path": "none"}, 1, "no such recording"),
         ({"kind": "replay", "path": "inputs", "rotate": 45}, 2, "rotate"),
         ({"kind": "replay", "path": "terminal.yaml"}, 1, "no frame in it can be read"),
