@@ -130,8 +130,8 @@ def decode_photo(encoded: bytes, name: str) -> Pixels:
 def _open_heif(file: BytesIO) -> ImageFile:
     from pillow_heif import HeifImageFile  # large, and not everywhere installed
 
-    picture: ImageFile = HeifImageFile(file)
-    return picture
+    opener: Callable[[BytesIO], ImageFile] = HeifImageFile  # untyped where it is installed
+    return opener(file)
 
 
 _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
