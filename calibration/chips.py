@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import tarfile
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.chip import SIZE
 from edge.errors import ConfigError
+from edge.names import check_spellings, normalize_name
 from edge.system.leftovers import is_leftover
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,14 @@ def _by_identity(source: Path, files: Iterable[str]) -> list[tuple[str, str]]:
                 f"{source}: expected <identity>/<image>, found {name!r}; name the folder that holds "
                 "the people's folders, or pack it by: tar cf chips.tar -C FOLDER ."
             )
-    return sorted(("/".join(parts), name) for parts, name in chips.items())
+    check_spellings(source, (parts[0] for parts in chips))
+    return sorted((chip_name("/".join(parts)), name) for parts, name in chips.items())
+
+
+def chip_name(name: str) -> str:
+    """The one form of `identity/image`, whatever system wrote the folder."""
+    identity, slash, image = name.partition("/")
+    return f"{normalize_name(identity)}{slash}{unicodedata.normalize('NFC', image)}"
 
 
 def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:

@@ -12,8 +12,10 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.chips import chip_name
 from edge import photofile
 from edge.errors import ConfigError, PhotoError
+from edge.names import check_spellings
 from edge.photofile import ENDINGS, decode_photo
 from edge.system.leftovers import is_leftover
 
@@ -68,6 +70,7 @@ def find_photos(source: Path) -> Found:
             f"{source}: expected photos as <identity>/<image> ({', '.join(ENDINGS)}), found none"
         )
     _check_layout(source, photos)
+    check_spellings(source, {photo.chip.split("/")[0]: None for photo in photos})
     return Found(sorted(photos), strays, others)
 
 
@@ -88,10 +91,10 @@ def _chip_name(parts: list[str], taken: set[str]) -> str:
     if len(os.fsencode(stem)) > _NAME_BYTES_MAX:
         stem = os.fsencode(stem)[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
     name, number = f"{parts[0]}/{stem}.jpg", 1
-    while name in taken:
+    while chip_name(name) in taken:
         number += 1
         name = f"{parts[0]}/{stem}-{number}.jpg"
-    taken.add(name)
+    taken.add(chip_name(name))
     return name
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from edge.errors import ConfigError, GalleryError
 
@@ -71,6 +71,17 @@ def parse_group(text: str) -> str:
     except GalleryError as error:
         raise ConfigError(str(error)) from error
     return normalize_name(text)
+
+
+def check_spellings(source: object, names: Iterable[str]) -> None:
+    """Raise ConfigError if two names of a source are one name in two spellings."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name_key(name), name)) != name:
+            raise ConfigError(
+                f"{source}: {other!a} and {name!a} are one name in two spellings; "
+                "put everything into one of the two folders"
+            )
 
 
 def free_name(name: str, is_taken: Callable[[str], bool]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from calibration import occluders
-from calibration.chips import decode, has_real_mask, is_validation, read_chips
+from calibration.chips import chip_name, decode, has_real_mask, is_validation, read_chips
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
@@ -131,7 +131,13 @@ def _load_teacher(
             f"{root / name}: holds embeddings that are zero or not finite; make them again"
         )
     embeddings /= norm
-    return {str(n): i for i, n in enumerate(names)}, embeddings
+    return {_teacher_key(str(n)): i for i, n in enumerate(names)}, embeddings
+
+
+def _teacher_key(name: str) -> str:
+    """`<source>/<identity>/<image>` as chips are named here."""
+    source, slash, rest = name.partition("/")
+    return f"{source}{slash}{chip_name(rest)}"
 
 
 def _masked_targets(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.chips import decode, read_chips
+from calibration.chips import chip_name, decode, read_chips
 from edge.errors import ConfigError
 
 
@@ -49,7 +49,7 @@ def read_list(path: Path, chips: Path) -> PairSet:
         raise ConfigError(f"{path}: cannot read the list of pairs: {error}") from error
     folds = _declared_folds(lines[0]) if lines else None
     named = [
-        _named_pair(line, f"{path}:{number}")
+        tuple(map(chip_name, _named_pair(line, f"{path}:{number}")))
         for number, line in enumerate(lines, 1)
         if number > 1 or not (folds or all(part.isdigit() for part in line.split()))
     ]

@@ -6,11 +6,14 @@ from contextlib import closing
 from datetime import date
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from calibration.chips import read_chips
+from calibration.photos import find_photos
 from edge.access.rights import Rights
 from edge.assembly import entry_of
 from edge.audit.log import RecordLog
@@ -243,3 +246,17 @@ def test_gallery_days_in_wrong_order_are_refused(
         store.enroll("Ada", ROW, record=SubjectRecord(valid_until=date(2031, 1, 1)))
     assert gallery.main(arguments) == 2
     assert "which is after 2031-01-01" in capsys.readouterr().err
+
+
+def test_identity_in_two_spellings_is_refused(tmp_path: Path) -> None:
+    """One person who counts as two would raise every threshold, and cross the fixed split."""
+    image = cv2.imencode(".png", np.zeros((112, 112, 3), np.uint8))[1].tobytes()
+    for number, name in enumerate(("Jos\u00e9", "Jose\u0301")):
+        for root in (tmp_path / "both", tmp_path / f"one{number}"):
+            (root / name).mkdir(parents=True)
+            (root / name / f"{number}.png").write_bytes(image)
+    for read in (find_photos, lambda source: list(read_chips(source))):
+        with pytest.raises(ConfigError, match="one name in two spellings"):
+            read(tmp_path / "both")
+    one, other = (next(read_chips(tmp_path / f"one{i}"))[0].split("/")[0] for i in (0, 1))
+    assert one == other == "Jos\u00e9"
