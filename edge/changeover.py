@@ -115,7 +115,8 @@ class Changeover:
             self._store.keep_up()
             self._store.enroll(subject, np.stack([one.embedding for one in seen]), known_only=True)
         except GalleryError as error:
-            log.error("not enrolled for the new model: %s", error)
+            why = error.__cause__ or "the person was removed, or the gallery was replaced"
+            log.error("a person is not enrolled for the new model: %s", why)  # without the name
             return 0
         self._is_behind = True  # the next refresh learns it, if this fails
         with contextlib.suppress(GalleryError):

@@ -332,13 +332,25 @@ def _expire(args: argparse.Namespace) -> int:
             if args.dry_run:
                 print(f"{name}: would be erased")
             else:
-                store.remove(name)
+                _expire_one(store, name)
         print(
             f"{len(over)} people {'would be' if args.dry_run else 'were'} erased: their time is over"
         )
         if over and not args.dry_run:
             _confirm(config, store)
     return common.DONE
+
+
+def _expire_one(store: Store, name: str) -> None:
+    """Erase a person; raises GalleryError without the name, for the timer's journal."""
+    try:
+        store.remove(name)
+    except GalleryError as error:
+        raise GalleryError(
+            f"{store.path}: a person whose time is over is not erased completely: "
+            f"{error.__cause__ or 'the gallery changed meanwhile'}; run edge-gallery verify --mend, "
+            "then edge-gallery expire again"
+        ) from error
 
 
 def _stats(args: argparse.Namespace) -> int:

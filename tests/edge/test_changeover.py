@@ -178,8 +178,11 @@ def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) 
         assert now.subjects() == {"Ada": 3}
 
 
-def test_changeover_enrolls_nobody_removed(terminal: Terminal, tmp_path: Path) -> None:
+def test_changeover_enrolls_nobody_removed(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
     seen = terminal.see(ADA_OLD, ADA_NEW)
     terminal.store.remove("Ada")
     assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
-    assert terminal.store.subjects() == {"Eve": 0}
+    assert terminal.store.subjects() == {"Eve": 0} and "Ada" not in caplog.text
+    assert "was removed" in caplog.text

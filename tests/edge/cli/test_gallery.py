@@ -171,3 +171,18 @@ def test_expire_takes_confirmation_from_door(
     finally:
         door.stop()
     assert "1 people were erased" in capsys.readouterr().out
+
+
+def test_expire_that_fails_names_nobody(
+    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The timer's output is in the journal."""
+    assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
+    with closing(opened(config)) as store:
+        store.db.execute(
+            "CREATE TRIGGER t BEFORE DELETE ON subjects BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+    capsys.readouterr()
+    assert gallery("expire") == 1
+    told = "".join(capsys.readouterr())
+    assert "is not erased completely: no" in told and "Ada" not in told
