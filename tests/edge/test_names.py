@@ -260,3 +260,11 @@ def test_identity_in_two_spellings_is_refused(tmp_path: Path) -> None:
             read(tmp_path / "both")
     one, other = (next(read_chips(tmp_path / f"one{i}"))[0].split("/")[0] for i in (0, 1))
     assert one == other == "Jos\u00e9"
+
+
+def test_photo_names_that_differ_in_spaces_are_two(tmp_path: Path) -> None:
+    (tmp_path / "Ada").mkdir()
+    for name in ("a 1.jpg", "a  1.jpg"):
+        (tmp_path / "Ada" / name).write_bytes(b"x")
+    (ada,) = read_people(tmp_path, None)
+    assert len(ada.photos) == 2

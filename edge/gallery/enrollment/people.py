@@ -261,7 +261,7 @@ def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A path in the folder; raises ConfigError for one that leaves it, also by a link."""
+    """A path in the folder, for a name in any spelling; raises ConfigError if it leaves it."""
     relative = PurePosixPath(name)
     if (
         not name
@@ -274,6 +274,11 @@ def _inside(folder: Path, name: str) -> Path:
     path = folder
     for part in relative.parts:
         path = path / _as_spelled(path, part)
+    return _demand_inside(folder, path, name)
+
+
+def _demand_inside(folder: Path, path: Path, name: str) -> Path:
+    """The path; raises ConfigError if it leaves the folder, also by a link."""
     try:
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links in a circle
@@ -306,7 +311,7 @@ def _spellings(folder: Path, changed_at: int) -> dict[str, list[str]]:
 
 def _pictures(folder: Path, of: Path) -> list[Path]:
     """The pictures of a subject's folder, by name; raises ConfigError if there are none."""
-    return [_inside(folder, str(path.relative_to(folder))) for path in pictures_in(of)]
+    return [_demand_inside(folder, path, path.name) for path in pictures_in(of)]
 
 
 def pictures_in(folder: Path) -> list[Path]:
