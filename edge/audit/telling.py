@@ -40,6 +40,11 @@ def moment(record: Mapping[str, Any]) -> float:
     return float(wall) if isinstance(wall, (int, float)) and abs(wall) < _WALL_MAX else 0.0
 
 
+def reached(record: Mapping[str, Any]) -> float:
+    """Unix seconds that had been reached for certain: not the time of a clock in doubt."""
+    return moment({"wall": record.get("latest_believed", record.get("wall"))})
+
+
 def what(record: Mapping[str, Any]) -> str:
     """In one word: the verdict of a decision, else the event or the kind."""
     return str(record.get("verdict") or record.get("event") or record.get("kind") or "?")

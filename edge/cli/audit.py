@@ -510,7 +510,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
     def wanted(line: Line) -> bool:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or before is not None:  # nothing readable: what an erasure left half done
-            return not told or telling.moment(line.public) < (before or 0.0)
+            return not told or telling.reached(line.public) < (before or 0.0)
         return any(_is_named(told, field, args.subject) for field in _NAMED)
 
     verb = "would be" if args.dry_run else "are"

@@ -594,3 +594,12 @@ def test_picture_as_link_is_refused(audit: Call, config: Terminal, tmp_path: Pat
     picture.symlink_to("/dev/zero")
     code, _, told = audit("show", "--picture", "3", "--out", str(tmp_path / "seen.png"))
     assert code == 1 and "expected a regular file" in told
+
+
+def test_erase_before_ignores_clock_in_doubt(audit: Call, config: Terminal) -> None:
+    """A clock at 1970 for a moment makes no record old."""
+    log = RecordLog(config.door_record_path, of="test/door", wall=lambda: 0.0)
+    log.append({"event": "unlocked", "subject": "Cleo", "latches": []})
+    log.close()
+    assert "door: 0 personal parts" in audit("erase", "--before", "2027-01-01", "--dry-run")[1]
+    assert "door: 6 personal parts" in audit("erase", "--before", "2027-01-20", "--dry-run")[1]

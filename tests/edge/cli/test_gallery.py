@@ -11,6 +11,7 @@ import pytest
 
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
+from edge.cli import enroll
 from edge.cli.gallery import main
 from edge.config import Terminal, load_config
 from edge.door.client import DoorClient
@@ -186,3 +187,16 @@ def test_expire_that_fails_names_nobody(
     assert gallery("expire") == 1
     told = "".join(capsys.readouterr())
     assert "is not erased completely: no" in told and "Ada" not in told
+
+
+def test_enroll_clock_in_doubt_notes_no_consent(
+    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The day of a consent would be wrong; nothing is read or stored."""
+    kept = {"latest": BUILT_AFTER, "confirmed": 0, "boot": ""}
+    config.clock_path.write_text(json.dumps(kept))
+    path = str(config.state.parent / "terminal.yaml")
+    words = ["--subject", "Zoe", "--consent", "form 7", "zoe.jpg"]
+    assert enroll.main(["--config", path, *words]) == 1
+    assert "the clock is not trusted (far-ahead)" in capsys.readouterr().err
+    assert gallery("list") == 0 and "Zoe" not in capsys.readouterr().out
