@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.audit.chain import SALT
+from edge.audit.chain import LINE_MAX, SALT
 from edge.audit.segments import (
     SEGMENT_MAX,
     TAIL_BYTES,
@@ -25,6 +25,7 @@ Unseal = Callable[
     [int, str], dict[str, Any] | None
 ]  # what was sealed to the number of a record; None where the key does not fit
 REDACTED = "redacted"
+GARBAGE_MAX = 10_000  # lines of a segment that are no record; then its rest is not read
 
 
 def record_of(line: bytes, unseal: Unseal | None = None) -> dict[str, Any] | None:
@@ -70,8 +71,12 @@ def records(
         progress(len(data))
         if path is paths[-1] and durable is not None:
             data = _acknowledged(data, first_id_of(path), durable)
+        garbage = 0
         for _, line, ended in lines_of(data):
-            record = record_of(line, unseal) if ended else None
+            record = record_of(line, unseal) if ended and len(line) <= LINE_MAX else None
+            garbage += record is None
+            if garbage > GARBAGE_MAX:
+                break
             if record is not None and (not since or number_of(record) > since):
                 yield record
 

@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention
-from edge.audit.chain import GENESIS, ID_JUMP_MAX, Line, commit_of, hash_of, next_key, parse
+from edge.audit.chain import GENESIS, Line, commit_of, hash_of, next_key, parse
 from edge.audit.keys import Keys
 from edge.audit.log import CUT_TAIL, GAP, NEW_CHAIN
-from edge.audit.reading import read_segment
+from edge.audit.reading import GARBAGE_MAX, read_segment
 from edge.audit.segments import lines_of, segments, strange_files
 from edge.audit.state import FirstKey, State
 
 _FIRST_ID_MAX = 100_000_000  # beyond that its key takes minutes to derive
 _FINDINGS_MAX = 10_000  # more are counted
-_GARBAGE_MAX = 10_000  # lines of a segment that are no record; then its rest is not read
 _GARBAGE_SHOWN = 1000
+_SKIPPED_MAX = 2_000_000  # numbers that may be missing in all: each costs a step of the key
 _MISSING_MAX = 100_000  # numbers that may still turn up out of order
 _SIBLINGS = 4096  # lines back that a record may follow after ones that were not acknowledged
 
@@ -87,7 +87,7 @@ class _Walk:
         self._removed = self._blanked = 0
         self._erased_above: list[int] = []
         self._lost = 0
-        self._skippable = ID_JUMP_MAX  # numbers that may be missing; each costs a step of the key
+        self._skippable = _SKIPPED_MAX  # numbers that may be missing; each costs a step of the key
 
     def take(self, raw: bytes, where: str, *, ended: bool = True) -> None:
         line, last = parse(raw), self.report.last
@@ -385,7 +385,7 @@ class _Walk:
 
     def give_up(self, name: str) -> None:
         """The rest of a segment that holds no records."""
-        words = f"over {_GARBAGE_MAX} lines are no record; the rest of the file was not read"
+        words = f"over {GARBAGE_MAX} lines are no record; the rest of the file was not read"
         self._find("changed", name, self.report.last.id if self.report.last else 0, words)
 
     def report_strange(self, name: str, why: str) -> None:
@@ -416,7 +416,7 @@ def verify(
     for path in paths:
         data, walk.no_records = read_segment(path), 0
         for number, (_, raw, ended) in enumerate(lines_of(data), 1):
-            if walk.no_records >= _GARBAGE_MAX:
+            if walk.no_records >= GARBAGE_MAX:
                 walk.give_up(path.name)
                 break
             where = f"{path.name}, line {number}"
