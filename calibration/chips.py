@@ -190,7 +190,10 @@ def validation_chips(
             encoded.append(data)
             labels.append(people.setdefault(identity, len(people)))
     if not names:
+        kind = "chips with a real mask (m_<image>)" if real_masks else "chips without a real mask"
+        whose = "" if everybody else " of the tenth of people that training keeps apart"
         raise ConfigError(
-            f"no chips for this in {', '.join(str(s) for s in sources)}; name other sources or add --everybody"
+            f"{', '.join(str(s) for s in sources)}: no {kind}{whose}; "
+            f"name other sources{'' if everybody else ' or add --everybody'}"
         )
     return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64), people)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from edge.bundle import read_manifest
 from edge.engine import open_engine
 from edge.errors import BundleError
 from export import bundle, detector
+from export.parity import load_parity
 
 Packing = Callable[..., int]
 
@@ -291,3 +293,31 @@ def test_pack_names_the_step_that_is_missing(
     assert code == 1
     assert re.search(words, capsys.readouterr().err)
     assert not out.exists()
+
+
+def test_parity_chips_that_unpack_too_far_are_refused(tmp_path: Path) -> None:
+    with (
+        zipfile.ZipFile(tmp_path / "parity.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("chips.npy", "w") as file,
+    ):
+        for _ in range(520):
+            file.write(bytes(1 << 20))
+    with pytest.raises(BundleError, match="bytes unpacked, at most 536,870,912 are accepted"):
+        load_parity(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x05\x06" + bytes(18)])
+def test_parity_chips_that_are_none_are_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "parity.npz").write_bytes(content)
+    with pytest.raises(BundleError, match="not the arrays of mfsa-bundle"):
+        load_parity(tmp_path)
+
+
+def test_make_follows_no_link_of_its_base(tmp_path: Path, int8_bundle: Path) -> None:
+    base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
+    (tmp_path / "secret").write_text("for root alone")
+    (base / "LICENSE").unlink(missing_ok=True)
+    (base / "LICENSE").symlink_to(tmp_path / "secret")
+    with pytest.raises(BundleError, match="expected a regular file, found a link"):
+        bundle.make(tmp_path / "out", base, replace=False)
+    assert not (tmp_path / "out").exists()
