@@ -85,7 +85,11 @@ def site(
     cv2.imwrite(str(photo), collins)
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
     policy = {"cooldown_s": 0.8}
-    made = Site(tmp_path, write_config(camera=camera, policy=policy, door={"pulse_s": 0.5}))
+    patient = {"confirm_s": 60.0}  # a busy machine takes its time to confirm a change
+    made = Site(
+        tmp_path,
+        write_config(camera=camera, policy=policy, door={"pulse_s": 0.5}, gallery=patient),
+    )
     done = run(ENROLL, "--config", made.config_path, "--subject", "Eileen Collins", photo)
     assert done.returncode == 0, done.stderr
     return made
