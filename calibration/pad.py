@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from calibration import commands
@@ -33,6 +34,7 @@ from edge.face.liveness.screen import Screen
 from edge.face.liveness.stillness import Stillness
 from edge.system.leftovers import is_leftover
 
+_NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person: nobody is identified
 LAYERS: dict[str, Callable[[], Layer]] = {
     "stillness": Stillness,
     "screen": Screen,
@@ -115,7 +117,7 @@ def present(
                 continue
             outcome = _NONE if outcome is _NO_FACE else outcome
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
-            liveness.look(1, look_at(frame.image, face, at), clip.name)
+            liveness.look(1, look_at(frame.image, face, at), clip.name, _NO_EMBEDDING)
             answers = liveness.answers(1, at, unsure=True)
             state = join(answers).state
             if state is State.PASSED:

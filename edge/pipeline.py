@@ -330,13 +330,19 @@ class Pipeline:
             return seen
 
     def _feed_liveness(self, candidate: Candidate, decision: Decision) -> None:
-        """Count a frame as liveness evidence, only if it was embedded as the track's subject."""
-        if candidate.look is None or decision.match is None:
+        """Count a frame as liveness evidence, only if it was embedded as the track's subject.
+
+        A frame below the threshold, such as of a turned head, must be as like the newest evidence
+        as the threshold asks: a photo and another person's face are not.
+        """
+        look, probe, match = candidate.look, candidate.probe, decision.match
+        if look is None or probe is None or match is None:
             return
-        track, subject = candidate.track.number, decision.match.subject
-        named = decision.verdict is not Verdict.UNKNOWN
-        if named or subject == self._liveness.subject(track, candidate.look.at):
-            self._liveness.look(track, candidate.look, subject)
+        track, is_above = candidate.track.number, match.score >= decision.threshold
+        if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.continues(
+            track, look.at, match.subject, probe.embedding, decision.threshold
+        ):
+            self._liveness.look(track, look, match.subject, probe.embedding)
 
     def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:
         """Match a face; during a migration, ask the previous model if the new one knows no one."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -324,12 +324,34 @@ def test_liveness_unknown_face_is_no_evidence(counted: list[Look]) -> None:
     assert len(counted) == 1
 
 
-def test_liveness_weak_frame_of_subject_is_evidence(counted: list[Look]) -> None:
+def between(share: float) -> np.ndarray:
+    """A unit vector whose cosine with Ada is `share`."""
+    return np.asarray(share * ADA + np.sqrt(1 - share**2) * STRANGER, np.float32)
+
+
+def test_liveness_weak_frame_that_follows_counts(counted: list[Look]) -> None:
     run = Run(layers=[Counting])
-    run.frame(face(100))
-    run.networks.identity = np.asarray(0.45 * ADA + 0.89 * STRANGER, np.float32)
-    assert run.frame(face(100))[0].decision.reason == "below-threshold"
-    assert len(counted) == 2
+    reasons = []
+    for share in (1.0, 0.7, 0.45):  # a head that turns
+        run.networks.identity = between(share)
+        reasons.append(run.frame(face(100))[0].decision.reason)
+    assert reasons[-1] == "below-threshold"
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize("mask", ["ignore", "ask"])
+def test_liveness_lookalike_is_no_evidence(
+    counted: list[Look], mask: Literal["ignore", "ask"]
+) -> None:
+    run = Run(layers=[Counting], rules=replace(RULES, mask=mask))
+    run.networks.mask_worn = 0.95
+    tracks = {run.frame(face(100))[0].track}
+    run.networks.identity = between(0.45)  # as like a photo of Ada as one in a hundred people
+    for _ in range(5):
+        (seen,) = run.frame(face(100))
+        tracks.add(seen.track)
+    assert seen.decision.reason == ("lower-mask" if mask == "ask" else "below-threshold")
+    assert len(tracks) == len(counted) == 1
 
 
 @pytest.mark.parametrize(("gap", "is_void"), [(8, False), (11, True)])

@@ -61,6 +61,7 @@ class _Evidence:
     subject: str
     since: float  # first frame
     newest: float
+    embedding: NDArray[np.float32]  # (D,) unit norm, of the newest frame
 
 
 class Liveness:
@@ -80,21 +81,28 @@ class Liveness:
         """Use other layers for new tracks, and for others once their evidence is void."""
         self._make = tuple(layers)
 
-    def look(self, track: int, look: Look, subject: str) -> None:
-        """Feed one frame, in which the face was identified as `subject`, to all layers."""
+    def look(self, track: int, look: Look, subject: str, embedding: NDArray[np.float32]) -> None:
+        """Feed one frame, in which the face (D,) was identified as `subject`, to all layers."""
         known = self._current(track, look.at)
         if known is None or known.subject != subject:
             if known is not None:
                 self._forget(track)
-            known = self._evidence[track] = _Evidence(subject, look.at, look.at)
-        known.newest = look.at
+            known = self._evidence[track] = _Evidence(subject, look.at, look.at, embedding)
+        known.newest, known.embedding = look.at, embedding
         for layer in self._layers(track):
             layer.look(look)
 
-    def subject(self, track: int, at: float) -> str | None:
-        """Return the subject that the evidence of a track belongs to, None if there is none."""
+    def continues(
+        self, track: int, at: float, subject: str, embedding: NDArray[np.float32], least: float
+    ) -> bool:
+        """Return True if a face (D,) continues the evidence of a track.
+
+        The evidence must be of the same subject, and its newest frame at least so like the face.
+        """
         known = self._current(track, at)
-        return None if known is None else known.subject
+        if known is None or known.subject != subject:
+            return False
+        return float(known.embedding @ embedding) >= least
 
     def answers(self, track: int, at: float, *, unsure: bool) -> dict[str, Answer]:
         """Return the answer of each layer by its name; empty if there are no layers."""
