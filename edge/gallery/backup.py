@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,9 @@ from edge.gallery.transfer import (
     read_person,
     seal_tree,
 )
+from edge.names import free_name, normalize_name
+
+log = logging.getLogger(__name__)
 
 _MAGIC = b"mfsa-edge backup 1\n"
 _NEXT = ".restored"
@@ -124,10 +128,23 @@ def _fill(gallery: Database, found: dict[str, Any], admission: Admission) -> Res
                 refused[person.name] = str(error)
                 continue
             valid = _valid(person, left_out)
-            _put(gallery, replace(person, record=record, templates=tuple(valid)))
+            name = _free_name(gallery, person.name)
+            _put(gallery, Person(name, record, tuple(valid)))
         counter = max(gallery.counter(), found["counter"])
         gallery.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
     return Restored(len(found["people"]) - len(refused), refused, tuple(left_out))
+
+
+def _free_name(gallery: Database, name: str) -> str:
+    """Return the one form of a name, with a number if a person restored before has it.
+
+    A backup of an earlier version may hold one name in two spellings: these are two people.
+    """
+    wanted = normalize_name(name)
+    fresh = free_name(wanted, lambda other: gallery.find(other) is not None)
+    if fresh != wanted:
+        log.warning("a subject is now called %r: %r is enrolled in another spelling", fresh, wanted)
+    return fresh
 
 
 def _valid(person: Person, left_out: list[str]) -> Iterator[Template]:

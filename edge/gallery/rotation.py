@@ -20,6 +20,7 @@ from edge.gallery.key import (
     run_as_owner,
     write_key,
 )
+from edge.gallery.spelling import normalize_names
 from edge.system.accounts import acting_as_owner
 
 
@@ -78,5 +79,6 @@ def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
             sealed.compact()
         return b""
     with closing(opened):
+        normalize_names(opened)
         seal_anew(opened, fresh)
     return b""

@@ -146,7 +146,7 @@ def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
         except (GalleryError, *_UNREADABLE) as error:
             refused[f"person {number} of the file"] = f"cannot be understood: {error}"
             continue
-        if people.setdefault(person.name, person) is not person:
+        if people.setdefault(name_key(person.name), person) is not person:
             refused[f"person {number} of the file"] = "has the name of another one in the file"
     return list(people.values()), refused
 

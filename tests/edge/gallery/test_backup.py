@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -20,10 +22,13 @@ from edge.config import Terminal, load_config
 from edge.errors import GalleryError
 from edge.gallery import backup, care, transfer
 from edge.gallery.admission import Admission
-from edge.gallery.database import EVIDENCE
+from edge.gallery.database import EVIDENCE, SECRETS
 from edge.gallery.key import load_key
+from edge.gallery.people import Person, Template
+from edge.gallery.sealing import SECRET_BYTES
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
+from edge.gallery.transfer import person_tree
 from edge.subject import SubjectRecord
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
@@ -64,6 +69,26 @@ def test_restore_on_a_fresh_folder(tmp_path: Path, saved: transfer.SealedFile, k
         assert store.counter() >= old.counter() and care.verify(store) == []
     assert sorted(file.name for file in path.parent.iterdir()) == ["gallery.db"]
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
+    people = [
+        Person("Zo\u00eb", SubjectRecord(groups=("staff",)), (Template("m" * 64, ROWS[0]),)),
+        Person("Zoe\u0308", SubjectRecord(), (Template("m" * 64, ROWS[1]),)),
+    ]
+    secrets = {name: base64.b64encode(bytes(SECRET_BYTES)).decode() for name in SECRETS}
+    trees = [person_tree(person) for person in people]
+    for tree, person in zip(trees, people, strict=True):  # as a version without one form wrote it
+        tree["subject"] = json.dumps({**json.loads(str(tree["subject"])), "name": person.name})
+    tree = {"terminal": "lobby", "counter": 9, "secrets": secrets, "people": trees}
+    content = transfer.seal_tree(backup._MAGIC, tree, PASSPHRASE)
+    file = transfer.SealedFile(tmp_path / "backup", content)
+    backup.restore(tmp_path / "gallery.db", KEY, "lobby", file, PASSPHRASE, RULES)
+    with closing(opened(tmp_path / "gallery.db")) as store:
+        first, second = store.known()
+    assert (first.name, second.name) == ("Zo\u00eb", "Zo\u00eb (2)")
+    assert (first.record.groups, second.record.groups) == (("staff",), ())
+    assert np.array_equal(np.vstack([first.templates, second.templates]), ROWS[:2])
 
 
 @pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "whole"])

@@ -12,6 +12,7 @@ from edge.gallery import rotation
 from edge.gallery.care import seal_anew
 from edge.gallery.key import load_key, read_key, write_key
 from edge.gallery.store import Store
+from edge.subject import SubjectRecord, to_json
 
 MODEL = "m" * 64
 NEXT = bytes(reversed(range(32)))
@@ -44,6 +45,19 @@ def test_the_gallery_is_sealed_by_a_fresh_key(config: Terminal, key: bytes) -> N
     assert config.key_path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(GalleryError, match="the key is not the one"):
         opened(config, key)
+
+
+def test_rotate_gallery_of_an_earlier_version(config: Terminal, key: bytes) -> None:
+    with closing(opened(config, key)) as store, store.changing("test"):
+        subject = store.put("Eve", SubjectRecord(), np.zeros((0, 0), np.float32), MODEL)
+        revision = store.counter() - 1
+        earlier = to_json("Eve", SubjectRecord()).replace(b"Eve", "A\u200dda".encode())
+        sealed = store.seal.close(earlier, "subject", subject, revision)
+        store.db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", (sealed, subject))
+        store.db.execute("DELETE FROM meta WHERE name = 'names'")
+    rotation.rotate(config)
+    with closing(opened(config, read_key(config.key_path))) as store:
+        assert store.subjects() == {"Ada": 1, "A\u200dda (2)": 0}
 
 
 def test_a_crash_before_the_gallery_was_sealed_is_finished_later(

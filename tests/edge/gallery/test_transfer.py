@@ -155,6 +155,7 @@ def crafted(path: Path, *people: object) -> transfer.SealedFile:
         (person("Bad", {"groups": ["a\tb"]}), "group: expected"),
         (person("Bad", {"mask": "never"}), "cannot be understood"),
         (person("Ada"), "the name of another one"),
+        (person("A\u200dda"), "the name of another one"),
         (7, "cannot be understood"),
     ],
 )
@@ -166,6 +167,15 @@ def test_import_refuses_one_bad_person(
     assert told.taken == 2 and there.subjects() == {"Ada": 1, "Eve": 1}
     (why,) = told.refused.values()
     assert reason in why
+
+
+@pytest.mark.parametrize("other", ["Zoe\u0308", "Zo\u200d\u00eb", " Zo\u00eb "])
+def test_import_spellings_never_replace(there: Store, tmp_path: Path, other: str) -> None:
+    eve = person(other, templates=encoded(rows(2)[1]))
+    file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
+    told = transfer.take(there, file, PASSPHRASE, RULES, replace=True)
+    assert told.taken == 1 and len(told.refused) == 1
+    assert np.array_equal(there.known()[0].templates, rows(1))
 
 
 def test_import_asks_for_consent_and_erases(there: Store, tmp_path: Path) -> None:
