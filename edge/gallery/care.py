@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 
 from edge.errors import GalleryError
@@ -78,9 +80,21 @@ def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
 
 
 def forget_model(gallery: Database, model: str) -> int:
-    """Erase all templates of one model; how many there were. Raises GalleryError."""
+    """Erase all templates of one model; return their number. Raises GalleryError.
+
+    Their subjects get another revision, so that a running recogniser forgets the templates too.
+    """
     with gallery.changing("no template was removed"):
+        owners = gallery.db.execute(
+            "SELECT id, revision, sealed FROM subjects "
+            "WHERE id IN (SELECT subject FROM templates WHERE model = ?)",
+            (model,),
+        ).fetchall()
         gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
+        for subject, revision, sealed in owners:
+            with contextlib.suppress(GalleryError):  # a damaged row admits nobody
+                name, record = gallery.unseal(subject, revision, sealed)
+                gallery.put(name, record, np.zeros((0, 0), np.float32), model)
     gallery.compact()
     return int(gone)
 

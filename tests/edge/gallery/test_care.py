@@ -122,5 +122,8 @@ def test_a_key_is_not_changed_by_halves(store: Store, open_store: Open) -> None:
 def test_templates_of_one_model_go_without_the_others(store: Store, open_store: Open) -> None:
     other = open_store(model="n" * 64, changeover=True)
     other.enroll("Ada", rows(1))
+    running = Gallery(open_store())
+    assert running.templates == 4
     assert care.forget_model(other, "m" * 64) == 4
+    assert running.refresh() and running.templates == 0
     assert other.models() == {"n" * 64: 1} and other.subjects() == {"Ada": 1, "Eve": 0}
