@@ -28,10 +28,10 @@ _CHIP_BYTES_MAX = 16 << 20
 
 
 def read_chips(source: Path) -> Iterator[tuple[str, bytes]]:
-    """`(identity/image, encoded bytes)` of a tar file or folder, in name order.
+    """Yield `(identity/image, encoded bytes)` of a tar file or folder, in name order.
 
-    One folder around all identities is not part of the name; what operating systems leave is no
-    chip. Raises ConfigError for another layout, and for what is neither tar file nor folder.
+    One folder around all identities is not part of the name; leftovers of operating systems are
+    ignored. Raises ConfigError for another layout, or a source that is neither tar nor folder.
     """
     if source.suffix == ".tar" and source.is_file():
         yield from _read_tar(source)
@@ -63,13 +63,13 @@ def _read_tar(source: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Files down to one level below the usual layout."""
+    """Yield the files down to one level below the usual layout."""
     for pattern in ("*", "*/*", "*/*/*"):
         yield from (path for path in folder.glob(pattern) if path.is_file())
 
 
 def _by_identity(source: Path, files: Iterable[str]) -> list[tuple[str, str]]:
-    """`(identity/image, path as found)` of all chips, sorted; raises ConfigError."""
+    """Return `(identity/image, path as found)` of all chips, sorted; raises ConfigError."""
     found = {
         tuple(part for part in name.split("/") if part not in ("", ".")): name
         for name in files
@@ -88,15 +88,15 @@ def _by_identity(source: Path, files: Iterable[str]) -> list[tuple[str, str]]:
     for parts, name in chips.items():
         if len(parts) != 2 or ".." in parts:
             raise ConfigError(
-                f"{source}: expected <identity>/<image>, found {name!r}; name the folder that holds "
-                "the people's folders, or pack it by: tar cf chips.tar -C FOLDER ."
+                f"{source}: expected <identity>/<image>, found {name!r}; name the folder that "
+                "holds the people's folders, or pack it by: tar cf chips.tar -C FOLDER ."
             )
     check_spellings(source, (parts[0] for parts in chips))
     return sorted((chip_name("/".join(parts)), name) for parts, name in chips.items())
 
 
 def chip_name(name: str) -> str:
-    """The one form of `identity/image`, whatever system wrote the folder."""
+    """Return the normalised form of `identity/image`, for folders of any operating system."""
     identity, slash, image = name.partition("/")
     return f"{normalize_name(identity)}{slash}{unicodedata.normalize('NFC', image)}"
 

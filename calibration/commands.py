@@ -1,4 +1,4 @@
-"""Options of the commands in `calibration`, without their libraries: --help needs none of them."""
+"""Options of the commands in `calibration`, importable without their libraries, for --help."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ def prepare_parser() -> argparse.ArgumentParser:
     """Options of mfsa-prepare."""
     parser = common.parser(
         "mfsa-prepare",
-        "Turn photos into aligned chips for training and evaluation, with the terminal's own detector and alignment, so that "
-        "training sees what a terminal sees. A photo without a usable face is refused with its reason.",
+        "Turn photos into aligned chips for training and evaluation, with the terminal's own "
+        "detector and alignment, so that training sees what a terminal sees. A photo without a "
+        "usable face is refused with its reason.",
         "mfsa-prepare photos --detector bundle --out faces.tar --contact-sheet sheet.jpg",
     )
     parser.add_argument(
@@ -41,7 +42,7 @@ def prepare_parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         required=True,
-        help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv go beside",
+        help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv are next to it",
     )
     parser.add_argument(
         "--size",
@@ -51,7 +52,8 @@ def prepare_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--face", choices=("largest", "only"), default="largest",
-        help="of several: the largest, weighed by nearness to the middle and by what the border leaves of it; or refuse",
+        help="of several: the largest, weighed by its distance from the middle and the part "
+        "inside the border; or refuse",
     )  # fmt: skip
     parser.add_argument(
         "--min-eyes",
@@ -72,7 +74,7 @@ def prepare_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="a .jpg or .png of up to 64 chips, to look at",
     )
-    parser.add_argument("--replace", action="store_true", help="make it anew where it exists")
+    parser.add_argument("--replace", action="store_true", help="replace --out if it exists")
     parser.add_argument("--json", action="store_true", help="for machines")
     return parser
 
@@ -81,7 +83,8 @@ def masks_parser() -> argparse.ArgumentParser:
     """Options of mfsa-masks."""
     parser = common.parser(
         "mfsa-masks",
-        "Draw a contact sheet of all mask families, other occluders and the frozen exams, on the demo's portraits or your chips.",
+        "Draw a contact sheet of all mask families, other occluders and the frozen exams, on the "
+        "demo's portraits or your chips.",
         "mfsa-masks sheet.png --chips faces.tar",
     )
     parser.add_argument("out", type=Path, help=".png or .jpg")
@@ -99,9 +102,11 @@ def quantize_parser() -> argparse.ArgumentParser:
     """Options of mfsa-quantize."""
     parser = common.parser(
         "mfsa-quantize",
-        "Quantise an FP32 embedder to INT8 (Q/DQ): try four ways to choose ranges on real chips, bare and masked, measure each "
-        "on chips kept apart, and leave the costliest layers in float until the cosine holds.",
-        "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx --report int8.json --plot int8.png",
+        "Quantise an FP32 embedder to INT8 (Q/DQ): try four ways to choose ranges on real chips, "
+        "bare and masked, measure each on chips kept apart, and leave the costliest layers in "
+        "float until the cosine holds.",
+        "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx "
+        "--report int8.json --plot int8.png",
     )
     parser.add_argument(
         "--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export"
@@ -143,9 +148,11 @@ def threshold_parser() -> argparse.ArgumentParser:
     """Options of mfsa-threshold."""
     parser = common.parser(
         "mfsa-threshold",
-        "Fix the thresholds for unmasked and masked probes, with bounds by bootstrap over people, the FPIR by gallery size and "
-        "the smallest FMR that the data supports. With --config: check a site's own enrolled people against them.",
-        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 --gallery 500 --out thresholds.json",
+        "Fix the thresholds for unmasked and masked probes, with bounds by bootstrap over people, "
+        "the FPIR by gallery size and the smallest FMR that the data supports. With --config: "
+        "check a site's own enrolled people against them.",
+        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 "
+        "--gallery 500 --out thresholds.json",
     )
     model = parser.add_mutually_exclusive_group(required=True)
     model.add_argument("--embedder", type=Path, help="ONNX file")
@@ -181,8 +188,8 @@ def threshold_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates"
     )
-    parser.add_argument("--fpir", type=float, help="instead: share of strangers that may pass ...")
-    parser.add_argument("--gallery", type=int, help="... in a gallery of so many templates")
+    parser.add_argument("--fpir", type=float, help="instead: target FPIR, with --gallery")
+    parser.add_argument("--gallery", type=int, help="number of templates for --fpir")
     parser.add_argument("--description", default="", help="what the data is, for the manifest")
     parser.add_argument("--det", type=Path, help="write a plot of the trade-off there (.png)")
     parser.add_argument("--out", type=Path, help="write the thresholds there (JSON)")
@@ -193,8 +200,8 @@ def streams_parser() -> argparse.ArgumentParser:
     """Options of mfsa-streams."""
     parser = common.parser(
         "mfsa-streams",
-        "Count false and missed grants of a single-frame policy and of voting, on streams made of people's photos, bare and "
-        "masked.",
+        "Count false and missed grants of a single-frame policy and of voting, on streams made of "
+        "people's photos, bare and masked.",
         "mfsa-streams --bundle build/bundle --chips people.tar --markdown streams.md",
     )
     parser.add_argument(
@@ -238,8 +245,8 @@ def pad_parser() -> argparse.ArgumentParser:
     """Options of mfsa-pad."""
     parser = common.parser(
         "mfsa-pad",
-        "Play recorded clips of living people and of attacks to the liveness layers, and count: APCER per species, BPCER, "
-        "non-response. No certificate.",
+        "Play recorded clips of living people and of attacks to the liveness layers, and count "
+        "APCER per species, BPCER and non-response. Not a certification.",
         "mfsa-pad clips --bundle build/bundle --layers stillness screen",
     )
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Checks that measured chips show faces, many and different ones. No network, no detector.
+"""Checks that measured chips show enough different faces. No network, no detector.
 
 An aligned face resembles the mean face in its low frequencies. Among 1,500 chips of four public
 sets the mean correlation is 0.21 to 0.47; of noise, textures and walls it is at most 0.02.
@@ -38,7 +38,7 @@ _SAMPLE = 200
 
 
 def small(chip: Chips) -> NDArray[np.float32]:
-    """A chip (112,112,3) as 16x16 grey values without its coarse light; zero where it is blank."""
+    """Return a chip (112,112,3) as 16x16 grey values without coarse light; zeros if blank."""
     grey = cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY).astype(np.float32)
     grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     grey = grey - cv2.GaussianBlur(grey, (0, 0), _SIDE / 4)
@@ -47,7 +47,7 @@ def small(chip: Chips) -> NDArray[np.float32]:
 
 
 def likeness(chips: Chips) -> NDArray[np.float64]:
-    """Correlation (N,) of chips (N,112,112,3) with the mean face."""
+    """Return the correlation (N,) of chips (N,112,112,3) with the mean face."""
     half = np.frombuffer(base64.b64decode(_MEAN_FACE), np.int8).reshape(_SIDE, _SIDE // 2)
     face = np.concatenate([half, half[:, ::-1]], axis=1).astype(np.float64)
     face = (face - face.mean()) / face.std()
@@ -55,7 +55,7 @@ def likeness(chips: Chips) -> NDArray[np.float64]:
 
 
 def check_faces(chips: Chips, source: str) -> None:
-    """Raise ConfigError where chips (N,112,112,3) are blank, copies of a few, or no faces."""
+    """Raise ConfigError if chips (N,112,112,3) are blank, copies of a few, or no faces."""
     deviations = np.array([cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY).std() for chip in chips])
     blank = int((deviations < _BLANK_DEVIATION).sum())
     if blank > _BLANK_SHARE_MAX * len(chips):
@@ -75,14 +75,14 @@ def check_faces(chips: Chips, source: str) -> None:
 
 
 def pick_faces(source: Path, most: int) -> Chips:
-    """Up to `most` chips (N,112,112,3) of a folder or tar file, checked; raises ConfigError."""
+    """Return up to `most` checked chips (N,112,112,3) of a folder or tar; raises ConfigError."""
     chips = pick_chips(source, most)
     check_faces(chips, str(source))
     return chips
 
 
 def check_folder(folder: ChipFolder, source: str, fewest: int = 1) -> None:
-    """Raise ConfigError where a folder's chips are too few, copies, blank or no faces."""
+    """Raise ConfigError if a folder's chips are too few, copies, blank or no faces."""
     check_encoded(folder.names, folder.encoded, source, fewest)
     people = zip((name.split("/")[0] for name in folder.names), folder.encoded, strict=True)
     owners = Counter(digest for _, digest in {(person, _digest(data)) for person, data in people})
@@ -118,9 +118,9 @@ def _digest(data: bytes) -> bytes:
 
 
 def portrait_views() -> Chips:
-    """Chips (N,112,112,3) of the public-domain portraits that are installed, bare and masked.
+    """Return chips (N,112,112,3) of the installed public-domain portraits, bare and masked.
 
-    Raises ConfigError where none is installed.
+    Raises ConfigError if no portrait is installed.
     """
     views: list[Chips] = []
     for portrait in (COLLINS, HOPPER):

@@ -75,13 +75,14 @@ def find_photos(source: Path) -> Found:
 
 
 def _check_layout(source: Path, photos: list[Photo]) -> None:
-    """Raise ConfigError where one folder is around the people's folders: they would be one person."""
+    """Raise ConfigError if one folder is around the people's folders: it would be one person."""
     parts = [[part for part in photo.name.split("/") if part not in ("", ".")] for photo in photos]
     inner = {names[1] for names in parts if len(names) > 2}
     if len(inner) > 1 and len({names[0] for names in parts}) == 1 and min(map(len, parts)) > 2:
         raise ConfigError(
-            f"{source}: all photos are in the one folder {parts[0][0]!r}, which would be one person; "
-            "name the folder that holds the people's folders, or pack it by: tar cf FILE -C FOLDER ."
+            f"{source}: all photos are in the one folder {parts[0][0]!r}, which would be one "
+            "person; name the folder that holds the people's folders, or pack it by: "
+            "tar cf FILE -C FOLDER ."
         )
 
 
@@ -152,7 +153,7 @@ def read_photo(photo: Photo) -> NDArray[np.uint8]:
 def _read_bytes(photo: Photo) -> bytes:
     if photo.size == _NOT_PLAIN:
         raise PhotoError(
-            "unreadable", f"{photo.name}: not a plain file, or a link that is not followed"
+            "unreadable", f"{photo.name}: not a regular file, or a link that is not followed"
         )
     if photo.size == _WHOLE_FILE:
         return photofile.read_photo(Path(photo.file))

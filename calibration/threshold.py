@@ -137,7 +137,7 @@ def calibrate(
 
 
 def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
-    """Replace the thresholds in a bundle's manifest by an atomic write."""
+    """Replace the thresholds in a bundle's manifest with an atomic write."""
     manifest = open_bundle(bundle, PREPROCESSING).manifest
     if precision == "int8":
         assert manifest.int8 is not None  # its embedder was measured

@@ -11,5 +11,5 @@ os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 26))
 # FFmpeg inside OpenCV reads this when it is first used. Without it a damaged stream prints several
 # lines per frame to stderr, some with the address of the stream and its password.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-# OpenCV reads this while it is loaded. Its messages quote addresses of cameras with their passwords.
+# OpenCV reads this while it is loaded. Its messages quote camera addresses with their passwords.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -40,7 +40,7 @@ def nobody_special(subject: str) -> SubjectRecord:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of a configuration that a running recogniser can change."""
+    """The part of a configuration that a running recogniser can change."""
 
     rules: Rules
     regard: Regard
@@ -59,7 +59,7 @@ class Settings:
 def settings_of(
     config: Terminal, networks: Networks, changeover: Changeover | None, wall: WallClock
 ) -> Settings:
-    """Build the settings of a config; raises ConfigError, also for the previous model's sake."""
+    """Build the settings of a config; raises ConfigError, also for the previous model."""
     return Settings(
         rules_of(config.policy, networks.calibration),
         regard_of(config.detector),

@@ -1,6 +1,6 @@
-"""Files of a model bundle: named by its manifest, read without following links. Standard library only.
+"""Files of a model bundle, named by its manifest, read without links. Standard library only.
 
-A bundle may come from somebody else, and root copies it: nothing outside its folder is read.
+A bundle may come from another party, and root copies it: nothing outside its folder is read.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from edge.errors import BundleError
 
 MANIFEST = "manifest.json"
-# Made by mfsa-bundle beside the files that the manifest lists.
+# Written by mfsa-bundle in addition to the files that the manifest lists.
 COMPANIONS = ("LICENSE", "LICENSE.detector", "MODEL_CARD.md")
 MANIFEST_BYTES_MAX = 4 << 20
 FILE_BYTES_MAX = 1 << 30
@@ -52,20 +52,20 @@ def open_file(path: Path, limit: int = FILE_BYTES_MAX, remedy: str = _AGAIN) -> 
 
 
 def read_file(path: Path, limit: int = FILE_BYTES_MAX, remedy: str = _AGAIN) -> bytes:
-    """Content of a regular file of at most `limit` bytes; raises BundleError."""
+    """Return the content of a regular file of at most `limit` bytes; raises BundleError."""
     with open_file(path, limit, remedy) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
-        raise BundleError(f"{path}: grew while it was read; copy the bundle again")
+        raise BundleError(f"{path}: the file grew while it was read; copy the bundle again")
     return content
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
-    """Fields of the manifest as plain JSON, with checked file names; raises BundleError."""
+    """Read the manifest as plain JSON with checked file names; raises BundleError."""
     path = folder / MANIFEST
     if not path.exists() and not path.is_symlink():
         raise BundleError(
-            f"{folder}: no model bundle there; make one with: mfsa-bundle make {folder}"
+            f"{folder}: no model bundle found; make one with: mfsa-bundle make {folder}"
         )
     try:
         fields = json.loads(
@@ -85,7 +85,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
 
 
 def listed_files(folder: Path) -> dict[str, str]:
-    """SHA-256 by file name, as the manifest lists them; raises BundleError."""
+    """Return SHA-256 by file name, as the manifest lists them; raises BundleError."""
     entries = read_fields(folder).get("files")
     if not isinstance(entries, dict) or not entries:
         raise BundleError(f"{folder / MANIFEST}: lists no files; {_AGAIN}")
@@ -97,9 +97,9 @@ def listed_files(folder: Path) -> dict[str, str]:
 
 
 def copied_files(folder: Path) -> dict[str, str]:
-    """SHA-256 by name of all files that a copy of the bundle has; raises BundleError.
+    """Return SHA-256 by name of all files that a copy of the bundle has; raises BundleError.
 
-    Refused are links, folders and devices in the bundle, and files with another digest.
+    Links, folders and devices in the bundle, and files with another digest, are refused.
     """
     listed = listed_files(folder)
     present = _regular_files(folder)
@@ -113,7 +113,7 @@ def copied_files(folder: Path) -> dict[str, str]:
 def copy_bundle(source: Path, target: Path) -> list[str]:
     """Copy a bundle into an empty folder; return the names that were left out.
 
-    Raises BundleError as `copied_files`, also where a file changes meanwhile.
+    Raises BundleError as `copied_files`, also if a file changes meanwhile.
     """
     digests = copied_files(source)
     for name, digest in digests.items():
@@ -122,7 +122,7 @@ def copy_bundle(source: Path, target: Path) -> list[str]:
 
 
 def is_copy(source: Path, target: Path) -> bool:
-    """Whether a folder holds all files of a bundle; raises BundleError for a broken source."""
+    """Return True if a folder holds all files of a bundle; raises BundleError for a bad source."""
     digests = copied_files(source)
     try:
         return all(_digest(target / name) == digest for name, digest in digests.items())
@@ -131,7 +131,7 @@ def is_copy(source: Path, target: Path) -> bool:
 
 
 def check_digest(file: Path, found: str, expected: str) -> None:
-    """Raise BundleError where a file is not the one that was expected."""
+    """Raise BundleError if the digest of a file is not the expected one."""
     if found != expected:
         raise BundleError(
             f"{file}: sha256 is {found[:12]}..., the manifest says {expected[:12]}...: "
@@ -150,7 +150,7 @@ def _copy(source: Path, target: Path) -> str:
 
 
 def _digest(path: Path) -> str:
-    """SHA-256 of a regular file of a bundle, as hex; raises BundleError."""
+    """Return the SHA-256 of a regular file of a bundle, as hex; raises BundleError."""
     digest = hashlib.sha256()
     with open_file(path) as file:
         while block := file.read(1 << 20):
@@ -159,7 +159,7 @@ def _digest(path: Path) -> str:
 
 
 def _regular_files(folder: Path) -> set[str]:
-    """Names in a folder that holds regular files only; raises BundleError."""
+    """Return the names in a folder that holds regular files only; raises BundleError."""
     names: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -214,10 +214,14 @@ def _parts(value: object) -> list[object]:
 def _check_names(path: Path, files: object) -> None:
     names = list(files) if isinstance(files, dict) else []
     if len(names) > FILES_MAX:
-        raise BundleError(f"{path}: lists {len(names)} files, at most {FILES_MAX} are accepted")
+        raise BundleError(
+            f"{path}: lists {len(names)} files, at most {FILES_MAX} are accepted; {_AGAIN}"
+        )
     for name in names:
         if not _NAME.fullmatch(name) or name == MANIFEST:
-            raise BundleError(f"{path}: expected plain file names, found {ascii(name)[:100]}")
+            raise BundleError(
+                f"{path}: expected plain file names, found {ascii(name)[:100]}; {_AGAIN}"
+            )
 
 
 def _listed_digest(entry: object) -> str:

@@ -40,12 +40,12 @@ class Changeover:
     """The model before, with what it knows of people who have not passed by since."""
 
     def __init__(self, networks: Networks, store_before: Store, store: Store, rules: Rules) -> None:
-        self.rules = rules  # only thresholds and their growth are read: the rest is one for both
+        self.rules = rules  # only thresholds and their growth are read; the rest is shared
         self.model = networks.bundle.model_digest
         self._networks, self._store_before, self._store = networks, store_before, store
         self._gallery = Gallery(store_before)
         self._seen: dict[int, tuple[str, list[_Seen]]] = {}  # by track
-        self._is_behind = True  # until it is known who has templates of the new model
+        self._is_behind = True  # until the subjects with templates of the new model are known
         self._learn()
 
     @property
@@ -82,7 +82,7 @@ class Changeover:
             self._learn()
 
     def reload(self) -> None:
-        """Load everything again; raises GalleryError."""
+        """Load all subjects again; raises GalleryError."""
         self._is_behind = True
         self._gallery.reload()
         self._learn()

@@ -41,7 +41,7 @@ def claim(path: Path, who: str) -> int:
 
 
 def is_claimed(path: Path) -> bool:
-    """Return True if a process holds the lock file. Raises PlaceError if that cannot be found out."""
+    """Return True if a process holds the lock file. Raises PlaceError if it cannot be opened."""
     try:
         fd = os.open(path, os.O_RDONLY | _PLAIN)
     except FileNotFoundError:

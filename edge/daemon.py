@@ -47,10 +47,10 @@ log = logging.getLogger(__name__)
 _TAKE_S = 0.5
 _REPEAT_S = 1.0  # an unchanged verdict is recorded again after this time
 _ASK_AGAIN_S = 1.0  # a door that did not open is asked again after this time
-_CONFIRM_AGAIN_S = 1.0  # after a confirmation that could not be written
-_CLOCK_S = 1.0  # how often the clock is looked at
-_ASK_CLOCK_S = 5.0  # how often the door is asked for a confirmation while the clock is in doubt
-_KEEP_CLOCK_S = 60.0  # how often the belief in the clock is written
+_CONFIRM_AGAIN_S = 1.0  # pause after a confirmation that could not be written
+_CLOCK_S = 1.0  # interval of clock checks
+_ASK_CLOCK_S = 5.0  # interval of asking the door for a confirmation while the clock is in doubt
+_KEEP_CLOCK_S = 60.0  # interval of writing the belief in the clock
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
@@ -133,7 +133,7 @@ class Daemon:
         self._complained: dict[str, float] = {}
         self.frames = 0
         self._confirmed: Position | None = None
-        self._confirm_at = clock()  # not before
+        self._confirm_at = clock()  # earliest time of the next confirmation
         self._open_record()
         if confirmed is not None and confirmed.revision > gallery.revision:
             self._note_older_gallery(confirmed.revision)
@@ -204,7 +204,7 @@ class Daemon:
             self._record_event({"kind": "camera", "event": "camera-back", "lost_s": lost_s})
 
     def _watch_clock(self) -> None:
-        """Follow the trust in the clock: log changes, take over a confirmation, keep the belief."""
+        """Check the clock: log changes, take over a confirmation, persist the belief."""
         now = self._clock()
         if now - self._clock_looked < _CLOCK_S:
             return
@@ -219,12 +219,12 @@ class Daemon:
                 self._clock_kept = -math.inf
         if doubt is not self._doubt:
             self._doubt = doubt
-            self._tell_doubt(doubt)
+            self._report_doubt(doubt)
         if now - self._clock_kept >= _KEEP_CLOCK_S:
             self._clock_kept = now
             self._keep_clock()
 
-    def _tell_doubt(self, doubt: Doubt | None) -> None:
+    def _report_doubt(self, doubt: Doubt | None) -> None:
         reason = doubt.value if doubt else "believed"
         self._record_event({"kind": "clock", "reason": reason})
         if doubt is None:
@@ -271,7 +271,7 @@ class Daemon:
         lent = ", lent to an enrollment: nobody is let in" if self._loan is not None else ""
         status = f"camera lost: {lost}" if lost else f"{self.frames} frames{lent}"
         if self._outage.refusal:
-            status = f"{self._outage.refusal}: everybody is refused; {status}"
+            status = f"{self._outage.refusal}: all people are refused; {status}"
         return (
             f"{status}; {self._engine} instead of TensorRT: {self._fallback}"
             if self._fallback
@@ -395,7 +395,7 @@ class Daemon:
             )
 
     def _record_handover(self) -> None:
-        """Write what an enrollment left for the record; it waits until the file is gone."""
+        """Record the fields that an enrollment left; it waits until the file is removed."""
         path = self._config.handover_path
         try:
             fields = handover.read(path)
@@ -452,7 +452,7 @@ class Daemon:
         return {"subjects": self._gallery.index.subjects, "templates": self._gallery.templates}
 
     def _refresh_gallery(self) -> None:
-        """Follow the gallery's file; nobody is admitted once that failed for too long."""
+        """Follow the gallery's file; all people are refused once that failed for too long."""
         before = self._gallery.revision
         try:
             if self._changeover is not None:
@@ -477,15 +477,17 @@ class Daemon:
         begins = self._outage.fail(error, self._clock())
         reason = self._gallery.refusal = self._outage.refusal
         if begins:
-            log.error("gallery: %s; everybody is refused (%s) until it can be read", error, reason)
+            log.error(
+                "gallery: %s; all people are refused (%s) until it can be read", error, reason
+            )
             self._record_event({"kind": "gallery", "event": "unreadable", "reason": reason})
             return
         limit_s = self._outage.limit_s
-        outcome = "everybody is refused" if reason else f"everybody is refused after {limit_s:g} s"
+        outcome = "all people are refused" + ("" if reason else f" after {limit_s:g} s")
         self._complain("gallery", f"gallery: {error}; {outcome}")
 
     def _note_older_gallery(self, before: int) -> None:
-        """An older file was put in place: people who were removed since are back."""
+        """Report an older gallery file: people who were removed since may be back."""
         now = self._gallery.revision
         log.warning(
             "the gallery went back from revision %d to %d: an older copy was put in place, removed "
@@ -498,7 +500,7 @@ class Daemon:
         )
 
     def _confirm_gallery(self) -> None:
-        """Write which state of the gallery is in memory, for commands that wait for it."""
+        """Write the gallery's position in memory, for commands that wait for it."""
         position = self._gallery.position
         if position == self._confirmed or self._clock() < self._confirm_at:
             return
@@ -515,7 +517,7 @@ class Daemon:
         self._sealer = picture_sealer(key, config.terminal)
 
     def _note_evidence_key(self) -> None:
-        """Another gallery may have been put in place, with another key for scores and pictures."""
+        """Read the key of scores and pictures again: the gallery may have been replaced."""
         try:
             self._read_evidence_key(self._config)
             self._keep_for(self._config)

@@ -32,7 +32,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:
-    """Return a descriptor of a regular file. Raises OSError, NotRegularError for anything else.
+    """Return a descriptor of a regular file. Raises OSError, NotRegularError for other kinds.
 
     Root reads folders of other accounts: links are not followed, a FIFO or device does not block.
     """
@@ -50,7 +50,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """Return the content of a regular file. Raises OSError, also for one of more than `most` bytes."""
+    """Return the content of a regular file. Raises OSError, also for more than `most` bytes."""
     with os.fdopen(open_regular(path), "rb") as file:
         content = file.read(most + 1)
     if len(content) > most:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^'\"<>\n]*@)?[^\s'\"<>]*)")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]+)?")
-# Where a mistake has cut an address into pieces.
+# For an address that a mistake has cut into pieces.
 _ACCOUNT = re.compile(r"[^\s:'\"]*:[^\s'\"]+@")
 _SECRET = re.compile(
     r"\b([\w-]*(?:user|pass|pwd|pw|token|secret|key|auth|credential|session)[\w-]*\s*=\s*)"
@@ -85,7 +85,7 @@ class ClaimError(MfsaError):
 
 
 def describe_source(source: int | str) -> str:
-    """Name a camera's source without account, password, path and query, which can all be secret."""
+    """Describe a camera's source without account, password, path and query: all can be secret."""
     text = str(source)
     if "!" in text:
         element = re.match(r"\s*([A-Za-z][\w-]*)", text)
@@ -101,7 +101,7 @@ def without_credentials(text: str) -> str:
 
 
 def _host(rest: str) -> str:
-    """Host and port of an address after its scheme, or asterisks if they cannot be told apart."""
+    """Return host and port of an address after its scheme, or asterisks if that is ambiguous."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     account, _, host = authority.rpartition("@")
     ambiguous = not account and "@" in rest  # a password with a slash in it

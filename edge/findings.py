@@ -1,4 +1,4 @@
-"""Problems of a configuration file in the words of the person who wrote it."""
+"""Descriptions of mistakes in a configuration file, with key, line and what is accepted."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def describe_validation(
     value: Any = None,
     lines: Mapping[Place, int] | None = None,
 ) -> str:
-    """Every problem as `section.key (line N): expected ..., found ...`.
+    """Describe every problem as `section.key (line N): expected ..., found ...`.
 
-    With the model and the value that was validated the advice names keys, without them only the place.
+    With the model and the validated value the advice names keys, else only the place.
     """
     fields = dict(_fields(model, "")) if model else {}
     findings: dict[str, tuple[int | None, dict[str, None], str]] = {}
@@ -73,7 +73,7 @@ def describe_validation(
 
 
 def listed(problems: Sequence[str]) -> str:
-    """One problem in line, several on a line each."""
+    """Return one problem as it is, several on a line each."""
     if len(problems) == 1:
         return problems[0]
     return "\n  ".join([f"{len(problems)} problems:", *problems])
@@ -87,7 +87,7 @@ def _sentence(key: str, line: int | None, phrases: Mapping[str, None], found: st
 
 
 def _phrase(item: Any, key: str, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
-    """What is wrong with a key, and the value found if it matters."""
+    """Return the mistake of a key, and the value found if it matters."""
     plain = ".".join(part for part in key.split(".") if not part.isdecimal())
     if item["type"] == "extra_forbidden":
         return f"unknown key; {_advice(plain, fields)}", ""
@@ -112,7 +112,7 @@ def _expectation(item: Any) -> str:
 
 
 def _similar(item: Any) -> str:
-    """The accepted word that a wrong one resembles."""
+    """Return advice on the accepted word that a wrong one resembles."""
     context = item.get("ctx", {})
     accepted = str(context.get("expected_tags") or context.get("expected") or "").replace("'", "")
     words = accepted.replace(" or ", ", ").split(", ")
@@ -122,7 +122,7 @@ def _similar(item: Any) -> str:
 
 
 def _advice(key: str, fields: Mapping[str, FieldInfo]) -> str:
-    """What to do about an unknown key."""
+    """Return advice on an unknown key."""
     section, _, name = key.rpartition(".")
     if key in fields:
         return f"it belongs to another `kind` of {section}; remove it"
@@ -138,7 +138,7 @@ def _advice(key: str, fields: Mapping[str, FieldInfo]) -> str:
 
 
 def _purpose(key: str, field: FieldInfo | None) -> str:
-    """What to write for a missing key."""
+    """Return advice on a missing key."""
     if field is None:
         return "write it"
     if words := dict.fromkeys(words_of(field)):
@@ -149,7 +149,7 @@ def _purpose(key: str, field: FieldInfo | None) -> str:
 
 
 def _written(place: Sequence[str | int], value: Any) -> Place:
-    """A place as it stands in the file: without the tags that unions put into it."""
+    """Return a place as in the file: without the tags that pydantic adds for unions."""
     found: list[str | int] = []
     for i, part in enumerate(place):
         if isinstance(value, dict) and isinstance(part, str):
@@ -174,7 +174,7 @@ def _shown(item: Any) -> str:
 
 
 def _text(found: Any) -> str:
-    """A value as YAML writes it; of a camera's source only what cannot be a secret."""
+    """Return a value as YAML writes it, a camera's source without secrets."""
     if found is None:
         return "nothing"
     if isinstance(found, bool):
@@ -191,7 +191,7 @@ def _shown_key(part: str | int) -> str:
 
 
 def words_of(annotation: Any) -> tuple[str, ...]:
-    """Words that a field accepts by name."""
+    """Return the words that a field accepts."""
     if isinstance(annotation, FieldInfo):
         annotation = annotation.annotation
     if get_origin(annotation) is Literal:
@@ -200,7 +200,7 @@ def words_of(annotation: Any) -> tuple[str, ...]:
 
 
 def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
-    """All keys with their fields, dotted, those of every `kind` of a section included."""
+    """Yield all dotted keys with their fields, including those of every `kind` of a section."""
     merged: dict[str, list[FieldInfo]] = {}
     for name, info in model.model_fields.items():
         yield f"{prefix}{name}", info
@@ -216,7 +216,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
 
 
 def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    """Section models of an annotation, behind unions, lists and Annotated."""
+    """Yield the section models of an annotation, behind unions, lists and Annotated."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list):

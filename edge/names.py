@@ -1,4 +1,4 @@
-"""Names of people and groups: one form for each, whatever way it was typed. Standard library only."""
+"""Normalisation and checks of names of people and groups. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NAME_MAX = 128
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _JOINERS = frozenset({_ZWNJ, _ZWJ})
 _VIRAMA = 9  # canonical combining class
-# Printable by their category, but without ink: two names with and without one would look alike.
+# Printable by their category, but invisible: two names with and without one would look alike.
 _INVISIBLE = frozenset(
     map(chr, [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164])
 ) | frozenset(map(chr, range(0xFE00, 0xFE10)))
@@ -22,7 +22,7 @@ _LOOK_DIFFERENT = ("<super>", "<sub>")
 
 
 def normalize_name(text: str) -> str:
-    """Return the one form of a name: NFC, single spaces, none at either end.
+    """Return the normalised form of a name: NFC, single spaces, no space at either end.
 
     Upper and lower case stay distinct, and so do letters that only look alike. Never raises.
     """
@@ -31,9 +31,9 @@ def normalize_name(text: str) -> str:
 
 
 def name_key(text: str) -> str:
-    """Return what identifies a name: its one form without joiners and glyph variants.
+    """Return the key of a name: its normalised form without joiners and glyph variants.
 
-    These stay in the name as it is shown, but two names never differ by them alone.
+    These stay in the displayed name, but two names never differ by them alone.
     """
     kept = "".join(c for c in text if c not in _JOINERS and c not in _VARIANTS)
     return normalize_name(kept)
@@ -45,7 +45,7 @@ def is_printable(text: str) -> bool:
 
 
 def check_name(text: str, what: str = "a subject name") -> None:
-    """Raise GalleryError for a name that nobody new can have; says which character is wrong."""
+    """Raise GalleryError for a name that is not valid for a new subject; it names the character."""
     name = normalize_name(text)
     if not name or len(name) > NAME_MAX:
         raise GalleryError(
@@ -60,12 +60,12 @@ def check_name(text: str, what: str = "a subject name") -> None:
 
 
 def is_name(text: str) -> bool:
-    """Return True for a name that a subject can have; also for those of earlier versions."""
+    """Return True for a valid name of a subject, also of an earlier version."""
     return bool(normalize_name(text)) and len(text) <= NAME_MAX and is_printable(text)
 
 
 def parse_group(text: str) -> str:
-    """Return the one form of a group's name; raises ConfigError."""
+    """Return the normalised form of a group's name; raises ConfigError."""
     try:
         check_name(text, "a group name")
     except GalleryError as error:
@@ -80,12 +80,12 @@ def check_spellings(source: object, names: Iterable[str]) -> None:
         if (other := seen.setdefault(name_key(name), name)) != name:
             raise ConfigError(
                 f"{source}: {other!a} and {name!a} are one name in two spellings; "
-                "put everything into one of the two folders"
+                "move all files into one of the two folders"
             )
 
 
 def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
-    """Return a name, with the first free number behind it if it is taken."""
+    """Return a name, followed by the first free number if it is taken."""
     fresh, number = name, 1
     while is_taken(fresh):
         number += 1
@@ -94,7 +94,7 @@ def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
 
 
 def _flaw(name: str, place: int) -> str:
-    """What is wrong with one character; empty if nothing is."""
+    """Return the flaw of one character; empty if it has none."""
     c = name[place]
     if c in _JOINERS:
         return "" if _joins(name, place) else "joins no letters here; remove it"
@@ -111,7 +111,7 @@ def _flaw(name: str, place: int) -> str:
 
 
 def _joins(name: str, place: int) -> bool:
-    """Return True where a joiner changes how letters are shown (after RFC 5892, appendix A)."""
+    """Return True if a joiner changes how letters are shown (after RFC 5892, appendix A)."""
     before = name[:place]
     if before and unicodedata.combining(before[-1]) == _VIRAMA:
         return True

@@ -165,7 +165,7 @@ def _networks(
 
 
 def _check_outputs(bundle: Bundle, embedder: Embedder) -> None:
-    """Raise EngineError where the embedder's outputs have other shapes than the manifest says."""
+    """Raise EngineError if the embedder's outputs have other shapes than in the manifest."""
     probe = embedder.embed(np.full((1, SIZE, SIZE, 3), 128, np.uint8))[0]
     found = (*probe.embedding.shape, *probe.attention.shape)
     wanted = (bundle.manifest.embedding, *bundle.manifest.attention)

@@ -1,6 +1,6 @@
-"""Finds references to other files in an ONNX file, without the package onnx.
+"""Search for references to other files in an ONNX file, without the package onnx.
 
-A digest covers one file: weights that are kept in another one could be changed unseen.
+A digest covers one file: weights in another file could be changed without detection.
 The numbers are the field numbers of onnx.proto (ModelProto, GraphProto, ...).
 """
 
@@ -29,7 +29,7 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 def has_external_data(content: bytes) -> bool:
-    """Whether a tensor of the network is kept in another file; raises ValueError for no ONNX file."""
+    """Return True if a tensor is kept in another file; raises ValueError if this is not ONNX."""
     waiting = [("model", memoryview(content))]
     while waiting:
         kind, message = waiting.pop()
@@ -42,7 +42,7 @@ def has_external_data(content: bytes) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers with their values: the number of a varint, the bytes of all others."""
+    """Yield field numbers with their values: the number of a varint, else the bytes."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

@@ -1,4 +1,4 @@
-"""Strict readers of YAML and JSON: no key twice, no guessed types, every problem with its place."""
+"""Strict readers of YAML and JSON: no duplicate keys, no guessed types, all mistakes located."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Values of a YAML text with the line of each key; `switches` are unquoted words such as off."""
+    """Values of a YAML text with the line of each key; `switches`: unquoted words such as off."""
 
     value: Any
     lines: Mapping[Place, int] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Leaves the types of scalars open: they are decided here, not by YAML 1.1."""
+    """YAML loader without implicit types: they are decided here, not by YAML 1.1."""
 
     def resolve(self, kind: type[yaml.Node], value: Any, implicit: Any) -> str:
         return ""  # called for nodes without a tag only
@@ -51,8 +51,9 @@ class _Loader(yaml.SafeLoader):
 def read_yaml(text: str) -> Document:
     """Read one document of YAML 1.2 (core schema).
 
-    Refused are keys that stand twice, tags, special numbers, more than 20,000 values and more than 32
-    levels. Raises ConfigError with line and column, without the line's text: it may hold a password.
+    Duplicate keys, tags, special numbers, more than 20,000 values and more than 32 levels are
+    refused. Raises ConfigError with line and column, without the line's text: it may hold a
+    password.
     """
     if len(text) > _SIZE_MAX:
         raise ConfigError(f"larger than {_SIZE_MAX >> 20} MiB")
@@ -78,7 +79,7 @@ def _compose(text: str) -> yaml.Node | None:
 
 
 class _Builder:
-    """Turns nodes into values."""
+    """Converter of YAML nodes to values."""
 
     def __init__(self) -> None:
         self.lines: dict[Place, int] = {}
@@ -109,8 +110,8 @@ class _Builder:
             key = _text(key_node)
             if key in marks:
                 raise ConfigError(
-                    f"{'.'.join(map(str, (*place, without_credentials(key))))}: the key stands "
-                    f"twice, at {_position(marks[key])} and at {_position(key_node)}; "
+                    f"{'.'.join(map(str, (*place, without_credentials(key))))}: duplicate key, "
+                    f"at {_position(marks[key])} and at {_position(key_node)}; "
                     "remove one of the two"
                 )
             marks[key], here = key_node, (*place, key)
@@ -128,7 +129,7 @@ class _Builder:
 
 
 def _text(node: yaml.Node) -> str:
-    """Text of a scalar; raises ValueError for half a character that an escape has made."""
+    """Return the text of a scalar; raises ValueError for an escape of half a character."""
     text = str(node.value)
     if any("\ud800" <= c <= "\udfff" for c in text):
         raise ValueError(f"line {_line(node)}: an escape that is no character")
@@ -136,7 +137,7 @@ def _text(node: yaml.Node) -> str:
 
 
 def _plain(text: str) -> Any:
-    """Value of an unquoted scalar."""
+    """Return the value of an unquoted scalar."""
     if _NULL.fullmatch(text):
         return None
     if _BOOL.fullmatch(text):
@@ -200,17 +201,21 @@ def _as_json(value: Any) -> str:
 
 
 def _is_word(model: object, place: Place, word: str) -> bool:
-    """Whether a field takes just this word, such as `quality: off`."""
+    """Return True if a field accepts this word, such as `quality: off`."""
     *path, last = place
     for part in path:
-        model = model[part] if isinstance(part, int) else getattr(model, part)  # type: ignore[index]
+        model = (
+            model[part]  # type: ignore[index]
+            if isinstance(part, int)
+            else getattr(model, part)
+        )
     if not isinstance(model, BaseModel):
         return False
     return word in words_of(type(model).model_fields[str(last)].annotation)
 
 
 def read_json(text: str | bytes) -> Any:
-    """Read JSON; raises ValueError, also for a key that stands twice, NaN and Infinity."""
+    """Read JSON; raises ValueError, also for duplicate keys, NaN and Infinity."""
     try:
         return json.loads(
             text,
@@ -227,7 +232,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} stands there twice")
+        raise ValueError(f"duplicate key {twice[:40]!r}")
     return found
 
 

@@ -1,6 +1,7 @@
-"""Photo files as people keep them: read and decoded within fixed bounds of memory.
+"""Photo files of common formats, read and decoded within fixed bounds of memory.
 
-The format is taken from the first bytes, never from the file's name, and exactly one decoder runs: the one of that format.
+The format is taken from the first bytes, never from the file's name, and only the decoder of that
+format runs.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ Pixels: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
 ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".hif",
 )  # fmt: skip
-# Pictures that are refused by the name of their format, not passed over in silence.
+# Pictures of formats that are refused with a message, not ignored.
 _REFUSED_ENDINGS = (".gif", ".avif", ".jp2", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".nef", ".arw")
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"
 BYTES_MAX = 64 << 20
 SIDE_MIN, SIDE_MAX = 16, 8192  # smaller is refused, larger is scaled down
 # Pixels of a file whose decoder holds all of them at full size: about 1 GiB at most.
-_WHOLE_PIXELS_MAX, _WEBP_PIXELS_MAX = 1 << 27, 1 << 26
-_SCALED_PIXELS_MAX = 1 << 29  # of one whose decoder scales down while it reads
+_FULL_PIXELS_MAX, _WEBP_PIXELS_MAX = 1 << 27, 1 << 26
+_SCALED_PIXELS_MAX = 1 << 29  # pixels of a file whose decoder scales down while it reads
 _STRIP_PIXELS = 1 << 20  # converted at once
 _ORIENTATION = 0x0112  # EXIF and TIFF
 
@@ -58,18 +59,18 @@ def is_picture_name(name: str) -> bool:
 def open_photo(path: Path) -> BinaryIO:
     """Open a photo to read it later; raises PhotoError `unreadable`, also for a folder or pipe."""
     try:
-        # Without waiting: a pipe would never end.
+        # Non-blocking: opening a FIFO would wait for its other end.
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise PhotoError("unreadable", f"{path}: not a plain file; name a photo")
+            raise PhotoError("unreadable", f"{path}: not a regular file; name a photo")
         return os.fdopen(fd, "rb")
     except OSError as error:
         raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
 
 
 def read_photo(path: Path) -> bytes:
-    """Read a photo's bytes; raises PhotoError `unreadable`, also for what is not a plain file."""
+    """Read a photo's bytes; raises PhotoError `unreadable`, also if it is not a regular file."""
     return read_opened(open_photo(path), str(path))
 
 
@@ -102,7 +103,7 @@ def decode_photo(encoded: bytes, name: str) -> Pixels:
     kind = _kind_of(encoded, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Pillow, about metadata that is not needed
+            warnings.simplefilter("ignore")  # Pillow's warnings about unused metadata
             with _OPENERS[kind](BytesIO(encoded)) as picture:
                 step = _scale(picture, kind, name, encoded)
                 picture.load()
@@ -128,7 +129,7 @@ def decode_photo(encoded: bytes, name: str) -> Pixels:
 
 
 def _open_heif(file: BytesIO) -> ImageFile:
-    from pillow_heif import HeifImageFile  # large, and not everywhere installed
+    from pillow_heif import HeifImageFile  # large, and not installed everywhere
 
     opener: Callable[[BytesIO], ImageFile] = HeifImageFile  # untyped where it is installed
     return opener(file)
@@ -143,7 +144,7 @@ _OPENERS: dict[str, Callable[[BytesIO], ImageFile]] = {
     "HEIC": _open_heif,
 }
 
-_MAGIC: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes, format; the first that fits
+_MAGIC: tuple[tuple[int, bytes, str], ...] = (  # offset, bytes, format; the first match counts
     (0, b"\xff\xd8\xff", "JPEG"),
     (0, b"\x89PNG\r\n\x1a\n", "PNG"),
     (8, b"WEBP", "WebP"),
@@ -174,7 +175,7 @@ _RAW_TAGS = frozenset((50706, 37399))  # DNGVersion; a maker's own tag in raw fi
 
 
 def _kind_of(encoded: bytes, name: str) -> str:
-    """The format by its first bytes; raises PhotoError where it is not one that is read."""
+    """Return the format by the first bytes; raises PhotoError if it is not supported."""
     kind = _brand_of(encoded) if encoded[4:8] == b"ftyp" else _magic_of(encoded)
     if kind in _OPENERS:
         return kind
@@ -195,7 +196,7 @@ def _magic_of(encoded: bytes) -> str:
 
 
 def _brand_of(encoded: bytes) -> str:
-    """The format of an ISO base media file."""
+    """Return the format of an ISO base media file."""
     size = min(int.from_bytes(encoded[:4], "big"), 256)
     brands = {encoded[8:12]} | {encoded[at : at + 4] for at in range(16, size, 4)}
     if brands & {b"avif", b"avis"}:
@@ -206,14 +207,14 @@ def _brand_of(encoded: bytes) -> str:
 
 
 def _scale(picture: ImageFile, kind: str, name: str, encoded: bytes) -> int:
-    """By how much the decoded picture is divided; asks a JPEG decoder to scale down itself.
+    """Return the divisor of the decoded picture's size; a JPEG decoder scales down itself.
 
-    Raises PhotoError for sizes that are not read: nothing was decoded by then.
+    Raises PhotoError for an unsupported size, before anything is decoded.
     """
     width, height = picture.size
     longest = max(width, height)
     in_decoder = kind == "JPEG" and longest > SIDE_MAX and _is_one_scan(encoded)
-    most = _WEBP_PIXELS_MAX if kind == "WebP" else _WHOLE_PIXELS_MAX
+    most = _WEBP_PIXELS_MAX if kind == "WebP" else _FULL_PIXELS_MAX
     most = _SCALED_PIXELS_MAX if in_decoder else most
     if min(width, height) < SIDE_MIN:
         raise PhotoError(
@@ -233,7 +234,7 @@ def _scale(picture: ImageFile, kind: str, name: str, encoded: bytes) -> int:
 
 
 def _is_one_scan(encoded: bytes) -> bool:
-    """Whether a JPEG's first scan has all components: else its decoder keeps the whole picture."""
+    """Return True if a JPEG's first scan has all components: else its decoder keeps all pixels."""
     at, components = 2, 0
     while at + 9 < len(encoded):
         marker = encoded[at + 1]
@@ -261,7 +262,7 @@ def _check_mode(picture: ImageFile, kind: str, name: str) -> None:
 
 
 def _pixels(picture: Image.Image, step: int) -> Pixels:
-    """A decoded picture, in strips, so that little more than the result is in memory."""
+    """Convert a decoded picture in strips, so that little more than the result is in memory."""
     width, height = picture.width // step, picture.height // step
     pixels = np.empty((height, width, 3), np.uint8)
     rows = max(1, _STRIP_PIXELS // (picture.width * step))
@@ -286,12 +287,12 @@ def _bgr(strip: Image.Image) -> Pixels:
 
 
 def _orientation(picture: ImageFile, encoded: bytes) -> Callable[[Pixels], Pixels]:
-    """What turns a decoded picture upright. The TIFF decoder does it itself."""
+    """Return the function that turns a decoded picture upright. The TIFF decoder does it itself."""
     try:
         value = picture.getexif().get(_ORIENTATION, 1)
     except Exception:  # damaged metadata is no reason to refuse the picture
         value = 1
-    # The HEIC decoder obeys its own boxes and takes the EXIF value away; without boxes EXIF counts.
+    # The HEIC decoder applies its own boxes and removes the EXIF value; without boxes EXIF counts.
     if picture.format == "HEIF" and not any(box in encoded for box in _HEIC_TURNED):
         value = picture.info.get("original_orientation") or 1
     return _TURNS.get(value, _as_it_is)
@@ -309,7 +310,7 @@ def _turn(turns: int, *, mirror: bool = False) -> Callable[[Pixels], Pixels]:
     return apply
 
 
-# By the EXIF orientation: quarter turns against the clock, after mirroring left and right.
+# By EXIF orientation: quarter turns counter-clockwise, after mirroring left and right.
 _TURNS = {
     2: _turn(0, mirror=True),
     3: _turn(2),

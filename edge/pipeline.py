@@ -63,7 +63,7 @@ class Searchable(Protocol):
     def templates(self) -> int: ...
 
     @property
-    def refusal(self) -> str | None: ...  # reason code if nobody may be admitted by it now
+    def refusal(self) -> str | None: ...  # reason code while it may admit no one
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
 
@@ -172,9 +172,9 @@ class Pipeline:
             )
 
     def _expected(self, frame: Frame) -> list[NDArray[np.float64]]:
-        """Predict the boxes of the tracks to look at between two full searches.
+        """Predict the boxes of the tracks to examine between two full-frame searches.
 
-        With `nearest_only` that is the nearest track alone, decided or not.
+        With `nearest_only` only that of the nearest track, decided or not.
         """
         at = frame.at
         last_at, self._last_at = self._last_at, at
@@ -188,7 +188,7 @@ class Pipeline:
         return [track.expected(at) for track in due]
 
     def _nearest(self, frame: Frame) -> Track | None:
-        """Return the widest live track in the zone, also if this frame does not show it."""
+        """Return the widest live track in the zone, even if this frame does not show it."""
         inside = [t for t in self._tracker.tracks if self._is_in_zone(frame, t.face)]
         return max(inside, key=lambda track: track.face.width_px, default=None)
 
@@ -206,7 +206,7 @@ class Pipeline:
         return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
-        """Assign a track to each face; widest first, with the reason why its box is refused."""
+        """Assign a track to each face, widest first, with the reason if its box is refused."""
         with self.stopwatch.lap("track"):
             tracks = self._tracker.update(faces, frame.at)
             seen = [

@@ -27,9 +27,9 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """Statement of an operator that a subject is not the same person as another one.
+    """Statement of an operator that a subject and another one are two people.
 
-    It has a digest of both names, so that it keeps no name of somebody who is erased.
+    It has a digest of both names, so that it does not keep the name of an erased person.
     """
 
     pair: str
@@ -39,7 +39,7 @@ class Distinct:
 
 
 def pair_of(one: str, other: str) -> str:
-    """Digest of two subjects' names, in either order."""
+    """Return the digest of two subjects' names, in either order."""
     names = sorted(name_key(name) for name in (one, other))
     return hashlib.sha256("\0".join(names).encode()).hexdigest()[:32]
 
@@ -57,7 +57,7 @@ class SubjectRecord:
     pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
-    distinct: tuple[Distinct, ...] = ()  # from whom an operator says that the subject differs
+    distinct: tuple[Distinct, ...] = ()  # statements that the subject is another person
 
     def is_valid_on(self, day: date) -> bool:
         return (self.valid_from is None or self.valid_from <= day) and (

@@ -99,7 +99,7 @@ class Measured:
     accuracy: Path
 
     def figures(self) -> tuple[str, Calibration, dict[str, Any]]:
-        """The embedder's digest and its figures; raises BundleError that names the missing step."""
+        """Return the embedder's digest and figures; raises BundleError with the missing step."""
         digest = _digest(self.embedder)
         calibration = _read_calibration(self.thresholds, self.embedder)
         if calibration.embedder != digest:
@@ -181,7 +181,8 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             write_card(fresh, manifest, about.limits)
         except (KeyError, TypeError, AttributeError, StopIteration) as error:
             raise BundleError(
-                f"{model.accuracy}: not the output of mfsa-evaluate: missing {error}; make it again: "
+                f"{model.accuracy}: not the output of mfsa-evaluate: {error} is missing; "
+                "make it again: "
                 f"{_evaluate_command(str(model.embedder), model.accuracy)}"
             ) from error
         if (out / LICENCE).exists():
@@ -214,7 +215,7 @@ def _digest(path: Path) -> str:
 def _check_loss(
     model: Measured, int8: Measured, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
-    """Raise BundleError where INT8 loses too much, or the loss was not measured."""
+    """Raise BundleError if INT8 loses too much, or the loss was not measured."""
     if not comparable(before, after):
         both = f"fp32={model.embedder} int8={int8.embedder}"
         raise BundleError(
@@ -239,7 +240,7 @@ def _read_calibration(path: Path, embedder: Path) -> Calibration:
 
 
 def _read_accuracy(path: Path, embedder: Path, digest: str) -> dict[str, Any]:
-    """The figures of the embedder with this digest, of one or several models in the file."""
+    """Return the figures of the embedder with this digest from a file of one or more models."""
     again = f"make it: {_evaluate_command(str(embedder), path)}"
     try:
         figures = read_json(path.read_text(encoding="utf-8"))

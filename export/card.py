@@ -63,19 +63,19 @@ Mask-worn is right on {right_on_clean:.1%} of clean and {right_on_drawn:.1%} of 
 EXAMS = {
     "pairs": "verification of pairs (mfsa-evaluate --pairs auto --chips CHIPS)",
     "places": "where the attention maps look (mfsa-evaluate --pairs auto --chips CHIPS)",
-    "trust": "whether a map may be shown as a reason (the same without --quick)",
+    "trust": "if a map may be shown as a reason (the same without --quick)",
     "people": "all against all, and searches (mfsa-evaluate --people CHIPS)",
     "real_masks": "real masks (mfsa-evaluate --real-masks CHIPS)",
 }
 
 
 def not_measured(accuracy: dict[str, Any]) -> tuple[str, ...]:
-    """Exams without figures, with the options that measure them."""
+    """Return the exams without figures, with the options that measure them."""
     return tuple(words for exam, words in EXAMS.items() if not accuracy.get(exam))
 
 
 def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
-    """Write MODEL_CARD.md beside the manifest; raises KeyError where a figure is missing from an exam."""
+    """Write MODEL_CARD.md next to the manifest; raises KeyError if an exam lacks a figure."""
     properties = {p.key: p.value for p in onnx.load(folder / EMBEDDER).metadata_props}
     figures, calibration = manifest.accuracy, manifest.calibration
     text = _CARD.format(
@@ -110,7 +110,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
 
 
 def _verification(figures: dict[str, Any]) -> str:
-    """The section on the first list of pairs; empty where none was measured."""
+    """Return the section on the first list of pairs; empty if no list was measured."""
     if not figures.get("pairs"):
         return ""
     verified = next(iter(figures["pairs"].values()))

@@ -1,4 +1,4 @@
-"""Options of the commands in `export`, without their libraries: --help needs none of them."""
+"""Options of the commands in `export`, importable without their libraries, for --help."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def export_parser() -> argparse.ArgumentParser:
     """Options of mfsa-export."""
     parser = common.parser(
         "mfsa-export",
-        "Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of 0.9999 "
-        "(FP16: 0.999).",
+        "Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of "
+        "0.9999 (FP16: 0.999).",
         "mfsa-export --checkpoint runs/mine/best.pt --out embedder.onnx --chips people.tar",
     )
     parser.add_argument(
@@ -43,7 +43,7 @@ def export_parser() -> argparse.ArgumentParser:
         help="more chips to compare on: .tar files or folders",
     )
     parser.add_argument(
-        "--unfinished", action="store_true", help="export a run that has not come to its end"
+        "--unfinished", action="store_true", help="export a run that is not complete"
     )
     parser.add_argument(
         "--most", type=int, default=500, help="chips per source (default %(default)s)"
@@ -65,7 +65,7 @@ def bundle_parser() -> argparse.ArgumentParser:
         type=Path,
         help="folder made by `pack`; default: the reference that ships",
     )
-    making.add_argument("--replace", action="store_true", help="make it anew where it exists")
+    making.add_argument("--replace", action="store_true", help="replace the folder if it exists")
     making.add_argument(
         "--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md"
     )
@@ -109,8 +109,9 @@ def build_engine_parser() -> argparse.ArgumentParser:
     """Options of mfsa-build-engine."""
     parser = common.parser(
         "mfsa-build-engine",
-        "Build the TensorRT engines of a bundle on this device and compare each with the FP32 network on real chips; "
-        "what differs is not kept. The detector is built in FP16 where the embedder is INT8.",
+        "Build the TensorRT engines of a bundle on this device and compare each with the FP32 "
+        "network on real chips; an engine that differs is not kept. With an INT8 embedder the "
+        "detector is built in FP16.",
         "mfsa-build-engine build/bundle --precision int8",
     )
     parser.add_argument(
@@ -147,7 +148,7 @@ def build_engine_parser() -> argparse.ArgumentParser:
         help="run on a DLA, with a list of what falls back to the GPU",
     )
     parser.add_argument(
-        "--chips", type=Path, help="a site's aligned chips, compared beside the bundle's own"
+        "--chips", type=Path, help="a site's aligned chips, compared in addition to the bundle's"
     )
     parser.add_argument(
         "--calibrate",
@@ -170,8 +171,9 @@ def parity_parser() -> argparse.ArgumentParser:
     """Options of mfsa-parity."""
     parser = common.parser(
         "mfsa-parity",
-        "Compare forms of one embedder (checkpoint, ONNX, INT8 ONNX, TensorRT plan) with a reference on the same chips: portraits "
-        "plain, masked, dark, blurred and in false colours, and your own. Exit code 1 where one is out of its bounds.",
+        "Compare forms of one embedder (checkpoint, ONNX, INT8 ONNX, TensorRT plan) with a "
+        "reference on the same chips: portraits plain, masked, dark, blurred and in false colours, "
+        "and your own. Exit code 1 if one is out of its bounds.",
         "mfsa-parity embedder.onnx embedder-int8.onnx --chips faces.tar",
     )
     parser.add_argument("reference", type=Path, help="FP32 ONNX file, checkpoint, or bundle folder")
@@ -181,12 +183,14 @@ def parity_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8"),
-        help="whose bounds hold; default: the file's own",
+        help="precision whose bounds apply; default: the file's own",
     )
     parser.add_argument(
         "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
     )
-    parser.add_argument("--most", type=int, default=_MOST, help="of these (default %(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=_MOST, help="chips of --chips (default %(default)s)"
+    )
     parser.add_argument(
         "--pairs",
         type=Path,

@@ -240,7 +240,7 @@ _LOST_IN = ("clean", "one_masked")
 
 
 def comparable(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether both forms were measured on the same pairs, as `accuracy_lost` needs it."""
+    """Return True if both forms were measured on the same pairs, as `accuracy_lost` needs."""
     lists = before.get("pairs") or {}
     return bool(lists) and not lists.keys() - (after.get("pairs") or {}).keys()
 

@@ -31,7 +31,7 @@ CONDUCT = Conduct(RULES)
 
 
 class Clock:
-    """Time that passes only when a test says so: no deadline is missed because a machine is busy."""
+    """Clock moved by the test only: a busy machine misses no deadline."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -101,7 +101,7 @@ def grant(name: str = "g1", age: float = 0.0, clock: Callable[[], float] = CLOCK
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition; the door's clock goes on meanwhile."""
+    """Wait for a condition while the door's clock advances."""
     ends = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < ends, f"did not happen in {PATIENCE_S:.0f} s"
@@ -111,7 +111,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def passing() -> Iterator[None]:
-    """The door's clock goes on, for a request that is answered at a deadline."""
+    """Advance the door's clock, for a request that is answered at a deadline."""
     over = threading.Event()
 
     def pass_time() -> None:
@@ -166,7 +166,7 @@ class NoDisk(RecordLog):
 
 
 class FullAtFirst(RecordLog):
-    """A disk that is full until somebody makes room; `refused` holds what it did not take."""
+    """Disk that is full until the test makes room; `refused` holds the rejected records."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -194,7 +194,7 @@ class HangingDisk(RecordLog):
 
 
 class SlowDisk(HangingDisk):
-    """A disk that takes a grant only after the door's deadline, once it is released."""
+    """Disk that takes a grant only after the door's deadline, once it is released."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         if fields["event"] != "granted":

@@ -1,4 +1,4 @@
-"""Cameras on the network that tests control: real servers on this machine."""
+"""Network cameras that tests control: real servers on this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Image = NDArray[np.uint8]
 
 
 class MjpegCamera:
-    """An HTTP camera that sends `picture` at a rate until it is closed."""
+    """HTTP camera that sends `picture` at a rate until it is closed."""
 
     def __init__(self, picture: Image, *, fps: float = 15.0, port: int = 0) -> None:
         self.fps = fps
@@ -81,7 +81,7 @@ def mjpeg_camera(picture: Image, *, fps: float = 15.0) -> Iterator[MjpegCamera]:
 
 @contextmanager
 def mute_camera() -> Iterator[str]:
-    """The address of an RTSP camera that accepts connections and says nothing."""
+    """Yield the address of an RTSP camera that accepts connections and never answers."""
     kept = []
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -102,7 +102,7 @@ def mute_camera() -> Iterator[str]:
 
 
 class VideoStream:
-    """A TCP camera that sends a video of numbered grey frames (H,W) once, at its own rate."""
+    """TCP camera that sends a video of numbered grey frames (H,W) once, at its own rate."""
 
     LEVELS = 200
 

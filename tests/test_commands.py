@@ -59,7 +59,7 @@ def test_command_version_is_that_installed(name: str, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("before", [True, False])
 @pytest.mark.parametrize("level", ["debug", "error"])
 def test_command_log_level_decides(level: str, before: bool, tmp_path: Path) -> None:
-    """Before or behind the name of a subcommand."""
+    """The option works before and after the name of a subcommand."""
     config = tmp_path / "terminal.yaml"
     config.write_text("terminal: t\nbundle: b\ncamera: {kind: opencv, source: 0}\n")
     option = ["--log-level", level]

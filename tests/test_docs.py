@@ -72,17 +72,17 @@ def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) 
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-NOT_COMMANDS = {"mfsa-edge", "mfsa-door", "edge-expire", "mfsa-product"}  # accounts, units, a model
+NOT_COMMANDS = {"mfsa-edge", "mfsa-door", "edge-expire", "mfsa-product"}  # accounts, units, model
 
 
 def _code(page: Path) -> str:
-    """What a page shows as code."""
+    """Return the code of a page."""
     text = page.read_text(encoding="utf-8")
     return "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
 
 
 def _entry_points() -> dict[str, str]:
-    """Modules by command."""
+    """Return the modules by command."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     return dict(re.findall(r'^((?:edge|mfsa)-[a-z-]+) = "([\w.]+):', project, re.MULTILINE))
 

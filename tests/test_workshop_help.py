@@ -1,4 +1,4 @@
-"""Commands of the workshop on a machine without their libraries."""
+"""Commands of training, calibration and export on a machine without their libraries."""
 
 from __future__ import annotations
 

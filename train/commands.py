@@ -1,4 +1,4 @@
-"""Options of the commands in `train`, without their libraries: --help needs none of them."""
+"""Options of the commands in `train`, importable without their libraries, for --help."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def train_parser() -> argparse.ArgumentParser:
         "--save-every",
         type=int,
         metavar="CHIPS",
-        help="write checkpoint.pt so often; default every three minutes",
+        help="chips between two writes of checkpoint.pt; default: every three minutes",
     )
     return parser
 
@@ -54,8 +54,9 @@ def evaluate_parser() -> argparse.ArgumentParser:
     """Options of mfsa-evaluate."""
     parser = common.parser(
         "mfsa-evaluate",
-        "What embedders can do: verification of pairs, all against all, searches, real masks, where the maps look and how far "
-        "they may be trusted; clean, masked by the frozen exam, by unseen mask families, hidden otherwise.",
+        "Measure embedders: verification of pairs, all against all, searches, real masks, and the "
+        "attention maps with their reliability; clean, masked by the frozen exam, by unseen mask "
+        "families, and with other occlusions.",
         "mfsa-evaluate embedder.onnx --pairs auto --chips people.tar --html report.html",
     )
     parser.add_argument(
@@ -97,7 +98,7 @@ def evaluate_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="the same, where m_<image> wears a real mask",
+        help="the same; the person in m_<image> wears a real mask",
     )
     data.add_argument(
         "--everybody",

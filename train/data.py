@@ -135,7 +135,7 @@ def _load_teacher(
 
 
 def _teacher_key(name: str) -> str:
-    """`<source>/<identity>/<image>` as chips are named here."""
+    """Return `<source>/<identity>/<image>` with the normalised names of chips."""
     source, slash, rest = name.partition("/")
     return f"{source}{slash}{chip_name(rest)}"
 

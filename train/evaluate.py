@@ -201,7 +201,7 @@ def _named(model: Path) -> tuple[str, Path]:
 
 
 def _pair_lists(args: argparse.Namespace) -> list[PairSet]:
-    """The pairs of a list, or drawn; raises ConfigError."""
+    """Return the pairs of a list, or drawn pairs; raises ConfigError."""
     if args.pairs != AUTO:
         if args.write_pairs:
             raise ConfigError("--write-pairs: only with --pairs auto, which draws pairs")

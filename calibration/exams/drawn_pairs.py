@@ -14,7 +14,7 @@ from calibration.exams.pair_sets import PairSet
 from edge.errors import ConfigError
 
 FOLDS, FOLDS_MIN = 10, 2
-MATED_PER_FOLD = 300  # and as many non-mated, as in LFW
+MATED_PER_FOLD = 300  # and 300 non-mated, as in LFW
 NON_MATED_MIN = 1000  # in all folds, for an FMR of 1e-3
 _IMAGES_PER_FOLD, _IMAGES_PER_PERSON = 600, 10
 
@@ -23,17 +23,17 @@ Pairs = NDArray[np.int64]  # (n, 2) rows of the folder
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fold:
-    """All pairs that the images of a fold's people can make."""
+    """All pairs of the images of a fold's people."""
 
     mated: Pairs
     non_mated: Pairs
 
 
 def draw_pairs(folder: ChipFolder, title: str, seed: int) -> PairSet:
-    """Mated and non-mated pairs in equal folds, none of which shares a person with another.
+    """Draw mated and non-mated pairs in equal folds without common people.
 
-    As many of both where the data allows, and at least 1,000 non-mated ones. With few people
-    there are fewer than ten folds. Raises ConfigError where there are too few for two.
+    Their numbers are equal if the data allows, with at least 1,000 non-mated pairs. With few people
+    there are fewer than ten folds. Raises ConfigError if there are too few people for two folds.
     """
     for count in range(FOLDS, FOLDS_MIN - 1, -1):
         folds = _split(folder, count, seed)
@@ -50,7 +50,7 @@ def draw_pairs(folder: ChipFolder, title: str, seed: int) -> PairSet:
 
 
 def write_pairs(pairs: PairSet, path: Path) -> None:
-    """Write a list that `read_list` reads: two names `<identity>/<image>` a line, with a tab."""
+    """Write a list for `read_list`: two names `<identity>/<image>` per line, with a tab."""
     if wrong := [name for name in pairs.names if not name.isprintable()]:
         raise ConfigError(f"{wrong[0]!a}: a name with control characters; rename the file")
     lines = [
@@ -61,7 +61,7 @@ def write_pairs(pairs: PairSet, path: Path) -> None:
 
 
 def _split(folder: ChipFolder, count: int, seed: int) -> list[Fold]:
-    """People dealt to folds in a random order, those with several photos first."""
+    """Distribute people to folds in a random order, those with several photos first."""
     rng = np.random.default_rng((seed, count))
     names = np.array(folder.names)
     by_person = [np.flatnonzero(folder.labels == label) for label in np.unique(folder.labels)]

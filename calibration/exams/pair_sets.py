@@ -37,10 +37,10 @@ class PairSet:
 
 
 def read_list(path: Path, chips: Path) -> PairSet:
-    """A list of pairs, in LFW's format or as `drawn_pairs.write_pairs` writes it.
+    """Read a list of pairs, in LFW's format or as `drawn_pairs.write_pairs` writes it.
 
     LFW: a line `folds pairs`, then `name i j` for mated and `name i name j` for non-mated pairs.
-    Else two names `<identity>/<image>` with a tab between them. Raises ConfigError where a line is
+    Else two names `<identity>/<image>` with a tab between them. Raises ConfigError if a line is
     neither, or a picture is not among the chips.
     """
     try:
@@ -81,7 +81,7 @@ def read_list(path: Path, chips: Path) -> PairSet:
 
 
 def _declared_folds(line: str) -> int | None:
-    """The number in the first line `N folds`; None for another line."""
+    """Return the number in the first line `N folds`; None for another line."""
     parts = line.split()
     if len(parts) == 2 and parts[1] == "folds" and parts[0].isdigit():
         return max(2, min(int(parts[0]), 1000))

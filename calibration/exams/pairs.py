@@ -122,7 +122,7 @@ def verification(
     unmasked_threshold: float,
     folds: int,
 ) -> dict[str, float]:
-    """Accuracy over folds, equal error rate, TAR at fixed FMR, and rates at the threshold fixed on unmasked impostors."""
+    """Return accuracy over folds, EER, TAR at fixed FMR, and rates at the unmasked threshold."""
     accuracy, deviation = metrics.ten_fold_accuracy(values, mated, folds)
     figures = {
         "accuracy": accuracy,

@@ -31,7 +31,7 @@ from edge.engine import Engine
 from edge.errors import ConfigError, EngineError
 
 FEWEST_CHIPS = 16
-PORTRAIT_BOUND = 0.98  # of the gate, which compares the portraits again
+PORTRAIT_BOUND = 0.98  # bound of the parity gate, which compares the portraits again
 _BATCH = 16
 _SENSITIVITY_CHIPS = 64
 CLEAN, MASKED, PORTRAITS = "clean", "masked", "portraits"
@@ -101,11 +101,11 @@ class Fidelity:
 
     @property
     def loss(self) -> float:
-        """Mean of 1 - cosine over bare and masked chips; portraits are too few to choose by."""
+        """Mean of 1 - cosine over bare and masked chips; portraits are too few for a choice."""
         return 1 - sum(self.mean[kind] for kind in (CLEAN, MASKED)) / 2
 
     def holds(self, bound: float) -> bool:
-        """Whether the least cosines reach the bound, those of the portraits at most the gate's."""
+        """Return True if the least cosines reach the bound, for portraits at most the gate's."""
         bounds = {PORTRAITS: min(bound, PORTRAIT_BOUND)}
         return all(least >= bounds.get(kind, bound) for kind, least in self.least.items())
 
@@ -154,7 +154,7 @@ class Search:
     def fidelity(
         self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None
     ) -> Fidelity:
-        """Measure a mix on all chips and the portraits, or on so many chips alone."""
+        """Measure a mix on all chips and the portraits, or on `chips` chips only."""
         rows = self._views.spread(chips or len(self._views.by_kind[CLEAN]))
         views, wanted = (
             self._views.only(rows),
@@ -231,10 +231,10 @@ def ranges_by(method: str, histograms: Mapping[str, Histogram], places: Places) 
 def quantize(
     model: onnx.ModelProto, folder: ChipFolder, *, most: int, bound: float, keep_ends: bool
 ) -> tuple[onnx.ModelProto, Report]:
-    """The INT8 network and how it was chosen.
+    """Return the INT8 network and the record of its choice.
 
-    Raises ConfigError for chips that are too few or no faces, EngineError where the bound cannot
-    be held.
+    Raises ConfigError for chips that are too few or no faces, EngineError if the bound cannot be
+    met.
     """
     rows = np.unique(np.linspace(0, len(folder) - 1, min(most, len(folder))).astype(int))
     check_folder(folder, "--chips", FEWEST_CHIPS)

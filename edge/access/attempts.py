@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 _MINUTE_S = 60.0
 _TOGETHER_S = 1.0  # tracks that end within this time were presented together
-_GROUP = 8  # of them count as one attempt: a group of visitors, or a poster, is not an attack
+_GROUP = 8  # such tracks count as one attempt: visitors in a group, or a poster, are no attack
 _CHANGE_S = 10.0  # a track whose face changes counts again, at most this often
 
 
@@ -23,14 +23,14 @@ class _Ended:
 
 @dataclass(slots=True)
 class _Unknown:
-    """A live track that was searched for in the gallery and not found."""
+    """Live track whose face matched no one in the gallery."""
 
     face: int
     counted_at: float
 
 
 class Attempts:
-    """Refuses every grant for a minute after more than `limit` attempts in a minute.
+    """Refuse every grant for a minute after more than `limit` attempts in a minute.
 
     A track is one attempt, counted when it ends and was never recognised. Poor frames of an
     enrolled person therefore do not count. A track whose face turns into another one counts

@@ -20,7 +20,7 @@ class Rights:
 
     groups: frozenset[str] = (
         frozenset()
-    )  # keys of names, of which a person must be in one; empty: everybody enrolled
+    )  # keys of group names; a person must be in one of them; empty: all enrolled people
     today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
 
     def refuses(self, record: SubjectRecord) -> str | None:

@@ -17,7 +17,7 @@ _TEND_S = 60.0  # how often old records are looked after while nothing happens
 
 
 class QueueFullError(RecordError):
-    """As many records as the queue takes wait for the disk."""
+    """The queue of records that wait for the disk is full."""
 
 
 class Job:
@@ -31,7 +31,7 @@ class Job:
 
     @property
     def refused(self) -> bool:
-        """Whether the queue had no room for it."""
+        """True if the queue had no room for the record."""
         return self.done.is_set() and isinstance(self.error, QueueFullError)
 
     @property
@@ -83,7 +83,7 @@ class BoundedLog:
             log.keep = keep
 
     def use_clock(self, clock: WallClock) -> None:
-        """The clock by which records are dated and forgotten; before the first record."""
+        """Set the clock that dates and expires records; call it before the first record."""
         self._clock = clock
 
     def close(self, timeout_s: float = 1.0) -> None:

@@ -1,4 +1,4 @@
-"""What the records and the clock file say about the clock: the belief that outlives a process."""
+"""Belief in the wall clock across restarts, from the audit records and the clock file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _FILE_MAX = 4096
 
 
 def belief_of(tail: Iterable[Mapping[str, Any]]) -> Belief:
-    """Return the belief by the end of a record, newest record first.
+    """Return the belief that the last records give, newest record first.
 
-    Records from before a confirmation say nothing: their clock was the wrong one.
+    Records from before a confirmation are ignored: their clock was wrong.
     """
     latest, confirmed, boot = 0.0, 0.0, ""
     for record in tail:
@@ -38,17 +38,17 @@ def belief_of(tail: Iterable[Mapping[str, Any]]) -> Belief:
 
 
 def confirmation_of(belief: Belief) -> dict[str, Any]:
-    """Return the field that carries a confirmation, none if there was none."""
+    """Return the field that carries a confirmation; empty without a confirmation."""
     return {CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
 
 
 def open_clock(config: Terminal) -> WallClock:
-    """Return the clock of the recogniser's side with the belief that was kept for it."""
+    """Return the clock of the recogniser and its commands with the persisted belief."""
     return WallClock(kept_belief(config))
 
 
 def kept_belief(config: Terminal) -> Belief:
-    """Return what the clock file says, else what the ends of the records say."""
+    """Return the belief of the clock file, else that of the last records."""
     if (kept := read_belief(config.clock_path)) is not None:
         return kept
     found = Belief()
@@ -71,7 +71,7 @@ def read_belief(path: Path) -> Belief | None:
 
 
 def write_belief(path: Path, clock: WallClock) -> None:
-    """Persist what is believed. Raises OSError."""
+    """Persist the belief in the clock. Raises OSError."""
     clock.check()
     kept = clock.belief
     fields = {"latest": kept.latest, "confirmed": kept.confirmed, "boot": kept.boot}
@@ -79,7 +79,7 @@ def write_belief(path: Path, clock: WallClock) -> None:
 
 
 def _time(value: Any) -> float:
-    """Unix seconds, 0 for what is no time."""
+    """Return Unix seconds, 0 if the value is no time."""
     is_time = isinstance(value, (int, float)) and 0 <= value <= LATEST
     return float(value) if is_time else 0.0
 

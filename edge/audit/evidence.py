@@ -55,8 +55,8 @@ def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
 
 
 _SUFFIX = ".sealed"
-_UNKNOWN_TIME = 4_000_000_000  # of a picture made in doubt: as old as the one after it
-_PICTURE_MAX = 16 << 20  # bytes of a sealed one
+_UNKNOWN_TIME = 4_000_000_000  # file time of a picture made in doubt: it ages as the next one
+_PICTURE_MAX = 16 << 20  # bytes of an encrypted picture
 
 
 def picture_path(folder: Path, record_id: int) -> Path:

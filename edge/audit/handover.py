@@ -1,13 +1,12 @@
-"""One record that a command hands to the process that writes the log, by a file beside it."""
+"""Handover of one record by file from a command to the process that writes the audit log."""
 
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from edge.audit.fields import Fields
-from edge.durable import sync_folder, write_whole
+from edge.durable import read_regular, sync_folder, write_whole
 from edge.errors import RecordError
 
 _BYTES_MAX = 1 << 16
@@ -15,7 +14,7 @@ _FIELDS = frozenset({"event", "subject", "other", "operator", "note"})
 
 
 def leave(path: Path, fields: Fields) -> None:
-    """Leave fields for the writer, durable on return; raises RecordError."""
+    """Write fields for the writer, durable on return; raises RecordError."""
     try:
         write_whole(path, json.dumps(fields).encode())
     except OSError as error:
@@ -23,25 +22,24 @@ def leave(path: Path, fields: Fields) -> None:
 
 
 def read(path: Path) -> Fields | None:
-    """Read what was left, None if there is nothing; raises RecordError for anything else."""
+    """Read the fields that were left, None without a file; raises RecordError for other content."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        content = read_regular(path, _BYTES_MAX)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise RecordError(f"{path}: cannot be read: {error.strerror}") from error
-    with os.fdopen(fd, "rb") as file:
-        try:
-            found = json.loads(file.read(_BYTES_MAX))
-            if not all(isinstance(text, str) for text in (*found, *found.values())):
-                raise ValueError("a value that is not text")
-        except (OSError, ValueError, AttributeError, TypeError, RecursionError) as error:
-            raise RecordError(f"{path}: not a record to be written: {error}") from error
+    try:
+        found = json.loads(content)
+        if not all(isinstance(text, str) for text in (*found, *found.values())):
+            raise ValueError("a value that is not text")
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise RecordError(f"{path}: not a record to be written: {error}") from error
     return {name: text for name, text in found.items() if name in _FIELDS}
 
 
 def take_back(path: Path) -> bool:
-    """Remove what was left; return False if the writer has taken it. Raises RecordError."""
+    """Remove the file; return False if the writer has removed it already. Raises RecordError."""
     try:
         path.unlink()
         sync_folder(path.parent)

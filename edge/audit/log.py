@@ -323,7 +323,7 @@ class RecordLog:
 
 
 def _belief_at(folder: Path) -> Belief:
-    """Return what the record itself says of the clock, nothing if it cannot be read."""
+    """Return the belief that the record itself gives; empty if it cannot be read."""
     try:
         return belief_of(read_tail(folder))
     except RecordError:

@@ -25,7 +25,7 @@ Unseal = Callable[
     [int, str], dict[str, Any] | None
 ]  # what was sealed to the number of a record; None where the key does not fit
 REDACTED = "redacted"
-GARBAGE_MAX = 10_000  # lines of a segment that are no record; then its rest is not read
+GARBAGE_MAX = 10_000  # invalid lines of a segment, after which its rest is not read
 
 
 def record_of(line: bytes, unseal: Unseal | None = None) -> dict[str, Any] | None:

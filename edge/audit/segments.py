@@ -27,7 +27,7 @@ def first_id_of(path: Path) -> int:
 
 
 def segments(folder: Path) -> list[Path]:
-    """List the segments, oldest first; none if there is no folder. Raises OSError.
+    """List the segments, oldest first; empty if the folder is missing. Raises OSError.
 
     Files that the writer cannot have made are left out, see `strange_files`.
     """
@@ -37,7 +37,7 @@ def segments(folder: Path) -> list[Path]:
 
 
 def strange_files(folder: Path) -> dict[str, str]:
-    """Return names that look like segments and are none, and why. Raises OSError."""
+    """Return why files named like segments are not segments, by name. Raises OSError."""
     found = {entry.name: _strange(entry) for entry in _entries(folder)}
     return {name: why for name, why in sorted(found.items()) if why}
 
@@ -51,7 +51,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _strange(entry: os.DirEntry[str]) -> str:
-    """Return why an entry is no segment, empty if it may be one."""
+    """Return why an entry is not a segment, empty if it may be one."""
     stem = entry.name.removesuffix(_SUFFIX)
     if not (stem.isascii() and stem.isdecimal() and len(stem) <= _ID_DIGITS):
         return "its name is not the number of a record"

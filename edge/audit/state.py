@@ -18,7 +18,7 @@ _SUM_BYTES = 8
 _SLOTS = 2
 _SLOT_BYTES = 512  # a sector
 ID_MAX = 1 << 63
-_KEYS_MAX = 1 << 20  # of a file of first keys: more than ten thousand
+_KEYS_MAX = 1 << 20  # bytes of the file of first keys: more than ten thousand keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,10 @@ def _newest(data: bytes) -> State:
 
 
 def read_state(folder: Path) -> State | None:
-    """Return the state, None if it is missing, no file or damaged. Raises OSError if it is closed to us."""
+    """Return the state, None if it is missing, damaged or not a regular file.
+
+    Raises OSError if this account may not read it.
+    """
     try:
         fd = open_regular(folder / STATE)
     except (FileNotFoundError, NotRegularError):

@@ -20,8 +20,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WALL_MAX = 1e12
 _TOLD = frozenset({
     "id", "wall", "mono", "kind", "event", "verdict", "reason", "subject", "operator", "note", "hash", "mac", "commit", "model",
-    "engine", "liveness", "latest_believed",
-    "clock_confirmed",
+    "engine", "liveness", "latest_believed", "clock_confirmed",
     "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
 })  # fmt: skip
 
@@ -41,7 +40,7 @@ def moment(record: Mapping[str, Any]) -> float:
 
 
 def reached(record: Mapping[str, Any]) -> float:
-    """Unix seconds that had been reached for certain: not the time of a clock in doubt."""
+    """Return the Unix seconds that had certainly been reached, not those of a clock in doubt."""
     return moment({"wall": record.get("latest_believed", record.get("wall"))})
 
 
@@ -51,7 +50,7 @@ def what(record: Mapping[str, Any]) -> str:
 
 
 def local_time_of(record: Mapping[str, Any], zone: tzinfo) -> str:
-    """Return the time of a record with its UTC offset, `?` for none that a clock can show."""
+    """Return the local time of a record with its UTC offset, `?` if its time is not valid."""
     try:
         return datetime.fromtimestamp(record["wall"], zone).isoformat(" ", timespec="seconds")
     except (KeyError, TypeError, ValueError, OverflowError, OSError):

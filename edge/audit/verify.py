@@ -79,9 +79,9 @@ class _Walk:
         # Hashes that the next record may follow, newest last, with the losses that each told of.
         self._bases: deque[tuple[bytes, int]] = deque(maxlen=_SIBLINGS)
         self._claimed: bytes | None = None  # by a record whose hash is another one
-        self._garbage: list[str] = []  # the first places, of `_garbage_count`
+        self._garbage: list[str] = []  # places of the first invalid lines
         self._garbage_count = 0
-        self.no_records = 0  # lines that are none, of the present segment
+        self.no_records = 0  # invalid lines of the present segment
         self._missing: dict[int, Finding] = {}
         self._unkeyed: tuple[str, int, int] | None = None  # records in a row whose MAC does not fit
         self._removed = self._blanked = 0
@@ -384,13 +384,13 @@ class _Walk:
             self.report.findings.remove(finding)
 
     def give_up(self, name: str) -> None:
-        """The rest of a segment that holds no records."""
+        """Report that the rest of a segment with too many invalid lines was not read."""
         words = f"over {GARBAGE_MAX} lines are no record; the rest of the file was not read"
         self._find("changed", name, self.report.last.id if self.report.last else 0, words)
 
     def report_strange(self, name: str, why: str) -> None:
-        """A file in the folder that the writer cannot have made."""
-        words = f"{why}: another program put it there; look at it and remove it"
+        """Report a file in the folder that the writer cannot have made."""
+        words = f"{why}: another program wrote it; examine it and remove it"
         self._find("not-a-segment", name, 0, words)
 
 

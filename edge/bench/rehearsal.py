@@ -140,7 +140,7 @@ class Rehearsal:
 
     @property
     def warnings(self) -> list[str]:
-        """Reasons why the result of a recording says nothing."""
+        """Reasons why the result of a recording is not meaningful."""
         if self.clip.drawn or self.clip.spoof or any(m.usable for m in self.moments):
             return []
         seen = Counter(m.reason for m in self.moments).most_common(1)

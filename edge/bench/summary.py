@@ -32,7 +32,7 @@ def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
 
 
 def text(rehearsals: Sequence[Rehearsal]) -> str:
-    """The table for a terminal, then a line for every warning and everything not as expected."""
+    """Return the table for a terminal, then one line for each warning and failure."""
     table = rows(rehearsals)
     widths = {key: max(len(key), *(len(row[key]) for row in table)) for key in table[0]}
     lines = [

@@ -19,7 +19,10 @@ class Camera(Protocol):
     """A source of frames. `read` may block for as long as a driver does."""
 
     def read(self) -> Frame | None:
-        """Return the next frame, None at the end of a recording; raises CameraError if the camera is lost."""
+        """Return the next frame, None at the end of a recording.
+
+        Raises CameraError if the camera is lost.
+        """
         ...
 
     def close(self) -> None: ...
@@ -36,7 +39,7 @@ def open_camera(config: CameraConfig) -> Camera:
 
 
 def check_camera(config: CameraConfig) -> None:
-    """Raise CameraError for what no waiting can cure: a recording that cannot be read, a missing decoder."""
+    """Raise CameraError if waiting cannot help: unreadable recording, missing decoder."""
     if isinstance(config, ReplayConfig):
         _open(config).close()
         return
@@ -49,7 +52,8 @@ def check_camera(config: CameraConfig) -> None:
     asked = {key for key in _DEVICE_KEYS if getattr(config, key) is not None}
     if asked and not is_device(config.source):
         log.warning(
-            "camera: `%s` is for V4L2 devices and has no effect here: set it in the camera or pipeline",
+            "camera: `%s` is for V4L2 devices and has no effect here: set it in the camera "
+            "or pipeline",
             "`, `".join(sorted(asked)),
         )
 

@@ -16,12 +16,12 @@ from edge.values import FRAME_AGE_MAX_S, Frame
 log = logging.getLogger(__name__)
 
 _BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
-_STEADY_S = 10.0  # a camera that gave frames for so long is opened again without a longer pause
+_STEADY_S = 10.0  # after this time of frames a camera is opened again without a longer pause
 _SILENT_S = 8.0  # without a frame the camera counts as lost, also while a read blocks
 _HUNG_S = 15.0  # opening a network stream takes seconds as well
-_HUNG_MAX = 5  # threads that hang for good; only the end of the process frees them
-_REMIND_S = 600.0  # an unchanged loss is logged again after this time
-_REASON_S = 60.0  # and one whose reason changed after this
+_HUNG_MAX = 5  # threads that hang in the driver; only the end of the process frees them
+_REMIND_S = 600.0  # after this time an unchanged loss is logged again
+_REASON_S = 60.0  # after this time a loss with another reason is logged
 _SILENT = "no frame for some seconds; the camera or its driver does not answer"
 _CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
@@ -69,7 +69,8 @@ class Slot:
 class Capture:
     """Keeps a camera open in a thread of its own and says whether it is alive.
 
-    A read that blocks for ever cannot be interrupted: its thread is given up and another one opens the camera again.
+    A read that blocks for ever cannot be interrupted: its thread is given up, and another thread
+    opens the camera again.
     """
 
     def __init__(
@@ -95,7 +96,7 @@ class Capture:
 
     @property
     def lost(self) -> str | None:
-        """Why there are no frames, None while they come; without credentials."""
+        """Reason why there are no frames, None while they come; without credentials."""
         if self._error is not None:
             return self._error
         is_silent = not self._lockstep and self._clock() - self._frame_at > _SILENT_S
@@ -110,7 +111,7 @@ class Capture:
         return self._slot.dropped
 
     def take(self, timeout_s: float) -> Frame | None:
-        """Return the newest frame, None if none came in time that is new enough.
+        """Return the newest frame, None if no frame that is new enough came in time.
 
         Raises CameraError when too many threads hang in the driver.
         """
@@ -191,7 +192,10 @@ class Capture:
                 self._in_driver_since = self._clock()
 
     def _read_on(self, camera: Camera, generation: int) -> bool:
-        """Put frames into the slot until the camera is lost or replaced; True at the end of a recording."""
+        """Put frames into the slot until the camera is lost or replaced.
+
+        Return True at the end of a recording.
+        """
         while self._current(generation):
             self._in_driver_since = self._clock()
             frame = camera.read()

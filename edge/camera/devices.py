@@ -1,4 +1,4 @@
-"""Cameras that the kernel knows (V4L2)."""
+"""List of the V4L2 cameras that the kernel knows."""
 
 from __future__ import annotations
 

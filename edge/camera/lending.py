@@ -160,7 +160,10 @@ class BorrowedCamera:
             ) from error
 
     def read(self) -> Frame | None:
-        """Return the newest frame that is new; raises CameraError if the daemon lends none, or no more."""
+        """Return the newest frame that is not too old.
+
+        Raises CameraError if the daemon lends no frames, or stops lending them.
+        """
         while time.monotonic() - (frame := self._next()).at > FRAME_AGE_MAX_S:
             log.debug("frame %d of the daemon is too old", frame.number)
         return frame

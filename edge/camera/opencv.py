@@ -1,4 +1,4 @@
-"""A camera by OpenCV: V4L2 devices, network streams and GStreamer pipelines."""
+"""Camera through OpenCV: V4L2 devices, network streams and GStreamer pipelines."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if _messages is not None:
 
 _TIMEOUT_MS = 5000  # of opening and of each read, for network streams
 _TICK_S = 1e-4  # two frames never have one time
-_LATE_MAX_S = 5.0  # frames that are late for so long are a lost camera
+_LATE_MAX_S = 5.0  # frames that are late for this time count as a lost camera
 _BACKENDS = {cv2.CAP_V4L2: "V4L2", cv2.CAP_FFMPEG: "FFmpeg", cv2.CAP_GSTREAMER: "GStreamer"}
 _REMEDIES = {
     cv2.CAP_V4L2: "is it plugged in, free, and may this account read it?",
     cv2.CAP_FFMPEG: "is it on and reachable, and are account, password and path right?",
-    cv2.CAP_GSTREAMER: "try it with gst-launch-1.0: are its elements installed, is the camera there?",
+    cv2.CAP_GSTREAMER: "try it with gst-launch-1.0: are elements installed, is the camera there?",
 }
 _STAMPED = ("rtsp", "rtmp", "rtp", "udp", "tcp", "srt")  # schemes of streams with timestamps
 
@@ -46,12 +46,15 @@ def check_backend(source: int | str) -> None:
 
 
 def is_device(source: int | str) -> bool:
-    """Return whether a source is a V4L2 device."""
+    """Return True if a source is a V4L2 device."""
     return _backend(source) == cv2.CAP_V4L2
 
 
 class OpencvCamera:
-    """`read` blocks as long as the driver does, and drops frames that may be older than a second."""
+    """Camera through OpenCV. `read` blocks as long as the driver does.
+
+    Frames that may be older than a second are dropped.
+    """
 
     def __init__(
         self,
@@ -75,13 +78,14 @@ class OpencvCamera:
         self._late_since = math.inf
 
     def read(self) -> Frame | None:
-        """Return the next frame that is new; raises CameraError if there is none."""
+        """Return the next frame that is not too old; raises CameraError if the source ends."""
         while True:
             done, image = self._capture.read()
             read_at = self._clock()
             if not done:
                 raise CameraError(
-                    f"camera {self._name} gave no frame; it was unplugged or hangs, or the stream ended"
+                    f"camera {self._name} gave no frame; it was unplugged or hangs, or the "
+                    "stream ended"
                 )
             at = self._times.date(self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000, read_at)
             if at is not None:
@@ -105,13 +109,13 @@ class OpencvCamera:
 
     @property
     def _patience_s(self) -> float:
-        """How long frames may be late; while the source settles, they are."""
+        """Seconds for which frames may be late; longer while the source settles."""
         return _LATE_MAX_S if self._number else 2 * _LATE_MAX_S
 
     def _set_up(
         self, width: int | None, height: int | None, fps: float | None, pixel_format: str | None
     ) -> None:
-        """Ask a device for what is configured; a device may choose otherwise, which is logged."""
+        """Ask a device for the configured values; log the values that it did not accept."""
         code = cv2.VideoWriter.fourcc(*pixel_format) if pixel_format else None
         asked = {  # in this order: the format decides which sizes and rates there are
             "pixel_format": (cv2.CAP_PROP_FOURCC, code),
@@ -131,7 +135,7 @@ class OpencvCamera:
 
 
 def _open(source: int | str) -> cv2.VideoCapture:
-    """Raises CameraError."""
+    """Open a source by its backend; raises CameraError."""
     backend = _backend(source)
     network = backend == cv2.CAP_FFMPEG
     timeouts = [
@@ -165,5 +169,5 @@ def _times(source: int | str, opening_s: float) -> FrameTimes:
 
 
 def _fourcc(code: float) -> str:
-    """The four characters of a code."""
+    """Return the four characters of a code."""
     return int(code).to_bytes(4, "little").decode("ascii", "replace")

@@ -1,4 +1,4 @@
-"""A camera whose frames are turned and mirrored as configured."""
+"""Camera whose frames are turned and mirrored as configured."""
 
 from __future__ import annotations
 

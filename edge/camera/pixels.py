@@ -1,4 +1,4 @@
-"""Conversion of what cameras deliver to BGR pictures, rotated and mirrored as configured."""
+"""Conversion of camera frames to BGR pictures, rotated and mirrored as configured."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _TURNS = {
 
 
 def to_bgr(image: Any, camera: str) -> NDArray[np.uint8]:
-    """Return a picture (H,W,3) uint8 BGR of what a driver delivered.
+    """Convert a driver's frame to a picture (H,W,3) uint8 BGR.
 
     Accepts BGR, grey (H,W) or (H,W,1) and BGRx (H,W,4), of 8 or 16 bits; of 16 bits the upper 8 are
-    kept. Raises CameraError that names `camera`, shape and type of anything else.
+    kept. For other layouts raises CameraError that names `camera`, shape and type.
     """
     found = np.asarray(image)
     height, width, *channels = (*found.shape, 0, 0)[: max(2, found.ndim)]

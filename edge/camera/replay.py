@@ -21,17 +21,17 @@ log = logging.getLogger(__name__)
 
 _PICTURES = (".jpg", ".jpeg", ".png", ".bmp")
 _SIDE_MAX = 8192
-_GIF_MS = 100  # of a GIF's frame without a duration, as browsers show it
-_PAUSE_MAX_S = 60.0  # a longer one between two frames of a file is damage
+_GIF_MS = 100  # duration of a GIF's frame that has none, as in browsers
+_PAUSE_MAX_S = 60.0  # a longer pause between two frames of a file counts as damage
 
-# Seconds since the begin of the recording, None if the file has no times; (H,W,3) BGR.
+# Seconds since the start of the recording, None if the file has no times; (H,W,3) BGR.
 Step = tuple[float | None, NDArray[np.uint8]]
 
 
 class ReplayCamera:
-    """Frames by the clock as a camera would give them, or as fast as they are read where not `paced`.
+    """Recording as a camera: `paced` gives frames by the clock, else as fast as they are read.
 
-    They come at `fps`, or at the recording's own times if that is None.
+    Frames come at `fps`, or at the recording's own times if that is None.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ReplayCamera:
         self._number = 0
         self._steps = self._open()
         self._next_at = clock()
-        self._shown_s: float | None = None  # of the frame before, by the recording's own times
+        self._shown_s: float | None = None  # recording time of the previous frame
 
     def read(self) -> Frame | None:
         step = next(self._steps, None)
@@ -82,12 +82,12 @@ class ReplayCamera:
         first = next(steps, None)
         if first is None:
             raise CameraError(
-                f"{self._path}: no frame in it can be read; name a folder of pictures, a GIF or a video"
+                f"{self._path}: no frame can be read; name a folder of pictures, a GIF or a video"
             )
         return self._to_the_end(first, steps)
 
     def _to_the_end(self, first: Step, rest: Iterator[Step]) -> Iterator[Step]:
-        """Steps up to the end of the recording, or to where it is damaged."""
+        """Yield steps up to the end of the recording, or to the point where it is damaged."""
         yield first
         try:
             yield from rest
@@ -95,7 +95,7 @@ class ReplayCamera:
             log.warning("the recording ends where it is damaged: %s", error)
 
     def _pause_s(self, shown_s: float | None) -> float:
-        """Time from the frame before to this one."""
+        """Return the seconds from the previous frame to this one."""
         if self._fps is None and shown_s is not None and self._shown_s is not None:
             pause_s = shown_s - self._shown_s
             if 0 < pause_s <= _PAUSE_MAX_S:
@@ -104,7 +104,7 @@ class ReplayCamera:
 
 
 def own_pace(path: Path) -> float | None:
-    """Return a GIF's or video's own frames per second; None for a folder, or if the file has no rate."""
+    """Return a GIF's or video's frames per second; None for a folder or without a rate."""
     if not path.is_file() or path.suffix.lower() in _PICTURES:
         return None
     capture = cv2.VideoCapture(str(path))

@@ -1,6 +1,7 @@
-"""Times of exposure: from the source's own clock, or from the pace at which its frames arrive.
+"""Times of exposure, from the source's own clock or from the pace at which its frames arrive.
 
-All times are monotonic seconds. A frame that may be older than the limit has no time and is dropped.
+All times are monotonic seconds. A frame that may be older than the limit has no time and is
+dropped.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from collections import deque
 from typing import Protocol
 
 _SETTLE_S = (0.5, 5.0)  # least and most time after opening in which frames count as buffered
-_RELEASE_S = 1.0  # frames must arrive in real time for so long after a stall
-_RATES = (0.75, 1.25)  # of real time that count as real time
-_BURST_S, _BURST = 2.0, 1.5  # a source that is so much faster than real time empties a buffer
-_SLACK = 1.25  # times its usual interval a frame may take without counting as late
-_CREEP = 0.001  # seconds a second by which the smallest delay is forgotten: clocks drift
-_JUMP_S = 1.0  # a source's clock that jumps by more was set, or the source restarted
+_RELEASE_S = 1.0  # seconds in real time after a stall before frames count again
+_RATES = (0.75, 1.25)  # rates relative to real time that count as real time
+_BURST_S, _BURST = 2.0, 1.5  # a source at this rate over this time empties a buffer
+_SLACK = 1.25  # usual intervals that a frame may take without counting as late
+_CREEP = 0.001  # seconds per second by which the smallest delay grows: clocks drift
+_JUMP_S = 1.0  # a larger jump of a source's clock: it was set, or the source restarted
 _AHEAD_S = 0.05
-_FIRST_AGE_S = 5.0  # of a device's first frame, if its timestamps are monotonic
-_FIRST = 8  # frames at least from which an interval is measured
-_COUNTED = 150  # intervals after which it is known
-_STUCK = 5  # equal timestamps in a row: the source has none
+_FIRST_AGE_S = 5.0  # largest age of a device's first frame with monotonic timestamps
+_FIRST = 8  # least number of frames to measure an interval
+_COUNTED = 150  # intervals after which the mean interval is fixed
+_STUCK = 5  # equal timestamps in a row: the source has no timestamps
 
 
 class FrameTimes(Protocol):
@@ -35,7 +36,7 @@ class FrameTimes(Protocol):
 
 
 class DeviceTimes:
-    """Timestamps of V4L2 buffers, which are monotonic; else the pace decides."""
+    """Times from the monotonic timestamps of V4L2 buffers, else from the pace."""
 
     def __init__(self, limit_s: float, opening_s: float) -> None:
         self._limit_s = limit_s
@@ -53,7 +54,7 @@ class DeviceTimes:
 
 
 class StreamTimes:
-    """Presentation timestamps, mapped by the smallest delay seen; else the pace decides."""
+    """Times from presentation timestamps by the smallest delay seen, else from the pace."""
 
     def __init__(self, limit_s: float, opening_s: float) -> None:
         self._limit_s = limit_s
@@ -79,7 +80,7 @@ class StreamTimes:
         return read_at - lag if lag <= self._limit_s else None
 
     def _lag(self, stamp_s: float, is_set_back: bool, read_at: float) -> float:
-        """Return by how much more than the least the frame was delayed."""
+        """Return the frame's delay in seconds beyond the smallest delay."""
         delay = read_at - stamp_s
         known = self._least + _CREEP * (read_at - self._least_at)
         if is_set_back or (math.isfinite(known) and delay < known - _JUMP_S):
@@ -95,9 +96,10 @@ class StreamTimes:
 
 
 class PaceTimes:
-    """A source without a clock: after a stall or burst its frames are dropped until they come in real time.
+    """Times of a source without a clock, from the pace of its frames.
 
-    A reader that is always slower than the source is not noticed: nothing tells its frames from late ones.
+    After a stall or burst frames are dropped until they come in real time. A reader that is always
+    slower than the source is not detected: its frames look like late ones.
     """
 
     def __init__(self, limit_s: float, opening_s: float) -> None:
@@ -105,7 +107,7 @@ class PaceTimes:
         self._settle_s = min(max(opening_s, _SETTLE_S[0]), _SETTLE_S[1])
         self._reads: list[float] = []  # while the interval is being learned
         self._interval_s = 0.0
-        self._counted = 0  # intervals of which it is the mean
+        self._counted = 0  # intervals that the mean is made of
         self._last_at = math.inf
         self._position_s = 0.0
         self._lag_s = 0.0
@@ -131,7 +133,7 @@ class PaceTimes:
         return read_at - self._lag_s
 
     def _is_over(self, suspect: _Window, late_s: float, read_at: float) -> bool:
-        """Return whether frames have come in real time since the last stall."""
+        """Return True if frames have come in real time since the last stall."""
         if late_s > self._stall_s:
             suspect.clear()
         rate = suspect.add(read_at, self._position_s)
@@ -142,7 +144,7 @@ class PaceTimes:
         return True
 
     def _learn(self, gap_s: float, read_at: float) -> float | None:
-        """Measure the interval after what was buffered while the source was opened has been read."""
+        """Measure the interval once the frames buffered while the source opened are read."""
         if gap_s > 2 * self._stall_s:
             self._reads.clear()
         self._reads.append(read_at)
@@ -160,7 +162,7 @@ class PaceTimes:
 
 
 class _Window:
-    """The rate at which a source's clock runs over the last seconds of ours."""
+    """Rate of a source's clock over the last seconds of the monotonic clock."""
 
     def __init__(self, span_s: float) -> None:
         self._span_s = span_s

@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> int:
         "--before",
         type=_day,
         metavar="DATE",
-        help="of everybody before this day in the terminal's time zone, such as 2026-01-31",
+        help="of all people before this day in the terminal's time zone, such as 2026-01-31",
     )
     subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
     args = parser.parse_args(argv)
@@ -225,22 +225,22 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
     ]
     seen = _Seen(args)
     found: Iterable[Told] = filter(
-        seen.wants, heapq.merge(*streams, key=lambda told: telling.moment(told[1]))
+        seen.wants, heapq.merge(*streams, key=lambda named: telling.moment(named[1]))
     )
     table = _Table(config, args.json)
-    for told in deque(found, maxlen=args.last) if args.last is not None else found:
-        table.show(told)
+    for named in deque(found, maxlen=args.last) if args.last is not None else found:
+        table.show(named)
     seen.check()
     return common.DONE
 
 
 def _warn_of_strange_files(shown: Iterable[Place]) -> bool:
-    """Name what was left out; whether there was anything."""
+    """Print the files that are left out; return True if there are any."""
     found = False
     for place in shown:
         for name, why in list(strange_files(place.folder).items())[:_SHOWN]:
-            said = f"{place.folder / name}: left out: {why}"
-            print(f"edge-audit: warning: {said}; see edge-audit verify", file=sys.stderr)
+            words = f"{place.folder / name}: left out: {why}"
+            print(f"edge-audit: warning: {words}; see edge-audit verify", file=sys.stderr)
             found = True
     return found
 
@@ -267,21 +267,22 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
 
 
 def _is_named(record: Mapping[str, Any], field: str, name: str) -> bool:
-    """Return True if a field holds a name, in whatever spelling."""
+    """Return True if a field holds a name, in any spelling."""
     found = record.get(field)
     return isinstance(found, str) and name_key(found) == name_key(name)
 
 
 class _Seen:
-    """The filter of a command line, and whether it names anything that exists."""
+    """Filter of the command line, with a check that its kind and subject exist."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self._subject, self._kind = args.subject, args.kind
         self._has_subject = args.subject is None
         self._has_kind = args.kind is None or args.kind in _KINDS
 
-    def wants(self, told: Told) -> bool:
-        record = told[1]
+    def wants(self, named: Told) -> bool:
+        """Return True if a record is to be shown."""
+        record = named[1]
         kinds = (record.get("kind"), record.get("event"), record.get("verdict"))
         is_kind = self._kind is None or self._kind in kinds
         is_subject = self._subject is None or any(
@@ -292,13 +293,13 @@ class _Seen:
         return is_kind and is_subject
 
     def check_kind(self) -> None:
-        """Raises ConfigError for a kind that no record has."""
+        """Raise ConfigError for a kind that no record has."""
         if not self._has_kind:
             known = ", ".join(sorted(_KINDS))
             raise ConfigError(f"--kind {self._kind!r}: unknown kind; expected one of {known}")
 
     def check(self) -> None:
-        """Raises ConfigError, RecordError after all records were looked at."""
+        """Raise ConfigError or RecordError if no record matched; call it after all records."""
         self.check_kind()
         if not self._has_subject:
             raise RecordError(
@@ -308,15 +309,16 @@ class _Seen:
 
 
 class _Table:
-    """Prints records: rows below a heading, or JSON."""
+    """Printer of records: rows below a heading, or JSON."""
 
     def __init__(self, config: Terminal, as_json: bool) -> None:
         self._zone = config.door.schedule.zone
         self._as_json = as_json
         self._has_heading = as_json
 
-    def show(self, told: Told) -> None:
-        name, record = told
+    def show(self, named: Told) -> None:
+        """Print one record."""
+        name, record = named
         if self._as_json:
             print(json.dumps({"record": name, **record}), flush=True)
             return
@@ -368,7 +370,7 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
 
 
 def _open_fresh(path: Path) -> TextIO:
-    """Open a new file for the owner of its folder alone: there are names in it. Raises OSError."""
+    """Open a new file for the owner of its folder only: it holds names. Raises OSError."""
     with acting_as_owner(path.parent):
         path.unlink(missing_ok=True)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW

@@ -1,4 +1,4 @@
-"""The trust in the clock for commands that write dates or erase by them."""
+"""Clock trust of commands that write dates or erase by them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.system.wallclock import REMEDY, WallClock
 
 
 def keep_clock(config: Terminal) -> None:
-    """Persist what is believed of the clock; a command that only reads may not be able to."""
+    """Persist the belief in the clock, if this account may write it."""
     with contextlib.suppress(OSError):
         write_belief(config.clock_path, open_clock(config))
 
@@ -31,7 +31,7 @@ def trusted_day(config: Terminal, consequence: str) -> date:
 
 
 def present_day(config: Terminal) -> date:
-    """Return today by the clock as it is, for what erases and refuses nothing."""
+    """Return today by the clock as it is, for uses that erase and refuse nothing."""
     return _day(config, WallClock().look()[0])
 
 
@@ -40,7 +40,7 @@ def _day(config: Terminal, now: float) -> date:
 
 
 def _confirmed_at_door(clock: WallClock, config: Terminal) -> bool:
-    """Take over a confirmation given to the door, and keep it."""
+    """Take over and persist a confirmation given to the door; return True if there is one."""
     client = DoorClient(config.socket_path)
     try:
         if not adopt_confirmation(clock, client):

@@ -41,7 +41,7 @@ def run(prog: str, command: Callable[[], int]) -> int:
 def run_module(
     options: argparse.ArgumentParser, argv: list[str] | None, module: str, extra: str
 ) -> int:
-    """Run a command's module after its options are read: --help needs none of its libraries."""
+    """Run a command's module after its options are read: --help works without its libraries."""
     options.parse_args(argv)
 
     def command() -> int:
@@ -58,7 +58,7 @@ def run_module(
 
 
 class _Version(argparse.Action):
-    """Prints the installed version."""
+    """Option that prints the installed version."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object, **__: object) -> None:
         print(f"{parser.prog.split()[0]} {_version()}")
@@ -66,7 +66,7 @@ class _Version(argparse.Action):
 
 
 class _LogLevel(argparse.Action):
-    """Sets up logging before the command begins."""
+    """Option that sets the log level before the command begins."""
 
     def __call__(
         self,
@@ -79,7 +79,7 @@ class _LogLevel(argparse.Action):
 
 
 class _Parser(argparse.ArgumentParser):
-    """With the options that every command and its subcommands have."""
+    """Parser with the options that every command and subcommand has."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -134,7 +134,7 @@ def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> 
 
 
 def limit_decoder_messages() -> None:
-    """Forward few of the lines that decoders of pictures print; call it before logging is set up."""
+    """Bound the lines that picture decoders print; call it before logging is set up."""
     before = sys.stderr
     limit_native_stderr(without_credentials)
     for handler in logging.getLogger().handlers:
@@ -143,7 +143,7 @@ def limit_decoder_messages() -> None:
 
 
 def subject_name(text: str) -> str:
-    """Return the one form of a subject's name on the command line."""
+    """Return the normalised form of a subject's name on the command line."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

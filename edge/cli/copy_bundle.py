@@ -1,4 +1,4 @@
-"""Copies a model bundle for `systemd/install.sh`. Standard library only: it runs before pip does."""
+"""Copy a model bundle for `systemd/install.sh`. Standard library only: it runs before pip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _USAGE = "usage: python -m edge.cli.copy_bundle copy|same BUNDLE TARGET"
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0: done or the same; 1: refused; 2: wrong usage; 3: another bundle."""
+    """Return the exit code 0: done or the same; 1: refused; 2: wrong usage; 3: another bundle."""
     if len(argv) != 3 or argv[0] not in ("copy", "same"):
         print(_USAGE, file=sys.stderr)
         return 2

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from edge.door.client import DoorClient
 
-# Limits for processes that hang: on a busy machine everything takes its time.
+# Limits for processes that hang; generous, since a busy machine is slow.
 _START_S = 300.0
 _STOP_S = 60.0
 _ANSWER_S = 60.0

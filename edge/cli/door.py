@@ -48,7 +48,7 @@ _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can
 _COMMANDS = {
     Command.UNLOCK.value: "open once, for a pulse",
     Command.HOLD.value: "hold the door open until it is released",
-    Command.LOCKDOWN.value: "open for nobody but exit button and fire, until it is released",
+    Command.LOCKDOWN.value: "open only for exit button and fire, until it is released",
     Command.RELEASE.value: "end hold and lockdown",
     Command.RESET_FIRE.value: "end the fire state, once its input is quiet",
     Command.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",

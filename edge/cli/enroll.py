@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-enroll",
         "Add a person to the gallery from photos, or guided before the camera if no photo is "
-        "named, or many people by --bulk. All photos that are named must be usable, else nothing "
-        "is stored. docs/enrollment.md explains every refusal.",
+        "named, or many people by --bulk. All named photos must be usable, else nothing is stored. "
+        "docs/enrollment.md explains every refusal.",
         'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
     )
     common.add_config(parser)
@@ -98,7 +98,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="photo",
         help=f"picture with one face ({FORMATS}): {PHOTOS_MIN['standard']} at least, "
         f"{PHOTOS_MIN['strict']} at the level strict; of {AGREEING_MIN + 1} or more, one that "
-        "shows somebody else is left out",
+        "shows another person is left out",
     )
     args = parser.parse_args(argv)
     common.limit_decoder_messages()
@@ -165,7 +165,7 @@ def _take_unless_stopped(
     room: enrolling.Room,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
-    """Raises MfsaError for Ctrl-C."""
+    """Take samples of a person; raises MfsaError for Ctrl-C."""
     try:
         return _take(args, config, room, opened)
     except KeyboardInterrupt:
@@ -190,7 +190,7 @@ def _take(
 
 
 def _files_of(photos: Sequence[Path]) -> list[Path]:
-    """The photos, and those of a folder in its place; raises ConfigError for one without any."""
+    """Return the photos, a folder replaced by its photos; raises ConfigError for an empty one."""
     from edge.gallery.enrollment.people import pictures_in
 
     return [
@@ -210,7 +210,7 @@ def _open(photo: Path) -> BinaryIO | PhotoError:
 
 
 def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
-    """The picture of a photo, one at a time: all of them may be more than the memory."""
+    """Decode one photo; only one at a time, since all of them may exceed the memory."""
     from edge.photofile import decode_photo, read_opened
 
     try:

@@ -103,7 +103,8 @@ def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: floa
         return
     would = "would be " if args.dry_run else ""
     print(
-        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with {told['templates']} new templates in {seconds:.0f} s, "
+        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with "
+        f"{told['templates']} new templates in {seconds:.0f} s, "
         f"{told['enrolled_before']} were before, {people.total()} refused"
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):

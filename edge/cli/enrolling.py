@@ -80,14 +80,14 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
 
 
 def add_distinct(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("where two people look alike")
+    group = parser.add_argument_group("for two people who look alike")
     group.add_argument(
         "--not-a-duplicate",
         type=subject_name,
         action="append",
         metavar="NAME",
-        help="an enrolled person, by name or number, who is somebody else; may be named several "
-        "times; goes on record with --reason",
+        help="an enrolled person, by name or number, who is not this person; may be given several "
+        "times; recorded with --reason",
     )
     group.add_argument(
         "--reason",
@@ -134,7 +134,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
-    account = _account()  # before this process takes the account of the gallery's owner
+    account = _account()  # before this process becomes the gallery's owner
     key = None
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
@@ -178,13 +178,13 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
 
 
 def _skip(subject: str, other: str, reason: str) -> None:
-    """A dry run puts nothing on record."""
+    """Record nothing, in a dry run."""
 
 
 def _note_distinct(config: Terminal, account: str, subject: str, other: str, reason: str) -> None:
     """Record an operator's statement that two subjects are two people.
 
-    Raises RecordError, and ClaimError if another enrollment writes its own just now.
+    Raises RecordError, and ClaimError while another enrollment writes a statement.
     """
     from edge.audit.log import RecordLog
 
@@ -206,7 +206,7 @@ def _note_distinct(config: Terminal, account: str, subject: str, other: str, rea
 
 
 def _hand_over(path: Path, fields: dict[str, str]) -> None:
-    """Wait until the running recogniser has recorded it; raises RecordError."""
+    """Wait until the running recogniser has recorded the fields; raises RecordError."""
     handover.leave(path, fields)
     ends_at = time.monotonic() + _HANDOVER_S
     while path.exists():
@@ -225,7 +225,7 @@ def _enrollment_day(args: argparse.Namespace, config: Terminal) -> date:
     writes_dates = args.consent is not None or args.subject is None  # a list may note consents
     if config.enrollment.keep_days is None and not writes_dates:
         return present_day(config)
-    return trusted_day(config, "the day of consent or erasure would be wrong; nobody was enrolled")
+    return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
 
 
 def _account() -> str:

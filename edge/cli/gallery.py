@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         "export", _export, "write people to an encrypted file, for another terminal of the site"
     )
     into = add("import", _import, "enroll people from such a file, also on a new terminal")
-    saved = add("backup", _backup, "write the whole gallery to an encrypted file")
-    back = add("restore", _restore, "make the gallery of such a file, also on a new terminal")
+    saved = add("backup", _backup, "write the complete gallery to an encrypted file")
+    back = add("restore", _restore, "make the gallery from such a file, also on a new terminal")
     migrate = add(
         "migrate",
         _migrate,
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     for sub in (listed, shown, stats, verify):
         sub.add_argument("--json", action="store_true", help="for machines")
     _add_changes(changed)
-    expire.add_argument("--dry-run", action="store_true", help="only say who, by name")
+    expire.add_argument("--dry-run", action="store_true", help="only print the names")
     verify.add_argument(
         "--mend", action="store_true", help="write the file anew, without what should be gone"
     )
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
         nargs="*",
         type=common.subject_name,
         metavar="subject",
-        help="who; default: everybody",
+        help="name of a person; default: all people",
     )
     into.add_argument("file", type=Path, help="made by edge-gallery export")
     into.add_argument(
@@ -285,8 +285,8 @@ def _remove(args: argparse.Namespace) -> int:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         removed = store.remove(args.subject)
         print(
-            f"{args.subject}: erased with {removed} templates; nothing of it is left in the "
-            "gallery's files"
+            f"{args.subject}: erased with {removed} templates; no data of this person is left in "
+            "the gallery's files"
         )
         _confirm(config, store)
     return common.DONE
@@ -328,13 +328,14 @@ def _expire(args: argparse.Namespace) -> int:
     config, _, store = _open(args, changeover=True)
     with closing(store):
         over = store.expired(trusted_day(config, "nothing was erased"))
-        for name in over:  # names only where an operator asks: the timer's output is in the journal
+        for name in over:  # names only for an operator: the timer's output is in the journal
             if args.dry_run:
                 print(f"{name}: would be erased")
             else:
                 _expire_one(store, name)
         print(
-            f"{len(over)} people {'would be' if args.dry_run else 'were'} erased: their time is over"
+            f"{len(over)} people {'would be' if args.dry_run else 'were'} erased: "
+            "their time is over"
         )
         if over and not args.dry_run:
             _confirm(config, store)
@@ -348,8 +349,8 @@ def _expire_one(store: Store, name: str) -> None:
     except GalleryError as error:
         raise GalleryError(
             f"{store.path}: a person whose time is over is not erased completely: "
-            f"{error.__cause__ or 'the gallery changed meanwhile'}; run edge-gallery verify --mend, "
-            "then edge-gallery expire again"
+            f"{error.__cause__ or 'the gallery changed meanwhile'}; run edge-gallery verify "
+            "--mend, then edge-gallery expire again"
         ) from error
 
 
@@ -432,7 +433,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _joined(told: object, content: bytes) -> bytes:
-    """Return something to tell and a file's content as one, for another process."""
+    """Join a JSON value and a file's content, to pass both to another process."""
     return json.dumps(told).encode() + b"\n" + content
 
 
@@ -468,7 +469,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _admission(config: Terminal) -> Admission:
-    """Return the rules of an enrollment for people of a file."""
+    """Return the rules of an enrollment for people from a file."""
     from edge.gallery.admission import Admission
 
     keeping = config.enrollment
@@ -513,8 +514,8 @@ def _restore(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     if has_gallery(config) and not args.replace:
         raise GalleryError(
-            f"{config.gallery_path}: there is a gallery; --replace puts the backup in its place, "
-            "and everybody enrolled since the backup is gone"
+            f"{config.gallery_path}: a gallery exists; --replace replaces it by the backup, "
+            "and all people enrolled since the backup are lost"
         )
     passphrase, file = _passphrase(args), transfer.read_file(args.file)
     key = enter(config, create=True)

@@ -93,7 +93,8 @@ def _rehearse(args: argparse.Namespace) -> int:
             person = None if told is None else spelled.get(name_key(told))
             if told is not None and person is None:
                 raise ConfigError(
-                    f"{path}={told}: {told!r} is not enrolled; correct the name, or enroll with --photo"
+                    f"{path}={told}: {told!r} is not enrolled; correct the name, or enroll with "
+                    "--photo"
                 )
             clips.append((recorded(path, args.fps, person), gallery))
     done = rehearse(clips, config, networks)

@@ -1,4 +1,4 @@
-"""`edge-setup`: writes a minimal configuration, checks it, and offers to enroll a person."""
+"""`edge-setup`: write a minimal configuration, check it, and offer to enroll a person."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge.errors import ConfigError, MfsaError, describe_source
 
 _T = TypeVar("_T")
 _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")
-_CHECKED = ("bundle", "engine", "camera", "liveness")  # what can be checked before the first start
+_CHECKED = ("bundle", "engine", "camera", "liveness")  # checks that work before the first start
 _INJECTION = "anyone who can write to that stream can show the door any face"
 _PHOTO_OPENS = "a photo of an enrolled person opens this door"
 
@@ -92,7 +92,7 @@ def _setup(args: argparse.Namespace) -> int:
 
 
 def _answers(args: argparse.Namespace) -> Starter:
-    """Options, and answers to questions for those that are missing; raises ConfigError, EOFError."""
+    """Return the options, and answers for those that are missing; raises ConfigError, EOFError."""
     devices = list_devices()
     if args.camera is None and not args.yes:
         _show_devices(devices)
@@ -125,7 +125,7 @@ def _answer(
     *,
     default: str | None,
 ) -> _T:
-    """Value of an option, else of an answer; an answer that is wrong is asked for again."""
+    """Return the value of an option, else of an answer; a wrong answer is asked for again."""
     given = getattr(args, option)
     if given is None and args.yes:
         given = default
@@ -165,7 +165,7 @@ def _camera(text: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _live(text: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Camera section, after consent to what a network camera risks; raises ConfigError."""
+    """Return the camera section after consent to the risk of a network; raises ConfigError."""
     camera = live_camera(text)
     if camera.is_network and not args.accept_network_injection:
         if args.yes:
@@ -196,7 +196,7 @@ def _pin_factory() -> str:
 
 
 def _liveness(args: argparse.Namespace, camera: dict[str, Any]) -> str:
-    """Choice without a default: it decides whether a photo opens the door."""
+    """Ask for liveness, without a default: it decides if a photo opens the door."""
 
     def parse(text: str) -> str:
         if text not in ("layers", "none"):
@@ -215,7 +215,10 @@ def _liveness(args: argparse.Namespace, camera: dict[str, Any]) -> str:
 
 
 def _write(out: Path, starter: Starter) -> Terminal:
-    """Write the file once it loads; raises ConfigError. A camera's address may hold a password."""
+    """Write the file if it is valid; raises ConfigError.
+
+    Only the owner may read it if the camera has an address, which may hold a password.
+    """
     text = starter.text(out.absolute().parent)
     fresh = out.with_name(f".{out.name}.new")
     mode = 0o600 if "accept_network_injection" in starter.camera else 0o644

@@ -42,7 +42,7 @@ class Terminal(Section):
     detector: Detector = Detector()
     policy: Policy = Policy()
     liveness: Liveness = Field(
-        description="must be written, also if it is {kind: none}", examples=["{kind: layers}"]
+        description="required, also if it is {kind: none}", examples=["{kind: layers}"]
     )
     door: Door = Door()
     enrollment: Enrollment = Enrollment()
@@ -69,7 +69,7 @@ class Terminal(Section):
 
     @property
     def clock_path(self) -> Path:
-        """What the recogniser's side believes of the clock."""
+        """Belief of the recogniser and its commands in the clock."""
         return self.state / "clock.json"
 
     @property
@@ -103,7 +103,7 @@ class Terminal(Section):
 
     @property
     def handover_path(self) -> Path:
-        """A record that `edge-enroll` leaves for the recogniser to write."""
+        """Record that `edge-enroll` leaves for the recogniser to write."""
         return self.state / "handover.json"
 
     @property

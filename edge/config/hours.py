@@ -37,7 +37,7 @@ _CLOCK = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
 def _on_the_clock(value: object) -> time:
-    """Take hours and minutes only: the time zone belongs to the schedule."""
+    """Accept hours and minutes only: the time zone belongs to the schedule."""
     if not isinstance(value, str) or not _CLOCK.fullmatch(value):
         raise ValueError(f'expected hours and minutes such as "17:30", found {value!r}')
     return time.fromisoformat(value)
@@ -91,7 +91,7 @@ class Schedule(Section):
 
     @property
     def zone(self) -> ZoneInfo:
-        """In which days begin and end."""
+        """Time zone in which days begin and end."""
         return machine_zone() if self.time_zone is None else ZoneInfo(self.time_zone)
 
 
@@ -99,7 +99,7 @@ _LOCALTIME = "/etc/localtime"
 
 
 def machine_zone() -> ZoneInfo:
-    """Time zone of this machine by TZ or /etc/localtime; UTC if neither names one."""
+    """Return this machine's time zone by TZ or /etc/localtime; UTC if neither names one."""
     name = os.environ.get("TZ", "").removeprefix(":") or _LOCALTIME
     try:
         if not name.startswith("/"):

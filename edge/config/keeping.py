@@ -33,13 +33,13 @@ class Enrollment(Section):
 
 
 class GalleryConfig(Section):
-    """How the recogniser follows the gallery's file while other processes change it."""
+    """Limits on following the gallery's file while other processes change it."""
 
     unreadable_s: float = Field(
         5.0,
         ge=1,
         le=600,
-        description="a gallery that cannot be read for so long refuses everybody until it can",
+        description="after this time of an unreadable gallery all people are refused",
     )
     confirm_s: float = Field(
         10.0,

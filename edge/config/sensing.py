@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from edge.config.section import Section
 
-FOLDER_FPS = 15.0  # of a folder of pictures, which has no rate of its own
+FOLDER_FPS = 15.0  # rate of a folder of pictures, which has none of its own
 _FOURCC = re.compile(r"[A-Za-z0-9]{3}[A-Za-z0-9 ]")
 # Sources of pipelines that read from this machine; any other can be fed over a network.
 _LOCAL_SOURCES = frozenset(
@@ -19,7 +19,7 @@ _LOCAL_SOURCES = frozenset(
 
 
 class _Picture(Section):
-    """How the frames of every camera are turned before anything else sees them."""
+    """Rotation and mirroring of a camera's frames, before any other step."""
 
     rotate: Literal[0, 90, 180, 270] = Field(
         0, description="degrees clockwise by which frames are turned, for a camera mounted sideways"
@@ -62,11 +62,13 @@ class OpencvCamera(_Picture):
     )
     pixel_format: str | None = Field(
         None,
-        description="FourCC that a V4L2 device is asked for, such as MJPG or YUYV; default: its own choice",
+        description="FourCC that a V4L2 device is asked for, such as MJPG or YUYV; default: its "
+        "own choice",
     )
     accept_network_injection: bool = Field(
         False,
-        description="must be true for a network camera: who can write to that stream can show any face",
+        description="must be true for a network camera: anyone who can write to that stream can "
+        "show any face",
     )
 
     @field_validator("source")
@@ -78,8 +80,9 @@ class OpencvCamera(_Picture):
             raise ValueError("expected the number of a V4L2 device from 0 on")
         if isinstance(source, str) and not _is_live(source):
             raise ValueError(
-                "expected the number or path (/dev/...) of a V4L2 device, an address such as rtsp://camera/1 or a "
-                "GStreamer pipeline; for a recording set `kind: replay` and `path`"
+                "expected the number or path (/dev/...) of a V4L2 device, an address such as "
+                "rtsp://camera/1 or a GStreamer pipeline; for a recording set `kind: replay` and "
+                "`path`"
             )
         return source
 
@@ -92,7 +95,7 @@ class OpencvCamera(_Picture):
 
     @property
     def is_network(self) -> bool:
-        """Whether frames may come from another machine."""
+        """True if frames may come from another machine."""
         text = str(self.source)
         if "!" not in text:
             return "://" in text
@@ -101,7 +104,7 @@ class OpencvCamera(_Picture):
 
 
 class CsiCamera(_Picture):
-    """A CSI camera of a Jetson, by GStreamer and NVIDIA's Argus."""
+    """CSI camera of a Jetson, through GStreamer and NVIDIA's Argus."""
 
     kind: Literal["csi"]
     sensor_id: int = Field(0, ge=0, le=15)
@@ -114,7 +117,7 @@ class CsiCamera(_Picture):
 
     @property
     def pipeline(self) -> str:
-        """The GStreamer pipeline from the sensor to BGR frames; only the newest frame is kept."""
+        """GStreamer pipeline from the sensor to BGR frames; it keeps only the newest frame."""
         return (
             f"nvarguscamerasrc sensor-id={self.sensor_id} ! video/x-raw(memory:NVMM),"
             f"width={self.width},height={self.height},framerate={self.fps}/1,format=NV12 ! "

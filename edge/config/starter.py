@@ -1,4 +1,4 @@
-"""A minimal configuration for one account: what edge-setup writes."""
+"""Minimal configuration for one account, as edge-setup writes it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Starter:
 
 
 def live_camera(text: str) -> OpencvCamera:
-    """Camera section for a V4L2 device, an address or a GStreamer pipeline; raises ConfigError."""
+    """Return the camera section of a device, address or pipeline; raises ConfigError."""
     number = text.removeprefix("/dev/video")
     source = int(number) if number.isdecimal() else text
     try:
@@ -54,18 +54,18 @@ def live_camera(text: str) -> OpencvCamera:
 
 
 def fields_of(camera: OpencvCamera) -> dict[str, Any]:
-    """Keys of a camera section that must be written; the caller has got consent to the risk."""
+    """Return the keys to write of a camera section; the caller has consent to the risk."""
     chosen = camera.model_copy(update={"accept_network_injection": camera.is_network})
     return chosen.model_dump(exclude_defaults=True)
 
 
 def recorded_camera(path: Path) -> dict[str, Any]:
-    """Camera section for a photo, a folder of photos or a video, shown again and again."""
+    """Return the camera section of a photo, a folder of photos or a video, in a loop."""
     return {"kind": "replay", "path": path, "loop": True}
 
 
 def relay_of(text: str, factory: str) -> dict[str, Any]:
-    """Relay section for an answer such as `gpio:BOARD7`; raises ConfigError."""
+    """Return the relay section for an answer such as `gpio:BOARD7`; raises ConfigError."""
     kind, _, rest = text.strip().partition(":")
     if kind == "simulated" and not rest:
         return {"kind": "simulated"}
@@ -78,7 +78,7 @@ def relay_of(text: str, factory: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, folder: Path) -> Any:
-    """Return a value that YAML knows, with paths relative to a folder they are in."""
+    """Return a value that YAML can hold; paths inside a folder become relative to it."""
     if isinstance(value, dict):
         return {key: _plain(item, folder) for key, item in value.items()}
     if isinstance(value, Path):
@@ -87,7 +87,7 @@ def _plain(value: Any, folder: Path) -> Any:
 
 
 def _flow(value: Any) -> str:
-    """Return YAML of a value on one line."""
+    """Return a value as YAML on one line."""
     listed = yaml.safe_dump(
         [value], default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**6
     )

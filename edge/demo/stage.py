@@ -13,7 +13,7 @@ from edge.demo.script import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
 from edge.door.client import DoorClient
 
 _POLL_S = 0.05
-_PATIENCE_S = 60.0  # after the clip: a pulse and an open door take seconds, more on a busy machine
+_PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, more when busy
 
 
 class Stage:

@@ -84,7 +84,7 @@ _READERS_MAX = 4
 
 
 class Reading:
-    """Reads the configuration again in a thread; of several requests only the last one counts."""
+    """Reload of the configuration in a thread; of several requests only the last one counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -92,8 +92,8 @@ class Reading:
             queue.SimpleQueue()
         )
         self._newest = 0
-        self._started = 0  # the newest request that a thread reads for
-        self._reading = 0  # threads at work: a disk may hang
+        self._started = 0  # newest request that a thread handles
+        self._reading = 0  # running threads: a disk may hang
 
     def begin(self) -> None:
         self._newest += 1

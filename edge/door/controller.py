@@ -98,7 +98,7 @@ class Controller:
 
     @property
     def relocks_at(self) -> float:
-        """When the lock closes by itself; in the past if it is closed or nothing ends it."""
+        """Time when the lock closes by itself; in the past if it is closed or stays open."""
         if self._fire or self._active[Input.EXIT]:
             return -math.inf
         if self._lockdown:

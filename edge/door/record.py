@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 LATCHES = tuple(latch.name for latch in fields(Latches))
 _REFUSALS = 4  # on record in each second; more are counted
 _SECOND_S = 1.0
-_COMPLAIN_S = 10.0  # between two lines of the journal about events that are not on record
+_COMPLAIN_S = 10.0  # between two lines of the journal about lost events
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def past_of(path: Path) -> Past:
 
 
 def _check_segments(path: Path) -> None:
-    """Raises RecordError if something stands in a segment's place: it may hide what held."""
+    """Raise RecordError if a segment is not a regular file: it may hide a latched state."""
     try:
         strange = strange_files(path)
     except OSError:  # `read_tail` says why
@@ -70,17 +70,17 @@ def _check_segments(path: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LockState:
-    """What a record of lost events says of the door as it is then."""
+    """State of the door that a `gap` record carries."""
 
     lock: str  # unlocked or locked
     alarms: tuple[str, ...]
 
 
 class DoorRecord:
-    """Writes events with the states that outlive a restart.
+    """Writer of door events with the states that outlive a restart.
 
-    Nothing here waits; what has to be on disk is waited for by its job. What a disk that hangs or is
-    full does not take is counted by event; the counts are on record once the disk takes records.
+    Nothing here waits; a caller waits for the job of an event that must be on disk. Events that a
+    hanging or full disk does not take are counted; the counts are recorded once the disk works.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class DoorRecord:
         self._again_at = -math.inf  # when latches that are not on disk may be told again
         self._second = -math.inf  # when the present second of refusals began
         self._refusals = self._left_out = 0
-        self._dropped: Counter[str] = Counter()  # events that are not on record, and not said yet
-        self._unlogged: Counter[str] = Counter()  # of these, not in the journal yet
+        self._dropped: Counter[str] = Counter()  # lost events that no `gap` record counts yet
+        self._unlogged: Counter[str] = Counter()  # lost events that the journal does not count yet
         self._complained = -math.inf
         self._error = ""
-        self._is_back = False  # whether the newest job that ended was written
+        self._is_back = False  # True if the newest job that ended was written
         self.newest = Job({})  # the last that was posted
 
     @property
@@ -139,7 +139,7 @@ class DoorRecord:
         self._log.obey(keep)
 
     def keep(self, now: float) -> None:
-        """See what has reached the disk, and write again what must not be forgotten."""
+        """Handle the jobs that have ended, and write again latches that were not stored."""
         while self._jobs and self._jobs[0][0].done.is_set():
             job, latches = self._jobs.popleft()
             self._is_back = job.written
@@ -157,7 +157,7 @@ class DoorRecord:
         self._log.close()
 
     def _drop(self, job: Job) -> None:
-        """Count an event that is not on record; counts that it carried are counted again."""
+        """Count an event that was not recorded, and the counts that it carried."""
         self._left_out += int(job.fields.get("left_out", 0))
         dropped = job.fields.get("dropped") or ([job.fields["event"]] if job.counted else [])
         self._dropped.update(dropped)
@@ -166,7 +166,7 @@ class DoorRecord:
         self._error = str(job.error)
 
     def _account(self, now: float) -> None:
-        """Say what is not on record: in the journal now and then, on record once that is possible."""
+        """Report lost events: in the journal at intervals, in the record once the disk works."""
         if self._unlogged and now - self._complained >= _COMPLAIN_S:
             self._complained = now
             log.error("not on record: %s: %s", _counts(self._unlogged), self._error)

@@ -58,7 +58,7 @@ class DoorService:
         self._wiring = wiring
         self._clock = clock
         self._wall = WallClock(past.clock, wall)
-        self._doubt: Doubt | None = None  # that was logged last
+        self._doubt: Doubt | None = None  # logged last
         self._controller = Controller(conduct.rules, past.latches)
         self._record = DoorRecord(
             record, past, lambda: self._controller.latches, self._lock_state, self._wall
@@ -66,7 +66,7 @@ class DoorService:
         self._looked_at = -math.inf  # when the schedule was asked
         self._blind = False  # whether the schedule could not tell
         self._reload_refused = ""
-        self._alarms: tuple[str, ...] = ()  # that were logged last
+        self._alarms: tuple[str, ...] = ()  # logged last
         self._energised = self._alarmed = self._closed = False
         wiring.relay.release()
         self._peers = Peers(socket_path)
@@ -283,7 +283,7 @@ class DoorService:
         return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
 
     def _trust_clock(self, note: str, uid: int) -> tuple[str | None, str]:
-        """Believe the present clock from now on, once that is on record: it may open the door."""
+        """Trust the present clock once the command is recorded: it may open the door."""
         wall, doubt = self._wall.check()
         if doubt is Doubt.NEVER_SET:
             return f"{doubt.why}; set it first", ""

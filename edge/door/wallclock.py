@@ -1,4 +1,4 @@
-"""The clock on both sides of the door's socket: the recogniser takes over what an operator confirmed."""
+"""Clock trust across the door's socket: the recogniser takes over an operator's confirmation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def clock_status(clock: WallClock) -> dict[str, Any]:
 
 
 def adopt_confirmation(clock: WallClock, door: DoorClient) -> bool:
-    """Take over a confirmation that the door has and this process has not; True if it did.
+    """Take over a confirmation that only the door has yet; return True if there is one.
 
-    Both processes read the same clock: what the door believes after it is right here as well.
+    Both processes read the same clock, so the door's confirmation holds here as well.
     """
     try:
-        told = door.status().get("clock")
+        answer = door.status().get("clock")
     except DoorError:
         return False
-    if not isinstance(told, dict) or told.get("doubt") != "":
+    if not isinstance(answer, dict) or answer.get("doubt") != "":
         return False
-    confirmed = told.get("confirmed")
+    confirmed = answer.get("confirmed")
     if not isinstance(confirmed, float) or not confirmed:
         return False
     return confirmed != clock.belief.confirmed and clock.confirm(confirmed) is None

@@ -72,7 +72,7 @@ def open_plan(
 
 
 def read_plan(plan: Path) -> bytes:
-    """Content of a plan, which must be a regular file; raises EngineError."""
+    """Return the content of a plan, which must be a regular file; raises EngineError."""
     try:
         return read_file(plan, remedy=BUILD)
     except BundleError as error:

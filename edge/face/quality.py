@@ -28,7 +28,7 @@ _UPPER = (slice(32, 72), slice(20, 92))
 _ABOVE, _BELOW = np.s_[:-1], np.s_[1:]
 _LEFT, _RIGHT = np.s_[:, :-1], np.s_[:, 1:]
 _ASPECT = 0.75  # width to height of the detector's boxes
-_EYES_PX = (10.0, 70.0)  # distance of the eyes that counts 0 and 100
+_EYES_PX = (10.0, 70.0)  # eye distances with the values 0 and 100
 # Cells of the 14x14 maps, 8 pixels each.
 _EYE_CELLS = (slice(5, 8), slice(3, 11))
 _MOUTH_CELLS = (slice(10, 13), slice(4, 10))
@@ -133,7 +133,7 @@ def _blur(grey: NDArray[np.uint8]) -> float:
 
 
 def eyes_px_of(inter_eye_distance: float) -> float:
-    """The distance of the eyes in pixels at which the component has a value."""
+    """Return the eye distance in pixels at which the component has a value."""
     worst, best = _EYES_PX
     return worst + (best - worst) * inter_eye_distance / 100
 

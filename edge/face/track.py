@@ -33,8 +33,8 @@ class Track:
         self.first_at = self.seen_at = at
         self.looked_at = self.embedded_at = -math.inf
         self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
-        self.faces = 0  # different ones so far: a face that changes slowly stays one track
-        self._first: NDArray[np.float32] | None = None  # (D,) embedding of the present one
+        self.faces = 0  # different faces so far: a face that changes slowly stays one track
+        self._first: NDArray[np.float32] | None = None  # (D,) embedding of the present face
         self.mask_worn = 0.5  # smoothed probability
         self._velocity = np.zeros(4)  # of the box, pixels per second
 

@@ -1,4 +1,4 @@
-"""Rules of an enrollment, for people who come from a file."""
+"""Rules of an enrollment for people who come from a file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WORDS_MAX = 500
 class Admission:
     """Checks of a person: name, consent, dates and day of erasure.
 
-    `today` is asked only if a day of erasure depends on it; it raises GalleryError if the clock is
+    `today` is called only if a day of erasure depends on it; it raises GalleryError if the clock is
     in doubt.
     """
 
@@ -51,7 +51,7 @@ class Admission:
                 _check_words(record.consent.words, "consent")
         elif self.consent_needed:
             raise GalleryError(
-                "no consent is recorded, and `enrollment.consent` asks for one; enroll the person "
+                "no consent is recorded, and `enrollment.consent` requires one; enroll the person "
                 "with --consent, or record it on the other terminal and export again"
             )
 
@@ -69,7 +69,7 @@ class Admission:
 
 
 def check_templates(templates: Sequence[NDArray[np.float32]], dimension: int) -> None:
-    """Raises GalleryError if a template cannot be searched, or if there is none."""
+    """Raise GalleryError if a template cannot be searched, or if there is no template."""
     if not len(templates):
         raise GalleryError("no template")
     for number, template in enumerate(templates, start=1):

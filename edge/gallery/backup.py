@@ -1,4 +1,4 @@
-"""Backup of a whole gallery in one encrypted file, and its restoration on the same or a new terminal."""
+"""Backup of a gallery in one encrypted file, and its restoration on the same or a new terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NEXT = ".restored"
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A backup before it is written."""
+    """Backup before it is written."""
 
     content: bytes
     people: int
@@ -51,13 +51,16 @@ class Restored:
     """Result of a restoration."""
 
     people: int
-    refused: dict[str, str]  # why, by name
+    refused: dict[str, str]  # reason by name
     left_out: tuple[str, ...]  # templates, by name and number
 
 
 def pack(gallery: Database, passphrase: str) -> Packed:
-    """Return the content of a backup: people with PINs, templates of all models, chips, and the
-    keys of PINs and audit evidence. The gallery's own key is not in it. Raises GalleryError."""
+    """Return the content of a backup. Raises GalleryError.
+
+    It holds people with PINs, templates of all models, chips, and the keys of PINs and audit
+    evidence, but not the gallery's own key.
+    """
     check_passphrase(passphrase)
     left_out: list[str] = []
     people = read_people(gallery, left_out.append)
@@ -75,9 +78,9 @@ def pack(gallery: Database, passphrase: str) -> Packed:
 def restore(
     path: Path, key: bytes, terminal: str, file: SealedFile, passphrase: str, admission: Admission
 ) -> Restored:
-    """Put a gallery of a backup in place of the file at `path`, sealed by the terminal's key.
+    """Replace the gallery at `path` by that of a backup, sealed by the terminal's key.
 
-    What was there stays until the new file is complete. Raises GalleryError.
+    The old file stays until the new one is complete. Raises GalleryError.
     """
     found = open_tree(_MAGIC, file, passphrase, _parse)
     if found["terminal"] != terminal:
@@ -171,8 +174,10 @@ def _put_templates(gallery: Database, person: Person, templates: Sequence[Templa
 
 
 def _put_in_place(fresh: Path, path: Path) -> None:
-    """Rename a complete gallery over another. The write-ahead log of the other is emptied and
-    removed first: SQLite would apply it to the new file. Raises OSError, GalleryError."""
+    """Rename a complete gallery over another. Raises OSError, GalleryError.
+
+    The write-ahead log of the old one is removed first: SQLite would apply it to the new file.
+    """
     residue.sync(fresh)
     with _held(path):
         for ending in ("-wal", "-shm", "-journal"):

@@ -1,10 +1,9 @@
-"""The recogniser confirms which state of the gallery it has in memory; commands wait for that."""
+"""Confirmation of the gallery's state in the recogniser's memory; commands wait for it."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from edge.claim import is_claimed
 from edge.config import Terminal
-from edge.durable import write_whole
+from edge.durable import read_regular, write_whole
 from edge.errors import GalleryError
 from edge.gallery.database import Position
 
@@ -21,23 +20,20 @@ _FILE_MAX = 4096
 
 
 def write_confirmation(path: Path, position: Position) -> None:
-    """Write what is in memory, atomically. Raises GalleryError."""
+    """Write the position in memory, atomically. Raises GalleryError."""
     try:
         write_whole(path, json.dumps(asdict(position)).encode())
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written: {error.strerror}; commands that change the gallery will "
-            "say that the recogniser has not confirmed"
+            "report that the recogniser has not confirmed; check the rights of the folder"
         ) from error
 
 
 def read_confirmation(path: Path) -> Position | None:
-    """Return the position that was confirmed last; None for no such file or another content."""
+    """Return the position that was confirmed last; None if the file is missing or invalid."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            found = json.loads(file.read(_FILE_MAX))
-        position = Position(**found)
+        position = Position(**json.loads(read_regular(path, _FILE_MAX)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     numbers = (position.device, position.inode, position.revision)
@@ -45,7 +41,7 @@ def read_confirmation(path: Path) -> Position | None:
 
 
 def forget_confirmation(path: Path) -> None:
-    """Remove the confirmation of an earlier process, which says nothing of this one."""
+    """Remove the confirmation of an earlier process, which is not valid for this one."""
     with contextlib.suppress(OSError):
         path.unlink()
 
@@ -67,7 +63,7 @@ def await_confirmation(
             return
         if clock() >= ends_at:
             raise GalleryError(
-                f"the gallery is changed, but the recogniser has not confirmed the change within "
+                "the gallery is changed, but the recogniser has not confirmed the change within "
                 f"{config.gallery.confirm_s:g} s: it may still act on the old gallery; restart "
                 "edge-daemon (sudo systemctl restart edge-daemon)"
             )

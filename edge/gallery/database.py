@@ -32,7 +32,7 @@ class WrongKeyError(GalleryError):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """State of a gallery that a reader has in memory, comparable with what a writer stored."""
+    """State of a gallery in a reader's memory, comparable with the state a writer stored."""
 
     device: int
     inode: int
@@ -41,7 +41,7 @@ class Position:
 
 
 class Database:
-    """SQLite with every row sealed. Raises GalleryError for another terminal, key or schema, by name.
+    """SQLite with every row sealed. Raises GalleryError for another terminal, key or schema.
 
     `read_only`: the file must exist, and is never changed. `renew_key` reads the key again after
     the gallery was sealed by another one.
@@ -66,7 +66,7 @@ class Database:
         self._or_close(lambda: self._prepare(key))
 
     def _make_file(self) -> None:
-        """Make the file for the owner alone, before SQLite would make it."""
+        """Make the file readable for the owner only, before SQLite makes it."""
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -110,11 +110,11 @@ class Database:
         return identify(self.path).is_same_file(self.identity)
 
     def is_current(self) -> bool:
-        """Return True if nothing wrote to the file since it was opened. Raises GalleryError."""
+        """Return True if the file was not written since it was opened. Raises GalleryError."""
         return identify(self.path) == self.identity
 
     def reconnect(self) -> None:
-        """Open the file that is at the path now. Raises GalleryError; nothing is open then."""
+        """Open the file that is at the path now. After a GalleryError no file is open."""
         self.db.close()
         self._connect()
         self._or_close(self._check)
@@ -140,10 +140,10 @@ class Database:
         self._check()
 
     def _check(self) -> None:
-        """Raises GalleryError if the gallery is of another terminal, schema or key."""
+        """Raise GalleryError if the gallery is of another terminal, schema or key."""
         meta = schema.read_meta(self.db)
         if not meta:
-            raise GalleryError(f"{self.path}: the file is empty, it is no gallery; {REMEDY}")
+            raise GalleryError(f"{self.path}: the file is empty, it is not a gallery; {REMEDY}")
         self._demand_terminal(meta)
         self._demand("schema", meta.get("schema"), schema.SCHEMA, "use the version that made it")
         try:
@@ -151,7 +151,7 @@ class Database:
         except WrongKeyError:
             if self._renew_key is None:
                 raise
-            with contextlib.suppress(GalleryError):  # a key that this account may not read again
+            with contextlib.suppress(GalleryError):  # this account may not read the key again
                 self.seal = Seal(self._renew_key(), self.terminal)
             self.prove_key()
 
@@ -191,7 +191,7 @@ class Database:
             )
 
     def prove_key(self) -> None:
-        """Raises WrongKeyError if the gallery is sealed by another key, GalleryError if it is damaged."""
+        """Raise WrongKeyError if the gallery has another key, GalleryError if it is damaged."""
         check = self._key_check()
         try:
             if self.seal.open(check, "check") == CHECK:
@@ -213,7 +213,7 @@ class Database:
         return check
 
     def position(self) -> Position:
-        """Return what identifies the gallery's present state. Raises GalleryError."""
+        """Return the position that identifies the gallery's state. Raises GalleryError."""
         with self.reading():
             check, revision = self._key_check(), self.counter()
         return Position(*self.identity.file, revision, hashlib.sha256(check).hexdigest()[:16])
@@ -234,7 +234,7 @@ class Database:
         """Run one transaction, durable when the block has ended.
 
         Raises GalleryError if the file was replaced or sealed by another key since it was opened:
-        what is written then would be lost, or could never be read.
+        written data would be lost, or could never be read.
         """
         with self._transaction():
             self.prove_key()
@@ -328,7 +328,7 @@ class Database:
         return subject
 
     def _spelling(self, known: tuple[int, int, bytes] | None, name: str) -> str:
-        """The name as it is stored already: joiners of one spelling are not lost by another."""
+        """Return the stored spelling of a name, so that its joiners are not lost."""
         if known is None:
             return name
         try:

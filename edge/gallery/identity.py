@@ -1,4 +1,4 @@
-"""Identity of a database file: shows that it was replaced, rewritten or removed."""
+"""Identity of a database file, to detect that it was replaced, rewritten or removed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FileId = tuple[int, int]  # device and inode
 
 @dataclass(frozen=True, slots=True)
 class FileIdentity:
-    """One file at one moment, with the files that SQLite keeps next to it."""
+    """Identity of a file at one moment, with the files that SQLite keeps next to it."""
 
     file: FileId
     beside: tuple[FileId | None, ...]  # write-ahead log and shared memory
@@ -24,7 +24,7 @@ class FileIdentity:
     changed_ns: int
 
     def is_same_file(self, other: FileIdentity) -> bool:
-        """Return True if both are one file, whatever was written to it in between."""
+        """Return True if both are one file, even if it was written in between."""
         return (self.file, self.beside) == (other.file, other.beside)
 
 
@@ -39,7 +39,7 @@ def identify(path: Path) -> FileIdentity:
             f"{path}: cannot look for the gallery: {error.strerror}; check the rights of its folder"
         ) from error
     if not stat.S_ISREG(found.st_mode):
-        kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "no regular file"
+        kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
         raise GalleryError(f"{path}: the gallery is {kind}; remove it and {REMEDY}")
     return FileIdentity(
         (found.st_dev, found.st_ino), _beside(path), found.st_size, found.st_ctime_ns

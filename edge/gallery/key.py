@@ -24,10 +24,10 @@ _PR_SET_DUMPABLE = 4
 
 
 def enter(config: Terminal, *, create: bool | None = None) -> bytes:
-    """Return the gallery's key and become the owner of the state, also if that raises.
+    """Return the gallery's key and become the owner of the state folder, also after an error.
 
     A key in a folder of root's is read, or made, with the rights of root; any other with those of
-    its folder's owner. `create`: make a missing key; None: only while there is no gallery.
+    its folder's owner. `create`: make a missing key; None: only if there is no gallery.
     Raises GalleryError.
     """
     owner = _owner(config.state)
@@ -43,10 +43,10 @@ def enter(config: Terminal, *, create: bool | None = None) -> bytes:
 
 
 def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
-    """Run something with the gallery's key as the owner of the state, and return its result.
+    """Run `work` with the gallery's key as the owner of the state folder; return its result.
 
-    Root works in another process for that, and stays root. Raises GalleryError, and ConfigError,
-    with the message of that process.
+    Root uses a child process for that, and stays root. Raises GalleryError or ConfigError with the
+    message of that process.
     """
     owner = _owner(config.state)
     if os.geteuid() != 0 or owner is None or owner.pw_uid == 0:
@@ -63,7 +63,7 @@ def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
     _, status = os.waitpid(child, 0)
     if status == 0:
         return result
-    message = result.decode() or "the process that acts for the gallery's owner was ended"
+    message = result.decode() or "the process that acts for the gallery's owner was killed"
     raise (ConfigError if os.waitstatus_to_exitcode(status) == 2 else GalleryError)(message)
 
 
@@ -90,7 +90,7 @@ def keep_memory_private() -> None:
 
 
 def has_gallery(config: Terminal) -> bool:
-    """Return True if there is one; raises GalleryError if this is neither root nor the owner."""
+    """Return True if a gallery exists; raises GalleryError if this is neither root nor owner."""
     if _owner(config.state) is None:
         return False
     with acting_as_owner(config.state):
@@ -117,7 +117,7 @@ def _owner(state: Path) -> pwd.struct_passwd | None:
         owner = pwd.getpwuid(uid)
     except KeyError as error:
         raise GalleryError(
-            f"{state}: belongs to user {uid}, which this machine does not know; correct it with chown"
+            f"{state}: belongs to user {uid}, unknown on this machine; correct it with chown"
         ) from error
     if os.geteuid() not in (0, uid):
         raise GalleryError(f"{state}: belongs to the account {owner.pw_name}; run this with sudo")
@@ -135,8 +135,8 @@ def load_key(path: Path, *, create: bool) -> bytes:
     if not os.path.lexists(path):
         if not create:
             raise GalleryError(
-                f"{path}: the gallery's key is missing; the first edge-enroll makes it; if there "
-                f"is a gallery already, {REMEDY}"
+                f"{path}: the gallery's key is missing; the first edge-enroll makes it; if a "
+                f"gallery exists, {REMEDY}"
             )
         write_key(path, secrets.token_bytes(KEY_BYTES))
     return read_key(path)
@@ -177,7 +177,7 @@ def _read(path: Path, *, private: bool) -> bytes:
             mode = stat.S_IMODE(found.st_mode)
             if private and mode & 0o077:
                 raise GalleryError(
-                    f"{path}: others may read the gallery's key (mode {mode:04o}); "
+                    f"{path}: other accounts may read the gallery's key (mode {mode:04o}); "
                     f"correct it with: chmod 600 {path}"
                 )
             key = file.read(KEY_BYTES + 1)

@@ -22,14 +22,14 @@ class Migrated:
 
     had: int  # who had templates of the model before
     enrolled: list[str]
-    must_come: list[str]  # no usable chip was kept of them
+    must_come: list[str]  # people without a usable kept chip
 
 
 def migrate(store: Store, embedder: Embedder) -> Migrated:
-    """Make templates of the store's model from kept chips, for everybody who has none.
+    """Make templates of the store's model from kept chips, for all people without any.
 
     May be interrupted and run again: each person is enrolled completely. A person whose chips
-    cannot be used must come by, and keeps nobody else out. Raises GalleryError, EngineError.
+    cannot be used must come by; the others are migrated. Raises GalleryError, EngineError.
     """
     had, enrolled, must_come = 0, [], []
     for known in store.known():
@@ -60,7 +60,7 @@ def _enroll(store: Store, embedder: Embedder, name: str) -> bool:
 
 
 def _decode(chip: bytes) -> NDArray[np.uint8]:
-    """Raises PhotoError for what is no aligned face."""
+    """Decode a kept chip; raises PhotoError if it is not an aligned face."""
     picture = decode_photo(chip, "a kept chip")
     if picture.shape != CHIP_SHAPE:
         raise PhotoError("unreadable", f"expected a chip of {CHIP_SHAPE}, found {picture.shape}")

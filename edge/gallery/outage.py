@@ -1,4 +1,4 @@
-"""How long a gallery could not be read, and from when on nobody may be admitted by it."""
+"""Outage of a gallery that cannot be read, and the refusal of all people after a limit."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ UNREADABLE, KEY_CHANGED = "gallery-unreadable", "gallery-key-changed"
 
 
 class Outage:
-    """Pure state over the results of reading a gallery. Times come in order."""
+    """State over the results of reading a gallery. Pure. Times come in order."""
 
     def __init__(self, limit_s: float, now: float) -> None:
         self.limit_s = limit_s  # may be changed at any time
-        self.refusal: str | None = None  # reason code while nobody may be admitted
+        self.refusal: str | None = None  # reason code while all people are refused
         self._read_at = now  # the last time that reading succeeded
-        self._began_at = now  # of the refusal
+        self._began_at = now  # start of the refusal
 
     def fail(self, error: GalleryError, now: float) -> bool:
         """Note that the gallery cannot be read; return True if the refusal begins now."""
@@ -28,7 +28,7 @@ class Outage:
         return begins
 
     def succeed(self, now: float) -> float | None:
-        """Note that the gallery was read; return the length in seconds of a refusal that ends now."""
+        """Note that the gallery was read; return the seconds of a refusal that ends now."""
         lasted = None if self.refusal is None else now - self._began_at
         self.refusal, self._read_at = None, now
         return lasted

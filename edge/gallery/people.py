@@ -1,4 +1,4 @@
-"""Reading everything that a gallery holds of people, row by row."""
+"""Reading of all people of a gallery with their templates, row by row."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from edge.subject import SubjectRecord
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Template:
-    """One template with what belongs to it."""
+    """Template with its model and chip."""
 
     model: str
     vector: NDArray[np.float32]  # (D,) of unit norm
-    chip: bytes | None = None  # PNG, where it was kept
+    chip: bytes | None = None  # PNG, if it was kept
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Person:
-    """One subject with all templates."""
+    """Subject with all templates."""
 
     name: str
     record: SubjectRecord
@@ -33,7 +33,7 @@ class Person:
 
 
 def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person]:
-    """Return everybody, by number; a damaged row is left out and reported. Raises GalleryError."""
+    """Return all people, by number; a damaged row is left out and reported. Raises GalleryError."""
     with gallery.reading():
         gallery.prove_key()
         subjects = gallery.db.execute(
@@ -63,7 +63,7 @@ def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person
 def _template(
     gallery: Database, number: int, subject: int, model: str, sealed: bytes, chip: bytes | None
 ) -> Template:
-    """Raises GalleryError or ValueError for a row that is damaged."""
+    """Unseal a template; raises GalleryError or ValueError for a damaged row."""
     vector = np.frombuffer(gallery.seal.open(sealed, "template", number, subject, model), "<f4")
     if flaw := find_flaw(vector, vector.size):
         raise GalleryError(flaw)

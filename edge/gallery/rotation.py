@@ -27,8 +27,8 @@ from edge.system.accounts import acting_as_owner
 def rotate(config: Terminal) -> None:
     """Seal the gallery by a fresh key.
 
-    The next key is on disk before the gallery is sealed by it, and takes the old one's place
-    afterwards; what was interrupted is finished by running it again. Raises GalleryError.
+    The next key is on disk before the gallery is sealed by it, and replaces the old one afterwards;
+    running it again finishes an interrupted rotation. Raises GalleryError.
     """
     if not has_gallery(config):
         raise GalleryError(
@@ -71,7 +71,7 @@ def _await(config: Terminal, key: bytes) -> bytes:
 
 
 def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
-    """Seal everything by the fresh key; only look for leftovers if an earlier try did that."""
+    """Seal everything by the fresh key; if an earlier run did that, only compact the file."""
     try:
         opened = Database(gallery, key=key, terminal=terminal)
     except WrongKeyError:

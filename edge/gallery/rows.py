@@ -1,4 +1,4 @@
-"""Checks of what a gallery's rows hold; a row that fails is left out and reported by its number."""
+"""Checks of a gallery's rows; a row that fails is left out and reported by its number."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def find_flaw(vector: Vector, dimension: int) -> str | None:
 
 
 def usual_dimension(vectors: Iterable[Vector]) -> int:
-    """Return the length that most valid vectors have, the longer of two as frequent; 0 for none."""
+    """Return the length of most valid vectors, the longer of two equal counts; 0 without any."""
     lengths = Counter(v.size for v in vectors if v.ndim == 1 and not find_flaw(v, v.size))
     return max(lengths, key=lambda length: (lengths[length], length), default=0)

@@ -128,6 +128,6 @@ def upgrade(
     for subject, rows in templates.items():
         name = free_name(subject, lambda other: name_key(other) in names)
         if name != subject:
-            log.warning("a subject is now called %r: it is enrolled in another spelling", name)
+            log.warning("a subject is renamed %r: its name was taken in another spelling", name)
         names.add(name_key(name))
         enroll(name, records.get(subject, SubjectRecord()), np.stack(rows), model)

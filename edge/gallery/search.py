@@ -112,7 +112,7 @@ class Index:
         return refused
 
     def wipe(self) -> None:
-        """Forget everybody; all rows are overwritten."""
+        """Remove all subjects; all rows are overwritten."""
         self.put_all(dict.fromkeys(list(self._names), ("", _NOTHING)))
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
@@ -141,7 +141,7 @@ class Index:
     def best_other(
         self, embedding: NDArray[np.float32], *subjects: str
     ) -> tuple[float, str | None]:
-        """The best score of anybody but `subjects`, and whose it is; -1 and None if there is nobody else."""
+        """Return the best score of all except `subjects` and its owner; -1 and None without any."""
         own = [self._rows_of[owner] for owner, name in self._names.items() if name in subjects]
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
@@ -159,7 +159,7 @@ class Index:
         return score, self._names[owner]
 
     def scores_with(self, embeddings: Templates, subject: str) -> NDArray[np.float32]:
-        """Scores (N,M) of embeddings (N,D) with the M templates of one enrolled subject."""
+        """Return scores (N,M) of embeddings (N,D) with the M templates of an enrolled subject."""
         rows = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
         return np.asarray(embeddings @ self._filled[np.concatenate(rows)].T, np.float32)
 
@@ -214,7 +214,7 @@ class Index:
 
     @staticmethod
     def _check(owner: int, templates: Templates, dimension: int) -> None:
-        """Raises GalleryError; it is logged and so has the subject's number, not the name."""
+        """Raise GalleryError for a bad shape; the message is logged: number, not name."""
         if templates.ndim != 2 or templates.shape[1] != dimension:
             raise GalleryError(
                 f"the templates of subject {owner} have {templates.shape[-1]} numbers, "
@@ -286,7 +286,7 @@ def _empty(room: int, dimension: int) -> Templates:
 
 @dataclass(slots=True, eq=False)
 class _Held:
-    """What is in memory of a gallery."""
+    """Content of a gallery in memory."""
 
     index: Index = field(default_factory=Index)
     names: dict[int, str] = field(default_factory=dict)  # by number
@@ -312,13 +312,13 @@ class _Held:
 
 
 class Gallery:
-    """The index of a store, kept up to date with what other processes write.
+    """Index of a store, kept up to date with the writes of other processes.
 
     Once a second, and with every commit of another process, the file at the store's path is
-    compared with the open one; a file that took its place is opened and loaded.
+    compared with the open one; another file is opened and loaded.
     """
 
-    refusal: str | None = None  # reason code if nobody may be admitted by this gallery now
+    refusal: str | None = None  # reason code while this gallery may admit no one
 
     def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises GalleryError."""
@@ -326,7 +326,7 @@ class Gallery:
         self._held, self._version = _Held(), 0
         self._trouble: GalleryError | None = None  # of the last check
         self._next_check = clock() + _CHECK_S
-        self.position: Position  # what is in memory, for those who wait until a change has arrived
+        self.position: Position  # state in memory, for processes that wait for a change
         self._load()
 
     @property
@@ -339,13 +339,13 @@ class Gallery:
 
     @property
     def revision(self) -> int:
-        """The last change that is in memory; goes down if an older file was put in place."""
+        """Number of the last change in memory; an older file makes it smaller."""
         return self._held.revision
 
     def refresh(self) -> bool:
-        """Take over what another process has committed; return True if that changed anybody.
+        """Take over commits of other processes; return True if they changed a subject.
 
-        Raises GalleryError, until a later check succeeds; what is in memory stays as it was.
+        Raises GalleryError, until a later check succeeds; the content in memory stays as it was.
         """
         now = self._clock()
         if now < self._next_check and (self._trouble is not None or self._is_unchanged()):
@@ -362,7 +362,7 @@ class Gallery:
         return changed
 
     def reload(self) -> None:
-        """Load everybody from the file that is at the path now; raises GalleryError as `refresh`."""
+        """Load all subjects from the file that is at the path now; raises GalleryError."""
         try:
             self._store.reconnect()
             self._load()
@@ -385,16 +385,16 @@ class Gallery:
         return self._compare() or changed
 
     def _read_changes(self) -> bool:
-        """Take over commits since the last time, by the connection that is open."""
+        """Take over commits since the last time, by the open connection."""
         try:
             version = self._store.version()
             if version == self._version:
                 return False
             changes = self._store.changes(self._held.revision)
         except GalleryError as error:
-            self._trouble = error  # another try by a fresh connection follows
+            self._trouble = error  # a retry by a fresh connection follows
             return False
-        if changes.revision < self._held.revision:  # an older file was put in its place
+        if changes.revision < self._held.revision:  # the file was replaced by an older one
             self._load()
             return True
         self._update(changes)
@@ -403,7 +403,7 @@ class Gallery:
         return bool(changes.subjects)
 
     def _compare(self) -> bool:
-        """Load everybody if the file that was opened afresh holds anything else."""
+        """Load all subjects if the reopened file has other content; return True if so."""
         version = self._store.version()
         if self._store.marks() == self._held.marks:
             self._held.revision = self._store.position().revision
@@ -424,7 +424,7 @@ class Gallery:
         self.position = replace(self._store.position(), revision=self._held.revision)
 
     def _update(self, changes: Changes) -> None:
-        """Change what is in memory, completely: if that fails, everybody is forgotten."""
+        """Apply changes to the memory completely; after an error all subjects are removed."""
         try:
             self._held.update(changes)
         except BaseException:
@@ -432,7 +432,7 @@ class Gallery:
             raise
 
     def record(self, subject: str) -> SubjectRecord | None:
-        """Return what is known of a subject apart from the templates; None if not enrolled."""
+        """Return the record of a subject; None if not enrolled."""
         return self._held.records.get(subject)
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:

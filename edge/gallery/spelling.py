@@ -1,4 +1,4 @@
-"""Brings names of earlier versions into their one form, when a gallery is opened for writing."""
+"""Normalisation of names of earlier versions, when a gallery is opened for writing."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _DONE = "names"  # in the table meta
 
 
 def normalize_names(gallery: Database) -> None:
-    """File every subject under the one form of its name, once for each gallery. Raises GalleryError.
+    """Normalise every subject's name, once for each gallery. Raises GalleryError.
 
-    Two subjects whose names are one are never merged: one of them gets a number behind its name.
+    Two subjects whose names become equal are never merged: one gets a number after its name.
     """
     if _is_done(gallery):
         return
@@ -51,7 +51,7 @@ def _normalize(gallery: Database, subject: int, tag: bytes, revision: int, seale
 
     fresh = free_name(wanted, is_taken)
     if fresh != wanted:
-        log.warning("a subject is now called %r: %r is enrolled in another spelling", fresh, wanted)
+        log.warning("a subject is renamed %r: %r is enrolled in another spelling", fresh, wanted)
     number = gallery.numbers(1)
     gallery.db.execute(
         "UPDATE subjects SET tag = ?, revision = ?, sealed = ? WHERE id = ?",
@@ -65,7 +65,7 @@ def _normalize(gallery: Database, subject: int, tag: bytes, revision: int, seale
 
 
 def find_numbered(names: list[str]) -> list[tuple[str, str]]:
-    """Return pairs of names that differ only by a number behind one of them."""
+    """Return pairs of names that differ only by a number after one of them."""
     keys = {name_key(name): name for name in names}
     pairs = []
     for name in names:

@@ -46,7 +46,7 @@ class Changes:
 
     revision: int  # to ask from the next time
     subjects: dict[int, Known | None]  # by number; None: erased or left out
-    marks: dict[int, bytes]  # of each row that was read: another mark means another content
+    marks: dict[int, bytes]  # by number; another mark means another content of the row
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Store(Database):
             renew_key=renew_key,
             lock_wait_s=lock_wait_s,
         )
-        self._dimension = dimension  # of the model; None: that of most templates
+        self._dimension = dimension  # of the model; None: the dimension of most templates
         self.model = model_digest
         try:
             models = self.models()
@@ -111,11 +111,12 @@ class Store(Database):
         replace: bool = False,
         known_only: bool = False,
     ) -> int:
-        """Templates (N,D) of one subject, with what is known of it, all or none; durable on return. How many it has now.
+        """Store templates (N,D) of one subject, all or none, durably; return their number.
 
-        `record`: None leaves it as it is. `chips`: PNGs of the aligned faces, where they are to be kept, None where a template
-        has none. `replace`: in place of all templates before, of any model. `known_only`: refuse a subject that is not
-        enrolled, such as one that was removed meanwhile. Raises GalleryError.
+        `record`: None leaves it as it is. `chips`: PNGs of the aligned faces to keep, None for a
+        template without one. `replace`: remove all earlier templates, of any model. `known_only`:
+        refuse a subject that is not enrolled, such as one that was removed meanwhile. Raises
+        GalleryError.
         """
         if chips and len(chips) != len(embeddings):
             raise ValueError(
@@ -206,7 +207,7 @@ class Store(Database):
     def changes(self, since: int = 0) -> Changes:
         """Return the subjects that changed after a revision, 0 for all.
 
-        A damaged row is left out and reported: it admits nobody, and keeps nobody else out.
+        A damaged row is left out and reported; all other rows stay in use.
         Raises GalleryError if the gallery cannot be read, WrongKeyError if it got another key.
         """
         with self.reading():
@@ -316,7 +317,10 @@ class Store(Database):
         ]
 
     def kept_chips(self, name: str) -> list[bytes]:
-        """Return the chips of a subject; a damaged one is left out and reported. Raises GalleryError."""
+        """Return the chips of a subject, without damaged ones, which are reported.
+
+        Raises GalleryError.
+        """
         with self.reading():
             found = self.find(name)
             rows = self.db.execute(
@@ -367,7 +371,7 @@ def open_store(
     read_only: bool = False,
     lock_wait_s: float = schema.LOCK_WAIT_S,
 ) -> Store:
-    """Open a terminal's gallery, and make it if there is none yet. Raises GalleryError."""
+    """Open a terminal's gallery, and make it if it does not exist yet. Raises GalleryError."""
     return Store(
         config.gallery_path,
         key=key,

@@ -50,7 +50,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class SealedFile:
-    """A file as it was read, not opened by its passphrase yet."""
+    """Content of a file that is still encrypted by its passphrase."""
 
     path: Path
     content: bytes
@@ -62,12 +62,12 @@ def pack(store: Store, passphrase: str, names: Sequence[str] = ()) -> tuple[byte
     It holds the templates of the store's model with their chips. Raises GalleryError.
     """
     check_passphrase(passphrase)
-    everybody = {name_key(person.name): person for person in read_people(store, _report)}
-    if strangers := [name for name in names if name_key(name) not in everybody]:
+    by_key = {name_key(person.name): person for person in read_people(store, _report)}
+    if strangers := [name for name in names if name_key(name) not in by_key]:
         raise GalleryError(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
-    chosen = [everybody[key] for key in dict.fromkeys(map(name_key, names)) or everybody]
+    chosen = [by_key[key] for key in dict.fromkeys(map(name_key, names)) or by_key]
     people = [_of_model(person, store.model) for person in chosen]
     tree = {"model": store.model, "people": [person_tree(person) for person in people]}
     return seal_tree(_MAGIC, tree, passphrase), len(chosen)
@@ -118,7 +118,7 @@ def take(
 def _enroll(
     store: Store, person: Person, admission: Admission, dimension: int, *, replace: bool
 ) -> None:
-    """Raises GalleryError with the reason for a refusal."""
+    """Enroll a person of a file; raises GalleryError with the reason for a refusal."""
     vectors = [template.vector for template in person.templates]
     record = admission.check(person.name, person.record)
     check_templates(vectors, dimension)
@@ -127,7 +127,7 @@ def _enroll(
 
 
 def _of_model(person: Person, model: str) -> Person:
-    """Return what another terminal may have: no PIN, for its pepper stays here."""
+    """Return the person for another terminal: without the PIN, whose pepper stays here."""
     templates = tuple(template for template in person.templates if template.model == model)
     return Person(person.name, replace(person.record, pin=""), templates)
 
@@ -137,7 +137,7 @@ def _people(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
-    """Return the people of a file, and those that cannot be read or occur twice, with the reason."""
+    """Return the people of a file, and the reasons for those that are invalid or occur twice."""
     people: dict[str, Person] = {}
     refused: dict[str, str] = {}
     for number, tree in enumerate(trees, start=1):
@@ -147,12 +147,12 @@ def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
             refused[f"person {number} of the file"] = f"cannot be understood: {error}"
             continue
         if people.setdefault(name_key(person.name), person) is not person:
-            refused[f"person {number} of the file"] = "has the name of another one in the file"
+            refused[f"person {number} of the file"] = "has the name of another person in the file"
     return list(people.values()), refused
 
 
 def person_tree(person: Person) -> dict[str, Any]:
-    """Return a person as JSON can hold it."""
+    """Return a person as a JSON value."""
     return {
         "subject": to_json(person.name, person.record).decode(),
         "templates": [_text(one.vector.astype("<f4").tobytes()) for one in person.templates],
@@ -168,7 +168,7 @@ def read_person(tree: dict[str, Any]) -> Person:
     chips = tree["chips"] or [None] * len(vectors)
     models = tree.get("models") or [""] * len(vectors)
     if not len(chips) == len(models) == len(vectors):
-        raise ValueError("another number of chips or models than of templates")
+        raise ValueError("expected as many chips and models as templates")
     if not all(isinstance(model, str) for model in models):
         raise TypeError("expected the digest of a model")
     templates = [
@@ -183,15 +183,16 @@ def _vector(text: str) -> NDArray[np.float32]:
 
 
 def check_passphrase(passphrase: str) -> None:
-    """Raises GalleryError for a passphrase that is too short to protect a file."""
+    """Raise GalleryError for a passphrase that is too short to protect a file."""
     if len(passphrase) < _PASSPHRASE_MIN:
         raise GalleryError(
-            f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, found {len(passphrase)}"
+            f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, "
+            f"found {len(passphrase)}"
         )
 
 
 def seal_tree(magic: bytes, tree: dict[str, Any], passphrase: str) -> bytes:
-    """Encrypt JSON by a passphrase alone: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM."""
+    """Encrypt JSON by a passphrase: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM."""
     salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
     plain = json.dumps(tree).encode()
     return magic + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, magic)
@@ -203,7 +204,7 @@ def open_tree(
     passphrase: str,
     parse: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Decrypt and parse what `seal_tree` made. Raises GalleryError."""
+    """Decrypt and parse the output of `seal_tree`. Raises GalleryError."""
     if not file.content.startswith(magic):
         kind = magic.split()[1].decode()
         raise GalleryError(f"{file.path}: not a file of {kind}, or of another version")
@@ -214,7 +215,7 @@ def open_tree(
         plain = AESGCM(_key(passphrase, salt)).decrypt(nonce, sealed, magic)
     except (InvalidTag, ValueError) as error:
         raise GalleryError(
-            f"{file.path}: the passphrase is another one, or the file was changed"
+            f"{file.path}: the passphrase is wrong, or the file was changed"
         ) from error
     try:
         return parse(read_json(plain))
@@ -223,7 +224,7 @@ def open_tree(
 
 
 def read_file(path: Path) -> SealedFile:
-    """Read a sealed file, as long as this process may. Raises GalleryError."""
+    """Read a sealed file, before this process gives up its rights. Raises GalleryError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(fd, "rb") as opened:
@@ -241,7 +242,7 @@ def read_file(path: Path) -> SealedFile:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file atomically, with the rights of its folder's owner and for that account alone.
+    """Write a file atomically, with the rights of its folder's owner and only for that account.
 
     Raises GalleryError.
     """

@@ -1,4 +1,4 @@
-"""Checks of a terminal before and while it runs: each finding says what is wrong and how to fix it."""
+"""Checks of a terminal before and while it runs; each finding says how to fix the fault."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Finding:
 
 
 def examine(config: Terminal, subjects: Sequence[str] = ()) -> Iterator[Finding]:
-    """Yield the findings on some subjects, by default on all; raises nothing a user can cause."""
+    """Yield the findings on some subjects, by default on all; a user's mistake raises nothing."""
     checks = {name: check for name, check in _CHECKS.items() if not subjects or name in subjects}
     for subject, check in checks.items():
         try:

@@ -1,1 +1,1 @@
-"""Facts and accounts of the operating system. Standard library only."""
+"""Operating system: accounts, clock, standard error, leftover files. Standard library only."""

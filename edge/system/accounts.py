@@ -1,4 +1,4 @@
-"""Root acts with the rights of a folder's owner, so that links in that folder give nothing more."""
+"""Work of root with the rights of a folder's owner, so that links in it give no more rights."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def acting_as_owner(folder: Path) -> Iterator[None]:
-    """Take the effective account of a folder's owner for a while; nothing changes without root.
+    """Use the effective account of a folder's owner in a block; no change unless run by root.
 
     A folder that does not exist yet counts as owned by the owner of the one above. Raises OSError.
     """

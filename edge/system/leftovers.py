@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-# Archives of macOS, Windows Explorer, NAS systems of Synology.
+# Of macOS archives, Windows Explorer and Synology NAS systems.
 _NAMES = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "@eadir"})
 
 
 def is_leftover(path: str) -> bool:
-    """Whether a path with `/` is or is in something no person put there, such as `._photo.jpg`."""
+    """Return True if a path with `/` is, or is in, a system's leftover such as `._photo.jpg`."""
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     return any(part.startswith(".") or part.lower() in _NAMES for part in parts)

@@ -1,4 +1,4 @@
-"""Bounded forwarding of what native libraries print to standard error."""
+"""Bounded forwarding of native libraries' output to standard error."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 
-_LINES, _PERIOD_S = 5, 60.0  # so many lines are forwarded in so much time
+_LINES, _PERIOD_S = 5, 60.0  # lines that are forwarded in this time
 _LINE_MAX = 500  # bytes
 _STDERR = 2
 
 
 def limit_native_stderr(clean: Callable[[str], str]) -> None:
-    """Forward at most five lines a minute of what C code prints to file descriptor 2.
+    """Forward at most five lines a minute of the output of C code to file descriptor 2.
 
     A camera with damaged pictures makes libjpeg print a line per frame. Python's own messages are
     not limited: `sys.stderr` gets a descriptor of its own. `clean` removes secrets from a line.
@@ -29,8 +29,10 @@ def limit_native_stderr(clean: Callable[[str], str]) -> None:
         return
     own = os.dup(_STDERR)
     sys.stderr.flush()
-    sys.stderr = open(own, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
-    faulthandler.enable(sys.stderr)  # of a crash, native messages are lost: show where it was
+    sys.stderr = open(  # noqa: SIM115
+        own, "w", buffering=1, errors="backslashreplace", closefd=False
+    )
+    faulthandler.enable(sys.stderr)  # a crash loses native messages: print its stack
     reader, writer = os.pipe()
     os.set_blocking(writer, False)  # native code must not wait for the forwarding
     os.dup2(writer, _STDERR)
@@ -41,7 +43,7 @@ def limit_native_stderr(clean: Callable[[str], str]) -> None:
 
 
 def _restore(own: int, thread: threading.Thread) -> None:
-    """Close the pipe, so that what is in it is still forwarded."""
+    """Close the pipe, so that its content is still forwarded."""
     os.dup2(own, _STDERR)
     thread.join(1.0)
 

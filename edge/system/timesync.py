@@ -1,4 +1,4 @@
-"""Detects boards without a hardware clock and whether their time was synchronised since the boot."""
+"""Detection of boards without a hardware clock, and of time synchronisation since the boot."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def kernel_is_synchronised() -> bool | None:
-    """Return the kernel's answer, None if it cannot be asked."""
+    """Return the kernel's synchronisation state, None if it is not available."""
     buffer = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes 0: read only
     try:
         state = ctypes.CDLL(None).adjtimex(buffer)
@@ -34,9 +34,9 @@ def needs_synchronisation(root: Path = Path("/")) -> bool:
 def is_synchronised(
     root: Path = Path("/"), kernel: Callable[[], bool | None] = kernel_is_synchronised
 ) -> bool:
-    """Return True if the time was synchronised since the boot, or if that cannot be found out.
+    """Return True if the time was synchronised since the boot, or if that is unknown.
 
-    systemd's `ProtectClock=` forbids to ask the kernel; systemd-timesyncd leaves a file then.
+    systemd's `ProtectClock=` denies the query to the kernel; systemd-timesyncd leaves a file then.
     """
     timesyncd = root / "run/systemd/timesync"
     if (timesyncd / "synchronized").exists():
@@ -46,7 +46,7 @@ def is_synchronised(
 
 
 def boot_id() -> str:
-    """Return the identifier of this boot, empty if the kernel does not give one."""
+    """Return the identifier of this boot, empty if the kernel gives none."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):

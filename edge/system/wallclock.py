@@ -1,6 +1,6 @@
-"""Clock trust: the one place that decides whether the wall clock may be used.
+"""Clock trust: the one place that decides if the wall clock may be used.
 
-Rights, schedules, challenge hours, retention of records and pictures and the erasure of people ask
+Rights, schedules, challenge hours, retention of records and pictures and the erasure of people use
 `WallClock`. A clock in doubt opens nothing and erases nothing.
 """
 
@@ -19,7 +19,7 @@ DAY_S = 86400.0
 BUILT_AFTER = 1_767_225_600.0  # 2026-01-01: a clock before this was never set
 LATEST = 253_402_300_799.0  # the last second of the year 9999
 MAX_JUMP_S = 31 * DAY_S  # ahead of the latest believed time
-_SLACK_S = 60.0  # that a clock may be set back without doubt
+_SLACK_S = 60.0  # a clock may be set back by this time without doubt
 REMEDY = 'set the clock, then run: edge-door trust-clock --reason "why it is right"'
 
 
@@ -41,21 +41,21 @@ _WHY = {
     Doubt.NEVER_SET: "it shows a time before this software was built",
     Doubt.BEHIND: "it shows a time before the latest one that was believed",
     Doubt.AHEAD: f"it is more than {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest believed time",
-    Doubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since its boot",
+    Doubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since boot",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What outlives a process of the trust in the clock; times in Unix seconds."""
+    """Persistent part of the trust in the clock; times in Unix seconds."""
 
-    latest: float = 0.0  # a time that has certainly been reached; 0: none is known
+    latest: float = 0.0  # a time that has certainly been reached; 0: unknown
     confirmed: float = 0.0  # the time an operator confirmed last; 0: never
-    boot: str = ""  # during which this was confirmed
+    boot: str = ""  # identifier of the boot of this confirmation
 
 
 class WallClock:
-    """The wall clock and the trust in it. May be shared by threads.
+    """Wall clock with the trust in it. May be shared by threads.
 
     `latest` follows the monotonic clock, so that time which passes in doubt counts as well.
     """
@@ -77,12 +77,12 @@ class WallClock:
         self._unsynced = not confirmed_here and needs_sync()
 
     def look(self) -> tuple[float, bool]:
-        """Unix seconds, and whether they are believed."""
+        """Return Unix seconds, and True if they are believed."""
         now, doubt = self.check()
         return now, doubt is None
 
     def check(self) -> tuple[float, Doubt | None]:
-        """Unix seconds, and why they are not believed, None if they are."""
+        """Return Unix seconds, and the reason for doubt, None if they are believed."""
         with self._lock:
             now = self._time()
             latest = self._reached()
@@ -93,7 +93,7 @@ class WallClock:
             return now, doubt
 
     def confirm(self, confirmed: float | None = None) -> Doubt | None:
-        """Believe the present time because an operator says so; the doubt that forbids it.
+        """Believe the present time on an operator's word; return the doubt that forbids it.
 
         `confirmed`: the time of a confirmation that was given to the other process.
         """
@@ -107,13 +107,13 @@ class WallClock:
 
     @property
     def belief(self) -> Belief:
-        """To be persisted."""
+        """Belief to be persisted."""
         with self._lock:
             return self._belief
 
     @property
     def latest(self) -> float:
-        """The latest time that has certainly been reached, in Unix seconds."""
+        """Latest time that has certainly been reached, in Unix seconds."""
         return self.belief.latest
 
     def _time(self) -> float:
@@ -121,7 +121,7 @@ class WallClock:
         return now if math.isfinite(now) else 0.0
 
     def _reached(self) -> float:
-        """The latest time, moved on by the time that passed since the last look."""
+        """Return the latest time, advanced by the time since the last check."""
         passed, self._at = self._monotonic() - self._at, self._monotonic()
         latest = self._belief.latest
         return latest + max(0.0, passed) if latest else 0.0

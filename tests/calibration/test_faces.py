@@ -1,4 +1,4 @@
-"""What is not a set of faces is refused before anything is measured on it."""
+"""Chips that are no faces are refused before any measurement."""
 
 from __future__ import annotations
 

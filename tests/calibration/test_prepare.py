@@ -311,7 +311,7 @@ def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper:
         "a/link.jpg": "unreadable",
     }
     assert (
-        'a/link.jpg,unreadable,"a/link.jpg: not a plain file, or a link'
+        'a/link.jpg,unreadable,"a/link.jpg: not a regular file, or a link'
         in (tmp_path / "chips.refused.csv").read_text()
     )
     assert not list(tmp_path.parent.rglob("out*.jpg"))

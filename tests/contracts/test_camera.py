@@ -66,7 +66,7 @@ def test_frames_are_numbered_pictures_in_order_of_time(opener: Opener) -> None:
         )
 
 
-def test_after_the_last_frame_of_a_recording_there_is_none(video: Path) -> None:
+def test_recording_at_its_end_gives_none(video: Path) -> None:
     camera = ReplayCamera(video, fps=240)
     for _ in range(FRAMES):
         camera.read()
@@ -86,7 +86,7 @@ def test_stream_end_is_lost_camera() -> None:
 
 
 def test_stream_stall_drops_old_frames(tmp_path: Path) -> None:
-    """Timestamps of the stream show how long frames waited while nobody read them."""
+    """Timestamps of the stream show how long frames waited before they were read."""
     fps = 20.0
     source = VideoStream(tmp_path / "clip.mpg", fps=fps)
     camera = OpencvCamera(source.address)

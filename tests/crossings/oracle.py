@@ -1,4 +1,4 @@
-"""Judges every grant by the truth of the scene, without knowing how the pipeline decides."""
+"""Oracle that judges every grant by the truth of the scene, not by the pipeline's rules."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TOLERANCE = 1.03  # ratio of widths within which either of two faces is the nea
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What happened in one scene."""
+    """Outcome of one scene."""
 
     grants: int
     deserved: int  # living enrolled people in the scene
@@ -72,7 +72,7 @@ def judge(world: World, seen: Sighting) -> list[str]:
 
 
 def _nearer(world: World, person: Person, width: float) -> list[str]:
-    """List who stands nearer in the zone, by the detector's newest finding within a second."""
+    """List people nearer in the zone, by the detector's newest finding within a second."""
     found = []
     for other, _, now_width in visible(world.scene, world.at):
         at, face = world.detected.get(other.number, (float("-inf"), None))

@@ -15,16 +15,16 @@ DIMENSION = 32
 
 
 class Kind(str, Enum):
-    """What stands before the camera."""
+    """Kind of face in front of the camera."""
 
     ENROLLED = "enrolled"
     STRANGER = "stranger"
-    PHOTO = "photo"  # of an enrolled person, held by somebody whose own face is not seen
+    PHOTO = "photo"  # of an enrolled person, held by a person whose own face is not seen
 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """One passage of a person through the picture; position and width change linearly."""
+    """Passage of a person through the picture; position and width change linearly."""
 
     begin: float
     end: float
@@ -42,14 +42,14 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One scripted person."""
+    """Scripted person."""
 
     number: int  # within the scene; drawn into the pixels of the face
     kind: Kind
     identity: int  # subjects of the gallery come first
     masked: bool
     appearances: tuple[Appearance, ...]
-    turned: tuple[float, float]  # from and until when the head is turned too far to be used
+    turned: tuple[float, float]  # start and end of the head being turned too far to be used
     poor_until: float  # seconds after the first appearance with embeddings below the threshold
 
     @property
@@ -72,7 +72,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A camera's view with its people, and what the terminal is asked to observe."""
+    """Camera's view with its people, and the configuration of the terminal."""
 
     people: tuple[Person, ...]
     seconds: float

@@ -1,4 +1,4 @@
-"""A detector, an embedder and a liveness layer that see the people of a scene."""
+"""Detector, embedder and liveness layer that see the people of a scene."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _EVIDENCE, _EVIDENCE_S = 3, 0.2  # frames of a living face, and their duration, 
 
 
 class World:
-    """Shows a scene to a pipeline, frame by frame, and remembers what the detector found."""
+    """Player of a scene for a pipeline, frame by frame, with the findings of the detector."""
 
     def __init__(
         self, scene: Scene, *, nearest_only: bool, zone: Zone, has_liveness: bool = True
@@ -99,7 +99,7 @@ class World:
         return face
 
     def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
-        """Return the face at a box, None if there is none."""
+        """Return the face at a box, None without one."""
         near = [(iou(face.box_xyxy, box_xyxy), person.number) for person, face in self._faces]
         overlap, number = max(near, default=(0.0, -1))
         if overlap < 0.3:
@@ -107,7 +107,7 @@ class World:
         return next(self._found(p, face) for p, face in self._faces if p.number == number)
 
     def embed(self, chips: np.ndarray) -> list[Probe]:
-        """Read from the pixels of each chip whose face it is."""
+        """Identify the person of each chip by its pixels."""
         return [self._probe(chip) for chip in chips]
 
     def _found(self, person: Person, face: Face) -> Face:
@@ -135,7 +135,7 @@ class World:
 
 
 class TruthLayer:
-    """Liveness layer that knows who is a photo; passes after some frames of a living face."""
+    """Liveness layer that recognises photos; it passes after some frames of a living face."""
 
     name = "truth"
 

@@ -78,7 +78,7 @@ def test_a_file_outside_the_folder_is_refused(copy: Path) -> None:
 
 
 def test_no_bundle_and_no_json(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="no model bundle there"):
+    with pytest.raises(BundleError, match="no model bundle found"):
         open_bundle(tmp_path / "none", PREPROCESSING)
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(BundleError, match="not valid JSON"):
@@ -145,9 +145,7 @@ def test_bundle_file_name_is_checked(copy: Path, name: str) -> None:
     ],
     ids=range(9),
 )
-def test_bundle_manifest_that_is_hostile_is_refused(
-    copy: Path, text: str | bytes, part: str
-) -> None:
+def test_bundle_hostile_manifest_is_refused(copy: Path, text: str | bytes, part: str) -> None:
     (copy / "manifest.json").write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(BundleError, match=part):
         open_bundle(copy, PREPROCESSING)
@@ -174,7 +172,7 @@ def test_bundle_constant_in_two_files_is_refused(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\xff" * 40, b"\x3a\x7f", b"\x0b"])
-def test_bundle_network_that_is_no_onnx_is_refused(copy: Path, content: bytes) -> None:
+def test_bundle_network_not_onnx_is_refused(copy: Path, content: bytes) -> None:
     add_file(copy, "embedder.onnx", content)
     with pytest.raises(BundleError, match="not an ONNX file"):
         open_bundle(copy, PREPROCESSING)

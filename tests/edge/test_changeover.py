@@ -135,9 +135,7 @@ def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
     return SimpleNamespace(calibration=calibration, passive=None)
 
 
-def test_settings_below_previous_model_are_refused(
-    write_config: WriteConfig, bundle_path: Path
-) -> None:
+def test_settings_below_old_model_are_refused(write_config: WriteConfig, bundle_path: Path) -> None:
     networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
     config = load_config(write_config(policy={"threshold_unmasked": 0.7}))
     with pytest.raises(ConfigError, match="below the model's own"):
@@ -178,7 +176,7 @@ def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) 
         assert now.subjects() == {"Ada": 3}
 
 
-def test_changeover_enrolls_nobody_removed(
+def test_changeover_enrolls_no_removed_person(
     terminal: Terminal, caplog: pytest.LogCaptureFixture
 ) -> None:
     seen = terminal.see(ADA_OLD, ADA_NEW)

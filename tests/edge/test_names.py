@@ -37,7 +37,7 @@ PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
 SINHALA = "\u0dc1\u0dca\u200d\u0dbb\u0dd3"
 KEY = bytes(range(32))
 ROW = np.eye(1, 16, dtype=np.float32)
-# Letters with several canonical spellings, among them Hangul, ideographs and two marks in any order.
+# Letters with several canonical spellings, with Hangul, ideographs and two marks in any order.
 LETTERS = [
     "a",
     "é",
@@ -60,7 +60,7 @@ SPACES = st.sampled_from([" ", "  ", "\u00a0", "\u3000 "])
 
 @st.composite
 def spelled(draw: st.DrawFn) -> tuple[str, str]:
-    """A name, and the same name as another program would write it."""
+    """Return a name, and the same name in another program's spelling."""
     name = draw(NAMES)
     other = unicodedata.normalize(draw(FORMS), name).replace(" ", draw(SPACES))
     edge = draw(st.sampled_from(["", " ", "\u00a0"]))
@@ -104,7 +104,7 @@ def test_name_spelling_reaches_one_subject(
     (same,) = read_people(photos, None)
     assert entry.subject == same.subject == normalize_name(one) and entry.photos == same.photos
     roster.write_text(f'subject\n"{one}"\n"{other}"\n', encoding="utf-8")
-    with pytest.raises(ConfigError, match="stands in line 2 already"):
+    with pytest.raises(ConfigError, match="is in line 2 already"):
         read_people(roster, photos)
     with closing(Journal(folder / "report")) as journal:
         journal.note(Line(one, "digest", True, False, 1, "", ()))
@@ -151,7 +151,7 @@ def test_name_that_misleads_is_refused(name: str, words: str) -> None:
         check_name(name)
 
 
-def test_name_joiner_is_kept_and_makes_no_second_person(tmp_path: Path) -> None:
+def test_name_joiner_is_kept_and_ignored_in_key(tmp_path: Path) -> None:
     bare = PERSIAN.replace("\u200c", "")
     with closing(open_gallery(tmp_path / "gallery.db")) as store:
         store.enroll(PERSIAN, ROW)
@@ -170,7 +170,7 @@ def test_name_case_makes_two_people(tmp_path: Path) -> None:
 def test_gallery_of_earlier_version_is_renamed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once, when it is opened for writing; two people of one name stay two."""
+    """Names are renamed once, at opening for writing; two people of one name stay two."""
     path = tmp_path / "gallery.db"
     with monkeypatch.context() as patch:
         patch.setattr("edge.gallery.database.to_json", _as_before)
@@ -262,7 +262,7 @@ def test_identity_in_two_spellings_is_refused(tmp_path: Path) -> None:
     assert one == other == "Jos\u00e9"
 
 
-def test_photo_names_that_differ_in_spaces_are_two(tmp_path: Path) -> None:
+def test_photo_names_differing_in_space_are_two(tmp_path: Path) -> None:
     (tmp_path / "Ada").mkdir()
     for name in ("a 1.jpg", "a  1.jpg"):
         (tmp_path / "Ada" / name).write_bytes(b"x")

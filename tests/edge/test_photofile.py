@@ -38,7 +38,7 @@ _FILES = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "HEIF")
 
 
 def scene() -> Image.Image:
-    """Darker to the left and to the top, so that every turn shows."""
+    """Return a picture darker at the left and the top, so that every turn is visible."""
     y, x = np.mgrid[:_HEIGHT, :_WIDTH]
     return Image.fromarray(np.stack([40 + 3 * x, 20 + 4 * y, x + y], axis=-1).astype(np.uint8))
 
@@ -115,7 +115,7 @@ def test_decode_exif_orientation_upright(kind: str, orientation: int) -> None:
 
 
 def test_decode_heic_turned_by_boxes_once() -> None:
-    """As phones write them: the boxes turn the picture, and EXIF says the same."""
+    """Phones write the rotation twice: the boxes turn the picture, and EXIF says the same."""
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = scene().transpose(Image.Transpose.ROTATE_90)
@@ -156,7 +156,7 @@ def test_decode_unusable_names_what_was_found(content: bytes, words: str) -> Non
 
 
 def test_decode_heic_without_library_refused() -> None:
-    """In a process that cannot import it."""
+    """The decoder runs in a process without the library."""
     code = (
         "import sys; sys.modules['pillow_heif'] = None\n"
         "from edge.photofile import decode_photo\n"
@@ -203,7 +203,7 @@ def claiming(width: int, height: int) -> bytes:
 
 
 def one_component(content: bytes) -> bytes:
-    """As a JPEG whose components follow one after the other: its decoder keeps all of them."""
+    """A JPEG with one scan per component: its decoder keeps all of them."""
     photo = bytearray(content)
     photo[photo.find(b"\xff\xda") + 4] = 1
     return bytes(photo)
@@ -234,7 +234,7 @@ def test_decode_png_with_huge_chunk_bounded(tmp_path: Path) -> None:
 
 
 def decoding(photo: Path) -> tuple[int, str]:
-    """MiB that decoding takes at most, and what came of it."""
+    """Return the peak memory of a decoding in MiB, and its result."""
     done = subprocess.run(
         [sys.executable, "-c", _DECODE, str(photo)], capture_output=True, text=True, check=True
     )
@@ -246,8 +246,8 @@ def test_read_what_is_no_file_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     for name, words in (
         ("none.jpg", "cannot be read: No such file"),
-        ("pipe.jpg", "not a plain file"),
-        (".", "not a plain file|Is a directory"),
+        ("pipe.jpg", "not a regular file"),
+        (".", "not a regular file|Is a directory"),
     ):
         with pytest.raises(PhotoError, match=words):
             read_photo(tmp_path / name)

@@ -1,4 +1,4 @@
-"""A small file that claims to be a huge recording."""
+"""Small files that claim to be huge recordings."""
 
 from __future__ import annotations
 

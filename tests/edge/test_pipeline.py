@@ -325,7 +325,7 @@ def test_liveness_unknown_face_is_no_evidence(counted: list[Look]) -> None:
 
 
 def between(share: float) -> np.ndarray:
-    """A unit vector whose cosine with Ada is `share`."""
+    """Return a unit vector whose cosine with Ada is `share`."""
     return np.asarray(share * ADA + np.sqrt(1 - share**2) * STRANGER, np.float32)
 
 
@@ -518,7 +518,7 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     ).thresholds.unmasked == pytest.approx(1)
 
 
-def test_gallery_out_of_reach_refuses_everybody() -> None:
+def test_gallery_unreadable_refuses_all() -> None:
     run = Run()
     for _ in range(2):
         run.frame(face(100))

@@ -224,7 +224,7 @@ def test_frames_of_a_stall_open_no_door(site: Site, collins: np.ndarray) -> None
         ({"kind": "opencv", "source": 0, "pixel_format": "MJ"}, 2, "expected a FourCC"),
         ({"kind": "replay", "path": "none"}, 1, "no such recording"),
         ({"kind": "replay", "path": "inputs", "rotate": 45}, 2, "rotate"),
-        ({"kind": "replay", "path": "terminal.yaml"}, 1, "no frame in it can be read"),
+        ({"kind": "replay", "path": "terminal.yaml"}, 1, "no frame can be read"),
     ],
 )
 def test_camera_mistake_ends_the_start(
@@ -298,7 +298,7 @@ def test_gallery_gone_refuses_until_it_is_back(
         site.config.gallery_path.rename(away)
         until(lambda: refused(site, "gallery-unreadable"), "refused")
         assert gallery_events(site) == ["gallery-unreadable"]
-        assert daemon.said("everybody is refused (gallery-unreadable)")
+        assert daemon.said("all people are refused (gallery-unreadable)")
         until(lambda: site.door_state() == "locked", "locked")
         opened = site.door_events().count("unlocked")
         away.rename(site.config.gallery_path)
@@ -319,7 +319,7 @@ def test_older_gallery_is_followed_and_recorded(site: Site) -> None:
         assert done.returncode == 0 and daemon.said("gallery changed: 0 subjects"), done.stderr
 
 
-def test_key_out_of_reach_refuses_everybody(
+def test_key_unreadable_refuses_all(
     site: Site, write_config: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service gets its credential once, at its start."""
@@ -509,7 +509,7 @@ def test_enroll_statement_recorded_by_daemon(site: Site) -> None:
     assert not site.config.handover_path.exists()
 
 
-def test_enroll_statement_not_recorded_stores_none(site: Site) -> None:
+def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
     """The recogniser hangs: the statement is taken back."""
     photo = site.folder / "collins.png"
     statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")

@@ -226,7 +226,7 @@ def test_mistakes_are_told(
             [str(bundle), *rtx, "--timing-cache", str(tmp_path / "none" / "cache")],
             "its folder does not exist",
         ),
-        ([str(tmp_path / "none"), *rtx], "no model bundle there"),
+        ([str(tmp_path / "none"), *rtx], "no model bundle found"),
     ):
         assert main(arguments) in (1, 2)
         message = capsys.readouterr().err

@@ -141,13 +141,13 @@ def test_every_file_is_laid_down_with_its_mode(root: Path) -> None:
 
 
 def terminal_commands() -> set[str]:
-    """All commands of the package that a terminal uses; the demo is for a checkout."""
+    """Return all commands of the package for a terminal; the demo is for a checkout."""
     text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     return set(re.findall(r"^(edge-[a-z]+) = ", text, re.MULTILINE)) - {"edge-demo"}
 
 
 def test_commands_are_linked_and_unlinked(root: Path) -> None:
-    """By bare names on every account's path; the file of another program stays."""
+    """Links are on every account's path; the file of another program stays."""
     other = root / "usr/local/bin/edge-bench"
     other.parent.mkdir(parents=True)
     other.write_text("another program")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Layer", "Liveness", "Look", "State", "join", "look_at"]
 
 
-_GAP_S = 1.0  # without an identified frame evidence is void; a track is lost after the same time
+_GAP_S = 1.0  # without an identified frame evidence is void; a track is lost after this time too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +56,7 @@ class Layer(Protocol):
 
 @dataclass(slots=True)
 class _Evidence:
-    """Identified frames of one track; all of one subject, without a gap."""
+    """Evidence of one track: identified frames of one subject, without a gap."""
 
     subject: str
     since: float  # first frame
@@ -97,7 +97,7 @@ class Liveness:
     ) -> bool:
         """Return True if a face (D,) continues the evidence of a track.
 
-        The evidence must be of the same subject, and its newest frame at least so like the face.
+        The evidence must be of the same subject, with a cosine of at least `least` to the face.
         """
         known = self._current(track, at)
         if known is None or known.subject != subject:
@@ -119,7 +119,7 @@ class Liveness:
             self._forget(track)
 
     def _current(self, track: int, at: float) -> _Evidence | None:
-        """Return the evidence of a track; forgets it, and its layers, after a gap."""
+        """Return the evidence of a track; after a gap forget it and its layers."""
         known = self._evidence.get(track)
         if known is not None and at - known.newest > _GAP_S:
             self._forget(track)

@@ -20,7 +20,7 @@ from edge.gallery.enrollment.people import Entry
 from edge.gallery.enrollment.photos import Demand, Image, Refusal, samples
 from edge.photofile import decode_photo, read_photo
 
-_AHEAD = 2  # photos that are decoded while the networks work on another; each may take 200 MB
+_AHEAD = 2  # photos decoded in advance of the networks; each may take 200 MB
 
 
 @dataclass(frozen=True, slots=True)

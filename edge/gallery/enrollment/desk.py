@@ -47,7 +47,7 @@ class Desk:
         masked_templates: bool = False,
         keep_chips: bool = False,
     ) -> None:
-        self._note = note  # puts on record: subject, another subject, why they are two people
+        self._note = note  # records subject, another subject, and why they are two people
         self._embedder, self._bounds, self._roll, self._registrar = (
             embedder,
             bounds,
@@ -61,11 +61,11 @@ class Desk:
         self._record(subject, terms)
 
     def check_distinct(self, subject: str, terms: Terms, listed: Collection[str] = ()) -> None:
-        """Raise ConfigError for a statement on somebody who is neither enrolled nor `listed`."""
+        """Raise ConfigError for a statement on a person who is neither enrolled nor `listed`."""
         keys = {name_key(name) for name in listed}
         for other in terms.not_duplicates or ():
             if name_key(other) == name_key(subject):
-                raise ConfigError(f"--not-a-duplicate {other}: that is the same name; name another")
+                raise ConfigError(f"--not-a-duplicate {other}: the same name; name another person")
             if self._roll.find(other) is None and name_key(other) not in keys:
                 raise ConfigError(
                     f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
@@ -134,14 +134,14 @@ class Desk:
         )
 
     def _is_distinct(self, subject: str, record: SubjectRecord, other: str) -> bool:
-        """Return True if either of the two is on record as not being the other."""
+        """Return True if a statement says that the two are different people."""
         known = self._roll.find(other)
         records = [record, *([known.record] if known is not None else [])]
         pair = pair_of(subject, other)
         return any(one.pair == pair for each in records for one in each.distinct)
 
     def _note_distinct(self, subject: str, terms: Terms, known: SubjectRecord | None) -> None:
-        """Put new statements on record before anything is stored; raises RecordError."""
+        """Record new statements before anything is stored; raises RecordError."""
         before = {one.pair for one in known.distinct} if known is not None else set()
         for other in terms.not_duplicates or ():
             if pair_of(subject, other) not in before:
@@ -177,7 +177,7 @@ def _is_in(sample: Sample, templates: NDArray[np.float32] | None) -> bool:
 
 
 def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refusal]]:
-    """Each photo once: copies of one photo must not outvote others."""
+    """Separate copies from the samples: copies of one photo must not outvote others."""
     kept: list[Sample] = []
     copies: list[Refusal] = []
     for sample in samples:

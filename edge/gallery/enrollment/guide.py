@@ -23,8 +23,8 @@ class Aim:
 
 
 COME_CLOSER = "come closer"
-_FAR_FROM = 0.9  # of the size demanded: who was near enough stays so down to this
-_STEADY_S = 0.4  # that another hint must last before it is shown
+_FAR_FROM = 0.9  # share of the demanded size below which a near face counts as far (hysteresis)
+_STEADY_S = 0.4  # time that another hint must last before it is shown
 
 _STRAIGHT = "look straight at the camera"
 # From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
@@ -54,7 +54,7 @@ def words_of(error: PhotoError) -> str:
 
 
 class SteadyHint:
-    """Shows another hint only when it has lasted, so that hints do not flip at a boundary."""
+    """Filter that shows another hint only after it has lasted, so that hints do not flip."""
 
     def __init__(self, steady_s: float = _STEADY_S) -> None:
         self._steady_s = steady_s
@@ -123,7 +123,7 @@ class Guide:
         return None
 
     def is_near(self, size: float) -> bool:
-        """Return True if the face is large enough, by its share of the size that is demanded."""
+        """Return True if the face is large enough, by its share of the demanded size."""
         self._is_near = size >= (_FAR_FROM if self._is_near else 1.0)
         return self._is_near
 

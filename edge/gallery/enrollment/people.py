@@ -71,7 +71,7 @@ _TERMS: dict[str, Callable[[str], Any]] = {
     "not_a_duplicate": _parse_names,
     "reason": parse_words,
 }
-_FIELDS = {"not_a_duplicate": "not_duplicates"}  # by another name in Terms
+_FIELDS = {"not_a_duplicate": "not_duplicates"}  # columns with another name in Terms
 COLUMNS = ("subject", "photos", *_TERMS)
 
 
@@ -93,7 +93,7 @@ def read_people(source: Path, photos: Path | None) -> list[Entry]:
     _refuse(source, wrong)
     if not entries:
         raise ConfigError(
-            f"{source}: no one is in it; expected a line for each person below the header"
+            f"{source}: the list is empty; expected a line for each person below the header"
         )
     return entries
 
@@ -144,7 +144,7 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
                 key = name_key(entry.subject)
                 if key in subjects:
                     raise ConfigError(
-                        f"subject: {entry.subject!r} stands in line {subjects[key]} already"
+                        f"subject: {entry.subject!r} is in line {subjects[key]} already"
                     )
                 subjects[key] = line
                 yield entry
@@ -155,10 +155,10 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
 
 
 def _separator_of(text: str) -> tuple[str, int, str]:
-    """The cells' separator, how many lines stand before the header, and the text from there on.
+    """Return the separator, the number of lines before the header, and the text from there on.
 
-    A first line such as `sep=;` of a spreadsheet counts, else the header decides. Raises
-    ConfigError that names a separator that is not read.
+    A first line such as `sep=;` decides, else the header. Raises ConfigError that names a separator
+    that is not supported.
     """
     first, _, rest = text.partition("\n")
     if first.strip().strip('"').lower().startswith("sep="):
@@ -195,7 +195,7 @@ def _check_header(header: Sequence[str]) -> Iterator[str]:
 def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separator: str) -> Entry:
     """Raises ConfigError that names all wrong cells."""
     if len(cells) != len(header):
-        hint = f"; a cell that holds {separator!r} must stand in double quotes"
+        hint = f"; a cell that holds {separator!r} must be in double quotes"
         raise ConfigError(
             f"expected {len(header)} cells, found {len(cells)}"
             f"{hint if len(cells) > len(header) else ''}"
@@ -225,8 +225,8 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separ
         wrong.append("not_a_duplicate: expected together with a reason")
     try:
         check_name(row["subject"])
-        told = [part.strip() for part in row.get("photos", "").split(";")]
-        photos = _find_photos(folder, told if row.get("photos") else [row["subject"]])
+        listed = [part.strip() for part in row.get("photos", "").split(";")]
+        photos = _find_photos(folder, listed if row.get("photos") else [row["subject"]])
     except GalleryError as error:
         wrong.append(f"subject: {error}")
     except ConfigError as error:
@@ -237,7 +237,7 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separ
 
 
 def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
-    """Files by name, and all pictures of folders. Raises ConfigError."""
+    """Return files by name, and all pictures of folders. Raises ConfigError."""
     found: list[Path] = []
     for name in names:
         path = _inside(folder, name)
@@ -261,7 +261,7 @@ def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
 
 
 def _inside(folder: Path, name: str) -> Path:
-    """A path in the folder, for a name in any spelling; raises ConfigError if it leaves it."""
+    """Return a path in the folder for a name in any spelling; raises ConfigError outside it."""
     relative = PurePosixPath(name)
     if (
         not name
@@ -278,7 +278,7 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 def _demand_inside(folder: Path, path: Path, name: str) -> Path:
-    """The path; raises ConfigError if it leaves the folder, also by a link."""
+    """Return the path; raises ConfigError if it leaves the folder, also by a link."""
     try:
         is_inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError):  # links in a circle
@@ -289,7 +289,7 @@ def _demand_inside(folder: Path, path: Path, name: str) -> Path:
 
 
 def _as_spelled(folder: Path, part: str) -> str:
-    """A name as the folder has it, in whatever Unicode form; raises ConfigError if it has two."""
+    """Return a name in the folder's Unicode form; raises ConfigError for two forms of it."""
     try:
         found = _spellings(folder, folder.stat().st_mtime_ns).get(name_key(part), ())
     except OSError:
@@ -302,7 +302,7 @@ def _as_spelled(folder: Path, part: str) -> str:
 
 @lru_cache(maxsize=64)
 def _spellings(folder: Path, changed_at: int) -> dict[str, list[str]]:
-    """What is in a folder by the key of its name. Raises OSError."""
+    """Return the names in a folder by their keys. Raises OSError."""
     found: dict[str, list[str]] = {}
     for path in folder.iterdir():
         found.setdefault(name_key(path.name), []).append(path.name)
@@ -310,12 +310,12 @@ def _spellings(folder: Path, changed_at: int) -> dict[str, list[str]]:
 
 
 def _pictures(folder: Path, of: Path) -> list[Path]:
-    """The pictures of a subject's folder, by name; raises ConfigError if there are none."""
+    """Return the pictures of a subject's folder, by name; raises ConfigError without any."""
     return [_demand_inside(folder, path, path.name) for path in pictures_in(of)]
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, by name; raises ConfigError if there are none."""
+    """Return the pictures of a folder, by name; raises ConfigError without any."""
     try:
         found = sorted(path for path in folder.iterdir() if is_picture_name(path.name))
     except OSError as error:
@@ -351,6 +351,6 @@ def _read_folders(source: Path) -> list[Entry]:
     _refuse(source, wrong)
     if not entries:
         raise ConfigError(
-            f"{source}: no one is in it; expected a folder for each person, with their photos"
+            f"{source}: no people in it; expected a folder for each person, with their photos"
         )
     return entries

@@ -1,4 +1,4 @@
-"""Decide which samples of a person become templates, and whether the person is enrolled already."""
+"""Choice of the samples that become templates, and detection of a person enrolled already."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class Bounds:
     """Scores from which on two embeddings are taken for the same person."""
 
     same_person: float  # of two photos of one enrollment, or with that person's templates
-    enrolled: float  # of a photo with somebody else's template: the door's own threshold
+    enrolled: float  # score of a photo with another person's template: the door's threshold
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A subject to be enrolled, and the operator's statements on whom it is not."""
+    """Subject to be enrolled, with the operator's statements on different people."""
 
     subject: str
     names: Sequence[str]  # of the samples
-    is_distinct: Callable[[str], bool]  # whether it is on record as another person than this name
+    is_distinct: Callable[[str], bool]  # True if a statement says that this name is another person
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A sample that does not become a template."""
+    """Sample that does not become a template."""
 
     sample: int
     reason: str  # a stable code
@@ -52,7 +52,7 @@ class Settled:
 
     kept: tuple[int, ...]
     left_out: tuple[LeftOut, ...]
-    alike: float  # the least score of two kept samples; 1 of a single one
+    alike: float  # least score of two kept samples; 1 for a single one
 
 
 def settle(
@@ -67,7 +67,7 @@ def settle(
 
     `enrolled`: the subject's templates (M,D) that the gallery has and keeps.
     Raises PhotoError: different-people if the samples are not one person, or not the one enrolled;
-    already-enrolled if they agree on somebody else of the gallery; too-few at the level strict.
+    already-enrolled if they agree on another person of the gallery; too-few at the level strict.
     """
     subject = candidate.subject
     if len(found) < (least := PHOTOS_MIN[level]):
@@ -90,7 +90,7 @@ def settle(
 
 
 def short_names(names: Sequence[str]) -> list[str]:
-    """File names without their folders, if they are still different."""
+    """Return file names without their folders, if they are still different."""
     short = [PurePath(name).name for name in names]
     return short if len(set(short)) == len(set(names)) else list(names)
 
@@ -102,9 +102,9 @@ def _without(kept: Sequence[int], left_out: Sequence[LeftOut]) -> list[int]:
 def _one_person(
     subject: str, names: Sequence[str], found: Embeddings, same_person: float
 ) -> list[int]:
-    """All samples, less those that are unlike the others, the worst first.
+    """Return the samples without those that are unlike the others, removed worst first.
 
-    Raises PhotoError different-people if fewer than three are left, or no more than half.
+    Raises PhotoError different-people if fewer than three are left, or half of them or less.
     """
     kept = list(range(len(found)))
     scores = found @ found.T
@@ -118,7 +118,8 @@ def _one_person(
     if len(kept) < len(found) and (len(kept) < AGREEING_MIN or 2 * len(kept) <= len(found)):
         raise PhotoError(
             "different-people",
-            f"the photos of {subject} do not show one person: {_pairs(names, scores, same_person)}; "
+            f"the photos of {subject} do not show one person: "
+            f"{_pairs(names, scores, same_person)}; "
             f"two photos of one person score {same_person:.2f} or more. "
             f"{_advice(subject, names, kept)}",
         )
@@ -126,7 +127,7 @@ def _one_person(
 
 
 def _pairs(names: Sequence[str], scores: NDArray[np.float32], same_person: float) -> str:
-    """The pairs that disagree, the worst first."""
+    """Describe the pairs that disagree, the worst first."""
     apart = [(float(scores[i, j]), i, j) for i, j in combinations(range(len(names)), 2)]
     apart = sorted(pair for pair in apart if pair[0] < same_person)
     shown = [f"{names[i]} and {names[j]} score {score:.2f}" for score, i, j in apart]
@@ -135,28 +136,28 @@ def _pairs(names: Sequence[str], scores: NDArray[np.float32], same_person: float
 
 
 def _advice(subject: str, names: Sequence[str], kept: Sequence[int]) -> str:
-    """Which photos to drop, as far as the scores can say it."""
+    """Return advice on the photos to drop, as far as the scores show it."""
     odd = ", ".join(name for i, name in enumerate(names) if i not in kept)
     if len(kept) > len(names) - len(kept):
         return f"Drop {odd}: the others agree"
     if len(names) == 2:
-        return f"Drop the one that is not {subject}, or add a third photo, which shows the odd one"
+        return f"Drop the one that is not {subject}, or add a third photo of {subject}"
     agreeing = ", ".join(names[i] for i in kept)
     if len(kept) > 1:
-        return f"{agreeing} agree, and {odd} not with them: drop those that are not {subject}"
+        return f"{agreeing} agree, {odd} do not: drop those that are not {subject}"
     return f"No two of them agree: use sharp photos of {subject} alone, looking at the camera"
 
 
 def _unlike(
     names: Sequence[str], found: Embeddings, kept: Sequence[int], same_person: float
 ) -> list[LeftOut]:
-    """The samples that are not kept, with their scores."""
+    """Return the samples that are not kept, with their scores."""
     return [
         LeftOut(
             i,
             "unlike-the-others",
             f"{names[i]}: scores {np.median(found[kept] @ found[i]):.2f} with the other photos, "
-            f"at least {same_person:.2f} is expected of one person; look whose photo it is",
+            f"at least {same_person:.2f} is expected of one person; check who is on this photo",
         )
         for i in range(len(found))
         if i not in kept
@@ -196,7 +197,7 @@ def _like_others(
     known: Index,
     bounds: Bounds,
 ) -> list[LeftOut]:
-    """Samples with which the door would take the subject for somebody else.
+    """Return the samples that would open the door as another person.
 
     One poor photo, here or in the gallery, makes no duplicate: raises PhotoError already-enrolled
     if more than half of the samples are like that person's templates, by the medians of scores.
@@ -223,7 +224,7 @@ def _like_others(
     if len(left_out) == len(kept):
         raise PhotoError(
             "like-another",
-            f"{'; '.join(one.words for one in left_out)}; most of the templates there are unlike: "
+            f"{'; '.join(one.words for one in left_out)}; most templates of that person differ: "
             "use sharper photos, or enroll that person again with --replace and better ones; "
             + _override(other),
         )
@@ -238,7 +239,7 @@ def _override(other: str | None) -> str:
 def _best_stranger(
     candidate: Candidate, embedding: NDArray[np.float32], known: Index
 ) -> tuple[float, str | None]:
-    """The best score with anybody who is not on record as another person."""
+    """Return the best score, and its owner, among people without a statement of difference."""
     passed = [candidate.subject]
     while True:
         score, other = known.best_other(embedding, *passed)
@@ -255,7 +256,7 @@ def _nearer_to_others(
     known: Index,
     enrolled: Embeddings | None,
 ) -> list[LeftOut]:
-    """Those whose best score with the person's other samples does not beat that with anybody."""
+    """Return the samples that score as high with another person as with their own person."""
     nearer = []
     for i in kept:
         own = found[[j for j in kept if j != i]]
@@ -277,7 +278,8 @@ def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) 
         raise PhotoError(
             "nearer-to-another",
             f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
-            f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the camera",
+            f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
+            "camera",
         )
 
 

@@ -22,13 +22,13 @@ Image = NDArray[np.uint8]
 Level = Literal["off", "standard", "strict"]
 
 _MASK_WORN_MAX = 0.5
-_YAW_MAX = 30.0  # degrees; beyond, the pose is no measure of the width
+_YAW_MAX = 30.0  # degrees; beyond it the pose does not predict the width
 
 
-# What is wrong with a photo, and which one to use instead.
+# Flaw of a photo, and the photo to use instead.
 _PHOTO_WORDS = {
     "too-far": "the face is too small; use a photo taken closer, or one with more pixels",
-    "off-centre": "the face is cut off; use a photo with the whole head and room around it",
+    "off-centre": "the face is cut off; use a photo with the complete head and room around it",
     "turned-away": "the head is turned too far; use a photo that looks at the camera",
     "too-dark": "the face is too dark; use a photo with light from the front",
     "too-bright": "the face is too bright; use a photo without glare",
@@ -137,7 +137,7 @@ def check_portrait(portrait: Portrait, demand: Demand) -> None:
 
 
 def frontal_size(portrait: Portrait, demand: Demand) -> float:
-    """The size that the face would have if it looked straight, as a share of what is demanded.
+    """Return the face's size as if it looked straight, as a share of the demanded size.
 
     A turned head looks narrower by the cosine of its yaw; the resolution is the same.
     """

@@ -42,7 +42,7 @@ class Roll:
         return None if number is None else self._known[number]
 
     def spelling(self, name: str) -> str:
-        """A subject's name as it is stored, or the one form of the name for a stranger."""
+        """Return a subject's stored name, or the normalised name if it is not enrolled."""
         known = self.find(name)
         return normalize_name(name) if known is None else known.name
 

@@ -55,9 +55,9 @@ def sit(
 
 
 def hint_for(guide: Guide, portrait: Portrait, at: float, demand: Demand) -> str | None:
-    """What must change before this look is kept; None if nothing.
+    """Return the hint that must be followed before a portrait is kept, None without one.
 
-    A turned head is guided by the pose that is asked, and is no fault.
+    A turned head is not a fault: the requested pose guides it.
     """
     if demand.level != "off" and not guide.is_near(frontal_size(portrait, demand)):
         return COME_CLOSER

@@ -13,7 +13,7 @@ from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
 # Usable photos that a person must have, by the level of quality.
 PHOTOS_MIN: Mapping[str, int] = {"off": 1, "standard": 1, "strict": 3}
-# Photos that must agree before another one is left out: of two, either may be wrong.
+# Photos that must agree before another one is left out: of two photos, either may be wrong.
 AGREEING_MIN = 3
 _TEXT_MAX = 500
 
@@ -31,7 +31,7 @@ class Terms:
     consent: str | None = None
     erase_on: date | None = None
     not_duplicates: tuple[str, ...] | None = None  # subjects that are other people
-    reason: str | None = None  # why the operator says so
+    reason: str | None = None  # the operator's reason for that
 
     def over(self, default: Terms) -> Terms:
         """These, and where they say nothing the default's."""
@@ -91,7 +91,7 @@ class Registrar:
         return record
 
     def _distinct(self, subject: str, terms: Terms, known: SubjectRecord) -> list[Distinct]:
-        """The statements that are not on record yet."""
+        """Return the statements that are not stored yet."""
         before = {one.pair for one in known.distinct}
         pairs = [pair_of(subject, other) for other in terms.not_duplicates or ()]
         return [

@@ -14,7 +14,7 @@ from edge.errors import ConfigError
 
 
 def folder_of(*photos: int, name: str = "photo {image}") -> ChipFolder:
-    """People with so many photos each, whose bytes are their names."""
+    """Return chips of people with these numbers of photos; the bytes are the names."""
     names = [
         f"person {person}/{name.format(image=image)}.png"
         for person, count in enumerate(photos)

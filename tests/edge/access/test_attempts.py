@@ -9,7 +9,7 @@ from edge.access.attempts import Attempts
 
 
 def pass_by(attempts: Attempts, track: int, at: float, *, known: bool = False) -> None:
-    """One face that is unknown for a second and leaves; `known`: recognised at last."""
+    """Simulate a face that is unknown for a second and leaves; `known`: recognised at last."""
     for tenth in range(10):
         attempts.unknown(track, 1, at + tenth / 10)
     if known:
@@ -35,7 +35,7 @@ def test_attempts_recognised_track_does_not_count() -> None:
         assert not attempts.is_closed(2.0 * track + 1)
 
 
-def test_attempts_group_that_leaves_together_is_few() -> None:
+def test_attempts_group_leaving_together_is_few() -> None:
     attempts = Attempts(4)
     for track in range(32):
         attempts.unknown(track, 1, 1.0)
@@ -47,7 +47,7 @@ def test_attempts_group_that_leaves_together_is_few() -> None:
     assert attempts.is_closed(4.0)
 
 
-def test_attempts_changing_face_counts_in_one_track() -> None:
+def test_attempts_changed_face_counts_in_track() -> None:
     attempts = Attempts(2)
     for second in range(100):
         attempts.unknown(1, second // 10, float(second))

@@ -1,4 +1,4 @@
-"""What is kept of the trust in the clock."""
+"""Persistence of the trust in the clock."""
 
 from __future__ import annotations
 

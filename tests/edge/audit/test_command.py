@@ -543,7 +543,7 @@ def test_show_liveness_is_in_words(liveness: object, words: str) -> None:
 
 
 def test_kinds_name_all_that_is_written() -> None:
-    """Whatever the two processes write can be asked for."""
+    """Every kind that the two processes write can be selected."""
     source = "".join(
         path.read_text(encoding="utf-8")
         for folder in ("door", "audit", "gallery")
@@ -559,7 +559,7 @@ def test_kinds_name_all_that_is_written() -> None:
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])
 def test_verify_hostile_segment_is_found(audit: Call, config: Terminal, plant: str) -> None:
-    """The first keys are here: each number that is missing costs a step of the key."""
+    """With the first keys each missing number costs a derivation step of the key."""
     path = config.door_record_path / "000000900.log"
     if plant == "fifo":
         os.mkfifo(path)

@@ -104,7 +104,7 @@ def test_a_clock_that_cannot_be_right_removes_nothing(record: Record, day: float
 
 
 def test_clock_far_ahead_waits_for_operator(record: Record) -> None:
-    """A terminal that was off for two months forgets what is old once an operator confirms."""
+    """A terminal that was off for two months erases old records once an operator confirms."""
     for day in range(100, 110):
         tend(record, day, Retention(30, 20)).close()
         record.write(1, day)

@@ -267,7 +267,7 @@ def test_the_command_plays_what_is_drawn(
         (["clip", "--html", "none/page.html"], 2, "its folder does not exist"),
         (["clip", "--photo", "ada.png"], 2, "expected PERSON=PHOTO"),
         (["clip", "--photo", "Ada=none.png"], 1, "cannot be read"),
-        (["terminal.yaml"], 1, "no frame in it can be read"),
+        (["terminal.yaml"], 1, "no frame can be read"),
     ],
 )
 def test_a_mistake_is_said_without_a_traceback(

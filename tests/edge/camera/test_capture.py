@@ -17,7 +17,7 @@ IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 class Clock:
-    """Seconds that a test moves: a frame gets no older, and a read hangs no longer, on a busy machine."""
+    """Clock moved by the test only: a busy machine makes no frame older and no read longer."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -55,7 +55,7 @@ class Scripted:
 
 
 def given(frames: Capture) -> int | None:
-    """The number of the newest frame, if one comes soon."""
+    """Return the number of the newest frame, None if none comes soon."""
     taken = frames.take(0.01)
     return None if taken is None else taken.number
 

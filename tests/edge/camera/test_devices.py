@@ -5,7 +5,7 @@ from pathlib import Path
 from edge.camera.devices import list_devices
 
 
-def test_devices_are_listed_without_metadata_nodes(tmp_path: Path) -> None:
+def test_devices_list_omits_metadata_nodes(tmp_path: Path) -> None:
     (tmp_path / "dev").mkdir()
     for number, index in ((10, 0), (2, 0), (3, 1)):
         (tmp_path / f"dev/video{number}").touch()
@@ -18,5 +18,5 @@ def test_devices_are_listed_without_metadata_nodes(tmp_path: Path) -> None:
     assert found == [(2, "Camera 2", True), (10, "Camera 10", True)]
 
 
-def test_devices_of_a_machine_without_any_are_none(tmp_path: Path) -> None:
+def test_devices_none_gives_empty_list(tmp_path: Path) -> None:
     assert list_devices(tmp_path) == []

@@ -50,7 +50,7 @@ def borrowed(path: Path, **times: float) -> Iterator[BorrowedCamera]:
 
 
 def lent(path: Path) -> bool:
-    """Whether somebody who asks for it gets a frame; a busy machine may be too slow for a short patience."""
+    """Return True if a borrower gets a frame, with patience for a busy machine."""
     with borrowed(path) as camera, suppress(CameraError):
         return camera.read() is not None
     return False

@@ -1,4 +1,4 @@
-"""Conversion of what cameras deliver: every layout becomes BGR or is refused by name."""
+"""Conversion of camera frames: every layout becomes BGR or is refused by name."""
 
 from __future__ import annotations
 

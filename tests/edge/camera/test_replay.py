@@ -175,7 +175,7 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no pictures in this folder"):
         ReplayCamera(tmp_path, fps=10)
     (tmp_path / "x.png").write_text("no picture")
-    with pytest.raises(CameraError, match="no frame in it can be read"):
+    with pytest.raises(CameraError, match="no frame can be read"):
         ReplayCamera(tmp_path, fps=10, paced=False).read()
 
 

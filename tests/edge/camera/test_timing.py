@@ -1,4 +1,4 @@
-"""Times of exposure: whatever a source buffers, no frame older than the limit counts as new."""
+"""Times of exposure: no frame older than the limit counts as new, with any buffering."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Read:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether a frame that is too old passed as new, or has a time after its reading."""
+        """True if a frame that is too old passed as new, or has a time after its reading."""
         if self.dated is None:
             return False
         return self.read_at - self.exposed_at > LIMIT_S + HIDDEN_S or self.dated > self.read_at
@@ -158,7 +158,7 @@ def test_device_other_clock_goes_by_pace(stamp: float) -> None:
 
 
 def test_pace_change_of_rate_is_not_trusted() -> None:
-    """A camera that halves its rate looks like a reader that is too slow: it must be opened again."""
+    """A camera that halves its rate looks like a slow reader: it must be opened again."""
     times = PaceTimes(LIMIT_S, 0.3)
     for number in range(60):
         times.date(0.0, 100 + number / 15)

@@ -143,7 +143,7 @@ def test_days_that_are_none(
     assert "expected a day such as" in capsys.readouterr().err
 
 
-def test_expire_clock_far_ahead_erases_nobody(
+def test_expire_clock_far_ahead_erases_no_one(
     gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2026-01-01") == 0
@@ -174,7 +174,7 @@ def test_expire_takes_confirmation_from_door(
     assert "1 people were erased" in capsys.readouterr().out
 
 
-def test_expire_that_fails_names_nobody(
+def test_expire_that_fails_names_no_one(
     gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The timer's output is in the journal."""

@@ -1,4 +1,4 @@
-"""`edge-setup`: answers by options and by dialog, and what is written."""
+"""`edge-setup`: answers by options and by dialog, and the file that is written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SETUP = [sys.executable, "-m", "edge.cli.setup"]
 
 @pytest.fixture
 def photo(tmp_path: Path, collins: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The present folder is an empty one with a photo, whose name looks like one of a series."""
+    """Photo in an otherwise empty working folder; its name looks like one of a series."""
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("me1.png", collins)
     return tmp_path / "me1.png"
@@ -33,7 +33,7 @@ def photo(tmp_path: Path, collins: np.ndarray, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def options(bundle_path: Path, photo: Path) -> Callable[..., list[str]]:
-    """Every option; keyword arguments replace one, or leave it out where None."""
+    """Return every option; a keyword argument replaces one, or omits it if None."""
 
     def build(*more: str, **changes: str | None) -> list[str]:
         chosen = {"camera": photo.name, "bundle": str(bundle_path), "door": "simulated"}

@@ -140,7 +140,7 @@ def test_restore_keeps_to_retention(tmp_path: Path, saved: transfer.SealedFile) 
     ("change", "message"),
     [
         ({"terminal": "cellar"}, "a backup of terminal 'lobby', this one is 'cellar'"),
-        ({"passphrase": PASSPHRASE + "!"}, "the passphrase is another one"),
+        ({"passphrase": PASSPHRASE + "!"}, "the passphrase is wrong"),
         ({"content": b"x"}, "not a file of backup"),
     ],
 )

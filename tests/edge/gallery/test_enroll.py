@@ -336,7 +336,7 @@ def test_settle_refusal_names_photos_and_scores() -> None:
     assert "0.jpg and 1.jpg score 0.00, 1.jpg and 2.jpg score 0.00;" in said
     assert "0.jpg and 2.jpg" not in said and "Drop 1.jpg: the others agree" in said
     assert "score 0.30 or more. Drop the one that is not Ada" in why([face(1), face(2)], NOBODY)
-    assert "2.jpg, 3.jpg agree, and 0.jpg, 1.jpg not with them: drop those" in why(
+    assert "2.jpg, 3.jpg agree, 0.jpg, 1.jpg do not: drop those" in why(
         [face(1), face(1), face(2), face(2)], NOBODY
     )
     assert "No two of them agree" in why([face(1), face(2), face(3)], NOBODY)
@@ -358,7 +358,7 @@ def test_settle_left_out_says_score() -> None:
     )
     assert [one.words for one in made.left_out] == [
         "1.jpg: scores 0.00 with the other photos, at least 0.30 is expected of one person; "
-        "look whose photo it is"
+        "check who is on this photo"
     ]
 
 

@@ -1,4 +1,4 @@
-"""A running gallery and its file: replaced, rewritten, removed, damaged, locked, sealed by another key."""
+"""Running gallery whose file is replaced, rewritten, removed, damaged, locked or has a new key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ADA, BOB, EVE = (row[None] for row in np.eye(3, 8, dtype=np.float32))
 
 
 class Running:
-    """A gallery that is followed as the recogniser does, its file, and a clock."""
+    """Gallery that follows its file as in the recogniser, the file, and a clock."""
 
     def __init__(self, folder: Path) -> None:
         self.path, self.now, self.keys = folder / "gallery.db", 100.0, [KEY]
@@ -84,7 +84,7 @@ def copy_over(running: Running) -> None:
 
 
 def without_log(running: Running) -> None:
-    """A copy as `VACUUM INTO` makes it, which has no write-ahead log."""
+    """Copy by `VACUUM INTO`, which has no write-ahead log."""
     copy = running.path.with_name("copy.db")
     with closing(sqlite3.connect(running.backup)) as db:
         db.execute("VACUUM INTO ?", (str(copy),))
@@ -202,7 +202,7 @@ def test_key_rotated_is_read_again(running: Running) -> None:
 
 
 def test_gallery_locked_does_not_hold_up(running: Running) -> None:
-    """A process that has the file to itself: each check fails fast, and the last one succeeds."""
+    """Another process locks the file: each check fails fast, and the last one succeeds."""
     rename_over(running)
     with closing(sqlite3.connect(running.path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode=EXCLUSIVE")
@@ -258,7 +258,7 @@ def test_outage_refuses_after_the_limit() -> None:
 
 
 class Waiting:
-    """A clock that runs while a command waits, and what happens meanwhile."""
+    """Clock that advances while a command waits, with events at given times."""
 
     def __init__(self, happens: Callable[[], object] = lambda: None) -> None:
         self.now, self.happens = 0.0, happens

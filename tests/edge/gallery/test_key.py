@@ -99,7 +99,7 @@ def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def owned_by_nobody(config: Terminal) -> pwd.struct_passwd:
-    """A state folder of an account without rights; the key is apart, for root alone."""
+    """State folder of an account without rights; the key is elsewhere, for root only."""
     nobody = pwd.getpwnam("nobody")
     for place in (config.state.parent, *config.state.parents):
         if place == Path("/tmp"):
@@ -121,7 +121,7 @@ def made(config: Terminal) -> Terminal:
 
 
 def in_child(work: Callable[[], object]) -> str:
-    """Run something that may give up root, in another process; what it returned, or its error."""
+    """Run a function that may give up root in a child process; return its result or error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

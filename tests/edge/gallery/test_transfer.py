@@ -91,7 +91,7 @@ def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> N
     with pytest.raises(GalleryError, match="'Nobody': not enrolled"):
         transfer.export(here, path, PASSPHRASE, ["Nobody"])
     transfer.export(here, path, PASSPHRASE)
-    with pytest.raises(GalleryError, match="the passphrase is another one"):
+    with pytest.raises(GalleryError, match="the passphrase is wrong"):
         transfer.take(there, transfer.read_file(path), PASSPHRASE + "!", RULES)
     other = Store(tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64)
     with pytest.raises(GalleryError, match="templates are of model"):
@@ -123,7 +123,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
 
 
 def person(name: str = "Ada", more: dict[str, object] | None = None, **parts: object) -> object:
-    """A person of a file as another program might write it."""
+    """Return a person of a file as another program might write it."""
     good = base64.b64encode(rows(1).tobytes()).decode()
     subject = json.dumps({"name": name, **(more or {})})
     return {"subject": subject, "templates": [good], "chips": [], **parts}
@@ -154,8 +154,8 @@ def crafted(path: Path, *people: object) -> transfer.SealedFile:
         ),
         (person("Bad", {"groups": ["a\tb"]}), "group: expected"),
         (person("Bad", {"mask": "never"}), "cannot be understood"),
-        (person("Ada"), "the name of another one"),
-        (person("A\u200dda"), "the name of another one"),
+        (person("Ada"), "the name of another person"),
+        (person("A\u200dda"), "the name of another person"),
         (7, "cannot be understood"),
     ],
 )

@@ -1,4 +1,4 @@
-"""What native libraries print is bounded, and Python's own messages are not."""
+"""Output of native libraries is bounded, Python's own messages are not."""
 
 from __future__ import annotations
 

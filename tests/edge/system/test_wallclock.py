@@ -1,4 +1,4 @@
-"""The trust in the wall clock."""
+"""Trust in the wall clock."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None
 
 
 def test_bulk_stated_as_two_people_enrolled(office: Office) -> None:
-    """The statement holds for both, whoever comes first."""
+    """The statement holds for both, in any order."""
     office.people.write_text(
         "subject,photos,not_a_duplicate,reason\nAda,Ada/1.png,Eve,twins\nEve,Ada/2.png,,\n"
     )

@@ -223,7 +223,7 @@ def test_enroll_statement_found_by_either_name(counter: Counter) -> None:
 
 
 def test_enroll_statement_holds_afterwards(counter: Counter) -> None:
-    """For both of the two, and once on record."""
+    """The statement holds for both people and is recorded once."""
     counter.enroll("ada0", subject="Bea")
     twins = ("--not-a-duplicate", "Bea", "--reason", "twins")
     counter.enroll("ada1", options=twins)

@@ -154,7 +154,7 @@ _NEAREST = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # how far points stand
 
 
 def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
-    """A head whose eyes are so far apart when it looks straight, turned to the person's left."""
+    """Return a head with this frontal eye distance, turned to the person's left."""
     middle = REFERENCE_XY.mean(axis=0)
     x, y = ((REFERENCE_XY - middle) * eyes_px / _EYES).T
     angle, depth = np.radians(yaw), (_NEAREST - _NEAREST.mean()) * eyes_px / _EYES
@@ -169,7 +169,7 @@ def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
 
 
 def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
-    """The hints to somebody who stands still and turns the head as asked, ten frames a second."""
+    """Return the hints to a person who turns the head as asked, ten frames a second."""
     random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
     for frame in range(400):
         if guide.aim is None or guide.aim.name == "up":

@@ -95,7 +95,7 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         "Gil,loose.jpg;loose.jpg,": "named twice",
         "Hal,loose.jpg,2031-02-30": "expected a day such as",
         "Ida,loose.jpg,20310201": "expected a day such as",
-        "Ada,loose.jpg,2031-02-01": "stands in line 2 already",
+        "Ada,loose.jpg,2031-02-01": "is in line 2 already",
         "Joe,..\\secret.jpg,": "within",
         "Kim,loose.jpg/1.jpg,": "cannot be looked at",
         "\U0001f600" * 128 + ",,": "cannot be looked at",  # a name, and longer than a file's may be
@@ -114,7 +114,7 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ("name,photos\nAda,", "expected a header with the column subject, found name, photos"),
         ("subject,pin\nAda,1234", "line 1: unknown column 'pin'"),
         ("subject,photos,photos\nAda,,", "the column photos stands there 2 times"),
-        ("subject\n", "no one is in it"),
+        ("subject\n", "the list is empty"),
         (b"subject\nJos\xe9\n", "neither UTF-8 nor UTF-16 text"),
         ('subject,photos\n"Ada,loose.jpg\n', "not CSV"),
         ('subject,photos\n"A"da,loose.jpg\n', "not CSV"),
@@ -244,7 +244,7 @@ def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
 def test_people_by_any_spreadsheet_are_read(
     people: Path, folder: Path, separator: str, named: bool, encoding: str, ending: str
 ) -> None:
-    """As spreadsheets of several countries write lists, with a `sep=` line or without."""
+    """Lists as spreadsheets of several countries write them, with or without a `sep=` line."""
     rows = [
         ["Subject", "photos", "consent"],
         ["Zoë", '"Ada/1.jpg;loose.jpg"', '"form 1, shelf; 2"'],
@@ -264,7 +264,7 @@ def test_people_by_any_spreadsheet_are_read(
         (b"subject|photos\nAda|\n", "line 1: cells are separated by '|'; expected commas"),
         (b"sep=|\nsubject|photos\n", "line 1: cells are separated by '|'"),
         (b"sep=;\nsubject;photos\nAda;none.jpg\n", "line 3: photos: none.jpg"),
-        (b"subject;photos\nAda;a.jpg;b.jpg\n", "a cell that holds ';' must stand in double"),
+        (b"subject;photos\nAda;a.jpg;b.jpg\n", "a cell that holds ';' must be in double"),
         (b"subject;nam\nAda;x\n", "unknown column 'nam'"),
         ("subject\nZo\xeb\n".encode("cp1252"), "neither UTF-8 nor UTF-16"),
         (b"subject,not_a_duplicate\nAda,Bob\n", "expected together with a reason"),
@@ -283,7 +283,7 @@ def test_people_folder_of_loose_photos_is_named(tmp_path: Path) -> None:
 
 
 def test_people_picture_of_any_format_is_taken(tmp_path: Path) -> None:
-    """Also of those that are refused, so that none is passed over in silence."""
+    """Refused formats are included, so that every picture is reported."""
     names = ["1.heic", "2.gif", "3.WEBP", "4.tiff", "5.bmp"]
     (tmp_path / "Ada").mkdir()
     for name in names:
