@@ -91,6 +91,22 @@ def test_stalled_frames_are_dropped(kind: str, seed: int) -> None:
         assert any(100 + after < at < 102 + after for at in fresh), after
 
 
+@pytest.mark.parametrize("begins_s", [0.2, 0.8, 1.4])
+def test_stall_while_settling_is_no_rate(begins_s: float) -> None:
+    reads = play(
+        PaceTimes(LIMIT_S, 0.3),
+        rng=Random(1),
+        fps=60,
+        stalls=[(begins_s, 8.0)],
+        kept=2000,
+        decode_s=0.004,
+        until_s=30.0,
+    )
+    found = list(reads)
+    assert [read for read in found if read.is_wrong] == []
+    assert any(read.dated is not None for read in found)
+
+
 @pytest.mark.parametrize("kind", TIMES)
 def test_start_buffered_frames_are_dropped(kind: str) -> None:
     reads = list(
