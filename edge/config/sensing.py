@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from edge.config.section import Section
 
 FOLDER_FPS = 15.0  # rate of a folder of pictures, which has none of its own
+_NUMBER = re.compile(r"0|[1-9][0-9]*")  # 017 is 15 to some readers of YAML, and 17 to others
 _FOURCC = re.compile(r"[A-Za-z0-9]{3}[A-Za-z0-9 ]")
 # Sources of pipelines that read from this machine; any other can be fed over a network.
 _LOCAL_SOURCES = frozenset(
@@ -74,7 +75,7 @@ class OpencvCamera(_Picture):
     @field_validator("source")
     @classmethod
     def _source(cls, source: int | str) -> int | str:
-        if isinstance(source, str) and source.isdecimal():
+        if isinstance(source, str) and _NUMBER.fullmatch(source):
             source = int(source)
         if isinstance(source, int) and source < 0:
             raise ValueError("expected the number of a V4L2 device from 0 on")

@@ -225,3 +225,9 @@ def test_camera_config_wrong_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match="camera"):
         load_config(write_config(camera=camera))
+
+
+@pytest.mark.parametrize("source", ["017", "\u0663", "-1", "1_0", "0x1"])
+def test_source_number_of_another_form_refused(write_config: WriteConfig, source: str) -> None:
+    with pytest.raises(ConfigError, match=r"camera\.source"):
+        load_config(write_config(camera={"kind": "opencv", "source": source}))
