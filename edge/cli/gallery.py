@@ -519,6 +519,7 @@ def _restore(args: argparse.Namespace) -> int:
         )
     passphrase, file = _passphrase(args), transfer.read_file(args.file)
     key = enter(config, create=True)
+    keep_clock(config)
     told = backup.restore(
         config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
     )
@@ -567,8 +568,8 @@ def _rotate(args: argparse.Namespace) -> int:
 def _passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
     if args.passphrase_file is None:
         return _secret("passphrase", again=again)
-    try:
-        return str(args.passphrase_file.read_text(encoding="utf-8").splitlines()[0])
+    try:  # Windows editors begin a file with a byte order mark
+        return str(args.passphrase_file.read_text(encoding="utf-8-sig").splitlines()[0])
     except (OSError, UnicodeDecodeError, IndexError) as error:
         raise ConfigError(
             f"{args.passphrase_file}: expected a passphrase in its first line"

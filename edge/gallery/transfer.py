@@ -9,6 +9,7 @@ import logging
 import os
 import secrets
 import stat
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -189,6 +190,8 @@ def check_passphrase(passphrase: str) -> None:
             f"expected a passphrase of at least {_PASSPHRASE_MIN} characters, "
             f"found {len(passphrase)}"
         )
+    if any("\ud800" <= character <= "\udfff" for character in passphrase):
+        raise GalleryError("the passphrase is not UTF-8 text; set the terminal to UTF-8")
 
 
 def seal_tree(magic: bytes, tree: dict[str, Any], passphrase: str) -> bytes:
@@ -254,7 +257,9 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def _key(passphrase: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, n=1 << 16, r=8, p=1).derive(passphrase.encode())
+    """Return the same key for every Unicode spelling: keyboards and editors differ in it."""
+    spelled = unicodedata.normalize("NFC", passphrase).encode()
+    return Scrypt(salt=salt, length=32, n=1 << 16, r=8, p=1).derive(spelled)
 
 
 def _text(content: bytes) -> str:

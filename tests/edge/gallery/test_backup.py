@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.audit.clock import read_belief
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli.gallery import main
@@ -193,6 +194,7 @@ def test_new_terminal_by_one_command(
     more += ["--passphrase-file", str(tmp_path / "passphrase")]
     file, people = str(tmp_path / "backup"), str(tmp_path / "people")
     assert main(["backup", file, *more]) == 0 and "1 people" in capsys.readouterr().out
+    (tmp_path / "passphrase").write_bytes(b"\xef\xbb\xbf" + PASSPHRASE.encode() + b"\r\n")
     assert main(["export", "--out", people, *more]) == 0
     assert Path(file).stat().st_mode & 0o777 == 0o600
     assert main(["restore", file, *more]) == 1 and "--replace" in capsys.readouterr().err
@@ -201,6 +203,7 @@ def test_new_terminal_by_one_command(
         capsys.readouterr()
         assert main([*command, *more]) == 0, capsys.readouterr().err
         assert "1 people" in capsys.readouterr().out
+        assert (known := read_belief(config.clock_path)) is not None and known.latest > 0
         assert main(["list", *more[:2]]) == 0 and "Ada" in capsys.readouterr().out
     config.key_path.write_bytes(bytes(7))
     assert main(["list", *more[:2]]) == 1
@@ -214,3 +217,14 @@ def test_new_terminal_by_one_command(
     assert main(["list", *more[:2]]) == 1
     assert main(["restore", file, "--replace", *more]) == 0
     assert main(["verify", *more[:2]]) == 0
+
+
+def test_passphrase_in_another_spelling_opens() -> None:
+    composed, combining = "Schl\u00fcssel f\u00fcr alle", "Schlu\u0308ssel fu\u0308r alle"
+    sealed = transfer.SealedFile(Path("b"), transfer.seal_tree(b"mfsa-edge x\n", {}, composed))
+    assert transfer.open_tree(b"mfsa-edge x\n", sealed, combining, dict) == {}
+
+
+def test_passphrase_that_is_no_text_is_refused() -> None:
+    with pytest.raises(GalleryError, match="not UTF-8 text"):
+        transfer.check_passphrase("a horse of \udcfc colour")
