@@ -35,6 +35,7 @@ from edge.bundle import detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
 from edge.config.sensing import Detector as DetectorDefaults
+from edge.durable import demand_replaceable
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.face.detect import Detector
@@ -322,6 +323,7 @@ def _fill(
 
 def _write_whole(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
+    demand_replaceable(path)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     part.replace(path)

@@ -9,13 +9,19 @@ from pathlib import Path
 
 _NOT_REGULAR = "expected a regular file, found a link, folder, FIFO, socket or device"
 
+_NOT_REPLACEABLE = "expected a file or nothing yet, found a folder, FIFO, socket or device"
+
 
 class NotRegularError(OSError):
     """A link, folder, FIFO, socket or device in place of a file."""
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """In place of what was there; on disk on return. Raises OSError."""
+    """In place of what was there; on disk on return.
+
+    Raises OSError, NotRegularError where a folder, FIFO, socket or device is there.
+    """
+    demand_replaceable(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(
@@ -29,6 +35,12 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     finally:
         fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def demand_replaceable(path: Path) -> None:
+    """Raise NotRegularError for what a file must not take the place of, such as /dev/null."""
+    if path.exists() and not path.is_file():
+        raise NotRegularError(errno.EINVAL, _NOT_REPLACEABLE, str(path))
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int:

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
 from datetime import time as clock_time
@@ -27,7 +27,7 @@ from edge.audit.verify import Expected, Report
 from edge.cli import common
 from edge.config import Terminal, load_config
 from edge.door.controller import Command, Input
-from edge.durable import write_whole
+from edge.durable import demand_replaceable, write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.names import name_key
 from edge.parsing import parse_day
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
 _NAMES = ("decisions", "door")
 _POLL_S = 0.2
+_DIGITS_MAX = 10
 _KINDS = frozenset({
     *(verdict.value for verdict in Verdict), *(command.value for command in Command),
     *(f"{which.value}-{level}" for which in Input for level in ("active", "quiet")),
@@ -110,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         subs[name].add_argument(
             "--since", type=int, default=0, metavar="ID", help="only what comes after this number"
         )
-    subs["show"].add_argument("--last", type=int, metavar="N", help="only the newest")
+    subs["show"].add_argument("--last", type=_count, metavar="N", help="only the newest")
     subs["show"].add_argument(
         "--picture",
         type=int,
@@ -151,7 +152,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.command == "verify":
         if (args.key and not args.folder) or (args.record and args.folder):
             parser.error("--key belongs to --folder, and --record to --config")
-        return common.run("edge-audit", lambda: _told(lambda: _verify(_places(args), args)))
+        return common.run("edge-audit", lambda: _verify(_places(args), args))
     does = {
         "init": _init,
         "show": _show,
@@ -160,24 +161,7 @@ def main(argv: list[str] | None = None) -> int:
         "head": _head,
         "erase": _erase,
     }
-    return common.run(
-        "edge-audit", lambda: _told(lambda: does[args.command](load_config(args.config), args))
-    )
-
-
-def _told(command: Callable[[], int]) -> int:
-    """What the disk refuses is a sentence too."""
-    try:
-        return command()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        if isinstance(error, MfsaError):
-            raise
-        remedy = "; run this as root, or as its owner" if isinstance(error, PermissionError) else ""
-        raise RecordError(
-            f"{error.filename or 'the record'}: {error.strerror or error}{remedy}"
-        ) from error
+    return common.run("edge-audit", lambda: does[args.command](load_config(args.config), args))
 
 
 def _day(text: str) -> date:
@@ -185,6 +169,12 @@ def _day(text: str) -> date:
         return parse_day(text)
     except ConfigError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) < _DIGITS_MAX):
+        raise argparse.ArgumentTypeError(f"expected how many, such as 20, found {text!r}")
+    return int(text)
 
 
 def _evidence_key(config: Terminal) -> bytes | None:
@@ -344,6 +334,8 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     common.check_out(args.out)
+    if args.out:
+        demand_replaceable(args.out)
     (place,) = places(config, args.record)
     _warn_of_strange_files([place])
     size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))

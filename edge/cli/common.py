@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.metadata
+import io
 import logging
 import logging.handlers
 import os
@@ -22,7 +23,8 @@ DONE, FAILED, USAGE = 0, 1, 2
 
 
 def run(prog: str, command: Callable[[], int]) -> int:
-    """The command's exit code; 2 for wrong configuration, 1 for any other error a user can meet."""
+    """Return the exit code: 2 for wrong configuration, 1 for any other error a user can meet."""
+    _print_any_text()
     try:
         return command()
     except ConfigError as error:
@@ -34,8 +36,23 @@ def run(prog: str, command: Callable[[], int]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return FAILED
+    except OSError as error:
+        code, message = FAILED, _describe_refusal(error)
     print(f"{prog}: {message}", file=sys.stderr)
     return code
+
+
+def _print_any_text() -> None:
+    """Escape characters that the encoding of standard output does not have, such as in Latin-1."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _describe_refusal(error: OSError) -> str:
+    """Name what the operating system refused, and why."""
+    remedy = "; run this as root, or as its owner" if isinstance(error, PermissionError) else ""
+    what = "the operating system" if error.filename is None else os.fsdecode(error.filename)
+    return without_credentials(f"{what}: {error.strerror or error}{remedy}")
 
 
 def run_module(

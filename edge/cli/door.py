@@ -22,6 +22,7 @@ from edge.door import wiring
 from edge.door.client import DoorClient
 from edge.door.conduct import Reading, conduct_of
 from edge.door.controller import Command
+from edge.door.protocol import check_reason
 from edge.door.record import past_of
 from edge.door.rest import rest
 from edge.door.service import DoorService
@@ -90,13 +91,23 @@ def main(argv: list[str] | None = None) -> int:
     for sub in (serve, resting, check, status, *asking.values()):
         common.add_config(sub)
     for sub in asking.values():
-        sub.add_argument("--reason", required=True, metavar="WORDS", help="why, for the record")
+        sub.add_argument(
+            "--reason", type=_reason, required=True, metavar="WORDS", help="why, for the record"
+        )
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
     does = {"run": _serve, "rest": _rest, "check": _check, "status": _status}.get(
         args.command, _ask
     )
     return common.run("edge-door", lambda: does(args))
+
+
+def _reason(text: str) -> str:
+    try:
+        check_reason(text)
+    except DoorError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 class _Asked:

@@ -14,8 +14,15 @@ from typing import Any, TypeVar
 from edge.camera.devices import VideoDevice, list_devices
 from edge.cli import common
 from edge.config import Terminal, load_config
-from edge.config.starter import Starter, fields_of, live_camera, recorded_camera, relay_of
-from edge.durable import write_whole
+from edge.config.starter import (
+    Starter,
+    absolute_path,
+    fields_of,
+    live_camera,
+    recorded_camera,
+    relay_of,
+)
+from edge.durable import demand_replaceable, write_whole
 from edge.errors import ConfigError, MfsaError, describe_source
 
 _T = TypeVar("_T")
@@ -76,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _setup(args: argparse.Namespace) -> int:
     common.check_out(args.out)
+    demand_replaceable(args.out)
     if args.out.exists() and not args.force:
         raise ConfigError(f"{args.out}: exists; overwrite it with --force, or name another --out")
     try:
@@ -156,8 +164,8 @@ def _camera(text: str, args: argparse.Namespace) -> dict[str, Any]:
         return {"kind": "csi"}
     if text.isdecimal() or text.startswith("/dev/") or "://" in text or "!" in text:
         return _live(text, args)
-    path = Path(text).expanduser().absolute()
-    if not path.exists():
+    path = absolute_path(text)
+    if not os.path.exists(path):  # noqa: PTH110 - of any text
         raise ConfigError(
             f"camera {describe_source(text)!r}: no such file or folder, device number or address"
         )
@@ -180,8 +188,8 @@ def _bundle(text: str) -> Path:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
 
-    path = Path(text).expanduser().absolute()
-    if not path.is_dir():
+    path = absolute_path(text)
+    if not os.path.isdir(path):  # noqa: PTH112 - of any text
         raise ConfigError(f"{text}: no such folder; make it with: mfsa-bundle make {text}")
     open_bundle(path, PREPROCESSING)
     return path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,13 +65,18 @@ def recorded_camera(path: Path) -> dict[str, Any]:
     return {"kind": "replay", "path": path, "loop": True}
 
 
+def absolute_path(text: str) -> Path:
+    """Return the path that a person wrote, which may begin with ~ of any account or of none."""
+    return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111
+
+
 def relay_of(text: str, factory: str) -> dict[str, Any]:
     """Return the relay section for an answer such as `gpio:BOARD7`; raises ConfigError."""
     kind, _, rest = text.strip().partition(":")
     if kind == "simulated" and not rest:
         return {"kind": "simulated"}
     if kind == "file" and rest:
-        return {"kind": "file", "path": Path(rest).expanduser().absolute()}
+        return {"kind": "file", "path": absolute_path(rest)}
     if kind == "gpio" and re.fullmatch(r"[A-Za-z0-9_]+", rest):
         pin = int(rest) if rest.isdecimal() else rest
         return {"kind": "gpio", "pin": pin, "active_high": True, "factory": factory}

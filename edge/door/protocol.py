@@ -68,13 +68,21 @@ def command_fields(command: str, note: str) -> dict[str, Any]:
 
 def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
     """A command and the operator's reason for it; raises DoorError."""
-    if fields.keys() != {"command", "note"} or not all(
-        isinstance(v, str) and _is_plain(v) for v in fields.values()
-    ):
-        raise DoorError(
-            f"malformed: expected a command and a reason of 1 to {_TEXT_MAX} printable characters"
-        )
+    if fields.keys() != {"command", "note"} or not isinstance(fields["command"], str):
+        raise DoorError("malformed: expected a command and a reason")
+    if not isinstance(fields["note"], str):
+        raise DoorError("malformed: expected a text as reason")
+    check_reason(fields["note"])
     return fields["command"], fields["note"]
+
+
+def check_reason(text: str) -> None:
+    """Raises DoorError for an operator's reason that the record cannot hold."""
+    if not _is_plain(text):
+        raise DoorError(
+            f"reason: expected 1 to {_TEXT_MAX} printable characters, found {len(text)}: "
+            f"{text[:40]!r}"
+        )
 
 
 def _is_plain(text: str) -> bool:

@@ -603,3 +603,18 @@ def test_erase_before_ignores_clock_in_doubt(audit: Call, config: Terminal) -> N
     log.close()
     assert "door: 0 personal parts" in audit("erase", "--before", "2027-01-01", "--dry-run")[1]
     assert "door: 6 personal parts" in audit("erase", "--before", "2027-01-20", "--dry-run")[1]
+
+
+@pytest.mark.parametrize("number", ["-1", "many", "9" * 5000])
+def test_show_last_of_no_number_is_a_usage_error(audit: Call, number: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        audit("show", "--last", number)
+    assert stopped.value.code == 2
+
+
+def test_export_leaves_a_fifo_in_its_place(audit: Call, tmp_path: Path) -> None:
+    fifo = tmp_path / "null"  # stands for a device, which root could replace by a file
+    os.mkfifo(fifo)
+    code, _, said = audit("export", "--record", "door", "--out", str(fifo))
+    assert code == 1 and "expected a file or nothing yet" in said
+    assert fifo.is_fifo()

@@ -83,6 +83,9 @@ def test_setup_overwrites_only_by_force(
     [
         ({"liveness": None}, "--liveness: required"),
         ({"camera": "none.mp4"}, "no such file or folder"),
+        ({"camera": "~no-such-account/me.png"}, "no such file or folder"),
+        ({"camera": "x" * 5000}, "no such file or folder"),
+        ({"bundle": "~no-such-account/bundle"}, "no such folder"),
         ({"camera": "rtsp://camera/live"}, "--accept-network-injection: required"),
         ({"bundle": "none"}, "mfsa-bundle make none"),
         ({"door": "gpio"}, "expected simulated, file:PATH or gpio:PIN"),

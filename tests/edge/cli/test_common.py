@@ -1,0 +1,44 @@
+"""What every command does with refusals of the operating system and odd terminals."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.cli import common, door
+
+
+def test_run_denied_path_names_it_and_remedy(capsys: pytest.CaptureFixture[str]) -> None:
+    def denied() -> int:
+        raise PermissionError(13, "Permission denied", "/var/lib/mfsa-edge/state")
+
+    assert common.run("edge-gallery", denied) == common.FAILED
+    said = "edge-gallery: /var/lib/mfsa-edge/state: Permission denied; run this as root"
+    assert capsys.readouterr().err.startswith(said)
+
+
+def test_run_latin_1_terminal_escapes_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="latin-1"))
+
+    def listed() -> int:
+        print("Jürgen, 日")
+        return common.DONE
+
+    assert common.run("edge-gallery", listed) == common.DONE
+    sys.stdout.flush()
+    assert shown.getvalue() == b"J\xfcrgen, \\u65e5\n"
+
+
+@pytest.mark.parametrize("reason", [os.fsdecode(b"Gr\xfc\xdfe"), "", "x" * 5000])
+def test_door_unusable_reason_is_named(
+    reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        door.main(["release", "--config", str(tmp_path / "none.yaml"), "--reason", reason])
+    assert stopped.value.code == common.USAGE
+    assert "expected 1 to 256 printable characters" in capsys.readouterr().err
