@@ -44,6 +44,11 @@ def prepare_parser() -> argparse.ArgumentParser:
         required=True,
         help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv are next to it",
     )
+    _add_preparing(parser)
+    return parser
+
+
+def _add_preparing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size",
         choices=DETECTOR_SIZES,
@@ -76,7 +81,6 @@ def prepare_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--replace", action="store_true", help="replace --out if it exists")
     parser.add_argument("--json", action="store_true", help="for machines")
-    return parser
 
 
 def masks_parser() -> argparse.ArgumentParser:

@@ -6,7 +6,6 @@ A bundle may come from another party, and root copies it: nothing outside its fo
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edge.errors import BundleError
+from edge.system.strict_json import read_json
 
 MANIFEST = "manifest.json"
 # Written by mfsa-bundle in addition to the files that the manifest lists.
@@ -68,13 +68,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
             f"{folder}: no model bundle found; make one with: mfsa-bundle make {folder}"
         )
     try:
-        fields = json.loads(
-            read_file(path, MANIFEST_BYTES_MAX),
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_unique,
-        )
-    except RecursionError as error:
-        raise BundleError(f"{path}: nested too deeply; {_AGAIN}") from error
+        fields = read_json(read_file(path, MANIFEST_BYTES_MAX))
     except ValueError as error:
         raise BundleError(f"{path}: not valid JSON ({error}); {_AGAIN}") from error
     if not isinstance(fields, dict):
@@ -181,19 +175,6 @@ def _kind(status: os.stat_result) -> str:
         "a socket": stat.S_ISSOCK,
     }
     return next((kind for kind, test in tests.items() if test(status.st_mode)), "a device")
-
-
-def _refuse_constant(value: str) -> float:
-    raise ValueError(f"{value} is no number")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} is written twice")
-    return fields
 
 
 def _check_depth(path: Path, fields: object) -> None:

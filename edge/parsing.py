@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge.errors import ConfigError, without_credentials
 from edge.findings import Place, describe_validation, listed, words_of
+from edge.system.strict_json import read_json
 
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -212,38 +213,6 @@ def _is_word(model: object, place: Place, word: str) -> bool:
     if not isinstance(model, BaseModel):
         return False
     return word in words_of(type(model).model_fields[str(last)].annotation)
-
-
-def read_json(text: str | bytes) -> Any:
-    """Read JSON; raises ValueError, also for duplicate keys, NaN and Infinity."""
-    try:
-        return json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-        )
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
-
-
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"duplicate key {twice[:40]!r}")
-    return found
-
-
-def _refuse_constant(text: str) -> float:
-    raise ValueError(f"expected a number, found {text}")
-
-
-def _finite(text: str) -> float:
-    if not math.isfinite(number := float(text)):
-        raise ValueError(f"expected a number, found {text}")
-    return number
 
 
 def parse_json(kind: type[_T] | TypeAdapter[_T], text: str | bytes) -> _T:

@@ -52,7 +52,8 @@ from edge.errors import BundleError, EngineError
 from edge.face.detect import Detector
 from edge.face.liveness import Look
 from edge.face.liveness.passive import Passive
-from edge.parsing import parse_json, read_json
+from edge.parsing import parse_json
+from edge.system.strict_json import read_json
 from edge.values import Face, Pose, Precision
 from export import commands, detector
 from export.card import EXAMS, not_measured, write_card

@@ -57,7 +57,18 @@ def bundle_parser() -> argparse.ArgumentParser:
         "mfsa-bundle", "Make or check a model bundle.", "mfsa-bundle make build/bundle"
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="make|check|pack")
-    making = commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
+    _add_making(
+        commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
+    )
+    checking = commands.add_parser("check", help="digests and parity of a bundle")
+    checking.add_argument("bundle", type=Path)
+    _add_packing(
+        commands.add_parser("pack", help="a bundle without detector from a trained embedder")
+    )
+    return parser
+
+
+def _add_making(making: argparse.ArgumentParser) -> None:
     making.add_argument("out", type=Path)
     making.add_argument(
         "--from",
@@ -78,9 +89,9 @@ def bundle_parser() -> argparse.ArgumentParser:
     making.add_argument(
         "--liveness-licence", default="of its makers", help="of its weights, in a line"
     )
-    checking = commands.add_parser("check", help="digests and parity of a bundle")
-    checking.add_argument("bundle", type=Path)
-    packing = commands.add_parser("pack", help="a bundle without detector from a trained embedder")
+
+
+def _add_packing(packing: argparse.ArgumentParser) -> None:
     packing.add_argument("out", type=Path)
     packing.add_argument("--name", required=True)
     packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
@@ -102,7 +113,6 @@ def bundle_parser() -> argparse.ArgumentParser:
     packing.add_argument(
         "--limits", type=Path, help="Markdown file with further limits for the model card"
     )
-    return parser
 
 
 def build_engine_parser() -> argparse.ArgumentParser:
@@ -141,6 +151,11 @@ def build_engine_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--timing-cache", type=Path, help="file that makes the next build on this device fast"
     )
+    _add_variants(parser)
+    return parser
+
+
+def _add_variants(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dla",
         type=int,
@@ -164,7 +179,6 @@ def build_engine_parser() -> argparse.ArgumentParser:
         metavar="X.Y",
         help="with --rtx, for a GPU that is not here, such as 8.6",
     )
-    return parser
 
 
 def parity_parser() -> argparse.ArgumentParser:

@@ -66,6 +66,23 @@ def evaluate_parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it",
     )
+    _add_data(parser)
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        metavar="BUNDLE",
+        help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="the headline figures only: no unseen families, no other occluders, no trust",
+    )
+    _add_reports(parser)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("what to measure on (at least one)")
     data.add_argument(
         "--pairs",
@@ -105,17 +122,9 @@ def evaluate_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="all people of these, not only the tenth that training keeps apart",
     )
-    parser.add_argument(
-        "--detector",
-        type=Path,
-        metavar="BUNDLE",
-        help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="the headline figures only: no unseen families, no other occluders, no trust",
-    )
+
+
+def _add_reports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", type=Path, help="write all figures there")
     parser.add_argument(
         "--html",
@@ -130,7 +139,6 @@ def evaluate_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="put chips of the data into the report; without it only public-domain portraits",
     )
-    return parser
 
 
 def train(argv: list[str] | None = None) -> int:

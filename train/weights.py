@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save_file
 
 from edge.errors import ConfigError
-from edge.parsing import read_json
+from edge.system.strict_json import read_json
 from train.network import MfsaNetwork, NetworkConfig
 
 

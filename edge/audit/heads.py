@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from edge.audit.state import ID_MAX, FirstKey
 from edge.errors import RecordError
 from edge.hkdf import derive
-from edge.parsing import read_json
+from edge.system.strict_json import read_json
 
 _SIGNED = b"mfsa-edge head 1\n"
 

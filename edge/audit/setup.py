@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 
 from edge.audit import state
@@ -15,22 +13,7 @@ from edge.audit.segments import segments
 from edge.audit.state import FirstKey, State
 from edge.durable import make_folder, open_regular
 from edge.errors import RecordError
-
-
-@contextlib.contextmanager
-def as_owner(folder: Path) -> Iterator[None]:
-    """Root works in a folder of another account with that account's rights: links laid there lead it nowhere."""
-    owner = next(place for place in (folder, *folder.parents) if place.exists()).stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
-        yield
-        return
-    os.setegid(owner.st_gid)
-    os.seteuid(owner.st_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
+from edge.system.accounts import acting_as_owner
 
 
 def prepare(folder: Path, key_path: Path) -> str:
@@ -38,10 +21,10 @@ def prepare(folder: Path, key_path: Path) -> str:
     beside = state.key_path_of(folder)
     try:
         if key_path == beside:
-            with as_owner(folder):
+            with acting_as_owner(folder):
                 return _prepare_beside(folder, beside)
         kept = state.read_keys(key_path)
-        with as_owner(folder):
+        with acting_as_owner(folder):
             own, state_is_there, empty = (
                 state.read_keys(beside),
                 state.read_state(folder) is not None,
@@ -51,7 +34,7 @@ def prepare(folder: Path, key_path: Path) -> str:
         if moved := [key for key in own if key not in kept]:
             state.write_keys(key_path, [*kept, *moved])
         if own:
-            with as_owner(folder):
+            with acting_as_owner(folder):
                 _wipe(beside)
             return (
                 f"{key_path}: {len(own)} first keys moved there, which the process had made itself"
@@ -64,7 +47,7 @@ def prepare(folder: Path, key_path: Path) -> str:
             )
             if not kept:
                 state.write_keys(key_path, [first])
-            with as_owner(folder):
+            with acting_as_owner(folder):
                 make_folder(folder, 0o750)
                 state.make_state(folder, State(1, first.key))
             return f"{key_path}: made"

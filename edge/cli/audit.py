@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import date, datetime
+from datetime import datetime
 from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -22,7 +22,7 @@ from edge.audit.places import Place, copied, places
 from edge.audit.reading import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
 from edge.audit.segments import segments, strange_files
-from edge.audit.setup import as_owner, prepare
+from edge.audit.setup import prepare
 from edge.audit.verify import Expected, Report
 from edge.cli import common
 from edge.config import Terminal, load_config
@@ -143,7 +143,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     which.add_argument(
         "--before",
-        type=_day,
+        type=common.option_type(parse_day),
         metavar="DATE",
         help="of all people before this day in the terminal's time zone, such as 2026-01-31",
     )
@@ -162,13 +162,6 @@ def main(argv: list[str] | None = None) -> int:
         "erase": _erase,
     }
     return common.run("edge-audit", lambda: does[args.command](load_config(args.config), args))
-
-
-def _day(text: str) -> date:
-    try:
-        return parse_day(text)
-    except ConfigError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _count(text: str) -> int:
@@ -510,7 +503,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
     verb = "would be" if args.dry_run else "are"
     is_partial = _warn_of_strange_files(places(config))
     for place in places(config):
-        with as_owner(place.folder):
+        with acting_as_owner(place.folder):
             lines = [
                 line
                 for path in segments(place.folder)

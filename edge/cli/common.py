@@ -13,12 +13,13 @@ import queue
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge.errors import ConfigError, MfsaError, without_credentials
 from edge.names import normalize_name
 from edge.system.stderr import limit_native_stderr
 
+_T = TypeVar("_T")
 DONE, FAILED, USAGE = 0, 1, 2
 
 
@@ -157,6 +158,18 @@ def limit_decoder_messages() -> None:
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is before:
             handler.setStream(sys.stderr)
+
+
+def option_type(parse: Callable[[str], _T]) -> Callable[[str], _T]:
+    """Return a parser for an option's value whose ConfigError argparse reports."""
+
+    def convert(text: str) -> _T:
+        try:
+            return parse(text)
+        except ConfigError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return convert
 
 
 def subject_name(text: str) -> str:

@@ -7,20 +7,20 @@ import os
 import pwd
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from edge.audit import handover
 from edge.claim import claim
 from edge.cli.clock import keep_clock, present_day, trusted_day
-from edge.cli.common import subject_name
+from edge.cli.common import option_type, subject_name
 from edge.config import Terminal
-from edge.errors import ClaimError, ConfigError, RecordError
+from edge.errors import ClaimError, RecordError
 from edge.gallery.enrollment.terms import Registrar, Terms, parse_words
 from edge.names import parse_group
 from edge.parsing import parse_day
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from edge.gallery.enrollment.roll import Roll
     from edge.networks import Networks
 
-_T = TypeVar("_T")
 _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 
 
@@ -51,7 +50,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "what is noted of the person; what is not named stays as it is"
     )
-    words, day = _typed(parse_words), _typed(parse_day)
+    words, day = option_type(parse_words), option_type(parse_day)
     group.add_argument(
         "--consent",
         type=words,
@@ -67,7 +66,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
     group.add_argument(
         "--group",
-        type=_typed(parse_group),
+        type=option_type(parse_group),
         action="append",
         metavar="NAME",
         help="of `policy.groups`; may be named several times",
@@ -91,20 +90,10 @@ def add_distinct(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--reason",
-        type=_typed(parse_words),
+        type=option_type(parse_words),
         metavar="WORDS",
         help="how you know that they are two people, such as: twins, both seen",
     )
-
-
-def _typed(parse: Callable[[str], _T]) -> Callable[[str], _T]:
-    def convert(text: str) -> _T:
-        try:
-            return parse(text)
-        except ConfigError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return convert
 
 
 def terms_of(args: argparse.Namespace) -> Terms:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edge.errors import DoorError
 from edge.names import is_printable
-from edge.parsing import read_json
+from edge.system.strict_json import read_json
 from edge.values import Grant
 
 VERSION = 1

@@ -28,9 +28,9 @@ from edge.gallery.people import Person, Template, read_people
 from edge.gallery.rows import usual_dimension
 from edge.gallery.store import Store
 from edge.names import name_key
-from edge.parsing import read_json
 from edge.subject import from_json, to_json
 from edge.system.accounts import acting_as_owner
+from edge.system.strict_json import read_json
 
 log = logging.getLogger(__name__)
 

@@ -135,9 +135,9 @@ def test_bundle_file_name_is_checked(copy: Path, name: str) -> None:
     [
         ("[" * 200_000, "nested too deeply|not valid JSON"),
         ('{"accuracy": ' + "[" * 50 + "]" * 50 + "}", "nested more than 20 levels"),
-        ('{"x": NaN}', "NaN is no number"),
+        ('{"x": NaN}', "expected a number, found NaN"),
         ('{"x": ' + "9" * 5000 + "}", "not valid JSON"),
-        ('{"name": "a", "name": "b"}', "'name' is written twice"),
+        ('{"name": "a", "name": "b"}', "duplicate key 'name'"),
         ('{"files": {"\\ud800": 1}}', "expected plain file names"),
         ("[]", "expected an object, found list"),
         (b"\xff\xfe\x00", "not valid JSON"),

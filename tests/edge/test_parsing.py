@@ -9,7 +9,8 @@ from pydantic import BaseModel
 
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.parsing import parse_json, read_json, read_yaml
+from edge.parsing import parse_json, read_yaml
+from edge.system.strict_json import read_json
 
 WriteConfig = Callable[..., Path]
 
