@@ -17,7 +17,7 @@ class NotRegularError(OSError):
 
 
 def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """In place of what was there; on disk on return.
+    """Replace a file atomically; on disk on return.
 
     Raises OSError, NotRegularError where a folder, FIFO, socket or device is there.
     """

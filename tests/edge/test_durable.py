@@ -1,4 +1,4 @@
-"""What files may take the place of."""
+"""Kinds of files that an atomic write may replace."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def found_in(settings: Settings) -> object:
-    """What can be compared of the settings; layers are fixed and the day is asked anew."""
+    """Return the comparable part of the settings, without layers and the present day."""
     entry = settings.entry
     return settings.rules, settings.regard, entry.rights.groups, entry.attempts
 

@@ -1,4 +1,4 @@
-"""What every command does with refusals of the operating system and odd terminals."""
+"""Reaction of every command to errors of the operating system and unusual terminals."""
 
 from __future__ import annotations
 
