@@ -131,6 +131,7 @@ class Daemon:
         self._loan: Loan | None = None
         self._recorded: dict[tuple[str, str, str], float] = {}
         self._complained: dict[str, float] = {}
+        self._refused: dict[str, float] = {}  # by reason: when it was logged
         self.frames = 0
         self._confirmed: Position | None = None
         self._confirm_at = clock()  # earliest time of the next confirmation
@@ -378,6 +379,7 @@ class Daemon:
                 self._pipeline.withdraw(sighting.track, decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
+        self._log_refusal(record_id, decision)
         if (
             self._config.record.pictures
             and sighting.chip is not None
@@ -427,13 +429,23 @@ class Daemon:
         except DoorError as error:
             outcome = "unreachable"
             self._complain("door", str(error))
-        log.info("decision %d: access granted, door %s", record_id, outcome)
+        verdict = "access granted" if outcome == "unlocked" else "match, no access"
+        log.info("decision %d: %s, door %s", record_id, verdict, outcome)
         self._record_event(door_fields(grant, outcome))
         return outcome == "unlocked"
 
     @property
     def _let_in_unrecorded(self) -> bool:
         return self._config.record.unwritable == "open"
+
+    def _log_refusal(self, record_id: int, decision: Decision) -> None:
+        """Log why a face is not granted, once per reason in `_COMPLAIN_S`; names no one."""
+        if decision.verdict not in (Verdict.UNKNOWN, Verdict.REFUSED):
+            return
+        now = self._clock()
+        if now - self._refused.get(decision.reason, -math.inf) >= _COMPLAIN_S:
+            self._refused[decision.reason] = now
+            log.info("decision %d: %s (%s)", record_id, decision.verdict.value, decision.reason)
 
     def _is_news(self, decision: Decision) -> bool:
         """Whether a verdict differs from what was just recorded, so that a person who waits does not fill the disk."""

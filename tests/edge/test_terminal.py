@@ -274,6 +274,8 @@ def test_an_erased_person_is_a_stranger_within_a_second(site: Site) -> None:
         assert done.returncode == 0, done.stderr
         until(lambda: daemon.said("gallery changed: 0 subjects"), "noticed")
         until(lambda: bool(site.decisions(reason="gallery-empty")), "a stranger")
+        until(lambda: daemon.said(": unknown (gallery-empty)"), "logged")
+        assert not daemon.said("Eileen")
 
 
 CAMERA = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
