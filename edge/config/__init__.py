@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from edge.config.access import Liveness, Policy
 from edge.config.door import Door
 from edge.config.keeping import Enrollment, GalleryConfig, Record
-from edge.config.section import Section, absolute
+from edge.config.section import ConfigPath, Section, absolute
 from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
@@ -26,15 +26,19 @@ class Terminal(Section):
     """The whole file."""
 
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
-    bundle: Path = Field(
+    bundle: ConfigPath = Field(
         description="folder made by mfsa-bundle", examples=["/opt/mfsa-edge/bundle"]
     )
-    changeover: Path | None = Field(
+    changeover: ConfigPath | None = Field(
         None,
         description="the bundle before: recognises people who have no template of the new model, until they have passed by",
     )
-    state: Path = Field(Path("state"), description="folder of gallery, key, records and socket")
-    key: Path | None = Field(None, description="the gallery's key; default: gallery.key in `state`")
+    state: ConfigPath = Field(
+        Path("state"), description="folder of gallery, key, records and socket"
+    )
+    key: ConfigPath | None = Field(
+        None, description="the gallery's key; default: gallery.key in `state`"
+    )
     camera: Camera = Field(
         description="where frames come from", examples=["{kind: opencv, source: 0}"]
     )

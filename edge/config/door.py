@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from edge.config.hours import Schedule
-from edge.config.section import Section
+from edge.config.section import ConfigPath, Section
 
 
 def _pin(value: int | str) -> int | str:
@@ -36,7 +35,7 @@ class FileRelay(Section):
     """A file that holds 1 while the lock's relay is energised, else 0, in place of a wire."""
 
     kind: Literal["file"]
-    path: Path
+    path: ConfigPath
 
 
 Relay = Annotated[SimulatedRelay | FileRelay | GpioRelay, Field(discriminator="kind")]
@@ -46,7 +45,7 @@ class FileInput(Section):
     """A file with 1 or 0 in it, in place of a wire."""
 
     kind: Literal["file"]
-    path: Path
+    path: ConfigPath
     settle_ms: int = Field(0, ge=0, le=1000)
 
 
@@ -100,10 +99,10 @@ class Door(Section):
         description="when the lock closes again: after its time, or before it as soon as the contact says so",
     )
     schedule: Schedule = Schedule()
-    state: Path | None = Field(
+    state: ConfigPath | None = Field(
         None, description="folder of the door's record; default: the terminal's `state`"
     )
-    socket: Path | None = Field(None, description="default: door.sock in that folder")
+    socket: ConfigPath | None = Field(None, description="default: door.sock in that folder")
     clients: tuple[str, ...] = Field(
         (), description="accounts beside the door's own that may ask it to open"
     )

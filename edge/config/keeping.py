@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from edge.config.section import Section
+from edge.config.section import ConfigPath, Section
 
 
 class Enrollment(Section):
@@ -60,7 +59,7 @@ class Record(Section):
     personal_days: int = Field(
         90, ge=1, le=36500, description="after which what tells of a person is blanked out of them"
     )
-    keys: Path | None = Field(
+    keys: ConfigPath | None = Field(
         None, description="folder of the keys that verify the records; default: beside each record"
     )
     pictures: int = Field(

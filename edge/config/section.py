@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+
+
+def _check_path(value: object) -> object:
+    """Refuse a path that no one can mean; raises ValueError."""
+    if isinstance(value, str):
+        if not value.strip() or not value.isprintable():
+            raise ValueError(f"expected a path of printable characters, found {value!r}")
+        if value.startswith("~/"):
+            raise ValueError(f"expected a full path, found {value!r}: `~` is not replaced here")
+    return value
+
+
+ConfigPath = Annotated[Path, BeforeValidator(_check_path)]
 
 
 class Section(BaseModel):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from edge.config.section import Section
+from edge.config.section import ConfigPath, Section
 
 FOLDER_FPS = 15.0  # rate of a folder of pictures, which has none of its own
 _NUMBER = re.compile(r"0|[1-9][0-9]*")  # 017 is 15 to some readers of YAML, and 17 to others
@@ -35,7 +34,7 @@ class ReplayCamera(_Picture):
     """Recorded frames in place of a camera."""
 
     kind: Literal["replay"]
-    path: Path = Field(description="a folder of pictures, a GIF or a video")
+    path: ConfigPath = Field(description="a folder of pictures, a GIF or a video")
     fps: float | None = Field(
         None,
         gt=0,

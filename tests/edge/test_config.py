@@ -231,3 +231,15 @@ def test_camera_config_wrong_is_refused(
 def test_source_number_of_another_form_refused(write_config: WriteConfig, source: str) -> None:
     with pytest.raises(ConfigError, match=r"camera\.source"):
         load_config(write_config(camera={"kind": "opencv", "source": source}))
+
+
+@pytest.mark.parametrize("path", ["", " ", "~/state", "a\0b", "a\nb"])
+@pytest.mark.parametrize("key", ["bundle", "state", "key", "door.socket", "camera.path"])
+def test_config_path_no_one_can_mean_refused(
+    write_config: WriteConfig, key: str, path: str
+) -> None:
+    section, _, name = key.partition(".")
+    kind = {"kind": "replay"} if section == "camera" else {}
+    changed = {section: {**kind, name: path} if name else path}
+    with pytest.raises(ConfigError, match=rf"{key} \(line \d+\): expected a .*path"):
+        load_config(write_config(**changed))
