@@ -13,6 +13,15 @@ from edge.audit.verify import Expected, Report, verify
 from edge.config import Terminal
 from edge.errors import RecordError
 
+KEYS_BESIDE = (
+    "the keys that verify the audit logs are next to them, so an account that writes both can "
+    "forge the logs"
+)
+SET_KEYS = (
+    "set `record.keys` to a folder for root alone, such as /etc/mfsa-edge/audit, and run "
+    "edge-audit init as root"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge.audit import telling
 from edge.audit.chain import Line
-from edge.audit.places import Place, copied, places
+from edge.audit.places import KEYS_BESIDE, SET_KEYS, Place, copied, places
 from edge.audit.reading import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
 from edge.audit.segments import segments, strange_files
 from edge.audit.setup import prepare
+from edge.audit.state import key_path_of
 from edge.audit.verify import Expected, Report
 from edge.cli import common
 from edge.config import Terminal, load_config
@@ -190,6 +191,8 @@ def _unseal(config: Terminal) -> Unseal | None:
 def _init(config: Terminal, args: argparse.Namespace) -> int:
     for place in places(config):
         print(f"{place.name}: {prepare(place.folder, place.key_path)}")
+    if config.record.keys is None:
+        print(f"still to do: {KEYS_BESIDE}; {SET_KEYS}")
     return common.DONE
 
 
@@ -432,6 +435,13 @@ def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
     return read_head(text, public)
 
 
+def _key_advice(place: Place) -> str:
+    """Return where the first key of a log that was verified without it can be."""
+    if place.key_path == key_path_of(place.folder):
+        return "name the key with --key, or the folder of the keys with `record.keys`"
+    return f"run this as root, or restore {place.key_path} (`record.keys`) from your backup"
+
+
 def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
     if report.last is None:
         print(f"{place.name}: no records")
@@ -442,7 +452,10 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
             else f"MACs of {report.authentic} checked and fit"
         )
         if not report.authentic:
-            how = "only the chain was checked: without the first key, who made it anew from some record on does not show"
+            how = (
+                "only the chain was checked: without the first key, a log rewritten from some "
+                f"record on is not found; {_key_advice(place)}"
+            )
         print(
             f"{place.name}: {report.records} records, {report.first_id} to {report.last.id}; {how}"
         )

@@ -96,6 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     back.add_argument(
         "--replace", action="store_true", help="in place of the gallery that is there"
     )
+    for sub in (out, saved):
+        sub.add_argument("--force", action="store_true", help="replace a file that exists")
     for sub in (out, into, saved, back):
         sub.add_argument(
             "--passphrase-file",
@@ -412,7 +414,7 @@ def _export(args: argparse.Namespace) -> int:
     from edge.gallery.key import run_as_owner
     from edge.gallery.store import open_store
 
-    common.check_out(args.out)
+    _check_new(args.out, force=args.force)
     config = load_config(args.config)
     _demand_gallery(config)
     passphrase = _passphrase(args, again=True)
@@ -430,6 +432,13 @@ def _export(args: argparse.Namespace) -> int:
         "imported"
     )
     return common.DONE
+
+
+def _check_new(path: Path, *, force: bool) -> None:
+    """Raise ConfigError if the file cannot be written, or exists and may not be replaced."""
+    common.check_out(path)
+    if path.exists() and not force:
+        raise ConfigError(f"{path}: exists; name another file, or replace it with --force")
 
 
 def _joined(told: object, content: bytes) -> bytes:
@@ -487,7 +496,7 @@ def _backup(args: argparse.Namespace) -> int:
     from edge.gallery.database import Database
     from edge.gallery.key import run_as_owner
 
-    common.check_out(args.file)
+    _check_new(args.file, force=args.force)
     config = load_config(args.config)
     _demand_gallery(config)
     passphrase = _passphrase(args, again=True)
@@ -567,19 +576,27 @@ def _rotate(args: argparse.Namespace) -> int:
 
 def _passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
     if args.passphrase_file is None:
-        return _secret("passphrase", again=again)
+        return _secret("passphrase", again=again, instead="--passphrase-file FILE")
     try:  # Windows editors begin a file with a byte order mark
-        return str(args.passphrase_file.read_text(encoding="utf-8-sig").splitlines()[0])
-    except (OSError, UnicodeDecodeError, IndexError) as error:
+        first, *_ = args.passphrase_file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{args.passphrase_file}: {_reason(error)}; check the path") from error
+    except ValueError as error:  # also from bytes that are not UTF-8
         raise ConfigError(
             f"{args.passphrase_file}: expected a passphrase in its first line"
         ) from error
+    return str(first)
 
 
-def _secret(what: str, *, again: bool = True) -> str:
-    """Asked for on the terminal, never shown; raises ConfigError."""
+def _reason(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def _secret(what: str, *, again: bool = True, instead: str = "") -> str:
+    """Ask for a secret on the terminal and never show it; raises ConfigError."""
     if not sys.stdin.isatty():
-        raise ConfigError(f"the {what} is asked for on a terminal; this is none")
+        remedy = f"use {instead}" if instead else "run this in one"
+        raise ConfigError(f"the {what} is asked for on a terminal, found none; {remedy}")
     found = getpass.getpass(f"{what}: ")
     if again and getpass.getpass(f"{what} again: ") != found:
         raise ConfigError(f"the two {what}s differ; nothing was changed")

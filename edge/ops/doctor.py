@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from edge.access.policy import beyond, told
 from edge.assembly import rules_of
 from edge.audit.clock import open_clock
-from edge.audit.places import places
+from edge.audit.places import KEYS_BESIDE, SET_KEYS, places
 from edge.audit.state import key_path_of
 from edge.bundle import Bundle, open_bundle
 from edge.camera import open_camera
@@ -87,26 +87,21 @@ def _bundle(config: Terminal) -> Iterator[Finding]:
 
 def _record(config: Terminal) -> Iterator[Finding]:
     """While this may still have root's rights: the first keys are for root alone."""
+    if config.record.keys is None:
+        yield Finding(WARNING, "record", f"{KEYS_BESIDE}; {SET_KEYS}")
+        return
     for place in places(config):
         beside = key_path_of(place.folder)
         if beside.exists():
-            remedy = (
-                "run edge-audit init as root"
-                if config.record.keys
-                else "set `record.keys` and run edge-audit init as root"
-            )
-            words = (
-                "this key verifies the log next to it, so an account that writes both can forge it"
-            )
-            yield Finding(WARNING, "record", f"{beside}: {words}; {remedy}")
+            words = f"{beside}: {KEYS_BESIDE}; run edge-audit init as root"
+            yield Finding(WARNING, "record", words)
         elif place.key_path.exists():
             yield Finding(
                 OK, "record", f"{place.folder}: its first key is kept apart, in {place.key_path}"
             )
         else:
-            yield Finding(
-                WARNING, "record", f"{place.folder}: no first key yet; run edge-audit init"
-            )
+            words = f"{place.key_path}: no first key yet; run edge-audit init as root"
+            yield Finding(WARNING, "record", words)
 
 
 def _clock(config: Terminal) -> Iterator[Finding]:

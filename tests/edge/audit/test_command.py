@@ -200,6 +200,7 @@ def test_without_the_first_key_it_says_what_it_cannot_know(audit: Call, config: 
     key_path_of(config.door_record_path).unlink()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 0 and "only the chain was checked" in said
+    assert "(`record.keys`) from your backup" in said
     key_path_of(config.door_record_path).write_text("nonsense\n")
     code, _, told = audit("verify", "--record", "door")
     assert code == 1 and "expected lines of a record's number" in told
@@ -618,3 +619,14 @@ def test_export_leaves_a_fifo_in_its_place(audit: Call, tmp_path: Path) -> None:
     code, _, said = audit("export", "--record", "door", "--out", str(fifo))
     assert code == 1 and "expected a file or nothing yet" in said
     assert fifo.is_fifo()
+
+
+def test_audit_init_keys_unset_names_next_step(
+    write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write_config()
+    for state in ("made", "is there"):
+        assert main(["init", "--config", str(path)]) == 0
+        said = capsys.readouterr().out
+        assert f"decisions.key: {state}" in said and "still to do: " in said
+        assert said.count("set `record.keys`") == 1

@@ -111,6 +111,23 @@ def test_people_go_through_a_file(
         assert store.subjects() == {"Ada": 2, "Eve": 1}
 
 
+@pytest.mark.parametrize("command", [["backup"], ["export", "--out"]])
+def test_gallery_file_exists_needs_force(
+    gallery: Callable[..., int],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
+    (tmp_path / "passphrase").write_text("twelve and more\n")
+    more = [str(tmp_path / "file"), "--passphrase-file", str(tmp_path / "passphrase")]
+    (tmp_path / "file").write_text("precious")
+    assert gallery(*command, *more) == 2
+    assert "exists; name another file, or replace it with --force" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "precious"
+    assert gallery(*command, *more, "--force") == 0
+    assert (tmp_path / "file").read_bytes() != b"precious"
+
+
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
@@ -120,8 +137,14 @@ def test_people_go_through_a_file(
         (
             ["import", "none", "--passphrase-file", "none"],
             2,
+            "none: no such file; check the path",
+        ),
+        (
+            ["import", "none", "--passphrase-file", "/dev/null"],
+            2,
             "expected a passphrase in its first line",
         ),
+        (["import", "none"], 2, "found none; use --passphrase-file FILE"),
     ],
 )
 def test_mistakes_are_one_sentence(

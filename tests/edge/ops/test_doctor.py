@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.audit.log import RecordLog
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
-from edge.cli import gallery
+from edge.cli import audit, gallery
 from edge.config import Terminal, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import Store, open_store
@@ -77,3 +78,22 @@ def test_doctor_two_of_one_name_are_reported(config: Terminal) -> None:
 def test_doctor_names_the_time_zone(config: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert "time zone of this machine, Asia/Tokyo" in found(config, "time zone").message
+
+
+def test_doctor_keys_unset_warns_once(config: Terminal) -> None:
+    before = found(config, "record")
+    for folder in (config.decisions_path, config.door_record_path):
+        RecordLog(folder).close()
+    assert found(config, "record") == before and before.level == WARNING
+    assert "set `record.keys`" in before.message and "edge-audit init as root" in before.message
+
+
+def test_doctor_audit_init_keys_set_ends_warning(
+    write_config: Callable[..., Path], bundle_path: Path
+) -> None:
+    path = write_config(bundle=str(bundle_path), record={"keys": "keys"})
+    config = load_config(path)
+    RecordLog(config.decisions_path).close()
+    assert {each.level for each in examine(config) if each.subject == "record"} == {WARNING}
+    assert audit.main(["init", "--config", str(path)]) == 0
+    assert {each.level for each in examine(config) if each.subject == "record"} == {OK}
