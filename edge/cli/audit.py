@@ -513,7 +513,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
             return not told or telling.reached(line.public) < (before or 0.0)
         return any(_is_named(told, field, args.subject) for field in _NAMED)
 
-    verb = "would be" if args.dry_run else "are"
+    verb, is_found = "would be" if args.dry_run else "are", False
     is_partial = _warn_of_strange_files(places(config))
     for place in places(config):
         with acting_as_owner(place.folder):
@@ -533,6 +533,10 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
                 path.unlink(missing_ok=True)
         more = f", {len(pictures)} pictures {verb} removed" if pictures else ""
         print(f"{place.name}: {len(lines)} personal parts {verb} erased{more}")
+        is_found |= bool(lines)
+    if args.subject is not None and not is_found:
+        words = f"no record names {args.subject!r}; check the spelling with edge-audit show"
+        print(f"edge-audit: warning: {words}", file=sys.stderr)
     return common.FAILED if is_partial else common.DONE
 
 

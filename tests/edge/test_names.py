@@ -211,6 +211,8 @@ def test_audit_of_earlier_spelling_is_erased(
     for command, code in (("show", 0), ("erase", 0), ("show", 1)):
         assert audit.main([command, "--config", str(path), "--subject", "Jos\u00e9"]) == code
     assert capsys.readouterr().out.count(" grant ") == 1
+    assert audit.main(["erase", "--config", str(path), "--subject", "Jose"]) == 0
+    assert "warning: no record names 'Jose'" in capsys.readouterr().err
 
 
 def test_photo_folder_in_two_spellings_is_refused(tmp_path: Path) -> None:
