@@ -45,6 +45,17 @@ def test_wrong_usage_exits_with_2(name: str) -> None:
     assert ended.value.code == 2
 
 
+@pytest.mark.parametrize("name", sorted(SCRIPTS))
+def test_help_keeps_lines_of_example_and_codes(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main_of(name)(["--help"])  # type: ignore[operator]
+    shown = capsys.readouterr().out
+    assert f"\nexample:\n  {name}" in shown
+    assert "\nexit codes:\n  0 done\n  1 refused or failed\n  2 wrong usage" in shown
+
+
 EDGE = sorted(name for name in SCRIPTS if name.startswith("edge-"))
 
 
@@ -70,3 +81,34 @@ def test_command_log_level_decides(level: str, before: bool, tmp_path: Path) -> 
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert ("said" in done.stderr) == (level == "debug")
+
+
+_INTERRUPT = """
+import sys
+from edge.cli import entry
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == sys.argv[1]:
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupt())
+sys.exit(getattr(entry, sys.argv[2])(["--help"]))
+"""
+
+
+@pytest.mark.parametrize("module", ["edge.cli.common", "edge.errors"])
+@pytest.mark.parametrize("name", EDGE)
+def test_ctrl_c_during_import_is_one_line(name: str, module: str) -> None:
+    command = name.removeprefix("edge-")
+    done = subprocess.run(
+        [sys.executable, "-c", _INTERRUPT, module, command], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (1, f"{name}: stopped\n")
+
+
+@pytest.mark.parametrize("name", EDGE)
+def test_entry_point_handles_early_ctrl_c(name: str) -> None:
+    command = name.removeprefix("edge-")
+    text = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\n{name} = "edge.cli.entry:{command}"\n' in text

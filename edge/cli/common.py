@@ -21,6 +21,7 @@ from edge.system.stderr import limit_native_stderr
 
 _T = TypeVar("_T")
 DONE, FAILED, USAGE = 0, 1, 2
+_CODES = "0 done\n  1 refused or failed\n  2 wrong usage or configuration file"
 
 
 def run(prog: str, command: Callable[[], int]) -> int:
@@ -96,11 +97,23 @@ class _LogLevel(argparse.Action):
         log_to_stderr(str(values).upper())
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Wraps paragraphs, and keeps the line breaks between them and indented lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(
+            line
+            if line.startswith(" ")
+            else super(_Formatter, self)._fill_text(line, width, indent)
+            for line in text.splitlines()
+        )
+
+
 class _Parser(argparse.ArgumentParser):
     """Parser with the options that every command and subcommand has."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, **{"formatter_class": _Formatter, **more})
         self.add_argument(
             "--version",
             action=_Version,
@@ -122,7 +135,7 @@ def parser(prog: str, description: str, example: str) -> argparse.ArgumentParser
     return _Parser(
         prog=prog,
         description=description,
-        epilog=f"example: {example}   exit codes: 0 done, 1 refused or failed, 2 usage or configuration",
+        epilog=f"example:\n  {example}\n\nexit codes:\n  {_CODES}",
     )
 
 
