@@ -36,8 +36,8 @@ from edge.gallery.key import enter
 from edge.gallery.outage import Outage
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
-from edge.gallery.store import open_store
-from edge.networks import open_networks
+from edge.gallery.store import Store, open_store
+from edge.networks import Networks, open_networks
 from edge.ops.notify import Notifier
 from edge.system.wallclock import REMEDY, Doubt
 from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
@@ -61,6 +61,27 @@ NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens thi
 UNCERTIFIED = (
     "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
 )
+
+
+def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
+    """Make or upgrade the gallery's file, then open it read-only for the loop."""
+    model, changing = networks.bundle.model_digest, config.changeover is not None
+    open_store(config, model, key, changeover=changing).close()
+    return open_store(
+        config,
+        model,
+        key,
+        changeover=changing,
+        dimension=networks.embedder.dimension(),
+        read_only=True,
+        lock_wait_s=LOOP_LOCK_WAIT_S,
+    )
+
+
+def _open_capture(config: Terminal) -> Capture:
+    lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
+    check_camera(config.camera)
+    return Capture(lambda: open_camera(config.camera), lockstep=lockstep)
 
 
 class Daemon:
@@ -90,17 +111,7 @@ class Daemon:
         self._networks = networks
         confirmed = read_confirmation(config.gallery_confirmed_path)
         forget_confirmation(config.gallery_confirmed_path)
-        changing = config.changeover is not None
-        open_store(config, model, key, changeover=changing).close()  # makes or upgrades the file
-        self._store = open_store(
-            config,
-            model,
-            key,
-            changeover=changing,
-            dimension=networks.embedder.dimension(),
-            read_only=True,
-            lock_wait_s=LOOP_LOCK_WAIT_S,
-        )
+        self._store = _open_gallery(config, networks, key)
         gallery = Gallery(self._store, clock=clock)
         self._outage = Outage(config.gallery.unreadable_s, clock())
         self._changeover = open_changeover(config, model, key, rules_of)
@@ -123,9 +134,7 @@ class Daemon:
         self._keep_for(config)
         self._door = DoorClient(config.socket_path)
         self._notifier = notifier or Notifier()
-        lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
-        check_camera(config.camera)
-        self._capture = Capture(lambda: open_camera(config.camera), lockstep=lockstep)
+        self._capture = _open_capture(config)
         self._lost_since: float | None = None
         self._lender = _open_lender(config)
         self._loan: Loan | None = None

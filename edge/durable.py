@@ -38,7 +38,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def demand_replaceable(path: Path) -> None:
-    """Raise NotRegularError for what a file must not take the place of, such as /dev/null."""
+    """Raise NotRegularError if a file must not replace the target, such as /dev/null."""
     if path.exists() and not path.is_file():
         raise NotRegularError(errno.EINVAL, _NOT_REPLACEABLE, str(path))
 

@@ -60,7 +60,7 @@ def kept_belief(config: Terminal) -> Belief:
 
 
 def read_belief(path: Path) -> Belief | None:
-    """Return a clock file's belief, None if there is none or it is damaged."""
+    """Return a clock file's belief, None if the file is missing or damaged."""
     try:
         found = json.loads(read_regular(path, _FILE_MAX))
         latest = _time(found["latest"])

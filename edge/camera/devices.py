@@ -9,7 +9,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class VideoDevice:
-    """A V4L2 capture device; `name` is what its driver calls it."""
+    """V4L2 capture device; `name` is the one that its driver gives."""
 
     number: int
     path: Path

@@ -84,17 +84,33 @@ def main(argv: list[str] | None = None) -> int:
     }
     for name in subs.keys() - {"verify"}:
         common.add_config(subs[name])
-    where = subs["verify"].add_mutually_exclusive_group(required=True)
-    common.add_config(where, required=False)
-    where.add_argument(
-        "--folder",
-        type=Path,
-        metavar="FOLDER",
-        help="one record, or a copy of it, where there is no configuration",
+    _add_verify(subs["verify"])
+    _add_shown(subs)
+    subs["head"].add_argument(
+        "--public-key", action="store_true", help="print the key that heads are checked with"
     )
-    subs["verify"].add_argument(
-        "--key", type=Path, metavar="FILE", help="first keys for --folder (default: beside it)"
+    subs["head"].add_argument(
+        "--anyway", action="store_true", help="sign although something was found"
     )
+    _add_erase(subs["erase"])
+    args = parser.parse_args(argv)
+    if args.command == "verify":
+        if (args.key and not args.folder) or (args.record and args.folder):
+            parser.error("--key belongs to --folder, and --record to --config")
+        return common.run("edge-audit", lambda: _verify(_places(args), args))
+    does = {
+        "init": _init,
+        "show": _show,
+        "follow": _follow,
+        "export": _export,
+        "head": _head,
+        "erase": _erase,
+    }
+    return common.run("edge-audit", lambda: does[args.command](load_config(args.config), args))
+
+
+def _add_shown(subs: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Add the options that select and print records."""
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--record", choices=_NAMES, help="default: both")
     for name in ("export", "head"):
@@ -123,22 +139,33 @@ def main(argv: list[str] | None = None) -> int:
     subs["show"].add_argument("--out", type=Path, metavar="FILE", help="where the picture goes")
     for name in ("export", "head"):
         subs[name].add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
-    subs["verify"].add_argument(
+
+
+def _add_verify(sub: argparse.ArgumentParser) -> None:
+    where = sub.add_mutually_exclusive_group(required=True)
+    common.add_config(where, required=False)
+    where.add_argument(
+        "--folder",
+        type=Path,
+        metavar="FOLDER",
+        help="one record, or a copy of it, without a configuration",
+    )
+    sub.add_argument(
+        "--key", type=Path, metavar="FILE", help="first keys for --folder (default: next to it)"
+    )
+    sub.add_argument(
         "--expect-head",
         type=Path,
         metavar="FILE",
         help="made by `edge-audit head`: shows a cut tail",
     )
-    subs["verify"].add_argument(
-        "--public-key", metavar="HEX", help="of the head, where the first key is not at hand"
+    sub.add_argument(
+        "--public-key", metavar="HEX", help="of the head, if the first key is not available"
     )
-    subs["head"].add_argument(
-        "--public-key", action="store_true", help="print the key that heads are checked with"
-    )
-    subs["head"].add_argument(
-        "--anyway", action="store_true", help="sign although something was found"
-    )
-    which = subs["erase"].add_mutually_exclusive_group(required=True)
+
+
+def _add_erase(sub: argparse.ArgumentParser) -> None:
+    which = sub.add_mutually_exclusive_group(required=True)
     which.add_argument(
         "--subject", type=common.subject_name, metavar="NAME", help="of this person or operator"
     )
@@ -148,21 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         metavar="DATE",
         help="of all people before this day in the terminal's time zone, such as 2026-01-31",
     )
-    subs["erase"].add_argument("--dry-run", action="store_true", help="only say how many")
-    args = parser.parse_args(argv)
-    if args.command == "verify":
-        if (args.key and not args.folder) or (args.record and args.folder):
-            parser.error("--key belongs to --folder, and --record to --config")
-        return common.run("edge-audit", lambda: _verify(_places(args), args))
-    does = {
-        "init": _init,
-        "show": _show,
-        "follow": _follow,
-        "export": _export,
-        "head": _head,
-        "erase": _erase,
-    }
-    return common.run("edge-audit", lambda: does[args.command](load_config(args.config), args))
+    sub.add_argument("--dry-run", action="store_true", help="only say how many")
 
 
 def _count(text: str) -> int:

@@ -33,25 +33,16 @@ def main(argv: list[str] | None = None) -> int:
         'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
     )
     common.add_config(parser)
-    who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument(
-        "--subject",
-        type=common.subject_name,
-        help="name or number under which the person is known",
-    )
-    who.add_argument(
-        "--bulk",
-        type=Path,
-        metavar="CSV|FOLDER",
-        help="people with their photos: a list, or a folder for each person",
-    )
+    _add_who(parser)
     parser.add_argument(
         "--quality",
         choices=("off", "standard", "strict"),
         help="may only tighten `enrollment.quality`",
     )
     parser.add_argument(
-        "--replace", action="store_true", help="in place of the person's templates, not beside them"
+        "--replace",
+        action="store_true",
+        help="replace the person's templates instead of adding to them",
     )
     parser.add_argument(
         "--masked-templates",
@@ -70,13 +61,36 @@ def main(argv: list[str] | None = None) -> int:
     )
     enrolling.add_terms(parser)
     enrolling.add_distinct(parser)
+    _add_photos(parser)
+    args = parser.parse_args(argv)
+    common.limit_decoder_messages()
+    _check_options(parser, args)
+    return common.run("edge-enroll", lambda: _enroll(args))
+
+
+def _add_who(parser: argparse.ArgumentParser) -> None:
+    who = parser.add_mutually_exclusive_group(required=True)
+    who.add_argument(
+        "--subject",
+        type=common.subject_name,
+        help="name or number under which the person is known",
+    )
+    who.add_argument(
+        "--bulk",
+        type=Path,
+        metavar="CSV|FOLDER",
+        help="people with their photos: a list, or a folder for each person",
+    )
+
+
+def _add_photos(parser: argparse.ArgumentParser) -> None:
     bulk = parser.add_argument_group("in bulk")
     bulk.add_argument(
         "--photos",
         type=Path,
         metavar="FOLDER",
         dest="folder",
-        help="where the photos that the list names are",
+        help="folder of the photos that the list names",
     )
     bulk.add_argument(
         "--report",
@@ -100,8 +114,10 @@ def main(argv: list[str] | None = None) -> int:
         f"{PHOTOS_MIN['strict']} at the level strict; of {AGREEING_MIN + 1} or more, one that "
         "shows another person is left out",
     )
-    args = parser.parse_args(argv)
-    common.limit_decoder_messages()
+
+
+def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Exit with a usage error for options that do not belong together."""
     if args.bulk and (args.photos or args.straight_only):
         parser.error("--bulk takes its photos from --photos or from the folder itself")
     if not args.bulk and (args.folder or args.report or args.min_photos != 1):
@@ -114,7 +130,6 @@ def main(argv: list[str] | None = None) -> int:
         )
     if args.min_photos < 1:
         parser.error("--min-photos must be at least 1")
-    return common.run("edge-enroll", lambda: _enroll(args))
 
 
 def _enroll(args: argparse.Namespace) -> int:

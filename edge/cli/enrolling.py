@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge.gallery.enrollment.desk import Desk
     from edge.gallery.enrollment.photos import Demand, Refusal
     from edge.gallery.enrollment.roll import Roll
+    from edge.gallery.store import Store
     from edge.networks import Networks
 
 _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
@@ -118,7 +119,6 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     from edge.gallery.enrollment.photos import Demand
     from edge.gallery.enrollment.roll import Roll
     from edge.gallery.key import become_owner, enter, has_gallery
-    from edge.gallery.store import open_store
     from edge.networks import open_networks
 
     keeping = config.enrollment
@@ -133,17 +133,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
     networks = open_networks(config)
     rules = rules_of(config.policy, networks.calibration)
-    store = (
-        open_store(
-            config,
-            networks.bundle.model_digest,
-            key,
-            changeover=config.changeover is not None,
-            dimension=networks.embedder.dimension(),
-        )
-        if key is not None
-        else None
-    )
+    store = _open_gallery(config, networks, key) if key is not None else None
     try:
         roll = Roll(store, dry=args.dry_run)
         desk = Desk(
@@ -164,6 +154,18 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
         networks.close()
         if store is not None:
             store.close()
+
+
+def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
+    from edge.gallery.store import open_store
+
+    return open_store(
+        config,
+        networks.bundle.model_digest,
+        key,
+        changeover=config.changeover is not None,
+        dimension=networks.embedder.dimension(),
+    )
 
 
 def _skip(subject: str, other: str, reason: str) -> None:

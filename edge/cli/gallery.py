@@ -49,16 +49,14 @@ def main(argv: list[str] | None = None) -> int:
         subject=True,
     )
     changed = add("set", _set, "change what is known of a person", subject=True)
-    expire = add("expire", _expire, "erase everybody whose time of keeping is over")
+    expire = add("expire", _expire, "erase all people whose day of erasure has come")
     stats = add("stats", _stats, "how large the gallery is, and what that means for the threshold")
-    verify = add(
-        "verify", _verify, "whether every row is whole and nothing is left of who was erased"
-    )
+    verify = add("verify", _verify, "check that every row is valid and no erased data is left")
     out = add(
         "export", _export, "write people to an encrypted file, for another terminal of the site"
     )
     into = add("import", _import, "enroll people from such a file, also on a new terminal")
-    saved = add("backup", _backup, "write the complete gallery to an encrypted file")
+    saved = add("backup", _backup, "write the gallery to an encrypted file")
     back = add("restore", _restore, "make the gallery from such a file, also on a new terminal")
     migrate = add(
         "migrate",
@@ -68,15 +66,38 @@ def main(argv: list[str] | None = None) -> int:
     add(
         "rotate-key",
         _rotate,
-        "seal everything by a fresh key; a recogniser that runs as a service needs a restart",
+        "seal everything by a fresh key; a recogniser that is a service needs a restart",
     )
-    for sub in (listed, shown, stats, verify):
-        sub.add_argument("--json", action="store_true", help="for machines")
+    _add_json(listed, shown, stats, verify)
     _add_changes(changed)
+    _add_erasure(expire, verify, migrate)
+    _add_files(out, into, saved, back)
+    args = parser.parse_args(argv)
+    return common.run("edge-gallery", lambda: int(args.does(args)))
+
+
+def _add_erasure(
+    expire: argparse.ArgumentParser,
+    verify: argparse.ArgumentParser,
+    migrate: argparse.ArgumentParser,
+) -> None:
+    """Add the options of commands that erase data."""
     expire.add_argument("--dry-run", action="store_true", help="only print the names")
     verify.add_argument(
-        "--mend", action="store_true", help="write the file anew, without what should be gone"
+        "--mend", action="store_true", help="rewrite the file, without data that should be erased"
     )
+    migrate.add_argument(
+        "--forget", action="store_true", help="then erase the templates of other models"
+    )
+
+
+def _add_files(
+    out: argparse.ArgumentParser,
+    into: argparse.ArgumentParser,
+    saved: argparse.ArgumentParser,
+    back: argparse.ArgumentParser,
+) -> None:
+    """Add the options of export, import, backup and restore."""
     out.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
     out.add_argument(
         "subjects",
@@ -93,9 +114,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     saved.add_argument("file", type=Path, metavar="FILE", help="the file to write")
     back.add_argument("file", type=Path, metavar="FILE", help="made by edge-gallery backup")
-    back.add_argument(
-        "--replace", action="store_true", help="in place of the gallery that is there"
-    )
+    back.add_argument("--replace", action="store_true", help="replace the existing gallery")
     for sub in (out, saved):
         sub.add_argument("--force", action="store_true", help="replace a file that exists")
     for sub in (out, into, saved, back):
@@ -105,11 +124,11 @@ def main(argv: list[str] | None = None) -> int:
             metavar="FILE",
             help="its first line; default: asked for",
         )
-    migrate.add_argument(
-        "--forget", action="store_true", help="then erase the templates of other models"
-    )
-    args = parser.parse_args(argv)
-    return common.run("edge-gallery", lambda: int(args.does(args)))
+
+
+def _add_json(*subs: argparse.ArgumentParser) -> None:
+    for sub in subs:
+        sub.add_argument("--json", action="store_true", help="for machines")
 
 
 def _adder(
@@ -156,7 +175,7 @@ def _add_changes(sub: argparse.ArgumentParser) -> None:
         "--erase-on",
         type=_day,
         metavar="DAY",
-        help="from which day on `expire` erases the person; `none`: never",
+        help="day from which `expire` erases the person; `none`: never",
     )
     sub.add_argument("--pin", action="store_true", help="ask for a PIN")
     sub.add_argument("--no-pin", action="store_true", help="take the PIN away")
@@ -402,7 +421,7 @@ def _verify(args: argparse.Namespace) -> int:
         print(
             f"{len(findings)} findings"
             if findings
-            else "every row is whole, and free pages are empty"
+            else "every row is valid, and free pages are empty"
         )
     return common.FAILED if findings else common.DONE
 
@@ -441,14 +460,14 @@ def _check_new(path: Path, *, force: bool) -> None:
         raise ConfigError(f"{path}: exists; name another file, or replace it with --force")
 
 
-def _joined(told: object, content: bytes) -> bytes:
+def _joined(value: object, content: bytes) -> bytes:
     """Join a JSON value and a file's content, to pass both to another process."""
-    return json.dumps(told).encode() + b"\n" + content
+    return json.dumps(value).encode() + b"\n" + content
 
 
 def _split(joined: bytes) -> tuple[Any, bytes]:
-    told, _, content = joined.partition(b"\n")
-    return json.loads(told), content
+    value, _, content = joined.partition(b"\n")
+    return json.loads(value), content
 
 
 def _import(args: argparse.Namespace) -> int:
@@ -463,7 +482,7 @@ def _import(args: argparse.Namespace) -> int:
             dimension = networks.embedder.dimension()
         finally:
             networks.close()
-        told = transfer.take(
+        result = transfer.take(
             store,
             file,
             passphrase,
@@ -471,10 +490,10 @@ def _import(args: argparse.Namespace) -> int:
             dimension=dimension,
             replace=args.replace,
         )
-        _tell_refused(told.refused)
-        print(f"{told.taken} people imported, {len(told.refused)} refused")
+        _print_refused(result.refused)
+        print(f"{result.taken} people imported, {len(result.refused)} refused")
         _confirm(config, store)
-    return common.FAILED if told.refused else common.DONE
+    return common.FAILED if result.refused else common.DONE
 
 
 def _admission(config: Terminal) -> Admission:
@@ -486,7 +505,7 @@ def _admission(config: Terminal) -> Admission:
     return Admission(today, keeping.consent, keeping.keep_days)
 
 
-def _tell_refused(refused: Mapping[str, str]) -> None:
+def _print_refused(refused: Mapping[str, str]) -> None:
     for name, why in refused.items():
         print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
 
@@ -529,16 +548,16 @@ def _restore(args: argparse.Namespace) -> int:
     passphrase, file = _passphrase(args), transfer.read_file(args.file)
     key = enter(config, create=True)
     keep_clock(config)
-    told = backup.restore(
+    result = backup.restore(
         config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
     )
-    _tell_refused(told.refused)
-    for row in told.left_out:
+    _print_refused(result.refused)
+    for row in result.left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
-    print(f"{told.people} people restored, {len(told.refused)} refused")
+    print(f"{result.people} people restored, {len(result.refused)} refused")
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.position())
-    return common.FAILED if told.refused or told.left_out else common.DONE
+    return common.FAILED if result.refused or result.left_out else common.DONE
 
 
 def _migrate(args: argparse.Namespace) -> int:

@@ -89,11 +89,11 @@ def _rehearse(args: argparse.Namespace) -> int:
             else (set(photos), enrolled(photos, config, networks))
         )
         spelled = {name_key(name): name for name in names}
-        for path, told in wanted:
-            person = None if told is None else spelled.get(name_key(told))
-            if told is not None and person is None:
+        for path, name in wanted:
+            person = None if name is None else spelled.get(name_key(name))
+            if name is not None and person is None:
                 raise ConfigError(
-                    f"{path}={told}: {told!r} is not enrolled; correct the name, or enroll with "
+                    f"{path}={name}: {name!r} is not enrolled; correct the name, or enroll with "
                     "--photo"
                 )
             clips.append((recorded(path, args.fps, person), gallery))

@@ -66,7 +66,7 @@ def recorded_camera(path: Path) -> dict[str, Any]:
 
 
 def absolute_path(text: str) -> Path:
-    """Return the path that a person wrote, which may begin with ~ of any account or of none."""
+    """Return the absolute path of an answer; `~` and `~account` are expanded if they exist."""
     return Path(os.path.expanduser(text)).absolute()  # noqa: PTH111
 
 

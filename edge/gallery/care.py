@@ -92,7 +92,7 @@ def forget_model(gallery: Database, model: str) -> int:
         ).fetchall()
         gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
         for subject, revision, sealed in owners:
-            with contextlib.suppress(GalleryError):  # a damaged row admits nobody
+            with contextlib.suppress(GalleryError):  # a damaged row admits no one
                 name, record = gallery.unseal(subject, revision, sealed)
                 gallery.put(name, record, np.zeros((0, 0), np.float32), model)
     gallery.compact()

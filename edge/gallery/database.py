@@ -87,7 +87,7 @@ class Database:
 
     def _note_identity(self, before: FileIdentity) -> None:
         self.db.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens log and shared memory
-        self.identity = replace(before, beside=identify(self.path).beside)
+        self.identity = replace(before, companions=identify(self.path).companions)
 
     def _or_close(self, step: Callable[[], None]) -> None:
         """Run a step of opening; close the connection if it raises."""

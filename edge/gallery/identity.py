@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.errors import GalleryError
 
 REMEDY = "restore a backup: edge-gallery restore FILE --replace, see docs/backup.md"
-_BESIDE = ("-wal", "-shm")
+_COMPANIONS = ("-wal", "-shm")
 FileId = tuple[int, int]  # device and inode
 
 
@@ -19,13 +19,13 @@ class FileIdentity:
     """Identity of a file at one moment, with the files that SQLite keeps next to it."""
 
     file: FileId
-    beside: tuple[FileId | None, ...]  # write-ahead log and shared memory
+    companions: tuple[FileId | None, ...]  # write-ahead log and shared memory
     size: int
     changed_ns: int
 
     def is_same_file(self, other: FileIdentity) -> bool:
         """Return True if both are one file, even if it was written in between."""
-        return (self.file, self.beside) == (other.file, other.beside)
+        return (self.file, self.companions) == (other.file, other.companions)
 
 
 def identify(path: Path) -> FileIdentity:
@@ -42,12 +42,12 @@ def identify(path: Path) -> FileIdentity:
         kind = "a symbolic link" if stat.S_ISLNK(found.st_mode) else "not a regular file"
         raise GalleryError(f"{path}: the gallery is {kind}; remove it and {REMEDY}")
     return FileIdentity(
-        (found.st_dev, found.st_ino), _beside(path), found.st_size, found.st_ctime_ns
+        (found.st_dev, found.st_ino), _companions(path), found.st_size, found.st_ctime_ns
     )
 
 
-def _beside(path: Path) -> tuple[FileId | None, ...]:
-    return tuple(_file_id(path.with_name(f"{path.name}{ending}")) for ending in _BESIDE)
+def _companions(path: Path) -> tuple[FileId | None, ...]:
+    return tuple(_file_id(path.with_name(f"{path.name}{ending}")) for ending in _COMPANIONS)
 
 
 def _file_id(path: Path) -> FileId | None:

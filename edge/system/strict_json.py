@@ -1,4 +1,4 @@
-"""Strict reader of JSON: no duplicate keys, no numbers that are not finite. Standard library only."""
+"""Strict reader of JSON: unique keys, finite numbers. Standard library only."""
 
 from __future__ import annotations
 

@@ -68,9 +68,9 @@ class Journal:
         whole, _, torn = content.rpartition(b"\n")
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                told = json.loads(line)
-                self._done[name_key(told["subject"])] = (
-                    told["digest"] if told["enrolled"] and not told["dry_run"] else ""
+                row = json.loads(line)
+                self._done[name_key(row["subject"])] = (
+                    row["digest"] if row["enrolled"] and not row["dry_run"] else ""
                 )
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise RecordError(

@@ -48,7 +48,7 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Which samples become templates."""
+    """Result of the choice: the samples that become templates."""
 
     kept: tuple[int, ...]
     left_out: tuple[LeftOut, ...]
