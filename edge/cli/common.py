@@ -98,7 +98,7 @@ class _LogLevel(argparse.Action):
 
 
 class _Formatter(argparse.HelpFormatter):
-    """Wraps paragraphs, and keeps the line breaks between them and indented lines."""
+    """Help formatter that wraps paragraphs and keeps line breaks and indented lines."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return "\n".join(

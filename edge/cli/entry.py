@@ -1,4 +1,4 @@
-"""Entry points of the commands: Ctrl-C while a command's libraries load is one line, no traceback."""
+"""Entry points of the commands, which report Ctrl-C during the load of libraries in one line."""
 
 from __future__ import annotations
 
