@@ -59,7 +59,8 @@ def _read_tar(source: Path) -> Iterator[tuple[str, bytes]]:
                 assert file is not None  # isfile() above
                 yield name, file.read()
     except (tarfile.TarError, OSError) as error:
-        raise ConfigError(f"{source}: not a tar file that can be read: {error}") from error
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"{source}: not a tar file that can be read: {reason}") from error
 
 
 def _walk(folder: Path) -> Iterator[Path]:

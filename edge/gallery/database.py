@@ -24,6 +24,7 @@ CHECK = b"the key of this gallery"
 # Made with the gallery, and the same after a change of its key: what PIN hashes need besides the PIN, and what seals scores and
 # pictures in records.
 SECRETS = PEPPER, EVIDENCE = "pepper", "evidence"
+_ROOM_BYTES = 1 << 16  # of the files that SQLite opens next to a gallery
 
 
 class WrongKeyError(GalleryError):
@@ -38,6 +39,15 @@ class Position:
     inode: int
     revision: int
     key_check: str  # digest; changes with the key
+
+
+def _is_full(folder: Path) -> bool:
+    """Return True if SQLite has no room for the files it opens next to the gallery."""
+    try:
+        space = os.statvfs(folder)
+    except OSError:
+        return False
+    return space.f_bavail * space.f_frsize < _ROOM_BYTES
 
 
 class Database:
@@ -100,10 +110,11 @@ class Database:
             raise
 
     def _unopened(self, error: Exception) -> GalleryError:
-        return GalleryError(
-            f"{self.path}: cannot open the gallery: {error}; check that the folder exists and is "
-            f"yours; if the file is damaged, {REMEDY}"
-        )
+        if _is_full(self.path.parent):
+            remedy = "the disk is full: make room, nothing is lost"
+        else:
+            remedy = f"check that the folder exists and is yours; if the file is damaged, {REMEDY}"
+        return GalleryError(f"{self.path}: cannot open the gallery: {error}; {remedy}")
 
     def is_same_file(self) -> bool:
         """Return True if the path still leads to the open file. Raises GalleryError."""

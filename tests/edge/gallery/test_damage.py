@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from datetime import date
@@ -16,6 +17,7 @@ from edge.errors import GalleryError
 from edge.gallery import care, transfer
 from edge.gallery.admission import Admission
 from edge.gallery.search import Gallery
+from edge.gallery.store import Store
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
@@ -133,3 +135,13 @@ def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -
     file = transfer.read_file(tmp_path / "people")
     assert transfer.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b"two"]
+
+
+def test_full_disk_is_named_as_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backup would be the wrong remedy: the gallery is whole."""
+    (tmp_path / "gallery.db").write_text("hello" * 1000)
+    full = os.statvfs_result((4096, 4096, 100, 0, 0, 100, 0, 0, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    with pytest.raises(GalleryError, match="the disk is full: make room") as refused:
+        Store(tmp_path / "gallery.db", key=bytes(32), terminal="lobby", model_digest="m" * 64)
+    assert "restore" not in str(refused.value)
