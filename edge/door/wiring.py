@@ -13,6 +13,7 @@ from edge.config.door import Door
 from edge.config.door import Relay as RelayConfig
 from edge.door.inputs import Inputs, open_inputs
 from edge.door.relay import Relay, open_relay
+from edge.durable import read_regular, write_whole
 from edge.errors import DoorError
 from edge.parsing import parse_json
 from edge.system.accounts import acting_as_owner
@@ -57,6 +58,9 @@ class Lines(BaseModel):
     alarm: RelayConfig | None = None
 
 
+_NOTE_MAX = 1 << 16  # bytes
+
+
 def lines_of(door: Door) -> Lines:
     return Lines(relay=door.relay, alarm=door.alarm)
 
@@ -64,7 +68,7 @@ def lines_of(door: Door) -> Lines:
 def noted(path: Path) -> Lines | None:
     """The outputs that a door process opened last; None where no note can be read."""
     try:
-        return parse_json(Lines, path.read_bytes())
+        return parse_json(Lines, read_regular(path, _NOTE_MAX))
     except (OSError, ValueError):
         return None
 
@@ -80,12 +84,10 @@ def note(lines: Lines, path: Path) -> None:
             put_to_rest(before)
         except DoorError as error:
             log.error("a line of the wiring before this one: %s", error)
-    fresh = path.with_name(f"{path.name}.fresh")
     try:
         with acting_as_owner(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            fresh.write_text(lines.model_dump_json(), encoding="utf-8")
-            fresh.replace(path)
+            write_whole(path, lines.model_dump_json().encode(), 0o644)
     except OSError as error:
         log.warning(
             "%s: cannot be written (%s): `edge-door rest` will go by the configuration",

@@ -125,7 +125,7 @@ def test_a_full_disk_takes_no_note_and_stops_no_door(
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     wiring.note(wiring.lines_of(site.config.door), path)  # it is there already
     assert wiring.noted(path) == wiring.lines_of(site.config.door)
     wiring.note(wiring.Lines(relay=FileRelay(kind="file", path=tmp_path / "other")), path)
@@ -140,3 +140,10 @@ def test_who_holds_a_place_is_told_from_a_place_that_cannot_be_used(tmp_path: Pa
     (tmp_path / "file").write_text("")
     with pytest.raises(PlaceError, match="check that the folder"):
         claim(tmp_path / "file" / "door.lock", "edge-door")
+
+
+def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
+    note = site.config.door_wiring_path
+    note.unlink()
+    os.mkfifo(note)
+    assert site.rest() == 0 and site.at_rest == [True, True]
