@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.claim import claim
 from edge.config import DOOR_LOCK, DOOR_WIRING, Terminal, load_config
-from edge.door.wiring import lines_of, noted, put_to_rest
+from edge.door.wiring import Lines, lines_of, noted, put_to_rest
 from edge.errors import ConfigError, PlaceError
 
 log = logging.getLogger(__name__)
@@ -29,15 +29,19 @@ def rest(config_path: Path) -> None:
         wrong = error
     folders = _folders(config)
     with contextlib.ExitStack() as steps:  # each one whatever the others do
-        for folder in folders:
-            _claim(folder, steps)
-        lines = [found for folder in folders if (found := noted(folder / DOOR_WIRING)) is not None]
+        for place in folders:
+            _claim(place, steps)
+        lines: list[tuple[Lines, Path | None]] = [
+            (found, folder)
+            for folder in folders
+            if (found := noted(folder / DOOR_WIRING)) is not None
+        ]
         if not lines and config is not None:
-            lines = [lines_of(config.door)]
+            lines = [(lines_of(config.door), None)]
         if not lines and wrong is not None:
             raise wrong
-        for each in lines:
-            steps.callback(put_to_rest, each)
+        for each, folder in lines:
+            steps.callback(put_to_rest, each, folder)
 
 
 def _folders(config: Terminal | None) -> list[Path]:

@@ -81,7 +81,7 @@ def note(lines: Lines, path: Path) -> None:
         return  # a full disk may hold it already
     if before is not None:
         try:
-            put_to_rest(before)
+            put_to_rest(before, path.parent)
         except DoorError as error:
             log.error("a line of the wiring before this one: %s", error)
     try:
@@ -98,13 +98,16 @@ def note(lines: Lines, path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def put_to_rest(lines: Lines) -> None:
+def put_to_rest(lines: Lines, noted_in: Path | None = None) -> None:
     """Opening a relay drives it to rest, and so does closing it. Each line whatever the other does; raises DoorError."""
     with contextlib.ExitStack() as steps:  # last in, first out
         for line in (lines.alarm, lines.relay):
             if line is not None:
-                steps.callback(_rest_line, line)
+                steps.callback(_rest_line, line, noted_in)
 
 
-def _rest_line(line: RelayConfig) -> None:
-    open_relay(line).close()
+def _rest_line(line: RelayConfig, noted_in: Path | None) -> None:
+    """Root writes a file that a note names only with the rights of the account that wrote it."""
+    as_writer = noted_in is not None and line.kind == "file"
+    with acting_as_owner(noted_in) if as_writer and noted_in else contextlib.nullcontext():
+        open_relay(line).close()

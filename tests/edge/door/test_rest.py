@@ -147,3 +147,18 @@ def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
     note.unlink()
     os.mkfifo(note)
     assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root and another account")
+def test_rest_note_gives_no_rights_of_root(site: Site, tmp_path: Path) -> None:
+    """The door's account wrote the note; a file of root's stays as it is."""
+    victim = tmp_path / "passwd"
+    victim.write_text("root")
+    victim.chmod(0o600)
+    folder = site.config.door_wiring_path.parent
+    wiring.note(
+        wiring.Lines(relay=FileRelay(kind="file", path=victim)), site.config.door_wiring_path
+    )
+    victim.write_text("root")
+    os.chown(folder, 65534, 65534)
+    assert site.rest() == 1 and victim.read_text() == "root"
