@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edge.system.text import count
 from edge.values import Decision, Match, Thresholds, Verdict
 
 _MASK_SURE = 0.9  # above: masked; below 1 - this: unmasked; between: uncertain
@@ -87,14 +88,13 @@ def fpir(rules: Rules, templates: int) -> float | None:
 def told(rules: Rules, templates: int) -> str:
     """What an operator may want to know of thresholds in a gallery of this size."""
     thresholds, wrong = at_size(rules, templates).thresholds, fpir(rules, templates)
-    text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked for {templates:,} templates"
+    text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked for {count(templates, 'template')}"
     if thresholds != rules.thresholds:
         text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
-    return (
-        text
-        if wrong is None
-        else f"{text}; at most {wrong:.2%} of strangers are named by a frame (FPIR)"
-    )
+    if wrong is None or not templates:
+        return text
+    rate = f"at most {100 * wrong:.2f} %"
+    return f"{text}; false-positive identification rate per frame (FPIR) {rate}"
 
 
 def beyond(supported: int) -> str:

@@ -14,6 +14,7 @@ from edge.audit.state import FirstKey, State
 from edge.durable import make_folder, open_regular
 from edge.errors import RecordError
 from edge.system.accounts import acting_as_owner
+from edge.system.text import count
 
 
 def prepare(folder: Path, key_path: Path) -> str:
@@ -36,9 +37,7 @@ def prepare(folder: Path, key_path: Path) -> str:
         if own:
             with acting_as_owner(folder):
                 _wipe(beside)
-            return (
-                f"{key_path}: {len(own)} first keys moved there, which the process had made itself"
-            )
+            return f"{key_path}: {count(len(own), 'first key')} made by the process moved there"
         if not state_is_there and empty:
             first = (
                 kept[0]

@@ -16,6 +16,7 @@ from edge.cli import common, enrolling
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
+from edge.system.text import count
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
@@ -239,7 +240,7 @@ def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
 def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
     enrolling.tell_refused(refused)
     some = bool(taken) and all(one.photo != "all" for one in refused)
-    usable = f": {len(taken)} of {len(taken) + len(refused)} photos can be used"
+    usable = f": {len(taken)} of {count(len(taken) + len(refused), 'photo')} can be used"
     remedy = "; replace the others, or run it again without them"
     print(f"edge-enroll: nothing was stored{usable + remedy if some else ''}", file=sys.stderr)
     if args.json:
@@ -294,10 +295,11 @@ def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> 
         print(json.dumps(told))
         return
     stored = "would be stored" if args.dry_run else "stored"
-    before = f"in place of {done.before}" if args.replace else f"{done.before} were there before"
-    again = f", {done.again} photos were in the gallery already" if done.again else ""
-    alike = f"; likeness {done.alike:.2f}" if len(taken) > 1 else ""
-    print(f"{args.subject}: {done.stored} templates {stored}, {before}{again}{alike}")
+    total = f"{done.before + done.stored} in total"
+    before = f"in place of {done.before}" if args.replace else total
+    again = f", {count(done.again, 'photo')} already in the gallery" if done.again else ""
+    alike = f"; lowest similarity {done.alike:.2f}" if len(taken) > 1 else ""
+    print(f"{args.subject}: {count(done.stored, 'template')} {stored} ({before}){again}{alike}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from edge.cli import common, enrolling
 from edge.config import Terminal
 from edge.errors import ConfigError, MfsaError
+from edge.system.text import count
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.bulk import Outcome
@@ -53,7 +54,7 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
                 _tell(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
-                f"stopped after {len(outcomes)} of {len(entries)} people; those who were enrolled "
+                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}; those who were enrolled "
                 "stay so: run the same command again to go on"
             ) from None
         _sum_up(args, outcomes, time.monotonic() - began)
@@ -103,12 +104,12 @@ def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: floa
         return
     would = "would be " if args.dry_run else ""
     print(
-        f"{told['enrolled']} of {len(outcomes)} people {would}enrolled with "
-        f"{told['templates']} new templates in {seconds:.0f} s, "
+        f"{told['enrolled']} of {count(len(outcomes), 'person', 'people')} {would}enrolled with "
+        f"{count(told['templates'], 'new template')} in {seconds:.0f} s, "
         f"{told['enrolled_before']} were before, {people.total()} refused"
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):
-        for reason, count in counted.most_common():
-            print(f"  {title}: {count:5d}  {reason}")
+        for reason, number in counted.most_common():
+            print(f"  {title}: {number:5d}  {reason}")
     if photos and not (args.verbose or args.report):
         print("  -v or --report names each photo that was not used")

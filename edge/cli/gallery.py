@@ -20,6 +20,7 @@ from edge.config import Terminal, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.names import parse_group
 from edge.parsing import parse_day
+from edge.system.text import count
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -241,7 +242,7 @@ def _list(args: argparse.Namespace) -> int:
     for known in everybody:
         print(f"{len(known.templates):4d}  {known.name}{_remarks(known)}")
     print(
-        f"{len(everybody)} subjects; {_thresholds(config, bundle, sum(len(known.templates) for known in everybody))}"
+        f"{count(len(everybody), 'subject')}; {_thresholds(config, bundle, sum(len(known.templates) for known in everybody))}"
     )
     return common.DONE
 
@@ -306,7 +307,7 @@ def _remove(args: argparse.Namespace) -> int:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         removed = store.remove(args.subject)
         print(
-            f"{args.subject}: erased with {removed} templates; no data of this person is left in "
+            f"{args.subject}: erased with {count(removed, 'template')}; no data of this person is left in "
             "the gallery's files"
         )
         _confirm(config, store)
@@ -355,8 +356,8 @@ def _expire(args: argparse.Namespace) -> int:
             else:
                 _expire_one(store, name)
         print(
-            f"{len(over)} people {'would be' if args.dry_run else 'were'} erased: "
-            "their time is over"
+            f"{count(len(over), 'person', 'people')} {'would be ' if args.dry_run else ''}erased: "
+            "the retention period is over"
         )
         if over and not args.dry_run:
             _confirm(config, store)
@@ -419,7 +420,7 @@ def _verify(args: argparse.Namespace) -> int:
         for finding in findings:
             print(f"  {finding}")
         print(
-            f"{len(findings)} findings"
+            count(len(findings), "finding")
             if findings
             else "every row is valid, and free pages are empty"
         )
@@ -441,13 +442,13 @@ def _export(args: argparse.Namespace) -> int:
     def pack(key: bytes) -> bytes:
         model = open_bundle(config.bundle, PREPROCESSING).model_digest
         with closing(open_store(config, model, key, changeover=True)) as store:
-            content, count = transfer.pack(store, passphrase, args.subjects)
-        return _joined(count, content)
+            content, people = transfer.pack(store, passphrase, args.subjects)
+        return _joined(people, content)
 
-    count, content = _split(run_as_owner(config, pack))
+    people, content = _split(run_as_owner(config, pack))
     transfer.write_file(args.out, content)
     print(
-        f"{args.out}: {count} people; keep it like the gallery itself, and erase it once it is "
+        f"{args.out}: {count(people, 'person', 'people')}; keep it like the gallery itself, and erase it once it is "
         "imported"
     )
     return common.DONE
@@ -491,7 +492,7 @@ def _import(args: argparse.Namespace) -> int:
             replace=args.replace,
         )
         _print_refused(result.refused)
-        print(f"{result.taken} people imported, {len(result.refused)} refused")
+        print(f"{count(result.taken, 'person', 'people')} imported, {len(result.refused)} refused")
         _confirm(config, store)
     return common.FAILED if result.refused else common.DONE
 
@@ -529,7 +530,9 @@ def _backup(args: argparse.Namespace) -> int:
     transfer.write_file(args.file, content)
     for row in left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
-    print(f"{args.file}: {people} people; keep it and its passphrase apart from this terminal")
+    print(
+        f"{args.file}: {count(people, 'person', 'people')}; keep it and its passphrase apart from this terminal"
+    )
     return common.FAILED if left_out else common.DONE
 
 
@@ -554,7 +557,7 @@ def _restore(args: argparse.Namespace) -> int:
     _print_refused(result.refused)
     for row in result.left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
-    print(f"{result.people} people restored, {len(result.refused)} refused")
+    print(f"{count(result.people, 'person', 'people')} restored, {len(result.refused)} refused")
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         await_confirmation(config, gallery.position())
     return common.FAILED if result.refused or result.left_out else common.DONE
@@ -568,17 +571,20 @@ def _migrate(args: argparse.Namespace) -> int:
     with closing(store):
         told = migrate.migrate(store, open_networks(config).embedder)
         print(
-            f"{len(told.enrolled)} people enrolled again for model {bundle.model_digest[:12]}, {told.had} had templates of it"
+            f"{count(len(told.enrolled), 'person', 'people')} enrolled again "
+            f"for model {bundle.model_digest[:12]}, {told.had} had templates of it"
         )
         for name in told.must_come:
             print(f"  must come by: {name}")
         if args.forget and told.must_come:
             raise GalleryError(
-                f"{len(told.must_come)} people must come by first; then run this again with --forget"
+                f"{count(len(told.must_come), 'person', 'people')} must come by first; then run this again with --forget"
             )
         for model in store.models() if args.forget else ():
             if model != bundle.model_digest:
-                print(f"{care.forget_model(store, model)} templates of model {model[:12]} erased")
+                print(
+                    f"{count(care.forget_model(store, model), 'template')} of model {model[:12]} erased"
+                )
         _confirm(config, store)
     return common.FAILED if told.must_come else common.DONE
 

@@ -25,6 +25,7 @@ from edge.gallery.search import Gallery
 from edge.gallery.spelling import find_numbered
 from edge.gallery.store import open_store
 from edge.networks import open_networks
+from edge.system.text import count
 from edge.system.wallclock import REMEDY
 
 OK, WARNING, ERROR = "ok", "warning", "error"
@@ -138,7 +139,8 @@ def _gallery(config: Terminal) -> Iterator[Finding]:
         pairs = find_numbered(list(store.subjects()))
     finally:
         store.close()
-    yield Finding(OK, "gallery", f"{index.subjects} subjects, {index.templates} templates unsealed")
+    people = f"{count(index.subjects, 'subject')}, {count(index.templates, 'template')}"
+    yield Finding(OK, "gallery", f"{people}, readable with the key")
     for name, numbered in pairs:
         words = "if they are one person, remove one: edge-gallery remove --subject NAME"
         yield Finding(WARNING, "gallery", f"{name!r} and {numbered!r} are enrolled: {words}")

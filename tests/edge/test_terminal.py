@@ -353,7 +353,7 @@ def test_change_that_is_not_confirmed_fails(site: Site, write_config: Callable[.
         assert done.returncode == 1 and "has not confirmed" in done.stderr
         done = run("edge.cli.gallery", "remove", *arguments)
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
-        assert "Traceback" not in done.stderr and "erased with 1 templates" in done.stdout
+        assert "Traceback" not in done.stderr and "erased with 1 template;" in done.stdout
 
 
 def test_a_second_recogniser_is_refused(site: Site) -> None:
@@ -469,7 +469,7 @@ def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(s
         assert (
             "from the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
         )
-        assert "1 were there before" in done.stdout
+        assert "(1 in total), 1 photo already" in done.stdout
         until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--straight-only"

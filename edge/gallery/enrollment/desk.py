@@ -17,6 +17,7 @@ from edge.gallery.enrollment.roll import Roll
 from edge.gallery.enrollment.terms import Registrar, Terms
 from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
+from edge.system.text import count
 
 _THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
 
@@ -195,7 +196,7 @@ def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[L
         because = f" ({'; '.join(one.words for one in left_out)})" if left_out else ""
         raise PhotoError(
             "too-few",
-            f"{subject}: {found} photos can be used, at least {max(1, at_least)} are needed"
+            f"{subject}: {count(found, 'photo')} can be used, {max(1, at_least)} needed"
             f"{because}; add photos",
         )
 

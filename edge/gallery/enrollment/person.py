@@ -14,6 +14,7 @@ from edge.errors import PhotoError
 from edge.gallery.enrollment.photos import Level
 from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.search import Index
+from edge.system.text import count
 
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 
@@ -73,7 +74,7 @@ def settle(
     if len(found) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
             "too-few",
-            f"{subject}: {len(found)} photos can be used, the level {level} needs {least}; "
+            f"{subject}: {count(len(found), 'photo')} can be used, the level {level} needs {least}; "
             "add photos",
         )
     names = short_names(candidate.names)

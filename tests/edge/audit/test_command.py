@@ -393,7 +393,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
 ) -> None:
     assert key_path_of(config.door_record_path).exists()
     code, said, _ = audit("init")
-    assert code == 0 and said.count("1 first keys moved there") == 2
+    assert code == 0 and said.count("1 first key made by the process moved there") == 2
     assert (
         not key_path_of(config.door_record_path).exists()
         and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700

@@ -80,7 +80,7 @@ def test_who_is_kept_no_longer_is_erased(
     assert gallery("expire", "--dry-run") == 0 and "Ada: would be erased" in capsys.readouterr().out
     assert gallery("expire") == 0
     said = capsys.readouterr().out  # goes to the journal by the timer
-    assert "1 people were erased" in said and "Ada" not in said
+    assert "1 person erased" in said and "Ada" not in said
     assert gallery("list", "--json") == 0 and list(json.loads(capsys.readouterr().out)) == ["Eve"]
     assert gallery("remove", "--subject", "Ada") == 1 and "not enrolled" in capsys.readouterr().err
     assert gallery("verify") == 0
@@ -194,7 +194,7 @@ def test_expire_takes_confirmation_from_door(
         assert gallery("expire") == 0
     finally:
         door.stop()
-    assert "1 people were erased" in capsys.readouterr().out
+    assert "1 person erased" in capsys.readouterr().out
 
 
 def test_expire_that_fails_names_no_one(

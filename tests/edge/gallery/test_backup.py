@@ -193,7 +193,7 @@ def test_new_terminal_by_one_command(
     more = ["--config", str(tmp_path / "terminal.yaml")]
     more += ["--passphrase-file", str(tmp_path / "passphrase")]
     file, people = str(tmp_path / "backup"), str(tmp_path / "people")
-    assert main(["backup", file, *more]) == 0 and "1 people" in capsys.readouterr().out
+    assert main(["backup", file, *more]) == 0 and "1 person" in capsys.readouterr().out
     (tmp_path / "passphrase").write_bytes(b"\xef\xbb\xbf" + PASSPHRASE.encode() + b"\r\n")
     assert main(["export", "--out", people, *more]) == 0
     assert Path(file).stat().st_mode & 0o777 == 0o600
@@ -202,7 +202,7 @@ def test_new_terminal_by_one_command(
         shutil.rmtree(config.state)
         capsys.readouterr()
         assert main([*command, *more]) == 0, capsys.readouterr().err
-        assert "1 people" in capsys.readouterr().out
+        assert "1 person" in capsys.readouterr().out
         assert (known := read_belief(config.clock_path)) is not None and known.latest > 0
         assert main(["list", *more[:2]]) == 0 and "Ada" in capsys.readouterr().out
     config.key_path.write_bytes(bytes(7))

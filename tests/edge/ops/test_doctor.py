@@ -47,7 +47,7 @@ def test_thresholds_are_told_for_the_gallery_that_is_there(config: Terminal) -> 
     beyond = found(config, "thresholds")
     assert beyond.level == WARNING and "for 376 templates (raised from 0.586" in beyond.message
     assert "the model supports 375" in beyond.message
-    assert found(config, "gallery").message.startswith("2 subjects, 376 templates")
+    assert found(config, "gallery").message == ("2 subjects, 376 templates, readable with the key")
 
 
 def test_every_command_tells_thresholds_in_the_same_words(
