@@ -337,6 +337,7 @@ def test_key_unreadable_refuses_all(
         assert done.returncode == 1 and "restart edge-daemon" in done.stderr
         until(lambda: refused(site, "gallery-key-changed"), "refused")
         assert daemon.popen.poll() is None
+    write_config(camera=CAMERA, gallery={"confirm_s": 60})
     with site.daemon("again") as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         done = run("edge.cli.gallery", "rotate-key", "--config", site.config_path)
