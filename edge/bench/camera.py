@@ -8,7 +8,7 @@ import time
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER
+from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER, check_length
 from edge.bench.results import CameraReport, Summary
 from edge.bench.sources import Source
 from edge.bench.stop import Stop
@@ -54,6 +54,8 @@ def watch(source: Source, duration_s: float | None, stop: Stop) -> CameraReport:
         raise CameraError(
             f"no frame in {time.monotonic() - began:.0f} s: {capture.lost or 'the camera is silent'}"
         )
+    if ended == RECORDING_OVER:
+        check_length(camera.frames)
     return CameraReport(
         made_at=machine.now(),
         machine=machine.here(),

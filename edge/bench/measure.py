@@ -22,12 +22,14 @@ from edge.bench.sources import kept
 from edge.bench.stop import Stop
 from edge.bench.tally import TalliedCamera, Tally, written
 from edge.camera.capture import Capture
-from edge.errors import CameraError, DoorError
+from edge.errors import CameraError, ConfigError, DoorError
 from edge.ops.platform import open_platform
+from edge.system.text import count
 from edge.values import Frame
 
 _TAKE_S = 0.2
 _LOST_S = 10.0  # a camera that gives nothing for so long ends a measurement
+_FRAMES_MIN = 5  # of a recording that is played once
 _DURATION_S = 30.0  # where the source has no end and no duration was asked for
 DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
     "duration",
@@ -106,6 +108,15 @@ def _open_door(bench: Bench) -> tuple[BenchDoor | None, str]:
         return None, f"to the grant on record: {error}"
 
 
+def check_length(frames: int) -> None:
+    """Raise ConfigError if a recording that was played once is too short to measure with."""
+    if frames < _FRAMES_MIN:
+        raise ConfigError(
+            f"the recording is over after {count(frames, 'frame')}, at least {_FRAMES_MIN} are "
+            "needed; repeat it with --duration 30"
+        )
+
+
 def _at_pace(
     bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop: Stop, each: Each
 ) -> _Driven:
@@ -144,6 +155,8 @@ def _at_pace(
     finally:
         bar.close()
         capture.close()
+    if ended == RECORDING_OVER:
+        check_length(camera.frames)
     return ended, camera.told(capture.dropped, tally.age())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge.bench.clips import Clip, Expected, Image
+from edge.system.text import count
 from edge.values import Verdict
 
 
@@ -139,14 +140,33 @@ class Rehearsal:
         )
 
     @property
+    def expectation(self) -> str:
+        """What must hold, in words; for an attack that may open, that PAD is missing."""
+        opens = self.clip.spoof and (self.expected.must or self.expected.may)
+        return "opens: no PAD" if opens else str(self.expected)
+
+    @property
     def warnings(self) -> list[str]:
         """Reasons why the result of a recording is not meaningful."""
-        if self.clip.drawn or self.clip.spoof or any(m.usable for m in self.moments):
+        if self.clip.drawn or self.clip.spoof:
+            return []
+        return self._unusable() or self._too_short()
+
+    def _too_short(self) -> list[str]:
+        if self.frames != 1 or self.grants:
+            return []
+        return [
+            "one frame is too short to decide; a terminal with `camera.loop: true` shows it "
+            "forever; use several pictures or a video"
+        ]
+
+    def _unusable(self) -> list[str]:
+        if any(m.usable for m in self.moments):
             return []
         seen = Counter(m.reason for m in self.moments).most_common(1)
         found = f"most were {seen[0][0]!r}" if seen else "no face at all was found"
         return [
-            f"no usable face in {self.frames} frames: {found}; is the picture upright, "
+            f"no usable face in {count(self.frames, 'frame')}: {found}; is the picture upright, "
             "sharp and the face wide enough (`detector.min_face_px`)?"
         ]
 

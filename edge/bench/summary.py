@@ -24,7 +24,7 @@ def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
             "frames used": str(r.chief.frames_used) if r.chief else NONE,
             "highest score": _closeness(r.closest),
             "false grants": str(len(r.false_grants)),
-            "expected": str(r.expected),
+            "expected": r.expectation,
             "": "ok" if r.passed else "FAIL",
         }
         for r in rehearsals

@@ -45,7 +45,7 @@ def _card(rehearsal: Rehearsal) -> dict[str, Any]:
     return {
         "clip": rehearsal.clip,
         "passed": rehearsal.passed,
-        "expected": str(rehearsal.expected),
+        "expected": rehearsal.expectation,
         "failures": rehearsal.failures,
         "decision": rehearsal.decision,
         "pictures": [_picture(p, words) for words, p in rehearsal.pictures.items()],

@@ -70,6 +70,22 @@ def measure(terminal: Path, tmp_path: Path) -> Measure:
     return command
 
 
+@pytest.mark.parametrize("command", ["camera", "run"])
+def test_bench_single_picture_names_duration(
+    command: str,
+    write_config: Callable[..., Path],
+    clip: Callable[..., Path],
+    collins: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clip((collins, 1))
+    config = write_config(camera={"kind": "replay", "path": "clip", "fps": 10})
+    quick = QUICK if command == "run" else ()
+    assert main([command, "--config", str(config), *quick]) == 2
+    said = capsys.readouterr().err
+    assert "over after 1 frame, at least 5 are needed; repeat it with --duration 30" in said
+
+
 def test_the_schema_that_is_checked_in_is_the_one_of_the_code() -> None:
     assert json.loads(SCHEMA.read_text()) == results.schema()
     jsonschema.Draft202012Validator.check_schema(results.schema())

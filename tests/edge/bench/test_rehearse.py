@@ -118,13 +118,26 @@ def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
 
 def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> None:
     shown = summary.text(
-        [came_to(granted(1)), came_to(expected=Expected()), came_to(at(0, person=ADA))]
+        [came_to(granted(1)), came_to(expected=Expected()), came_to(at(1, person=ADA))]
     )
     assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["ok", "ok", "FAIL"]
     warning, failure = shown.splitlines()[4:]
-    assert "no usable face in 1 frames: no face at all" in warning
+    assert "no usable face in 1 frame: no face at all" in warning
     assert failure == "FAIL clip: Ada never granted"
     assert "| ok |" in summary.markdown([came_to(granted(1))], {"Model": "m"})
+
+
+def test_rehearsal_single_picture_warns() -> None:
+    (warning,) = came_to(at(0, person=ADA)).warnings
+    assert "one frame is too short to decide" in warning and "`camera.loop: true`" in warning
+    assert came_to(granted(0)).warnings == [] and came_to(at(1)).warnings == []
+
+
+def test_rehearsal_attack_without_pad_opens() -> None:
+    attack = came_to(granted(1))
+    attack = replace(attack, clip=replace(attack.clip, spoof=True))
+    assert attack.expectation == "opens: no PAD" and "opens: no PAD  ok" in summary.text([attack])
+    assert replace(attack, expected=Expected()).expectation == "grants nobody"
 
 
 def test_the_page_shows_what_failed_and_escapes_names() -> None:
