@@ -93,7 +93,7 @@ def told(rules: Rules, templates: int) -> str:
         text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
     if wrong is None or not templates:
         return text
-    rate = f"at most {100 * wrong:.2f} %"
+    rate = f"at most {100 * wrong:.3g} %"
     return f"{text}; false-positive identification rate per frame (FPIR) {rate}"
 
 
