@@ -93,7 +93,7 @@ def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
 
 def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClient) -> None:
     assert "expected one of unlock" in str(operator.command("open-sesame", "please"))
-    assert "a reason of 1 to" in str(operator.command("hold", ""))
+    assert "reason: expected 1 to" in str(operator.command("hold", ""))
     assert operator.status()["state"] == "locked"
 
 
