@@ -10,6 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL
 import pillow_heif
 import pytest
 from PIL import Image
@@ -72,8 +73,9 @@ def test_decode_pixel_modes_same_picture(kind: str, mode: str) -> None:
     image = scene().convert(mode)
     try:
         content = encoded(image, kind)
+        Image.open(io.BytesIO(content)).load()
     except OSError:
-        pytest.skip(f"{kind} has no {mode}")
+        pytest.skip(f"Pillow {PIL.__version__} cannot write and read {kind} with {mode}")
     assert difference(decode_photo(content, "x"), image) < 4
 
 
