@@ -1,20 +1,4 @@
-# make install  all commands of the terminal in .venv, a model bundle in build/bundle
-# make demo   enroll, walk up, recognise, open: the whole path on real faces, without hardware
-# make test   all tests
-# make faults  what the lock does while processes are killed, disks are full, cameras hang: docs/faults.md, measured anew (7 minutes)
-# make streams DATA=...  one frame against many, on streams made of photos: docs/streams.md, docs/streams-real-masks.md (5 minutes)
-# make leaks   looks for a known template in all files of a gallery and in a core dump: docs/leaks.md (seconds)
-# make search-bench DATA=...  search beside BLAS and faiss at 1,000 to 100,000 templates: docs/search.md (2 minutes)
-# make peers-bench  the demo's clip beside the usual tutorial's loop and face_recognition: docs/peers.md (compiles dlib: 20 minutes)
-# make rehearse  clips through the demo's terminal: docs/rehearsal.md and -liveness.md, build/rehearsal.html (3 minutes)
-# make durability   kill -9 and power cuts, during enrollment, removal and logging: docs/durability.md (15 minutes)
-# make fuzz MINUTES=60   what parsers do with input that nobody meant: docs/fuzz.md; inputs and findings in build/fuzz
-# make crossings COUNT=20000   random crossings of scripted people, judged by an oracle
-# make lint   style, types, import contracts
-# make quick  train a small network from nothing in minutes: made-up people from the demo's portraits
-# make reference DATA=...   train, export, measure and pack the reference bundle again (hours on a CPU)
-# make measure DATA=...     from a finished run: export, INT8, thresholds, figures, the packed bundle
-# make ablation DATA=...    the network's variants against one another at equal budget (an hour on a CPU)
+# `make help` lists the targets.
 
 SHELL := bash
 PYTHON ?= python3
@@ -36,59 +20,67 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: install demo test faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo test counts faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
 
-install: $(VENV)/demo.stamp
+.DEFAULT_GOAL := install
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(VENV)/demo.stamp  ## Install the commands of the terminal into .venv and make a model bundle in build/bundle
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	@echo 'Installed. Next: source $(VENV)/bin/activate, then edge-setup'
 
-demo: $(VENV)/demo.stamp
+demo: $(VENV)/demo.stamp  ## Enroll, recognise and open on real faces, without hardware
 	$(BIN)/mfsa-bundle make build/bundle --replace
 	$(BIN)/edge-demo --bundle build/bundle --out build/demo
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp  ## Run all tests
 	$(BIN)/python -m pytest
 
-faults: $(VENV)/dev.stamp
+counts: | $(VENV)/bin/python  ## Count offences against the project's conventions: LIST=row names the places of one
+	$(BIN)/python -m tests.conventions $(addprefix --list ,$(LIST))
+
+faults: $(VENV)/dev.stamp  ## Measure the lock during kills, full disks and hung cameras: docs/faults.md (7 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/faults.md
 
-leaks: $(VENV)/dev.stamp
+leaks: $(VENV)/dev.stamp  ## Search a gallery's files and a core dump for a known template: docs/leaks.md (seconds)
 	$(BIN)/python -m tests.leaks --out docs/leaks.md
 
-durability: $(VENV)/dev.stamp
+durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, removal and logging: docs/durability.md (15 minutes)
 	$(BIN)/python -m tests.durability --out docs/durability.md
 
-crossings: $(VENV)/dev.stamp
+crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000
 	$(BIN)/python -m tests.crossings --count $(COUNT)
 
-fuzz: $(VENV)/fuzz.stamp
+fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/fuzz.md
 
-streams: $(VENV)/dev.stamp
+streams: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/streams.md, DATA=... (5 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/streams.md
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
 		--markdown docs/streams-real-masks.md
 
-peers-bench: $(VENV)/dev.stamp demo
+peers-bench: $(VENV)/dev.stamp demo  ## Compare the demo's clip with other open software: docs/peers.md (compiles dlib: 20 minutes)
 	$(PIP) -r benchmarks/peers-requirements.txt
 	env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
 
 # OPENBLAS_* would slow the product that search is compared with.
-search-bench: $(VENV)/dev.stamp
+search-bench: $(VENV)/dev.stamp  ## Compare the search with BLAS and faiss: docs/search.md, DATA=... (2 minutes)
 	$(PIP) -e '.[bench]'
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
 	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/search.py --chips $(CHIPS)/lfw_pairs.tar --out docs/search.md
 
 # The demo's terminal, once as it is and once with liveness in layers.
-rehearse: demo
+rehearse: demo  ## Replay clips through the demo's terminal: docs/rehearsal.md, build/rehearsal.html (3 minutes)
 	sed 's/kind: none/kind: layers/' build/demo/terminal.yaml > build/demo/alive.yaml
 	$(BIN)/edge-rehearse --config build/demo/terminal.yaml --adversarial $(RECORDED) --markdown docs/rehearsal.md --html build/rehearsal.html
 	$(BIN)/edge-rehearse --config build/demo/alive.yaml --adversarial $(RECORDED) --markdown docs/rehearsal-liveness.md \
 		--html build/rehearsal-liveness.html
 
-lint: $(VENV)/dev.stamp
+lint: $(VENV)/dev.stamp  ## Check style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -111,12 +103,12 @@ $(VENV)/fuzz.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[fuzz]'
 	touch $@ $(VENV)/dev.stamp $(VENV)/demo.stamp
 
-quick: $(VENV)/dev.stamp
+quick: $(VENV)/dev.stamp  ## Train a small network on synthetic people from the demo's portraits (minutes)
 	rm -rf $(QUICK)
 	$(BIN)/python -m train.variations $(QUICK)/people
 	$(BIN)/mfsa-train --recipe train/recipes/quick.yaml --data $(QUICK) --out $(QUICK)/run
 
-reference: $(VENV)/dev.stamp
+reference: $(VENV)/dev.stamp  ## Train, export, measure and pack the reference bundle again: DATA=... (hours on a CPU)
 	$(BIN)/mfsa-train --recipe train/recipes/reference-1.yaml --data $(DATA) --out runs/reference-1 --resume
 	$(BIN)/mfsa-train --recipe train/recipes/reference-2.yaml --data $(DATA) --out runs/reference-2 --resume \
 		--start-from runs/reference-1/checkpoint.pt
@@ -133,7 +125,7 @@ reference: $(VENV)/dev.stamp
 	$(MAKE) measure
 
 # Every number of the manifest and the model card, from a finished run.
-measure: $(VENV)/dev.stamp
+measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run: DATA=... RUN=...
 	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
 	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
@@ -155,7 +147,7 @@ measure: $(VENV)/dev.stamp
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 
 # The variants of the network at equal budget from one warm start, itself without attention: docs/ablation.md and .json.
-ablation: $(VENV)/dev.stamp
+ablation: $(VENV)/dev.stamp  ## Compare the variants of the network at equal budget: DATA=... (an hour on a CPU)
 	$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/start --resume \
 		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=20000
 	for variant in $(VARIANTS); do \
@@ -167,5 +159,5 @@ ablation: $(VENV)/dev.stamp
 	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
 		--json docs/ablation.json --html runs/ablation/report.html --markdown docs/ablation.md
 
-clean:
+clean:  ## Remove build and the virtual environments
 	rm -rf build $(VENV) .venv310
