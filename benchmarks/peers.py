@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.assembly import open_pipeline
 from edge.chip import REFERENCE_XY, align
 from edge.config import Terminal, load_config
-from edge.demo.portraits import COLLINS
-from edge.demo.script import FPS, SCENES
+from edge.demo.scenario import FPS, SCENES
 from edge.engine.ort import ort
 from edge.gallery.search import Index
-from edge.networks import open_networks
+from edge.portraits import COLLINS
+from edge.recogniser.build import open_pipeline
+from edge.recogniser.networks import open_networks
 from edge.values import Frame, Verdict
 from export.detector import source
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from calibration.chips import ChipFolder, decode, pick_chips
 from edge import masks
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.errors import ConfigError, PhotoError
+from edge.portraits import COLLINS, HOPPER, load_chip
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from calibration.chips import decode, read_chips
 from edge import masks
 from edge.chip import SIZE
 from edge.cli import common
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.errors import ConfigError
+from edge.portraits import COLLINS, HOPPER, load_chip
 
 _LABEL = 130  # pixels for a row's name
 

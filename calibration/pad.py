@@ -24,14 +24,14 @@ from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config.sensing import Detector as DetectorDefaults
+from edge.config.recognition import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import CameraError, ConfigError
 from edge.face.detect import Detector
 from edge.face.liveness import Layer, Liveness, State, join, look_at
 from edge.face.liveness.challenge import Challenge
+from edge.face.liveness.motion import Stillness
 from edge.face.liveness.screen import Screen
-from edge.face.liveness.stillness import Stillness
 from edge.system.leftovers import is_leftover
 
 _NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person: nobody is identified

@@ -34,11 +34,11 @@ from calibration.photos import Found, Photo, find_photos, read_photo
 from edge.bundle import detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
-from edge.config.sensing import Detector as DetectorDefaults
-from edge.durable import demand_replaceable
+from edge.config.recognition import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.face.detect import Detector
+from edge.system.atomic_files import demand_replaceable
 from edge.values import Face
 
 _QUALITY = 95

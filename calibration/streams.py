@@ -25,7 +25,6 @@ from edge import masks
 from edge.access import policy
 from edge.access.policy import Rules
 from edge.access.voting import Voting
-from edge.assembly import rules_of
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
@@ -34,6 +33,7 @@ from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.track import Track
 from edge.gallery.search import Index
+from edge.recogniser.build import rules_of
 from edge.values import Answer, Face, Probe, State, Thresholds, Verdict
 
 _ENROLLED = 2  # photos a subject

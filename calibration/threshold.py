@@ -17,7 +17,6 @@ from calibration.faces import check_folder
 from calibration.scores import Embedded
 from edge import masks
 from edge.access import policy
-from edge.assembly import rules_of
 from edge.bundle import (
     EMBEDDER_NETWORK,
     MANIFEST,
@@ -32,13 +31,14 @@ from edge.bundle import (
 from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
-from edge.durable import write_whole
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
 from edge.gallery.key import enter, has_gallery
 from edge.gallery.store import open_store
+from edge.recogniser.build import rules_of
+from edge.system.atomic_files import write_whole
 from edge.values import Precision
 
 FPIR_TARGET = 0.01

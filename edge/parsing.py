@@ -14,8 +14,8 @@ import yaml
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge.errors import ConfigError, without_credentials
-from edge.findings import Place, describe_validation, listed, words_of
 from edge.system.strict_json import read_json
+from edge.validation_messages import Place, describe_validation, listed, words_of
 
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=BaseModel)

@@ -26,14 +26,14 @@ from edge.bundle import (
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.config.sensing import Detector as DetectorDefaults
-from edge.durable import write_whole
+from edge.config.recognition import Detector as DetectorDefaults
 from edge.engine import Engine
 from edge.engine.cuda import Device, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
 from edge.errors import ConfigError, EngineError
 from edge.face.detect import Detector
+from edge.system.atomic_files import write_whole
 from edge.values import Precision
 from export import commands
 from export.parity import Proof, detector_verdict, embedder_verdict, load_scene

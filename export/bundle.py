@@ -46,7 +46,7 @@ from edge.bundle import (
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.config.sensing import Detector as DetectorDefaults
+from edge.config.recognition import Detector as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import BundleError, EngineError
 from edge.face.detect import Detector

@@ -18,11 +18,11 @@ from edge import masks
 from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, Verdict
 from edge.bundle_files import open_file
 from edge.chip import SIZE, to_input
-from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.engine import Engine, open_engine
 from edge.errors import BundleError
 from edge.face.detect import Detector
 from edge.face.embed import OUTPUTS
+from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.values import Face, Precision
 
 Outputs = dict[str, NDArray[np.float32]]

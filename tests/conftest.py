@@ -22,10 +22,10 @@ from calibration.int8.ranges import mse
 from edge.bundle import file_digest, read_manifest
 from edge.chip import align, to_input
 from edge.config import Terminal, load_config
-from edge.demo.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.engine import open_engine
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
+from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from export import bundle as bundles
 from export.parity import portrait_chips
 

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
-from edge.door.conduct import Conduct
+from edge.audit.async_writer import BoundedLog
+from edge.audit.reader import read_log
+from edge.audit.writer import RecordLog
 from edge.door.controller import Input, Window
+from edge.door.hardware import Wiring
 from edge.door.inputs import FileLine, Inputs
 from edge.door.record import past_of
-from edge.door.rules import DoorRules
 from edge.door.service import RECORD_DEADLINE_S, DoorService
-from edge.door.simulated import SimulatedRelay
-from edge.door.wiring import Wiring
+from edge.door.settings import Conduct
+from edge.door.simulated_backend import SimulatedRelay
+from edge.door.timing import DoorRules
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.demo.story import PASSED
+from edge.demo.outcome import PASSED
 from tests.processes import run
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.door.client import DoorClient
 from tests.doors import grant
 from tests.faults.scenes import FAULTS, Fault

@@ -20,7 +20,7 @@ from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
-from edge.config.sensing import Detector as DetectorDefaults
+from edge.config.recognition import Detector as DetectorDefaults
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.detect import Detector

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from calibration import occluders
 from calibration.exams.trust import Curves
 from edge import masks
-from edge.audit.evidence import overlay
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
+from edge.audit.picture_store import overlay
 from edge.errors import PhotoError
 from edge.face.embed import Embedder
+from edge.portraits import COLLINS, HOPPER, load_chip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

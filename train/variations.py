@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from edge.chip import SIZE
 from edge.cli import common
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.errors import ConfigError
+from edge.portraits import COLLINS, HOPPER, load_chip
 
 _GRID = 5  # control points a side of the field that bends a face
 _BEND_PX = 3.5

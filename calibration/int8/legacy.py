@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.durable import write_whole
 from edge.errors import EngineError
+from edge.system.atomic_files import write_whole
 
 
 def entropy_calibrator(

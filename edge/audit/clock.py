@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from edge.audit.reading import read_tail
+from edge.audit.reader import read_tail
 from edge.config import Terminal
-from edge.durable import read_regular, write_whole
 from edge.errors import RecordError
+from edge.system.atomic_files import read_regular, write_whole
 from edge.system.wallclock import LATEST, Belief, WallClock
 
 DOUBT = "latest_believed"  # a field of records made while the clock was in doubt

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from edge.audit.evidence import attention_shares
+from edge.audit.picture_store import attention_shares
 from edge.values import Frame, Grant, Sighting, Verdict
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edge.audit.fields import Fields
-from edge.durable import read_regular, sync_folder, write_whole
+from edge.audit.privacy import Fields
 from edge.errors import RecordError
+from edge.system.atomic_files import read_regular, sync_folder, write_whole
 
 _BYTES_MAX = 1 << 16
 _FIELDS = frozenset({"event", "subject", "other", "operator", "note"})

@@ -11,7 +11,7 @@ from typing import Any
 from edge.audit.chain import Line, parse
 from edge.audit.clock import DOUBT
 from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
-from edge.durable import open_regular, sync_folder
+from edge.system.atomic_files import open_regular, sync_folder
 from edge.system.wallclock import BUILT_AFTER, DAY_S, Doubt
 
 KIND, REMOVED, BLANKED, DOUBTED = "retention", "removed", "blanked", "clock-doubted"

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge.hkdf import derive
+from edge.system.key_derivation import derive
 
 _NONCE_BYTES = 12
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from edge.audit.chain import Line, parse
-from edge.durable import open_regular
+from edge.system.atomic_files import open_regular
 
 TAIL_BYTES = 1 << 17
 SEGMENT_MAX = 64 << 20  # bytes; the writer begins another segment after 4 MiB

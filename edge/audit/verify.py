@@ -14,11 +14,11 @@ from typing import Any
 
 from edge.audit import retention
 from edge.audit.chain import GENESIS, Line, commit_of, hash_of, next_key, parse
-from edge.audit.keys import Keys
-from edge.audit.log import CUT_TAIL, GAP, NEW_CHAIN
-from edge.audit.reading import GARBAGE_MAX, read_segment
+from edge.audit.reader import GARBAGE_MAX, read_segment
 from edge.audit.segments import lines_of, segments, strange_files
-from edge.audit.state import FirstKey, State
+from edge.audit.verification_keys import Keys
+from edge.audit.writer import CUT_TAIL, GAP, NEW_CHAIN
+from edge.audit.writer_state import FirstKey, State
 
 _FIRST_ID_MAX = 100_000_000  # beyond that its key takes minutes to derive
 _FINDINGS_MAX = 10_000  # more are counted

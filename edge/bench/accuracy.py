@@ -7,7 +7,7 @@ from typing import Any
 from edge.bench.results import Accuracy
 from edge.bundle import EMBEDDER_NETWORK, Bundle, Verdict, onnx_file, plan_file
 from edge.engine.sidecar import read_sidecar
-from edge.networks import Networks
+from edge.recogniser.networks import Networks
 from edge.values import Precision
 
 

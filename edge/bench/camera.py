@@ -8,11 +8,11 @@ import time
 from tqdm import tqdm
 
 from edge.bench import machine
+from edge.bench.accumulator import TalliedCamera, Thinned, written
+from edge.bench.interrupt import Stop
 from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER, check_length
 from edge.bench.results import CameraReport, Summary
 from edge.bench.sources import Source
-from edge.bench.stop import Stop
-from edge.bench.tally import TalliedCamera, Thinned, written
 from edge.camera.capture import Capture
 from edge.errors import CameraError
 

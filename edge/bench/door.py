@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
+from edge.audit.async_writer import BoundedLog
+from edge.audit.writer import RecordLog
 from edge.door.client import DoorClient
-from edge.door.conduct import Conduct
-from edge.door.rules import DoorRules
+from edge.door.hardware import Wiring
 from edge.door.service import DoorService
-from edge.door.wiring import Wiring
+from edge.door.settings import Conduct
+from edge.door.timing import DoorRules
 from edge.errors import DoorError
 from edge.values import Grant
 

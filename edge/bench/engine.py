@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge.bench import machine
+from edge.bench.accumulator import written
 from edge.bench.accuracy import accuracy_of
+from edge.bench.interrupt import Stop
 from edge.bench.results import Accuracy, EngineReport, EngineRow, Phases, Refused, Summary
-from edge.bench.stop import Stop
-from edge.bench.tally import written
 from edge.bundle import (
     EMBEDDER_NETWORK,
     NETWORKS,

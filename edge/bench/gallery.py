@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from edge.bench import machine
+from edge.bench.accumulator import written
+from edge.bench.interrupt import Stop
 from edge.bench.networks import random_templates
 from edge.bench.results import GalleryReport, GalleryRow, Summary
-from edge.bench.stop import Stop
-from edge.bench.tally import written
 from edge.gallery.search import Index
 
 _PER_SUBJECT = 3

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.audit.decision import decision_fields, door_fields
-from edge.audit.log import RecordLog
+from edge.audit.writer import RecordLog
 from edge.bench.door import BenchDoor
 from edge.bench.networks import Timed
-from edge.pipeline import Pipeline
+from edge.recogniser.pipeline import Pipeline
 from edge.values import NOT_RECORDED, Frame, Grant, Sighting, Verdict
 
 STAGES = (

@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from edge.audit.log import RecordLog
 from edge.audit.sealing import score_sealer
+from edge.audit.writer import RecordLog
 from edge.bench import machine
+from edge.bench.accumulator import TalliedCamera, Tally, written
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.door import BenchDoor
+from edge.bench.interrupt import Stop
 from edge.bench.loop import Loop, Turn, Virtual
 from edge.bench.prepare import Bench
 from edge.bench.results import Camera, Sample, Speed, Whole
 from edge.bench.sources import kept
-from edge.bench.stop import Stop
-from edge.bench.tally import TalliedCamera, Tally, written
 from edge.camera.capture import Capture
 from edge.errors import CameraError, ConfigError, DoorError
 from edge.ops.platform import open_platform

@@ -15,7 +15,7 @@ from edge.chip import align
 from edge.config import Terminal
 from edge.engine import Engine
 from edge.gallery.search import Index
-from edge.networks import DETECTOR, EMBEDDER, Networks, open_networks
+from edge.recogniser.networks import DETECTOR, EMBEDDER, Networks, open_networks
 
 _SUBJECTS_MOST = 50  # of those seen in a source
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
-from edge import pages
+from edge import html
 from edge.bench.results import (
     CompareReport,
     EngineRow,
@@ -71,7 +71,7 @@ def latency(report: Whole) -> str:
         xlim=(0, max(at_s) or 1),
     )
     _legend(axes, 3)
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def _windows(axes: Axes, report: SoakReport) -> None:
@@ -105,7 +105,7 @@ def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> s
     axes.set(xlabel="ms", ylabel="share at most so long", xscale="log", ylim=(0, 1.02))
     axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
     _legend(axes, len(names))
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def stages(report: Whole) -> str:
@@ -132,7 +132,7 @@ def stages(report: Whole) -> str:
     axes.set(yticks=[], xlabel="mean ms a frame", xlim=(0, left))
     axes.spines["left"].set_visible(False)
     _legend(axes, len(report.speed.stages))
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
@@ -164,7 +164,7 @@ def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
                 frameon=False, fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1, 0.5)
             )
     all_axes[-1].set_xlabel("seconds")
-    return pages.svg(figure), absent
+    return html.svg(figure), absent
 
 
 def _lines(
@@ -200,7 +200,7 @@ def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
     axes.set(ylim=(len(rows) - 0.4, -0.6), xlim=(0, max(one.p99 for one in summaries) * 1.25))
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.grid(axis="x", color=_FAINT, lw=0.5)
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def growth(rows: Sequence[GalleryRow]) -> str:
@@ -213,7 +213,7 @@ def growth(rows: Sequence[GalleryRow]) -> str:
         )
     axes.set(xscale="log", yscale="log", xlabel="templates", ylabel="ms a search")
     axes.legend(frameon=False, fontsize=8)
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def ratios(report: CompareReport) -> str:
@@ -232,4 +232,4 @@ def ratios(report: CompareReport) -> str:
     axes.set_xlabel("ratio of medians, with its 95 % interval; above 1 is slower")
     axes.set_ylim(len(told) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelsize=8)
-    return pages.svg(figure)
+    return html.svg(figure)

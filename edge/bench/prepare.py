@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from edge.assembly import open_pipeline
-from edge.audit.log import RecordLog
+from edge.audit.writer import RecordLog
 from edge.bench import machine
 from edge.bench.door import BenchDoor
 from edge.bench.loop import Loop, Virtual
@@ -20,6 +19,7 @@ from edge.bench.results import Conditions
 from edge.bench.sources import Image, Source, digest_of, frames
 from edge.config import Terminal
 from edge.gallery.search import Index
+from edge.recogniser.build import open_pipeline
 from edge.values import Frame
 
 _SEEN_MOST = 3000  # frames of a recording that are searched for people, every fifth of them

@@ -9,10 +9,10 @@ from itertools import cycle, islice
 
 import numpy as np
 
+from edge.bench.interrupt import Stop
 from edge.bench.measure import measure
 from edge.bench.prepare import Bench
 from edge.bench.results import Allocations, RunReport
-from edge.bench.stop import Stop
 from edge.values import Frame
 
 

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from edge.bench.interrupt import Stop
 from edge.bench.loop import Turn
 from edge.bench.machine import Watch
 from edge.bench.measure import measure
 from edge.bench.prepare import Bench
 from edge.bench.results import Finding, Sample, SoakReport, SoakRow, Whole, Window
-from edge.bench.stop import Stop
 
 Tell = Callable[[SoakRow], None]
 _DRIFT = 1.15  # largest over smallest median of windows

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from edge.camera import Camera, open_camera
 from edge.camera.replay import own_pace
-from edge.config.sensing import FOLDER_FPS, CsiCamera, ReplayCamera
-from edge.config.sensing import Camera as CameraConfig
-from edge.demo.portraits import COLLINS, load_portrait
+from edge.config.recognition import FOLDER_FPS, CsiCamera, ReplayCamera
+from edge.config.recognition import Camera as CameraConfig
 from edge.errors import CameraError
+from edge.portraits import COLLINS, load_portrait
 from edge.values import Frame
 
 Image = NDArray[np.uint8]  # (H,W,3) BGR

@@ -10,19 +10,19 @@ from itertools import product
 
 from tqdm import tqdm
 
-from edge.assembly import open_pipeline
 from edge.bench import machine
+from edge.bench.accumulator import Tally, written
 from edge.bench.accuracy import accuracy_in_use
+from edge.bench.interrupt import Stop
 from edge.bench.loop import Loop, Virtual
 from edge.bench.networks import Timed, gallery_of, open_timed
 from edge.bench.prepare import fixed
 from edge.bench.results import Refused, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
-from edge.bench.stop import Stop
-from edge.bench.tally import Tally, written
 from edge.config import Terminal
-from edge.config.sensing import OrtEngine, TrtEngine
+from edge.config.recognition import OrtEngine, TrtEngine
 from edge.errors import BundleError, ConfigError, EngineError
+from edge.recogniser.build import open_pipeline
 from edge.values import Frame, Precision
 
 _SERIES = ("frame", "outside")

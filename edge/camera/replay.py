@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config.sensing import FOLDER_FPS
+from edge.config.recognition import FOLDER_FPS
 from edge.errors import CameraError
 from edge.system.leftovers import is_leftover
 from edge.values import Frame

@@ -16,27 +16,27 @@ from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from edge.audit import telling
+from edge.audit import formatting
 from edge.audit.chain import Line
-from edge.audit.places import KEYS_BESIDE, SET_KEYS, Place, copied, places
-from edge.audit.reading import Unseal, follow, record_of, records, since_of
+from edge.audit.locations import KEYS_BESIDE, SET_KEYS, Place, copied, places
+from edge.audit.provisioning import prepare
+from edge.audit.reader import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
 from edge.audit.segments import segments, strange_files
-from edge.audit.setup import prepare
-from edge.audit.state import key_path_of
 from edge.audit.verify import Expected, Report
+from edge.audit.writer_state import key_path_of
 from edge.cli import common
 from edge.config import Terminal, load_config
 from edge.door.controller import Command, Input
-from edge.durable import demand_replaceable, write_whole
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.names import name_key
 from edge.parsing import parse_day
 from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import demand_replaceable, write_whole
 from edge.values import Verdict
 
 if TYPE_CHECKING:
-    from edge.audit.heads import Head
+    from edge.audit.checkpoint import Head
 
 Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
 _NAMES = ("decisions", "door")
@@ -224,7 +224,7 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
     ]
     seen = _Seen(args)
     found: Iterable[Told] = filter(
-        seen.wants, heapq.merge(*streams, key=lambda named: telling.moment(named[1]))
+        seen.wants, heapq.merge(*streams, key=lambda named: formatting.moment(named[1]))
     )
     table = _Table(config, args.json)
     for named in deque(found, maxlen=args.last) if args.last is not None else found:
@@ -249,7 +249,7 @@ def _named(name: str, found: Iterable[dict[str, Any]]) -> Iterator[Told]:
 
 
 def _picture(config: Terminal, record_id: int, out: Path) -> int:
-    from edge.audit.evidence import read_picture
+    from edge.audit.picture_store import read_picture
     from edge.audit.sealing import picture_sealer
 
     common.check_out(out)
@@ -323,8 +323,8 @@ class _Table:
             return
         if not self._has_heading:
             self._has_heading = True
-            print(telling.heading())
-        print(telling.line(name, record, self._zone), flush=True)
+            print(formatting.heading())
+        print(formatting.line(name, record, self._zone), flush=True)
 
 
 def _follow(config: Terminal, args: argparse.Namespace) -> int:
@@ -356,7 +356,7 @@ def _export(config: Terminal, args: argparse.Namespace) -> int:
             total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False
         ) as bar:
             found = records(place.folder, _unseal(config), args.since, progress=bar.update)
-            for text, number in telling.exported(place.name, found, args.format):
+            for text, number in formatting.exported(place.name, found, args.format):
                 file.write(text)
                 last_id = max(last_id, number)
         if fresh:
@@ -422,7 +422,7 @@ def _verified(place: Place, head: Head | None = None) -> Report:
 
 def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
     """The head that was exported, its signature checked where a key is at hand."""
-    from edge.audit.heads import public_key_of, read_head, signing_key
+    from edge.audit.checkpoint import public_key_of, read_head, signing_key
 
     if args.expect_head is None:
         return None
@@ -479,14 +479,14 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
     if (more := len(report.findings) + report.unlisted - _SHOWN) > 0:
         print(f"  and {more} more; --json has {len(report.findings)} of them")
     if report.last is not None and not expected:
-        at = telling.time_of(report.last.public)
+        at = formatting.time_of(report.last.public)
         print(
             f"  whether more was there after record {report.last.id} ({at} UTC) only a head can tell: --expect-head"
         )
 
 
 def _head(config: Terminal, args: argparse.Namespace) -> int:
-    from edge.audit.heads import Head, public_key_of, signing_key
+    from edge.audit.checkpoint import Head, public_key_of, signing_key
 
     common.check_out(args.out)
     (place,) = places(config, args.record)
@@ -502,7 +502,7 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
             f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway"
         )
     head = Head(
-        place.of, report.last.id, report.last.hash.hex(), telling.moment(report.last.public)
+        place.of, report.last.id, report.last.hash.hex(), formatting.moment(report.last.public)
     ).signed_by(key)
     if args.out:
         with acting_as_owner(args.out.parent):
@@ -513,7 +513,7 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
 
 
 def _erase(config: Terminal, args: argparse.Namespace) -> int:
-    from edge.audit.evidence import picture_path
+    from edge.audit.picture_store import picture_path
 
     before = None
     if args.before is not None:
@@ -523,7 +523,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
     def wanted(line: Line) -> bool:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or before is not None:  # nothing readable: what an erasure left half done
-            return not told or telling.reached(line.public) < (before or 0.0)
+            return not told or formatting.reached(line.public) < (before or 0.0)
         return any(_is_named(told, field, args.subject) for field in _NAMED)
 
     verb, is_found = "would be" if args.dry_run else "are", False

@@ -47,9 +47,9 @@ def _config(args: argparse.Namespace) -> Terminal:
 
 def _run(args: argparse.Namespace) -> int:
     config, out = _config(args), _Outputs(args)
+    from edge.bench.interrupt import Stop
     from edge.bench.prepare import prepared
     from edge.bench.run import run
-    from edge.bench.stop import Stop
 
     options = _options(
         args, flat_out=args.flat_out, allocation_frames=0 if args.no_allocations else 20
@@ -60,9 +60,9 @@ def _run(args: argparse.Namespace) -> int:
 
 def _soak(args: argparse.Namespace) -> int:
     config, out = _config(args), _Outputs(args)
+    from edge.bench.interrupt import Stop
     from edge.bench.prepare import prepared
     from edge.bench.soak import soak
-    from edge.bench.stop import Stop
 
     options = _options(args, watch_s=min(args.every, 10.0))
     with Stop() as stop, prepared(config, _source(args, config), options) as bench:
@@ -88,7 +88,7 @@ def _tell_row(row: SoakRow) -> None:
 
 def _sweep(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
-    from edge.bench.stop import Stop
+    from edge.bench.interrupt import Stop
     from edge.bench.sweep import Grid, sweep
 
     engines = args.engines or ["trt" if config.engine.kind == "trt" else "ort"]
@@ -110,7 +110,7 @@ def _sweep(args: argparse.Namespace) -> int:
 def _engine(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
     from edge.bench.engine import engines
-    from edge.bench.stop import Stop
+    from edge.bench.interrupt import Stop
 
     with Stop() as stop:
         return out.give(
@@ -121,7 +121,7 @@ def _engine(args: argparse.Namespace) -> int:
 def _gallery(args: argparse.Namespace) -> int:
     out = _Outputs(args)
     from edge.bench.gallery import search
-    from edge.bench.stop import Stop
+    from edge.bench.interrupt import Stop
 
     with Stop() as stop:
         return out.give(search(args.sizes, args.embedding, args.searches, stop))
@@ -130,8 +130,8 @@ def _gallery(args: argparse.Namespace) -> int:
 def _camera(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
     from edge.bench.camera import watch
+    from edge.bench.interrupt import Stop
     from edge.bench.sources import source_of
-    from edge.bench.stop import Stop
 
     with Stop() as stop:
         return out.give(watch(source_of(config.camera), args.duration, stop))

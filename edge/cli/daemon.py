@@ -23,7 +23,9 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         config = load_config(args.config)
-        from edge.daemon import Daemon  # after the config: a wrong file is answered at once
+        from edge.recogniser.daemon import (
+            Daemon,  # after the config: a wrong file is answered at once
+        )
 
         daemon = Daemon(config)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _demo(args: argparse.Namespace) -> int:
     config_path = _prepare(args.out, args.bundle)
-    from edge.demo.portraits import COLLINS
+    from edge.portraits import COLLINS
 
     _say("Enrolling Eileen Collins from three photos")
     photos = sorted(str(p) for p in (args.out / "enroll").glob("*.png"))
@@ -78,9 +78,9 @@ def _prepare(out: Path, bundle: Path) -> Path:
     import cv2
 
     from edge.demo import clip
-    from edge.demo.portraits import COLLINS
-    from edge.demo.script import FPS, SCENES
-    from edge.networks import open_networks
+    from edge.demo.scenario import FPS, SCENES
+    from edge.portraits import COLLINS
+    from edge.recogniser.networks import open_networks
 
     for old in ("clip", "enroll", "inputs", "state"):
         shutil.rmtree(out / old, ignore_errors=True)
@@ -115,8 +115,8 @@ def _prepare(out: Path, bundle: Path) -> Path:
 
 def _run_terminal(config_path: Path) -> None:
     """Door and recogniser as processes of their own until clip and acts are over."""
-    from edge.demo.script import ACTS
-    from edge.demo.stage import Stage
+    from edge.demo.actor import Stage
+    from edge.demo.scenario import ACTS
     from edge.door.client import DoorClient
 
     config = load_config(config_path)
@@ -162,20 +162,20 @@ def _report(out: Path, config_path: Path) -> int:
     import numpy as np
 
     from edge.access import policy
-    from edge.assembly import rules_of
-    from edge.audit import evidence
-    from edge.audit.reading import read_log
+    from edge.audit import picture_store
+    from edge.audit.reader import read_log
     from edge.audit.sealing import picture_sealer, score_sealer
     from edge.bundle import read_manifest
-    from edge.demo import report, story
-    from edge.demo.script import SCENES
+    from edge.demo import outcome, report
+    from edge.demo.scenario import SCENES
     from edge.gallery.store import evidence_key
+    from edge.recogniser.build import rules_of
 
     config = load_config(config_path)
     key = evidence_key(config)
     decisions = read_log(config.decisions_path, score_sealer(key, config.terminal).open_fields)
     try:
-        told = story.tell(SCENES, decisions, read_log(config.door_record_path))
+        told = outcome.tell(SCENES, decisions, read_log(config.door_record_path))
     except ValueError as error:
         raise MfsaError(f"the demo has nothing to tell: {error}; see the lines above") from error
 
@@ -185,8 +185,8 @@ def _report(out: Path, config_path: Path) -> int:
     frames = [picture(path.read_bytes()) for path in sorted((out / "clip").glob("*.jpg"))]
     kept, sealer = config.pictures_path, picture_sealer(key, config.terminal)
     pictures = {
-        number: picture(evidence.read_picture(kept, number, sealer))
-        for number in evidence.pictures(kept)
+        number: picture(picture_store.read_picture(kept, number, sealer))
+        for number in picture_store.pictures(kept)
     }
     manifest = read_manifest(config.bundle)
     templates = next(
@@ -200,7 +200,7 @@ def _report(out: Path, config_path: Path) -> int:
     }
     target = out / "report.html"
     target.write_text(report.page(told, frames, pictures, facts), encoding="utf-8")
-    print(story.summary(told))
+    print(outcome.summary(told))
     print(f"Report: {target.resolve()}")
     if not told.passed:
         print(
@@ -209,7 +209,7 @@ def _report(out: Path, config_path: Path) -> int:
             file=sys.stderr,
         )
         return common.FAILED
-    print(story.PASSED)
+    print(outcome.PASSED)
     return common.DONE
 
 

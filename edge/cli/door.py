@@ -13,22 +13,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
-from edge.claim import claim
+from edge.audit.async_writer import BoundedLog
+from edge.audit.writer import RecordLog
 from edge.cli import common
 from edge.config import Terminal, demand_same, load_config
-from edge.door import wiring
+from edge.door import hardware
 from edge.door.client import DoorClient
-from edge.door.conduct import Reading, conduct_of
 from edge.door.controller import Command
 from edge.door.protocol import check_reason
 from edge.door.record import past_of
-from edge.door.rest import rest
+from edge.door.safe_state import rest
 from edge.door.service import DoorService
+from edge.door.settings import Reading, conduct_of
 from edge.door.wallclock import TRUST_CLOCK, describe_doubt
 from edge.errors import ConfigError, DoorError, MfsaError
-from edge.ops.notify import Notifier
+from edge.system.lockfile import claim
+from edge.system.systemd import Notifier
 from edge.system.wallclock import REMEDY, Doubt
 
 log = logging.getLogger(__name__)
@@ -162,8 +162,8 @@ def _load(path: Path) -> Terminal:
 
 def _open(config: Terminal) -> DoorService:
     """Wires first, so that the lock is at rest whatever else fails; raises DoorError."""
-    wiring.note(wiring.lines_of(config.door), config.door_wiring_path)
-    wires = wiring.open_wiring(config.door)
+    hardware.note(hardware.lines_of(config.door), config.door_wiring_path)
+    wires = hardware.open_wiring(config.door)
     try:
         record = BoundedLog(
             lambda: RecordLog(config.door_record_path, of=f"{config.terminal}/door")

@@ -12,16 +12,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from edge.cli import common, enrolling
+from edge.cli import common, enroll_common
 from edge.config import Terminal, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
-from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
+from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 from edge.system.text import count
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
 if TYPE_CHECKING:
-    from edge.gallery.enrollment.desk import Enrolled
+    from edge.gallery.enrollment.enroller import Enrolled
     from edge.gallery.enrollment.photos import Refusal, Sample
 
 
@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="before the camera: for people who cannot turn their head",
     )
-    enrolling.add_terms(parser)
-    enrolling.add_distinct(parser)
+    enroll_common.add_terms(parser)
+    enroll_common.add_distinct(parser)
     _add_photos(parser)
     args = parser.parse_args(argv)
     common.limit_decoder_messages()
@@ -152,13 +152,13 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
 
     # As long as this is root, for photos may lie where the gallery's owner cannot look.
     opened = [(str(photo), _open(photo)) for photo in _files_of(args.photos)]
-    terms = enrolling.terms_of(args)
+    terms = enroll_common.terms_of(args)
     taken: list[Sample] = []
     with contextlib.ExitStack() as at_end:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
-        room = at_end.enter_context(enrolling.open_room(args, config))
+        room = at_end.enter_context(enroll_common.open_room(args, config))
         try:
             room.desk.check_distinct(args.subject, terms)
             room.desk.check_terms(args.subject, terms)
@@ -171,14 +171,14 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
         except PhotoError as error:
             return _refuse(args, taken, [Refusal.of("all", error)])
         _tell(args, done, taken)
-        enrolling.warn_of_size(room)
+        enroll_common.warn_of_size(room)
     return common.DONE
 
 
 def _take_unless_stopped(
     args: argparse.Namespace,
     config: Terminal,
-    room: enrolling.Room,
+    room: enroll_common.Room,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Take samples of a person; raises MfsaError for Ctrl-C."""
@@ -191,7 +191,7 @@ def _take_unless_stopped(
 def _take(
     args: argparse.Namespace,
     config: Terminal,
-    room: enrolling.Room,
+    room: enroll_common.Room,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
@@ -207,7 +207,7 @@ def _take(
 
 def _files_of(photos: Sequence[Path]) -> list[Path]:
     """Return the photos, a folder replaced by its photos; raises ConfigError for an empty one."""
-    from edge.gallery.enrollment.people import pictures_in
+    from edge.gallery.enrollment.roster import pictures_in
 
     return [
         file
@@ -238,7 +238,7 @@ def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
 
 
 def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
-    enrolling.tell_refused(refused)
+    enroll_common.tell_refused(refused)
     some = bool(taken) and all(one.photo != "all" for one in refused)
     usable = f": {len(taken)} of {count(len(taken) + len(refused), 'photo')} can be used"
     remedy = "; replace the others, or run it again without them"
@@ -280,7 +280,7 @@ def _tell_components(taken: Sequence[Sample], refused: Sequence[Refusal]) -> Non
 
 
 def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> None:
-    enrolling.tell_refused(done.left_out, "left out")
+    enroll_common.tell_refused(done.left_out, "left out")
     if args.json:
         told = {
             "stored": done.stored,

@@ -15,31 +15,31 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from edge.cli import common, enrolling
+from edge.cli import common, enroll_common
 from edge.config import Terminal
 from edge.errors import ConfigError, MfsaError
 from edge.system.text import count
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.bulk import Outcome
-    from edge.gallery.enrollment.people import Entry
+    from edge.gallery.enrollment.roster import Entry
 
 
 def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
     """Raises ConfigError where the list is not right, before anybody is enrolled."""
     from edge.gallery.enrollment.bulk import Way, enroll_all
     from edge.gallery.enrollment.journal import Journal
-    from edge.gallery.enrollment.people import read_people
+    from edge.gallery.enrollment.roster import read_people
 
     common.check_out(args.report)
-    everybody = enrolling.terms_of(args)
+    everybody = enroll_common.terms_of(args)
     entries = [
         replace(entry, terms=entry.terms.over(everybody))
         for entry in read_people(args.bulk, args.folder)
     ]
     outcomes: list[Outcome] = []
     began = time.monotonic()
-    with closing(Journal(args.report)) as journal, enrolling.open_room(args, config) as room:
+    with closing(Journal(args.report)) as journal, enroll_common.open_room(args, config) as room:
         _demand_readable(entries)
         listed = {entry.subject for entry in entries}
         for entry in entries:
@@ -58,7 +58,7 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
                 "stay so: run the same command again to go on"
             ) from None
         _sum_up(args, outcomes, time.monotonic() - began)
-        enrolling.warn_of_size(room)
+        enroll_common.warn_of_size(room)
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
 
 

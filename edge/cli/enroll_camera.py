@@ -9,22 +9,22 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge.camera import Camera, open_camera
-from edge.camera.lending import BorrowedCamera
-from edge.claim import claim
-from edge.cli.enrolling import Room
+from edge.camera.sharing import BorrowedCamera
+from edge.cli.enroll_common import Room
 from edge.config import Terminal
 from edge.errors import CameraError, ClaimError
+from edge.system.lockfile import claim
 from edge.values import Frame
 
 if TYPE_CHECKING:
-    from edge.gallery.enrollment.guide import Guide
     from edge.gallery.enrollment.photos import Sample
+    from edge.gallery.enrollment.pose_guide import Guide
 
 
 def take_samples(config: Terminal, room: Room, *, straight_only: bool) -> list[Sample]:
     """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
-    from edge.gallery.enrollment.guide import POSES, STRAIGHT_ONLY, Guide
-    from edge.gallery.enrollment.sitting import sit
+    from edge.gallery.enrollment.capture_session import sit
+    from edge.gallery.enrollment.pose_guide import POSES, STRAIGHT_ONLY, Guide
 
     camera = _open(config)
     guide = Guide(STRAIGHT_ONLY if straight_only else POSES, began_at=time.monotonic())

@@ -250,7 +250,7 @@ def _list(args: argparse.Namespace) -> int:
 def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> str:
     """What a gallery of this size means for who is let in."""
     from edge.access import policy
-    from edge.assembly import rules_of
+    from edge.recogniser.build import rules_of
 
     return policy.told(
         rules_of(config.policy, bundle.calibration(config.engine.precision)), templates
@@ -407,13 +407,13 @@ def _stats(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from edge.gallery import care
+    from edge.gallery import maintenance
 
     _, _, store = _open(args, changeover=True)
     with closing(store):
         if args.mend:
             store.compact()
-        findings = care.verify(store)
+        findings = maintenance.verify(store)
     if args.json:
         print(json.dumps({"findings": findings}))
     else:
@@ -430,7 +430,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
-    from edge.gallery import transfer
+    from edge.gallery import export
     from edge.gallery.key import run_as_owner
     from edge.gallery.store import open_store
 
@@ -442,11 +442,11 @@ def _export(args: argparse.Namespace) -> int:
     def pack(key: bytes) -> bytes:
         model = open_bundle(config.bundle, PREPROCESSING).model_digest
         with closing(open_store(config, model, key, changeover=True)) as store:
-            content, people = transfer.pack(store, passphrase, args.subjects)
+            content, people = export.pack(store, passphrase, args.subjects)
         return _joined(people, content)
 
     people, content = _split(run_as_owner(config, pack))
-    transfer.write_file(args.out, content)
+    export.write_file(args.out, content)
     print(
         f"{args.out}: {count(people, 'person', 'people')}; keep it like the gallery itself, and erase it once it is "
         "imported"
@@ -472,10 +472,10 @@ def _split(joined: bytes) -> tuple[Any, bytes]:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from edge.gallery import transfer
-    from edge.networks import open_networks
+    from edge.gallery import export
+    from edge.recogniser.networks import open_networks
 
-    passphrase, file = _passphrase(args), transfer.read_file(args.file)
+    passphrase, file = _passphrase(args), export.read_file(args.file)
     config, _, store = _open(args, changeover=True, create=True)
     with closing(store):
         networks = open_networks(config)
@@ -483,7 +483,7 @@ def _import(args: argparse.Namespace) -> int:
             dimension = networks.embedder.dimension()
         finally:
             networks.close()
-        result = transfer.take(
+        result = export.take(
             store,
             file,
             passphrase,
@@ -512,7 +512,7 @@ def _print_refused(refused: Mapping[str, str]) -> None:
 
 
 def _backup(args: argparse.Namespace) -> int:
-    from edge.gallery import backup, transfer
+    from edge.gallery import backup, export
     from edge.gallery.database import Database
     from edge.gallery.key import run_as_owner
 
@@ -527,7 +527,7 @@ def _backup(args: argparse.Namespace) -> int:
         return _joined([packed.people, packed.left_out], packed.content)
 
     (people, left_out), content = _split(run_as_owner(config, pack))
-    transfer.write_file(args.file, content)
+    export.write_file(args.file, content)
     for row in left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
     print(
@@ -537,7 +537,7 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 def _restore(args: argparse.Namespace) -> int:
-    from edge.gallery import backup, transfer
+    from edge.gallery import backup, export
     from edge.gallery.confirmation import await_confirmation
     from edge.gallery.database import Database
     from edge.gallery.key import enter, has_gallery
@@ -548,7 +548,7 @@ def _restore(args: argparse.Namespace) -> int:
             f"{config.gallery_path}: a gallery exists; --replace replaces it by the backup, "
             "and all people enrolled since the backup are lost"
         )
-    passphrase, file = _passphrase(args), transfer.read_file(args.file)
+    passphrase, file = _passphrase(args), export.read_file(args.file)
     key = enter(config, create=True)
     keep_clock(config)
     result = backup.restore(
@@ -564,8 +564,8 @@ def _restore(args: argparse.Namespace) -> int:
 
 
 def _migrate(args: argparse.Namespace) -> int:
-    from edge.gallery import care, migrate
-    from edge.networks import open_networks
+    from edge.gallery import maintenance, migrate
+    from edge.recogniser.networks import open_networks
 
     config, bundle, store = _open(args, changeover=True)
     with closing(store):
@@ -583,19 +583,19 @@ def _migrate(args: argparse.Namespace) -> int:
         for model in store.models() if args.forget else ():
             if model != bundle.model_digest:
                 print(
-                    f"{count(care.forget_model(store, model), 'template')} of model {model[:12]} erased"
+                    f"{count(maintenance.forget_model(store, model), 'template')} of model {model[:12]} erased"
                 )
         _confirm(config, store)
     return common.FAILED if told.must_come else common.DONE
 
 
 def _rotate(args: argparse.Namespace) -> int:
-    from edge.gallery import rotation
+    from edge.gallery import key_rotation
 
     config = load_config(args.config)
-    rotation.rotate(config)
+    key_rotation.rotate(config)
     print("everything is sealed by a fresh key")
-    rotation.confirm(config)
+    key_rotation.confirm(config)
     return common.DONE
 
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.bench.clips import Clip
-    from edge.bench.rehearsal import Rehearsal
     from edge.gallery.search import Index
-    from edge.networks import Networks
+    from edge.recogniser.networks import Networks
+    from edge.rehearsal.clips import Clip
+    from edge.rehearsal.results import Rehearsal
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -72,10 +72,10 @@ def _rehearse(args: argparse.Namespace) -> int:
     wanted = [_parse_clip(told) for told in args.clips]
     key = _enter(config) if wanted and not photos else None
     common.check_out(args.html, args.json, args.markdown)
-    from edge.bench import summary
-    from edge.bench.clips import recorded
-    from edge.bench.rehearse import enrolled, rehearse
-    from edge.networks import open_networks
+    from edge.recogniser.networks import open_networks
+    from edge.rehearsal import tables
+    from edge.rehearsal.clips import recorded
+    from edge.rehearsal.play import enrolled, rehearse
 
     make_page = _page_maker() if args.html else None
     networks = open_networks(config)
@@ -98,16 +98,16 @@ def _rehearse(args: argparse.Namespace) -> int:
                 )
             clips.append((recorded(path, args.fps, person), gallery))
     done = rehearse(clips, config, networks)
-    facts = summary.facts_of(config, networks)
+    facts = tables.facts_of(config, networks)
     if args.json:
         args.json.write_text(
-            json.dumps(summary.figures(done, facts), indent=1) + "\n", encoding="utf-8"
+            json.dumps(tables.figures(done, facts), indent=1) + "\n", encoding="utf-8"
         )
     if args.markdown:
-        args.markdown.write_text(summary.markdown(done, facts), encoding="utf-8")
+        args.markdown.write_text(tables.markdown(done, facts), encoding="utf-8")
     if make_page:
         args.html.write_text(make_page(done, facts), encoding="utf-8")
-    print(summary.text(done))
+    print(tables.text(done))
     return common.DONE if all(r.passed for r in done) else common.FAILED
 
 
@@ -163,9 +163,9 @@ def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple
 
 def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index]]:
     """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
-    from edge.bench.rehearse import enrolled
-    from edge.demo.adversarial import SUBJECT, clips
     from edge.demo.clip import cut_out, enrollment_views
+    from edge.rehearsal.adversarial import SUBJECT, clips
+    from edge.rehearsal.play import enrolled
 
     cutouts = cut_out(networks.detector)
     views = [
@@ -179,7 +179,7 @@ def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index
 def _page_maker() -> Callable[[Sequence[Rehearsal], dict[str, str]], str]:
     """Asked for before the work; raises ConfigError where what draws the page is not installed."""
     try:
-        from edge.bench.timelines import page
+        from edge.rehearsal.page import page
     except ImportError as error:
         raise ConfigError(f"--html needs {error.name}: pip install 'mfsa-edge[demo]'") from error
     return page

@@ -22,8 +22,8 @@ from edge.config.starter import (
     recorded_camera,
     relay_of,
 )
-from edge.durable import demand_replaceable, write_whole
 from edge.errors import ConfigError, MfsaError, describe_source
+from edge.system.atomic_files import demand_replaceable, write_whole
 
 _T = TypeVar("_T")
 _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")

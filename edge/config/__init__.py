@@ -12,9 +12,9 @@ from pydantic import BaseModel, Field
 
 from edge.config.access import Liveness, Policy
 from edge.config.door import Door
-from edge.config.keeping import Enrollment, GalleryConfig, Record
+from edge.config.recognition import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
+from edge.config.retention import Enrollment, GalleryConfig, Record
 from edge.config.section import ConfigPath, Section, absolute
-from edge.config.sensing import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edge.config.hours import Hours
+from edge.config.schedule import Hours
 from edge.config.section import Section
 from edge.names import parse_group
 

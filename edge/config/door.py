@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from edge.config.hours import Schedule
+from edge.config.schedule import Schedule
 from edge.config.section import ConfigPath, Section
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from edge.config.sensing import OpencvCamera
+from edge.config.recognition import OpencvCamera
 from edge.errors import ConfigError
-from edge.findings import describe_validation
+from edge.validation_messages import describe_validation
 
 _HEADING = "# One account runs both processes. systemd/terminal.yaml explains every key.\n"
 _DOOR_FORMS = "simulated, file:PATH or gpio:PIN, such as gpio:BOARD7"

@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import masks
-from edge.demo.portraits import COLLINS, HOPPER, load_portrait
-from edge.demo.script import FPS, Scene
+from edge.demo.scenario import FPS, Scene
 from edge.errors import EngineError
 from edge.face.detect import Detector
+from edge.portraits import COLLINS, HOPPER, load_portrait
 from edge.values import Face
 
 WIDTH, HEIGHT = 640, 480

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge import pages
-from edge.demo.story import FIRE, OPEN, PASSED, Lane, Span, Stay, Story
+from edge import html
+from edge.demo.outcome import FIRE, OPEN, PASSED, Lane, Span, Stay, Story
 
 _WORDS = {
     "started": "starts, locked",
@@ -88,13 +88,13 @@ def _card(
             "pictures": [],
             "numbers": {"Verdict": "no face was decided on"},
         }
-    frame = pages.boxed(
-        frames[shown["frame"]], [(shown["box_xyxy"], pages.COLOURS[shown["verdict"]])]
+    frame = html.boxed(
+        frames[shown["frame"]], [(shown["box_xyxy"], html.COLOURS[shown["verdict"]])]
     )
-    images = [{"caption": f"frame {shown['frame']}", "base64": pages.encoded(frame, 0.5)}]
+    images = [{"caption": f"frame {shown['frame']}", "base64": html.encoded(frame, 0.5)}]
     if shown["id"] in pictures:
         images.append(
-            {"caption": "chip and its attention", "base64": pages.encoded(pictures[shown["id"]], 2)}
+            {"caption": "chip and its attention", "base64": html.encoded(pictures[shown["id"]], 2)}
         )
     looks = {k.removeprefix("on_"): v for k, v in shown["attention"].items() if k.startswith("on_")}
     numbers = {
@@ -120,7 +120,7 @@ def _plot(story: Story) -> str:
             scores.text(
                 stay.start_s + 0.1, 1.3, textwrap.fill(stay.scene.title, 15), fontsize=8, va="top"
             )
-    pages.draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
+    html.draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
     scores.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
     _draw_lanes(door, story.lanes)
@@ -128,7 +128,7 @@ def _plot(story: Story) -> str:
         xlabel="seconds",
         xlim=(0, max(story.stays[-1].end_s, story.events[-1]["at_s"] if story.events else 0)),
     )
-    return pages.svg(figure)
+    return html.svg(figure)
 
 
 def _draw_lanes(axes: Axes, lanes: dict[Lane, list[Span]]) -> None:

@@ -12,7 +12,7 @@ import math
 from collections import deque
 from enum import Enum
 
-from edge.door.rules import DoorRules, Latches
+from edge.door.timing import DoorRules, Latches
 from edge.values import FRAME_AGE_MAX_S, DoorEvent, Grant
 
 MAX_GRANT_AGE_S = FRAME_AGE_MAX_S

@@ -9,7 +9,7 @@ from typing import Protocol
 from edge.config.door import FileInput, GpioInput
 from edge.config.door import Inputs as InputsConfig
 from edge.door.controller import Input
-from edge.door.files import FileLine
+from edge.door.file_backend import FileLine
 
 POLL_S = 0.02
 
@@ -76,7 +76,7 @@ def open_inputs(config: InputsConfig) -> Inputs:
             if isinstance(wired, FileInput):
                 lines[which] = FileLine(wired.path)
             elif isinstance(wired, GpioInput):
-                from edge.door.gpio import GpioLine, open_factory
+                from edge.door.gpio_backend import GpioLine, open_factory
 
                 lines[which] = GpioLine(
                     wired.pin,

@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog, Job
+from edge.audit.async_writer import BoundedLog, Job
 from edge.audit.clock import belief_of
-from edge.audit.reading import read_tail
+from edge.audit.reader import read_tail
 from edge.audit.retention import Retention
 from edge.audit.segments import strange_files
-from edge.door.rules import Latches
+from edge.door.timing import Latches
 from edge.errors import RecordError
 from edge.system.wallclock import Belief, WallClock
 from edge.values import DoorEvent

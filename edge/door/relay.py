@@ -21,15 +21,15 @@ class Relay(Protocol):
 def open_relay(config: RelayConfig) -> Relay:
     """The relay of a config, not energised; raises DoorError."""
     if isinstance(config, GpioRelay):
-        from edge.door.gpio import GpioRelayOutput, open_factory
+        from edge.door.gpio_backend import GpioRelayOutput, open_factory
 
         return GpioRelayOutput(
             config.pin, active_high=config.active_high, factory=open_factory(config.factory)
         )
     if isinstance(config, FileRelay):
-        from edge.door.files import FileRelay as FileRelayOutput
+        from edge.door.file_backend import FileRelay as FileRelayOutput
 
         return FileRelayOutput(config.path)
-    from edge.door.simulated import SimulatedRelay
+    from edge.door.simulated_backend import SimulatedRelay
 
     return SimulatedRelay()

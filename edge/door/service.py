@@ -15,17 +15,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog, Job
+from edge.audit.async_writer import BoundedLog, Job
 from edge.audit.clock import CONFIRMED, TRUSTED, confirmation_of
 from edge.door import protocol
-from edge.door.conduct import Conduct
+from edge.door.connections import Peers
 from edge.door.controller import Command, Controller, Window
+from edge.door.hardware import Wiring
 from edge.door.inputs import POLL_S
-from edge.door.peers import Peers
 from edge.door.record import DoorRecord, LockState, Past
 from edge.door.relay import Relay
+from edge.door.settings import Conduct
 from edge.door.wallclock import TRUST_CLOCK, clock_status, describe_doubt
-from edge.door.wiring import Wiring
 from edge.errors import DoorError
 from edge.system.timesync import boot_id
 from edge.system.wallclock import REMEDY, Doubt, WallClock

@@ -13,15 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from edge.durable import sync_folder
 from edge.errors import GalleryError
-from edge.gallery import residue, schema
+from edge.gallery import schema, secure_delete
 from edge.gallery.admission import Admission
 from edge.gallery.database import SECRETS, Database
-from edge.gallery.people import Person, Template, read_people
-from edge.gallery.rows import find_flaw
-from edge.gallery.sealing import SECRET_BYTES
-from edge.gallery.transfer import (
+from edge.gallery.export import (
     SealedFile,
     check_passphrase,
     open_tree,
@@ -29,7 +25,11 @@ from edge.gallery.transfer import (
     read_person,
     seal_tree,
 )
+from edge.gallery.people import Person, Template, read_people
+from edge.gallery.rows import find_flaw
+from edge.gallery.sealing import SECRET_BYTES
 from edge.names import free_name, normalize_name
+from edge.system.atomic_files import sync_folder
 
 log = logging.getLogger(__name__)
 
@@ -178,7 +178,7 @@ def _put_in_place(fresh: Path, path: Path) -> None:
 
     The write-ahead log of the old one is removed first: SQLite would apply it to the new file.
     """
-    residue.sync(fresh)
+    secure_delete.sync(fresh)
     with _held(path):
         for ending in ("-wal", "-shm", "-journal"):
             path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)

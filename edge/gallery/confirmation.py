@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.claim import is_claimed
 from edge.config import Terminal
-from edge.durable import read_regular, write_whole
 from edge.errors import GalleryError
 from edge.gallery.database import Position
+from edge.system.atomic_files import read_regular, write_whole
+from edge.system.lockfile import is_claimed
 
 _POLL_S = 0.05
 _FILE_MAX = 4096

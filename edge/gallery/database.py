@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.gallery import residue, schema, sealing
+from edge.gallery import schema, sealing, secure_delete
 from edge.gallery.identity import REMEDY, FileIdentity, identify
 from edge.gallery.sealing import Seal
 from edge.subject import SubjectRecord, from_json, to_json
@@ -374,13 +374,13 @@ class Database:
                 "a sealed copy is still in the write-ahead log since another process reads or the disk is full"
             )
         with self.released():
-            residue.sync(self.path)
-            left = residue.is_left(self.path, gone)
+            secure_delete.sync(self.path)
+            left = secure_delete.is_left(self.path, gone)
         if left:
             self.compact()
             with self.released():
-                residue.sync(self.path)
-                left = residue.is_left(self.path, gone)
+                secure_delete.sync(self.path)
+                left = secure_delete.is_left(self.path, gone)
         if left:
             raise GalleryError("a sealed copy is still in the file")
 

@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.config import Terminal
-from edge.durable import sync_folder
 from edge.errors import ConfigError, GalleryError, MfsaError
 from edge.gallery.identity import REMEDY
 from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import sync_folder
 
 KEY_BYTES = 32
 _CREDENTIAL = "gallery.key"

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.gallery.coarse import UNIT_ERROR
+from edge.gallery.bf16_index import UNIT_ERROR
 
 Vector = NDArray[np.float32]
 

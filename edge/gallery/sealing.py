@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge.errors import GalleryError
-from edge.hkdf import derive
 from edge.names import name_key
+from edge.system.key_derivation import derive
 
 NONCE_BYTES = 12
 _TAG_BYTES = 16

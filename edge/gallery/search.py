@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.gallery import coarse
-from edge.gallery.coarse import BLOCK, UNIT_ERROR, Packed
+from edge.gallery import bf16_index
+from edge.gallery.bf16_index import BLOCK, UNIT_ERROR, Packed
 from edge.gallery.database import Position
 from edge.gallery.store import Changes, Store
 from edge.subject import SubjectRecord
@@ -185,7 +185,7 @@ class Index:
     ) -> tuple[tuple[float, int], tuple[float, int]]:
         """The best subject and the best other, with exact scores: both are among the rows that could be as good as one whose almost
         exact score is `floor`, if there are rows of two subjects at or above it."""
-        error = coarse.error(len(query), math.sqrt(np.dot(query, query)))
+        error = bf16_index.error(len(query), math.sqrt(np.dot(query, query)))
         found = (scores >= floor - 2 * error).nonzero()[0]
         best = second = (-math.inf, -1)
         for score, owner in zip(
@@ -263,7 +263,7 @@ class Index:
             return
         if not self._rows.shape[1]:
             self._rows = np.zeros((0, dimension), np.float32)
-            self._packed = coarse.open_packed(dimension)
+            self._packed = bf16_index.open_packed(dimension)
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
         rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
         rows[: self._count], owners[: self._count] = (

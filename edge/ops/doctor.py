@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.access.policy import beyond, told
-from edge.assembly import rules_of
 from edge.audit.clock import open_clock
-from edge.audit.places import KEYS_BESIDE, SET_KEYS, places
-from edge.audit.state import key_path_of
+from edge.audit.locations import KEYS_BESIDE, SET_KEYS, places
+from edge.audit.writer_state import key_path_of
 from edge.bundle import Bundle, open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
@@ -24,7 +23,8 @@ from edge.gallery.key import become_owner, enter, has_gallery
 from edge.gallery.search import Gallery
 from edge.gallery.spelling import find_numbered
 from edge.gallery.store import open_store
-from edge.networks import open_networks
+from edge.recogniser.build import rules_of
+from edge.recogniser.networks import open_networks
 from edge.system.text import count
 from edge.system.wallclock import REMEDY
 

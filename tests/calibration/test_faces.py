@@ -14,8 +14,8 @@ from calibration import pad, streams, threshold
 from calibration.chips import validation_chips
 from calibration.faces import check_faces, check_folder, likeness, portrait_views, small
 from calibration.int8 import quantize
-from edge.demo.portraits import COLLINS, HOPPER, load_chip
 from edge.errors import ConfigError
+from edge.portraits import COLLINS, HOPPER, load_chip
 from export import compare
 from train import evaluate, variations
 

@@ -11,7 +11,7 @@ from gpiozero.pins.mock import MockFactory
 from edge.config.door import FileInput, GpioInput
 from edge.config.door import Inputs as InputsConfig
 from edge.door.controller import Input
-from edge.door.gpio import GpioLine
+from edge.door.gpio_backend import GpioLine
 from edge.door.inputs import FileLine, Inputs, Line, open_inputs
 from edge.errors import DoorError
 

@@ -10,8 +10,8 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from edge.config.door import FileRelay, GpioRelay, SimulatedRelay
-from edge.door.files import FileRelay as FileRelayOutput
-from edge.door.gpio import GpioLine, GpioRelayOutput, open_factory
+from edge.door.file_backend import FileRelay as FileRelayOutput
+from edge.door.gpio_backend import GpioLine, GpioRelayOutput, open_factory
 from edge.door.relay import Relay, open_relay
 from edge.errors import DoorError
 
@@ -25,7 +25,7 @@ class Wired:
 
 
 def simulated() -> Wired:
-    from edge.door.simulated import SimulatedRelay as Simulated
+    from edge.door.simulated_backend import SimulatedRelay as Simulated
 
     relay = Simulated()
     return Wired(relay, lambda: relay.energised)

@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 
 from edge.access.policy import Rules
-from edge.assembly import nobody_special
 from edge.chip import REFERENCE_XY
 from edge.face.boxes import iou
 from edge.face.liveness import Layer, Liveness, Look
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.pipeline import Entry, Pipeline, Regard
+from edge.recogniser.build import nobody_special
+from edge.recogniser.pipeline import Entry, Pipeline, Regard
 from edge.values import (
     Answer,
     Face,

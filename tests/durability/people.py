@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edge.config import Terminal
 from edge.errors import MfsaError
-from edge.gallery import residue
-from edge.gallery.care import verify
+from edge.gallery import secure_delete
 from edge.gallery.key import enter
-from edge.gallery.rotation import rotate
+from edge.gallery.key_rotation import rotate
+from edge.gallery.maintenance import verify
 from edge.gallery.store import Store
 from edge.subject import Consent, SubjectRecord
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before, silent
@@ -162,7 +162,7 @@ class Gallery:
 
     def problems(self, folder: Path, left: Left) -> Iterator[str]:
         gone = [bytes.fromhex(piece) for step in left.told for piece in step.split()]
-        if gone and residue.is_left(folder / "gallery.db", gone):
+        if gone and secure_delete.is_left(folder / "gallery.db", gone):
             yield "erased: a sealed row of somebody who was erased is in the files"
         yield from gallery_problems(lambda: GalleryActor(folder / "gallery.db"), left)
 

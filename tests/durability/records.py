@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.async_writer import BoundedLog
+from edge.audit.provisioning import prepare
+from edge.audit.reader import read_log
 from edge.audit.retention import BLANKED, DAY_S, Retention
-from edge.audit.setup import prepare
-from edge.audit.state import key_path_of, read_keys, read_state
 from edge.audit.verify import verify
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, read_keys, read_state
 from edge.door.record import LATCHES, past_of
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge import durable
-from edge.audit import log, retention
-from edge.audit.log import RecordLog
+from edge.audit import retention, writer
+from edge.audit.writer import RecordLog
 from edge.config import Terminal
-from edge.gallery import rotation
+from edge.gallery import key_rotation
 from edge.gallery.database import Database
+from edge.system import atomic_files
 from tests.durability import people
 from tests.durability.steps import Actor, Left, Step, Victim
 from tests.durability.victims import VICTIMS
@@ -127,7 +127,7 @@ def _in_halves() -> None:
 
 
 def _names_not_synced() -> None:
-    durable.sync_folder = log.sync_folder = lambda _: None
+    atomic_files.sync_folder = writer.sync_folder = lambda _: None
 
 
 def _half_way_on_disk() -> None:
@@ -139,9 +139,9 @@ def _key_first() -> None:
     """The new key takes the old one's place before the gallery is sealed by it."""
 
     def rotate(config: Terminal) -> None:
-        key, fresh = rotation.read_key(config.key_path), random.randbytes(32)
+        key, fresh = key_rotation.read_key(config.key_path), random.randbytes(32)
         config.key_path.write_bytes(fresh)
-        rotation._seal(config.gallery_path, config.terminal, key, fresh)
+        key_rotation._seal(config.gallery_path, config.terminal, key, fresh)
 
     people.rotate = rotate  # type: ignore[assignment]
 

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.assembly import entry_of
 from edge.config import Terminal, load_config
-from edge.config.sensing import CsiCamera
+from edge.config.recognition import CsiCamera
 from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
+from edge.recogniser.build import entry_of
 from edge.subject import SubjectRecord
 
 WriteConfig = Callable[..., Path]

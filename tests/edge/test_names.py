@@ -14,22 +14,22 @@ from hypothesis import strategies as st
 
 from calibration.chips import read_chips
 from calibration.photos import find_photos
-from edge.access.rights import Rights
-from edge.assembly import entry_of
-from edge.audit.log import RecordLog
+from edge.access.validity import Rights
+from edge.audit.writer import RecordLog
 from edge.cli import audit, gallery
 from edge.config import load_config
 from edge.door.protocol import decode, encode, grant_fields, parse_grant
 from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, GalleryError
-from edge.gallery import transfer
+from edge.gallery import export
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import Journal, Line
-from edge.gallery.enrollment.people import read_people
-from edge.gallery.enrollment.roll import Roll
+from edge.gallery.enrollment.registry import Roll
+from edge.gallery.enrollment.roster import read_people
 from edge.gallery.sealing import Seal
 from edge.gallery.store import Store
 from edge.names import check_name, name_key, normalize_name, parse_group
+from edge.recogniser.build import entry_of
 from edge.subject import SubjectRecord, pair_of
 from edge.values import Grant
 
@@ -88,7 +88,7 @@ def test_name_spelling_reaches_one_subject(
         assert store.enroll(other, ROW) == 2 and list(store.subjects()) == [normalize_name(one)]
         found = Roll(store).find(other)
         assert found is not None and found.name == normalize_name(one)
-        assert transfer.export(store, folder / "people", "a long passphrase", [other]) == 1
+        assert export.export(store, folder / "people", "a long passphrase", [other]) == 1
         assert store.record(other) == SubjectRecord(groups=(normalize_name(one),))
         assert store.remove(other) == 2 and store.record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)

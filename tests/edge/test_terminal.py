@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.audit.sealing import score_sealer
 from edge.audit.segments import segments
 from edge.config import Terminal, load_config

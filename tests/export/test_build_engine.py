@@ -75,7 +75,7 @@ def test_engines_are_built_compared_and_then_opened(
 
 
 def opened(path: Path, precision: Any, trt: Any) -> Any:
-    """The embedder as `edge.networks` opens it."""
+    """The embedder as `edge.recogniser.networks` opens it."""
     bundle = open_bundle(path, PREPROCESSING)
     wanted = Wanted(
         "embedder",

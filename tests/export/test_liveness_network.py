@@ -10,11 +10,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edge.assembly import layers_of
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.networks import open_networks
+from edge.recogniser.build import layers_of
+from edge.recogniser.networks import open_networks
 from export import bundle
 
 

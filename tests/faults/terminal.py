@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from edge.config import load_config
-from edge.demo.portraits import COLLINS, load_portrait
+from edge.portraits import COLLINS, load_portrait
 from tests.faults.line import Line
 from tests.faults.systemd import Service
 

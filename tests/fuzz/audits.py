@@ -15,14 +15,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.audit import telling
-from edge.audit.evidence import pictures, read_picture
-from edge.audit.heads import Head, public_key_of, read_head
-from edge.audit.log import RecordLog
-from edge.audit.reading import record_of
+from edge.audit import formatting
+from edge.audit.checkpoint import Head, public_key_of, read_head
+from edge.audit.picture_store import pictures, read_picture
+from edge.audit.reader import record_of
 from edge.audit.sealing import picture_sealer, score_sealer
-from edge.audit.state import key_path_of, read_keys, read_state
 from edge.audit.verify import Expected, verify
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, read_keys, read_state
 from edge.errors import RecordError
 from edge.names import is_printable
 from tests.fuzz.source import Source, edited, spoilt
@@ -174,15 +174,15 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
         record = record_of(line, scores.open_fields)
         if record is None:
             return
-        expect(isinstance(telling.moment(record), float), "no moment to put it in order by")
+        expect(isinstance(formatting.moment(record), float), "no moment to put it in order by")
         expect(
-            is_printable(telling.line("door", record, timezone.utc)),
+            is_printable(formatting.line("door", record, timezone.utc)),
             "a row of two lines, or one that a terminal obeys",
         )
         for form in ("jsonl", "csv"):
-            for row, number in telling.exported("door", [record], form):
+            for row, number in formatting.exported("door", [record], form):
                 expect(isinstance(number, int) and row.endswith("\n"), "no row")
-        for cell in telling.cells("door", record):
+        for cell in formatting.cells("door", record):
             expect(
                 not cell.startswith(("=", "+", "@")) or cell[1:2].isdigit(),
                 f"a formula: {cell[:40]!r}",

@@ -16,9 +16,9 @@ import yaml
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, MANIFEST, onnx_file, open_bundle, read_manifest
 from edge.chip import PREPROCESSING
 from edge.config import demand_same, load_config
-from edge.door.conduct import conduct_of
-from edge.door.files import FileLine
-from edge.door.wiring import noted
+from edge.door.file_backend import FileLine
+from edge.door.hardware import noted
+from edge.door.settings import conduct_of
 from edge.engine.cuda import Device, _board, _l4t
 from edge.engine.sidecar import Wanted, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError

@@ -12,18 +12,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
-from edge.audit.reading import number_of, read_log, read_tail
-from edge.audit.state import FirstKey, key_path_of, read_keys, read_state
+from edge.audit.async_writer import BoundedLog
+from edge.audit.reader import number_of, read_log, read_tail
 from edge.audit.verify import verify
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import FirstKey, key_path_of, read_keys, read_state
 from edge.door import protocol
-from edge.door.conduct import Conduct
+from edge.door.hardware import Wiring
 from edge.door.record import past_of
-from edge.door.rules import DoorRules
 from edge.door.service import DoorService
-from edge.door.simulated import SimulatedRelay
-from edge.door.wiring import Wiring
+from edge.door.settings import Conduct
+from edge.door.simulated_backend import SimulatedRelay
+from edge.door.timing import DoorRules
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 from tests.fuzz.source import Source, edited, spoilt

@@ -14,10 +14,10 @@ import numpy as np
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
-from edge.gallery import transfer
+from edge.gallery import export
 from edge.gallery.admission import Admission
-from edge.gallery.care import verify
 from edge.gallery.database import PEPPER
+from edge.gallery.maintenance import verify
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
 from edge.subject import Consent, SubjectRecord, from_json, to_json
@@ -261,10 +261,10 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
     """A file of people whose passphrase is known, so that what is within is read too. Scrypt is left out: it is slow on purpose."""
     path, store = folder / "people", _open(folder / "gallery.db")
     at_end.callback(store.close)
-    derive = transfer._key
-    transfer._key = lambda passphrase, salt: _KEY  # type: ignore[assignment]
+    derive = export._key
+    export._key = lambda passphrase, salt: _KEY  # type: ignore[assignment]
     at_end.callback(setattr, transfer, "_key", derive)
-    template = transfer._text(_template("Ada", 0).tobytes())
+    template = export._text(_template("Ada", 0).tobytes())
     tree = {
         "model": _MODEL,
         "people": [
@@ -275,7 +275,7 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
             }
         ],
     }
-    magic, sealer = transfer._MAGIC, AESGCM(_KEY)
+    magic, sealer = export._MAGIC, AESGCM(_KEY)
 
     def sealed(plain: bytes) -> bytes:
         return magic + bytes(28) + sealer.encrypt(bytes(12), plain, magic)
@@ -296,8 +296,8 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
                 )
             )
         with contextlib.suppress(GalleryError):
-            file = transfer.read_file(path)
-            transfer.take(store, file, "a passphrase", _RULES, replace=True)
+            file = export.read_file(path)
+            export.take(store, file, "a passphrase", _RULES, replace=True)
         for name in store.subjects():  # whatever was let in can be read and removed again
             store.kept(name)
             store.remove(name)

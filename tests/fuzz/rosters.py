@@ -14,8 +14,8 @@ from typing import Any
 from edge.errors import ConfigError, RecordError
 from edge.gallery.enrollment.bulk import Way
 from edge.gallery.enrollment.journal import Journal
-from edge.gallery.enrollment.people import COLUMNS, read_people
 from edge.gallery.enrollment.photos import Demand
+from edge.gallery.enrollment.roster import COLUMNS, read_people
 from edge.names import check_name
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect

@@ -16,7 +16,7 @@ import yaml
 
 from edge.config import Terminal, load_config
 from edge.gallery.key import load_key
-from edge.gallery.residue import is_left
+from edge.gallery.secure_delete import is_left
 from edge.gallery.store import Store, open_store
 from tests.leaks.search import found, table
 from tests.processes import TIMEOUT_S

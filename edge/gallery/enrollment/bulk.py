@@ -14,10 +14,10 @@ from pathlib import Path
 from edge.errors import PhotoError
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.desk import Desk
+from edge.gallery.enrollment.enroller import Desk
 from edge.gallery.enrollment.journal import Journal, Line, digest_of
-from edge.gallery.enrollment.people import Entry
 from edge.gallery.enrollment.photos import Demand, Image, Refusal, samples
+from edge.gallery.enrollment.roster import Entry
 from edge.photofile import decode_photo, read_photo
 
 _AHEAD = 2  # photos decoded in advance of the networks; each may take 200 MB

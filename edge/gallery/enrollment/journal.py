@@ -11,8 +11,8 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from edge.errors import RecordError
+from edge.gallery.enrollment.attributes import Terms
 from edge.gallery.enrollment.photos import Refusal
-from edge.gallery.enrollment.terms import Terms
 from edge.names import name_key
 from edge.system.accounts import acting_as_owner
 

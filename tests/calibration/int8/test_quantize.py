@@ -24,7 +24,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few made-up people, as chips."""
     folder = tmp_path_factory.mktemp("people")
     rng = np.random.default_rng(0)
-    from edge.demo.portraits import COLLINS, HOPPER, load_chip
+    from edge.portraits import COLLINS, HOPPER, load_chip
 
     for portrait in (COLLINS, HOPPER):
         for i in range(8):

@@ -6,10 +6,10 @@ import itertools
 from pathlib import Path
 
 from edge.audit.chain import Line, build, parse
-from edge.audit.log import RecordLog
 from edge.audit.segments import segments
-from edge.audit.state import key_path_of, read_keys, read_state
 from edge.audit.verify import Expected, Report, verify
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, read_keys, read_state
 
 OF = "lobby-1/decisions"
 PEOPLE = ("Ada", "Ben", "Cleo", "Dora")

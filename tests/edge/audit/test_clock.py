@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from edge.audit.clock import belief_of, kept_belief, read_belief, write_belief
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
+from edge.audit.writer import RecordLog
 from edge.config import load_config
 from edge.system.wallclock import DAY_S, Belief, WallClock
 

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 
 import edge
-from edge.audit import telling
-from edge.audit.evidence import PictureFolder, picture_path, pictures
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit import formatting
+from edge.audit.picture_store import PictureFolder, picture_path, pictures
+from edge.audit.reader import read_log
 from edge.audit.sealing import picture_sealer, score_sealer
 from edge.audit.segments import segments
-from edge.audit.state import key_path_of, read_keys
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, read_keys
 from edge.cli import audit as command
 from edge.cli.audit import main
 from edge.config import Terminal, load_config
@@ -538,8 +538,8 @@ def test_show_unknown_subject_is_an_error(audit: Call) -> None:
     ],
 )
 def test_show_liveness_is_in_words(liveness: object, words: str) -> None:
-    row = telling.line("decisions", {"wall": BEGAN, "liveness": liveness}, timezone.utc)
-    assert row == telling.line("decisions", {"wall": BEGAN, "liveness": words}, timezone.utc)
+    row = formatting.line("decisions", {"wall": BEGAN, "liveness": liveness}, timezone.utc)
+    assert row == formatting.line("decisions", {"wall": BEGAN, "liveness": words}, timezone.utc)
     assert "{" not in row
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from edge.audit.decision import decision_fields, door_fields
-from edge.audit.fields import split
+from edge.audit.privacy import split
 from edge.values import (
     Answer,
     Decision,

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.audit.evidence import (
+from edge.audit.picture_store import (
     PictureFolder,
     attention_shares,
     overlay,

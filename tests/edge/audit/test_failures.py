@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit import log as writing
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit import writer as writing
+from edge.audit.reader import read_log
 from edge.audit.segments import segments
-from edge.audit.state import key_path_of, read_state
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, read_state
 from edge.errors import RecordError
 from tests.edge.audit.records import Record
 from tests.processes import TIMEOUT_S
@@ -220,7 +220,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from edge.audit import log as writing
-from edge.audit.log import RecordLog
+from edge.audit.writer import RecordLog
 log = RecordLog(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
 while True:
     print(log.append({"kind": "decision", "subject": "Ada"}, durable=False), flush=True)
@@ -259,7 +259,7 @@ def test_one_half_of_the_state_may_be_spoilt(record: Record, spoilt: int) -> Non
 
 def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
     from edge.audit.chain import next_key
-    from edge.audit.state import read_keys
+    from edge.audit.writer_state import read_keys
 
     keys = [read_keys(key_path_of(record.folder))[0].key]
     keys += [next_key(keys[0], steps) for steps in range(1, 4)]
@@ -271,7 +271,7 @@ STOPPED = """
 import os, shutil, sys
 from pathlib import Path
 from edge.audit import log as writing
-from edge.audit.log import RecordLog
+from edge.audit.writer import RecordLog
 from edge.audit.retention import Retention
 from tests.edge.audit.records import BEGAN, OF
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.audit import retention
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.audit.retention import Retention, erase
+from edge.audit.writer import RecordLog
 from tests.edge.audit.records import BEGAN, OF, Record
 
 DAY_S = 86400.0

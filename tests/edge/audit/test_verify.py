@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.audit.chain import build, next_key
-from edge.audit.log import RecordLog
 from edge.audit.segments import first_id_of
-from edge.audit.state import key_path_of, make_state, read_keys, read_state
 from edge.audit.verify import Expected, verify
+from edge.audit.writer import RecordLog
+from edge.audit.writer_state import key_path_of, make_state, read_keys, read_state
 from tests.edge.audit.records import OF, Record
 
 

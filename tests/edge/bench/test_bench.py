@@ -15,8 +15,8 @@ import jsonschema
 import numpy as np
 import pytest
 
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
+from edge.audit.writer import RecordLog
 from edge.bench import engine, results, soak, tables
 from edge.bench.machine import memory, power, throttling
 from edge.bench.page import page
@@ -30,7 +30,7 @@ from edge.engine.trt import TrtEngine
 from edge.values import Frame
 from export.parity import portrait_chips
 from export.to_engine import BuildOptions, build_plan
-from tests.edge.bench.test_tally import turn
+from tests.edge.bench.test_accumulator import turn
 from tests.processes import TIMEOUT_S, run
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 

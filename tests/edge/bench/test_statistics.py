@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.bench.accumulator import Thinned
 from edge.bench.statistics import percentiles, ratio_of_medians, slope, thinned
-from edge.bench.tally import Thinned
 
 NOISE = np.random.default_rng(3)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.demo.script import FPS, SCENES, frame_ranges
+from edge.demo.scenario import FPS, SCENES, frame_ranges
 
 Records = list[dict[str, Any]]
 

@@ -4,16 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from edge.demo import clip, report, story
-from edge.demo.script import SCENES, Scene, frame_ranges
-from edge.demo.story import PASSED
+from edge.demo import clip, outcome, report
+from edge.demo.outcome import PASSED
+from edge.demo.scenario import SCENES, Scene, frame_ranges
 from tests.edge.demo.records import DECISIONS, DOOR, PLAIN, Records, decision, opening
 
 FRAMES = [np.zeros((480, 640, 3), np.uint8)] * frame_ranges(SCENES)[-1].stop
 
 
 def page(decisions: Records, door: Records, name: str = "reference") -> str:
-    told = story.tell(SCENES, decisions, door)
+    told = outcome.tell(SCENES, decisions, door)
     return report.page(told, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name})
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, Input, Window
-from edge.door.rules import DoorRules, Latches
+from edge.door.timing import DoorRules, Latches
 from edge.values import Grant
 
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.bounded import BoundedLog
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.async_writer import BoundedLog
+from edge.audit.reader import read_log
+from edge.audit.writer import RecordLog
 from edge.door import protocol
 from edge.door.client import DoorClient
-from edge.door.conduct import Conduct
 from edge.door.controller import Window
+from edge.door.hardware import Wiring
 from edge.door.service import DoorService
-from edge.door.simulated import SimulatedRelay
-from edge.door.wiring import Wiring
+from edge.door.settings import Conduct
+from edge.door.simulated_backend import SimulatedRelay
 from edge.errors import DoorError
 from tests.doors import (
     CLOCK,

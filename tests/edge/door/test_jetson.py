@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.door.gpio import GpioLine, GpioRelayOutput, open_factory
+from edge.door.gpio_backend import GpioLine, GpioRelayOutput, open_factory
 from edge.errors import DoorError
 
 ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from edge.door.client import DoorClient
-from edge.door.conduct import Conduct
 from edge.door.controller import Input, Window
-from edge.door.rules import DoorRules
+from edge.door.settings import Conduct
+from edge.door.timing import DoorRules
 from tests.doors import (
     CLOCK,
     CONDUCT,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.cli import door as command
 from edge.config import load_config
 from edge.door.client import DoorClient

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.log import RecordLog
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
+from edge.audit.writer import RecordLog
 from edge.door.client import DoorClient
-from edge.door.conduct import Conduct
 from edge.door.controller import Window
 from edge.door.record import Past, past_of
-from edge.door.rules import DoorRules, Latches
 from edge.door.service import NOT_ON_RECORD
+from edge.door.settings import Conduct
+from edge.door.timing import DoorRules, Latches
 from edge.errors import RecordError
 from edge.system.wallclock import Belief
 from edge.values import DoorEvent

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from edge.chip import align
-from edge.demo.portraits import Portrait, load_portrait
 from edge.face.liveness import Look
 from edge.face.quality import pose_of
+from edge.portraits import Portrait, load_portrait
 from edge.values import Face
 
 SIZE = (320, 240)  # of a frame, width and height

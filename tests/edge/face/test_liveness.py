@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.demo.portraits import COLLINS, HOPPER, Portrait
 from edge.face.liveness import Answer, Layer, Look, State
+from edge.face.liveness.motion import Stillness
 from edge.face.liveness.rectangle import around
 from edge.face.liveness.screen import Screen, peak
-from edge.face.liveness.stillness import Stillness
+from edge.portraits import COLLINS, HOPPER, Portrait
 from tests.edge.face.presentations import Picture, look_at, moved, noisy, show
 
 HELD, BY_HAND = 0.05, 1.0

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from calibration.pad import LAYERS, present
-from edge.demo import adversarial
 from edge.demo.clip import cut_out
 from edge.face.detect import Detector
 from edge.face.liveness import Answer, State, look_at
-from edge.face.liveness.stillness import Stillness
+from edge.face.liveness.motion import Stillness
+from edge.rehearsal import adversarial
 
 FPS = 15.0
 

@@ -21,15 +21,15 @@ from edge.chip import PREPROCESSING
 from edge.cli.gallery import main
 from edge.config import Terminal, load_config
 from edge.errors import GalleryError
-from edge.gallery import backup, care, transfer
+from edge.gallery import backup, export, maintenance
 from edge.gallery.admission import Admission
 from edge.gallery.database import EVIDENCE, SECRETS
+from edge.gallery.export import person_tree
 from edge.gallery.key import load_key
 from edge.gallery.people import Person, Template
 from edge.gallery.sealing import SECRET_BYTES
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
-from edge.gallery.transfer import person_tree
 from edge.subject import SubjectRecord
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
@@ -42,7 +42,7 @@ def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> Store:
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> transfer.SealedFile:
+def saved(tmp_path: Path) -> export.SealedFile:
     """Ada with a PIN and templates of two models, and Eve."""
     with closing(opened(tmp_path / "old.db")) as store:
         store.enroll("Ada", ROWS[:2], record=SubjectRecord(groups=("staff",)), chips=[b"one", None])
@@ -53,11 +53,11 @@ def saved(tmp_path: Path) -> transfer.SealedFile:
         packed = backup.pack(store, PASSPHRASE)
         assert (packed.people, packed.left_out) == (2, ())
         assert b"Ada" not in packed.content and store.secret(EVIDENCE) not in packed.content
-    return transfer.SealedFile(tmp_path / "backup", packed.content)
+    return export.SealedFile(tmp_path / "backup", packed.content)
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY])
-def test_restore_on_a_fresh_folder(tmp_path: Path, saved: transfer.SealedFile, key: bytes) -> None:
+def test_restore_on_a_fresh_folder(tmp_path: Path, saved: export.SealedFile, key: bytes) -> None:
     path = tmp_path / "new" / "gallery.db"
     told = backup.restore(path, key, "lobby", saved, PASSPHRASE, RULES)
     assert told == backup.Restored(2, {}, ())
@@ -67,7 +67,7 @@ def test_restore_on_a_fresh_folder(tmp_path: Path, saved: transfer.SealedFile, k
         assert [kept.chip for kept in store.kept("Ada")] == [b"one", None, None]
         assert store.record("Ada") == old.record("Ada")
         assert store.secret(EVIDENCE) == old.secret(EVIDENCE)
-        assert store.counter() >= old.counter() and care.verify(store) == []
+        assert store.counter() >= old.counter() and maintenance.verify(store) == []
     assert sorted(file.name for file in path.parent.iterdir()) == ["gallery.db"]
     assert path.stat().st_mode & 0o777 == 0o600
 
@@ -82,8 +82,8 @@ def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
     for tree, person in zip(trees, people, strict=True):  # as a version without one form wrote it
         tree["subject"] = json.dumps({**json.loads(str(tree["subject"])), "name": person.name})
     tree = {"terminal": "lobby", "counter": 9, "secrets": secrets, "people": trees}
-    content = transfer.seal_tree(backup._MAGIC, tree, PASSPHRASE)
-    file = transfer.SealedFile(tmp_path / "backup", content)
+    content = export.seal_tree(backup._MAGIC, tree, PASSPHRASE)
+    file = export.SealedFile(tmp_path / "backup", content)
     backup.restore(tmp_path / "gallery.db", KEY, "lobby", file, PASSPHRASE, RULES)
     with closing(opened(tmp_path / "gallery.db")) as store:
         first, second = store.known()
@@ -93,9 +93,7 @@ def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "whole"])
-def test_restore_over_another_gallery(
-    tmp_path: Path, saved: transfer.SealedFile, harm: str
-) -> None:
+def test_restore_over_another_gallery(tmp_path: Path, saved: export.SealedFile, harm: str) -> None:
     path = tmp_path / "gallery.db"
     with closing(opened(path)) as store:
         store.enroll("Joe", ROWS[:1])
@@ -113,11 +111,11 @@ def test_restore_over_another_gallery(
         (tmp_path / "gallery.db-wal").write_bytes(log)  # SQLite would apply it to the new file
     backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
     with closing(opened(path)) as store:
-        assert store.subjects() == {"Ada": 2, "Eve": 1} and care.verify(store) == []
+        assert store.subjects() == {"Ada": 2, "Eve": 1} and maintenance.verify(store) == []
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_restore_is_followed_while_running(tmp_path: Path, saved: transfer.SealedFile) -> None:
+def test_restore_is_followed_while_running(tmp_path: Path, saved: export.SealedFile) -> None:
     path, now = tmp_path / "gallery.db", [0.0]
     opened(path).close()
     reader = Store(path, key=KEY, terminal="lobby", model_digest="m" * 64, read_only=True)
@@ -131,7 +129,7 @@ def test_restore_is_followed_while_running(tmp_path: Path, saved: transfer.Seale
         assert gallery.refresh() and gallery.index.subjects == 1
 
 
-def test_restore_keeps_to_retention(tmp_path: Path, saved: transfer.SealedFile) -> None:
+def test_restore_keeps_to_retention(tmp_path: Path, saved: export.SealedFile) -> None:
     rules = replace(RULES, consent_needed=True)
     told = backup.restore(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
     assert told.people == 0 and set(told.refused) == {"Ada", "Eve"}
@@ -146,7 +144,7 @@ def test_restore_keeps_to_retention(tmp_path: Path, saved: transfer.SealedFile) 
     ],
 )
 def test_restore_refused_changes_nothing(
-    tmp_path: Path, saved: transfer.SealedFile, change: dict[str, str], message: str
+    tmp_path: Path, saved: export.SealedFile, change: dict[str, str], message: str
 ) -> None:
     path = tmp_path / "gallery.db"
     with closing(opened(path)) as store:
@@ -221,10 +219,10 @@ def test_new_terminal_by_one_command(
 
 def test_passphrase_in_another_spelling_opens() -> None:
     composed, combining = "Schl\u00fcssel f\u00fcr alle", "Schlu\u0308ssel fu\u0308r alle"
-    sealed = transfer.SealedFile(Path("b"), transfer.seal_tree(b"mfsa-edge x\n", {}, composed))
-    assert transfer.open_tree(b"mfsa-edge x\n", sealed, combining, dict) == {}
+    sealed = export.SealedFile(Path("b"), export.seal_tree(b"mfsa-edge x\n", {}, composed))
+    assert export.open_tree(b"mfsa-edge x\n", sealed, combining, dict) == {}
 
 
 def test_passphrase_that_is_no_text_is_refused() -> None:
     with pytest.raises(GalleryError, match="not UTF-8 text"):
-        transfer.check_passphrase("a horse of \udcfc colour")
+        export.check_passphrase("a horse of \udcfc colour")

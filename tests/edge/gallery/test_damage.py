@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from edge.errors import GalleryError
-from edge.gallery import care, transfer
+from edge.gallery import export, maintenance
 from edge.gallery.admission import Admission
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
@@ -86,9 +86,9 @@ def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
 ) -> None:
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
-    transfer.export(store, tmp_path / "people", "a long passphrase")
-    file = transfer.read_file(tmp_path / "people")
-    assert transfer.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
+    export.export(store, tmp_path / "people", "a long passphrase")
+    file = export.read_file(tmp_path / "people")
+    assert export.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b""]
 
 
@@ -109,7 +109,7 @@ def test_template_damaged_is_left_out(
         match = gallery.search(ROW[0])
         assert match is not None and match.subject == "Ada" and gallery.templates == 1
     assert "left out: template 3: " in caplog.text and "Bob" not in caplog.text
-    assert len(care.verify(store)) == (1 if row.size != 1 else 0)
+    assert len(maintenance.verify(store)) == (1 if row.size != 1 else 0)
 
 
 def test_templates_of_other_length_only_are_none(open_store: Open) -> None:
@@ -125,15 +125,15 @@ def test_name_damaged_is_left_out(open_store: Open, caplog: pytest.LogCaptureFix
     with store.writing():
         store.put("a\nb", SubjectRecord(), ROW, store.model)
     assert store.subjects() == {"Ada": 1} and "subject 5: its name is invalid" in caplog.text
-    assert care.verify(store) == ["subject 5: its name is invalid"]
+    assert maintenance.verify(store) == ["subject 5: its name is invalid"]
 
 
 def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
-    transfer.export(store, tmp_path / "people", "a long passphrase")
-    file = transfer.read_file(tmp_path / "people")
-    assert transfer.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
+    export.export(store, tmp_path / "people", "a long passphrase")
+    file = export.read_file(tmp_path / "people")
+    assert export.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b"two"]
 
 

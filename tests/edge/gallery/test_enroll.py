@@ -14,8 +14,9 @@ from edge.errors import ConfigError, EngineError, PhotoError
 from edge.face import quality
 from edge.face.detect import Detector
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.desk import check_level
-from edge.gallery.enrollment.person import Bounds, Candidate, settle
+from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
+from edge.gallery.enrollment.consistency import Bounds, Candidate, settle
+from edge.gallery.enrollment.enroller import check_level
 from edge.gallery.enrollment.photos import (
     Demand,
     Level,
@@ -24,7 +25,6 @@ from edge.gallery.enrollment.photos import (
     sample,
     samples,
 )
-from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.search import Index
 
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.claim import claim
 from edge.config import Terminal
 from edge.errors import GalleryError
-from edge.gallery.care import seal_anew
 from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import WrongKeyError
+from edge.gallery.maintenance import seal_anew
 from edge.gallery.outage import KEY_CHANGED, UNREADABLE, Outage
 from edge.gallery.search import Gallery
 from edge.gallery.store import Store
+from edge.system.lockfile import claim
 
 KEY, NEW_KEY = bytes(range(32)), bytes(32)
 ADA, BOB, EVE = (row[None] for row in np.eye(3, 8, dtype=np.float32))

@@ -11,18 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.claim import claim
 from edge.cli import audit
 from edge.config import Terminal
 from edge.config.door import FileRelay
-from edge.door.wiring import Lines, note
+from edge.door.hardware import Lines, note
 from edge.errors import GalleryError
-from edge.gallery import rotation
+from edge.gallery import key_rotation
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import Journal
 from edge.gallery.key import become_owner, enter, load_key, run_as_owner
 from edge.gallery.people import read_people
 from edge.gallery.store import Store, evidence_key
+from edge.system.lockfile import claim
 from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
@@ -159,7 +159,7 @@ def test_owner_works_for_root_that_stays_root(config: Terminal, tmp_path: Path) 
 
 
 def rotated(config: Terminal) -> dict[str, int]:
-    rotation.rotate(config)
+    key_rotation.rotate(config)
     key = load_key(config.key_path, create=False)
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
         return {person.name: len(person.templates) for person in read_people(gallery, print)}
@@ -181,7 +181,7 @@ def test_root_follows_no_link_in_the_state(config: Terminal, tmp_path: Path, nam
     (config.state / name).symlink_to(victim)
     before = victim.read_bytes() if victim.exists() else None
     owned_by_nobody(config)
-    for work in (evidence_key, enter, rotation.rotate, locked):
+    for work in (evidence_key, enter, key_rotation.rotate, locked):
         in_child(lambda work=work: work(config))  # type: ignore[misc]
         assert (victim.read_bytes() if victim.exists() else None) == before
         assert len(list(target.iterdir())) == (0 if before is None else 1)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from edge.errors import GalleryError
-from edge.gallery import coarse
-from edge.gallery.coarse import BLOCK, Packed
+from edge.gallery import bf16_index
+from edge.gallery.bf16_index import BLOCK, Packed
 from edge.gallery.search import Gallery, Index
 from edge.subject import SubjectRecord
 from edge.values import Match
@@ -147,7 +147,7 @@ def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimensio
     packed.update(rows, ())
     wrong = np.abs(packed.products(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
     assert (
-        wrong <= [[coarse.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]
+        wrong <= [[bf16_index.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]
     ).all()
 
 
@@ -295,7 +295,9 @@ def test_rows_that_made_room_are_overwritten() -> None:
     assert index._rows is not before and not before.any() and index.templates == 3 + len(before)
 
 
-@pytest.mark.skipif(coarse.open_packed(DIMENSION) is None, reason="no kernel for this processor")
+@pytest.mark.skipif(
+    bf16_index.open_packed(DIMENSION) is None, reason="no kernel for this processor"
+)
 def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     numkong = pytest.importorskip("numkong")
     index, rounded, astype = Index(packed_from=1), list[object](), numkong.astype
@@ -388,15 +390,15 @@ class Lying(Packed):
 def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert coarse.open_packed(DIMENSION) is not None
+    assert bf16_index.open_packed(DIMENSION) is not None
     monkeypatch.setattr("numkong.get_capabilities", lambda: {"serial": True, "neon": False})
-    assert coarse.open_packed(DIMENSION) is None
+    assert bf16_index.open_packed(DIMENSION) is None
     monkeypatch.undo()
-    monkeypatch.setattr(coarse, "Packed", Lying)
-    assert coarse.open_packed(DIMENSION) is None
+    monkeypatch.setattr(bf16_index, "Packed", Lying)
+    assert bf16_index.open_packed(DIMENSION) is None
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "numkong", None)
-    assert coarse.open_packed(DIMENSION) is None
+    assert bf16_index.open_packed(DIMENSION) is None
     index = Index.of(["Ada", "Eve"], np.concatenate([ADA[:1], EVE[:1]]), packed_from=0)
     match = index.search(EVE[0])
     assert match is not None and match.subject == "Eve"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.audit.log import RecordLog
+from edge.audit.writer import RecordLog
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import audit, gallery

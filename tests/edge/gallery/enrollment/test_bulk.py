@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import enroll as command

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from edge import masks
-from edge.audit.reading import read_log
+from edge.audit.reader import read_log
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
-from edge.cli import audit, enrolling, gallery
+from edge.cli import audit, enroll_common, gallery
 from edge.cli import enroll as command
 from edge.config import load_config
 from edge.face.detect import Detector
@@ -286,12 +286,12 @@ def test_a_threshold_that_the_configuration_raised_counts(
 def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1")
-    assert enrolling._account() == "daemon"
+    assert enroll_common._account() == "daemon"
     monkeypatch.setenv("SUDO_UID", "-1")
-    assert enrolling._account() == "root"
+    assert enroll_common._account() == "root"
     monkeypatch.setattr("os.getuid", lambda: 1)
     monkeypatch.setenv("SUDO_UID", "0")
-    assert enrolling._account() == "daemon"  # nobody but root comes by sudo
+    assert enroll_common._account() == "daemon"  # nobody but root comes by sudo
 
 
 def test_consent_that_the_configuration_demands(

@@ -8,11 +8,11 @@ import pytest
 from edge import photofile
 from edge.cli import enroll
 from edge.face.quality import ENROLL, MESSAGES
-from edge.gallery.enrollment import people
-from edge.gallery.enrollment.terms import AGREEING_MIN, PHOTOS_MIN
+from edge.gallery.enrollment import roster
+from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 
 PAGE = (Path(__file__).resolve().parents[4] / "docs" / "enrollment.md").read_text()
-SOURCES = "\n".join(path.read_text() for path in Path(people.__file__).parent.glob("*.py"))
+SOURCES = "\n".join(path.read_text() for path in Path(roster.__file__).parent.glob("*.py"))
 
 
 def test_every_reason_is_explained() -> None:
@@ -32,7 +32,7 @@ def test_the_least_values_are_those_of_the_gate() -> None:
 
 
 def test_every_column_of_a_list_is_explained() -> None:
-    assert not {name for name in people.COLUMNS if f"`{name}`" not in PAGE}
+    assert not {name for name in roster.COLUMNS if f"`{name}`" not in PAGE}
 
 
 def test_page_least_photos_are_those_of_code() -> None:

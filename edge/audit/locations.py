@@ -1,0 +1,88 @@
+"""The two records of a terminal: where they lie, where their first keys do, and whether they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.audit.reader import records
+from edge.audit.segments import segments
+from edge.audit.verify import Expected, Report, verify
+from edge.audit.writer_state import FirstKey, key_path_of, read_keys, read_state
+from edge.config import Terminal
+from edge.errors import RecordError
+
+KEYS_BESIDE = (
+    "the keys that verify the audit logs are next to them, so an account that writes both can "
+    "forge the logs"
+)
+SET_KEYS = (
+    "set `record.keys` to a folder for root alone, such as /etc/mfsa-edge/audit, and run "
+    "edge-audit init as root"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One of the two, or a copy."""
+
+    name: str
+    folder: Path
+    key_path: Path
+    of: str  # terminal and record; empty where nobody knows
+
+    def first_keys(self) -> tuple[list[FirstKey], int]:
+        """With which its chains began, and how many of them are kept apart from it. Raises RecordError."""
+        beside = key_path_of(self.folder)
+        kept = _keys_at(self.key_path)
+        return (kept, 0) if self.key_path == beside else ([*kept, *_keys_at(beside)], len(kept))
+
+    def verify(
+        self, expected: Expected | None = None, progress: Callable[[int], object] = lambda _: None
+    ) -> Report:
+        """Raises OSError, and RecordError where a key file is none."""
+        keys, trusted = self.first_keys()
+        state = read_state(self.folder)
+        return verify(
+            self.folder,
+            keys,
+            of=self.of or None,
+            expected=expected,
+            state=state,
+            trusted=trusted,
+            progress=progress,
+        )
+
+
+def places(config: Terminal, only: str | None = None) -> list[Place]:
+    folders = {"decisions": config.decisions_path, "door": config.door_record_path}
+    return [
+        Place(name, folder, config.record_key_path(folder), f"{config.terminal}/{name}")
+        for name, folder in folders.items()
+        if only in (None, name)
+    ]
+
+
+def copied(folder: Path, key_path: Path | None) -> Place:
+    """A record, or a copy of it, that is what it says that it is. Raises RecordError, OSError."""
+    said = next((str(record["of"]) for record in records(folder) if record.get("of")), "")
+    if not segments(folder):
+        raise RecordError(
+            f"{folder}: expected a record, a folder of files such as 000000001.log, found none"
+        )
+    if key_path is not None and not key_path.is_file():
+        raise RecordError(
+            f"{key_path}: no such file; name the first keys that edge-audit init made, or none"
+        )
+    return Place(folder.name, folder, key_path or key_path_of(folder), said)
+
+
+def _keys_at(path: Path) -> list[FirstKey]:
+    """None where this account may not look: the chain can be checked without."""
+    try:
+        return read_keys(path)
+    except RecordError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return []
+        raise

@@ -1,0 +1,70 @@
+"""The key of each record, made anew from the first ones, for whoever verifies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge.audit.chain import Line, mac_of, next_key
+from edge.audit.writer_state import FirstKey
+
+
+class Keys:
+    """The key of each record, made anew from the first ones; those that root keeps come first, `trusted` of them."""
+
+    def __init__(self, first: Sequence[FirstKey], trusted: int) -> None:
+        self._first, self._trusted = first, trusted
+        self._at: dict[
+            int, FirstKey
+        ] = {}  # of chains that may be the present one, by their place among the first keys
+        self._settled = False
+
+    def fits(self, line: Line) -> bool | None:
+        """Whether the MAC is by the key of that record, None where the chain's first key is not there."""
+        if not self._settled:
+            self._at = {
+                i: key for i, key in enumerate(self._first) if key.first_id <= line.id
+            } | self._at
+        self._at = {
+            i: FirstKey(line.id, next_key(key.key, line.id - key.first_id))
+            for i, key in self._at.items()
+        }
+        for i, key in self._at.items():
+            if mac_of(key.key, line.hash) == line.mac:
+                self._at, self._settled = {i: key}, True
+                return True
+        return False if self._at else None
+
+    def begins_anew(self, line: Line) -> bool:
+        """Whether another chain begins here, by one of the first keys; it is the one that counts from here on."""
+        for i, first in enumerate(self._first):
+            if (
+                first.first_id == line.id
+                and i not in self._at
+                and mac_of(first.key, line.hash) == line.mac
+            ):
+                self._at, self._settled = {i: first}, True
+                return True
+        return False
+
+    def forget(self) -> None:
+        """A chain begins whose first key is not there."""
+        self._at, self._settled = {}, True
+
+    @property
+    def any(self) -> bool:
+        return bool(self._first)
+
+    @property
+    def present(self) -> tuple[int, FirstKey] | None:
+        """The chain that counts, and the key of the newest record."""
+        return next(iter(self._at.items())) if self._settled and self._at else None
+
+    @property
+    def strange(self) -> bool:
+        """Whether the present chain began with a key that root does not keep, or took over in another's place."""
+        if self.present is None or not self._trusted:
+            return False
+        i = self.present[0]
+        return i >= self._trusted or any(
+            key.first_id == self._first[i].first_id for key in self._first[:i]
+        )

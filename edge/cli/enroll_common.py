@@ -1,0 +1,246 @@
+"""What the ways of enrolling share: who asks, what is asked, and the desk with everything behind it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.audit import handover
+from edge.cli.clock import keep_clock, present_day, trusted_day
+from edge.cli.common import option_type, subject_name
+from edge.config import Terminal
+from edge.errors import ClaimError, RecordError
+from edge.gallery.enrollment.attributes import Registrar, Terms, parse_words
+from edge.names import parse_group
+from edge.parsing import parse_day
+from edge.system.lockfile import claim
+
+if TYPE_CHECKING:
+    from edge.access.policy import Rules
+    from edge.gallery.enrollment.enroller import Desk
+    from edge.gallery.enrollment.photos import Demand, Refusal
+    from edge.gallery.enrollment.registry import Roll
+    from edge.gallery.store import Store
+    from edge.recogniser.networks import Networks
+
+_HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Room:
+    """Everything that enrolling needs, open."""
+
+    networks: Networks
+    rules: Rules
+    roll: Roll
+    desk: Desk
+    demand: Demand
+
+
+def add_terms(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "what is noted of the person; what is not named stays as it is"
+    )
+    words, day = option_type(parse_words), option_type(parse_day)
+    group.add_argument(
+        "--consent",
+        type=words,
+        metavar="WORDS",
+        help="that the person agreed, such as where the signed form lies",
+    )
+    group.add_argument(
+        "--valid-from",
+        type=day,
+        metavar="DAY",
+        help="the first day on which the door opens, such as 2031-05-01",
+    )
+    group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
+    group.add_argument(
+        "--group",
+        type=option_type(parse_group),
+        action="append",
+        metavar="NAME",
+        help="of `policy.groups`; may be named several times",
+    )
+    group.add_argument(
+        "--extended",
+        action="store_true",
+        help="the door stays open longer for this person, `door.extended_s`",
+    )
+
+
+def add_distinct(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("for two people who look alike")
+    group.add_argument(
+        "--not-a-duplicate",
+        type=subject_name,
+        action="append",
+        metavar="NAME",
+        help="an enrolled person, by name or number, who is not this person; may be given several "
+        "times; recorded with --reason",
+    )
+    group.add_argument(
+        "--reason",
+        type=option_type(parse_words),
+        metavar="WORDS",
+        help="how you know that they are two people, such as: twins, both seen",
+    )
+
+
+def terms_of(args: argparse.Namespace) -> Terms:
+    """What the command line says of a person, or of everybody of a bulk."""
+    return Terms(
+        extended=True if args.extended else None,
+        valid_from=args.valid_from,
+        valid_until=args.valid_until,
+        groups=tuple(dict.fromkeys(args.group)) if args.group else None,
+        consent=args.consent,
+        not_duplicates=tuple(args.not_a_duplicate) if args.not_a_duplicate else None,
+        reason=args.reason,
+    )
+
+
+@contextmanager
+def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
+    """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
+    from edge.gallery.confirmation import await_confirmation
+    from edge.gallery.enrollment.enroller import Desk, check_level
+    from edge.gallery.enrollment.photos import Demand
+    from edge.gallery.enrollment.registry import Roll
+    from edge.gallery.key import become_owner, enter, has_gallery
+    from edge.recogniser.build import bounds_of, rules_of
+    from edge.recogniser.networks import open_networks
+
+    keeping = config.enrollment
+    level = check_level(args.quality, keeping.quality)
+    account = _account()  # before this process becomes the gallery's owner
+    key = None
+    if args.dry_run and not has_gallery(config):  # a dry run makes none
+        become_owner(config.state)
+    else:
+        key = enter(config)
+    today = _enrollment_day(args, config)
+    registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
+    networks = open_networks(config)
+    rules = rules_of(config.policy, networks.calibration)
+    store = _open_gallery(config, networks, key) if key is not None else None
+    try:
+        roll = Roll(store, dry=args.dry_run)
+        desk = Desk(
+            networks.embedder,
+            partial(bounds_of, rules, networks.calibration),
+            roll,
+            registrar,
+            level,
+            note=_skip if args.dry_run else partial(_note_distinct, config, account),
+            masked_templates=args.masked_templates,
+            keep_chips=keeping.keep_chips,
+        )
+        before = store.position() if store is not None else None
+        yield Room(networks, rules, roll, desk, Demand(level, config.detector.min_face_px))
+        if store is not None and (after := store.position()) != before:
+            await_confirmation(config, after)
+    finally:
+        networks.close()
+        if store is not None:
+            store.close()
+
+
+def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
+    from edge.gallery.store import open_store
+
+    return open_store(
+        config,
+        networks.bundle.model_digest,
+        key,
+        changeover=config.changeover is not None,
+        dimension=networks.embedder.dimension(),
+    )
+
+
+def _skip(subject: str, other: str, reason: str) -> None:
+    """Record nothing, in a dry run."""
+
+
+def _note_distinct(config: Terminal, account: str, subject: str, other: str, reason: str) -> None:
+    """Record an operator's statement that two subjects are two people.
+
+    Raises RecordError, and ClaimError while another enrollment writes a statement.
+    """
+    from edge.audit.writer import RecordLog
+
+    fields = {"event": "not-a-duplicate", "subject": subject, "other": other}
+    fields |= {"operator": account, "note": reason}
+    own = claim(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
+    try:
+        daemon = claim(config.daemon_lock_path, "edge-daemon")
+        try:
+            record = RecordLog(config.decisions_path, of=f"{config.terminal}/decisions")
+            record.append(fields)
+            record.close()
+        finally:
+            os.close(daemon)
+    except ClaimError:
+        _hand_over(config.handover_path, fields)
+    finally:
+        os.close(own)
+
+
+def _hand_over(path: Path, fields: dict[str, str]) -> None:
+    """Wait until the running recogniser has recorded the fields; raises RecordError."""
+    handover.leave(path, fields)
+    ends_at = time.monotonic() + _HANDOVER_S
+    while path.exists():
+        if time.monotonic() >= ends_at and handover.take_back(path):
+            raise RecordError(
+                f"edge-daemon did not record the statement in {_HANDOVER_S:.0f} s; nothing was "
+                "stored: see its log, or stop it meanwhile"
+            )
+        time.sleep(_HANDOVER_POLL_S)
+
+
+def _enrollment_day(args: argparse.Namespace, config: Terminal) -> date:
+    """Return today; raises GalleryError if a date depends on a clock that is not trusted."""
+    if not args.dry_run:
+        keep_clock(config)
+    writes_dates = args.consent is not None or args.subject is None  # a list may note consents
+    if config.enrollment.keep_days is None and not writes_dates:
+        return present_day(config)
+    return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
+
+
+def _account() -> str:
+    """Who runs this, also behind sudo."""
+    uid = os.getuid()
+    told = os.environ.get("SUDO_UID", "") if uid == 0 else ""
+    uid = int(told) if told.isdecimal() else uid
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return str(uid)
+
+
+def warn_of_size(room: Room) -> None:
+    from edge.access.policy import beyond, told
+
+    templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
+    if templates > supported:
+        print(
+            f"edge-enroll: warning: {told(room.rules, templates)}; {beyond(supported)}",
+            file=sys.stderr,
+        )
+
+
+def tell_refused(refused: Sequence[Refusal], how: str = "refused") -> None:
+    for item in refused:
+        print(f"edge-enroll: {how} ({item.reason}): {item.message}", file=sys.stderr)

@@ -1,0 +1,84 @@
+"""Plays the script's acts at the real door while the clip runs: wires are files, commands go over the door's socket."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from edge.audit.reader import read_log
+from edge.config import Terminal
+from edge.config.door import FileInput
+from edge.demo.scenario import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
+from edge.door.client import DoorClient
+
+_POLL_S = 0.05
+_PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, more when busy
+
+
+class Stage:
+    """One door, its wires, and the recogniser's process; `ended` is its exit code, None while it plays the clip."""
+
+    def __init__(
+        self,
+        config: Terminal,
+        door: DoorClient,
+        ended: Callable[[], int | None],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._config = config
+        self._door = door
+        self._ended = ended
+        self._clock, self._sleep = clock, sleep
+
+    def play(self, acts: Sequence[Act], say: Callable[[str], None]) -> None:
+        """Do all acts; ends early where a cue never comes. Raises DoorError where no door answers."""
+        acted_at = self._clock()
+        for act in acts:
+            if act.cue is not None and not self._comes(act.cue, acted_at):
+                say(f"Waited in vain for the cue of: {act.words}")
+                break
+            self._sleep(act.pause_s)
+            say(act.words)
+            acted_at = self._clock()
+            if isinstance(act.does, Wire):
+                self._move(act.does)
+            else:
+                self._ask(act.does, say)
+
+    def _comes(self, cue: Seen | Did, acted_at: float) -> bool:
+        """Wait until a cue is on record; False where the recogniser has failed, or the clip ended long ago."""
+        give_up_at = math.inf
+        while not self._on_record(cue, acted_at):
+            code = self._ended()
+            if code is not None:
+                give_up_at = min(give_up_at, self._clock() + _PATIENCE_S)
+            if code or self._clock() >= give_up_at:
+                return False
+            self._sleep(_POLL_S)
+        return True
+
+    def _on_record(self, cue: Seen | Did, acted_at: float) -> bool:
+        if isinstance(cue, Did):
+            return any(
+                e.get("event") == cue.event and e["at"] > acted_at
+                for e in read_log(self._config.door_record_path)
+            )
+        frames = next(
+            frames
+            for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
+            if scene.title == cue.scene
+        )
+        return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
+
+    def _move(self, wire: Wire) -> None:
+        line = getattr(self._config.door.inputs, wire.input.value)
+        assert isinstance(line, FileInput)
+        line.path.write_text("1" if wire.active else "0", encoding="ascii")
+
+    def _ask(self, ask: Ask, say: Callable[[str], None]) -> None:
+        refused = self._door.command(ask.command.value, ask.note)
+        if refused is not None:
+            say(f"  The door refuses: {refused}")

@@ -1,0 +1,222 @@
+"""What a run of the demo was, told from the records of its two processes, and whether all of it was as expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from edge.demo.scenario import FPS, Scene, frame_ranges
+
+PASSED = (
+    "The door opened for Eileen Collins with and without mask, but not during the lockdown, and for nobody else; "
+    "it told of being left open, and a fire opened it until the reset."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A state of the door over time: the events between which it holds."""
+
+    name: str
+    begins: str
+    ends: str
+    colour: str
+
+
+OPEN = Lane("door open", "unlocked", "relocked", "#2da44e")
+CONTACT = Lane("contact open", "contact-active", "contact-quiet", "#0969da")
+ALARM = Lane("held-open alarm", "alarm", "alarm-ended", "#bf8700")
+LOCKDOWN = Lane("lockdown", "lockdown", "release", "#8250df")
+FIRE_INPUT = Lane("fire input", "fire-active", "fire-quiet", "#57606a")
+FIRE = Lane("fire, until reset", "fire", "reset-fire", "#cf222e")
+LANES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How long a lane's state held, and why it began; one that never ended is cut at the last event."""
+
+    start_s: float
+    end_s: float
+    reason: str
+    ended: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """One scene with what the recogniser decided in it and what the door answered."""
+
+    scene: Scene
+    frames: range
+    decisions: list[dict[str, Any]]
+    answers: list[dict[str, Any]]
+
+    @property
+    def start_s(self) -> float:
+        return self.frames.start / FPS
+
+    @property
+    def end_s(self) -> float:
+        return self.frames.stop / FPS
+
+    @property
+    def unlocks(self) -> list[dict[str, Any]]:
+        return [answer for answer in self.answers if answer["event"] == "unlocked"]
+
+    @property
+    def outcome(self) -> str:
+        return "opens" if self.unlocks else "refuses" if self.answers else "stays locked"
+
+    @property
+    def as_expected(self) -> bool:
+        right = all(
+            self.scene.person and unlock.get("subject") == self.scene.person.person
+            for unlock in self.unlocks
+        )
+        return self.outcome == self.scene.expect and right
+
+    @property
+    def door(self) -> str:
+        """What the door did for whom was seen, in words."""
+        if self.unlocks:
+            return ", ".join(f"opens at {u['at_s']:.1f} s for {u['subject']}" for u in self.unlocks)
+        reasons = sorted({answer["reason"] for answer in self.answers})
+        return ": ".join([self.outcome, *reasons])
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that was expected of the terminal, and what came of it."""
+
+    title: str
+    passed: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """The whole run on one clock: seconds since the clip's first frame."""
+
+    stays: list[Stay]
+    events: list[dict[str, Any]]  # of the door's record
+    lanes: dict[Lane, list[Span]]
+    checks: list[Check]
+
+    @property
+    def passed(self) -> bool:
+        return all(check.passed for check in self.checks)
+
+
+def tell(
+    scenes: Sequence[Scene],
+    decisions: Sequence[dict[str, Any]],
+    door: Sequence[dict[str, Any]],
+) -> Story:
+    """Sort the two processes' records into scenes and lanes; raises ValueError where no face was decided on at all."""
+    judged = [d for d in decisions if d.get("kind") == "decision"]
+    if not judged:
+        raise ValueError("the recogniser recorded no decision")
+    origin = min(d["frame_at"] - d["frame"] / FPS for d in judged)
+    events = [{**e, "at_s": e["at"] - origin} for e in door if "event" in e]
+    stays = []
+    for scene, frames in zip(scenes, frame_ranges(scenes), strict=True):
+        here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]
+        # A grant crosses to the door within a few milliseconds; its frame, not its arrival, says whose it is.
+        ids = {d["id"] for d in here}
+        answers = [
+            e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
+        ]
+        stays.append(Stay(scene, frames, here, answers))
+    lanes = {lane: _spans(lane, events) for lane in LANES}
+    seen = [_check_scene(stay) for stay in stays if stay.scene.person or not stay.as_expected]
+    return Story(
+        stays,
+        events,
+        lanes,
+        seen + _check_door(events, lanes, grants=sum(len(stay.unlocks) for stay in stays)),
+    )
+
+
+def _spans(lane: Lane, events: Sequence[dict[str, Any]]) -> list[Span]:
+    spans = []
+    begun: dict[str, Any] | None = None
+    for event in events:
+        if event["event"] == lane.begins:
+            begun = begun or event
+        elif event["event"] == lane.ends and begun is not None:
+            spans.append(Span(begun["at_s"], event["at_s"], begun["reason"]))
+            begun = None
+    if begun is not None:
+        spans.append(Span(begun["at_s"], events[-1]["at_s"], begun["reason"], ended=False))
+    return spans
+
+
+def _check_scene(stay: Stay) -> Check:
+    best = max((d["score"] for d in stay.decisions if "score" in d), default=None)
+    seen = "no face decided on" if best is None else f"best score {best:.3f}"
+    return Check(stay.scene.title, stay.as_expected, f"{seen}, door {stay.door}")
+
+
+def _check_door(
+    events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]], *, grants: int
+) -> list[Check]:
+    """What is expected of the door beside the scenes; `grants` is the number of openings that belong to one."""
+
+    def reasons(event: str) -> list[str]:
+        return [e["reason"] for e in events if e["event"] == event]
+
+    def once(lane: Lane) -> bool:
+        return [span.ended for span in lanes[lane]] == [True]
+
+    fires = lanes[FIRE]
+    by_fire = [span for span in lanes[OPEN] if span.reason == "fire"]
+    refusals = [e for e in events if e["event"] == "refused" and "operator" in e]
+    resets = [
+        e["reason"]
+        for e in refusals
+        if any(fire.start_s < e["at_s"] < fire.end_s for fire in fires)
+    ]
+    openings = sorted(reasons("unlocked"))
+    return [
+        Check(
+            "Lockdown", once(LOCKDOWN) and "lockdown" in reasons("refused"), _times(lanes[LOCKDOWN])
+        ),
+        Check(
+            "Alarm: held open",
+            reasons("alarm") == reasons("alarm-ended") == ["held-open"],
+            _times(lanes[ALARM]),
+        ),
+        Check(
+            "Fire opens, until reset",
+            once(FIRE) and [span.end_s >= fires[0].end_s for span in by_fire] == [True],
+            _times(by_fire),
+        ),
+        Check(
+            "Reset during fire",
+            len(resets) == 1,
+            f"refused: {resets[0]}" if resets else "not refused",
+        ),
+        Check(
+            "No other opening",
+            openings == ["fire"] + ["grant"] * grants,
+            f"opened by {', '.join(openings)}",
+        ),
+        Check(
+            "Locked at the end",
+            all(span.ended for span in lanes[OPEN]),
+            f"open last {_times(lanes[OPEN][-1:])}",
+        ),
+    ]
+
+
+def _times(spans: Sequence[Span]) -> str:
+    return ", ".join(f"{span.start_s:.1f} to {span.end_s:.1f} s" for span in spans) or "never"
+
+
+def summary(story: Story) -> str:
+    """For the terminal: one line per check."""
+    return "\n".join(
+        f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.words}"
+        for check in story.checks
+    )

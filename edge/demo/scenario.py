@@ -1,0 +1,134 @@
+"""What happens in the demo: who comes into view, and what is done to the door meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from edge.door.controller import Command, Input
+from edge.masks import MaskStyle
+from edge.portraits import COLLINS, HOPPER, Portrait
+
+FPS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Some seconds with one person, or nobody, in view, and what the door must answer the recogniser."""
+
+    title: str
+    seconds: float
+    person: Portrait | None = None
+    mask: MaskStyle | None = None
+    expect: Literal["opens", "refuses", "stays locked"] = "stays locked"
+
+    @property
+    def frames(self) -> int:
+        return round(self.seconds * FPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A face in the scene of this title was decided on."""
+
+    scene: str
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """The door has recorded this event since the act before."""
+
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """An input of the door changes its level."""
+
+    input: Input
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """An operator asks for something and says why."""
+
+    command: Command
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something done to the door, some seconds after its cue; without a cue, after the act before."""
+
+    words: str
+    does: Wire | Ask
+    pause_s: float
+    cue: Seen | Did | None = None
+
+
+_SURGICAL = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
+_KN95 = MaskStyle("kn95", (236, 236, 234), light=-0.3, seed=8)
+
+SCENES = (
+    Scene("Empty", 1.6),
+    Scene("Eileen Collins", 4.0, COLLINS, expect="opens"),
+    Scene("Empty", 3.4),
+    Scene("Grace Hopper, not enrolled", 4.0, HOPPER),
+    Scene("Empty", 1.0),
+    Scene("Eileen Collins, masked", 4.0, COLLINS, _SURGICAL, expect="opens"),
+    Scene("Empty", 3.4),
+    Scene("Grace Hopper, masked", 4.0, HOPPER, _KN95),
+    Scene("Empty", 1.6),
+    Scene("Lockdown: Eileen Collins", 3.0, COLLINS, expect="refuses"),
+    Scene("Empty", 1.0),
+    Scene("Released: Eileen Collins", 3.4, COLLINS, expect="opens"),
+    Scene("Empty", 5.0),
+)
+
+# Cues are what the two processes put on record, never the clock: the networks take their time to load, and a busy machine
+# plays the clip late. The lockdown alone must be in time for somebody, and has the rest of a scene and an empty one for it.
+# The door reads its inputs before it serves a command, so that an operator's word finds the level of the act before.
+ACTS = (
+    Act(
+        "An operator locks the door down",
+        Ask(Command.LOCKDOWN, "a stranger tries the door"),
+        pause_s=2.0,
+        cue=Seen("Grace Hopper, masked"),
+    ),
+    Act(
+        "The operator ends the lockdown",
+        Ask(Command.RELEASE, "the stranger has gone"),
+        pause_s=0.0,
+        cue=Seen("Released: Eileen Collins"),
+    ),
+    Act(
+        "Eileen Collins opens the door and leaves it open",
+        Wire(Input.CONTACT, True),
+        pause_s=0.5,
+        cue=Did("unlocked"),
+    ),
+    Act(
+        "The alarm is on, somebody closes the door",
+        Wire(Input.CONTACT, False),
+        pause_s=1.0,
+        cue=Did("alarm"),
+    ),
+    Act("Fire", Wire(Input.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
+    Act(
+        "An operator tries to reset while the fire burns",
+        Ask(Command.RESET_FIRE, "everybody is out"),
+        pause_s=1.0,
+        cue=Did("unlocked"),
+    ),
+    Act("The fire is out", Wire(Input.FIRE, False), pause_s=0.8),
+    Act("The operator resets again", Ask(Command.RESET_FIRE, "the fire is out"), pause_s=0.8),
+)
+
+
+def frame_ranges(scenes: Sequence[Scene]) -> list[range]:
+    """The numbers of each scene's frames in the clip."""
+    ends = list(accumulate(scene.frames for scene in scenes))
+    return [range(end - scene.frames, end) for scene, end in zip(scenes, ends, strict=True)]

@@ -1,0 +1,288 @@
+"""Choice of the samples that become templates, and detection of a person enrolled already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import PurePath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import PhotoError
+from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
+from edge.gallery.enrollment.photos import Level
+from edge.gallery.search import Index
+from edge.system.text import count
+
+Embeddings = NDArray[np.float32]  # (N,D) of unit norm
+
+_PAIRS_SHOWN = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Scores from which on two embeddings are taken for the same person."""
+
+    same_person: float  # of two photos of one enrollment, or with that person's templates
+    enrolled: float  # score of a photo with another person's template: the door's threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Subject to be enrolled, with the operator's statements on different people."""
+
+    subject: str
+    names: Sequence[str]  # of the samples
+    is_distinct: Callable[[str], bool]  # True if a statement says that this name is another person
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Sample that does not become a template."""
+
+    sample: int
+    reason: str  # a stable code
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Result of the choice: the samples that become templates."""
+
+    kept: tuple[int, ...]
+    left_out: tuple[LeftOut, ...]
+    alike: float  # least score of two kept samples; 1 for a single one
+
+
+def settle(
+    candidate: Candidate,
+    found: Embeddings,
+    known: Index,
+    bounds: Bounds,
+    level: Level,
+    enrolled: Embeddings | None = None,
+) -> Settled:
+    """Choose the samples (N,D) of one subject that become templates.
+
+    `enrolled`: the subject's templates (M,D) that the gallery has and keeps.
+    Raises PhotoError: different-people if the samples are not one person, or not the one enrolled;
+    already-enrolled if they agree on another person of the gallery; too-few at the level strict.
+    """
+    subject = candidate.subject
+    if len(found) < (least := PHOTOS_MIN[level]):
+        raise PhotoError(
+            "too-few",
+            f"{subject}: {count(len(found), 'photo')} can be used, the level {level} needs {least}; "
+            "add photos",
+        )
+    names = short_names(candidate.names)
+    kept = _one_person(subject, names, found, bounds.same_person)
+    left_out = _unlike(names, found, kept, bounds.same_person)
+    _check_enrolled(subject, names, found, kept, enrolled, bounds.same_person)
+    left_out += (others := _like_others(candidate, names, found, kept, known, bounds))
+    kept = _without(kept, others)
+    if level == "strict":
+        left_out += (nearer := _nearer_to_others(subject, names, found, kept, known, enrolled))
+        kept = _without(kept, nearer)
+        _check_strict(subject, kept, nearer)
+    return Settled(tuple(kept), tuple(left_out), _least(found[kept]) if kept else 1.0)
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Return file names without their folders, if they are still different."""
+    short = [PurePath(name).name for name in names]
+    return short if len(set(short)) == len(set(names)) else list(names)
+
+
+def _without(kept: Sequence[int], left_out: Sequence[LeftOut]) -> list[int]:
+    return [i for i in kept if i not in {one.sample for one in left_out}]
+
+
+def _one_person(
+    subject: str, names: Sequence[str], found: Embeddings, same_person: float
+) -> list[int]:
+    """Return the samples without those that are unlike the others, removed worst first.
+
+    Raises PhotoError different-people if fewer than three are left, or half of them or less.
+    """
+    kept = list(range(len(found)))
+    scores = found @ found.T
+    while len(kept) > 1:
+        own = scores[np.ix_(kept, kept)]
+        to_others = [float(np.median(np.delete(row, i))) for i, row in enumerate(own)]
+        worst = int(np.argmin(to_others))
+        if to_others[worst] >= same_person:
+            break
+        del kept[worst]
+    if len(kept) < len(found) and (len(kept) < AGREEING_MIN or 2 * len(kept) <= len(found)):
+        raise PhotoError(
+            "different-people",
+            f"the photos of {subject} do not show one person: "
+            f"{_pairs(names, scores, same_person)}; "
+            f"two photos of one person score {same_person:.2f} or more. "
+            f"{_advice(subject, names, kept)}",
+        )
+    return kept
+
+
+def _pairs(names: Sequence[str], scores: NDArray[np.float32], same_person: float) -> str:
+    """Describe the pairs that disagree, the worst first."""
+    apart = [(float(scores[i, j]), i, j) for i, j in combinations(range(len(names)), 2)]
+    apart = sorted(pair for pair in apart if pair[0] < same_person)
+    shown = [f"{names[i]} and {names[j]} score {score:.2f}" for score, i, j in apart]
+    more = len(shown) - _PAIRS_SHOWN
+    return ", ".join(shown[:_PAIRS_SHOWN]) + (f" and {more} more pairs" if more > 0 else "")
+
+
+def _advice(subject: str, names: Sequence[str], kept: Sequence[int]) -> str:
+    """Return advice on the photos to drop, as far as the scores show it."""
+    odd = ", ".join(name for i, name in enumerate(names) if i not in kept)
+    if len(kept) > len(names) - len(kept):
+        return f"Drop {odd}: the others agree"
+    if len(names) == 2:
+        return f"Drop the one that is not {subject}, or add a third photo of {subject}"
+    agreeing = ", ".join(names[i] for i in kept)
+    if len(kept) > 1:
+        return f"{agreeing} agree, {odd} do not: drop those that are not {subject}"
+    return f"No two of them agree: use sharp photos of {subject} alone, looking at the camera"
+
+
+def _unlike(
+    names: Sequence[str], found: Embeddings, kept: Sequence[int], same_person: float
+) -> list[LeftOut]:
+    """Return the samples that are not kept, with their scores."""
+    return [
+        LeftOut(
+            i,
+            "unlike-the-others",
+            f"{names[i]}: scores {np.median(found[kept] @ found[i]):.2f} with the other photos, "
+            f"at least {same_person:.2f} is expected of one person; check who is on this photo",
+        )
+        for i in range(len(found))
+        if i not in kept
+    ]
+
+
+def _check_enrolled(
+    subject: str,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    enrolled: Embeddings | None,
+    same_person: float,
+) -> None:
+    """Raise PhotoError if the photos are not of the person who has the name already."""
+    if enrolled is None or not len(enrolled):
+        return
+    scores = (found[kept] @ enrolled.T).max(axis=1)
+    if np.median(scores) < same_person:
+        raise PhotoError(
+            "different-people",
+            f"the photos are not like {subject} as enrolled: "
+            f"{_scored([names[i] for i in kept], scores)}; one person scores {same_person:.2f} "
+            "or more: name another subject, or replace the old photos with --replace",
+        )
+
+
+def _scored(names: Sequence[str], scores: NDArray[np.float32]) -> str:
+    return ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True))
+
+
+def _like_others(
+    candidate: Candidate,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    known: Index,
+    bounds: Bounds,
+) -> list[LeftOut]:
+    """Return the samples that would open the door as another person.
+
+    One poor photo, here or in the gallery, makes no duplicate: raises PhotoError already-enrolled
+    if more than half of the samples are like that person's templates, by the medians of scores.
+    """
+    left_out = []
+    for i in kept:
+        score, other = _best_stranger(candidate, found[i], known)
+        if other is None or score < bounds.enrolled:
+            continue
+        medians = np.median(known.scores_with(found[kept], other), axis=1)
+        if 2 * np.count_nonzero(medians >= bounds.same_person) > len(kept):
+            raise PhotoError(
+                "already-enrolled",
+                f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
+                f"({bounds.enrolled:.2f} opens the door), by the median of that person's templates "
+                f"{_scored([names[j] for j in kept], medians)} ({bounds.same_person:.2f} is one "
+                f"person): use that name, or remove it first; {_override(other)}",
+            )
+        words = (
+            f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
+            f"({bounds.enrolled:.2f} opens the door)"
+        )
+        left_out.append(LeftOut(i, "like-another", words))
+    if len(left_out) == len(kept):
+        raise PhotoError(
+            "like-another",
+            f"{'; '.join(one.words for one in left_out)}; most templates of that person differ: "
+            "use sharper photos, or enroll that person again with --replace and better ones; "
+            + _override(other),
+        )
+    return left_out
+
+
+def _override(other: str | None) -> str:
+    option = f"--not-a-duplicate {other!r} --reason WORDS"
+    return f"if they are two people: {option} (in a list: columns of these names)"
+
+
+def _best_stranger(
+    candidate: Candidate, embedding: NDArray[np.float32], known: Index
+) -> tuple[float, str | None]:
+    """Return the best score, and its owner, among people without a statement of difference."""
+    passed = [candidate.subject]
+    while True:
+        score, other = known.best_other(embedding, *passed)
+        if other is None or not candidate.is_distinct(other):
+            return score, other
+        passed.append(other)
+
+
+def _nearer_to_others(
+    subject: str,
+    names: Sequence[str],
+    found: Embeddings,
+    kept: Sequence[int],
+    known: Index,
+    enrolled: Embeddings | None,
+) -> list[LeftOut]:
+    """Return the samples that score as high with another person as with their own person."""
+    nearer = []
+    for i in kept:
+        own = found[[j for j in kept if j != i]]
+        if enrolled is not None and len(enrolled):
+            own = np.concatenate([own, enrolled])
+        best_own = float((own @ found[i]).max()) if len(own) else -1.0
+        best_other, other = known.best_other(found[i], subject)
+        if best_own <= best_other:
+            words = (
+                f"{names[i]}: scores {best_other:.2f} with {other!r}, who is enrolled, and only "
+                f"{best_own:.2f} with the photos of {subject}"
+            )
+            nearer.append(LeftOut(i, "nearer-to-another", words))
+    return nearer
+
+
+def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) -> None:
+    if nearer and len(kept) < PHOTOS_MIN["strict"]:
+        raise PhotoError(
+            "nearer-to-another",
+            f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
+            f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
+            "camera",
+        )
+
+
+def _least(found: Embeddings) -> float:
+    return float((found @ found.T).min())

@@ -1,0 +1,215 @@
+"""Where one person after the other is enrolled: settled, noted and stored, or refused with a reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ConfigError, PhotoError
+from edge.face.embed import Embedder
+from edge.gallery.enrollment.attributes import Registrar, Terms
+from edge.gallery.enrollment.consistency import Bounds, Candidate, LeftOut, Settled, settle
+from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
+from edge.gallery.enrollment.registry import Roll
+from edge.names import name_key
+from edge.subject import SubjectRecord, pair_of
+from edge.system.text import count
+
+_THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What came of one person."""
+
+    stored: int  # templates
+    before: int  # templates that were there, and still are unless they were replaced
+    again: int  # photos whose templates the gallery had already
+    alike: float  # the least of two of the photos
+    left_out: tuple[Refusal, ...]
+
+
+class Desk:
+    """Enrolls people by the rules of one level; `bounds` are those for a gallery of so many templates."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        bounds: Callable[[int], Bounds],
+        roll: Roll,
+        registrar: Registrar,
+        level: Level,
+        *,
+        note: Callable[[str, str, str], None],
+        masked_templates: bool = False,
+        keep_chips: bool = False,
+    ) -> None:
+        self._note = note  # records subject, another subject, and why they are two people
+        self._embedder, self._bounds, self._roll, self._registrar = (
+            embedder,
+            bounds,
+            roll,
+            registrar,
+        )
+        self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
+
+    def check_terms(self, subject: str, terms: Terms) -> None:
+        """Before anybody looks at photos; raises PhotoError no-consent or wrong-dates."""
+        self._record(subject, terms)
+
+    def check_distinct(self, subject: str, terms: Terms, listed: Collection[str] = ()) -> None:
+        """Raise ConfigError for a statement on a person who is neither enrolled nor `listed`."""
+        keys = {name_key(name) for name in listed}
+        for other in terms.not_duplicates or ():
+            if name_key(other) == name_key(subject):
+                raise ConfigError(f"--not-a-duplicate {other}: the same name; name another person")
+            if self._roll.find(other) is None and name_key(other) not in keys:
+                raise ConfigError(
+                    f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
+                )
+
+    def knows(self, subject: str) -> bool:
+        """Whether the subject has templates in the gallery."""
+        known = self._roll.find(subject)
+        return known is not None and len(known.templates) > 0
+
+    def enroll(
+        self,
+        subject: str,
+        samples: Sequence[Sample],
+        terms: Terms,
+        *,
+        replace: bool = False,
+        at_least: int = 1,
+    ) -> Enrolled:
+        """One person, all or nothing, durable on return; raises PhotoError, EngineError, GalleryError.
+
+        `at_least`: how many photos must be left. Those whose templates the gallery has already are not stored twice.
+        """
+        self._roll.refresh()
+        subject = self._roll.spelling(subject)
+        known = self._roll.find(subject)
+        record = self._record(subject, terms)
+        samples, copies = _without_copies(samples)
+        _demand_photos(subject, len(samples), at_least, ())
+        enrolled = known.templates if known is not None and len(known.templates) else None
+        kept_before = None if replace else enrolled
+        settled = self._settle(subject, record, samples, kept_before)
+        _demand_photos(subject, len(settled.kept), at_least, settled.left_out)
+        fresh = [samples[i] for i in settled.kept if not _is_in(samples[i], kept_before)]
+        templates = self._templates(subject, fresh)
+        self._note_distinct(subject, terms, known.record if known is not None else None)
+        self._roll.enroll(subject, templates, record, chips=self._chips(fresh), replace=replace)
+        return Enrolled(
+            stored=len(fresh) * (2 if self._masked_templates else 1),
+            before=0 if enrolled is None else len(enrolled),
+            again=len(settled.kept) - len(fresh),
+            alike=settled.alike,
+            left_out=(*copies, *(_refusal(samples[one.sample], one) for one in settled.left_out)),
+        )
+
+    def _settle(
+        self,
+        subject: str,
+        record: SubjectRecord,
+        samples: Sequence[Sample],
+        kept_before: NDArray[np.float32] | None,
+    ) -> Settled:
+        index = self._roll.index
+        candidate = Candidate(
+            subject,
+            [sample.name for sample in samples],
+            lambda other: self._is_distinct(subject, record, other),
+        )
+        return settle(
+            candidate,
+            np.stack([sample.probe.embedding for sample in samples]),
+            index,
+            self._bounds(index.templates),
+            self._level,
+            kept_before,
+        )
+
+    def _is_distinct(self, subject: str, record: SubjectRecord, other: str) -> bool:
+        """Return True if a statement says that the two are different people."""
+        known = self._roll.find(other)
+        records = [record, *([known.record] if known is not None else [])]
+        pair = pair_of(subject, other)
+        return any(one.pair == pair for each in records for one in each.distinct)
+
+    def _note_distinct(self, subject: str, terms: Terms, known: SubjectRecord | None) -> None:
+        """Record new statements before anything is stored; raises RecordError."""
+        before = {one.pair for one in known.distinct} if known is not None else set()
+        for other in terms.not_duplicates or ():
+            if pair_of(subject, other) not in before:
+                self._note(subject, self._roll.spelling(other), terms.reason or "")
+
+    def _record(self, subject: str, terms: Terms) -> SubjectRecord:
+        known = self._roll.find(subject)
+        return self._registrar.record(subject, terms, known.record if known is not None else None)
+
+    def _templates(self, subject: str, fresh: Sequence[Sample]) -> NDArray[np.float32]:
+        """Bare ones first, then those with a mask, in the same order."""
+        bare = [sample.probe.embedding for sample in fresh]
+        worn = (
+            [probe.embedding for probe in masked_probes(fresh, self._embedder, subject)]
+            if self._masked_templates
+            else []
+        )
+        return np.stack([*bare, *worn]) if bare else np.zeros((0, 0), np.float32)
+
+    def _chips(self, fresh: Sequence[Sample]) -> list[bytes | None]:
+        """Of the templates, for another model one day; a drawn mask can be drawn again."""
+        if not self._keep_chips:
+            return []
+        bare: list[bytes | None] = [
+            cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh
+        ]
+        return bare + [None] * len(bare) if self._masked_templates else bare
+
+
+def _is_in(sample: Sample, templates: NDArray[np.float32] | None) -> bool:
+    """Return True if the gallery has the photo's template already."""
+    return templates is not None and float((templates @ sample.probe.embedding).max()) >= _THE_SAME
+
+
+def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refusal]]:
+    """Separate copies from the samples: copies of one photo must not outvote others."""
+    kept: list[Sample] = []
+    copies: list[Refusal] = []
+    for sample in samples:
+        same = next((one for one in kept if _is_in(sample, one.probe.embedding[None])), None)
+        if same is None:
+            kept.append(sample)
+        else:
+            words = f"{sample.name}: the same photo as {same.name}"
+            copies.append(Refusal(sample.name, "same-photo", words, sample.components))
+    return kept, copies
+
+
+def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[LeftOut]) -> None:
+    if found < max(1, at_least):
+        because = f" ({'; '.join(one.words for one in left_out)})" if left_out else ""
+        raise PhotoError(
+            "too-few",
+            f"{subject}: {count(found, 'photo')} can be used, {max(1, at_least)} needed"
+            f"{because}; add photos",
+        )
+
+
+def _refusal(sample: Sample, left_out: LeftOut) -> Refusal:
+    return Refusal(sample.name, left_out.reason, left_out.words, sample.components)
+
+
+def check_level(wanted: Level | None, configured: Level) -> Level:
+    """The level that holds; raises ConfigError where it would be loosened."""
+    order: tuple[Level, ...] = ("off", "standard", "strict")
+    if wanted is not None and order.index(wanted) < order.index(configured):
+        raise ConfigError(
+            f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it"
+        )
+    return wanted or configured

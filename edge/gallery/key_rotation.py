@@ -1,0 +1,84 @@
+"""A fresh key for a gallery, which a crash at any moment leaves with one key that opens it."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from pathlib import Path
+
+from edge.config import Terminal
+from edge.errors import GalleryError
+from edge.gallery.confirmation import await_confirmation
+from edge.gallery.database import Database, WrongKeyError
+from edge.gallery.key import (
+    KEY_BYTES,
+    become_owner,
+    has_gallery,
+    read_key,
+    run_as_owner,
+    write_key,
+)
+from edge.gallery.maintenance import seal_anew
+from edge.gallery.spelling import normalize_names
+from edge.system.accounts import acting_as_owner
+from edge.system.atomic_files import sync_folder
+
+
+def rotate(config: Terminal) -> None:
+    """Seal the gallery by a fresh key.
+
+    The next key is on disk before the gallery is sealed by it, and replaces the old one afterwards;
+    running it again finishes an interrupted rotation. Raises GalleryError.
+    """
+    if not has_gallery(config):
+        raise GalleryError(
+            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll"
+        )
+    if config.key is None:
+        become_owner(config.state)
+    path = config.key_path
+    following = path.with_name(f"{path.name}.next")
+    with acting_as_owner(path.parent):
+        if not following.exists():
+            write_key(following, secrets.token_bytes(KEY_BYTES))
+        fresh = read_key(following)
+    run_as_owner(config, lambda key: _seal(config.gallery_path, config.terminal, key, fresh))
+    try:
+        with acting_as_owner(path.parent):
+            following.replace(path)
+            sync_folder(path.parent)
+    except OSError as error:
+        raise GalleryError(
+            f"{path}: cannot be replaced: {error.strerror}; the gallery is sealed by {following}, run this again"
+        ) from error
+
+
+def confirm(config: Terminal) -> None:
+    """Wait until a running recogniser has read the gallery under the present key.
+
+    Raises GalleryError if it does not: as a service it gets the key at its start only.
+    """
+    run_as_owner(config, lambda key: _await(config, key))
+
+
+def _await(config: Terminal, key: bytes) -> bytes:
+    with closing(
+        Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
+    ) as gallery:
+        position = gallery.position()
+    await_confirmation(config, position)
+    return b""
+
+
+def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
+    """Seal everything by the fresh key; if an earlier run did that, only compact the file."""
+    try:
+        opened = Database(gallery, key=key, terminal=terminal)
+    except WrongKeyError:
+        with closing(Database(gallery, key=fresh, terminal=terminal)) as sealed:
+            sealed.compact()
+        return b""
+    with closing(opened):
+        normalize_names(opened)
+        seal_anew(opened, fresh)
+    return b""

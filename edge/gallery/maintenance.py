@@ -1,0 +1,137 @@
+"""Looking after a gallery's file: is every row whole, under another key, without what belongs to other models."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+
+from edge.errors import GalleryError
+from edge.gallery import schema, secure_delete
+from edge.gallery.database import CHECK, SECRETS, Database
+from edge.gallery.rows import find_flaw
+from edge.gallery.sealing import Seal
+from edge.names import is_name
+from edge.subject import from_json
+
+
+def verify(gallery: Database) -> list[str]:
+    """What is wrong, in words; empty where every row is whole, unseals and belongs where it is, and nothing is left of others."""
+    try:
+        findings = [
+            f"SQLite: {row}"
+            for (row,) in gallery.db.execute("PRAGMA integrity_check")
+            if row != "ok"
+        ]
+        findings += [
+            f"row {row} of {table} belongs to nothing"
+            for table, row, *_ in gallery.db.execute("PRAGMA foreign_key_check")
+        ]
+        for subject, tag, revision, sealed in gallery.db.execute(
+            "SELECT id, tag, revision, sealed FROM subjects"
+        ).fetchall():
+            findings += _subject(gallery, subject, tag, revision, sealed)
+        for template, subject, model, sealed in gallery.db.execute(
+            "SELECT id, subject, model, sealed FROM templates"
+        ).fetchall():
+            findings += _template(gallery, template, subject, model, sealed)
+        for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
+            findings += _row(gallery, sealed, "chip", template)
+    except schema.DAMAGE as error:
+        return [f"cannot be read: {error}"]
+    if not gallery.empty_log():
+        findings.append("the write-ahead log cannot be emptied while another process reads")
+    with gallery.released():
+        return findings + secure_delete.free_pages(gallery.path)
+
+
+def _subject(
+    gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes
+) -> list[str]:
+    try:
+        name, _ = gallery.unseal(subject, revision, sealed)
+    except GalleryError as error:
+        return [str(error)]
+    if not is_name(name):
+        return [f"subject {subject}: its name is invalid"]
+    return (
+        [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
+    )
+
+
+def _template(
+    gallery: Database, template: int, subject: int, model: str, sealed: bytes
+) -> list[str]:
+    try:
+        plain = gallery.seal.open(sealed, "template", template, subject, model)
+        vector = np.frombuffer(plain, "<f4")
+    except (GalleryError, ValueError) as error:
+        return [str(error)]
+    flaw = find_flaw(vector, vector.size)
+    return [f"template {template}: {flaw}"] if flaw else []
+
+
+def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
+    try:
+        gallery.seal.open(sealed, *bound_to)
+    except GalleryError as error:
+        return [str(error)]
+    return []
+
+
+def forget_model(gallery: Database, model: str) -> int:
+    """Erase all templates of one model; return their number. Raises GalleryError.
+
+    Their subjects get another revision, so that a running recogniser forgets the templates too.
+    """
+    with gallery.changing("no template was removed"):
+        owners = gallery.db.execute(
+            "SELECT id, revision, sealed FROM subjects "
+            "WHERE id IN (SELECT subject FROM templates WHERE model = ?)",
+            (model,),
+        ).fetchall()
+        gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
+        for subject, revision, sealed in owners:
+            with contextlib.suppress(GalleryError):  # a damaged row admits no one
+                name, record = gallery.unseal(subject, revision, sealed)
+                gallery.put(name, record, np.zeros((0, 0), np.float32), model)
+    gallery.compact()
+    return int(gone)
+
+
+def seal_anew(gallery: Database, key: bytes) -> None:
+    """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
+    old, new = gallery.seal, Seal(key, gallery.terminal)
+    with gallery.changing("the key was not changed"):
+        for subject, revision, sealed in gallery.db.execute(
+            "SELECT id, revision, sealed FROM subjects"
+        ).fetchall():
+            plain = old.open(sealed, "subject", subject, revision)
+            row = (
+                new.tag(from_json(plain)[0]),
+                new.close(plain, "subject", subject, revision),
+                subject,
+            )
+            gallery.db.execute("UPDATE subjects SET tag = ?, sealed = ? WHERE id = ?", row)
+        for template, subject, model, sealed in gallery.db.execute(
+            "SELECT id, subject, model, sealed FROM templates"
+        ).fetchall():
+            again = _again(old, new, sealed, "template", template, subject, model)
+            gallery.db.execute("UPDATE templates SET sealed = ? WHERE id = ?", (again, template))
+        for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
+            again = _again(old, new, sealed, "chip", template)
+            gallery.db.execute("UPDATE chips SET sealed = ? WHERE template = ?", (again, template))
+        kept = gallery.db.execute(
+            "SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS
+        ).fetchall()
+        for name, sealed in (
+            ("check", new.close(CHECK, "check")),
+            *((name, _again(old, new, sealed, name)) for name, sealed in kept),
+        ):
+            gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
+    gallery.seal = new
+    gallery.compact()
+
+
+def _again(old: Seal, new: Seal, sealed: bytes, *bound_to: str | int) -> bytes:
+    return new.close(old.open(sealed, *bound_to), *bound_to)

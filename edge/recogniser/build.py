@@ -1,0 +1,192 @@
+"""What a configuration makes of the parts: a pipeline, its rules, who may pass, which faces count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from functools import partial
+
+from edge.access.policy import Growth, Rules, at_size
+from edge.access.schedule import within
+from edge.access.validity import Rights
+from edge.bundle import SAME_PERSON_FMR, Calibration
+from edge.config import Terminal
+from edge.config.access import NoLiveness
+from edge.config.access import Policy as PolicyConfig
+from edge.config.recognition import Detector as DetectorConfig
+from edge.errors import ConfigError
+from edge.face.liveness import Layer, Liveness
+from edge.face.liveness.challenge import Action, Challenge
+from edge.face.liveness.motion import Stillness
+from edge.face.liveness.passive import Passive
+from edge.face.liveness.screen import Screen
+from edge.face.track import Tracker
+from edge.gallery.enrollment.consistency import Bounds
+from edge.names import name_key
+from edge.recogniser.model_migration import Changeover
+from edge.recogniser.networks import Networks
+from edge.recogniser.pipeline import Entry, People, Pipeline, Regard, Searchable
+from edge.subject import SubjectRecord
+from edge.system.wallclock import WallClock
+from edge.values import Thresholds
+
+
+def nobody_special(subject: str) -> SubjectRecord:
+    """For galleries that know no more than templates."""
+    return SubjectRecord()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The part of a configuration that a running recogniser can change."""
+
+    rules: Rules
+    regard: Regard
+    entry: Entry
+    layers: Sequence[Callable[[], Layer]]
+    previous: Rules | None  # rules of the previous model, during a migration
+
+    def apply(self, pipeline: Pipeline, changeover: Changeover | None) -> None:
+        """Apply everything from the next frame on."""
+        pipeline.obey(self.rules, self.regard, self.entry)
+        pipeline.change_layers(self.layers)
+        if changeover is not None and self.previous is not None:
+            changeover.obey(self.previous)
+
+
+def settings_of(
+    config: Terminal, networks: Networks, changeover: Changeover | None, wall: WallClock
+) -> Settings:
+    """Build the settings of a config; raises ConfigError, also for the previous model."""
+    return Settings(
+        rules_of(config.policy, networks.calibration),
+        regard_of(config.detector),
+        entry_of(config, wall),
+        layers_of(config, networks, wall),
+        rules_of(config.policy, changeover.calibration) if changeover is not None else None,
+    )
+
+
+def open_pipeline(
+    config: Terminal,
+    networks: Networks,
+    gallery: Searchable,
+    *,
+    people: People = nobody_special,
+    wall: WallClock | None = None,
+    changeover: Changeover | None = None,
+) -> Pipeline:
+    """Build the pipeline of a config; `people` finds a subject's record. Raises ConfigError."""
+    settings = settings_of(config, networks, changeover, wall or WallClock())
+    return Pipeline(
+        networks.detector,
+        networks.embedder,
+        gallery,
+        settings.rules,
+        settings.regard,
+        Tracker(networks.calibration.same_person),
+        Liveness(settings.layers),
+        settings.entry,
+        people,
+        changeover,
+    )
+
+
+def layers_of(
+    terminal: Terminal, networks: Networks, wall: WallClock | None = None
+) -> list[Callable[[], Layer]]:
+    """The layers of liveness that a config wants, each made anew for each track."""
+    config = terminal.liveness
+    if isinstance(config, NoLiveness):
+        return []
+    layers: list[Callable[[], Layer]] = []
+    if config.stillness:
+        layers.append(Stillness)
+    if config.screen:
+        layers.append(Screen)
+    if networks.passive is not None and networks.bundle.manifest.liveness is not None:
+        layers.append(
+            partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold)
+        )
+    # Anything that comes closer has come closer; only beside `stillness` does that tell a person from a photo.
+    actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
+    if config.challenge == "hours":
+        now_in = within(config.challenge_hours, terminal.door.schedule)
+        clock = wall or WallClock()
+
+        def is_due() -> bool:
+            """Return True within the hours, and while the clock is in doubt."""
+            now, believed = clock.look()
+            return not believed or now_in(datetime.fromtimestamp(now, timezone.utc))
+
+        layers.append(partial(Challenge, when=is_due, actions=actions))
+    elif config.challenge != "never":
+        layers.append(partial(Challenge, when=config.challenge, actions=actions))
+    return layers
+
+
+def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
+    """The config's rules with the model's thresholds; raises ConfigError where the config would lower one."""
+    chosen = {}
+    for name, point in (("unmasked", calibrated.unmasked), ("masked", calibrated.masked)):
+        wanted = getattr(config, f"threshold_{name}")
+        if wanted is not None and wanted < point.threshold:
+            raise ConfigError(
+                f"policy.threshold_{name}: {wanted} is below the model's own {point.threshold:.4f}; it can only be raised"
+            )
+        chosen[name] = point.threshold if wanted is None else wanted
+    return Rules(
+        Thresholds(**chosen),
+        votes=config.votes,
+        votes_masked=config.votes_masked,
+        window_s=config.window_s,
+        agreement=config.agreement,
+        limit_s=config.limit_s,
+        margin=config.margin,
+        cooldown_s=config.cooldown_s,
+        mask=config.mask,
+        span=config.span,
+        growth=growth_of(calibrated),
+    )
+
+
+def growth_of(calibrated: Calibration) -> Growth:
+    """How thresholds rise beyond the gallery that a model supports; by all there is, where it was measured at one FMR alone."""
+    point = calibrated.unmasked
+    decades, rising = (
+        math.log10(SAME_PERSON_FMR / point.target_fmr),
+        point.threshold - calibrated.same_person,
+    )
+    return Growth(
+        Thresholds(point.threshold, calibrated.masked.threshold),
+        calibrated.gallery_size,
+        rising / decades if decades > 0.5 and rising > 0 else 1 - point.threshold,
+        max(point.fmr_upper, calibrated.masked.fmr_upper),
+    )
+
+
+def bounds_of(rules: Rules, calibrated: Calibration, templates: int) -> Bounds:
+    """From which scores on enrollment takes two for one, in a gallery of that size."""
+    return Bounds(calibrated.same_person, at_size(rules, templates).thresholds.unmasked)
+
+
+def entry_of(config: Terminal, wall: WallClock) -> Entry:
+    """Who may pass, by the config; days begin and end in the time zone of the schedule."""
+    zone = config.door.schedule.zone
+
+    def today() -> date | None:
+        now, believed = wall.look()
+        return datetime.fromtimestamp(now, zone).date() if believed else None
+
+    return Entry(
+        Rights(frozenset(map(name_key, config.policy.groups)), today), config.policy.attempts
+    )
+
+
+def regard_of(config: DetectorConfig) -> Regard:
+    """Which faces count, by the config."""
+    return Regard(
+        config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s
+    )

@@ -1,0 +1,187 @@
+"""The two networks of a terminal, in the engine and precision that its config names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bundle import (
+    DETECTOR_SIZES,
+    EMBEDDER_NETWORK,
+    LIVENESS,
+    Bundle,
+    Calibration,
+    detector_network,
+    open_bundle,
+    plan_file,
+)
+from edge.chip import PREPROCESSING, SIZE
+from edge.config import Terminal
+from edge.config.access import LayeredLiveness
+from edge.config.recognition import AutoEngine, OrtEngine
+from edge.config.recognition import Detector as DetectorConfig
+from edge.engine import Engine, open_engine
+from edge.engine.sidecar import Wanted
+from edge.engine.trt import open_plan
+from edge.errors import ConfigError, EngineError
+from edge.face.detect import Detector
+from edge.face.embed import Embedder
+from edge.values import Precision
+
+log = logging.getLogger(__name__)
+
+Wrap = Callable[[Engine, str], Engine]
+DETECTOR, EMBEDDER = "detector", "embedder"
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """What a terminal recognises faces with."""
+
+    bundle: Bundle
+    detector: Detector
+    embedder: Embedder
+    engine: str  # ort or trt
+    precision: Precision  # of the embedder
+    fallback: str = ""  # why it is not the engine that was asked for first
+    passive: Engine | None = None  # of the liveness layer of this name, where the config wants it
+
+    @property
+    def calibration(self) -> Calibration:
+        """The thresholds measured with this precision."""
+        return self.bundle.calibration(self.precision)
+
+    def close(self) -> None:
+        """Give back what the engines hold; a GPU's memory is not freed by itself in time."""
+        for part in (self.detector, self.embedder, self.passive):
+            if part is not None:
+                part.close()
+
+    def __str__(self) -> str:
+        return f"{self.engine} {self.precision}" + (
+            f" (instead of trt: {self.fallback})" if self.fallback else ""
+        )
+
+
+def open_networks(config: Terminal, wrap: Wrap = lambda engine, role: engine) -> Networks:
+    """The checked bundle of a config and its networks; `wrap` may put something around each engine, of which it is told what
+    it is for.
+
+    Raises BundleError or EngineError. ONNX Runtime takes the place of TensorRT only where the config allows it.
+    """
+    bundle, engine = open_bundle(config.bundle, PREPROCESSING), config.engine
+    if isinstance(engine, OrtEngine):
+        return _with_ort(config, bundle, engine.precision, engine.threads, wrap)
+    try:
+        return _with_trt(config, bundle, engine.precision, wrap)
+    except EngineError as error:
+        if not isinstance(engine, AutoEngine) or not engine.allow_ort:
+            raise
+        log.warning("TensorRT cannot be used, ONNX Runtime takes its place: %s", error)
+        return _with_ort(config, bundle, "fp32", engine.threads, wrap, fallback=str(error))
+
+
+def _with_ort(
+    config: Terminal,
+    bundle: Bundle,
+    precision: Precision,
+    threads: int,
+    wrap: Wrap,
+    *,
+    fallback: str = "",
+) -> Networks:
+    bundle.calibration(precision)  # no embedder without thresholds of its own
+    detectors = {
+        size: wrap(
+            open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=threads), DETECTOR
+        )
+        for size in _sizes(config.detector)
+    }
+    embedder = wrap(
+        open_engine(bundle.onnx_path(EMBEDDER_NETWORK, precision), threads=threads), EMBEDDER
+    )
+    return _networks(config, bundle, detectors, embedder, "ort", precision, fallback)
+
+
+def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
+    bundle.calibration(precision)  # no embedder without thresholds of its own
+    sizes = _sizes(config.detector)
+    plans: list[tuple[str, Precision]] = [
+        (detector_network(size), "fp16" if precision == "int8" else precision) for size in sizes
+    ]
+    engines: list[Engine] = []
+    try:
+        for network, form in [*plans, (EMBEDDER_NETWORK, precision)]:
+            calibrated = bundle.calibration(form).embedder if network == EMBEDDER_NETWORK else ""
+            wanted = Wanted(
+                network, form, bundle.digest(network), bundle.sources(network, form), calibrated
+            )
+            engines.append(open_plan(bundle.path / plan_file(network, form), wanted))
+    except EngineError:
+        for engine in engines:
+            engine.close()
+        raise
+    detectors = {
+        size: wrap(engine, DETECTOR) for size, engine in zip(sizes, engines[:-1], strict=True)
+    }
+    return _networks(config, bundle, detectors, wrap(engines[-1], EMBEDDER), "trt", precision, "")
+
+
+def _sizes(config: DetectorConfig) -> tuple[str, ...]:
+    """Of the inputs whose networks are needed; the smallest is for close looks as well."""
+    smallest = DETECTOR_SIZES[-1]
+    return (
+        DETECTOR_SIZES if config.size == "auto" else tuple(dict.fromkeys((config.size, smallest)))
+    )
+
+
+def _networks(
+    config: Terminal,
+    bundle: Bundle,
+    detectors: Mapping[str, Engine],
+    embedder: Engine,
+    engine: str,
+    precision: Precision,
+    fallback: str,
+) -> Networks:
+    checked = Embedder(embedder)
+    _check_outputs(bundle, checked)
+    return Networks(
+        bundle,
+        Detector(
+            detectors,
+            config.detector.min_score,
+            whole=None if config.detector.size == "auto" else config.detector.size,
+        ),
+        checked,
+        engine,
+        precision,
+        fallback,
+        _passive(config, bundle),
+    )
+
+
+def _check_outputs(bundle: Bundle, embedder: Embedder) -> None:
+    """Raise EngineError if the embedder's outputs have other shapes than in the manifest."""
+    probe = embedder.embed(np.full((1, SIZE, SIZE, 3), 128, np.uint8))[0]
+    found = (*probe.embedding.shape, *probe.attention.shape)
+    wanted = (bundle.manifest.embedding, *bundle.manifest.attention)
+    if found != wanted:
+        raise EngineError(
+            f"{bundle.path}: the embedder's embedding and attention are of {found}, the manifest "
+            f"says {wanted}; make the bundle again with mfsa-bundle"
+        )
+
+
+def _passive(config: Terminal, bundle: Bundle) -> Engine | None:
+    """The bundle's liveness network in ONNX Runtime, where the config wants it; raises ConfigError where there is none."""
+    if not isinstance(config.liveness, LayeredLiveness) or not config.liveness.passive:
+        return None
+    if bundle.manifest.liveness is None:
+        raise ConfigError(
+            f"liveness.passive: {bundle.path} holds no {LIVENESS}; add one with mfsa-bundle make --liveness, or leave it out"
+        )
+    return open_engine(bundle.path / LIVENESS, threads=1)

@@ -1,0 +1,387 @@
+"""From a frame to decisions: detect, track, choose, look, embed, search, decide. Start reading here."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.access import policy
+from edge.access.policy import Rules
+from edge.access.rate_limit import Attempts
+from edge.access.validity import Rights
+from edge.access.voting import Voting
+from edge.face import quality
+from edge.face.detect import WHOLE, Detector
+from edge.face.embed import Embedder
+from edge.face.liveness import Layer, Liveness, Look, join, look_at
+from edge.face.liveness.challenge import Challenge
+from edge.face.search_schedule import Lookout
+from edge.face.track import Track, Tracker
+from edge.recogniser.model_migration import Changeover
+from edge.subject import SubjectRecord
+from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Verdict, Zone
+
+_AGAIN_S = (
+    1.0  # a face that is decided is embedded again after this time, in case it became somebody else
+)
+
+
+class Stopwatch:
+    """Seconds spent per stage since the last `reset`; a few hundred nanoseconds a lap."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def lap(self, stage: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    def reset(self) -> dict[str, float]:
+        seconds, self.seconds = self.seconds, {}
+        return seconds
+
+
+_PLAIN = SubjectRecord()
+People = Callable[[str], SubjectRecord | None]  # finds a subject's record
+
+
+class Searchable(Protocol):
+    """A gallery, or an index of templates alone."""
+
+    @property
+    def templates(self) -> int: ...
+
+    @property
+    def refusal(self) -> str | None: ...  # reason code while it may admit no one
+
+    def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Regard:
+    """Which faces count, and how often the picture is searched for them."""
+
+    min_face_px: int
+    zone: Zone = WHOLE  # for a face's centre
+    nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
+    budget: int = 2  # faces looked at a frame
+    every_s: float = 0.0  # from one search to the next; 0: in every frame
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Who of those who are recognised may pass, and how many others may try."""
+
+    rights: Rights = field(default_factory=Rights)
+    attempts: int = 10_000  # unknown faces a minute
+
+
+@dataclass(slots=True, eq=False)
+class Candidate:
+    """A face of the present frame on its way through the pipeline."""
+
+    track: Track
+    face: Face
+    refused: str | None  # why a gate stopped it
+    look: Look | None = None  # set once a face is aligned
+    quality: Quality | None = None
+    probe: Probe | None = None
+
+    @property
+    def chip(self) -> NDArray[np.uint8] | None:
+        return self.look.chip if self.look is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Opinion:
+    """What one model says of a face, with the rules that belong to it."""
+
+    probe: Probe
+    match: Match | None
+    rules: Rules
+    before: bool = False  # of the model before, in a changeover
+
+
+class Pipeline:
+    """Everything between camera and door. Not for several threads at once; frames come in order of time."""
+
+    def __init__(
+        self,
+        detector: Detector,
+        embedder: Embedder,
+        gallery: Searchable,
+        rules: Rules,
+        regard: Regard,
+        tracker: Tracker,
+        liveness: Liveness,
+        entry: Entry,
+        people: People,
+        changeover: Changeover | None = None,
+    ) -> None:
+        self.embedder, self.gallery = embedder, gallery
+        self.stopwatch = Stopwatch()
+        self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
+        self._changeover = changeover
+        self._attempts = Attempts(entry.attempts)
+        self._tracker, self._liveness = tracker, liveness
+        self._voting = Voting(rules)
+        self._lookout = Lookout(detector)
+        self._last_at = -math.inf  # when a frame was last looked at
+
+    def recognise(self, frame: Frame) -> list[Sighting]:
+        """What is decided of each face in a frame; raises EngineError."""
+        faces = self._detect(frame)
+        seen = self._track(frame, faces)
+        chosen = self._choose(frame, seen)
+        self._sharpen(frame, chosen)
+        self._embed(frame, self._look(frame, chosen))
+        return self._decide(frame, seen)
+
+    def obey(self, rules: Rules, regard: Regard, entry: Entry) -> None:
+        """Other rules from the next frame on."""
+        self._voting.obey(rules)
+        self._attempts.obey(entry.attempts)
+        self._rules, self._regard, self._entry = rules, regard, entry
+
+    def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
+        """Check the liveness of new tracks by other layers."""
+        self._liveness.change_layers(layers)
+
+    def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
+        """The door did not open for a grant: the person need not wait for the cooldown."""
+        self._voting.withdraw(track, subject, again_after_s)
+
+    def _detect(self, frame: Frame) -> list[Face]:
+        with self.stopwatch.lap("detect"):
+            regard = self._regard
+            expected, least_px = self._expected(frame), regard.min_face_px
+            every_s = 0.0 if self._must_search() else regard.every_s
+            return self._lookout.see(
+                frame, expected, every_s=every_s, least_px=least_px, zone=regard.zone
+            )
+
+    def _expected(self, frame: Frame) -> list[NDArray[np.float64]]:
+        """Predict the boxes of the tracks to examine between two full-frame searches.
+
+        With `nearest_only` only that of the nearest track, decided or not.
+        """
+        at = frame.at
+        last_at, self._last_at = self._last_at, at
+        tracks = self._tracker.tracks
+        if self._regard.nearest_only:
+            nearest = self._nearest(frame)
+            tracks = (nearest,) if nearest is not None else ()
+        large = [t for t in tracks if t.face.width_px >= self._regard.min_face_px]
+        seen = [t for t in large if t.seen_at >= last_at]
+        due = seen if self._regard.nearest_only else self._in_turn(seen, at)
+        return [track.expected(at) for track in due]
+
+    def _nearest(self, frame: Frame) -> Track | None:
+        """Return the widest live track in the zone, even if this frame does not show it."""
+        inside = [t for t in self._tracker.tracks if self._is_in_zone(frame, t.face)]
+        return max(inside, key=lambda track: track.face.width_px, default=None)
+
+    def _must_search(self) -> bool:
+        """Return True if the next vote may grant and another face may be nearer by then."""
+        return self._regard.nearest_only and any(map(self._voting.is_close, self._tracker.numbers))
+
+    def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
+        """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
+        due = [
+            t
+            for t in tracks
+            if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S
+        ]
+        return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
+
+    def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
+        """Assign a track to each face, widest first, with the reason if its box is refused."""
+        with self.stopwatch.lap("track"):
+            tracks = self._tracker.update(faces, frame.at)
+            seen = [
+                Candidate(track, face, self.gallery.refusal or self._box_refuses(frame, face))
+                for track, face in zip(tracks, faces, strict=True)
+            ]
+            seen.sort(key=lambda candidate: -candidate.face.width_px)
+            if self._regard.nearest_only:
+                self._refuse_farther(frame, seen)
+            self._forget_lost(frame.at)
+            return seen
+
+    def _refuse_farther(self, frame: Frame, seen: Sequence[Candidate]) -> None:
+        """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
+        nearest = self._nearest(frame)
+        for candidate in seen:
+            if candidate.track is not nearest and candidate.refused != "outside-zone":
+                candidate.refused = "not-nearest"
+
+    def _forget_lost(self, at: float) -> None:
+        numbers = self._tracker.numbers
+        self._voting.keep(numbers, at)
+        self._attempts.keep(numbers, at)
+        self._liveness.keep(numbers)
+        if self._changeover is not None:
+            self._changeover.keep(set(numbers))
+
+    def _is_in_zone(self, frame: Frame, face: Face) -> bool:
+        height, width = frame.image.shape[:2]
+        x, y = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 / (width, height)
+        x0, y0, x1, y1 = self._regard.zone
+        return bool(x0 <= x <= x1 and y0 <= y <= y1)
+
+    def _box_refuses(self, frame: Frame, face: Face) -> str | None:
+        if not self._is_in_zone(frame, face):
+            return "outside-zone"
+        return "too-small" if face.width_px < self._regard.min_face_px else None
+
+    def _choose(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
+        """The faces that are looked at now."""
+        counting = {candidate.track: candidate for candidate in seen if candidate.refused is None}
+        return [counting[track] for track in self._in_turn(counting, frame.at)]
+
+    def _sharpen(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
+        with self.stopwatch.lap("detect"):
+            for candidate in chosen:
+                candidate.face = candidate.track.face = self._lookout.sharpen(frame, candidate.face)
+
+    def _look(self, frame: Frame, chosen: Sequence[Candidate]) -> list[Candidate]:
+        """Align faces and measure their quality; return those that pass the gate."""
+        with self.stopwatch.lap("look"):
+            for candidate in chosen:
+                candidate.track.looked_at = frame.at
+                look = candidate.look = look_at(frame.image, candidate.face, frame.at)
+                candidate.quality = quality.measure(
+                    look.face, look.chip, frame.image.shape, look.pose
+                )
+                candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
+            return [candidate for candidate in chosen if candidate.refused is None]
+
+    def _embed(self, frame: Frame, good: Sequence[Candidate]) -> None:
+        """Embeds, and lets the tracker see who it is."""
+        with self.stopwatch.lap("embed"):
+            chips = [candidate.chip for candidate in good if candidate.chip is not None]
+            probes = self.embedder.embed(np.stack(chips)) if chips else []
+        with self.stopwatch.lap("track"):
+            seen = [(candidate.track, probe) for candidate, probe in zip(good, probes, strict=True)]
+            for candidate, probe, track in zip(
+                good, probes, self._tracker.recognise(seen, frame.at), strict=True
+            ):
+                candidate.probe, candidate.track = probe, track
+
+    def _decide(self, frame: Frame, seen: Sequence[Candidate]) -> list[Sighting]:
+        with self.stopwatch.lap("search"):
+            probes = [
+                candidate.probe.embedding for candidate in seen if candidate.probe is not None
+            ]
+            matches = iter(self.gallery.search_all(np.stack(probes)) if probes else [])
+        return [
+            self._judge(frame, one, next(matches) if one.probe is not None else None)
+            for one in seen
+        ]
+
+    def _judge(self, frame: Frame, candidate: Candidate, match: Match | None) -> Sighting:
+        face, track, probe = candidate.face, candidate.track.number, candidate.probe
+        if candidate.refused is not None:
+            decision = policy.refuse(candidate.refused, frame.at)
+            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
+        if probe is None or candidate.quality is None:
+            decision = policy.pass_over(frame.at)
+            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
+        with self.stopwatch.lap("search"):
+            opinion = self._ask(candidate, probe, match)
+        visible = quality.visible(opinion.probe)
+        with self.stopwatch.lap("look"):
+            person = self._people(opinion.match.subject) if opinion.match else _PLAIN
+            decision = self._weigh(opinion, person, candidate.track, frame.at)
+            if (hidden := quality.RECOGNISE.refuses(visible)) is not None:
+                decision = policy.refuse(hidden, frame.at)
+            self._feed_liveness(candidate, decision)
+        with self.stopwatch.lap("decide"):
+            answers = self._liveness.answers(
+                track, frame.at, unsure=policy.unsure(decision, opinion.rules)
+            )
+            if person is not None and person.liveness == "no-challenge":
+                answers.pop(Challenge.name, None)
+            decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
+            seen = Sighting(
+                face,
+                track,
+                candidate.chip,
+                opinion.probe,
+                decision,
+                candidate.quality,
+                visible,
+                answers,
+                opinion.before,
+            )
+            if self._changeover is not None and opinion.before:
+                self._changeover.saw(seen, probe.embedding)
+            return seen
+
+    def _feed_liveness(self, candidate: Candidate, decision: Decision) -> None:
+        """Count a frame as liveness evidence, only if it was embedded as the track's subject.
+
+        A frame below the threshold, such as of a turned head, must be as like the newest evidence
+        as the threshold asks: a photo and another person's face are not.
+        """
+        look, probe, match = candidate.look, candidate.probe, decision.match
+        if look is None or probe is None or match is None:
+            return
+        track, is_above = candidate.track.number, match.score >= decision.threshold
+        if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.continues(
+            track, look.at, match.subject, probe.embedding, decision.threshold
+        ):
+            self._liveness.look(track, look, match.subject, probe.embedding)
+
+    def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:
+        """Match a face; during a migration, ask the previous model if the new one knows no one."""
+        changeover = self._changeover
+        templates = self.gallery.templates + (changeover.templates if changeover else 0)
+        now = Opinion(probe, match, policy.at_size(self._rules, templates))
+        if changeover is None or candidate.chip is None or self._knows(now, candidate):
+            return now
+        (earlier,) = changeover.embedder.embed(candidate.chip[None])
+        rules = policy.at_size(policy.of_model(self._rules, changeover.rules), templates)
+        before = Opinion(earlier, changeover.search(earlier.embedding), rules, before=True)
+        return before if self._knows(before, candidate) else now
+
+    def _knows(self, opinion: Opinion, candidate: Candidate) -> bool:
+        return (
+            policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict
+            is not Verdict.UNKNOWN
+        )
+
+    def _weigh(
+        self, opinion: Opinion, person: SubjectRecord | None, track: Track, at: float
+    ) -> Decision:
+        """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
+        if person is None:  # erased, while the previous model's gallery still has the templates
+            return policy.refuse("not-enrolled", at)
+        rules = (
+            opinion.rules
+            if person.mask == "as-configured"
+            else replace(opinion.rules, mask="ignore")
+        )
+        decision = policy.judge(opinion.match, track.mask_worn, rules, at)
+        if decision.verdict is not Verdict.UNKNOWN:
+            self._attempts.known(track.number)
+        elif opinion.match is not None:
+            self._attempts.unknown(track.number, track.faces, at)
+        if decision.verdict is not Verdict.PENDING:
+            return decision
+        if self._attempts.is_closed(at):
+            refused: str | None = "too-many-attempts"
+        else:
+            refused = self._entry.rights.refuses(person)
+        return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision

@@ -1,0 +1,258 @@
+"""Clips that are made to mislead a terminal, drawn from the two portraits: what happens at doors, and what attackers do.
+
+Everything is drawn from photos. That a clip shows a living person is an intention, not a fact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edge.demo import props
+from edge.demo.clip import HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
+from edge.demo.scenario import FPS
+from edge.masks import MaskStyle
+from edge.portraits import COLLINS, HOPPER
+from edge.rehearsal.clips import Clip, Expected, Present, Shot
+
+SUBJECT = COLLINS.person  # the only one who is enrolled
+_MUST, _MAY, _NEVER = (
+    Expected(must=frozenset({SUBJECT})),
+    Expected(may=frozenset({SUBJECT})),
+    Expected(),
+)
+_THERE = Stance(WIDTH / 2, HEIGHT * 0.44, 120)  # where most people stand
+_MASK = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
+_CHIN_PX = 46.0  # on a chip: how far down the mask slides until the mouth is free
+_DARK = 0.03  # what is left of the light
+_TOO_FEW = 2  # frames, for the votes that are the default
+
+
+class _Stage:
+    """The two people, and a camera that looks into a room."""
+
+    def __init__(self, cutouts: Mapping[str, Cutout]) -> None:
+        self.collins, self.hopper = cutouts[SUBJECT], cutouts[HOPPER.person]
+        self._room, self._rng = room(), np.random.default_rng(0)
+
+    def shot(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> Shot:
+        """One frame; who stands behind comes first."""
+        canvas = self._room.copy()
+        for person, stance in people:
+            place(canvas, person, stance)
+        seen = [
+            (who, at)
+            for i, (who, at) in enumerate(people)
+            if not any(_hides(front, at) for _, front in people[i + 1 :])
+        ]
+        present = tuple(Present(who.person, (at.x, at.y)) for who, at in seen)
+        return Shot(exposed(canvas, light, self._rng), present)
+
+
+def _photo(stage: _Stage, frames: int) -> Iterator[Shot]:
+    photo = props.print_of(stage.collins)
+    return (stage.shot((photo, _THERE)) for _ in range(frames))
+
+
+def _frozen(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return iter([stage.shot((stage.collins, _THERE))] * frames)
+
+
+def _screen(stage: _Stage, frames: int) -> Iterator[Shot]:
+    tablet = props.tablet_with(stage.collins)
+    for i in range(frames):
+        s = i / FPS
+        held = Stance(
+            _THERE.x + 14 * math.sin(2.1 * s),
+            _THERE.y + 6 * math.sin(3.3 * s),
+            120 + 6 * math.sin(1.4 * s),
+            2 * math.sin(1.7 * s),
+        )
+        yield stage.shot((tablet, held))
+
+
+def _crossing(stage: _Stage, frames: int) -> Iterator[Shot]:
+    for p in _progress(frames):
+        left, right = WIDTH * (0.2 + 0.6 * p), WIDTH * (0.8 - 0.6 * p)
+        yield stage.shot(
+            (stage.hopper, replace(_THERE, x=right, face_px=105)),
+            (stage.collins, replace(_THERE, x=left)),
+        )
+
+
+def _from_the_side(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return (
+        stage.shot((stage.collins, replace(_THERE, x=_THERE.x * min(1.0, 1.5 * p))))
+        for p in _progress(frames)
+    )
+
+
+def _mask_put_on(stage: _Stage, frames: int) -> Iterator[Shot]:
+    for i in range(_TOO_FEW):
+        yield stage.shot((stage.collins, _sway(_THERE, i)))
+    yield from _masked(
+        stage, [1 - _ramp(p, -0.1, 0.05) for p in _progress(frames - _TOO_FEW)], first=_TOO_FEW
+    )
+
+
+def _mask_pulled_down(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return _masked(stage, [_ramp(p, 0.45, 0.6) for p in _progress(frames)], first=0)
+
+
+def _masked(stage: _Stage, lowered: Sequence[float], first: int) -> Iterator[Shot]:
+    """A mask in its place at 0, below the mouth at 1."""
+    for i, down in enumerate(lowered, first):
+        masked = stage.collins.masked(replace(_MASK, shift_xy=(0.0, _CHIN_PX * down)))
+        yield stage.shot((masked, _sway(_THERE, i)))
+
+
+def _light_off(stage: _Stage, frames: int) -> Iterator[Shot]:
+    for i in range(frames):
+        yield stage.shot(
+            (stage.collins, _sway(_THERE, i)), light=_DARK if _TOO_FEW <= i < 0.6 * frames else 1.0
+        )
+
+
+def _five_faces(stage: _Stage, frames: int) -> Iterator[Shot]:
+    others = [Stance(95, 95, 60), Stance(480, 85, 75), Stance(130, 290, 90), Stance(520, 275, 120)]
+    for i in range(frames):
+        crowd = [(stage.hopper, _sway(stance, i + 7 * n)) for n, stance in enumerate(others)]
+        yield stage.shot(*crowd, (stage.collins, _sway(Stance(315, 265, 105), i)))
+
+
+def _profile(stage: _Stage, frames: int) -> Iterator[Shot]:
+    profile = props.turned(stage.collins, squeeze=8)
+    return (stage.shot((profile, _sway(_THERE, i))) for i in range(frames))
+
+
+def _far(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return (
+        stage.shot((stage.collins, _sway(replace(_THERE, face_px=25), i))) for i in range(frames)
+    )
+
+
+def _near(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return (
+        stage.shot((stage.collins, Stance(_THERE.x, HEIGHT / 2, 360 + 90 * p)))
+        for p in _progress(frames)
+    )
+
+
+def _motion_blur(stage: _Stage, frames: int) -> Iterator[Shot]:
+    smeared = props.smeared(stage.collins, 23)
+    return (
+        stage.shot((smeared, replace(_THERE, x=WIDTH * (0.15 + 0.7 * p))))
+        for p in _progress(frames)
+    )
+
+
+def _swap(stage: _Stage, frames: int) -> Iterator[Shot]:
+    return (
+        stage.shot((stage.collins if i < _TOO_FEW else stage.hopper, _sway(_THERE, i)))
+        for i in range(frames)
+    )
+
+
+def _hides(front: Stance, behind: Stance) -> bool:
+    """Whether somebody's head is before the middle of another's face."""
+    return math.hypot(front.x - behind.x, front.y - behind.y) < 0.6 * front.face_px
+
+
+def _progress(frames: int) -> list[float]:
+    return [float(p) for p in np.linspace(0, 1, frames)]
+
+
+def _ramp(value: float, begin: float, end: float) -> float:
+    """0 up to `begin`, 1 from `end` on."""
+    return float(np.clip((value - begin) / (end - begin), 0, 1))
+
+
+def _sway(stance: Stance, frame: int) -> Stance:
+    """Somebody who stands still, as people do."""
+    s, reach = frame / FPS, 0.04 * stance.face_px
+    return replace(
+        stance, x=stance.x + reach * math.sin(2.3 * s), y=stance.y + reach / 2 * math.sin(3.1 * s)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    name: str
+    words: str
+    seconds: float
+    draw: Callable[[_Stage, int], Iterator[Shot]]
+    expected: Expected
+    spoof: bool = False
+
+
+_SCENES = (
+    _Scene("photo", "a printed photo of Collins, held still", 2.0, _photo, _MUST, spoof=True),
+    _Scene(
+        "frozen-stream",
+        "Collins in the very same frame again and again",
+        2.0,
+        _frozen,
+        _MUST,
+        spoof=True,
+    ),
+    _Scene(
+        "screen", "Collins on a tablet with a bezel, moved by hand", 3.0, _screen, _MUST, spoof=True
+    ),
+    _Scene(
+        "crossing",
+        "Collins walks past Hopper, who is not enrolled, and hides her for a moment",
+        3.0,
+        _crossing,
+        _MUST,
+    ),
+    _Scene(
+        "from-the-side",
+        "Collins comes in from the side, half outside the picture at first",
+        3.0,
+        _from_the_side,
+        _MUST,
+    ),
+    _Scene("mask-put-on", "Collins puts on a mask after two frames", 3.0, _mask_put_on, _MUST),
+    _Scene(
+        "mask-pulled-down", "Collins wears a mask and pulls it down", 3.0, _mask_pulled_down, _MUST
+    ),
+    _Scene(
+        "light-off",
+        "the light goes off after two frames of Collins, and on again",
+        3.0,
+        _light_off,
+        _MUST,
+    ),
+    _Scene(
+        "five-faces", "Collins among four of Hopper, of different sizes", 2.0, _five_faces, _MAY
+    ),
+    _Scene(
+        "profile",
+        "Collins turned far away; the portrait is warped, a true profile looks otherwise",
+        2.0,
+        _profile,
+        _MAY,
+    ),
+    _Scene("far", "Collins far away: a face of 25 pixels", 2.0, _far, _NEVER),
+    _Scene("near", "Collins so near that the face fills the picture", 2.0, _near, _MAY),
+    _Scene("motion-blur", "Collins walks by and is smeared by motion", 2.0, _motion_blur, _MAY),
+    _Scene(
+        "swap", "Collins for two frames, then Hopper's face at the same place", 3.0, _swap, _MAY
+    ),
+)
+
+
+def clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
+    """All of them, the same on every machine; frames are (480,640,3) at the demo's pace."""
+
+    def clip(scene: _Scene) -> Clip:
+        frames = round(scene.seconds * FPS)
+        return Clip(
+            scene.name, scene.words, FPS, lambda: scene.draw(_Stage(cutouts), frames), scene.expected, frames,
+            spoof=scene.spoof, drawn=True,
+        )  # fmt: skip
+
+    return [clip(scene) for scene in _SCENES]

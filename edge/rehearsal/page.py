@@ -1,0 +1,145 @@
+"""The page of a rehearsal: what each clip shows, what was decided of it and when. One file, no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+import jinja2
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from edge import html
+from edge.rehearsal import tables
+from edge.rehearsal.results import Attempt, Moment, Picture, Rehearsal
+
+_IN_VIEW = "#d0d7de"  # a face in frames that said nothing of it
+_ALARM = html.COLOURS["unknown"]
+_SCORES_INCHES, _LANE_INCHES = 2.0, 0.24
+_WIDTH_PX = 400  # of a picture
+
+
+def page(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
+    """The whole page; names of people and files are escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
+    )
+    failed = [r.clip.name for r in rehearsals if not r.passed]
+    return environment.get_template("rehearse.html").render(
+        passed=not failed,
+        verdict=f"Not as expected: {', '.join(failed)}."
+        if failed
+        else "Everything was as expected.",
+        rows=tables.rows(rehearsals),
+        cards=[_card(r) for r in rehearsals],
+        colours={**html.COLOURS, "in view, not asked": _IN_VIEW},
+        attacks=[r.clip.name for r in rehearsals if r.clip.spoof and r.grants],
+        facts=facts,
+    )
+
+
+def _card(rehearsal: Rehearsal) -> dict[str, Any]:
+    chief = rehearsal.chief
+    return {
+        "clip": rehearsal.clip,
+        "passed": rehearsal.passed,
+        "expected": rehearsal.expectation,
+        "failures": rehearsal.failures,
+        "decision": rehearsal.decision,
+        "pictures": [_picture(p, words) for words, p in rehearsal.pictures.items()],
+        "plot": _plot(rehearsal) if rehearsal.moments else None,
+        "numbers": {
+            "frames": rehearsal.frames,
+            "faces": len(rehearsal.moments),
+            "embedded": sum(m.embedded for m in rehearsal.moments),
+            "tracks": len(rehearsal.attempts),
+            "time to decision": tables.seconds(chief),
+            "frames used": chief.frames_used if chief else tables.NONE,
+        },
+    }
+
+
+def _picture(picture: Picture, words: str) -> dict[str, str]:
+    boxes = html.boxed(picture.image, [(m.box_xyxy, _colour(m)) for m in picture.moments])
+    shown = words if picture.moments else "no face"
+    return {
+        "base64": html.encoded(boxes, _WIDTH_PX / picture.image.shape[1], "jpg"),
+        "caption": f"{shown}, {picture.at_s:.2f} s",
+    }
+
+
+def _plot(rehearsal: Rehearsal) -> str:
+    """Scores over time, where there are any, above a lane for each track and one for each reason; an SVG element."""
+    attempts = rehearsal.attempts
+    told = [m for m in rehearsal.moments if m.told]
+    reasons = list(dict.fromkeys(m.reason for m in told))
+    scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
+    heights = [_SCORES_INCHES] * bool(scored) + [
+        _LANE_INCHES * (len(attempts) + len(reasons)) + 0.5
+    ]
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    *above, rows = figure.subplots(
+        len(heights), 1, sharex=True, height_ratios=heights, squeeze=False
+    )[:, 0]
+    for scores in above:
+        _draw_scores(scores, scored, rehearsal.false_grants)
+    frame_s = 1 / rehearsal.clip.fps
+    for row, attempt in enumerate(attempts):
+        _draw_track(rows, row, attempt, frame_s)
+    for row, reason in enumerate(reasons, len(attempts)):
+        said = [m for m in told if m.reason == reason]
+        rows.scatter(
+            [m.at_s for m in said],
+            [row] * len(said),
+            s=10,
+            c=[_colour(m) for m in said],
+            marker="s",
+            lw=0,
+        )
+    names = [f"track {a.track}{_who(a)}" for a in attempts] + reasons
+    rows.set(
+        ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)), yticklabels=names, xlabel="seconds"
+    )
+    rows.axhline(len(attempts) - 0.5, color=_IN_VIEW, lw=0.8)
+    rows.tick_params(axis="y", length=0, labelsize=8)
+    rows.set_xlim(-frame_s, rehearsal.frames * frame_s)
+    return html.svg(figure)
+
+
+def _draw_scores(
+    axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Sequence[Moment]
+) -> None:
+    html.draw_scores(axes, scored)
+    axes.set(ylim=(-0.3, 1.05), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
+    for false in false_grants:
+        axes.axvline(false.at_s, color=_ALARM, lw=1.5)
+        axes.text(false.at_s, -0.25, " false grant", color=_ALARM, fontsize=8)
+
+
+def _draw_track(axes: Axes, row: int, attempt: Attempt, frame_s: float) -> None:
+    """A bar for each run of frames of one colour."""
+    runs = groupby(
+        enumerate(attempt.moments),
+        key=lambda numbered: (_colour(numbered[1]), numbered[1].frame - numbered[0]),
+    )
+    for (colour, _), run in runs:
+        moments = [m for _, m in run]
+        axes.barh(
+            row,
+            len(moments) * frame_s,
+            left=moments[0].at_s - frame_s / 2,
+            height=0.55,
+            color=colour,
+        )
+
+
+def _colour(moment: Moment) -> str:
+    return html.COLOURS[moment.verdict] if moment.told else _IN_VIEW
+
+
+def _who(attempt: Attempt) -> str:
+    """Whose face the track was on, where that is known."""
+    people = dict.fromkeys(m.person for m in attempt.moments if m.person)
+    return f" ({', then '.join(person.split()[-1] for person in people)})" if people else ""

@@ -1,0 +1,144 @@
+"""Plays clips through a terminal's pipeline in memory: what would have been decided, when, and whether it was right.
+
+Nothing is recorded and no door is asked. A frame's time is its number over the clip's pace, however long it takes here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from edge.config import Terminal
+from edge.config.access import NoLiveness
+from edge.gallery.enrollment.consistency import Candidate, settle
+from edge.gallery.enrollment.photos import Demand, sample
+from edge.gallery.search import Index
+from edge.recogniser.build import bounds_of, open_pipeline, rules_of
+from edge.recogniser.networks import Networks
+from edge.recogniser.pipeline import Pipeline, Searchable
+from edge.rehearsal.clips import Clip, Image, Present, Shot
+from edge.rehearsal.results import Moment, Picture, Rehearsal
+from edge.values import Frame, Sighting, Verdict
+
+
+def rehearse(
+    clips: Iterable[tuple[Clip, Searchable]], config: Terminal, networks: Networks
+) -> list[Rehearsal]:
+    """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
+    liveness = not isinstance(config.liveness, NoLiveness)
+    return [
+        play(clip, open_pipeline(config, networks, gallery), liveness=liveness)
+        for clip, gallery in clips
+    ]
+
+
+def enrolled(
+    photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks
+) -> Index:
+    """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
+    gallery = Index()
+    rules = rules_of(config.policy, networks.calibration)
+    demand = Demand(config.enrollment.quality, config.detector.min_face_px)
+    for number, (person, pictures) in enumerate(photos.items()):
+        taken = [
+            sample(image, networks.detector, networks.embedder, demand, name)
+            for name, image in pictures
+        ]
+        found = np.stack([one.probe.embedding for one in taken])
+        bounds = bounds_of(rules, networks.calibration, gallery.templates)
+        candidate = Candidate(person, [name for name, _ in pictures], lambda other: False)
+        settled = settle(candidate, found, gallery, bounds, demand.level)
+        gallery.put(number, person, found[list(settled.kept)])
+    return gallery
+
+
+def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> Rehearsal:
+    """One clip through a pipeline that has seen nothing yet; raises CameraError or EngineError."""
+    moments: list[Moment] = []
+    shown = _Shown()
+    frames = 0
+    for number, shot in enumerate(
+        tqdm(
+            clip.play(), desc=clip.name, total=clip.frames, unit="frame", leave=False, disable=None
+        )
+    ):
+        at_s = number / clip.fps
+        seen = tuple(
+            _moment(s, shot, number, at_s)
+            for s in pipeline.recognise(Frame(shot.image, at_s, number))
+        )
+        moments += seen
+        shown.offer(Picture(shot.image, at_s, seen))
+        frames = number + 1
+    return Rehearsal(
+        clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures
+    )
+
+
+class _Shown:
+    """Keeps three pictures of a clip of any length."""
+
+    def __init__(self) -> None:
+        self._first: Picture | None = None
+        self._decisive: Picture | None = None
+        self._last: Picture | None = None
+        self._interest = (
+            False,
+            -1.0,
+            0.0,
+        )  # whether somebody was granted, highest score, width of the largest face
+
+    def offer(self, picture: Picture) -> None:
+        """Take the frame in if it is worth more: the first grant is, else the highest score, else the nearest face."""
+        if self._last is None or picture.moments or not self._last.moments:
+            self._last = picture
+        if self._first is None or (picture.moments and not self._first.moments):
+            self._first = picture
+        scores = [m.score for m in picture.moments if m.score is not None]
+        widths = [m.box_xyxy[2] - m.box_xyxy[0] for m in picture.moments]
+        granted = any(m.verdict == Verdict.GRANT for m in picture.moments)
+        interest = (granted, max(scores, default=-1.0), max(widths, default=0.0))
+        if self._decisive is None or (interest > self._interest and not self._interest[0]):
+            self._decisive, self._interest = picture, interest
+
+    @property
+    def pictures(self) -> dict[str, Picture]:
+        """In words why each is shown; empty for a clip without frames."""
+        granted, score, _ = self._interest
+        best = "grant" if granted else "highest score" if score > -1 else "nearest face"
+        kept = {"first face": self._first, best: self._decisive, "last face": self._last}
+        return {words: picture for words, picture in kept.items() if picture is not None}
+
+
+def _moment(sighting: Sighting, shot: Shot, number: int, at_s: float) -> Moment:
+    decision, match = sighting.decision, sighting.decision.match
+    box = tuple(round(float(v), 1) for v in sighting.face.box_xyxy)
+    embedded = sighting.probe is not None
+    return Moment(
+        at_s=round(at_s, 4),
+        frame=number,
+        track=sighting.track,
+        verdict=decision.verdict.value,
+        reason=decision.reason,
+        usable=embedded or decision.verdict is not Verdict.REFUSED,
+        embedded=embedded,
+        subject=match.subject if match and decision.verdict is not Verdict.UNKNOWN else None,
+        score=round(match.score, 4) if match else None,
+        threshold=round(decision.threshold, 4) if embedded else None,
+        mask_worn=round(decision.mask_worn, 3) if embedded else None,
+        votes=decision.votes,
+        liveness={name: answer.state.value for name, answer in sighting.liveness.items()},
+        weight=round(sighting.quality.weight, 3) if sighting.quality else None,
+        box_xyxy=box,
+        person=_whose(box, shot.present),
+    )
+
+
+def _whose(box: Sequence[float], present: Sequence[Present] | None) -> str | None:
+    """The one whose face was drawn nearest to the middle of a box."""
+    if not present:
+        return None
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return min(present, key=lambda p: (p.centre_xy[0] - x) ** 2 + (p.centre_xy[1] - y) ** 2).person

@@ -1,0 +1,190 @@
+"""What came of a clip: every decision, the tracks they belong to, and whether the right people were granted."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge.rehearsal.clips import Clip, Expected, Image
+from edge.system.text import count
+from edge.values import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What was decided of one face in one frame."""
+
+    at_s: float  # since the clip's first frame
+    frame: int
+    track: int
+    verdict: str
+    reason: str
+    usable: bool  # no gate stopped it before the embedder
+    embedded: bool
+    subject: str | None  # None for one that is unknown: a nearest neighbour is not a name
+    score: float | None  # this and what follows are None where nothing was compared
+    threshold: float | None
+    mask_worn: float | None
+    votes: int
+    liveness: Mapping[str, str]  # what each layer said
+    weight: float | None  # of its vote, by quality; None where no quality was measured
+    box_xyxy: tuple[float, ...]
+    person: str | None  # whose face was drawn there, where that is known
+
+    @property
+    def told(self) -> bool:
+        """Whether the frame said anything of this face, rather than passing it over."""
+        return self.embedded or not self.usable
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One track from its first frame to its last."""
+
+    track: int
+    moments: tuple[Moment, ...]
+
+    @property
+    def decisive(self) -> Moment:
+        """Where its answer was first given: its first grant, else the first of the most frequent verdict."""
+        granted = next((m for m in self.moments if m.verdict == Verdict.GRANT), None)
+        if granted is not None:
+            return granted
+        told = [m for m in self.moments if m.embedded] or self.moments
+        answer, _ = Counter((m.verdict, m.reason) for m in told).most_common(1)[0]
+        return next(m for m in told if (m.verdict, m.reason) == answer)
+
+    @property
+    def decided_after_s(self) -> float | None:
+        """From its first usable frame to the decision; None where no frame was usable."""
+        first = next((m for m in self.moments if m.usable), None)
+        return None if first is None else round(max(0.0, self.decisive.at_s - first.at_s), 3)
+
+    @property
+    def frames_used(self) -> int:
+        """Embedded up to the decision."""
+        return sum(m.embedded for m in self.moments if m.frame <= self.decisive.frame)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A frame to show, with what was decided in it."""
+
+    image: Image
+    at_s: float
+    moments: tuple[Moment, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rehearsal:
+    """What a clip came to."""
+
+    clip: Clip
+    expected: Expected
+    frames: int
+    moments: tuple[Moment, ...]  # in order of time
+    pictures: dict[str, Picture]  # in words why each is shown
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        tracks: dict[int, list[Moment]] = {}
+        for moment in self.moments:
+            tracks.setdefault(moment.track, []).append(moment)
+        return [Attempt(track, tuple(moments)) for track, moments in sorted(tracks.items())]
+
+    @property
+    def chief(self) -> Attempt | None:
+        """The attempt that was granted first, else the one with most embedded frames; None without a face."""
+        return max(self.attempts, key=_prominence, default=None)
+
+    @property
+    def grants(self) -> list[Moment]:
+        return [m for m in self.moments if m.verdict == Verdict.GRANT]
+
+    @property
+    def false_grants(self) -> list[Moment]:
+        """To somebody the clip never lets in, or to the right name on another's face."""
+        allowed = self.expected.must | self.expected.may
+        return [
+            m for m in self.grants if m.subject not in allowed or m.person not in (None, m.subject)
+        ]
+
+    @property
+    def closest(self) -> Moment | None:
+        """The moment of the highest score; None where nothing was compared."""
+        scored = [m for m in self.moments if m.score is not None]
+        return max(scored, key=lambda m: m.score or -1.0, default=None)
+
+    @property
+    def missed(self) -> list[str]:
+        """Subjects who must be granted and were not."""
+        false = self.false_grants
+        right = {m.subject for m in self.grants if m not in false}
+        return sorted(self.expected.must - right)
+
+    @property
+    def passed(self) -> bool:
+        return not self.false_grants and not self.missed
+
+    @property
+    def decision(self) -> str:
+        """In words."""
+        granted = sorted({str(m.subject) for m in self.grants})
+        if granted:
+            return f"grant: {', '.join(granted)}"
+        return (
+            "no face"
+            if self.chief is None
+            else f"{self.chief.decisive.verdict}: {self.chief.decisive.reason}"
+        )
+
+    @property
+    def expectation(self) -> str:
+        """What must hold, in words; for an attack that may open, that PAD is missing."""
+        opens = self.clip.spoof and (self.expected.must or self.expected.may)
+        return "opens: no PAD" if opens else str(self.expected)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Reasons why the result of a recording is not meaningful."""
+        if self.clip.drawn or self.clip.spoof:
+            return []
+        return self._unusable() or self._too_short()
+
+    def _too_short(self) -> list[str]:
+        if self.frames != 1 or self.grants:
+            return []
+        return [
+            "one frame is too short to decide; a terminal with `camera.loop: true` shows it "
+            "forever; use several pictures or a video"
+        ]
+
+    def _unusable(self) -> list[str]:
+        if any(m.usable for m in self.moments):
+            return []
+        seen = Counter(m.reason for m in self.moments).most_common(1)
+        found = f"most were {seen[0][0]!r}" if seen else "no face at all was found"
+        return [
+            f"no usable face in {count(self.frames, 'frame')}: {found}; is the picture upright, "
+            "sharp and the face wide enough (`detector.min_face_px`)?"
+        ]
+
+    @property
+    def failures(self) -> list[str]:
+        """What was not as expected, in words."""
+        false = [
+            f"{m.subject} granted at {m.at_s:.2f} s"
+            + (f" on the face of {m.person}" if m.person not in (None, m.subject) else "")
+            for m in self.false_grants
+        ]
+        return false + [f"{subject} never granted" for subject in self.missed]
+
+
+def _prominence(attempt: Attempt) -> tuple[bool, float, int]:
+    granted = attempt.decisive.verdict == Verdict.GRANT
+    return (
+        granted,
+        -attempt.decisive.at_s if granted else 0.0,
+        sum(m.embedded for m in attempt.moments),
+    )

@@ -1,0 +1,145 @@
+"""What rehearsals came to, as a table for people and as figures for machines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from edge.config import Terminal
+from edge.recogniser.networks import Networks
+from edge.rehearsal.results import Attempt, Moment, Rehearsal
+
+NONE = "-"
+
+
+def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
+    """One row per clip; the keys are the table's head."""
+    return [
+        {
+            "clip": r.clip.name,
+            "decision": r.decision,
+            "time to decision": seconds(r.chief),
+            "frames used": str(r.chief.frames_used) if r.chief else NONE,
+            "highest score": _closeness(r.closest),
+            "false grants": str(len(r.false_grants)),
+            "expected": r.expectation,
+            "": "ok" if r.passed else "FAIL",
+        }
+        for r in rehearsals
+    ]
+
+
+def text(rehearsals: Sequence[Rehearsal]) -> str:
+    """Return the table for a terminal, then one line for each warning and failure."""
+    table = rows(rehearsals)
+    widths = {key: max(len(key), *(len(row[key]) for row in table)) for key in table[0]}
+    lines = [
+        "  ".join(cells[key].ljust(width) for key, width in widths.items()).rstrip()
+        for cells in ({k: k for k in widths}, *table)
+    ]
+    return "\n".join(
+        [
+            *lines,
+            *_warnings(rehearsals),
+            *(f"FAIL {r.clip.name}: {failure}" for r in rehearsals for failure in r.failures),
+        ]
+    )
+
+
+def _warnings(rehearsals: Sequence[Rehearsal]) -> list[str]:
+    return [f"WARNING {r.clip.name}: {warning}" for r in rehearsals for warning in r.warnings]
+
+
+def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
+    """The same for a document."""
+    table = rows(rehearsals)
+    lines = [
+        list(table[0]),
+        ["---"] * len(table[0]),
+        *([cell.replace("|", "\\|") for cell in row.values()] for row in table),
+    ]
+    told = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    return (
+        "# Rehearsal\n\n"
+        + told
+        + "\n\n"
+        + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        + "".join(f"\n\n{warning}" for warning in _warnings(rehearsals))
+        + "\n"
+    )
+
+
+def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:
+    """What was rehearsed."""
+    manifest, calibration, policy = networks.bundle.manifest, networks.calibration, config.policy
+    return {
+        "Terminal": config.terminal,
+        "Model": f"{manifest.name} ({networks.bundle.model_digest[:12]}) on {networks}",
+        "Model's thresholds": f"unmasked {calibration.unmasked.threshold:.3f}, masked {calibration.masked.threshold:.3f}",
+        "Policy": ", ".join(
+            f"{key}: {value}" for key, value in policy.model_dump(exclude_none=True).items()
+        ),
+        "Liveness": str(config.liveness.kind),
+    }
+
+
+def figures(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> dict[str, Any]:
+    """Everything that is known, in plain types."""
+    return {
+        "facts": facts,
+        "passed": all(r.passed for r in rehearsals),
+        "clips": [_figures(r) for r in rehearsals],
+    }
+
+
+def _figures(rehearsal: Rehearsal) -> dict[str, Any]:
+    clip, expected = rehearsal.clip, rehearsal.expected
+    return {
+        "clip": clip.name,
+        "words": clip.words,
+        "spoof": clip.spoof,
+        "fps": round(clip.fps, 3),
+        "frames": rehearsal.frames,
+        "faces": len(rehearsal.moments),
+        "faces_embedded": sum(m.embedded for m in rehearsal.moments),
+        "expected": {"must": sorted(expected.must), "may": sorted(expected.may)},
+        "passed": rehearsal.passed,
+        "failures": rehearsal.failures,
+        "warnings": rehearsal.warnings,
+        "decision": rehearsal.decision,
+        "grants": [asdict(m) for m in rehearsal.grants],
+        "false_grants": len(rehearsal.false_grants),
+        "missed": rehearsal.missed,
+        "tracks": [_attempt(attempt) for attempt in rehearsal.attempts],
+        "timeline": [asdict(m) for m in rehearsal.moments],
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    first, last, decisive = attempt.moments[0], attempt.moments[-1], attempt.decisive
+    return {
+        "track": attempt.track,
+        "from_s": first.at_s,
+        "to_s": last.at_s,
+        "verdict": decisive.verdict,
+        "reason": decisive.reason,
+        "time_to_decision_s": attempt.decided_after_s,
+        "frames_used": attempt.frames_used,
+        "faces": len(attempt.moments),
+        "reasons": dict(Counter(m.reason for m in attempt.moments)),
+    }
+
+
+def _closeness(moment: Moment | None) -> str:
+    return NONE if moment is None else f"{moment.score:.2f} / {moment.threshold:.2f}"
+
+
+def seconds(attempt: Attempt | None) -> str:
+    """From a track's first usable frame to its decision, in words."""
+    return (
+        NONE
+        if attempt is None or attempt.decided_after_s is None
+        else f"{attempt.decided_after_s:.2f} s"
+    )

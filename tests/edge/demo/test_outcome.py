@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+
+from edge.demo import outcome
+from edge.demo.scenario import SCENES
+from tests.edge.demo.records import (
+    ALARM,
+    COLLINS,
+    DECISIONS,
+    DOOR,
+    FIRE,
+    LOCKDOWN,
+    MASKED,
+    NOBODY,
+    PLAIN,
+    RELEASED,
+    STRANGER,
+    Records,
+    decision,
+    event,
+    opening,
+)
+
+
+def failing(decisions: Records, door: Records) -> list[str]:
+    """What is not as expected."""
+    return [
+        check.title for check in outcome.tell(SCENES, decisions, door).checks if not check.passed
+    ]
+
+
+def without(*dropped: dict[str, object]) -> Records:
+    return [e for e in DOOR if e not in dropped]
+
+
+def test_a_run_as_expected_passes_and_tells_all_of_it() -> None:
+    told = outcome.tell(SCENES, DECISIONS, DOOR)
+    assert told.passed and failing(DECISIONS, DOOR) == []
+    lines = outcome.summary(told)
+    assert (
+        lines.count("door opens at") == 3
+        and "door refuses: lockdown" in lines
+        and "FAIL" not in lines
+    )
+    assert [span.reason for span in told.lanes[outcome.OPEN]] == ["grant", "grant", "grant", "fire"]
+    assert all(
+        len(told.lanes[lane]) == 1
+        for lane in (outcome.CONTACT, outcome.ALARM, outcome.LOCKDOWN, outcome.FIRE)
+    )
+
+
+def test_only_the_right_people_are_let_in() -> None:
+    assert failing(DECISIONS, without(*opening(2, MASKED))) == ["Eileen Collins, masked"]
+    assert failing([*DECISIONS, decision(5, STRANGER)], DOOR + opening(5, STRANGER)) == [
+        "Grace Hopper, not enrolled"
+    ]
+    assert failing(DECISIONS, without(*opening(1, PLAIN)) + opening(1, PLAIN, "Eve")) == [
+        "Eileen Collins"
+    ]
+    assert failing([*DECISIONS, decision(5, NOBODY)], DOOR + opening(5, NOBODY - 0.5)) == ["Empty"]
+    assert failing(DECISIONS, DOOR + opening(99, STRANGER)) == ["No other opening"], (
+        "opened for no decision at all"
+    )
+
+
+def test_the_lockdown_holds_until_it_is_released() -> None:
+    asked, began, refused, released = LOCKDOWN
+    let_in = [*without(refused), *opening(3, refused["at"] - 500)]
+    assert failing(DECISIONS, let_in) == ["Lockdown: Eileen Collins", "Lockdown"]
+    assert failing(DECISIONS, without(refused)) == ["Lockdown: Eileen Collins", "Lockdown"], (
+        "she was not recognised"
+    )
+    assert failing(DECISIONS, without(asked, began)) == ["Lockdown"]
+    assert failing(DECISIONS, without(released, *opening(4, RELEASED))) == [
+        "Released: Eileen Collins",
+        "Lockdown",
+    ]
+
+
+def test_one_alarm_begins_and_ends() -> None:
+    _, began, _, ended = ALARM
+    assert failing(DECISIONS, without(began, ended)) == ["Alarm: held open"]
+    assert failing(DECISIONS, without(ended)) == ["Alarm: held open"]
+    assert failing(DECISIONS, [*DOOR, event("alarm", "forced-open", NOBODY)]) == [
+        "Alarm: held open"
+    ]
+
+
+def test_a_fire_opens_until_the_reset_which_waits_for_a_quiet_input() -> None:
+    _, opened, refused, reset, locked = FIRE
+    assert failing(DECISIONS, without(opened, locked)) == [
+        "Fire opens, until reset",
+        "No other opening",
+    ]
+    early = {**locked, "at": refused["at"]}
+    assert failing(DECISIONS, [*without(locked), early]) == ["Fire opens, until reset"]
+    assert failing(DECISIONS, without(refused)) == ["Reset during fire"]
+    assert failing(DECISIONS, without(reset)) == ["Fire opens, until reset"]
+    assert failing(DECISIONS, without(locked)) == ["Locked at the end"]
+
+
+def test_nothing_decided_is_no_story() -> None:
+    with pytest.raises(ValueError, match="no decision"):
+        outcome.tell(SCENES, [], [])
+
+
+def test_a_door_that_did_nothing_is_told_as_well() -> None:
+    told = outcome.tell(SCENES, DECISIONS, [])
+    assert (
+        not told.passed
+        and f"{COLLINS:28}" in outcome.summary(told)
+        and "never" in outcome.summary(told)
+    )

@@ -1,0 +1,66 @@
+"""Who may be connected, and how many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.door import connections
+from edge.door.client import DoorClient
+from edge.door.settings import Conduct
+from edge.errors import DoorError
+from tests.doors import PATIENCE_S, RULES, Terminal
+
+OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
+
+
+class Crowd:
+    """Connections of one account or another, by the kernel's word as the door hears it."""
+
+    def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._path, self._uid = path, os.geteuid()
+        self._clients: list[DoorClient] = []
+        monkeypatch.setattr(connections, "uid_of", lambda _: self._uid)
+
+    def connect(self, uid: int, count: int) -> int:
+        """How many of so many connections the door takes."""
+        self._uid, taken = uid, 0
+        for _ in range(count):
+            self._clients.append(DoorClient(self._path, timeout_s=PATIENCE_S))
+            try:
+                taken += self._clients[-1].status()["state"] == "locked"
+            except DoorError as error:
+                assert "`door.clients` or `door.operators`" in str(error)
+        return taken
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture
+def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
+    terminal = Terminal(tmp_path, conduct=Conduct(RULES, clients=OTHERS))
+    made = Crowd(terminal.path, monkeypatch)
+    yield made
+    made.close()
+    terminal.stop()
+
+
+def test_one_account_takes_no_more_than_its_share(crowd: Crowd) -> None:
+    assert crowd.connect(50001, 12) == 4
+    assert crowd.connect(50002, 12) == 4
+    assert crowd.connect(50003, 1) == 0
+
+
+def test_idle_connections_of_clients_keep_no_operator_out(crowd: Crowd) -> None:
+    for uid in OTHERS:
+        crowd.connect(uid, 12)
+    assert crowd.connect(os.geteuid(), 12) == 8
+
+
+def test_strangers_are_turned_away(crowd: Crowd) -> None:
+    assert crowd.connect(60000, 2) == 0

@@ -1,0 +1,164 @@
+"""What a killed process left driven is put to rest: by its own note, whatever the configuration says by now."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.cli.door import main
+from edge.config import load_config
+from edge.config.door import FileRelay
+from edge.door import hardware
+from edge.errors import ClaimError, PlaceError
+from edge.system.lockfile import claim
+
+WriteConfig = Callable[..., Path]
+
+
+class Site:
+    """A terminal whose door process was killed with both its lines driven."""
+
+    def __init__(self, folder: Path, write_config: WriteConfig) -> None:
+        self.lines = folder / "relay", folder / "alarm"
+        relay, alarm = ({"kind": "file", "path": str(line)} for line in self.lines)
+        self.config_path = write_config(door={"relay": relay, "alarm": alarm})
+        self.config = load_config(self.config_path)
+        hardware.note(hardware.lines_of(self.config.door), self.config.door_wiring_path)
+        self.drive()
+
+    def drive(self) -> None:
+        for line in self.lines:
+            line.write_text("1\n")
+
+    @property
+    def at_rest(self) -> list[bool]:
+        return [line.read_text() == "0\n" for line in self.lines]
+
+    def rest(self) -> int:
+        return main(["rest", "--config", str(self.config_path)])
+
+
+@pytest.fixture
+def site(tmp_path: Path, write_config: WriteConfig) -> Site:
+    return Site(tmp_path, write_config)
+
+
+def test_lock_and_alarm_are_put_to_rest(site: Site) -> None:
+    assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+@pytest.mark.parametrize("today", ["door: [", "nonsense: 1"])
+def test_a_broken_configuration_leaves_no_line_driven(
+    site: Site, today: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.config_path.write_text(today)
+    monkeypatch.setenv(
+        "RUNTIME_DIRECTORY", str(site.config.door_wiring_path.parent)
+    )  # as systemd has it
+    assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+def test_the_line_that_was_opened_counts_and_not_the_one_that_is_configured_now(
+    site: Site, write_config: WriteConfig, tmp_path: Path
+) -> None:
+    write_config(door={"relay": {"kind": "file", "path": "elsewhere"}})
+    assert site.rest() == 0 and site.at_rest == [True, True]
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"relay": {"kind": "telescope"}}'])
+def test_without_a_note_the_configuration_counts(site: Site, content: str) -> None:
+    site.config.door_wiring_path.write_text(content)
+    assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+def test_where_nothing_tells_the_lines_it_says_so(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.config_path.write_text("door: [")
+    assert site.rest() == 2 and "not valid YAML" in capsys.readouterr().err
+
+
+def test_a_lock_file_that_cannot_be_opened_leaves_no_line_driven(site: Site) -> None:
+    """As on a state folder that turned read-only."""
+    site.config.door_lock_path.mkdir()
+    assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+def test_while_a_door_is_at_work_its_lines_are_left_alone(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = claim(site.config.door_lock_path, "edge-door")
+    try:
+        assert site.rest() == 1 and "another edge-door runs here" in capsys.readouterr().err
+        assert site.at_rest == [False, False]
+    finally:
+        os.close(lock)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_line_that_fails_does_not_keep_the_other_driven(site: Site, which: int) -> None:
+    site.lines[which].unlink()
+    site.lines[which].mkdir()
+    assert site.rest() == 1
+    assert site.lines[1 - which].read_text() == "0\n"
+
+
+def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
+    site: Site, tmp_path: Path
+) -> None:
+    """Where nobody called `edge-door rest` after a kill."""
+    other = hardware.Lines(relay=FileRelay(kind="file", path=tmp_path / "other"))
+    hardware.note(other, site.config.door_wiring_path)
+    assert site.at_rest == [True, True] and hardware.noted(site.config.door_wiring_path) == other
+
+
+def test_a_full_disk_takes_no_note_and_stops_no_door(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = site.config.door_wiring_path
+
+    def full(*_: object, **__: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    hardware.note(hardware.lines_of(site.config.door), path)  # it is there already
+    assert hardware.noted(path) == hardware.lines_of(site.config.door)
+    hardware.note(hardware.Lines(relay=FileRelay(kind="file", path=tmp_path / "other")), path)
+    assert hardware.noted(path) is None  # better no note than a wrong one: the configuration counts
+
+
+def test_who_holds_a_place_is_told_from_a_place_that_cannot_be_used(tmp_path: Path) -> None:
+    lock = claim(tmp_path / "door.lock", "edge-door")
+    with pytest.raises(ClaimError, match="stop it first"):
+        claim(tmp_path / "door.lock", "edge-door")
+    os.close(lock)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlaceError, match="check that the folder"):
+        claim(tmp_path / "file" / "door.lock", "edge-door")
+
+
+def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
+    note = site.config.door_wiring_path
+    note.unlink()
+    os.mkfifo(note)
+    assert site.rest() == 0 and site.at_rest == [True, True]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root and another account")
+def test_rest_note_gives_no_rights_of_root(site: Site, tmp_path: Path) -> None:
+    """The door's account wrote the note; a file of root's stays as it is."""
+    victim = tmp_path / "passwd"
+    victim.write_text("root")
+    victim.chmod(0o600)
+    folder = site.config.door_wiring_path.parent
+    hardware.note(
+        hardware.Lines(relay=FileRelay(kind="file", path=victim)), site.config.door_wiring_path
+    )
+    victim.write_text("root")
+    os.chown(folder, 65534, 65534)
+    assert site.rest() == 1 and victim.read_text() == "root"

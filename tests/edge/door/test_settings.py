@@ -1,0 +1,115 @@
+"""What may change while the door is at work: accounts, and the configuration read again by a thread."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.config import load_config
+from edge.door import settings
+from edge.door.client import DoorClient
+from edge.door.settings import Conduct, Reading, conduct_of
+from edge.errors import ConfigError, MfsaError
+from tests.doors import PATIENCE_S, RULES, Terminal, records, until
+
+WriteConfig = Callable[..., Path]
+STRANGER = "nobody-at-all"
+
+
+def test_accounts_that_are_gone_are_left_out_at_the_start(
+    tmp_path: Path, write_config: WriteConfig
+) -> None:
+    found = conduct_of(
+        load_config(
+            write_config(door={"clients": ["daemon", STRANGER], "operators": [STRANGER, "a\0b"]})
+        )
+    )
+    assert found.clients == {pwd.getpwnam("daemon").pw_uid: "daemon"}
+    assert set(found.operators) == {0, os.geteuid()}
+    assert found.unknown == (
+        f"door.clients: {STRANGER}",
+        f"door.operators: {STRANGER}",
+        "door.operators: a\0b",
+    )
+    terminal = Terminal(tmp_path, conduct=found)
+    until(lambda: "started" in terminal.events())
+    terminal.stop()
+    assert [r["note"] for r in records(terminal, "left-out")] == list(found.unknown)
+
+
+def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
+    with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: there is no such account"):
+        taken(Reading(write_config(door={"operators": [STRANGER]})))
+
+
+def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
+    terminal = Terminal(tmp_path, conduct=Conduct(RULES, operators={os.geteuid(): "guard"}))
+    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    try:
+        assert client.command("lockdown", "drill") is None
+    finally:
+        client.close()
+        terminal.stop()
+    assert [r["operator"] for r in records(terminal, "asked")] == ["guard"]
+
+
+def taken(reading: Reading) -> object:
+    reading.begin()
+    return waited(reading)
+
+
+def waited(reading: Reading) -> object:
+    found: list[object] = []
+    until(lambda: found.append(reading.take()) or found[-1] is not None)  # type: ignore[func-returns-value]
+    return found[-1]
+
+
+def test_whatever_goes_wrong_while_reading_is_an_answer(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> object:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(settings, "load_config", fail)
+    with pytest.raises(MfsaError, match="a defect"):
+        taken(Reading(write_config()))
+
+
+def test_only_the_newest_reading_counts(
+    write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one hangs on a disk, and ends after the second."""
+    path = write_config(door={"pulse_s": 1.0})
+    old, new = load_config(path), load_config(write_config(door={"pulse_s": 2.0}))
+    go_on, calls = threading.Event(), iter([True, False])
+
+    def slow_at_first(_: Path) -> object:
+        if next(calls):
+            assert go_on.wait(PATIENCE_S)
+            return old
+        return new
+
+    monkeypatch.setattr(settings, "load_config", slow_at_first)
+    reading = Reading(path)
+    reading.begin()
+    assert taken(reading)[0].door.pulse_s == 2.0  # type: ignore[index]
+    go_on.set()
+    until(lambda: not any(t.name == "configuration" for t in threading.enumerate()))
+    assert reading.take() is None
+
+
+def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: DoorClient) -> None:
+    assert client.status()["reload_refused"] == ""
+    terminal.pause()
+    terminal.service.refuse_reload("terminal.yaml: door.pulse_s: too long")
+    terminal.resume()
+    assert "too long" in client.status()["reload_refused"]
+    terminal.pause()
+    terminal.service.reload(Conduct(RULES))
+    terminal.resume()
+    assert client.status()["reload_refused"] == ""

@@ -1,0 +1,234 @@
+"""The door's rules by example."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from edge.door.controller import Command, Controller, Input, Window
+from edge.door.inputs import Debounce
+from edge.door.timing import DoorRules, Latches
+from edge.values import Grant
+
+PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
+
+
+def rules(relock: str = "pulse") -> DoorRules:
+    return DoorRules(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
+
+
+def opened(relock: str = "pulse") -> Controller:
+    door = Controller(rules(relock))
+    door.sense(Input.CONTACT, False, 0.0)
+    door.open(Grant("g", "Ada", 1, 10.0), 10.0)
+    return door
+
+
+def said(door: Controller) -> list[tuple[str, str]]:
+    told = [(event.event, event.reason) for event in door.events]
+    door.events.clear()
+    return told
+
+
+def test_rest_is_locked() -> None:
+    door = Controller(rules())
+    assert not door.energised and not door.alarm and door.deadline is None and door.reason == "rest"
+    assert not door.tick(1e12)
+
+
+@pytest.mark.parametrize("frame_at", [math.nan, math.inf, -math.inf, 8.9, 10.1])
+def test_times_that_are_stale_or_impossible_are_refused(frame_at: float) -> None:
+    assert Controller(rules()).check(Grant("a", "Ada", 1, frame_at), now=10.0) == "stale"
+
+
+def test_a_pulse_ends_at_its_deadline() -> None:
+    door = opened()
+    assert door.deadline == 10 + PULSE_S and not door.tick(12.99)
+    assert door.tick(13.0) and not door.energised and said(door) == [("relocked", "pulse-over")]
+
+
+@pytest.mark.parametrize(
+    ("relock", "after_opening", "after_closing"),
+    [("opened", False, False), ("closed", True, False), ("pulse", True, True)],
+)
+def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
+    door = opened(relock)
+    door.sense(Input.CONTACT, True, 10.5)
+    assert door.energised == after_opening
+    door.sense(Input.CONTACT, False, 11.0)
+    assert door.energised == after_closing and not door.alarm
+    door.tick(13.0)
+    assert ("relocked", "pulse-over" if relock == "pulse" else "contact") in said(door)
+
+
+def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
+    door = opened()
+    door.tick(13.0)
+    door.sense(Input.CONTACT, True, 13.9)  # within the grace: somebody pushed just as it locked
+    assert not door.alarm
+    door.sense(Input.CONTACT, False, 14.0)
+    said(door)
+    door.sense(Input.CONTACT, True, 20.0)
+    assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
+    door.sense(Input.CONTACT, False, 25.0)
+    assert not door.alarm and said(door) == [
+        ("contact-quiet", "input"),
+        ("alarm-ended", "forced-open"),
+    ]
+
+
+def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
+    door = Controller(rules())
+    door.sense(Input.CONTACT, True, 5.0)
+    assert not door.alarm
+    door.tick(5.0 + HELD_OPEN_S)
+    assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
+
+
+def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
+    door = Controller(rules())
+    door.sense(Input.CONTACT, False, 0.0)
+    door.command(Command.HOLD, 1.0)
+    door.sense(Input.CONTACT, True, 2.0)
+    door.tick(500.0)
+    assert not door.alarm
+    door.command(Command.RELEASE, 500.0)
+    assert door.deadline == 500.0 + HELD_OPEN_S
+    door.tick(500.0 + HELD_OPEN_S)
+    assert door.alarm
+    door.sense(Input.CONTACT, False, 530.0)
+    assert not door.alarm
+
+
+def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
+    door = Controller(rules(), Latches(lockdown=True))
+    door.sense(Input.FIRE, True, 1.0)
+    assert door.energised and door.reason == "fire"
+    assert door.command(Command.RESET_FIRE, 2.0) == "the fire input is still active"
+    door.sense(Input.FIRE, False, 3.0)
+    door.tick(1e6)
+    assert door.energised  # latched
+    assert (
+        door.command(Command.RESET_FIRE, 1e6) is None
+        and not door.energised
+        and door.reason == "lockdown"
+    )
+    told = said(door)
+    assert told[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
+    assert told[-3:] == [
+        ("fire-quiet", "input"),
+        ("reset-fire", "operator"),
+        ("relocked", "lockdown"),
+    ]
+
+
+def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
+    door = opened()
+    assert door.command(Command.LOCKDOWN, 10.5) is None and not door.energised
+    assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
+    assert door.command(Command.UNLOCK, 11.0) == "lockdown: release it first"
+    door.sense(Input.EXIT, True, 12.0)
+    door.sense(Input.EXIT, False, 12.1)
+    assert door.energised and door.reason == "exit"
+    door.tick(12.0 + EXIT_S)
+    assert not door.energised and door.latches.lockdown
+
+
+def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
+    door = opened()
+    door.sense(Input.TAMPER, True, 10.5)
+    assert not door.energised and door.alarm
+    assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "tamper"
+    assert door.command(Command.RESET_TAMPER, 11.0) == "the case is still open"
+    door.sense(Input.TAMPER, False, 12.0)
+    assert door.alarm and door.command(Command.RESET_TAMPER, 12.0) is None and not door.alarm
+
+
+def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
+    door = Controller(rules())
+    door.schedule(Window.LOCKED, 1.0)
+    said(door)
+    assert (
+        door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
+    )
+    assert door.relocks_at == door.deadline == 2.0 + PULSE_S
+    assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # nobody else
+    door.tick(2.0 + PULSE_S)
+    assert not door.energised
+    assert said(door) == [
+        ("unlock", "operator"),
+        ("unlocked", "operator"),
+        ("relocked", "schedule-locked"),
+    ]
+    door.command(Command.UNLOCK, 6.0)
+    door.command(Command.LOCKDOWN, 6.5)
+    assert not door.energised
+
+
+def test_a_case_that_is_opened_is_why_it_locks() -> None:
+    door = opened()
+    said(door)
+    door.sense(Input.TAMPER, True, 10.5)
+    assert said(door) == [("tamper-active", "input"), ("tamper", "opened"), ("relocked", "tamper")]
+
+
+def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
+    door = Controller(rules(), Latches(lockdown=True))
+    door.sense(Input.EXIT, True, 1.0)
+    door.tick(1.0 + EXIT_S)
+    assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
+    door.tick(1.0 + HELD_OPEN_S)
+    assert door.energised and door.alarms == ("exit-stuck",)
+    said(door)
+    door.sense(Input.EXIT, False, 40.0)
+    assert not door.energised and not door.alarm
+    assert said(door) == [
+        ("exit-quiet", "input"),
+        ("alarm-ended", "exit-stuck"),
+        ("relocked", "lockdown"),
+    ]
+
+
+def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_next() -> None:
+    door, now = Controller(rules()), 10.0
+    while (refused := door.check(Grant(f"g{now}", "Ada", 1, now), now)) is None:
+        door.open(Grant(f"g{now}", "Ada", 1, now), now)
+        now += 2.0
+        door.tick(now)
+        assert now < 10.0 + 2 * BUSY_S
+    assert (
+        refused == "kept-open"
+        and door.energised
+        and door.alarms == ("kept-open",)
+        and now == 10.0 + BUSY_S
+    )
+    door.tick(now + PULSE_S)
+    assert not door.energised and not door.alarm
+    assert door.check(Grant("later", "Ada", 1, now + PULSE_S), now + PULSE_S) is None
+
+
+def test_more_time_is_never_less() -> None:
+    door = Controller(DoorRules(15.0, extended_s=10.0))
+    door.open(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
+    assert door.relocks_at == 16.0
+
+
+def test_the_schedule_opens_and_locks() -> None:
+    door = Controller(rules())
+    door.schedule(Window.OPEN, 1.0)
+    assert door.energised and door.reason == "schedule-open"
+    door.schedule(Window.LOCKED, 2.0)
+    assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
+    assert (
+        door.command(Command.HOLD, 3.0) is None and door.energised
+    )  # the operator stands above the schedule
+
+
+def test_a_level_counts_once_it_has_settled() -> None:
+    debounce = Debounce(0.03)
+    assert debounce.feed(False, 0.0) is None
+    assert debounce.feed(False, 0.03) is False  # what it is at the start is news too
+    assert debounce.feed(True, 0.10) is None and debounce.feed(False, 0.11) is None  # a bounce
+    assert debounce.feed(True, 0.20) is None and debounce.feed(True, 0.22) is None
+    assert debounce.feed(True, 0.231) is True and debounce.feed(True, 9.0) is None

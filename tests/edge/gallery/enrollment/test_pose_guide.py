@@ -1,0 +1,218 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from edge.chip import REFERENCE_XY
+from edge.errors import PhotoError
+from edge.face.detect import Detector
+from edge.face.embed import Embedder
+from edge.face.quality import MESSAGES, measure, pose_of
+from edge.gallery.enrollment.capture_session import hint_for, sit
+from edge.gallery.enrollment.photos import Demand, Portrait
+from edge.gallery.enrollment.pose_guide import (
+    COME_CLOSER,
+    POSES,
+    STRAIGHT_ONLY,
+    Guide,
+    SteadyHint,
+    words_of,
+)
+from edge.values import Face, Frame, Pose
+
+
+def do_as_told(pose: Pose, hint: str) -> Pose:
+    """A person who follows each word by two degrees; yaw is positive to their left, pitch is positive down."""
+    yaw, pitch = pose.yaw, pose.pitch
+    if "your left" in hint:
+        yaw += 2
+    elif "your right" in hint:
+        yaw -= 2
+    elif "lower" in hint:
+        pitch += 2
+    elif "lift" in hint:
+        pitch -= 2
+    return Pose(yaw, pitch, 0)
+
+
+@pytest.mark.parametrize(
+    "offset", [Pose(0, 0, 0), Pose(6, 12, 0), Pose(-8, -10, 0), Pose(20, 0, 0)]
+)
+def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
+    """Also where the camera hangs high or aside: poses are counted from the person's own straight look."""
+    guide, pose, at, kept = Guide(began_at=0), offset, 0.0, {}
+    while guide.aim is not None:
+        at += 0.1
+        guide.expire(at)
+        hint = guide.hint(pose, at)
+        if hint is None:
+            kept[guide.aim.name] = pose
+            guide.keep(pose, at)
+        else:
+            pose = do_as_told(pose, hint)
+    assert guide.done == [aim.name for aim in POSES] and not guide.missed
+    straight = kept["straight"]
+    assert kept["left"].yaw - straight.yaw >= 10 and kept["right"].yaw - straight.yaw <= -10
+    assert kept["up"].pitch - straight.pitch <= -7 and kept["down"].pitch - straight.pitch >= 7
+
+
+def test_left_is_the_persons_own() -> None:
+    """Seen by the camera, the nose of somebody who looks to their left goes to the picture's right."""
+    guide = Guide(began_at=0)
+    guide.keep(Pose(0, 0, 0), 0)
+    seen = []
+    for moved in (-5, 0, 5):  # pixels of the chip
+        points = REFERENCE_XY.copy()
+        points[2, 0] += moved
+        seen.append(guide.hint(pose_of(points), 1))
+    assert seen == ["turn your head a little to your left"] * 2 + [None]
+    assert guide.hint(Pose(30, 0, 0), 1) == "turn a little to your right"
+
+
+def test_looks_that_are_kept_lie_apart() -> None:
+    guide = Guide(STRAIGHT_ONLY, began_at=0)
+    kept = []
+    for frame in range(40):
+        if guide.aim is not None and guide.hint(Pose(0, 0, 0), frame / 20) is None:
+            guide.keep(Pose(0, 0, 0), frame / 20)
+            kept.append(frame / 20)
+    assert len(kept) == 3 and min(np.diff(kept)) >= 0.7
+
+
+def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
+    guide = Guide(began_at=0, pose_s=10, total_s=60)
+    guide.keep(Pose(0, 0, 0), 1)
+    guide.expire(10.9)
+    assert guide.aim is not None and guide.aim.name == "left"
+    for at in (11, 21, 31, 41):
+        guide.expire(at)
+    assert guide.missed == ["left", "right", "up", "down"]
+    with pytest.raises(PhotoError, match="1 of 6 poses were") as caught:
+        guide.expire(51)
+    assert caught.value.reason == "no-pose"
+
+
+def test_the_time_in_all_ends_it() -> None:
+    guide = Guide(began_at=0, pose_s=10, total_s=15)
+    guide.keep(Pose(0, 0, 0), 9)
+    with pytest.raises(PhotoError, match="not seen"):
+        guide.expire(15)
+
+
+def test_every_reason_has_words_for_the_person() -> None:
+    for reason in (
+        "no-face",
+        "several-faces",
+        "too-small",
+        "mask-worn",
+        *(code for code, _ in MESSAGES.values()),
+    ):
+        assert words_of(PhotoError(reason, "")).strip()
+
+
+def frames(*parts: tuple[np.ndarray, int]) -> Iterator[Frame]:
+    """Ten a second."""
+    images = [image for image, count in parts for _ in range(count)]
+    yield from (Frame(image, number / 10, number) for number, image in enumerate(images))
+
+
+def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
+    detector: Detector, embedder: Embedder, collins: np.ndarray
+) -> None:
+    told: list[str] = []
+    guide = Guide(STRAIGHT_ONLY, began_at=0)
+    empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
+    shown = frames((empty, 6), (np.hstack([collins, collins]), 6), (dark, 6), (collins, 60))
+    taken = list(sit(shown, guide, detector, embedder, Demand(), told.append))
+    assert [one.name for one in taken] == ["first", "second", "third"] and guide.is_done
+    assert list(dict.fromkeys(told)) == [
+        "step before the camera",
+        "one person at a time, please",
+        "more light is needed",
+        "look straight at the camera",
+    ]
+
+
+def test_nobody_before_the_camera_is_an_end_that_is_told(
+    detector: Detector, embedder: Embedder
+) -> None:
+    empty = np.full((120, 160, 3), 90, np.uint8)
+    for count in (200, 20):  # the time is up; the recording is over before
+        guide = Guide(began_at=0)
+        with pytest.raises(PhotoError, match="0 of 6 poses") as caught:
+            list(
+                sit(frames((empty, count)), guide, detector, embedder, Demand(), lambda words: None)
+            )
+        assert caught.value.reason == "no-pose"
+
+
+_EYES = float(REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0])
+_NEAREST = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # how far points stand out of the face
+
+
+def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
+    """Return a head with this frontal eye distance, turned to the person's left."""
+    middle = REFERENCE_XY.mean(axis=0)
+    x, y = ((REFERENCE_XY - middle) * eyes_px / _EYES).T
+    angle, depth = np.radians(yaw), (_NEAREST - _NEAREST.mean()) * eyes_px / _EYES
+    points = np.column_stack([x * np.cos(angle) + depth * np.sin(angle), y]) + 320
+    width = 2.2 * eyes_px * np.cos(angle)
+    box = np.array([320 - width / 2, 250, 320 + width / 2, 250 + 2.8 * eyes_px], np.float32)
+    face = Face(box, points.astype(np.float32), 0.9)
+    pose = pose_of(face.landmarks_xy)
+    apart = float(np.linalg.norm(points[1] - points[0]))
+    measured = measure(face, chip, (640, 640, 3), pose)
+    return Portrait("look", chip, face.width_px, apart, pose, measured)
+
+
+def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
+    """Return the hints to a person who turns the head as asked, ten frames a second."""
+    random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
+    for frame in range(400):
+        if guide.aim is None or guide.aim.name == "up":
+            break
+        at = frame / 10
+        look = turned(eyes_px + random.uniform(-noise_px, noise_px), yaw, chip)
+        hint = hint_for(guide, look, at, Demand())
+        if hint is None:
+            guide.keep(look.pose, at)
+            steady = SteadyHint()
+            continue
+        said.append(steady.update(hint, at))
+        yaw += 1.5 if "your left" in hint else -1.5 if "your right" in hint else 0
+    return said
+
+
+def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
+    """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than asked."""
+    assert turned(35, 20, collins_chip).eyes_px < 34
+    guide = Guide(began_at=0)
+    assert COME_CLOSER not in act(guide, collins_chip, 35, 0.5)
+    assert guide.done == ["straight", "left", "right"]
+
+
+def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
+    """The measured size goes up and down around the limit."""
+    guide = Guide(began_at=0)
+    said = act(guide, collins_chip, 34, 1.5)
+    changes = [after for before, after in pairwise(said) if after != before]
+    assert changes.count(COME_CLOSER) == 0 and guide.done == ["straight", "left", "right"]
+
+
+def test_guide_too_far_is_said_until_near(collins_chip: np.ndarray) -> None:
+    guide = Guide(began_at=0)
+    hints = [
+        hint_for(guide, turned(px, 0, collins_chip), n, Demand())
+        for n, px in enumerate((25, 33, 35, 32, 30, 32))
+    ]
+    assert hints == [COME_CLOSER, COME_CLOSER, None, None, COME_CLOSER, COME_CLOSER]
+
+
+def test_hint_that_does_not_last_is_not_shown() -> None:
+    steady = SteadyHint(steady_s=0.4)
+    shown = [steady.update("ab"[n % 2], n / 10) for n in range(10)]
+    assert shown == ["a"] * 10
+    assert [steady.update("b", 1 + n / 10) for n in range(6)] == ["a"] * 3 + ["b"] * 3

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edge.errors import GalleryError
+from edge.gallery import export
+from edge.gallery.admission import Admission
+from edge.gallery.store import Store
+from edge.subject import Consent, SubjectRecord
+
+Open = Callable[..., Store]
+RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
+PASSPHRASE = "a horse of some other colour"
+ADA = SubjectRecord(
+    groups=("staff",),
+    valid_until=date(2027, 1, 1),
+    consent=Consent(date(2026, 1, 1), "guard"),
+    pin="hash",
+)
+
+
+def rows(n: int, seed: int = 0) -> np.ndarray:
+    made = np.random.default_rng(seed).standard_normal((n, 16)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def here(open_store: Open) -> Store:
+    store = open_store()
+    store.enroll("Ada", rows(2), record=ADA, chips=[b"picture", None])
+    store.enroll("Eve", rows(1, seed=1))
+    return store
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Store:
+    return Store(
+        tmp_path / "there" / "gallery.db", key=bytes(32), terminal="cellar", model_digest="m" * 64
+    )
+
+
+def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
+    here: Store, there: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "people"
+    assert export.export(here, path, PASSPHRASE) == 2
+    assert (
+        path.stat().st_mode & 0o777 == 0o600
+        and b"Ada" not in path.read_bytes()
+        and rows(1).tobytes() not in path.read_bytes()
+    )
+    assert export.take(there, export.read_file(path), PASSPHRASE, RULES) == export.Taken(2)
+    ada, eve = there.known()
+    assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
+    assert (
+        ada.record.pin == ""
+        and ada.record.groups == ADA.groups
+        and ada.record.consent == ADA.consent
+    )
+    assert [kept.chip for kept in there.kept("Ada")] == [b"picture", None]
+
+
+def test_who_is_enrolled_there_is_refused_or_replaced(
+    here: Store, there: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "people"
+    there.enroll("Ada", rows(3, seed=9))
+    assert export.export(here, path, PASSPHRASE, ["Ada"]) == 1
+    assert list(export.take(there, export.read_file(path), PASSPHRASE, RULES).refused) == [
+        "Ada"
+    ] and there.subjects() == {"Ada": 3}
+    assert export.take(
+        there, export.read_file(path), PASSPHRASE, RULES, replace=True
+    ).taken == 1 and there.subjects() == {"Ada": 2}
+
+
+def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> None:
+    path = tmp_path / "people"
+    with pytest.raises(GalleryError, match="at least 12 characters"):
+        export.export(here, path, "short")
+    with pytest.raises(GalleryError, match="'Nobody': not enrolled"):
+        export.export(here, path, PASSPHRASE, ["Nobody"])
+    export.export(here, path, PASSPHRASE)
+    with pytest.raises(GalleryError, match="the passphrase is wrong"):
+        export.take(there, export.read_file(path), PASSPHRASE + "!", RULES)
+    other = Store(tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64)
+    with pytest.raises(GalleryError, match="templates are of model"):
+        export.take(other, export.read_file(path), PASSPHRASE, RULES)
+    other.close()
+    with pytest.raises(GalleryError, match="cannot be read"):
+        export.read_file(tmp_path / "none")
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(at=st.floats(0, 1, exclude_max=True), cut=st.booleans())
+def test_a_file_that_was_changed_enrolls_nobody(
+    here: Store, there: Store, tmp_path: Path, at: float, cut: bool
+) -> None:
+    path = tmp_path / "people"
+    export.export(here, path, PASSPHRASE)
+    content = bytearray(path.read_bytes())
+    place = int(at * len(content))
+    if cut:
+        del content[place:]
+    else:
+        content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(GalleryError):
+        export.take(there, export.read_file(path), PASSPHRASE, RULES)
+    assert there.subjects() == {}
+
+
+def person(name: str = "Ada", more: dict[str, object] | None = None, **parts: object) -> object:
+    """Return a person of a file as another program might write it."""
+    good = base64.b64encode(rows(1).tobytes()).decode()
+    subject = json.dumps({"name": name, **(more or {})})
+    return {"subject": subject, "templates": [good], "chips": [], **parts}
+
+
+def encoded(row: np.ndarray) -> list[str]:
+    return [base64.b64encode(row.astype("<f4").tobytes()).decode()]
+
+
+def crafted(path: Path, *people: object) -> export.SealedFile:
+    tree = {"model": "m" * 64, "people": list(people)}
+    return export.SealedFile(path, export.seal_tree(export._MAGIC, tree, PASSPHRASE))
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (person("Bad", templates=encoded(np.ones(16))), "norm 4, expected 1"),
+        (person("Bad", templates=encoded(np.full(16, np.nan))), "not finite"),
+        (person("Bad", templates=encoded(np.eye(1, 8))), "8 numbers, expected 16"),
+        (person("Bad", templates=[]), "no template"),
+        (person("Bad", templates=["no base64!"]), "cannot be understood"),
+        (person("B\nd"), "expected a subject name"),
+        (person("Bad", {"erase_on": "2026-11-29"}), "was to be erased on 2026-11-29"),
+        (
+            person("Bad", {"valid_from": "2027-01-02", "valid_until": "2027-01-01"}),
+            "which is after",
+        ),
+        (person("Bad", {"groups": ["a\tb"]}), "group: expected"),
+        (person("Bad", {"mask": "never"}), "cannot be understood"),
+        (person("Ada"), "the name of another person"),
+        (person("A\u200dda"), "the name of another person"),
+        (7, "cannot be understood"),
+    ],
+)
+def test_import_refuses_one_bad_person(
+    there: Store, tmp_path: Path, bad: object, reason: str
+) -> None:
+    file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
+    told = export.take(there, file, PASSPHRASE, RULES, dimension=16)
+    assert told.taken == 2 and there.subjects() == {"Ada": 1, "Eve": 1}
+    (why,) = told.refused.values()
+    assert reason in why
+
+
+@pytest.mark.parametrize("other", ["Zoe\u0308", "Zo\u200d\u00eb", " Zo\u00eb "])
+def test_import_spellings_never_replace(there: Store, tmp_path: Path, other: str) -> None:
+    eve = person(other, templates=encoded(rows(2)[1]))
+    file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
+    told = export.take(there, file, PASSPHRASE, RULES, replace=True)
+    assert told.taken == 1 and len(told.refused) == 1
+    assert np.array_equal(there.known()[0].templates, rows(1))
+
+
+def test_import_asks_for_consent_and_erases(there: Store, tmp_path: Path) -> None:
+    agreed = {"consent": {"given": "2026-01-01", "noted_by": "guard"}}
+    late = {**agreed, "erase_on": "2030-01-01"}
+    people = person("Ada"), person("Eve", agreed), person("Joe", late)
+    rules = replace(RULES, consent_needed=True, keep_days=10)
+    told = export.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
+    assert {known.record.erase_on for known in there.known()} == {date(2026, 12, 9)}
+    assert there.subjects() == {"Eve": 1, "Joe": 1}
+
+
+def test_import_without_a_trusted_clock(there: Store, tmp_path: Path) -> None:
+    """Only people with a day of erasure need the clock."""
+
+    def doubtful() -> date:
+        raise GalleryError("the clock was never set")
+
+    people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
+    rules = replace(RULES, today=doubtful)
+    told = export.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert told.taken == 1 and told.refused == {"Eve": "the clock was never set"}

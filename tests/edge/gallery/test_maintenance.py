@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.errors import GalleryError
+from edge.gallery import maintenance, secure_delete
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+
+Open = Callable[..., Store]
+NEW_KEY = bytes(reversed(range(32)))
+
+
+def rows(n: int, seed: int = 0) -> np.ndarray:
+    made = np.random.default_rng(seed).standard_normal((n, 16)).astype(np.float32)
+    return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def store(open_store: Open) -> Store:
+    store = open_store()
+    store.enroll("Ada", rows(2), chips=[b"picture" * 900, None])
+    store.enroll("Eve", rows(2, seed=1))
+    return store
+
+
+def change(store: Store, *statements: str) -> None:
+    with closing(sqlite3.connect(store.path)) as intruder, intruder:
+        for statement in statements:
+            intruder.execute(statement)
+
+
+def test_a_whole_gallery_is_found_whole(store: Store) -> None:
+    assert maintenance.verify(store) == []
+    store.remove("Ada")
+    assert maintenance.verify(store) == [] and store.subjects() == {"Eve": 2}
+
+
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        (
+            "UPDATE subjects SET revision = 1000 WHERE id = (SELECT min(id) FROM subjects)",
+            "cannot be unsealed",
+        ),
+        (
+            "UPDATE subjects SET tag = x'00' WHERE id = (SELECT min(id) FROM subjects)",
+            "under another name",
+        ),
+        ("UPDATE templates SET subject = (SELECT max(id) FROM subjects)", "cannot be unsealed"),
+        ("UPDATE chips SET sealed = zeroblob(40)", "cannot be unsealed"),
+        (
+            "UPDATE templates SET subject = 5000 WHERE id = (SELECT min(id) FROM templates)",
+            "belongs to nothing",
+        ),
+        ("DROP TABLE chips", "cannot be read"),
+    ],
+)
+def test_what_was_changed_is_found(store: Store, statement: str, finding: str) -> None:
+    change(store, statement)
+    assert any(finding in found for found in maintenance.verify(store))
+
+
+def test_what_others_left_in_free_pages_is_found_and_mended(store: Store) -> None:
+    change(
+        store,
+        "PRAGMA secure_delete=OFF",
+        "CREATE TABLE old (x)",
+        "INSERT INTO old VALUES (zeroblob(9000) || 'x')",
+    )
+    change(
+        store,
+        "PRAGMA secure_delete=OFF",
+        "INSERT INTO old SELECT x || 'someone' FROM old",
+        "DELETE FROM old",
+        "DROP TABLE old",
+    )
+    assert any("is free, and not empty" in found for found in maintenance.verify(store))
+    store.compact()
+    assert maintenance.verify(store) == []
+
+
+def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
+    secret = np.random.default_rng(0).bytes(3000)
+    path = tmp_path / "gallery.db"
+    path.write_bytes(bytes(5000))
+    assert not secure_delete.is_left(path, [secret])
+    (tmp_path / "gallery.db-wal").write_bytes(bytes(100) + secret[1000:2000])
+    assert secure_delete.is_left(path, [secret])
+
+
+def test_another_key_seals_everything_anew(
+    store: Store, open_store: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = Gallery(open_store())
+    store.set_pin("Ada", "4711")
+    maintenance.seal_anew(store, NEW_KEY)
+    again = open_store(key=NEW_KEY)
+    assert maintenance.verify(again) == [] and again.subjects() == {"Ada": 2, "Eve": 2}
+    assert again.kept("Ada")[0].chip == b"picture" * 900 and again.is_pin("Ada", "4711")
+    with pytest.raises(GalleryError, match="the key is not the one"):
+        open_store()
+    with pytest.raises(GalleryError, match="the key is not the one"):
+        running.refresh()
+    assert running.search(rows(1)[0]) is not None  # it goes on with what it knew
+    assert "left out" not in caplog.text
+
+
+def test_a_key_is_not_changed_by_halves(store: Store, open_store: Open) -> None:
+    change(store, "UPDATE chips SET sealed = zeroblob(40)")
+    with pytest.raises(GalleryError, match="cannot be unsealed"):
+        maintenance.seal_anew(store, NEW_KEY)
+    assert open_store().subjects() == {"Ada": 2, "Eve": 2}
+
+
+def test_templates_of_one_model_go_without_the_others(store: Store, open_store: Open) -> None:
+    other = open_store(model="n" * 64, changeover=True)
+    other.enroll("Ada", rows(1))
+    running = Gallery(open_store())
+    assert running.templates == 4
+    assert maintenance.forget_model(other, "m" * 64) == 4
+    assert running.refresh() and running.templates == 0
+    assert other.models() == {"n" * 64: 1} and other.subjects() == {"Ada": 1, "Eve": 0}

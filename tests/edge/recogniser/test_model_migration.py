@@ -1,0 +1,186 @@
+"""Two models side by side: the new one says noise of everybody until they are enrolled for it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.access.policy import Rules
+from edge.bundle import read_manifest
+from edge.config import load_config
+from edge.door.wallclock import WallClock
+from edge.errors import ConfigError
+from edge.face.liveness import Liveness
+from edge.face.track import Tracker
+from edge.gallery.search import Gallery
+from edge.gallery.store import Store
+from edge.recogniser.build import nobody_special, settings_of
+from edge.recogniser.model_migration import Changeover
+from edge.recogniser.pipeline import Entry, Pipeline, Regard
+from edge.values import Frame, Sighting, Thresholds, Verdict
+from tests.edge.recogniser.test_pipeline import NOISE, RULES, Scripted, face
+
+WriteConfig = Callable[..., Path]
+OLD, NEW = "o" * 64, "n" * 64
+ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
+
+
+def opened(path: Path, model: str) -> Store:
+    return Store(path, key=bytes(32), terminal="lobby", model_digest=model, changeover=True)
+
+
+class Terminal:
+    """A pipeline in a changeover; whoever stands before the camera looks otherwise to each model."""
+
+    def __init__(self, path: Path) -> None:
+        with_old = opened(path, OLD)
+        for name, row in (("Ada", ADA_OLD), ("Eve", EVE_OLD)):
+            with_old.enroll(name, row[None])
+        self.old, self.new = Scripted(), Scripted()
+        self.store = opened(path, NEW)
+        bundle = SimpleNamespace(model_digest=OLD)
+        networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
+        before = Rules(
+            Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+        )
+        self.changeover = Changeover(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
+        self.gallery = Gallery(self.store)
+        self.pipeline = Pipeline(
+            self.new, self.new, self.gallery, RULES, Regard(60), Tracker(0.4), Liveness(()), Entry(), nobody_special,  # type: ignore[arg-type]
+            self.changeover,
+        )  # fmt: skip
+        self.at = 0.0
+
+    def see(self, old: np.ndarray, new: np.ndarray, frames: int = 3) -> list[Sighting]:
+        self.old.identity, self.new.identity = old, new
+        self.new.faces = [face(200)]
+        found = []
+        for _ in range(frames):
+            self.at += 0.1
+            found += self.pipeline.recognise(Frame(NOISE, self.at, round(self.at * 10)))
+        return found
+
+    def close(self) -> None:
+        self.changeover.close()
+        self.store.close()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path / "gallery.db")
+    yield terminal
+    terminal.close()
+
+
+def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(
+    terminal: Terminal,
+) -> None:
+    assert terminal.changeover.left == ["Ada", "Eve"]
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert (
+        seen[-1].decision.verdict is Verdict.GRANT
+        and seen[-1].before
+        and seen[-1].decision.threshold == 0.9
+    )
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.changeover.left == ["Eve"]
+    assert terminal.gallery.refresh() and terminal.store.subjects() == {"Ada": 3, "Eve": 0}
+    terminal.at += 10
+    again = terminal.see(ADA_OLD, ADA_NEW)
+    assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].before
+
+
+def test_who_has_templates_of_the_new_model_is_judged_by_it_alone(terminal: Terminal) -> None:
+    opened_again = terminal.store
+    opened_again.enroll("Ada", ADA_NEW[None])
+    terminal.changeover.refresh()
+    terminal.gallery.reload()
+    assert {s.decision.verdict for s in terminal.see(ADA_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
+
+
+def test_strangers_to_both_are_unknown_by_the_new_model(terminal: Terminal) -> None:
+    stranger = np.full(16, 0.25, np.float32)
+    seen = terminal.see(stranger, stranger)
+    assert {(s.decision.verdict, s.before) for s in seen} == {(Verdict.UNKNOWN, False)}
+
+
+def test_faces_of_two_people_on_one_track_enroll_nobody(terminal: Terminal) -> None:
+    terminal.see(ADA_OLD, ADA_NEW, frames=2)
+    seen = terminal.see(EVE_OLD, EVE_NEW, frames=1)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+
+
+def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
+    terminal.new.mask_worn = terminal.old.mask_worn = 1.0
+    seen = terminal.see(ADA_OLD, ADA_NEW, frames=6)
+    assert any(s.decision.verdict is Verdict.GRANT for s in seen)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0 and terminal.changeover.left == [
+        "Ada",
+        "Eve",
+    ]
+
+
+def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
+    """Networks of a model with this threshold."""
+    known = read_manifest(bundle_path).calibration
+    point = known.unmasked.model_copy(update={"threshold": threshold})
+    calibration = known.model_copy(update={"unmasked": point, "masked": point})
+    return SimpleNamespace(calibration=calibration, passive=None)
+
+
+def test_settings_below_old_model_are_refused(write_config: WriteConfig, bundle_path: Path) -> None:
+    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    config = load_config(write_config(policy={"threshold_unmasked": 0.7}))
+    with pytest.raises(ConfigError, match="below the model's own"):
+        settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+
+
+def test_settings_reach_both_models(
+    write_config: WriteConfig, bundle_path: Path, terminal: Terminal
+) -> None:
+    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    policy = {"threshold_unmasked": 0.95, "threshold_masked": 0.95, "mask": "require"}
+    config = load_config(write_config(policy=policy))
+    settings = settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+    settings.apply(terminal.pipeline, terminal.changeover)
+    assert terminal.changeover.rules.thresholds.unmasked == 0.95
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert {s.decision.reason for s in seen} == {"mask-required"}
+
+
+def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) -> None:
+    """Both models, and what is written for the new one, belong to the file that is there now."""
+    path, copy = tmp_path / "gallery.db", tmp_path / "copy.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("VACUUM INTO ?", (str(copy),))
+    with closing(opened(copy, OLD)) as other:
+        other.remove("Eve")
+    for ending in ("-wal", "-shm"):
+        (tmp_path / f"gallery.db{ending}").unlink(missing_ok=True)
+    copy.replace(path)
+    terminal.changeover.reload()
+    terminal.gallery.reload()
+    assert terminal.changeover.left == ["Ada"]
+    assert {s.decision.verdict for s in terminal.see(EVE_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
+    terminal.at += 10
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
+    with closing(opened(path, NEW)) as now:
+        assert now.subjects() == {"Ada": 3}
+
+
+def test_changeover_enrolls_no_removed_person(
+    terminal: Terminal, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = terminal.see(ADA_OLD, ADA_NEW)
+    terminal.store.remove("Ada")
+    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.store.subjects() == {"Eve": 0} and "Ada" not in caplog.text
+    assert "was removed" in caplog.text

@@ -1,0 +1,532 @@
+"""The path of a frame with networks that are scripted: who counts, who is embedded, who is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.access.policy import Growth, Rules, at_size
+from edge.access.validity import Rights
+from edge.bundle import read_manifest
+from edge.chip import REFERENCE_XY
+from edge.config.access import Policy as PolicyConfig
+from edge.face.boxes import iou
+from edge.face.detect import Detector
+from edge.face.liveness import Layer, Liveness, Look
+from edge.face.track import Tracker
+from edge.gallery.search import Index
+from edge.recogniser.build import growth_of, nobody_special, rules_of
+from edge.recogniser.pipeline import Entry, People, Pipeline, Regard
+from edge.subject import SubjectRecord
+from edge.values import (
+    Answer,
+    Face,
+    Frame,
+    Match,
+    Probe,
+    Sighting,
+    State,
+    Thresholds,
+    Verdict,
+    Zone,
+)
+
+RULES = Rules(
+    Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+)
+ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
+NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
+
+
+def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
+    """Frontal, as wide as said."""
+    points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (
+        x + width / 2,
+        y + width * 0.6,
+    )
+    return Face(
+        np.array([x, y, x + width, y + 1.2 * width], np.float32), points.astype(np.float32), 0.9
+    )
+
+
+class Scripted:
+    """Detector and embedder whose answers are set before each frame; `looked` counts embedded chips."""
+
+    def __init__(self) -> None:
+        self.faces: Sequence[Face] = []
+        self.identity = ADA
+        self.mask_worn = 0.0
+        self.background = 0.0
+        self.looked: list[int] = []
+        self.scans = self.looks = 0
+
+    def scan(self, image: np.ndarray, least_px: float, zone: Zone) -> Sequence[Face]:
+        self.scans += 1
+        return self.faces
+
+    def sharpen(self, image: np.ndarray, face: Face) -> Face:
+        return face
+
+    def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
+        self.looks += 1
+        return max(self.faces, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
+
+    def embed(self, chips: np.ndarray) -> list[Probe]:
+        self.looked.append(len(chips))
+        maps = np.zeros((3, 14, 14), np.float32)
+        maps[0], maps[2] = 0.5, self.background
+        return [Probe(self.identity, maps, self.mask_worn) for _ in chips]
+
+
+class Run:
+    def __init__(
+        self,
+        regard: Regard = Regard(60),
+        layers: Sequence[type[Layer]] = (),
+        entry: Entry = Entry(),
+        people: People = nobody_special,
+        rules: Rules = RULES,
+        names: Sequence[str] = ("Ada", "Eve"),
+        changeover: Callable[[Scripted], Any] = lambda networks: None,
+    ) -> None:
+        self.networks = Scripted()
+        known = {"Ada": ADA, "Eve": EVE}
+        gallery = Index.of(names, np.stack([known[name] for name in names]))
+        self.pipeline = Pipeline(
+            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people,
+            changeover(self.networks),  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.at = 0.0
+
+    def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[Sighting]:
+        self.networks.faces = faces
+        self.at += 0.1
+        return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)))
+
+
+def test_three_frames_of_one_face_are_a_grant() -> None:
+    run = Run()
+    verdicts = [run.frame(face(100))[0].decision for _ in range(4)]
+    assert [d.verdict for d in verdicts[:3]] == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]
+    assert (
+        verdicts[2].match is not None
+        and verdicts[2].match.subject == "Ada"
+        and verdicts[3].reason == "not-this-frame"
+    )
+
+
+@pytest.mark.parametrize(
+    ("regard", "where", "reason"),
+    [
+        (Regard(60), face(100, width=40), "too-small"),
+        (Regard(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
+        (Regard(60), face(-40), "off-centre"),
+    ],
+)
+def test_faces_that_do_not_count_are_not_embedded(regard: Regard, where: Face, reason: str) -> None:
+    run = Run(regard)
+    (seen,) = run.frame(where)
+    assert (seen.decision.verdict, seen.decision.reason) == (
+        Verdict.REFUSED,
+        reason,
+    ) and run.networks.looked == []
+    assert seen.is_told
+
+
+def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
+    run = Run(Regard(60, every_s=1.0))
+    verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
+    assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
+    for _ in range(7):
+        assert (
+            run.frame(face(100), face(400)) == []
+        )  # decided: nothing is looked at before the next scan is due
+    assert (run.networks.scans, run.networks.looks) == (1, 2)
+    assert len(run.frame(face(100), face(400))) == 2 and run.networks.scans == 2
+
+
+def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
+    run = Run(Regard(60, every_s=1.0))
+    run.frame(face(100))
+    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
+    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
+        2,
+        1,
+    )  # who is gone is not sought in every frame
+
+
+def test_with_no_time_between_scans_every_frame_is_searched() -> None:
+    run = Run(Regard(60))
+    for _ in range(5):
+        run.frame(face(100))
+    assert (run.networks.scans, run.networks.looks) == (5, 0)
+
+
+def test_a_crowd_takes_turns_within_the_budget() -> None:
+    run = Run(Regard(60, budget=2))
+    crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
+    told = [sum(seen.is_told for seen in run.frame(*crowd)) for _ in range(6)]
+    assert told == [2] * 6
+
+
+def test_a_dark_or_blurred_face_is_told_so() -> None:
+    run = Run()
+    assert run.frame(face(100), image=NOISE // 12)[0].decision.reason == "too-dark"
+    soft = cv2.resize(NOISE[:12, :16], (640, 480), interpolation=cv2.INTER_CUBIC)
+    assert run.frame(face(100), image=soft)[0].decision.reason == "blurred"
+
+
+def test_only_the_nearest_where_people_queue() -> None:
+    run = Run(Regard(60, nearest_only=True))
+    near, far = run.frame(face(400, width=100), face(100, width=150))
+    assert near.face.width_px == 150 and far.decision.reason == "not-nearest"
+
+
+@pytest.mark.parametrize("budget", [1, 2, 4])
+def test_nearest_only_ignores_faces_behind(budget: int) -> None:
+    run = Run(Regard(60, nearest_only=True, every_s=0.2, budget=budget))
+    run.networks.identity = STRANGER
+    queue = face(400, width=160), face(100, width=100), face(250, width=90)
+    for _ in range(150):  # past the time limit of the one in front
+        behind = [seen for seen in run.frame(*queue) if seen.face.width_px < 160]
+        assert all(seen.decision.reason == "not-nearest" for seen in behind)
+
+
+def test_nearest_only_missed_face_still_blocks() -> None:
+    run = Run(Regard(60, nearest_only=True))
+    front, behind = face(400, width=160), face(100, width=100)
+    run.frame(front, behind)
+    reasons = [seen.decision.reason for _ in range(9) for seen in run.frame(behind)]
+    assert set(reasons) == {"not-nearest"}
+    for _ in range(5):
+        verdicts = [seen.decision.verdict for seen in run.frame(behind)]
+    assert Verdict.PENDING in verdicts or Verdict.GRANT in verdicts
+
+
+def test_nearest_only_grant_needs_a_full_search() -> None:
+    run = Run(Regard(60, nearest_only=True, every_s=1.0))
+    run.frame(face(100, width=100))
+    run.frame(face(100, width=100))
+    newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
+    seen = run.frame(face(100, width=100), newcomer)
+    assert {one.decision.verdict for one in seen} != {Verdict.GRANT}
+    assert all(one.decision.reason == "not-nearest" for one in seen if one.face is not newcomer)
+
+
+def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
+    run = Run(Regard(60, budget=2))
+    crowd = [face(10 + 125 * i, width=100) for i in range(5)]
+    tracks: set[int] = set()
+    for _ in range(3):
+        tracks |= {s.track for s in run.frame(*crowd) if s.probe is not None}
+    assert run.networks.looked == [2, 2, 2] and len(tracks) == 5
+
+
+def test_a_face_that_is_decided_is_looked_at_again_after_a_second() -> None:
+    run = Run()
+    for _ in range(13):
+        run.frame(face(100))
+    assert run.networks.looked == [1, 1, 1, 1]  # three votes, and once more a second later
+    run.networks.identity = STRANGER
+    for _ in range(10):
+        seen = run.frame(face(100))
+    assert seen[0].track == 2  # somebody else stands there now
+
+
+def test_a_look_at_nothing_but_background_is_no_reason() -> None:
+    run = Run()
+    run.networks.background = 0.9
+    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+
+
+def test_who_walks_into_somebody_elses_place_inherits_no_votes() -> None:
+    run = Run()
+    for _ in range(2):
+        run.frame(face(100))
+    run.networks.identity = EVE
+    decisions = [run.frame(face(100))[0].decision for _ in range(3)]
+    assert [d.votes for d in decisions] == [1, 2, 3] and decisions[2].verdict is Verdict.GRANT
+
+
+class Reluctant:
+    """Fails at first, passes from half a second on."""
+
+    name = "reluctant"
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def look(self, look: Look) -> None:
+        self.seen += 1
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.PASSED, since=0.65) if self.seen > 6 else Answer(State.WAITING, "wait")
+
+
+def test_votes_count_once_the_face_is_known_to_live() -> None:
+    run = Run(layers=[Reluctant])
+    reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
+    assert reasons == ["more-frames-needed"] * 2 + ["wait"] * 4 + ["more-frames-needed"] * 2 + [
+        "match"
+    ]
+    assert run.frame()[:] == []
+
+
+class Counting:
+    """Passes at once; remembers its looks."""
+
+    name = "counting"
+    looks: ClassVar[list[Look]] = []
+
+    def look(self, look: Look) -> None:
+        self.looks.append(look)
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.PASSED)
+
+
+@pytest.fixture
+def counted() -> list[Look]:
+    Counting.looks.clear()
+    return Counting.looks
+
+
+def turned(x: float) -> Face:
+    """A face that the quality gate refuses as turned away."""
+    straight = face(x)
+    points = straight.landmarks_xy.copy()
+    points[2, 0] += 45
+    return Face(straight.box_xyxy, points, straight.score)
+
+
+def test_liveness_refused_frames_are_no_evidence(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    assert run.frame(turned(100))[0].decision.reason == "turned-away"
+    run.networks.background = 0.9
+    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+    assert counted == []
+
+
+def test_liveness_unknown_face_is_no_evidence(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    run.networks.identity = STRANGER
+    run.frame(face(100))
+    assert counted == []
+    run.networks.identity = ADA
+    run.frame(face(400))
+    assert len(counted) == 1
+
+
+def between(share: float) -> np.ndarray:
+    """Return a unit vector whose cosine with Ada is `share`."""
+    return np.asarray(share * ADA + np.sqrt(1 - share**2) * STRANGER, np.float32)
+
+
+def test_liveness_weak_frame_that_follows_counts(counted: list[Look]) -> None:
+    run = Run(layers=[Counting])
+    reasons = []
+    for share in (1.0, 0.7, 0.45):  # a head that turns
+        run.networks.identity = between(share)
+        reasons.append(run.frame(face(100))[0].decision.reason)
+    assert reasons[-1] == "below-threshold"
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize("mask", ["ignore", "ask"])
+def test_liveness_lookalike_is_no_evidence(
+    counted: list[Look], mask: Literal["ignore", "ask"]
+) -> None:
+    run = Run(layers=[Counting], rules=replace(RULES, mask=mask))
+    run.networks.mask_worn = 0.95
+    tracks = {run.frame(face(100))[0].track}
+    run.networks.identity = between(0.45)  # as like a photo of Ada as one in a hundred people
+    for _ in range(5):
+        (seen,) = run.frame(face(100))
+        tracks.add(seen.track)
+    assert seen.decision.reason == ("lower-mask" if mask == "ask" else "below-threshold")
+    assert len(tracks) == len(counted) == 1
+
+
+@pytest.mark.parametrize(("gap", "is_void"), [(8, False), (11, True)])
+def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
+    run = Run(layers=[Reluctant], rules=replace(RULES, votes=8, votes_masked=8, window_s=2.0))
+    for _ in range(7):
+        run.frame(face(100))
+    for _ in range(gap):
+        run.frame(turned(100))
+    reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
+    new_votes = reasons.index("match") + 1
+    assert new_votes == (8 if is_void else 7)  # one vote from before the gap counts
+
+
+def test_liveness_votes_before_evidence_are_void(counted: list[Look]) -> None:
+    run = Run(layers=[Counting], rules=replace(RULES, votes=4, votes_masked=4, window_s=4.0))
+    for _ in range(3):
+        run.frame(face(100))
+    for _ in range(11):
+        run.frame(turned(100))
+    verdicts = [run.frame(face(100))[0].decision.verdict for _ in range(4)]
+    assert verdicts == [Verdict.PENDING] * 3 + [Verdict.GRANT]
+
+
+class Previous:
+    """A previous model that knows Ada by the same embedding."""
+
+    templates, rules, model = 1, RULES, "0" * 64
+
+    def __init__(self, networks: Scripted) -> None:
+        self.embedder = networks
+
+    def search(self, embedding: np.ndarray) -> Match:
+        return Match("Ada", float(embedding @ ADA), -1.0)
+
+    def saw(self, sighting: Sighting, embedding: np.ndarray) -> None: ...
+
+    def keep(self, tracks: set[int]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [({"mask": "require"}, "mask-required"), ({"margin": 2.5}, "below-threshold")],
+)
+def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str) -> None:
+    run = Run(names=("Eve",), changeover=Previous)
+    assert run.frame(face(100))[0].decision.reason == "more-frames-needed"
+    run.pipeline.obey(replace(RULES, **changed), Regard(60), Entry())
+    assert run.frame(face(100))[0].decision.reason == reason
+
+
+def test_other_rules_hold_from_the_next_frame_on() -> None:
+    run = Run()
+    run.frame(face(100))
+    run.pipeline.obey(replace(RULES, votes=2), Regard(60), Entry())
+    assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
+
+
+def test_a_face_that_fills_the_picture_is_found_every_other_frame(
+    detector: Detector, collins: np.ndarray
+) -> None:
+    found = detector.detect(collins)[0]
+    scale = 700 / found.width_px
+    centre = found.box_xyxy.reshape(2, 2).mean(axis=0)
+    shift = np.array([[scale, 0, 320 - scale * centre[0]], [0, scale, 240 - scale * centre[1]]])
+    near = cv2.warpAffine(collins, shift, (640, 480), borderMode=cv2.BORDER_REPLICATE)
+    widths = [f.width_px for _ in range(4) for f in detector.detect(near)]
+    assert len(widths) == 2 and min(widths) > 500
+
+
+def test_who_is_known_and_may_not_pass_is_told_why() -> None:
+    guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
+    day: list[date | None] = [date(2026, 5, 1)]
+    run = Run(
+        entry=Entry(Rights(frozenset({"guests"}), lambda: day[0])), people=lambda subject: guest
+    )
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+    for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-in-doubt")):
+        day[0] = today
+        run.at += 10
+        seen = [run.frame(face(100))[0].decision for _ in range(5)]
+        assert {(d.verdict, d.reason) for d in seen if d.reason != "not-this-frame"} == {
+            (Verdict.REFUSED, reason)
+        }
+
+
+def test_subject_without_record_is_refused() -> None:
+    run = Run(people=lambda subject: None)
+    assert {run.frame(face(100))[0].decision.reason for _ in range(5)} == {"not-enrolled"}
+
+
+def test_who_need_not_wear_a_mask_passes_without() -> None:
+    strict = replace(RULES, mask="require")
+    assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == [
+        "mask-required"
+    ]
+    run = Run(rules=strict, people=lambda subject: SubjectRecord(mask="any"))
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
+    run = Run(entry=Entry(attempts=3))
+    for n in range(5):
+        run.networks.identity = STRANGER
+        run.frame(face(100 + 400 * (n % 2)))
+        run.at += 2.0
+    run.networks.identity = ADA
+    assert {run.frame(face(100))[0].decision.reason for _ in range(6)} == {"too-many-attempts"}
+    run.at += 70.0
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+class Asking:
+    name = "challenge"
+
+    def look(self, look: Look) -> None: ...
+
+    def answer(self, at: float, *, unsure: bool) -> Answer:
+        return Answer(State.WAITING, "turn-left")
+
+
+def test_who_cannot_turn_is_not_asked_to() -> None:
+    run = Run(layers=[Asking])
+    assert [run.frame(face(100))[0].decision.reason for _ in range(3)][-1] == "turn-left"
+    run = Run(layers=[Asking], people=lambda subject: SubjectRecord(liveness="no-challenge"))
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
+
+
+def test_a_gallery_that_grows_asks_for_more() -> None:
+    """Half a decade above what the model supports, until somebody is erased again."""
+    rules = replace(RULES, growth=Growth(RULES.thresholds, supported=2, per_decade=0.4, fmr=1e-3))
+    run = Run(rules=rules)
+    index = run.pipeline.gallery
+    assert isinstance(index, Index)
+    run.networks.identity = (ADA + 0.75 * STRANGER) / np.float32(1.25)  # a score of 0.8
+
+    def seen() -> tuple[str, float]:
+        decision = run.frame(face(100))[0].decision
+        return decision.reason, decision.threshold
+
+    assert seen() == ("more-frames-needed", 0.5)
+    index.put(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
+    assert seen() == ("below-threshold", pytest.approx(0.9))
+    index.drop(7)
+    assert seen() == ("more-frames-needed", 0.5)
+
+
+def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
+    calibration = read_manifest(bundle_path).calibration
+    rules = rules_of(PolicyConfig(threshold_unmasked=0.7), calibration)
+    assert rules.growth is not None and rules.growth.supported == calibration.gallery_size
+    assert rules.growth.per_decade == pytest.approx(
+        (calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6
+    )
+    assert rules.growth.own == Thresholds(
+        calibration.unmasked.threshold, calibration.masked.threshold
+    )
+    at_one = calibration.model_copy(
+        update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})}
+    )
+    steep = growth_of(at_one)
+    assert at_size(
+        replace(rules, growth=steep), 10 * steep.supported
+    ).thresholds.unmasked == pytest.approx(1)
+
+
+def test_gallery_unreadable_refuses_all() -> None:
+    run = Run()
+    for _ in range(2):
+        run.frame(face(100))
+    run.pipeline.gallery.refusal = "gallery-unreadable"  # type: ignore[misc]
+    looked = len(run.networks.looked)
+    decisions = [run.frame(face(100))[0].decision for _ in range(3)]
+    assert {(d.verdict, d.reason) for d in decisions} == {(Verdict.REFUSED, "gallery-unreadable")}
+    assert len(run.networks.looked) == looked
+    run.pipeline.gallery.refusal = None  # type: ignore[misc]
+    run.at += 5
+    assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT

@@ -1,0 +1,130 @@
+"""Every configuration key after SIGHUP: applied by recogniser and door, or refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from edge.cli import door as door_command
+from edge.config import Terminal, demand_same, load_config
+from edge.door.settings import conduct_of
+from edge.errors import ConfigError
+from edge.recogniser import daemon
+from edge.recogniser.build import Settings, settings_of
+from edge.recogniser.networks import Networks, open_networks
+from edge.system.wallclock import WallClock
+
+# Another value than the default of each key that a running recogniser takes over.
+RECOGNISER: dict[str, Any] = {
+    "policy.votes": 4, "policy.votes_masked": 6, "policy.window_s": 2.0, "policy.agreement": 0.7,
+    "policy.limit_s": 9.0, "policy.margin": 0.1, "policy.cooldown_s": 5.0, "policy.mask": "require",
+    "policy.span": 0.2, "policy.groups": ["staff"], "policy.attempts": 5,
+    "policy.threshold_unmasked": 0.99, "policy.threshold_masked": 0.99,
+    "detector.every_s": 0.4, "detector.min_face_px": 80, "detector.zone": [0.0, 0.0, 0.5, 1.0],
+    "detector.nearest_only": True, "detector.faces_a_frame": 1,
+}  # fmt: skip
+DOOR: dict[str, Any] = {
+    "door.pulse_s": 4.0, "door.extended_s": 11.0, "door.exit_s": 4.0, "door.held_open_s": 31.0,
+    "door.busy_s": 121.0, "door.relock": "opened", "door.clients": ["nobody"],
+    "door.operators": ["nobody"], "record.unwritable": "open", "record.keep_days": 9,
+    "record.personal_days": 8, "door.schedule.time_zone": "Asia/Tokyo",
+    "door.schedule.holidays": ["2031-12-25"],
+    "door.schedule.spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00", "mode": "locked"}],
+}  # fmt: skip
+# Read from the configuration at each use, or by commands alone.
+OTHERS = {
+    "gallery.unreadable_s", "gallery.confirm_s", "record.pictures", "record.pictures_days",
+    "record.keys", "enrollment.quality", "enrollment.consent", "enrollment.keep_chips",
+    "enrollment.keep_days",
+}  # fmt: skip
+
+
+def keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """Dotted keys of a section and of the sections in it; a choice of sections is one key."""
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys_of(inner, f"{before}{name}.")
+        else:
+            yield f"{before}{name}"
+
+
+def is_fixed(key: str, fixed: tuple[str, ...]) -> bool:
+    return any(f"{key}.".startswith(f"{one}.") for one in fixed)
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    first, _, rest = key.partition(".")
+    return {first: nested(rest, value) if rest else value}
+
+
+def found_in(settings: Settings) -> object:
+    """Return the comparable part of the settings, without layers and the present day."""
+    entry = settings.entry
+    return settings.rules, settings.regard, entry.rights.groups, entry.attempts
+
+
+@pytest.fixture(scope="module")
+def networks(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
+    path = tmp_path_factory.mktemp("terminal") / "terminal.yaml"
+    path.write_text(
+        f"bundle: {bundle_path}\ncamera: {{kind: replay, path: clip}}\nliveness: {{kind: none}}\n"
+    )
+    opened = open_networks(load_config(path))
+    yield opened
+    opened.close()
+
+
+def test_reload_keys_are_all_considered() -> None:
+    fixed = daemon._FIXED + door_command._FIXED
+    unknown = [
+        key
+        for key in keys_of(Terminal)
+        if not (is_fixed(key, fixed) or key in RECOGNISER or key in DOOR or key in OTHERS)
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("key", RECOGNISER)
+def test_reload_key_reaches_the_recogniser(
+    key: str, write_config: Callable[..., Path], networks: Networks
+) -> None:
+    before = load_config(write_config())
+    after = load_config(write_config(**nested(key, RECOGNISER[key])))
+    demand_same(before, after, daemon._FIXED)
+    old, new = (settings_of(config, networks, None, WallClock()) for config in (before, after))
+    assert found_in(old) != found_in(new)
+
+
+@pytest.mark.parametrize("key", DOOR)
+def test_reload_key_reaches_the_door(key: str, write_config: Callable[..., Path]) -> None:
+    before = load_config(write_config())
+    after = load_config(write_config(**nested(key, DOOR[key])))
+    demand_same(before, after, door_command._FIXED)
+    assert conduct_of(before) != conduct_of(after)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("liveness", {"kind": "layers"}),
+        ("camera", {"kind": "replay", "path": "other"}),
+        ("engine", {"kind": "ort", "threads": 2}),
+        ("detector.min_score", 0.8),
+        ("detector.size", "320x256"),
+        ("terminal", "other"),
+        ("state", "elsewhere"),
+        ("key", "other.key"),
+    ],
+)
+def test_reload_key_fixed_is_refused_by_name(
+    key: str, value: Any, write_config: Callable[..., Path]
+) -> None:
+    before = load_config(write_config())
+    after = load_config(write_config(**nested(key, value)))
+    with pytest.raises(ConfigError, match=f"^{key}"):
+        demand_same(before, after, daemon._FIXED)

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.config import Terminal
+from edge.demo.clip import Cutout, cut_out, enrollment_views
+from edge.face.detect import Detector
+from edge.portraits import HOPPER
+from edge.recogniser.networks import open_networks
+from edge.rehearsal.adversarial import SUBJECT, clips
+from edge.rehearsal.clips import Clip, Shot
+from edge.rehearsal.play import enrolled, rehearse
+from edge.rehearsal.results import Rehearsal
+
+STRANGER = HOPPER.person
+NAMES = [clip.name for clip in clips({})]
+
+
+@pytest.fixture(scope="module")
+def cutouts(detector: Detector) -> dict[str, Cutout]:
+    return cut_out(detector)
+
+
+@pytest.fixture(scope="module")
+def by_name(cutouts: dict[str, Cutout]) -> dict[str, Clip]:
+    return {clip.name: clip for clip in clips(cutouts)}
+
+
+@pytest.fixture(scope="module")
+def rehearsed(
+    bundle_path: Path, cutouts: dict[str, Cutout], by_name: dict[str, Clip]
+) -> Callable[[str], Rehearsal]:
+    """What a terminal with all defaults makes of a clip."""
+    camera = {"kind": "replay", "path": "clip"}
+    config = Terminal.model_validate(
+        {"bundle": bundle_path, "camera": camera, "liveness": {"kind": "none"}}
+    )
+    networks = open_networks(config)
+    views = [(f"view {n}", view) for n, view in enumerate(enrollment_views(cutouts[SUBJECT]))]
+    gallery = enrolled({SUBJECT: views}, config, networks)
+    return cache(lambda name: rehearse([(by_name[name], gallery)], config, networks)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nobody_is_granted_who_must_not_be(
+    name: str, rehearsed: Callable[[str], Rehearsal]
+) -> None:
+    told = rehearsed(name)
+    assert told.frames == told.clip.frames and told.moments
+    assert told.false_grants == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_must_be_granted_is(name: str, rehearsed: Callable[[str], Rehearsal]) -> None:
+    assert rehearsed(name).missed == []
+
+
+def shots(clip: Clip, frames: int | None = None) -> list[Shot]:
+    return list(islice(clip.play(), frames))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_clip_is_the_same_every_time(name: str, by_name: dict[str, Clip]) -> None:
+    first, again = (np.stack([shot.image for shot in shots(by_name[name], 4)]) for _ in range(2))
+    assert first.shape == (4, 480, 640, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again)
+
+
+def test_who_may_be_let_in(by_name: dict[str, Clip]) -> None:
+    assert {name for name, clip in by_name.items() if clip.spoof} == {
+        "photo",
+        "frozen-stream",
+        "screen",
+    }
+    assert all(
+        clip.expected.must | clip.expected.may <= {SUBJECT} and clip.drawn
+        for clip in by_name.values()
+    )
+
+
+def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(
+    by_name: dict[str, Clip],
+) -> None:
+    frozen, photo = shots(by_name["frozen-stream"], 2), shots(by_name["photo"], 2)
+    assert np.array_equal(frozen[0].image, frozen[1].image)
+    difference = photo[0].image.astype(float) - photo[1].image
+    assert 2 < difference.std() < 8
+
+
+@pytest.mark.parametrize("name", ["photo", "screen", "crossing", "five-faces", "far", "swap"])
+def test_faces_are_where_the_clip_says(
+    name: str, by_name: dict[str, Clip], detector: Detector
+) -> None:
+    shot = shots(by_name[name], 1)[0]
+    boxes = [face.box_xyxy for face in detector.detect(shot.image)]
+    assert shot.present is not None and len(boxes) == len(shot.present)
+    for who in shot.present:
+        x, y = who.centre_xy
+        assert any(x0 < x < x1 and y0 < y < y1 for x0, y0, x1, y1 in boxes), who
+
+
+def test_who_is_in_it_changes_as_the_clip_says(by_name: dict[str, Clip]) -> None:
+    def people(name: str) -> list[list[str]]:
+        return [sorted(p.person for p in shot.present or ()) for shot in shots(by_name[name])]
+
+    assert people("swap")[:3] == [[SUBJECT], [SUBJECT], [STRANGER]]
+    crossing = people("crossing")
+    assert crossing[0] == crossing[-1] == [SUBJECT, STRANGER]
+    assert crossing[len(crossing) // 2] == [SUBJECT]
+    assert people("five-faces")[0].count(STRANGER) == 4
+
+
+def test_a_mask_comes_and_goes(by_name: dict[str, Clip]) -> None:
+    def blue(shot: Shot) -> float:  # of the lower half of the face
+        patch = shot.image[230:265, 290:350].reshape(-1, 3).mean(axis=0)
+        return float(patch[0] - patch[2])
+
+    on, down = (shots(by_name[name]) for name in ("mask-put-on", "mask-pulled-down"))
+    assert blue(on[0]) < 0 < blue(on[-1])
+    assert blue(down[-1]) < 0 < blue(down[0])

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.cli import rehearse as command
+from edge.config import Terminal
+from edge.config.access import Policy
+from edge.errors import CameraError, PhotoError
+from edge.gallery.enrollment.photos import Demand, sample
+from edge.gallery.key import enter
+from edge.gallery.store import open_store
+from edge.recogniser.networks import open_networks
+from edge.rehearsal import adversarial, page, tables
+from edge.rehearsal.clips import Clip, Expected, Shot, recorded
+from edge.rehearsal.play import enrolled, rehearse
+from edge.rehearsal.results import Moment, Rehearsal
+
+ADA, BOB = "Ada", "Bob"
+SEEN = Moment(
+    at_s=0.0, frame=0, track=1, verdict="pending", reason="more-frames-needed", usable=True, embedded=True, subject=ADA, score=0.9,
+    threshold=0.6, mask_worn=0.0, votes=1, liveness={}, weight=1.0, box_xyxy=(10.0, 10.0, 60.0, 60.0), person=None,
+)  # fmt: skip
+
+
+def at(frame: int, **changes: object) -> Moment:
+    return replace(SEEN, frame=frame, at_s=frame / 10, **changes)  # type: ignore[arg-type]
+
+
+def granted(frame: int, **changes: object) -> Moment:
+    return at(frame, verdict="grant", reason="match", **changes)
+
+
+def too_small(frame: int, track: int = 1) -> Moment:
+    nothing = {"subject": None, "score": None, "threshold": None, "mask_worn": None, "weight": None}
+    return at(
+        frame,
+        track=track,
+        verdict="refused",
+        reason="too-small",
+        usable=False,
+        embedded=False,
+        **nothing,
+    )
+
+
+def came_to(*moments: Moment, expected: Expected = Expected(must=frozenset({ADA}))) -> Rehearsal:
+    clip = Clip("clip", "a clip", 10.0, lambda: iter(()), expected)
+    return Rehearsal(
+        clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {}
+    )
+
+
+def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
+    told = came_to(
+        too_small(0),
+        too_small(1),
+        at(2),
+        at(3, embedded=False, reason="not-this-frame"),
+        at(4),
+        granted(5),
+        at(6),
+    )
+    assert told.chief is not None and told.chief.decided_after_s == 0.3
+    assert told.chief.frames_used == 3 and told.passed and told.decision == "grant: Ada"
+
+
+def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
+    stranger = [
+        at(i, track=2, verdict="unknown", reason="below-threshold", subject=None) for i in range(9)
+    ]
+    both = came_to(*stranger, granted(7, track=3), granted(4, track=1))
+    assert both.chief is not None and both.chief.track == 1
+    assert len(both.attempts) == 3
+    nobody = came_to(*stranger, too_small(3, track=4), expected=Expected())
+    assert nobody.decision == "unknown: below-threshold" and nobody.passed
+    assert came_to(too_small(0), too_small(1)).decision == "refused: too-small"
+    assert came_to().decision == "no face" and came_to().missed == [ADA]
+
+
+@pytest.mark.parametrize(
+    "expected, moment, false",
+    [
+        (Expected(must=frozenset({ADA})), granted(1), False),
+        (Expected(may=frozenset({ADA})), granted(1, person=ADA), False),
+        (Expected(), granted(1), True),
+        (Expected(must=frozenset({BOB})), granted(1), True),
+        (Expected(must=frozenset({ADA})), granted(1, person=BOB), True),
+    ],
+)
+def test_a_grant_is_false_for_another_name_or_on_another_face(
+    expected: Expected, moment: Moment, false: bool
+) -> None:
+    told = came_to(at(0), moment, expected=expected)
+    assert bool(told.false_grants) is false
+    assert told.passed is not false and bool(told.failures) is false
+
+
+def test_the_right_name_on_another_face_is_no_grant_for_its_owner() -> None:
+    told = came_to(granted(3, person=BOB))
+    assert told.failures == ["Ada granted at 0.30 s on the face of Bob", "Ada never granted"]
+
+
+def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
+    clip = came_to().clip
+    assert clip.expected_of(liveness=True) == clip.expected
+    assert replace(clip, spoof=True, drawn=True).expected_of(liveness=True) == Expected()
+    assert replace(clip, spoof=True, drawn=True).expected_of(liveness=False) == clip.expected
+    assert replace(clip, drawn=True).expected_of(liveness=True) == Expected(may=frozenset({ADA}))
+
+
+def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> None:
+    shown = tables.text(
+        [came_to(granted(1)), came_to(expected=Expected()), came_to(at(1, person=ADA))]
+    )
+    assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["ok", "ok", "FAIL"]
+    warning, failure = shown.splitlines()[4:]
+    assert "no usable face in 1 frame: no face at all" in warning
+    assert failure == "FAIL clip: Ada never granted"
+    assert "| ok |" in tables.markdown([came_to(granted(1))], {"Model": "m"})
+
+
+def test_rehearsal_single_picture_warns() -> None:
+    (warning,) = came_to(at(0, person=ADA)).warnings
+    assert "one frame is too short to decide" in warning and "`camera.loop: true`" in warning
+    assert came_to(granted(0)).warnings == [] and came_to(at(1)).warnings == []
+
+
+def test_rehearsal_attack_without_pad_opens() -> None:
+    attack = came_to(granted(1))
+    attack = replace(attack, clip=replace(attack.clip, spoof=True))
+    assert attack.expectation == "opens: no PAD" and "opens: no PAD  ok" in tables.text([attack])
+    assert replace(attack, expected=Expected()).expectation == "grants nobody"
+
+
+def test_the_page_shows_what_failed_and_escapes_names() -> None:
+    evil = "<script>alert(1)</script>"
+    told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
+    page = page.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
+    assert "<script>" not in page and "&lt;script&gt;" in page
+    assert (
+        "Not as expected: clip." in page and page.count("<svg") == 1 and "Liveness is off" in page
+    )
+    assert "Everything was as expected" in page.page(
+        [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
+    )
+
+
+def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarray) -> None:
+    path = tmp_path / "video.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 12.5, (512, 512))  # type: ignore[attr-defined]
+    for _ in range(3):
+        writer.write(collins)
+    writer.release()
+    clip = recorded(path, fps=30)
+    assert clip.fps == 12.5 and len(list(clip.play())) == len(list(clip.play())) == 3
+
+
+def test_rehearsal_without_face_warns(
+    config: Terminal, collins: np.ndarray, clip: Callable[..., Path]
+) -> None:
+    networks = open_networks(config)
+    gallery = enrolled({ADA: [("a", collins)]}, config, networks)
+    turned = recorded(clip((np.rot90(collins), 3), name="turned"), 15)
+    upright = recorded(clip((collins, 3), name="upright"), 15)
+    done = rehearse([(turned, gallery), (upright, gallery)], config, networks)
+    words = "WARNING turned: no usable face in 3 frames"
+    assert words in tables.text(done) and words in tables.markdown(done, {})
+    assert [bool(r.warnings) for r in done] == [True, False]
+    assert tables.figures(done, {})["clips"][1]["warnings"] == []
+
+
+def test_a_frame_s_time_comes_from_the_pace_alone(config: Terminal, collins: np.ndarray) -> None:
+    networks = open_networks(config)
+    gallery = enrolled({ADA: [("a", collins)]}, config, networks)
+    clip = Clip("clip", "", 4.0, lambda: iter([Shot(collins)] * 4), Expected(may=frozenset({ADA})))
+    told = rehearse([(clip, gallery)], config, networks)[0]
+    assert [m.at_s for m in told.moments] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
+    assert [m.at_s for m in told.grants] == [0.5] and told.grants[0].votes == 3
+    assert (
+        list(told.pictures) == ["first face", "grant", "last face"]
+        and told.pictures["grant"].at_s == 0.5
+    )
+    assert {m.track for m in told.moments} == {1}
+
+
+def test_photos_are_checked_as_in_enrollment(
+    config: Terminal, collins: np.ndarray, hopper: np.ndarray
+) -> None:
+    networks = open_networks(config)
+    with pytest.raises(PhotoError, match="a and b score"):
+        enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
+    with pytest.raises(PhotoError, match="in the gallery as 'Ada'"):
+        enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
+    config = config.model_copy(update={"policy": Policy(threshold_unmasked=0.9999)})
+    other = np.clip(collins * 1.1, 0, 255).astype(np.uint8)
+    assert (
+        enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2
+    )  # the door tells them apart
+    with pytest.raises(CameraError, match="no pictures"):
+        empty = recorded(config.bundle, fps=15)
+        rehearse([(empty, enrolled({ADA: [("a", collins)]}, config, networks))], config, networks)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, collins: np.ndarray) -> str:
+    path = tmp_path / "ada.png"
+    cv2.imwrite(str(path), collins)
+    return f"{ADA}={path}"
+
+
+def test_the_command_tells_strangers_from_the_enrolled(
+    write_config: Callable[..., Path], clip: Callable[..., Path], photo: str, tmp_path: Path, collins: np.ndarray,
+    hopper: np.ndarray, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    strangers, ada = clip((hopper, 4), name="strangers"), clip((collins, 4), name="ada")
+    told = [tmp_path / name for name in ("page.html", "told.json", "table.md")]
+    files = ["--html", str(told[0]), "--json", str(told[1]), "--markdown", str(told[2])]
+    base = ["--config", str(write_config()), "--photo", photo]
+    assert command.main([*base, str(strangers), f"{ada}={ADA}", *files]) == 0
+    assert "grant: Ada" in capsys.readouterr().out
+    figures = json.loads(told[1].read_text())
+    assert figures["passed"] and [c["clip"] for c in figures["clips"]] == ["strangers", "ada"]
+    assert (
+        figures["clips"][1]["grants"][0]["subject"] == ADA
+        and figures["clips"][0]["timeline"][0]["subject"] is None
+    )
+    assert (
+        "Everything was as expected" in told[0].read_text()
+        and "| strangers |" in told[2].read_text()
+    )
+    assert command.main([*base, str(ada)]) == 1
+    assert "FAIL ada: Ada granted at 0.13 s" in capsys.readouterr().out
+    assert not (tmp_path / "state").exists()
+
+
+def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
+    config: Terminal,
+    clip: Callable[..., Path],
+    collins: np.ndarray,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = ["--config", str(tmp_path / "terminal.yaml"), f"{clip((collins, 4))}={ADA}"]
+    assert command.main(base) == 1
+    assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
+    networks = open_networks(config)
+    store = open_store(config, networks.bundle.model_digest, enter(config))
+    ada = sample(collins, networks.detector, networks.embedder, Demand(), "ada")
+    store.enroll(ADA, ada.probe.embedding[None])
+    store.close()
+    assert command.main(base) == 0
+    assert not config.decisions_path.exists() and not config.socket_path.exists()
+
+
+def test_the_command_plays_what_is_drawn(
+    write_config: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(adversarial, "_SCENES", [s for s in adversarial._SCENES if s.name == "far"])
+    assert command.main(["--config", str(write_config()), "--adversarial"]) == 0
+    assert "too-small" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, code, words",
+    [
+        (["none.mp4"], 2, "none.mp4: no such clip"),
+        (["clip=Bob"], 2, "'Bob' is not enrolled"),
+        (["clip", "--html", "none/page.html"], 2, "its folder does not exist"),
+        (["clip", "--photo", "ada.png"], 2, "expected PERSON=PHOTO"),
+        (["clip", "--photo", "Ada=none.png"], 1, "cannot be read"),
+        (["terminal.yaml"], 1, "no frame can be read"),
+    ],
+)
+def test_a_mistake_is_said_without_a_traceback(
+    arguments: list[str], code: int, words: str, write_config: Callable[..., Path], clip: Callable[..., Path], photo: str,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    clip((np.zeros((480, 640, 3), np.uint8), 1))
+    monkeypatch.chdir(tmp_path)
+    assert command.main(["--config", str(write_config()), "--photo", photo, *arguments]) == code
+    assert words in capsys.readouterr().err
+
+
+def test_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["clip", "--fps", "0"]):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["--config", "terminal.yaml", *arguments])
+        assert ended.value.code == 2
+    assert "expected clips or --adversarial" in capsys.readouterr().err

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from edge.system.systemd import Notifier
+
+
+def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(path))
+        notifier = Notifier(str(path))
+        notifier.ready()
+        notifier.alive("3 frames")
+        notifier.stopping()
+        assert [systemd.recv(200) for _ in range(3)] == [
+            b"READY=1",
+            b"WATCHDOG=1\nSTATUS=3 frames",
+            b"STOPPING=1",
+        ]
+        notifier.close()
+        notifier.alive()
+
+
+def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
+    Notifier("").ready()
+    gone = Notifier(str(tmp_path / "gone"))
+    gone.alive()
+    gone.close()
