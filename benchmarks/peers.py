@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.chip import REFERENCE_XY, align
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.demo.scenario import FPS, SCENES
 from edge.engine.ort import ort
 from edge.gallery.search import Index
@@ -50,7 +50,7 @@ class Ours:
 
     name = "mfsa-edge"
 
-    def __init__(self, config: Terminal) -> None:
+    def __init__(self, config: TerminalConfig) -> None:
         self._config, self._networks = config, open_networks(config)
         self.grants = 0
 
@@ -76,7 +76,7 @@ class Tutorial:
 
     name = "FaceDetectorYN + ONNX Runtime"
 
-    def __init__(self, config: Terminal) -> None:
+    def __init__(self, config: TerminalConfig) -> None:
         weights = np.frombuffer(source(), np.uint8)
         self._detector = cv2.FaceDetectorYN.create(
             "onnx", weights, np.empty(0, np.uint8), (640, 480), config.detector.min_score

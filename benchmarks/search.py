@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from edge.gallery.search import Gallery, Index
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 
 Rows = NDArray[np.float32]
@@ -218,7 +218,8 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gallery.db"
         ours, theirs = (
-            Store(path, key=bytes(32), terminal="bench", model_digest="0" * 64) for _ in range(2)
+            GalleryStore(path, key=bytes(32), terminal="bench", model_digest="0" * 64)
+            for _ in range(2)
         )
         with theirs.changing("nobody was enrolled"):
             for i in range(0, size, OF_ONE):

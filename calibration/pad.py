@@ -24,21 +24,21 @@ from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config.recognition import Detector as DetectorDefaults
+from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import CameraError, ConfigError
-from edge.face.detect import Detector
-from edge.face.liveness import Layer, Liveness, State, join, look_at
-from edge.face.liveness.challenge import Challenge
-from edge.face.liveness.motion import Stillness
-from edge.face.liveness.screen import Screen
+from edge.face.detect import FaceDetector
+from edge.face.liveness import Liveness, LivenessLayer, LivenessState, crop_frame, join
+from edge.face.liveness.challenge import ChallengeLiveness
+from edge.face.liveness.motion import MotionLiveness
+from edge.face.liveness.screen import ScreenLiveness
 from edge.system.leftovers import is_leftover
 
 _NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person: nobody is identified
-LAYERS: dict[str, Callable[[], Layer]] = {
-    "stillness": Stillness,
-    "screen": Screen,
-    "challenge": Challenge,
+LAYERS: dict[str, Callable[[], LivenessLayer]] = {
+    "stillness": MotionLiveness,
+    "screen": ScreenLiveness,
+    "challenge": ChallengeLiveness,
 }
 SYNTHETIC = "synthetic"
 _PASSED, _REFUSED, _NONE = "passed", "refused", "no-response"
@@ -104,7 +104,10 @@ def _clips(folder: Path) -> list[Path]:
 
 
 def present(
-    clip: Path, detector: Detector, layers: Sequence[Callable[[], Layer]], default_fps: float
+    clip: Path,
+    detector: FaceDetector,
+    layers: Sequence[Callable[[], LivenessLayer]],
+    default_fps: float,
 ) -> tuple[str, str]:
     """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
     fps = own_pace(clip) or default_fps
@@ -117,15 +120,15 @@ def present(
                 continue
             outcome = _NONE if outcome is _NO_FACE else outcome
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
-            liveness.look(1, look_at(frame.image, face, at), clip.name, _NO_EMBEDDING)
-            answers = liveness.answers(1, at, unsure=True)
+            liveness.observe(1, crop_frame(frame.image, face, at), clip.name, _NO_EMBEDDING)
+            answers = liveness.results(1, at, unsure=True)
             state = join(answers).state
-            if state is State.PASSED:
+            if state is LivenessState.PASSED:
                 return _PASSED, ""
-            if state is State.FAILED and outcome is _NONE:
+            if state is LivenessState.FAILED and outcome is _NONE:
                 outcome = _REFUSED
                 layer = next(
-                    name for name, answer in answers.items() if answer.state is State.FAILED
+                    name for name, answer in answers.items() if answer.state is LivenessState.FAILED
                 )
     finally:
         camera.close()
@@ -175,7 +178,7 @@ def _pad(args: argparse.Namespace) -> int:
         size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2)
         for size in DETECTOR_SIZES
     }
-    detector = Detector(engines, defaults.min_score)
+    detector = FaceDetector(engines, defaults.min_score)
     species: dict[str, Species] = {}
     try:
         for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):

@@ -34,11 +34,11 @@ from calibration.photos import Found, Photo, find_photos, read_photo
 from edge.bundle import detector_network, file_digest, open_bundle
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.cli import common
-from edge.config.recognition import Detector as DetectorDefaults
+from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
-from edge.face.detect import Detector
-from edge.system.atomic_files import demand_replaceable
+from edge.face.detect import FaceDetector
+from edge.system.atomic_files import check_replaceable
 from edge.values import Face
 
 _QUALITY = 95
@@ -67,9 +67,9 @@ class Outcome:
 
 
 @cache
-def open_detector(settings: Settings) -> Detector:
+def open_detector(settings: Settings) -> FaceDetector:
     """The terminal's detector, opened once in a process."""
-    return Detector(
+    return FaceDetector(
         {settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score
     )
 
@@ -323,7 +323,7 @@ def _fill(
 
 def _write_whole(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    demand_replaceable(path)
+    check_replaceable(path)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     part.replace(path)

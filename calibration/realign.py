@@ -21,7 +21,7 @@ from edge.bundle import detector_network, open_bundle
 from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import ConfigError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 
 _BORDER = 40  # pixels around a chip when a face is looked for in it again
 _MIN_SCORE = 0.5
@@ -30,7 +30,7 @@ _DETECTOR = "320x256"
 Picture = NDArray[np.uint8]
 
 
-def find_again(chip: Picture, detector: Detector) -> tuple[Picture, NDArray[np.float32]] | None:
+def find_again(chip: Picture, detector: FaceDetector) -> tuple[Picture, NDArray[np.float32]] | None:
     """The chip with a border, and the landmarks (5,2) that the detector finds in it; None where it finds no face."""
     wide = np.pad(chip, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
     middle = np.array([wide.shape[1], wide.shape[0]]) / 2
@@ -55,7 +55,7 @@ def movement(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, f
     return float(np.degrees(angle)), float(np.log(scale)), float(moved[0]), float(moved[1])
 
 
-def spread(views: Iterable[Picture], detector: Detector) -> tuple[NDArray[np.float64], float]:
+def spread(views: Iterable[Picture], detector: FaceDetector) -> tuple[NDArray[np.float64], float]:
     """Half the distance from the 16th to the 84th percentile of each movement (4,), and the share of faces not found."""
     moved, looked_at = [], 0
     for view in views:
@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
 def _measure(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, chips.PREPROCESSING)
     engine = open_engine(bundle.onnx_path(detector_network(_DETECTOR), "fp32"), threads=1)
-    detector = Detector({_DETECTOR: engine}, _MIN_SCORE)
+    detector = FaceDetector({_DETECTOR: engine}, _MIN_SCORE)
     read = [
         (name, data)
         for name, data in read_chips(args.chips)

@@ -28,13 +28,13 @@ from edge.access.voting import Voting
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
-from edge.config.access import Policy
+from edge.config.access import PolicyConfig
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
 from edge.face.track import Track
 from edge.gallery.search import Index
-from edge.recogniser.build import rules_of
-from edge.values import Answer, Face, Probe, State, Thresholds, Verdict
+from edge.recogniser.build import build_rules
+from edge.values import Face, LivenessResult, LivenessState, Probe, Thresholds, Verdict
 
 _ENROLLED = 2  # photos a subject
 _FEWEST = 3  # photos of a stream
@@ -138,7 +138,7 @@ class Streams:
                 index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
             )
             if voted:
-                decision = voting.count(1, decision, 1.0, Answer(State.PASSED))
+                decision = voting.count(1, decision, 1.0, LivenessResult(LivenessState.PASSED))
             if decision.match and decision.verdict is (Verdict.GRANT if voted else Verdict.PENDING):
                 return decision.match.subject
         return None
@@ -154,7 +154,7 @@ def exam(
         made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
         for enrolled, walking, strangers in made:
             index = streams.index(enrolled)
-            grown = policy.at_size(rules, index.templates)
+            grown = policy.rules_for_size(rules, index.templates)
             counted = counted or [
                 Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
             ]
@@ -217,7 +217,7 @@ def _streams(args: argparse.Namespace) -> int:
         raise ConfigError(f"expected --galleries of at least 2, found {min(args.galleries)}")
     common.check_out(args.json, args.markdown)
     bundle = open_bundle(args.bundle, PREPROCESSING)
-    rules = rules_of(Policy(), bundle.calibration("fp32"))
+    rules = build_rules(PolicyConfig(), bundle.calibration("fp32"))
     if args.thresholds:
         rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
     folder = validation_chips(args.chips, everybody=args.everybody)

@@ -35,10 +35,10 @@ from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.key import enter, has_gallery
+from edge.gallery.key import has_gallery, load_key_and_drop_privileges
 from edge.gallery.store import open_store
-from edge.recogniser.build import rules_of
-from edge.system.atomic_files import write_whole
+from edge.recogniser.build import build_rules
+from edge.system.atomic_files import write_atomic
 from edge.values import Precision
 
 FPIR_TARGET = 0.01
@@ -127,7 +127,9 @@ def calibrate(
         embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
-        same_person=_threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)),
+        same_person=_threshold_at(
+            faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)
+        ),
         kept_apart=kept_apart,
         data=description,
         people=faces.people,
@@ -147,7 +149,7 @@ def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
     else:
         changed = manifest.model_copy(update={"calibration": result})
     checked = Manifest.model_validate(changed.model_dump())
-    write_whole(bundle / MANIFEST, f"{checked.model_dump_json(indent=2)}\n".encode(), 0o644)
+    write_atomic(bundle / MANIFEST, f"{checked.model_dump_json(indent=2)}\n".encode(), 0o644)
 
 
 def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
@@ -300,7 +302,7 @@ def _site(args: argparse.Namespace) -> int:
     bundle = open_bundle(config.bundle, PREPROCESSING)
     if not has_gallery(config):
         raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
-    store = open_store(config, bundle.model_digest, enter(config))
+    store = open_store(config, bundle.model_digest, load_key_and_drop_privileges(config))
     try:
         subjects, templates = store.load()
     finally:
@@ -325,8 +327,8 @@ def _site(args: argparse.Namespace) -> int:
         f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
         f"most alike are {one} and {other}"
     )
-    rules = rules_of(config.policy, bundle.calibration(config.engine.precision))
-    own = policy.at_size(rules, len(templates)).thresholds.unmasked
+    rules = build_rules(config.policy, bundle.calibration(config.engine.precision))
+    own = policy.rules_for_size(rules, len(templates)).thresholds.unmasked
     if threshold >= 1:
         raise ConfigError(
             f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove"

@@ -9,8 +9,8 @@
     ├── GalleryError     the gallery cannot be opened, read or written
     ├── DoorError        the door process cannot be reached, or hardware refuses
     ├── RecordError      the record cannot be written
-    ├── PlaceError       a lock file that a process needs cannot be opened
-    └── ClaimError       another process has this terminal already
+    ├── LockFileError       a lock file that a process needs cannot be opened
+    └── AlreadyRunningError       another process has this terminal already
 
 A message says what was expected, what was found and what to do, in one sentence or two.
 """
@@ -76,11 +76,11 @@ class RecordError(MfsaError, OSError):
     """The record of decisions or door events cannot be written."""
 
 
-class PlaceError(MfsaError, OSError):
+class LockFileError(MfsaError, OSError):
     """A lock file cannot be opened: nobody can tell whether another process is at work."""
 
 
-class ClaimError(MfsaError):
+class AlreadyRunningError(MfsaError):
     """Another process has this terminal already."""
 
 

@@ -84,7 +84,7 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class Visibility:
     """What the attention maps say is not hidden: 0 to 100. The last is ours and not the standard's."""
 
     eyes_visible: float
@@ -131,7 +131,7 @@ class Decision:
     frame_at: float  # monotonic seconds of the newest frame that counts
 
 
-class State(str, Enum):
+class LivenessState(str, Enum):
     """Of one layer of liveness."""
 
     PASSED = "passed"
@@ -140,16 +140,16 @@ class State(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class LivenessResult:
     """Of one layer of liveness for one track, or of all of them together."""
 
-    state: State
+    state: LivenessState
     reason: str = ""  # a stable code for the person and the record, such as `turn-left` or `frozen`
     since: float = -math.inf  # votes before this moment do not count
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FaceResult:
     """One face in one frame, as far as it went through the pipeline."""
 
     face: Face
@@ -158,12 +158,12 @@ class Sighting:
     probe: Probe | None  # None where it was not embedded
     decision: Decision
     quality: Quality | None = None
-    visible: Visible | None = None
-    liveness: Mapping[str, Answer] = field(default_factory=dict)  # by layer; empty: no PAD
-    before: bool = False  # said by the model before, in a changeover
+    visible: Visibility | None = None
+    liveness: Mapping[str, LivenessResult] = field(default_factory=dict)  # by layer; empty: no PAD
+    by_previous_model: bool = False  # said by the model before, in a changeover
 
     @property
-    def is_told(self) -> bool:
+    def is_conclusive(self) -> bool:
         """Whether the frame said anything of this face: it was embedded, or a gate refused it."""
         return self.probe is not None or self.decision.verdict is Verdict.REFUSED
 

@@ -26,14 +26,14 @@ from edge.bundle import (
 )
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.config.recognition import Detector as DetectorDefaults
+from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import Engine
 from edge.engine.cuda import Device, find_device
 from edge.engine.sidecar import Sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt
 from edge.errors import ConfigError, EngineError
-from edge.face.detect import Detector
-from edge.system.atomic_files import write_whole
+from edge.face.detect import FaceDetector
+from edge.system.atomic_files import write_atomic
 from edge.values import Precision
 from export import commands
 from export.parity import Proof, detector_verdict, embedder_verdict, load_scene
@@ -138,7 +138,9 @@ def pass_gate(bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: Proof) ->
     if sidecar.network == EMBEDDER_NETWORK:
         return embedder_verdict(engine, proof.chips, proof.expected, sidecar.precision, **digests)
     scene, faces = load_scene(bundle.path, sidecar.network)
-    detector = Detector({sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score)
+    detector = FaceDetector(
+        {sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score
+    )
     return detector_verdict(detector, scene, faces, sidecar.precision, **digests)
 
 
@@ -168,8 +170,8 @@ def finish(
     beside = sidecar_path(plan)
     try:
         beside.unlink(missing_ok=True)  # never a new plan with an old verdict
-        write_whole(plan, built.plan, 0o644)
-        write_whole(beside, f"{sidecar.model_dump_json(indent=2)}\n".encode(), 0o644)
+        write_atomic(plan, built.plan, 0o644)
+        write_atomic(beside, f"{sidecar.model_dump_json(indent=2)}\n".encode(), 0o644)
     except OSError as error:
         raise EngineError(
             f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle"

@@ -46,12 +46,12 @@ from edge.bundle import (
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
 from edge.cli import common
-from edge.config.recognition import Detector as DetectorDefaults
+from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import BundleError, EngineError
-from edge.face.detect import Detector
-from edge.face.liveness import Look
-from edge.face.liveness.passive import Passive
+from edge.face.detect import FaceDetector
+from edge.face.liveness import LivenessFrame
+from edge.face.liveness.passive import PassiveLiveness
 from edge.parsing import parse_json
 from edge.system.strict_json import read_json
 from edge.values import Face, Pose, Precision
@@ -366,8 +366,10 @@ def _passive(folder: Path, passive: PassiveNetwork) -> tuple[Liveness, BundledFi
     _digest(passive.file)
     nobody = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
     try:
-        layer = Passive(open_engine(passive.file, threads=1), passive.threshold)
-        layer.look(Look(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0)))
+        layer = PassiveLiveness(open_engine(passive.file, threads=1), passive.threshold)
+        layer.observe(
+            LivenessFrame(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0))
+        )
         told = Liveness(threshold=passive.threshold)
     except (EngineError, ValidationError) as error:
         raise BundleError(
@@ -416,8 +418,8 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
     return entries
 
 
-def _open_detector(path: Path, size: str) -> Detector:
-    return Detector({size: open_engine(path, threads=1)}, DetectorDefaults().min_score)
+def _open_detector(path: Path, size: str) -> FaceDetector:
+    return FaceDetector({size: open_engine(path, threads=1)}, DetectorDefaults().min_score)
 
 
 def check(path: Path) -> str:

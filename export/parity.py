@@ -20,7 +20,7 @@ from edge.bundle_files import open_file
 from edge.chip import SIZE, to_input
 from edge.engine import Engine, open_engine
 from edge.errors import BundleError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import OUTPUTS
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from edge.values import Face, Precision
@@ -273,7 +273,7 @@ _LANDMARK_ERROR: dict[Precision, float] = {
 
 
 def detector_verdict(
-    detector: Detector,
+    detector: FaceDetector,
     scene: NDArray[np.uint8],
     expected: NDArray[np.float32],
     precision: Precision,
@@ -307,7 +307,7 @@ def detector_verdict(
     )
 
 
-def faces_in(detector: Detector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
+def faces_in(detector: FaceDetector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Box, landmarks and score (N,15) of each face of a picture (H,W,3), from left to right. Raises EngineError."""
     faces = sorted(detector.detect(scene), key=lambda face: float(face.box_xyxy[0]))
     return np.array([_row(face) for face in faces], np.float32).reshape(-1, 15)

@@ -21,9 +21,9 @@ from calibration.int8.quantize import observe
 from calibration.int8.ranges import mse
 from edge.bundle import file_digest, read_manifest
 from edge.chip import align, to_input
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.engine import open_engine
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
 from export import bundle as bundles
@@ -101,8 +101,10 @@ def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def detector(bundle_path: Path) -> Detector:
-    return Detector({"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.7)
+def detector(bundle_path: Path) -> FaceDetector:
+    return FaceDetector(
+        {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.7
+    )
 
 
 @pytest.fixture(scope="session")
@@ -121,12 +123,12 @@ def hopper() -> Image:
 
 
 @pytest.fixture(scope="session")
-def collins_chip(collins: Image, detector: Detector) -> Image:
+def collins_chip(collins: Image, detector: FaceDetector) -> Image:
     return align(collins, detector.detect(collins)[0].landmarks_xy)
 
 
 @pytest.fixture(scope="session")
-def hopper_chip(hopper: Image, detector: Detector) -> Image:
+def hopper_chip(hopper: Image, detector: FaceDetector) -> Image:
     return align(hopper, detector.detect(hopper)[0].landmarks_xy)
 
 
@@ -159,7 +161,7 @@ def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def config(write_config: Callable[..., Path]) -> Terminal:
+def config(write_config: Callable[..., Path]) -> TerminalConfig:
     return load_config(write_config())
 
 

@@ -9,25 +9,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog
+from edge.access.schedule import ScheduledMode
+from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
-from edge.door.controller import Input, Window
-from edge.door.hardware import Wiring
-from edge.door.inputs import FileLine, Inputs
+from edge.audit.writer import AuditLogWriter
+from edge.door.controller import InputKind
+from edge.door.hardware import DoorHardware
+from edge.door.inputs import DoorInputs, FileInputLine
 from edge.door.record import past_of
 from edge.door.service import RECORD_DEADLINE_S, DoorService
-from edge.door.settings import Conduct
-from edge.door.simulated_backend import SimulatedRelay
-from edge.door.timing import DoorRules
+from edge.door.settings import DoorSettings
+from edge.door.simulated_backend import SimulatedRelayOutput
+from edge.door.timing import DoorTiming
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 
 PULSE_S = 0.3
 PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
 _POLL_S = 0.002
-RULES = DoorRules(PULSE_S, exit_s=PULSE_S)
-CONDUCT = Conduct(RULES)
+RULES = DoorTiming(PULSE_S, exit_s=PULSE_S)
+CONDUCT = DoorSettings(RULES)
 
 
 class Clock:
@@ -52,19 +53,21 @@ class Terminal:
     def __init__(
         self,
         folder: Path,
-        disk: Callable[[Path], RecordLog] = RecordLog,
+        disk: Callable[[Path], AuditLogWriter] = AuditLogWriter,
         wires: Wires | None = None,
-        conduct: Conduct = CONDUCT,
+        conduct: DoorSettings = CONDUCT,
         clock: Callable[[], float] = CLOCK,
         **options: Any,
     ) -> None:
         self.path = folder / "door.sock"
         self.record_path = folder / "door"
-        self.relay = SimulatedRelay(clock)
+        self.relay = SimulatedRelayOutput(clock)
         self.service = DoorService(
             conduct,
-            Wiring(self.relay, wires.alarm, wires.inputs) if wires else Wiring(self.relay),
-            BoundedLog(lambda: disk(self.record_path)),
+            DoorHardware(self.relay, wires.alarm, wires.inputs)
+            if wires
+            else DoorHardware(self.relay),
+            AsyncLogWriter(lambda: disk(self.record_path)),
             self.path,
             past=past_of(self.record_path),
             clock=clock,
@@ -136,12 +139,13 @@ class Wires:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.alarm = SimulatedRelay()
-        self.inputs = Inputs(
-            {which: FileLine(folder / which.value) for which in Input}, dict.fromkeys(Input, 0.0)
+        self.alarm = SimulatedRelayOutput()
+        self.inputs = DoorInputs(
+            {which: FileInputLine(folder / which.value) for which in InputKind},
+            dict.fromkeys(InputKind, 0.0),
         )
 
-    def put(self, which: Input, active: bool) -> None:
+    def put(self, which: InputKind, active: bool) -> None:
         fresh = self._folder / f"{which.value}.fresh"
         fresh.write_text("1" if active else "0")
         fresh.replace(self._folder / which.value)
@@ -150,22 +154,26 @@ class Wires:
 class Schedules:
     """One span, always open."""
 
-    def __init__(self, window: Window) -> None:
-        self.window, self.strictest, self.doubts = window, Window.NORMAL, 0
+    def __init__(self, window: ScheduledMode) -> None:
+        self.window, self.strictest, self.doubts = window, ScheduledMode.NORMAL, 0
 
-    def at(self, moment: object, *, plausible: bool) -> Window:
+    def at(self, moment: object, *, plausible: bool) -> ScheduledMode:
         self.doubts += not plausible
-        return self.window if plausible or self.window is Window.LOCKED else Window.NORMAL
+        return (
+            self.window
+            if plausible or self.window is ScheduledMode.LOCKED
+            else ScheduledMode.NORMAL
+        )
 
 
-class NoDisk(RecordLog):
+class NoDisk(AuditLogWriter):
     """A disk that is full."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         raise RecordError("disk full")
 
 
-class FullAtFirst(RecordLog):
+class FullAtFirst(AuditLogWriter):
     """Disk that is full until the test makes room; `refused` holds the rejected records."""
 
     def __init__(self, path: Path) -> None:
@@ -181,7 +189,7 @@ class FullAtFirst(RecordLog):
         raise RecordError("disk full")
 
 
-class HangingDisk(RecordLog):
+class HangingDisk(AuditLogWriter):
     """A disk that takes nothing until it is released."""
 
     def __init__(self, path: Path) -> None:
@@ -198,12 +206,12 @@ class SlowDisk(HangingDisk):
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         if fields["event"] != "granted":
-            return RecordLog.append(self, fields, durable=durable)
+            return AuditLogWriter.append(self, fields, durable=durable)
         CLOCK.advance(2 * RECORD_DEADLINE_S)
         return super().append(fields, durable=durable)
 
 
-class Stuck(SimulatedRelay):
+class Stuck(SimulatedRelayOutput):
     """A relay whose pin fails when it is driven."""
 
     def energise(self) -> None:

@@ -11,7 +11,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -56,14 +56,14 @@ def _parts(annotation: object) -> list[type[BaseModel]]:
 
 def test_the_sample_configuration_explains_every_key() -> None:
     text = (ROOT / "systemd" / "terminal.yaml").read_text()
-    assert not {key for key in _keys(Terminal) if not re.search(rf"\b{key}:", text)}
+    assert not {key for key in _keys(TerminalConfig) if not re.search(rf"\b{key}:", text)}
 
 
 def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
     sample = tmp_path / "terminal.yaml"
     sample.write_text((ROOT / "systemd" / "terminal.yaml").read_text())
     least = {"bundle": "b", "camera": {"kind": "opencv", "source": 0}, "liveness": {"kind": "none"}}
-    config, plain = load_config(sample), Terminal.model_validate(least)
+    config, plain = load_config(sample), TerminalConfig.model_validate(least)
     assert (
         config.policy == plain.policy
         and config.detector == plain.detector

@@ -20,10 +20,10 @@ from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
 from edge.cli import common
-from edge.config.recognition import Detector as DetectorDefaults
+from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import Engine, open_engine
 from edge.errors import ConfigError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from train import commands, report
 
 AUTO = "auto"
@@ -51,7 +51,9 @@ class Examined:
     trust: list[trust.Curves] = field(default_factory=list)
 
 
-def examine(done: Examined, material: Material, *, detector: Detector | None, quick: bool) -> None:
+def examine(
+    done: Examined, material: Material, *, detector: FaceDetector | None, quick: bool
+) -> None:
     """Sit all exams there is material for; `quick` leaves out what is not the headline. Raises ConfigError, EngineError."""
     engine = done.engine
     for chosen in material.pair_sets:
@@ -129,12 +131,12 @@ def open_model(model: Path) -> Engine:
     return TorchEngine(load_network(model))
 
 
-def open_detector(bundle: Path) -> Detector:
+def open_detector(bundle: Path) -> FaceDetector:
     """As the terminal has it by default."""
     engines = {
         size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES
     }
-    return Detector(engines, DetectorDefaults().min_score)
+    return FaceDetector(engines, DetectorDefaults().min_score)
 
 
 def main(argv: list[str] | None = None) -> int:

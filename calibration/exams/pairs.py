@@ -18,7 +18,7 @@ from edge import chip as chips
 from edge import masks
 from edge.engine import Engine
 from edge.errors import ConfigError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 
 FMR = 1e-3
 _TAR_AT = (1e-2, FMR)
@@ -140,7 +140,7 @@ def verification(
 
 
 def sit(
-    engine: Engine, pairs: PairSet, *, every_condition: bool, detector: Detector | None = None
+    engine: Engine, pairs: PairSet, *, every_condition: bool, detector: FaceDetector | None = None
 ) -> PairScores:
     """Scores of one embedder, one embedding per chip, no flipping.
 

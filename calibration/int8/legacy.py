@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import EngineError
-from edge.system.atomic_files import write_whole
+from edge.system.atomic_files import write_atomic
 
 
 def entropy_calibrator(
@@ -57,7 +57,7 @@ def entropy_calibrator(
             return cache.read_bytes() if cache.is_file() else None
 
         def write_calibration_cache(self, ranges: Any) -> None:
-            write_whole(cache, bytes(ranges), 0o644)
+            write_atomic(cache, bytes(ranges), 0o644)
 
         def free(self) -> None:
             self._device.free()

@@ -15,7 +15,7 @@ MaskPolicy = Literal["ignore", "require", "require-soft", "forbid", "ask"]
 
 
 @dataclass(frozen=True, slots=True)
-class Growth:
+class ThresholdScaling:
     """How a model's own thresholds rise with the number of templates, so that strangers are named no more often.
 
     The more templates, the less often one comparison may go wrong: a search of N comparisons at FMR f/N names somebody no more
@@ -41,7 +41,10 @@ class Growth:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the operator sets; thresholds are those of the bundle, possibly raised. `at_size` raises them for a large gallery."""
+    """Match rules. Thresholds are those of the bundle or higher.
+
+    `rules_for_size` raises them for a large gallery.
+    """
 
     thresholds: Thresholds
     votes: int  # frames that must agree
@@ -53,7 +56,7 @@ class Rules:
     limit_s: float = 10.0  # after which the answer is unknown
     mask: MaskPolicy = "ignore"
     span: float = 0.1  # scores so far from the threshold lie in between: a mask is asked down, a challenge asked for
-    growth: Growth | None = None  # None: the thresholds are those of every gallery
+    growth: ThresholdScaling | None = None  # None: the thresholds are those of every gallery
 
 
 def of_model(rules: Rules, model: Rules) -> Rules:
@@ -61,7 +64,7 @@ def of_model(rules: Rules, model: Rules) -> Rules:
     return replace(rules, thresholds=model.thresholds, growth=model.growth)
 
 
-def at_size(rules: Rules, templates: int) -> Rules:
+def rules_for_size(rules: Rules, templates: int) -> Rules:
     """The rules for a gallery of so many templates: thresholds never below those before, and never lower in a larger one."""
     growth = rules.growth
     if growth is None or templates <= growth.supported:
@@ -81,13 +84,13 @@ def fpir(rules: Rules, templates: int) -> float | None:
     """
     if rules.growth is None:
         return None
-    fmr = min(rules.growth.fmr_at(at_size(rules, templates).thresholds), 1 - 1e-12)
+    fmr = min(rules.growth.fmr_at(rules_for_size(rules, templates).thresholds), 1 - 1e-12)
     return -math.expm1(templates * math.log1p(-fmr))
 
 
-def told(rules: Rules, templates: int) -> str:
+def describe_thresholds(rules: Rules, templates: int) -> str:
     """What an operator may want to know of thresholds in a gallery of this size."""
-    thresholds, wrong = at_size(rules, templates).thresholds, fpir(rules, templates)
+    thresholds, wrong = rules_for_size(rules, templates).thresholds, fpir(rules, templates)
     text = f"thresholds {thresholds.unmasked:.3f} unmasked, {thresholds.masked:.3f} masked for {count(templates, 'template')}"
     if thresholds != rules.thresholds:
         text += f" (raised from {rules.thresholds.unmasked:.3f} and {rules.thresholds.masked:.3f})"
@@ -97,7 +100,7 @@ def told(rules: Rules, templates: int) -> str:
     return f"{text}; false-positive identification rate per frame (FPIR) {rate}"
 
 
-def beyond(supported: int) -> str:
+def describe_overload(supported: int) -> str:
     """What a gallery of more templates than a model supports means to people."""
     return f"the model supports {supported:,}, and with more it misses people more often"
 
@@ -158,7 +161,7 @@ def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> str | None:
     return "mask-forbidden" if policy == "forbid" and state != "unmasked" else None
 
 
-def unsure(decision: Decision, rules: Rules) -> bool:
+def is_near_threshold(decision: Decision, rules: Rules) -> bool:
     """Whether a score that counts lies in between, so that more may be asked of the person."""
     return decision.match is not None and decision.match.score < decision.threshold + rules.span
 
@@ -170,7 +173,7 @@ def refuse(reason: str, at: float) -> Decision:
     )
 
 
-def pass_over(at: float) -> Decision:
+def skipped(at: float) -> Decision:
     """A face that this frame had no time for, or that could not have changed anything."""
     return Decision(
         Verdict.PENDING, "not-this-frame", None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at

@@ -29,7 +29,7 @@ class _Unknown:
     counted_at: float
 
 
-class Attempts:
+class UnknownFaceLimiter:
     """Refuse every grant for a minute after more than `limit` attempts in a minute.
 
     A track is one attempt, counted when it ends and was never recognised. Poor frames of an
@@ -44,7 +44,7 @@ class Attempts:
         self._ended: deque[_Ended] = deque()
         self._closed_until = -math.inf
 
-    def obey(self, limit: int) -> None:
+    def update_rules(self, limit: int) -> None:
         """Apply another limit from now on."""
         self._limit = limit
 

@@ -15,7 +15,7 @@ def _unknown_day() -> date | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class AccessRights:
     """Of one door."""
 
     groups: frozenset[str] = (

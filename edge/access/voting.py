@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from edge.access.policy import Rules, mask_state, votes_for
-from edge.values import Answer, Decision, State, Verdict
+from edge.values import Decision, LivenessResult, LivenessState, Verdict
 
 _FULL_VOTE = 0.35  # weight of a vote from which on it counts whole; poorer faces need more of them
 
@@ -22,7 +22,7 @@ class Ballot:
 
 
 @dataclass(slots=True)
-class _Candidate:
+class _SubjectVotes:
     """One track's ballots."""
 
     ballots: list[Ballot]
@@ -35,10 +35,10 @@ class Voting:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._candidates: dict[int, _Candidate] = {}
+        self._candidates: dict[int, _SubjectVotes] = {}
         self._granted: dict[str | int, float] = {}  # by subject and by track
 
-    def obey(self, rules: Rules) -> None:
+    def update_rules(self, rules: Rules) -> None:
         """Other rules from the next frame on; votes and cooldowns that run go on."""
         self._rules = rules
 
@@ -54,13 +54,15 @@ class Voting:
         needed = rules.votes - 1  # masked faces need at least as many
         return needed == 0 or (candidate is not None and len(candidate.ballots) >= needed)
 
-    def count(self, track: int, decision: Decision, weight: float, alive: Answer) -> Decision:
+    def count(
+        self, track: int, decision: Decision, weight: float, alive: LivenessResult
+    ) -> Decision:
         """One frame's decision with its votes, GRANT where they suffice; `alive` is what liveness says of the track.
 
         Frames of a track come in order of time. Two of the same time are one vote, for nobody where they disagree.
         """
         at, rules = decision.frame_at, self._rules
-        candidate = self._candidates.setdefault(track, _Candidate([], at))
+        candidate = self._candidates.setdefault(track, _SubjectVotes([], at))
         if at < candidate.unknown_until:
             return replace(decision, verdict=Verdict.UNKNOWN, reason="time-limit")
         pending = decision.verdict is Verdict.PENDING and decision.match is not None
@@ -81,11 +83,16 @@ class Voting:
         return self._poll(track, subject, decision, candidate.ballots, alive)
 
     def _poll(
-        self, track: int, subject: str, decision: Decision, ballots: Iterable[Ballot], alive: Answer
+        self,
+        track: int,
+        subject: str,
+        decision: Decision,
+        ballots: Iterable[Ballot],
+        alive: LivenessResult,
     ) -> Decision:
         """The votes for one subject, of those that were cast while the face was known to be alive."""
         at, rules = decision.frame_at, self._rules
-        if alive.state is State.FAILED:
+        if alive.state is LivenessState.FAILED:
             return replace(decision, verdict=Verdict.REFUSED, reason=alive.reason)
         valid = [b for b in ballots if b.at >= alive.since]
         own = [b for b in valid if b.subject == subject]
@@ -99,7 +106,7 @@ class Voting:
         )
         if not enough:
             return counted
-        if alive.state is State.WAITING:
+        if alive.state is LivenessState.WAITING:
             return replace(counted, reason=alive.reason)
         self._granted[subject] = self._granted[track] = at
         del self._candidates[track]
@@ -108,7 +115,7 @@ class Voting:
             counted, verdict=Verdict.GRANT, reason="match-mask-missing" if missing else "match"
         )
 
-    def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
+    def revoke_grant(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: no cooldown, but so much time and as many new frames as before."""
         sooner = max(0.0, self._rules.cooldown_s - again_after_s)
         for key in (track, subject):

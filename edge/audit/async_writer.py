@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from edge.audit.retention import Retention
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
 from edge.system.wallclock import WallClock
 
@@ -20,7 +20,7 @@ class QueueFullError(RecordError):
     """The queue of records that wait for the disk is full."""
 
 
-class Job:
+class PendingRecord:
     """One record on its way to the disk. One that is not `counted` is not missed where it cannot be written."""
 
     def __init__(self, fields: dict[str, Any], *, counted: bool = True) -> None:
@@ -39,26 +39,26 @@ class Job:
         return self.done.is_set() and self.error is None
 
 
-class BoundedLog:
+class AsyncLogWriter:
     """A log whose caller never has to wait: a hanging disk must not hold a lock open. One thread opens it and writes, in order;
     where it cannot be opened, each record tries again."""
 
-    def __init__(self, open_log: Callable[[], RecordLog]) -> None:
+    def __init__(self, open_log: Callable[[], AuditLogWriter]) -> None:
         self._open_log = open_log
-        self._log: RecordLog | None = None
+        self._log: AuditLogWriter | None = None
         self._keep: Retention | None = None
         self._clock: WallClock | None = None
         self._unopened = 0  # records lost before it could be opened
         # Counted up and never back, each by one thread alone: what one forgets the other cannot lose.
         self._not_taken = 0  # for want of room in the queue; the caller's
         self._told = 0  # of those, on record; the writer's
-        self._jobs: queue.Queue[Job | None] = queue.Queue(maxsize=64)
+        self._jobs: queue.Queue[PendingRecord | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
         self._thread.start()
 
-    def submit(self, fields: dict[str, Any], *, counted: bool = True) -> Job:
+    def submit(self, fields: dict[str, Any], *, counted: bool = True) -> PendingRecord:
         """Hand over a record; `done` is set once it is on disk or has failed. A full queue is a failure."""
-        job = Job(fields, counted=counted)
+        job = PendingRecord(fields, counted=counted)
         try:
             self._jobs.put_nowait(job)
         except queue.Full:
@@ -76,7 +76,7 @@ class BoundedLog:
         log = self._log
         return (log.lost if log else self._unopened) + self._not_taken - self._told
 
-    def obey(self, keep: Retention) -> None:
+    def update_retention(self, keep: Retention) -> None:
         """How long records are kept from now on."""
         self._keep = keep
         if (log := self._log) is not None:
@@ -108,7 +108,7 @@ class BoundedLog:
             if self._jobs.empty():
                 self._tend()
 
-    def _next(self) -> Job | None:
+    def _next(self) -> PendingRecord | None:
         """Of what waits; None at the end."""
         while True:
             try:
@@ -120,9 +120,9 @@ class BoundedLog:
         """Between records, so that none waits for more than a step of it."""
         if self._log is not None:
             with contextlib.suppress(Exception):  # whatever it is, records are written
-                self._log.tend()
+                self._log.run_maintenance()
 
-    def _append(self, job: Job) -> None:
+    def _append(self, job: PendingRecord) -> None:
         if self._log is None:
             self._open(job)
         assert self._log is not None
@@ -135,7 +135,7 @@ class BoundedLog:
             raise
         self._told = not_taken
 
-    def _open(self, job: Job) -> None:
+    def _open(self, job: PendingRecord) -> None:
         try:
             self._log = self._open_log()
         except Exception:

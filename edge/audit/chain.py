@@ -35,7 +35,7 @@ encode = json.JSONEncoder(
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ChainLine:
     """A line taken apart."""
 
     id: int
@@ -76,7 +76,7 @@ def build(
     ), digest
 
 
-def parse(line: bytes) -> Line | None:
+def parse(line: bytes) -> ChainLine | None:
     """A line without its newline; None where it is none of ours."""
     if len(line) > LINE_MAX:
         return None
@@ -91,7 +91,7 @@ def parse(line: bytes) -> Line | None:
     number = fields.get("id")
     if not isinstance(number, int) or number < 1:
         return None
-    return Line(
+    return ChainLine(
         number,
         fields,
         shape[1],

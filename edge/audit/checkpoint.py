@@ -9,16 +9,16 @@ from typing import Any
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from edge.audit.writer_state import ID_MAX, FirstKey
+from edge.audit.writer_state import ID_MAX, VerificationKey
 from edge.errors import RecordError
-from edge.system.key_derivation import derive
+from edge.system.key_derivation import derive_key
 from edge.system.strict_json import read_json
 
 _SIGNED = b"mfsa-edge head 1\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class Checkpoint:
     """The newest record at a time, and the hash that stands for all before it."""
 
     of: str  # terminal/record
@@ -37,25 +37,25 @@ class Head:
         return _SIGNED + json.dumps(asdict(self), sort_keys=True).encode()
 
 
-def signing_key(first: list[FirstKey]) -> Ed25519PrivateKey:
+def signing_key(first: list[VerificationKey]) -> Ed25519PrivateKey:
     """Made of the first key of the first chain. Raises RecordError where there is none."""
     if not first:
         raise RecordError(
             "expected the record's first key, found none; run edge-audit as root, who keeps it"
         )
-    return Ed25519PrivateKey.from_private_bytes(derive(first[0].key, "head 1"))
+    return Ed25519PrivateKey.from_private_bytes(derive_key(first[0].key, "head 1"))
 
 
 def public_key_of(key: Ed25519PrivateKey) -> str:
     return key.public_key().public_bytes_raw().hex()
 
 
-def read_head(text: str, public_key: str | None) -> Head:
+def read_checkpoint(text: str, public_key: str | None) -> Checkpoint:
     """What such a file says; raises RecordError where it is none, or its signature is not by that key. None: not checked."""
     try:
         found: dict[str, Any] = read_json(text)
         signature = bytes.fromhex(found.pop("signature"))
-        head = Head(**found)
+        head = Checkpoint(**found)
         if not (
             type(head.id) is int
             and 0 < head.id < ID_MAX

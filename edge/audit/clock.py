@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.reader import read_tail
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import RecordError
-from edge.system.atomic_files import read_regular, write_whole
+from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.wallclock import LATEST, Belief, WallClock
 
 DOUBT = "latest_believed"  # a field of records made while the clock was in doubt
@@ -42,12 +42,12 @@ def confirmation_of(belief: Belief) -> dict[str, Any]:
     return {CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
 
 
-def open_clock(config: Terminal) -> WallClock:
+def open_clock(config: TerminalConfig) -> WallClock:
     """Return the clock of the recogniser and its commands with the persisted belief."""
     return WallClock(kept_belief(config))
 
 
-def kept_belief(config: Terminal) -> Belief:
+def kept_belief(config: TerminalConfig) -> Belief:
     """Return the belief of the clock file, else that of the last records."""
     if (kept := read_belief(config.clock_path)) is not None:
         return kept
@@ -75,7 +75,7 @@ def write_belief(path: Path, clock: WallClock) -> None:
     clock.check()
     kept = clock.belief
     fields = {"latest": kept.latest, "confirmed": kept.confirmed, "boot": kept.boot}
-    write_whole(path, json.dumps(fields).encode())
+    write_atomic(path, json.dumps(fields).encode())
 
 
 def _time(value: Any) -> float:

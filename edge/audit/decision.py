@@ -6,10 +6,10 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.audit.picture_store import attention_shares
-from edge.values import Frame, Grant, Sighting, Verdict
+from edge.values import FaceResult, Frame, Grant, Verdict
 
 
-def decision_fields(frame: Frame, sighting: Sighting, model: str, engine: str) -> dict[str, Any]:
+def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str) -> dict[str, Any]:
     """As far as the face went through the pipeline. A nearest neighbour is not a name: only who is known is called a subject."""
     decision, match = sighting.decision, sighting.decision.match
     fields: dict[str, Any] = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edge.audit.privacy import Fields
 from edge.errors import RecordError
-from edge.system.atomic_files import read_regular, sync_folder, write_whole
+from edge.system.atomic_files import read_regular, sync_folder, write_atomic
 
 _BYTES_MAX = 1 << 16
 _FIELDS = frozenset({"event", "subject", "other", "operator", "note"})
@@ -16,7 +16,7 @@ _FIELDS = frozenset({"event", "subject", "other", "operator", "note"})
 def leave(path: Path, fields: Fields) -> None:
     """Write fields for the writer, durable on return; raises RecordError."""
     try:
-        write_whole(path, json.dumps(fields).encode())
+        write_atomic(path, json.dumps(fields).encode())
     except OSError as error:
         raise RecordError(f"{path}: cannot be written: {error.strerror}") from error
 

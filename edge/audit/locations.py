@@ -8,9 +8,9 @@ from pathlib import Path
 
 from edge.audit.reader import records
 from edge.audit.segments import segments
-from edge.audit.verify import Expected, Report, verify
-from edge.audit.writer_state import FirstKey, key_path_of, read_keys, read_state
-from edge.config import Terminal
+from edge.audit.verify import Expected, VerificationReport, verify
+from edge.audit.writer_state import VerificationKey, key_path_of, read_keys, read_state
+from edge.config import TerminalConfig
 from edge.errors import RecordError
 
 KEYS_BESIDE = (
@@ -24,7 +24,7 @@ SET_KEYS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LogLocation:
     """One of the two, or a copy."""
 
     name: str
@@ -32,7 +32,7 @@ class Place:
     key_path: Path
     of: str  # terminal and record; empty where nobody knows
 
-    def first_keys(self) -> tuple[list[FirstKey], int]:
+    def verification_keys(self) -> tuple[list[VerificationKey], int]:
         """With which its chains began, and how many of them are kept apart from it. Raises RecordError."""
         beside = key_path_of(self.folder)
         kept = _keys_at(self.key_path)
@@ -40,9 +40,9 @@ class Place:
 
     def verify(
         self, expected: Expected | None = None, progress: Callable[[int], object] = lambda _: None
-    ) -> Report:
+    ) -> VerificationReport:
         """Raises OSError, and RecordError where a key file is none."""
-        keys, trusted = self.first_keys()
+        keys, trusted = self.verification_keys()
         state = read_state(self.folder)
         return verify(
             self.folder,
@@ -55,16 +55,16 @@ class Place:
         )
 
 
-def places(config: Terminal, only: str | None = None) -> list[Place]:
+def places(config: TerminalConfig, only: str | None = None) -> list[LogLocation]:
     folders = {"decisions": config.decisions_path, "door": config.door_record_path}
     return [
-        Place(name, folder, config.record_key_path(folder), f"{config.terminal}/{name}")
+        LogLocation(name, folder, config.record_key_path(folder), f"{config.terminal}/{name}")
         for name, folder in folders.items()
         if only in (None, name)
     ]
 
 
-def copied(folder: Path, key_path: Path | None) -> Place:
+def copied(folder: Path, key_path: Path | None) -> LogLocation:
     """A record, or a copy of it, that is what it says that it is. Raises RecordError, OSError."""
     said = next((str(record["of"]) for record in records(folder) if record.get("of")), "")
     if not segments(folder):
@@ -75,10 +75,10 @@ def copied(folder: Path, key_path: Path | None) -> Place:
         raise RecordError(
             f"{key_path}: no such file; name the first keys that edge-audit init made, or none"
         )
-    return Place(folder.name, folder, key_path or key_path_of(folder), said)
+    return LogLocation(folder.name, folder, key_path or key_path_of(folder), said)
 
 
-def _keys_at(path: Path) -> list[FirstKey]:
+def _keys_at(path: Path) -> list[VerificationKey]:
     """None where this account may not look: the chain can be checked without."""
     try:
         return read_keys(path)

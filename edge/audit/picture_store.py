@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.audit.sealing import Sealer
 from edge.errors import RecordError
-from edge.system.atomic_files import read_regular, write_whole
+from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.wallclock import DAY_S, WallClock
 from edge.values import Probe
 
@@ -63,7 +63,7 @@ def picture_path(folder: Path, record_id: int) -> Path:
     return folder / f"{record_id:09d}{_SUFFIX}"
 
 
-class PictureFolder:
+class PictureStore:
     """Evidence pictures named by record id, sealed; only the newest `keep` of the last `days` stay, and a tenth more for a while.
     None are kept unless the config says so, and those of a config that did are removed."""
 
@@ -81,7 +81,7 @@ class PictureFolder:
         self._clock = clock
         self._saved = 0
         self._pruned = 0.0  # the day
-        self.tend()
+        self.run_maintenance()
 
     def save(self, record_id: int, picture: NDArray[np.uint8]) -> None:
         """Best effort: a picture that cannot be stored never stops a decision."""
@@ -93,7 +93,7 @@ class PictureFolder:
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = picture_path(self._path, record_id)
-            write_whole(path, self._sealer.seal(record_id, encoded.tobytes()))
+            write_atomic(path, self._sealer.seal(record_id, encoded.tobytes()))
             now, believed = self._clock.look()
             at = now if believed else _UNKNOWN_TIME
             os.utime(path, (at, at))
@@ -105,7 +105,7 @@ class PictureFolder:
         ):  # a folder of many takes a while to look through
             self._prune()
 
-    def tend(self) -> None:
+    def run_maintenance(self) -> None:
         """Once a day."""
         if self._pruned != (day := self._clock.look()[0] // DAY_S):
             self._pruned = day

@@ -9,15 +9,15 @@ from pathlib import Path
 from edge.audit import writer_state
 from edge.audit.chain import KEY_BYTES
 from edge.audit.segments import segments
-from edge.audit.writer import RecordLog
-from edge.audit.writer_state import FirstKey, State
+from edge.audit.writer import AuditLogWriter
+from edge.audit.writer_state import VerificationKey, WriterState
 from edge.errors import RecordError
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import make_folder, open_regular
 from edge.system.text import count
 
 
-def prepare(folder: Path, key_path: Path) -> str:
+def provision(folder: Path, key_path: Path) -> str:
     """Make what is missing, move first keys that the writer had to make itself; what was done, in words. Raises RecordError."""
     beside = writer_state.key_path_of(folder)
     try:
@@ -42,13 +42,13 @@ def prepare(folder: Path, key_path: Path) -> str:
             first = (
                 kept[0]
                 if kept and kept[0].first_id == 1
-                else FirstKey(1, secrets.token_bytes(KEY_BYTES))
+                else VerificationKey(1, secrets.token_bytes(KEY_BYTES))
             )
             if not kept:
                 writer_state.write_keys(key_path, [first])
             with acting_as_owner(folder):
                 make_folder(folder, 0o750)
-                writer_state.make_state(folder, State(1, first.key))
+                writer_state.make_state(folder, WriterState(1, first.key))
             return f"{key_path}: made"
     except OSError as error:
         if isinstance(error, RecordError):
@@ -71,7 +71,7 @@ def _prepare_beside(folder: Path, beside: Path) -> str:
             if beside.exists()
             else f"{beside}: missing; only the chain of {folder} can be checked"
         )
-    RecordLog(folder).close()
+    AuditLogWriter(folder).close()
     return f"{beside}: made"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.audit.chain import Line, parse
+from edge.audit.chain import ChainLine, parse
 from edge.audit.clock import DOUBT
 from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
 from edge.system.atomic_files import open_regular, sync_folder
@@ -104,7 +104,9 @@ def _ends(found: list[_Segment], now: float) -> list[float]:
     return ends[::-1]
 
 
-def erase(path: Path, wanted: Callable[[Line], bool], *, dry: bool = False) -> Iterator[list[Line]]:
+def erase(
+    path: Path, wanted: Callable[[ChainLine], bool], *, dry: bool = False
+) -> Iterator[list[ChainLine]]:
     """Overwrite the personal part of some lines of a segment with spaces, whoever appends to it meanwhile; what was erased in each
     step. A part that an erasure left half done is no JSON any more, and is finished. Raises OSError."""
     try:
@@ -113,7 +115,7 @@ def erase(path: Path, wanted: Callable[[Line], bool], *, dry: bool = False) -> I
         return
     with os.fdopen(fd, "r+b" if not dry else "rb", buffering=0) as file:
         data = file.read(SEGMENT_MAX) or b""
-        done: list[Line] = []
+        done: list[ChainLine] = []
         begun = 0
         for offset, raw, ended in lines_of(data):
             line = parse(raw) if ended else None
@@ -129,6 +131,6 @@ def erase(path: Path, wanted: Callable[[Line], bool], *, dry: bool = False) -> I
         yield done
 
 
-def _sync(fd: int, dry: bool, done: list[Line]) -> None:
+def _sync(fd: int, dry: bool, done: list[ChainLine]) -> None:
     if done and not dry:
         os.fsync(fd)

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from edge.system.key_derivation import derive
+from edge.system.key_derivation import derive_key
 
 _NONCE_BYTES = 12
 
@@ -22,7 +22,7 @@ class Sealer:
 
     def __init__(self, gallery_key: bytes, terminal: str, purpose: str) -> None:
         self._context = f"mfsa-edge evidence 1|{terminal}|{purpose}"
-        self._cipher = AESGCM(derive(gallery_key, "evidence 1"))
+        self._cipher = AESGCM(derive_key(gallery_key, "evidence 1"))
 
     def seal(self, number: int, plain: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)

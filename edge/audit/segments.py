@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from edge.audit.chain import Line, parse
+from edge.audit.chain import ChainLine, parse
 from edge.system.atomic_files import open_regular
 
 TAIL_BYTES = 1 << 17
@@ -109,7 +109,7 @@ class Tail:
         return self.torn or (bool(self.lines) and parse(self.lines[0]) is None)
 
     @property
-    def newest(self) -> Line | None:
+    def newest(self) -> ChainLine | None:
         """The newest line that is a record of ours."""
         return next(
             (line for line in map(parse, self.lines[self.torn :]) if line is not None), None
@@ -136,7 +136,7 @@ def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:
 class End:
     """Where a record ends, and where it goes on."""
 
-    last: Line | None  # the newest record
+    last: ChainLine | None  # the newest record
     segment: Path | None  # that can be gone on with
     torn: bool  # whether something after that record is none
     free_id: int  # the least that no file can hold already

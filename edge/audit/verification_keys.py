@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edge.audit.chain import Line, mac_of, next_key
-from edge.audit.writer_state import FirstKey
+from edge.audit.chain import ChainLine, mac_of, next_key
+from edge.audit.writer_state import VerificationKey
 
 
-class Keys:
+class VerificationKeys:
     """The key of each record, made anew from the first ones; those that root keeps come first, `trusted` of them."""
 
-    def __init__(self, first: Sequence[FirstKey], trusted: int) -> None:
+    def __init__(self, first: Sequence[VerificationKey], trusted: int) -> None:
         self._first, self._trusted = first, trusted
         self._at: dict[
-            int, FirstKey
+            int, VerificationKey
         ] = {}  # of chains that may be the present one, by their place among the first keys
         self._settled = False
 
-    def fits(self, line: Line) -> bool | None:
+    def fits(self, line: ChainLine) -> bool | None:
         """Whether the MAC is by the key of that record, None where the chain's first key is not there."""
         if not self._settled:
             self._at = {
                 i: key for i, key in enumerate(self._first) if key.first_id <= line.id
             } | self._at
         self._at = {
-            i: FirstKey(line.id, next_key(key.key, line.id - key.first_id))
+            i: VerificationKey(line.id, next_key(key.key, line.id - key.first_id))
             for i, key in self._at.items()
         }
         for i, key in self._at.items():
@@ -34,7 +34,7 @@ class Keys:
                 return True
         return False if self._at else None
 
-    def begins_anew(self, line: Line) -> bool:
+    def begins_anew(self, line: ChainLine) -> bool:
         """Whether another chain begins here, by one of the first keys; it is the one that counts from here on."""
         for i, first in enumerate(self._first):
             if (
@@ -55,7 +55,7 @@ class Keys:
         return bool(self._first)
 
     @property
-    def present(self) -> tuple[int, FirstKey] | None:
+    def present(self) -> tuple[int, VerificationKey] | None:
         """The chain that counts, and the key of the newest record."""
         return next(iter(self._at.items())) if self._settled and self._at else None
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention
-from edge.audit.chain import GENESIS, Line, commit_of, hash_of, next_key, parse
+from edge.audit.chain import GENESIS, ChainLine, commit_of, hash_of, next_key, parse
 from edge.audit.reader import GARBAGE_MAX, read_segment
 from edge.audit.segments import lines_of, segments, strange_files
-from edge.audit.verification_keys import Keys
+from edge.audit.verification_keys import VerificationKeys
 from edge.audit.writer import CUT_TAIL, GAP, NEW_CHAIN
-from edge.audit.writer_state import FirstKey, State
+from edge.audit.writer_state import VerificationKey, WriterState
 
 _FIRST_ID_MAX = 100_000_000  # beyond that its key takes minutes to derive
 _FINDINGS_MAX = 10_000  # more are counted
@@ -29,7 +29,7 @@ _SIBLINGS = 4096  # lines back that a record may follow after ones that were not
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class VerificationFinding:
     """Something that a writer at work alone does not do."""
 
     # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign,
@@ -52,13 +52,13 @@ class Expected:
 
 
 @dataclass(slots=True)
-class Report:
+class VerificationReport:
     """What was looked at, and what was found."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[VerificationFinding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     first_id: int = 0
-    last: Line | None = None
+    last: ChainLine | None = None
     records: int = 0
     authentic: int = 0  # whose MAC was checked and fits
     erased: int = 0
@@ -72,8 +72,8 @@ class Report:
 class _Walk:
     """One pass over all lines."""
 
-    def __init__(self, keys: Keys, of: str | None) -> None:
-        self.report = Report()
+    def __init__(self, keys: VerificationKeys, of: str | None) -> None:
+        self.report = VerificationReport()
         self._keys = keys
         self._of = of
         # Hashes that the next record may follow, newest last, with the losses that each told of.
@@ -82,7 +82,7 @@ class _Walk:
         self._garbage: list[str] = []  # places of the first invalid lines
         self._garbage_count = 0
         self.no_records = 0  # invalid lines of the present segment
-        self._missing: dict[int, Finding] = {}
+        self._missing: dict[int, VerificationFinding] = {}
         self._unkeyed: tuple[str, int, int] | None = None  # records in a row whose MAC does not fit
         self._removed = self._blanked = 0
         self._erased_above: list[int] = []
@@ -119,7 +119,7 @@ class _Walk:
         self.report.last = line
         self.report.records += 1
 
-    def _out_of_place(self, line: Line, where: str) -> None:
+    def _out_of_place(self, line: ChainLine, where: str) -> None:
         missing = self._missing.pop(line.id, None)
         assert self.report.last is not None
         if missing is None:  # nobody missed it
@@ -139,7 +139,7 @@ class _Walk:
                 f"record {line.id} stands after record {self.report.last.id}",
             )
 
-    def _follows(self, line: Line, where: str) -> bool:
+    def _follows(self, line: ChainLine, where: str) -> bool:
         """Whether a record follows what is before it; where not, the finding."""
         last, public = self.report.last, line.public
         torn = max(0, torn) if isinstance(torn := public.get("torn"), int) else 0
@@ -179,7 +179,9 @@ class _Walk:
             )  # where its own hash was changed, the next one follows this
         return sound
 
-    def _explain(self, line: Line, where: str, garbage: list[str], count: int, sound: bool) -> None:
+    def _explain(
+        self, line: ChainLine, where: str, garbage: list[str], count: int, sound: bool
+    ) -> None:
         """Which kind of change it was."""
         last_id = self.report.last.id if self.report.last else 0
         absent = range(last_id + 1, line.id)
@@ -203,7 +205,7 @@ class _Walk:
                 f"record {line.id} is not as it was written, or does not follow the one before",
             )
 
-    def _check_mac(self, line: Line, where: str, sound: bool) -> None:
+    def _check_mac(self, line: ChainLine, where: str, sound: bool) -> None:
         told = line.public.get("kind") == GAP and line.public.get("reason") == NEW_CHAIN
         if told:
             self._find(
@@ -255,7 +257,7 @@ class _Walk:
                 f"the MAC of {_span(range(first_id, last_id + 1))} does not fit: {why}",
             )
 
-    def _check_personal(self, line: Line, where: str) -> None:
+    def _check_personal(self, line: ChainLine, where: str) -> None:
         commit = line.public.get("commit")
         if line.erased:
             self.report.erased += 1
@@ -270,7 +272,7 @@ class _Walk:
                 f"the personal part of record {line.id} was changed, or its erasure cut short",
             )
 
-    def _note(self, line: Line, where: str) -> None:
+    def _note(self, line: ChainLine, where: str) -> None:
         """What the log says of itself."""
         public = line.public
         if "of" in public and self._of is not None and public["of"] != self._of:
@@ -295,7 +297,7 @@ class _Walk:
             else:
                 self.report.notes.append(f"{span} were lost with the power or cut off ({where})")
 
-    def end(self, unended: str | None, state: State | None) -> Report:
+    def end(self, unended: str | None, state: WriterState | None) -> VerificationReport:
         """After the last line; `unended` is where the newest segment ends in the middle of a line."""
         report = self.report
         self._end_unkeyed()
@@ -324,7 +326,7 @@ class _Walk:
             )
         return report
 
-    def _check_state(self, state: State | None, unended: str | None) -> None:
+    def _check_state(self, state: WriterState | None, unended: str | None) -> None:
         """Against what the writer remembers; whoever can cut the record can turn that back too."""
         last = self.report.last
         last_id = last.id if last else 0
@@ -375,11 +377,11 @@ class _Walk:
 
     def _find(self, what: str, where: str, number: int, words: str) -> None:
         if len(self.report.findings) < _FINDINGS_MAX:
-            self.report.findings.append(Finding(what, where, number, words))
+            self.report.findings.append(VerificationFinding(what, where, number, words))
         else:
             self.report.unlisted += 1
 
-    def _withdraw(self, finding: Finding) -> None:
+    def _withdraw(self, finding: VerificationFinding) -> None:
         if finding in self.report.findings:
             self.report.findings.remove(finding)
 
@@ -396,19 +398,19 @@ class _Walk:
 
 def verify(
     folder: Path,
-    first: Sequence[FirstKey] = (),
+    first: Sequence[VerificationKey] = (),
     *,
     of: str | None = None,
     expected: Expected | None = None,
-    state: State | None = None,
+    state: WriterState | None = None,
     trusted: int = 0,
     progress: Callable[[int], object] = lambda _: None,
-) -> Report:
+) -> VerificationReport:
     """All of a record; `first` are the keys with which its chains began. `progress` is told of bytes. Raises OSError.
 
     `state` is read before: a record that is written meanwhile is ahead of it and not behind. The first `trusted` keys are root's.
     """
-    walk = _Walk(Keys(first, trusted), of)
+    walk = _Walk(VerificationKeys(first, trusted), of)
     unended, found_hash = None, None
     for name, why in strange_files(folder).items():
         walk.report_strange(name, why)
@@ -437,21 +439,21 @@ def verify(
     return report
 
 
-def _check_head(report: Report, expected: Expected, found: bytes | None) -> None:
+def _check_head(report: VerificationReport, expected: Expected, found: bytes | None) -> None:
     last_id = report.last.id if report.last else 0
     if found == expected.hash:
         return
     if found is not None:
         words = f"record {expected.id} is another one than the one whose head was exported"
-        report.findings.append(Finding("head", "the head", expected.id, words))
+        report.findings.append(VerificationFinding("head", "the head", expected.id, words))
     elif expected.id > last_id:
         words = f"{_span(range(last_id + 1, expected.id + 1))} were there when the head was exported, and are gone"
-        report.findings.append(Finding("tail", "the end", last_id + 1, words))
+        report.findings.append(VerificationFinding("tail", "the end", last_id + 1, words))
     elif expected.id < report.first_id:
         report.notes.append(f"the head is of record {expected.id}, which is not kept any more")
     else:
         report.findings.append(
-            Finding(
+            VerificationFinding(
                 "head",
                 "the head",
                 expected.id,
@@ -460,7 +462,7 @@ def _check_head(report: Report, expected: Expected, found: bytes | None) -> None
         )
 
 
-def _lost_by(line: Line) -> int:
+def _lost_by(line: ChainLine) -> int:
     return sum(n for name in ("lost", "not_taken") if isinstance(n := line.public.get(name), int))
 
 

@@ -31,7 +31,7 @@ from edge.audit.reader import newest_first, read_tail
 from edge.audit.recovery import mend
 from edge.audit.retention import Retention
 from edge.audit.segments import End, end_of, path_of
-from edge.audit.writer_state import FirstKey, State, StateFile
+from edge.audit.writer_state import VerificationKey, WriterState, WriterStateFile
 from edge.errors import RecordError
 from edge.system.atomic_files import make_folder, open_regular, sync_folder
 from edge.system.wallclock import DAY_S, Belief, WallClock
@@ -43,7 +43,7 @@ GAP = "gap"  # the kind of what the log itself says of records that are not ther
 LOST_TAIL, CUT_TAIL, NEW_CHAIN = "lost-tail", "cut-tail", "new-chain"
 
 
-class RecordLog:
+class AuditLogWriter:
     """Records with an id that counts up over restarts. `of` names terminal and record, and stands at the head of each segment."""
 
     def __init__(
@@ -62,12 +62,12 @@ class RecordLog:
         self.keep = keep  # may be changed at any time
         self.lost = 0  # records since the last that was written
         self._torn = 0  # lines since then that are no records, or were not acknowledged
-        self._state = State(1, b"")
+        self._state = WriterState(1, b"")
         self._end = 0  # of the present segment, as far as we wrote it
         self._day = -1.0  # on which it began
         self._half = False  # whether it ends in the middle of a line
         self._fd = -1  # of the present segment; none until the first record is written
-        self._file: StateFile | None = None
+        self._file: WriterStateFile | None = None
         self._owed: list[
             dict[str, Any]
         ] = []  # what the log itself has to say, before anything else
@@ -105,7 +105,7 @@ class RecordLog:
         except OSError:
             return None
 
-    def tend(self) -> None:
+    def run_maintenance(self) -> None:
         """One step of what retention asks for, of some milliseconds; nothing where nothing is due. A step that fails is tried
         again the next day."""
         now, doubt = self.clock.check()
@@ -156,7 +156,7 @@ class RecordLog:
     def _recall(self, end: End) -> bool:
         """Take the state up, brought to the newest record; False where there is none that fits."""
         try:
-            self._file = StateFile(self._folder / writer_state.STATE)
+            self._file = WriterStateFile(self._folder / writer_state.STATE)
         except (OSError, ValueError):
             return False
         self._state, last = self._file.state, end.last
@@ -184,18 +184,20 @@ class RecordLog:
             self._file.close()
         self._file = None
         path = writer_state.key_path_of(self._folder)
-        self._state = State(end.free_id, secrets.token_bytes(KEY_BYTES))
+        self._state = WriterState(end.free_id, secrets.token_bytes(KEY_BYTES))
         with contextlib.suppress(OSError):  # of which RecordError is one
             keys = writer_state.read_keys(path)
             made = next(
                 (each.key for each in keys if each.first_id == end.free_id), None
             )  # then the state was not made any more
             if made is None:
-                writer_state.write_keys(path, [*keys, FirstKey(end.free_id, self._state.key)])
+                writer_state.write_keys(
+                    path, [*keys, VerificationKey(end.free_id, self._state.key)]
+                )
             else:
                 self._state = self._with(key=made)
             writer_state.make_state(self._folder, self._state)
-            self._file = StateFile(self._folder / writer_state.STATE)
+            self._file = WriterStateFile(self._folder / writer_state.STATE)
         if end.free_id > 1:
             self._owed.append({"kind": GAP, "reason": NEW_CHAIN})
 
@@ -205,7 +207,7 @@ class RecordLog:
             next_id=self._state.next_id + steps, key=next_key(self._state.key, steps)
         )
 
-    def _with(self, **changes: Any) -> State:
+    def _with(self, **changes: Any) -> WriterState:
         return replace(self._state, **changes)
 
     # One record.
@@ -250,7 +252,9 @@ class RecordLog:
     def _step(self, digest: bytes, durable: int) -> None:
         """The key of what was written is forgotten."""
         after = self._state
-        self._state = State(after.next_id + 1, next_key(after.key), digest, durable, after.blanked)
+        self._state = WriterState(
+            after.next_id + 1, next_key(after.key), digest, durable, after.blanked
+        )
         self._remember()
 
     def _remember(self) -> None:

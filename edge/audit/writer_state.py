@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge.audit.chain import GENESIS, KEY_BYTES
 from edge.errors import RecordError
-from edge.system.atomic_files import NotRegularError, open_regular, read_regular, write_whole
+from edge.system.atomic_files import NotRegularError, open_regular, read_regular, write_atomic
 
 STATE = "state"
 _SHAPE = struct.Struct(">QQQ32s32s")
@@ -22,7 +22,7 @@ _KEYS_MAX = 1 << 20  # bytes of the file of first keys: more than ten thousand k
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class WriterState:
     """Of a record, after a line of it was written."""
 
     next_id: int
@@ -39,15 +39,15 @@ class State:
         ) * _SLOTS
 
 
-def _unpack(slot: bytes) -> State | None:
+def _unpack(slot: bytes) -> WriterState | None:
     plain, found = slot[: _SHAPE.size], slot[_SHAPE.size : _SHAPE.size + _SUM_BYTES]
     if len(found) < _SUM_BYTES or hashlib.sha256(plain).digest()[:_SUM_BYTES] != found:
         return None
     next_id, durable, blanked, digest, key = _SHAPE.unpack(plain)
-    return State(next_id, key, digest, durable, blanked) if 0 < next_id < ID_MAX else None
+    return WriterState(next_id, key, digest, durable, blanked) if 0 < next_id < ID_MAX else None
 
 
-class StateFile:
+class WriterStateFile:
     """Two slots with the same in them, written at once and without waiting for the disk: no older key stays, and one that is spoilt
     by a lost power leaves the other."""
 
@@ -60,7 +60,7 @@ class StateFile:
             os.close(self._fd)
             raise
 
-    def write(self, state: State) -> None:
+    def write(self, state: WriterState) -> None:
         """Raises OSError; then the state on disk lags behind."""
         os.pwrite(self._fd, state.pack(), 0)
 
@@ -68,7 +68,7 @@ class StateFile:
         os.close(self._fd)
 
 
-def _newest(data: bytes) -> State:
+def _newest(data: bytes) -> WriterState:
     found = [_unpack(data[slot * _SLOT_BYTES :]) for slot in range(_SLOTS)]
     if not any(found):
         raise ValueError("neither slot can be read")
@@ -77,7 +77,7 @@ def _newest(data: bytes) -> State:
     )
 
 
-def read_state(folder: Path) -> State | None:
+def read_state(folder: Path) -> WriterState | None:
     """Return the state, None if it is missing, damaged or not a regular file.
 
     Raises OSError if this account may not read it.
@@ -94,13 +94,13 @@ def read_state(folder: Path) -> State | None:
         os.close(fd)
 
 
-def make_state(folder: Path, state: State) -> None:
+def make_state(folder: Path, state: WriterState) -> None:
     """In place of what was there. Raises OSError."""
-    write_whole(folder / STATE, state.pack())
+    write_atomic(folder / STATE, state.pack())
 
 
 @dataclass(frozen=True, slots=True)
-class FirstKey:
+class VerificationKey:
     """With which a chain began, and at which record."""
 
     first_id: int
@@ -112,12 +112,12 @@ def key_path_of(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}.key")
 
 
-def read_keys(path: Path) -> list[FirstKey]:
+def read_keys(path: Path) -> list[VerificationKey]:
     """In the order in which they were made; none where there is no file. Raises RecordError."""
     try:
         lines = read_regular(path, _KEYS_MAX).decode("ascii").splitlines()
         keys = [
-            FirstKey(int(number), bytes.fromhex(key))
+            VerificationKey(int(number), bytes.fromhex(key))
             for number, key in (line.split() for line in lines)
         ]
     except FileNotFoundError:
@@ -127,7 +127,7 @@ def read_keys(path: Path) -> list[FirstKey]:
             f"{path}: the record's first key cannot be read: {error.strerror}"
         ) from error
     except ValueError:
-        keys = [FirstKey(0, b"")]
+        keys = [VerificationKey(0, b"")]
     if any(key.first_id < 1 or len(key.key) != KEY_BYTES for key in keys):
         raise RecordError(
             f"{path}: expected lines of a record's number and {2 * KEY_BYTES} hex digits; restore the right file"
@@ -135,6 +135,6 @@ def read_keys(path: Path) -> list[FirstKey]:
     return keys
 
 
-def write_keys(path: Path, keys: list[FirstKey]) -> None:
+def write_keys(path: Path, keys: list[VerificationKey]) -> None:
     """Raises OSError."""
-    write_whole(path, "".join(f"{key.first_id} {key.key.hex()}\n" for key in keys).encode())
+    write_atomic(path, "".join(f"{key.first_id} {key.key.hex()}\n" for key in keys).encode())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edge.bench import statistics
-from edge.bench.loop import STAGES, Granted, Turn
+from edge.bench.loop import STAGES, FrameTiming, Granted
 from edge.bench.results import Camera, EndToEnd, Networks, Stage, Summary
 from edge.camera import Camera as CameraProtocol
 from edge.values import Frame
@@ -22,7 +22,7 @@ _GAP = 1.5
 _DIGITS = 4
 
 
-class Thinned:
+class DecimatedSeries:
     """One number a frame; once there are too many, every other one is dropped, and then only every second is taken, and so on.
 
     Those that are fed together stay beside one another. NaN stands for nothing.
@@ -56,20 +56,20 @@ class Thinned:
         return [v * 1000 for v in self.present()]
 
 
-class Tally:
+class RunStatistics:
     """What all turns came to."""
 
     def __init__(self, started_at: float) -> None:
         self._started_at = started_at
         names = ("at", "age", "busy", "decided", "outside", "detector", "embedder")
-        self._columns = {name: Thinned() for name in names}
-        self._stages = {name: Thinned() for name in STAGES}
+        self._columns = {name: DecimatedSeries() for name in names}
+        self._stages = {name: DecimatedSeries() for name in STAGES}
         self._sums = dict.fromkeys(STAGES, 0.0)
         self._grants = array("d")  # five numbers each; see `Granted`
         self.frames = self.looked_at = self.faces = self.embedded = 0
         self.busy_s = self.outside_s = 0.0
 
-    def add(self, turn: Turn) -> None:
+    def add(self, turn: FrameTiming) -> None:
         self.frames += 1
         self.faces += turn.faces
         self.embedded += turn.embedded
@@ -99,12 +99,12 @@ class Tally:
                 )
             )
 
-    def _add_stages(self, spent: dict[str, float], turn: Turn) -> None:
+    def _add_stages(self, spent: dict[str, float], turn: FrameTiming) -> None:
         """A stage that had nothing to do in a frame is left out of its summary."""
         idle = set() if turn.faces else {"look"}
         idle |= set() if turn.embedded else {"embed", "search", "decide"}
         for name in spent.keys() - self._stages.keys():
-            self._stages[name], self._sums[name] = Thinned(), 0.0
+            self._stages[name], self._sums[name] = DecimatedSeries(), 0.0
         for name, column in self._stages.items():
             seconds = spent.get(name)
             column.add(math.nan if seconds is None or name in idle else seconds)
@@ -190,7 +190,7 @@ class Tally:
 
 
 def written(series: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Thinned and rounded; those without values are left out."""
+    """Decimated and rounded values; those without values are left out."""
     return {
         name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)]
         for name, values in series.items()
@@ -220,7 +220,7 @@ class TalliedCamera:
     def __init__(self, open_camera: Callable[[], CameraProtocol]) -> None:
         self._open_camera = open_camera
         self._camera = open_camera()
-        self._intervals = Thinned()
+        self._intervals = DecimatedSeries()
         self._first: list[float] = []
         self._reference: float | None = None
         self._began_at: float | None = None

@@ -8,8 +8,8 @@ import time
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import TalliedCamera, Thinned, written
-from edge.bench.interrupt import Stop
+from edge.bench.accumulator import DecimatedSeries, TalliedCamera, written
+from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER, check_length
 from edge.bench.results import CameraReport, Summary
 from edge.bench.sources import Source
@@ -20,13 +20,13 @@ _TAKE_S = 0.2
 _DURATION_S = 10.0
 
 
-def watch(source: Source, duration_s: float | None, stop: Stop) -> CameraReport:
+def watch(source: Source, duration_s: float | None, stop: InterruptHandler) -> CameraReport:
     """Take every frame as soon as it is there; raises CameraError where none comes at all."""
     whole = source.recorded and duration_s is None
     limit_s = math.inf if whole else duration_s or _DURATION_S
     camera = TalliedCamera(lambda: source.paced(not whole))
     capture = Capture(camera.again, first=camera)
-    ages, size = Thinned(), None
+    ages, size = DecimatedSeries(), None
     lost: list[str] = []
     began = time.monotonic()
     bar = tqdm(

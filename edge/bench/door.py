@@ -15,13 +15,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.audit.async_writer import BoundedLog
-from edge.audit.writer import RecordLog
+from edge.audit.async_writer import AsyncLogWriter
+from edge.audit.writer import AuditLogWriter
 from edge.door.client import DoorClient
-from edge.door.hardware import Wiring
+from edge.door.hardware import DoorHardware
 from edge.door.service import DoorService
-from edge.door.settings import Conduct
-from edge.door.timing import DoorRules
+from edge.door.settings import DoorSettings
+from edge.door.timing import DoorTiming
 from edge.errors import DoorError
 from edge.values import Grant
 
@@ -121,10 +121,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
-    conduct = Conduct(DoorRules(PULSE_S, extended_s=PULSE_S))
-    record = BoundedLog(lambda: RecordLog(args.record, of="bench/door"))
+    conduct = DoorSettings(DoorTiming(PULSE_S, extended_s=PULSE_S))
+    record = AsyncLogWriter(lambda: AuditLogWriter(args.record, of="bench/door"))
     with contextlib.closing(
-        DoorService(conduct, Wiring(NotingRelay(args.edges)), record, args.socket)
+        DoorService(conduct, DoorHardware(NotingRelay(args.edges)), record, args.socket)
     ) as service:
         while not ended.is_set():
             service.step()

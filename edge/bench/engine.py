@@ -15,7 +15,7 @@ from tqdm import tqdm
 from edge.bench import machine
 from edge.bench.accumulator import written
 from edge.bench.accuracy import accuracy_of
-from edge.bench.interrupt import Stop
+from edge.bench.interrupt import InterruptHandler
 from edge.bench.results import Accuracy, EngineReport, EngineRow, Phases, Refused, Summary
 from edge.bundle import (
     EMBEDDER_NETWORK,
@@ -27,7 +27,7 @@ from edge.bundle import (
     plan_file,
 )
 from edge.chip import PREPROCESSING, to_input
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import Phases as Told
@@ -75,7 +75,12 @@ class Runner:
 
 
 def engines(
-    config: Terminal, *, threads: Sequence[int], batches: Sequence[int], calls: int, stop: Stop
+    config: TerminalConfig,
+    *,
+    threads: Sequence[int],
+    batches: Sequence[int],
+    calls: int,
+    stop: InterruptHandler,
 ) -> EngineReport:
     """Every network, engine and precision of the config's bundle takes turns. Raises BundleError."""
     bundle = open_bundle(config.bundle, PREPROCESSING)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from edge.bench import machine
 from edge.bench.accumulator import written
-from edge.bench.interrupt import Stop
+from edge.bench.interrupt import InterruptHandler
 from edge.bench.networks import random_templates
 from edge.bench.results import GalleryReport, GalleryRow, Summary
 from edge.gallery.search import Index
@@ -18,7 +18,9 @@ _PER_SUBJECT = 3
 _MIB = 1 << 20
 
 
-def search(sizes: Sequence[int], embedding: int, searches: int, stop: Stop) -> GalleryReport:
+def search(
+    sizes: Sequence[int], embedding: int, searches: int, stop: InterruptHandler
+) -> GalleryReport:
     """All sizes take turns, so that a machine that changes changes for all."""
     indices = [_index(size, embedding, seed) for seed, size in enumerate(sizes)]
     probes = random_templates(searches + 1, embedding, seed=len(sizes))

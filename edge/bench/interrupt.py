@@ -7,7 +7,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
-class Stop:
+class InterruptHandler:
     """True once asked to stop. A second Ctrl-C ends the process as usual."""
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Stop:
     def __bool__(self) -> bool:
         return self._asked
 
-    def __enter__(self) -> Stop:
+    def __enter__(self) -> InterruptHandler:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._hear)
         return self

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from edge.audit.decision import decision_fields, door_fields
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.bench.door import BenchDoor
 from edge.bench.networks import Timed
 from edge.recogniser.pipeline import Pipeline
-from edge.values import NOT_RECORDED, Frame, Grant, Sighting, Verdict
+from edge.values import NOT_RECORDED, FaceResult, Frame, Grant, Verdict
 
 STAGES = (
     "capture",
@@ -41,7 +41,7 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class FrameTiming:
     """What one frame cost, in seconds; moments by the loop's clock."""
 
     at: float  # of the frame
@@ -66,7 +66,7 @@ class Turn:
         return self.busy_s - sum(self.detector) - sum(self.embedder)
 
 
-class Virtual:
+class ReplayClock:
     """A clock that starts anew with each frame at the frame's own time: frames from memory, dated as by a camera."""
 
     def __init__(self) -> None:
@@ -85,13 +85,13 @@ class Loop:
 
     pipeline: Pipeline
     timed: Timed
-    record: RecordLog | None = None
+    record: AuditLogWriter | None = None
     door: BenchDoor | None = None
     clock: Callable[[], float] = time.monotonic
     _usable: dict[int, float] = field(default_factory=dict)  # track -> its first usable frame
     _granted: set[int] = field(default_factory=set)  # tracks
 
-    def turn(self, frame: Frame) -> Turn:
+    def turn(self, frame: Frame) -> FrameTiming:
         """Raises EngineError, RecordError or DoorError."""
         begun = self.clock()
         sightings = self.pipeline.recognise(frame)
@@ -100,7 +100,7 @@ class Loop:
         grants = tuple(
             self._grant(frame, s, stages) for s in sightings if self._is_grant(s, frame.at)
         )
-        return Turn(
+        return FrameTiming(
             frame.at,
             begun - frame.at,
             self.clock() - begun,
@@ -119,7 +119,7 @@ class Loop:
         self.timed.detector.take()
         self.timed.embedder.take()
 
-    def _is_grant(self, sighting: Sighting, at: float) -> bool:
+    def _is_grant(self, sighting: FaceResult, at: float) -> bool:
         decision = sighting.decision
         if sighting.probe is not None or decision.verdict is not Verdict.REFUSED:
             self._usable.setdefault(sighting.track, at)
@@ -129,7 +129,7 @@ class Loop:
             self._granted.discard(oldest)
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
-    def _grant(self, frame: Frame, sighting: Sighting, stages: dict[str, float]) -> Granted:
+    def _grant(self, frame: Frame, sighting: FaceResult, stages: dict[str, float]) -> Granted:
         """Durably on record before the door is asked, and then what it said, as the recogniser does it."""
         decision, number = sighting.decision, NOT_RECORDED
         assert decision.match is not None
@@ -165,5 +165,5 @@ class Loop:
             return None
         if self.door.grant(grant) is None:
             return self.clock()
-        self.pipeline.withdraw(track, grant.subject, _ASK_AGAIN_S)
+        self.pipeline.revoke_grant(track, grant.subject, _ASK_AGAIN_S)
         return None

@@ -11,15 +11,15 @@ from collections.abc import Callable, Sequence
 from tqdm import tqdm
 
 from edge.audit.sealing import score_sealer
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
-from edge.bench.accumulator import TalliedCamera, Tally, written
+from edge.bench.accumulator import RunStatistics, TalliedCamera, written
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.door import BenchDoor
-from edge.bench.interrupt import Stop
-from edge.bench.loop import Loop, Turn, Virtual
+from edge.bench.interrupt import InterruptHandler
+from edge.bench.loop import FrameTiming, Loop, ReplayClock
 from edge.bench.prepare import Bench
-from edge.bench.results import Camera, Sample, Speed, Whole
+from edge.bench.results import Camera, PipelineReport, Sample, Speed
 from edge.bench.sources import kept
 from edge.camera.capture import Capture
 from edge.errors import CameraError, ConfigError, DoorError
@@ -39,15 +39,15 @@ DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
 )
 
 Each = Callable[
-    [Turn, float, int, machine.Watch], None
+    [FrameTiming, float, int, machine.Watch], None
 ]  # hears of every turn: seconds since the start, frames dropped so far
 _Driven = tuple[str, Camera]  # why it ended, what the camera did
 
 
-def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
+def measure(bench: Bench, stop: InterruptHandler, each: Each = lambda *_: None) -> PipelineReport:
     """Raises CameraError, EngineError, RecordError or DoorError."""
     door, followed = _open_door(bench)
-    record = RecordLog(
+    record = AuditLogWriter(
         bench.folder / "decisions",
         of="bench/decisions",
         seal=score_sealer(os.urandom(32), "bench").seal_text,
@@ -58,9 +58,9 @@ def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
     try:
         watch.start()
         began, worked = time.monotonic(), time.process_time()
-        virtual = Virtual() if bench.options.flat_out else None
+        virtual = ReplayClock() if bench.options.flat_out else None
         loop = bench.loop(door=door, record=record, virtual=virtual)
-        tally = Tally(0.0 if virtual else began)
+        tally = RunStatistics(0.0 if virtual else began)
         ended, camera = (
             _flat_out(bench, loop, virtual, tally, stop)
             if virtual
@@ -81,7 +81,7 @@ def measure(bench: Bench, stop: Stop, each: Each = lambda *_: None) -> Whole:
         raise CameraError("no frame came while it was measured; check the camera")
     samples = watch.samples
     speed, events = _speed(tally, tally.busy_s if virtual else seconds, cpu_s, samples, switched)
-    return Whole(
+    return PipelineReport(
         made_at=machine.now(),
         machine=described,
         conditions=bench.conditions(followed),
@@ -118,7 +118,12 @@ def check_length(frames: int) -> None:
 
 
 def _at_pace(
-    bench: Bench, loop: Loop, tally: Tally, watch: machine.Watch, stop: Stop, each: Each
+    bench: Bench,
+    loop: Loop,
+    tally: RunStatistics,
+    watch: machine.Watch,
+    stop: InterruptHandler,
+    each: Each,
 ) -> _Driven:
     """As the camera gives them, for a time or to the end."""
     source, duration_s = bench.source, bench.options.duration_s
@@ -160,7 +165,9 @@ def _at_pace(
     return ended, camera.told(capture.dropped, tally.age())
 
 
-def _flat_out(bench: Bench, loop: Loop, virtual: Virtual, tally: Tally, stop: Stop) -> _Driven:
+def _flat_out(
+    bench: Bench, loop: Loop, virtual: ReplayClock, tally: RunStatistics, stop: InterruptHandler
+) -> _Driven:
     """Frames from memory, again and again, dated as the camera would."""
     images = kept(bench.source, bench.options.flat_out)
     for number in tqdm(
@@ -178,7 +185,11 @@ def _flat_out(bench: Bench, loop: Loop, virtual: Virtual, tally: Tally, stop: St
 
 
 def _speed(
-    tally: Tally, seconds: float, cpu_s: float, samples: Sequence[Sample], switched: Sequence[float]
+    tally: RunStatistics,
+    seconds: float,
+    cpu_s: float,
+    samples: Sequence[Sample],
+    switched: Sequence[float],
 ) -> tuple[Speed, dict[str, list[float]]]:
     """With the single times from end to end."""
     end_to_end, events = tally.end_to_end(switched)

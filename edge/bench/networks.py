@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from edge.bench.sources import Image
 from edge.chip import align
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.engine import Engine
 from edge.gallery.search import Index
 from edge.recogniser.networks import DETECTOR, EMBEDDER, Networks, open_networks
@@ -60,7 +60,7 @@ class Timed:
     embedder: Calls
 
 
-def open_timed(config: Terminal) -> Timed:
+def open_timed(config: TerminalConfig) -> Timed:
     """Raises BundleError or EngineError."""
     calls = {DETECTOR: Calls(), EMBEDDER: Calls()}
     networks = open_networks(config, lambda engine, role: TimedEngine(engine, calls[role]))

@@ -14,10 +14,10 @@ from edge.bench.results import (
     EngineReport,
     GalleryReport,
     Measured,
+    PipelineReport,
     SoakReport,
     Summary,
     SweepReport,
-    Whole,
 )
 
 _TITLES = {
@@ -93,7 +93,7 @@ def _verdict(report: Measured | CompareReport) -> dict[str, object] | None:
 
 
 def _tiles(report: Measured | CompareReport) -> Iterator[Tile]:
-    if not isinstance(report, Whole):
+    if not isinstance(report, PipelineReport):
         return
     speed, ends = report.speed, report.speed.end_to_end
     yield _time("work on a frame", speed.frame)
@@ -131,7 +131,7 @@ def _time(words: str, summary: Summary | None) -> Tile:
 
 
 def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
-    if isinstance(report, Whole):
+    if isinstance(report, PipelineReport):
         yield from _whole(report)
     elif isinstance(report, (SweepReport, EngineReport)):
         yield Plot(
@@ -148,7 +148,7 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
         yield Plot("Ratios", plots.ratios(report), "Grey: told, and not judged.")
 
 
-def _whole(report: Whole) -> Iterator[Plot]:
+def _whole(report: PipelineReport) -> Iterator[Plot]:
     yield Plot(
         "Where a frame's time goes",
         plots.stages(report),

@@ -14,10 +14,10 @@ from edge.bench.results import (
     CompareReport,
     EngineRow,
     GalleryRow,
+    PipelineReport,
     Sample,
     SoakReport,
     SweepRow,
-    Whole,
 )
 
 _WIDTH = 11.0
@@ -52,7 +52,7 @@ def _legend(axes: Axes, columns: int) -> None:
     )
 
 
-def latency(report: Whole) -> str:
+def latency(report: PipelineReport) -> str:
     """Each frame's work and its way to a decision, over time."""
     figure, (axes,) = _figure(2.8)
     at_s = report.series["at_s"]
@@ -108,7 +108,7 @@ def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> s
     return html.svg(figure)
 
 
-def stages(report: Whole) -> str:
+def stages(report: PipelineReport) -> str:
     """Where the mean frame's time goes."""
     figure, (axes,) = _figure(1.5)
     left = 0.0

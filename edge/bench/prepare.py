@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
 
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
 from edge.bench.door import BenchDoor
-from edge.bench.loop import Loop, Virtual
+from edge.bench.loop import Loop, ReplayClock
 from edge.bench.networks import Timed, gallery_of, open_timed
 from edge.bench.results import Conditions
 from edge.bench.sources import Image, Source, digest_of, frames
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.gallery.search import Index
 from edge.recogniser.build import open_pipeline
 from edge.values import Frame
@@ -46,7 +46,7 @@ class Options:
 class Bench:
     """What is measured, ready."""
 
-    config: Terminal
+    config: TerminalConfig
     source: Source
     options: Options
     timed: Timed
@@ -58,8 +58,8 @@ class Bench:
         self,
         *,
         door: BenchDoor | None = None,
-        record: RecordLog | None = None,
-        virtual: Virtual | None = None,
+        record: AuditLogWriter | None = None,
+        virtual: ReplayClock | None = None,
     ) -> Loop:
         """With a pipeline that has seen nothing yet."""
         pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
@@ -85,7 +85,7 @@ class Bench:
         )
 
 
-def fixed(config: Terminal, size: str) -> Terminal:
+def fixed(config: TerminalConfig, size: str) -> TerminalConfig:
     """Every frame is searched wholly with this input of the detector."""
     return config.model_copy(
         update={"detector": config.detector.model_copy(update={"size": size, "every_s": 0.0})}
@@ -93,7 +93,7 @@ def fixed(config: Terminal, size: str) -> Terminal:
 
 
 @contextlib.contextmanager
-def prepared(config: Terminal, source: Source, options: Options) -> Iterator[Bench]:
+def prepared(config: TerminalConfig, source: Source, options: Options) -> Iterator[Bench]:
     """Raises BundleError, EngineError, CameraError or ConfigError."""
     timed = open_timed(config)
     try:

@@ -234,7 +234,7 @@ class Report(Part):
     machine: Machine
 
 
-class Whole(Report):
+class PipelineReport(Report):
     """Of a measurement of the whole way from camera to door."""
 
     conditions: Conditions
@@ -252,7 +252,7 @@ class Whole(Report):
     )
 
 
-class RunReport(Whole):
+class RunReport(PipelineReport):
     kind: Literal["run"] = "run"
     allocations: Allocations | None
 
@@ -286,7 +286,7 @@ class Finding(Part):
     words: str
 
 
-class SoakReport(Whole):
+class SoakReport(PipelineReport):
     kind: Literal["soak"] = "soak"
     window_s: float
     windows: tuple[Window, ...]

@@ -9,14 +9,14 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from edge.bench.interrupt import Stop
+from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import measure
 from edge.bench.prepare import Bench
 from edge.bench.results import Allocations, RunReport
 from edge.values import Frame
 
 
-def run(bench: Bench, stop: Stop) -> RunReport:
+def run(bench: Bench, stop: InterruptHandler) -> RunReport:
     """Raises CameraError, EngineError, RecordError or DoorError."""
     whole = measure(bench, stop)
     wanted = bench.options.allocation_frames and not stop

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edge.bench.interrupt import Stop
-from edge.bench.loop import Turn
+from edge.bench.interrupt import InterruptHandler
+from edge.bench.loop import FrameTiming
 from edge.bench.machine import Watch
 from edge.bench.measure import measure
 from edge.bench.prepare import Bench
-from edge.bench.results import Finding, Sample, SoakReport, SoakRow, Whole, Window
+from edge.bench.results import Finding, PipelineReport, Sample, SoakReport, SoakRow, Window
 
 Tell = Callable[[SoakRow], None]
 _DRIFT = 1.15  # largest over smallest median of windows
@@ -32,7 +32,7 @@ class Rows:
         self._rows: list[bytes] = []  # packed, so as not to show in the memory that is watched
         self.windows: list[Window] = []
 
-    def hear(self, turn: Turn, at_s: float, dropped: int, watch: Watch) -> None:
+    def hear(self, turn: FrameTiming, at_s: float, dropped: int, watch: Watch) -> None:
         """One turn; rows and windows end when their time has passed."""
         if at_s >= self._next_s:
             self._end_row(at_s, dropped, watch.newest)
@@ -90,7 +90,9 @@ class Rows:
         self._window_from_s += self._window_s
 
 
-def soak(bench: Bench, stop: Stop, *, every_s: float, window_s: float, tell: Tell) -> SoakReport:
+def soak(
+    bench: Bench, stop: InterruptHandler, *, every_s: float, window_s: float, tell: Tell
+) -> SoakReport:
     """`tell` hears of each row as it comes. Raises CameraError, EngineError, RecordError or DoorError."""
     rows = Rows(every_s, window_s, tell)
     whole = measure(bench, stop, rows.hear)
@@ -106,12 +108,12 @@ def soak(bench: Bench, stop: Stop, *, every_s: float, window_s: float, tell: Tel
     )
 
 
-def findings(whole: Whole, drift: float | None) -> tuple[Finding, ...]:
+def findings(whole: PipelineReport, drift: float | None) -> tuple[Finding, ...]:
     """What a soak is asked, with its bounds."""
     return _memory(whole), _drift(drift), _lost(whole), _throttled(whole), _hot(whole.samples)
 
 
-def _memory(whole: Whole) -> Finding:
+def _memory(whole: PipelineReport) -> Finding:
     slope = whole.memory.slope_mib
     if slope is None:
         return Finding(what="memory", passed=None, words="too short to tell a slope")
@@ -129,13 +131,13 @@ def _drift(drift: float | None) -> Finding:
     return Finding(what="latency", passed=drift <= _DRIFT, words=words)
 
 
-def _lost(whole: Whole) -> Finding:
+def _lost(whole: PipelineReport) -> Finding:
     dropped, frames = whole.camera.dropped, whole.camera.frames
     words = f"{dropped} of {frames} frames were overtaken before they were looked at; at most {_LOST:.1%}"
     return Finding(what="frames", passed=dropped <= frames * _LOST, words=words)
 
 
-def _throttled(whole: Whole) -> Finding:
+def _throttled(whole: PipelineReport) -> Finding:
     told = whole.throttling
     if not told.known:
         return Finding(what="throttling", passed=None, words="not available on this machine")

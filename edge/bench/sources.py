@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from edge.camera import Camera, open_camera
 from edge.camera.replay import own_pace
-from edge.config.recognition import FOLDER_FPS, CsiCamera, ReplayCamera
-from edge.config.recognition import Camera as CameraConfig
+from edge.config.recognition import FOLDER_FPS, CameraConfig, CsiCameraConfig, ReplayCameraConfig
 from edge.errors import CameraError
 from edge.portraits import COLLINS, load_portrait
 from edge.values import Frame
@@ -38,7 +37,7 @@ class Source:
 
 def source_of(config: CameraConfig) -> Source:
     """The config's camera."""
-    if isinstance(config, ReplayCamera):
+    if isinstance(config, ReplayCameraConfig):
         fps = config.fps or own_pace(config.path) or FOLDER_FPS
         return Source(
             f"clip {config.path.name}, {fps:g} frames a second",
@@ -48,7 +47,7 @@ def source_of(config: CameraConfig) -> Source:
             lambda loop: open_camera(config.model_copy(update={"loop": loop, "lockstep": False})),
             lambda: open_camera(config.model_copy(update={"loop": False, "lockstep": True})),
         )
-    number = config.sensor_id if isinstance(config, CsiCamera) else config.source
+    number = config.sensor_id if isinstance(config, CsiCameraConfig) else config.source
     named = f"camera {number}" if isinstance(number, int) else "camera stream"  # no address
     return Source(
         named, DRAWN_FPS, False, True, lambda _: open_camera(config), lambda: open_camera(config)

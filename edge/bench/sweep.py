@@ -11,16 +11,16 @@ from itertools import product
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import Tally, written
+from edge.bench.accumulator import RunStatistics, written
 from edge.bench.accuracy import accuracy_in_use
-from edge.bench.interrupt import Stop
-from edge.bench.loop import Loop, Virtual
+from edge.bench.interrupt import InterruptHandler
+from edge.bench.loop import Loop, ReplayClock
 from edge.bench.networks import Timed, gallery_of, open_timed
 from edge.bench.prepare import fixed
 from edge.bench.results import Refused, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
-from edge.config import Terminal
-from edge.config.recognition import OrtEngine, TrtEngine
+from edge.config import TerminalConfig
+from edge.config.recognition import OrtEngineConfig, TrtEngineConfig
 from edge.errors import BundleError, ConfigError, EngineError
 from edge.recogniser.build import open_pipeline
 from edge.values import Frame, Precision
@@ -79,10 +79,10 @@ class Entry:
     shown: Shown
     timed: Timed
     loop: Loop
-    clock: Virtual
+    clock: ReplayClock
     done: int = 0
     cpu_s: float = 0.0
-    tally: Tally = field(default_factory=lambda: Tally(0.0))
+    tally: RunStatistics = field(default_factory=lambda: RunStatistics(0.0))
 
     def advance(self, count: int, *, counts: bool = True) -> None:
         """Some frames further; networks are shared, so their clocks are emptied first."""
@@ -99,7 +99,7 @@ class Entry:
             self.cpu_s += time.process_time() - worked
 
 
-def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
+def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepReport:
     """Raises CameraError, PhotoError, or ConfigError where no combination can be run."""
     sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {
         None: source_of(config.camera)
@@ -134,7 +134,7 @@ def sweep(config: Terminal, grid: Grid, stop: Stop) -> SweepReport:
     )
 
 
-def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: Stop) -> int:
+def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: InterruptHandler) -> int:
     """How many rounds were done; at least one, and whole ones only."""
     for number in tqdm(range(rounds), desc="measuring", unit="round", leave=False, disable=None):
         for entry in entries:
@@ -145,7 +145,7 @@ def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: Stop) -
 
 
 def _open(
-    config: Terminal,
+    config: TerminalConfig,
     grid: Grid,
     shown: dict[int | None, Shown],
     refused: list[Refused],
@@ -167,11 +167,11 @@ def _open(
                 )
 
 
-def _entry(config: Terminal, what: Combination, timed: Timed, shown: Shown) -> Entry:
+def _entry(config: TerminalConfig, what: Combination, timed: Timed, shown: Shown) -> Entry:
     gallery = gallery_of(
         timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px
     )
-    clock = Virtual()
+    clock = ReplayClock()
     return Entry(
         what,
         shown,
@@ -181,14 +181,16 @@ def _entry(config: Terminal, what: Combination, timed: Timed, shown: Shown) -> E
     )
 
 
-def _varied(config: Terminal, what: Combination) -> Terminal:
+def _varied(config: TerminalConfig, what: Combination) -> TerminalConfig:
     """Raises ConfigError where an engine has no such precision."""
     if what.engine == "trt":
-        section: TrtEngine | OrtEngine = TrtEngine(kind="trt", precision=what.precision)
+        section: TrtEngineConfig | OrtEngineConfig = TrtEngineConfig(
+            kind="trt", precision=what.precision
+        )
     elif what.precision == "fp16":
         raise ConfigError("FP16 is for TensorRT: a CPU only converts it")
     else:
-        section = OrtEngine(threads=what.threads or 1, precision=what.precision)
+        section = OrtEngineConfig(threads=what.threads or 1, precision=what.precision)
     return fixed(config, what.detector).model_copy(update={"engine": section})
 
 

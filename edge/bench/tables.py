@@ -14,11 +14,11 @@ from edge.bench.results import (
     GalleryReport,
     Machine,
     Measured,
+    PipelineReport,
     RunReport,
     SoakReport,
     Summary,
     SweepReport,
-    Whole,
 )
 
 NONE = "not available"
@@ -41,7 +41,7 @@ def tables(report: Measured | CompareReport) -> list[Table]:
     if isinstance(report, CompareReport):
         return [_ratios(report)]
     made: list[Table] = []
-    if isinstance(report, Whole):
+    if isinstance(report, PipelineReport):
         made = [*_whole(report)]
     if isinstance(report, SoakReport):
         made.append(_findings(report))
@@ -96,7 +96,7 @@ def accuracy_words(accuracy: Accuracy) -> str:
     return f"parity: {accuracy.parity}{tar}"
 
 
-def _whole(report: Whole) -> Iterator[Table]:
+def _whole(report: PipelineReport) -> Iterator[Table]:
     speed, networks = report.speed, report.speed.networks
     stages = [
         (*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()
@@ -119,7 +119,7 @@ def _whole(report: Whole) -> Iterator[Table]:
     yield _facts("In short", short(report))
 
 
-def short(report: Whole) -> dict[str, str]:
+def short(report: PipelineReport) -> dict[str, str]:
     """The figures that are asked for first."""
     speed, networks, camera, memory = (
         report.speed,
@@ -158,14 +158,14 @@ def short(report: Whole) -> dict[str, str]:
     return facts
 
 
-def _slope(report: Whole) -> str:
+def _slope(report: PipelineReport) -> str:
     slope = report.memory.slope_mib
     if slope is None:
         return f"{NONE}: too short to tell"
     return f"{slope.per_hour:+.2f} MiB an hour ({slope.low:+.2f} to {slope.high:+.2f})"
 
 
-def _throttling(report: Whole) -> str:
+def _throttling(report: PipelineReport) -> str:
     told = report.throttling
     if not told.known:
         return NONE

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from edge.config.recognition import Camera as CameraConfig
-from edge.config.recognition import CsiCamera as CsiConfig
-from edge.config.recognition import ReplayCamera as ReplayConfig
+from edge.config.recognition import CameraConfig
+from edge.config.recognition import CsiCameraConfig as CsiConfig
+from edge.config.recognition import ReplayCameraConfig as ReplayConfig
 from edge.values import Frame
 
 log = logging.getLogger(__name__)

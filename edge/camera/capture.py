@@ -26,7 +26,7 @@ _SILENT = "no frame for some seconds; the camera or its driver does not answer"
 _CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 
-class Slot:
+class FrameSlot:
     """Holds at most one frame. With `lockstep` a writer waits until it was taken, so that no frame is lost."""
 
     def __init__(self, *, lockstep: bool = False) -> None:
@@ -83,7 +83,7 @@ class Capture:
     ) -> None:
         self._open_camera = open_camera
         self._clock = clock
-        self._slot = Slot(lockstep=lockstep)
+        self._slot = FrameSlot(lockstep=lockstep)
         self._lockstep = lockstep
         self._stop = threading.Event()
         self._in_driver_since: float | None = None  # None while it waits before the next attempt

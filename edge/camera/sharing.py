@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.camera.capture import Slot
-from edge.door.connections import uid_of
+from edge.camera.capture import FrameSlot
 from edge.errors import CameraError
+from edge.system.unix_sockets import listen, peer_uid
 from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ _SIDE_MAX = 8192
 
 
 @dataclass(slots=True, eq=False)
-class Loan:
+class FrameSession:
     """One borrower's time."""
 
     account: str
@@ -48,7 +48,7 @@ class Loan:
     ended: str = ""  # finished, stalled, time-up or closed; empty as long as it lasts
 
 
-class Lender:
+class FrameServer:
     """The daemon's end. `loan` is set before the first frame is lent, so that whoever offers can tell before."""
 
     def __init__(
@@ -61,9 +61,9 @@ class Lender:
     ) -> None:
         """Raises CameraError where it cannot listen. The caller holds the claim on the place."""
         self._path, self._stall_s, self._loan_s, self._clock = path, stall_s, loan_s, clock
-        self._slot = Slot()
+        self._slot = FrameSlot()
         self._stopped = False
-        self.loan: Loan | None = None
+        self.loan: FrameSession | None = None
         self._listener = _listen(path)
         threading.Thread(target=self._accept, name="lending", daemon=True).start()
 
@@ -92,7 +92,7 @@ class Lender:
                     time.sleep(_LOOK_S)
 
     def _admit(self, peer: socket.socket) -> None:
-        uid = uid_of(peer)
+        uid = peer_uid(peer)
         peer.settimeout(self._stall_s)
         if uid not in (0, os.geteuid()):
             log.warning("user %d asked for the camera's frames and was refused", uid)
@@ -101,13 +101,13 @@ class Lender:
             with contextlib.suppress(OSError), peer:
                 peer.sendall(HEADER.pack(BUSY, 0, 0, 0.0, 0))
         else:
-            slot, loan = Slot(), Loan(_account(uid))  # nothing that was seen before
+            slot, loan = FrameSlot(), FrameSession(_account(uid))  # nothing that was seen before
             threading.Thread(
                 target=self._lend, args=(peer, slot, loan), name="loan", daemon=True
             ).start()
             self._slot, self.loan = slot, loan
 
-    def _lend(self, peer: socket.socket, slot: Slot, loan: Loan) -> None:
+    def _lend(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> None:
         ended = "finished"
         try:
             ended = self._send_frames(peer, slot, loan)
@@ -121,7 +121,7 @@ class Lender:
             loan.ended = ended
             self.loan = None
 
-    def _send_frames(self, peer: socket.socket, slot: Slot, loan: Loan) -> str:
+    def _send_frames(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> str:
         """Until the borrower or the time is over; why. Raises TimeoutError, OSError."""
         ends_at = self._clock() + self._loan_s
         while not self._stopped:
@@ -141,7 +141,7 @@ class Lender:
         return "closed"
 
 
-class BorrowedCamera:
+class RemoteCamera:
     """The enrollment's end: a camera whose frames come from the daemon that has it."""
 
     def __init__(self, path: Path, *, timeout_s: float = STALL_S) -> None:
@@ -234,19 +234,9 @@ def _account(uid: int) -> str:
 
 
 def _listen(path: Path) -> socket.socket:
-    """In place of a socket that a dead process left."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(16)
+        return listen(path, socket.SOCK_STREAM, 0o600, 16)
     except OSError as error:
-        listener.close()
         raise CameraError(
             f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
         ) from error
-    return listener

@@ -17,26 +17,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from edge.audit import formatting
-from edge.audit.chain import Line
-from edge.audit.locations import KEYS_BESIDE, SET_KEYS, Place, copied, places
-from edge.audit.provisioning import prepare
+from edge.audit.chain import ChainLine
+from edge.audit.locations import KEYS_BESIDE, SET_KEYS, LogLocation, copied, places
+from edge.audit.provisioning import provision
 from edge.audit.reader import Unseal, follow, record_of, records, since_of
 from edge.audit.retention import erase
 from edge.audit.segments import segments, strange_files
-from edge.audit.verify import Expected, Report
+from edge.audit.verify import Expected, VerificationReport
 from edge.audit.writer_state import key_path_of
 from edge.cli import common
-from edge.config import Terminal, load_config
-from edge.door.controller import Command, Input
+from edge.config import TerminalConfig, load_config
+from edge.door.controller import Command, InputKind
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.names import name_key
 from edge.parsing import parse_day
 from edge.system.accounts import acting_as_owner
-from edge.system.atomic_files import demand_replaceable, write_whole
+from edge.system.atomic_files import check_replaceable, write_atomic
 from edge.values import Verdict
 
 if TYPE_CHECKING:
-    from edge.audit.checkpoint import Head
+    from edge.audit.checkpoint import Checkpoint
 
 Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
 _NAMES = ("decisions", "door")
@@ -44,7 +44,7 @@ _POLL_S = 0.2
 _DIGITS_MAX = 10
 _KINDS = frozenset({
     *(verdict.value for verdict in Verdict), *(command.value for command in Command),
-    *(f"{which.value}-{level}" for which in Input for level in ("active", "quiet")),
+    *(f"{which.value}-{level}" for which in InputKind for level in ("active", "quiet")),
     "alarm", "alarm-ended", "asked", "begin", "camera", "camera-back", "camera-lost", "changeover",
     "clock", "clock-trusted", "decision", "door", "end", "enrollment", "failed", "fire", "gallery",
     "gap", "granted", "latched", "left-out", "not-a-duplicate", "older", "readable", "refused",
@@ -184,7 +184,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _evidence_key(config: Terminal) -> bytes | None:
+def _evidence_key(config: TerminalConfig) -> bytes | None:
     """None for readers without the right to it: what helps whoever tries out faces stays redacted."""
     from edge.gallery.store import evidence_key
 
@@ -194,22 +194,22 @@ def _evidence_key(config: Terminal) -> bytes | None:
         return None
 
 
-def _unseal(config: Terminal) -> Unseal | None:
+def _unseal(config: TerminalConfig) -> Unseal | None:
     from edge.audit.sealing import score_sealer
 
     key = _evidence_key(config)
     return score_sealer(key, config.terminal).open_fields if key else None
 
 
-def _init(config: Terminal, args: argparse.Namespace) -> int:
+def _init(config: TerminalConfig, args: argparse.Namespace) -> int:
     for place in places(config):
-        print(f"{place.name}: {prepare(place.folder, place.key_path)}")
+        print(f"{place.name}: {provision(place.folder, place.key_path)}")
     if config.record.keys is None:
         print(f"still to do: {KEYS_BESIDE}; {SET_KEYS}")
     return common.DONE
 
 
-def _show(config: Terminal, args: argparse.Namespace) -> int:
+def _show(config: TerminalConfig, args: argparse.Namespace) -> int:
     if (args.picture is None) != (args.out is None):
         raise ConfigError(
             "--picture and --out belong together: the number of a decision, and the file for its picture"
@@ -233,7 +233,7 @@ def _show(config: Terminal, args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _warn_of_strange_files(shown: Iterable[Place]) -> bool:
+def _warn_of_strange_files(shown: Iterable[LogLocation]) -> bool:
     """Print the files that are left out; return True if there are any."""
     found = False
     for place in shown:
@@ -248,7 +248,7 @@ def _named(name: str, found: Iterable[dict[str, Any]]) -> Iterator[Told]:
     return ((name, record) for record in found)
 
 
-def _picture(config: Terminal, record_id: int, out: Path) -> int:
+def _picture(config: TerminalConfig, record_id: int, out: Path) -> int:
     from edge.audit.picture_store import read_picture
     from edge.audit.sealing import picture_sealer
 
@@ -258,7 +258,7 @@ def _picture(config: Terminal, record_id: int, out: Path) -> int:
         raise RecordError(
             f"{config.key_path}: pictures are sealed by a key made of the gallery's, which cannot be read; run this as root"
         )
-    write_whole(
+    write_atomic(
         out, read_picture(config.pictures_path, record_id, picture_sealer(key, config.terminal))
     )
     print(out)
@@ -310,7 +310,7 @@ class _Seen:
 class _Table:
     """Printer of records: rows below a heading, or JSON."""
 
-    def __init__(self, config: Terminal, as_json: bool) -> None:
+    def __init__(self, config: TerminalConfig, as_json: bool) -> None:
         self._zone = config.door.schedule.zone
         self._as_json = as_json
         self._has_heading = as_json
@@ -327,7 +327,7 @@ class _Table:
         print(formatting.line(name, record, self._zone), flush=True)
 
 
-def _follow(config: Terminal, args: argparse.Namespace) -> int:
+def _follow(config: TerminalConfig, args: argparse.Namespace) -> int:
     unseal, seen, table = _unseal(config), _Seen(args), _Table(config, args.json)
     seen.check_kind()
     streams = {place.name: follow(place.folder, unseal) for place in places(config, args.record)}
@@ -339,12 +339,12 @@ def _follow(config: Terminal, args: argparse.Namespace) -> int:
         time.sleep(_POLL_S)
 
 
-def _export(config: Terminal, args: argparse.Namespace) -> int:
+def _export(config: TerminalConfig, args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     common.check_out(args.out)
     if args.out:
-        demand_replaceable(args.out)
+        check_replaceable(args.out)
     (place,) = places(config, args.record)
     _warn_of_strange_files([place])
     size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))
@@ -378,14 +378,14 @@ def _open_fresh(path: Path) -> TextIO:
         return os.fdopen(os.open(path, flags, 0o600), "w", encoding="utf-8", newline="")
 
 
-def _places(args: argparse.Namespace) -> list[Place]:
+def _places(args: argparse.Namespace) -> list[LogLocation]:
     """Where a head may be of. Raises ConfigError, RecordError."""
     return (
         places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
     )
 
 
-def _verify(every: list[Place], args: argparse.Namespace) -> int:
+def _verify(every: list[LogLocation], args: argparse.Namespace) -> int:
     head = _expected_head(every, args)
     code, told = common.DONE, {}
     for place in every:
@@ -405,7 +405,7 @@ def _verify(every: list[Place], args: argparse.Namespace) -> int:
     return code
 
 
-def _verified(place: Place, head: Head | None = None) -> Report:
+def _verified(place: LogLocation, head: Checkpoint | None = None) -> VerificationReport:
     from tqdm import tqdm
 
     expected = (
@@ -420,9 +420,9 @@ def _verified(place: Place, head: Head | None = None) -> Report:
         return place.verify(expected, bar.update)
 
 
-def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
+def _expected_head(every: list[LogLocation], args: argparse.Namespace) -> Checkpoint | None:
     """The head that was exported, its signature checked where a key is at hand."""
-    from edge.audit.checkpoint import public_key_of, read_head, signing_key
+    from edge.audit.checkpoint import public_key_of, read_checkpoint, signing_key
 
     if args.expect_head is None:
         return None
@@ -432,30 +432,30 @@ def _expected_head(every: list[Place], args: argparse.Namespace) -> Head | None:
         raise ConfigError(
             f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made"
         ) from error
-    head = read_head(text, None)
+    head = read_checkpoint(text, None)
     place = next((place for place in every if place.of == head.of), None)
     if place is None:
         raise RecordError(
             f"{args.expect_head}: is of {head.of}, expected one of {', '.join(place.of for place in every)}"
         )
-    first, _ = place.first_keys()
+    first, _ = place.verification_keys()
     public = args.public_key or (public_key_of(signing_key(first)) if first else None)
     if public is None:
         print(
             "note: the head's signature was not checked: no first key here, and no --public-key",
             file=sys.stderr,
         )
-    return read_head(text, public)
+    return read_checkpoint(text, public)
 
 
-def _key_advice(place: Place) -> str:
+def _key_advice(place: LogLocation) -> str:
     """Return where the first key of a log that was verified without it can be."""
     if place.key_path == key_path_of(place.folder):
         return "name the key with --key, or the folder of the keys with `record.keys`"
     return f"run this as root, or restore {place.key_path} (`record.keys`) from your backup"
 
 
-def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
+def _tell_report(place: LogLocation, report: VerificationReport, *, expected: bool) -> None:
     if report.last is None:
         print(f"{place.name}: no records")
     else:
@@ -485,12 +485,12 @@ def _tell_report(place: Place, report: Report, *, expected: bool) -> None:
         )
 
 
-def _head(config: Terminal, args: argparse.Namespace) -> int:
-    from edge.audit.checkpoint import Head, public_key_of, signing_key
+def _head(config: TerminalConfig, args: argparse.Namespace) -> int:
+    from edge.audit.checkpoint import Checkpoint, public_key_of, signing_key
 
     common.check_out(args.out)
     (place,) = places(config, args.record)
-    key = signing_key(place.first_keys()[0])
+    key = signing_key(place.verification_keys()[0])
     if args.public_key:
         print(public_key_of(key))
         return common.DONE
@@ -501,18 +501,18 @@ def _head(config: Terminal, args: argparse.Namespace) -> int:
         raise RecordError(
             f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway"
         )
-    head = Head(
+    head = Checkpoint(
         place.of, report.last.id, report.last.hash.hex(), formatting.moment(report.last.public)
     ).signed_by(key)
     if args.out:
         with acting_as_owner(args.out.parent):
-            write_whole(args.out, head.encode(), 0o644)
+            write_atomic(args.out, head.encode(), 0o644)
     else:
         print(head, end="")
     return common.DONE
 
 
-def _erase(config: Terminal, args: argparse.Namespace) -> int:
+def _erase(config: TerminalConfig, args: argparse.Namespace) -> int:
     from edge.audit.picture_store import picture_path
 
     before = None
@@ -520,7 +520,7 @@ def _erase(config: Terminal, args: argparse.Namespace) -> int:
         midnight = datetime.combine(args.before, clock_time(), config.door.schedule.zone)
         before = midnight.timestamp()
 
-    def wanted(line: Line) -> bool:
+    def wanted(line: ChainLine) -> bool:
         told = record_of(b"{}\t" + line.personal) or {}
         if not told or before is not None:  # nothing readable: what an erasure left half done
             return not told or formatting.reached(line.public) < (before or 0.0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge.cli import common
 from edge.cli.bench_options import parse
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
     return common.run("edge-bench", lambda: _DOES[args.command](args))
 
 
-def _source(args: argparse.Namespace, config: Terminal) -> Source:
+def _source(args: argparse.Namespace, config: TerminalConfig) -> Source:
     from edge.bench.sources import drawn, source_of
 
     return drawn(args.faces) if args.faces else source_of(config.camera)
@@ -38,7 +38,7 @@ def _options(args: argparse.Namespace, **more: float) -> Options:
     return Options(args.duration, args.warm_up, args.templates, not args.no_door, **more)  # type: ignore[arg-type]
 
 
-def _config(args: argparse.Namespace) -> Terminal:
+def _config(args: argparse.Namespace) -> TerminalConfig:
     config = load_config(args.config)
     from edge.bench.prepare import fixed
 
@@ -47,25 +47,25 @@ def _config(args: argparse.Namespace) -> Terminal:
 
 def _run(args: argparse.Namespace) -> int:
     config, out = _config(args), _Outputs(args)
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
     from edge.bench.prepare import prepared
     from edge.bench.run import run
 
     options = _options(
         args, flat_out=args.flat_out, allocation_frames=0 if args.no_allocations else 20
     )
-    with Stop() as stop, prepared(config, _source(args, config), options) as bench:
+    with InterruptHandler() as stop, prepared(config, _source(args, config), options) as bench:
         return out.give(run(bench, stop))
 
 
 def _soak(args: argparse.Namespace) -> int:
     config, out = _config(args), _Outputs(args)
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
     from edge.bench.prepare import prepared
     from edge.bench.soak import soak
 
     options = _options(args, watch_s=min(args.every, 10.0))
-    with Stop() as stop, prepared(config, _source(args, config), options) as bench:
+    with InterruptHandler() as stop, prepared(config, _source(args, config), options) as bench:
         found = soak(bench, stop, every_s=args.every, window_s=args.window, tell=_tell_row)
     out.give(found)
     return common.FAILED if any(one.passed is False for one in found.findings) else common.DONE
@@ -88,7 +88,7 @@ def _tell_row(row: SoakRow) -> None:
 
 def _sweep(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
     from edge.bench.sweep import Grid, sweep
 
     engines = args.engines or ["trt" if config.engine.kind == "trt" else "ort"]
@@ -103,16 +103,16 @@ def _sweep(args: argparse.Namespace) -> int:
         args.frames,
         min(args.rounds, args.frames),
     )
-    with Stop() as stop:
+    with InterruptHandler() as stop:
         return out.give(sweep(config, grid, stop))
 
 
 def _engine(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
     from edge.bench.engine import engines
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
 
-    with Stop() as stop:
+    with InterruptHandler() as stop:
         return out.give(
             engines(config, threads=args.threads, batches=args.batches, calls=args.calls, stop=stop)
         )
@@ -121,19 +121,19 @@ def _engine(args: argparse.Namespace) -> int:
 def _gallery(args: argparse.Namespace) -> int:
     out = _Outputs(args)
     from edge.bench.gallery import search
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
 
-    with Stop() as stop:
+    with InterruptHandler() as stop:
         return out.give(search(args.sizes, args.embedding, args.searches, stop))
 
 
 def _camera(args: argparse.Namespace) -> int:
     config, out = load_config(args.config), _Outputs(args)
     from edge.bench.camera import watch
-    from edge.bench.interrupt import Stop
+    from edge.bench.interrupt import InterruptHandler
     from edge.bench.sources import source_of
 
-    with Stop() as stop:
+    with InterruptHandler() as stop:
         return out.give(watch(source_of(config.camera), args.duration, stop))
 
 

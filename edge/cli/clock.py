@@ -6,20 +6,20 @@ import contextlib
 from datetime import date, datetime
 
 from edge.audit.clock import open_clock, write_belief
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.door.client import DoorClient
 from edge.door.wallclock import adopt_confirmation, describe_doubt
 from edge.errors import GalleryError
 from edge.system.wallclock import REMEDY, WallClock
 
 
-def keep_clock(config: Terminal) -> None:
+def keep_clock(config: TerminalConfig) -> None:
     """Persist the belief in the clock, if this account may write it."""
     with contextlib.suppress(OSError):
         write_belief(config.clock_path, open_clock(config))
 
 
-def trusted_day(config: Terminal, consequence: str) -> date:
+def trusted_day(config: TerminalConfig, consequence: str) -> date:
     """Return today in the schedule's time zone. Raises GalleryError if the clock is in doubt."""
     clock = open_clock(config)
     now, doubt = clock.check()
@@ -30,16 +30,16 @@ def trusted_day(config: Terminal, consequence: str) -> date:
     return _day(config, now)
 
 
-def present_day(config: Terminal) -> date:
+def present_day(config: TerminalConfig) -> date:
     """Return today by the clock as it is, for uses that erase and refuse nothing."""
     return _day(config, WallClock().look()[0])
 
 
-def _day(config: Terminal, now: float) -> date:
+def _day(config: TerminalConfig, now: float) -> date:
     return datetime.fromtimestamp(now, config.door.schedule.zone).date()
 
 
-def _confirmed_at_door(clock: WallClock, config: Terminal) -> bool:
+def _confirmed_at_door(clock: WallClock, config: TerminalConfig) -> bool:
     """Take over and persist a confirmation given to the door; return True if there is one."""
     client = DoorClient(config.socket_path)
     try:

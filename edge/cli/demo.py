@@ -115,7 +115,7 @@ def _prepare(out: Path, bundle: Path) -> Path:
 
 def _run_terminal(config_path: Path) -> None:
     """Door and recogniser as processes of their own until clip and acts are over."""
-    from edge.demo.actor import Stage
+    from edge.demo.actor import DemoActor
     from edge.demo.scenario import ACTS
     from edge.door.client import DoorClient
 
@@ -127,7 +127,7 @@ def _run_terminal(config_path: Path) -> None:
     ):
         _until_it_answers(client, door)
         with _process("edge.cli.daemon", *arguments) as daemon:
-            Stage(config, client, daemon.poll).play(ACTS, _say)
+            DemoActor(config, client, daemon.poll).play(ACTS, _say)
             _demand_success("edge.cli.daemon", daemon.wait())
 
 
@@ -169,7 +169,7 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.demo import outcome, report
     from edge.demo.scenario import SCENES
     from edge.gallery.store import evidence_key
-    from edge.recogniser.build import rules_of
+    from edge.recogniser.build import build_rules
 
     config = load_config(config_path)
     key = evidence_key(config)
@@ -195,7 +195,9 @@ def _report(out: Path, config_path: Path) -> int:
     facts = {
         "Model": f"{manifest.name}, {manifest.licence}",
         "Trained on": manifest.data,
-        "Thresholds": policy.told(rules_of(config.policy, manifest.calibration), templates),
+        "Thresholds": policy.describe_thresholds(
+            build_rules(config.policy, manifest.calibration), templates
+        ),
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",
     }
     target = out / "report.html"

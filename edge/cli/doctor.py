@@ -12,7 +12,7 @@ from edge.cli import common
 from edge.config import load_config
 
 if TYPE_CHECKING:
-    from edge.ops.doctor import Finding
+    from edge.ops.doctor import CheckResult
 
 _MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -45,7 +45,7 @@ def _doctor(args: argparse.Namespace) -> int:
     return common.FAILED if any(f.level == ERROR for f in findings) else common.DONE
 
 
-def show(finding: Finding) -> None:
+def show(finding: CheckResult) -> None:
     """Print one line of the report."""
     print(f"{_MARKS[finding.level]}  {finding.subject:<10}  {finding.message}", flush=True)
 

@@ -13,22 +13,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog
-from edge.audit.writer import RecordLog
+from edge.audit.async_writer import AsyncLogWriter
+from edge.audit.writer import AuditLogWriter
 from edge.cli import common
-from edge.config import Terminal, demand_same, load_config
+from edge.config import TerminalConfig, demand_same, load_config
 from edge.door import hardware
 from edge.door.client import DoorClient
 from edge.door.controller import Command
 from edge.door.protocol import check_reason
 from edge.door.record import past_of
-from edge.door.safe_state import rest
+from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
-from edge.door.settings import Reading, conduct_of
+from edge.door.settings import ConfigReloader, build_settings
 from edge.door.wallclock import TRUST_CLOCK, describe_doubt
 from edge.errors import ConfigError, DoorError, MfsaError
-from edge.system.lockfile import claim
-from edge.system.systemd import Notifier
+from edge.system.lockfile import acquire_lock
+from edge.system.systemd import SystemdNotifier
 from edge.system.wallclock import REMEDY, Doubt
 
 log = logging.getLogger(__name__)
@@ -132,11 +132,11 @@ def _serve(args: argparse.Namespace) -> int:
     asked = _Asked()
     asked.listen()
     common.log_in_background()
-    lock = claim(config.door_lock_path, "edge-door")  # before wires and record are touched
-    notifier = Notifier()
+    lock = acquire_lock(config.door_lock_path, "edge-door")  # before wires and record are touched
+    notifier = SystemdNotifier()
     service = _open(config)
     try:
-        _run(service, config, Reading(args.config), asked, notifier)
+        _run(service, config, ConfigReloader(args.config), asked, notifier)
     finally:
         service.close()
         notifier.close()
@@ -144,7 +144,7 @@ def _serve(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _load(path: Path) -> Terminal:
+def _load(path: Path) -> TerminalConfig:
     """Raises ConfigError, under systemd after a while: it starts the door anew at once, for ever, and every start costs more than
     a second of a small machine. The lock is at rest meanwhile, `edge-door rest` has seen to it."""
     try:
@@ -160,16 +160,16 @@ def _load(path: Path) -> Terminal:
         raise
 
 
-def _open(config: Terminal) -> DoorService:
+def _open(config: TerminalConfig) -> DoorService:
     """Wires first, so that the lock is at rest whatever else fails; raises DoorError."""
-    hardware.note(hardware.lines_of(config.door), config.door_wiring_path)
-    wires = hardware.open_wiring(config.door)
+    hardware.save_outputs(hardware.lines_of(config.door), config.door_wiring_path)
+    wires = hardware.open_hardware(config.door)
     try:
-        record = BoundedLog(
-            lambda: RecordLog(config.door_record_path, of=f"{config.terminal}/door")
+        record = AsyncLogWriter(
+            lambda: AuditLogWriter(config.door_record_path, of=f"{config.terminal}/door")
         )
         return DoorService(
-            conduct_of(config),
+            build_settings(config),
             wires,
             record,
             config.socket_path,
@@ -181,7 +181,11 @@ def _open(config: Terminal) -> DoorService:
 
 
 def _run(
-    service: DoorService, config: Terminal, reading: Reading, asked: _Asked, notifier: Notifier
+    service: DoorService,
+    config: TerminalConfig,
+    reading: ConfigReloader,
+    asked: _Asked,
+    notifier: SystemdNotifier,
 ) -> None:
     """The loop, until a signal ends it."""
     notifier.ready()
@@ -209,8 +213,8 @@ def _line(service: DoorService) -> str:
 
 
 def _reload(
-    reading: Reading, config: Terminal, service: DoorService, notifier: Notifier
-) -> Terminal:
+    reading: ConfigReloader, config: TerminalConfig, service: DoorService, notifier: SystemdNotifier
+) -> TerminalConfig:
     """The configuration that SIGHUP asked for, once it has been read, whole or not at all; the one that holds."""
     try:
         found = reading.take()
@@ -229,13 +233,13 @@ def _reload(
 
 
 def _check(args: argparse.Namespace) -> int:
-    conduct_of(load_config(args.config)).check()
+    build_settings(load_config(args.config)).check()
     print("the configuration can be used")
     return common.DONE
 
 
 def _rest(args: argparse.Namespace) -> int:
-    rest(args.config)
+    force_safe_state(args.config)
     print("the door's lines are at rest")
     return common.DONE
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from edge.cli import common, enroll_common
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 from edge.system.text import count
@@ -147,7 +147,7 @@ def _enroll(args: argparse.Namespace) -> int:
     return _enroll_one(args, config)
 
 
-def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
+def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
     from edge.gallery.enrollment.photos import Refusal
 
     # As long as this is root, for photos may lie where the gallery's owner cannot look.
@@ -158,7 +158,7 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
-        room = at_end.enter_context(enroll_common.open_room(args, config))
+        room = at_end.enter_context(enroll_common.open_context(args, config))
         try:
             room.desk.check_distinct(args.subject, terms)
             room.desk.check_terms(args.subject, terms)
@@ -177,8 +177,8 @@ def _enroll_one(args: argparse.Namespace, config: Terminal) -> int:
 
 def _take_unless_stopped(
     args: argparse.Namespace,
-    config: Terminal,
-    room: enroll_common.Room,
+    config: TerminalConfig,
+    room: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Take samples of a person; raises MfsaError for Ctrl-C."""
@@ -190,8 +190,8 @@ def _take_unless_stopped(
 
 def _take(
     args: argparse.Namespace,
-    config: Terminal,
-    room: enroll_common.Room,
+    config: TerminalConfig,
+    room: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[Sample], list[Refusal]]:
     """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""

@@ -16,19 +16,19 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from edge.cli import common, enroll_common
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import ConfigError, MfsaError
 from edge.system.text import count
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.bulk import Outcome
-    from edge.gallery.enrollment.roster import Entry
+    from edge.gallery.enrollment.roster import RosterEntry
 
 
-def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
+def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
     """Raises ConfigError where the list is not right, before anybody is enrolled."""
-    from edge.gallery.enrollment.bulk import Way, enroll_all
-    from edge.gallery.enrollment.journal import Journal
+    from edge.gallery.enrollment.bulk import BulkOptions, enroll_all
+    from edge.gallery.enrollment.journal import EnrollmentJournal
     from edge.gallery.enrollment.roster import read_people
 
     common.check_out(args.report)
@@ -39,12 +39,17 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
     ]
     outcomes: list[Outcome] = []
     began = time.monotonic()
-    with closing(Journal(args.report)) as journal, enroll_common.open_room(args, config) as room:
+    with (
+        closing(EnrollmentJournal(args.report)) as journal,
+        enroll_common.open_context(args, config) as room,
+    ):
         _demand_readable(entries)
         listed = {entry.subject for entry in entries}
         for entry in entries:
             room.desk.check_distinct(entry.subject, entry.terms, listed)
-        way = Way(room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run)
+        way = BulkOptions(
+            room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run
+        )
         done = enroll_all(
             entries, room.networks.detector, room.networks.embedder, room.desk, journal, way
         )
@@ -62,7 +67,7 @@ def enroll_bulk(args: argparse.Namespace, config: Terminal) -> int:
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
 
 
-def _demand_readable(entries: Sequence[Entry]) -> None:
+def _demand_readable(entries: Sequence[RosterEntry]) -> None:
     """Asked before anybody is enrolled, by the account that reads them: what strangers drew is not decoded as root."""
     closed = [path for entry in entries for path in entry.photos if not os.access(path, os.R_OK)]
     if closed:

@@ -9,30 +9,32 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge.camera import Camera, open_camera
-from edge.camera.sharing import BorrowedCamera
-from edge.cli.enroll_common import Room
-from edge.config import Terminal
-from edge.errors import CameraError, ClaimError
-from edge.system.lockfile import claim
+from edge.camera.sharing import RemoteCamera
+from edge.cli.enroll_common import EnrollmentContext
+from edge.config import TerminalConfig
+from edge.errors import AlreadyRunningError, CameraError
+from edge.system.lockfile import acquire_lock
 from edge.values import Frame
 
 if TYPE_CHECKING:
     from edge.gallery.enrollment.photos import Sample
-    from edge.gallery.enrollment.pose_guide import Guide
+    from edge.gallery.enrollment.pose_guide import PoseGuide
 
 
-def take_samples(config: Terminal, room: Room, *, straight_only: bool) -> list[Sample]:
+def take_samples(
+    config: TerminalConfig, room: EnrollmentContext, *, straight_only: bool
+) -> list[Sample]:
     """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
-    from edge.gallery.enrollment.capture_session import sit
-    from edge.gallery.enrollment.pose_guide import POSES, STRAIGHT_ONLY, Guide
+    from edge.gallery.enrollment.capture_session import capture_samples
+    from edge.gallery.enrollment.pose_guide import POSES, STRAIGHT_ONLY, PoseGuide
 
     camera = _open(config)
-    guide = Guide(STRAIGHT_ONLY if straight_only else POSES, began_at=time.monotonic())
+    guide = PoseGuide(STRAIGHT_ONLY if straight_only else POSES, began_at=time.monotonic())
     hints = _Hints(guide)
     try:
         hints.tell(guide.aim.words if guide.aim else "")
         taken = []
-        for sample in sit(
+        for sample in capture_samples(
             _frames(camera),
             guide,
             room.networks.detector,
@@ -57,16 +59,16 @@ def take_samples(config: Terminal, room: Room, *, straight_only: bool) -> list[S
     return taken
 
 
-def _open(config: Terminal) -> Camera:
-    """The recogniser's frames where one is at work, else the camera itself; raises CameraError, PlaceError."""
+def _open(config: TerminalConfig) -> Camera:
+    """The recogniser's frames where one is at work, else the camera itself; raises CameraError, LockFileError."""
     if config.daemon_lock_path.exists():
         try:
-            os.close(claim(config.daemon_lock_path, "edge-daemon"))
-        except ClaimError:
+            os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
+        except AlreadyRunningError:
             print(
                 "  from the camera of edge-daemon, which lets nobody in meanwhile", file=sys.stderr
             )
-            return BorrowedCamera(config.enroll_socket_path)
+            return RemoteCamera(config.enroll_socket_path)
     return open_camera(config.camera)
 
 
@@ -78,7 +80,7 @@ def _frames(camera: Camera) -> Iterator[Frame]:
 class _Hints:
     """The latest hint with how many poses are done; in a file each on a line of its own."""
 
-    def __init__(self, guide: Guide) -> None:
+    def __init__(self, guide: PoseGuide) -> None:
         self._guide = guide
         self._told = ""
         self._is_live = sys.stderr.isatty()

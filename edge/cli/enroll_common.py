@@ -18,33 +18,33 @@ from typing import TYPE_CHECKING
 from edge.audit import handover
 from edge.cli.clock import keep_clock, present_day, trusted_day
 from edge.cli.common import option_type, subject_name
-from edge.config import Terminal
-from edge.errors import ClaimError, RecordError
-from edge.gallery.enrollment.attributes import Registrar, Terms, parse_words
+from edge.config import TerminalConfig
+from edge.errors import AlreadyRunningError, RecordError
+from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes, parse_words
 from edge.names import parse_group
 from edge.parsing import parse_day
-from edge.system.lockfile import claim
+from edge.system.lockfile import acquire_lock
 
 if TYPE_CHECKING:
     from edge.access.policy import Rules
-    from edge.gallery.enrollment.enroller import Desk
-    from edge.gallery.enrollment.photos import Demand, Refusal
-    from edge.gallery.enrollment.registry import Roll
-    from edge.gallery.store import Store
+    from edge.gallery.enrollment.enroller import Enroller
+    from edge.gallery.enrollment.photos import QualityRequirements, Refusal
+    from edge.gallery.enrollment.registry import EnrolledSubjects
+    from edge.gallery.store import GalleryStore
     from edge.recogniser.networks import Networks
 
 _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Room:
+class EnrollmentContext:
     """Everything that enrolling needs, open."""
 
     networks: Networks
     rules: Rules
-    roll: Roll
-    desk: Desk
-    demand: Demand
+    roll: EnrolledSubjects
+    desk: Enroller
+    demand: QualityRequirements
 
 
 def add_terms(parser: argparse.ArgumentParser) -> None:
@@ -97,9 +97,9 @@ def add_distinct(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def terms_of(args: argparse.Namespace) -> Terms:
+def terms_of(args: argparse.Namespace) -> SubjectAttributes:
     """What the command line says of a person, or of everybody of a bulk."""
-    return Terms(
+    return SubjectAttributes(
         extended=True if args.extended else None,
         valid_from=args.valid_from,
         valid_until=args.valid_until,
@@ -111,14 +111,14 @@ def terms_of(args: argparse.Namespace) -> Terms:
 
 
 @contextmanager
-def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
+def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[EnrollmentContext]:
     """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
     from edge.gallery.confirmation import await_confirmation
-    from edge.gallery.enrollment.enroller import Desk, check_level
-    from edge.gallery.enrollment.photos import Demand
-    from edge.gallery.enrollment.registry import Roll
-    from edge.gallery.key import become_owner, enter, has_gallery
-    from edge.recogniser.build import bounds_of, rules_of
+    from edge.gallery.enrollment.enroller import Enroller, check_level
+    from edge.gallery.enrollment.photos import QualityRequirements
+    from edge.gallery.enrollment.registry import EnrolledSubjects
+    from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
+    from edge.recogniser.build import build_rules, duplicate_thresholds
     from edge.recogniser.networks import open_networks
 
     keeping = config.enrollment
@@ -128,17 +128,17 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
     else:
-        key = enter(config)
+        key = load_key_and_drop_privileges(config)
     today = _enrollment_day(args, config)
-    registrar = Registrar(account, today, keeping.consent, keeping.keep_days)
+    registrar = AttributePolicy(account, today, keeping.consent, keeping.keep_days)
     networks = open_networks(config)
-    rules = rules_of(config.policy, networks.calibration)
+    rules = build_rules(config.policy, networks.calibration)
     store = _open_gallery(config, networks, key) if key is not None else None
     try:
-        roll = Roll(store, dry=args.dry_run)
-        desk = Desk(
+        roll = EnrolledSubjects(store, dry=args.dry_run)
+        desk = Enroller(
             networks.embedder,
-            partial(bounds_of, rules, networks.calibration),
+            partial(duplicate_thresholds, rules, networks.calibration),
             roll,
             registrar,
             level,
@@ -147,7 +147,9 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
             keep_chips=keeping.keep_chips,
         )
         before = store.position() if store is not None else None
-        yield Room(networks, rules, roll, desk, Demand(level, config.detector.min_face_px))
+        yield EnrollmentContext(
+            networks, rules, roll, desk, QualityRequirements(level, config.detector.min_face_px)
+        )
         if store is not None and (after := store.position()) != before:
             await_confirmation(config, after)
     finally:
@@ -156,7 +158,7 @@ def open_room(args: argparse.Namespace, config: Terminal) -> Iterator[Room]:
             store.close()
 
 
-def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
+def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
     from edge.gallery.store import open_store
 
     return open_store(
@@ -172,25 +174,27 @@ def _skip(subject: str, other: str, reason: str) -> None:
     """Record nothing, in a dry run."""
 
 
-def _note_distinct(config: Terminal, account: str, subject: str, other: str, reason: str) -> None:
+def _note_distinct(
+    config: TerminalConfig, account: str, subject: str, other: str, reason: str
+) -> None:
     """Record an operator's statement that two subjects are two people.
 
-    Raises RecordError, and ClaimError while another enrollment writes a statement.
+    Raises RecordError, and AlreadyRunningError while another enrollment writes a statement.
     """
-    from edge.audit.writer import RecordLog
+    from edge.audit.writer import AuditLogWriter
 
     fields = {"event": "not-a-duplicate", "subject": subject, "other": other}
     fields |= {"operator": account, "note": reason}
-    own = claim(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
+    own = acquire_lock(config.enroll_lock_path, "edge-enroll --not-a-duplicate")
     try:
-        daemon = claim(config.daemon_lock_path, "edge-daemon")
+        daemon = acquire_lock(config.daemon_lock_path, "edge-daemon")
         try:
-            record = RecordLog(config.decisions_path, of=f"{config.terminal}/decisions")
+            record = AuditLogWriter(config.decisions_path, of=f"{config.terminal}/decisions")
             record.append(fields)
             record.close()
         finally:
             os.close(daemon)
-    except ClaimError:
+    except AlreadyRunningError:
         _hand_over(config.handover_path, fields)
     finally:
         os.close(own)
@@ -209,7 +213,7 @@ def _hand_over(path: Path, fields: dict[str, str]) -> None:
         time.sleep(_HANDOVER_POLL_S)
 
 
-def _enrollment_day(args: argparse.Namespace, config: Terminal) -> date:
+def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
     """Return today; raises GalleryError if a date depends on a clock that is not trusted."""
     if not args.dry_run:
         keep_clock(config)
@@ -230,13 +234,13 @@ def _account() -> str:
         return str(uid)
 
 
-def warn_of_size(room: Room) -> None:
-    from edge.access.policy import beyond, told
+def warn_of_size(room: EnrollmentContext) -> None:
+    from edge.access.policy import describe_overload, describe_thresholds
 
     templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
     if templates > supported:
         print(
-            f"edge-enroll: warning: {told(room.rules, templates)}; {beyond(supported)}",
+            f"edge-enroll: warning: {describe_thresholds(room.rules, templates)}; {describe_overload(supported)}",
             file=sys.stderr,
         )
 

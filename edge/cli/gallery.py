@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.cli import common
 from edge.cli.clock import keep_clock, trusted_day
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.names import parse_group
 from edge.parsing import parse_day
@@ -25,7 +25,7 @@ from edge.system.text import count
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.gallery.admission import Admission
-    from edge.gallery.store import Known, Store
+    from edge.gallery.store import GalleryStore, Subject
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -193,23 +193,23 @@ def _day(text: str) -> date | str:
 
 def _open(
     args: argparse.Namespace, *, changeover: bool = False, create: bool = False
-) -> tuple[Terminal, Bundle, Store]:
+) -> tuple[TerminalConfig, Bundle, GalleryStore]:
     """Open config, bundle and gallery. Raises GalleryError if there is none, unless `create`."""
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
-    from edge.gallery.key import enter
+    from edge.gallery.key import load_key_and_drop_privileges
     from edge.gallery.store import open_store
 
     config = load_config(args.config)
     if not create:
         _demand_gallery(config)
-    key = enter(config)
+    key = load_key_and_drop_privileges(config)
     keep_clock(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
 
 
-def _demand_gallery(config: Terminal) -> None:
+def _demand_gallery(config: TerminalConfig) -> None:
     from edge.gallery.key import has_gallery
 
     if not has_gallery(config):
@@ -219,7 +219,7 @@ def _demand_gallery(config: Terminal) -> None:
         )
 
 
-def _confirm(config: Terminal, store: Store) -> None:
+def _confirm(config: TerminalConfig, store: GalleryStore) -> None:
     """Wait until a running recogniser has the store's present state. Raises GalleryError."""
     from edge.gallery.confirmation import await_confirmation
 
@@ -247,23 +247,23 @@ def _list(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _thresholds(config: Terminal, bundle: Bundle, templates: int) -> str:
+def _thresholds(config: TerminalConfig, bundle: Bundle, templates: int) -> str:
     """What a gallery of this size means for who is let in."""
     from edge.access import policy
-    from edge.recogniser.build import rules_of
+    from edge.recogniser.build import build_rules
 
-    return policy.told(
-        rules_of(config.policy, bundle.calibration(config.engine.precision)), templates
+    return policy.describe_thresholds(
+        build_rules(config.policy, bundle.calibration(config.engine.precision)), templates
     )
 
 
-def _told(known: Known) -> dict[str, object]:
+def _told(known: Subject) -> dict[str, object]:
     """What may be shown of a subject: not the PIN's hash."""
     told = {**asdict(known.record), "pin": bool(known.record.pin)}
     return {"templates": len(known.templates), **told}
 
 
-def _remarks(known: Known) -> str:
+def _remarks(known: Subject) -> str:
     """What differs from a plain subject."""
     record = known.record
     remarks = [
@@ -337,7 +337,7 @@ def _set(args: argparse.Namespace) -> int:
             raise ConfigError(f"valid from {fresh.valid_from}, which is after {fresh.valid_until}")
         pin = _secret("PIN") if args.pin else None
         if changes:
-            store.describe(args.subject, fresh)
+            store.update_attributes(args.subject, fresh)
         if args.pin or args.no_pin:
             store.set_pin(args.subject, pin)
         changed = [*changes, *(["pin"] if args.pin or args.no_pin else [])]
@@ -364,7 +364,7 @@ def _expire(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _expire_one(store: Store, name: str) -> None:
+def _expire_one(store: GalleryStore, name: str) -> None:
     """Erase a person; raises GalleryError without the name, for the timer's journal."""
     try:
         store.remove(name)
@@ -483,7 +483,7 @@ def _import(args: argparse.Namespace) -> int:
             dimension = networks.embedder.dimension()
         finally:
             networks.close()
-        result = export.take(
+        result = export.import_people(
             store,
             file,
             passphrase,
@@ -497,7 +497,7 @@ def _import(args: argparse.Namespace) -> int:
     return common.FAILED if result.refused else common.DONE
 
 
-def _admission(config: Terminal) -> Admission:
+def _admission(config: TerminalConfig) -> Admission:
     """Return the rules of an enrollment for people from a file."""
     from edge.gallery.admission import Admission
 
@@ -540,7 +540,7 @@ def _restore(args: argparse.Namespace) -> int:
     from edge.gallery import backup, export
     from edge.gallery.confirmation import await_confirmation
     from edge.gallery.database import Database
-    from edge.gallery.key import enter, has_gallery
+    from edge.gallery.key import has_gallery, load_key_and_drop_privileges
 
     config = load_config(args.config)
     if has_gallery(config) and not args.replace:
@@ -549,7 +549,7 @@ def _restore(args: argparse.Namespace) -> int:
             "and all people enrolled since the backup are lost"
         )
     passphrase, file = _passphrase(args), export.read_file(args.file)
-    key = enter(config, create=True)
+    key = load_key_and_drop_privileges(config, create=True)
     keep_clock(config)
     result = backup.restore(
         config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
@@ -583,7 +583,7 @@ def _migrate(args: argparse.Namespace) -> int:
         for model in store.models() if args.forget else ():
             if model != bundle.model_digest:
                 print(
-                    f"{count(maintenance.forget_model(store, model), 'template')} of model {model[:12]} erased"
+                    f"{count(maintenance.drop_model(store, model), 'template')} of model {model[:12]} erased"
                 )
         _confirm(config, store)
     return common.FAILED if told.must_come else common.DONE

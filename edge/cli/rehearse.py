@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli import common
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.names import name_key, normalize_name
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edge.gallery.search import Index
     from edge.recogniser.networks import Networks
     from edge.rehearsal.clips import Clip
-    from edge.rehearsal.results import Rehearsal
+    from edge.rehearsal.results import RehearsalResult
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -138,18 +138,20 @@ def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.ui
     return photos
 
 
-def _enter(config: Terminal) -> bytes:
+def _enter(config: TerminalConfig) -> bytes:
     """The gallery's key; raises GalleryError where there is no gallery, for one would be made."""
-    from edge.gallery.key import enter, has_gallery
+    from edge.gallery.key import has_gallery, load_key_and_drop_privileges
 
     if not has_gallery(config):
         raise GalleryError(
             f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo"
         )
-    return enter(config)
+    return load_key_and_drop_privileges(config)
 
 
-def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple[set[str], Index]:
+def _terminal_gallery(
+    config: TerminalConfig, networks: Networks, key: bytes
+) -> tuple[set[str], Index]:
     """Who is enrolled, and the templates as they are now; raises GalleryError."""
     from edge.gallery.search import Index
     from edge.gallery.store import open_store
@@ -161,7 +163,7 @@ def _terminal_gallery(config: Terminal, networks: Networks, key: bytes) -> tuple
         return set(subjects), Index.of(subjects, templates)
 
 
-def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index]]:
+def _adversarial(config: TerminalConfig, networks: Networks) -> list[tuple[Clip, Index]]:
     """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
     from edge.demo.clip import cut_out, enrollment_views
     from edge.rehearsal.adversarial import SUBJECT, clips
@@ -176,7 +178,7 @@ def _adversarial(config: Terminal, networks: Networks) -> list[tuple[Clip, Index
     return [(clip, gallery) for clip in clips(cutouts)]
 
 
-def _page_maker() -> Callable[[Sequence[Rehearsal], dict[str, str]], str]:
+def _page_maker() -> Callable[[Sequence[RehearsalResult], dict[str, str]], str]:
     """Asked for before the work; raises ConfigError where what draws the page is not installed."""
     try:
         from edge.rehearsal.page import page

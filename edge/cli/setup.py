@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 
 from edge.camera.devices import VideoDevice, list_devices
 from edge.cli import common
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.config.starter import (
-    Starter,
+    StarterConfig,
     absolute_path,
     fields_of,
     live_camera,
@@ -23,7 +23,7 @@ from edge.config.starter import (
     relay_of,
 )
 from edge.errors import ConfigError, MfsaError, describe_source
-from edge.system.atomic_files import demand_replaceable, write_whole
+from edge.system.atomic_files import check_replaceable, write_atomic
 
 _T = TypeVar("_T")
 _BUNDLES = ("bundle", "build/bundle", "/opt/mfsa-edge/bundle")
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--terminal",
-        default=Terminal.model_fields["terminal"].default,
+        default=TerminalConfig.model_fields["terminal"].default,
         help="name of this terminal; templates are sealed to it (default: %(default)s)",
     )
     parser.add_argument(
@@ -83,7 +83,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _setup(args: argparse.Namespace) -> int:
     common.check_out(args.out)
-    demand_replaceable(args.out)
+    check_replaceable(args.out)
     if args.out.exists() and not args.force:
         raise ConfigError(f"{args.out}: exists; overwrite it with --force, or name another --out")
     try:
@@ -99,7 +99,7 @@ def _setup(args: argparse.Namespace) -> int:
     return common.DONE if is_sound else common.FAILED
 
 
-def _answers(args: argparse.Namespace) -> Starter:
+def _answers(args: argparse.Namespace) -> StarterConfig:
     """Return the options, and answers for those that are missing; raises ConfigError, EOFError."""
     devices = list_devices()
     if args.camera is None and not args.yes:
@@ -122,7 +122,7 @@ def _answers(args: argparse.Namespace) -> Starter:
     )
     if relay["kind"] == "gpio":
         print("Read docs/wiring.md before you connect a lock to that pin.")
-    return Starter(args.terminal, bundle, camera, relay, _liveness(args, camera))
+    return StarterConfig(args.terminal, bundle, camera, relay, _liveness(args, camera))
 
 
 def _answer(
@@ -222,7 +222,7 @@ def _liveness(args: argparse.Namespace, camera: dict[str, Any]) -> str:
     return chosen
 
 
-def _write(out: Path, starter: Starter) -> Terminal:
+def _write(out: Path, starter: StarterConfig) -> TerminalConfig:
     """Write the file if it is valid; raises ConfigError.
 
     Only the owner may read it if the camera has an address, which may hold a password.
@@ -231,7 +231,7 @@ def _write(out: Path, starter: Starter) -> Terminal:
     fresh = out.with_name(f".{out.name}.new")
     mode = 0o600 if "accept_network_injection" in starter.camera else 0o644
     try:
-        write_whole(fresh, text.encode(), mode)
+        write_atomic(fresh, text.encode(), mode)
         config = load_config(fresh)
         fresh.replace(out)
     except ConfigError as error:
@@ -244,7 +244,7 @@ def _write(out: Path, starter: Starter) -> Terminal:
     return config
 
 
-def _check(config: Terminal) -> bool:
+def _check(config: TerminalConfig) -> bool:
     """Show what edge-doctor finds; return False if there is an error."""
     from edge.cli.doctor import show
     from edge.ops.doctor import ERROR, examine

@@ -10,10 +10,16 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from edge.config.access import Liveness, Policy
-from edge.config.door import Door
-from edge.config.recognition import Camera, Detector, EngineSection, OpencvCamera, OrtEngine
-from edge.config.retention import Enrollment, GalleryConfig, Record
+from edge.config.access import LivenessConfig, PolicyConfig
+from edge.config.door import DoorConfig
+from edge.config.recognition import (
+    CameraConfig,
+    DetectorConfig,
+    EngineSection,
+    OpencvCameraConfig,
+    OrtEngineConfig,
+)
+from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
 from edge.config.section import ConfigPath, Section, absolute
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
@@ -22,7 +28,7 @@ from edge.parsing import read_yaml, validate
 DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
 
 
-class Terminal(Section):
+class TerminalConfig(Section):
     """The whole file."""
 
     terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
@@ -39,19 +45,19 @@ class Terminal(Section):
     key: ConfigPath | None = Field(
         None, description="the gallery's key; default: gallery.key in `state`"
     )
-    camera: Camera = Field(
+    camera: CameraConfig = Field(
         description="where frames come from", examples=["{kind: opencv, source: 0}"]
     )
-    engine: EngineSection = OrtEngine()
-    detector: Detector = Detector()
-    policy: Policy = Policy()
-    liveness: Liveness = Field(
+    engine: EngineSection = OrtEngineConfig()
+    detector: DetectorConfig = DetectorConfig()
+    policy: PolicyConfig = PolicyConfig()
+    liveness: LivenessConfig = Field(
         description="required, also if it is {kind: none}", examples=["{kind: layers}"]
     )
-    door: Door = Door()
-    enrollment: Enrollment = Enrollment()
+    door: DoorConfig = DoorConfig()
+    enrollment: EnrollmentConfig = EnrollmentConfig()
     gallery: GalleryConfig = GalleryConfig()
-    record: Record = Record()
+    record: RecordConfig = RecordConfig()
 
     @property
     def gallery_path(self) -> Path:
@@ -127,7 +133,7 @@ _KINDS: dict[type, str] = {list: "a list", type(None): "nothing"}
 _UNIX_SOCKET_PATH_MAX = 107  # bytes, sun_path of Linux less its end mark
 
 
-def load_config(path: Path) -> Terminal:
+def load_config(path: Path) -> TerminalConfig:
     """Read the config of a terminal, paths made absolute; raises ConfigError with every problem."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -143,7 +149,7 @@ def load_config(path: Path) -> Terminal:
                 "expected keys such as `camera:` and `bundle:`, "
                 f"found {_KINDS.get(type(document.value), 'a single value')}"
             )
-        config = validate(Terminal, document)
+        config = validate(TerminalConfig, document)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     config = absolute(config, path.resolve().parent)
@@ -153,7 +159,7 @@ def load_config(path: Path) -> Terminal:
             "name a shorter path"
         )
     if (
-        isinstance(config.camera, OpencvCamera)
+        isinstance(config.camera, OpencvCameraConfig)
         and config.camera.is_network
         and not config.camera.accept_network_injection
     ):
@@ -164,7 +170,7 @@ def load_config(path: Path) -> Terminal:
     return config
 
 
-def demand_same(old: Terminal, new: Terminal, keys: Sequence[str]) -> None:
+def demand_same(old: TerminalConfig, new: TerminalConfig, keys: Sequence[str]) -> None:
     """Raises ConfigError that names those of some dotted keys, such as `door.relay`, whose values differ."""
 
     def value(config: BaseModel, key: str) -> object:

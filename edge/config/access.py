@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from edge.config.schedule import Hours
+from edge.config.schedule import HoursConfig
 from edge.config.section import Section
 from edge.names import parse_group
 
 GroupName = Annotated[str, AfterValidator(parse_group)]
 
 
-class Policy(Section):
+class PolicyConfig(Section):
     """The bundle's thresholds belong to its model; here they can only be raised."""
 
     votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
@@ -52,13 +52,13 @@ class Policy(Section):
     threshold_masked: float | None = Field(None, gt=-1, lt=1)
 
 
-class NoLiveness(Section):
+class NoLivenessConfig(Section):
     """No presentation attack detection: a photo of an enrolled person opens the door."""
 
     kind: Literal["none"]
 
 
-class LayeredLiveness(Section):
+class LayeredLivenessConfig(Section):
     """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
 
     kind: Literal["layers"]
@@ -74,12 +74,12 @@ class LayeredLiveness(Section):
         "never",
         description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody",
     )
-    challenge_hours: tuple[Hours, ...] = Field(
+    challenge_hours: tuple[HoursConfig, ...] = Field(
         (), description="by the time zone and holidays of `door.schedule`"
     )
 
     @model_validator(mode="after")
-    def _some(self) -> LayeredLiveness:
+    def _some(self) -> LayeredLivenessConfig:
         if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
             raise ValueError("no layer is on; use {kind: none} and know what that means")
         if (self.challenge == "hours") != bool(self.challenge_hours):
@@ -89,4 +89,4 @@ class LayeredLiveness(Section):
         return self
 
 
-Liveness = Annotated[NoLiveness | LayeredLiveness, Field(discriminator="kind")]
+LivenessConfig = Annotated[NoLivenessConfig | LayeredLivenessConfig, Field(discriminator="kind")]

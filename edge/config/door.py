@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from edge.config.schedule import Schedule
+from edge.config.schedule import ScheduleConfig
 from edge.config.section import ConfigPath, Section
 
 
@@ -16,11 +16,11 @@ def _pin(value: int | str) -> int | str:
     return value
 
 
-class SimulatedRelay(Section):
+class SimulatedRelayConfig(Section):
     kind: Literal["simulated"] = "simulated"
 
 
-class GpioRelay(Section):
+class GpioRelayConfig(Section):
     """A relay on a pin, by gpiozero."""
 
     kind: Literal["gpio"]
@@ -31,17 +31,19 @@ class GpioRelay(Section):
     )
 
 
-class FileRelay(Section):
+class FileRelayConfig(Section):
     """A file that holds 1 while the lock's relay is energised, else 0, in place of a wire."""
 
     kind: Literal["file"]
     path: ConfigPath
 
 
-Relay = Annotated[SimulatedRelay | FileRelay | GpioRelay, Field(discriminator="kind")]
+RelayConfig = Annotated[
+    SimulatedRelayConfig | FileRelayConfig | GpioRelayConfig, Field(discriminator="kind")
+]
 
 
-class FileInput(Section):
+class FileInputConfig(Section):
     """A file with 1 or 0 in it, in place of a wire."""
 
     kind: Literal["file"]
@@ -49,7 +51,7 @@ class FileInput(Section):
     settle_ms: int = Field(0, ge=0, le=1000)
 
 
-class GpioInput(Section):
+class GpioInputConfig(Section):
     """A wire to a pin, by gpiozero. External resistors hold its rest level: a Tegra ignores what software asks of pulls."""
 
     kind: Literal["gpio"]
@@ -64,10 +66,10 @@ class GpioInput(Section):
     factory: Literal["jetson", "lgpio", "native", "mock"]
 
 
-_Wired = Annotated[FileInput | GpioInput, Field(discriminator="kind")]
+_Wired = Annotated[FileInputConfig | GpioInputConfig, Field(discriminator="kind")]
 
 
-class Inputs(Section):
+class InputsConfig(Section):
     """What is wired to the door. The exit button and fire must open the lock by wire too: software only supplements it."""
 
     contact: _Wired | None = Field(None, description="active: the door stands open")
@@ -76,10 +78,12 @@ class Inputs(Section):
     tamper: _Wired | None = Field(None, description="active: the terminal's case is open")
 
 
-class Door(Section):
-    relay: Relay = SimulatedRelay()
-    alarm: Relay | None = Field(None, description="a second relay: forced or held open, tamper")
-    inputs: Inputs = Inputs()
+class DoorConfig(Section):
+    relay: RelayConfig = SimulatedRelayConfig()
+    alarm: RelayConfig | None = Field(
+        None, description="a second relay: forced or held open, tamper"
+    )
+    inputs: InputsConfig = InputsConfig()
     pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
     extended_s: float = Field(
         10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`"
@@ -98,7 +102,7 @@ class Door(Section):
         "pulse",
         description="when the lock closes again: after its time, or before it as soon as the contact says so",
     )
-    schedule: Schedule = Schedule()
+    schedule: ScheduleConfig = ScheduleConfig()
     state: ConfigPath | None = Field(
         None, description="folder of the door's record; default: the terminal's `state`"
     )

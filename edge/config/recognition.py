@@ -30,7 +30,7 @@ class _Picture(Section):
     )
 
 
-class ReplayCamera(_Picture):
+class ReplayCameraConfig(_Picture):
     """Recorded frames in place of a camera."""
 
     kind: Literal["replay"]
@@ -47,7 +47,7 @@ class ReplayCamera(_Picture):
     )
 
 
-class OpencvCamera(_Picture):
+class OpencvCameraConfig(_Picture):
     """A camera or stream that OpenCV can open."""
 
     kind: Literal["opencv"]
@@ -103,7 +103,7 @@ class OpencvCamera(_Picture):
         return "://" in text or not sources or not sources <= _LOCAL_SOURCES
 
 
-class CsiCamera(_Picture):
+class CsiCameraConfig(_Picture):
     """CSI camera of a Jetson, through GStreamer and NVIDIA's Argus."""
 
     kind: Literal["csi"]
@@ -134,10 +134,12 @@ def _is_live(source: str) -> bool:
     )
 
 
-Camera = Annotated[ReplayCamera | OpencvCamera | CsiCamera, Field(discriminator="kind")]
+CameraConfig = Annotated[
+    ReplayCameraConfig | OpencvCameraConfig | CsiCameraConfig, Field(discriminator="kind")
+]
 
 
-class OrtEngine(Section):
+class OrtEngineConfig(Section):
     """ONNX Runtime on the CPU."""
 
     kind: Literal["ort"] = "ort"
@@ -145,14 +147,14 @@ class OrtEngine(Section):
     precision: Literal["fp32", "int8"] = Field("fp32", description="of the embedder")
 
 
-class TrtEngine(Section):
+class TrtEngineConfig(Section):
     """TensorRT on an NVIDIA GPU: engines that mfsa-build-engine built on this device."""
 
     kind: Literal["trt"]
     precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="of the embedder")
 
 
-class AutoEngine(Section):
+class AutoEngineConfig(Section):
     """TensorRT, and ONNX Runtime where TensorRT cannot be used and this section allows it."""
 
     kind: Literal["auto"]
@@ -165,10 +167,12 @@ class AutoEngine(Section):
     threads: int = Field(1, ge=1, le=64, description="of ONNX Runtime")
 
 
-EngineSection = Annotated[OrtEngine | TrtEngine | AutoEngine, Field(discriminator="kind")]
+EngineSection = Annotated[
+    OrtEngineConfig | TrtEngineConfig | AutoEngineConfig, Field(discriminator="kind")
+]
 
 
-class Detector(Section):
+class DetectorConfig(Section):
     size: Literal["auto", "640x480", "320x256"] = Field(
         "auto",
         description="the network's input; auto: the smallest in which a face of `min_face_px` is found",

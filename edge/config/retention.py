@@ -9,7 +9,7 @@ from pydantic import Field
 from edge.config.section import ConfigPath, Section
 
 
-class Enrollment(Section):
+class EnrollmentConfig(Section):
     """What is asked of a person's photos, and what is kept beside the templates."""
 
     quality: Literal["off", "standard", "strict"] = Field(
@@ -48,7 +48,7 @@ class GalleryConfig(Section):
     )
 
 
-class Record(Section):
+class RecordConfig(Section):
     unwritable: Literal["refuse", "open"] = Field(
         "refuse",
         description="whether people are let in while the disk takes no record of it; what was lost is counted",

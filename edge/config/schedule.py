@@ -47,7 +47,7 @@ _ClockTime = Annotated[time, BeforeValidator(_on_the_clock)]
 Day = Annotated[date, BeforeValidator(parse_day)]
 
 
-class Hours(Section):
+class HoursConfig(Section):
     """From a time of the day to another, on some days."""
 
     days: tuple[str, ...] = Field(min_length=1, description="such as [mon-fri], [sat], [holiday]")
@@ -61,18 +61,18 @@ class Hours(Section):
         return days
 
 
-class Span(Hours):
+class ScheduleSpanConfig(HoursConfig):
     """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
 
     mode: Literal["open", "locked"]
 
 
-class Schedule(Section):
+class ScheduleConfig(Section):
     time_zone: str | None = Field(
         None, description="such as Europe/Berlin; default: the time zone of this machine"
     )
     holidays: tuple[Day, ...] = Field((), description="days such as 2031-12-25")
-    spans: tuple[Span, ...] = ()
+    spans: tuple[ScheduleSpanConfig, ...] = ()
 
     @field_validator("time_zone")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from edge.config.recognition import OpencvCamera
+from edge.config.recognition import OpencvCameraConfig
 from edge.errors import ConfigError
 from edge.validation_messages import describe_validation
 
@@ -21,7 +21,7 @@ _DOOR_FORMS = "simulated, file:PATH or gpio:PIN, such as gpio:BOARD7"
 
 
 @dataclass(frozen=True, slots=True)
-class Starter:
+class StarterConfig:
     """Answers of a new user; paths are absolute."""
 
     terminal: str
@@ -44,17 +44,17 @@ class Starter:
         return _HEADING + "".join(lines)
 
 
-def live_camera(text: str) -> OpencvCamera:
+def live_camera(text: str) -> OpencvCameraConfig:
     """Return the camera section of a device, address or pipeline; raises ConfigError."""
     number = text.removeprefix("/dev/video")
     source = int(number) if number.isdecimal() else text
     try:
-        return OpencvCamera(kind="opencv", source=source)
+        return OpencvCameraConfig(kind="opencv", source=source)
     except ValidationError as error:
         raise ConfigError(f"camera: {describe_validation(error)}") from error
 
 
-def fields_of(camera: OpencvCamera) -> dict[str, Any]:
+def fields_of(camera: OpencvCameraConfig) -> dict[str, Any]:
     """Return the keys to write of a camera section; the caller has consent to the risk."""
     chosen = camera.model_copy(update={"accept_network_injection": camera.is_network})
     return chosen.model_dump(exclude_defaults=True)

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from edge.audit.reader import read_log
-from edge.config import Terminal
-from edge.config.door import FileInput
+from edge.config import TerminalConfig
+from edge.config.door import FileInputConfig
 from edge.demo.scenario import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
 from edge.door.client import DoorClient
 
@@ -16,12 +16,12 @@ _POLL_S = 0.05
 _PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, more when busy
 
 
-class Stage:
+class DemoActor:
     """One door, its wires, and the recogniser's process; `ended` is its exit code, None while it plays the clip."""
 
     def __init__(
         self,
-        config: Terminal,
+        config: TerminalConfig,
         door: DoorClient,
         ended: Callable[[], int | None],
         *,
@@ -75,7 +75,7 @@ class Stage:
 
     def _move(self, wire: Wire) -> None:
         line = getattr(self._config.door.inputs, wire.input.value)
-        assert isinstance(line, FileInput)
+        assert isinstance(line, FileInputConfig)
         line.path.write_text("1" if wire.active else "0", encoding="ascii")
 
     def _ask(self, ask: Ask, say: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edge import masks
 from edge.demo.scenario import FPS, Scene
 from edge.errors import EngineError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.portraits import COLLINS, HOPPER, load_portrait
 from edge.values import Face
 
@@ -53,7 +53,7 @@ class Stance:
     blur_px: float = 0.0
 
 
-def cut_out(detector: Detector) -> dict[str, Cutout]:
+def cut_out(detector: FaceDetector) -> dict[str, Cutout]:
     """Both portraits by the person's name; raises PhotoError, or EngineError where the detector finds no face in one."""
     cutouts = {}
     for portrait in (COLLINS, HOPPER):

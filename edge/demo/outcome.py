@@ -44,7 +44,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Stay:
+class LaneVisit:
     """One scene with what the recogniser decided in it and what the door answered."""
 
     scene: Scene
@@ -95,10 +95,10 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
+class DemoOutcome:
     """The whole run on one clock: seconds since the clip's first frame."""
 
-    stays: list[Stay]
+    stays: list[LaneVisit]
     events: list[dict[str, Any]]  # of the door's record
     lanes: dict[Lane, list[Span]]
     checks: list[Check]
@@ -112,7 +112,7 @@ def tell(
     scenes: Sequence[Scene],
     decisions: Sequence[dict[str, Any]],
     door: Sequence[dict[str, Any]],
-) -> Story:
+) -> DemoOutcome:
     """Sort the two processes' records into scenes and lanes; raises ValueError where no face was decided on at all."""
     judged = [d for d in decisions if d.get("kind") == "decision"]
     if not judged:
@@ -127,10 +127,10 @@ def tell(
         answers = [
             e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
         ]
-        stays.append(Stay(scene, frames, here, answers))
+        stays.append(LaneVisit(scene, frames, here, answers))
     lanes = {lane: _spans(lane, events) for lane in LANES}
     seen = [_check_scene(stay) for stay in stays if stay.scene.person or not stay.as_expected]
-    return Story(
+    return DemoOutcome(
         stays,
         events,
         lanes,
@@ -152,7 +152,7 @@ def _spans(lane: Lane, events: Sequence[dict[str, Any]]) -> list[Span]:
     return spans
 
 
-def _check_scene(stay: Stay) -> Check:
+def _check_scene(stay: LaneVisit) -> Check:
     best = max((d["score"] for d in stay.decisions if "score" in d), default=None)
     seen = "no face decided on" if best is None else f"best score {best:.3f}"
     return Check(stay.scene.title, stay.as_expected, f"{seen}, door {stay.door}")
@@ -214,7 +214,7 @@ def _times(spans: Sequence[Span]) -> str:
     return ", ".join(f"{span.start_s:.1f} to {span.end_s:.1f} s" for span in spans) or "never"
 
 
-def summary(story: Story) -> str:
+def summary(story: DemoOutcome) -> str:
     """For the terminal: one line per check."""
     return "\n".join(
         f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.words}"

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge import html
-from edge.demo.outcome import FIRE, OPEN, PASSED, Lane, Span, Stay, Story
+from edge.demo.outcome import FIRE, OPEN, PASSED, DemoOutcome, Lane, LaneVisit, Span
 
 _WORDS = {
     "started": "starts, locked",
@@ -38,7 +38,7 @@ _WORDS = {
 
 
 def page(
-    story: Story,
+    story: DemoOutcome,
     frames: Sequence[NDArray[np.uint8]],
     pictures: dict[int, NDArray[np.uint8]],
     facts: dict[str, str],
@@ -75,7 +75,7 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def _card(
-    stay: Stay, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
+    stay: LaneVisit, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
 ) -> dict[str, Any]:
     """What the template shows of one scene: its grant, else its highest score."""
     scored = [d for d in stay.decisions if "score" in d]
@@ -109,7 +109,7 @@ def _card(
     return {"title": stay.scene.title, "pictures": images, "numbers": numbers}
 
 
-def _plot(story: Story) -> str:
+def _plot(story: DemoOutcome) -> str:
     """Scores over time against the threshold that applied, above the states of the door; an SVG element."""
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     scores, door = figure.subplots(2, 1, sharex=True, height_ratios=[5, 3])

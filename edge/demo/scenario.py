@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from edge.door.controller import Command, Input
+from edge.door.controller import Command, InputKind
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER, Portrait
 
@@ -47,7 +47,7 @@ class Did:
 class Wire:
     """An input of the door changes its level."""
 
-    input: Input
+    input: InputKind
     active: bool
 
 
@@ -106,24 +106,24 @@ ACTS = (
     ),
     Act(
         "Eileen Collins opens the door and leaves it open",
-        Wire(Input.CONTACT, True),
+        Wire(InputKind.CONTACT, True),
         pause_s=0.5,
         cue=Did("unlocked"),
     ),
     Act(
         "The alarm is on, somebody closes the door",
-        Wire(Input.CONTACT, False),
+        Wire(InputKind.CONTACT, False),
         pause_s=1.0,
         cue=Did("alarm"),
     ),
-    Act("Fire", Wire(Input.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
+    Act("Fire", Wire(InputKind.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
     Act(
         "An operator tries to reset while the fire burns",
         Ask(Command.RESET_FIRE, "everybody is out"),
         pause_s=1.0,
         cue=Did("unlocked"),
     ),
-    Act("The fire is out", Wire(Input.FIRE, False), pause_s=0.8),
+    Act("The fire is out", Wire(InputKind.FIRE, False), pause_s=0.8),
     Act("The operator resets again", Ask(Command.RESET_FIRE, "the fire is out"), pause_s=0.8),
 )
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
-import struct
 from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from edge.door import protocol
 from edge.errors import DoorError
+from edge.system.unix_sockets import listen, peer_uid
 
 log = logging.getLogger(__name__)
 
 _A_CLIENT_MAX = 4  # connections of one account that may only ask
 _CLIENTS_MAX = 8  # of all that may only ask
 _OPERATORS_MAX = 8  # beside these: nobody who may only ask can keep an operator out
-_UCRED = struct.Struct("3i")
 
 
-class Peers:
+class Connections:
     """The listening socket and its connections."""
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +70,7 @@ class Peers:
         except OSError:
             return
         peer.setblocking(False)
-        uid = uid_of(peer)
+        uid = peer_uid(peer)
         if not self._has_room(uid):
             log.warning("refused a connection of user %d", uid)
             peer.close()
@@ -106,28 +104,13 @@ class Peers:
         peer.close()
 
 
-def uid_of(peer: socket.socket) -> int:
-    """The account at the other end, as the kernel knows it."""
-    return int(
-        _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
-    )
-
-
 def _listen(path: Path) -> socket.socket:
-    """A listening socket in place of one that a dead process left; the caller holds the claim on the place."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-        path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        listener.setblocking(False)
-        before = os.umask(0o117)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(before)
-        listener.listen(_CLIENTS_MAX + _OPERATORS_MAX)
+        listener = listen(path, socket.SOCK_SEQPACKET, 0o660, _CLIENTS_MAX + _OPERATORS_MAX)
     except OSError as error:
         raise DoorError(
             f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
         ) from error
+    listener.setblocking(False)
     return listener

@@ -12,7 +12,8 @@ import math
 from collections import deque
 from enum import Enum
 
-from edge.door.timing import DoorRules, Latches
+from edge.access.schedule import ScheduledMode
+from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import FRAME_AGE_MAX_S, DoorEvent, Grant
 
 MAX_GRANT_AGE_S = FRAME_AGE_MAX_S
@@ -20,21 +21,13 @@ _REMEMBERED_GRANTS = 256
 _GRACE_S = 1.0  # a door that is pushed open just as it locks was not forced
 
 
-class Input(str, Enum):
+class InputKind(str, Enum):
     """What is wired to the door; each is a level, active or not."""
 
     CONTACT = "contact"  # active: the door stands open
     EXIT = "exit"  # the button beside the door (REX)
     FIRE = "fire"
     TAMPER = "tamper"
-
-
-class Window(str, Enum):
-    """What the schedule says now."""
-
-    NORMAL = "normal"
-    OPEN = "open"
-    LOCKED = "locked"
 
 
 class Command(str, Enum):
@@ -51,12 +44,14 @@ class Command(str, Enum):
 class Controller:
     """One door. `energised` and `alarm` are what its two relays must be; the service makes it so."""
 
-    def __init__(self, rules: DoorRules, latches: Latches = Latches()) -> None:
+    def __init__(self, rules: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
         self._rules = rules
         self._fire, self._lockdown, self._tamper = latches.fire, latches.lockdown, latches.tamper
         self._held = False
-        self._window = Window.NORMAL
-        self._active: dict[Input, bool | None] = dict.fromkeys(Input)  # None: not heard of yet
+        self._window = ScheduledMode.NORMAL
+        self._active: dict[InputKind, bool | None] = dict.fromkeys(
+            InputKind
+        )  # None: not heard of yet
         self._until = self._operator_until = (
             self._exit_until
         ) = -math.inf  # ends of pulses: of grants, operators, the exit button
@@ -92,24 +87,24 @@ class Controller:
         return tuple(name for name, active in on if active)
 
     @property
-    def levels(self) -> dict[Input, bool | None]:
+    def levels(self) -> dict[InputKind, bool | None]:
         """Of all inputs; None for those not heard of."""
         return dict(self._active)
 
     @property
     def relocks_at(self) -> float:
         """Time when the lock closes by itself; in the past if it is closed or stays open."""
-        if self._fire or self._active[Input.EXIT]:
+        if self._fire or self._active[InputKind.EXIT]:
             return -math.inf
         if self._lockdown:
             return self._exit_until
-        if self._held or self._window is Window.OPEN:
+        if self._held or self._window is ScheduledMode.OPEN:
             return -math.inf
         return max(self._until, self._operator_until, self._exit_until)
 
     @property
-    def latches(self) -> Latches:
-        return Latches(self._fire, self._lockdown, self._tamper)
+    def latches(self) -> LatchedStates:
+        return LatchedStates(self._fire, self._lockdown, self._tamper)
 
     @property
     def reason(self) -> str:
@@ -124,7 +119,7 @@ class Controller:
             return "held"
         if self._now < self._operator_until:
             return "operator"
-        if self._window is not Window.NORMAL:
+        if self._window is not ScheduledMode.NORMAL:
             return f"schedule-{self._window.value}"
         return "pulse" if self._now < self._until else "rest"
 
@@ -144,16 +139,18 @@ class Controller:
 
     @property
     def _exit_open(self) -> bool:
-        return bool(self._active[Input.EXIT]) or self._now < self._exit_until
+        return bool(self._active[InputKind.EXIT]) or self._now < self._exit_until
 
     @property
     def _open_by_right(self) -> bool:
         """Whether the door may stand open as long as it likes."""
-        return self._fire or (not self._lockdown and (self._held or self._window is Window.OPEN))
+        return self._fire or (
+            not self._lockdown and (self._held or self._window is ScheduledMode.OPEN)
+        )
 
     # ---------------------------------------------------------------- what happens
 
-    def obey(self, rules: DoorRules) -> None:
+    def update_timing(self, rules: DoorTiming) -> None:
         """Other rules from now on; a running pulse ends when it was to end."""
         self._rules = rules
 
@@ -168,7 +165,7 @@ class Controller:
             return "tamper"
         if self._lockdown:
             return "lockdown"
-        if self._window is Window.LOCKED:
+        if self._window is ScheduledMode.LOCKED:
             return "schedule"
         return "kept-open" if self._kept_open else None
 
@@ -178,7 +175,7 @@ class Controller:
         self._until = max(self._until, now + self._rules.pulse_of(grant))
         self.tick(now)
 
-    def sense(self, which: Input, active: bool, now: float) -> None:
+    def sense(self, which: InputKind, active: bool, now: float) -> None:
         """A settled level of an input."""
         self.tick(now)  # reasons that are over must not excuse what happens now
         known, self._active[which] = self._active[which], active
@@ -186,18 +183,18 @@ class Controller:
             return
         if active or known is not None:
             self._say(f"{which.value}-{'active' if active else 'quiet'}", "input", now)
-        if which is Input.FIRE and active:
+        if which is InputKind.FIRE and active:
             self._latch_fire(now)
-        elif which is Input.EXIT:
+        elif which is InputKind.EXIT:
             self._exit(active, now)
-        elif which is Input.TAMPER and active and not self._tamper:
+        elif which is InputKind.TAMPER and active and not self._tamper:
             self._tamper = True
             self._until = self._operator_until = -math.inf
             self._cut_short = "tamper"
             self._say("tamper", "opened", now)
-        elif which is Input.CONTACT and active and known is None:
+        elif which is InputKind.CONTACT and active and known is None:
             self._opened_at = now  # it stood open before this process began: nobody saw it forced
-        elif which is Input.CONTACT:
+        elif which is InputKind.CONTACT:
             self._contact(active, now)
         self.tick(now)
 
@@ -226,17 +223,17 @@ class Controller:
     def _refuse(self, command: Command) -> str | None:
         if command in (Command.UNLOCK, Command.HOLD) and self._lockdown:
             return "lockdown: release it first"
-        if command is Command.RESET_FIRE and self._active[Input.FIRE]:
+        if command is Command.RESET_FIRE and self._active[InputKind.FIRE]:
             return "the fire input is still active"
-        if command is Command.RESET_TAMPER and self._active[Input.TAMPER]:
+        if command is Command.RESET_TAMPER and self._active[InputKind.TAMPER]:
             return "the case is still open"
         return None
 
-    def schedule(self, window: Window, now: float) -> None:
+    def schedule(self, window: ScheduledMode, now: float) -> None:
         """What the schedule says from now on."""
         if window is not self._window:
             self._window = window
-            if window is Window.LOCKED:
+            if window is ScheduledMode.LOCKED:
                 self._until = -math.inf
             self._say("schedule", window.value, now)
         self.tick(now)
@@ -272,8 +269,8 @@ class Controller:
             return False
         if self._held or self._now < self._operator_until:
             return True
-        if self._window is not Window.NORMAL:
-            return self._window is Window.OPEN
+        if self._window is not ScheduledMode.NORMAL:
+            return self._window is ScheduledMode.OPEN
         return self._now < self._until
 
     def _latch_fire(self, now: float) -> None:

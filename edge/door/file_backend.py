@@ -8,7 +8,7 @@ from pathlib import Path
 from edge.errors import DoorError
 
 
-class FileRelay:
+class FileRelayOutput:
     """Writes 1 while it is energised, else 0."""
 
     def __init__(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class FileRelay:
             ) from error
 
 
-class FileLine:
+class FileInputLine:
     """A file with 1 or 0 in it. No file is not active."""
 
     def __init__(self, path: Path) -> None:

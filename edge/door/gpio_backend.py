@@ -74,7 +74,7 @@ class GpioRelayOutput:
             raise DoorError(f"the relay pin cannot be switched: {error}") from error
 
 
-class GpioLine:
+class GpioInputLine:
     """An input pin, read as a level."""
 
     def __init__(self, pin: int | str, *, active_high: bool, pull: str, factory: Any) -> None:

@@ -9,25 +9,24 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.config.door import Door
-from edge.config.door import Relay as RelayConfig
-from edge.door.inputs import Inputs, open_inputs
-from edge.door.relay import Relay, open_relay
+from edge.config.door import DoorConfig, RelayConfig
+from edge.door.inputs import DoorInputs, open_inputs
+from edge.door.relay import RelayOutput, open_relay
 from edge.errors import DoorError
 from edge.parsing import parse_json
 from edge.system.accounts import acting_as_owner
-from edge.system.atomic_files import read_regular, write_whole
+from edge.system.atomic_files import read_regular, write_atomic
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Wiring:
+class DoorHardware:
     """The door's hardware: the lock's relay, and what else there is."""
 
-    relay: Relay
-    alarm: Relay | None = None
-    inputs: Inputs | None = None
+    relay: RelayOutput
+    alarm: RelayOutput | None = None
+    inputs: DoorInputs | None = None
 
     def close(self) -> None:
         """Lock first; each part whatever the others do."""
@@ -38,9 +37,9 @@ class Wiring:
             steps.callback(self.relay.release)
 
 
-def open_wiring(door: Door) -> Wiring:
+def open_hardware(door: DoorConfig) -> DoorHardware:
     """The lock's relay first, so that it is locked whatever else fails; raises DoorError."""
-    wiring = Wiring(open_relay(door.relay))
+    wiring = DoorHardware(open_relay(door.relay))
     try:
         if door.alarm is not None:
             wiring = replace(wiring, alarm=open_relay(door.alarm))
@@ -50,7 +49,7 @@ def open_wiring(door: Door) -> Wiring:
         raise
 
 
-class Lines(BaseModel):
+class OutputNote(BaseModel):
     """The outputs of a door. The configuration may name others by the time these must be put to rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,22 +60,22 @@ class Lines(BaseModel):
 _NOTE_MAX = 1 << 16  # bytes
 
 
-def lines_of(door: Door) -> Lines:
-    return Lines(relay=door.relay, alarm=door.alarm)
+def lines_of(door: DoorConfig) -> OutputNote:
+    return OutputNote(relay=door.relay, alarm=door.alarm)
 
 
-def noted(path: Path) -> Lines | None:
+def load_outputs(path: Path) -> OutputNote | None:
     """The outputs that a door process opened last; None where no note can be read."""
     try:
-        return parse_json(Lines, read_regular(path, _NOTE_MAX))
+        return parse_json(OutputNote, read_regular(path, _NOTE_MAX))
     except (OSError, ValueError):
         return None
 
 
-def note(lines: Lines, path: Path) -> None:
+def save_outputs(lines: OutputNote, path: Path) -> None:
     """To be called before they are opened; others that are still noted are put to rest first. Best effort: a door without a note
     is better than none, and then `edge-door rest` goes by the configuration."""
-    before = noted(path)
+    before = load_outputs(path)
     if before == lines:
         return  # a full disk may hold it already
     if before is not None:
@@ -87,7 +86,7 @@ def note(lines: Lines, path: Path) -> None:
     try:
         with acting_as_owner(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            write_whole(path, lines.model_dump_json().encode(), 0o644)
+            write_atomic(path, lines.model_dump_json().encode(), 0o644)
     except OSError as error:
         log.warning(
             "%s: cannot be written (%s): `edge-door rest` will go by the configuration",
@@ -98,7 +97,7 @@ def note(lines: Lines, path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def put_to_rest(lines: Lines, noted_in: Path | None = None) -> None:
+def put_to_rest(lines: OutputNote, noted_in: Path | None = None) -> None:
     """Opening a relay drives it to rest, and so does closing it. Each line whatever the other does; raises DoorError."""
     with contextlib.ExitStack() as steps:  # last in, first out
         for line in (lines.alarm, lines.relay):

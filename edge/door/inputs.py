@@ -6,15 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Protocol
 
-from edge.config.door import FileInput, GpioInput
-from edge.config.door import Inputs as InputsConfig
-from edge.door.controller import Input
-from edge.door.file_backend import FileLine
+from edge.config.door import FileInputConfig, GpioInputConfig, InputsConfig
+from edge.door.controller import InputKind
+from edge.door.file_backend import FileInputLine
 
 POLL_S = 0.02
 
 
-class Line(Protocol):
+class InputLine(Protocol):
     """One input's raw level; active is what the config calls active."""
 
     def active(self) -> bool: ...
@@ -41,20 +40,22 @@ class Debounce:
         return None
 
 
-class Inputs:
+class DoorInputs:
     """All inputs of a door, each settled by its own debounce."""
 
-    def __init__(self, lines: Mapping[Input, Line], settle_s: Mapping[Input, float]) -> None:
+    def __init__(
+        self, lines: Mapping[InputKind, InputLine], settle_s: Mapping[InputKind, float]
+    ) -> None:
         self._lines = dict(lines)
         self._debounce = {which: Debounce(settle_s[which]) for which in lines}
 
     def __len__(self) -> int:
         return len(self._lines)
 
-    def changes(self, now: float) -> list[tuple[Input, bool]]:
+    def changes(self, now: float) -> list[tuple[InputKind, bool]]:
         """Inputs whose settled level is new since the last call, first fire; raises DoorError where one cannot be read."""
         changed = []
-        for which in (Input.FIRE, Input.EXIT, Input.TAMPER, Input.CONTACT):
+        for which in (InputKind.FIRE, InputKind.EXIT, InputKind.TAMPER, InputKind.CONTACT):
             if which in self._lines:
                 level = self._debounce[which].feed(self._lines[which].active(), now)
                 if level is not None:
@@ -66,19 +67,19 @@ class Inputs:
             line.close()
 
 
-def open_inputs(config: InputsConfig) -> Inputs:
+def open_inputs(config: InputsConfig) -> DoorInputs:
     """The inputs of a config; raises DoorError."""
-    lines: dict[Input, Line] = {}
-    settle: dict[Input, float] = {}
+    lines: dict[InputKind, InputLine] = {}
+    settle: dict[InputKind, float] = {}
     try:
-        for which in Input:
+        for which in InputKind:
             wired = getattr(config, which.value)
-            if isinstance(wired, FileInput):
-                lines[which] = FileLine(wired.path)
-            elif isinstance(wired, GpioInput):
-                from edge.door.gpio_backend import GpioLine, open_factory
+            if isinstance(wired, FileInputConfig):
+                lines[which] = FileInputLine(wired.path)
+            elif isinstance(wired, GpioInputConfig):
+                from edge.door.gpio_backend import GpioInputLine, open_factory
 
-                lines[which] = GpioLine(
+                lines[which] = GpioInputLine(
                     wired.pin,
                     active_high=wired.active_high,
                     pull=wired.pull,
@@ -90,4 +91,4 @@ def open_inputs(config: InputsConfig) -> Inputs:
         for line in lines.values():
             line.close()
         raise
-    return Inputs(lines, settle)
+    return DoorInputs(lines, settle)

@@ -28,7 +28,7 @@ _HEADER = "J40"
 
 
 @dataclass(frozen=True, slots=True)
-class Module:
+class JetsonModule:
     """One family of modules: its name in the device tree, its controller, and the line of each header pin."""
 
     name: str
@@ -38,22 +38,22 @@ class Module:
 
 
 MODULES = (
-    Module("Jetson Orin NX or Nano", "p3767", "tegra234-gpio", {
+    JetsonModule("Jetson Orin NX or Nano", "p3767", "tegra234-gpio", {
         7: 144, 11: 112, 12: 50, 13: 122, 15: 85, 16: 126, 18: 125, 19: 135, 21: 134, 22: 123, 23: 133, 24: 136, 26: 137,
         29: 105, 31: 106, 32: 41, 33: 43, 35: 53, 36: 113, 37: 124, 38: 52, 40: 51,
     }),
-    Module("Jetson AGX Orin", "p3701", "tegra234-gpio", {
+    JetsonModule("Jetson AGX Orin", "p3701", "tegra234-gpio", {
         7: 106, 11: 112, 12: 50, 13: 108, 15: 85, 18: 43, 19: 135, 21: 134, 22: 96, 23: 133, 24: 136, 26: 137, 35: 53, 36: 113,
         38: 52, 40: 51,
     }),
-    Module("Jetson Xavier NX", "p3668", "tegra194-gpio", {
+    JetsonModule("Jetson Xavier NX", "p3668", "tegra194-gpio", {
         7: 118, 11: 112, 12: 127, 13: 149, 16: 153, 18: 152, 19: 162, 21: 161, 22: 150, 23: 160, 24: 163, 26: 164, 29: 105,
         31: 106, 32: 108, 33: 84, 35: 130, 36: 113, 37: 151, 38: 129, 40: 128,
     }),
 )  # fmt: skip
 
 
-def module_here(compatible: Path = _COMPATIBLE) -> Module:
+def module_here(compatible: Path = _COMPATIBLE) -> JetsonModule:
     """The module this machine is, by its device tree; raises DoorError where it is none that is known."""
     try:
         names = compatible.read_bytes().decode("utf-8", "replace").split("\0")
@@ -99,7 +99,7 @@ class JetsonFactory(LGPIOFactory):  # type: ignore[misc]
         return self._info
 
 
-def _board(module: Module) -> Any:
+def _board(module: JetsonModule) -> Any:
     """What gpiozero wants to know of a board; a pin's name must be GPIO<line>."""
     pins = {
         number: PinInfo(

@@ -10,19 +10,19 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog, Job
+from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import belief_of
 from edge.audit.reader import read_tail
 from edge.audit.retention import Retention
 from edge.audit.segments import strange_files
-from edge.door.timing import Latches
+from edge.door.timing import LatchedStates
 from edge.errors import RecordError
 from edge.system.wallclock import Belief, WallClock
 from edge.values import DoorEvent
 
 log = logging.getLogger(__name__)
 
-LATCHES = tuple(latch.name for latch in fields(Latches))
+LATCHES = tuple(latch.name for latch in fields(LatchedStates))
 _REFUSALS = 4  # on record in each second; more are counted
 _SECOND_S = 1.0
 _COMPLAIN_S = 10.0  # between two lines of the journal about lost events
@@ -32,7 +32,7 @@ _COMPLAIN_S = 10.0  # between two lines of the journal about lost events
 class Past:
     """What the end of the record says of the life before."""
 
-    latches: Latches = field(default_factory=Latches)
+    latches: LatchedStates = field(default_factory=LatchedStates)
     clock: Belief = field(default_factory=Belief)
     ended: str | None = None  # the last event
     trouble: str | None = None  # why nothing of this is known; then the door starts in lockdown
@@ -49,9 +49,9 @@ def past_of(path: Path) -> Past:
                 f"{path}: the record cannot be read: no line in its end tells the door's state"
             )
     except RecordError as error:
-        return Past(Latches(lockdown=True), trouble=str(error))
+        return Past(LatchedStates(lockdown=True), trouble=str(error))
     return Past(
-        Latches(**{name: name in (latched or ()) for name in LATCHES}),
+        LatchedStates(**{name: name in (latched or ()) for name in LATCHES}),
         belief_of(tail),
         next((str(r["event"]) for r in tail if "event" in r), None),
     )
@@ -85,9 +85,9 @@ class DoorRecord:
 
     def __init__(
         self,
-        log: BoundedLog,
+        log: AsyncLogWriter,
         past: Past,
-        latches: Callable[[], Latches],
+        latches: Callable[[], LatchedStates],
         state: Callable[[], LockState],
         wall: WallClock,
     ) -> None:
@@ -96,7 +96,9 @@ class DoorRecord:
         self._latches = latches
         self._state = state
         self._durable = None if past.trouble else past.latches
-        self._jobs: deque[tuple[Job, Latches]] = deque()  # as many as the log's queue takes
+        self._jobs: deque[tuple[PendingRecord, LatchedStates]] = (
+            deque()
+        )  # as many as the log's queue takes
         self._again_at = -math.inf  # when latches that are not on disk may be told again
         self._second = -math.inf  # when the present second of refusals began
         self._refusals = self._left_out = 0
@@ -105,7 +107,7 @@ class DoorRecord:
         self._complained = -math.inf
         self._error = ""
         self._is_back = False  # True if the newest job that ended was written
-        self.newest = Job({})  # the last that was posted
+        self.newest = PendingRecord({})  # the last that was posted
 
     @property
     def lost(self) -> int:
@@ -113,7 +115,7 @@ class DoorRecord:
 
     def post(
         self, event: DoorEvent, more: Mapping[str, Any] | None = None, *, counted: bool = True
-    ) -> Job:
+    ) -> PendingRecord:
         """Hand an event over; its job is done once it is on disk or has failed."""
         latches = self._latches()
         told = {key: value for key, value in asdict(event).items() if value is not None}
@@ -136,7 +138,7 @@ class DoorRecord:
 
     def keep_for(self, keep: Retention) -> None:
         """How long records stay, from now on."""
-        self._log.obey(keep)
+        self._log.update_retention(keep)
 
     def keep(self, now: float) -> None:
         """Handle the jobs that have ended, and write again latches that were not stored."""
@@ -156,7 +158,7 @@ class DoorRecord:
     def close(self) -> None:
         self._log.close()
 
-    def _drop(self, job: Job) -> None:
+    def _drop(self, job: PendingRecord) -> None:
         """Count an event that was not recorded, and the counts that it carried."""
         self._left_out += int(job.fields.get("left_out", 0))
         dropped = job.fields.get("dropped") or ([job.fields["event"]] if job.counted else [])
@@ -189,5 +191,5 @@ def _counts(events: Counter[str]) -> str:
     return ", ".join(f"{count} x {event}" for event, count in sorted(events.items()))
 
 
-def _names(latches: Latches) -> list[str]:
+def _names(latches: LatchedStates) -> list[str]:
     return [name for name in LATCHES if getattr(latches, name)]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from edge.config.door import FileRelay, GpioRelay
-from edge.config.door import Relay as RelayConfig
+from edge.config.door import FileRelayConfig, GpioRelayConfig, RelayConfig
 
 
-class Relay(Protocol):
+class RelayOutput(Protocol):
     """One output. Not energised means locked, before the first call and after `close`."""
 
     def energise(self) -> None: ...
@@ -18,18 +17,18 @@ class Relay(Protocol):
     def close(self) -> None: ...
 
 
-def open_relay(config: RelayConfig) -> Relay:
+def open_relay(config: RelayConfig) -> RelayOutput:
     """The relay of a config, not energised; raises DoorError."""
-    if isinstance(config, GpioRelay):
+    if isinstance(config, GpioRelayConfig):
         from edge.door.gpio_backend import GpioRelayOutput, open_factory
 
         return GpioRelayOutput(
             config.pin, active_high=config.active_high, factory=open_factory(config.factory)
         )
-    if isinstance(config, FileRelay):
-        from edge.door.file_backend import FileRelay as FileRelayOutput
+    if isinstance(config, FileRelayConfig):
+        from edge.door.file_backend import FileRelayOutput
 
         return FileRelayOutput(config.path)
-    from edge.door.simulated_backend import SimulatedRelay
+    from edge.door.simulated_backend import SimulatedRelayOutput
 
-    return SimulatedRelay()
+    return SimulatedRelayOutput()

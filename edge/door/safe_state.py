@@ -7,21 +7,21 @@ import logging
 import os
 from pathlib import Path
 
-from edge.config import DOOR_LOCK, DOOR_WIRING, Terminal, load_config
-from edge.door.hardware import Lines, lines_of, noted, put_to_rest
-from edge.errors import ConfigError, PlaceError
-from edge.system.lockfile import claim
+from edge.config import DOOR_LOCK, DOOR_WIRING, TerminalConfig, load_config
+from edge.door.hardware import OutputNote, lines_of, load_outputs, put_to_rest
+from edge.errors import ConfigError, LockFileError
+from edge.system.lockfile import acquire_lock
 
 log = logging.getLogger(__name__)
 
 
-def rest(config_path: Path) -> None:
-    """Drive the door's outputs to rest: those that its process noted, else those of the configuration.
+def force_safe_state(config_path: Path) -> None:
+    """Drive the door's outputs to the safe state: those that the process noted, else the configured.
 
-    Raises ClaimError where a door process is at work, DoorError where a line cannot be reached, ConfigError where nothing tells
-    which lines there are.
+    Raises AlreadyRunningError if a door process runs, DoorError if an output cannot be reached,
+    ConfigError if no source names the outputs.
     """
-    config: Terminal | None = None
+    config: TerminalConfig | None = None
     wrong: ConfigError | None = None
     try:
         config = load_config(config_path)
@@ -31,10 +31,10 @@ def rest(config_path: Path) -> None:
     with contextlib.ExitStack() as steps:  # each one whatever the others do
         for place in folders:
             _claim(place, steps)
-        lines: list[tuple[Lines, Path | None]] = [
+        lines: list[tuple[OutputNote, Path | None]] = [
             (found, folder)
             for folder in folders
-            if (found := noted(folder / DOOR_WIRING)) is not None
+            if (found := load_outputs(folder / DOOR_WIRING)) is not None
         ]
         if not lines and config is not None:
             lines = [(lines_of(config.door), None)]
@@ -44,7 +44,7 @@ def rest(config_path: Path) -> None:
             steps.callback(put_to_rest, each, folder)
 
 
-def _folders(config: Terminal | None) -> list[Path]:
+def _folders(config: TerminalConfig | None) -> list[Path]:
     """Where a process may have left its note: systemd's word for it holds without a configuration."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     folders = [Path(runtime)] if runtime else []
@@ -55,8 +55,8 @@ def _folders(config: Terminal | None) -> list[Path]:
 
 def _claim(folder: Path, steps: contextlib.ExitStack) -> None:
     try:
-        steps.callback(os.close, claim(folder / DOOR_LOCK, "edge-door"))
+        steps.callback(os.close, acquire_lock(folder / DOOR_LOCK, "edge-door"))
     except (
-        PlaceError
+        LockFileError
     ) as error:  # a lock that stays open is worse than one that two processes drive to rest
         log.warning("%s; going on without it", error)

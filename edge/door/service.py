@@ -15,16 +15,17 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog, Job
+from edge.access.schedule import ScheduledMode
+from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import CONFIRMED, TRUSTED, confirmation_of
 from edge.door import protocol
-from edge.door.connections import Peers
-from edge.door.controller import Command, Controller, Window
-from edge.door.hardware import Wiring
+from edge.door.connections import Connections
+from edge.door.controller import Command, Controller
+from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
 from edge.door.record import DoorRecord, LockState, Past
-from edge.door.relay import Relay
-from edge.door.settings import Conduct
+from edge.door.relay import RelayOutput
+from edge.door.settings import DoorSettings
 from edge.door.wallclock import TRUST_CLOCK, clock_status, describe_doubt
 from edge.errors import DoorError
 from edge.system.timesync import boot_id
@@ -46,9 +47,9 @@ class DoorService:
 
     def __init__(
         self,
-        conduct: Conduct,
-        wiring: Wiring,
-        record: BoundedLog,
+        conduct: DoorSettings,
+        wiring: DoorHardware,
+        record: AsyncLogWriter,
         socket_path: Path,
         *,
         past: Past = Past(),
@@ -69,7 +70,7 @@ class DoorService:
         self._alarms: tuple[str, ...] = ()  # logged last
         self._energised = self._alarmed = self._closed = False
         wiring.relay.release()
-        self._peers = Peers(socket_path)
+        self._peers = Connections(socket_path)
         self._take(conduct)
         self._begin(past)
         self._turn()
@@ -94,16 +95,16 @@ class DoorService:
         started = DoorEvent("started", self._controller.reason, self._clock())
         self._record.post(started, confirmation_of(self._wall.belief))
 
-    def _take(self, conduct: Conduct) -> None:
+    def _take(self, conduct: DoorSettings) -> None:
         self._conduct = conduct
         self._operators = {0, os.geteuid(), *conduct.operators}
         self._peers.admit(conduct.clients.keys(), self._operators)
         self._record.keep_for(conduct.keep)
 
-    def reload(self, conduct: Conduct) -> None:
+    def reload(self, conduct: DoorSettings) -> None:
         """Other conduct from now on; whoever may no longer ask is hung up on."""
         self._take(conduct)
-        self._controller.obey(conduct.rules)
+        self._controller.update_timing(conduct.rules)
         self._looked_at = -math.inf
         self._reload_refused = ""
         self._post(DoorEvent("reloaded", "configuration", self._clock()))
@@ -141,7 +142,7 @@ class DoorService:
         self._apply()
         self._record.keep(now)
 
-    def _window(self) -> Window:
+    def _window(self) -> ScheduledMode:
         """What the schedule says, with doubts about a clock that cannot be right. Whatever it raises, the loop goes on."""
         schedule = self._conduct.schedule
         try:
@@ -300,7 +301,7 @@ class DoorService:
     def _deadline(self) -> float:
         return self._clock() + RECORD_DEADLINE_S
 
-    def _in_time(self, job: Job, ends: float) -> bool:
+    def _in_time(self, job: PendingRecord, ends: float) -> bool:
         """Whether a record is on disk by then; inputs are heard and a pulse that ends meanwhile is ended."""
         while not job.done.is_set() and (now := self._clock()) < ends:
             job.done.wait(self._wait(ends - now))
@@ -326,7 +327,7 @@ class DoorService:
             },
         }
 
-    def _post(self, event: DoorEvent) -> Job:
+    def _post(self, event: DoorEvent) -> PendingRecord:
         return self._record.post(event)
 
 
@@ -334,7 +335,7 @@ def _event(event: str, reason: str, at: float, grant: Grant) -> DoorEvent:
     return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)
 
 
-def _switch(relay: Relay, on: bool) -> None:
+def _switch(relay: RelayOutput, on: bool) -> None:
     if on:
         relay.energise()
     else:

@@ -10,18 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.access.schedule import Schedule, schedule_of
+from edge.access.schedule import Schedule, build_schedule
 from edge.audit.retention import Retention
-from edge.config import Terminal, load_config
-from edge.door.timing import DoorRules
+from edge.config import TerminalConfig, load_config
+from edge.door.timing import DoorTiming
 from edge.errors import ConfigError, MfsaError
 
 
 @dataclass(frozen=True, slots=True)
-class Conduct:
+class DoorSettings:
     """How the door behaves, and towards whom. Accounts are names by user number."""
 
-    rules: DoorRules
+    rules: DoorTiming
     schedule: Schedule = field(default_factory=Schedule)
     clients: Mapping[int, str] = field(
         default_factory=dict
@@ -43,17 +43,17 @@ class Conduct:
             )
 
 
-def conduct_of(config: Terminal) -> Conduct:
+def build_settings(config: TerminalConfig) -> DoorSettings:
     """Asks the machine for accounts, which may take its time. Those that are not there are left out: fewer may ask."""
     door = config.door
     clients, strange_clients = _uids(door.clients, "door.clients")
     operators, strange_operators = _uids(door.operators, "door.operators")
-    rules = DoorRules(
+    rules = DoorTiming(
         door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock, door.busy_s
     )
     ours = {uid: _name(uid) for uid in (0, os.geteuid())}
-    return Conduct(
-        rules, schedule_of(door.schedule), clients, operators | ours, config.record.unwritable == "open",
+    return DoorSettings(
+        rules, build_schedule(door.schedule), clients, operators | ours, config.record.unwritable == "open",
         Retention(config.record.keep_days, config.record.personal_days), strange_clients + strange_operators,
     )  # fmt: skip
 
@@ -83,14 +83,14 @@ def _name(uid: int) -> str:
 _READERS_MAX = 4
 
 
-class Reading:
+class ConfigReloader:
     """Reload of the configuration in a thread; of several requests only the last one counts."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._read: queue.SimpleQueue[tuple[int, tuple[Terminal, Conduct] | MfsaError]] = (
-            queue.SimpleQueue()
-        )
+        self._read: queue.SimpleQueue[
+            tuple[int, tuple[TerminalConfig, DoorSettings] | MfsaError]
+        ] = queue.SimpleQueue()
         self._newest = 0
         self._started = 0  # newest request that a thread handles
         self._reading = 0  # running threads: a disk may hang
@@ -100,7 +100,7 @@ class Reading:
         if self._reading < _READERS_MAX:
             self._start()
 
-    def take(self) -> tuple[Terminal, Conduct] | None:
+    def take(self) -> tuple[TerminalConfig, DoorSettings] | None:
         """What the newest reading found, once; raises MfsaError where it cannot be used."""
         while True:
             try:
@@ -124,10 +124,10 @@ class Reading:
         ).start()
 
     def _load(self, number: int) -> None:
-        found: tuple[Terminal, Conduct] | MfsaError
+        found: tuple[TerminalConfig, DoorSettings] | MfsaError
         try:
             config = load_config(self._path)
-            conduct = conduct_of(config)
+            conduct = build_settings(config)
             conduct.check()
             found = config, conduct
         except MfsaError as error:

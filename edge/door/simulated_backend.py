@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-class SimulatedRelay:
+class SimulatedRelayOutput:
     """`history` holds (monotonic seconds, energised), one entry per change."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

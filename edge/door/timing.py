@@ -8,7 +8,7 @@ from edge.values import Grant
 
 
 @dataclass(frozen=True, slots=True)
-class DoorRules:
+class DoorTiming:
     """How one door behaves; seconds."""
 
     pulse_s: float
@@ -24,7 +24,7 @@ class DoorRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Latches:
+class LatchedStates:
     """What outlives a restart: only what restricts, and the fire latch. Never hold-open."""
 
     fire: bool = False

@@ -40,7 +40,7 @@ _SAME_IOU = 0.3  # from which on a face of a close look is the one that was look
 _FINER = 1.1  # times as many pixels make a close look worth it
 
 
-class Detector:
+class FaceDetector:
     """Faces of a frame of any size, by one network for each size of its input; their keys are such as `640x480`.
 
     `whole` is the size in which whole pictures are looked at, None where that is for each picture to decide.

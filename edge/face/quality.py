@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.chip import REFERENCE_XY
-from edge.values import Face, Pose, Probe, Quality, Visible
+from edge.values import Face, Pose, Probe, Quality, Visibility
 
 # A frontal face in units of the chip: x right, y down, z towards the camera. The points that align chips, with the depth of
 # an average adult's nose tip (half the distance of the eyes) and mouth corners before the plane of the eyes.
@@ -74,7 +74,7 @@ def component(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class QualityGate:
     """The least that each component must reach for one use."""
 
     inter_eye_distance: float
@@ -86,7 +86,7 @@ class Gate:
     eyes_visible: float
     explained: float
 
-    def refuses(self, found: Quality | Visible) -> str | None:
+    def refuses(self, found: Quality | Visibility) -> str | None:
         """The reason code of the first component that is too low, None where all reach."""
         for name, (reason, _) in MESSAGES.items():
             value = getattr(found, name, None)
@@ -95,8 +95,8 @@ class Gate:
         return None
 
 
-RECOGNISE = Gate(20, 25, 15, 15, 15, 85, 20, 50)
-ENROLL = Gate(40, 60, 35, 40, 40, 98, 60, 50)
+RECOGNISE = QualityGate(20, 25, 15, 15, 15, 85, 20, 50)
+ENROLL = QualityGate(40, 60, 35, 40, 40, 98, 60, 50)
 
 
 def measure(
@@ -138,7 +138,7 @@ def eyes_px_of(inter_eye_distance: float) -> float:
     return worst + (best - worst) * inter_eye_distance / 100
 
 
-def visible(probe: Probe) -> Visible:
+def visible(probe: Probe) -> Visibility:
     """How much of eyes and mouth the map of what hides the face leaves free, and whether the network looked at the face.
 
     The maps say what was let through, not what decided; but weight on what the other two maps claim has no business there.
@@ -147,7 +147,7 @@ def visible(probe: Probe) -> Visible:
     elsewhere = float(
         (unmasked * np.maximum(hidden, background)).sum() / max(1e-6, float(unmasked.sum()))
     )
-    return Visible(
+    return Visibility(
         eyes_visible=_ramp(float(hidden[_EYE_CELLS].mean()), 1.0, 0.0),
         mouth_occlusion_prevention=_ramp(float(hidden[_MOUTH_CELLS].mean()), 1.0, 0.0),
         explained=_ramp(elsewhere, 1.0, 0.0),

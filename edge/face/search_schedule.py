@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.face.boxes import iou
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.values import Face, Frame, Zone
 
 _EARLY_S = 0.01  # frames do not come to the millisecond
 _SAME_IOU = 0.5  # two looks from which on they found one face
 
 
-class Lookout:
+class SearchScheduler:
     """Decides of each frame how much of it the detector sees. Frames come in order of time."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
         self._searched_at = -math.inf
         self._searched = False  # the last frame

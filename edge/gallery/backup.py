@@ -122,7 +122,7 @@ def _fill(gallery: Database, found: dict[str, Any], admission: Admission) -> Res
     left_out: list[str] = []
     with gallery.changing("the backup was not restored"):
         for name, secret in found["secrets"].items():
-            sealed = gallery.seal.close(secret, name)
+            sealed = gallery.seal.encrypt(secret, name)
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
         for person in found["people"]:
             try:

@@ -25,7 +25,7 @@ _TINY = 1e-6  # for numbers too small to have all their digits, and for what is 
 Rows = NDArray[np.float32]
 
 
-class Packed:
+class Bf16Index:
     """Rows (N,D) of unit norm in bfloat16, packed block by block. Raises ImportError where numkong is not installed."""
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ def error(dimension: int, norm: float) -> float:
     return (_BFLOAT16 + (1 + _BFLOAT16) * terms / (1 - terms)) * (1 + UNIT_ERROR) * norm + _TINY
 
 
-def open_packed(dimension: int) -> Packed | None:
+def build_bf16_index(dimension: int) -> Bf16Index | None:
     """None where numkong is not installed, has no kernel for this processor, or does not keep to the bound."""
     try:
-        packed = Packed()
+        packed = Bf16Index()
         import numkong
     except ImportError:
         return None
@@ -74,7 +74,7 @@ def open_packed(dimension: int) -> Packed | None:
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     packed.update(rows, ())
     return (
-        Packed()
+        Bf16Index()
         if np.abs(packed.products(rows) - rows @ rows.T).max() <= error(dimension, 1.0)
         else None
     )

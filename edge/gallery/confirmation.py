@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.database import Position
-from edge.system.atomic_files import read_regular, write_whole
-from edge.system.lockfile import is_claimed
+from edge.system.atomic_files import read_regular, write_atomic
+from edge.system.lockfile import is_locked
 
 _POLL_S = 0.05
 _FILE_MAX = 4096
@@ -22,7 +22,7 @@ _FILE_MAX = 4096
 def write_confirmation(path: Path, position: Position) -> None:
     """Write the position in memory, atomically. Raises GalleryError."""
     try:
-        write_whole(path, json.dumps(asdict(position)).encode())
+        write_atomic(path, json.dumps(asdict(position)).encode())
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot be written: {error.strerror}; commands that change the gallery will "
@@ -47,7 +47,7 @@ def forget_confirmation(path: Path) -> None:
 
 
 def await_confirmation(
-    config: Terminal,
+    config: TerminalConfig,
     position: Position,
     *,
     clock: Callable[[], float] = time.monotonic,
@@ -58,7 +58,7 @@ def await_confirmation(
     Returns at once if no recogniser runs. Raises GalleryError after `gallery.confirm_s`.
     """
     ends_at = clock() + config.gallery.confirm_s
-    while is_claimed(config.daemon_lock_path):
+    while is_locked(config.daemon_lock_path):
         if _reached(read_confirmation(config.gallery_confirmed_path), position):
             return
         if clock() >= ends_at:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.errors import GalleryError
 from edge.gallery import schema, sealing, secure_delete
 from edge.gallery.identity import REMEDY, FileIdentity, identify
-from edge.gallery.sealing import Seal
+from edge.gallery.sealing import RowCipher
 from edge.subject import SubjectRecord, from_json, to_json
 
 CHECK = b"the key of this gallery"
@@ -68,7 +68,7 @@ class Database:
         lock_wait_s: float = schema.LOCK_WAIT_S,
     ) -> None:
         self.path, self.terminal = path, terminal
-        self.seal = Seal(key, terminal)
+        self.seal = RowCipher(key, terminal)
         self._read_only, self._renew_key, self._lock_wait_s = read_only, renew_key, lock_wait_s
         if not read_only:
             self._make_file()
@@ -134,7 +134,7 @@ class Database:
         """Open the file that is at the path now, unless it is open already. Raises GalleryError."""
         if self.is_same_file():
             with contextlib.suppress(GalleryError, *schema.DAMAGE):
-                self.prove_key()
+                self.check_key()
                 return
         self.reconnect()
 
@@ -158,13 +158,13 @@ class Database:
         self._demand_terminal(meta)
         self._demand("schema", meta.get("schema"), schema.SCHEMA, "use the version that made it")
         try:
-            self.prove_key()
+            self.check_key()
         except WrongKeyError:
             if self._renew_key is None:
                 raise
             with contextlib.suppress(GalleryError):  # this account may not read the key again
-                self.seal = Seal(self._renew_key(), self.terminal)
-            self.prove_key()
+                self.seal = RowCipher(self._renew_key(), self.terminal)
+            self.check_key()
 
     def _demand_terminal(self, meta: Mapping[str, object]) -> None:
         remedy = "set `terminal:` back, or enroll in another state folder"
@@ -173,9 +173,9 @@ class Database:
     def _fresh_meta(self) -> dict[str, str | int | bytes]:
         return {
             "terminal": self.terminal,
-            "check": self.seal.close(CHECK, "check"),
+            "check": self.seal.encrypt(CHECK, "check"),
             **{
-                name: self.seal.close(secrets.token_bytes(sealing.SECRET_BYTES), name)
+                name: self.seal.encrypt(secrets.token_bytes(sealing.SECRET_BYTES), name)
                 for name in SECRETS
             },
         }
@@ -201,7 +201,7 @@ class Database:
                 f"expected {short(expected)}; {remedy}"
             )
 
-    def prove_key(self) -> None:
+    def check_key(self) -> None:
         """Raise WrongKeyError if the gallery has another key, GalleryError if it is damaged."""
         check = self._key_check()
         try:
@@ -248,7 +248,7 @@ class Database:
         written data would be lost, or could never be read.
         """
         with self._transaction():
-            self.prove_key()
+            self.check_key()
             yield
             if identify(self.path).file != self.identity.file:
                 raise GalleryError(
@@ -320,12 +320,12 @@ class Database:
                 subject,
                 self.seal.tag(name),
                 revision,
-                self.seal.close(to_json(name, record), "subject", subject, revision),
+                self.seal.encrypt(to_json(name, record), "subject", subject, revision),
             ),
         )
         for i, embedding in enumerate(embeddings):
             template = first + 2 + i
-            sealed = self.seal.close(
+            sealed = self.seal.encrypt(
                 np.asarray(embedding, "<f4").tobytes(), "template", template, subject, model
             )
             self.db.execute(
@@ -334,7 +334,7 @@ class Database:
             if chips and (chip := chips[i]) is not None:
                 self.db.execute(
                     "INSERT INTO chips VALUES (?, ?)",
-                    (template, self.seal.close(chip, "chip", template)),
+                    (template, self.seal.encrypt(chip, "chip", template)),
                 )
         return subject
 
@@ -367,7 +367,7 @@ class Database:
                 f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again"
             )
 
-    def prove_gone(self, gone: Sequence[bytes]) -> None:
+    def assert_erased(self, gone: Sequence[bytes]) -> None:
         """Raises GalleryError where a piece of some deleted rows is still in a file."""
         if not self.empty_log():
             raise GalleryError(
@@ -375,12 +375,12 @@ class Database:
             )
         with self.released():
             secure_delete.sync(self.path)
-            left = secure_delete.is_left(self.path, gone)
+            left = secure_delete.find_remnants(self.path, gone)
         if left:
             self.compact()
             with self.released():
                 secure_delete.sync(self.path)
-                left = secure_delete.is_left(self.path, gone)
+                left = secure_delete.find_remnants(self.path, gone)
         if left:
             raise GalleryError("a sealed copy is still in the file")
 

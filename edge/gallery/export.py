@@ -25,11 +25,11 @@ from edge.errors import GalleryError
 from edge.gallery.admission import Admission, check_templates
 from edge.gallery.people import Person, Template, read_people
 from edge.gallery.rows import usual_dimension
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.names import name_key
 from edge.subject import from_json, to_json
 from edge.system.accounts import acting_as_owner
-from edge.system.atomic_files import write_whole
+from edge.system.atomic_files import write_atomic
 from edge.system.strict_json import read_json
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, 
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ImportResult:
     """Result of an import."""
 
     taken: int
@@ -57,7 +57,7 @@ class SealedFile:
     content: bytes
 
 
-def pack(store: Store, passphrase: str, names: Sequence[str] = ()) -> tuple[bytes, int]:
+def pack(store: GalleryStore, passphrase: str, names: Sequence[str] = ()) -> tuple[bytes, int]:
     """Return the content of a file of people, all unless some are named, and their number.
 
     It holds the templates of the store's model with their chips. Raises GalleryError.
@@ -74,22 +74,22 @@ def pack(store: Store, passphrase: str, names: Sequence[str] = ()) -> tuple[byte
     return seal_tree(_MAGIC, tree, passphrase), len(chosen)
 
 
-def export(store: Store, path: Path, passphrase: str, names: Sequence[str] = ()) -> int:
+def export(store: GalleryStore, path: Path, passphrase: str, names: Sequence[str] = ()) -> int:
     """Write people to a file for another terminal; return how many. Raises GalleryError."""
     content, count = pack(store, passphrase, names)
     write_file(path, content)
     return count
 
 
-def take(
-    store: Store,
+def import_people(
+    store: GalleryStore,
     file: SealedFile,
     passphrase: str,
     admission: Admission,
     *,
     dimension: int | None = None,
     replace: bool = False,
-) -> Taken:
+) -> ImportResult:
     """Enroll the people of a file by the rules of an enrollment; the others are refused by name.
 
     `dimension`: of the model's embeddings; None: that of most templates. Raises GalleryError.
@@ -113,11 +113,11 @@ def take(
         else:
             here.add(name_key(person.name))
             taken += 1
-    return Taken(taken, refused)
+    return ImportResult(taken, refused)
 
 
 def _enroll(
-    store: Store, person: Person, admission: Admission, dimension: int, *, replace: bool
+    store: GalleryStore, person: Person, admission: Admission, dimension: int, *, replace: bool
 ) -> None:
     """Enroll a person of a file; raises GalleryError with the reason for a refusal."""
     vectors = [template.vector for template in person.templates]
@@ -251,7 +251,7 @@ def write_file(path: Path, content: bytes) -> None:
     """
     try:
         with acting_as_owner(path.parent):
-            write_whole(path, content)
+            write_atomic(path, content)
     except OSError as error:
         raise GalleryError(f"{path}: cannot be written: {error.strerror}") from error
 

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import ConfigError, GalleryError, MfsaError
 from edge.gallery.identity import REMEDY
 from edge.system.accounts import acting_as_owner
@@ -23,7 +23,7 @@ _CREDENTIAL = "gallery.key"
 _PR_SET_DUMPABLE = 4
 
 
-def enter(config: Terminal, *, create: bool | None = None) -> bytes:
+def load_key_and_drop_privileges(config: TerminalConfig, *, create: bool | None = None) -> bytes:
     """Return the gallery's key and become the owner of the state folder, also after an error.
 
     A key in a folder of root's is read, or made, with the rights of root; any other with those of
@@ -42,7 +42,7 @@ def enter(config: Terminal, *, create: bool | None = None) -> bytes:
         keep_memory_private()  # after the change of accounts, which sets it back
 
 
-def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
+def run_as_owner(config: TerminalConfig, work: Callable[[bytes], bytes]) -> bytes:
     """Run `work` with the gallery's key as the owner of the state folder; return its result.
 
     Root uses a child process for that, and stays root. Raises GalleryError or ConfigError with the
@@ -50,7 +50,7 @@ def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
     """
     owner = _owner(config.state)
     if os.geteuid() != 0 or owner is None or owner.pw_uid == 0:
-        return work(enter(config))
+        return work(load_key_and_drop_privileges(config))
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -67,11 +67,11 @@ def run_as_owner(config: Terminal, work: Callable[[bytes], bytes]) -> bytes:
     raise (ConfigError if os.waitstatus_to_exitcode(status) == 2 else GalleryError)(message)
 
 
-def _run_child(config: Terminal, work: Callable[[bytes], bytes], writing: int) -> int:
+def _run_child(config: TerminalConfig, work: Callable[[bytes], bytes], writing: int) -> int:
     """Write the result, or the message of an error, and return the exit code."""
     result, code = b"", 0
     try:
-        result = work(enter(config))
+        result = work(load_key_and_drop_privileges(config))
     except ConfigError as error:
         result, code = str(error).encode(), 2
     except MfsaError as error:
@@ -89,7 +89,7 @@ def keep_memory_private() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
-def has_gallery(config: Terminal) -> bool:
+def has_gallery(config: TerminalConfig) -> bool:
     """Return True if a gallery exists; raises GalleryError if this is neither root nor owner."""
     if _owner(config.state) is None:
         return False

@@ -6,7 +6,7 @@ import secrets
 from contextlib import closing
 from pathlib import Path
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.confirmation import await_confirmation
 from edge.gallery.database import Database, WrongKeyError
@@ -18,13 +18,13 @@ from edge.gallery.key import (
     run_as_owner,
     write_key,
 )
-from edge.gallery.maintenance import seal_anew
+from edge.gallery.maintenance import reencrypt
 from edge.gallery.spelling import normalize_names
 from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import sync_folder
 
 
-def rotate(config: Terminal) -> None:
+def rotate(config: TerminalConfig) -> None:
     """Seal the gallery by a fresh key.
 
     The next key is on disk before the gallery is sealed by it, and replaces the old one afterwards;
@@ -53,7 +53,7 @@ def rotate(config: Terminal) -> None:
         ) from error
 
 
-def confirm(config: Terminal) -> None:
+def confirm(config: TerminalConfig) -> None:
     """Wait until a running recogniser has read the gallery under the present key.
 
     Raises GalleryError if it does not: as a service it gets the key at its start only.
@@ -61,7 +61,7 @@ def confirm(config: Terminal) -> None:
     run_as_owner(config, lambda key: _await(config, key))
 
 
-def _await(config: Terminal, key: bytes) -> bytes:
+def _await(config: TerminalConfig, key: bytes) -> bytes:
     with closing(
         Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
     ) as gallery:
@@ -80,5 +80,5 @@ def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
         return b""
     with closing(opened):
         normalize_names(opened)
-        seal_anew(opened, fresh)
+        reencrypt(opened, fresh)
     return b""

@@ -10,7 +10,7 @@ from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
 from edge.gallery.database import CHECK, SECRETS, Database
 from edge.gallery.rows import find_flaw
-from edge.gallery.sealing import Seal
+from edge.gallery.sealing import RowCipher
 from edge.names import is_name
 from edge.subject import from_json
 
@@ -79,7 +79,7 @@ def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
     return []
 
 
-def forget_model(gallery: Database, model: str) -> int:
+def drop_model(gallery: Database, model: str) -> int:
     """Erase all templates of one model; return their number. Raises GalleryError.
 
     Their subjects get another revision, so that a running recogniser forgets the templates too.
@@ -99,9 +99,9 @@ def forget_model(gallery: Database, model: str) -> int:
     return int(gone)
 
 
-def seal_anew(gallery: Database, key: bytes) -> None:
+def reencrypt(gallery: Database, key: bytes) -> None:
     """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
-    old, new = gallery.seal, Seal(key, gallery.terminal)
+    old, new = gallery.seal, RowCipher(key, gallery.terminal)
     with gallery.changing("the key was not changed"):
         for subject, revision, sealed in gallery.db.execute(
             "SELECT id, revision, sealed FROM subjects"
@@ -109,7 +109,7 @@ def seal_anew(gallery: Database, key: bytes) -> None:
             plain = old.open(sealed, "subject", subject, revision)
             row = (
                 new.tag(from_json(plain)[0]),
-                new.close(plain, "subject", subject, revision),
+                new.encrypt(plain, "subject", subject, revision),
                 subject,
             )
             gallery.db.execute("UPDATE subjects SET tag = ?, sealed = ? WHERE id = ?", row)
@@ -125,7 +125,7 @@ def seal_anew(gallery: Database, key: bytes) -> None:
             "SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS
         ).fetchall()
         for name, sealed in (
-            ("check", new.close(CHECK, "check")),
+            ("check", new.encrypt(CHECK, "check")),
             *((name, _again(old, new, sealed, name)) for name, sealed in kept),
         ):
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
@@ -133,5 +133,5 @@ def seal_anew(gallery: Database, key: bytes) -> None:
     gallery.compact()
 
 
-def _again(old: Seal, new: Seal, sealed: bytes, *bound_to: str | int) -> bytes:
-    return new.close(old.open(sealed, *bound_to), *bound_to)
+def _again(old: RowCipher, new: RowCipher, sealed: bytes, *bound_to: str | int) -> bytes:
+    return new.encrypt(old.open(sealed, *bound_to), *bound_to)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from edge.errors import PhotoError
 from edge.face.embed import CHIP_SHAPE, Embedder
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.photofile import decode_photo
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Migrated:
     must_come: list[str]  # people without a usable kept chip
 
 
-def migrate(store: Store, embedder: Embedder) -> Migrated:
+def migrate(store: GalleryStore, embedder: Embedder) -> Migrated:
     """Make templates of the store's model from kept chips, for all people without any.
 
     May be interrupted and run again: each person is enrolled completely. A person whose chips
@@ -42,7 +42,7 @@ def migrate(store: Store, embedder: Embedder) -> Migrated:
     return Migrated(had, enrolled, must_come)
 
 
-def _enroll(store: Store, embedder: Embedder, name: str) -> bool:
+def _enroll(store: GalleryStore, embedder: Embedder, name: str) -> bool:
     """Return True if the person has templates now."""
     chips = []
     pictures = []

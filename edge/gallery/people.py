@@ -35,7 +35,7 @@ class Person:
 def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person]:
     """Return all people, by number; a damaged row is left out and reported. Raises GalleryError."""
     with gallery.reading():
-        gallery.prove_key()
+        gallery.check_key()
         subjects = gallery.db.execute(
             "SELECT id, revision, sealed FROM subjects ORDER BY id"
         ).fetchall()

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from edge.errors import GalleryError
 from edge.names import name_key
-from edge.system.key_derivation import derive
+from edge.system.key_derivation import derive_key
 
 NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -20,15 +20,15 @@ SECRET_BYTES = 32
 _PASSES, _MEMORY_KIB = 2, 19 * 1024
 
 
-class Seal:
+class RowCipher:
     """AES-256-GCM with a fresh random nonce per write; each row is bound to what it is, so that no other takes its place."""
 
     def __init__(self, key: bytes, terminal: str) -> None:
-        self._cipher = AESGCM(derive(key, "seal"))
-        self._tags = derive(key, "tag")
+        self._cipher = AESGCM(derive_key(key, "seal"))
+        self._tags = derive_key(key, "tag")
         self._terminal = terminal
 
-    def close(self, plain: bytes, *bound_to: str | int) -> bytes:
+    def encrypt(self, plain: bytes, *bound_to: str | int) -> bytes:
         """Nonce and ciphertext; opens only with the same `bound_to`, key and terminal."""
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, self._context(bound_to))

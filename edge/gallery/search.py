@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.gallery import bf16_index
-from edge.gallery.bf16_index import BLOCK, UNIT_ERROR, Packed
+from edge.gallery.bf16_index import BLOCK, UNIT_ERROR, Bf16Index
 from edge.gallery.database import Position
-from edge.gallery.store import Changes, Store
+from edge.gallery.store import Changes, GalleryStore
 from edge.subject import SubjectRecord
 from edge.values import Match
 
@@ -43,8 +43,8 @@ class Index:
 
     def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
         self._packed_from = packed_from
-        self._packed: Packed | None = None  # where this processor can
-        self._narrow: Packed | None = None  # where it is worth it
+        self._packed: Bf16Index | None = None  # where this processor can
+        self._narrow: Bf16Index | None = None  # where it is worth it
         self._count = 0
         self._rows = self._filled = _NOTHING  # with room at the end, and without
         self._owners = np.zeros(0, np.int64)
@@ -263,7 +263,7 @@ class Index:
             return
         if not self._rows.shape[1]:
             self._rows = np.zeros((0, dimension), np.float32)
-            self._packed = bf16_index.open_packed(dimension)
+            self._packed = bf16_index.build_bf16_index(dimension)
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
         rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
         rows[: self._count], owners[: self._count] = (
@@ -320,7 +320,7 @@ class Gallery:
 
     refusal: str | None = None  # reason code while this gallery may admit no one
 
-    def __init__(self, store: Store, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, store: GalleryStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises GalleryError."""
         self._store, self._clock = store, clock
         self._held, self._version = _Held(), 0

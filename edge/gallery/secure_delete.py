@@ -11,7 +11,7 @@ _PIECE = 16  # bytes that no two sealed rows share by chance
 _STRIDE = 256  # a page boundary may cut through a row
 
 
-def is_left(path: Path, gone: Sequence[bytes]) -> bool:
+def find_remnants(path: Path, gone: Sequence[bytes]) -> bool:
     """Whether any piece of some byte strings is in a database file or beside it; raises OSError."""
     pieces = [
         blob[at : at + _PIECE]

@@ -58,7 +58,7 @@ def _normalize(gallery: Database, subject: int, tag: bytes, revision: int, seale
         (
             gallery.seal.tag(fresh),
             number,
-            gallery.seal.close(to_json(fresh, record), "subject", subject, number),
+            gallery.seal.encrypt(to_json(fresh, record), "subject", subject, number),
             subject,
         ),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery import schema, sealing
 from edge.gallery.database import EVIDENCE, PEPPER, Database, short
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
+class Subject:
     """One subject as it stands in the gallery."""
 
     name: str
@@ -45,12 +45,12 @@ class Changes:
     """What has happened since a revision."""
 
     revision: int  # to ask from the next time
-    subjects: dict[int, Known | None]  # by number; None: erased or left out
+    subjects: dict[int, Subject | None]  # by number; None: erased or left out
     marks: dict[int, bytes]  # by number; another mark means another content of the row
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTemplate:
     """One template as far as it can be told without its numbers."""
 
     template: int
@@ -58,7 +58,7 @@ class Kept:
     chip: bytes | None  # PNG, where it was kept
 
 
-class Store(Database):
+class GalleryStore(Database):
     """The gallery of one terminal, seen with one model; refuses any other by name.
 
     `changeover`: also where all templates are of other models, for whoever enrolls people again.
@@ -144,7 +144,7 @@ class Store(Database):
             self._prove_gone("the subject is replaced", gone)
         return count
 
-    def describe(self, name: str, record: SubjectRecord) -> None:
+    def update_attributes(self, name: str, record: SubjectRecord) -> None:
         """Put a record in place of a subject's old one; durable on return. Raises GalleryError, also for a stranger."""
         with self.changing("the subject was not changed"):
             if not self.find(name):
@@ -181,7 +181,7 @@ class Store(Database):
 
     def _prove_gone(self, done: str, gone: Sequence[bytes]) -> None:
         try:
-            self.prove_gone(gone)
+            self.assert_erased(gone)
         except GalleryError as error:
             raise GalleryError(
                 f"{self.path}: {done}, but {error}; run edge-gallery verify --mend"
@@ -192,7 +192,7 @@ class Store(Database):
         known = self.record(name)
         if known is None:
             raise _stranger(name)
-        self.describe(
+        self.update_attributes(
             name,
             dataclasses.replace(
                 known, pin="" if pin is None else sealing.hash_pin(pin, self.secret(PEPPER))
@@ -211,7 +211,7 @@ class Store(Database):
         Raises GalleryError if the gallery cannot be read, WrongKeyError if it got another key.
         """
         with self.reading():
-            self.prove_key()
+            self.check_key()
             revision_now = self.counter()
             rows = self.db.execute(
                 "SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)
@@ -228,7 +228,7 @@ class Store(Database):
                 if since
                 else []
             )
-        found: dict[int, Known | None] = {int(subject): None for (subject,) in erased}
+        found: dict[int, Subject | None] = {int(subject): None for (subject,) in erased}
         vectors = self._vectors(templates)
         for subject, revision, sealed in rows:
             found[subject] = self._known(subject, revision, sealed, vectors.get(subject, []))
@@ -237,7 +237,7 @@ class Store(Database):
 
     def _known(
         self, subject: int, revision: int, sealed: bytes, vectors: list[NDArray[np.float32]]
-    ) -> Known | None:
+    ) -> Subject | None:
         try:
             name, record = self.unseal(subject, revision, sealed)
         except GalleryError as error:
@@ -246,7 +246,7 @@ class Store(Database):
         if not is_name(name):
             self._report(f"subject {subject}: its name is invalid")
             return None
-        return Known(name, record, np.stack(vectors) if vectors else np.zeros((0, 0), np.float32))
+        return Subject(name, record, np.stack(vectors) if vectors else np.zeros((0, 0), np.float32))
 
     def _vectors(
         self, rows: Sequence[tuple[int, int, bytes]]
@@ -277,7 +277,7 @@ class Store(Database):
             rows = self.db.execute("SELECT id, substr(sealed, 1, 12) FROM subjects").fetchall()
         return {subject: _mark(sealed) for subject, sealed in rows}
 
-    def known(self) -> list[Known]:
+    def known(self) -> list[Subject]:
         """Everybody, by name. Raises GalleryError."""
         return sorted(
             (known for known in self.changes().subjects.values() if known is not None),
@@ -302,7 +302,7 @@ class Store(Database):
             found = self.find(name)
         return self.unseal(*found)[1] if found else None
 
-    def kept(self, name: str) -> list[Kept]:
+    def kept(self, name: str) -> list[StoredTemplate]:
         """A subject's templates of all models, with their chips. Raises GalleryError."""
         with self.reading():
             found = self.find(name)
@@ -312,7 +312,7 @@ class Store(Database):
                 (found[0] if found else 0,),
             ).fetchall()
         return [
-            Kept(row, model, sealed and self.seal.open(sealed, "chip", row))
+            StoredTemplate(row, model, sealed and self.seal.open(sealed, "chip", row))
             for row, model, sealed in rows
         ]
 
@@ -362,7 +362,7 @@ class Store(Database):
 
 
 def open_store(
-    config: Terminal,
+    config: TerminalConfig,
     model_digest: str,
     key: bytes,
     *,
@@ -370,9 +370,9 @@ def open_store(
     dimension: int | None = None,
     read_only: bool = False,
     lock_wait_s: float = schema.LOCK_WAIT_S,
-) -> Store:
+) -> GalleryStore:
     """Open a terminal's gallery, and make it if it does not exist yet. Raises GalleryError."""
-    return Store(
+    return GalleryStore(
         config.gallery_path,
         key=key,
         terminal=config.terminal,
@@ -385,7 +385,7 @@ def open_store(
     )
 
 
-def evidence_key(config: Terminal) -> bytes:
+def evidence_key(config: TerminalConfig) -> bytes:
     """Return the key of scores and pictures in the audit log.
 
     Root reads it with the rights of the gallery's owner. Raises GalleryError, OSError.

@@ -8,26 +8,25 @@ from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 
-from edge.access.policy import Growth, Rules, at_size
+from edge.access.policy import Rules, ThresholdScaling, rules_for_size
 from edge.access.schedule import within
-from edge.access.validity import Rights
+from edge.access.validity import AccessRights
 from edge.bundle import SAME_PERSON_FMR, Calibration
-from edge.config import Terminal
-from edge.config.access import NoLiveness
-from edge.config.access import Policy as PolicyConfig
-from edge.config.recognition import Detector as DetectorConfig
+from edge.config import TerminalConfig
+from edge.config.access import NoLivenessConfig, PolicyConfig
+from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError
-from edge.face.liveness import Layer, Liveness
-from edge.face.liveness.challenge import Action, Challenge
-from edge.face.liveness.motion import Stillness
-from edge.face.liveness.passive import Passive
-from edge.face.liveness.screen import Screen
+from edge.face.liveness import Liveness, LivenessLayer
+from edge.face.liveness.challenge import Action, ChallengeLiveness
+from edge.face.liveness.motion import MotionLiveness
+from edge.face.liveness.passive import PassiveLiveness
+from edge.face.liveness.screen import ScreenLiveness
 from edge.face.track import Tracker
-from edge.gallery.enrollment.consistency import Bounds
+from edge.gallery.enrollment.consistency import MatchThresholds
 from edge.names import name_key
-from edge.recogniser.model_migration import Changeover
+from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.networks import Networks
-from edge.recogniser.pipeline import Entry, People, Pipeline, Regard, Searchable
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, People, Pipeline, Searchable
 from edge.subject import SubjectRecord
 from edge.system.wallclock import WallClock
 from edge.values import Thresholds
@@ -43,40 +42,40 @@ class Settings:
     """The part of a configuration that a running recogniser can change."""
 
     rules: Rules
-    regard: Regard
-    entry: Entry
-    layers: Sequence[Callable[[], Layer]]
+    regard: FaceFilter
+    entry: AccessPolicy
+    layers: Sequence[Callable[[], LivenessLayer]]
     previous: Rules | None  # rules of the previous model, during a migration
 
-    def apply(self, pipeline: Pipeline, changeover: Changeover | None) -> None:
+    def apply(self, pipeline: Pipeline, changeover: ModelMigration | None) -> None:
         """Apply everything from the next frame on."""
-        pipeline.obey(self.rules, self.regard, self.entry)
+        pipeline.update_rules(self.rules, self.regard, self.entry)
         pipeline.change_layers(self.layers)
         if changeover is not None and self.previous is not None:
-            changeover.obey(self.previous)
+            changeover.update_rules(self.previous)
 
 
 def settings_of(
-    config: Terminal, networks: Networks, changeover: Changeover | None, wall: WallClock
+    config: TerminalConfig, networks: Networks, changeover: ModelMigration | None, wall: WallClock
 ) -> Settings:
     """Build the settings of a config; raises ConfigError, also for the previous model."""
     return Settings(
-        rules_of(config.policy, networks.calibration),
-        regard_of(config.detector),
-        entry_of(config, wall),
-        layers_of(config, networks, wall),
-        rules_of(config.policy, changeover.calibration) if changeover is not None else None,
+        build_rules(config.policy, networks.calibration),
+        build_face_filter(config.detector),
+        build_access_policy(config, wall),
+        build_liveness_layers(config, networks, wall),
+        build_rules(config.policy, changeover.calibration) if changeover is not None else None,
     )
 
 
 def open_pipeline(
-    config: Terminal,
+    config: TerminalConfig,
     networks: Networks,
     gallery: Searchable,
     *,
     people: People = nobody_special,
     wall: WallClock | None = None,
-    changeover: Changeover | None = None,
+    changeover: ModelMigration | None = None,
 ) -> Pipeline:
     """Build the pipeline of a config; `people` finds a subject's record. Raises ConfigError."""
     settings = settings_of(config, networks, changeover, wall or WallClock())
@@ -94,21 +93,21 @@ def open_pipeline(
     )
 
 
-def layers_of(
-    terminal: Terminal, networks: Networks, wall: WallClock | None = None
-) -> list[Callable[[], Layer]]:
+def build_liveness_layers(
+    terminal: TerminalConfig, networks: Networks, wall: WallClock | None = None
+) -> list[Callable[[], LivenessLayer]]:
     """The layers of liveness that a config wants, each made anew for each track."""
     config = terminal.liveness
-    if isinstance(config, NoLiveness):
+    if isinstance(config, NoLivenessConfig):
         return []
-    layers: list[Callable[[], Layer]] = []
+    layers: list[Callable[[], LivenessLayer]] = []
     if config.stillness:
-        layers.append(Stillness)
+        layers.append(MotionLiveness)
     if config.screen:
-        layers.append(Screen)
+        layers.append(ScreenLiveness)
     if networks.passive is not None and networks.bundle.manifest.liveness is not None:
         layers.append(
-            partial(Passive, networks.passive, networks.bundle.manifest.liveness.threshold)
+            partial(PassiveLiveness, networks.passive, networks.bundle.manifest.liveness.threshold)
         )
     # Anything that comes closer has come closer; only beside `stillness` does that tell a person from a photo.
     actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
@@ -121,13 +120,13 @@ def layers_of(
             now, believed = clock.look()
             return not believed or now_in(datetime.fromtimestamp(now, timezone.utc))
 
-        layers.append(partial(Challenge, when=is_due, actions=actions))
+        layers.append(partial(ChallengeLiveness, when=is_due, actions=actions))
     elif config.challenge != "never":
-        layers.append(partial(Challenge, when=config.challenge, actions=actions))
+        layers.append(partial(ChallengeLiveness, when=config.challenge, actions=actions))
     return layers
 
 
-def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
+def build_rules(config: PolicyConfig, calibrated: Calibration) -> Rules:
     """The config's rules with the model's thresholds; raises ConfigError where the config would lower one."""
     chosen = {}
     for name, point in (("unmasked", calibrated.unmasked), ("masked", calibrated.masked)):
@@ -148,18 +147,18 @@ def rules_of(config: PolicyConfig, calibrated: Calibration) -> Rules:
         cooldown_s=config.cooldown_s,
         mask=config.mask,
         span=config.span,
-        growth=growth_of(calibrated),
+        growth=build_threshold_scaling(calibrated),
     )
 
 
-def growth_of(calibrated: Calibration) -> Growth:
+def build_threshold_scaling(calibrated: Calibration) -> ThresholdScaling:
     """How thresholds rise beyond the gallery that a model supports; by all there is, where it was measured at one FMR alone."""
     point = calibrated.unmasked
     decades, rising = (
         math.log10(SAME_PERSON_FMR / point.target_fmr),
         point.threshold - calibrated.same_person,
     )
-    return Growth(
+    return ThresholdScaling(
         Thresholds(point.threshold, calibrated.masked.threshold),
         calibrated.gallery_size,
         rising / decades if decades > 0.5 and rising > 0 else 1 - point.threshold,
@@ -167,12 +166,14 @@ def growth_of(calibrated: Calibration) -> Growth:
     )
 
 
-def bounds_of(rules: Rules, calibrated: Calibration, templates: int) -> Bounds:
+def duplicate_thresholds(rules: Rules, calibrated: Calibration, templates: int) -> MatchThresholds:
     """From which scores on enrollment takes two for one, in a gallery of that size."""
-    return Bounds(calibrated.same_person, at_size(rules, templates).thresholds.unmasked)
+    return MatchThresholds(
+        calibrated.same_person, rules_for_size(rules, templates).thresholds.unmasked
+    )
 
 
-def entry_of(config: Terminal, wall: WallClock) -> Entry:
+def build_access_policy(config: TerminalConfig, wall: WallClock) -> AccessPolicy:
     """Who may pass, by the config; days begin and end in the time zone of the schedule."""
     zone = config.door.schedule.zone
 
@@ -180,13 +181,13 @@ def entry_of(config: Terminal, wall: WallClock) -> Entry:
         now, believed = wall.look()
         return datetime.fromtimestamp(now, zone).date() if believed else None
 
-    return Entry(
-        Rights(frozenset(map(name_key, config.policy.groups)), today), config.policy.attempts
+    return AccessPolicy(
+        AccessRights(frozenset(map(name_key, config.policy.groups)), today), config.policy.attempts
     )
 
 
-def regard_of(config: DetectorConfig) -> Regard:
+def build_face_filter(config: DetectorConfig) -> FaceFilter:
     """Which faces count, by the config."""
-    return Regard(
+    return FaceFilter(
         config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s
     )

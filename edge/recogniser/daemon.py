@@ -11,36 +11,36 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from edge.access.policy import told
+from edge.access.policy import describe_thresholds
 from edge.audit import handover, picture_store
 from edge.audit.clock import TRUSTED, confirmation_of, open_clock, write_belief
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_sealer, score_sealer
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
-from edge.camera.sharing import Lender, Loan
-from edge.config import Terminal, demand_same
-from edge.config.access import NoLiveness
-from edge.config.recognition import ReplayCamera
+from edge.camera.sharing import FrameServer, FrameSession
+from edge.config import TerminalConfig, demand_same
+from edge.config.access import NoLivenessConfig
+from edge.config.recognition import ReplayCameraConfig
 from edge.door.client import DoorClient
 from edge.door.wallclock import adopt_confirmation, describe_doubt
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import EVIDENCE, Position
-from edge.gallery.key import enter
+from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.outage import Outage
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, open_store
-from edge.recogniser.build import open_pipeline, rules_of, settings_of
-from edge.recogniser.model_migration import open_changeover
+from edge.gallery.store import GalleryStore, open_store
+from edge.recogniser.build import build_rules, open_pipeline, settings_of
+from edge.recogniser.model_migration import open_model_migration
 from edge.recogniser.networks import Networks, open_networks
-from edge.system.lockfile import claim
-from edge.system.systemd import Notifier
+from edge.system.lockfile import acquire_lock
+from edge.system.systemd import SystemdNotifier
 from edge.system.wallclock import REMEDY, Doubt
-from edge.values import NOT_RECORDED, Decision, Frame, Grant, Sighting, Verdict
+from edge.values import NOT_RECORDED, Decision, FaceResult, Frame, Grant, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ UNCERTIFIED = (
 )
 
 
-def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
+def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
     """Make or upgrade the gallery's file, then open it read-only for the loop."""
     model, changing = networks.bundle.model_digest, config.changeover is not None
     open_store(config, model, key, changeover=changing).close()
@@ -78,8 +78,8 @@ def _open_gallery(config: Terminal, networks: Networks, key: bytes) -> Store:
     )
 
 
-def _open_capture(config: Terminal) -> Capture:
-    lockstep = isinstance(config.camera, ReplayCamera) and config.camera.lockstep
+def _open_capture(config: TerminalConfig) -> Capture:
+    lockstep = isinstance(config.camera, ReplayCameraConfig) and config.camera.lockstep
     check_camera(config.camera)
     return Capture(lambda: open_camera(config.camera), lockstep=lockstep)
 
@@ -89,13 +89,13 @@ class Daemon:
 
     def __init__(
         self,
-        config: Terminal,
+        config: TerminalConfig,
         *,
-        notifier: Notifier | None = None,
+        notifier: SystemdNotifier | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        key = enter(config)
-        self._lock_fd = claim(config.daemon_lock_path, "edge-daemon")
+        key = load_key_and_drop_privileges(config)
+        self._lock_fd = acquire_lock(config.daemon_lock_path, "edge-daemon")
         self._config = config
         self._clock = clock
         self._wall = open_clock(config)
@@ -114,7 +114,7 @@ class Daemon:
         self._store = _open_gallery(config, networks, key)
         gallery = Gallery(self._store, clock=clock)
         self._outage = Outage(config.gallery.unreadable_s, clock())
-        self._changeover = open_changeover(config, model, key, rules_of)
+        self._changeover = open_model_migration(config, model, key, build_rules)
         self._pipeline = open_pipeline(
             config,
             networks,
@@ -125,7 +125,7 @@ class Daemon:
         )
         self._gallery = gallery
         self._read_evidence_key(config)
-        self._record = RecordLog(
+        self._record = AuditLogWriter(
             config.decisions_path,
             of=f"{config.terminal}/decisions",
             seal=lambda number, text: self._score_sealer.seal_text(number, text),
@@ -133,11 +133,11 @@ class Daemon:
         self._record.clock = self._wall
         self._keep_for(config)
         self._door = DoorClient(config.socket_path)
-        self._notifier = notifier or Notifier()
+        self._notifier = notifier or SystemdNotifier()
         self._capture = _open_capture(config)
         self._lost_since: float | None = None
         self._lender = _open_lender(config)
-        self._loan: Loan | None = None
+        self._loan: FrameSession | None = None
         self._recorded: dict[tuple[str, str, str], float] = {}
         self._complained: dict[str, float] = {}
         self._refused: dict[str, float] = {}  # by reason: when it was logged
@@ -149,10 +149,12 @@ class Daemon:
             self._note_older_gallery(confirmed.revision)
         self._confirm_gallery()
 
-    def run(self, reread: Callable[[], Terminal]) -> None:
+    def run(self, reread: Callable[[], TerminalConfig]) -> None:
         """The loop; `reread` gives the configuration as it is now. Raises EngineError or CameraError where only a fresh start
         can help."""
-        log.warning(NO_LIVENESS if isinstance(self._config.liveness, NoLiveness) else UNCERTIFIED)
+        log.warning(
+            NO_LIVENESS if isinstance(self._config.liveness, NoLivenessConfig) else UNCERTIFIED
+        )
         log.info(
             "running with %d subjects, model %s on %s",
             self._gallery.index.subjects,
@@ -161,8 +163,9 @@ class Daemon:
         )
         log.info(
             "%s",
-            told(
-                rules_of(self._config.policy, self._networks.calibration), self._gallery.templates
+            describe_thresholds(
+                build_rules(self._config.policy, self._networks.calibration),
+                self._gallery.templates,
             ),
         )
         self._notifier.ready()
@@ -198,11 +201,11 @@ class Daemon:
             return
         sightings = self._pipeline.recognise(frame)
         for sighting in sightings:
-            if sighting.is_told:
+            if sighting.is_conclusive:
                 self._act(frame, sighting)
         if not sightings:  # nobody waits for the disk
-            self._record.tend()
-            self._pictures.tend()
+            self._record.run_maintenance()
+            self._pictures.run_maintenance()
 
     def _note_camera(self, lost: str | None) -> None:
         """Record when the camera was lost and when it came back; the capture logs it."""
@@ -258,7 +261,7 @@ class Daemon:
             self._lender.offer(frame)
         return loan is not None
 
-    def _note_loan(self, loan: Loan | None) -> None:
+    def _note_loan(self, loan: FrameSession | None) -> None:
         """That an enrollment has ended, or begun, or both."""
         ended, self._loan = self._loan, loan
         if ended is not None:
@@ -296,7 +299,7 @@ class Daemon:
         """Read configuration and gallery again after the present frame; may be called from a signal handler."""
         self._reload_asked = True
 
-    def _reload(self, reread: Callable[[], Terminal]) -> None:
+    def _reload(self, reread: Callable[[], TerminalConfig]) -> None:
         """All or nothing: on any mistake everything stays as it was."""
         self._reload_asked = False
         self._notifier.reloading()
@@ -320,11 +323,11 @@ class Daemon:
             log.info("configuration and gallery were read again")
         self._notifier.ready()
 
-    def _keep_for(self, config: Terminal) -> None:
+    def _keep_for(self, config: TerminalConfig) -> None:
         """How long records and pictures stay, from now on."""
         record = config.record
         self._record.keep = Retention(record.keep_days, record.personal_days)
-        self._pictures = picture_store.PictureFolder(
+        self._pictures = picture_store.PictureStore(
             config.pictures_path, record.pictures, record.pictures_days, self._sealer, self._wall
         )
 
@@ -361,12 +364,16 @@ class Daemon:
         self._notifier.close()
         os.close(self._lock_fd)
 
-    def _act(self, frame: Frame, sighting: Sighting) -> None:
+    def _act(self, frame: Frame, sighting: FaceResult) -> None:
         decision = sighting.decision
         if decision.verdict is not Verdict.GRANT and not self._is_news(decision):
             return
         record_id: int | None = None
-        model = self._changeover.model[:12] if sighting.before and self._changeover else self._model
+        model = (
+            self._changeover.model[:12]
+            if sighting.by_previous_model and self._changeover
+            else self._model
+        )
         fields = decision_fields(frame, sighting, model, self._engine)
         try:
             record_id = self._record.append(fields, durable=decision.verdict is Verdict.GRANT)
@@ -382,10 +389,10 @@ class Daemon:
             opened = known and self._grant(
                 decision, decision.match.subject, record_id or NOT_RECORDED
             )
-            if opened and sighting.before and self._changeover is not None:
+            if opened and sighting.by_previous_model and self._changeover is not None:
                 self._enroll_anew(sighting.track, decision.match.subject)
             if not opened:
-                self._pipeline.withdraw(sighting.track, decision.match.subject, _ASK_AGAIN_S)
+                self._pipeline.revoke_grant(sighting.track, decision.match.subject, _ASK_AGAIN_S)
         if record_id is None:
             return
         self._log_refusal(record_id, decision)
@@ -532,7 +539,7 @@ class Daemon:
             self._confirm_at = self._clock() + _CONFIRM_AGAIN_S
             self._complain("confirmation", str(error))
 
-    def _read_evidence_key(self, config: Terminal) -> None:
+    def _read_evidence_key(self, config: TerminalConfig) -> None:
         key = self._store.secret(EVIDENCE)
         self._score_sealer = score_sealer(key, config.terminal)
         self._sealer = picture_sealer(key, config.terminal)
@@ -552,10 +559,10 @@ class Daemon:
             log.error(message)
 
 
-def _open_lender(config: Terminal) -> Lender | None:
+def _open_lender(config: TerminalConfig) -> FrameServer | None:
     """None where enrollments cannot borrow the camera: the door works without."""
     try:
-        return Lender(config.enroll_socket_path)
+        return FrameServer(config.enroll_socket_path)
     except CameraError as error:
         log.error("enrollments cannot borrow the camera: %s", error)
         return None

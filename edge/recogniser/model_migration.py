@@ -12,16 +12,16 @@ from numpy.typing import NDArray
 
 from edge.access.policy import Rules, mask_state
 from edge.bundle import Calibration
-from edge.config import Terminal
-from edge.config.access import Policy
+from edge.config import TerminalConfig
+from edge.config.access import PolicyConfig
 from edge.errors import GalleryError
 from edge.face import quality
 from edge.face.embed import Embedder
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store, open_store
+from edge.gallery.store import GalleryStore, open_store
 from edge.recogniser.networks import Networks, open_networks
-from edge.values import Match, Sighting
+from edge.values import FaceResult, Match
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,12 @@ class _Seen:
     embedding: NDArray[np.float32]
 
 
-class Changeover:
+class ModelMigration:
     """The model before, with what it knows of people who have not passed by since."""
 
-    def __init__(self, networks: Networks, store_before: Store, store: Store, rules: Rules) -> None:
+    def __init__(
+        self, networks: Networks, store_before: GalleryStore, store: GalleryStore, rules: Rules
+    ) -> None:
         self.rules = rules  # only thresholds and their growth are read; the rest is shared
         self.model = networks.bundle.model_digest
         self._networks, self._store_before, self._store = networks, store_before, store
@@ -57,7 +59,7 @@ class Changeover:
         """Thresholds of the previous model, as measured."""
         return self._networks.calibration
 
-    def obey(self, rules: Rules) -> None:
+    def update_rules(self, rules: Rules) -> None:
         """Apply other thresholds from the next frame on."""
         self.rules = rules
 
@@ -87,7 +89,7 @@ class Changeover:
         self._gallery.reload()
         self._learn()
 
-    def saw(self, sighting: Sighting, embedding: NDArray[np.float32]) -> None:
+    def saw(self, sighting: FaceResult, embedding: NDArray[np.float32]) -> None:
         """What the new model says (D,) of a face that the one before found in the gallery. Only faces that would do for
         enrollment are kept, and only those of one person."""
         match, measured, visible = sighting.decision.match, sighting.quality, sighting.visible
@@ -138,9 +140,12 @@ class Changeover:
         self._is_behind = False
 
 
-def open_changeover(
-    config: Terminal, model: str, key: bytes, rules_of: Callable[[Policy, Calibration], Rules]
-) -> Changeover | None:
+def open_model_migration(
+    config: TerminalConfig,
+    model: str,
+    key: bytes,
+    build_rules: Callable[[PolicyConfig, Calibration], Rules],
+) -> ModelMigration | None:
     """What the config says of the model before, None where it names none. Raises BundleError, EngineError, GalleryError."""
     if config.changeover is None:
         return None
@@ -155,7 +160,9 @@ def open_changeover(
         lock_wait_s=LOOP_LOCK_WAIT_S,
     )
     now = open_store(config, model, key, changeover=True, lock_wait_s=LOOP_LOCK_WAIT_S)
-    changeover = Changeover(networks, before, now, rules_of(config.policy, networks.calibration))
+    changeover = ModelMigration(
+        networks, before, now, build_rules(config.policy, networks.calibration)
+    )
     log.info(
         "changeover from model %s: %d people have not passed by yet",
         changeover.model[:12],

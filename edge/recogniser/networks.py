@@ -19,15 +19,14 @@ from edge.bundle import (
     plan_file,
 )
 from edge.chip import PREPROCESSING, SIZE
-from edge.config import Terminal
-from edge.config.access import LayeredLiveness
-from edge.config.recognition import AutoEngine, OrtEngine
-from edge.config.recognition import Detector as DetectorConfig
+from edge.config import TerminalConfig
+from edge.config.access import LayeredLivenessConfig
+from edge.config.recognition import AutoEngineConfig, DetectorConfig, OrtEngineConfig
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import Wanted
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError, EngineError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.values import Precision
 
@@ -42,7 +41,7 @@ class Networks:
     """What a terminal recognises faces with."""
 
     bundle: Bundle
-    detector: Detector
+    detector: FaceDetector
     embedder: Embedder
     engine: str  # ort or trt
     precision: Precision  # of the embedder
@@ -66,26 +65,26 @@ class Networks:
         )
 
 
-def open_networks(config: Terminal, wrap: Wrap = lambda engine, role: engine) -> Networks:
+def open_networks(config: TerminalConfig, wrap: Wrap = lambda engine, role: engine) -> Networks:
     """The checked bundle of a config and its networks; `wrap` may put something around each engine, of which it is told what
     it is for.
 
     Raises BundleError or EngineError. ONNX Runtime takes the place of TensorRT only where the config allows it.
     """
     bundle, engine = open_bundle(config.bundle, PREPROCESSING), config.engine
-    if isinstance(engine, OrtEngine):
+    if isinstance(engine, OrtEngineConfig):
         return _with_ort(config, bundle, engine.precision, engine.threads, wrap)
     try:
         return _with_trt(config, bundle, engine.precision, wrap)
     except EngineError as error:
-        if not isinstance(engine, AutoEngine) or not engine.allow_ort:
+        if not isinstance(engine, AutoEngineConfig) or not engine.allow_ort:
             raise
         log.warning("TensorRT cannot be used, ONNX Runtime takes its place: %s", error)
         return _with_ort(config, bundle, "fp32", engine.threads, wrap, fallback=str(error))
 
 
 def _with_ort(
-    config: Terminal,
+    config: TerminalConfig,
     bundle: Bundle,
     precision: Precision,
     threads: int,
@@ -106,7 +105,7 @@ def _with_ort(
     return _networks(config, bundle, detectors, embedder, "ort", precision, fallback)
 
 
-def _with_trt(config: Terminal, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
+def _with_trt(config: TerminalConfig, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
     sizes = _sizes(config.detector)
     plans: list[tuple[str, Precision]] = [
@@ -139,7 +138,7 @@ def _sizes(config: DetectorConfig) -> tuple[str, ...]:
 
 
 def _networks(
-    config: Terminal,
+    config: TerminalConfig,
     bundle: Bundle,
     detectors: Mapping[str, Engine],
     embedder: Engine,
@@ -151,7 +150,7 @@ def _networks(
     _check_outputs(bundle, checked)
     return Networks(
         bundle,
-        Detector(
+        FaceDetector(
             detectors,
             config.detector.min_score,
             whole=None if config.detector.size == "auto" else config.detector.size,
@@ -176,9 +175,9 @@ def _check_outputs(bundle: Bundle, embedder: Embedder) -> None:
         )
 
 
-def _passive(config: Terminal, bundle: Bundle) -> Engine | None:
+def _passive(config: TerminalConfig, bundle: Bundle) -> Engine | None:
     """The bundle's liveness network in ONNX Runtime, where the config wants it; raises ConfigError where there is none."""
-    if not isinstance(config.liveness, LayeredLiveness) or not config.liveness.passive:
+    if not isinstance(config.liveness, LayeredLivenessConfig) or not config.liveness.passive:
         return None
     if bundle.manifest.liveness is None:
         raise ConfigError(

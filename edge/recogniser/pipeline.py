@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from edge.access import policy
 from edge.access.policy import Rules
-from edge.access.rate_limit import Attempts
-from edge.access.validity import Rights
+from edge.access.rate_limit import UnknownFaceLimiter
+from edge.access.validity import AccessRights
 from edge.access.voting import Voting
 from edge.face import quality
-from edge.face.detect import WHOLE, Detector
+from edge.face.detect import WHOLE, FaceDetector
 from edge.face.embed import Embedder
-from edge.face.liveness import Layer, Liveness, Look, join, look_at
-from edge.face.liveness.challenge import Challenge
-from edge.face.search_schedule import Lookout
+from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer, crop_frame, join
+from edge.face.liveness.challenge import ChallengeLiveness
+from edge.face.search_schedule import SearchScheduler
 from edge.face.track import Track, Tracker
-from edge.recogniser.model_migration import Changeover
+from edge.recogniser.model_migration import ModelMigration
 from edge.subject import SubjectRecord
-from edge.values import Decision, Face, Frame, Match, Probe, Quality, Sighting, Verdict, Zone
+from edge.values import Decision, Face, FaceResult, Frame, Match, Probe, Quality, Verdict, Zone
 
 _AGAIN_S = (
     1.0  # a face that is decided is embedded again after this time, in case it became somebody else
@@ -69,7 +69,7 @@ class Searchable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Regard:
+class FaceFilter:
     """Which faces count, and how often the picture is searched for them."""
 
     min_face_px: int
@@ -80,21 +80,21 @@ class Regard:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AccessPolicy:
     """Who of those who are recognised may pass, and how many others may try."""
 
-    rights: Rights = field(default_factory=Rights)
+    rights: AccessRights = field(default_factory=AccessRights)
     attempts: int = 10_000  # unknown faces a minute
 
 
 @dataclass(slots=True, eq=False)
-class Candidate:
+class FaceInFrame:
     """A face of the present frame on its way through the pipeline."""
 
     track: Track
     face: Face
     refused: str | None  # why a gate stopped it
-    look: Look | None = None  # set once a face is aligned
+    look: LivenessFrame | None = None  # set once a face is aligned
     quality: Quality | None = None
     probe: Probe | None = None
 
@@ -104,7 +104,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Opinion:
+class ModelResult:
     """What one model says of a face, with the rules that belong to it."""
 
     probe: Probe
@@ -118,28 +118,28 @@ class Pipeline:
 
     def __init__(
         self,
-        detector: Detector,
+        detector: FaceDetector,
         embedder: Embedder,
         gallery: Searchable,
         rules: Rules,
-        regard: Regard,
+        regard: FaceFilter,
         tracker: Tracker,
         liveness: Liveness,
-        entry: Entry,
+        entry: AccessPolicy,
         people: People,
-        changeover: Changeover | None = None,
+        changeover: ModelMigration | None = None,
     ) -> None:
         self.embedder, self.gallery = embedder, gallery
         self.stopwatch = Stopwatch()
         self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
         self._changeover = changeover
-        self._attempts = Attempts(entry.attempts)
+        self._attempts = UnknownFaceLimiter(entry.attempts)
         self._tracker, self._liveness = tracker, liveness
         self._voting = Voting(rules)
-        self._lookout = Lookout(detector)
+        self._lookout = SearchScheduler(detector)
         self._last_at = -math.inf  # when a frame was last looked at
 
-    def recognise(self, frame: Frame) -> list[Sighting]:
+    def recognise(self, frame: Frame) -> list[FaceResult]:
         """What is decided of each face in a frame; raises EngineError."""
         faces = self._detect(frame)
         seen = self._track(frame, faces)
@@ -148,19 +148,19 @@ class Pipeline:
         self._embed(frame, self._look(frame, chosen))
         return self._decide(frame, seen)
 
-    def obey(self, rules: Rules, regard: Regard, entry: Entry) -> None:
+    def update_rules(self, rules: Rules, regard: FaceFilter, entry: AccessPolicy) -> None:
         """Other rules from the next frame on."""
-        self._voting.obey(rules)
-        self._attempts.obey(entry.attempts)
+        self._voting.update_rules(rules)
+        self._attempts.update_rules(entry.attempts)
         self._rules, self._regard, self._entry = rules, regard, entry
 
-    def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
+    def change_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
         """Check the liveness of new tracks by other layers."""
         self._liveness.change_layers(layers)
 
-    def withdraw(self, track: int, subject: str, again_after_s: float) -> None:
+    def revoke_grant(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: the person need not wait for the cooldown."""
-        self._voting.withdraw(track, subject, again_after_s)
+        self._voting.revoke_grant(track, subject, again_after_s)
 
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
@@ -205,12 +205,12 @@ class Pipeline:
         ]
         return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
 
-    def _track(self, frame: Frame, faces: Sequence[Face]) -> list[Candidate]:
+    def _track(self, frame: Frame, faces: Sequence[Face]) -> list[FaceInFrame]:
         """Assign a track to each face, widest first, with the reason if its box is refused."""
         with self.stopwatch.lap("track"):
             tracks = self._tracker.update(faces, frame.at)
             seen = [
-                Candidate(track, face, self.gallery.refusal or self._box_refuses(frame, face))
+                FaceInFrame(track, face, self.gallery.refusal or self._box_refuses(frame, face))
                 for track, face in zip(tracks, faces, strict=True)
             ]
             seen.sort(key=lambda candidate: -candidate.face.width_px)
@@ -219,7 +219,7 @@ class Pipeline:
             self._forget_lost(frame.at)
             return seen
 
-    def _refuse_farther(self, frame: Frame, seen: Sequence[Candidate]) -> None:
+    def _refuse_farther(self, frame: Frame, seen: Sequence[FaceInFrame]) -> None:
         """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
         nearest = self._nearest(frame)
         for candidate in seen:
@@ -245,29 +245,29 @@ class Pipeline:
             return "outside-zone"
         return "too-small" if face.width_px < self._regard.min_face_px else None
 
-    def _choose(self, frame: Frame, seen: Sequence[Candidate]) -> list[Candidate]:
+    def _choose(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """The faces that are looked at now."""
         counting = {candidate.track: candidate for candidate in seen if candidate.refused is None}
         return [counting[track] for track in self._in_turn(counting, frame.at)]
 
-    def _sharpen(self, frame: Frame, chosen: Sequence[Candidate]) -> None:
+    def _sharpen(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> None:
         with self.stopwatch.lap("detect"):
             for candidate in chosen:
                 candidate.face = candidate.track.face = self._lookout.sharpen(frame, candidate.face)
 
-    def _look(self, frame: Frame, chosen: Sequence[Candidate]) -> list[Candidate]:
+    def _look(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """Align faces and measure their quality; return those that pass the gate."""
         with self.stopwatch.lap("look"):
             for candidate in chosen:
                 candidate.track.looked_at = frame.at
-                look = candidate.look = look_at(frame.image, candidate.face, frame.at)
+                look = candidate.look = crop_frame(frame.image, candidate.face, frame.at)
                 candidate.quality = quality.measure(
                     look.face, look.chip, frame.image.shape, look.pose
                 )
                 candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
             return [candidate for candidate in chosen if candidate.refused is None]
 
-    def _embed(self, frame: Frame, good: Sequence[Candidate]) -> None:
+    def _embed(self, frame: Frame, good: Sequence[FaceInFrame]) -> None:
         """Embeds, and lets the tracker see who it is."""
         with self.stopwatch.lap("embed"):
             chips = [candidate.chip for candidate in good if candidate.chip is not None]
@@ -279,7 +279,7 @@ class Pipeline:
             ):
                 candidate.probe, candidate.track = probe, track
 
-    def _decide(self, frame: Frame, seen: Sequence[Candidate]) -> list[Sighting]:
+    def _decide(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceResult]:
         with self.stopwatch.lap("search"):
             probes = [
                 candidate.probe.embedding for candidate in seen if candidate.probe is not None
@@ -290,14 +290,14 @@ class Pipeline:
             for one in seen
         ]
 
-    def _judge(self, frame: Frame, candidate: Candidate, match: Match | None) -> Sighting:
+    def _judge(self, frame: Frame, candidate: FaceInFrame, match: Match | None) -> FaceResult:
         face, track, probe = candidate.face, candidate.track.number, candidate.probe
         if candidate.refused is not None:
             decision = policy.refuse(candidate.refused, frame.at)
-            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
+            return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
         if probe is None or candidate.quality is None:
-            decision = policy.pass_over(frame.at)
-            return Sighting(face, track, candidate.chip, None, decision, candidate.quality)
+            decision = policy.skipped(frame.at)
+            return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
         with self.stopwatch.lap("search"):
             opinion = self._ask(candidate, probe, match)
         visible = quality.visible(opinion.probe)
@@ -308,13 +308,13 @@ class Pipeline:
                 decision = policy.refuse(hidden, frame.at)
             self._feed_liveness(candidate, decision)
         with self.stopwatch.lap("decide"):
-            answers = self._liveness.answers(
-                track, frame.at, unsure=policy.unsure(decision, opinion.rules)
+            answers = self._liveness.results(
+                track, frame.at, unsure=policy.is_near_threshold(decision, opinion.rules)
             )
             if person is not None and person.liveness == "no-challenge":
-                answers.pop(Challenge.name, None)
+                answers.pop(ChallengeLiveness.name, None)
             decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
-            seen = Sighting(
+            seen = FaceResult(
                 face,
                 track,
                 candidate.chip,
@@ -329,7 +329,7 @@ class Pipeline:
                 self._changeover.saw(seen, probe.embedding)
             return seen
 
-    def _feed_liveness(self, candidate: Candidate, decision: Decision) -> None:
+    def _feed_liveness(self, candidate: FaceInFrame, decision: Decision) -> None:
         """Count a frame as liveness evidence, only if it was embedded as the track's subject.
 
         A frame below the threshold, such as of a turned head, must be as like the newest evidence
@@ -342,28 +342,28 @@ class Pipeline:
         if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.continues(
             track, look.at, match.subject, probe.embedding, decision.threshold
         ):
-            self._liveness.look(track, look, match.subject, probe.embedding)
+            self._liveness.observe(track, look, match.subject, probe.embedding)
 
-    def _ask(self, candidate: Candidate, probe: Probe, match: Match | None) -> Opinion:
+    def _ask(self, candidate: FaceInFrame, probe: Probe, match: Match | None) -> ModelResult:
         """Match a face; during a migration, ask the previous model if the new one knows no one."""
         changeover = self._changeover
         templates = self.gallery.templates + (changeover.templates if changeover else 0)
-        now = Opinion(probe, match, policy.at_size(self._rules, templates))
+        now = ModelResult(probe, match, policy.rules_for_size(self._rules, templates))
         if changeover is None or candidate.chip is None or self._knows(now, candidate):
             return now
         (earlier,) = changeover.embedder.embed(candidate.chip[None])
-        rules = policy.at_size(policy.of_model(self._rules, changeover.rules), templates)
-        before = Opinion(earlier, changeover.search(earlier.embedding), rules, before=True)
+        rules = policy.rules_for_size(policy.of_model(self._rules, changeover.rules), templates)
+        before = ModelResult(earlier, changeover.search(earlier.embedding), rules, before=True)
         return before if self._knows(before, candidate) else now
 
-    def _knows(self, opinion: Opinion, candidate: Candidate) -> bool:
+    def _knows(self, opinion: ModelResult, candidate: FaceInFrame) -> bool:
         return (
             policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict
             is not Verdict.UNKNOWN
         )
 
     def _weigh(
-        self, opinion: Opinion, person: SubjectRecord | None, track: Track, at: float
+        self, opinion: ModelResult, person: SubjectRecord | None, track: Track, at: float
     ) -> Decision:
         """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
         if person is None:  # erased, while the previous model's gallery still has the templates

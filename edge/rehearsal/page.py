@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from edge import html
 from edge.rehearsal import tables
-from edge.rehearsal.results import Attempt, Moment, Picture, Rehearsal
+from edge.rehearsal.results import Attempt, Moment, Picture, RehearsalResult
 
 _IN_VIEW = "#d0d7de"  # a face in frames that said nothing of it
 _ALARM = html.COLOURS["unknown"]
@@ -21,13 +21,13 @@ _SCORES_INCHES, _LANE_INCHES = 2.0, 0.24
 _WIDTH_PX = 400  # of a picture
 
 
-def page(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
+def page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
     """The whole page; names of people and files are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
     )
     failed = [r.clip.name for r in rehearsals if not r.passed]
-    return environment.get_template("rehearse.html").render(
+    return environment.get_template("page.html").render(
         passed=not failed,
         verdict=f"Not as expected: {', '.join(failed)}."
         if failed
@@ -40,7 +40,7 @@ def page(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
     )
 
 
-def _card(rehearsal: Rehearsal) -> dict[str, Any]:
+def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
     chief = rehearsal.chief
     return {
         "clip": rehearsal.clip,
@@ -70,7 +70,7 @@ def _picture(picture: Picture, words: str) -> dict[str, str]:
     }
 
 
-def _plot(rehearsal: Rehearsal) -> str:
+def _plot(rehearsal: RehearsalResult) -> str:
     """Scores over time, where there are any, above a lane for each track and one for each reason; an SVG element."""
     attempts = rehearsal.attempts
     told = [m for m in rehearsal.moments if m.told]

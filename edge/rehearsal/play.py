@@ -10,24 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from edge.config import Terminal
-from edge.config.access import NoLiveness
-from edge.gallery.enrollment.consistency import Candidate, settle
-from edge.gallery.enrollment.photos import Demand, sample
+from edge.config import TerminalConfig
+from edge.config.access import NoLivenessConfig
+from edge.gallery.enrollment.consistency import EnrollmentSample, check_same_person
+from edge.gallery.enrollment.photos import QualityRequirements, sample
 from edge.gallery.search import Index
-from edge.recogniser.build import bounds_of, open_pipeline, rules_of
+from edge.recogniser.build import build_rules, duplicate_thresholds, open_pipeline
 from edge.recogniser.networks import Networks
 from edge.recogniser.pipeline import Pipeline, Searchable
 from edge.rehearsal.clips import Clip, Image, Present, Shot
-from edge.rehearsal.results import Moment, Picture, Rehearsal
-from edge.values import Frame, Sighting, Verdict
+from edge.rehearsal.results import Moment, Picture, RehearsalResult
+from edge.values import FaceResult, Frame, Verdict
 
 
 def rehearse(
-    clips: Iterable[tuple[Clip, Searchable]], config: Terminal, networks: Networks
-) -> list[Rehearsal]:
+    clips: Iterable[tuple[Clip, Searchable]], config: TerminalConfig, networks: Networks
+) -> list[RehearsalResult]:
     """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
-    liveness = not isinstance(config.liveness, NoLiveness)
+    liveness = not isinstance(config.liveness, NoLivenessConfig)
     return [
         play(clip, open_pipeline(config, networks, gallery), liveness=liveness)
         for clip, gallery in clips
@@ -35,26 +35,26 @@ def rehearse(
 
 
 def enrolled(
-    photos: Mapping[str, Sequence[tuple[str, Image]]], config: Terminal, networks: Networks
+    photos: Mapping[str, Sequence[tuple[str, Image]]], config: TerminalConfig, networks: Networks
 ) -> Index:
     """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
     gallery = Index()
-    rules = rules_of(config.policy, networks.calibration)
-    demand = Demand(config.enrollment.quality, config.detector.min_face_px)
+    rules = build_rules(config.policy, networks.calibration)
+    demand = QualityRequirements(config.enrollment.quality, config.detector.min_face_px)
     for number, (person, pictures) in enumerate(photos.items()):
         taken = [
             sample(image, networks.detector, networks.embedder, demand, name)
             for name, image in pictures
         ]
         found = np.stack([one.probe.embedding for one in taken])
-        bounds = bounds_of(rules, networks.calibration, gallery.templates)
-        candidate = Candidate(person, [name for name, _ in pictures], lambda other: False)
-        settled = settle(candidate, found, gallery, bounds, demand.level)
+        bounds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
+        candidate = EnrollmentSample(person, [name for name, _ in pictures], lambda other: False)
+        settled = check_same_person(candidate, found, gallery, bounds, demand.level)
         gallery.put(number, person, found[list(settled.kept)])
     return gallery
 
 
-def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> Rehearsal:
+def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
     """One clip through a pipeline that has seen nothing yet; raises CameraError or EngineError."""
     moments: list[Moment] = []
     shown = _Shown()
@@ -72,7 +72,7 @@ def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> Rehearsal:
         moments += seen
         shown.offer(Picture(shot.image, at_s, seen))
         frames = number + 1
-    return Rehearsal(
+    return RehearsalResult(
         clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures
     )
 
@@ -112,7 +112,7 @@ class _Shown:
         return {words: picture for words, picture in kept.items() if picture is not None}
 
 
-def _moment(sighting: Sighting, shot: Shot, number: int, at_s: float) -> Moment:
+def _moment(sighting: FaceResult, shot: Shot, number: int, at_s: float) -> Moment:
     decision, match = sighting.decision, sighting.decision.match
     box = tuple(round(float(v), 1) for v in sighting.face.box_xyxy)
     embedded = sighting.probe is not None

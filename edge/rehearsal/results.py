@@ -77,7 +77,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rehearsal:
+class RehearsalResult:
     """What a clip came to."""
 
     clip: Clip

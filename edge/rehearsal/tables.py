@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.recogniser.networks import Networks
-from edge.rehearsal.results import Attempt, Moment, Rehearsal
+from edge.rehearsal.results import Attempt, Moment, RehearsalResult
 
 NONE = "-"
 
 
-def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
+def rows(rehearsals: Sequence[RehearsalResult]) -> list[dict[str, str]]:
     """One row per clip; the keys are the table's head."""
     return [
         {
@@ -31,7 +31,7 @@ def rows(rehearsals: Sequence[Rehearsal]) -> list[dict[str, str]]:
     ]
 
 
-def text(rehearsals: Sequence[Rehearsal]) -> str:
+def text(rehearsals: Sequence[RehearsalResult]) -> str:
     """Return the table for a terminal, then one line for each warning and failure."""
     table = rows(rehearsals)
     widths = {key: max(len(key), *(len(row[key]) for row in table)) for key in table[0]}
@@ -48,11 +48,11 @@ def text(rehearsals: Sequence[Rehearsal]) -> str:
     )
 
 
-def _warnings(rehearsals: Sequence[Rehearsal]) -> list[str]:
+def _warnings(rehearsals: Sequence[RehearsalResult]) -> list[str]:
     return [f"WARNING {r.clip.name}: {warning}" for r in rehearsals for warning in r.warnings]
 
 
-def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
+def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
     """The same for a document."""
     table = rows(rehearsals)
     lines = [
@@ -71,7 +71,7 @@ def markdown(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> str:
     )
 
 
-def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:
+def facts_of(config: TerminalConfig, networks: Networks) -> dict[str, str]:
     """What was rehearsed."""
     manifest, calibration, policy = networks.bundle.manifest, networks.calibration, config.policy
     return {
@@ -85,7 +85,7 @@ def facts_of(config: Terminal, networks: Networks) -> dict[str, str]:
     }
 
 
-def figures(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> dict[str, Any]:
+def figures(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> dict[str, Any]:
     """Everything that is known, in plain types."""
     return {
         "facts": facts,
@@ -94,7 +94,7 @@ def figures(rehearsals: Sequence[Rehearsal], facts: dict[str, str]) -> dict[str,
     }
 
 
-def _figures(rehearsal: Rehearsal) -> dict[str, Any]:
+def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
     clip, expected = rehearsal.clip, rehearsal.expected
     return {
         "clip": clip.name,

@@ -16,12 +16,12 @@ class NotRegularError(OSError):
     """A link, folder, FIFO, socket or device in place of a file."""
 
 
-def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
+def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically; on disk on return.
 
     Raises OSError, NotRegularError where a folder, FIFO, socket or device is there.
     """
-    demand_replaceable(path)
+    check_replaceable(path)
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(
@@ -37,7 +37,7 @@ def write_whole(path: Path, data: bytes, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
-def demand_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Raise NotRegularError if a file must not replace the target, such as /dev/null."""
     if path.exists() and not path.is_file():
         raise NotRegularError(errno.EINVAL, _NOT_REPLACEABLE, str(path))

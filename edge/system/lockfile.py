@@ -6,48 +6,50 @@ import fcntl
 import os
 from pathlib import Path
 
-from edge.errors import ClaimError, PlaceError
+from edge.errors import AlreadyRunningError, LockFileError
 from edge.system.accounts import acting_as_owner
 
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def claim(path: Path, who: str) -> int:
+def acquire_lock(path: Path, who: str) -> int:
     """A descriptor that holds the lock file until it is closed.
 
-    Raises ClaimError where another process has it, PlaceError where it cannot be opened, so that nobody can tell.
+    Raises AlreadyRunningError where another process has it, LockFileError where it cannot be opened, so that nobody can tell.
     """
     try:
         with acting_as_owner(path.parent):  # root makes no file that the owner cannot open
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fd = os.open(path, os.O_CREAT | os.O_RDWR | _PLAIN, 0o600)
     except OSError as error:
-        raise PlaceError(
+        raise LockFileError(
             f"{path}: {error.strerror}; check that the folder exists and is yours"
         ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(fd)
-        raise ClaimError(
+        raise AlreadyRunningError(
             f"{path.parent}: another {who} runs here; stop it first, or set another `state:`"
         ) from error
     except OSError as error:
         os.close(fd)
-        raise PlaceError(
+        raise LockFileError(
             f"{path}: cannot be locked: {error.strerror}; check the file system"
         ) from error
     return fd
 
 
-def is_claimed(path: Path) -> bool:
-    """Return True if a process holds the lock file. Raises PlaceError if it cannot be opened."""
+def is_locked(path: Path) -> bool:
+    """Return True if a process holds the lock file. Raises LockFileError if it cannot be opened."""
     try:
         fd = os.open(path, os.O_RDONLY | _PLAIN)
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise PlaceError(f"{path}: cannot be opened: {error.strerror}; check its rights") from error
+        raise LockFileError(
+            f"{path}: cannot be opened: {error.strerror}; check its rights"
+        ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

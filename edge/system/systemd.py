@@ -8,7 +8,7 @@ import socket
 import time
 
 
-class Notifier:
+class SystemdNotifier:
     """Says nothing where systemd does not listen. `WATCHDOG=1` belongs into the loop it vouches for, never in a timer."""
 
     def __init__(self, address: str | None = None) -> None:

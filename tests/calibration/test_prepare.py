@@ -24,7 +24,7 @@ from edge import photofile
 from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, align
 from edge.errors import PhotoError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.values import Face
 from tests.processes import TIMEOUT_S, Process, until
@@ -95,7 +95,7 @@ def refused(tmp_path: Path, out: str = "chips.tar") -> dict[str, str]:
 
 
 def test_chips_are_those_of_enrollment(
-    tmp_path: Path, photos: Path, make: Any, detector: Detector
+    tmp_path: Path, photos: Path, make: Any, detector: FaceDetector
 ) -> None:
     assert make(photos) == 0
     made = chips_of(tmp_path / "chips.tar")

@@ -8,12 +8,14 @@ from calibration import realign
 from edge import chip as chips
 from edge import masks
 from edge.errors import ConfigError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 
 Image = np.ndarray
 
 
-def test_landmarks_are_found_again_on_masked_chips(collins_chip: Image, detector: Detector) -> None:
+def test_landmarks_are_found_again_on_masked_chips(
+    collins_chip: Image, detector: FaceDetector
+) -> None:
     worn = masks.draw_exam(collins_chip, "a/b")[0]
     again = realign.find_again(worn, detector)
     assert again is not None
@@ -37,7 +39,7 @@ def test_a_movement_is_told_in_degrees_scale_and_pixels() -> None:
     assert realign.movement(chips.REFERENCE_XY + 40) == pytest.approx((0, 0, 0, 0), abs=1e-9)
 
 
-def test_the_spread_over_views(collins_chip: Image, detector: Detector) -> None:
+def test_the_spread_over_views(collins_chip: Image, detector: FaceDetector) -> None:
     empty = np.zeros_like(collins_chip)
     spread, lost = realign.spread([collins_chip, empty], detector)
     assert (spread == 0).all() and lost == 0.5

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calibration.streams import People, Row, Streams, exam, galleries, main, split, table
-from edge.access.policy import Growth, Rules
+from edge.access.policy import Rules, ThresholdScaling
 from edge.values import Thresholds
 
 RULES = Rules(
@@ -62,7 +62,9 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
     rows = rng.standard_normal((10, 64))
     bare = outputs([row / np.linalg.norm(row) for row in rows])
     people = split(np.array([0] * 5 + [1] * 5), None, ["ada", "eve"])
-    rules = replace(RULES, growth=Growth(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3))
+    rules = replace(
+        RULES, growth=ThresholdScaling(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3)
+    )
     plain = exam(Streams([bare], bare), people, rules, "bare", [1])
     more = exam(Streams([bare, bare], bare), people, rules, "bare, masked templates", [1])
     assert [row.thresholds.unmasked for row in plain] == pytest.approx(

@@ -13,7 +13,7 @@ import pytest
 from calibration import threshold
 from edge.bundle import read_manifest
 from edge.config import load_config
-from edge.gallery.key import enter
+from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
 from export.bundle import reference
 
@@ -109,7 +109,7 @@ def test_a_site_s_own_people_are_asked(
     )  # somebody who looks like the first
 
     def enroll(subject: str, rows: np.ndarray) -> None:
-        store = open_store(config, digest, enter(config))
+        store = open_store(config, digest, load_key_and_drop_privileges(config))
         try:
             store.enroll(subject, rows)
         finally:

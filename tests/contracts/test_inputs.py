@@ -8,31 +8,30 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config.door import FileInput, GpioInput
-from edge.config.door import Inputs as InputsConfig
-from edge.door.controller import Input
-from edge.door.gpio_backend import GpioLine
-from edge.door.inputs import FileLine, Inputs, Line, open_inputs
+from edge.config.door import FileInputConfig, GpioInputConfig, InputsConfig
+from edge.door.controller import InputKind
+from edge.door.gpio_backend import GpioInputLine
+from edge.door.inputs import DoorInputs, FileInputLine, InputLine, open_inputs
 from edge.errors import DoorError
 
 
 class Wired:
     """An input, and a hand that makes it active or quiet."""
 
-    def __init__(self, line: Line, put: Callable[[bool], object]) -> None:
+    def __init__(self, line: InputLine, put: Callable[[bool], object]) -> None:
         self.line = line
         self.put = put
 
 
 def by_file(folder: Path) -> Wired:
     path = folder / "level"
-    return Wired(FileLine(path), lambda active: path.write_text("1\n" if active else "0\n"))
+    return Wired(FileInputLine(path), lambda active: path.write_text("1\n" if active else "0\n"))
 
 
 def by_pin(active_high: bool, pull: str) -> Wired:
     factory = MockFactory()
     pin = factory.pin(17)
-    line = GpioLine(17, active_high=active_high, pull=pull, factory=factory)
+    line = GpioInputLine(17, active_high=active_high, pull=pull, factory=factory)
 
     def put(active: bool) -> None:
         (pin.drive_high if active is active_high else pin.drive_low)()
@@ -63,22 +62,23 @@ def test_the_level_is_what_the_wire_says_each_time(wired: Wired) -> None:
 
 def test_levels_are_told_once_they_settle_fire_first(tmp_path: Path) -> None:
     contact, fire = by_file(tmp_path), by_pin(True, "down")
-    inputs = Inputs(
-        {Input.CONTACT: contact.line, Input.FIRE: fire.line}, {Input.CONTACT: 0.0, Input.FIRE: 0.05}
+    inputs = DoorInputs(
+        {InputKind.CONTACT: contact.line, InputKind.FIRE: fire.line},
+        {InputKind.CONTACT: 0.0, InputKind.FIRE: 0.05},
     )
     contact.put(True)
     fire.put(True)
-    assert inputs.changes(1.0) == [(Input.CONTACT, True)]
+    assert inputs.changes(1.0) == [(InputKind.CONTACT, True)]
     assert inputs.changes(1.04) == []
     contact.put(False)
-    assert inputs.changes(1.06) == [(Input.FIRE, True), (Input.CONTACT, False)]
+    assert inputs.changes(1.06) == [(InputKind.FIRE, True), (InputKind.CONTACT, False)]
     inputs.close()
 
 
 def test_the_choice_by_config(tmp_path: Path) -> None:
     config = InputsConfig(
-        contact=FileInput(kind="file", path=tmp_path / "c"),
-        fire=GpioInput(kind="gpio", pin=5, active_high=True, pull="down", factory="mock"),
+        contact=FileInputConfig(kind="file", path=tmp_path / "c"),
+        fire=GpioInputConfig(kind="gpio", pin=5, active_high=True, pull="down", factory="mock"),
     )
     inputs = open_inputs(config)
     assert len(inputs) == 2 and len(open_inputs(InputsConfig())) == 0
@@ -87,7 +87,7 @@ def test_the_choice_by_config(tmp_path: Path) -> None:
 
 def test_an_input_that_does_not_work_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DoorError, match="input pin 'NOPIN' cannot be used"):
-        GpioLine("NOPIN", active_high=True, pull="external", factory=MockFactory())
+        GpioInputLine("NOPIN", active_high=True, pull="external", factory=MockFactory())
     (tmp_path / "folder").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
-        FileLine(tmp_path / "folder").active()
+        FileInputLine(tmp_path / "folder").active()

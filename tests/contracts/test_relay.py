@@ -9,23 +9,23 @@ from pathlib import Path
 import pytest
 from gpiozero.pins.mock import MockFactory
 
-from edge.config.door import FileRelay, GpioRelay, SimulatedRelay
-from edge.door.file_backend import FileRelay as FileRelayOutput
-from edge.door.gpio_backend import GpioLine, GpioRelayOutput, open_factory
-from edge.door.relay import Relay, open_relay
+from edge.config.door import FileRelayConfig, GpioRelayConfig, SimulatedRelayConfig
+from edge.door.file_backend import FileRelayOutput as FileRelayOutput
+from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_factory
+from edge.door.relay import RelayOutput, open_relay
 from edge.errors import DoorError
 
 
 class Wired:
     """A relay with what a voltmeter on its wire would say."""
 
-    def __init__(self, relay: Relay, energised: Callable[[], bool]) -> None:
+    def __init__(self, relay: RelayOutput, energised: Callable[[], bool]) -> None:
         self.relay = relay
         self.energised = energised
 
 
 def simulated() -> Wired:
-    from edge.door.simulated_backend import SimulatedRelay as Simulated
+    from edge.door.simulated_backend import SimulatedRelayOutput as Simulated
 
     relay = Simulated()
     return Wired(relay, lambda: relay.energised)
@@ -49,7 +49,7 @@ def real() -> Wired:
     if "MFSA_TEST_PINS" not in os.environ:
         pytest.skip("MFSA_TEST_PINS names no pins that are wired for this")
     name, output, back = os.environ["MFSA_TEST_PINS"].split(":")
-    line = GpioLine(back, active_high=True, pull="external", factory=open_factory(name))
+    line = GpioInputLine(back, active_high=True, pull="external", factory=open_factory(name))
     return Wired(GpioRelayOutput(output, active_high=True, factory=open_factory(name)), line.active)
 
 
@@ -91,11 +91,11 @@ def test_closing_locks(wired: Wired) -> None:
 
 
 def test_the_choice_by_config(tmp_path: Path) -> None:
-    assert type(open_relay(SimulatedRelay())).__name__ == "SimulatedRelay"
-    relay = open_relay(GpioRelay(kind="gpio", pin=17, factory="mock"))
+    assert type(open_relay(SimulatedRelayConfig())).__name__ == "SimulatedRelayOutput"
+    relay = open_relay(GpioRelayConfig(kind="gpio", pin=17, factory="mock"))
     assert isinstance(relay, GpioRelayOutput)
     relay.close()
-    relay = open_relay(FileRelay(kind="file", path=tmp_path / "relay"))
+    relay = open_relay(FileRelayConfig(kind="file", path=tmp_path / "relay"))
     assert isinstance(relay, FileRelayOutput)
     relay.close()
     relay.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge.values import Sighting, Verdict, Zone
+from edge.values import FaceResult, Verdict, Zone
 from tests.crossings.scene import WIDTH, Kind, Person, Scene, draw_scene, visible
 from tests.crossings.world import World
 
@@ -52,7 +52,7 @@ def cross_many(seed: int, numbers: Iterable[int]) -> Iterable[Outcome]:
     return (cross(draw_scene(seed, number)) for number in numbers)
 
 
-def judge(world: World, seen: Sighting) -> list[str]:
+def judge(world: World, seen: FaceResult) -> list[str]:
     """Return why a grant is wrong; empty if it is right."""
     scene, match = world.scene, seen.decision.match
     person = world.person_of(seen.face)

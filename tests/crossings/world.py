@@ -10,18 +10,18 @@ import numpy as np
 from edge.access.policy import Rules
 from edge.chip import REFERENCE_XY
 from edge.face.boxes import iou
-from edge.face.liveness import Layer, Liveness, Look
+from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer
 from edge.face.track import Tracker
 from edge.gallery.search import Index
 from edge.recogniser.build import nobody_special
-from edge.recogniser.pipeline import Entry, Pipeline, Regard
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
 from edge.values import (
-    Answer,
     Face,
+    FaceResult,
     Frame,
+    LivenessResult,
+    LivenessState,
     Probe,
-    Sighting,
-    State,
     Thresholds,
     Zone,
 )
@@ -57,7 +57,7 @@ class World:
         self._rng = np.random.default_rng(scene.seed)
         self._frame = 0
         self._faces: list[tuple[Person, Face]] = []
-        layers: list[partial[Layer]] = [partial(TruthLayer, self)] if has_liveness else []
+        layers: list[partial[LivenessLayer]] = [partial(TruthLayer, self)] if has_liveness else []
         templates = _IDENTITIES[:ENROLLED]
         self.pipeline = Pipeline(
             self,  # type: ignore[arg-type]
@@ -71,14 +71,14 @@ class World:
                 margin=0.05,
                 cooldown_s=2.0,
             ),
-            Regard(60, zone, nearest_only, scene.budget, scene.search_interval_s),
+            FaceFilter(60, zone, nearest_only, scene.budget, scene.search_interval_s),
             Tracker(0.4),
             Liveness(layers),
-            Entry(),
+            AccessPolicy(),
             nobody_special,
         )
 
-    def step(self) -> list[Sighting]:
+    def step(self) -> list[FaceResult]:
         """Show the next frame."""
         self._frame += 1
         self.at = self._frame / self.scene.fps
@@ -145,20 +145,20 @@ class TruthLayer:
         self._is_photo = False
         self._persons = world.evidence.setdefault(len(world.evidence), set())
 
-    def look(self, look: Look) -> None:
+    def look(self, look: LivenessFrame) -> None:
         person = self._world.person_of(look.face)
         assert person is not None
         self._persons.add(person.number)
         self._is_photo = self._is_photo or person.kind is Kind.PHOTO
         self._seen.append(look.at)
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
         if self._is_photo:
-            return Answer(State.FAILED, "photo")
+            return LivenessResult(LivenessState.FAILED, "photo")
         enough = len(self._seen) >= _EVIDENCE and self._seen[-1] - self._seen[0] >= _EVIDENCE_S
         if not enough:
-            return Answer(State.WAITING, "checking")
-        return Answer(State.PASSED, since=self._seen[0])
+            return LivenessResult(LivenessState.WAITING, "checking")
+        return LivenessResult(LivenessState.PASSED, since=self._seen[0])
 
 
 def _face(x: float, width: float, is_turned: bool) -> Face:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import MfsaError
 from edge.gallery import secure_delete
-from edge.gallery.key import enter
+from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.key_rotation import rotate
 from edge.gallery.maintenance import verify
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before, silent
 
@@ -75,7 +75,7 @@ def people_after(steps: Sequence[Step]) -> People:
     return found
 
 
-def people_in(store: Store) -> People:
+def people_in(store: GalleryStore) -> People:
     found = {}
     for known in store.known():
         chips = Counter(kept.chip for kept in store.kept(known.name) if kept.chip is not None)
@@ -90,15 +90,15 @@ class GalleryActor:
         self._path, self._key = path, key
         self.store = self._open()
 
-    def _open(self) -> Store:
-        return Store(self._path, key=self._key, terminal=_TERMINAL, model_digest=_MODEL)
+    def _open(self) -> GalleryStore:
+        return GalleryStore(self._path, key=self._key, terminal=_TERMINAL, model_digest=_MODEL)
 
     def do(self, step: Step) -> str:
         if step.kind == "reopen":
             self.store.close()
             self.store = self._open()
         elif step.kind == "describe":
-            self.store.describe(step.name, _record_of(step.seed))
+            self.store.update_attributes(step.name, _record_of(step.seed))
         elif step.kind == "remove":
             pieces = self._pieces(step.name)
             self.store.remove(step.name)
@@ -162,7 +162,7 @@ class Gallery:
 
     def problems(self, folder: Path, left: Left) -> Iterator[str]:
         gone = [bytes.fromhex(piece) for step in left.told for piece in step.split()]
-        if gone and secure_delete.is_left(folder / "gallery.db", gone):
+        if gone and secure_delete.find_remnants(folder / "gallery.db", gone):
             yield "erased: a sealed row of somebody who was erased is in the files"
         yield from gallery_problems(lambda: GalleryActor(folder / "gallery.db"), left)
 
@@ -202,9 +202,9 @@ def _compare(name: str, found: Any, wanted: Any, allowed: Any) -> Iterator[str]:
         yield f"half: {name} has {found[1].total()} templates and {found[2].total()} chips, or another record"
 
 
-def config_of(folder: Path) -> Terminal:
+def config_of(folder: Path) -> TerminalConfig:
     state: dict[str, Any] = {"terminal": _TERMINAL, "bundle": "none", "state": folder / "state"}
-    return Terminal.model_validate(
+    return TerminalConfig.model_validate(
         {**state, "camera": {"kind": "replay", "path": "none"}, "liveness": {"kind": "none"}}
     )
 
@@ -218,7 +218,9 @@ class _FirstActor:
 
     def do(self, step: Step) -> str:
         if self._gallery is None:
-            self._gallery = GalleryActor(self._config.gallery_path, enter(self._config))
+            self._gallery = GalleryActor(
+                self._config.gallery_path, load_key_and_drop_privileges(self._config)
+            )
         return self._gallery.do(step)
 
     def close(self) -> None:
@@ -243,7 +245,9 @@ class First:
 
     def problems(self, folder: Path, left: Left) -> Iterator[str]:
         config = config_of(folder)
-        yield from gallery_problems(lambda: GalleryActor(config.gallery_path, enter(config)), left)
+        yield from gallery_problems(
+            lambda: GalleryActor(config.gallery_path, load_key_and_drop_privileges(config)), left
+        )
 
 
 class _RotationActor:
@@ -254,7 +258,7 @@ class _RotationActor:
         if step.kind == "rotate":
             rotate(self._config)
             return ""
-        actor = GalleryActor(self._config.gallery_path, enter(self._config))
+        actor = GalleryActor(self._config.gallery_path, load_key_and_drop_privileges(self._config))
         try:
             return actor.do(step)
         finally:
@@ -287,12 +291,12 @@ class Rotation:
 
         def open_again() -> GalleryActor:
             try:
-                return GalleryActor(config.gallery_path, enter(config))
+                return GalleryActor(config.gallery_path, load_key_and_drop_privileges(config))
             except MfsaError:
                 if left.begun is None or left.begun.kind != "rotate":
                     raise
                 with silent():
                     rotate(config)
-                return GalleryActor(config.gallery_path, enter(config))
+                return GalleryActor(config.gallery_path, load_key_and_drop_privileges(config))
 
         yield from gallery_problems(open_again, left)

@@ -10,12 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog
-from edge.audit.provisioning import prepare
+from edge.audit.async_writer import AsyncLogWriter
+from edge.audit.provisioning import provision
 from edge.audit.reader import read_log
 from edge.audit.retention import BLANKED, DAY_S, Retention
 from edge.audit.verify import verify
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
 from edge.door.record import LATCHES, past_of
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
@@ -39,8 +39,8 @@ class LogActor:
         self._folder, self._day = folder, 0.0
         self.log = self._open()
 
-    def _open(self) -> RecordLog:
-        return RecordLog(
+    def _open(self) -> AuditLogWriter:
+        return AuditLogWriter(
             self._folder,
             of=_OF,
             segment_bytes=_SEGMENT_BYTES,
@@ -56,7 +56,7 @@ class LogActor:
             return ""
         if step.kind == "tend":
             for _ in range(_CHORES):
-                self.log.tend()
+                self.log.run_maintenance()
             return ""
         return str(self.log.append(fields_of(step), durable=step.is_promised))
 
@@ -211,7 +211,7 @@ class Init(Log):
         return _InitActor(self.folder(folder), self.keys(folder))
 
     def again(self, folder: Path) -> LogActor:
-        prepare(self.folder(folder), self.keys(folder))
+        provision(self.folder(folder), self.keys(folder))
         return LogActor(self.folder(folder))
 
 
@@ -222,7 +222,7 @@ class _InitActor:
 
     def do(self, step: Step) -> str:
         if step.kind == "init":
-            prepare(self._folder, self._keys)
+            provision(self._folder, self._keys)
             return ""
         if self._log is None:
             self._log = LogActor(self._folder)
@@ -291,7 +291,9 @@ class Door(Log):
 
 class _DoorActor:
     def __init__(self, folder: Path) -> None:
-        self._log = BoundedLog(lambda: RecordLog(folder, of=_OF, segment_bytes=_SEGMENT_BYTES))
+        self._log = AsyncLogWriter(
+            lambda: AuditLogWriter(folder, of=_OF, segment_bytes=_SEGMENT_BYTES)
+        )
 
     def do(self, step: Step) -> str:
         job = self._log.submit(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit import retention, writer
-from edge.audit.writer import RecordLog
-from edge.config import Terminal
+from edge.audit.writer import AuditLogWriter
+from edge.config import TerminalConfig
 from edge.gallery import key_rotation
 from edge.gallery.database import Database
 from edge.system import atomic_files
@@ -99,31 +99,31 @@ def _committed_by_the_next_one() -> None:
 
 
 def _not_looked_for() -> None:
-    Database.prove_gone = lambda self, gone: None  # type: ignore[method-assign]
+    Database.assert_erased = lambda self, gone: None  # type: ignore[method-assign]
 
 
 def _written_by_the_next_ones() -> None:
-    write, waiting = RecordLog._write, []
+    write, waiting = AuditLogWriter._write, []
 
-    def late(self: RecordLog, line: bytes, durable: bool) -> None:
+    def late(self: AuditLogWriter, line: bytes, durable: bool) -> None:
         waiting.append(line)
         if len(waiting) == 3:
             write(self, b"".join(waiting), durable)
             waiting.clear()
 
-    RecordLog._write = late  # type: ignore[method-assign]
+    AuditLogWriter._write = late  # type: ignore[method-assign]
 
 
 def _in_halves() -> None:
-    write = RecordLog._write
+    write = AuditLogWriter._write
 
-    def halves(self: RecordLog, line: bytes, durable: bool) -> None:
+    def halves(self: AuditLogWriter, line: bytes, durable: bool) -> None:
         middle = len(line) // 2
         record = line.rstrip(b"\n")
         os.write(self._fd, record[:middle] + b"\n")
         write(self, record[middle:] + b"\n", durable)
 
-    RecordLog._write = halves  # type: ignore[method-assign]
+    AuditLogWriter._write = halves  # type: ignore[method-assign]
 
 
 def _names_not_synced() -> None:
@@ -138,7 +138,7 @@ def _half_way_on_disk() -> None:
 def _key_first() -> None:
     """The new key takes the old one's place before the gallery is sealed by it."""
 
-    def rotate(config: Terminal) -> None:
+    def rotate(config: TerminalConfig) -> None:
         key, fresh = key_rotation.read_key(config.key_path), random.randbytes(32)
         config.key_path.write_bytes(fresh)
         key_rotation._seal(config.gallery_path, config.terminal, key, fresh)

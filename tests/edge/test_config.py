@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.config import Terminal, load_config
-from edge.config.recognition import CsiCamera
+from edge.config import TerminalConfig, load_config
+from edge.config.recognition import CsiCameraConfig
 from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
-from edge.recogniser.build import entry_of
+from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord
 
 WriteConfig = Callable[..., Path]
@@ -162,12 +162,12 @@ def test_an_address_keeps_its_place_without_its_password() -> None:
 
 
 def test_last_day_ends_in_machine_time_zone(
-    config: Terminal, monkeypatch: pytest.MonkeyPatch
+    config: TerminalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """16:30 in Los Angeles is the next day in UTC."""
     monkeypatch.setenv("TZ", "America/Los_Angeles")
     moment = datetime(2031, 12, 31, 16, 30, tzinfo=ZoneInfo("America/Los_Angeles"))
-    rights = entry_of(config, WallClock(read=moment.timestamp)).rights
+    rights = build_access_policy(config, WallClock(read=moment.timestamp)).rights
     assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 31))) is None
     assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"
 
@@ -201,7 +201,7 @@ def test_source_network_is_recognised(
 def test_csi_pipeline_is_made_of_its_keys(write_config: WriteConfig) -> None:
     camera = {"kind": "csi", "sensor_id": 1, "width": 1920, "height": 1080, "fps": 25}
     found = load_config(write_config(camera={**camera, "flip_method": 2})).camera
-    assert isinstance(found, CsiCamera) and found.pipeline == (
+    assert isinstance(found, CsiCameraConfig) and found.pipeline == (
         "nvarguscamerasrc sensor-id=1 ! "
         "video/x-raw(memory:NVMM),width=1920,height=1080,framerate=25/1,format=NV12 ! "
         "nvvidconv flip-method=2 ! video/x-raw,format=BGRx ! videoconvert ! "

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from calibration.chips import read_chips
 from calibration.photos import find_photos
-from edge.access.validity import Rights
-from edge.audit.writer import RecordLog
+from edge.access.validity import AccessRights
+from edge.audit.writer import AuditLogWriter
 from edge.cli import audit, gallery
 from edge.config import load_config
 from edge.door.protocol import decode, encode, grant_fields, parse_grant
@@ -23,13 +23,13 @@ from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, GalleryError
 from edge.gallery import export
 from edge.gallery.database import Database
-from edge.gallery.enrollment.journal import Journal, Line
-from edge.gallery.enrollment.registry import Roll
+from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine
+from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.gallery.enrollment.roster import read_people
-from edge.gallery.sealing import Seal
-from edge.gallery.store import Store
+from edge.gallery.sealing import RowCipher
+from edge.gallery.store import GalleryStore
 from edge.names import check_name, name_key, normalize_name, parse_group
-from edge.recogniser.build import entry_of
+from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
 from edge.values import Grant
 
@@ -86,14 +86,14 @@ def test_name_spelling_reaches_one_subject(
     with closing(open_gallery(folder / "gallery.db")) as store:
         store.enroll(one, ROW, record=SubjectRecord(groups=(one,)))
         assert store.enroll(other, ROW) == 2 and list(store.subjects()) == [normalize_name(one)]
-        found = Roll(store).find(other)
+        found = EnrolledSubjects(store).find(other)
         assert found is not None and found.name == normalize_name(one)
         assert export.export(store, folder / "people", "a long passphrase", [other]) == 1
         assert store.record(other) == SubjectRecord(groups=(normalize_name(one),))
         assert store.remove(other) == 2 and store.record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)
     assert parse_group(one) == parse_group(other)
-    rights = Rights(frozenset({name_key(other)}))
+    rights = AccessRights(frozenset({name_key(other)}))
     assert rights.refuses(SubjectRecord(groups=(one,))) is None
     photos = folder / "photos"
     (photos / other.strip()).mkdir(parents=True)
@@ -106,14 +106,14 @@ def test_name_spelling_reaches_one_subject(
     roster.write_text(f'subject\n"{one}"\n"{other}"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="is in line 2 already"):
         read_people(roster, photos)
-    with closing(Journal(folder / "report")) as journal:
-        journal.note(Line(one, "digest", True, False, 1, "", ()))
-    with closing(Journal(folder / "report")) as journal:
+    with closing(EnrollmentJournal(folder / "report")) as journal:
+        journal.note(JournalLine(one, "digest", True, False, 1, "", ()))
+    with closing(EnrollmentJournal(folder / "report")) as journal:
         assert journal.has(other, lambda: "digest")
 
 
-def open_gallery(path: Path) -> Store:
-    return Store(path, key=KEY, terminal="t", model_digest="m" * 64)
+def open_gallery(path: Path) -> GalleryStore:
+    return GalleryStore(path, key=KEY, terminal="t", model_digest="m" * 64)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_gallery_of_earlier_version_is_renamed(
     path = tmp_path / "gallery.db"
     with monkeypatch.context() as patch:
         patch.setattr("edge.gallery.database.to_json", _as_before)
-        patch.setattr(Seal, "tag", lambda seal, name: name.encode()[:16].ljust(16))
+        patch.setattr(RowCipher, "tag", lambda seal, name: name.encode()[:16].ljust(16))
         with closing(open_gallery(path)) as store:
             for name in ("Ada  Lovelace", "Eve", " Bob", "Bob"):
                 store.enroll(name, ROW)
@@ -196,7 +196,7 @@ def _as_before(name: str, record: SubjectRecord) -> bytes:
 def test_config_group_is_found_in_any_spelling(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"groups": ["Cafe\u0301"]}))
     assert config.policy.groups == ("Caf\u00e9",)
-    rights = entry_of(config, WallClock()).rights
+    rights = build_access_policy(config, WallClock()).rights
     assert rights.refuses(SubjectRecord(groups=("Caf\u00e9",))) is None
     with pytest.raises(ConfigError, match=r"policy\.groups\.0 .*: expected a group name"):
         load_config(write_config(policy={"groups": ["\u200b"]}))
@@ -206,7 +206,7 @@ def test_audit_of_earlier_spelling_is_erased(
     write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_config()
-    with closing(RecordLog(load_config(path).decisions_path, of="test/decisions")) as log:
+    with closing(AuditLogWriter(load_config(path).decisions_path, of="test/decisions")) as log:
         log.append({"kind": "decision", "verdict": "grant", "subject": "Jose\u0301"})
     for command, code in (("show", 0), ("erase", 0), ("show", 1)):
         assert audit.main([command, "--config", str(path), "--subject", "Jos\u00e9"]) == code
@@ -243,7 +243,7 @@ def test_gallery_days_in_wrong_order_are_refused(
     config.key_path.chmod(0o600)
     arguments = ["set", "--config", str(path), "--subject", "Ada", "--valid-from", "2031-02-01"]
     with closing(
-        Store(config.gallery_path, key=KEY, terminal=config.terminal, model_digest="m" * 64)
+        GalleryStore(config.gallery_path, key=KEY, terminal=config.terminal, model_digest="m" * 64)
     ) as store:
         store.enroll("Ada", ROW, record=SubjectRecord(valid_until=date(2031, 1, 1)))
     assert gallery.main(arguments) == 2

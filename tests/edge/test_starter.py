@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.config.starter import Starter, fields_of, live_camera, recorded_camera, relay_of
+from edge.config.starter import StarterConfig, fields_of, live_camera, recorded_camera, relay_of
 from edge.errors import ConfigError
 
 
@@ -15,7 +15,9 @@ from edge.errors import ConfigError
 )
 def test_starter_any_path_loads_as_it_was(tmp_path: Path, name: str) -> None:
     camera = recorded_camera(tmp_path / name)
-    starter = Starter("lobby", tmp_path / "b" / name, camera, relay_of("simulated", ""), "layers")
+    starter = StarterConfig(
+        "lobby", tmp_path / "b" / name, camera, relay_of("simulated", ""), "layers"
+    )
     text = starter.text(tmp_path)
     (tmp_path / "terminal.yaml").write_text(text, encoding="utf-8")
     config = load_config(tmp_path / "terminal.yaml")
@@ -40,7 +42,7 @@ def test_starter_live_camera_loads(
 ) -> None:
     camera = fields_of(live_camera(text))
     assert camera["source"] == source and ("accept_network_injection" in camera) == is_network
-    starter = Starter("a", Path("/b"), camera, relay_of("simulated", ""), "none")
+    starter = StarterConfig("a", Path("/b"), camera, relay_of("simulated", ""), "none")
     (tmp_path / "terminal.yaml").write_text(starter.text(tmp_path))
     loaded = load_config(tmp_path / "terminal.yaml").camera.model_dump()
     assert camera.items() <= loaded.items()

@@ -16,11 +16,11 @@ import yaml
 from edge.audit.reader import read_log
 from edge.audit.sealing import score_sealer
 from edge.audit.segments import segments
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.gallery.key import load_key
-from edge.gallery.store import Store, evidence_key
+from edge.gallery.store import GalleryStore, evidence_key
 from tests.processes import TIMEOUT_S, Process, run, until
 from tests.streams import MjpegCamera, mjpeg_camera
 
@@ -36,7 +36,7 @@ class Site:
         self.config_path = config_path
 
     @property
-    def config(self) -> Terminal:
+    def config(self) -> TerminalConfig:
         return load_config(self.config_path)
 
     def door(self) -> Process:
@@ -637,7 +637,7 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
     digest = json.loads((bundle_path / "manifest.json").read_text())["files"]["embedder.onnx"][
         "sha256"
     ]
-    store = Store(
+    store = GalleryStore(
         config.gallery_path,
         key=load_key(config.key_path, create=False),
         terminal=config.terminal,

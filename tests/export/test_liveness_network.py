@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.recogniser.build import layers_of
+from edge.recogniser.build import build_liveness_layers
 from edge.recogniser.networks import open_networks
 from export import bundle
 
@@ -63,7 +63,7 @@ def test_it_is_packed_checked_and_used(
         )
     )
     networks = open_networks(config)
-    names = [make().name for make in layers_of(config, networks)]
+    names = [make().name for make in build_liveness_layers(config, networks)]
     assert names == ["stillness", "screen", "passive", "challenge"]
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
@@ -102,8 +102,8 @@ def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
             "challenge_hours": some,
         }
         config = load_config(write_config(liveness=layers))
-        (make,) = layers_of(config, open_networks(config))
-        assert make().answer(0.0, unsure=False).state.value == demanded
+        (make,) = build_liveness_layers(config, open_networks(config))
+        assert make().result(0.0, unsure=False).state.value == demanded
     with pytest.raises(ConfigError, match="belong together"):
         load_config(write_config(liveness={"kind": "layers", "challenge": "hours"}))
 

@@ -13,7 +13,7 @@ from onnx import helper, numpy_helper
 from edge.bundle import file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from export.bundle import reference
 from export.compare import main
 from export.parity import (
@@ -195,7 +195,9 @@ def test_nan_is_the_worst_there_is() -> None:
     )
 
 
-def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_path: Path) -> None:
+def test_detectors_are_judged_by_the_faces_they_find(
+    detector: FaceDetector, bundle_path: Path
+) -> None:
     scene = portrait_scene()
     faces = faces_in(detector, scene)
     assert faces.shape == (2, 15) and faces[0, 0] < faces[1, 0]
@@ -205,7 +207,7 @@ def test_detectors_are_judged_by_the_faces_they_find(detector: Detector, bundle_
     moved[:, 4:14] += 3
     verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
-    blind = Detector(
+    blind = FaceDetector(
         {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99
     )
     verdict = detector_verdict(blind, scene, faces, "fp16", **digests)

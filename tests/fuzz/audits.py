@@ -16,12 +16,12 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.audit import formatting
-from edge.audit.checkpoint import Head, public_key_of, read_head
+from edge.audit.checkpoint import Checkpoint, public_key_of, read_checkpoint
 from edge.audit.picture_store import pictures, read_picture
 from edge.audit.reader import record_of
 from edge.audit.sealing import picture_sealer, score_sealer
 from edge.audit.verify import Expected, verify
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
 from edge.errors import RecordError
 from edge.names import is_printable
@@ -55,7 +55,7 @@ def _text(data: bytes) -> str:
 
 def _open_head(folder: Path, at_end: ExitStack) -> Run:
     """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
-    log = RecordLog(folder / "door", of="lobby/door")
+    log = AuditLogWriter(folder / "door", of="lobby/door")
     for number in range(3):
         log.append({"event": "asked", "at": number, "latches": []})
     log.close()
@@ -64,13 +64,13 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
     public = public_key_of(key)
     report = verify(folder / "door", first, state=state)
     assert report.last is not None
-    head = Head("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
+    head = Checkpoint("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
     whole = head.signed_by(key).encode()
 
     def signed(tree: Any) -> bytes:
         """By the key, whatever it says."""
         try:
-            return Head(**tree).signed_by(key).encode()
+            return Checkpoint(**tree).signed_by(key).encode()
         except (TypeError, ValueError, RecursionError):
             return _dumped(tree)
 
@@ -89,7 +89,7 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
         told = source.text() if mode == 3 else public
         for by in (None, told):
             with contextlib.suppress(RecordError):
-                found = read_head(_text(text), by)
+                found = read_checkpoint(_text(text), by)
                 expect(by is None or by_key or found == head, "another head is signed")
                 expected = Expected(found.id, bytes.fromhex(found.hash))
                 after = verify(folder / "door", first, state=state, expected=expected)

@@ -16,9 +16,9 @@ import yaml
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, MANIFEST, onnx_file, open_bundle, read_manifest
 from edge.chip import PREPROCESSING
 from edge.config import demand_same, load_config
-from edge.door.file_backend import FileLine
-from edge.door.hardware import noted
-from edge.door.settings import conduct_of
+from edge.door.file_backend import FileInputLine
+from edge.door.hardware import load_outputs
+from edge.door.settings import build_settings
 from edge.engine.cuda import Device, _board, _l4t
 from edge.engine.sidecar import Wanted, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError
@@ -100,7 +100,7 @@ def _open_config(folder: Path, at_end: ExitStack) -> Run:
             expect(":secret@" not in str(error), "a password in a message")
             return
         demand_same(config, config, ("door.relay", "camera"))
-        conduct = conduct_of(config)
+        conduct = build_settings(config)
         for moment in _MOMENTS:  # a configuration that loads must not fail at the door later
             conduct.schedule.at(moment, plausible=True)
 
@@ -200,9 +200,9 @@ def _open_notes(folder: Path, at_end: ExitStack) -> Run:
     def run(data: bytes) -> None:
         path = folder / "note"
         path.write_bytes(_changed(Source(data), texts, [note], _json))
-        noted(path)
+        load_outputs(path)
         with contextlib.suppress(DoorError):
-            FileLine(path).active()
+            FileInputLine(path).active()
         _l4t(path)
         _board(path)
 

@@ -12,18 +12,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from edge.audit.async_writer import BoundedLog
+from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import number_of, read_log, read_tail
 from edge.audit.verify import verify
-from edge.audit.writer import RecordLog
-from edge.audit.writer_state import FirstKey, key_path_of, read_keys, read_state
+from edge.audit.writer import AuditLogWriter
+from edge.audit.writer_state import VerificationKey, key_path_of, read_keys, read_state
 from edge.door import protocol
-from edge.door.hardware import Wiring
+from edge.door.hardware import DoorHardware
 from edge.door.record import past_of
 from edge.door.service import DoorService
-from edge.door.settings import Conduct
-from edge.door.simulated_backend import SimulatedRelay
-from edge.door.timing import DoorRules
+from edge.door.settings import DoorSettings
+from edge.door.simulated_backend import SimulatedRelayOutput
+from edge.door.timing import DoorTiming
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 from tests.fuzz.source import Source, edited, spoilt
@@ -95,7 +95,7 @@ def _open_packets(folder: Path, at_end: ExitStack) -> Run:
     return run
 
 
-class _NoDisk(RecordLog):
+class _NoDisk(AuditLogWriter):
     """Takes every record and keeps none, so that a run of hours needs no room; refuses what a disk would refuse."""
 
     def append(self, fields: dict[str, Any], *, durable: bool = True) -> int:
@@ -107,12 +107,12 @@ class _NoDisk(RecordLog):
 def _open_service(folder: Path, at_end: ExitStack) -> Run:
     """One door for all packets of a run, over its real socket, with a clock that each packet moves on."""
     now = [_BEGINNING_S]
-    relay = SimulatedRelay(lambda: now[0])
+    relay = SimulatedRelayOutput(lambda: now[0])
     path = folder / "door.sock"
     service = DoorService(
-        Conduct(DoorRules(1.0)),
-        Wiring(relay),
-        BoundedLog(lambda: _NoDisk(folder / "door")),
+        DoorSettings(DoorTiming(1.0)),
+        DoorHardware(relay),
+        AsyncLogWriter(lambda: _NoDisk(folder / "door")),
         path,
         clock=lambda: now[0],
     )
@@ -185,7 +185,7 @@ _EVENTS: list[dict[str, Any]] = [
 
 def _write(folder: Path) -> dict[str, bytes]:
     """A record of two segments, its state and its first key, by name within the folder above."""
-    log = RecordLog(folder, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+    log = AuditLogWriter(folder, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
     for event in _EVENTS:
         log.append(event)
     log.close()
@@ -264,7 +264,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
             math.isfinite(past.clock.latest),
             "no clock can be compared with the latest time of the past",
         )
-        first: list[FirstKey] = []
+        first: list[VerificationKey] = []
         with contextlib.suppress(RecordError):
             first = read_keys(key_path)
         state = read_state(place)
@@ -281,7 +281,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
                 "a record was changed, and it is only a note",
             )
         with contextlib.suppress(RecordError):
-            log = RecordLog(place, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+            log = AuditLogWriter(place, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
             try:
                 log.append({"event": "started", "latches": []})
                 after = read_log(place)

@@ -19,7 +19,7 @@ from edge.gallery.admission import Admission
 from edge.gallery.database import PEPPER
 from edge.gallery.maintenance import verify
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord, from_json, to_json
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect
@@ -82,8 +82,8 @@ _TEMPLATES = {
 }
 
 
-def _open(path: Path) -> Store:
-    return Store(path, key=_KEY, terminal=_TERMINAL, model_digest=_MODEL)
+def _open(path: Path) -> GalleryStore:
+    return GalleryStore(path, key=_KEY, terminal=_TERMINAL, model_digest=_MODEL)
 
 
 def _fill(path: Path) -> None:
@@ -136,7 +136,7 @@ def _authentic(name: str, templates: np.ndarray) -> None:
         )
 
 
-def _use(store: Store) -> None:
+def _use(store: GalleryStore) -> None:
     """Everything that daemon and commands ask; each may refuse."""
     for ask in (
         store.subjects,
@@ -263,7 +263,7 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
     at_end.callback(store.close)
     derive = export._key
     export._key = lambda passphrase, salt: _KEY  # type: ignore[assignment]
-    at_end.callback(setattr, transfer, "_key", derive)
+    at_end.callback(setattr, export, "_key", derive)
     template = export._text(_template("Ada", 0).tobytes())
     tree = {
         "model": _MODEL,
@@ -297,7 +297,7 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
             )
         with contextlib.suppress(GalleryError):
             file = export.read_file(path)
-            export.take(store, file, "a passphrase", _RULES, replace=True)
+            export.import_people(store, file, "a passphrase", _RULES, replace=True)
         for name in store.subjects():  # whatever was let in can be read and removed again
             store.kept(name)
             store.remove(name)

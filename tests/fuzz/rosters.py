@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ConfigError, RecordError
-from edge.gallery.enrollment.bulk import Way
-from edge.gallery.enrollment.journal import Journal
-from edge.gallery.enrollment.photos import Demand
+from edge.gallery.enrollment.bulk import BulkOptions
+from edge.gallery.enrollment.journal import EnrollmentJournal
+from edge.gallery.enrollment.photos import QualityRequirements
 from edge.gallery.enrollment.roster import COLUMNS, read_people
 from edge.names import check_name
 from tests.fuzz.source import Source, edited, spoilt
@@ -94,7 +94,7 @@ def _folders(folder: Path) -> Path:
 
 def _open_list(folder: Path, at_end: ExitStack) -> Run:
     path, photos = folder / "people.csv", _folders(folder)
-    way = Way(Demand())
+    way = BulkOptions(QualityRequirements())
 
     def run(data: bytes) -> None:
         source = Source(data)
@@ -144,7 +144,7 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
         )
         path.write_bytes(content)
         try:
-            journal = Journal(path)
+            journal = EnrollmentJournal(path)
         except RecordError:
             expect(path.read_bytes() == content, "a file that was refused was changed")
             return

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
-from edge.gallery.secure_delete import is_left
-from edge.gallery.store import Store, open_store
+from edge.gallery.secure_delete import find_remnants
+from edge.gallery.store import GalleryStore, open_store
 from tests.leaks.search import found, table
 from tests.processes import TIMEOUT_S
 
@@ -38,7 +38,7 @@ erasure {after}. What a flash drive keeps of blocks that it has replaced, nobody
 """
 
 
-def terminal(folder: Path) -> tuple[Terminal, Path]:
+def terminal(folder: Path) -> tuple[TerminalConfig, Path]:
     """A config whose state is in a folder."""
     path = folder / "terminal.yaml"
     fields = {
@@ -55,7 +55,7 @@ def people(count: int) -> np.ndarray:
     return made / np.linalg.norm(made, axis=1, keepdims=True)
 
 
-def fill(store: Store, templates: np.ndarray) -> None:
+def fill(store: GalleryStore, templates: np.ndarray) -> None:
     for number, template in enumerate(templates):
         store.enroll(
             NAME if number == 0 else f"person {number}",
@@ -124,14 +124,14 @@ def look(folder: Path) -> Found:
         left = dump(path, folder / "guarded", "guarded")
         rows[f"core dump of the product: {len(left)} files"] = found(left, wanted)
         sealed = sealed_rows(store, NAME)
-        before = is_left(store.path, sealed)
+        before = find_remnants(store.path, sealed)
         store.remove(NAME)
         rows["all files after erasure"] = found(config.state.iterdir(), wanted)
-        after = is_left(store.path, sealed)
+        after = find_remnants(store.path, sealed)
     return Found(rows, before, after)
 
 
-def sealed_rows(store: Store, name: str) -> list[bytes]:
+def sealed_rows(store: GalleryStore, name: str) -> list[bytes]:
     """What lies in the files of a person."""
     subject, _, record = store.find(name) or (0, 0, b"")
     rows = store.db.execute(

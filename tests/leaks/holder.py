@@ -18,7 +18,7 @@ if __name__ == "__main__":
     if not guarded:
         key.keep_memory_private = lambda: None
     config = load_config(config_path)
-    gallery = Gallery(open_store(config, model, key.enter(config)))
+    gallery = Gallery(open_store(config, model, key.load_key_and_drop_privileges(config)))
     os.chdir(sys.argv[4])
     print(gallery.index.templates, flush=True)
     os.abort()

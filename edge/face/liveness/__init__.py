@@ -14,20 +14,28 @@ from typing import TYPE_CHECKING, Protocol
 
 from edge.chip import align
 from edge.face.quality import pose_of
-from edge.values import Answer, Face, Pose, State
+from edge.values import Face, LivenessResult, LivenessState, Pose
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["Answer", "Layer", "Liveness", "Look", "State", "join", "look_at"]
+__all__ = [
+    "Liveness",
+    "LivenessFrame",
+    "LivenessLayer",
+    "LivenessResult",
+    "LivenessState",
+    "crop_frame",
+    "join",
+]
 
 
 _GAP_S = 1.0  # without an identified frame evidence is void; a track is lost after this time too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class LivenessFrame:
     """One usable frame of one track."""
 
     at: float  # monotonic seconds of the frame
@@ -37,20 +45,22 @@ class Look:
     pose: Pose
 
 
-def look_at(image: NDArray[np.uint8], face: Face, at: float) -> Look:
+def crop_frame(image: NDArray[np.uint8], face: Face, at: float) -> LivenessFrame:
     """What the layers see of a face in a frame (H,W,3) uint8 BGR."""
-    return Look(at, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy))
+    return LivenessFrame(
+        at, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)
+    )
 
 
-class Layer(Protocol):
+class LivenessLayer(Protocol):
     """What one layer knows of one track."""
 
     name: str
 
-    def look(self, look: Look) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         """Take one more frame into account; frames come in order of time."""
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         """What it says now; `unsure` where the score lies in between, for layers that ask only then."""
 
 
@@ -72,16 +82,18 @@ class Liveness:
     began do not count.
     """
 
-    def __init__(self, layers: Sequence[Callable[[], Layer]]) -> None:
+    def __init__(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
         self._make = tuple(layers)
-        self._tracks: dict[int, list[Layer]] = {}
+        self._tracks: dict[int, list[LivenessLayer]] = {}
         self._evidence: dict[int, _Evidence] = {}
 
-    def change_layers(self, layers: Sequence[Callable[[], Layer]]) -> None:
+    def change_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
         """Use other layers for new tracks, and for others once their evidence is void."""
         self._make = tuple(layers)
 
-    def look(self, track: int, look: Look, subject: str, embedding: NDArray[np.float32]) -> None:
+    def observe(
+        self, track: int, look: LivenessFrame, subject: str, embedding: NDArray[np.float32]
+    ) -> None:
         """Feed one frame, in which the face (D,) was identified as `subject`, to all layers."""
         known = self._current(track, look.at)
         if known is None or known.subject != subject:
@@ -90,7 +102,7 @@ class Liveness:
             known = self._evidence[track] = _Evidence(subject, look.at, look.at, embedding)
         known.newest, known.embedding = look.at, embedding
         for layer in self._layers(track):
-            layer.look(look)
+            layer.observe(look)
 
     def continues(
         self, track: int, at: float, subject: str, embedding: NDArray[np.float32], least: float
@@ -104,11 +116,11 @@ class Liveness:
             return False
         return float(known.embedding @ embedding) >= least
 
-    def answers(self, track: int, at: float, *, unsure: bool) -> dict[str, Answer]:
+    def results(self, track: int, at: float, *, unsure: bool) -> dict[str, LivenessResult]:
         """Return the answer of each layer by its name; empty if there are no layers."""
         known = self._current(track, at)
         since = -math.inf if known is None else known.since
-        found = {layer.name: layer.answer(at, unsure=unsure) for layer in self._layers(track)}
+        found = {layer.name: layer.result(at, unsure=unsure) for layer in self._layers(track)}
         return {
             name: replace(answer, since=max(answer.since, since)) for name, answer in found.items()
         }
@@ -130,18 +142,19 @@ class Liveness:
         self._tracks.pop(track, None)
         self._evidence.pop(track, None)
 
-    def _layers(self, track: int) -> list[Layer]:
+    def _layers(self, track: int) -> list[LivenessLayer]:
         if track not in self._tracks:
             self._tracks[track] = [make() for make in self._make]
         return self._tracks[track]
 
 
-def join(answers: Mapping[str, Answer]) -> Answer:
+def join(answers: Mapping[str, LivenessResult]) -> LivenessResult:
     """All layers as one: the first that fails, else the first that waits, else passed."""
-    for state in (State.FAILED, State.WAITING):
+    for state in (LivenessState.FAILED, LivenessState.WAITING):
         for name, answer in answers.items():
             if answer.state is state:
-                return Answer(state, answer.reason or name, answer.since)
-    return Answer(
-        State.PASSED, since=max((answer.since for answer in answers.values()), default=-math.inf)
+                return LivenessResult(state, answer.reason or name, answer.since)
+    return LivenessResult(
+        LivenessState.PASSED,
+        since=max((answer.since for answer in answers.values()), default=-math.inf),
     )

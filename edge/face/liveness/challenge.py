@@ -18,7 +18,7 @@ from typing import Literal
 
 import numpy as np
 
-from edge.face.liveness import Answer, Look, State
+from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
 NO_RESPONSE = "no-response"
 _STRAIGHT_DEG = 15.0
@@ -43,7 +43,7 @@ class _Stage(Enum):
     FAILED = "failed"
 
 
-class Challenge:
+class ChallengeLiveness:
     """One track, one challenge. It begins when it is demanded: always, once an answer was `unsure`, or once the call says so.
 
     `limit_s`: from the question until the person looks straight again. `choose` draws the lot.
@@ -70,7 +70,7 @@ class Challenge:
         self._asked_at = self._since = -math.inf
         self._yaw_before = self._size_before = 0.0  # it was asked
 
-    def look(self, look: Look) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         self._expire(look.at)
         if not self._demanded or self._stage in (_Stage.PASSED, _Stage.FAILED):
             return
@@ -94,14 +94,17 @@ class Challenge:
             self._since = self._last[0][0]
             self._go(_Stage.PASSED, "")
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         self._expire(at)
         self._demanded = self._demanded or (
             unsure if self._when == "unsure" else callable(self._when) and self._when()
         )
         if not self._demanded or self._stage is _Stage.PASSED:
-            return Answer(State.PASSED, since=self._since)
-        return Answer(State.FAILED if self._stage is _Stage.FAILED else State.WAITING, self._reason)
+            return LivenessResult(LivenessState.PASSED, since=self._since)
+        return LivenessResult(
+            LivenessState.FAILED if self._stage is _Stage.FAILED else LivenessState.WAITING,
+            self._reason,
+        )
 
     def _expire(self, at: float) -> None:
         if self._stage in (_Stage.ASKED, _Stage.DONE) and at - self._asked_at > self._limit_s:
@@ -123,7 +126,7 @@ class Challenge:
         return all(side * (yaw - self._yaw_before) >= _TURN_DEG for _, yaw, _ in self._last)
 
 
-def _size(look: Look) -> float:
+def _size(look: LivenessFrame) -> float:
     """From the middle of the eyes to that of the mouth, in pixels: turning the head to a side does not change it."""
     points = look.face.landmarks_xy
     return float(np.linalg.norm(points[:2].mean(axis=0) - points[3:].mean(axis=0)))

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.chip import REFERENCE_XY, SIZE, align, invert, similarity
-from edge.face.liveness import Answer, Look, State
+from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
 _STEP = 4  # every so many rows and columns of a frame are compared
 _SAME = 0.02  # grey levels, mean: less is the same frame; a recording of a room at rest was found to change by 0.07
@@ -50,7 +50,7 @@ class _Seen:
     detail: NDArray[np.float32] | None  # None where it cannot be compared
 
 
-class Stillness:
+class MotionLiveness:
     """One track. `rigid`: the correlation from which on two looks differ no more than those of a photo; `seconds` to show it."""
 
     name = "stillness"
@@ -66,7 +66,7 @@ class Stillness:
         self._seen: deque[_Seen] = deque()
         self._signs: deque[float] = deque(maxlen=_SIGNS)
 
-    def look(self, look: Look) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         self._frozen = self._repeats.see(look.image, look.at)
         if self._frozen or math.isinf(self._since):
             self._begin_again(look.at)
@@ -82,7 +82,7 @@ class Stillness:
         while look.at - self._seen[0].at > _KEPT_S:
             self._seen.popleft()
 
-    def _is_steady(self, middle: NDArray[np.float32], look: Look) -> bool:
+    def _is_steady(self, middle: NDArray[np.float32], look: LivenessFrame) -> bool:
         if not self._seen:
             return True
         last = self._seen[-1]
@@ -109,16 +109,16 @@ class Stillness:
             found += old[-1:]
         return found
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         if self._frozen:
-            return Answer(State.FAILED, "frozen", at)
+            return LivenessResult(LivenessState.FAILED, "frozen", at)
         if len(self._signs) == _SIGNS and at - self._signs[0] <= self._seconds:
-            return Answer(State.PASSED, since=self._since)
+            return LivenessResult(LivenessState.PASSED, since=self._since)
         if self._cut_off:
-            return Answer(State.WAITING, "off-centre", self._since)
+            return LivenessResult(LivenessState.WAITING, "off-centre", self._since)
         if at - self._since >= self._seconds:
-            return Answer(State.FAILED, "still", self._since)
-        return Answer(State.WAITING, "checking", self._since)
+            return LivenessResult(LivenessState.FAILED, "still", self._since)
+        return LivenessResult(LivenessState.WAITING, "checking", self._since)
 
 
 class _Repeats:
@@ -148,14 +148,14 @@ class _Repeats:
         return at - self._changed_at >= _FROZEN_S or self._came_again >= _CAME_AGAIN
 
 
-def _is_whole(look: Look) -> bool:
+def _is_whole(look: LivenessFrame) -> bool:
     """Whether the frame cuts nothing off the chip: what is black there would come and go."""
     to_frame = invert(similarity(look.face.landmarks_xy, REFERENCE_XY))
     corners = _CORNERS @ to_frame[:, :2].T + to_frame[:, 2]
     return bool((corners >= 0).all() and (corners < look.image.shape[1::-1]).all())
 
 
-def _detail(look: Look) -> NDArray[np.float32]:
+def _detail(look: LivenessFrame) -> NDArray[np.float32]:
     """The face as (56,56): without light and shade, and without the finest noise."""
     grey = cv2.resize(
         cv2.cvtColor(_chip(look), cv2.COLOR_BGR2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA
@@ -164,7 +164,7 @@ def _detail(look: Look) -> NDArray[np.float32]:
     return np.asarray(smooth - cv2.GaussianBlur(smooth, (0, 0), 8.0), np.float32)
 
 
-def _chip(look: Look) -> NDArray[np.uint8]:
+def _chip(look: LivenessFrame) -> NDArray[np.uint8]:
     """The look's chip, or for a near face one that is made smaller first: what is left out of it must not decide."""
     shrink = look.face.width_px / SIZE
     if shrink <= _SHRINK:

@@ -14,13 +14,13 @@ import numpy as np
 from edge.chip import to_input
 from edge.engine import Engine
 from edge.errors import EngineError
-from edge.face.liveness import Answer, Look, State
+from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
 OUTPUT = "living"
 _FEWEST = 3  # looks
 
 
-class Passive:
+class PassiveLiveness:
     """One track; the engine may serve all. Passes where the mean over the last `seconds` reaches the threshold, 0 to 1."""
 
     name = "passive"
@@ -29,7 +29,7 @@ class Passive:
         self._engine, self._threshold, self._seconds = engine, threshold, seconds
         self._found: deque[tuple[float, float]] = deque()  # when, and the probability
 
-    def look(self, look: Look) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         """Raises EngineError where the network is not of the declared form."""
         outputs = self._engine.run(to_input(look.chip[None]))
         living = outputs.get(OUTPUT, np.empty(0)).ravel()
@@ -42,13 +42,13 @@ class Passive:
         while look.at - self._found[0][0] > self._seconds:
             self._found.popleft()
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         valid = [
             (seen_at, living) for seen_at, living in self._found if at - seen_at <= self._seconds
         ]
         if len(valid) < _FEWEST:
-            return Answer(State.WAITING, "checking")
+            return LivenessResult(LivenessState.WAITING, "checking")
         since = valid[0][0]
         if np.mean([living for _, living in valid]) < self._threshold:
-            return Answer(State.FAILED, "not-living", since)
-        return Answer(State.PASSED, since=since)
+            return LivenessResult(LivenessState.FAILED, "not-living", since)
+        return LivenessResult(LivenessState.PASSED, since=since)

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.face.liveness import Answer, Look, State
+from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 from edge.face.liveness.rectangle import around
 from edge.values import Face
 
@@ -63,7 +63,7 @@ class _Seen:
     rectangle: NDArray[np.float64] | None  # (4,) middle, width and height, in pixels
 
 
-class Screen:
+class ScreenLiveness:
     """One track; what was seen in the last `seconds` counts."""
 
     name = "screen"
@@ -71,9 +71,9 @@ class Screen:
     def __init__(self, *, seconds: float = 3.0) -> None:
         self._seconds = seconds
         self._seen: deque[_Seen] = deque()
-        self._answer = Answer(State.WAITING, "checking")
+        self._answer = LivenessResult(LivenessState.WAITING, "checking")
 
-    def look(self, look: Look) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         if self._seen and look.at - self._seen[-1].at < _EVERY_S:
             return
         found = around(look.image, look.face)
@@ -89,29 +89,29 @@ class Screen:
         while look.at - self._seen[0].at > self._seconds:
             self._seen.popleft()
 
-        if self._answer.state is not State.FAILED:  # a screen turns into no face
+        if self._answer.state is not LivenessState.FAILED:  # a screen turns into no face
             self._answer = _judge(self._seen)
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         return self._answer
 
 
-def _judge(seen: Collection[_Seen]) -> Answer:
+def _judge(seen: Collection[_Seen]) -> LivenessResult:
     enough = max(_FEWEST, _SHARE * len(seen))
     if len(seen) < enough:
-        return Answer(State.WAITING, "checking")
+        return LivenessResult(LivenessState.WAITING, "checking")
     if sum(s.peak >= _PEAK for s in seen) >= enough:
-        return Answer(State.FAILED, "screen")
+        return LivenessResult(LivenessState.FAILED, "screen")
     framed = [s for s in seen if s.rectangle is not None]
     if len(framed) < enough:
-        return Answer(State.PASSED)
+        return LivenessResult(LivenessState.PASSED)
     in_frame, from_face = _deviations(framed)
     if in_frame > max(_MOVED, 2 * from_face):
-        return Answer(State.FAILED, "screen")
+        return LivenessResult(LivenessState.FAILED, "screen")
     return (
-        Answer(State.PASSED)
+        LivenessResult(LivenessState.PASSED)
         if from_face > max(_MOVED, 2 * in_frame)
-        else Answer(State.WAITING, "move")
+        else LivenessResult(LivenessState.WAITING, "move")
     )
 
 

@@ -19,7 +19,7 @@ _TEXT_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class SubjectAttributes:
     """What is asked for a person; None leaves what is known of them."""
 
     extended: bool | None = None
@@ -33,7 +33,7 @@ class Terms:
     not_duplicates: tuple[str, ...] | None = None  # subjects that are other people
     reason: str | None = None  # the operator's reason for that
 
-    def over(self, default: Terms) -> Terms:
+    def over(self, default: SubjectAttributes) -> SubjectAttributes:
         """These, and where they say nothing the default's."""
         said = {
             field.name: value
@@ -44,7 +44,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Registrar:
+class AttributePolicy:
     """Who notes it, when, and by which rules of the config."""
 
     account: str
@@ -52,7 +52,9 @@ class Registrar:
     consent_needed: bool = False
     keep_days: int | None = None
 
-    def record(self, subject: str, terms: Terms, known: SubjectRecord | None) -> SubjectRecord:
+    def record(
+        self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
+    ) -> SubjectRecord:
         """The subject's whole record; raises PhotoError no-consent or wrong-dates."""
         known = known or SubjectRecord()
         said = {
@@ -90,7 +92,9 @@ class Registrar:
             )
         return record
 
-    def _distinct(self, subject: str, terms: Terms, known: SubjectRecord) -> list[Distinct]:
+    def _distinct(
+        self, subject: str, terms: SubjectAttributes, known: SubjectRecord
+    ) -> list[Distinct]:
         """Return the statements that are not stored yet."""
         before = {one.pair for one in known.distinct}
         pairs = [pair_of(subject, other) for other in terms.not_duplicates or ()]
@@ -100,7 +104,7 @@ class Registrar:
             if pair not in before
         ]
 
-    def _erase_on(self, terms: Terms, known: SubjectRecord) -> date | None:
+    def _erase_on(self, terms: SubjectAttributes, known: SubjectRecord) -> date | None:
         if terms.erase_on is None and self.keep_days is not None:
             return self.today + timedelta(days=self.keep_days)
         return terms.erase_on or known.erase_on

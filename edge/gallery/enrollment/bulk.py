@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 
 from edge.errors import PhotoError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.enroller import Desk
-from edge.gallery.enrollment.journal import Journal, Line, digest_of
-from edge.gallery.enrollment.photos import Demand, Image, Refusal, samples
-from edge.gallery.enrollment.roster import Entry
+from edge.gallery.enrollment.enroller import Enroller
+from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine, digest_of
+from edge.gallery.enrollment.photos import Image, QualityRequirements, Refusal, samples
+from edge.gallery.enrollment.roster import RosterEntry
 from edge.photofile import decode_photo, read_photo
 
 _AHEAD = 2  # photos decoded in advance of the networks; each may take 200 MB
@@ -36,16 +36,16 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class BulkOptions:
     """How people are enrolled in bulk."""
 
-    demand: Demand
+    demand: QualityRequirements
     min_photos: int = 1
     masked_templates: bool = False
     replace: bool = False
     dry_run: bool = False
 
-    def digest(self, entry: Entry, photos: Iterable[str]) -> str:
+    def digest(self, entry: RosterEntry, photos: Iterable[str]) -> str:
         """Of all that one enrollment depends on, with the digests of the photos' bytes."""
         return digest_of(
             photos, entry.terms, (self.demand.level, self.masked_templates, self.min_photos)
@@ -60,12 +60,12 @@ class _Photo:
 
 
 def enroll_all(
-    entries: Sequence[Entry],
-    detector: Detector,
+    entries: Sequence[RosterEntry],
+    detector: FaceDetector,
     embedder: Embedder,
-    desk: Desk,
-    journal: Journal,
-    way: Way,
+    desk: Enroller,
+    journal: EnrollmentJournal,
+    way: BulkOptions,
 ) -> Iterator[Outcome]:
     """Each person's outcome once it is durable, those first whom a run before has enrolled.
 
@@ -87,7 +87,7 @@ def enroll_all(
             outcome, digest = _enroll(
                 entry, islice(photos, len(entry.photos)), detector, embedder, desk, way
             )
-            line = Line(
+            line = JournalLine(
                 entry.subject,
                 digest,
                 not outcome.refused,
@@ -100,7 +100,7 @@ def enroll_all(
             yield outcome
 
 
-def _reread(entry: Entry, way: Way) -> str:
+def _reread(entry: RosterEntry, way: BulkOptions) -> str:
     """The digest as the photos are now."""
     return way.digest(entry, (_read(path)[0] for path in entry.photos))
 
@@ -137,12 +137,12 @@ def _read(path: Path) -> tuple[str, bytes | PhotoError]:
 
 
 def _enroll(
-    entry: Entry,
+    entry: RosterEntry,
     photos: Iterable[_Photo],
-    detector: Detector,
+    detector: FaceDetector,
     embedder: Embedder,
-    desk: Desk,
-    way: Way,
+    desk: Enroller,
+    way: BulkOptions,
 ) -> tuple[Outcome, str]:
     """What came of it, and the digest of what it came from."""
     digests: list[str] = []

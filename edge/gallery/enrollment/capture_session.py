@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from edge.errors import PhotoError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.photos import (
-    Demand,
     Portrait,
+    QualityRequirements,
     Sample,
     check_but_size,
     examine,
     find_face,
     frontal_size,
 )
-from edge.gallery.enrollment.pose_guide import COME_CLOSER, Guide, SteadyHint, words_of
+from edge.gallery.enrollment.pose_guide import COME_CLOSER, PoseGuide, SteadyHint, words_of
 from edge.values import Frame
 
 
-def sit(
+def capture_samples(
     frames: Iterable[Frame],
-    guide: Guide,
-    detector: Detector,
+    guide: PoseGuide,
+    detector: FaceDetector,
     embedder: Embedder,
-    demand: Demand,
+    demand: QualityRequirements,
     tell: Callable[[str], None],
 ) -> Iterator[Sample]:
     """Samples as they are taken, until the guide is through; raises PhotoError no-pose, EngineError."""
@@ -54,7 +54,9 @@ def sit(
     )
 
 
-def hint_for(guide: Guide, portrait: Portrait, at: float, demand: Demand) -> str | None:
+def hint_for(
+    guide: PoseGuide, portrait: Portrait, at: float, demand: QualityRequirements
+) -> str | None:
     """Return the hint that must be followed before a portrait is kept, None without one.
 
     A turned head is not a fault: the requested pose guides it.

@@ -22,7 +22,7 @@ _PAIRS_SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class MatchThresholds:
     """Scores from which on two embeddings are taken for the same person."""
 
     same_person: float  # of two photos of one enrollment, or with that person's templates
@@ -30,7 +30,7 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class EnrollmentSample:
     """Subject to be enrolled, with the operator's statements on different people."""
 
     subject: str
@@ -48,7 +48,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class ConsistencyResult:
     """Result of the choice: the samples that become templates."""
 
     kept: tuple[int, ...]
@@ -56,14 +56,14 @@ class Settled:
     alike: float  # least score of two kept samples; 1 for a single one
 
 
-def settle(
-    candidate: Candidate,
+def check_same_person(
+    candidate: EnrollmentSample,
     found: Embeddings,
     known: Index,
-    bounds: Bounds,
+    bounds: MatchThresholds,
     level: Level,
     enrolled: Embeddings | None = None,
-) -> Settled:
+) -> ConsistencyResult:
     """Choose the samples (N,D) of one subject that become templates.
 
     `enrolled`: the subject's templates (M,D) that the gallery has and keeps.
@@ -87,7 +87,7 @@ def settle(
         left_out += (nearer := _nearer_to_others(subject, names, found, kept, known, enrolled))
         kept = _without(kept, nearer)
         _check_strict(subject, kept, nearer)
-    return Settled(tuple(kept), tuple(left_out), _least(found[kept]) if kept else 1.0)
+    return ConsistencyResult(tuple(kept), tuple(left_out), _least(found[kept]) if kept else 1.0)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -191,12 +191,12 @@ def _scored(names: Sequence[str], scores: NDArray[np.float32]) -> str:
 
 
 def _like_others(
-    candidate: Candidate,
+    candidate: EnrollmentSample,
     names: Sequence[str],
     found: Embeddings,
     kept: Sequence[int],
     known: Index,
-    bounds: Bounds,
+    bounds: MatchThresholds,
 ) -> list[LeftOut]:
     """Return the samples that would open the door as another person.
 
@@ -238,7 +238,7 @@ def _override(other: str | None) -> str:
 
 
 def _best_stranger(
-    candidate: Candidate, embedding: NDArray[np.float32], known: Index
+    candidate: EnrollmentSample, embedding: NDArray[np.float32], known: Index
 ) -> tuple[float, str | None]:
     """Return the best score, and its owner, among people without a statement of difference."""
     passed = [candidate.subject]

@@ -11,10 +11,16 @@ from numpy.typing import NDArray
 
 from edge.errors import ConfigError, PhotoError
 from edge.face.embed import Embedder
-from edge.gallery.enrollment.attributes import Registrar, Terms
-from edge.gallery.enrollment.consistency import Bounds, Candidate, LeftOut, Settled, settle
+from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes
+from edge.gallery.enrollment.consistency import (
+    ConsistencyResult,
+    EnrollmentSample,
+    LeftOut,
+    MatchThresholds,
+    check_same_person,
+)
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
-from edge.gallery.enrollment.registry import Roll
+from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
 from edge.system.text import count
@@ -33,15 +39,15 @@ class Enrolled:
     left_out: tuple[Refusal, ...]
 
 
-class Desk:
+class Enroller:
     """Enrolls people by the rules of one level; `bounds` are those for a gallery of so many templates."""
 
     def __init__(
         self,
         embedder: Embedder,
-        bounds: Callable[[int], Bounds],
-        roll: Roll,
-        registrar: Registrar,
+        bounds: Callable[[int], MatchThresholds],
+        roll: EnrolledSubjects,
+        registrar: AttributePolicy,
         level: Level,
         *,
         note: Callable[[str, str, str], None],
@@ -57,11 +63,13 @@ class Desk:
         )
         self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
 
-    def check_terms(self, subject: str, terms: Terms) -> None:
+    def check_terms(self, subject: str, terms: SubjectAttributes) -> None:
         """Before anybody looks at photos; raises PhotoError no-consent or wrong-dates."""
         self._record(subject, terms)
 
-    def check_distinct(self, subject: str, terms: Terms, listed: Collection[str] = ()) -> None:
+    def check_distinct(
+        self, subject: str, terms: SubjectAttributes, listed: Collection[str] = ()
+    ) -> None:
         """Raise ConfigError for a statement on a person who is neither enrolled nor `listed`."""
         keys = {name_key(name) for name in listed}
         for other in terms.not_duplicates or ():
@@ -81,7 +89,7 @@ class Desk:
         self,
         subject: str,
         samples: Sequence[Sample],
-        terms: Terms,
+        terms: SubjectAttributes,
         *,
         replace: bool = False,
         at_least: int = 1,
@@ -118,14 +126,14 @@ class Desk:
         record: SubjectRecord,
         samples: Sequence[Sample],
         kept_before: NDArray[np.float32] | None,
-    ) -> Settled:
+    ) -> ConsistencyResult:
         index = self._roll.index
-        candidate = Candidate(
+        candidate = EnrollmentSample(
             subject,
             [sample.name for sample in samples],
             lambda other: self._is_distinct(subject, record, other),
         )
-        return settle(
+        return check_same_person(
             candidate,
             np.stack([sample.probe.embedding for sample in samples]),
             index,
@@ -141,14 +149,16 @@ class Desk:
         pair = pair_of(subject, other)
         return any(one.pair == pair for each in records for one in each.distinct)
 
-    def _note_distinct(self, subject: str, terms: Terms, known: SubjectRecord | None) -> None:
+    def _note_distinct(
+        self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
+    ) -> None:
         """Record new statements before anything is stored; raises RecordError."""
         before = {one.pair for one in known.distinct} if known is not None else set()
         for other in terms.not_duplicates or ():
             if pair_of(subject, other) not in before:
                 self._note(subject, self._roll.spelling(other), terms.reason or "")
 
-    def _record(self, subject: str, terms: Terms) -> SubjectRecord:
+    def _record(self, subject: str, terms: SubjectAttributes) -> SubjectRecord:
         known = self._roll.find(subject)
         return self._registrar.record(subject, terms, known.record if known is not None else None)
 

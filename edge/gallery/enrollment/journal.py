@@ -11,14 +11,14 @@ from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 from edge.errors import RecordError
-from edge.gallery.enrollment.attributes import Terms
+from edge.gallery.enrollment.attributes import SubjectAttributes
 from edge.gallery.enrollment.photos import Refusal
 from edge.names import name_key
 from edge.system.accounts import acting_as_owner
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalLine:
     """What came of one person."""
 
     subject: str
@@ -30,14 +30,14 @@ class Line:
     photos: tuple[Refusal, ...]  # refused or left out
 
 
-def digest_of(photos: Iterable[str], terms: Terms, way: Iterable[object]) -> str:
+def digest_of(photos: Iterable[str], terms: SubjectAttributes, way: Iterable[object]) -> str:
     """Of all that an enrollment depends on: digests of the photos in any order, what is noted, and how it is done."""
     return hashlib.sha256(
         json.dumps([sorted(photos), astuple(terms), list(way)], default=str).encode()
     ).hexdigest()
 
 
-class Journal:
+class EnrollmentJournal:
     """Opened before the work; each line is on disk when `note` returns. Without a path nothing is kept."""
 
     def __init__(self, path: Path | None) -> None:
@@ -86,7 +86,7 @@ class Journal:
         before = self._done.get(name_key(subject))
         return bool(before) and before == digest()
 
-    def note(self, line: Line) -> None:
+    def note(self, line: JournalLine) -> None:
         """Raises RecordError."""
         if self._fd < 0:
             return

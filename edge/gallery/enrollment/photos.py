@@ -14,9 +14,9 @@ from edge import masks
 from edge.chip import align
 from edge.errors import PhotoError
 from edge.face import quality
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
-from edge.values import Pose, Probe, Quality, Visible
+from edge.values import Pose, Probe, Quality, Visibility
 
 Image = NDArray[np.uint8]
 Level = Literal["off", "standard", "strict"]
@@ -39,7 +39,7 @@ _PHOTO_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class QualityRequirements:
     """What is asked of a photo."""
 
     level: Level = "standard"
@@ -64,7 +64,7 @@ class Sample:
 
     portrait: Portrait
     probe: Probe
-    visible: Visible
+    visible: Visibility
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ class Refusal:
         return cls(photo, error.reason, str(error), error.components)
 
 
-def components(portrait: Portrait, visible: Visible | None = None) -> dict[str, float]:
+def components(portrait: Portrait, visible: Visibility | None = None) -> dict[str, float]:
     """All that was measured, 0 to 100, by the names of ISO/IEC 29794-5 where it has one."""
     return {
         "single_face_present": 100.0,
@@ -98,7 +98,7 @@ def components(portrait: Portrait, visible: Visible | None = None) -> dict[str, 
     }
 
 
-def find_face(image: Image, detector: Detector, name: str) -> Portrait:
+def find_face(image: Image, detector: FaceDetector, name: str) -> Portrait:
     """The only face of a picture (H,W,3); raises PhotoError no-face or several-faces."""
     faces = detector.detect(image) or detector.detect(
         image
@@ -122,7 +122,7 @@ def _no_single(reason: str, message: str) -> PhotoError:
     return PhotoError(reason, message, {"single_face_present": 0.0})
 
 
-def check_portrait(portrait: Portrait, demand: Demand) -> None:
+def check_portrait(portrait: Portrait, demand: QualityRequirements) -> None:
     """Raises PhotoError too-small or a lack of quality; nothing is asked at the level off."""
     if demand.level == "off":
         return
@@ -136,7 +136,7 @@ def check_portrait(portrait: Portrait, demand: Demand) -> None:
     _check(portrait.quality, portrait.name, components(portrait))
 
 
-def frontal_size(portrait: Portrait, demand: Demand) -> float:
+def frontal_size(portrait: Portrait, demand: QualityRequirements) -> float:
     """Return the face's size as if it looked straight, as a share of the demanded size.
 
     A turned head looks narrower by the cosine of its yaw; the resolution is the same.
@@ -146,14 +146,14 @@ def frontal_size(portrait: Portrait, demand: Demand) -> float:
     return min(portrait.width_px / demand.min_face_px, portrait.eyes_px / least_px) / turned
 
 
-def check_but_size(portrait: Portrait, demand: Demand) -> None:
+def check_but_size(portrait: Portrait, demand: QualityRequirements) -> None:
     """Raise PhotoError for a lack of quality other than the size of the face."""
     if demand.level != "off":
         near = replace(portrait.quality, inter_eye_distance=100.0)
         _check(near, portrait.name, components(portrait))
 
 
-def examine(portrait: Portrait, probe: Probe, demand: Demand) -> Sample:
+def examine(portrait: Portrait, probe: Probe, demand: QualityRequirements) -> Sample:
     """What the embedder saw; raises PhotoError mask-worn, or that too much of the face is hidden."""
     sample = Sample(portrait, probe, quality.visible(probe))
     if probe.mask_worn > _MASK_WORN_MAX:
@@ -166,7 +166,7 @@ def examine(portrait: Portrait, probe: Probe, demand: Demand) -> Sample:
     return sample
 
 
-def _check(found: Quality | Visible, name: str, measured: Mapping[str, float]) -> None:
+def _check(found: Quality | Visibility, name: str, measured: Mapping[str, float]) -> None:
     reason = quality.ENROLL.refuses(found)
     if reason is not None:
         component = quality.component(reason)
@@ -176,7 +176,7 @@ def _check(found: Quality | Visible, name: str, measured: Mapping[str, float]) -
 
 
 def sample(
-    image: Image, detector: Detector, embedder: Embedder, demand: Demand, name: str
+    image: Image, detector: FaceDetector, embedder: Embedder, demand: QualityRequirements, name: str
 ) -> Sample:
     """The sample of a photo's only face; raises PhotoError."""
     portrait = find_face(image, detector, name)
@@ -186,9 +186,9 @@ def sample(
 
 def samples(
     pictures: Iterable[tuple[str, Image | PhotoError]],
-    detector: Detector,
+    detector: FaceDetector,
     embedder: Embedder,
-    demand: Demand,
+    demand: QualityRequirements,
 ) -> tuple[list[Sample], list[Refusal]]:
     """The usable of several photos with their names, embedded together, and what was refused of them; raises EngineError."""
     portraits: list[Portrait] = []
@@ -209,7 +209,10 @@ def samples(
 
 
 def _examined(
-    portraits: Sequence[Portrait], probes: Sequence[Probe], demand: Demand, refused: list[Refusal]
+    portraits: Sequence[Portrait],
+    probes: Sequence[Probe],
+    demand: QualityRequirements,
+    refused: list[Refusal],
 ) -> list[Sample]:
     usable = []
     for portrait, probe in zip(portraits, probes, strict=True):

@@ -12,7 +12,7 @@ _APART_S = 0.7  # between two looks that are kept: the next is another one
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class PoseTarget:
     """One pose that is wanted. Degrees; positive yaw is to the person's left, positive pitch is down."""
 
     name: str
@@ -29,15 +29,16 @@ _STEADY_S = 0.4  # time that another hint must last before it is shown
 _STRAIGHT = "look straight at the camera"
 # From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
 POSES = (
-    Aim("straight", _STRAIGHT, (-10, 10), (-15, 15), needed=True),
-    Aim("left", "turn your head a little to your left", (10, 26), (-12, 12)),
-    Aim("right", "turn your head a little to your right", (-26, -10), (-12, 12)),
-    Aim("up", "lift your chin a little", (-10, 10), (-22, -7)),
-    Aim("down", "lower your chin a little", (-10, 10), (7, 22)),
-    Aim("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
+    PoseTarget("straight", _STRAIGHT, (-10, 10), (-15, 15), needed=True),
+    PoseTarget("left", "turn your head a little to your left", (10, 26), (-12, 12)),
+    PoseTarget("right", "turn your head a little to your right", (-26, -10), (-12, 12)),
+    PoseTarget("up", "lift your chin a little", (-10, 10), (-22, -7)),
+    PoseTarget("down", "lower your chin a little", (-10, 10), (7, 22)),
+    PoseTarget("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
 )
 STRAIGHT_ONLY = tuple(
-    Aim(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True) for name in ("first", "second", "third")
+    PoseTarget(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True)
+    for name in ("first", "second", "third")
 )
 
 _WORDS = {
@@ -70,12 +71,12 @@ class SteadyHint:
         return self._shown
 
 
-class Guide:
+class PoseGuide:
     """What is asked at a moment. Poses are counted from the person's own straight look: cameras hang high and low."""
 
     def __init__(
         self,
-        aims: tuple[Aim, ...] = POSES,
+        aims: tuple[PoseTarget, ...] = POSES,
         *,
         began_at: float,
         pose_s: float = 10.0,
@@ -92,7 +93,7 @@ class Guide:
         self.missed: list[str] = []
 
     @property
-    def aim(self) -> Aim | None:
+    def aim(self) -> PoseTarget | None:
         """None where nothing is asked any more."""
         return None if self.is_done else self._aims[self._next]
 

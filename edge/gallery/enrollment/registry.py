@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.gallery.search import Index
-from edge.gallery.store import Known, Store
+from edge.gallery.store import GalleryStore, Subject
 from edge.names import name_key, normalize_name
 from edge.subject import SubjectRecord
 
@@ -20,14 +20,14 @@ Embeddings = NDArray[np.float32]  # (N,D) of unit norm
 _EMPTY = np.zeros((0, 0), np.float32)
 
 
-class Roll:
+class EnrolledSubjects:
     """A store's people in memory. A dry one notes people only there, so that it does not need a store."""
 
-    def __init__(self, store: Store | None, *, dry: bool = False) -> None:
+    def __init__(self, store: GalleryStore | None, *, dry: bool = False) -> None:
         """Raises GalleryError."""
         self._store, self._dry = store, dry or store is None
         self._revision = 0
-        self._known: dict[int, Known] = {}
+        self._known: dict[int, Subject] = {}
         self._numbers: dict[str, int] = {}
         self._next_dry = -1  # the store's numbers are positive
         self.index = Index()  # everybody's templates
@@ -36,7 +36,7 @@ class Roll:
     def __len__(self) -> int:
         return len(self._known)
 
-    def find(self, name: str) -> Known | None:
+    def find(self, name: str) -> Subject | None:
         """A subject as it stands; None for a stranger."""
         number = self._numbers.get(name_key(name))
         return None if number is None else self._known[number]
@@ -75,17 +75,21 @@ class Roll:
                 np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
             )
             self._note(
-                {self._numbers.get(name_key(name), self._next_dry): Known(name, record, templates)}
+                {
+                    self._numbers.get(name_key(name), self._next_dry): Subject(
+                        name, record, templates
+                    )
+                }
             )
             self._next_dry -= 1
             return
         if len(embeddings):
             self._store.enroll(name, embeddings, record=record, chips=chips, replace=replace)
         else:
-            self._store.describe(name, record)
+            self._store.update_attributes(name, record)
         self.refresh()
 
-    def _note(self, subjects: Mapping[int, Known | None]) -> None:
+    def _note(self, subjects: Mapping[int, Subject | None]) -> None:
         """By number; None: erased. Whose templates are damaged is reported, and holds up nobody else's enrollment."""
         for number in subjects:
             if (before := self._known.pop(number, None)) is not None:

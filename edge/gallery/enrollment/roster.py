@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from edge.errors import ConfigError, GalleryError
-from edge.gallery.enrollment.attributes import Terms, parse_words
+from edge.gallery.enrollment.attributes import SubjectAttributes, parse_words
 from edge.names import check_name, is_printable, name_key, normalize_name, parse_group
 from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
@@ -27,12 +27,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RosterEntry:
     """One person of a bulk."""
 
     subject: str
     photos: tuple[Path, ...]
-    terms: Terms
+    terms: SubjectAttributes
 
 
 def _parse_flag(text: str) -> bool:
@@ -75,7 +75,7 @@ _FIELDS = {"not_a_duplicate": "not_duplicates"}  # columns with another name in 
 COLUMNS = ("subject", "photos", *_TERMS)
 
 
-def read_people(source: Path, photos: Path | None) -> list[Entry]:
+def read_people(source: Path, photos: Path | None) -> list[RosterEntry]:
     """The people of a CSV file with photos in a folder, or of a folder with one folder a person.
 
     Raises ConfigError that names every wrong line at once.
@@ -121,7 +121,7 @@ def _read_text(source: Path) -> str:
         ) from error
 
 
-def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[Entry]:
+def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[RosterEntry]:
     """Entries of the right lines; what is wrong with the others goes to `wrong`."""
     try:
         separator, skipped, rest = _separator_of(text)
@@ -192,7 +192,9 @@ def _check_header(header: Sequence[str]) -> Iterator[str]:
             yield f"the column {name} stands there {header.count(name)} times"
 
 
-def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separator: str) -> Entry:
+def _read_cells(
+    header: Sequence[str], cells: Sequence[str], folder: Path, separator: str
+) -> RosterEntry:
     """Raises ConfigError that names all wrong cells."""
     if len(cells) != len(header):
         hint = f"; a cell that holds {separator!r} must be in double quotes"
@@ -233,7 +235,7 @@ def _read_cells(header: Sequence[str], cells: Sequence[str], folder: Path, separ
         wrong.append(f"photos: {error}")
     if wrong:
         raise ConfigError("; ".join(wrong))
-    return Entry(normalize_name(row["subject"]), photos, Terms(**terms))
+    return RosterEntry(normalize_name(row["subject"]), photos, SubjectAttributes(**terms))
 
 
 def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
@@ -325,9 +327,9 @@ def pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read_folders(source: Path) -> list[Entry]:
+def _read_folders(source: Path) -> list[RosterEntry]:
     wrong: list[str] = []
-    entries: list[Entry] = []
+    entries: list[RosterEntry] = []
     try:
         paths = sorted(path for path in source.iterdir() if not is_leftover(path.name))
     except OSError as error:
@@ -345,7 +347,9 @@ def _read_folders(source: Path) -> list[Entry]:
         try:
             check_name(path.name)
             subject = normalize_name(path.name)
-            entries.append(Entry(subject, _find_photos(source, [path.name]), Terms()))
+            entries.append(
+                RosterEntry(subject, _find_photos(source, [path.name]), SubjectAttributes())
+            )
         except (ConfigError, GalleryError) as error:
             wrong.append(f"{path.name}: {error}")
     _refuse(source, wrong)

@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.access.policy import (
-    Growth,
     MaskPolicy,
     Rules,
-    at_size,
+    ThresholdScaling,
+    describe_thresholds,
     fpir,
+    is_near_threshold,
     judge,
+    rules_for_size,
     threshold_for,
-    told,
-    unsure,
     votes_for,
 )
 from edge.values import Match, Thresholds, Verdict
@@ -90,14 +90,14 @@ def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
 
 
 def test_a_score_in_between_is_unsure() -> None:
-    assert unsure(judge(Match("Ada", 0.55, 0.1), BARE, RULES, 1.0), RULES)
-    assert not unsure(judge(Match("Ada", 0.65, 0.1), BARE, RULES, 1.0), RULES)
-    assert not unsure(judge(None, BARE, RULES, 1.0), RULES)
+    assert is_near_threshold(judge(Match("Ada", 0.55, 0.1), BARE, RULES, 1.0), RULES)
+    assert not is_near_threshold(judge(Match("Ada", 0.65, 0.1), BARE, RULES, 1.0), RULES)
+    assert not is_near_threshold(judge(None, BARE, RULES, 1.0), RULES)
 
 
 scores = st.floats(-0.5, 0.95)
 growths = st.builds(
-    Growth, own=st.builds(Thresholds, scores, scores), supported=st.integers(0, 10_000), per_decade=st.floats(0.01, 0.5),
+    ThresholdScaling, own=st.builds(Thresholds, scores, scores), supported=st.integers(0, 10_000), per_decade=st.floats(0.01, 0.5),
     fmr=st.floats(1e-9, 1e-2),
 )  # fmt: skip
 sizes = st.integers(0, 10**9)
@@ -105,11 +105,11 @@ sizes = st.integers(0, 10**9)
 
 @given(growth=growths, raised=st.floats(0, 0.5), sizes=st.tuples(sizes, sizes))
 def test_thresholds_only_rise_with_the_gallery(
-    growth: Growth, raised: float, sizes: tuple[int, int]
+    growth: ThresholdScaling, raised: float, sizes: tuple[int, int]
 ) -> None:
     own = growth.own
     rules = replace(RULES, thresholds=Thresholds(own.unmasked + raised, own.masked), growth=growth)
-    small, large = (at_size(rules, size).thresholds for size in sorted(sizes))
+    small, large = (rules_for_size(rules, size).thresholds for size in sorted(sizes))
     for base, before, after in zip(
         (rules.thresholds.unmasked, own.masked),
         (small.unmasked, small.masked),
@@ -118,7 +118,7 @@ def test_thresholds_only_rise_with_the_gallery(
     ):
         assert base <= before <= after
         assert after <= max(base, 1.0)
-    assert at_size(rules, min(*sizes, growth.supported)) is rules
+    assert rules_for_size(rules, min(*sizes, growth.supported)) is rules
 
 
 @given(
@@ -132,8 +132,8 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
 ) -> None:
     target = 0.01
     supported = int(math.log1p(-target) / math.log1p(-fmr))
-    rules = replace(RULES, thresholds=own, growth=Growth(own, supported, per_decade, fmr))
-    thresholds, wrong = at_size(rules, size).thresholds, fpir(rules, size)
+    rules = replace(RULES, thresholds=own, growth=ThresholdScaling(own, supported, per_decade, fmr))
+    thresholds, wrong = rules_for_size(rules, size).thresholds, fpir(rules, size)
     assert wrong is not None
     if supported and max(thresholds.unmasked, thresholds.masked) < 1:
         assert wrong <= target * (1 + 1e-6)
@@ -142,24 +142,28 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
 
 
 def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
-    growth = Growth(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
+    growth = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
     rules = replace(RULES, thresholds=growth.own, growth=growth)
-    assert at_size(rules, 1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))  # type: ignore[arg-type]
+    assert rules_for_size(rules, 1000).thresholds == Thresholds(
+        pytest.approx(0.59), pytest.approx(0.54)
+    )  # type: ignore[arg-type]
     assert fpir(rules, 100) == pytest.approx(1 - (1 - 1e-4) ** 100) and fpir(
         rules, 1000
     ) == pytest.approx(0.00995, abs=1e-5)
     raised = replace(
         rules, thresholds=Thresholds(0.55, 0.58)
     )  # by the operator: what the gallery wants may be more, or less
-    assert at_size(raised, 1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
-    assert told(rules, 1000) == (
+    assert rules_for_size(raised, 1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
+    assert describe_thresholds(rules, 1000) == (
         "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and 0.450); "
         "false-positive identification rate per frame (FPIR) at most 0.995 %"
     )
-    assert told(rules, 0).endswith("masked for 0 templates")
-    assert "masked for 1 template;" in told(rules, 1)
+    assert describe_thresholds(rules, 0).endswith("masked for 0 templates")
+    assert "masked for 1 template;" in describe_thresholds(rules, 1)
 
 
 def test_thresholds_that_somebody_fixed_hold_at_every_size() -> None:
-    assert at_size(RULES, 10**6) is RULES and fpir(RULES, 10**6) is None
-    assert told(RULES, 5) == "thresholds 0.500 unmasked, 0.600 masked for 5 templates"
+    assert rules_for_size(RULES, 10**6) is RULES and fpir(RULES, 10**6) is None
+    assert (
+        describe_thresholds(RULES, 5) == "thresholds 0.500 unmasked, 0.600 masked for 5 templates"
+    )

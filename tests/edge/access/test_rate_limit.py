@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.access.rate_limit import Attempts
+from edge.access.rate_limit import UnknownFaceLimiter
 
 
-def pass_by(attempts: Attempts, track: int, at: float, *, known: bool = False) -> None:
+def pass_by(attempts: UnknownFaceLimiter, track: int, at: float, *, known: bool = False) -> None:
     """Simulate a face that is unknown for a second and leaves; `known`: recognised at last."""
     for tenth in range(10):
         attempts.unknown(track, 1, at + tenth / 10)
@@ -18,7 +18,7 @@ def pass_by(attempts: Attempts, track: int, at: float, *, known: bool = False) -
 
 
 def test_attempts_track_counts_once_when_it_ends() -> None:
-    attempts = Attempts(1)
+    attempts = UnknownFaceLimiter(1)
     pass_by(attempts, 1, 0.0)
     for second in range(2, 50):
         attempts.unknown(2, 1, float(second))
@@ -29,14 +29,14 @@ def test_attempts_track_counts_once_when_it_ends() -> None:
 
 
 def test_attempts_recognised_track_does_not_count() -> None:
-    attempts = Attempts(1)
+    attempts = UnknownFaceLimiter(1)
     for track in range(20):
         pass_by(attempts, track, 2.0 * track, known=True)
         assert not attempts.is_closed(2.0 * track + 1)
 
 
 def test_attempts_group_leaving_together_is_few() -> None:
-    attempts = Attempts(4)
+    attempts = UnknownFaceLimiter(4)
     for track in range(32):
         attempts.unknown(track, 1, 1.0)
     attempts.keep([], 2.0)
@@ -48,7 +48,7 @@ def test_attempts_group_leaving_together_is_few() -> None:
 
 
 def test_attempts_changed_face_counts_in_track() -> None:
-    attempts = Attempts(2)
+    attempts = UnknownFaceLimiter(2)
     for second in range(100):
         attempts.unknown(1, second // 10, float(second))
         attempts.keep([1], float(second))
@@ -56,7 +56,7 @@ def test_attempts_changed_face_counts_in_track() -> None:
 
 
 def test_attempts_minutes_apart_never_close() -> None:
-    attempts = Attempts(1)
+    attempts = UnknownFaceLimiter(1)
     for track in range(10):
         pass_by(attempts, track, 61.0 * track)
         assert not attempts.is_closed(61.0 * track + 1)
@@ -64,7 +64,7 @@ def test_attempts_minutes_apart_never_close() -> None:
 
 @given(times=st.lists(st.integers(0, 600), max_size=60, unique=True), limit=st.integers(1, 5))
 def test_attempts_limit_in_a_minute_is_exact(times: list[int], limit: int) -> None:
-    attempts = Attempts(limit)
+    attempts = UnknownFaceLimiter(limit)
     ended: list[float] = []
     for track, at in enumerate(sorted(times)):
         attempts.unknown(track, 1, 2.0 * at)

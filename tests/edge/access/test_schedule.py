@@ -9,11 +9,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.access.schedule import schedule_of
+from edge.access.schedule import ScheduledMode, build_schedule
 from edge.config import load_config
-from edge.config.schedule import Schedule as ScheduleConfig
-from edge.config.schedule import parse_days
-from edge.door.controller import Window
+from edge.config.schedule import ScheduleConfig, parse_days
 from edge.errors import ConfigError
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -26,9 +24,9 @@ def window(
     *,
     plausible: bool = True,
     fold: int = 0,
-) -> Window:
+) -> ScheduledMode:
     moment = datetime.fromisoformat(local).replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
-    return schedule_of(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(
+    return build_schedule(ScheduleConfig.model_validate({"time_zone": str(BERLIN), **config})).at(
         moment, plausible=plausible
     )
 
@@ -46,25 +44,25 @@ OFFICE: dict[str, list[Any]] = {
 @pytest.mark.parametrize(
     ("local", "expected"),
     [
-        ("2026-11-23T07:59:59", Window.NORMAL),  # a Monday
-        ("2026-11-23T08:00:00", Window.OPEN),
-        ("2026-11-23T17:29:59", Window.OPEN),
-        ("2026-11-23T17:30:00", Window.NORMAL),
-        ("2026-11-27T23:00:00", Window.LOCKED),  # from Friday night
-        ("2026-11-28T12:00:00", Window.LOCKED),  # all of Saturday
-        ("2026-11-30T00:00:00", Window.NORMAL),
-        ("2026-12-25T12:00:00", Window.LOCKED),  # a Friday and a holiday
-        ("2026-12-25T23:00:00", Window.LOCKED),
+        ("2026-11-23T07:59:59", ScheduledMode.NORMAL),  # a Monday
+        ("2026-11-23T08:00:00", ScheduledMode.OPEN),
+        ("2026-11-23T17:29:59", ScheduledMode.OPEN),
+        ("2026-11-23T17:30:00", ScheduledMode.NORMAL),
+        ("2026-11-27T23:00:00", ScheduledMode.LOCKED),  # from Friday night
+        ("2026-11-28T12:00:00", ScheduledMode.LOCKED),  # all of Saturday
+        ("2026-11-30T00:00:00", ScheduledMode.NORMAL),
+        ("2026-12-25T12:00:00", ScheduledMode.LOCKED),  # a Friday and a holiday
+        ("2026-12-25T23:00:00", ScheduledMode.LOCKED),
     ],
 )
-def test_the_clock_on_the_wall_decides(local: str, expected: Window) -> None:
+def test_the_clock_on_the_wall_decides(local: str, expected: ScheduledMode) -> None:
     assert window(OFFICE, local) is expected
 
 
 def test_with_a_clock_that_cannot_be_right_no_door_stands_open() -> None:
-    assert window(OFFICE, "2026-11-23T09:00:00", plausible=False) is Window.NORMAL
+    assert window(OFFICE, "2026-11-23T09:00:00", plausible=False) is ScheduledMode.NORMAL
     assert (
-        window(OFFICE, "2026-11-28T12:00:00", plausible=False) is Window.LOCKED
+        window(OFFICE, "2026-11-28T12:00:00", plausible=False) is ScheduledMode.LOCKED
     )  # what restricts holds
 
 
@@ -75,19 +73,19 @@ def test_where_two_overlap_the_restrictive_one_counts() -> None:
             for mode in ("open", "locked")
         ]
     }
-    assert window(both, "2026-11-23T09:00:00") is Window.LOCKED
+    assert window(both, "2026-11-23T09:00:00") is ScheduledMode.LOCKED
 
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_an_hour_that_comes_twice_is_in_the_window_twice(fold: int) -> None:
     """Clocks go back from 3 to 2 on 25 October 2026: half past two comes twice."""
     night = {"spans": [{"days": ["sun"], "begin": "02:15", "end": "02:45", "mode": "open"}]}
-    assert window(night, "2026-10-25T02:30:00", fold=fold) is Window.OPEN
+    assert window(night, "2026-10-25T02:30:00", fold=fold) is ScheduledMode.OPEN
 
 
 def test_an_hour_that_is_skipped_is_in_no_window() -> None:
     """Clocks go forward from 2 to 3 on 29 March 2026."""
-    night = schedule_of(
+    night = build_schedule(
         ScheduleConfig.model_validate(
             {
                 "time_zone": str(BERLIN),
@@ -99,7 +97,7 @@ def test_an_hour_that_is_skipped_is_in_no_window() -> None:
         moment = datetime(2026, 3, 29, 0, 0, tzinfo=timezone.utc).replace(
             hour=minute // 60, minute=minute % 60
         )
-        assert night.at(moment, plausible=True) is Window.NORMAL
+        assert night.at(moment, plausible=True) is ScheduledMode.NORMAL
 
 
 def test_days_are_names_and_ranges() -> None:
@@ -152,12 +150,13 @@ def test_time_without_quotes_is_no_number(write_config: Callable[..., Path]) -> 
 
 
 @pytest.mark.parametrize(
-    ("spans", "strictest"), [(OFFICE["spans"], Window.LOCKED), (OFFICE["spans"][:1], Window.NORMAL)]
+    ("spans", "strictest"),
+    [(OFFICE["spans"], ScheduledMode.LOCKED), (OFFICE["spans"][:1], ScheduledMode.NORMAL)],
 )
 def test_where_it_cannot_tell_what_may_restrict_does(
-    spans: list[dict[str, object]], strictest: Window
+    spans: list[dict[str, object]], strictest: ScheduledMode
 ) -> None:
-    assert schedule_of(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest
+    assert build_schedule(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest
 
 
 @pytest.mark.parametrize(

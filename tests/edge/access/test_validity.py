@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.access.validity import Rights
+from edge.access.validity import AccessRights
 from edge.subject import SubjectRecord
 
 DAY = date(2026, 5, 1)
@@ -16,23 +16,23 @@ DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
 @given(begin=DAYS, end=DAYS, today=DAYS)
 def test_first_and_last_day_count(begin: date, end: date, today: date) -> None:
     record = SubjectRecord(valid_from=begin, valid_until=end)
-    refused = Rights(today=lambda: today).refuses(record)
+    refused = AccessRights(today=lambda: today).refuses(record)
     assert (refused is None) == (begin <= today <= end)
 
 
 @pytest.mark.parametrize(
     ("rights", "record", "reason"),
     [
-        (Rights(), SubjectRecord(), None),
-        (Rights(), SubjectRecord(valid_until=DAY), "clock-in-doubt"),
-        (Rights(frozenset({"staff"})), SubjectRecord(), "not-in-group"),
-        (Rights(frozenset({"staff"})), SubjectRecord(groups=("night", "staff")), None),
+        (AccessRights(), SubjectRecord(), None),
+        (AccessRights(), SubjectRecord(valid_until=DAY), "clock-in-doubt"),
+        (AccessRights(frozenset({"staff"})), SubjectRecord(), "not-in-group"),
+        (AccessRights(frozenset({"staff"})), SubjectRecord(groups=("night", "staff")), None),
         (
-            Rights(frozenset({"staff"}), lambda: DAY),
+            AccessRights(frozenset({"staff"}), lambda: DAY),
             SubjectRecord(groups=("staff",), valid_from=DAY),
             None,
         ),
     ],
 )
-def test_why_not(rights: Rights, record: SubjectRecord, reason: str | None) -> None:
+def test_why_not(rights: AccessRights, record: SubjectRecord, reason: str | None) -> None:
     assert rights.refuses(record) == reason

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.access.policy import Rules, judge, threshold_for, votes_for
 from edge.access.voting import Voting
-from edge.values import Answer, Decision, Match, State, Thresholds, Verdict
+from edge.values import Decision, LivenessResult, LivenessState, Match, Thresholds, Verdict
 
 RULES = Rules(
     Thresholds(unmasked=0.5, masked=0.6),
@@ -22,7 +22,7 @@ RULES = Rules(
     limit_s=5.0,
 )
 ADA, EVE = Match("Ada", 0.9, 0.1), Match("Eve", 0.9, 0.1)
-ALIVE = Answer(State.PASSED)
+ALIVE = LivenessResult(LivenessState.PASSED)
 
 
 def vote(
@@ -33,7 +33,7 @@ def vote(
     track: int = 1,
     mask: float = 0.0,
     weight: float = 1.0,
-    alive: Answer = ALIVE,
+    alive: LivenessResult = ALIVE,
 ) -> Decision:
     return voting.count(track, judge(match, mask, RULES, at), weight, alive)
 
@@ -97,11 +97,13 @@ def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
 
 
 def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
-    assert [vote(Voting(RULES), 0.0, alive=Answer(State.FAILED, "frozen")).reason] == ["frozen"]
+    assert [
+        vote(Voting(RULES), 0.0, alive=LivenessResult(LivenessState.FAILED, "frozen")).reason
+    ] == ["frozen"]
     voting = Voting(RULES)
-    waiting = Answer(State.WAITING, "turn-left")
+    waiting = LivenessResult(LivenessState.WAITING, "turn-left")
     assert [vote(voting, i / 10, alive=waiting).reason for i in range(4)][-1] == "turn-left"
-    after = Answer(State.PASSED, since=0.35)
+    after = LivenessResult(LivenessState.PASSED, since=0.35)
     assert [vote(voting, 0.4 + i / 10, alive=after).verdict.value for i in range(3)] == [
         "pending",
         "pending",
@@ -112,7 +114,7 @@ def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
 def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
     voting = Voting(RULES)
     run(voting, [0.0, 0.1, 0.2])
-    voting.withdraw(1, "Ada", again_after_s=1.0)
+    voting.revoke_grant(1, "Ada", again_after_s=1.0)
     assert vote(voting, 1.1).reason == "cooldown"
     assert run(voting, [1.3, 1.4, 1.5]) == ["pending", "pending", "grant"]
 
@@ -139,7 +141,12 @@ frames = st.lists(
         st.floats(0, 1),
         st.floats(0, 1),
         st.sampled_from(
-            [ALIVE, ALIVE, Answer(State.WAITING, "wait"), Answer(State.FAILED, "failed")]
+            [
+                ALIVE,
+                ALIVE,
+                LivenessResult(LivenessState.WAITING, "wait"),
+                LivenessResult(LivenessState.FAILED, "failed"),
+            ]
         ),
     ),
     max_size=60,
@@ -148,7 +155,7 @@ frames = st.lists(
 
 @given(frames)
 def test_no_grant_without_what_it_takes(
-    stream: list[tuple[float, int, str, float, float, float, float, Answer]],
+    stream: list[tuple[float, int, str, float, float, float, float, LivenessResult]],
 ) -> None:
     voting, now = Voting(RULES), 0.0
     good: list[tuple[float, int, str]] = []
@@ -165,7 +172,7 @@ def test_no_grant_without_what_it_takes(
         if decision.verdict is Verdict.GRANT:
             assert (
                 above
-                and alive.state is State.PASSED
+                and alive.state is LivenessState.PASSED
                 and decision.match is not None
                 and decision.match.subject == subject
             )

@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from edge.audit.chain import Line, build, parse
+from edge.audit.chain import ChainLine, build, parse
 from edge.audit.segments import segments
-from edge.audit.verify import Expected, Report, verify
-from edge.audit.writer import RecordLog
+from edge.audit.verify import Expected, VerificationReport, verify
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
 
 OF = "lobby-1/decisions"
@@ -39,8 +39,8 @@ class Record:
             )
         log.close()
 
-    def open(self, **options: object) -> RecordLog:
-        return RecordLog(
+    def open(self, **options: object) -> AuditLogWriter:
+        return AuditLogWriter(
             self.folder, of=self.of, **{"segment_bytes": self.segment_bytes, **options}
         )  # type: ignore[arg-type]
 
@@ -58,7 +58,7 @@ class Record:
             path.write_bytes(b"".join(lines[:count]))
             lines = lines[count:]
 
-    def at(self, number: int) -> Line:
+    def at(self, number: int) -> ChainLine:
         line = parse(self.lines()[number - 1].rstrip(b"\n"))
         assert line is not None
         return line
@@ -86,7 +86,7 @@ class Record:
         state: bool = True,
         of: str | None = OF,
         keys: bool = True,
-    ) -> Report:
+    ) -> VerificationReport:
         first = read_keys(key_path_of(self.folder)) if keys else []
         return verify(
             self.folder,

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.async_writer import BoundedLog
+from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
 from tests.doors import PATIENCE_S, HangingDisk
 
 
 def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
     hanging = HangingDisk(tmp_path / "log")
-    bounded = BoundedLog(lambda: hanging)
+    bounded = AsyncLogWriter(lambda: hanging)
     jobs = [bounded.submit({"a": i}) for i in range(100)]
     assert not jobs[0].done.is_set()
     assert (
@@ -34,7 +34,7 @@ def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
 def test_one_record_that_fails_does_not_stop_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bounded = BoundedLog(lambda: RecordLog(tmp_path / "log"))
+    bounded = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "log"))
 
     def written(fields: dict[str, object]) -> bool:
         job = bounded.submit(fields)
@@ -69,7 +69,7 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
             return super().append(fields, durable=durable)
 
     log = FailsOnce(tmp_path / "log")
-    bounded = BoundedLog(lambda: log)
+    bounded = AsyncLogWriter(lambda: log)
     jobs = [bounded.submit({"a": i}) for i in range(100)]
     not_taken = sum(job.done.is_set() for job in jobs)
     assert not_taken > 30 and bounded.lost == not_taken
@@ -89,7 +89,7 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
 def test_a_log_that_cannot_be_opened_is_tried_again_with_each_record(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.write_text("no folder")
-    bounded = BoundedLog(lambda: RecordLog(folder / "log"))
+    bounded = AsyncLogWriter(lambda: AuditLogWriter(folder / "log"))
     for number in range(3):
         job = bounded.submit({"a": number}, counted=number > 0)
         assert job.done.wait(PATIENCE_S) and "cannot open the record" in str(job.error)

@@ -11,7 +11,7 @@ import pytest
 
 from edge.audit.clock import belief_of, kept_belief, read_belief, write_belief
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.config import load_config
 from edge.system.wallclock import DAY_S, Belief, WallClock
 
@@ -48,7 +48,7 @@ def test_damaged_clock_file_is_ignored(
     write_config: Callable[..., Path], content: bytes | None
 ) -> None:
     config = load_config(write_config())
-    log = RecordLog(config.decisions_path, wall=lambda: NOW)
+    log = AuditLogWriter(config.decisions_path, wall=lambda: NOW)
     log.append({"kind": "started"})
     log.close()
     if content is None:
@@ -61,7 +61,7 @@ def test_damaged_clock_file_is_ignored(
 def test_record_in_doubt_is_marked(tmp_path: Path) -> None:
     """A clock ten years ahead does not become the latest believed time by being recorded."""
     for day in (0, 3650, 3651, 1):
-        log = RecordLog(tmp_path / "log", wall=lambda day=day: NOW + day * DAY_S)  # type: ignore[misc]
+        log = AuditLogWriter(tmp_path / "log", wall=lambda day=day: NOW + day * DAY_S)  # type: ignore[misc]
         log.append({"kind": "started"})
         log.close()
     assert ["latest_believed" in r for r in read_log(tmp_path / "log")] == [

@@ -19,15 +19,15 @@ import pytest
 
 import edge
 from edge.audit import formatting
-from edge.audit.picture_store import PictureFolder, picture_path, pictures
+from edge.audit.picture_store import PictureStore, picture_path, pictures
 from edge.audit.reader import read_log
 from edge.audit.sealing import picture_sealer, score_sealer
 from edge.audit.segments import segments
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys
 from edge.cli import audit as command
 from edge.cli.audit import main
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import evidence_key, open_store
 from edge.system.wallclock import WallClock
@@ -38,7 +38,7 @@ PACKAGE = Path(edge.__file__).parent
 
 
 @pytest.fixture
-def config(write_config: Callable[..., Path]) -> Terminal:
+def config(write_config: Callable[..., Path]) -> TerminalConfig:
     """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
     config = load_config(write_config(record={"keys": "keys", "pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
@@ -49,14 +49,14 @@ def config(write_config: Callable[..., Path]) -> Terminal:
         now[0] += 1
         return now[0]
 
-    decisions = RecordLog(
+    decisions = AuditLogWriter(
         config.decisions_path,
         of="test/decisions",
         seal=score_sealer(key, "test").seal_text,
         wall=wall,
     )
-    door = RecordLog(config.door_record_path, of="test/door", wall=wall)
-    shots = PictureFolder(
+    door = AuditLogWriter(config.door_record_path, of="test/door", wall=wall)
+    shots = PictureStore(
         config.pictures_path, 9, 30, picture_sealer(key, "test"), WallClock(read=lambda: BEGAN)
     )
     for subject in ("Ada", "Ben", "Ada", "Ben"):
@@ -88,7 +88,7 @@ def config(write_config: Callable[..., Path]) -> Terminal:
 
 
 @pytest.fixture
-def audit(config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
+def audit(config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Call:
     def call(command: str, *arguments: str) -> tuple[int, str, str]:
         code = main([command, "--config", str(tmp_path / "terminal.yaml"), *arguments])
         said = capsys.readouterr()
@@ -128,7 +128,7 @@ def test_what_is_shown_can_be_chosen(audit: Call) -> None:
     assert newest["record"] == "door" and newest["operator"] == "guard"
 
 
-def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: Terminal) -> None:
+def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: TerminalConfig) -> None:
     shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
     assert shown["score"] == 0.9 and shown["votes"] == 3 and "sealed" not in shown
     raw = b"".join(path.read_bytes() for path in segments(config.decisions_path))
@@ -144,7 +144,7 @@ def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: Termi
     )
 
 
-def test_a_picture_is_unsealed(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_a_picture_is_unsealed(audit: Call, config: TerminalConfig, tmp_path: Path) -> None:
     out = tmp_path / "seen.png"
     assert audit("show", "--picture", "3", "--out", str(out))[0] == 0
     assert cv2.imread(str(out)).mean() == 3 and out.stat().st_mode & 0o077 == 0
@@ -155,14 +155,14 @@ def test_a_picture_is_unsealed(audit: Call, config: Terminal, tmp_path: Path) ->
 
 
 def test_an_export_goes_on_where_the_last_one_ended(
-    audit: Call, config: Terminal, tmp_path: Path
+    audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     out = tmp_path / "door.jsonl"
     code, said, _ = audit("export", "--record", "door", "--out", str(out))
     assert code == 0 and said == "go on with: --since 5\n" and out.stat().st_mode & 0o077 == 0
     exported = [json.loads(line) for line in out.read_text().splitlines()]
     assert [r["id"] for r in exported] == [1, 2, 3, 4, 5] and exported[0]["subject"] == "Ada"
-    log = RecordLog(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, of="test/door")
     log.append({"event": "stopped", "reason": "locked", "latches": []})
     log.close()
     code, said, told = audit("export", "--record", "door", "--since", "5")
@@ -184,7 +184,9 @@ def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path
     ] == "'=1+1"
 
 
-def test_records_verify_and_a_change_is_told_with_its_place(audit: Call, config: Terminal) -> None:
+def test_records_verify_and_a_change_is_told_with_its_place(
+    audit: Call, config: TerminalConfig
+) -> None:
     code, said, _ = audit("verify")
     assert code == 0 and said.count("chain and MACs fit") == 2 and "only a head can tell" in said
     path = segments(config.door_record_path)[0]
@@ -196,7 +198,9 @@ def test_records_verify_and_a_change_is_told_with_its_place(audit: Call, config:
     assert audit("verify", "--record", "decisions")[0] == 0
 
 
-def test_without_the_first_key_it_says_what_it_cannot_know(audit: Call, config: Terminal) -> None:
+def test_without_the_first_key_it_says_what_it_cannot_know(
+    audit: Call, config: TerminalConfig
+) -> None:
     key_path_of(config.door_record_path).unlink()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 0 and "only the chain was checked" in said
@@ -207,7 +211,7 @@ def test_without_the_first_key_it_says_what_it_cannot_know(audit: Call, config: 
 
 
 def test_a_head_shows_a_tail_that_was_cut_off(
-    audit: Call, config: Terminal, tmp_path: Path
+    audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     out = tmp_path / "head.json"
     assert audit("head", "--record", "door", "--out", str(out))[0] == 0
@@ -218,7 +222,9 @@ def test_a_head_shows_a_tail_that_was_cut_off(
     path, state = segments(config.door_record_path)[0], config.door_record_path / "state"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     state.unlink()
-    log = RecordLog(config.door_record_path, of="test/door")  # whoever cut it lets it begin anew
+    log = AuditLogWriter(
+        config.door_record_path, of="test/door"
+    )  # whoever cut it lets it begin anew
     log.close()
     assert (
         "FOUND the end: tail: records 4 to 5"
@@ -257,7 +263,7 @@ def test_a_head_that_was_changed_is_refused(audit: Call, tmp_path: Path) -> None
 
 
 def test_a_copy_is_verified_without_a_configuration(
-    audit: Call, config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    audit: Call, config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit("head", "--record", "door", "--out", str(tmp_path / "head.json"))
     key, copy = key_path_of(config.door_record_path), tmp_path / "copy"
@@ -315,7 +321,7 @@ def test_a_head_of_no_possible_record_is_refused(audit: Call, tmp_path: Path) ->
 
 
 def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
-    audit: Call, config: Terminal, tmp_path: Path
+    audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     path = segments(config.door_record_path)[-1]
     whole = path.read_bytes()
@@ -329,9 +335,9 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
 
 
 def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
-    audit: Call, config: Terminal
+    audit: Call, config: TerminalConfig
 ) -> None:
-    log = RecordLog(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, of="test/door")
     log.append(
         {
             "event": "asked",
@@ -347,7 +353,9 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
     )
 
 
-def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config: Terminal) -> None:
+def test_no_head_is_signed_of_a_record_that_does_not_verify(
+    audit: Call, config: TerminalConfig
+) -> None:
     path = segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     code, said, told = audit("head", "--record", "door")
@@ -356,7 +364,7 @@ def test_no_head_is_signed_of_a_record_that_does_not_verify(audit: Call, config:
 
 
 def test_one_person_is_erased_from_both_records_with_the_pictures(
-    audit: Call, config: Terminal
+    audit: Call, config: TerminalConfig
 ) -> None:
     code, said, _ = audit("erase", "--subject", "Ada", "--dry-run")
     assert (
@@ -389,7 +397,7 @@ def test_everybody_is_erased_before_a_day(audit: Call) -> None:
 
 
 def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
-    audit: Call, config: Terminal, tmp_path: Path
+    audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     assert key_path_of(config.door_record_path).exists()
     code, said, _ = audit("init")
@@ -405,7 +413,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     assert audit("init")[1].count("is there") == 2
     assert audit("verify")[1].count("chain and MACs fit") == 2
     (config.door_record_path / "state").unlink()
-    log = RecordLog(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, of="test/door")
     log.append({"event": "started", "latches": []})
     log.close()
     audit("init")
@@ -415,7 +423,9 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     ] == ["new-chain"]
 
 
-def test_a_record_whose_first_key_is_gone_says_what_to_do(audit: Call, config: Terminal) -> None:
+def test_a_record_whose_first_key_is_gone_says_what_to_do(
+    audit: Call, config: TerminalConfig
+) -> None:
     key_path_of(config.decisions_path).unlink()
     code, _, told = audit("init")
     assert code == 1 and "restore it from your backup" in told
@@ -428,7 +438,7 @@ def test_what_is_prepared_before_the_first_start_holds_no_first_key(
     path = write_config(record={"keys": keys})
     config = load_config(path)
     assert main(["init", "--config", str(path)]) == 0
-    log = RecordLog(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, of="test/door")
     log.append({"event": "started", "latches": []})
     log.close()
     assert key_path_of(config.door_record_path).exists() == (keys is None)
@@ -463,7 +473,7 @@ def test_root_prepares_what_the_account_of_the_folder_writes(
     assert precious.read_text() == "root's"
 
 
-def test_records_are_followed_as_they_come(config: Terminal, tmp_path: Path) -> None:
+def test_records_are_followed_as_they_come(config: TerminalConfig, tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-m",
@@ -475,7 +485,7 @@ def test_records_are_followed_as_they_come(config: Terminal, tmp_path: Path) -> 
         "door",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
-        log = RecordLog(config.door_record_path, of="test/door")
+        log = AuditLogWriter(config.door_record_path, of="test/door")
         assert following.stdout is not None
         os.set_blocking(following.stdout.fileno(), True)
         for _ in range(200):  # until it has begun
@@ -496,7 +506,7 @@ def _ready(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0.05)[0])
 
 
-def test_folder_as_segment_is_a_finding(audit: Call, config: Terminal) -> None:
+def test_folder_as_segment_is_a_finding(audit: Call, config: TerminalConfig) -> None:
     path = segments(config.door_record_path)[0]
     path.unlink()
     path.mkdir()
@@ -550,7 +560,7 @@ def test_kinds_name_all_that_is_written() -> None:
         for folder in ("door", "audit", "gallery")
         for path in (PACKAGE / folder).rglob("*.py")
     )
-    source += (PACKAGE / "daemon.py").read_text(encoding="utf-8")
+    source += (PACKAGE / "recogniser" / "daemon.py").read_text(encoding="utf-8")
     found = re.findall(
         r'(?:DoorEvent|_event|_say)\(\s*"([a-z-]+)"|"(?:kind|event)": "([a-z-]+)"', source
     )
@@ -559,7 +569,7 @@ def test_kinds_name_all_that_is_written() -> None:
 
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])
-def test_verify_hostile_segment_is_found(audit: Call, config: Terminal, plant: str) -> None:
+def test_verify_hostile_segment_is_found(audit: Call, config: TerminalConfig, plant: str) -> None:
     """With the first keys each missing number costs a derivation step of the key."""
     path = config.door_record_path / "000000900.log"
     if plant == "fifo":
@@ -581,7 +591,7 @@ def test_verify_hostile_segment_is_found(audit: Call, config: Terminal, plant: s
     assert ("000000900.log: left out" in told) is (plant in ("fifo", "link", "sparse"))
 
 
-def test_verify_fifo_as_state_is_found(audit: Call, config: Terminal) -> None:
+def test_verify_fifo_as_state_is_found(audit: Call, config: TerminalConfig) -> None:
     state = config.door_record_path / "state"
     state.unlink()
     os.mkfifo(state)
@@ -589,7 +599,7 @@ def test_verify_fifo_as_state_is_found(audit: Call, config: Terminal) -> None:
     assert code == 1 and "FOUND state: state" in said
 
 
-def test_picture_as_link_is_refused(audit: Call, config: Terminal, tmp_path: Path) -> None:
+def test_picture_as_link_is_refused(audit: Call, config: TerminalConfig, tmp_path: Path) -> None:
     picture = picture_path(config.pictures_path, 3)
     picture.unlink()
     picture.symlink_to("/dev/zero")
@@ -597,9 +607,9 @@ def test_picture_as_link_is_refused(audit: Call, config: Terminal, tmp_path: Pat
     assert code == 1 and "expected a regular file" in told
 
 
-def test_erase_before_ignores_clock_in_doubt(audit: Call, config: Terminal) -> None:
+def test_erase_before_ignores_clock_in_doubt(audit: Call, config: TerminalConfig) -> None:
     """A clock at 1970 for a moment makes no record old."""
-    log = RecordLog(config.door_record_path, of="test/door", wall=lambda: 0.0)
+    log = AuditLogWriter(config.door_record_path, of="test/door", wall=lambda: 0.0)
     log.append({"event": "unlocked", "subject": "Cleo", "latches": []})
     log.close()
     assert "door: 0 personal parts" in audit("erase", "--before", "2027-01-01", "--dry-run")[1]

@@ -9,31 +9,31 @@ import pytest
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.privacy import split
 from edge.values import (
-    Answer,
     Decision,
     Face,
+    FaceResult,
     Frame,
     Grant,
+    LivenessResult,
+    LivenessState,
     Match,
     Probe,
     Quality,
-    Sighting,
-    State,
     Verdict,
-    Visible,
+    Visibility,
 )
 
 FRAME = Frame(np.zeros((1, 1, 3), np.uint8), 12.34567, 7)
 FACE = Face(np.array([10.4, 20.6, 30, 40], np.float32), np.zeros((5, 2), np.float32), 0.9)
-GRANTED = Sighting(
+GRANTED = FaceResult(
     FACE,
     3,
     None,
     Probe(np.eye(1, 8, dtype=np.float32)[0], np.full((3, 14, 14), 0.5, np.float32), 0.0),
     Decision(Verdict.GRANT, "match", Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
     Quality(100, 90, 80, 100, 100, 100),
-    Visible(90, 80, 100),
-    {"stillness": Answer(State.PASSED)},
+    Visibility(90, 80, 100),
+    {"stillness": LivenessResult(LivenessState.PASSED)},
 )
 
 
@@ -71,7 +71,7 @@ def test_a_nearest_neighbour_is_not_a_name(verdict: Verdict) -> None:
 
 def test_a_face_that_a_gate_stopped_has_no_scores() -> None:
     decision = Decision(Verdict.REFUSED, "too-small", None, 1.0, 0.0, 0, 12.3)
-    fields = decision_fields(FRAME, Sighting(FACE, 3, None, None, decision), "m", "e")
+    fields = decision_fields(FRAME, FaceResult(FACE, 3, None, None, decision), "m", "e")
     assert not {"threshold", "score", "attention", "visible", "quality", "subject"} & set(fields)
     assert fields["liveness"] == "no PAD"
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.audit.picture_store import (
-    PictureFolder,
+    PictureStore,
     attention_shares,
     overlay,
     picture_path,
@@ -44,8 +44,8 @@ PICTURE = overlay(np.zeros((112, 112, 3), np.uint8), probe(np.ones((14, 14))))
 NOW = 1.8e9
 
 
-def folder_of(path: Path, keep: int, days: float = 30, now: float = NOW) -> PictureFolder:
-    return PictureFolder(path, keep, days, SEALER, WallClock(Belief(NOW), lambda: now))
+def folder_of(path: Path, keep: int, days: float = 30, now: float = NOW) -> PictureStore:
+    return PictureStore(path, keep, days, SEALER, WallClock(Belief(NOW), lambda: now))
 
 
 def made_at(path: Path, record_id: int, at: float) -> None:

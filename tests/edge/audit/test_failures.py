@@ -17,7 +17,7 @@ import pytest
 from edge.audit import writer as writing
 from edge.audit.reader import read_log
 from edge.audit.segments import segments
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_state
 from edge.errors import RecordError
 from tests.edge.audit.records import Record
@@ -112,17 +112,17 @@ def test_a_new_segment_that_cannot_be_made_stops_no_record(
 def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RecordError, match="check folder and rights"):
-        RecordLog(tmp_path / "log")
+        AuditLogWriter(tmp_path / "log")
 
 
 def test_a_first_key_that_cannot_be_kept_is_no_reason_to_stop(tmp_path: Path) -> None:
     folder = tmp_path / "decisions"
     key_path_of(folder).mkdir()  # no file can be put there
-    log = RecordLog(folder)
+    log = AuditLogWriter(folder)
     assert [log.append({"kind": "decision"}) for _ in range(3)] == [1, 2, 3]
     log.close()
     key_path_of(folder).rmdir()
-    log = RecordLog(folder)  # and it is made good at the next start
+    log = AuditLogWriter(folder)  # and it is made good at the next start
     log.append({"kind": "started"})
     log.close()
     assert [r.get("reason") for r in read_log(folder)][3] == "new-chain"
@@ -174,7 +174,7 @@ def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -
 
 def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
     """Else one that went with the power would look like one that somebody removed at the front."""
-    log = RecordLog(tmp_path / "decisions")
+    log = AuditLogWriter(tmp_path / "decisions")
     assert [log.append({"kind": "decision"}, durable=False) for _ in range(2)] == [1, 2]
     state = read_state(tmp_path / "decisions")
     assert state is not None and (state.durable, state.next_id) == (1, 3)
@@ -219,9 +219,9 @@ def test_a_segment_that_was_only_begun_is_gone_on_with(record: Record) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from edge.audit import log as writing
-from edge.audit.writer import RecordLog
-log = RecordLog(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
+from edge.audit import writer as writing
+from edge.audit.writer import AuditLogWriter
+log = AuditLogWriter(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
 while True:
     print(log.append({"kind": "decision", "subject": "Ada"}, durable=False), flush=True)
 """
@@ -270,8 +270,8 @@ def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
 STOPPED = """
 import os, shutil, sys
 from pathlib import Path
-from edge.audit import log as writing
-from edge.audit.writer import RecordLog
+from edge.audit import writer as writing
+from edge.audit.writer import AuditLogWriter
 from edge.audit.retention import Retention
 from tests.edge.audit.records import BEGAN, OF
 
@@ -290,11 +290,11 @@ def life(path, steps):
         return stopped
     for name in CALLS:
         setattr(os, name, stopping(getattr(os, name)))
-    log = RecordLog(path, of=OF, segment_bytes=700, keep=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
+    log = AuditLogWriter(path, of=OF, segment_bytes=700, keep=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
     for _ in range(4):
         write(acknowledged, b"%d\\n" % log.append({"kind": "decision", "subject": "Ada"}))
     for _ in range(300):
-        log.tend()
+        log.run_maintenance()
     log.close()
 
 for steps in range(10_000):

@@ -10,7 +10,7 @@ import pytest
 from edge.audit import retention
 from edge.audit.reader import read_log
 from edge.audit.retention import Retention, erase
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from tests.edge.audit.records import BEGAN, OF, Record
 
 DAY_S = 86400.0
@@ -26,11 +26,11 @@ def record(tmp_path: Path) -> Record:
     return made
 
 
-def tend(record: Record, day: float, keep: Retention, *, steps: int = 10_000) -> RecordLog:
+def tend(record: Record, day: float, keep: Retention, *, steps: int = 10_000) -> AuditLogWriter:
     """What a writer does that starts on a day and has nothing else to do."""
     log = record.open(wall=lambda: BEGAN + day * DAY_S, keep=keep)
     for _ in range(steps):
-        log.tend()
+        log.run_maintenance()
     return log
 
 
@@ -83,7 +83,7 @@ def test_a_step_is_small(record: Record) -> None:
     log = record.open(wall=lambda: BEGAN + 40 * DAY_S, keep=Retention(30, 10))
     for _ in range(200):
         before = len(record.paths)
-        log.tend()
+        log.run_maintenance()
         assert before - len(record.paths) <= 1
     log.close()
 
@@ -112,7 +112,7 @@ def test_clock_far_ahead_waits_for_operator(record: Record) -> None:
     log = record.open(wall=lambda: BEGAN + 110 * DAY_S, keep=Retention(30, 20))
     assert log.clock.confirm() is None
     for _ in range(10_000):
-        log.tend()
+        log.run_maintenance()
     log.close()
     assert ("removed", 80) in told(record) and record.found() == []
 
@@ -182,12 +182,12 @@ def test_dry_runs_erase_nothing(record: Record) -> None:
 
 
 def test_retention_may_change_while_the_log_is_open(record: Record) -> None:
-    log = RecordLog(record.folder, of=OF, wall=lambda: BEGAN + 40 * DAY_S)
+    log = AuditLogWriter(record.folder, of=OF, wall=lambda: BEGAN + 40 * DAY_S)
     for _ in range(300):
-        log.tend()
+        log.run_maintenance()
     assert told(record) == []
     log.keep = Retention(30, 10)
     for _ in range(300):
-        log.tend()
+        log.run_maintenance()
     log.close()
     assert told(record) == [("removed", 20), ("blanked", 60)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge.audit.chain import build, next_key
 from edge.audit.segments import first_id_of
 from edge.audit.verify import Expected, verify
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, make_state, read_keys, read_state
 from tests.edge.audit.records import OF, Record
 
@@ -325,6 +325,6 @@ def test_a_record_may_be_written_while_it_is_verified(record: Record) -> None:
 def test_nothing_is_no_record(tmp_path: Path) -> None:
     report = verify(tmp_path / "none")
     assert report.findings == [] and report.records == 0
-    log = RecordLog(tmp_path / "empty")
+    log = AuditLogWriter(tmp_path / "empty")
     log.close()
     assert verify(tmp_path / "empty", state=read_state(tmp_path / "empty")).findings == []

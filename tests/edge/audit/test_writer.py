@@ -8,7 +8,7 @@ import pytest
 
 from edge.audit.reader import read_log, read_tail
 from edge.audit.segments import segments
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
 
 
@@ -20,7 +20,7 @@ def segment(folder: Path) -> Path:
 def test_records_count_up_over_restarts(tmp_path: Path) -> None:
     path = tmp_path / "state" / "log"
     for expected in ((1, 2), (3, 4)):
-        log = RecordLog(path)
+        log = AuditLogWriter(path)
         assert (log.append({"a": "ä"}), log.append({"a": 2}, durable=False)) == expected
         log.close()
     assert [r["id"] for r in read_log(path)] == [1, 2, 3, 4]
@@ -29,12 +29,12 @@ def test_records_count_up_over_restarts(tmp_path: Path) -> None:
 
 def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     log.append({"a": 1})
     log.close()
     with segment(path).open("ab") as file:
         file.write(b'{"id":2,"a"')
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     assert log.append({"a": 3}) == 2
     log.close()
     assert [r["a"] for r in read_log(path)] == [1, 3]
@@ -42,7 +42,7 @@ def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     log.append({"a": 1})
     write = os.write
 
@@ -63,7 +63,7 @@ def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
-    log = RecordLog(tmp_path / "log")
+    log = AuditLogWriter(tmp_path / "log")
     with pytest.raises(ValueError, match="JSON"):
         log.append({"score": float("nan")})
     log.close()
@@ -73,7 +73,7 @@ def test_a_line_that_cannot_be_taken_back_spoils_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "log"
-    log, write = RecordLog(path), os.write
+    log, write = AuditLogWriter(path), os.write
     log.append({"a": 1})
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", lambda fd, data: write(fd, data[:7]))
@@ -96,7 +96,7 @@ def test_a_line_that_cannot_be_taken_back_spoils_no_other(
 def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A record that was not acknowledged may stand in the file all the same."""
     path = tmp_path / "log"
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     log.append({"a": 0})
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "I/O error")))
@@ -111,7 +111,7 @@ def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_times_are_those_of_the_clock_that_is_given(tmp_path: Path) -> None:
-    log = RecordLog(tmp_path / "log", wall=lambda: 1.5)
+    log = AuditLogWriter(tmp_path / "log", wall=lambda: 1.5)
     log.append({})
     log.close()
     assert read_log(tmp_path / "log")[0]["wall"] == 1.5
@@ -134,7 +134,7 @@ def test_what_is_acknowledged_is_on_disk_with_its_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, synced = tmp_path / "log", list[Path]()
-    log, sync = RecordLog(folder), os.fsync
+    log, sync = AuditLogWriter(folder), os.fsync
 
     def fsync(fd: int) -> None:
         synced.append(Path(f"/proc/self/fd/{fd}").readlink())
@@ -155,7 +155,7 @@ def test_what_is_acknowledged_is_on_disk_with_its_file(
 
 def test_a_segment_ends_with_its_size_and_with_the_day(tmp_path: Path) -> None:
     now = [1.8e9]
-    log = RecordLog(tmp_path / "log", wall=lambda: now[0], segment_bytes=1000)
+    log = AuditLogWriter(tmp_path / "log", wall=lambda: now[0], segment_bytes=1000)
     for _ in range(6):
         log.append({"a": 1})
     full = len(segments(tmp_path / "log"))

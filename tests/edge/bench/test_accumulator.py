@@ -7,17 +7,19 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge.bench.accumulator import TalliedCamera, Tally
-from edge.bench.loop import Granted, Turn
+from edge.bench.accumulator import RunStatistics, TalliedCamera
+from edge.bench.loop import FrameTiming, Granted
 from edge.values import Frame
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
-def turn(at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[Granted, ...] = ()) -> Turn:
+def turn(
+    at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[Granted, ...] = ()
+) -> FrameTiming:
     """Ten milliseconds of work, eight of them in the networks."""
     stages = {"detect": 0.006, "track": 0.0, "look": 0.0, "embed": 0.003 if embedded else 0.000001}
-    return Turn(
+    return FrameTiming(
         at,
         0.001,
         0.010,
@@ -32,7 +34,7 @@ def turn(at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[Granted,
 
 
 def test_a_stage_counts_where_it_had_something_to_do() -> None:
-    tally = Tally(100.0)
+    tally = RunStatistics(100.0)
     tally.add(turn(100.0))
     tally.add(turn(100.1, embedded=0))
     tally.add(turn(100.2, faces=0, embedded=0))
@@ -46,7 +48,7 @@ def test_a_stage_counts_where_it_had_something_to_do() -> None:
 
 
 def test_what_is_outside_the_networks() -> None:
-    tally = Tally(0.0)
+    tally = RunStatistics(0.0)
     tally.add(turn(0.0))
     networks = tally.networks()
     assert networks.outside.median == pytest.approx(
@@ -56,7 +58,7 @@ def test_what_is_outside_the_networks() -> None:
 
 
 def test_a_stage_that_nobody_named_is_told_too() -> None:
-    tally = Tally(0.0)
+    tally = RunStatistics(0.0)
     odd = turn(0.0)
     odd.stages["align"] = 0.002
     tally.add(odd)
@@ -64,7 +66,7 @@ def test_a_stage_that_nobody_named_is_told_too() -> None:
 
 
 def test_openings_are_matched_with_their_grants() -> None:
-    tally = Tally(0.0)
+    tally = RunStatistics(0.0)
     opened = Granted(1.0, 0.8, 1.020, 1.020, 1.024)
     while_open = Granted(1.1, None, 1.120, 1.120, 1.124)  # the relay was energised already
     refused = Granted(1.2, 1.0, 1.220, 1.220, None)
@@ -82,7 +84,7 @@ def test_openings_are_matched_with_their_grants() -> None:
 
 
 def test_without_a_door_nothing_is_said_of_the_relay() -> None:
-    tally = Tally(0.0)
+    tally = RunStatistics(0.0)
     tally.add(turn(1.0, grants=(Granted(1.0, 0.8, 1.02, None, None),)))
     ends, _ = tally.end_to_end([1.021])
     assert ends.frame_to_grant is not None and ends.frame_to_relay is None

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.bench import engine, results, soak, tables
 from edge.bench.machine import memory, power, throttling
 from edge.bench.page import page
@@ -175,7 +175,7 @@ def test_what_a_grant_costs_is_what_the_recogniser_writes(
 ) -> None:
     config = load_config(terminal)
     with prepared(config, source_of(config.camera), Options(warm_up_s=0.1, templates=50)) as bench:
-        record = RecordLog(tmp_path / "decisions")
+        record = AuditLogWriter(tmp_path / "decisions")
         loop = bench.loop(record=record)
         grants = [grant for n in range(6) for grant in loop.turn(Frame(collins, n / 10, n)).grants]
         record.close()

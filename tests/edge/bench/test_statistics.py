@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bench.accumulator import Thinned
+from edge.bench.accumulator import DecimatedSeries
 from edge.bench.statistics import percentiles, ratio_of_medians, slope, thinned
 
 NOISE = np.random.default_rng(3)
@@ -68,7 +68,11 @@ def test_thinning_keeps_every_nth(values: list[float], most: int) -> None:
 def test_columns_stay_beside_one_another_in_memory_that_does_not_grow(
     count: int, capacity: int
 ) -> None:
-    numbers, squares, holes = Thinned(capacity), Thinned(capacity), Thinned(capacity)
+    numbers, squares, holes = (
+        DecimatedSeries(capacity),
+        DecimatedSeries(capacity),
+        DecimatedSeries(capacity),
+    )
     for n in range(count):
         numbers.add(n)
         squares.add(n * n)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge.camera import capture
-from edge.camera.capture import Capture, Slot
+from edge.camera.capture import Capture, FrameSlot
 from edge.errors import CameraError
 from edge.values import Frame
 from tests.processes import TIMEOUT_S, until
@@ -61,7 +61,7 @@ def given(frames: Capture) -> int | None:
 
 
 def test_the_newest_frame_wins() -> None:
-    slot = Slot()
+    slot = FrameSlot()
     for number in range(3):
         slot.put(frame(number))
     taken = slot.take(0)

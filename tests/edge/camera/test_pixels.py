@@ -8,7 +8,7 @@ import pytest
 
 from edge.camera.pixels import orient, to_bgr
 from edge.errors import CameraError, EngineError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 
 BGR = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 GREY = BGR[..., 0]
@@ -62,7 +62,7 @@ def test_rotation_is_clockwise(rotate: int) -> None:
 
 @pytest.mark.parametrize("size", [None, (640, 480)])
 def test_detector_grey_never_shows_last_face(
-    detector: Detector, collins: np.ndarray, size: tuple[int, int] | None
+    detector: FaceDetector, collins: np.ndarray, size: tuple[int, int] | None
 ) -> None:
     shown = cv2.resize(collins, size) if size else collins
     assert len(detector.detect(shown)) == 1

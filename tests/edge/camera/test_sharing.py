@@ -14,12 +14,12 @@ import pytest
 
 from edge.camera import sharing
 from edge.camera.replay import ReplayCamera
-from edge.camera.sharing import BorrowedCamera, Lender, Loan
+from edge.camera.sharing import FrameServer, FrameSession, RemoteCamera
 from edge.errors import CameraError
 from edge.values import Frame
 from tests.processes import TIMEOUT_S, until
 
-Open = Callable[..., Lender]
+Open = Callable[..., FrameServer]
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def lend(path: Path) -> Iterator[Open]:
-    opened: list[Lender] = []
+    opened: list[FrameServer] = []
 
-    def make(**times: float) -> Lender:
-        opened.append(Lender(path, **times))  # type: ignore[arg-type]
+    def make(**times: float) -> FrameServer:
+        opened.append(FrameServer(path, **times))  # type: ignore[arg-type]
         return opened[-1]
 
     yield make
@@ -41,8 +41,8 @@ def lend(path: Path) -> Iterator[Open]:
 
 
 @contextmanager
-def borrowed(path: Path, **times: float) -> Iterator[BorrowedCamera]:
-    camera = BorrowedCamera(path, **times)
+def borrowed(path: Path, **times: float) -> Iterator[RemoteCamera]:
+    camera = RemoteCamera(path, **times)
     try:
         yield camera
     finally:
@@ -61,13 +61,13 @@ def frame(number: int, *, height: int = 48, width: int = 64) -> Frame:
     return Frame(image, time.monotonic(), number)
 
 
-def begun(lender: Lender) -> Loan:
+def begun(lender: FrameServer) -> FrameSession:
     until(lambda: lender.loan is not None, "somebody borrows")
     assert lender.loan is not None
     return lender.loan
 
 
-def over(lender: Lender, loan: Loan) -> str:
+def over(lender: FrameServer, loan: FrameSession) -> str:
     until(lambda: lender.loan is not loan, "the loan is over")
     return loan.ended
 
@@ -75,12 +75,12 @@ def over(lender: Lender, loan: Loan) -> str:
 class Loop:
     """As the daemon's: offers frames for ever, and counts."""
 
-    def __init__(self, lender: Lender, frames: Iterator[Frame]) -> None:
+    def __init__(self, lender: FrameServer, frames: Iterator[Frame]) -> None:
         self._stop = threading.Event()
         self.offered = 0
         self._thread = threading.Thread(target=self._run, args=(lender, frames))
 
-    def _run(self, lender: Lender, frames: Iterator[Frame]) -> None:
+    def _run(self, lender: FrameServer, frames: Iterator[Frame]) -> None:
         for one in frames:
             if self._stop.is_set():
                 return
@@ -101,7 +101,7 @@ class Loop:
 class Reader:
     """Reads one frame in a thread."""
 
-    def __init__(self, camera: BorrowedCamera) -> None:
+    def __init__(self, camera: RemoteCamera) -> None:
         self._frames: list[Frame | None] = []
         self._thread = threading.Thread(target=lambda: self._frames.append(camera.read()))
         self._thread.start()
@@ -267,7 +267,7 @@ def test_a_daemon_that_ends_is_told_and_leaves_no_socket(lend: Open, path: Path)
                 camera.read()
     assert not path.exists()
     with pytest.raises(CameraError, match="cannot be asked for its camera"):
-        BorrowedCamera(path)
+        RemoteCamera(path)
 
 
 def test_the_socket_is_for_the_daemons_account_alone(
@@ -275,7 +275,7 @@ def test_the_socket_is_for_the_daemons_account_alone(
 ) -> None:
     lender = lend()
     assert path.stat().st_mode & 0o777 == 0o600
-    monkeypatch.setattr(sharing, "uid_of", lambda peer: os.geteuid() + 1)
+    monkeypatch.setattr(sharing, "peer_uid", lambda peer: os.geteuid() + 1)
     with borrowed(path) as camera, pytest.raises(CameraError, match="refuses this account"):
         camera.read()
     assert lender.loan is None
@@ -296,7 +296,7 @@ def test_what_is_no_daemon_is_told(path: Path, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        camera = BorrowedCamera(path, timeout_s=TIMEOUT_S)
+        camera = RemoteCamera(path, timeout_s=TIMEOUT_S)
         peer, _ = listener.accept()
         peer.sendall(answer)
         peer.close()
@@ -321,4 +321,4 @@ def test_rubbish_from_a_borrower_changes_nothing(lend: Open, path: Path) -> None
 def test_a_place_where_nobody_can_listen_is_told(tmp_path: Path) -> None:
     for place in (tmp_path / "none" / "enroll.sock", tmp_path / ("x" * 120)):
         with pytest.raises(CameraError, match="cannot listen there"):
-            Lender(place)
+            FrameServer(place)

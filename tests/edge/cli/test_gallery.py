@@ -13,27 +13,27 @@ from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import enroll
 from edge.cli.gallery import main
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.gallery.key import load_key
-from edge.gallery.store import Store, open_store
+from edge.gallery.store import GalleryStore, open_store
 from edge.system.wallclock import BUILT_AFTER
 from tests.doors import Terminal as Door
 from tests.doors import until
 
 
 @pytest.fixture
-def config(write_config: Callable[..., Path], bundle_path: Path) -> Terminal:
+def config(write_config: Callable[..., Path], bundle_path: Path) -> TerminalConfig:
     return load_config(write_config(bundle=str(bundle_path)))
 
 
-def opened(config: Terminal) -> Store:
+def opened(config: TerminalConfig) -> GalleryStore:
     model = open_bundle(config.bundle, PREPROCESSING).model_digest
     return open_store(config, model, load_key(config.key_path, create=True))
 
 
 @pytest.fixture
-def gallery(config: Terminal, tmp_path: Path) -> Callable[..., int]:
+def gallery(config: TerminalConfig, tmp_path: Path) -> Callable[..., int]:
     with closing(opened(config)) as store:
         store.enroll("Ada", np.eye(2, 256, dtype=np.float32))
         store.enroll("Eve", np.eye(3, 256, dtype=np.float32)[2:])
@@ -95,7 +95,7 @@ def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
 
 def test_people_go_through_a_file(
     gallery: Callable[..., int],
-    config: Terminal,
+    config: TerminalConfig,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -167,7 +167,7 @@ def test_days_that_are_none(
 
 
 def test_expire_clock_far_ahead_erases_no_one(
-    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2026-01-01") == 0
     then = BUILT_AFTER  # what was believed last: the clock is far ahead of it
@@ -180,7 +180,7 @@ def test_expire_clock_far_ahead_erases_no_one(
 
 
 def test_expire_takes_confirmation_from_door(
-    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2026-01-01") == 0
     kept = {"latest": time.time() + 20 * 86400, "confirmed": 0, "boot": ""}
@@ -198,7 +198,7 @@ def test_expire_takes_confirmation_from_door(
 
 
 def test_expire_that_fails_names_no_one(
-    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The timer's output is in the journal."""
     assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
@@ -213,7 +213,7 @@ def test_expire_that_fails_names_no_one(
 
 
 def test_enroll_clock_in_doubt_notes_no_consent(
-    gallery: Callable[..., int], config: Terminal, capsys: pytest.CaptureFixture[str]
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The day of a consent would be wrong; nothing is read or stored."""
     kept = {"latest": BUILT_AFTER, "confirmed": 0, "boot": ""}

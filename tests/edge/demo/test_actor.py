@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from edge.config import load_config
-from edge.demo.actor import Stage
+from edge.demo.actor import DemoActor
 from edge.demo.scenario import ACTS, SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
-from edge.door.controller import Command, Input
+from edge.door.controller import Command, InputKind
 
-OPENS = Act("She opens the door", Wire(Input.CONTACT, True), pause_s=0.5, cue=Did("unlocked"))
-CLOSES = Act("It is closed", Wire(Input.CONTACT, False), pause_s=1.0)
+OPENS = Act("She opens the door", Wire(InputKind.CONTACT, True), pause_s=0.5, cue=Did("unlocked"))
+CLOSES = Act("It is closed", Wire(InputKind.CONTACT, False), pause_s=1.0)
 LOCKS_DOWN = Act(
     "Lockdown", Ask(Command.LOCKDOWN, "a test"), pause_s=0.0, cue=Seen("Grace Hopper, masked")
 )
@@ -32,7 +32,7 @@ class Run:
         self.exit_code = 0
 
     def play(self, *acts: Act) -> None:
-        stage = Stage(self.config, self, self._ended, clock=lambda: self.now, sleep=self._sleep)
+        stage = DemoActor(self.config, self, self._ended, clock=lambda: self.now, sleep=self._sleep)
         stage.play(acts, lambda words: self.said.append((words, self.now)))
 
     def unlocks(self, at: float) -> None:

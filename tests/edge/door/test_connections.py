@@ -10,7 +10,7 @@ import pytest
 
 from edge.door import connections
 from edge.door.client import DoorClient
-from edge.door.settings import Conduct
+from edge.door.settings import DoorSettings
 from edge.errors import DoorError
 from tests.doors import PATIENCE_S, RULES, Terminal
 
@@ -23,7 +23,7 @@ class Crowd:
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._path, self._uid = path, os.geteuid()
         self._clients: list[DoorClient] = []
-        monkeypatch.setattr(connections, "uid_of", lambda _: self._uid)
+        monkeypatch.setattr(connections, "peer_uid", lambda _: self._uid)
 
     def connect(self, uid: int, count: int) -> int:
         """How many of so many connections the door takes."""
@@ -43,7 +43,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
-    terminal = Terminal(tmp_path, conduct=Conduct(RULES, clients=OTHERS))
+    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, clients=OTHERS))
     made = Crowd(terminal.path, monkeypatch)
     yield made
     made.close()

@@ -12,14 +12,15 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, Input, Window
-from edge.door.timing import DoorRules, Latches
+from edge.access.schedule import ScheduledMode
+from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, InputKind
+from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import Grant
 
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-RULES = DoorRules(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, busy_s=BUSY_S)
+RULES = DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, busy_s=BUSY_S)
 
 
 class Door(RuleBasedStateMachine):
@@ -33,8 +34,8 @@ class Door(RuleBasedStateMachine):
         self.rules = RULES
         self.door = self.make(self.rules)
         self.fire = self.lockdown = self.held = self.tamper = False
-        self.window = Window.NORMAL
-        self.levels: dict[Input, bool] = {}
+        self.window = ScheduledMode.NORMAL
+        self.levels: dict[InputKind, bool] = {}
         self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
         self.pressed_at = self.grants_alone_since = math.inf
         self.kept_open = False
@@ -42,11 +43,13 @@ class Door(RuleBasedStateMachine):
         self.alarms: set[str] = set()
 
     def oracle(self) -> bool:
-        if self.fire or self.levels.get(Input.EXIT) or self.now < self.exit_ends:
+        if self.fire or self.levels.get(InputKind.EXIT) or self.now < self.exit_ends:
             return True
         ordered = self.held or self.now < self.operator_ends
-        allowed = not self.lockdown and (ordered or self.window is not Window.LOCKED)
-        return allowed and (ordered or self.window is Window.OPEN or self.now < self.pulse_ends)
+        allowed = not self.lockdown and (ordered or self.window is not ScheduledMode.LOCKED)
+        return allowed and (
+            ordered or self.window is ScheduledMode.OPEN or self.now < self.pulse_ends
+        )
 
     def by_grants_alone(self) -> bool:
         """It would be locked if nobody had been let in."""
@@ -76,7 +79,10 @@ class Door(RuleBasedStateMachine):
         if refused is None:
             assert -0.051 <= age <= MAX_GRANT_AGE_S + 1e-6 and grant_id not in self.used
             assert not (
-                self.lockdown or self.tamper or self.window is Window.LOCKED or self.kept_open
+                self.lockdown
+                or self.tamper
+                or self.window is ScheduledMode.LOCKED
+                or self.kept_open
             )
             self.used.add(grant_id)
             self.door.open(grant, self.now)
@@ -89,7 +95,7 @@ class Door(RuleBasedStateMachine):
             assert grant_id in self.used
         else:
             assert {"stale": not -0.05 < age < MAX_GRANT_AGE_S - 1e-6, "tamper": self.tamper, "lockdown": self.lockdown,
-                    "schedule": self.window is Window.LOCKED, "kept-open": self.kept_open}[refused]  # fmt: skip
+                    "schedule": self.window is ScheduledMode.LOCKED, "kept-open": self.kept_open}[refused]  # fmt: skip
 
     @rule(gaps=st.lists(st.floats(0.1, PULSE_S), min_size=4, max_size=8))
     def one_after_the_other(self, gaps: list[float]) -> None:
@@ -100,21 +106,21 @@ class Door(RuleBasedStateMachine):
             self.grant(0.0, "", True, False)
             self.see()
 
-    @rule(which=st.sampled_from(Input), active=st.booleans())
-    def sense(self, which: Input, active: bool) -> None:
+    @rule(which=st.sampled_from(InputKind), active=st.booleans())
+    def sense(self, which: InputKind, active: bool) -> None:
         known, self.levels[which] = self.levels.get(which), active
         self.door.sense(which, active, self.now)
-        if which is Input.EXIT and not active:
+        if which is InputKind.EXIT and not active:
             self.pressed_at = math.inf
         if known == active or not active:
             return
-        if which is Input.FIRE:
+        if which is InputKind.FIRE:
             self.fire = True
-        elif which is Input.EXIT:
+        elif which is InputKind.EXIT:
             self.exit_ends, self.pressed_at = self.now + self.rules.exit_s, self.now
-        elif which is Input.TAMPER and not self.tamper:
+        elif which is InputKind.TAMPER and not self.tamper:
             self.tamper, self.pulse_ends, self.operator_ends = True, -math.inf, -math.inf
-        if which in (Input.FIRE, Input.EXIT):
+        if which in (InputKind.FIRE, InputKind.EXIT):
             assert self.door.energised
 
     @rule(command=st.sampled_from(Command))
@@ -123,9 +129,9 @@ class Door(RuleBasedStateMachine):
         if command in (Command.UNLOCK, Command.HOLD):
             assert (refused is not None) == self.lockdown
         elif command is Command.RESET_FIRE:
-            assert (refused is not None) == bool(self.levels.get(Input.FIRE))
+            assert (refused is not None) == bool(self.levels.get(InputKind.FIRE))
         elif command is Command.RESET_TAMPER:
-            assert (refused is not None) == bool(self.levels.get(Input.TAMPER))
+            assert (refused is not None) == bool(self.levels.get(InputKind.TAMPER))
         else:
             assert refused is None
         if refused is not None:
@@ -149,9 +155,9 @@ class Door(RuleBasedStateMachine):
         else:
             self.tamper = False
 
-    @rule(window=st.sampled_from(Window))
-    def schedule(self, window: Window) -> None:
-        if window is Window.LOCKED and window is not self.window:
+    @rule(window=st.sampled_from(ScheduledMode))
+    def schedule(self, window: ScheduledMode) -> None:
+        if window is ScheduledMode.LOCKED and window is not self.window:
             self.pulse_ends = -math.inf
         self.window = window
         self.door.schedule(window, self.now)
@@ -159,10 +165,10 @@ class Door(RuleBasedStateMachine):
     @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
     def reload(self, factor: float) -> None:
         """Other times hold from now on; what runs ends when it was to end."""
-        self.rules = DoorRules(
+        self.rules = DoorTiming(
             PULSE_S * factor, EXTENDED_S / factor, EXIT_S * factor, HELD_OPEN_S, busy_s=BUSY_S
         )
-        self.door.obey(self.rules)
+        self.door.update_timing(self.rules)
         self.door.tick(self.now)
 
     @rule(seconds=st.floats(0, 30))
@@ -179,7 +185,7 @@ class Door(RuleBasedStateMachine):
     def restart(self) -> None:
         """Restrictive states and the fire latch come back; hold-open and running pulses never."""
         latches = self.door.latches
-        assert latches == Latches(self.fire, self.lockdown, self.tamper)
+        assert latches == LatchedStates(self.fire, self.lockdown, self.tamper)
         self.door.lock()
         assert not self.door.energised
         self.door = self.make(self.rules, latches)
@@ -187,7 +193,7 @@ class Door(RuleBasedStateMachine):
         self.held, self.kept_open = False, False
         self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
         self.pressed_at = self.grants_alone_since = math.inf
-        self.levels, self.alarms, self.window = {}, set(), Window.NORMAL
+        self.levels, self.alarms, self.window = {}, set(), ScheduledMode.NORMAL
         self.used = set()  # a grant is void after a second: a restart need not remember it
         self.door.tick(self.now)
 
@@ -252,8 +258,8 @@ class LockdownBeatsExit(Controller):
 class ForgetsTheFire(Controller):
     """A restart that locks a burning house."""
 
-    def __init__(self, rules: DoorRules, latches: Latches = Latches()) -> None:
-        super().__init__(rules, Latches(False, latches.lockdown, latches.tamper))
+    def __init__(self, rules: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
+        super().__init__(rules, LatchedStates(False, latches.lockdown, latches.tamper))
 
 
 class HoldsAfterRestart(Controller):
@@ -285,7 +291,7 @@ class ScheduleBeatsOperator(Controller):
 
     def _wanted(self) -> bool:
         return super()._wanted() and (
-            self.reason != "operator" or self._window is not Window.LOCKED
+            self.reason != "operator" or self._window is not ScheduledMode.LOCKED
         )
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from edge.audit.async_writer import BoundedLog
+from edge.access.schedule import ScheduledMode
+from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.door import protocol
 from edge.door.client import DoorClient
-from edge.door.controller import Window
-from edge.door.hardware import Wiring
+from edge.door.hardware import DoorHardware
 from edge.door.service import DoorService
-from edge.door.settings import Conduct
-from edge.door.simulated_backend import SimulatedRelay
+from edge.door.settings import DoorSettings
+from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError
 from tests.doors import (
     CLOCK,
@@ -64,7 +64,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
     tmp_path: Path,
 ) -> None:
     disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk, conduct=Conduct(RULES, open_unrecorded=True))
+    terminal = Terminal(tmp_path, lambda _: disk, conduct=DoorSettings(RULES, open_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant()) is None
@@ -94,9 +94,9 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
 
 def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
     """A second grant waits for the disk over the end of the first one's pulse."""
-    relay: list[SimulatedRelay] = []
+    relay: list[SimulatedRelayOutput] = []
 
-    class SlowSecond(RecordLog):
+    class SlowSecond(AuditLogWriter):
         def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
             if fields.get("grant_id") == "g2" and fields["event"] == "granted":
                 CLOCK.advance(0.1)  # less than the deadline of the record, more than the pulse has
@@ -119,7 +119,11 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
     service = DoorService(
-        CONDUCT, Wiring(relay), BoundedLog(lambda: RecordLog(tmp_path / "door")), path, clock=CLOCK
+        CONDUCT,
+        DoorHardware(relay),
+        AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door")),
+        path,
+        clock=CLOCK,
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.connect(str(path))
@@ -138,9 +142,9 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
 
 
 def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
-    relay = SimulatedRelay()
-    record = BoundedLog(lambda: RecordLog(tmp_path / "door"))
-    service = DoorService(CONDUCT, Wiring(relay, inputs=wires.inputs), record, tmp_path / "s")
+    relay = SimulatedRelayOutput()
+    record = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door"))
+    service = DoorService(CONDUCT, DoorHardware(relay, inputs=wires.inputs), record, tmp_path / "s")
     (tmp_path / "fire").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
         service.step()
@@ -150,7 +154,7 @@ def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wire
 
 def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
     Terminal(tmp_path).stop()
-    record = RecordLog(tmp_path / "door")
+    record = AuditLogWriter(tmp_path / "door")
     record.append({"event": "unlocked"})
     record.close()
     terminal = Terminal(tmp_path)
@@ -161,25 +165,25 @@ def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
 class BrokenSchedule:
     """Raises on the day it applies."""
 
-    def __init__(self, strictest: Window) -> None:
+    def __init__(self, strictest: ScheduledMode) -> None:
         self.strictest = strictest
 
-    def at(self, moment: object, *, plausible: bool) -> Window:
+    def at(self, moment: object, *, plausible: bool) -> ScheduledMode:
         raise TypeError("can't compare offset-naive and offset-aware datetimes")
 
 
-@pytest.mark.parametrize("strictest", [Window.LOCKED, Window.NORMAL])
+@pytest.mark.parametrize("strictest", [ScheduledMode.LOCKED, ScheduledMode.NORMAL])
 def test_a_schedule_that_raises_restricts_and_ends_no_door(
-    tmp_path: Path, strictest: Window, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    terminal = Terminal(tmp_path, conduct=Conduct(RULES, BrokenSchedule(strictest)))  # type: ignore[arg-type]
+    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, BrokenSchedule(strictest)))  # type: ignore[arg-type]
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == "locked"
-        assert client.grant(grant()) == ("schedule" if strictest is Window.LOCKED else None)
+        assert client.grant(grant()) == ("schedule" if strictest is ScheduledMode.LOCKED else None)
         CLOCK.advance(1.1)  # asked again
         assert client.status()["reason"] == (
-            "schedule-locked" if strictest is Window.LOCKED else "rest"
+            "schedule-locked" if strictest is ScheduledMode.LOCKED else "rest"
         )
     finally:
         client.close()
@@ -191,6 +195,8 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
 
 @pytest.mark.parametrize("wall", [1e30, float("nan")])
 def test_a_clock_that_is_no_time_ends_no_door(tmp_path: Path, wall: float) -> None:
-    terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda: wall)  # type: ignore[arg-type]
+    terminal = Terminal(
+        tmp_path, conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+    )  # type: ignore[arg-type]
     terminal.stop()
     assert not terminal.relay.history and terminal.events()[:1] == ["started"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.door.gpio_backend import GpioLine, GpioRelayOutput, open_factory
+from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_factory
 from edge.errors import DoorError
 
 ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"
@@ -104,7 +104,7 @@ def test_a_relay_that_is_energised_by_low_rests_high(jetson: SimpleNamespace) ->
 
 
 def test_inputs_are_read_as_levels(jetson: SimpleNamespace) -> None:
-    line = GpioLine("BOARD13", active_high=False, pull="external", factory=factory(jetson))
+    line = GpioInputLine("BOARD13", active_high=False, pull="external", factory=factory(jetson))
     jetson.lines.levels[122] = 1
     assert not line.active()
     jetson.lines.levels[122] = 0

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.access.schedule import ScheduledMode
 from edge.door.client import DoorClient
-from edge.door.controller import Input, Window
-from edge.door.settings import Conduct
-from edge.door.timing import DoorRules
+from edge.door.controller import InputKind
+from edge.door.settings import DoorSettings
+from edge.door.timing import DoorTiming
 from tests.doors import (
     CLOCK,
     CONDUCT,
@@ -32,14 +33,14 @@ def test_the_exit_button_and_fire_open_whatever_an_operator_said(
 ) -> None:
     assert operator.command("lockdown", "drill") is None
     assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
-    wires.put(Input.EXIT, True)
+    wires.put(InputKind.EXIT, True)
     until(lambda: wired.relay.energised)
-    wires.put(Input.EXIT, False)
+    wires.put(InputKind.EXIT, False)
     until(lambda: not wired.relay.energised)
-    wires.put(Input.FIRE, True)
+    wires.put(InputKind.FIRE, True)
     until(lambda: wired.relay.energised)
     assert operator.command("reset-fire", "too early") == "the fire input is still active"
-    wires.put(Input.FIRE, False)
+    wires.put(InputKind.FIRE, False)
     until(lambda: operator.status()["inputs"]["fire"] is False)
     CLOCK.advance(60.0)
     assert wired.relay.energised and operator.status()["reason"] == "fire"
@@ -54,12 +55,12 @@ def test_the_exit_button_and_fire_open_whatever_an_operator_said(
 def test_a_forced_door_drives_the_alarm_relay(
     wired: Terminal, wires: Wires, operator: DoorClient
 ) -> None:
-    wires.put(Input.CONTACT, False)
+    wires.put(InputKind.CONTACT, False)
     until(lambda: operator.status()["inputs"].get("contact") is False)
-    wires.put(Input.CONTACT, True)
+    wires.put(InputKind.CONTACT, True)
     until(lambda: wires.alarm.energised)
     assert operator.status()["alarms"] == ["forced-open"] and not wired.relay.energised
-    wires.put(Input.CONTACT, False)
+    wires.put(InputKind.CONTACT, False)
     until(lambda: not wires.alarm.energised)
     until(lambda: [r["reason"] for r in records(wired, "alarm-ended")] == ["forced-open"])
 
@@ -73,9 +74,9 @@ def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
         try:
             at_start = client.status()["reason"], terminal.relay.energised
             if fire:
-                wires.put(Input.FIRE, True)
+                wires.put(InputKind.FIRE, True)
                 until(lambda: client.status()["reason"] == "fire")
-                wires.put(Input.FIRE, False)
+                wires.put(InputKind.FIRE, False)
                 until(lambda: client.status()["inputs"]["fire"] is False)
             for command in commands:
                 assert client.command(command, "test") is None
@@ -99,7 +100,9 @@ def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClien
 
 @pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
 def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, state: str) -> None:
-    terminal = Terminal(tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda: wall)
+    terminal = Terminal(
+        tmp_path, conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+    )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == state
@@ -113,7 +116,9 @@ def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
     now = time.time()
     for wall, believed in ((now + 5, True), (now - 3600, False)):
         terminal = Terminal(
-            tmp_path, conduct=Conduct(RULES, Schedules(Window.OPEN)), wall=lambda wall=wall: wall
+            tmp_path,
+            conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)),
+            wall=lambda wall=wall: wall,
         )
         client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
         try:
@@ -128,11 +133,11 @@ def test_other_conduct_holds_from_now_on(terminal: Terminal) -> None:
     try:
         assert client.grant(grant("g1")) is None and client.status()["relocks_in_s"] <= PULSE_S
         terminal.pause()
-        terminal.service.reload(Conduct(DoorRules(9.0), Schedules(Window.LOCKED)))
+        terminal.service.reload(DoorSettings(DoorTiming(9.0), Schedules(ScheduledMode.LOCKED)))
         terminal.resume()
         assert client.grant(grant("g2")) == "schedule"
         terminal.pause()
-        terminal.service.reload(Conduct(DoorRules(9.0)))
+        terminal.service.reload(DoorSettings(DoorTiming(9.0)))
         terminal.resume()
         assert client.grant(grant("g3")) is None and 8 < client.status()["relocks_in_s"] <= 9
     finally:
@@ -157,7 +162,7 @@ def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
 
 
 def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, conduct=Conduct(DoorRules(PULSE_S, extended_s=5.0)))
+    terminal = Terminal(tmp_path, conduct=DoorSettings(DoorTiming(PULSE_S, extended_s=5.0)))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(replace(grant(), extended=True)) is None
@@ -170,7 +175,7 @@ def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
 def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     """The clock was twenty days ahead and believed; set right, an operator confirms it."""
     now = [time.time() + 20 * 86400]
-    conduct = Conduct(RULES, Schedules(Window.OPEN))  # type: ignore[arg-type]
+    conduct = DoorSettings(RULES, Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
     Terminal(tmp_path, conduct=conduct, wall=lambda: now[0]).stop()
     now[0] -= 20 * 86400
     terminal = Terminal(tmp_path, conduct=conduct, wall=lambda: now[0])

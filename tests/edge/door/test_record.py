@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from edge.access.schedule import ScheduledMode
 from edge.audit.reader import read_log
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.door.client import DoorClient
-from edge.door.controller import Window
 from edge.door.record import Past, past_of
 from edge.door.service import NOT_ON_RECORD
-from edge.door.settings import Conduct
-from edge.door.timing import DoorRules, Latches
+from edge.door.settings import DoorSettings
+from edge.door.timing import DoorTiming, LatchedStates
 from edge.errors import RecordError
 from edge.system.wallclock import Belief
 from edge.values import DoorEvent
@@ -72,7 +72,7 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
 def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(
-        tmp_path, lambda _: disk, conduct=Conduct(DoorRules(900.0), open_unrecorded=True)
+        tmp_path, lambda _: disk, conduct=DoorSettings(DoorTiming(900.0), open_unrecorded=True)
     )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     asked: list[str | None] = []
@@ -113,7 +113,7 @@ def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
         terminal.stop()
 
 
-class NoFile(RecordLog):
+class NoFile(AuditLogWriter):
     """A state folder that cannot be written."""
 
     possible = False
@@ -184,7 +184,7 @@ def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
     )
     before = segment.read_bytes()
     assert (
-        past_of(path) == Past(Latches(fire=True), Belief(1.8e9), "fire")
+        past_of(path) == Past(LatchedStates(fire=True), Belief(1.8e9), "fire")
         and segment.read_bytes() == before
     )
     assert [p.name for p in path.iterdir()] == ["000000001.log"]
@@ -194,7 +194,7 @@ def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
 def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content: bytes) -> None:
     """The power went while the first record of a segment was written."""
     path = tmp_path / "door"
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     log.append({"event": "lockdown", "latches": ["lockdown"]})
     log.close()
     (path / "000000002.log").write_bytes(content)
@@ -206,7 +206,7 @@ def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content:
 
 def test_what_the_log_says_of_itself_hides_no_latch(tmp_path: Path) -> None:
     path = tmp_path / "door"
-    log = RecordLog(path)
+    log = AuditLogWriter(path)
     log.append({"event": "lockdown", "reason": "operator", "latches": ["lockdown"]})
     log._tell({"kind": "retention", "reason": "removed", "upto": 0})
     log.close()
@@ -256,8 +256,8 @@ class TestClock:
         """Whether the door stands open at the start, and after each jump of the clock."""
         terminal = Terminal(
             self.path,
-            lambda path: RecordLog(path, wall=lambda: self.now),
-            conduct=Conduct(RULES, Schedules(Window.OPEN)),  # type: ignore[arg-type]
+            lambda path: AuditLogWriter(path, wall=lambda: self.now),
+            conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
             wall=lambda: self.now,
         )
         terminal.pause()
@@ -287,7 +287,7 @@ class TestClock:
         """What is looked at of the file holds none of a believed clock any more."""
         assert self.life() == [True]
         self.now -= 3600
-        log = RecordLog(self.path / "door", wall=lambda: self.now)
+        log = AuditLogWriter(self.path / "door", wall=lambda: self.now)
         for _ in range(1000):
             log.append({"event": "refused", "latest_believed": 1.8e9, "latches": []}, durable=False)
         log.close()
@@ -301,7 +301,7 @@ def test_a_time_that_is_none_in_a_damaged_line_is_no_time(tmp_path: Path, wall: 
     (path / "000000001.log").write_text(
         f'{{"id":1,"wall":1.8e9,"event":"started","latches":[]}}\n{{"id":2,"wall":{wall},"event":"fire","latches":["fire"]}}\n'
     )
-    assert past_of(path) == Past(Latches(fire=True), Belief(1.8e9), "fire")
+    assert past_of(path) == Past(LatchedStates(fire=True), Belief(1.8e9), "fire")
 
 
 def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import pytest
 
 from edge.cli.door import main
 from edge.config import load_config
-from edge.config.door import FileRelay
+from edge.config.door import FileRelayConfig
 from edge.door import hardware
-from edge.errors import ClaimError, PlaceError
-from edge.system.lockfile import claim
+from edge.errors import AlreadyRunningError, LockFileError
+from edge.system.lockfile import acquire_lock
 
 WriteConfig = Callable[..., Path]
 
@@ -27,7 +27,7 @@ class Site:
         relay, alarm = ({"kind": "file", "path": str(line)} for line in self.lines)
         self.config_path = write_config(door={"relay": relay, "alarm": alarm})
         self.config = load_config(self.config_path)
-        hardware.note(hardware.lines_of(self.config.door), self.config.door_wiring_path)
+        hardware.save_outputs(hardware.lines_of(self.config.door), self.config.door_wiring_path)
         self.drive()
 
     def drive(self) -> None:
@@ -92,7 +92,7 @@ def test_a_lock_file_that_cannot_be_opened_leaves_no_line_driven(site: Site) -> 
 def test_while_a_door_is_at_work_its_lines_are_left_alone(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lock = claim(site.config.door_lock_path, "edge-door")
+    lock = acquire_lock(site.config.door_lock_path, "edge-door")
     try:
         assert site.rest() == 1 and "another edge-door runs here" in capsys.readouterr().err
         assert site.at_rest == [False, False]
@@ -112,9 +112,12 @@ def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
     site: Site, tmp_path: Path
 ) -> None:
     """Where nobody called `edge-door rest` after a kill."""
-    other = hardware.Lines(relay=FileRelay(kind="file", path=tmp_path / "other"))
-    hardware.note(other, site.config.door_wiring_path)
-    assert site.at_rest == [True, True] and hardware.noted(site.config.door_wiring_path) == other
+    other = hardware.OutputNote(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
+    hardware.save_outputs(other, site.config.door_wiring_path)
+    assert (
+        site.at_rest == [True, True]
+        and hardware.load_outputs(site.config.door_wiring_path) == other
+    )
 
 
 def test_a_full_disk_takes_no_note_and_stops_no_door(
@@ -126,20 +129,24 @@ def test_a_full_disk_takes_no_note_and_stops_no_door(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    hardware.note(hardware.lines_of(site.config.door), path)  # it is there already
-    assert hardware.noted(path) == hardware.lines_of(site.config.door)
-    hardware.note(hardware.Lines(relay=FileRelay(kind="file", path=tmp_path / "other")), path)
-    assert hardware.noted(path) is None  # better no note than a wrong one: the configuration counts
+    hardware.save_outputs(hardware.lines_of(site.config.door), path)  # it is there already
+    assert hardware.load_outputs(path) == hardware.lines_of(site.config.door)
+    hardware.save_outputs(
+        hardware.OutputNote(relay=FileRelayConfig(kind="file", path=tmp_path / "other")), path
+    )
+    assert (
+        hardware.load_outputs(path) is None
+    )  # better no note than a wrong one: the configuration counts
 
 
 def test_who_holds_a_place_is_told_from_a_place_that_cannot_be_used(tmp_path: Path) -> None:
-    lock = claim(tmp_path / "door.lock", "edge-door")
-    with pytest.raises(ClaimError, match="stop it first"):
-        claim(tmp_path / "door.lock", "edge-door")
+    lock = acquire_lock(tmp_path / "door.lock", "edge-door")
+    with pytest.raises(AlreadyRunningError, match="stop it first"):
+        acquire_lock(tmp_path / "door.lock", "edge-door")
     os.close(lock)
     (tmp_path / "file").write_text("")
-    with pytest.raises(PlaceError, match="check that the folder"):
-        claim(tmp_path / "file" / "door.lock", "edge-door")
+    with pytest.raises(LockFileError, match="check that the folder"):
+        acquire_lock(tmp_path / "file" / "door.lock", "edge-door")
 
 
 def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
@@ -156,8 +163,9 @@ def test_rest_note_gives_no_rights_of_root(site: Site, tmp_path: Path) -> None:
     victim.write_text("root")
     victim.chmod(0o600)
     folder = site.config.door_wiring_path.parent
-    hardware.note(
-        hardware.Lines(relay=FileRelay(kind="file", path=victim)), site.config.door_wiring_path
+    hardware.save_outputs(
+        hardware.OutputNote(relay=FileRelayConfig(kind="file", path=victim)),
+        site.config.door_wiring_path,
     )
     victim.write_text("root")
     os.chown(folder, 65534, 65534)

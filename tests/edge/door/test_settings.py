@@ -13,7 +13,7 @@ import pytest
 from edge.config import load_config
 from edge.door import settings
 from edge.door.client import DoorClient
-from edge.door.settings import Conduct, Reading, conduct_of
+from edge.door.settings import ConfigReloader, DoorSettings, build_settings
 from edge.errors import ConfigError, MfsaError
 from tests.doors import PATIENCE_S, RULES, Terminal, records, until
 
@@ -24,7 +24,7 @@ STRANGER = "nobody-at-all"
 def test_accounts_that_are_gone_are_left_out_at_the_start(
     tmp_path: Path, write_config: WriteConfig
 ) -> None:
-    found = conduct_of(
+    found = build_settings(
         load_config(
             write_config(door={"clients": ["daemon", STRANGER], "operators": [STRANGER, "a\0b"]})
         )
@@ -44,11 +44,11 @@ def test_accounts_that_are_gone_are_left_out_at_the_start(
 
 def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: there is no such account"):
-        taken(Reading(write_config(door={"operators": [STRANGER]})))
+        taken(ConfigReloader(write_config(door={"operators": [STRANGER]})))
 
 
 def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, conduct=Conduct(RULES, operators={os.geteuid(): "guard"}))
+    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, operators={os.geteuid(): "guard"}))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command("lockdown", "drill") is None
@@ -58,12 +58,12 @@ def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
     assert [r["operator"] for r in records(terminal, "asked")] == ["guard"]
 
 
-def taken(reading: Reading) -> object:
+def taken(reading: ConfigReloader) -> object:
     reading.begin()
     return waited(reading)
 
 
-def waited(reading: Reading) -> object:
+def waited(reading: ConfigReloader) -> object:
     found: list[object] = []
     until(lambda: found.append(reading.take()) or found[-1] is not None)  # type: ignore[func-returns-value]
     return found[-1]
@@ -77,7 +77,7 @@ def test_whatever_goes_wrong_while_reading_is_an_answer(
 
     monkeypatch.setattr(settings, "load_config", fail)
     with pytest.raises(MfsaError, match="a defect"):
-        taken(Reading(write_config()))
+        taken(ConfigReloader(write_config()))
 
 
 def test_only_the_newest_reading_counts(
@@ -95,7 +95,7 @@ def test_only_the_newest_reading_counts(
         return new
 
     monkeypatch.setattr(settings, "load_config", slow_at_first)
-    reading = Reading(path)
+    reading = ConfigReloader(path)
     reading.begin()
     assert taken(reading)[0].door.pulse_s == 2.0  # type: ignore[index]
     go_on.set()
@@ -110,6 +110,6 @@ def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: D
     terminal.resume()
     assert "too long" in client.status()["reload_refused"]
     terminal.pause()
-    terminal.service.reload(Conduct(RULES))
+    terminal.service.reload(DoorSettings(RULES))
     terminal.resume()
     assert client.status()["reload_refused"] == ""

@@ -6,21 +6,22 @@ import math
 
 import pytest
 
-from edge.door.controller import Command, Controller, Input, Window
+from edge.access.schedule import ScheduledMode
+from edge.door.controller import Command, Controller, InputKind
 from edge.door.inputs import Debounce
-from edge.door.timing import DoorRules, Latches
+from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import Grant
 
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-def rules(relock: str = "pulse") -> DoorRules:
-    return DoorRules(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
+def rules(relock: str = "pulse") -> DoorTiming:
+    return DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
 
 
 def opened(relock: str = "pulse") -> Controller:
     door = Controller(rules(relock))
-    door.sense(Input.CONTACT, False, 0.0)
+    door.sense(InputKind.CONTACT, False, 0.0)
     door.open(Grant("g", "Ada", 1, 10.0), 10.0)
     return door
 
@@ -54,9 +55,9 @@ def test_a_pulse_ends_at_its_deadline() -> None:
 )
 def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
     door = opened(relock)
-    door.sense(Input.CONTACT, True, 10.5)
+    door.sense(InputKind.CONTACT, True, 10.5)
     assert door.energised == after_opening
-    door.sense(Input.CONTACT, False, 11.0)
+    door.sense(InputKind.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
     door.tick(13.0)
     assert ("relocked", "pulse-over" if relock == "pulse" else "contact") in said(door)
@@ -65,13 +66,13 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
 def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     door = opened()
     door.tick(13.0)
-    door.sense(Input.CONTACT, True, 13.9)  # within the grace: somebody pushed just as it locked
+    door.sense(InputKind.CONTACT, True, 13.9)  # within the grace: somebody pushed just as it locked
     assert not door.alarm
-    door.sense(Input.CONTACT, False, 14.0)
+    door.sense(InputKind.CONTACT, False, 14.0)
     said(door)
-    door.sense(Input.CONTACT, True, 20.0)
+    door.sense(InputKind.CONTACT, True, 20.0)
     assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
-    door.sense(Input.CONTACT, False, 25.0)
+    door.sense(InputKind.CONTACT, False, 25.0)
     assert not door.alarm and said(door) == [
         ("contact-quiet", "input"),
         ("alarm-ended", "forced-open"),
@@ -80,7 +81,7 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
 
 def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
     door = Controller(rules())
-    door.sense(Input.CONTACT, True, 5.0)
+    door.sense(InputKind.CONTACT, True, 5.0)
     assert not door.alarm
     door.tick(5.0 + HELD_OPEN_S)
     assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
@@ -88,25 +89,25 @@ def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
 
 def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
     door = Controller(rules())
-    door.sense(Input.CONTACT, False, 0.0)
+    door.sense(InputKind.CONTACT, False, 0.0)
     door.command(Command.HOLD, 1.0)
-    door.sense(Input.CONTACT, True, 2.0)
+    door.sense(InputKind.CONTACT, True, 2.0)
     door.tick(500.0)
     assert not door.alarm
     door.command(Command.RELEASE, 500.0)
     assert door.deadline == 500.0 + HELD_OPEN_S
     door.tick(500.0 + HELD_OPEN_S)
     assert door.alarm
-    door.sense(Input.CONTACT, False, 530.0)
+    door.sense(InputKind.CONTACT, False, 530.0)
     assert not door.alarm
 
 
 def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
-    door = Controller(rules(), Latches(lockdown=True))
-    door.sense(Input.FIRE, True, 1.0)
+    door = Controller(rules(), LatchedStates(lockdown=True))
+    door.sense(InputKind.FIRE, True, 1.0)
     assert door.energised and door.reason == "fire"
     assert door.command(Command.RESET_FIRE, 2.0) == "the fire input is still active"
-    door.sense(Input.FIRE, False, 3.0)
+    door.sense(InputKind.FIRE, False, 3.0)
     door.tick(1e6)
     assert door.energised  # latched
     assert (
@@ -128,8 +129,8 @@ def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
     assert door.command(Command.LOCKDOWN, 10.5) is None and not door.energised
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
     assert door.command(Command.UNLOCK, 11.0) == "lockdown: release it first"
-    door.sense(Input.EXIT, True, 12.0)
-    door.sense(Input.EXIT, False, 12.1)
+    door.sense(InputKind.EXIT, True, 12.0)
+    door.sense(InputKind.EXIT, False, 12.1)
     assert door.energised and door.reason == "exit"
     door.tick(12.0 + EXIT_S)
     assert not door.energised and door.latches.lockdown
@@ -137,17 +138,17 @@ def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
 
 def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
     door = opened()
-    door.sense(Input.TAMPER, True, 10.5)
+    door.sense(InputKind.TAMPER, True, 10.5)
     assert not door.energised and door.alarm
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "tamper"
     assert door.command(Command.RESET_TAMPER, 11.0) == "the case is still open"
-    door.sense(Input.TAMPER, False, 12.0)
+    door.sense(InputKind.TAMPER, False, 12.0)
     assert door.alarm and door.command(Command.RESET_TAMPER, 12.0) is None and not door.alarm
 
 
 def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
     door = Controller(rules())
-    door.schedule(Window.LOCKED, 1.0)
+    door.schedule(ScheduledMode.LOCKED, 1.0)
     said(door)
     assert (
         door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
@@ -169,19 +170,19 @@ def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
 def test_a_case_that_is_opened_is_why_it_locks() -> None:
     door = opened()
     said(door)
-    door.sense(Input.TAMPER, True, 10.5)
+    door.sense(InputKind.TAMPER, True, 10.5)
     assert said(door) == [("tamper-active", "input"), ("tamper", "opened"), ("relocked", "tamper")]
 
 
 def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
-    door = Controller(rules(), Latches(lockdown=True))
-    door.sense(Input.EXIT, True, 1.0)
+    door = Controller(rules(), LatchedStates(lockdown=True))
+    door.sense(InputKind.EXIT, True, 1.0)
     door.tick(1.0 + EXIT_S)
     assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
     door.tick(1.0 + HELD_OPEN_S)
     assert door.energised and door.alarms == ("exit-stuck",)
     said(door)
-    door.sense(Input.EXIT, False, 40.0)
+    door.sense(InputKind.EXIT, False, 40.0)
     assert not door.energised and not door.alarm
     assert said(door) == [
         ("exit-quiet", "input"),
@@ -209,16 +210,16 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
 
 
 def test_more_time_is_never_less() -> None:
-    door = Controller(DoorRules(15.0, extended_s=10.0))
+    door = Controller(DoorTiming(15.0, extended_s=10.0))
     door.open(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
     assert door.relocks_at == 16.0
 
 
 def test_the_schedule_opens_and_locks() -> None:
     door = Controller(rules())
-    door.schedule(Window.OPEN, 1.0)
+    door.schedule(ScheduledMode.OPEN, 1.0)
     assert door.energised and door.reason == "schedule-open"
-    door.schedule(Window.LOCKED, 2.0)
+    door.schedule(ScheduledMode.LOCKED, 2.0)
     assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
     assert (
         door.command(Command.HOLD, 3.0) is None and door.energised

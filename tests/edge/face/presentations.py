@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from edge.chip import align
-from edge.face.liveness import Look
+from edge.face.liveness import LivenessFrame
 from edge.face.quality import pose_of
 from edge.portraits import Portrait, load_portrait
 from edge.values import Face
@@ -95,7 +95,7 @@ def show(
     living: bool = False,
     size: tuple[int, int] = SIZE,
     touch: Callable[[Image], Image] = lambda frame: frame,
-) -> Iterator[Look]:
+) -> Iterator[LivenessFrame]:
     """Looks at a picture before a plain wall; `touch` changes each frame before the camera's noise."""
     rng = np.random.default_rng(int(begin * 1000))
     wall = np.full((size[1], size[0], 3), 140, np.float32)
@@ -117,10 +117,12 @@ def noisy(frame: Image, rng: np.random.Generator) -> Image:
     return np.clip(frame + rng.normal(0, NOISE, frame.shape), 0, 255).astype(np.uint8)
 
 
-def look_at(image: Image, landmarks_xy: Image, at: float, rng: np.random.Generator) -> Look:
+def look_at(
+    image: Image, landmarks_xy: Image, at: float, rng: np.random.Generator
+) -> LivenessFrame:
     """As a detector would have it, whose points and boxes tremble."""
     points = (landmarks_xy + rng.normal(0, 0.4, (5, 2))).astype(np.float32)
     x, y = points.mean(axis=0)
     width = 2.05 * float(np.linalg.norm(landmarks_xy[1] - landmarks_xy[0]))
     box = np.array([x - width / 2, y - 0.65 * width, x + width / 2, y + 0.65 * width], np.float32)
-    return Look(at, image, Face(box, points, 0.9), align(image, points), pose_of(points))
+    return LivenessFrame(at, image, Face(box, points, 0.9), align(image, points), pose_of(points))

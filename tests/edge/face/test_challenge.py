@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import EngineError
-from edge.face.liveness import Look, State, join
-from edge.face.liveness.challenge import Action, Challenge
-from edge.face.liveness.passive import Passive
-from edge.values import Answer, Face, Pose
+from edge.face.liveness import LivenessFrame, LivenessState, join
+from edge.face.liveness.challenge import Action, ChallengeLiveness
+from edge.face.liveness.passive import PassiveLiveness
+from edge.values import Face, LivenessResult, Pose
 
 FRAME = np.zeros((48, 64, 3), np.uint8)
 CHIP = np.zeros((112, 112, 3), np.uint8)
 LIMIT_S = 4.0
 
 
-def look(at: float, yaw: float = 0.0, size: float = 40.0) -> Look:
+def look(at: float, yaw: float = 0.0, size: float = 40.0) -> LivenessFrame:
     points = np.array([[-1, 0], [1, 0], [0, 0.5], [-0.7, 1], [0.7, 1]], np.float32) * size
-    return Look(
+    return LivenessFrame(
         at,
         FRAME,
         Face(np.array([0, 0, size, size], np.float32), points, 0.9),
@@ -29,16 +29,16 @@ def look(at: float, yaw: float = 0.0, size: float = 40.0) -> Look:
     )
 
 
-def asked(action: Action, **options: object) -> Challenge:
-    return Challenge(limit_s=LIMIT_S, choose=lambda _: action, **options)  # type: ignore[arg-type]
+def asked(action: Action, **options: object) -> ChallengeLiveness:
+    return ChallengeLiveness(limit_s=LIMIT_S, choose=lambda _: action, **options)  # type: ignore[arg-type]
 
 
 def show(
-    challenge: Challenge, begin: float, seconds: float, yaw: float = 0.0, size: float = 40.0
-) -> Answer:
+    challenge: ChallengeLiveness, begin: float, seconds: float, yaw: float = 0.0, size: float = 40.0
+) -> LivenessResult:
     for i in range(round(seconds * 10)):
-        challenge.look(look(begin + i / 10, yaw, size))
-    return challenge.answer(begin + seconds, unsure=False)
+        challenge.observe(look(begin + i / 10, yaw, size))
+    return challenge.result(begin + seconds, unsure=False)
 
 
 @pytest.mark.parametrize(
@@ -54,30 +54,34 @@ def test_what_is_asked_and_back_again_passes_and_earlier_votes_are_void(
 ) -> None:
     challenge = asked(action)
     told = show(challenge, 0.0, 0.6)
-    assert (told.state, told.reason) == (State.WAITING, action.value)
+    assert (told.state, told.reason) == (LivenessState.WAITING, action.value)
     told = show(challenge, 0.6, 0.6, yaw, size)
     if yaw:
-        assert (told.state, told.reason) == (State.WAITING, "look-straight")
+        assert (told.state, told.reason) == (LivenessState.WAITING, "look-straight")
     told = show(challenge, 1.2, 0.6, size=size)
-    assert told.state is State.PASSED and told.since > (1.1 if yaw else 0.6)
+    assert told.state is LivenessState.PASSED and told.since > (1.1 if yaw else 0.6)
 
 
 def test_the_wrong_side_and_no_answer_fail() -> None:
     challenge = asked(Action.TURN_LEFT)
     show(challenge, 0.0, 0.6)
-    assert show(challenge, 0.6, 0.6, -35.0) == Answer(State.FAILED, "wrong-response")
+    assert show(challenge, 0.6, 0.6, -35.0) == LivenessResult(
+        LivenessState.FAILED, "wrong-response"
+    )
     challenge = asked(Action.TURN_LEFT)
     show(challenge, 0.0, 0.6)
-    assert show(challenge, 0.6, LIMIT_S + 0.5) == Answer(State.FAILED, "no-response")
+    assert show(challenge, 0.6, LIMIT_S + 0.5) == LivenessResult(
+        LivenessState.FAILED, "no-response"
+    )
 
 
 def test_nothing_is_asked_before_somebody_is_unsure() -> None:
     challenge = asked(Action.TURN_LEFT, when="unsure")
-    assert show(challenge, 0.0, 2.0).state is State.PASSED
-    assert challenge.answer(2.0, unsure=True).state is State.WAITING
+    assert show(challenge, 0.0, 2.0).state is LivenessState.PASSED
+    assert challenge.result(2.0, unsure=True).state is LivenessState.WAITING
     assert show(challenge, 2.0, 0.6).reason == "turn-left"
     demanded = asked(Action.TURN_LEFT, when=lambda: True)
-    assert demanded.answer(0.0, unsure=False).reason == "look-straight"
+    assert demanded.result(0.0, unsure=False).reason == "look-straight"
 
 
 @given(
@@ -90,32 +94,32 @@ def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
 ) -> None:
     challenge, at = asked(Action.TURN_LEFT), 0.0
     seen: list[tuple[float, float]] = []
-    before: State | None = None
+    before: LivenessState | None = None
     for gap, yaw in stream:
         at += gap
-        challenge.look(look(at, yaw))
+        challenge.observe(look(at, yaw))
         seen.append((at, yaw))
-        told = challenge.answer(at, unsure=False)
-        if told.state is State.PASSED:
+        told = challenge.result(at, unsure=False)
+        if told.state is LivenessState.PASSED:
             turned = [t for t, y in seen if y == 40.0 and t < told.since]
             back = [t for t, y in seen if abs(y) <= 5.0 and t >= told.since]
             assert len(turned) >= 3 and len(back) >= 3
             assert (
                 len([t for t, y in seen if abs(y) <= 5.0 and t < turned[-3]]) >= 3
             )  # straight, before the turn was asked for
-        if before in (State.PASSED, State.FAILED):
+        if before in (LivenessState.PASSED, LivenessState.FAILED):
             assert told.state is before  # one challenge a track
         before = told.state
 
 
 def test_layers_are_joined_by_and() -> None:
     passed, waiting, failed = (
-        Answer(State.PASSED, since=3.0),
-        Answer(State.WAITING, "turn-left"),
-        Answer(State.FAILED, "frozen"),
+        LivenessResult(LivenessState.PASSED, since=3.0),
+        LivenessResult(LivenessState.WAITING, "turn-left"),
+        LivenessResult(LivenessState.FAILED, "frozen"),
     )
-    assert join({}) == Answer(State.PASSED) and join({}).since == -math.inf
-    assert join({"a": passed, "b": Answer(State.PASSED, since=5.0)}).since == 5.0
+    assert join({}) == LivenessResult(LivenessState.PASSED) and join({}).since == -math.inf
+    assert join({"a": passed, "b": LivenessResult(LivenessState.PASSED, since=5.0)}).since == 5.0
     assert join({"a": passed, "b": waiting}).reason == "turn-left"
     assert join({"a": waiting, "b": failed, "c": passed}) == failed
 
@@ -131,11 +135,14 @@ class Scripted:
 
 
 def test_a_network_is_believed_in_the_mean_of_a_second() -> None:
-    layer = Passive(Scripted(0.9, 0.8, 0.2, 0.1, 0.1, 0.1), 0.6)
+    layer = PassiveLiveness(Scripted(0.9, 0.8, 0.2, 0.1, 0.1, 0.1), 0.6)
     states = []
     for i in range(6):
-        layer.look(look(i * 0.3))
-        states.append(layer.answer(i * 0.3, unsure=False).state)
-    assert states[:3] == [State.WAITING, State.WAITING, State.PASSED] and states[-1] is State.FAILED
+        layer.observe(look(i * 0.3))
+        states.append(layer.result(i * 0.3, unsure=False).state)
+    assert (
+        states[:3] == [LivenessState.WAITING, LivenessState.WAITING, LivenessState.PASSED]
+        and states[-1] is LivenessState.FAILED
+    )
     with pytest.raises(EngineError, match="expected one probability"):
-        Passive(Scripted(2.0), 0.5).look(look(0.0))
+        PassiveLiveness(Scripted(2.0), 0.5).observe(look(0.0))

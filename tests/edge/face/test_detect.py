@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import arrays
 
 from edge.engine import open_engine
 from edge.face.boxes import suppress
-from edge.face.detect import WHOLE, Detector
+from edge.face.detect import WHOLE, FaceDetector
 from edge.values import Face
 
 
@@ -19,7 +19,9 @@ from edge.values import Face
 def test_finds_both_portraits(
     bundle_path: Path, size: str, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
-    detector = Detector({size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)}, 0.7)
+    detector = FaceDetector(
+        {size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)}, 0.7
+    )
     for image in (collins, hopper):
         faces = detector.detect(image)
         assert len(faces) == 1 and faces[0].score > 0.9
@@ -28,7 +30,7 @@ def test_finds_both_portraits(
         assert left_eye[1] < nose[1] < left_mouth[1]
 
 
-def test_agrees_with_opencv(bundle_path: Path, detector: Detector, hopper: np.ndarray) -> None:
+def test_agrees_with_opencv(bundle_path: Path, detector: FaceDetector, hopper: np.ndarray) -> None:
     """The same network decoded by OpenCV itself, on a frame of the network's own size."""
     canvas = np.zeros((480, 640, 3), np.uint8)
     canvas[:, :409] = cv2.resize(hopper, (409, 480))
@@ -43,11 +45,11 @@ def test_agrees_with_opencv(bundle_path: Path, detector: Detector, hopper: np.nd
     assert ours[0].score == pytest.approx(theirs[0][14], abs=1e-3)
 
 
-def test_an_empty_scene_has_no_faces(detector: Detector) -> None:
+def test_an_empty_scene_has_no_faces(detector: FaceDetector) -> None:
     assert detector.detect(np.full((480, 640, 3), 90, np.uint8)) == []
 
 
-def test_coordinates_are_those_of_the_frame(detector: Detector, collins: np.ndarray) -> None:
+def test_coordinates_are_those_of_the_frame(detector: FaceDetector, collins: np.ndarray) -> None:
     once = detector.detect(collins)[0]
     twice = detector.detect(cv2.resize(collins, None, fx=2, fy=2))[0]
     assert np.allclose(twice.box_xyxy / 2, once.box_xyxy, atol=6)
@@ -91,7 +93,7 @@ def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
             called.append(self._size)
             return self._engine.run(inputs)
 
-    detector = Detector({size: Counted(size) for size in ("640x480", "320x256")}, 0.7)  # type: ignore[misc]
+    detector = FaceDetector({size: Counted(size) for size in ("640x480", "320x256")}, 0.7)  # type: ignore[misc]
     street = np.full((1080, 1920, 3), 90, np.uint8)
     portrait = cv2.resize(collins, (200, 250), interpolation=cv2.INTER_AREA)
     street[300:550, 900:1100] = portrait
@@ -107,7 +109,7 @@ def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
 def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
     bundle_path: Path, collins: np.ndarray
 ) -> None:
-    detector = Detector(
+    detector = FaceDetector(
         {
             size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
             for size in ("640x480", "320x256")
@@ -135,7 +137,7 @@ def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
 
 
 def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(
-    detector: Detector, collins: np.ndarray
+    detector: FaceDetector, collins: np.ndarray
 ) -> None:
     (face,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
@@ -151,7 +153,7 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(
         size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
         for size in ("640x480", "320x256")
     }
-    both, fine = Detector(engines, 0.7), Detector({"640x480": engines["640x480"]}, 0.7)
+    both, fine = FaceDetector(engines, 0.7), FaceDetector({"640x480": engines["640x480"]}, 0.7)
     canvas = np.full((480, 640, 3), 90, np.uint8)
     portrait = cv2.resize(collins, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)[:400, :400]
     canvas[40 : 40 + portrait.shape[0], 150 : 150 + portrait.shape[1]] = portrait

@@ -10,25 +10,25 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.face.liveness import Answer, Layer, Look, State
-from edge.face.liveness.motion import Stillness
+from edge.face.liveness import LivenessFrame, LivenessLayer, LivenessResult, LivenessState
+from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.rectangle import around
-from edge.face.liveness.screen import Screen, peak
+from edge.face.liveness.screen import ScreenLiveness, peak
 from edge.portraits import COLLINS, HOPPER, Portrait
 from tests.edge.face.presentations import Picture, look_at, moved, noisy, show
 
 HELD, BY_HAND = 0.05, 1.0
 
 
-def answers(layer: Layer, looks: Iterable[Look]) -> list[Answer]:
+def answers(layer: LivenessLayer, looks: Iterable[LivenessFrame]) -> list[LivenessResult]:
     told = []
     for look in looks:
-        layer.look(look)
-        told.append(layer.answer(look.at, unsure=False))
+        layer.observe(look)
+        told.append(layer.result(look.at, unsure=False))
     return told
 
 
-def states(told: Iterable[Answer]) -> set[State]:
+def states(told: Iterable[LivenessResult]) -> set[LivenessState]:
     return {answer.state for answer in told}
 
 
@@ -39,9 +39,9 @@ def test_a_photo_never_passes_held_or_moved(
     portrait: Portrait, reach: float, face_px: float
 ) -> None:
     picture = Picture(portrait, face_px)
-    told = answers(Stillness(), show(picture, moved(picture, reach), 4.0))
-    assert State.PASSED not in states(told)
-    assert (told[-1].state, told[-1].reason) == (State.FAILED, "still")
+    told = answers(MotionLiveness(), show(picture, moved(picture, reach), 4.0))
+    assert LivenessState.PASSED not in states(told)
+    assert (told[-1].state, told[-1].reason) == (LivenessState.FAILED, "still")
 
 
 def test_a_near_print_with_grain_never_passes() -> None:
@@ -49,26 +49,33 @@ def test_a_near_print_with_grain_never_passes() -> None:
     grain = np.random.default_rng(0).normal(0, 60, picture.image.shape[:2])[..., None]
     picture.image = np.clip(picture.image + grain, 0, 255).astype(np.uint8)
     looks = show(picture, moved(picture, 0.2, (350, 310)), 2.0, fps=8, size=(700, 620))
-    told = answers(Stillness(seconds=1.5, rigid=0.99), looks)
-    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "still", 0.0)
+    told = answers(MotionLiveness(seconds=1.5, rigid=0.99), looks)
+    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+        LivenessState.FAILED, "still", 0.0
+    )
 
 
 @pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
 def test_a_face_that_blinks_passes_and_a_photo_fails_at_any_frame_rate(fps: float) -> None:
     picture = Picture(COLLINS)
-    living = answers(Stillness(), show(picture, moved(picture, HELD), 3.0, fps=fps, living=True))
-    assert State.FAILED not in states(living) and living[round(2.0 * fps)].state is State.PASSED
-    photo = answers(Stillness(), show(picture, moved(picture, HELD), 3.5, fps=fps))
-    first = next(i for i, answer in enumerate(photo) if answer.state is State.FAILED)
+    living = answers(
+        MotionLiveness(), show(picture, moved(picture, HELD), 3.0, fps=fps, living=True)
+    )
+    assert (
+        LivenessState.FAILED not in states(living)
+        and living[round(2.0 * fps)].state is LivenessState.PASSED
+    )
+    photo = answers(MotionLiveness(), show(picture, moved(picture, HELD), 3.5, fps=fps))
+    first = next(i for i, answer in enumerate(photo) if answer.state is LivenessState.FAILED)
     assert first / fps == pytest.approx(3.0, abs=0.15)
 
 
 def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
-    picture, layer = Picture(COLLINS), Stillness(seconds=2.0)
+    picture, layer = Picture(COLLINS), MotionLiveness(seconds=2.0)
     for begin, living, last in (
-        (0.0, True, State.PASSED),
-        (2.5, False, State.FAILED),
-        (6.5, True, State.PASSED),
+        (0.0, True, LivenessState.PASSED),
+        (2.5, False, LivenessState.FAILED),
+        (6.5, True, LivenessState.PASSED),
     ):
         told = answers(
             layer,
@@ -84,22 +91,25 @@ def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
 
 
 def test_a_stream_that_stands_still_is_refused_and_its_votes_are_void() -> None:
-    picture, layer = Picture(COLLINS), Stillness()
+    picture, layer = Picture(COLLINS), MotionLiveness()
     *before, last = show(picture, moved(picture, HELD), 2.0, living=True)
-    assert answers(layer, [*before, last])[-1].state is State.PASSED
+    assert answers(layer, [*before, last])[-1].state is LivenessState.PASSED
     frozen = answers(layer, [replace(last, at=2.0 + i / 15) for i in range(15)])
-    assert (frozen[-1].state, frozen[-1].reason) == (State.FAILED, "frozen")
-    assert next(i for i, answer in enumerate(frozen) if answer.state is State.FAILED) / 15 <= 0.6
+    assert (frozen[-1].state, frozen[-1].reason) == (LivenessState.FAILED, "frozen")
+    assert (
+        next(i for i, answer in enumerate(frozen) if answer.state is LivenessState.FAILED) / 15
+        <= 0.6
+    )
     thawed = answers(layer, show(picture, moved(picture, HELD), 2.0, begin=3.0, living=True))
-    assert thawed[0].state is State.WAITING
-    assert thawed[-1].state is State.PASSED and thawed[-1].since >= 2.9
+    assert thawed[0].state is LivenessState.WAITING
+    assert thawed[-1].state is LivenessState.PASSED and thawed[-1].since >= 2.9
 
 
 def test_a_loop_is_refused_when_its_frames_come_again() -> None:
     picture = Picture(COLLINS)
     once = list(show(picture, moved(picture, HELD), 2.0, living=True))
     told = answers(
-        Stillness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))]
+        MotionLiveness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))]
     )
     assert "frozen" not in {answer.reason for answer in told[: len(once)]}
     assert told[len(once) + 1].reason == "frozen" and told[-1].reason == "frozen"
@@ -109,16 +119,17 @@ def test_a_camera_that_gives_each_frame_twice_is_not_frozen() -> None:
     picture = Picture(COLLINS)
     looks = show(picture, moved(picture, HELD), 2.5, fps=10, living=True)
     told = answers(
-        Stillness(), [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)]
+        MotionLiveness(),
+        [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)],
     )
-    assert State.FAILED not in states(told) and told[-1].state is State.PASSED
+    assert LivenessState.FAILED not in states(told) and told[-1].state is LivenessState.PASSED
 
 
 def test_votes_from_before_another_face_came_are_void() -> None:
-    collins, hopper, layer = Picture(COLLINS), Picture(HOPPER), Stillness()
+    collins, hopper, layer = Picture(COLLINS), Picture(HOPPER), MotionLiveness()
     assert (
         answers(layer, show(collins, moved(collins, HELD), 2.0, living=True))[-1].state
-        is State.PASSED
+        is LivenessState.PASSED
     )
     told = answers(layer, show(hopper, moved(hopper, HELD), 2.0, begin=2.0, living=True))
     assert all(answer.since >= 2.0 for answer in told[1:])
@@ -126,7 +137,9 @@ def test_votes_from_before_another_face_came_are_void() -> None:
 
 def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None:
     picture = Picture(COLLINS)
-    cut = answers(Stillness(), show(picture, moved(picture, HELD, (160, 25)), 4.0, living=True))
+    cut = answers(
+        MotionLiveness(), show(picture, moved(picture, HELD, (160, 25)), 4.0, living=True)
+    )
 
     def flying(t: float) -> np.ndarray:
         return moved(picture, HELD, (160 + 100 * np.sin(2.5 * t), 115))(t)
@@ -134,24 +147,26 @@ def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None
     fast = [
         look for look in show(picture, flying, 4.0, living=True) if abs(np.cos(2.5 * look.at)) > 0.5
     ]
-    assert states(cut) == {State.WAITING} and cut[-1].reason == "off-centre"
-    assert State.PASSED not in states(answers(Stillness(), fast))
+    assert states(cut) == {LivenessState.WAITING} and cut[-1].reason == "off-centre"
+    assert LivenessState.PASSED not in states(answers(MotionLiveness(), fast))
 
 
 def test_a_screen_in_a_hand_is_refused_for_good() -> None:
-    device, layer = Picture(COLLINS, 60).crop(border=6, colour=20), Screen()
+    device, layer = Picture(COLLINS, 60).crop(border=6, colour=20), ScreenLiveness()
     told = answers(layer, show(device, moved(device, BY_HAND), 4.0))
-    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
+    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+        LivenessState.FAILED, "screen"
+    )
     alone = Picture(COLLINS, 60)
     assert states(answers(layer, show(alone, moved(alone, HELD), 5.0, fps=8, begin=4.0))) == {
-        State.FAILED
+        LivenessState.FAILED
     }
 
 
 def test_a_screen_that_is_not_moved_waits() -> None:
     device = Picture(HOPPER, 60).crop(border=6, colour=20)
-    told = answers(Screen(), show(device, moved(device, 0.0), 3.0))
-    assert (told[-1].state, told[-1].reason) == (State.WAITING, "move")
+    told = answers(ScreenLiveness(), show(device, moved(device, 0.0), 3.0))
+    assert (told[-1].state, told[-1].reason) == (LivenessState.WAITING, "move")
 
 
 @pytest.mark.parametrize("drift_px", [0.0, -0.4], ids=["at-rest", "drifting"])
@@ -165,14 +180,14 @@ def test_a_window_that_goes_its_own_way_refuses_nobody(drift_px: float) -> None:
     def walking(t: float) -> np.ndarray:
         return moved(picture, HELD, (145 + 8 * t, 115))(t)
 
-    told = answers(Screen(), show(picture, walking, 4.0, touch=window))
-    assert State.FAILED not in states(told) and told[-1].state is State.PASSED
+    told = answers(ScreenLiveness(), show(picture, walking, 4.0, touch=window))
+    assert LivenessState.FAILED not in states(told) and told[-1].state is LivenessState.PASSED
 
 
 def test_a_face_without_anything_around_it_passes_soon() -> None:
     picture = Picture(COLLINS)
-    told = answers(Screen(), show(picture, moved(picture, BY_HAND), 2.0, living=True))
-    assert State.FAILED not in states(told) and told[15].state is State.PASSED
+    told = answers(ScreenLiveness(), show(picture, moved(picture, BY_HAND), 2.0, living=True))
+    assert LivenessState.FAILED not in states(told) and told[15].state is LivenessState.PASSED
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.05, 0.2])
@@ -182,10 +197,12 @@ def test_a_pattern_of_pixels_is_refused(turn: float) -> None:
     grid = 1 + 0.08 * sum(np.cos(2 * np.pi * c) for c in cells)
     picture = Picture(COLLINS)
     told = answers(
-        Screen(),
+        ScreenLiveness(),
         show(picture, moved(picture, HELD), 2.0, touch=lambda frame: frame * grid[..., None]),
     )
-    assert State.PASSED not in states(told) and told[-1] == Answer(State.FAILED, "screen")
+    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+        LivenessState.FAILED, "screen"
+    )
 
 
 def test_blocks_of_compression_are_no_pattern() -> None:

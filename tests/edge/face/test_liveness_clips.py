@@ -9,15 +9,15 @@ import pytest
 
 from calibration.pad import LAYERS, present
 from edge.demo.clip import cut_out
-from edge.face.detect import Detector
-from edge.face.liveness import Answer, State, look_at
-from edge.face.liveness.motion import Stillness
+from edge.face.detect import FaceDetector
+from edge.face.liveness import LivenessResult, LivenessState, crop_frame
+from edge.face.liveness.motion import MotionLiveness
 from edge.rehearsal import adversarial
 
 FPS = 15.0
 
 
-def play(detector: Detector, clip: str, layer: str, seconds: float) -> list[Answer]:
+def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[LivenessResult]:
     """The layer's answer after each frame of a drawn clip, which is played forth and back."""
     drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == clip)
     frames = [shot.image for shot in drawn.play()]
@@ -28,8 +28,8 @@ def play(detector: Detector, clip: str, layer: str, seconds: float) -> list[Answ
         if clip != "frozen-stream":  # a camera's noise never comes again
             image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
         face = max(detector.detect(image), key=lambda found: found.width_px)
-        made.look(look_at(image, face, i / FPS))
-        answers.append(made.answer(i / FPS, unsure=True))
+        made.observe(crop_frame(image, face, i / FPS))
+        answers.append(made.result(i / FPS, unsure=True))
     return answers
 
 
@@ -42,31 +42,33 @@ def play(detector: Detector, clip: str, layer: str, seconds: float) -> list[Answ
         ("screen", "screen", "screen"),
     ],
 )
-def test_drawn_attacks_are_refused(detector: Detector, clip: str, layer: str, reason: str) -> None:
+def test_drawn_attacks_are_refused(
+    detector: FaceDetector, clip: str, layer: str, reason: str
+) -> None:
     answers = play(detector, clip, layer, 5.0)
-    assert (answers[-1].state, answers[-1].reason) == (State.FAILED, reason)
+    assert (answers[-1].state, answers[-1].reason) == (LivenessState.FAILED, reason)
     if layer == "stillness":
-        assert all(answer.state is not State.PASSED for answer in answers)
+        assert all(answer.state is not LivenessState.PASSED for answer in answers)
 
 
-def test_a_looped_stream_is_frozen(detector: Detector) -> None:
+def test_a_looped_stream_is_frozen(detector: FaceDetector) -> None:
     rng = np.random.default_rng(0)
     drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == "photo")
     loop = [
         np.clip(s.image + rng.normal(0, 2, s.image.shape), 0, 255).astype(np.uint8)
         for s in list(drawn.play())[:12]
     ]
-    layer = Stillness()
+    layer = MotionLiveness()
     for i in range(30):
         image = loop[i % 12]
         face = detector.detect(image)[0]
-        layer.look(look_at(image, face, i / FPS))
-    assert layer.answer(2.0, unsure=False).reason == "frozen"
+        layer.observe(crop_frame(image, face, i / FPS))
+    assert layer.result(2.0, unsure=False).reason == "frozen"
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize("layer", ["stillness", "screen"])
-def test_living_people_pass(detector: Detector, shared: Path, layer: str) -> None:
+def test_living_people_pass(detector: FaceDetector, shared: Path, layer: str) -> None:
     for clip in (
         shared / "clips" / "intel_head-pose-face-detection-male.gif",
         shared / "clips" / "terminal_distance" / "bird.mkv",

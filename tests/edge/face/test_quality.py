@@ -6,7 +6,7 @@ import pytest
 
 from edge import masks
 from edge.chip import REFERENCE_XY, align
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.face.quality import ENROLL, RECOGNISE, measure, pose_of, visible
 from edge.values import Face, Quality
@@ -33,7 +33,7 @@ def test_the_pose_of_a_turned_head(yaw: float, pitch: float) -> None:
 
 
 def test_what_is_wrong_with_a_face_is_told_component_by_component(
-    collins: np.ndarray, detector: Detector
+    collins: np.ndarray, detector: FaceDetector
 ) -> None:
     face = detector.detect(collins)[0]
     chip = align(collins, face.landmarks_xy)
@@ -68,7 +68,11 @@ def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedd
     bare, masked, nothing = (
         visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
     )
-    assert bare.eyes_visible > 80 and bare.mouth_occlusion_prevention > 50 and bare.explained > 80
+    assert (
+        bare.eyes_visible > 80
+        and bare.mouth_occlusion_prevention > 50
+        and bare.explained > 80
+    )
     assert (
         masked.eyes_visible > 60
         and masked.mouth_occlusion_prevention < 20

@@ -5,22 +5,24 @@ from pathlib import Path
 
 import pytest
 
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> Iterator[Open]:
     """Each call is another connection to one gallery."""
-    opened: list[Store] = []
+    opened: list[GalleryStore] = []
 
     def make(
         key: bytes = KEY, terminal: str = "lobby", model: str = "m" * 64, **more: bool
-    ) -> Store:
+    ) -> GalleryStore:
         opened.append(
-            Store(tmp_path / "gallery.db", key=key, terminal=terminal, model_digest=model, **more)
+            GalleryStore(
+                tmp_path / "gallery.db", key=key, terminal=terminal, model_digest=model, **more
+            )
         )
         return opened[-1]
 

@@ -19,7 +19,7 @@ from edge.audit.clock import read_belief
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli.gallery import main
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import GalleryError
 from edge.gallery import backup, export, maintenance
 from edge.gallery.admission import Admission
@@ -29,7 +29,7 @@ from edge.gallery.key import load_key
 from edge.gallery.people import Person, Template
 from edge.gallery.sealing import SECRET_BYTES
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
@@ -37,8 +37,8 @@ RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=No
 ROWS = np.eye(4, 256, dtype=np.float32)
 
 
-def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> Store:
-    return Store(path, key=key, terminal="lobby", model_digest=model, changeover=True)
+def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> GalleryStore:
+    return GalleryStore(path, key=key, terminal="lobby", model_digest=model, changeover=True)
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_restore_over_another_gallery(tmp_path: Path, saved: export.SealedFile, 
 def test_restore_is_followed_while_running(tmp_path: Path, saved: export.SealedFile) -> None:
     path, now = tmp_path / "gallery.db", [0.0]
     opened(path).close()
-    reader = Store(path, key=KEY, terminal="lobby", model_digest="m" * 64, read_only=True)
+    reader = GalleryStore(path, key=KEY, terminal="lobby", model_digest="m" * 64, read_only=True)
     with closing(reader):
         gallery = Gallery(reader, clock=lambda: now[0])
         backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
@@ -169,17 +169,17 @@ def test_backup_leaves_damaged_rows_out(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def config(write_config: Callable[..., Path], bundle_path: Path) -> Terminal:
+def config(write_config: Callable[..., Path], bundle_path: Path) -> TerminalConfig:
     return load_config(write_config(bundle=str(bundle_path)))
 
 
 def test_new_terminal_by_one_command(
-    config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The folder of the old terminal is lost, with the key; the backup is all there is."""
     model = open_bundle(config.bundle, PREPROCESSING).model_digest
     with closing(
-        Store(
+        GalleryStore(
             config.gallery_path,
             key=load_key(config.key_path, create=True),
             terminal=config.terminal,

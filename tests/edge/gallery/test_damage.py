@@ -17,7 +17,7 @@ from edge.errors import GalleryError
 from edge.gallery import export, maintenance
 from edge.gallery.admission import Admission
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
@@ -88,7 +88,7 @@ def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
     store.enroll("Ada", ROW, chips=[b""])
     export.export(store, tmp_path / "people", "a long passphrase")
     file = export.read_file(tmp_path / "people")
-    assert export.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
+    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b""]
 
 
@@ -133,7 +133,7 @@ def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -
     store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
     export.export(store, tmp_path / "people", "a long passphrase")
     file = export.read_file(tmp_path / "people")
-    assert export.take(store, file, "a long passphrase", RULES, replace=True).taken == 1
+    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).taken == 1
     assert [kept.chip for kept in store.kept("Ada")] == [b"two"]
 
 
@@ -143,5 +143,7 @@ def test_full_disk_is_named_as_cause(tmp_path: Path, monkeypatch: pytest.MonkeyP
     full = os.statvfs_result((4096, 4096, 100, 0, 0, 100, 0, 0, 0, 255))
     monkeypatch.setattr(os, "statvfs", lambda _: full)
     with pytest.raises(GalleryError, match="the disk is full: make room") as refused:
-        Store(tmp_path / "gallery.db", key=bytes(32), terminal="lobby", model_digest="m" * 64)
+        GalleryStore(
+            tmp_path / "gallery.db", key=bytes(32), terminal="lobby", model_digest="m" * 64
+        )
     assert "restore" not in str(refused.value)

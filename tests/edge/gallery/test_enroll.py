@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from edge import masks
 from edge.errors import ConfigError, EngineError, PhotoError
 from edge.face import quality
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
-from edge.gallery.enrollment.consistency import Bounds, Candidate, settle
+from edge.gallery.enrollment.consistency import EnrollmentSample, MatchThresholds, check_same_person
 from edge.gallery.enrollment.enroller import check_level
 from edge.gallery.enrollment.photos import (
-    Demand,
     Level,
+    QualityRequirements,
     Sample,
     find_face,
     sample,
@@ -29,13 +29,13 @@ from edge.gallery.search import Index
 
 
 def take(
-    image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard"
+    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: Level = "standard"
 ) -> Sample:
-    return sample(image, detector, embedder, Demand(level), "photo")
+    return sample(image, detector, embedder, QualityRequirements(level), "photo")
 
 
 def refusal(
-    image: np.ndarray, detector: Detector, embedder: Embedder, level: Level = "standard"
+    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: Level = "standard"
 ) -> PhotoError:
     with pytest.raises(PhotoError) as caught:
         take(image, detector, embedder, level)
@@ -44,7 +44,7 @@ def refusal(
 
 
 @pytest.fixture(scope="module")
-def masked(collins: np.ndarray, detector: Detector) -> np.ndarray:
+def masked(collins: np.ndarray, detector: FaceDetector) -> np.ndarray:
     return masks.draw(
         collins,
         masks.MaskStyle("surgical", (222, 190, 140)),
@@ -53,7 +53,7 @@ def masked(collins: np.ndarray, detector: Detector) -> np.ndarray:
 
 
 def test_a_good_photo_gives_a_template_and_what_was_measured(
-    detector: Detector, embedder: Embedder, collins: np.ndarray
+    detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
     taken = take(collins, detector, embedder)
     assert taken.probe.embedding.shape == (256,)
@@ -64,7 +64,7 @@ def test_a_good_photo_gives_a_template_and_what_was_measured(
 
 
 def test_every_refusal_has_its_reason_and_what_was_measured(
-    detector: Detector,
+    detector: FaceDetector,
     embedder: Embedder,
     collins: np.ndarray,
     hopper: np.ndarray,
@@ -92,7 +92,7 @@ def test_every_refusal_has_its_reason_and_what_was_measured(
 
 
 def test_without_gates_only_a_single_bare_face_is_asked(
-    detector: Detector, embedder: Embedder, collins: np.ndarray, masked: np.ndarray
+    detector: FaceDetector, embedder: Embedder, collins: np.ndarray, masked: np.ndarray
 ) -> None:
     assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").portrait.width_px < 60
     assert take((collins * 0.12).astype(np.uint8), detector, embedder, "off")
@@ -103,7 +103,7 @@ def test_without_gates_only_a_single_bare_face_is_asked(
 
 
 def test_a_photo_is_judged_alike_whatever_came_before(
-    detector: Detector, collins: np.ndarray
+    detector: FaceDetector, collins: np.ndarray
 ) -> None:
     """The detector looks for faces that fill the picture only every other time."""
     x0, y0, x1, y1 = detector.detect(collins)[0].box_xyxy
@@ -117,7 +117,7 @@ def test_a_photo_is_judged_alike_whatever_came_before(
 
 
 def test_an_embedding_that_is_not_finite_is_no_template(
-    detector: Detector, collins: np.ndarray
+    detector: FaceDetector, collins: np.ndarray
 ) -> None:
     class Broken:
         def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
@@ -135,7 +135,7 @@ def test_an_embedding_that_is_not_finite_is_no_template(
 
 
 def test_some_photos_are_refused_and_the_others_are_taken(
-    detector: Detector,
+    detector: FaceDetector,
     embedder: Embedder,
     collins: np.ndarray,
     hopper: np.ndarray,
@@ -149,7 +149,7 @@ def test_some_photos_are_refused_and_the_others_are_taken(
         ("d", masked),
         ("e", hopper),
     ]
-    taken, refused = samples(pictures, detector, embedder, Demand())
+    taken, refused = samples(pictures, detector, embedder, QualityRequirements())
     assert [one.name for one in taken] == ["a", "e"]
     assert {one.photo: one.reason for one in refused} == {
         "b": "no-face",
@@ -164,7 +164,7 @@ def test_some_photos_are_refused_and_the_others_are_taken(
 
 # One axis a person in a space of 8: people of different axes have nothing in common.
 NOBODY = Index()
-BOUNDS = Bounds(same_person=0.3, enrolled=0.6)
+BOUNDS = MatchThresholds(same_person=0.3, enrolled=0.6)
 
 
 def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndarray:
@@ -184,7 +184,9 @@ def settled(
     distinct: Sequence[str] = (),
 ) -> Outcome | str:
     try:
-        made = settle(ada(len(found), distinct), np.stack(found), known, BOUNDS, level, enrolled)
+        made = check_same_person(
+            ada(len(found), distinct), np.stack(found), known, BOUNDS, level, enrolled
+        )
     except PhotoError as error:
         return error.reason
     left = {
@@ -204,15 +206,15 @@ class Outcome(NamedTuple):
     alike: float
 
 
-def ada(photos: int, distinct: Sequence[str] = ()) -> Candidate:
-    return Candidate(
+def ada(photos: int, distinct: Sequence[str] = ()) -> EnrollmentSample:
+    return EnrollmentSample(
         "Ada", [f"photos/{n}.jpg" for n in range(photos)], lambda other: other in distinct
     )
 
 
 def why(found: Sequence[np.ndarray], known: Index, enrolled: np.ndarray | None = None) -> str:
     with pytest.raises(PhotoError) as caught:
-        settle(ada(len(found)), np.stack(found), known, BOUNDS, "standard", enrolled)
+        check_same_person(ada(len(found)), np.stack(found), known, BOUNDS, "standard", enrolled)
     return str(caught.value)
 
 
@@ -221,8 +223,8 @@ def test_two_people_are_not_one_and_one_is_not_two() -> None:
     assert settled([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
     assert settled([face(1), face(0)]) == "different-people"
     assert settled([face(0)], known) == "already-enrolled"
-    bob = Candidate("Bob", ["1.jpg"], lambda other: False)
-    assert settle(bob, face(0)[None], known, BOUNDS, "standard").kept == (0,)
+    bob = EnrollmentSample("Bob", ["1.jpg"], lambda other: False)
+    assert check_same_person(bob, face(0)[None], known, BOUNDS, "standard").kept == (0,)
 
 
 def test_one_stray_among_three_is_left_out_and_named() -> None:
@@ -353,7 +355,7 @@ def test_settle_many_pairs_names_the_worst() -> None:
 
 
 def test_settle_left_out_says_score() -> None:
-    made = settle(
+    made = check_same_person(
         ada(4), np.stack([face(1), face(2), face(1), face(1)]), NOBODY, BOUNDS, "standard"
     )
     assert [one.words for one in made.left_out] == [

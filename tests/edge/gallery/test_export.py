@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from edge.errors import GalleryError
 from edge.gallery import export
 from edge.gallery.admission import Admission
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
 PASSPHRASE = "a horse of some other colour"
 ADA = SubjectRecord(
@@ -35,7 +35,7 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def here(open_store: Open) -> Store:
+def here(open_store: Open) -> GalleryStore:
     store = open_store()
     store.enroll("Ada", rows(2), record=ADA, chips=[b"picture", None])
     store.enroll("Eve", rows(1, seed=1))
@@ -43,14 +43,14 @@ def here(open_store: Open) -> Store:
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Store:
-    return Store(
+def there(tmp_path: Path) -> GalleryStore:
+    return GalleryStore(
         tmp_path / "there" / "gallery.db", key=bytes(32), terminal="cellar", model_digest="m" * 64
     )
 
 
 def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
-    here: Store, there: Store, tmp_path: Path
+    here: GalleryStore, there: GalleryStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "people"
     assert export.export(here, path, PASSPHRASE) == 2
@@ -59,7 +59,9 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
         and b"Ada" not in path.read_bytes()
         and rows(1).tobytes() not in path.read_bytes()
     )
-    assert export.take(there, export.read_file(path), PASSPHRASE, RULES) == export.Taken(2)
+    assert export.import_people(
+        there, export.read_file(path), PASSPHRASE, RULES
+    ) == export.ImportResult(2)
     ada, eve = there.known()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
     assert (
@@ -71,20 +73,20 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
 
 
 def test_who_is_enrolled_there_is_refused_or_replaced(
-    here: Store, there: Store, tmp_path: Path
+    here: GalleryStore, there: GalleryStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "people"
     there.enroll("Ada", rows(3, seed=9))
     assert export.export(here, path, PASSPHRASE, ["Ada"]) == 1
-    assert list(export.take(there, export.read_file(path), PASSPHRASE, RULES).refused) == [
+    assert list(export.import_people(there, export.read_file(path), PASSPHRASE, RULES).refused) == [
         "Ada"
     ] and there.subjects() == {"Ada": 3}
-    assert export.take(
+    assert export.import_people(
         there, export.read_file(path), PASSPHRASE, RULES, replace=True
     ).taken == 1 and there.subjects() == {"Ada": 2}
 
 
-def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> None:
+def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_path: Path) -> None:
     path = tmp_path / "people"
     with pytest.raises(GalleryError, match="at least 12 characters"):
         export.export(here, path, "short")
@@ -92,10 +94,12 @@ def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> N
         export.export(here, path, PASSPHRASE, ["Nobody"])
     export.export(here, path, PASSPHRASE)
     with pytest.raises(GalleryError, match="the passphrase is wrong"):
-        export.take(there, export.read_file(path), PASSPHRASE + "!", RULES)
-    other = Store(tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64)
+        export.import_people(there, export.read_file(path), PASSPHRASE + "!", RULES)
+    other = GalleryStore(
+        tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64
+    )
     with pytest.raises(GalleryError, match="templates are of model"):
-        export.take(other, export.read_file(path), PASSPHRASE, RULES)
+        export.import_people(other, export.read_file(path), PASSPHRASE, RULES)
     other.close()
     with pytest.raises(GalleryError, match="cannot be read"):
         export.read_file(tmp_path / "none")
@@ -106,7 +110,7 @@ def test_what_is_refused_by_name(here: Store, there: Store, tmp_path: Path) -> N
 )
 @given(at=st.floats(0, 1, exclude_max=True), cut=st.booleans())
 def test_a_file_that_was_changed_enrolls_nobody(
-    here: Store, there: Store, tmp_path: Path, at: float, cut: bool
+    here: GalleryStore, there: GalleryStore, tmp_path: Path, at: float, cut: bool
 ) -> None:
     path = tmp_path / "people"
     export.export(here, path, PASSPHRASE)
@@ -118,7 +122,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
         content[place] ^= 1
     path.write_bytes(content)
     with pytest.raises(GalleryError):
-        export.take(there, export.read_file(path), PASSPHRASE, RULES)
+        export.import_people(there, export.read_file(path), PASSPHRASE, RULES)
     assert there.subjects() == {}
 
 
@@ -160,36 +164,36 @@ def crafted(path: Path, *people: object) -> export.SealedFile:
     ],
 )
 def test_import_refuses_one_bad_person(
-    there: Store, tmp_path: Path, bad: object, reason: str
+    there: GalleryStore, tmp_path: Path, bad: object, reason: str
 ) -> None:
     file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
-    told = export.take(there, file, PASSPHRASE, RULES, dimension=16)
+    told = export.import_people(there, file, PASSPHRASE, RULES, dimension=16)
     assert told.taken == 2 and there.subjects() == {"Ada": 1, "Eve": 1}
     (why,) = told.refused.values()
     assert reason in why
 
 
 @pytest.mark.parametrize("other", ["Zoe\u0308", "Zo\u200d\u00eb", " Zo\u00eb "])
-def test_import_spellings_never_replace(there: Store, tmp_path: Path, other: str) -> None:
+def test_import_spellings_never_replace(there: GalleryStore, tmp_path: Path, other: str) -> None:
     eve = person(other, templates=encoded(rows(2)[1]))
     file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
-    told = export.take(there, file, PASSPHRASE, RULES, replace=True)
+    told = export.import_people(there, file, PASSPHRASE, RULES, replace=True)
     assert told.taken == 1 and len(told.refused) == 1
     assert np.array_equal(there.known()[0].templates, rows(1))
 
 
-def test_import_asks_for_consent_and_erases(there: Store, tmp_path: Path) -> None:
+def test_import_asks_for_consent_and_erases(there: GalleryStore, tmp_path: Path) -> None:
     agreed = {"consent": {"given": "2026-01-01", "noted_by": "guard"}}
     late = {**agreed, "erase_on": "2030-01-01"}
     people = person("Ada"), person("Eve", agreed), person("Joe", late)
     rules = replace(RULES, consent_needed=True, keep_days=10)
-    told = export.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
     assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
     assert {known.record.erase_on for known in there.known()} == {date(2026, 12, 9)}
     assert there.subjects() == {"Eve": 1, "Joe": 1}
 
 
-def test_import_without_a_trusted_clock(there: Store, tmp_path: Path) -> None:
+def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> None:
     """Only people with a day of erasure need the clock."""
 
     def doubtful() -> date:
@@ -197,5 +201,5 @@ def test_import_without_a_trusted_clock(there: Store, tmp_path: Path) -> None:
 
     people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
     rules = replace(RULES, today=doubtful)
-    told = export.take(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
     assert told.taken == 1 and told.refused == {"Eve": "the clock was never set"}

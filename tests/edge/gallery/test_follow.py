@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import WrongKeyError
-from edge.gallery.maintenance import seal_anew
+from edge.gallery.maintenance import reencrypt
 from edge.gallery.outage import KEY_CHANGED, UNREADABLE, Outage
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
-from edge.system.lockfile import claim
+from edge.gallery.store import GalleryStore
+from edge.system.lockfile import acquire_lock
 
 KEY, NEW_KEY = bytes(range(32)), bytes(32)
 ADA, BOB, EVE = (row[None] for row in np.eye(3, 8, dtype=np.float32))
@@ -37,14 +37,16 @@ class Running:
         with closing(self.writer()) as store:
             store.enroll("Bob", BOB)
         self.backup = folder / "backup.db"
-        self.store = Store(
+        self.store = GalleryStore(
             self.path, key=KEY, terminal="lobby", model_digest="m" * 64, dimension=8,
             read_only=True, renew_key=lambda: self.keys[-1],
         )  # fmt: skip
         self.gallery = Gallery(self.store, clock=lambda: self.now)
 
-    def writer(self, key: bytes = KEY, path: Path | None = None, terminal: str = "lobby") -> Store:
-        return Store(path or self.path, key=key, terminal=terminal, model_digest="m" * 64)
+    def writer(
+        self, key: bytes = KEY, path: Path | None = None, terminal: str = "lobby"
+    ) -> GalleryStore:
+        return GalleryStore(path or self.path, key=key, terminal=terminal, model_digest="m" * 64)
 
     def later(self, seconds: float = 1.0) -> bool:
         self.now += seconds
@@ -191,7 +193,7 @@ def test_gallery_without_permission_raises(running: Running) -> None:
 
 def test_key_rotated_is_read_again(running: Running) -> None:
     with closing(running.writer()) as store:
-        seal_anew(store, NEW_KEY)
+        reencrypt(store, NEW_KEY)
     with pytest.raises(WrongKeyError, match="restart edge-daemon"):
         running.later()
     running.keys.append(NEW_KEY)
@@ -240,7 +242,7 @@ def test_write_to_replaced_file_is_refused(running: Running) -> None:
 
 def test_write_under_an_old_key_is_refused(running: Running) -> None:
     with closing(running.writer()) as store, closing(running.writer()) as other:
-        seal_anew(other, NEW_KEY)
+        reencrypt(other, NEW_KEY)
         with pytest.raises(WrongKeyError):
             store.enroll("Eve", EVE)
     with closing(running.writer(NEW_KEY)) as again:
@@ -268,8 +270,8 @@ class Waiting:
         self.happens()
 
 
-def test_confirmation_is_waited_for(running: Running, config: Terminal) -> None:
-    lock = claim(config.daemon_lock_path, "edge-daemon")
+def test_confirmation_is_waited_for(running: Running, config: TerminalConfig) -> None:
+    lock = acquire_lock(config.daemon_lock_path, "edge-daemon")
     with closing(running.writer()) as store:
         store.remove("Ada")
         wanted = store.position()

@@ -12,21 +12,21 @@ import numpy as np
 import pytest
 
 from edge.cli import audit
-from edge.config import Terminal
-from edge.config.door import FileRelay
-from edge.door.hardware import Lines, note
+from edge.config import TerminalConfig
+from edge.config.door import FileRelayConfig
+from edge.door.hardware import OutputNote, save_outputs
 from edge.errors import GalleryError
 from edge.gallery import key_rotation
 from edge.gallery.database import Database
-from edge.gallery.enrollment.journal import Journal
-from edge.gallery.key import become_owner, enter, load_key, run_as_owner
+from edge.gallery.enrollment.journal import EnrollmentJournal
+from edge.gallery.key import become_owner, load_key, load_key_and_drop_privileges, run_as_owner
 from edge.gallery.people import read_people
-from edge.gallery.store import Store, evidence_key
-from edge.system.lockfile import claim
+from edge.gallery.store import GalleryStore, evidence_key
+from edge.system.lockfile import acquire_lock
 from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
-LINES = Lines(relay=FileRelay(kind="file", path=Path("relay")))
+LINES = OutputNote(relay=FileRelayConfig(kind="file", path=Path("relay")))
 
 
 def test_a_folder_of_another_account_is_refused(
@@ -40,7 +40,7 @@ def test_a_folder_of_another_account_is_refused(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_root_reads_the_key_and_becomes_the_owner(config: Terminal) -> None:
+def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> None:
     config.state.mkdir(mode=0o700)
     nobody = pwd.getpwnam("nobody")
     os.chown(config.state, nobody.pw_uid, nobody.pw_gid)
@@ -98,7 +98,7 @@ def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_key(path, create=False) == KEY
 
 
-def owned_by_nobody(config: Terminal) -> pwd.struct_passwd:
+def owned_by_nobody(config: TerminalConfig) -> pwd.struct_passwd:
     """State folder of an account without rights; the key is elsewhere, for root only."""
     nobody = pwd.getpwnam("nobody")
     for place in (config.state.parent, *config.state.parents):
@@ -110,11 +110,11 @@ def owned_by_nobody(config: Terminal) -> pwd.struct_passwd:
     return nobody
 
 
-def made(config: Terminal) -> Terminal:
+def made(config: TerminalConfig) -> TerminalConfig:
     """A gallery with one person."""
     key = load_key(config.key_path, create=True)
     with closing(
-        Store(config.gallery_path, key=key, terminal=config.terminal, model_digest="m" * 64)
+        GalleryStore(config.gallery_path, key=key, terminal=config.terminal, model_digest="m" * 64)
     ) as store:
         store.enroll("Ada", np.eye(1, 16, dtype=np.float32))
     return config
@@ -139,7 +139,7 @@ def in_child(work: Callable[[], object]) -> str:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_owner_works_for_root_that_stays_root(config: Terminal, tmp_path: Path) -> None:
+def test_owner_works_for_root_that_stays_root(config: TerminalConfig, tmp_path: Path) -> None:
     made(config)
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
@@ -158,7 +158,7 @@ def test_owner_works_for_root_that_stays_root(config: Terminal, tmp_path: Path) 
     assert (private / "gallery.key").stat().st_uid == 0
 
 
-def rotated(config: Terminal) -> dict[str, int]:
+def rotated(config: TerminalConfig) -> dict[str, int]:
     key_rotation.rotate(config)
     key = load_key(config.key_path, create=False)
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
@@ -167,7 +167,9 @@ def rotated(config: Terminal) -> dict[str, int]:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
 @pytest.mark.parametrize("name", ["gallery.db", "gallery.key", "daemon.lock", "gallery.key.next"])
-def test_root_follows_no_link_in_the_state(config: Terminal, tmp_path: Path, name: str) -> None:
+def test_root_follows_no_link_in_the_state(
+    config: TerminalConfig, tmp_path: Path, name: str
+) -> None:
     """An account that was taken over puts a link to a file of root's into its folder."""
     made(config)
     target = tmp_path / "root-only"
@@ -181,7 +183,7 @@ def test_root_follows_no_link_in_the_state(config: Terminal, tmp_path: Path, nam
     (config.state / name).symlink_to(victim)
     before = victim.read_bytes() if victim.exists() else None
     owned_by_nobody(config)
-    for work in (evidence_key, enter, key_rotation.rotate, locked):
+    for work in (evidence_key, load_key_and_drop_privileges, key_rotation.rotate, locked):
         in_child(lambda work=work: work(config))  # type: ignore[misc]
         assert (victim.read_bytes() if victim.exists() else None) == before
         assert len(list(target.iterdir())) == (0 if before is None else 1)
@@ -195,12 +197,12 @@ def export_records(path: Path) -> int:
     return audit.main(["export", "--record", "decisions", "--out", str(path), "--config", config])
 
 
-def locked(config: Terminal) -> None:
-    os.close(claim(config.daemon_lock_path, "edge-daemon"))
+def locked(config: TerminalConfig) -> None:
+    os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_lock_file_of_root_is_the_owners(config: Terminal) -> None:
+def test_lock_file_of_root_is_the_owners(config: TerminalConfig) -> None:
     config.state.mkdir(mode=0o700)
     nobody = owned_by_nobody(config)
     in_child(lambda: locked(config))
@@ -218,11 +220,11 @@ def test_key_of_another_kind_is_refused(tmp_path: Path, kind: str) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
 @pytest.mark.parametrize(
     "make",
-    [Journal, lambda path: note(LINES, path), export_records],
+    [EnrollmentJournal, lambda path: save_outputs(LINES, path), export_records],
     ids=["report", "wiring", "export"],
 )
 def test_root_makes_no_file_through_a_link(
-    config: Terminal, tmp_path: Path, make: Callable[[Path], object]
+    config: TerminalConfig, tmp_path: Path, make: Callable[[Path], object]
 ) -> None:
     target = tmp_path / "root-only"
     target.mkdir(mode=0o700)

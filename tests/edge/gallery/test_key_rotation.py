@@ -6,40 +6,40 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery import key_rotation
 from edge.gallery.key import load_key, read_key, write_key
-from edge.gallery.maintenance import seal_anew
-from edge.gallery.store import Store
+from edge.gallery.maintenance import reencrypt
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, to_json
 
 MODEL = "m" * 64
 NEXT = bytes(reversed(range(32)))
 
 
-def opened(config: Terminal, key: bytes) -> Store:
-    return Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=MODEL)
+def opened(config: TerminalConfig, key: bytes) -> GalleryStore:
+    return GalleryStore(config.gallery_path, key=key, terminal=config.terminal, model_digest=MODEL)
 
 
 @pytest.fixture
-def key(config: Terminal) -> bytes:
+def key(config: TerminalConfig) -> bytes:
     key = load_key(config.key_path, create=True)
     with closing(opened(config, key)) as store:
         store.enroll("Ada", np.eye(1, 16, dtype=np.float32))
     return key
 
 
-def following(config: Terminal) -> Path:
+def following(config: TerminalConfig) -> Path:
     return config.key_path.with_name("gallery.key.next")
 
 
-def holds(config: Terminal) -> bool:
+def holds(config: TerminalConfig) -> bool:
     with closing(opened(config, read_key(config.key_path))) as store:
         return store.subjects() == {"Ada": 1}
 
 
-def test_the_gallery_is_sealed_by_a_fresh_key(config: Terminal, key: bytes) -> None:
+def test_the_gallery_is_sealed_by_a_fresh_key(config: TerminalConfig, key: bytes) -> None:
     key_rotation.rotate(config)
     assert read_key(config.key_path) != key and not following(config).exists() and holds(config)
     assert config.key_path.stat().st_mode & 0o777 == 0o600
@@ -47,12 +47,12 @@ def test_the_gallery_is_sealed_by_a_fresh_key(config: Terminal, key: bytes) -> N
         opened(config, key)
 
 
-def test_rotate_gallery_of_an_earlier_version(config: Terminal, key: bytes) -> None:
+def test_rotate_gallery_of_an_earlier_version(config: TerminalConfig, key: bytes) -> None:
     with closing(opened(config, key)) as store, store.changing("test"):
         subject = store.put("Eve", SubjectRecord(), np.zeros((0, 0), np.float32), MODEL)
         revision = store.counter() - 1
         earlier = to_json("Eve", SubjectRecord()).replace(b"Eve", "A\u200dda".encode())
-        sealed = store.seal.close(earlier, "subject", subject, revision)
+        sealed = store.seal.encrypt(earlier, "subject", subject, revision)
         store.db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", (sealed, subject))
         store.db.execute("DELETE FROM meta WHERE name = 'names'")
     key_rotation.rotate(config)
@@ -61,7 +61,7 @@ def test_rotate_gallery_of_an_earlier_version(config: Terminal, key: bytes) -> N
 
 
 def test_a_crash_before_the_gallery_was_sealed_is_finished_later(
-    config: Terminal, key: bytes
+    config: TerminalConfig, key: bytes
 ) -> None:
     write_key(following(config), NEXT)
     assert holds(config)
@@ -70,18 +70,18 @@ def test_a_crash_before_the_gallery_was_sealed_is_finished_later(
 
 
 def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
-    config: Terminal, key: bytes
+    config: TerminalConfig, key: bytes
 ) -> None:
     write_key(following(config), NEXT)
     with closing(opened(config, key)) as store:
-        seal_anew(store, NEXT)
+        reencrypt(store, NEXT)
     with pytest.raises(GalleryError, match="run it again"):
         opened(config, key)
     key_rotation.rotate(config)
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
-def test_without_the_old_key_nothing_changes(config: Terminal, key: bytes) -> None:
+def test_without_the_old_key_nothing_changes(config: TerminalConfig, key: bytes) -> None:
     config.key_path.write_bytes(bytes(32))
     with pytest.raises(GalleryError, match="the key is not the one"):
         key_rotation.rotate(config)
@@ -90,7 +90,7 @@ def test_without_the_old_key_nothing_changes(config: Terminal, key: bytes) -> No
         assert store.subjects() == {"Ada": 1}
 
 
-def test_no_gallery_no_key(config: Terminal) -> None:
+def test_no_gallery_no_key(config: TerminalConfig) -> None:
     with pytest.raises(GalleryError, match="no gallery yet"):
         key_rotation.rotate(config)
     assert not config.key_path.exists()

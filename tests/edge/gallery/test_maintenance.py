@@ -11,9 +11,9 @@ import pytest
 from edge.errors import GalleryError
 from edge.gallery import maintenance, secure_delete
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 NEW_KEY = bytes(reversed(range(32)))
 
 
@@ -23,20 +23,20 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture
-def store(open_store: Open) -> Store:
+def store(open_store: Open) -> GalleryStore:
     store = open_store()
     store.enroll("Ada", rows(2), chips=[b"picture" * 900, None])
     store.enroll("Eve", rows(2, seed=1))
     return store
 
 
-def change(store: Store, *statements: str) -> None:
+def change(store: GalleryStore, *statements: str) -> None:
     with closing(sqlite3.connect(store.path)) as intruder, intruder:
         for statement in statements:
             intruder.execute(statement)
 
 
-def test_a_whole_gallery_is_found_whole(store: Store) -> None:
+def test_a_whole_gallery_is_found_whole(store: GalleryStore) -> None:
     assert maintenance.verify(store) == []
     store.remove("Ada")
     assert maintenance.verify(store) == [] and store.subjects() == {"Eve": 2}
@@ -62,12 +62,12 @@ def test_a_whole_gallery_is_found_whole(store: Store) -> None:
         ("DROP TABLE chips", "cannot be read"),
     ],
 )
-def test_what_was_changed_is_found(store: Store, statement: str, finding: str) -> None:
+def test_what_was_changed_is_found(store: GalleryStore, statement: str, finding: str) -> None:
     change(store, statement)
     assert any(finding in found for found in maintenance.verify(store))
 
 
-def test_what_others_left_in_free_pages_is_found_and_mended(store: Store) -> None:
+def test_what_others_left_in_free_pages_is_found_and_mended(store: GalleryStore) -> None:
     change(
         store,
         "PRAGMA secure_delete=OFF",
@@ -90,17 +90,17 @@ def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
     secret = np.random.default_rng(0).bytes(3000)
     path = tmp_path / "gallery.db"
     path.write_bytes(bytes(5000))
-    assert not secure_delete.is_left(path, [secret])
+    assert not secure_delete.find_remnants(path, [secret])
     (tmp_path / "gallery.db-wal").write_bytes(bytes(100) + secret[1000:2000])
-    assert secure_delete.is_left(path, [secret])
+    assert secure_delete.find_remnants(path, [secret])
 
 
 def test_another_key_seals_everything_anew(
-    store: Store, open_store: Open, caplog: pytest.LogCaptureFixture
+    store: GalleryStore, open_store: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = Gallery(open_store())
     store.set_pin("Ada", "4711")
-    maintenance.seal_anew(store, NEW_KEY)
+    maintenance.reencrypt(store, NEW_KEY)
     again = open_store(key=NEW_KEY)
     assert maintenance.verify(again) == [] and again.subjects() == {"Ada": 2, "Eve": 2}
     assert again.kept("Ada")[0].chip == b"picture" * 900 and again.is_pin("Ada", "4711")
@@ -112,18 +112,20 @@ def test_another_key_seals_everything_anew(
     assert "left out" not in caplog.text
 
 
-def test_a_key_is_not_changed_by_halves(store: Store, open_store: Open) -> None:
+def test_a_key_is_not_changed_by_halves(store: GalleryStore, open_store: Open) -> None:
     change(store, "UPDATE chips SET sealed = zeroblob(40)")
     with pytest.raises(GalleryError, match="cannot be unsealed"):
-        maintenance.seal_anew(store, NEW_KEY)
+        maintenance.reencrypt(store, NEW_KEY)
     assert open_store().subjects() == {"Ada": 2, "Eve": 2}
 
 
-def test_templates_of_one_model_go_without_the_others(store: Store, open_store: Open) -> None:
+def test_templates_of_one_model_go_without_the_others(
+    store: GalleryStore, open_store: Open
+) -> None:
     other = open_store(model="n" * 64, changeover=True)
     other.enroll("Ada", rows(1))
     running = Gallery(open_store())
     assert running.templates == 4
-    assert maintenance.forget_model(other, "m" * 64) == 4
+    assert maintenance.drop_model(other, "m" * 64) == 4
     assert running.refresh() and running.templates == 0
     assert other.models() == {"n" * 64: 1} and other.subjects() == {"Ada": 1, "Eve": 0}

@@ -8,11 +8,11 @@ import pytest
 
 from edge.errors import GalleryError
 from edge.gallery.migrate import migrate
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 from edge.values import Probe
 
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 
 
 class Embedder:

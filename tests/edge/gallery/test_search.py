@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from edge.errors import GalleryError
 from edge.gallery import bf16_index
-from edge.gallery.bf16_index import BLOCK, Packed
+from edge.gallery.bf16_index import BLOCK, Bf16Index
 from edge.gallery.search import Gallery, Index
 from edge.subject import SubjectRecord
 from edge.values import Match
@@ -143,7 +143,7 @@ def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimensio
         draw(rng, 50, kind, dimension),
         np.float32(rng.uniform(0.2, 3)) * draw(rng, 3, kind, dimension),
     )
-    packed = Packed()
+    packed = Bf16Index()
     packed.update(rows, ())
     wrong = np.abs(packed.products(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
     assert (
@@ -296,7 +296,7 @@ def test_rows_that_made_room_are_overwritten() -> None:
 
 
 @pytest.mark.skipif(
-    bf16_index.open_packed(DIMENSION) is None, reason="no kernel for this processor"
+    bf16_index.build_bf16_index(DIMENSION) is None, reason="no kernel for this processor"
 )
 def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     numkong = pytest.importorskip("numkong")
@@ -380,7 +380,7 @@ TestEnrolling = Enrolling.TestCase
 TestEnrolling.settings = settings(max_examples=40, stateful_step_count=20)
 
 
-class Lying(Packed):
+class Lying(Bf16Index):
     """A kernel that multiplies wrong."""
 
     def products(self, queries: Rows) -> Rows:
@@ -390,15 +390,15 @@ class Lying(Packed):
 def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert bf16_index.open_packed(DIMENSION) is not None
+    assert bf16_index.build_bf16_index(DIMENSION) is not None
     monkeypatch.setattr("numkong.get_capabilities", lambda: {"serial": True, "neon": False})
-    assert bf16_index.open_packed(DIMENSION) is None
+    assert bf16_index.build_bf16_index(DIMENSION) is None
     monkeypatch.undo()
     monkeypatch.setattr(bf16_index, "Packed", Lying)
-    assert bf16_index.open_packed(DIMENSION) is None
+    assert bf16_index.build_bf16_index(DIMENSION) is None
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "numkong", None)
-    assert bf16_index.open_packed(DIMENSION) is None
+    assert bf16_index.build_bf16_index(DIMENSION) is None
     index = Index.of(["Ada", "Eve"], np.concatenate([ADA[:1], EVE[:1]]), packed_from=0)
     match = index.search(EVE[0])
     assert match is not None and match.subject == "Eve"

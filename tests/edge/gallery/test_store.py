@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 
 KEY = bytes(range(32))
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 EVERYTHING = SubjectRecord(
     extended=True,
     valid_from=date(2026, 1, 1),
@@ -140,7 +140,7 @@ def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     (tmp_path / "gallery.db").write_text("hello" * 1000)
     with pytest.raises(GalleryError, match="cannot open the gallery"):
-        Store(tmp_path / "gallery.db", key=KEY, terminal="lobby", model_digest="m")
+        GalleryStore(tmp_path / "gallery.db", key=KEY, terminal="lobby", model_digest="m")
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
     first = store.changes()
     number = {known.name: subject for subject, known in first.subjects.items() if known}
     assert store.changes(first.revision).subjects == {}
-    store.describe("Ada", EVERYTHING)
+    store.update_attributes("Ada", EVERYTHING)
     store.remove("Eve")
     told = store.changes(first.revision)
     assert told.subjects[number["Eve"]] is None and len(told.subjects) == 2

@@ -7,27 +7,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.audit.writer import RecordLog
+from edge.audit.writer import AuditLogWriter
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import audit, gallery
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
-from edge.gallery.store import Store, open_store
-from edge.ops.doctor import OK, WARNING, Finding, examine
+from edge.gallery.store import GalleryStore, open_store
+from edge.ops.doctor import OK, WARNING, CheckResult, examine
 
 
-def opened(config: Terminal) -> Store:
+def opened(config: TerminalConfig) -> GalleryStore:
     model = open_bundle(config.bundle, PREPROCESSING).model_digest
     return open_store(config, model, load_key(config.key_path, create=True))
 
 
-def found(config: Terminal, subject: str) -> Finding:
+def found(config: TerminalConfig, subject: str) -> CheckResult:
     (finding,) = [each for each in examine(config) if each.subject == subject]
     return finding
 
 
-def test_thresholds_are_told_for_the_gallery_that_is_there(config: Terminal) -> None:
+def test_thresholds_are_told_for_the_gallery_that_is_there(config: TerminalConfig) -> None:
     nobody = found(config, "thresholds")
     assert nobody.level == OK and "for 0 templates" in nobody.message
     rows = np.random.default_rng(0).standard_normal((376, 256)).astype(np.float32)
@@ -51,7 +51,7 @@ def test_thresholds_are_told_for_the_gallery_that_is_there(config: Terminal) -> 
 
 
 def test_every_command_tells_thresholds_in_the_same_words(
-    config: Terminal, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(opened(config)) as store:
         store.enroll("Ada", np.eye(3, 256, dtype=np.float32))
@@ -66,7 +66,7 @@ def test_a_threshold_below_the_model_s_own_is_an_error(write_config: Callable[..
     assert any("it can only be raised" in finding.message for finding in examine(config))
 
 
-def test_doctor_two_of_one_name_are_reported(config: Terminal) -> None:
+def test_doctor_two_of_one_name_are_reported(config: TerminalConfig) -> None:
     rows = np.eye(2, 256, dtype=np.float32)
     with closing(opened(config)) as store:
         store.enroll("Ada", rows[:1])
@@ -75,15 +75,17 @@ def test_doctor_two_of_one_name_are_reported(config: Terminal) -> None:
     assert warned.level == WARNING and "edge-gallery remove" in warned.message
 
 
-def test_doctor_names_the_time_zone(config: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_names_the_time_zone(
+    config: TerminalConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     assert "time zone of this machine, Asia/Tokyo" in found(config, "time zone").message
 
 
-def test_doctor_keys_unset_warns_once(config: Terminal) -> None:
+def test_doctor_keys_unset_warns_once(config: TerminalConfig) -> None:
     before = found(config, "record")
     for folder in (config.decisions_path, config.door_record_path):
-        RecordLog(folder).close()
+        AuditLogWriter(folder).close()
     assert found(config, "record") == before and before.level == WARNING
     assert "set `record.keys`" in before.message and "edge-audit init as root" in before.message
 
@@ -93,7 +95,7 @@ def test_doctor_audit_init_keys_set_ends_warning(
 ) -> None:
     path = write_config(bundle=str(bundle_path), record={"keys": "keys"})
     config = load_config(path)
-    RecordLog(config.decisions_path).close()
+    AuditLogWriter(config.decisions_path).close()
     assert {each.level for each in examine(config) if each.subject == "record"} == {WARNING}
     assert audit.main(["init", "--config", str(path)]) == 0
     assert {each.level for each in examine(config) if each.subject == "record"} == {OK}

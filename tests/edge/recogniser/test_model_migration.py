@@ -19,11 +19,11 @@ from edge.errors import ConfigError
 from edge.face.liveness import Liveness
 from edge.face.track import Tracker
 from edge.gallery.search import Gallery
-from edge.gallery.store import Store
+from edge.gallery.store import GalleryStore
 from edge.recogniser.build import nobody_special, settings_of
-from edge.recogniser.model_migration import Changeover
-from edge.recogniser.pipeline import Entry, Pipeline, Regard
-from edge.values import Frame, Sighting, Thresholds, Verdict
+from edge.recogniser.model_migration import ModelMigration
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
+from edge.values import FaceResult, Frame, Thresholds, Verdict
 from tests.edge.recogniser.test_pipeline import NOISE, RULES, Scripted, face
 
 WriteConfig = Callable[..., Path]
@@ -31,8 +31,8 @@ OLD, NEW = "o" * 64, "n" * 64
 ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
 
 
-def opened(path: Path, model: str) -> Store:
-    return Store(path, key=bytes(32), terminal="lobby", model_digest=model, changeover=True)
+def opened(path: Path, model: str) -> GalleryStore:
+    return GalleryStore(path, key=bytes(32), terminal="lobby", model_digest=model, changeover=True)
 
 
 class Terminal:
@@ -49,15 +49,15 @@ class Terminal:
         before = Rules(
             Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
         )
-        self.changeover = Changeover(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
+        self.changeover = ModelMigration(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
         self.gallery = Gallery(self.store)
         self.pipeline = Pipeline(
-            self.new, self.new, self.gallery, RULES, Regard(60), Tracker(0.4), Liveness(()), Entry(), nobody_special,  # type: ignore[arg-type]
+            self.new, self.new, self.gallery, RULES, FaceFilter(60), Tracker(0.4), Liveness(()), AccessPolicy(), nobody_special,  # type: ignore[arg-type]
             self.changeover,
         )  # fmt: skip
         self.at = 0.0
 
-    def see(self, old: np.ndarray, new: np.ndarray, frames: int = 3) -> list[Sighting]:
+    def see(self, old: np.ndarray, new: np.ndarray, frames: int = 3) -> list[FaceResult]:
         self.old.identity, self.new.identity = old, new
         self.new.faces = [face(200)]
         found = []
@@ -85,7 +85,7 @@ def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_t
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert (
         seen[-1].decision.verdict is Verdict.GRANT
-        and seen[-1].before
+        and seen[-1].by_previous_model
         and seen[-1].decision.threshold == 0.9
     )
     assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
@@ -94,7 +94,7 @@ def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_t
     assert terminal.gallery.refresh() and terminal.store.subjects() == {"Ada": 3, "Eve": 0}
     terminal.at += 10
     again = terminal.see(ADA_OLD, ADA_NEW)
-    assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].before
+    assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].by_previous_model
 
 
 def test_who_has_templates_of_the_new_model_is_judged_by_it_alone(terminal: Terminal) -> None:
@@ -108,7 +108,7 @@ def test_who_has_templates_of_the_new_model_is_judged_by_it_alone(terminal: Term
 def test_strangers_to_both_are_unknown_by_the_new_model(terminal: Terminal) -> None:
     stranger = np.full(16, 0.25, np.float32)
     seen = terminal.see(stranger, stranger)
-    assert {(s.decision.verdict, s.before) for s in seen} == {(Verdict.UNKNOWN, False)}
+    assert {(s.decision.verdict, s.by_previous_model) for s in seen} == {(Verdict.UNKNOWN, False)}
 
 
 def test_faces_of_two_people_on_one_track_enroll_nobody(terminal: Terminal) -> None:

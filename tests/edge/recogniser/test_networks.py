@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from edge.cli import doctor
-from edge.config import Terminal, load_config
+from edge.config import TerminalConfig, load_config
 from edge.errors import BundleError, ConfigError, EngineError
 from edge.recogniser.networks import open_networks
 
 Write = Callable[..., Path]
 
 
-def config(write_config: Write, bundle: Path, **engine: object) -> Terminal:
+def config(write_config: Write, bundle: Path, **engine: object) -> TerminalConfig:
     return load_config(write_config(bundle=str(bundle), engine=engine))
 
 

@@ -12,27 +12,27 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.access.policy import Growth, Rules, at_size
-from edge.access.validity import Rights
+from edge.access.policy import Rules, ThresholdScaling, rules_for_size
+from edge.access.validity import AccessRights
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
-from edge.config.access import Policy as PolicyConfig
+from edge.config.access import PolicyConfig
 from edge.face.boxes import iou
-from edge.face.detect import Detector
-from edge.face.liveness import Layer, Liveness, Look
+from edge.face.detect import FaceDetector
+from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.recogniser.build import growth_of, nobody_special, rules_of
-from edge.recogniser.pipeline import Entry, People, Pipeline, Regard
+from edge.recogniser.build import build_rules, build_threshold_scaling, nobody_special
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, People, Pipeline
 from edge.subject import SubjectRecord
 from edge.values import (
-    Answer,
     Face,
+    FaceResult,
     Frame,
+    LivenessResult,
+    LivenessState,
     Match,
     Probe,
-    Sighting,
-    State,
     Thresholds,
     Verdict,
     Zone,
@@ -88,9 +88,9 @@ class Scripted:
 class Run:
     def __init__(
         self,
-        regard: Regard = Regard(60),
-        layers: Sequence[type[Layer]] = (),
-        entry: Entry = Entry(),
+        regard: FaceFilter = FaceFilter(60),
+        layers: Sequence[type[LivenessLayer]] = (),
+        entry: AccessPolicy = AccessPolicy(),
         people: People = nobody_special,
         rules: Rules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
@@ -105,7 +105,7 @@ class Run:
         )  # fmt: skip
         self.at = 0.0
 
-    def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[Sighting]:
+    def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[FaceResult]:
         self.networks.faces = faces
         self.at += 0.1
         return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)))
@@ -125,23 +125,25 @@ def test_three_frames_of_one_face_are_a_grant() -> None:
 @pytest.mark.parametrize(
     ("regard", "where", "reason"),
     [
-        (Regard(60), face(100, width=40), "too-small"),
-        (Regard(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
-        (Regard(60), face(-40), "off-centre"),
+        (FaceFilter(60), face(100, width=40), "too-small"),
+        (FaceFilter(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
+        (FaceFilter(60), face(-40), "off-centre"),
     ],
 )
-def test_faces_that_do_not_count_are_not_embedded(regard: Regard, where: Face, reason: str) -> None:
+def test_faces_that_do_not_count_are_not_embedded(
+    regard: FaceFilter, where: Face, reason: str
+) -> None:
     run = Run(regard)
     (seen,) = run.frame(where)
     assert (seen.decision.verdict, seen.decision.reason) == (
         Verdict.REFUSED,
         reason,
     ) and run.networks.looked == []
-    assert seen.is_told
+    assert seen.is_conclusive
 
 
 def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
-    run = Run(Regard(60, every_s=1.0))
+    run = Run(FaceFilter(60, every_s=1.0))
     verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
     assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
     for _ in range(7):
@@ -153,7 +155,7 @@ def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> Non
 
 
 def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
-    run = Run(Regard(60, every_s=1.0))
+    run = Run(FaceFilter(60, every_s=1.0))
     run.frame(face(100))
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
@@ -163,16 +165,16 @@ def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
 
 
 def test_with_no_time_between_scans_every_frame_is_searched() -> None:
-    run = Run(Regard(60))
+    run = Run(FaceFilter(60))
     for _ in range(5):
         run.frame(face(100))
     assert (run.networks.scans, run.networks.looks) == (5, 0)
 
 
 def test_a_crowd_takes_turns_within_the_budget() -> None:
-    run = Run(Regard(60, budget=2))
+    run = Run(FaceFilter(60, budget=2))
     crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
-    told = [sum(seen.is_told for seen in run.frame(*crowd)) for _ in range(6)]
+    told = [sum(seen.is_conclusive for seen in run.frame(*crowd)) for _ in range(6)]
     assert told == [2] * 6
 
 
@@ -184,14 +186,14 @@ def test_a_dark_or_blurred_face_is_told_so() -> None:
 
 
 def test_only_the_nearest_where_people_queue() -> None:
-    run = Run(Regard(60, nearest_only=True))
+    run = Run(FaceFilter(60, nearest_only=True))
     near, far = run.frame(face(400, width=100), face(100, width=150))
     assert near.face.width_px == 150 and far.decision.reason == "not-nearest"
 
 
 @pytest.mark.parametrize("budget", [1, 2, 4])
 def test_nearest_only_ignores_faces_behind(budget: int) -> None:
-    run = Run(Regard(60, nearest_only=True, every_s=0.2, budget=budget))
+    run = Run(FaceFilter(60, nearest_only=True, every_s=0.2, budget=budget))
     run.networks.identity = STRANGER
     queue = face(400, width=160), face(100, width=100), face(250, width=90)
     for _ in range(150):  # past the time limit of the one in front
@@ -200,7 +202,7 @@ def test_nearest_only_ignores_faces_behind(budget: int) -> None:
 
 
 def test_nearest_only_missed_face_still_blocks() -> None:
-    run = Run(Regard(60, nearest_only=True))
+    run = Run(FaceFilter(60, nearest_only=True))
     front, behind = face(400, width=160), face(100, width=100)
     run.frame(front, behind)
     reasons = [seen.decision.reason for _ in range(9) for seen in run.frame(behind)]
@@ -211,7 +213,7 @@ def test_nearest_only_missed_face_still_blocks() -> None:
 
 
 def test_nearest_only_grant_needs_a_full_search() -> None:
-    run = Run(Regard(60, nearest_only=True, every_s=1.0))
+    run = Run(FaceFilter(60, nearest_only=True, every_s=1.0))
     run.frame(face(100, width=100))
     run.frame(face(100, width=100))
     newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
@@ -221,7 +223,7 @@ def test_nearest_only_grant_needs_a_full_search() -> None:
 
 
 def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
-    run = Run(Regard(60, budget=2))
+    run = Run(FaceFilter(60, budget=2))
     crowd = [face(10 + 125 * i, width=100) for i in range(5)]
     tracks: set[int] = set()
     for _ in range(3):
@@ -263,11 +265,15 @@ class Reluctant:
     def __init__(self) -> None:
         self.seen = 0
 
-    def look(self, look: Look) -> None:
+    def look(self, look: LivenessFrame) -> None:
         self.seen += 1
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
-        return Answer(State.PASSED, since=0.65) if self.seen > 6 else Answer(State.WAITING, "wait")
+    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+        return (
+            LivenessResult(LivenessState.PASSED, since=0.65)
+            if self.seen > 6
+            else LivenessResult(LivenessState.WAITING, "wait")
+        )
 
 
 def test_votes_count_once_the_face_is_known_to_live() -> None:
@@ -283,17 +289,17 @@ class Counting:
     """Passes at once; remembers its looks."""
 
     name = "counting"
-    looks: ClassVar[list[Look]] = []
+    looks: ClassVar[list[LivenessFrame]] = []
 
-    def look(self, look: Look) -> None:
+    def look(self, look: LivenessFrame) -> None:
         self.looks.append(look)
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
-        return Answer(State.PASSED)
+    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+        return LivenessResult(LivenessState.PASSED)
 
 
 @pytest.fixture
-def counted() -> list[Look]:
+def counted() -> list[LivenessFrame]:
     Counting.looks.clear()
     return Counting.looks
 
@@ -306,7 +312,7 @@ def turned(x: float) -> Face:
     return Face(straight.box_xyxy, points, straight.score)
 
 
-def test_liveness_refused_frames_are_no_evidence(counted: list[Look]) -> None:
+def test_liveness_refused_frames_are_no_evidence(counted: list[LivenessFrame]) -> None:
     run = Run(layers=[Counting])
     assert run.frame(turned(100))[0].decision.reason == "turned-away"
     run.networks.background = 0.9
@@ -314,7 +320,7 @@ def test_liveness_refused_frames_are_no_evidence(counted: list[Look]) -> None:
     assert counted == []
 
 
-def test_liveness_unknown_face_is_no_evidence(counted: list[Look]) -> None:
+def test_liveness_unknown_face_is_no_evidence(counted: list[LivenessFrame]) -> None:
     run = Run(layers=[Counting])
     run.networks.identity = STRANGER
     run.frame(face(100))
@@ -329,7 +335,7 @@ def between(share: float) -> np.ndarray:
     return np.asarray(share * ADA + np.sqrt(1 - share**2) * STRANGER, np.float32)
 
 
-def test_liveness_weak_frame_that_follows_counts(counted: list[Look]) -> None:
+def test_liveness_weak_frame_that_follows_counts(counted: list[LivenessFrame]) -> None:
     run = Run(layers=[Counting])
     reasons = []
     for share in (1.0, 0.7, 0.45):  # a head that turns
@@ -341,7 +347,7 @@ def test_liveness_weak_frame_that_follows_counts(counted: list[Look]) -> None:
 
 @pytest.mark.parametrize("mask", ["ignore", "ask"])
 def test_liveness_lookalike_is_no_evidence(
-    counted: list[Look], mask: Literal["ignore", "ask"]
+    counted: list[LivenessFrame], mask: Literal["ignore", "ask"]
 ) -> None:
     run = Run(layers=[Counting], rules=replace(RULES, mask=mask))
     run.networks.mask_worn = 0.95
@@ -366,7 +372,7 @@ def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
     assert new_votes == (8 if is_void else 7)  # one vote from before the gap counts
 
 
-def test_liveness_votes_before_evidence_are_void(counted: list[Look]) -> None:
+def test_liveness_votes_before_evidence_are_void(counted: list[LivenessFrame]) -> None:
     run = Run(layers=[Counting], rules=replace(RULES, votes=4, votes_masked=4, window_s=4.0))
     for _ in range(3):
         run.frame(face(100))
@@ -387,7 +393,7 @@ class Previous:
     def search(self, embedding: np.ndarray) -> Match:
         return Match("Ada", float(embedding @ ADA), -1.0)
 
-    def saw(self, sighting: Sighting, embedding: np.ndarray) -> None: ...
+    def saw(self, sighting: FaceResult, embedding: np.ndarray) -> None: ...
 
     def keep(self, tracks: set[int]) -> None: ...
 
@@ -399,19 +405,19 @@ class Previous:
 def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str) -> None:
     run = Run(names=("Eve",), changeover=Previous)
     assert run.frame(face(100))[0].decision.reason == "more-frames-needed"
-    run.pipeline.obey(replace(RULES, **changed), Regard(60), Entry())
+    run.pipeline.update_rules(replace(RULES, **changed), FaceFilter(60), AccessPolicy())
     assert run.frame(face(100))[0].decision.reason == reason
 
 
 def test_other_rules_hold_from_the_next_frame_on() -> None:
     run = Run()
     run.frame(face(100))
-    run.pipeline.obey(replace(RULES, votes=2), Regard(60), Entry())
+    run.pipeline.update_rules(replace(RULES, votes=2), FaceFilter(60), AccessPolicy())
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
 def test_a_face_that_fills_the_picture_is_found_every_other_frame(
-    detector: Detector, collins: np.ndarray
+    detector: FaceDetector, collins: np.ndarray
 ) -> None:
     found = detector.detect(collins)[0]
     scale = 700 / found.width_px
@@ -426,7 +432,8 @@ def test_who_is_known_and_may_not_pass_is_told_why() -> None:
     guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
     day: list[date | None] = [date(2026, 5, 1)]
     run = Run(
-        entry=Entry(Rights(frozenset({"guests"}), lambda: day[0])), people=lambda subject: guest
+        entry=AccessPolicy(AccessRights(frozenset({"guests"}), lambda: day[0])),
+        people=lambda subject: guest,
     )
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
     for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-in-doubt")):
@@ -453,7 +460,7 @@ def test_who_need_not_wear_a_mask_passes_without() -> None:
 
 
 def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
-    run = Run(entry=Entry(attempts=3))
+    run = Run(entry=AccessPolicy(attempts=3))
     for n in range(5):
         run.networks.identity = STRANGER
         run.frame(face(100 + 400 * (n % 2)))
@@ -467,10 +474,10 @@ def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
 class Asking:
     name = "challenge"
 
-    def look(self, look: Look) -> None: ...
+    def look(self, look: LivenessFrame) -> None: ...
 
-    def answer(self, at: float, *, unsure: bool) -> Answer:
-        return Answer(State.WAITING, "turn-left")
+    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+        return LivenessResult(LivenessState.WAITING, "turn-left")
 
 
 def test_who_cannot_turn_is_not_asked_to() -> None:
@@ -482,7 +489,9 @@ def test_who_cannot_turn_is_not_asked_to() -> None:
 
 def test_a_gallery_that_grows_asks_for_more() -> None:
     """Half a decade above what the model supports, until somebody is erased again."""
-    rules = replace(RULES, growth=Growth(RULES.thresholds, supported=2, per_decade=0.4, fmr=1e-3))
+    rules = replace(
+        RULES, growth=ThresholdScaling(RULES.thresholds, supported=2, per_decade=0.4, fmr=1e-3)
+    )
     run = Run(rules=rules)
     index = run.pipeline.gallery
     assert isinstance(index, Index)
@@ -501,7 +510,7 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
 
 def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     calibration = read_manifest(bundle_path).calibration
-    rules = rules_of(PolicyConfig(threshold_unmasked=0.7), calibration)
+    rules = build_rules(PolicyConfig(threshold_unmasked=0.7), calibration)
     assert rules.growth is not None and rules.growth.supported == calibration.gallery_size
     assert rules.growth.per_decade == pytest.approx(
         (calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6
@@ -512,8 +521,8 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     at_one = calibration.model_copy(
         update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})}
     )
-    steep = growth_of(at_one)
-    assert at_size(
+    steep = build_threshold_scaling(at_one)
+    assert rules_for_size(
         replace(rules, growth=steep), 10 * steep.supported
     ).thresholds.unmasked == pytest.approx(1)
 

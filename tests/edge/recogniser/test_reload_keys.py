@@ -10,8 +10,8 @@ import pytest
 from pydantic import BaseModel
 
 from edge.cli import door as door_command
-from edge.config import Terminal, demand_same, load_config
-from edge.door.settings import conduct_of
+from edge.config import TerminalConfig, demand_same, load_config
+from edge.door.settings import build_settings
 from edge.errors import ConfigError
 from edge.recogniser import daemon
 from edge.recogniser.build import Settings, settings_of
@@ -83,7 +83,7 @@ def test_reload_keys_are_all_considered() -> None:
     fixed = daemon._FIXED + door_command._FIXED
     unknown = [
         key
-        for key in keys_of(Terminal)
+        for key in keys_of(TerminalConfig)
         if not (is_fixed(key, fixed) or key in RECOGNISER or key in DOOR or key in OTHERS)
     ]
     assert unknown == []
@@ -105,7 +105,7 @@ def test_reload_key_reaches_the_door(key: str, write_config: Callable[..., Path]
     before = load_config(write_config())
     after = load_config(write_config(**nested(key, DOOR[key])))
     demand_same(before, after, door_command._FIXED)
-    assert conduct_of(before) != conduct_of(after)
+    assert build_settings(before) != build_settings(after)
 
 
 @pytest.mark.parametrize(

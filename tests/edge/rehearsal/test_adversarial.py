@@ -8,22 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.config import Terminal
+from edge.config import TerminalConfig
 from edge.demo.clip import Cutout, cut_out, enrollment_views
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.portraits import HOPPER
 from edge.recogniser.networks import open_networks
 from edge.rehearsal.adversarial import SUBJECT, clips
 from edge.rehearsal.clips import Clip, Shot
 from edge.rehearsal.play import enrolled, rehearse
-from edge.rehearsal.results import Rehearsal
+from edge.rehearsal.results import RehearsalResult
 
 STRANGER = HOPPER.person
 NAMES = [clip.name for clip in clips({})]
 
 
 @pytest.fixture(scope="module")
-def cutouts(detector: Detector) -> dict[str, Cutout]:
+def cutouts(detector: FaceDetector) -> dict[str, Cutout]:
     return cut_out(detector)
 
 
@@ -35,10 +35,10 @@ def by_name(cutouts: dict[str, Cutout]) -> dict[str, Clip]:
 @pytest.fixture(scope="module")
 def rehearsed(
     bundle_path: Path, cutouts: dict[str, Cutout], by_name: dict[str, Clip]
-) -> Callable[[str], Rehearsal]:
+) -> Callable[[str], RehearsalResult]:
     """What a terminal with all defaults makes of a clip."""
     camera = {"kind": "replay", "path": "clip"}
-    config = Terminal.model_validate(
+    config = TerminalConfig.model_validate(
         {"bundle": bundle_path, "camera": camera, "liveness": {"kind": "none"}}
     )
     networks = open_networks(config)
@@ -49,7 +49,7 @@ def rehearsed(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nobody_is_granted_who_must_not_be(
-    name: str, rehearsed: Callable[[str], Rehearsal]
+    name: str, rehearsed: Callable[[str], RehearsalResult]
 ) -> None:
     told = rehearsed(name)
     assert told.frames == told.clip.frames and told.moments
@@ -57,7 +57,7 @@ def test_nobody_is_granted_who_must_not_be(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_whoever_must_be_granted_is(name: str, rehearsed: Callable[[str], Rehearsal]) -> None:
+def test_whoever_must_be_granted_is(name: str, rehearsed: Callable[[str], RehearsalResult]) -> None:
     assert rehearsed(name).missed == []
 
 
@@ -95,7 +95,7 @@ def test_a_frozen_stream_is_frozen_and_a_photo_has_the_camera_s_noise(
 
 @pytest.mark.parametrize("name", ["photo", "screen", "crossing", "five-faces", "far", "swap"])
 def test_faces_are_where_the_clip_says(
-    name: str, by_name: dict[str, Clip], detector: Detector
+    name: str, by_name: dict[str, Clip], detector: FaceDetector
 ) -> None:
     shot = shots(by_name[name], 1)[0]
     boxes = [face.box_xyxy for face in detector.detect(shot.image)]

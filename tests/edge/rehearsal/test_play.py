@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 
 from edge.cli import rehearse as command
-from edge.config import Terminal
-from edge.config.access import Policy
+from edge.config import TerminalConfig
+from edge.config.access import PolicyConfig
 from edge.errors import CameraError, PhotoError
-from edge.gallery.enrollment.photos import Demand, sample
-from edge.gallery.key import enter
+from edge.gallery.enrollment.photos import QualityRequirements, sample
+from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
 from edge.recogniser.networks import open_networks
 from edge.rehearsal import adversarial, page, tables
 from edge.rehearsal.clips import Clip, Expected, Shot, recorded
 from edge.rehearsal.play import enrolled, rehearse
-from edge.rehearsal.results import Moment, Rehearsal
+from edge.rehearsal.results import Moment, RehearsalResult
 
 ADA, BOB = "Ada", "Bob"
 SEEN = Moment(
@@ -50,9 +50,11 @@ def too_small(frame: int, track: int = 1) -> Moment:
     )
 
 
-def came_to(*moments: Moment, expected: Expected = Expected(must=frozenset({ADA}))) -> Rehearsal:
+def came_to(
+    *moments: Moment, expected: Expected = Expected(must=frozenset({ADA}))
+) -> RehearsalResult:
     clip = Clip("clip", "a clip", 10.0, lambda: iter(()), expected)
-    return Rehearsal(
+    return RehearsalResult(
         clip, expected, 1 + max((m.frame for m in moments), default=0), tuple(moments), {}
     )
 
@@ -142,12 +144,12 @@ def test_rehearsal_attack_without_pad_opens() -> None:
 def test_the_page_shows_what_failed_and_escapes_names() -> None:
     evil = "<script>alert(1)</script>"
     told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
-    page = page.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
-    assert "<script>" not in page and "&lt;script&gt;" in page
+    html = page.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
+    assert "<script>" not in html and "&lt;script&gt;" in html
     assert (
-        "Not as expected: clip." in page and page.count("<svg") == 1 and "Liveness is off" in page
+        "Not as expected: clip." in html and page.count("<svg") == 1 and "Liveness is off" in html
     )
-    assert "Everything was as expected" in page.page(
+    assert "Everything was as expected" in page.html(
         [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
     )
 
@@ -163,7 +165,7 @@ def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarr
 
 
 def test_rehearsal_without_face_warns(
-    config: Terminal, collins: np.ndarray, clip: Callable[..., Path]
+    config: TerminalConfig, collins: np.ndarray, clip: Callable[..., Path]
 ) -> None:
     networks = open_networks(config)
     gallery = enrolled({ADA: [("a", collins)]}, config, networks)
@@ -176,7 +178,9 @@ def test_rehearsal_without_face_warns(
     assert tables.figures(done, {})["clips"][1]["warnings"] == []
 
 
-def test_a_frame_s_time_comes_from_the_pace_alone(config: Terminal, collins: np.ndarray) -> None:
+def test_a_frame_s_time_comes_from_the_pace_alone(
+    config: TerminalConfig, collins: np.ndarray
+) -> None:
     networks = open_networks(config)
     gallery = enrolled({ADA: [("a", collins)]}, config, networks)
     clip = Clip("clip", "", 4.0, lambda: iter([Shot(collins)] * 4), Expected(may=frozenset({ADA})))
@@ -191,14 +195,14 @@ def test_a_frame_s_time_comes_from_the_pace_alone(config: Terminal, collins: np.
 
 
 def test_photos_are_checked_as_in_enrollment(
-    config: Terminal, collins: np.ndarray, hopper: np.ndarray
+    config: TerminalConfig, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
     networks = open_networks(config)
     with pytest.raises(PhotoError, match="a and b score"):
         enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
     with pytest.raises(PhotoError, match="in the gallery as 'Ada'"):
         enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
-    config = config.model_copy(update={"policy": Policy(threshold_unmasked=0.9999)})
+    config = config.model_copy(update={"policy": PolicyConfig(threshold_unmasked=0.9999)})
     other = np.clip(collins * 1.1, 0, 255).astype(np.uint8)
     assert (
         enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2
@@ -241,7 +245,7 @@ def test_the_command_tells_strangers_from_the_enrolled(
 
 
 def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
-    config: Terminal,
+    config: TerminalConfig,
     clip: Callable[..., Path],
     collins: np.ndarray,
     tmp_path: Path,
@@ -251,8 +255,8 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
     assert command.main(base) == 1
     assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
     networks = open_networks(config)
-    store = open_store(config, networks.bundle.model_digest, enter(config))
-    ada = sample(collins, networks.detector, networks.embedder, Demand(), "ada")
+    store = open_store(config, networks.bundle.model_digest, load_key_and_drop_privileges(config))
+    ada = sample(collins, networks.detector, networks.embedder, QualityRequirements(), "ada")
     store.enroll(ADA, ada.probe.embedding[None])
     store.close()
     assert command.main(base) == 0

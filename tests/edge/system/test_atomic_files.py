@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.system.atomic_files import NotRegularError, write_whole
+from edge.system.atomic_files import NotRegularError, write_atomic
 
 
 def test_write_whole_fifo_leaves_it_in_place(tmp_path: Path) -> None:
     fifo = tmp_path / "null"  # stands for /dev/null, which root could replace by a file
     os.mkfifo(fifo)
     with pytest.raises(NotRegularError):
-        write_whole(fifo, b"backup")
+        write_atomic(fifo, b"backup")
     assert stat.S_ISFIFO(fifo.lstat().st_mode) and list(tmp_path.iterdir()) == [fifo]

@@ -5,7 +5,7 @@ import hmac
 
 import pytest
 
-from edge.system.key_derivation import derive
+from edge.system.key_derivation import derive_key
 
 
 @pytest.mark.parametrize("use", ["seal", "tag", "evidence 1", "head 1"])
@@ -13,13 +13,13 @@ def test_each_use_has_the_key_by_which_it_was_always_sealed(use: str) -> None:
     """RFC 5869 done by hand: what lies on disks must open in every version."""
     key = bytes(range(32))
     extracted = hmac.digest(bytes(32), key, hashlib.sha256)
-    assert derive(key, use) == hmac.digest(
+    assert derive_key(key, use) == hmac.digest(
         extracted, b"mfsa-edge " + use.encode() + b"\x01", hashlib.sha256
     )
 
 
 def test_no_use_has_the_key_of_another() -> None:
-    keys = {derive(bytes(32), use) for use in ("seal", "tag", "evidence 1", "head 1")} | {
-        derive(b"\1" * 32, "seal")
+    keys = {derive_key(bytes(32), use) for use in ("seal", "tag", "evidence 1", "head 1")} | {
+        derive_key(b"\1" * 32, "seal")
     }
     assert len(keys) == 5

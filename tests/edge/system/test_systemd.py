@@ -3,14 +3,14 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from edge.system.systemd import Notifier
+from edge.system.systemd import SystemdNotifier
 
 
 def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))
-        notifier = Notifier(str(path))
+        notifier = SystemdNotifier(str(path))
         notifier.ready()
         notifier.alive("3 frames")
         notifier.stopping()
@@ -24,7 +24,7 @@ def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
 
 
 def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
-    Notifier("").ready()
-    gone = Notifier(str(tmp_path / "gone"))
+    SystemdNotifier("").ready()
+    gone = SystemdNotifier(str(tmp_path / "gone"))
     gone.alive()
     gone.close()

@@ -18,9 +18,9 @@ from edge.chip import PREPROCESSING
 from edge.cli import enroll as command
 from edge.config import load_config
 from edge.errors import RecordError
-from edge.gallery.enrollment.journal import Journal, Line
+from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine
 from edge.gallery.key import load_key
-from edge.gallery.store import Known, Store
+from edge.gallery.store import GalleryStore, Subject
 from tests.processes import Process, until
 
 ENROLL = "edge.cli.enroll"
@@ -61,11 +61,13 @@ class Office:
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.report.read_text().splitlines()]
 
-    def known(self) -> dict[str, Known]:
+    def known(self) -> dict[str, Subject]:
         config = load_config(self.config_path)
         digest = open_bundle(config.bundle, PREPROCESSING).model_digest
         key = load_key(config.key_path, create=False)
-        store = Store(config.gallery_path, key=key, terminal=config.terminal, model_digest=digest)
+        store = GalleryStore(
+            config.gallery_path, key=key, terminal=config.terminal, model_digest=digest
+        )
         try:
             return {known.name: known for known in store.known()}
         finally:
@@ -252,11 +254,11 @@ def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
     path = tmp_path / "report.jsonl"
-    journal = Journal(path)
-    journal.note(Line("Ada", "d", True, False, 1, "", ()))
+    journal = EnrollmentJournal(path)
+    journal.note(JournalLine("Ada", "d", True, False, 1, "", ()))
     assert synced == [path.stat().st_size]
     journal.close()
-    again = Journal(path)
+    again = EnrollmentJournal(path)
     assert (
         again.has("Ada", lambda: "d")
         and not again.has("Ada", lambda: "e")
@@ -266,15 +268,15 @@ def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    journal = Journal(tmp_path / "report.jsonl")
+    journal = EnrollmentJournal(tmp_path / "report.jsonl")
     monkeypatch.setattr(
         os, "write", lambda fd, data: 3
     )  # as a disk that is full after so many bytes
     with pytest.raises(RecordError, match="took only part of it"):
-        journal.note(Line("Ada", "d", True, False, 1, "", ()))
+        journal.note(JournalLine("Ada", "d", True, False, 1, "", ()))
     journal.close()
     with pytest.raises(RecordError, match="not a plain file"):
-        Journal(Path("/dev/zero"))
+        EnrollmentJournal(Path("/dev/zero"))
 
 
 @pytest.mark.shared

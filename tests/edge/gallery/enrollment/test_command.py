@@ -17,9 +17,9 @@ from edge.chip import PREPROCESSING
 from edge.cli import audit, enroll_common, gallery
 from edge.cli import enroll as command
 from edge.config import load_config
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.gallery.key import load_key
-from edge.gallery.store import Store, open_store
+from edge.gallery.store import GalleryStore, open_store
 
 
 class Counter:
@@ -40,7 +40,7 @@ class Counter:
         assert code == expect, self.told
         return dict(json.loads(out.splitlines()[-1])) if out else {}
 
-    def store(self) -> Store:
+    def store(self) -> GalleryStore:
         config = load_config(self.config_path)
         model = open_bundle(config.bundle, PREPROCESSING).model_digest
         return open_store(config, model, load_key(config.key_path, create=False))
@@ -62,7 +62,7 @@ def counter(
     capsys: pytest.CaptureFixture[str],
     collins: np.ndarray,
     hopper: np.ndarray,
-    detector: Detector,
+    detector: FaceDetector,
 ) -> Counter:
     worn = masks.draw(
         collins,

@@ -8,16 +8,16 @@ import pytest
 
 from edge.chip import REFERENCE_XY
 from edge.errors import PhotoError
-from edge.face.detect import Detector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.face.quality import MESSAGES, measure, pose_of
-from edge.gallery.enrollment.capture_session import hint_for, sit
-from edge.gallery.enrollment.photos import Demand, Portrait
+from edge.gallery.enrollment.capture_session import capture_samples, hint_for
+from edge.gallery.enrollment.photos import Portrait, QualityRequirements
 from edge.gallery.enrollment.pose_guide import (
     COME_CLOSER,
     POSES,
     STRAIGHT_ONLY,
-    Guide,
+    PoseGuide,
     SteadyHint,
     words_of,
 )
@@ -43,7 +43,7 @@ def do_as_told(pose: Pose, hint: str) -> Pose:
 )
 def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
     """Also where the camera hangs high or aside: poses are counted from the person's own straight look."""
-    guide, pose, at, kept = Guide(began_at=0), offset, 0.0, {}
+    guide, pose, at, kept = PoseGuide(began_at=0), offset, 0.0, {}
     while guide.aim is not None:
         at += 0.1
         guide.expire(at)
@@ -61,7 +61,7 @@ def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
 
 def test_left_is_the_persons_own() -> None:
     """Seen by the camera, the nose of somebody who looks to their left goes to the picture's right."""
-    guide = Guide(began_at=0)
+    guide = PoseGuide(began_at=0)
     guide.keep(Pose(0, 0, 0), 0)
     seen = []
     for moved in (-5, 0, 5):  # pixels of the chip
@@ -73,7 +73,7 @@ def test_left_is_the_persons_own() -> None:
 
 
 def test_looks_that_are_kept_lie_apart() -> None:
-    guide = Guide(STRAIGHT_ONLY, began_at=0)
+    guide = PoseGuide(STRAIGHT_ONLY, began_at=0)
     kept = []
     for frame in range(40):
         if guide.aim is not None and guide.hint(Pose(0, 0, 0), frame / 20) is None:
@@ -83,7 +83,7 @@ def test_looks_that_are_kept_lie_apart() -> None:
 
 
 def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
-    guide = Guide(began_at=0, pose_s=10, total_s=60)
+    guide = PoseGuide(began_at=0, pose_s=10, total_s=60)
     guide.keep(Pose(0, 0, 0), 1)
     guide.expire(10.9)
     assert guide.aim is not None and guide.aim.name == "left"
@@ -96,7 +96,7 @@ def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
 
 
 def test_the_time_in_all_ends_it() -> None:
-    guide = Guide(began_at=0, pose_s=10, total_s=15)
+    guide = PoseGuide(began_at=0, pose_s=10, total_s=15)
     guide.keep(Pose(0, 0, 0), 9)
     with pytest.raises(PhotoError, match="not seen"):
         guide.expire(15)
@@ -120,13 +120,15 @@ def frames(*parts: tuple[np.ndarray, int]) -> Iterator[Frame]:
 
 
 def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
-    detector: Detector, embedder: Embedder, collins: np.ndarray
+    detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
     told: list[str] = []
-    guide = Guide(STRAIGHT_ONLY, began_at=0)
+    guide = PoseGuide(STRAIGHT_ONLY, began_at=0)
     empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
     shown = frames((empty, 6), (np.hstack([collins, collins]), 6), (dark, 6), (collins, 60))
-    taken = list(sit(shown, guide, detector, embedder, Demand(), told.append))
+    taken = list(
+        capture_samples(shown, guide, detector, embedder, QualityRequirements(), told.append)
+    )
     assert [one.name for one in taken] == ["first", "second", "third"] and guide.is_done
     assert list(dict.fromkeys(told)) == [
         "step before the camera",
@@ -137,14 +139,21 @@ def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
 
 
 def test_nobody_before_the_camera_is_an_end_that_is_told(
-    detector: Detector, embedder: Embedder
+    detector: FaceDetector, embedder: Embedder
 ) -> None:
     empty = np.full((120, 160, 3), 90, np.uint8)
     for count in (200, 20):  # the time is up; the recording is over before
-        guide = Guide(began_at=0)
+        guide = PoseGuide(began_at=0)
         with pytest.raises(PhotoError, match="0 of 6 poses") as caught:
             list(
-                sit(frames((empty, count)), guide, detector, embedder, Demand(), lambda words: None)
+                capture_samples(
+                    frames((empty, count)),
+                    guide,
+                    detector,
+                    embedder,
+                    QualityRequirements(),
+                    lambda words: None,
+                )
             )
         assert caught.value.reason == "no-pose"
 
@@ -168,7 +177,7 @@ def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
     return Portrait("look", chip, face.width_px, apart, pose, measured)
 
 
-def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
+def act(guide: PoseGuide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
     """Return the hints to a person who turns the head as asked, ten frames a second."""
     random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
     for frame in range(400):
@@ -176,7 +185,7 @@ def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list
             break
         at = frame / 10
         look = turned(eyes_px + random.uniform(-noise_px, noise_px), yaw, chip)
-        hint = hint_for(guide, look, at, Demand())
+        hint = hint_for(guide, look, at, QualityRequirements())
         if hint is None:
             guide.keep(look.pose, at)
             steady = SteadyHint()
@@ -189,23 +198,23 @@ def act(guide: Guide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list
 def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
     """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than asked."""
     assert turned(35, 20, collins_chip).eyes_px < 34
-    guide = Guide(began_at=0)
+    guide = PoseGuide(began_at=0)
     assert COME_CLOSER not in act(guide, collins_chip, 35, 0.5)
     assert guide.done == ["straight", "left", "right"]
 
 
 def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
     """The measured size goes up and down around the limit."""
-    guide = Guide(began_at=0)
+    guide = PoseGuide(began_at=0)
     said = act(guide, collins_chip, 34, 1.5)
     changes = [after for before, after in pairwise(said) if after != before]
     assert changes.count(COME_CLOSER) == 0 and guide.done == ["straight", "left", "right"]
 
 
 def test_guide_too_far_is_said_until_near(collins_chip: np.ndarray) -> None:
-    guide = Guide(began_at=0)
+    guide = PoseGuide(began_at=0)
     hints = [
-        hint_for(guide, turned(px, 0, collins_chip), n, Demand())
+        hint_for(guide, turned(px, 0, collins_chip), n, QualityRequirements())
         for n, px in enumerate((25, 33, 35, 32, 30, 32))
     ]
     assert hints == [COME_CLOSER, COME_CLOSER, None, None, COME_CLOSER, COME_CLOSER]

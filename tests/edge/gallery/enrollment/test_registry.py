@@ -4,16 +4,16 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edge.gallery.enrollment.registry import Roll
-from edge.gallery.store import Store
+from edge.gallery.enrollment.registry import EnrolledSubjects
+from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 
-Open = Callable[..., Store]
+Open = Callable[..., GalleryStore]
 ADA, BOB = (np.eye(1, 8, k, dtype=np.float32) for k in (0, 1))
 
 
 def test_what_another_process_changes_is_seen(open_store: Open) -> None:
-    roll, other = Roll(open_store()), open_store()
+    roll, other = EnrolledSubjects(open_store()), open_store()
     assert len(roll) == 0 and roll.find("Ada") is None
     other.enroll("Ada", ADA)
     roll.refresh()
@@ -29,7 +29,7 @@ def test_what_another_process_changes_is_seen(open_store: Open) -> None:
 def test_a_dry_roll_knows_what_it_was_told_and_stores_nothing(open_store: Open) -> None:
     store = open_store()
     store.enroll("Ada", ADA)
-    for roll, before in ((Roll(store, dry=True), [ADA]), (Roll(None), [])):
+    for roll, before in ((EnrolledSubjects(store, dry=True), [ADA]), (EnrolledSubjects(None), [])):
         roll.enroll("Ada", BOB, SubjectRecord())
         roll.enroll("Bob", BOB, SubjectRecord())
         roll.enroll("Bob", ADA, SubjectRecord(), replace=True)
@@ -43,7 +43,7 @@ def test_a_dry_roll_knows_what_it_was_told_and_stores_nothing(open_store: Open) 
 
 def test_rights_alone_can_be_noted_anew(open_store: Open) -> None:
     store = open_store()
-    roll = Roll(store)
+    roll = EnrolledSubjects(store)
     roll.enroll("Ada", ADA, SubjectRecord())
     roll.enroll("Ada", np.zeros((0, 0), np.float32), SubjectRecord(groups=("staff",)))
     assert store.subjects() == {"Ada": 1}

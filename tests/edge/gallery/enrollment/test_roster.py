@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import ConfigError, PhotoError
-from edge.gallery.enrollment.attributes import Registrar, Terms
-from edge.gallery.enrollment.roster import COLUMNS, Entry, read_people
+from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes
+from edge.gallery.enrollment.roster import COLUMNS, RosterEntry, read_people
 from edge.subject import Consent, SubjectRecord
 
 
@@ -35,7 +35,7 @@ def people(tmp_path: Path) -> Path:
     return tmp_path / "people.csv"
 
 
-def read(path: Path, folder: Path, text: str | bytes) -> list[Entry]:
+def read(path: Path, folder: Path, text: str | bytes) -> list[RosterEntry]:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return read_people(path, folder)
 
@@ -60,7 +60,7 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     )
     ada, zoe = read(people, folder, text)
     assert ada.photos == (folder / "Ada" / "1.jpg", folder / "Ada" / "2.PNG")
-    assert ada.terms == Terms(
+    assert ada.terms == SubjectAttributes(
         True,
         date(2031, 1, 1),
         date(2031, 12, 31),
@@ -72,8 +72,8 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
         ("Zoë", "17"),
         "twins",
     )
-    assert zoe == Entry(
-        "Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), Terms(extended=False)
+    assert zoe == RosterEntry(
+        "Zoë", (folder / "Bob" / "b.jpeg", folder / "loose.jpg"), SubjectAttributes(extended=False)
     )
 
 
@@ -167,16 +167,18 @@ TODAY = date(2030, 6, 1)
 
 
 def test_what_is_not_named_stays_as_it_is() -> None:
-    registrar = Registrar("root", TODAY)
+    registrar = AttributePolicy("root", TODAY)
     known = SubjectRecord(
         extended=True,
         groups=("staff",),
         pin="x",
         consent=Consent(date(2029, 1, 1), "eve", "form 1"),
     )
-    assert registrar.record("Ada", Terms(), known) == known
+    assert registrar.record("Ada", SubjectAttributes(), known) == known
     changed = registrar.record(
-        "Ada", Terms(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"), known
+        "Ada",
+        SubjectAttributes(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"),
+        known,
     )
     assert changed == SubjectRecord(
         extended=True,
@@ -188,39 +190,43 @@ def test_what_is_not_named_stays_as_it_is() -> None:
 
 
 def test_nobody_is_enrolled_without_the_consent_that_the_config_demands() -> None:
-    registrar = Registrar("root", TODAY, consent_needed=True)
+    registrar = AttributePolicy("root", TODAY, consent_needed=True)
     with pytest.raises(PhotoError, match="--consent") as caught:
-        registrar.record("Ada", Terms(), None)
+        registrar.record("Ada", SubjectAttributes(), None)
     assert caught.value.reason == "no-consent"
-    noted = registrar.record("Ada", Terms(consent="form 1"), None)
+    noted = registrar.record("Ada", SubjectAttributes(consent="form 1"), None)
     assert noted.consent == Consent(TODAY, "root", "form 1")
-    assert registrar.record("Ada", Terms(), noted) == noted  # who agreed once is not asked again
+    assert (
+        registrar.record("Ada", SubjectAttributes(), noted) == noted
+    )  # who agreed once is not asked again
 
 
 def test_how_long_a_person_is_kept_counts_from_the_last_enrollment() -> None:
-    registrar = Registrar("root", TODAY, keep_days=30)
+    registrar = AttributePolicy("root", TODAY, keep_days=30)
     assert registrar.record(
-        "Ada", Terms(), SubjectRecord(erase_on=date(2030, 6, 3))
+        "Ada", SubjectAttributes(), SubjectRecord(erase_on=date(2030, 6, 3))
     ).erase_on == date(2030, 7, 1)
-    assert registrar.record("Ada", Terms(erase_on=date(2030, 8, 1)), None).erase_on == date(
-        2030, 8, 1
-    )
+    assert registrar.record(
+        "Ada", SubjectAttributes(erase_on=date(2030, 8, 1)), None
+    ).erase_on == date(2030, 8, 1)
     with pytest.raises(PhotoError, match="not after"):
-        registrar.record("Ada", Terms(erase_on=TODAY), None)
+        registrar.record("Ada", SubjectAttributes(erase_on=TODAY), None)
 
 
 def test_dates_that_exclude_each_other() -> None:
     with pytest.raises(PhotoError, match="which is after") as caught:
-        Registrar("root", TODAY).record(
-            "Ada", Terms(valid_from=date(2032, 1, 1)), SubjectRecord(valid_until=date(2031, 1, 1))
+        AttributePolicy("root", TODAY).record(
+            "Ada",
+            SubjectAttributes(valid_from=date(2032, 1, 1)),
+            SubjectRecord(valid_until=date(2031, 1, 1)),
         )
     assert caught.value.reason == "wrong-dates"
 
 
 def test_a_line_of_the_list_is_over_the_command() -> None:
-    assert Terms(extended=False, groups=("a",)).over(Terms(extended=True, consent="form")) == Terms(
-        extended=False, groups=("a",), consent="form"
-    )
+    assert SubjectAttributes(extended=False, groups=("a",)).over(
+        SubjectAttributes(extended=True, consent="form")
+    ) == SubjectAttributes(extended=False, groups=("a",), consent="form")
 
 
 def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:

@@ -1,0 +1,37 @@
+"""Listening Unix sockets and the account of a peer."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from pathlib import Path
+
+_UCRED = struct.Struct("3i")
+
+
+def peer_uid(peer: socket.socket) -> int:
+    """Return the user id of the process at the other end (SO_PEERCRED, unix(7))."""
+    return int(
+        _UCRED.unpack(peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[1]
+    )
+
+
+def listen(path: Path, kind: socket.SocketKind, mode: int, backlog: int) -> socket.socket:
+    """Replace the socket that an ended process left at `path` and listen there.
+
+    The caller holds the lock file of the folder. Raises OSError.
+    """
+    listener = socket.socket(socket.AF_UNIX, kind)
+    try:
+        path.unlink(missing_ok=True)
+        previous = os.umask(0o777 & ~mode)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(previous)
+        listener.listen(backlog)
+    except OSError:
+        listener.close()
+        raise
+    return listener
