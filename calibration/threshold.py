@@ -127,9 +127,7 @@ def calibrate(
         embedder=file_digest(model),
         unmasked=unmasked_point,
         masked=masked_point,
-        same_person=_threshold_at(
-            faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)
-        ),
+        same_person=_threshold_at(faces.bare, faces.bare, max(SAME_PERSON_FMR, target_fmr)),
         kept_apart=kept_apart,
         data=description,
         people=faces.people,

@@ -68,11 +68,7 @@ def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedd
     bare, masked, nothing = (
         visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
     )
-    assert (
-        bare.eyes_visible > 80
-        and bare.mouth_occlusion_prevention > 50
-        and bare.explained > 80
-    )
+    assert bare.eyes_visible > 80 and bare.mouth_occlusion_prevention > 50 and bare.explained > 80
     assert (
         masked.eyes_visible > 60
         and masked.mouth_occlusion_prevention < 20
