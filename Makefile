@@ -41,43 +41,43 @@ test: $(VENV)/dev.stamp  ## Run all tests
 counts: | $(VENV)/bin/python  ## Count offences against the project's conventions: LIST=row names the places of one
 	$(BIN)/python -m tests.conventions $(addprefix --list ,$(LIST))
 
-faults: $(VENV)/dev.stamp  ## Measure the lock during kills, full disks and hung cameras: docs/faults.md (7 minutes)
+faults: $(VENV)/dev.stamp  ## Measure the lock during kills, full disks and hung cameras: docs/measurements/faults.md (7 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/faults.md
+	$(BIN)/python -m tests.faults --bundle build/bundle --out docs/measurements/faults.md
 
-leaks: $(VENV)/dev.stamp  ## Search a gallery's files and a core dump for a known template: docs/leaks.md (seconds)
-	$(BIN)/python -m tests.leaks --out docs/leaks.md
+leaks: $(VENV)/dev.stamp  ## Search a gallery's files and a core dump for a known template: docs/measurements/leaks.md (seconds)
+	$(BIN)/python -m tests.leaks --out docs/measurements/leaks.md
 
-durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, removal and logging: docs/durability.md (15 minutes)
-	$(BIN)/python -m tests.durability --out docs/durability.md
+durability: $(VENV)/dev.stamp  ## Kill and cut the power during enrollment, removal and logging: docs/measurements/durability.md (15 minutes)
+	$(BIN)/python -m tests.durability --out docs/measurements/durability.md
 
 crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: COUNT=20000
 	$(BIN)/python -m tests.crossings --count $(COUNT)
 
-fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
-	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/fuzz.md
+fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/measurements/fuzz.md
 
-streams: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/streams.md, DATA=... (5 minutes)
+streams: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/measurements/streams.md, DATA=... (5 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/streams.md
+	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/measurements/streams.md
 	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
-		--markdown docs/streams-real-masks.md
+		--markdown docs/measurements/streams-real-masks.md
 
-peers-bench: $(VENV)/dev.stamp demo  ## Compare the demo's clip with other open software: docs/peers.md (compiles dlib: 20 minutes)
+peers-bench: $(VENV)/dev.stamp demo  ## Compare the demo's clip with other open software: docs/measurements/peers.md (compiles dlib: 20 minutes)
 	$(PIP) -r benchmarks/peers-requirements.txt
 	env OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m benchmarks.peers
 
 # OPENBLAS_* would slow the product that search is compared with.
-search-bench: $(VENV)/dev.stamp  ## Compare the search with BLAS and faiss: docs/search.md, DATA=... (2 minutes)
+search-bench: $(VENV)/dev.stamp  ## Compare the search with BLAS and faiss: docs/measurements/search.md, DATA=... (2 minutes)
 	$(PIP) -e '.[bench]'
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/search.py --chips $(CHIPS)/lfw_pairs.tar --out docs/search.md
+	env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python benchmarks/search.py --chips $(CHIPS)/lfw_pairs.tar --out docs/measurements/search.md
 
 # The demo's terminal, once as it is and once with liveness in layers.
-rehearse: demo  ## Replay clips through the demo's terminal: docs/rehearsal.md, build/rehearsal.html (3 minutes)
+rehearse: demo  ## Replay clips through the demo's terminal: docs/measurements/rehearsal.md, build/rehearsal.html (3 minutes)
 	sed 's/kind: none/kind: layers/' build/demo/terminal.yaml > build/demo/alive.yaml
-	$(BIN)/edge-rehearse --config build/demo/terminal.yaml --adversarial $(RECORDED) --markdown docs/rehearsal.md --html build/rehearsal.html
-	$(BIN)/edge-rehearse --config build/demo/alive.yaml --adversarial $(RECORDED) --markdown docs/rehearsal-liveness.md \
+	$(BIN)/edge-rehearse --config build/demo/terminal.yaml --adversarial $(RECORDED) --markdown docs/measurements/rehearsal.md --html build/rehearsal.html
+	$(BIN)/edge-rehearse --config build/demo/alive.yaml --adversarial $(RECORDED) --markdown docs/measurements/rehearsal-liveness.md \
 		--html build/rehearsal-liveness.html
 
 lint: $(VENV)/dev.stamp  ## Check style, types and import contracts
@@ -129,7 +129,7 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 	$(BIN)/mfsa-export --checkpoint $(RUN)/checkpoint.pt --out $(RUN)/embedder.onnx --weights $(RUN)/weights.safetensors \
 		--chips $(CHIPS)/lfw_pairs.tar $(CHIPS)/rmfrd_dev.tar
 	$(BIN)/mfsa-quantize --embedder $(RUN)/embedder.onnx --chips $(VALIDATION) --out $(RUN)/embedder-int8.onnx \
-		--report docs/int8.json --plot $(RUN)/int8.png
+		--report docs/measurements/int8.json --plot $(RUN)/int8.png
 	for form in "" -int8; do \
 		$(BIN)/mfsa-threshold --embedder $(RUN)/embedder$$form.onnx --chips $(VALIDATION) --out $(RUN)/thresholds$$form.json \
 			--det $(RUN)/det$$form.png \
@@ -146,7 +146,7 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --most 8000
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 
-# The variants of the network at equal budget from one warm start, itself without attention: docs/ablation.md and .json.
+# The variants of the network at equal budget from one warm start, itself without attention: docs/measurements/ablation.md and .json.
 ablation: $(VENV)/dev.stamp  ## Compare the variants of the network at equal budget: DATA=... (an hour on a CPU)
 	$(BIN)/mfsa-train --recipe train/recipes/ablation.yaml --data $(DATA) --out runs/ablation/start --resume \
 		--start-from train/reference.safetensors --set network.variant=none loss.adversary=0 chips=20000
@@ -157,7 +157,7 @@ ablation: $(VENV)/dev.stamp  ## Compare the variants of the network at equal bud
 		$(BIN)/mfsa-export --checkpoint runs/ablation/$$variant/checkpoint.pt --out runs/ablation/$$variant.onnx || exit 1; \
 	done
 	$(BIN)/mfsa-evaluate $(foreach variant,$(VARIANTS),$(variant)=runs/ablation/$(variant).onnx) $(EXAMS) --quick \
-		--json docs/ablation.json --html runs/ablation/report.html --markdown docs/ablation.md
+		--json docs/measurements/ablation.json --html runs/ablation/report.html --markdown docs/measurements/ablation.md
 
 clean:  ## Remove build and the virtual environments
 	rm -rf build $(VENV) .venv310

@@ -1,6 +1,6 @@
 """How long a search takes beside a bare BLAS product and faiss on the same templates, interleaved in one run, on one thread.
 
-python benchmarks/search.py --chips lfw_pairs.tar --bundle build/bundle --out docs/search.md
+python benchmarks/search.py --chips lfw_pairs.tar --bundle build/bundle --out docs/measurements/search.md
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def test_tests_that_the_door_s_page_names_exist() -> None:
     "page",
     sorted(
         path.relative_to(ROOT).as_posix()
-        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     ),
 )
 def test_links_lead_somewhere(page: str) -> None:
@@ -71,7 +71,7 @@ def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) 
     )
 
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NOT_COMMANDS = {"mfsa-edge", "mfsa-door", "edge-expire", "mfsa-product"}  # accounts, units, model
 
 

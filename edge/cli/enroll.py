@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--masked-templates",
         action="store_true",
-        help="store each face once more with a mask drawn on; see docs/streams.md for what it brings",
+        help="store each face once more with a mask drawn on; effect: docs/measurements/streams.md",
     )
     parser.add_argument("--dry-run", action="store_true", help="everything but storing")
     parser.add_argument("--json", action="store_true", help="for machines")

@@ -25,7 +25,7 @@ from edge.values import Match
 
 log = logging.getLogger(__name__)
 
-_PACKED_FROM = 3000  # below, one float32 product is as fast: docs/search.md
+_PACKED_FROM = 3000  # below, one float32 product is as fast: docs/measurements/search.md
 _LEAST_ROOM = 256
 _CHECK_S = 1.0  # between comparisons of the open file with the one at its path
 _LINE = 64  # bytes

@@ -1,4 +1,4 @@
-"""`python -m tests.durability --out docs/durability.md`: both tables, measured anew."""
+"""`python -m tests.durability --out docs/measurements/durability.md`: measure both tables."""
 
 from __future__ import annotations
 

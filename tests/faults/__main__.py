@@ -1,4 +1,4 @@
-"""`python -m tests.faults --bundle build/bundle --out docs/faults.md`: the table of faults, measured anew."""
+"""`python -m tests.faults --bundle build/bundle --out docs/measurements/faults.md`: fault table."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ Recogniser: watchdog {daemon.watchdog_s:g} s, restart after {daemon.restart_s:g}
 {longer(outcomes)}
 
 Where the door's own process dies or is stopped while the lock is open, the line stays as it is until `edge-door rest` has driven
-it to rest: there a relay module with a pulse limit of its own helps ([wiring.md](wiring.md)).
+it to rest: there a relay module with a pulse limit of its own helps ([wiring.md](../wiring.md)).
 Without a fault somebody is let in every two to three seconds; "let in again after" has that in it.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m tests.leaks --out docs/leaks.md`: looks for a known template where it must not be, and where it must be found."""
+"""`python -m tests.leaks --out docs/measurements/leaks.md`: search for a known template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ text. Where it says control, the search must find what is there.
 _TAIL = """
 Sealed rows of that person (record, tag, template, chip) in database, write-ahead log and free pages: before erasure {before}, after
 erasure {after}. What a flash drive keeps of blocks that it has replaced, nobody can reach by the file system: see
-[threat-model.md](threat-model.md).
+[threat-model.md](../threat-model.md).
 """
 
 
