@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.door.timing import DoorTiming
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
+from tests.processes import until as wait_until
 
 PULSE_S = 0.3
 PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
@@ -105,11 +105,12 @@ def grant(name: str = "g1", age: float = 0.0, clock: Callable[[], float] = CLOCK
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for a condition while the door's clock advances."""
-    ends = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < ends, f"did not happen in {PATIENCE_S:.0f} s"
-        time.sleep(_POLL_S)
+
+    def is_met() -> bool:
         CLOCK.advance(_POLL_S)
+        return condition()
+
+    wait_until(is_met, "the door does it", timeout_s=PATIENCE_S, poll_s=_POLL_S)
 
 
 @contextmanager

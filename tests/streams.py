@@ -24,7 +24,7 @@ class MjpegCamera:
         self.fps = fps
         self.served = 0
         self.show(picture)
-        self._open = True
+        self._closed = threading.Event()
         camera = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -51,7 +51,7 @@ class MjpegCamera:
 
     def send(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         due = time.monotonic()
-        while self._open:
+        while not self._closed.is_set():
             head = (
                 f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(self._jpeg)}\r\n\r\n"
             )
@@ -61,11 +61,11 @@ class MjpegCamera:
                 return
             self.served += 1
             due += 1 / self.fps
-            time.sleep(max(0.0, due - time.monotonic()))
+            self._closed.wait(max(0.0, due - time.monotonic()))
 
     def close(self) -> None:
         """End every stream and refuse connections."""
-        self._open = False
+        self._closed.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -115,6 +115,7 @@ class VideoStream:
         writer.release()
         self._data = path.read_bytes()
         self.sent = 0  # frames, about
+        self._closed = threading.Event()
         self._server = socket.socket()
         self._server.bind(("127.0.0.1", 0))
         self._server.listen()
@@ -135,7 +136,7 @@ class VideoStream:
         with peer:
             for at in range(0, size, part):
                 due = began + at / size * self.LEVELS / self._fps
-                time.sleep(max(0.0, due - time.monotonic()))
+                self._closed.wait(max(0.0, due - time.monotonic()))
                 try:
                     peer.sendall(self._data[at : at + part])
                 except OSError:
@@ -143,4 +144,5 @@ class VideoStream:
                 self.sent = self.LEVELS * at // size
 
     def close(self) -> None:
+        self._closed.set()
         self._server.close()

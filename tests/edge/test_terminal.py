@@ -127,6 +127,7 @@ def test_a_killed_recogniser_leaves_a_door_that_locks(site: Site) -> None:
         opened = site.door_events().count("unlocked")
         with site.daemon("again"):  # and a fresh one takes over
             until(lambda: site.door_events().count("unlocked") > opened, "opened by the next one")
+        assert "relocked" in site.door_events()
 
 
 def test_without_a_door_the_recogniser_goes_on_and_finds_it_later(site: Site) -> None:

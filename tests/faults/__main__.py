@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from tests.faults.scenes import FAULTS, Fault
 from tests.faults.terminal import PULSE_S, Terminal
+from tests.processes import until
 
 _INTO_THE_PULSE_S = 0.3
 _NOTICEABLE_S = 0.1  # a pulse that ends so much late was made longer
@@ -38,10 +39,10 @@ def cause(terminal: Terminal, fault: Fault) -> Outcome:
     services = (terminal.door, terminal.daemon)
     before = [(s.starts, s.watchdog_kills) for s in services]
     opened = terminal.energised_after(time.monotonic())
-    time.sleep(max(0.0, opened + _INTO_THE_PULSE_S - time.monotonic()))
+    _wait_for(opened + _INTO_THE_PULSE_S)
     began = time.monotonic()
     with fault.begin(terminal):
-        time.sleep(fault.lasts_s)
+        _wait_for(began + fault.lasts_s)
         ended = time.monotonic()
     recovered = terminal.energised_after(max(ended, opened + PULSE_S))
     terminal.wait_locked()
@@ -55,6 +56,10 @@ def cause(terminal: Terminal, fault: Fault) -> Outcome:
         starts=(after[0][0], after[1][0]),
         watchdog=(after[0][1], after[1][1]),
     )
+
+
+def _wait_for(moment: float) -> None:
+    until(lambda: time.monotonic() >= moment, "the moment has come", poll_s=0.002)
 
 
 def row(fault: Fault, outcomes: Sequence[Outcome]) -> str:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.processes import until
+
 
 def main(folder: Path, module: str, arguments: list[str]) -> int:
     wall = time.time
@@ -42,8 +44,7 @@ def _hook_daemon(folder: Path) -> None:
     from edge.face.embed import Embedder
 
     def block() -> None:
-        while (folder / "camera").exists():
-            time.sleep(0.01)
+        until(lambda: not (folder / "camera").exists(), "the fault ends", poll_s=0.01)
 
     def fail() -> None:
         if (folder / "engine").exists():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import cv2
@@ -16,10 +15,11 @@ from edge.config import load_config
 from edge.portraits import COLLINS, load_portrait
 from tests.faults.line import Line
 from tests.faults.systemd import Service
+from tests.processes import until
 
 PULSE_S = 1.0
 _COOLDOWN_S = 2.0
-_PATIENCE_S = 600.0
+_POLL_S = 0.005
 
 
 class Terminal:
@@ -94,21 +94,19 @@ class Terminal:
 
     def energised_after(self, moment: float) -> float:
         """When the line was energised for the first time from then on; waits for it, raises TimeoutError."""
-        gives_up = time.monotonic() + _PATIENCE_S
-        while (at := self.line.energised_since(moment)) is None:
-            if time.monotonic() > gives_up:
-                raise TimeoutError(
-                    f"nobody was let in for {_PATIENCE_S:.0f} s; see {self.folder}/*.log"
-                )
-            time.sleep(0.005)
+        until(
+            lambda: self.line.energised_since(moment) is not None,
+            f"the door is unlocked; see {self.folder}/*.log",
+            poll_s=_POLL_S,
+        )
+        at = self.line.energised_since(moment)
+        assert at is not None
         return at
 
     def wait_locked(self) -> None:
         """Raises TimeoutError."""
-        gives_up = time.monotonic() + _PATIENCE_S
-        while self.line.energised:
-            if time.monotonic() > gives_up:
-                raise TimeoutError(
-                    f"the lock stayed open for {_PATIENCE_S:.0f} s; see {self.folder}/*.log"
-                )
-            time.sleep(0.005)
+        until(
+            lambda: not self.line.energised,
+            f"the door is locked; see {self.folder}/*.log",
+            poll_s=_POLL_S,
+        )

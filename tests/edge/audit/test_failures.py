@@ -8,7 +8,6 @@ import random
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -235,8 +234,7 @@ def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -
             [sys.executable, "-c", WRITER, str(record.folder)], stdout=subprocess.PIPE
         ) as writer:
             assert writer.stdout is not None
-            said = [writer.stdout.readline()]
-            time.sleep(random_.uniform(0.0, 0.02))
+            said = [writer.stdout.readline() for _ in range(random_.randint(1, 40))]
             writer.kill()
             said += writer.stdout.readlines()
         acknowledged = int([line for line in said if line.endswith(b"\n")][-1])

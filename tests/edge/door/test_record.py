@@ -32,6 +32,7 @@ from tests.doors import (
     records,
     until,
 )
+from tests.processes import until as wait_until
 
 
 def locked_down(path: Path) -> bool:
@@ -81,9 +82,9 @@ def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
         with passing():
             assert client.grant(grant()) is None and terminal.relay.energised
         order.start()
-        while terminal.relay.energised:  # the clock stands: no deadline can end what waits
-            assert order.is_alive()
-            time.sleep(0.002)
+        # The clock stands: no deadline can end what waits.
+        wait_until(lambda: not (terminal.relay.energised and order.is_alive()), "locks")
+        assert order.is_alive()
         with passing():
             order.join(PATIENCE_S)
         assert asked == [None] and client.note == NOT_ON_RECORD

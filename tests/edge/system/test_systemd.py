@@ -28,3 +28,4 @@ def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
     gone = SystemdNotifier(str(tmp_path / "gone"))
     gone.alive()
     gone.close()
+    assert not (tmp_path / "gone").exists()
