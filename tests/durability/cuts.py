@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from tests.durability.child import heard
 from tests.durability.disk import Disk, Loss, write
 from tests.durability.steps import Left, Step, Victim
-from tests.durability.trace import Replay, traced
+from tests.durability.trace import Replay, read_trace, traced
 
 
 @dataclass
@@ -50,12 +50,22 @@ Image = Mapping[PurePosixPath, bytes | None]
 
 
 def cut(
-    victim: Victim, images: int, seed: int, place: Path, *, steps: int = 12, most: int = 600
+    victim: Victim,
+    images: int,
+    seed: int,
+    place: Path,
+    *,
+    steps: int = 12,
+    most: int = 600,
+    first: bool = False,
 ) -> Cuts:
-    """At least so many different images, by runs of `steps` operations, at most `most` images a run."""
+    """Judge this number of different images, by runs of `steps` operations with at most `most` images each.
+
+    `first` ends at the first image with a problem.
+    """
     logging.disable(logging.CRITICAL)
     cuts, rng = Cuts(), random.Random(seed)
-    while cuts.images < images:
+    while cuts.images < images and not (first and cuts.bad):
         with tempfile.TemporaryDirectory(dir=place) as folder:
             _run(
                 victim,
@@ -64,12 +74,15 @@ def cut(
                 cuts,
                 steps,
                 min(most, images - cuts.images),
+                first,
             )
         cuts.runs += 1
     return cuts
 
 
-def _run(victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images: int) -> None:
+def _run(
+    victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images: int, first: bool
+) -> None:
     state, trace, told = folder / "state", folder / "trace", folder / "told"
     state.mkdir()
     victim.prepare(state)
@@ -85,8 +98,9 @@ def _run(victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images
         str(steps),
     ]
     traced(command, trace)
+    calls = read_trace(trace)
     script, rng = victim.script(random.Random(seed), steps), random.Random(seed)
-    synced = _synced(first, Replay(first, state, told).steps(trace))
+    synced = _synced(first, Replay(first, state, told).steps(calls))
     possible = [
         (moment, loss)
         for moment, is_synced in enumerate(synced)
@@ -98,12 +112,14 @@ def _run(victim: Victim, seed: int, folder: Path, cuts: Cuts, steps: int, images
     seen: set[bytes] = set()
     chosen = set(rng.sample(possible, min(len(possible), images)))
     for lines, loss, image in _images(
-        second, Replay(second, state, told).steps(trace), chosen, rng
+        second, Replay(second, state, told).steps(calls), chosen, rng
     ):
         digest = _digest(lines, image)
         if digest not in seen:
             seen.add(digest)
             cuts.note(_problems(victim, script, lines, image, folder), loss)
+        if first and cuts.bad:
+            return
 
 
 def _synced(disk: Disk, replayed: Iterator[str | None]) -> Iterator[bool]:

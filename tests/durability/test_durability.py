@@ -15,7 +15,7 @@ import pytest
 from tests.durability.cuts import cut, demand_whole
 from tests.durability.disk import Disk
 from tests.durability.spoilt import SPOILT, Spoilt
-from tests.durability.trace import Replay, Unsupported, traced, why_not
+from tests.durability.trace import Replay, Unsupported, read_trace, traced, why_not
 from tests.durability.victims import VICTIMS
 from tests.memory import scratch
 from tests.processes import TIMEOUT_S
@@ -76,7 +76,7 @@ def test_the_power_is_cut_at_any_moment(name: str) -> None:
 @pytest.mark.parametrize("spoilt", SPOILT, ids=lambda s: s.name)
 def test_a_power_cut_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
     with scratch() as memory:
-        assert cut(spoilt, 40, 1, Path(memory)).bad
+        assert cut(spoilt, 40, 1, Path(memory), first=True).bad
 
 
 @needs_strace
@@ -98,7 +98,7 @@ def test_what_cannot_be_done_again_is_not_passed_over(code: str, tmp_path: Path)
         [sys.executable, "-c", f"import os; p = {str(state)!r} + '/'; {code}"], tmp_path / "trace"
     )
     with pytest.raises(Unsupported):
-        list(Replay(disk, state, tmp_path / "told").steps(tmp_path / "trace"))
+        list(Replay(disk, state, tmp_path / "told").steps(read_trace(tmp_path / "trace")))
 
 
 @needs_strace
@@ -124,6 +124,6 @@ os.link(p + "a", p + "b"); os.rename(p + "b", p + "c"); os.mkdir(p + "d")
 open(p + "d/e", "w").write("e"); open(p + "there", "w").write("anew"); os.unlink(p + "a")
 """
     traced([sys.executable, "-c", code], tmp_path / "trace")
-    list(Replay(disk, state, tmp_path / "told").steps(tmp_path / "trace"))
+    list(Replay(disk, state, tmp_path / "told").steps(read_trace(tmp_path / "trace")))
     demand_whole(disk, state)
     assert (state / "there").read_text() == "anew" and (state / "c").stat().st_size == 20

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from tests.durability.disk import (
@@ -63,6 +64,7 @@ def traced(command: Sequence[str], out: Path) -> None:
     calls = ",".join((*_UNDERSTOOD, *_REFUSED))
     options = [
         "-f",
+        "--seccomp-bpf",
         "-o",
         str(out),
         "-xx",
@@ -82,7 +84,7 @@ def traced(command: Sequence[str], out: Path) -> None:
         raise RuntimeError(f"the traced process failed ({done.returncode}): {done.stderr[-2000:]}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Call:
     """One system call that did not fail."""
 
@@ -91,6 +93,7 @@ class Call:
     arguments: str
     result: int
 
+    @cached_property
     def strings(self) -> list[bytes]:
         found = _STRING.findall(self.arguments)
         if any(cut for _, cut in found):
@@ -102,8 +105,13 @@ class Call:
         return int(self.arguments.split(",")[which].strip(), 0)
 
 
-def calls(lines: Iterable[str]) -> Iterator[Call]:
-    """In the order in which they ended."""
+def read_trace(path: Path) -> list[Call]:
+    """Return the calls of a trace in the order in which they ended."""
+    with path.open() as lines:
+        return list(_calls(lines))
+
+
+def _calls(lines: Iterable[str]) -> Iterator[Call]:
     begun: dict[str, str] = {}
     for line in lines:
         line = line.rstrip("\n")
@@ -136,22 +144,16 @@ class Replay:
         self._disk, self._root, self._told = disk, root, told
         self._tables: dict[int, _Table] = {}
 
-    def steps(self, trace: Path) -> Iterator[str | None]:
-        """After each call that changed the disk None, after each that told something what it told."""
-        with trace.open() as lines:
-            parents = {
-                call.result: call
-                for call in calls(lines)
-                if call.name in ("clone", "clone3", "fork", "vfork") and call.result
-            }
-        with trace.open() as lines:
-            for call in calls(lines):
-                if call.process not in self._tables:
-                    self._tables[call.process] = self._born(parents.get(call.process))
-                handler = getattr(self, f"_{call.name}", None)
-                done = handler(call, self._tables[call.process]) if handler else self._refuse(call)
-                if done is not None:
-                    yield done or None
+    def steps(self, calls: Sequence[Call]) -> Iterator[str | None]:
+        """Yield None after each call that changed the disk, and each line of output."""
+        parents = {call.result: call for call in calls if call.name in _BIRTHS and call.result}
+        for call in calls:
+            if call.process not in self._tables:
+                self._tables[call.process] = self._born(parents.get(call.process))
+            handler = getattr(self, f"_{call.name}", None)
+            done = handler(call, self._tables[call.process]) if handler else self._refuse(call)
+            if done is not None:
+                yield done or None
 
     def _born(self, parent: Call | None) -> _Table:
         """Threads share their parent's files, processes copy them."""
@@ -161,7 +163,7 @@ class Replay:
         return table if "CLONE_FILES" in parent.arguments else dict(table)
 
     def _refuse(self, call: Call) -> str | None:
-        if call.name == "io_uring_setup" or any(self._relative(text) for text in call.strings()):
+        if call.name == "io_uring_setup" or any(self._relative(text) for text in call.strings):
             raise Unsupported(f"{call.name}({call.arguments[:200]})")
         first = call.arguments.split(",")[0].strip()
         if (
@@ -184,7 +186,7 @@ class Replay:
 
     def _openat(self, call: Call, table: _Table) -> str | None:
         flags = call.arguments.split('"')[2]
-        (text,) = call.strings()
+        (text,) = call.strings
         if text == str(self._told).encode():
             table[call.result] = _Open(PurePosixPath(self._told), None)
             return None
@@ -235,7 +237,7 @@ class Replay:
         found = table.get(int(call.arguments.split(",", 1)[0]))
         if found is None:
             return None
-        data = b"".join(call.strings())[: call.result]
+        data = b"".join(call.strings)[: call.result]
         if found.node is None:
             return data.decode()
         if not isinstance(found.node, File):
@@ -251,7 +253,7 @@ class Replay:
         found = table.get(int(call.arguments.split(",", 1)[0]))
         if found is None or not isinstance(found.node, File):
             return None
-        (data,) = call.strings()
+        (data,) = call.strings
         found.node.do(Written(call.number(-1), data[: call.result]))
         return ""
 
@@ -291,7 +293,7 @@ class Replay:
         return ""
 
     def _rename(self, call: Call, table: _Table) -> str | None:
-        old, new = (self._relative(text) for text in call.strings())
+        old, new = (self._relative(text) for text in call.strings)
         if old is None and new is None:
             return None
         if old is None or new is None or old.parent != new.parent:
@@ -302,7 +304,7 @@ class Replay:
     _renameat = _renameat2 = _rename
 
     def _unlink(self, call: Call, table: _Table) -> str | None:
-        path = self._relative(call.strings()[0])
+        path = self._relative(call.strings[0])
         if path is None:
             return None
         self._disk.name(Unnamed(path))
@@ -311,7 +313,7 @@ class Replay:
     _unlinkat = _rmdir = _unlink
 
     def _link(self, call: Call, table: _Table) -> str | None:
-        old, new = (self._relative(text) for text in call.strings())
+        old, new = (self._relative(text) for text in call.strings)
         if old is None and new is None:
             return None
         if old is None or new is None:
@@ -322,7 +324,7 @@ class Replay:
     _linkat = _link
 
     def _mkdir(self, call: Call, table: _Table) -> str | None:
-        path = self._relative(call.strings()[0])
+        path = self._relative(call.strings[0])
         if path is None:
             return None
         self._disk.name(Named(path, Folder()))
