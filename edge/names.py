@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from edge.errors import ConfigError, GalleryError
 
 NAME_MAX = 128
+_SEPARATORS = ",;"  # of lists of groups
 _ZWNJ, _ZWJ = "\u200c", "\u200d"
 _JOINERS = frozenset({_ZWNJ, _ZWJ})
 _VIRAMA = 9  # canonical combining class
@@ -70,7 +71,17 @@ def parse_group(text: str) -> str:
         check_name(text, "a group name")
     except GalleryError as error:
         raise ConfigError(str(error)) from error
+    if found := next((c for c in text if c in _SEPARATORS), None):
+        raise ConfigError(
+            f"expected a group name without {found!r}, found {text!r}; "
+            "several groups are separated by commas: staff,night"
+        )
     return normalize_name(text)
+
+
+def parse_groups(text: str) -> tuple[str, ...]:
+    """Return the groups of a comma-separated list, each once; raises ConfigError."""
+    return tuple(dict.fromkeys(map(parse_group, text.split(",")))) if text.strip() else ()
 
 
 def check_spellings(source: object, names: Iterable[str]) -> None:

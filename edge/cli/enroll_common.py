@@ -21,7 +21,7 @@ from edge.cli.common import option_type, subject_name
 from edge.config import TerminalConfig
 from edge.errors import AlreadyRunningError, RecordError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes, parse_words
-from edge.names import parse_group
+from edge.names import parse_groups
 from edge.parsing import parse_day
 from edge.system.lockfile import acquire_lock
 
@@ -66,11 +66,10 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
     group.add_argument(
-        "--group",
-        type=option_type(parse_group),
-        action="append",
-        metavar="NAME",
-        help="of `policy.groups`; may be named several times",
+        "--groups",
+        type=option_type(parse_groups),
+        metavar="NAMES",
+        help="groups of `policy.groups`, such as staff,night; empty: none",
     )
     group.add_argument(
         "--extended",
@@ -103,7 +102,7 @@ def terms_of(args: argparse.Namespace) -> SubjectAttributes:
         extended=True if args.extended else None,
         valid_from=args.valid_from,
         valid_until=args.valid_until,
-        groups=tuple(dict.fromkeys(args.group)) if args.group else None,
+        groups=args.groups,
         consent=args.consent,
         not_duplicates=tuple(args.not_a_duplicate) if args.not_a_duplicate else None,
         reason=args.reason,

@@ -18,7 +18,7 @@ from edge.cli import common
 from edge.cli.clock import keep_clock, trusted_day
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
-from edge.names import parse_group
+from edge.names import name_key, parse_groups
 from edge.parsing import parse_day
 from edge.system.text import count
 
@@ -43,12 +43,8 @@ def main(argv: list[str] | None = None) -> int:
         "everything that is kept of one person, for whoever asks what that is",
         subject=True,
     )
-    add(
-        "remove",
-        _remove,
-        "erase a person, and look for what may be left in the files",
-        subject=True,
-    )
+    removed = add("remove", _remove, "erase people and search the gallery's files for remnants")
+    _add_subject(removed, "a person to erase; may be repeated", action="append", required=True)
     changed = add("set", _set, "change what is known of a person", subject=True)
     expire = add("expire", _expire, "erase all people whose day of erasure has come")
     stats = add("stats", _stats, "how large the gallery is, and what that means for the threshold")
@@ -85,10 +81,14 @@ def _add_erasure(
     """Add the options of commands that erase data."""
     expire.add_argument("--dry-run", action="store_true", help="only print the names")
     verify.add_argument(
-        "--mend", action="store_true", help="rewrite the file, without data that should be erased"
+        "--repair",
+        action="store_true",
+        help="first rewrite the file without erased data",
     )
     migrate.add_argument(
-        "--forget", action="store_true", help="then erase the templates of other models"
+        "--drop-other-models",
+        action="store_true",
+        help="then erase the templates of all other models",
     )
 
 
@@ -100,12 +100,8 @@ def _add_files(
 ) -> None:
     """Add the options of export, import, backup and restore."""
     out.add_argument("--out", type=Path, required=True, metavar="FILE", help="the file to write")
-    out.add_argument(
-        "subjects",
-        nargs="*",
-        type=common.subject_name,
-        metavar="subject",
-        help="name of a person; default: all people",
+    _add_subject(
+        out, "a person to export; may be repeated; default: all people", action="append", default=[]
     )
     into.add_argument("file", type=Path, help="made by edge-gallery export")
     into.add_argument(
@@ -127,6 +123,10 @@ def _add_files(
         )
 
 
+def _add_subject(sub: argparse.ArgumentParser, words: str, **more: Any) -> None:
+    sub.add_argument("--subject", type=common.subject_name, metavar="NAME", help=words, **more)
+
+
 def _add_json(*subs: argparse.ArgumentParser) -> None:
     for sub in subs:
         sub.add_argument("--json", action="store_true", help="for machines")
@@ -142,12 +142,7 @@ def _adder(
         common.add_config(sub)
         sub.set_defaults(does=does)
         if subject:
-            sub.add_argument(
-                "--subject",
-                type=common.subject_name,
-                required=True,
-                help="name in any Unicode spelling",
-            )
+            _add_subject(sub, "name of the person, in any Unicode spelling", required=True)
         return sub
 
     return add
@@ -163,7 +158,12 @@ def _add_changes(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--valid-until", type=_day, metavar="DAY", help="the last day; `none`: no limit"
     )
-    sub.add_argument("--groups", metavar="NAMES", help="such as staff,night; empty: none")
+    sub.add_argument(
+        "--groups",
+        type=common.option_type(parse_groups),
+        metavar="NAMES",
+        help="groups of `policy.groups`, such as staff,night; empty: none",
+    )
     sub.add_argument(
         "--mask", choices=("as-configured", "any"), help="any: let in with and without one"
     )
@@ -303,13 +303,15 @@ def _show(args: argparse.Namespace) -> int:
 def _remove(args: argparse.Namespace) -> int:
     config, _, store = _open(args, changeover=True)
     with closing(store):
-        if store.record(args.subject) is None:
-            raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
-        removed = store.remove(args.subject)
-        print(
-            f"{args.subject}: erased with {count(removed, 'template')}; no data of this person is left in "
-            "the gallery's files"
-        )
+        for name in args.subject:  # all names are checked before anything is erased
+            if store.record(name) is None:
+                raise GalleryError(f"{name!r} is not enrolled; edge-gallery list shows who is")
+        for name in {name_key(name): name for name in args.subject}.values():
+            removed = store.remove(name)
+            print(
+                f"{name}: erased with {count(removed, 'template')}; no data of this person is left "
+                "in the gallery's files"
+            )
         _confirm(config, store)
     return common.DONE
 
@@ -322,14 +324,11 @@ def _set(args: argparse.Namespace) -> int:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         changes: dict[str, object] = {
             name: None if value == "none" else value
-            for name in ("valid_from", "valid_until", "erase_on", "mask", "liveness")
+            for name in ("valid_from", "valid_until", "erase_on", "mask", "liveness", "groups")
             if (value := getattr(args, name)) is not None
         }
         if args.extended is not None:
             changes["extended"] = args.extended == "on"
-        if args.groups is not None:
-            groups = (parse_group(part) for part in args.groups.split(",") if part.strip())
-            changes["groups"] = tuple(dict.fromkeys(groups))
         if not (changes or args.pin or args.no_pin):
             raise ConfigError("nothing to set was named; see edge-gallery set --help")
         fresh = replace(record, **changes)  # type: ignore[arg-type]
@@ -372,7 +371,7 @@ def _expire_one(store: GalleryStore, name: str) -> None:
         raise GalleryError(
             f"{store.path}: a person whose time is over is not erased completely: "
             f"{error.__cause__ or 'the gallery changed meanwhile'}; run edge-gallery verify "
-            "--mend, then edge-gallery expire again"
+            "--repair, then edge-gallery expire again"
         ) from error
 
 
@@ -411,7 +410,7 @@ def _verify(args: argparse.Namespace) -> int:
 
     _, _, store = _open(args, changeover=True)
     with closing(store):
-        if args.mend:
+        if args.repair:
             store.compact()
         findings = maintenance.verify(store)
     if args.json:
@@ -442,7 +441,7 @@ def _export(args: argparse.Namespace) -> int:
     def pack(key: bytes) -> bytes:
         model = open_bundle(config.bundle, PREPROCESSING).model_digest
         with closing(open_store(config, model, key, changeover=True)) as store:
-            content, people = export.pack(store, passphrase, args.subjects)
+            content, people = export.pack(store, passphrase, args.subject)
         return _joined(people, content)
 
     people, content = _split(run_as_owner(config, pack))
@@ -576,11 +575,12 @@ def _migrate(args: argparse.Namespace) -> int:
         )
         for name in told.must_come:
             print(f"  must come by: {name}")
-        if args.forget and told.must_come:
+        if args.drop_other_models and told.must_come:
             raise GalleryError(
-                f"{count(len(told.must_come), 'person', 'people')} must come by first; then run this again with --forget"
+                f"{count(len(told.must_come), 'person', 'people')} must be enrolled again first; "
+                "then run this again with --drop-other-models"
             )
-        for model in store.models() if args.forget else ():
+        for model in store.models() if args.drop_other_models else ():
             if model != bundle.model_digest:
                 print(
                     f"{count(maintenance.drop_model(store, model), 'template')} of model {model[:12]} erased"

@@ -184,7 +184,7 @@ class GalleryStore(Database):
             self.assert_erased(gone)
         except GalleryError as error:
             raise GalleryError(
-                f"{self.path}: {done}, but {error}; run edge-gallery verify --mend"
+                f"{self.path}: {done}, but {error}; run edge-gallery verify --repair"
             ) from error
 
     def set_pin(self, name: str, pin: str | None) -> None:

@@ -28,7 +28,7 @@ from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.gallery.enrollment.roster import read_people
 from edge.gallery.sealing import RowCipher
 from edge.gallery.store import GalleryStore
-from edge.names import check_name, name_key, normalize_name, parse_group
+from edge.names import check_name, name_key, normalize_name, parse_group, parse_groups
 from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
 from edge.values import Grant
@@ -110,6 +110,26 @@ def test_name_spelling_reaches_one_subject(
         journal.note(JournalLine(one, "digest", True, False, 1, "", ()))
     with closing(EnrollmentJournal(folder / "report")) as journal:
         assert journal.has(other, lambda: "digest")
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [("staff", ("staff",)), (" staff, night shift,staff", ("staff", "night shift")), ("", ())],
+)
+def test_parse_groups_splits_at_commas(text: str, groups: tuple[str, ...]) -> None:
+    assert parse_groups(text) == groups
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("staff;night", "without ';', found 'staff;night'; .* separated by commas"),
+        ("a,", "of 1 to"),
+    ],
+)
+def test_parse_groups_invalid_is_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse_groups(text)
 
 
 def open_gallery(path: Path) -> GalleryStore:

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge.errors import ConfigError, GalleryError
 from edge.gallery.enrollment.attributes import SubjectAttributes, parse_words
-from edge.names import check_name, is_printable, name_key, normalize_name, parse_group
+from edge.names import check_name, is_printable, name_key, normalize_name, parse_groups
 from edge.parsing import parse_day
 from edge.photofile import ENDINGS, is_picture_name
 from edge.system.leftovers import is_leftover
@@ -41,10 +41,6 @@ def _parse_flag(text: str) -> bool:
     return text == "yes"
 
 
-def _parse_groups(text: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(parse_group(part) for part in text.split(";")))
-
-
 def _parse_names(text: str) -> tuple[str, ...]:
     names = (normalize_name(part) for part in text.split(";"))
     return tuple(dict.fromkeys(name for name in names if name))
@@ -60,7 +56,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
 
 
 _TERMS: dict[str, Callable[[str], Any]] = {
-    "groups": _parse_groups,
+    "groups": parse_groups,
     "valid_from": parse_day,
     "valid_until": parse_day,
     "extended": _parse_flag,

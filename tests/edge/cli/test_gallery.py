@@ -86,6 +86,18 @@ def test_who_is_kept_no_longer_is_erased(
     assert gallery("verify") == 0
 
 
+def test_remove_several_checks_names_first(
+    gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert gallery("remove", "--subject", "Ada", "--subject", "Joe") == 1
+    assert "'Joe' is not enrolled" in capsys.readouterr().err
+    with closing(opened(config)) as store:
+        assert set(store.subjects()) == {"Ada", "Eve"}
+    assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
+    with closing(opened(config)) as store:
+        assert not store.subjects()
+
+
 def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
     assert gallery("stats", "--json") == 0
     told = json.loads(capsys.readouterr().out)
@@ -101,7 +113,9 @@ def test_people_go_through_a_file(
 ) -> None:
     (tmp_path / "passphrase").write_text("twelve and more\n")
     passphrase = ["--passphrase-file", str(tmp_path / "passphrase")]
-    assert gallery("export", "--out", str(tmp_path / "people"), *passphrase, "Ada") == 0
+    assert (
+        gallery("export", "--out", str(tmp_path / "people"), *passphrase, "--subject", "Ada") == 0
+    )
     assert gallery("import", str(tmp_path / "people"), *passphrase) == 1
     assert "Ada: is enrolled here already" in capsys.readouterr().err
     assert gallery("remove", "--subject", "Ada") == 0

@@ -141,11 +141,11 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
         "2031-01-01",
         "--valid-until",
         "2031-12-31",
-        "--group",
-        "staff",
+        "--groups",
+        "staff,night",
         "--extended",
     )
-    counter.enroll("ada0", options=(*options, "--group", "night"))
+    counter.enroll("ada0", options=options)
     shown = counter.shown()
     assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == (
         "2031-01-01",
@@ -154,7 +154,7 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
     )
     assert shown["groups"] == ["staff", "night"]
     assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
-    counter.enroll("ada1", options=("--group", "day"))
+    counter.enroll("ada1", options=("--groups", "day"))
     changed = counter.shown()
     assert (
         changed["groups"] == ["day"]
@@ -320,7 +320,7 @@ def test_a_dry_run_stores_nothing(counter: Counter) -> None:
     config = load_config(counter.config_path)
     assert not config.gallery_path.exists() and not config.key_path.exists()
     counter.enroll("ada0")
-    counter.enroll("ada1", options=("--dry-run", "--group", "staff"))
+    counter.enroll("ada1", options=("--dry-run", "--groups", "staff"))
     shown = counter.shown()
     assert len(shown["templates"]) == 1 and shown["groups"] == []
 

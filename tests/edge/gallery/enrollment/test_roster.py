@@ -53,7 +53,7 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     text = ending.join(
         [
             mark + ",".join(COLUMNS),
-            'Ada,,"staff; night",2031-01-01,2031-12-31,yes,any,no-challenge,"form 12, shelf 3",2032-01-01,Zoë; 17,twins',
+            'Ada,,"staff, night",2031-01-01,2031-12-31,yes,any,no-challenge,"form 12, shelf 3",2032-01-01,Zoë; 17,twins',
             "",
             "Zoë,Bob;loose.jpg,,,,no,,,,,,",
         ]
@@ -120,6 +120,7 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ('subject,photos\n"A"da,loose.jpg\n', "not CSV"),
         ("subject,extended\nAda,true", "expected yes or no"),
         ("subject,mask\nAda,none", "expected as-configured or any"),
+        ("subject,groups\nAda,staff;night", "groups: expected a group name without ';'"),
         ("subject,valid_from,valid_until\nAda,2031-02-02,2031-02-01", "is after valid_until"),
     ],
 )
