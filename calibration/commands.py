@@ -98,7 +98,9 @@ def masks_parser() -> argparse.ArgumentParser:
         help=".tar file or folder of aligned chips; default: the two public-domain portraits",
     )
     parser.add_argument("--columns", type=int, default=10, help="default %(default)s")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of what is drawn (default %(default)s)"
+    )
     return parser
 
 
@@ -142,7 +144,7 @@ def quantize_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--keep-ends", action="store_true", help="leave the first and the last layer in float"
     )
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="INT8 ONNX file to write")
     parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
     parser.add_argument("--plot", type=Path, help=".png of the sensitivity of each layer")
     return parser
@@ -240,8 +242,8 @@ def streams_parser() -> argparse.ArgumentParser:
         metavar=("UNMASKED", "MASKED"),
         help="in place of the bundle's, in every gallery",
     )
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--markdown", type=Path, help="write the page there")
     return parser
 
 
@@ -258,13 +260,17 @@ def pad_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--bundle", type=Path, required=True, help="for its detector")
     parser.add_argument(
-        "--layers", nargs="+", choices=LIVENESS_LAYERS, default=["stillness", "screen"]
+        "--layers",
+        nargs="+",
+        choices=LIVENESS_LAYERS,
+        default=["stillness", "screen"],
+        help="default: stillness and screen",
     )
     parser.add_argument(
         "--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)"
     )
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--markdown", type=Path, help="write the page there")
     return parser
 
 

@@ -25,7 +25,7 @@ def export_parser() -> argparse.ArgumentParser:
         required=True,
         help="checkpoint.pt of a run, or .safetensors weights",
     )
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
     parser.add_argument(
         "--batch", type=int, help="exactly this many chips a call; default: any number"
     )
@@ -61,7 +61,7 @@ def bundle_parser() -> argparse.ArgumentParser:
         commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
     )
     checking = commands.add_parser("check", help="digests and parity of a bundle")
-    checking.add_argument("bundle", type=Path)
+    checking.add_argument("bundle", type=Path, help="folder to check")
     _add_packing(
         commands.add_parser("pack", help="a bundle without detector from a trained embedder")
     )
@@ -69,7 +69,7 @@ def bundle_parser() -> argparse.ArgumentParser:
 
 
 def _add_making(making: argparse.ArgumentParser) -> None:
-    making.add_argument("out", type=Path)
+    making.add_argument("out", type=Path, help="folder to write")
     making.add_argument(
         "--from",
         dest="base",
@@ -92,8 +92,8 @@ def _add_making(making: argparse.ArgumentParser) -> None:
 
 
 def _add_packing(packing: argparse.ArgumentParser) -> None:
-    packing.add_argument("out", type=Path)
-    packing.add_argument("--name", required=True)
+    packing.add_argument("out", type=Path, help="folder to write")
+    packing.add_argument("--name", required=True, help="of the model")
     packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
     packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
     packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")

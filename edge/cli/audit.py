@@ -114,7 +114,9 @@ def _add_shown(subs: Mapping[str, argparse.ArgumentParser]) -> None:
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--record", choices=_NAMES, help="default: both")
     for name in ("export", "head"):
-        subs[name].add_argument("--record", choices=_NAMES, required=True)
+        subs[name].add_argument(
+            "--record", choices=_NAMES, required=True, help="which of the two audit logs"
+        )
     for name in ("show", "follow"):
         subs[name].add_argument(
             "--subject", type=common.subject_name, metavar="NAME", help="only of this person"
@@ -135,7 +137,12 @@ def _add_shown(subs: Mapping[str, argparse.ArgumentParser]) -> None:
         metavar="ID",
         help="unseal the evidence picture of this decision, into --out",
     )
-    subs["export"].add_argument("--format", choices=("jsonl", "csv"), default="jsonl")
+    subs["export"].add_argument(
+        "--format",
+        choices=("jsonl", "csv"),
+        default="jsonl",
+        help="JSON lines or CSV (default %(default)s)",
+    )
     subs["show"].add_argument("--out", type=Path, metavar="FILE", help="where the picture goes")
     for name in ("export", "head"):
         subs[name].add_argument("--out", type=Path, metavar="FILE", help="default: standard output")

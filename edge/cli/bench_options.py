@@ -126,13 +126,21 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         "--engines", nargs="+", choices=("ort", "trt"), help="default: the config's"
     )
     target.add_argument(
-        "--precisions", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp32", "int8"]
+        "--precisions",
+        nargs="+",
+        choices=("fp32", "fp16", "int8"),
+        default=["fp32", "int8"],
+        help="of the embedder (default: fp32 and int8)",
     )
     target.add_argument(
         "--threads", nargs="+", type=_some, help="of ONNX Runtime; default: 1 and all cores"
     )
     target.add_argument(
-        "--detectors", nargs="+", choices=DETECTOR_SIZES, default=list(DETECTOR_SIZES)
+        "--detectors",
+        nargs="+",
+        choices=DETECTOR_SIZES,
+        default=list(DETECTOR_SIZES),
+        help="inputs of the detector (default: all)",
     )
     target.add_argument(
         "--faces",
@@ -203,8 +211,8 @@ def _camera(target: argparse.ArgumentParser) -> None:
 
 
 def _compare(target: argparse.ArgumentParser) -> None:
-    target.add_argument("before", type=Path, metavar="A.json")
-    target.add_argument("after", type=Path, metavar="B.json")
+    target.add_argument("before", type=Path, metavar="A.json", help="earlier result")
+    target.add_argument("after", type=Path, metavar="B.json", help="later result")
     target.add_argument(
         "--regression", type=_positive, default=1.10, metavar="RATIO",
         help="of medians, beyond which B is worse (default %(default)g)",
@@ -214,7 +222,9 @@ def _compare(target: argparse.ArgumentParser) -> None:
 
 
 def _report(target: argparse.ArgumentParser) -> None:
-    target.add_argument("result", type=Path, metavar="RESULT.json")
+    target.add_argument(
+        "result", type=Path, metavar="RESULT.json", help="result of any measurement"
+    )
     _outputs(target)
 
 
