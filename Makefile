@@ -20,7 +20,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: help install demo test counts faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo test counts docs docs-generate demo-picture faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -40,6 +40,15 @@ test: $(VENV)/dev.stamp  ## Run all tests
 
 counts: | $(VENV)/bin/python  ## Count offences against the project's conventions: LIST=row names the places of one
 	$(BIN)/python -m tests.conventions $(addprefix --list ,$(LIST))
+
+docs: $(VENV)/docs.stamp  ## Build the documentation site in site/; broken links are errors
+	env NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-generate: $(VENV)/dev.stamp  ## Write the generated pages: docs/commands.md, docs/contracts.md
+	$(BIN)/python -m tests.reference
+
+demo-picture: demo  ## Draw docs/demo-report.svg from the numbers of a demo, without faces
+	$(BIN)/python docs/demo_picture.py build/demo docs/demo-report.svg
 
 faults: $(VENV)/dev.stamp  ## Measure the lock during kills, full disks and hung cameras: docs/measurements/faults.md (7 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
@@ -98,6 +107,10 @@ $(VENV)/demo.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/demo.stamp
+
+$(VENV)/docs.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[docs]'
+	touch $@
 
 $(VENV)/fuzz.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[fuzz]'
@@ -160,4 +173,4 @@ ablation: $(VENV)/dev.stamp  ## Compare the variants of the network at equal bud
 		--json docs/measurements/ablation.json --html runs/ablation/report.html --markdown docs/measurements/ablation.md
 
 clean:  ## Remove build and the virtual environments
-	rm -rf build $(VENV) .venv310
+	rm -rf build site $(VENV) .venv310

@@ -27,18 +27,6 @@ def test_tests_that_the_door_s_page_names_exist() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    "page",
-    sorted(
-        path.relative_to(ROOT).as_posix()
-        for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    ),
-)
-def test_links_lead_somewhere(page: str) -> None:
-    for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
-        assert (ROOT / page).parent.joinpath(target).exists(), target
-
-
 def _keys(model: type[BaseModel]) -> set[str]:
     """Of a section and all sections in it."""
     found = set(model.model_fields)
