@@ -115,6 +115,6 @@ def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: floa
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):
         for reason, number in counted.most_common():
-            print(f"  {title}: {number:5d}  {reason}")
+            print(f"  {title}: {number:5d}  {reason}: {reason.sentence}")
     if photos and not (args.verbose or args.report):
         print("  -v or --report names each photo that was not used")

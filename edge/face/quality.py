@@ -59,7 +59,10 @@ MESSAGES = {
     "over_exposure_prevention": ("too-bright", "there is too much light"),
     "sharpness": ("blurred", "hold still"),
     "eyes_visible": ("eyes-hidden", "uncover your eyes"),
-    "explained": ("not-explainable", "the network looked at mask and background, not at the face"),
+    "explained": (
+        "attention-off-face",
+        "the network looked at mask and background, not at the face",
+    ),
 }
 
 

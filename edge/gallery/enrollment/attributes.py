@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from edge.errors import ConfigError, PhotoError
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.names import is_printable, normalize_name
 from edge.subject import Consent, Distinct, SubjectRecord, pair_of
 
@@ -55,7 +56,7 @@ class AttributePolicy:
     def record(
         self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
     ) -> SubjectRecord:
-        """The subject's whole record; raises PhotoError no-consent or wrong-dates."""
+        """The subject's whole record; raises PhotoError no-consent or invalid-dates."""
         known = known or SubjectRecord()
         said = {
             name: value
@@ -69,7 +70,7 @@ class AttributePolicy:
         )
         if consent is None and self.consent_needed:
             raise PhotoError(
-                "no-consent",
+                RefusalReason.NO_CONSENT,
                 f"{subject}: `enrollment.consent` of the configuration asks for the person's consent; "
                 "note it with --consent and where it lies",
             )
@@ -82,12 +83,12 @@ class AttributePolicy:
         )
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
             raise PhotoError(
-                "wrong-dates",
+                RefusalReason.INVALID_DATES,
                 f"{subject}: valid from {record.valid_from}, which is after {record.valid_until}",
             )
         if record.erase_on and record.erase_on <= self.today:
             raise PhotoError(
-                "wrong-dates",
+                RefusalReason.INVALID_DATES,
                 f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}",
             )
         return record

@@ -17,6 +17,7 @@ from edge.face.embed import Embedder
 from edge.gallery.enrollment.enroller import Enroller
 from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine, digest_of
 from edge.gallery.enrollment.photos import Image, QualityRequirements, Refusal, samples
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.enrollment.roster import RosterEntry
 from edge.photofile import decode_photo, read_photo
 
@@ -31,7 +32,7 @@ class Outcome:
     stored: int = 0  # templates
     again: int = 0  # photos whose templates the gallery had already
     skipped: bool = False  # enrolled just so by a run before
-    refused: str = ""  # why the person is not enrolled; empty where they are
+    refused: RefusalReason | None = None  # None if the person is enrolled
     photos: tuple[Refusal, ...] = ()  # refused or left out
 
 
@@ -93,7 +94,7 @@ def enroll_all(
                 not outcome.refused,
                 way.dry_run,
                 outcome.stored,
-                outcome.refused,
+                outcome.refused or "",
                 outcome.photos,
             )
             journal.note(line)
@@ -160,7 +161,9 @@ def _enroll(
         )
     except PhotoError as error:
         return Outcome(
-            entry.subject, refused=error.reason, photos=(*refused, Refusal.of("all", error))
+            entry.subject,
+            refused=RefusalReason(error.reason),
+            photos=(*refused, Refusal.of("all", error)),
         ), digest
     return Outcome(
         entry.subject, done.stored, done.again, photos=(*refused, *done.left_out)

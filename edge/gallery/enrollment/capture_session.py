@@ -17,6 +17,7 @@ from edge.gallery.enrollment.photos import (
     frontal_size,
 )
 from edge.gallery.enrollment.pose_guide import COME_CLOSER, PoseGuide, SteadyHint, words_of
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Frame
 
 
@@ -50,7 +51,8 @@ def capture_samples(
         if guide.is_done:
             return
     raise PhotoError(
-        "no-pose", f"the camera gave no more frames after {len(guide.done)} of {guide.of} poses"
+        RefusalReason.NO_POSE,
+        f"the camera gave no more frames after {len(guide.done)} of {guide.of} poses",
     )
 
 
@@ -67,7 +69,7 @@ def hint_for(
     try:
         check_but_size(portrait, demand)
     except PhotoError as error:
-        if error.reason != "turned-away":
+        if error.reason != RefusalReason.TURNED_AWAY:
             return words_of(error)
         turned = True
     return guide.hint(portrait.pose, at) or (guide.too_far() if turned else None)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge.errors import PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.enrollment.photos import Level
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.search import Index
 from edge.system.text import count
 
@@ -43,7 +44,7 @@ class LeftOut:
     """Sample that does not become a template."""
 
     sample: int
-    reason: str  # a stable code
+    reason: RefusalReason
     words: str
 
 
@@ -68,12 +69,13 @@ def check_same_person(
 
     `enrolled`: the subject's templates (M,D) that the gallery has and keeps.
     Raises PhotoError: different-people if the samples are not one person, or not the one enrolled;
-    already-enrolled if they agree on another person of the gallery; too-few at the level strict.
+    already-enrolled if they agree on another person of the gallery; too-few-photos at the level
+    strict.
     """
     subject = candidate.subject
     if len(found) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
-            "too-few",
+            RefusalReason.TOO_FEW_PHOTOS,
             f"{subject}: {count(len(found), 'photo')} can be used, the level {level} needs {least}; "
             "add photos",
         )
@@ -118,7 +120,7 @@ def _one_person(
         del kept[worst]
     if len(kept) < len(found) and (len(kept) < AGREEING_MIN or 2 * len(kept) <= len(found)):
         raise PhotoError(
-            "different-people",
+            RefusalReason.DIFFERENT_PEOPLE,
             f"the photos of {subject} do not show one person: "
             f"{_pairs(names, scores, same_person)}; "
             f"two photos of one person score {same_person:.2f} or more. "
@@ -156,7 +158,7 @@ def _unlike(
     return [
         LeftOut(
             i,
-            "unlike-the-others",
+            RefusalReason.OUTLIER_PHOTO,
             f"{names[i]}: scores {np.median(found[kept] @ found[i]):.2f} with the other photos, "
             f"at least {same_person:.2f} is expected of one person; check who is on this photo",
         )
@@ -179,7 +181,7 @@ def _check_enrolled(
     scores = (found[kept] @ enrolled.T).max(axis=1)
     if np.median(scores) < same_person:
         raise PhotoError(
-            "different-people",
+            RefusalReason.DIFFERENT_PEOPLE,
             f"the photos are not like {subject} as enrolled: "
             f"{_scored([names[i] for i in kept], scores)}; one person scores {same_person:.2f} "
             "or more: name another subject, or replace the old photos with --replace",
@@ -211,7 +213,7 @@ def _like_others(
         medians = np.median(known.scores_with(found[kept], other), axis=1)
         if 2 * np.count_nonzero(medians >= bounds.same_person) > len(kept):
             raise PhotoError(
-                "already-enrolled",
+                RefusalReason.ALREADY_ENROLLED,
                 f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
                 f"({bounds.enrolled:.2f} opens the door), by the median of that person's templates "
                 f"{_scored([names[j] for j in kept], medians)} ({bounds.same_person:.2f} is one "
@@ -221,10 +223,10 @@ def _like_others(
             f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
             f"({bounds.enrolled:.2f} opens the door)"
         )
-        left_out.append(LeftOut(i, "like-another", words))
+        left_out.append(LeftOut(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
     if len(left_out) == len(kept):
         raise PhotoError(
-            "like-another",
+            RefusalReason.MATCHES_OTHER_SUBJECT,
             f"{'; '.join(one.words for one in left_out)}; most templates of that person differ: "
             "use sharper photos, or enroll that person again with --replace and better ones; "
             + _override(other),
@@ -270,14 +272,14 @@ def _nearer_to_others(
                 f"{names[i]}: scores {best_other:.2f} with {other!r}, who is enrolled, and only "
                 f"{best_own:.2f} with the photos of {subject}"
             )
-            nearer.append(LeftOut(i, "nearer-to-another", words))
+            nearer.append(LeftOut(i, RefusalReason.CLOSER_TO_OTHER_SUBJECT, words))
     return nearer
 
 
 def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) -> None:
     if nearer and len(kept) < PHOTOS_MIN["strict"]:
         raise PhotoError(
-            "nearer-to-another",
+            RefusalReason.CLOSER_TO_OTHER_SUBJECT,
             f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
             f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
             "camera",

@@ -20,6 +20,7 @@ from edge.gallery.enrollment.consistency import (
     check_same_person,
 )
 from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
@@ -64,7 +65,7 @@ class Enroller:
         self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
 
     def check_terms(self, subject: str, terms: SubjectAttributes) -> None:
-        """Before anybody looks at photos; raises PhotoError no-consent or wrong-dates."""
+        """Before anybody looks at photos; raises PhotoError no-consent or invalid-dates."""
         self._record(subject, terms)
 
     def check_distinct(
@@ -197,7 +198,7 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refus
             kept.append(sample)
         else:
             words = f"{sample.name}: the same photo as {same.name}"
-            copies.append(Refusal(sample.name, "same-photo", words, sample.components))
+            copies.append(Refusal(sample.name, RefusalReason.SAME_PHOTO, words, sample.components))
     return kept, copies
 
 
@@ -205,7 +206,7 @@ def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[L
     if found < max(1, at_least):
         because = f" ({'; '.join(one.words for one in left_out)})" if left_out else ""
         raise PhotoError(
-            "too-few",
+            RefusalReason.TOO_FEW_PHOTOS,
             f"{subject}: {count(found, 'photo')} can be used, {max(1, at_least)} needed"
             f"{because}; add photos",
         )

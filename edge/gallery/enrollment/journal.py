@@ -9,10 +9,12 @@ import stat
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
+from typing import Literal
 
 from edge.errors import RecordError
 from edge.gallery.enrollment.attributes import SubjectAttributes
 from edge.gallery.enrollment.photos import Refusal
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.names import name_key
 from edge.system.accounts import acting_as_owner
 
@@ -26,7 +28,7 @@ class JournalLine:
     enrolled: bool
     dry_run: bool
     stored: int  # templates
-    reason: str  # why the person is not enrolled
+    reason: RefusalReason | Literal[""]  # empty if the person is enrolled
     photos: tuple[Refusal, ...]  # refused or left out
 
 

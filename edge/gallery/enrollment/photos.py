@@ -16,6 +16,7 @@ from edge.errors import PhotoError
 from edge.face import quality
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Pose, Probe, Quality, Visibility
 
 Image = NDArray[np.uint8]
@@ -23,19 +24,6 @@ Level = Literal["off", "standard", "strict"]
 
 _MASK_WORN_MAX = 0.5
 _YAW_MAX = 30.0  # degrees; beyond it the pose does not predict the width
-
-
-# Flaw of a photo, and the photo to use instead.
-_PHOTO_WORDS = {
-    "too-far": "the face is too small; use a photo taken closer, or one with more pixels",
-    "off-centre": "the face is cut off; use a photo with the complete head and room around it",
-    "turned-away": "the head is turned too far; use a photo that looks at the camera",
-    "too-dark": "the face is too dark; use a photo with light from the front",
-    "too-bright": "the face is too bright; use a photo without glare",
-    "blurred": "the face is blurred; use a sharp photo",
-    "eyes-hidden": "the eyes are hidden; use a photo without hair, sunglasses or cap over them",
-    "not-explainable": "the network did not look at the face; use another photo",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +68,13 @@ class Refusal:
     """A photo that was not used, or was used and left out."""
 
     photo: str
-    reason: str  # a stable code
+    reason: RefusalReason
     message: str
     components: Mapping[str, float]
 
     @classmethod
     def of(cls, photo: str, error: PhotoError) -> Refusal:
-        return cls(photo, error.reason, str(error), error.components)
+        return cls(photo, RefusalReason(error.reason), str(error), error.components)
 
 
 def components(portrait: Portrait, visible: Visibility | None = None) -> dict[str, float]:
@@ -105,11 +93,13 @@ def find_face(image: Image, detector: FaceDetector, name: str) -> Portrait:
     )  # every other look is for faces that fill the picture
     if not faces:
         raise _no_single(
-            "no-face", f"{name}: no face found; use a sharp, bright photo that looks at the camera"
+            RefusalReason.NO_FACE,
+            f"{name}: no face found; use a sharp, bright photo that looks at the camera",
         )
     if len(faces) > 1:
         raise _no_single(
-            "several-faces", f"{name}: {len(faces)} faces found; use a photo with one person in it"
+            RefusalReason.SEVERAL_FACES,
+            f"{name}: {len(faces)} faces found; use a photo with one person in it",
         )
     face = faces[0]
     chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
@@ -118,7 +108,7 @@ def find_face(image: Image, detector: FaceDetector, name: str) -> Portrait:
     return Portrait(name, chip, face.width_px, eyes_px, pose, measured)
 
 
-def _no_single(reason: str, message: str) -> PhotoError:
+def _no_single(reason: RefusalReason, message: str) -> PhotoError:
     return PhotoError(reason, message, {"single_face_present": 0.0})
 
 
@@ -128,7 +118,7 @@ def check_portrait(portrait: Portrait, demand: QualityRequirements) -> None:
         return
     if portrait.width_px < demand.min_face_px:
         raise PhotoError(
-            "too-small",
+            RefusalReason.TOO_SMALL,
             f"{portrait.name}: the face is {portrait.width_px:.0f} pixels wide, at least "
             f"{demand.min_face_px} are needed; use a photo taken closer, or one with more pixels",
             components(portrait),
@@ -160,7 +150,7 @@ def examine(portrait: Portrait, probe: Probe, demand: QualityRequirements) -> Sa
         message = (
             f"{portrait.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one"
         )
-        raise PhotoError("mask-worn", message, sample.components)
+        raise PhotoError(RefusalReason.MASK_WORN, message, sample.components)
     if demand.level != "off":
         _check(sample.visible, portrait.name, sample.components)
     return sample
@@ -172,7 +162,9 @@ def _check(found: Quality | Visibility, name: str, measured: Mapping[str, float]
         component = quality.component(reason)
         least = getattr(quality.ENROLL, component)
         found_words = f"{component} {measured[component]:.0f} of 100, {least:.0f} is needed"
-        raise PhotoError(reason, f"{name}: {_PHOTO_WORDS[reason]} ({found_words})", measured)
+        raise PhotoError(
+            reason, f"{name}: {RefusalReason(reason).sentence} ({found_words})", measured
+        )
 
 
 def sample(

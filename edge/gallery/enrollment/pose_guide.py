@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edge.errors import PhotoError
 from edge.face import quality
+from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Pose
 
 _APART_S = 0.7  # between two looks that are kept: the next is another one
@@ -42,16 +43,16 @@ STRAIGHT_ONLY = tuple(
 )
 
 _WORDS = {
-    "no-face": "step before the camera",
-    "several-faces": "one person at a time, please",
-    "too-small": COME_CLOSER,
-    "mask-worn": "take the mask off",
+    RefusalReason.NO_FACE: "step before the camera",
+    RefusalReason.SEVERAL_FACES: "one person at a time, please",
+    RefusalReason.TOO_SMALL: COME_CLOSER,
+    RefusalReason.MASK_WORN: "take the mask off",
 }
 
 
 def words_of(error: PhotoError) -> str:
     """What to tell somebody who stands before the camera."""
-    return _WORDS.get(error.reason) or quality.words(error.reason)
+    return _WORDS.get(RefusalReason(error.reason)) or quality.words(error.reason)
 
 
 class SteadyHint:
@@ -148,7 +149,7 @@ class PoseGuide:
         if at >= self._ends_at or at - self._asked_at >= self._pose_s:
             if aim.needed or at >= self._ends_at:
                 raise PhotoError(
-                    "no-pose",
+                    RefusalReason.NO_POSE,
                     f"{aim.words}: not seen sharp and well lit in {self._pose_s:.0f} s; {len(self.done)} of {self.of} poses were",
                 )
             self.missed.append(aim.name)

@@ -76,7 +76,7 @@ def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedd
     )
     assert nothing.explained < 50 and RECOGNISE.refuses(nothing) in (
         "eyes-hidden",
-        "not-explainable",
+        "attention-off-face",
     )
 
 

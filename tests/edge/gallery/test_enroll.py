@@ -191,7 +191,7 @@ def settled(
         return error.reason
     left = {
         reason: tuple(one.sample for one in made.left_out if one.reason == reason)
-        for reason in ("unlike-the-others", "nearer-to-another", "like-another")
+        for reason in ("outlier-photo", "closer-to-other-subject", "matches-other-subject")
     }
     return Outcome(made.kept, *left.values(), made.alike)
 
@@ -265,7 +265,7 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
         1, like=0, share=BOUNDS.enrolled - 0.01
     )  # of another, but not enough to be taken for them
     far = [face(1), face(1), face(1)]
-    assert settled(far[:2], other, "strict") == "too-few"
+    assert settled(far[:2], other, "strict") == "too-few-photos"
     assert settled(far, other, "strict") == Outcome((0, 1, 2), (), (), (), 1.0)
     assert settled([*far, near], other, "strict") == Outcome(
         (0, 1, 2, 3), (), (), (), pytest.approx(near[1])
@@ -276,7 +276,7 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
         (0, 1, 2, 3), (), (), (), pytest.approx(0.436, abs=1e-3)
     )
     assert settled([*far, lookalike], bob, "strict") == Outcome((0, 1, 2), (), (3,), (), 1.0)
-    assert settled([far[0], far[1], lookalike], bob, "strict") == "nearer-to-another"
+    assert settled([far[0], far[1], lookalike], bob, "strict") == "closer-to-other-subject"
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_settle_most_photos_like_another_refused() -> None:
 def test_settle_poor_enrolled_template_named() -> None:
     """All photos are like one template of Bob, who was enrolled with a poor photo."""
     bob = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
-    assert settled([face(1), face(1)], bob) == "like-another"
+    assert settled([face(1), face(1)], bob) == "matches-other-subject"
     assert "enroll that person again with --replace" in why([face(1), face(1)], bob)
 
 
@@ -371,7 +371,7 @@ def test_settle_least_number_of_photos_holds(level: Level) -> None:
         tuple(range(least)), (), (), (), 1.0
     )
     if least > 1:
-        assert settled([face(1)] * (least - 1), NOBODY, level) == "too-few"
+        assert settled([face(1)] * (least - 1), NOBODY, level) == "too-few-photos"
     agreeing = [face(1)] * AGREEING_MIN
     assert settled([*agreeing, face(2)]) == Outcome((0, 1, 2), (3,), (), (), 1.0)
     assert settled([*agreeing[1:], face(2)]) == "different-people"

@@ -245,7 +245,7 @@ def test_a_face_that_is_decided_is_looked_at_again_after_a_second() -> None:
 def test_a_look_at_nothing_but_background_is_no_reason() -> None:
     run = Run()
     run.networks.background = 0.9
-    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+    assert run.frame(face(100))[0].decision.reason == "attention-off-face"
 
 
 def test_who_walks_into_somebody_elses_place_inherits_no_votes() -> None:
@@ -316,7 +316,7 @@ def test_liveness_refused_frames_are_no_evidence(counted: list[LivenessFrame]) -
     run = Run(layers=[Counting])
     assert run.frame(turned(100))[0].decision.reason == "turned-away"
     run.networks.background = 0.9
-    assert run.frame(face(100))[0].decision.reason == "not-explainable"
+    assert run.frame(face(100))[0].decision.reason == "attention-off-face"
     assert counted == []
 
 

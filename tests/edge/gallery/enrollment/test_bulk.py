@@ -99,7 +99,9 @@ def office(
 def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> None:
     summary = office.enroll(expect=1)
     assert (summary["enrolled"], summary["templates"]) == (2, 3)
-    assert summary["refused"] == {"too-few": 1} and summary["photos_not_used"] == {"no-face": 2}
+    assert summary["refused"] == {"too-few-photos": 1} and summary["photos_not_used"] == {
+        "no-face": 2
+    }
     assert office.templates() == {"Ada": 2, "Bea": 1}
     ada = office.known()["Ada"].record
     assert ada.groups == ("staff",) and ada.valid_until is not None
@@ -108,7 +110,7 @@ def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> No
     assert [(Path(one["photo"]).name, one["reason"]) for one in told["Ada"]["photos"]] == [
         ("3.png", "no-face")
     ]
-    assert told["Cid"]["reason"] == "too-few" and "Cid" in office.told
+    assert told["Cid"]["reason"] == "too-few-photos" and "Cid" in office.told
     assert office.report.stat().st_mode & 0o777 == 0o600
 
 
@@ -219,15 +221,15 @@ def test_bulk_refused_person_says_why_each_photo(office: Office) -> None:
 def test_so_many_photos_must_be_left(
     office: Office, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
-    assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few": 2}
+    assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few-photos": 2}
     assert office.templates() == {"Ada": 2}
     office.photo("Ada/4.png", np.clip(collins * 1.1, 0, 255).astype(np.uint8))
     office.photo("Ada/5.png", hopper)  # a stray does not count
-    assert office.enroll("--min-photos", "4", expect=1)["refused"] == {"too-few": 3}
+    assert office.enroll("--min-photos", "4", expect=1)["refused"] == {"too-few-photos": 3}
     assert office.templates() == {"Ada": 2}
     assert office.enroll("--min-photos", "3", expect=1)["photos_not_used"] == {
         "no-face": 2,
-        "unlike-the-others": 1,
+        "outlier-photo": 1,
     }
     assert office.templates() == {"Ada": 3}
 

@@ -109,9 +109,9 @@ def test_a_stray_photo_is_named_and_left_out(counter: Counter) -> None:
     told = counter.enroll("ada0", "ada1", "grace", "ada2")
     assert told["stored"] == 3
     assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
-        ("grace.png", "unlike-the-others")
+        ("grace.png", "outlier-photo")
     ]
-    assert "left out (unlike-the-others)" in counter.told and "grace.png" in counter.told
+    assert "left out (outlier-photo)" in counter.told and "grace.png" in counter.told
 
 
 def test_a_photo_of_somebody_else_is_not_added(counter: Counter) -> None:
@@ -308,11 +308,11 @@ def test_quality_may_only_be_tightened(counter: Counter, write_config: Callable[
     assert "demands standard" in counter.told
     assert (
         counter.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"]
-        == "too-few"
+        == "too-few-photos"
     )
     assert counter.enroll("ada0", "ada1", "ada2", options=("--quality", "strict"))["stored"] == 3
     write_config(enrollment={"quality": "strict"})
-    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few"
+    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few-photos"
 
 
 def test_a_dry_run_stores_nothing(counter: Counter) -> None:
@@ -376,7 +376,7 @@ def test_enroll_copies_of_photo_count_once(counter: Counter, tmp_path: Path) -> 
     assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
         ("copy1.png", "same-photo"),
         ("copy2.png", "same-photo"),
-        ("copy0.png", "unlike-the-others"),
+        ("copy0.png", "outlier-photo"),
     ]
 
 

@@ -221,7 +221,7 @@ def test_dates_that_exclude_each_other() -> None:
             SubjectAttributes(valid_from=date(2032, 1, 1)),
             SubjectRecord(valid_until=date(2031, 1, 1)),
         )
-    assert caught.value.reason == "wrong-dates"
+    assert caught.value.reason == "invalid-dates"
 
 
 def test_a_line_of_the_list_is_over_the_command() -> None:
