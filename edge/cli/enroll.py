@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         "-v", "--verbose", action="store_true", help="what was measured of every photo"
     )
     parser.add_argument(
-        "--straight-only",
+        "--frontal-only",
         action="store_true",
         help="before the camera: for people who cannot turn their head",
     )
@@ -119,7 +119,7 @@ def _add_photos(parser: argparse.ArgumentParser) -> None:
 
 def _check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     """Exit with a usage error for options that do not belong together."""
-    if args.bulk and (args.photos or args.straight_only):
+    if args.bulk and (args.photos or args.frontal_only):
         parser.error("--bulk takes its photos from --photos or from the folder itself")
     if not args.bulk and (args.folder or args.report or args.min_photos != 1):
         parser.error("--photos, --report and --min-photos belong to --bulk")
@@ -198,7 +198,7 @@ def _take(
     if not opened:
         from edge.cli.enroll_camera import take_samples
 
-        return take_samples(config, room, straight_only=args.straight_only), []
+        return take_samples(config, room, frontal_only=args.frontal_only), []
     from edge.gallery.enrollment.photos import samples
 
     pictures = ((name, _decode(photo, name)) for name, photo in opened)

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 
 def take_samples(
-    config: TerminalConfig, room: EnrollmentContext, *, straight_only: bool
+    config: TerminalConfig, room: EnrollmentContext, *, frontal_only: bool
 ) -> list[Sample]:
     """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
     from edge.gallery.enrollment.capture_session import capture_samples
-    from edge.gallery.enrollment.pose_guide import POSES, STRAIGHT_ONLY, PoseGuide
+    from edge.gallery.enrollment.pose_guide import FRONTAL_ONLY, POSES, PoseGuide
 
     camera = _open(config)
-    guide = PoseGuide(STRAIGHT_ONLY if straight_only else POSES, began_at=time.monotonic())
+    guide = PoseGuide(FRONTAL_ONLY if frontal_only else POSES, began_at=time.monotonic())
     hints = _Hints(guide)
     try:
         hints.tell(guide.aim.words if guide.aim else "")

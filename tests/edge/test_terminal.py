@@ -172,7 +172,7 @@ def test_camera_turned_recognises_and_lends(
     change_camera(site, kind="replay", path="turned", fps=10, loop=True, rotate=90)
     with site.door(), site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
-        person = ("--subject", "Eileen Collins", "--straight-only")
+        person = ("--subject", "Eileen Collins", "--frontal-only")
         done = run(ENROLL, "--config", site.config_path, *person)
         assert done.returncode == 0 and "3 of 3 poses done" in done.stderr, done.stderr
 
@@ -465,7 +465,7 @@ def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(s
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
         done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only"
+            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
         )
         assert done.returncode == 0, done.stderr
         assert (
@@ -474,7 +474,7 @@ def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(s
         assert "(1 in total), 1 photo already" in done.stdout
         until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
         done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--straight-only"
+            ENROLL, "--config", site.config_path, "--subject", "Colonel Collins", "--frontal-only"
         )
         assert done.returncode == 1 and "refused (already-enrolled)" in done.stderr
         until(
@@ -534,7 +534,7 @@ def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> Non
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         (site.config.state / "enroll.sock").unlink()
         done = run(
-            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--straight-only"
+            ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
         )
     assert done.returncode == 1 and "cannot be asked for its camera" in done.stderr
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
@@ -549,7 +549,7 @@ def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
         site.config_path,
         "--subject",
         "Eileen Collins",
-        "--straight-only",
+        "--frontal-only",
         "--dry-run",
     )
     assert done.returncode == 0, done.stderr

@@ -37,7 +37,7 @@ POSES = (
     PoseTarget("down", "lower your chin a little", (-10, 10), (7, 22)),
     PoseTarget("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
 )
-STRAIGHT_ONLY = tuple(
+FRONTAL_ONLY = tuple(
     PoseTarget(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True)
     for name in ("first", "second", "third")
 )

@@ -338,7 +338,7 @@ def test_chips_are_kept_where_the_configuration_says_so(
     [
         ["--bulk", "x", "--subject", "Ada"],
         ["--bulk", "x", "photo.jpg"],
-        ["--bulk", "x", "--straight-only"],
+        ["--bulk", "x", "--frontal-only"],
         ["--bulk", "x", "--min-photos", "0"],
         ["--subject", "Ada", "--photos", "x"],
         ["--subject", "Ada", "--valid-from", "31.12.2031"],

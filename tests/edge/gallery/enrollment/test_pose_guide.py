@@ -15,8 +15,8 @@ from edge.gallery.enrollment.capture_session import capture_samples, hint_for
 from edge.gallery.enrollment.photos import Portrait, QualityRequirements
 from edge.gallery.enrollment.pose_guide import (
     COME_CLOSER,
+    FRONTAL_ONLY,
     POSES,
-    STRAIGHT_ONLY,
     PoseGuide,
     SteadyHint,
     words_of,
@@ -73,7 +73,7 @@ def test_left_is_the_persons_own() -> None:
 
 
 def test_looks_that_are_kept_lie_apart() -> None:
-    guide = PoseGuide(STRAIGHT_ONLY, began_at=0)
+    guide = PoseGuide(FRONTAL_ONLY, began_at=0)
     kept = []
     for frame in range(40):
         if guide.aim is not None and guide.hint(Pose(0, 0, 0), frame / 20) is None:
@@ -123,7 +123,7 @@ def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
     told: list[str] = []
-    guide = PoseGuide(STRAIGHT_ONLY, began_at=0)
+    guide = PoseGuide(FRONTAL_ONLY, began_at=0)
     empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
     shown = frames((empty, 6), (np.hstack([collins, collins]), 6), (dark, 6), (collins, 60))
     taken = list(
