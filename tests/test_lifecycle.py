@@ -50,7 +50,7 @@ def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(
     opened = terminal.energised_after(time.monotonic())
     with fault(name).begin(terminal):
         until(lambda: terminal.door.starts == starts + 1, "started anew")
-        assert not terminal.line.energised  # `edge-door rest` has driven it to rest before
+        assert not terminal.line.energised  # `edge-door safe-state` has driven it to rest before
     assert terminal.door.watchdog_kills == kills + by_watchdog
     terminal.energised_after(opened + 1.0)
     events = [r["event"] for r in read_log(terminal.config.door_record_path)]

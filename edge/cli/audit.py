@@ -27,7 +27,7 @@ from edge.audit.verify import Expected, VerificationReport
 from edge.audit.writer_state import key_path_of
 from edge.cli import common
 from edge.config import TerminalConfig, load_config
-from edge.door.controller import Command, InputKind
+from edge.door.events import DoorEventCode
 from edge.errors import ConfigError, MfsaError, RecordError
 from edge.names import name_key
 from edge.parsing import parse_day
@@ -43,13 +43,10 @@ _NAMES = ("decisions", "door")
 _POLL_S = 0.2
 _DIGITS_MAX = 10
 _KINDS = frozenset({
-    *(verdict.value for verdict in Verdict), *(command.value for command in Command),
-    *(f"{which.value}-{level}" for which in InputKind for level in ("active", "quiet")),
-    "alarm", "alarm-ended", "asked", "begin", "camera", "camera-back", "camera-lost", "changeover",
-    "clock", "clock-trusted", "decision", "door", "end", "enrollment", "failed", "fire", "gallery",
-    "gap", "granted", "latched", "left-out", "not-a-duplicate", "older", "readable", "refused",
-    "reload-refused", "reloaded", "relocked", "retention", "schedule", "started", "stopped",
-    "tamper", "unlocked", "unreadable",
+    *(verdict.value for verdict in Verdict), *(event.value for event in DoorEventCode),
+    "begin", "camera", "camera-back", "camera-lost", "changeover", "clock", "decision", "door",
+    "end", "enrollment", "gallery", "not-a-duplicate", "older", "readable", "retention",
+    "unreadable",
 })  # fmt: skip
 _NAMED = ("subject", "operator", "other")
 _SHOWN = 20  # findings for people; --json has all

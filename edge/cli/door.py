@@ -20,6 +20,7 @@ from edge.config import TerminalConfig, demand_same, load_config
 from edge.door import hardware
 from edge.door.client import DoorClient
 from edge.door.controller import Command
+from edge.door.events import DoorAlarm, LockReason, describe_refusal
 from edge.door.protocol import check_reason
 from edge.door.record import past_of
 from edge.door.safe_state import force_safe_state
@@ -55,17 +56,6 @@ _COMMANDS = {
     Command.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",
     TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
 }
-_WHY = {
-    "fire": "fire, until it is reset",
-    "exit": "exit button",
-    "lockdown": "lockdown by an operator, until released",
-    "held": "held open by an operator, until released",
-    "operator": "unlocked once by an operator",
-    "schedule-open": "open by schedule",
-    "schedule-locked": "locked by schedule",
-    "pulse": "a person was granted",
-    "rest": "no reason to open",
-}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -75,20 +65,21 @@ def main(argv: list[str] | None = None) -> int:
         "edge-door run --config /etc/mfsa-edge/terminal.yaml",
     )
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar=f"run|rest|check|status|{'|'.join(_COMMANDS)}"
+        dest="command", required=True, metavar=f"run|safe-state|check|status|{'|'.join(_COMMANDS)}"
     )
     serve = commands.add_parser(
         "run", help="take grants and move the relay until SIGTERM; locked at start and end"
     )
-    resting = commands.add_parser(
-        "rest", help="drive lock and alarm to rest after the process ended; systemd calls it"
+    safe_state = commands.add_parser(
+        "safe-state",
+        help="de-energise lock and alarm relay after the process ended; systemd calls it",
     )
     check = commands.add_parser(
         "check", help="whether the configuration can be used; systemd asks before a reload"
     )
     status = commands.add_parser("status", help="whether the door is locked, and why")
     asking = {name: commands.add_parser(name, help=words) for name, words in _COMMANDS.items()}
-    for sub in (serve, resting, check, status, *asking.values()):
+    for sub in (serve, safe_state, check, status, *asking.values()):
         common.add_config(sub)
     for sub in asking.values():
         sub.add_argument(
@@ -96,7 +87,7 @@ def main(argv: list[str] | None = None) -> int:
         )
     status.add_argument("--json", action="store_true", help="for machines")
     args = parser.parse_args(argv)
-    does = {"run": _serve, "rest": _rest, "check": _check, "status": _status}.get(
+    does = {"run": _serve, "safe-state": _force_safe_state, "check": _check, "status": _status}.get(
         args.command, _ask
     )
     return common.run("edge-door", lambda: does(args))
@@ -146,7 +137,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _load(path: Path) -> TerminalConfig:
     """Raises ConfigError, under systemd after a while: it starts the door anew at once, for ever, and every start costs more than
-    a second of a small machine. The lock is at rest meanwhile, `edge-door rest` has seen to it."""
+    a second of a small machine. The lock is locked meanwhile, `edge-door safe-state` has seen to it."""
     try:
         return load_config(path)
     except ConfigError as error:
@@ -238,9 +229,9 @@ def _check(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _rest(args: argparse.Namespace) -> int:
+def _force_safe_state(args: argparse.Namespace) -> int:
     force_safe_state(args.config)
-    print("the door's lines are at rest")
+    print("the door's outputs are de-energised")
     return common.DONE
 
 
@@ -251,7 +242,7 @@ def _ask(args: argparse.Namespace) -> int:
     finally:
         client.close()
     if refused is not None:
-        raise DoorError(f"{args.command}: the door refused: {refused}")
+        raise DoorError(f"{args.command}: the door refused: {describe_refusal(refused)}")
     print(f"done, but {client.note}" if client.note else "done")
     return common.DONE
 
@@ -272,13 +263,13 @@ def _status(args: argparse.Namespace) -> int:
 def _tell(answer: dict[str, Any]) -> None:
     soon = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
     reason = answer["reason"]
-    print(f"{answer['state']} ({reason}){soon}: {_WHY.get(reason, 'unknown reason')}")
+    print(f"{answer['state']} ({reason}){soon}: {LockReason(reason).sentence}")
     if doubt := answer["clock"]["doubt"]:
         print(f"  CLOCK: {describe_doubt(Doubt(doubt))}; {REMEDY}")
     for name, active in answer["inputs"].items():
-        print(f"  {name}: {'active' if active else 'quiet'}")
+        print(f"  {name}: {'active' if active else 'inactive'}")
     for alarm in answer["alarms"]:
-        print(f"  ALARM: {alarm}")
+        print(f"  ALARM: {alarm}: {DoorAlarm(alarm).sentence}")
     if lost := answer["records_lost"]:
         print(f"  {lost} records lost since the last that was written: is the disk full?")
     if refused := answer["reload_refused"]:

@@ -104,7 +104,7 @@ class TerminalConfig(Section):
 
     @property
     def door_wiring_path(self) -> Path:
-        """Which outputs the door process opened, for `edge-door rest`."""
+        """Which outputs the door process opened, for `edge-door safe-state`."""
         return self.socket_path.parent / DOOR_WIRING
 
     @property

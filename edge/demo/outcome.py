@@ -25,10 +25,10 @@ class Lane:
 
 
 OPEN = Lane("door open", "unlocked", "relocked", "#2da44e")
-CONTACT = Lane("contact open", "contact-active", "contact-quiet", "#0969da")
+CONTACT = Lane("contact open", "contact-active", "contact-inactive", "#0969da")
 ALARM = Lane("held-open alarm", "alarm", "alarm-ended", "#bf8700")
 LOCKDOWN = Lane("lockdown", "lockdown", "release", "#8250df")
-FIRE_INPUT = Lane("fire input", "fire-active", "fire-quiet", "#57606a")
+FIRE_INPUT = Lane("fire input", "fire-active", "fire-inactive", "#57606a")
 FIRE = Lane("fire, until reset", "fire", "reset-fire", "#cf222e")
 LANES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
 

@@ -22,7 +22,7 @@ _WORDS = {
     "unlocked": "opens",
     "relocked": "locks",
     "refused": "refuses",
-    "asked": "is asked by an operator",
+    "operator-command": "is asked by an operator",
     "lockdown": "is locked down",
     "release": "is released",
     "alarm": "raises an alarm",
@@ -31,9 +31,9 @@ _WORDS = {
     "reset-fire": "ends the fire state",
     "stopped": "ends, locked",
     "contact-active": "contact: it stands open",
-    "contact-quiet": "contact: it is closed",
+    "contact-inactive": "contact: it is closed",
     "fire-active": "fire input: active",
-    "fire-quiet": "fire input: quiet",
+    "fire-inactive": "fire input: inactive",
 }
 
 

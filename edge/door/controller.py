@@ -13,6 +13,14 @@ from collections import deque
 from enum import Enum
 
 from edge.access.schedule import ScheduledMode
+from edge.door.events import (
+    DoorAlarm,
+    DoorEventCode,
+    DoorRefusal,
+    EventCause,
+    LockReason,
+    ended_cause,
+)
 from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import FRAME_AGE_MAX_S, DoorEvent, Grant
 
@@ -25,7 +33,7 @@ class InputKind(str, Enum):
     """What is wired to the door; each is a level, active or not."""
 
     CONTACT = "contact"  # active: the door stands open
-    EXIT = "exit"  # the button beside the door (REX)
+    REX = "rex"  # the exit button next to the door
     FIRE = "fire"
     TAMPER = "tamper"
 
@@ -63,8 +71,8 @@ class Controller:
         self._recent: deque[str] = deque(maxlen=_REMEMBERED_GRANTS)
         self._now = -math.inf
         self._energised = False
-        self._open_for = ""  # the reason for which it was energised last
-        self._cut_short = ""  # by what
+        self._open_for = LockReason.NORMAL  # the reason for which it was energised last
+        self._cut_short: EventCause | None = None
         self.events: list[DoorEvent] = []
 
     # ---------------------------------------------------------------- what the relays must be
@@ -78,13 +86,16 @@ class Controller:
         return bool(self.alarms)
 
     @property
-    def alarms(self) -> tuple[str, ...]:
-        """Those that are on."""
-        on = (
-            ("held-open", self._held_open), ("forced-open", self._forced), ("kept-open", self._kept_open),
-            ("exit-stuck", self._stuck), ("tamper", self._tamper),
-        )  # fmt: skip
-        return tuple(name for name, active in on if active)
+    def alarms(self) -> tuple[DoorAlarm, ...]:
+        """Active alarms."""
+        states = (
+            (DoorAlarm.HELD_OPEN, self._held_open),
+            (DoorAlarm.FORCED_OPEN, self._forced),
+            (DoorAlarm.MAX_UNLOCK_EXCEEDED, self._kept_open),
+            (DoorAlarm.REX_STUCK, self._stuck),
+            (DoorAlarm.TAMPER, self._tamper),
+        )
+        return tuple(alarm for alarm, is_active in states if is_active)
 
     @property
     def levels(self) -> dict[InputKind, bool | None]:
@@ -94,7 +105,7 @@ class Controller:
     @property
     def relocks_at(self) -> float:
         """Time when the lock closes by itself; in the past if it is closed or stays open."""
-        if self._fire or self._active[InputKind.EXIT]:
+        if self._fire or self._active[InputKind.REX]:
             return -math.inf
         if self._lockdown:
             return self._exit_until
@@ -107,21 +118,23 @@ class Controller:
         return LatchedStates(self._fire, self._lockdown, self._tamper)
 
     @property
-    def reason(self) -> str:
-        """Why the door is as it is, by the highest reason there is."""
+    def reason(self) -> LockReason:
+        """Why the door is locked or unlocked: the first reason that applies."""
         if self._fire:
-            return "fire"
+            return LockReason.FIRE
         if self._exit_open:
-            return "exit"
+            return LockReason.REX
         if self._lockdown:
-            return "lockdown"
+            return LockReason.LOCKDOWN
         if self._held:
-            return "held"
+            return LockReason.HOLD
         if self._now < self._operator_until:
-            return "operator"
-        if self._window is not ScheduledMode.NORMAL:
-            return f"schedule-{self._window.value}"
-        return "pulse" if self._now < self._until else "rest"
+            return LockReason.OPERATOR
+        if self._window is ScheduledMode.OPEN:
+            return LockReason.SCHEDULE_OPEN
+        if self._window is ScheduledMode.LOCKED:
+            return LockReason.SCHEDULE_LOCKED
+        return LockReason.PULSE if self._now < self._until else LockReason.NORMAL
 
     @property
     def deadline(self) -> float | None:
@@ -139,7 +152,7 @@ class Controller:
 
     @property
     def _exit_open(self) -> bool:
-        return bool(self._active[InputKind.EXIT]) or self._now < self._exit_until
+        return bool(self._active[InputKind.REX]) or self._now < self._exit_until
 
     @property
     def _open_by_right(self) -> bool:
@@ -154,20 +167,20 @@ class Controller:
         """Other rules from now on; a running pulse ends when it was to end."""
         self._rules = rules
 
-    def check(self, grant: Grant, now: float) -> str | None:
-        """Why a grant must be refused now, None where it may open the lock."""
+    def check(self, grant: Grant, now: float) -> DoorRefusal | None:
+        """Return why a grant must be refused now, None if it may unlock the door."""
         age = now - grant.frame_at
         if not -0.05 <= age <= MAX_GRANT_AGE_S:  # also refuses a time that is not a number
-            return "stale"
+            return DoorRefusal.STALE
         if grant.id in self._recent:
-            return "replayed"
+            return DoorRefusal.REPLAYED
         if self._tamper:
-            return "tamper"
+            return DoorRefusal.TAMPER
         if self._lockdown:
-            return "lockdown"
+            return DoorRefusal.LOCKDOWN
         if self._window is ScheduledMode.LOCKED:
-            return "schedule"
-        return "kept-open" if self._kept_open else None
+            return DoorRefusal.SCHEDULE
+        return DoorRefusal.MAX_UNLOCK_EXCEEDED if self._kept_open else None
 
     def open(self, grant: Grant, now: float) -> None:
         """Open for one pulse from now on; the caller has checked and recorded the grant."""
@@ -182,24 +195,25 @@ class Controller:
         if known == active:
             return
         if active or known is not None:
-            self._say(f"{which.value}-{'active' if active else 'quiet'}", "input", now)
+            level = "active" if active else "inactive"
+            self._say(DoorEventCode(f"{which.value}-{level}"), EventCause.INPUT, now)
         if which is InputKind.FIRE and active:
             self._latch_fire(now)
-        elif which is InputKind.EXIT:
+        elif which is InputKind.REX:
             self._exit(active, now)
         elif which is InputKind.TAMPER and active and not self._tamper:
             self._tamper = True
             self._until = self._operator_until = -math.inf
-            self._cut_short = "tamper"
-            self._say("tamper", "opened", now)
+            self._cut_short = EventCause.TAMPER
+            self._say(DoorEventCode.TAMPER, EventCause.CASE_OPENED, now)
         elif which is InputKind.CONTACT and active and known is None:
             self._opened_at = now  # it stood open before this process began: nobody saw it forced
         elif which is InputKind.CONTACT:
             self._contact(active, now)
         self.tick(now)
 
-    def command(self, command: Command, now: float) -> str | None:
-        """Do what an operator asks; why not, where it cannot be."""
+    def command(self, command: Command, now: float) -> DoorRefusal | None:
+        """Execute an operator's command; return why it is refused, None if it was done."""
         refused = self._refuse(command)
         if refused is not None:
             return refused
@@ -216,17 +230,17 @@ class Controller:
             self._fire = False
         else:
             self._tamper = False
-        self._say(command.value, "operator", now)
+        self._say(DoorEventCode(command.value), EventCause.OPERATOR, now)
         self.tick(now)
         return None
 
-    def _refuse(self, command: Command) -> str | None:
+    def _refuse(self, command: Command) -> DoorRefusal | None:
         if command in (Command.UNLOCK, Command.HOLD) and self._lockdown:
-            return "lockdown: release it first"
+            return DoorRefusal.LOCKDOWN
         if command is Command.RESET_FIRE and self._active[InputKind.FIRE]:
-            return "the fire input is still active"
+            return DoorRefusal.FIRE_INPUT_ACTIVE
         if command is Command.RESET_TAMPER and self._active[InputKind.TAMPER]:
-            return "the case is still open"
+            return DoorRefusal.CASE_OPEN
         return None
 
     def schedule(self, window: ScheduledMode, now: float) -> None:
@@ -235,7 +249,7 @@ class Controller:
             self._window = window
             if window is ScheduledMode.LOCKED:
                 self._until = -math.inf
-            self._say("schedule", window.value, now)
+            self._say(DoorEventCode.SCHEDULE, window.value, now)
         self.tick(now)
 
     def tick(self, now: float) -> bool:
@@ -247,12 +261,13 @@ class Controller:
         self._watch_grants()
         if before and not self._energised:
             self._locked_since = self._now
-            over = self._cut_short or f"{self._open_for}-over"
-            self._say("relocked", over if self.reason == "rest" else self.reason, self._now)
-        elif self._energised and not before and self.reason != "pulse":
-            self._say("unlocked", self.reason, self._now)
+            cause = self._cut_short or ended_cause(self._open_for)
+            is_normal = self.reason is LockReason.NORMAL
+            self._say(DoorEventCode.RELOCKED, cause if is_normal else self.reason, self._now)
+        elif self._energised and not before and self.reason is not LockReason.PULSE:
+            self._say(DoorEventCode.UNLOCKED, self.reason, self._now)
         if self._energised:
-            self._open_for, self._cut_short = self.reason, ""
+            self._open_for, self._cut_short = self.reason, None
         return before != self._energised
 
     def lock(self) -> None:
@@ -276,7 +291,7 @@ class Controller:
     def _latch_fire(self, now: float) -> None:
         if not self._fire:
             self._fire = True
-            self._say("fire", "input", now)
+            self._say(DoorEventCode.FIRE, EventCause.INPUT, now)
 
     def _exit(self, pressed: bool, now: float) -> None:
         self._pressed_at = now if pressed else None
@@ -284,28 +299,31 @@ class Controller:
             self._exit_until = now + self._rules.exit_s
         elif self._stuck:
             self._stuck = False
-            self._say("alarm-ended", "exit-stuck", now)
+            self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.REX_STUCK, now)
 
     def _contact(self, opened: bool, now: float) -> None:
         if opened:
             self._opened_at = now
             if not self._energised and now - self._locked_since > _GRACE_S:
                 self._forced = True
-                self._say("alarm", "forced-open", now)
+                self._say(DoorEventCode.ALARM, DoorAlarm.FORCED_OPEN, now)
             self._cut("opened")
             return
         self._opened_at = None
         self._cut("closed")
-        for kind, on in (("held-open", self._held_open), ("forced-open", self._forced)):
+        for kind, on in (
+            (DoorAlarm.HELD_OPEN, self._held_open),
+            (DoorAlarm.FORCED_OPEN, self._forced),
+        ):
             if on:
-                self._say("alarm-ended", kind, now)
+                self._say(DoorEventCode.ALARM_ENDED, kind, now)
         self._held_open = self._forced = False
 
     def _cut(self, moved: str) -> None:
         """End pulses where the rules say so of what the door's leaf just did."""
         if self._rules.relock == moved:
             self._until = self._operator_until = self._exit_until = -math.inf
-            self._cut_short = "contact"
+            self._cut_short = EventCause.CONTACT
 
     def _watch_contact(self) -> None:
         """Held open: the contact says so longer than it may, and nothing gives it the right to stand open."""
@@ -315,10 +333,10 @@ class Controller:
             self._opened_at = self._now  # the time counts from when the right ends
             if self._held_open:
                 self._held_open = False
-                self._say("alarm-ended", "held-open", self._now)
+                self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.HELD_OPEN, self._now)
         elif not self._held_open and self._now >= self._opened_at + self._rules.held_open_s:
             self._held_open = True
-            self._say("alarm", "held-open", self._now)
+            self._say(DoorEventCode.ALARM, DoorAlarm.HELD_OPEN, self._now)
 
     def _watch_exit(self) -> None:
         """A button that is stuck, or was wedged, opens for ever: it may, but not in silence."""
@@ -328,20 +346,20 @@ class Controller:
             and self._now >= self._pressed_at + self._rules.held_open_s
         ):
             self._stuck = True
-            self._say("alarm", "exit-stuck", self._now)
+            self._say(DoorEventCode.ALARM, DoorAlarm.REX_STUCK, self._now)
 
     def _watch_grants(self) -> None:
         """Whoever asks without end must not hold the lock open: nobody is let in anew until it has locked."""
-        if not (self._energised and self.reason == "pulse"):
+        if not (self._energised and self.reason is LockReason.PULSE):
             self._busy_since = None
         elif self._busy_since is None:
             self._busy_since = self._now
         elif not self._kept_open and self._now >= self._busy_since + self._rules.busy_s:
             self._kept_open = True
-            self._say("alarm", "kept-open", self._now)
+            self._say(DoorEventCode.ALARM, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
         if self._kept_open and not self._energised:
             self._kept_open = False
-            self._say("alarm-ended", "kept-open", self._now)
+            self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
 
     def _say(self, event: str, reason: str, now: float) -> None:
         self.events.append(DoorEvent(event, reason, now))

@@ -74,7 +74,7 @@ def load_outputs(path: Path) -> OutputNote | None:
 
 def save_outputs(lines: OutputNote, path: Path) -> None:
     """To be called before they are opened; others that are still noted are put to rest first. Best effort: a door without a note
-    is better than none, and then `edge-door rest` goes by the configuration."""
+    is better than none, and then `edge-door safe-state` goes by the configuration."""
     before = load_outputs(path)
     if before == lines:
         return  # a full disk may hold it already
@@ -89,7 +89,7 @@ def save_outputs(lines: OutputNote, path: Path) -> None:
             write_atomic(path, lines.model_dump_json().encode(), 0o644)
     except OSError as error:
         log.warning(
-            "%s: cannot be written (%s): `edge-door rest` will go by the configuration",
+            "%s: cannot be written (%s): `edge-door safe-state` will go by the configuration",
             path,
             error.strerror,
         )

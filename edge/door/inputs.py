@@ -55,7 +55,7 @@ class DoorInputs:
     def changes(self, now: float) -> list[tuple[InputKind, bool]]:
         """Inputs whose settled level is new since the last call, first fire; raises DoorError where one cannot be read."""
         changed = []
-        for which in (InputKind.FIRE, InputKind.EXIT, InputKind.TAMPER, InputKind.CONTACT):
+        for which in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
             if which in self._lines:
                 level = self._debounce[which].feed(self._lines[which].active(), now)
                 if level is not None:
@@ -67,13 +67,21 @@ class DoorInputs:
             line.close()
 
 
+def _configured(config: InputsConfig) -> dict[InputKind, FileInputConfig | GpioInputConfig | None]:
+    return {
+        InputKind.CONTACT: config.contact,
+        InputKind.REX: config.exit,
+        InputKind.FIRE: config.fire,
+        InputKind.TAMPER: config.tamper,
+    }
+
+
 def open_inputs(config: InputsConfig) -> DoorInputs:
     """The inputs of a config; raises DoorError."""
     lines: dict[InputKind, InputLine] = {}
     settle: dict[InputKind, float] = {}
     try:
-        for which in InputKind:
-            wired = getattr(config, which.value)
+        for which, wired in _configured(config).items():
             if isinstance(wired, FileInputConfig):
                 lines[which] = FileInputLine(wired.path)
             elif isinstance(wired, GpioInputConfig):

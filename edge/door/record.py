@@ -15,6 +15,7 @@ from edge.audit.clock import belief_of
 from edge.audit.reader import read_tail
 from edge.audit.retention import Retention
 from edge.audit.segments import strange_files
+from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.timing import LatchedStates
 from edge.errors import RecordError
 from edge.system.wallclock import Belief, WallClock
@@ -151,7 +152,7 @@ class DoorRecord:
                 self._drop(job)
         if not self._jobs and self._durable != self._latches() and now >= self._again_at:
             self._again_at = now + _SECOND_S
-            self.post(DoorEvent("latched", "again", now), counted=False)
+            self.post(DoorEvent(DoorEventCode.LATCHED, EventCause.RETRY, now), counted=False)
         self._begin_second(now)
         self._account(now)
 
@@ -177,13 +178,15 @@ class DoorRecord:
             state, dropped = self._state(), dict(self._dropped)
             self._dropped.clear()
             more = {"dropped": dropped, "lock": state.lock, "alarms": list(state.alarms)}
-            self.post(DoorEvent("gap", "not-recorded", now), more, counted=False)
+            self.post(
+                DoorEvent(DoorEventCode.GAP, EventCause.NOT_RECORDED, now), more, counted=False
+            )
 
     def _begin_second(self, now: float) -> None:
         if now - self._second >= _SECOND_S:
             self._second, self._refusals, left_out, self._left_out = now, 0, self._left_out, 0
             if left_out:
-                event = DoorEvent("refused", "left-out", now)
+                event = DoorEvent(DoorEventCode.REFUSED, DoorRefusal.SUPPRESSED, now)
                 self.post(event, {"left_out": left_out}, counted=False)
 
 

@@ -17,10 +17,11 @@ from typing import Any
 
 from edge.access.schedule import ScheduledMode
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
-from edge.audit.clock import CONFIRMED, TRUSTED, confirmation_of
+from edge.audit.clock import CONFIRMED, confirmation_of
 from edge.door import protocol
 from edge.door.connections import Connections
 from edge.door.controller import Command, Controller
+from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
 from edge.door.record import DoorRecord, LockState, Past
@@ -83,16 +84,26 @@ class DoorService:
                 past.trouble,
             )
             self._post(
-                DoorEvent("gap", "unreadable-record", self._clock(), note=past.trouble[:_NOTE_MAX])
+                DoorEvent(
+                    DoorEventCode.GAP,
+                    EventCause.UNREADABLE_RECORD,
+                    self._clock(),
+                    note=past.trouble[:_NOTE_MAX],
+                )
             )
-        elif past.ended not in (None, "stopped"):
-            self._post(DoorEvent("gap", "unclean-stop", self._clock()))
+        elif past.ended not in (None, DoorEventCode.STOPPED):
+            self._post(DoorEvent(DoorEventCode.GAP, EventCause.UNCLEAN_STOP, self._clock()))
         for account in self._conduct.unknown:
-            log.error("%s: there is no such account on this machine: left out", account)
+            log.error("%s: no such account on this machine, ignored; create it", account)
             self._post(
-                DoorEvent("left-out", "unknown-account", self._clock(), note=account[:_NOTE_MAX])
+                DoorEvent(
+                    DoorEventCode.ACCOUNT_IGNORED,
+                    EventCause.UNKNOWN_ACCOUNT,
+                    self._clock(),
+                    note=account[:_NOTE_MAX],
+                )
             )
-        started = DoorEvent("started", self._controller.reason, self._clock())
+        started = DoorEvent(DoorEventCode.STARTED, self._controller.reason, self._clock())
         self._record.post(started, confirmation_of(self._wall.belief))
 
     def _take(self, conduct: DoorSettings) -> None:
@@ -107,13 +118,18 @@ class DoorService:
         self._controller.update_timing(conduct.rules)
         self._looked_at = -math.inf
         self._reload_refused = ""
-        self._post(DoorEvent("reloaded", "configuration", self._clock()))
+        self._post(DoorEvent(DoorEventCode.RELOADED, EventCause.CONFIGURATION, self._clock()))
 
     def refuse_reload(self, why: str) -> None:
         """Nothing changes; status and record tell, since whoever asked may not look at the journal."""
         self._reload_refused = why
         self._post(
-            DoorEvent("reload-refused", "configuration", self._clock(), note=why[:_NOTE_MAX])
+            DoorEvent(
+                DoorEventCode.RELOAD_REFUSED,
+                EventCause.CONFIGURATION,
+                self._clock(),
+                note=why[:_NOTE_MAX],
+            )
         )
 
     def step(self) -> None:
@@ -202,7 +218,11 @@ class DoorService:
         ):  # last in, first out, and each one whatever the others do
             steps.callback(self._record.close)
             steps.callback(self._peers.close)
-            steps.callback(lambda: self._post(DoorEvent("stopped", "locked", self._clock())))
+            steps.callback(
+                lambda: self._post(
+                    DoorEvent(DoorEventCode.STOPPED, EventCause.LOCKED, self._clock())
+                )
+            )
             steps.callback(self._wiring.close)
 
     def _answer(self, packet: bytes, uid: int) -> bytes:
@@ -230,24 +250,25 @@ class DoorService:
         """Record, then open; why not otherwise. A relay that fails ends the process: nobody knows where the wire is."""
         reason = self._controller.check(grant, self._clock())
         if reason is None and not self._in_time(
-            self._post(_event("granted", "grant", self._clock(), grant)), self._deadline()
+            self._post(_event(DoorEventCode.GRANTED, EventCause.GRANT, self._clock(), grant)),
+            self._deadline(),
         ):
-            reason = None if self._conduct.open_unrecorded else "not-recorded"
+            reason = None if self._conduct.open_unrecorded else DoorRefusal.NOT_RECORDED
         now = self._clock()
         reason = reason or self._controller.check(
             grant, now
         )  # the frame may have grown too old meanwhile
         if reason is not None:
-            self._record.refused(_event("refused", reason, now, grant))
+            self._record.refused(_event(DoorEventCode.REFUSED, reason, now, grant))
             return reason
         self._controller.open(grant, now)
         try:
             self._apply()
         except DoorError:
             self._controller.lock()
-            self._post(_event("failed", "relay", now, grant))
+            self._post(_event(DoorEventCode.FAILED, EventCause.RELAY, now, grant))
             raise
-        self._post(_event("unlocked", "grant", now, grant))
+        self._post(_event(DoorEventCode.UNLOCKED, EventCause.GRANT, now, grant))
         return None
 
     def _command(self, name: str, note: str, uid: int) -> tuple[str | None, str]:
@@ -264,7 +285,7 @@ class DoorService:
             return f"expected one of {known}", ""
         ends = self._deadline()
         asked = DoorEvent(
-            "asked",
+            DoorEventCode.OPERATOR_COMMAND,
             command.value,
             self._clock(),
             operator=self._conduct.operators.get(uid, str(uid)),
@@ -273,12 +294,12 @@ class DoorService:
         job = self._post(asked)
         recorded = command is Command.LOCKDOWN or self._in_time(job, ends)
         if command in _OPENING and not (recorded or self._conduct.open_unrecorded):
-            return "not-recorded", ""
+            return DoorRefusal.NOT_RECORDED, ""
         reason = self._controller.command(command, self._clock())
         self._apply()
         if reason is not None:
             self._record.refused(
-                DoorEvent("refused", reason, self._clock(), operator=asked.operator)
+                DoorEvent(DoorEventCode.REFUSED, reason, self._clock(), operator=asked.operator)
             )
             return reason, ""
         return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
@@ -289,10 +310,16 @@ class DoorService:
         if doubt is Doubt.NEVER_SET:
             return f"{doubt.why}; set it first", ""
         operator = self._conduct.operators.get(uid, str(uid))
-        event = DoorEvent(TRUSTED, "operator", self._clock(), operator=operator, note=note)
+        event = DoorEvent(
+            DoorEventCode.CLOCK_TRUSTED,
+            EventCause.OPERATOR,
+            self._clock(),
+            operator=operator,
+            note=note,
+        )
         job = self._record.post(event, {CONFIRMED: [round(wall, 3), boot_id()]})
         if not (self._in_time(job, self._deadline()) or self._conduct.open_unrecorded):
-            return "not-recorded", ""
+            return DoorRefusal.NOT_RECORDED, ""
         self._wall.confirm(round(wall, 3))
         self._looked_at = -math.inf
         log.info("an operator confirmed the clock")
@@ -331,7 +358,7 @@ class DoorService:
         return self._record.post(event)
 
 
-def _event(event: str, reason: str, at: float, grant: Grant) -> DoorEvent:
+def _event(event: DoorEventCode, reason: str, at: float, grant: Grant) -> DoorEvent:
     return DoorEvent(event, reason, at, grant.subject, grant.id, grant.record_id)
 
 

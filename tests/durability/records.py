@@ -297,7 +297,11 @@ class _DoorActor:
 
     def do(self, step: Step) -> str:
         job = self._log.submit(
-            {"event": "asked", "at": step.seed, "latches": [step.name] if step.name else []}
+            {
+                "event": "operator-command",
+                "at": step.seed,
+                "latches": [step.name] if step.name else [],
+            }
         )
         job.done.wait()
         if job.error is not None:

@@ -576,13 +576,14 @@ def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
         assert done.returncode == 0 and site.door_state() == "locked"
         done = run(DOOR, "unlock", "--config", site.config_path, "--reason", "please")
         assert (
-            done.returncode == 1 and "the door refused: lockdown: release it first" in done.stderr
+            done.returncode == 1
+            and "the door refused: the door is in lockdown; release it first" in done.stderr
         )
         assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
         asked = [
             (r["reason"], r["note"])
             for r in read_log(site.config.door_record_path)
-            if r["event"] == "asked"
+            if r["event"] == "operator-command"
         ]
         assert asked == [("hold", "delivery"), ("lockdown", "drill"), ("unlock", "please")]
     with site.door():  # killed, not stopped: what restricts comes back
@@ -591,9 +592,9 @@ def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
 
 def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None:
     with site.door():
-        done = run(DOOR, "rest", "--config", site.config_path)
+        done = run(DOOR, "safe-state", "--config", site.config_path)
         assert done.returncode == 1 and "another edge-door runs here" in done.stderr
-    done = run(DOOR, "rest", "--config", site.config_path)
+    done = run(DOOR, "safe-state", "--config", site.config_path)
     assert done.returncode == 0 and "at rest" in done.stdout
 
 
@@ -621,7 +622,7 @@ def test_a_door_at_work_is_told_by_status(site: Site) -> None:
         done = run(DOOR, "status", "--config", site.config_path, "--json")
         told = {
             "state": "locked",
-            "reason": "rest",
+            "reason": "normal",
             "relocks_in_s": 0.0,
             "alarms": [],
             "records_lost": 0,

@@ -113,7 +113,7 @@ Measured by `make faults`: both real processes, kept alive as their units say, a
 without end, and the lock's line watched from outside. Each fault begins {_INTO_THE_PULSE_S} s into a pulse of {PULSE_S:.0f} s.
 Worst energised time and medians of the rest, of {repeats} runs each.
 
-Door: watchdog {door.watchdog_s:g} s, restart after {door.restart_s:g} s, `edge-door rest` before it.
+Door: watchdog {door.watchdog_s:g} s, restart after {door.restart_s:g} s, `edge-door safe-state` before it.
 Recogniser: watchdog {daemon.watchdog_s:g} s, restart after {daemon.restart_s:g} s.
 
 | fault | lasts | energised at most | beyond the pulse | let in meanwhile | let in again after | what happened |
@@ -122,9 +122,10 @@ Recogniser: watchdog {daemon.watchdog_s:g} s, restart after {daemon.restart_s:g}
 
 {longer(outcomes)}
 
-Where the door's own process dies or is stopped while the lock is open, the line stays as it is until `edge-door rest` has driven
-it to rest: there a relay module with a pulse limit of its own helps ([wiring.md](../wiring.md)).
-Without a fault somebody is let in every two to three seconds; "let in again after" has that in it.
+If the door process dies or is stopped while the door is unlocked, the output keeps its level until
+`edge-door safe-state` de-energises it. A relay module with a pulse limit of its own covers this time
+([wiring.md](../wiring.md)). Without a fault access is granted every two to three seconds; "let in
+again after" includes that time.
 """
 
 

@@ -64,7 +64,7 @@ class Terminal:
         self._notify = tempfile.TemporaryDirectory(prefix="mfsa-faults-")
 
     def __enter__(self) -> Terminal:
-        self.door = self._service("edge-door.service", "edge.cli.door", ["run"], ["rest"])
+        self.door = self._service("edge-door.service", "edge.cli.door", ["run"], ["safe-state"])
         self.daemon = self._service("edge-daemon.service", "edge.cli.daemon", [], [])
         self.line = Line(self.config_path.parent / "relay")
         return self

@@ -57,7 +57,7 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
     """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
     log = AuditLogWriter(folder / "door", of="lobby/door")
     for number in range(3):
-        log.append({"event": "asked", "at": number, "latches": []})
+        log.append({"event": "operator-command", "at": number, "latches": []})
     log.close()
     first, state = read_keys(key_path_of(folder / "door")), read_state(folder / "door")
     key = Ed25519PrivateKey.from_private_bytes(_KEY)

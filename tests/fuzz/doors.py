@@ -157,7 +157,7 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
 _EVENTS: list[dict[str, Any]] = [
     {"event": "started", "reason": "locked", "at": 1.0, "latches": []},
     {
-        "event": "asked",
+        "event": "operator-command",
         "reason": "lockdown",
         "at": 2.0,
         "operator": "root",

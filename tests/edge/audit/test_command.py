@@ -80,7 +80,13 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
         )
         shots.save(number, np.full((8, 8, 3), number, np.uint8))
     door.append(
-        {"event": "asked", "reason": "hold", "operator": "guard", "note": "=1+1", "latches": []}
+        {
+            "event": "operator-command",
+            "reason": "hold",
+            "operator": "guard",
+            "note": "=1+1",
+            "latches": [],
+        }
     )
     decisions.close()
     door.close()
@@ -179,7 +185,7 @@ def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path
     out = tmp_path / "door.csv"
     assert audit("export", "--record", "door", "--format", "csv", "--out", str(out))[0] == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["what"] for row in rows] == ["unlocked"] * 4 + ["asked"] and rows[-1][
+    assert [row["what"] for row in rows] == ["unlocked"] * 4 + ["operator-command"] and rows[-1][
         "note"
     ] == "'=1+1"
 
@@ -340,7 +346,7 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
     log = AuditLogWriter(config.door_record_path, of="test/door")
     log.append(
         {
-            "event": "asked",
+            "event": "operator-command",
             "operator": "guard",
             "note": "why\n2027-01-15 08:00:01  door \x1b[1A\x1b[2K",
             "latches": [],

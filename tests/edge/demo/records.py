@@ -32,7 +32,7 @@ def event(name: str, reason: str, at_s: float, **more: Any) -> dict[str, Any]:
 
 def opening(record: int, at_s: float, subject: str = COLLINS) -> Records:
     unlocked = event("unlocked", "grant", at_s, subject=subject, record_id=record)
-    return [unlocked, event("relocked", "pulse-over", at_s + 3)]
+    return [unlocked, event("relocked", "pulse-ended", at_s + 3)]
 
 
 DECISIONS = [
@@ -42,7 +42,7 @@ DECISIONS = [
     decision(4, RELEASED),
 ]
 LOCKDOWN = [
-    event("asked", "lockdown", LOCKED_OUT - 2, operator="ada", note="a stranger"),
+    event("operator-command", "lockdown", LOCKED_OUT - 2, operator="ada", note="a stranger"),
     event("lockdown", "operator", LOCKED_OUT - 2),
     event("refused", "lockdown", LOCKED_OUT, subject=COLLINS, record_id=3),
     event("release", "operator", RELEASED - 0.5),
@@ -50,14 +50,14 @@ LOCKDOWN = [
 ALARM = [
     event("contact-active", "input", RELEASED + 0.5),
     event("alarm", "held-open", RELEASED + 2),
-    event("contact-quiet", "input", RELEASED + 3),
+    event("contact-inactive", "input", RELEASED + 3),
     event("alarm-ended", "held-open", RELEASED + 3),
 ]
 FIRE = [
     event("fire", "input", NOBODY),
     event("unlocked", "fire", NOBODY),
-    event("refused", "the fire input is still active", NOBODY + 1, operator="ada"),
+    event("refused", "fire-input-active", NOBODY + 1, operator="ada"),
     event("reset-fire", "operator", NOBODY + 2),
-    event("relocked", "fire-over", NOBODY + 2),
+    event("relocked", "fire-ended", NOBODY + 2),
 ]
 DOOR = [*opening(1, PLAIN), *opening(2, MASKED), *LOCKDOWN, *opening(4, RELEASED), *ALARM, *FIRE]

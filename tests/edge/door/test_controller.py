@@ -43,7 +43,7 @@ class Door(RuleBasedStateMachine):
         self.alarms: set[str] = set()
 
     def oracle(self) -> bool:
-        if self.fire or self.levels.get(InputKind.EXIT) or self.now < self.exit_ends:
+        if self.fire or self.levels.get(InputKind.REX) or self.now < self.exit_ends:
             return True
         ordered = self.held or self.now < self.operator_ends
         allowed = not self.lockdown and (ordered or self.window is not ScheduledMode.LOCKED)
@@ -95,7 +95,7 @@ class Door(RuleBasedStateMachine):
             assert grant_id in self.used
         else:
             assert {"stale": not -0.05 < age < MAX_GRANT_AGE_S - 1e-6, "tamper": self.tamper, "lockdown": self.lockdown,
-                    "schedule": self.window is ScheduledMode.LOCKED, "kept-open": self.kept_open}[refused]  # fmt: skip
+                    "schedule": self.window is ScheduledMode.LOCKED, "max-unlock-exceeded": self.kept_open}[refused]  # fmt: skip
 
     @rule(gaps=st.lists(st.floats(0.1, PULSE_S), min_size=4, max_size=8))
     def one_after_the_other(self, gaps: list[float]) -> None:
@@ -110,17 +110,17 @@ class Door(RuleBasedStateMachine):
     def sense(self, which: InputKind, active: bool) -> None:
         known, self.levels[which] = self.levels.get(which), active
         self.door.sense(which, active, self.now)
-        if which is InputKind.EXIT and not active:
+        if which is InputKind.REX and not active:
             self.pressed_at = math.inf
         if known == active or not active:
             return
         if which is InputKind.FIRE:
             self.fire = True
-        elif which is InputKind.EXIT:
+        elif which is InputKind.REX:
             self.exit_ends, self.pressed_at = self.now + self.rules.exit_s, self.now
         elif which is InputKind.TAMPER and not self.tamper:
             self.tamper, self.pulse_ends, self.operator_ends = True, -math.inf, -math.inf
-        if which in (InputKind.FIRE, InputKind.EXIT):
+        if which in (InputKind.FIRE, InputKind.REX):
             assert self.door.energised
 
     @rule(command=st.sampled_from(Command))
@@ -210,8 +210,8 @@ class Door(RuleBasedStateMachine):
     def the_relay_follows_the_reasons(self) -> None:
         self.see()
         assert self.door.energised == self.oracle()
-        assert ("kept-open" in self.door.alarms) == self.kept_open
-        assert ("exit-stuck" in self.door.alarms) == (self.now >= self.pressed_at + HELD_OPEN_S)
+        assert ("max-unlock-exceeded" in self.door.alarms) == self.kept_open
+        assert ("rex-stuck" in self.door.alarms) == (self.now >= self.pressed_at + HELD_OPEN_S)
 
     @invariant()
     def alarms_begin_once_and_end_once(self) -> None:
@@ -245,7 +245,7 @@ class NeverRelocks(Controller):
     """A pulse that does not end."""
 
     def _wanted(self) -> bool:
-        return super()._wanted() or (self.energised and self.reason == "rest")
+        return super()._wanted() or (self.energised and self.reason == "normal")
 
 
 class LockdownBeatsExit(Controller):
@@ -300,7 +300,7 @@ class NeverTiresOfGrants(Controller):
 
     def check(self, grant: Grant, now: float) -> str | None:
         refused = super().check(grant, now)
-        return None if refused == "kept-open" else refused
+        return None if refused == "max-unlock-exceeded" else refused
 
 
 BROKEN = [

@@ -86,7 +86,7 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
         assert client.command(command, "test") == (
             None if command == "lockdown" else "not-recorded"
         )
-        assert client.status()["reason"] == ("lockdown" if command == "lockdown" else "rest")
+        assert client.status()["reason"] == ("lockdown" if command == "lockdown" else "normal")
     finally:
         client.close()
         terminal.stop()
@@ -183,7 +183,7 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
         assert client.grant(grant()) == ("schedule" if strictest is ScheduledMode.LOCKED else None)
         CLOCK.advance(1.1)  # asked again
         assert client.status()["reason"] == (
-            "schedule-locked" if strictest is ScheduledMode.LOCKED else "rest"
+            "schedule-locked" if strictest is ScheduledMode.LOCKED else "normal"
         )
     finally:
         client.close()

@@ -33,23 +33,23 @@ def test_the_exit_button_and_fire_open_whatever_an_operator_said(
 ) -> None:
     assert operator.command("lockdown", "drill") is None
     assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
-    wires.put(InputKind.EXIT, True)
+    wires.put(InputKind.REX, True)
     until(lambda: wired.relay.energised)
-    wires.put(InputKind.EXIT, False)
+    wires.put(InputKind.REX, False)
     until(lambda: not wired.relay.energised)
     wires.put(InputKind.FIRE, True)
     until(lambda: wired.relay.energised)
-    assert operator.command("reset-fire", "too early") == "the fire input is still active"
+    assert operator.command("reset-fire", "too early") == "fire-input-active"
     wires.put(InputKind.FIRE, False)
     until(lambda: operator.status()["inputs"]["fire"] is False)
     CLOCK.advance(60.0)
     assert wired.relay.energised and operator.status()["reason"] == "fire"
     assert operator.command("reset-fire", "false alarm") is None
     until(lambda: not wired.relay.energised)
-    assert [(r["reason"], r["note"]) for r in records(wired, "asked")] == [
+    assert [(r["reason"], r["note"]) for r in records(wired, "operator-command")] == [
         ("lockdown", "drill"), ("reset-fire", "too early"), ("reset-fire", "false alarm"),
     ]  # fmt: skip
-    assert all(r["operator"] for r in records(wired, "asked"))
+    assert all(r["operator"] for r in records(wired, "operator-command"))
 
 
 def test_a_forced_door_drives_the_alarm_relay(
@@ -85,11 +85,11 @@ def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
             client.close()
             terminal.stop()
 
-    assert life("hold") == ("rest", False)
-    assert life("lockdown") == ("rest", False)
+    assert life("hold") == ("normal", False)
+    assert life("lockdown") == ("normal", False)
     assert life("release", fire=True) == ("lockdown", False)
     assert life("reset-fire") == ("fire", True)
-    assert life() == ("rest", False)
+    assert life() == ("normal", False)
 
 
 def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClient) -> None:
@@ -212,4 +212,4 @@ def test_status_held_names_no_end(wired: Terminal, operator: DoorClient) -> None
     assert operator.status()["relocks_in_s"] > 0
     assert operator.command("hold", "delivery") is None
     status = operator.status()
-    assert (status["state"], status["reason"], status["relocks_in_s"]) == ("unlocked", "held", 0)
+    assert (status["state"], status["reason"], status["relocks_in_s"]) == ("unlocked", "hold", 0)

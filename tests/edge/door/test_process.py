@@ -13,6 +13,7 @@ from edge.audit.reader import read_log
 from edge.cli import door as command
 from edge.config import load_config
 from edge.door.client import DoorClient
+from edge.door.events import DoorAlarm
 from edge.door.wallclock import describe_doubt
 from edge.errors import DoorError
 from edge.system.wallclock import REMEDY, Doubt
@@ -96,16 +97,16 @@ def test_a_broken_configuration_does_not_eat_the_machine(
 
 def test_status_tells_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     told = {
-        "state": "locked", "reason": "rest", "relocks_in_s": 0.0, "alarms": ["kept-open"], "records_lost": 3,
+        "state": "locked", "reason": "normal", "relocks_in_s": 0.0, "alarms": ["max-unlock-exceeded"], "records_lost": 3,
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
         "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip
     command._tell(told)
     assert capsys.readouterr().out.splitlines() == [
-        "locked (rest): no reason to open",
+        "locked (normal): no reason to unlock",
         f"  CLOCK: {describe_doubt(Doubt.AHEAD)}; {REMEDY}",
         "  contact: active",
-        "  ALARM: kept-open",
+        f"  ALARM: max-unlock-exceeded: {DoorAlarm.MAX_UNLOCK_EXCEEDED.sentence}",
         "  3 records lost since the last that was written: is the disk full?",
         "  configuration refused, the one before holds: door.pulse_s: too long",
     ]

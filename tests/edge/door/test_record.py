@@ -166,7 +166,7 @@ def test_a_record_that_cannot_be_read_begins_in_lockdown(
         assert client.status()["reason"] == "lockdown"
         assert (
             client.command("release", "looked at it") is None
-            and client.status()["reason"] == "rest"
+            and client.status()["reason"] == "normal"
         )
     finally:
         client.close()
@@ -317,7 +317,7 @@ def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
     terminal.pause()
     record = terminal.service._record
     for _ in range(10_000):
-        record.post(DoorEvent("exit-active", "input", time.monotonic()))
+        record.post(DoorEvent("rex-active", "input", time.monotonic()))
     record.post(DoorEvent("alarm", "forced-open", time.monotonic()))
     assert len(record._jobs) < 100
     until(lambda: bool(held))
@@ -326,6 +326,6 @@ def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
     until(lambda: bool(records(terminal, "gap")))
     terminal.stop()
     (gap,) = records(terminal, "gap")
-    on_record = len(records(terminal, "exit-active"))
-    assert gap["dropped"] == {"exit-active": 10_000 - on_record, "alarm": 1}
+    on_record = len(records(terminal, "rex-active"))
+    assert gap["dropped"] == {"rex-active": 10_000 - on_record, "alarm": 1}
     assert gap["lock"] == "locked" and gap["alarms"] == []

@@ -39,7 +39,7 @@ class Site:
         return [line.read_text() == "0\n" for line in self.lines]
 
     def rest(self) -> int:
-        return main(["rest", "--config", str(self.config_path)])
+        return main(["safe-state", "--config", str(self.config_path)])
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_line_that_fails_does_not_keep_the_other_driven(site: Site, which: int
 def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
     site: Site, tmp_path: Path
 ) -> None:
-    """Where nobody called `edge-door rest` after a kill."""
+    """Where nobody called `edge-door safe-state` after a kill."""
     other = hardware.OutputNote(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
     hardware.save_outputs(other, site.config.door_wiring_path)
     assert (

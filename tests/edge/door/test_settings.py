@@ -39,7 +39,7 @@ def test_accounts_that_are_gone_are_left_out_at_the_start(
     terminal = Terminal(tmp_path, conduct=found)
     until(lambda: "started" in terminal.events())
     terminal.stop()
-    assert [r["note"] for r in records(terminal, "left-out")] == list(found.unknown)
+    assert [r["note"] for r in records(terminal, "account-ignored")] == list(found.unknown)
 
 
 def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
@@ -55,7 +55,7 @@ def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
     finally:
         client.close()
         terminal.stop()
-    assert [r["operator"] for r in records(terminal, "asked")] == ["guard"]
+    assert [r["operator"] for r in records(terminal, "operator-command")] == ["guard"]
 
 
 def taken(reading: ConfigReloader) -> object:

@@ -34,7 +34,9 @@ def said(door: Controller) -> list[tuple[str, str]]:
 
 def test_rest_is_locked() -> None:
     door = Controller(rules())
-    assert not door.energised and not door.alarm and door.deadline is None and door.reason == "rest"
+    assert (
+        not door.energised and not door.alarm and door.deadline is None and door.reason == "normal"
+    )
     assert not door.tick(1e12)
 
 
@@ -46,7 +48,7 @@ def test_times_that_are_stale_or_impossible_are_refused(frame_at: float) -> None
 def test_a_pulse_ends_at_its_deadline() -> None:
     door = opened()
     assert door.deadline == 10 + PULSE_S and not door.tick(12.99)
-    assert door.tick(13.0) and not door.energised and said(door) == [("relocked", "pulse-over")]
+    assert door.tick(13.0) and not door.energised and said(door) == [("relocked", "pulse-ended")]
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
     door.sense(InputKind.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
     door.tick(13.0)
-    assert ("relocked", "pulse-over" if relock == "pulse" else "contact") in said(door)
+    assert ("relocked", "pulse-ended" if relock == "pulse" else "contact") in said(door)
 
 
 def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
@@ -74,7 +76,7 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
     door.sense(InputKind.CONTACT, False, 25.0)
     assert not door.alarm and said(door) == [
-        ("contact-quiet", "input"),
+        ("contact-inactive", "input"),
         ("alarm-ended", "forced-open"),
     ]
 
@@ -106,7 +108,7 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
     door.sense(InputKind.FIRE, True, 1.0)
     assert door.energised and door.reason == "fire"
-    assert door.command(Command.RESET_FIRE, 2.0) == "the fire input is still active"
+    assert door.command(Command.RESET_FIRE, 2.0) == "fire-input-active"
     door.sense(InputKind.FIRE, False, 3.0)
     door.tick(1e6)
     assert door.energised  # latched
@@ -118,7 +120,7 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     told = said(door)
     assert told[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
     assert told[-3:] == [
-        ("fire-quiet", "input"),
+        ("fire-inactive", "input"),
         ("reset-fire", "operator"),
         ("relocked", "lockdown"),
     ]
@@ -128,10 +130,10 @@ def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
     door = opened()
     assert door.command(Command.LOCKDOWN, 10.5) is None and not door.energised
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
-    assert door.command(Command.UNLOCK, 11.0) == "lockdown: release it first"
-    door.sense(InputKind.EXIT, True, 12.0)
-    door.sense(InputKind.EXIT, False, 12.1)
-    assert door.energised and door.reason == "exit"
+    assert door.command(Command.UNLOCK, 11.0) == "lockdown"
+    door.sense(InputKind.REX, True, 12.0)
+    door.sense(InputKind.REX, False, 12.1)
+    assert door.energised and door.reason == "rex"
     door.tick(12.0 + EXIT_S)
     assert not door.energised and door.latches.lockdown
 
@@ -141,7 +143,7 @@ def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
     door.sense(InputKind.TAMPER, True, 10.5)
     assert not door.energised and door.alarm
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "tamper"
-    assert door.command(Command.RESET_TAMPER, 11.0) == "the case is still open"
+    assert door.command(Command.RESET_TAMPER, 11.0) == "case-open"
     door.sense(InputKind.TAMPER, False, 12.0)
     assert door.alarm and door.command(Command.RESET_TAMPER, 12.0) is None and not door.alarm
 
@@ -171,22 +173,26 @@ def test_a_case_that_is_opened_is_why_it_locks() -> None:
     door = opened()
     said(door)
     door.sense(InputKind.TAMPER, True, 10.5)
-    assert said(door) == [("tamper-active", "input"), ("tamper", "opened"), ("relocked", "tamper")]
+    assert said(door) == [
+        ("tamper-active", "input"),
+        ("tamper", "case-opened"),
+        ("relocked", "tamper"),
+    ]
 
 
 def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
-    door.sense(InputKind.EXIT, True, 1.0)
+    door.sense(InputKind.REX, True, 1.0)
     door.tick(1.0 + EXIT_S)
     assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
     door.tick(1.0 + HELD_OPEN_S)
-    assert door.energised and door.alarms == ("exit-stuck",)
+    assert door.energised and door.alarms == ("rex-stuck",)
     said(door)
-    door.sense(InputKind.EXIT, False, 40.0)
+    door.sense(InputKind.REX, False, 40.0)
     assert not door.energised and not door.alarm
     assert said(door) == [
-        ("exit-quiet", "input"),
-        ("alarm-ended", "exit-stuck"),
+        ("rex-inactive", "input"),
+        ("alarm-ended", "rex-stuck"),
         ("relocked", "lockdown"),
     ]
 
@@ -199,9 +205,9 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
         door.tick(now)
         assert now < 10.0 + 2 * BUSY_S
     assert (
-        refused == "kept-open"
+        refused == "max-unlock-exceeded"
         and door.energised
-        and door.alarms == ("kept-open",)
+        and door.alarms == ("max-unlock-exceeded",)
         and now == 10.0 + BUSY_S
     )
     door.tick(now + PULSE_S)
