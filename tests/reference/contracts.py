@@ -12,12 +12,20 @@ from edge import bundle
 from edge.cli.common import DONE, FAILED, USAGE
 from edge.config import TerminalConfig
 from edge.door import protocol
+from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.engine import sidecar
 from edge.gallery import schema
 from edge.values import Verdict
 from tests.reference.parsers import Command
 
-CODES: dict[str, type[Enum]] = {"verdict of a decision": Verdict}
+CODES: dict[str, type[Enum]] = {
+    "verdict of a decision": Verdict,
+    "event of the door": DoorEventCode,
+    "alarm of the door": DoorAlarm,
+    "refusal of the door": DoorRefusal,
+    "state of the door": LockReason,
+    "cause of a door event": EventCause,
+}
 HEAD = """\
 # Contracts
 
