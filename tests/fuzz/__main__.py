@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --minutes 60`: each target in a process of its own for its share of the time, and a table of all runs."""
+"""`python -m tests.fuzz --minutes 60`: fuzz each target in a process and write a table of all runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NEWLINE = "\n"
 
 @dataclass(frozen=True)
 class Ran:
-    """What one process came to."""
+    """Result of one process."""
 
     seconds: float
     executions: int
@@ -33,7 +33,7 @@ class Ran:
 
 
 def fuzz(target: Target, folder: Path, seconds: float) -> None:
-    """Until the time is over; a process that dies is started again, and what killed it lies in the folder."""
+    """Fuzz until the time is over; a process that dies is restarted, its input stays in the folder."""
     ends = time.monotonic() + seconds
     while (left := ends - time.monotonic()) > _LEAST_S:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def runs(folder: Path) -> list[Ran]:
 
 
 def row(target: Target, folder: Path) -> str:
-    """All runs that the folder knows of."""
+    """Return the table row of all runs in a folder."""
     ran = runs(folder)
     covered, features = (
         max((r.covered for r in ran), default=0),
@@ -86,43 +86,49 @@ def page(targets: Sequence[Target], out: Path) -> str:
     rows = [row(target, out / target.name) for target in targets]
     hours = sum(r.seconds for target in targets for r in runs(out / target.name)) / 3600
     return f"""\
-# What parsers do with input that nobody meant
+# Fuzzing of the parsers
 
-Made by `make fuzz`: each parser under atheris (coverage-guided) in a process of its own, {hours:.1f} hours in all runs. A finding
-is anything but the error that a parser is allowed to raise, a broken promise, a crash, more than 30 s or 2 GiB for one input.
-Covered: branches of the package `edge` that inputs reached; features count them by how often they were taken.
+Made by `make fuzz`: each parser under atheris (coverage-guided) in a process of its own,
+{hours:.1f} hours in all runs. A finding is any error other than those the parser may raise, a
+violated promise, a crash, or more than 30 s or 2 GiB for one input. "Covered" counts the branches
+of the package `edge` that inputs reached; "features" also counts how often they were taken.
 
-| target | what reads | hours | inputs | covered | features | corpus | open findings |
+| target | parser | hours | inputs | covered | features | corpus | open findings |
 |---|---|---|---|---|---|---|---|
 {NEWLINE.join(rows)}
 
-## Running it
+## Run
 
-`make fuzz MINUTES=60` gives each target its share of an hour and goes on from the inputs of the runs before, in `build/fuzz`;
-what is found lies there as the input and a traceback, and the command exits with 1. `python -m tests.fuzz --minutes 10 --target
-config` does one alone, in an environment with `mfsa-edge[fuzz]`. The tests give each target its seeds and some hundred inputs of
-hypothesis, always the same (`tests/fuzz/test_fuzz.py`), and break each parser once by hand to see that its target notices.
+`make fuzz MINUTES=60` gives each target its share of an hour and continues from the inputs of
+earlier runs in `build/fuzz`. A finding is stored there as the input and a traceback, and the exit
+code is 1. `python -m tests.fuzz --minutes 10 --target config` runs one target, in an environment
+with `mfsa-edge[fuzz]`. `tests/fuzz/test_fuzz.py` runs each target on its seeds and on fixed inputs
+of hypothesis, and breaks each parser once to check that its target reports it.
 
-## What it found, all mended
+## Findings, all fixed
 
-| reads | found |
-|---|---|
-| photos | a few hundred bytes that claimed to be huge took gigabytes; formats other than JPEG and PNG were let through |
-| recordings | a damaged GIF ended the process |
-| config | an error about broken YAML quoted a camera's password |
-| records | a time in a damaged line that is no number ended the door |
-| galleries | damage that SQLite quotes byte by byte; a changed row that could not be removed; a counter below zero hid people |
-| records of people, files of people | values of another kind, more chips than templates: tracebacks |
-| lists of people | a name longer than a file's may be: a traceback |
-| reports, heads | JSON nested a thousand deep, a head of record 10^30: tracebacks |
-| rows of `edge-audit` | a number or time that is none, in a line that somebody changed: tracebacks; text that made rows |
+- Photos: a few hundred bytes that declared a huge picture took gigabytes; formats other than JPEG
+  and PNG were accepted.
+- Recordings: a damaged GIF ended the process.
+- Configuration: an error about broken YAML quoted a camera's password.
+- Audit logs: an invalid time in a damaged line ended the door process.
+- Galleries: damage that SQLite quotes byte by byte; a changed row that could not be removed; a
+  counter below zero hid people.
+- Attributes and exports of people: values of another type and more chips than templates caused
+  tracebacks.
+- Rosters: a name longer than a file name may be caused a traceback.
+- Reports and checkpoints: JSON nested a thousand levels deep and a checkpoint of record 10^30
+  caused tracebacks.
+- Rows of `edge-audit`: an invalid number or time in a changed line caused a traceback; text could
+  add rows.
 
-## What has no target
+## Not fuzzed
 
-ONNX files and TensorRT plans: their parsers are not ours, and a file is opened only if its digest is the manifest's or the
-sidecar's. The arrays beside them (`parity.npz`), for the same reason, and without pickle. Results that `edge-bench compare`
-reads, `tegrastats` and sysfs: recorded samples in the tests. Video and network cameras: OpenCV's decoders, in the recogniser's
-account, which cannot reach the pins.
+- ONNX files, TensorRT plans and `parity.npz`: the parsers are foreign. A file is opened only if
+  its digest is that of the manifest or sidecar.
+- Results for `edge-bench compare`, `tegrastats` and sysfs: the tests have recorded samples.
+- Video and network cameras: OpenCV decodes them in the recogniser's account, which cannot reach
+  the pins.
 """
 
 

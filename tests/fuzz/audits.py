@@ -198,13 +198,13 @@ def _seeds(modes: int) -> Sequence[bytes]:
 TARGETS = (
     Target(
         "head",
-        "exported heads, against a record",
+        "checkpoints, against an audit log",
         _open_head,
         lambda: [b"\0{}", b"\0" + b"[" * 3000, *_seeds(5)],
     ),
     Target(
         "evidence",
-        "sealed scores and evidence pictures",
+        "encrypted scores and evidence pictures",
         _open_evidence,
         lambda: [
             b"\0\4" + zlib.compress(b"[" * 3000),
@@ -214,7 +214,7 @@ TARGETS = (
     ),
     Target(
         "rows",
-        "rows, cells and JSON that `edge-audit` makes of a line",
+        "rows, cells and JSON that `edge-audit` prints for a line",
         _open_rows,
         lambda: [b"\0{}\t{}", b'\0{"id":"x","commit":""}\t{"sealed":"x"}', *_seeds(4)],
     ),

@@ -217,7 +217,7 @@ def _seeds_of(*texts: bytes) -> list[bytes]:
 TARGETS = (
     Target(
         "config",
-        "`load_config`, and the schedule of what it accepts",
+        "`load_config`, and the schedule of an accepted file",
         _open_config,
         lambda: _seeds_of(
             yaml.safe_dump(_FULL).encode(),
@@ -244,7 +244,7 @@ TARGETS = (
     ),
     Target(
         "notes",
-        "the wiring's note, lines that are files, release and board of a Jetson",
+        "the note of outputs, inputs that are files, release and board of a Jetson",
         _open_notes,
         lambda: _seeds_of(b"{}"),
     ),

@@ -333,16 +333,16 @@ def _record_seeds() -> list[bytes]:
 
 
 TARGETS = (
-    Target("packet", "the door's protocol", _open_packets, _packet_seeds),
+    Target("packet", "the protocol of the door process", _open_packets, _packet_seeds),
     Target(
         "service",
-        "the door's answers over its socket, and that no malformed packet opens",
+        "answers over the socket; no malformed packet unlocks",
         _open_service,
         _packet_seeds,
     ),
     Target(
         "record",
-        "records: reader, `past_of`, `verify`, states, keys, and that they go on",
+        "audit logs: reader, `past_of`, `verify`, writer states, keys, and continued writing",
         _open_records,
         _record_seeds,
     ),

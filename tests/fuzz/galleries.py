@@ -310,7 +310,7 @@ _CHOICES = [bytes([n % 4, n, n, n % 7, n % 5, 3, n, 1, 2, 3, n]) for n in range(
 TARGETS = (
     Target(
         "gallery-file",
-        "the gallery's file with other bytes, rows and tables",
+        "the gallery file with changed bytes, rows and tables",
         _open_file,
         lambda: [b"\0garbage", *_CHOICES],
     ),
@@ -322,13 +322,13 @@ TARGETS = (
     ),
     Target(
         "subject",
-        "a subject's unsealed record",
+        "a subject's decrypted attributes",
         _open_subject,
         lambda: [b"\0{}", b"\0" + b"[" * 3000, *_CHOICES],
     ),
     Target(
         "people",
-        "files of `edge-gallery export`, what is sealed in them included",
+        "files of `edge-gallery export`, including their encrypted content",
         _open_people,
         lambda: [b"\0x", *_CHOICES],
     ),

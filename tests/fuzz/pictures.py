@@ -116,7 +116,7 @@ def _seeds(encodings: list[bytes]) -> list[bytes]:
 TARGETS = (
     Target(
         "photo",
-        "`decode_photo`: JPEG, PNG, WebP, BMP, TIFF, HEIC, and other formats, which it refuses",
+        "`decode_photo`: JPEG, PNG, WebP, BMP, TIFF, HEIC, and formats that it refuses",
         _open_photo,
         lambda: _seeds(_encodings()),
     ),

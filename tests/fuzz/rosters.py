@@ -188,7 +188,7 @@ TARGETS = (
     ),
     Target(
         "report",
-        "reports that an enrollment in bulk goes on from",
+        "reports from which a bulk enrollment continues",
         _open_report,
         lambda: [b"\0" + b"[" * 3000 + b"\n", b"\0" + json.dumps(_REPORTED).encode(), *_seeds()],
     ),
