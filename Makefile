@@ -20,7 +20,7 @@ RECORDED := $(wildcard $(DATA)/clips/*.gif $(DATA)/clips/*/*.mkv)
 EXAMS = --pairs $(DATA)/lfw_pairs.txt --chips $(CHIPS)/lfw_pairs.tar --people $(VALIDATION) --real-masks $(CHIPS)/rmfrd_dev.tar
 VARIANTS := none sa cal mfsa mfsa-product
 
-.PHONY: help install demo test counts docs docs-generate demo-picture faults leaks crossings fuzz durability streams search-bench peers-bench rehearse lint quick reference measure ablation clean
+.PHONY: help install demo test counts docs docs-generate demo-picture faults leaks crossings fuzz durability voting search-bench peers-bench rehearse lint quick reference measure ablation clean
 
 .DEFAULT_GOAL := install
 
@@ -66,10 +66,10 @@ crossings: $(VENV)/dev.stamp  ## Judge random scripted crossings by an oracle: C
 fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs and findings in build/fuzz: MINUTES=60
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --markdown docs/measurements/fuzz.md
 
-streams: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/measurements/streams.md, DATA=... (5 minutes)
+voting: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/measurements/streams.md, DATA=... (5 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/measurements/streams.md
-	$(BIN)/mfsa-streams --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
+	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/measurements/streams.md
+	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
 		--markdown docs/measurements/streams-real-masks.md
 
 peers-bench: $(VENV)/dev.stamp demo  ## Compare the demo's clip with other open software: docs/measurements/peers.md (compiles dlib: 20 minutes)
@@ -118,7 +118,7 @@ $(VENV)/fuzz.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 quick: $(VENV)/dev.stamp  ## Train a small network on synthetic people from the demo's portraits (minutes)
 	rm -rf $(QUICK)
-	$(BIN)/python -m train.variations $(QUICK)/people
+	$(BIN)/python -m train.cli.synthetic_people $(QUICK)/people
 	$(BIN)/mfsa-train --recipe train/recipes/quick.yaml --data $(QUICK) --out $(QUICK)/run
 
 reference: $(VENV)/dev.stamp  ## Train, export, measure and pack the reference bundle again: DATA=... (hours on a CPU)

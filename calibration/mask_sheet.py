@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration import commands, occluders
-from calibration.chips import decode, read_chips
+from calibration import occluders
 from edge import masks
 from edge.chip import SIZE
-from edge.cli import common
-from edge.errors import ConfigError
-from edge.portraits import COLLINS, HOPPER, load_chip
 
 _LABEL = 130  # pixels for a row's name
 
@@ -65,33 +59,3 @@ def _row(
         label, name, (4, SIZE // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (40, 40, 40), 1, cv2.LINE_AA
     )
     return np.hstack([label, *(draw(chips[i % len(chips)], i)[0] for i in range(columns))])
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = commands.masks_parser().parse_args(argv)
-    return common.run("mfsa-masks", lambda: _sheet(args))
-
-
-def _sheet(args: argparse.Namespace) -> int:
-    if args.columns < 1:
-        raise ConfigError(f"--columns: expected at least 1, found {args.columns}")
-    if args.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise ConfigError(f"{args.out}: expected a name ending in .png or .jpg")
-    if args.chips is None:
-        chips = [load_chip(portrait) for portrait in (COLLINS, HOPPER)]
-    else:
-        found = list(read_chips(args.chips))
-        if not found:
-            raise ConfigError(f"{args.chips}: no chips in it")
-        chips = [
-            decode(data, name)
-            for name, data in found[:: max(1, len(found) // args.columns)][: args.columns]
-        ]
-    if not cv2.imwrite(str(args.out), sheet(chips, args.columns, args.seed)):
-        raise ConfigError(f"{args.out}: cannot be written; does its folder exist?")
-    print(f"look at {args.out}")
-    return common.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

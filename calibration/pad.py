@@ -6,27 +6,16 @@ is refused where a layer failed; and it is a non-response where neither came.
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from calibration import commands
-from calibration.commands import ATTACK, BONA_FIDE
 from calibration.metrics import upper_bound
-from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.camera.replay import ReplayCamera, own_pace
-from edge.chip import PREPROCESSING
-from edge.cli import common
-from edge.config.recognition import DetectorConfig as DetectorDefaults
-from edge.engine import open_engine
-from edge.errors import CameraError, ConfigError
+from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
 from edge.face.liveness import Liveness, LivenessLayer, LivenessState, crop_frame, join
 from edge.face.liveness.challenge import ChallengeLiveness
@@ -40,9 +29,10 @@ LAYERS: dict[str, Callable[[], LivenessLayer]] = {
     "screen": ScreenLiveness,
     "challenge": ChallengeLiveness,
 }
+BONA_FIDE, ATTACK = "bona_fide", "attack"
 SYNTHETIC = "synthetic"
 _PASSED, _REFUSED, _NONE = "passed", "refused", "no-response"
-_NO_FACE = "no-face"  # counts as no response
+NO_FACE = "no-face"  # counts as no response
 
 
 @dataclass(slots=True)
@@ -63,7 +53,7 @@ class Species:
         return self.outcomes[_REFUSED if self.name == BONA_FIDE else _PASSED]
 
     def told(self) -> dict[str, object]:
-        responded = self.clips - self.outcomes[_NONE] - self.outcomes[_NO_FACE]
+        responded = self.clips - self.outcomes[_NONE] - self.outcomes[NO_FACE]
         return {
             "species": self.name,
             "figure": "BPCER" if self.name == BONA_FIDE else "APCER",
@@ -72,8 +62,8 @@ class Species:
             "responded": responded,
             "rate": self.wrong / responded if responded else None,
             "at_most_95": upper_bound(self.wrong, responded),
-            "no_response": self.outcomes[_NONE] + self.outcomes[_NO_FACE],
-            "no_face": self.outcomes[_NO_FACE],
+            "no_response": self.outcomes[_NONE] + self.outcomes[NO_FACE],
+            "no_face": self.outcomes[NO_FACE],
             "refused_by": dict(self.refused_by),
             "tests_the_plumbing_only": self.name.startswith(SYNTHETIC),
         }
@@ -112,13 +102,13 @@ def present(
     """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
     fps = own_pace(clip) or default_fps
     camera, liveness = ReplayCamera(clip, fps=fps, paced=False), Liveness(layers)
-    outcome, layer = _NO_FACE, ""
+    outcome, layer = NO_FACE, ""
     try:
         while (frame := camera.read()) is not None:
             faces = detector.detect(frame.image)
             if not faces:
                 continue
-            outcome = _NONE if outcome is _NO_FACE else outcome
+            outcome = _NONE if outcome is NO_FACE else outcome
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
             liveness.observe(1, crop_frame(frame.image, face, at), clip.name, _NO_EMBEDDING)
             answers = liveness.results(1, at, unsure=True)
@@ -161,52 +151,3 @@ APCER by all presentations, which is never more. No average over species: the we
             f"{told['no_response']} of {kind.clips} | {told['no_face']} | {by} |"
         )
     return head + "\n".join(lines) + "\n"
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = commands.pad_parser().parse_args(argv)
-    return common.run("mfsa-pad", lambda: _pad(args))
-
-
-def _pad(args: argparse.Namespace) -> int:
-    if not 0 < args.fps <= 240:
-        raise ConfigError(f"expected --fps above 0 and up to 240, found {args.fps}")
-    common.check_out(args.json, args.markdown)
-    clips = find(args.tree)
-    defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
-    engines = {
-        size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2)
-        for size in DETECTOR_SIZES
-    }
-    detector = FaceDetector(engines, defaults.min_score)
-    species: dict[str, Species] = {}
-    try:
-        for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):
-            outcome, layer = present(
-                clip, detector, [LAYERS[layer] for layer in args.layers], args.fps
-            )
-            kind = species.setdefault(name, Species(name))
-            kind.outcomes[outcome] += 1
-            if layer:
-                kind.refused_by[layer] += 1
-    except CameraError as error:
-        raise ConfigError(f"{clip}: {error}") from error
-    finally:
-        detector.close()
-    if all(kind.outcomes[_NO_FACE] == kind.clips for kind in species.values()):
-        raise ConfigError(
-            f"{args.tree}: no face was found in any of {len(clips)} clips; "
-            "name recordings of faces that fill 80 pixels or more"
-        )
-    text = table(list(species.values()), args.layers)
-    print(text)
-    if args.json:
-        told = {"layers": args.layers, "species": [kind.told() for kind in species.values()]}
-        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
-    if args.markdown:
-        args.markdown.write_text(text, encoding="utf-8")
-    return common.DONE
-
-
-if __name__ == "__main__":
-    sys.exit(main())

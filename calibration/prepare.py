@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import math
 import os
 import signal
-import sys
 import tarfile
 import tempfile
 import threading
@@ -28,13 +26,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from calibration import commands
 from calibration.chips import decode
-from calibration.photos import Found, Photo, find_photos, read_photo
-from edge.bundle import detector_network, file_digest, open_bundle
+from calibration.photos import Found, Photo, read_photo
+from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, SIZE, align
-from edge.cli import common
-from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.face.detect import FaceDetector
@@ -327,76 +322,3 @@ def _write_whole(path: Path, data: bytes) -> None:
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(data)
     part.replace(path)
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = commands.prepare_parser().parse_args(argv)
-    return common.run("mfsa-prepare", lambda: _prepare(args))
-
-
-def _settings(args: argparse.Namespace) -> Settings:
-    if not args.min_eyes > 0 or args.workers < 0:
-        raise ConfigError(
-            f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}"
-        )
-    try:
-        model = args.detector
-        if model.is_dir():
-            model = open_bundle(model, PREPROCESSING).onnx_path(detector_network(args.size), "fp32")
-        settings = Settings(
-            str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes
-        )
-        open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
-    except (MfsaError, LookupError, ValueError) as error:
-        raise ConfigError(
-            f"--detector: expected a bundle or a YuNet file for --size {args.size}: {error}"
-        ) from error
-    return settings
-
-
-def _prepare(args: argparse.Namespace) -> int:
-    out = Outputs(args.photos, args.out, args.contact_sheet, args.replace)
-    out.check()
-    settings = _settings(args)
-    found = find_photos(args.photos)
-    try:
-        report = prepare(found, settings, out, args.workers)
-    except KeyboardInterrupt:
-        raise MfsaError(f"stopped before the end; {args.out} was not written") from None
-    except OSError as error:
-        raise MfsaError(
-            f"{error.filename or args.out}: cannot be written ({error.strerror}); {args.out} was not made"
-        ) from error
-    if args.json:
-        print(json.dumps({name: value for name, value in report.items() if name != "identities"}))
-    else:
-        _tell(report, out)
-    if not report["chips"]:
-        raise MfsaError(
-            f"none of the {report['photos']:,} photos could be kept ({_listed(report['refused'])})"
-        )
-    return common.DONE
-
-
-def _tell(report: dict[str, Any], out: Outputs) -> None:
-    print(
-        f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos"
-    )
-    if report["refused"]:
-        print(f"  refused: {_listed(report['refused'])}; each is named in {out.refused}")
-    if report["people_without_chips"]:
-        print(
-            f"  people of whom no photo was kept: {report['people_without_chips']:,}; see {out.report}"
-        )
-    if report["other_files"]:
-        print(f"  other files, not looked at: {_listed(report['other_files'])}")
-    if out.sheet and report["chips"]:
-        print(f"  look at {out.sheet}: eyes and mouths should be at the same places everywhere")
-
-
-def _listed(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from calibration.int8.inner import opened
+from calibration.int8.probe_session import opened
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
@@ -45,7 +43,6 @@ from edge.bundle import (
 )
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
-from edge.cli import common
 from edge.config.recognition import DetectorConfig as DetectorDefaults
 from edge.engine import open_engine
 from edge.errors import BundleError, EngineError
@@ -55,10 +52,10 @@ from edge.face.liveness.passive import PassiveLiveness
 from edge.parsing import parse_json
 from edge.system.strict_json import read_json
 from edge.values import Face, Pose, Precision
-from export import commands, detector
-from export.card import EXAMS, not_measured, write_card
-from export.card import FILE as CARD
-from export.forms import in_float, to_half
+from export import detector
+from export.model_card import EXAMS, not_measured, write_card
+from export.model_card import FILE as CARD
+from export.onnx_transforms import in_float, to_half
 from export.parity import (
     accuracy_lost,
     check_parity,
@@ -106,12 +103,12 @@ class Measured:
         if calibration.embedder != digest:
             raise BundleError(
                 f"{self.thresholds}: measured on another embedder than {self.embedder}; "
-                f"measure this one: {_threshold_command(self.embedder, self.thresholds)}"
+                f"measure this one: {threshold_command(self.embedder, self.thresholds)}"
             )
         return digest, calibration, _read_accuracy(self.accuracy, self.embedder, digest)
 
 
-def _threshold_command(embedder: Path, out: Path | str) -> str:
+def threshold_command(embedder: Path, out: Path | str) -> str:
     return f"mfsa-threshold --embedder {embedder} --chips CHIPS --out {out}"
 
 
@@ -231,7 +228,7 @@ def _check_loss(
 
 
 def _read_calibration(path: Path, embedder: Path) -> Calibration:
-    again = f"make it: {_threshold_command(embedder, path)}"
+    again = f"make it: {threshold_command(embedder, path)}"
     try:
         return parse_json(Calibration, path.read_bytes())
     except OSError as error:
@@ -439,54 +436,3 @@ def check(path: Path) -> str:
 
 def _write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    return commands.bundle_parser().parse_args(argv)
-
-
-def _int8(args: argparse.Namespace) -> Measured | None:
-    if args.int8 is None:
-        return None
-    if args.int8_thresholds is None:
-        raise BundleError(
-            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder; make "
-            f"them: {_threshold_command(args.int8, 'thresholds-int8.json')}"
-        )
-    return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = _parse(argv)
-
-    def making() -> str:
-        brought = (
-            PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
-            if args.liveness
-            else None
-        )
-        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace, passive=brought)}"
-
-    def packing() -> str:
-        try:
-            limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{args.limits}: cannot be read: {error}") from error
-        about = Description(args.name, args.data, args.licence, limits)
-        pack(args.out, Measured(args.embedder, args.thresholds, args.accuracy), about, _int8(args))
-        return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
-
-    def command() -> int:
-        commands: dict[str, Callable[[], str]] = {
-            "make": making,
-            "check": lambda: check(args.bundle),
-            "pack": packing,
-        }
-        print(commands[args.command]())
-        return common.DONE
-
-    return common.run("mfsa-bundle", command)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

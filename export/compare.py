@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import argparse
-import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.exams import pair_sets, pairs
 from calibration.faces import pick_faces
 from edge.bundle import EMBEDDER, MANIFEST, Verdict, file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
-from edge.cli import common
 from edge.engine import Engine, open_engine
 from edge.engine.cuda import find_device
 from edge.engine.sidecar import read_sidecar
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt, read_plan
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
-from export import commands
 from export.parity import (
     Outputs,
     Proof,
-    accuracy_lost,
     embedder_verdict,
     is_explained,
     portrait_chips,
     run_chips,
 )
 
-_TOLD = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
 _LOOKED_INTO = 4  # chips on which the first different layer is sought
 
 
@@ -147,7 +138,7 @@ def compare_forms(reference: Reference, candidate: Form, precision: Precision) -
         or isinstance(candidate.engine, FixedBatch)
     ):
         return verdict
-    from export.locate import first_difference  # needs onnx, which no terminal has
+    from export.first_difference import first_difference  # needs onnx, which no terminal has
 
     parting = first_difference(reference.path, candidate.path, to_input(chips[:_LOOKED_INTO]))
     return (
@@ -155,69 +146,3 @@ def compare_forms(reference: Reference, candidate: Form, precision: Precision) -
         if parting
         else verdict
     )
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = commands.parity_parser().parse_args(argv)
-    return common.run("mfsa-parity", lambda: _parity(args))
-
-
-def _parity(args: argparse.Namespace) -> int:
-    if (args.pairs is None) != (args.pair_chips is None):
-        raise ConfigError(
-            "--pairs and --pair-chips belong together: a list, and the chips it names"
-        )
-    if args.most < 1:
-        raise ConfigError(f"--most: expected at least 1, found {args.most}")
-    common.check_out(args.json)
-    reference = Reference.of(args.reference, args.chips, args.most)
-    candidates = [open_form(path) for path in args.candidates]
-    told: dict[str, Any] = {}
-    refused = []
-    for form in candidates:
-        precision: Precision = args.precision or form.precision
-        verdict = compare_forms(reference, form, precision)
-        told[str(form.path)] = {"precision": precision, "verdict": verdict.model_dump()}
-        print(
-            f"{form.path} ({precision}): {'passed' if verdict.passed else 'REFUSED: ' + verdict.reason}"
-        )
-        print("   " + ", ".join(f"{name} {value:.6g}" for name, value in verdict.figures.items()))
-        refused += [] if verdict.passed else [str(form.path)]
-    if args.pairs:
-        told["verification"], lost = _verification(args, open_form(reference.path), candidates)
-        refused += lost
-    if args.json:
-        args.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    if refused:
-        names = list(dict.fromkeys(refused))
-        raise EngineError(
-            f"{len(names)} of {len(candidates)} differ from {args.reference}: {', '.join(names)}"
-        )
-    return common.DONE
-
-
-def _verification(
-    args: argparse.Namespace, reference: Form, candidates: list[Form]
-) -> tuple[dict[str, Any], list[str]]:
-    """Figures of the pairs, clean and one masked, for each form; and the forms that lose more than the bounds allow."""
-    chosen = pair_sets.read_list(args.pairs, args.pair_chips)
-    told: dict[str, Any] = {}
-    lost = []
-    print(f"\n{chosen.title}: 10-fold accuracy, TAR at FMR 1e-2 and 1e-3; less the reference's")
-    for form in (reference, *candidates):
-        figures = pairs.sit(form.engine, chosen, every_condition=False).figures()
-        told[str(form.path)] = {
-            "pairs": {chosen.title: {name: figures[name] for name in ("clean", "one_masked")}}
-        }
-        before = told[str(reference.path)]["pairs"][chosen.title]
-        for name, row in told[str(form.path)]["pairs"][chosen.title].items():
-            values = [f"{row[key]:.2%} ({row[key] - before[name][key]:+.2%})" for key in _TOLD]
-            print(f"  {form.path.name:28} {name:11} {'  '.join(values)}")
-        if words := accuracy_lost(told[str(reference.path)], told[str(form.path)]):
-            print(f"  REFUSED: {words}")
-            lost.append(str(form.path))
-    return told, lost
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
-import json
-import shutil
-import sys
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -20,20 +15,13 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.faces import pick_faces
 from edge.bundle import whole_form
-from edge.chip import PREPROCESSING, SIZE, to_input
-from edge.cli import common
-from edge.engine import open_engine
-from edge.errors import ConfigError, EngineError
+from edge.chip import PREPROCESSING, SIZE
 from edge.face.embed import OUTPUTS
-from edge.values import Precision
-from export import commands
-from export.forms import has_prelu, split_prelu, to_half, with_batch
-from export.parity import BOUNDS, compare, portrait_chips, run_chips
+from export.onnx_transforms import has_prelu, split_prelu, with_batch
+from export.parity import portrait_chips
 from export.version import code_version
-from train.loop import BEST
 from train.network import MfsaNetwork, count_parameters
-from train.torch_engine import Deployed, TorchEngine
-from train.weights import load_checkpoint, load_network, save_weights
+from train.torch_engine import Deployed
 
 OPSET = 17
 IR_VERSION = 8  # what TensorRT 8 reads
@@ -78,19 +66,6 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     return split
 
 
-def _check_finished(checkpoint: Path) -> None:
-    """Raises ConfigError for a run that has not come to its recipe's end; the best of a run may well lie before it."""
-    if checkpoint.name == BEST:
-        return
-    state = load_checkpoint(checkpoint)
-    recipe = json.loads(state["recipe"])
-    planned = recipe.get("stop_at") or recipe["chips"]
-    if state["seen"] < planned:
-        raise ConfigError(
-            f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished"
-        )
-
-
 def _folded(network: MfsaNetwork) -> MfsaNetwork:
     """A copy whose last norm is part of the last linear layer; the exporter does this for convolutions by itself."""
     folded = copy.deepcopy(network).eval()
@@ -103,59 +78,3 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
 def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
     """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it. Raises ConfigError."""
     return np.concatenate([portrait_chips(), *(pick_faces(source, most) for source in sources)])
-
-
-def main(argv: list[str] | None = None) -> int:
-    args = commands.export_parser().parse_args(argv)
-    return common.run("mfsa-export", lambda: _export(args))
-
-
-def _export(args: argparse.Namespace) -> int:
-    network = load_network(args.checkpoint)
-    if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
-        _check_finished(args.checkpoint)
-    common.check_out(args.out, args.weights, args.half)
-    for name, value in (("--batch", args.batch), ("--most", args.most)):
-        if value is not None and value < 1:
-            raise ConfigError(f"{name}: expected at least 1, found {value}")
-    with tempfile.TemporaryDirectory(dir=args.out.absolute().parent, prefix=".export-") as scratch:
-        fresh = Path(scratch) / args.out.name
-        written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
-        if export(network, fresh, batch=args.batch):
-            written.append((whole_form(fresh), whole_form(args.out), "fp32"))
-        if args.half:
-            half = Path(scratch) / "half.onnx"
-            onnx.save(to_half(onnx.load(written[-1][0])), half)
-            written.append((half, args.half, "fp16"))
-        _compare(network, written, real_chips(args.chips, args.most), args.batch)
-        whole_form(args.out).unlink(missing_ok=True)  # of an earlier network
-        for made, out, _ in written:
-            shutil.move(made, out)
-    if args.weights:
-        save_weights(network, args.weights)
-    return common.DONE
-
-
-def _compare(
-    network: MfsaNetwork,
-    written: list[tuple[Path, Path, Precision]],
-    chips: NDArray[np.uint8],
-    batch: int | None,
-) -> None:
-    """Raises EngineError where a file says something else than the checkpoint; then none of them is kept."""
-    if batch is not None:  # whole batches only, each chip at least once
-        chips = chips[np.arange(-(-len(chips) // batch) * batch) % len(chips)]
-    expected = run_chips(TorchEngine(network), to_input(chips))
-    for made, out, precision in written:
-        parity = compare(
-            run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected
-        )
-        print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.within(BOUNDS[precision]):
-            raise EngineError(
-                f"{out} differs from the checkpoint: {parity.against(BOUNDS[precision])}; nothing was written"
-            )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from calibration import commands, pad
+from calibration import pad
+from calibration.cli import parsers
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = dict(
@@ -40,7 +41,7 @@ REQUIRED = {
     "mfsa-parity": ["x", "y"],
     "mfsa-prepare": ["x", "--detector", "x", "--out", "x"],
     "mfsa-quantize": ["--embedder", "x", "--chips", "x", "--out", "x"],
-    "mfsa-streams": ["--bundle", "x", "--chips", "x"],
+    "mfsa-voting": ["--bundle", "x", "--chips", "x"],
     "mfsa-threshold": ["--embedder", "x"],
     "mfsa-train": ["--recipe", "x", "--data", "x", "--out", "x"],
 }
@@ -75,4 +76,4 @@ def test_missing_library_is_named(name: str) -> None:
 
 
 def test_liveness_layers_of_help_are_those_of_pad() -> None:
-    assert set(commands.LIVENESS_LAYERS) == set(pad.LAYERS)
+    assert set(parsers.LIVENESS_LAYERS) == set(pad.LAYERS)

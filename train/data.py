@@ -251,7 +251,7 @@ class _Spread:
 
 
 _FOUND = _Spread(3.0, 0.045, 1.8)
-# A mask misleads the detector's landmarks: measured by `python -m calibration.realign`.
+# A mask misleads the detector's landmarks: measured by `python -m calibration.cli.landmark_jitter`.
 _MISLED = _Spread(4.0, 0.12, 3.5)
 _MISLED_SHARE = 0.35
 

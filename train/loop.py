@@ -14,17 +14,18 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from edge.errors import ConfigError, MfsaError
 from edge.parsing import parse_json
 from train.data import ChipSet, EpochSampler, Views, collate, load_chips, quiet_worker
-from train.journal import Journal
+from train.distributed import World, join_world
 from train.loss import Batch, Criterion, Student
 from train.network import MfsaNetwork, count_parameters
 from train.recipe import Recipe
+from train.run_log import Journal
 from train.validation import HEADLINE, Exam
 from train.weights import load_checkpoint, load_network
-from train.world import World, join_world
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"
@@ -283,10 +284,9 @@ def train(
     world.agree_on(run.seen, checkpoint)
     run.get_ready()
     if world.first:
-        print(
+        tqdm.write(
             f"{len(chips):,} chips of {chips.identities:,} identities, {count_parameters(run.network):,} parameters, "
             f"{max(0, run.end - run.seen):,} of {run.end:,} chips to go on {world.size} x {world.device.type}",
-            flush=True,
         )
     exam = Exam(held_out, world.device) if held_out is not None and world.first else None
     _go(run, chips, exam, out, save_every)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from train.distributed import World
 from train.network import VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
 from train.recipe import LossWeights
-from train.world import World
 
 UNLABELLED = -1
 

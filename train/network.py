@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.encoders import ENCODERS, conv_unit
+from train.backbones import ENCODERS, conv_unit
 
 UNMASKED, MASK, BACKGROUND = 0, 1, 2
 

@@ -10,14 +10,14 @@ import cv2
 import numpy as np
 import pytest
 
-from calibration import pad, streams, threshold
 from calibration.chips import validation_chips
+from calibration.cli import pad, quantize, threshold, voting
 from calibration.faces import check_faces, check_folder, likeness, portrait_views, small
-from calibration.int8 import quantize
 from edge.errors import ConfigError
 from edge.portraits import COLLINS, HOPPER, load_chip
-from export import compare
-from train import evaluate, variations
+from export.cli import parity
+from train import synthetic_people
+from train.cli import evaluate
 
 Image = np.ndarray
 Draw = Callable[[np.random.Generator], Image]
@@ -48,7 +48,7 @@ def write(folder: Path, draw: Draw, count: int = 40) -> Path:
 @pytest.fixture(scope="module")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("people")
-    variations.write_people(folder, 4)
+    synthetic_people.write_people(folder, 4)
     return folder
 
 
@@ -117,9 +117,9 @@ def test_commands_refuse_chips_without_faces(
     for main, arguments in (
         (quantize.main, ["--embedder", embedder, "--chips", chips, "--everybody", "--out", out]),
         (threshold.main, ["--embedder", embedder, "--chips", chips, "--everybody", "--out", out]),
-        (streams.main, ["--bundle", bundle, "--chips", chips, "--everybody"]),
+        (voting.main, ["--bundle", bundle, "--chips", chips, "--everybody"]),
         (evaluate.main, [embedder, "--people", chips, "--everybody"]),
-        (compare.main, [bundle, embedder, "--chips", chips]),
+        (parity.main, [bundle, embedder, "--chips", chips]),
     ):
         assert main(arguments) == 2
         assert words in capsys.readouterr().err

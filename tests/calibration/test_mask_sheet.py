@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calibration import occluders
-from calibration.mask_sheet import main
+from calibration.cli.masks import main
 from edge import masks
 
 

@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 
+from calibration.cli.pad import main
 from calibration.metrics import upper_bound
-from calibration.pad import BONA_FIDE, Species, find, main
+from calibration.pad import BONA_FIDE, Species, find
 
 
 @pytest.fixture

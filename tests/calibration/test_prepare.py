@@ -19,6 +19,7 @@ import pytest
 
 from calibration import prepare
 from calibration.chips import decode, has_real_mask, read_chips
+from calibration.cli.prepare import main
 from calibration.photos import Found, Photo, read_photo
 from edge import photofile
 from edge.bundle import file_digest
@@ -69,7 +70,7 @@ def make(tmp_path: Path, bundle_path: Path) -> Any:
     """Runs the command in this process; its exit code."""
 
     def run(photos: Path, *arguments: str | Path, out: str = "chips.tar", workers: int = 0) -> int:
-        return prepare.main(
+        return main(
             [
                 str(photos),
                 "--detector",
@@ -434,9 +435,7 @@ def test_wrong_usage_is_a_sentence(
     monkeypatch.chdir(tmp_path)
     Path("bundle").symlink_to(bundle_path)
     assert (
-        prepare.main(
-            ["photos", "--detector", "bundle", "--out", "chips.tar", "--workers", "0", *arguments]
-        )
+        main(["photos", "--detector", "bundle", "--out", "chips.tar", "--workers", "0", *arguments])
         == 2
     )
     error = capsys.readouterr().err
@@ -519,7 +518,7 @@ def test_a_kill_leaves_nothing_that_looks_whole(
     tmp_path: Path, many: Path, bundle_path: Path
 ) -> None:
     command = (many, "--detector", bundle_path, "--out", tmp_path / "chips.tar", "--workers", "1")
-    with Process("calibration.prepare", *command, log=tmp_path / "log") as process:
+    with Process("calibration.cli.prepare", *command, log=tmp_path / "log") as process:
         until(
             lambda: any(path.stat().st_size for path in tmp_path.glob(".chips.tar-*/chips")),
             "the first chips",
@@ -556,7 +555,7 @@ def test_ctrl_c_ends_with_a_sentence_and_without_output(
         workers,
     ]
     popen = subprocess.Popen(
-        [sys.executable, "-m", "calibration.prepare", *map(str, command)],
+        [sys.executable, "-m", "calibration.cli.prepare", *map(str, command)],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,

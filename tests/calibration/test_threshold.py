@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration import threshold
+from calibration.cli.threshold import main
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.gallery.key import load_key_and_drop_privileges
@@ -25,12 +25,12 @@ def test_thresholds_need_data_that_supports_them(
 ) -> None:
     out = tmp_path / "thresholds.json"
     command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
-    assert threshold.main(command) == 2
+    assert main(command) == 2
     assert "needs at least 100,000 non-mated comparisons, found 9" in capsys.readouterr().err
-    assert threshold.main([*command, "--target-fmr", "0.2"]) == 0
+    assert main([*command, "--target-fmr", "0.2"]) == 0
     written = json.loads(out.read_text())
     assert written["people"] == 2 and written["masked"]["comparisons"] == 18
-    assert threshold.main([*command[:-3], "--out", str(out)]) == 2
+    assert main([*command[:-3], "--out", str(out)]) == 2
     assert "add --everybody" in capsys.readouterr().err
 
 
@@ -39,7 +39,7 @@ def test_thresholds_for_a_share_of_strangers_in_a_gallery(
 ) -> None:
     out, plot = tmp_path / "thresholds.json", tmp_path / "det.png"
     command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
-    assert threshold.main([*command, "--fpir", "0.5", "--gallery", "3", "--det", str(plot)]) == 0
+    assert main([*command, "--fpir", "0.5", "--gallery", "3", "--det", str(plot)]) == 0
     written = json.loads(out.read_text())
     assert (
         written["unmasked"]["target_fmr"] == pytest.approx(1 - 0.5 ** (1 / 3))
@@ -59,9 +59,9 @@ def test_thresholds_for_a_share_of_strangers_in_a_gallery(
             "det.png",
         ),
     ):
-        assert threshold.main([*command, *wrong]) == 2
+        assert main([*command, *wrong]) == 2
         assert part in capsys.readouterr().err
-    assert threshold.main(["--embedder", str(MODEL), "--chips", str(people)]) == 2
+    assert main(["--embedder", str(MODEL), "--chips", str(people)]) == 2
     assert "with --out" in capsys.readouterr().err
 
 
@@ -79,7 +79,7 @@ def test_thresholds_go_into_a_bundle(
         "--target-fmr",
         "0.2",
     ]
-    assert threshold.main([*command, "--precision", "int8"]) == 0
+    assert main([*command, "--precision", "int8"]) == 0
     after = read_manifest(bundle)
     assert before.int8 is not None and after.int8 is not None
     assert after.calibration == before.calibration and after.int8.calibration.people == 2
@@ -87,14 +87,14 @@ def test_thresholds_go_into_a_bundle(
         after.int8.calibration.embedder == after.files["embedder-int8.onnx"].sha256
         and after.files == before.files
     )
-    assert threshold.main(command) == 0
+    assert main(command) == 0
     assert read_manifest(bundle).calibration.people == 2
     without = Path(shutil.copytree(bundle_path, tmp_path / "without"))
     manifest = read_manifest(without)
     (without / "manifest.json").write_text(
         manifest.model_copy(update={"int8": None}).model_dump_json()
     )
-    assert threshold.main(["--bundle", str(without), *command[2:], "--precision", "int8"]) in (1, 2)
+    assert main(["--bundle", str(without), *command[2:], "--precision", "int8"]) in (1, 2)
 
 
 def test_a_site_s_own_people_are_asked(
@@ -116,16 +116,16 @@ def test_a_site_s_own_people_are_asked(
             store.close()
 
     enroll("ada", templates[:1])
-    assert threshold.main(["--config", str(path)]) == 2
+    assert main(["--config", str(path)]) == 2
     assert "at least two enrolled people, found 1" in capsys.readouterr().err
     enroll("bob", templates[1:3])
-    assert threshold.main(["--config", str(path)]) == 0
+    assert main(["--config", str(path)]) == 0
     assert "is stricter; nothing to do" in capsys.readouterr().out
     enroll("eve", templates[3:])
-    assert threshold.main(["--config", str(path)]) == 0
+    assert main(["--config", str(path)]) == 0
     told = capsys.readouterr().out
     assert "no two of them match from 0.95" in told and "threshold_unmasked: 0.95" in told
-    assert threshold.main(["--config", str(path), "--target-fmr", "0.2"]) == 0
+    assert main(["--config", str(path), "--target-fmr", "0.2"]) == 0
     assert "FMR is 2.0e-01 from 0.31" in capsys.readouterr().out
-    assert threshold.main(["--config", str(path), "--target-fmr", "0.001"]) == 2
+    assert main(["--config", str(path), "--target-fmr", "0.001"]) == 2
     assert "needs at least 1,000 non-mated comparisons, found 5" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def test_engines_are_built_with_what_a_jetson_has() -> None:
         "tensorrt",
         "pycuda",
     }
-    assert not absent & loaded_by("export.build_engine")
+    assert not absent & loaded_by("export.cli.build_engine")
 
 
 def test_copy_bundle_needs_standard_library_only() -> None:
@@ -59,7 +59,14 @@ def test_copy_bundle_needs_standard_library_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["calibration.threshold", "export.bundle", "export.parity", "export.compare"]
+    "module",
+    [
+        "calibration.cli.threshold",
+        "export.bundle",
+        "export.parity",
+        "export.cli.parity",
+        "export.cli.bundle",
+    ],
 )
 def test_the_workshop_s_device_side_needs_no_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)

@@ -19,9 +19,10 @@ from edge.engine.cuda import Device
 from edge.engine.sidecar import Wanted, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import EngineError
-from export import build_engine
-from export.build_engine import Builder, main
+from export.cli.build_engine import main
 from export.parity import portrait_chips
+from export.plans import Builder
+from export.trt_builder import build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 
@@ -38,8 +39,9 @@ def bundle(int8_bundle: Path, tmp_path: Path) -> Path:
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A machine with a GPU and this version of TensorRT, as far as the command can tell."""
     trt = fake_tensorrt(request.param)
-    monkeypatch.setattr(build_engine, "open_builder", lambda rtx: Builder(trt, ORIN))
-    monkeypatch.setattr(build_engine, "import_pycuda", FakeCuda)
+    monkeypatch.setattr("export.cli.build_engine.open_builder", lambda rtx: Builder(trt, ORIN))
+    for module in ("export.plans", "export.cli.build_engine"):
+        monkeypatch.setattr(f"{module}.import_pycuda", FakeCuda)
     return trt
 
 
@@ -110,7 +112,7 @@ def test_a_wrong_engine_is_not_kept(
 ) -> None:
     assert main([str(bundle), "--network", "embedder"]) == 0
     good = (bundle / "embedder-fp16.plan").read_bytes(), read_sidecar(bundle / "embedder-fp16.plan")
-    real = build_engine.build_plan
+    real = build_plan
 
     def compiled_wrong(trt: Any, model: Path, options: Any) -> Any:
         """A compiler that swaps the colour channels: what no digest can tell."""
@@ -123,7 +125,7 @@ def test_a_wrong_engine_is_not_kept(
         onnx.save(wrong, bundle.parent / "wrong.onnx")
         return real(trt, bundle.parent / "wrong.onnx", options)
 
-    monkeypatch.setattr(build_engine, "build_plan", compiled_wrong)
+    monkeypatch.setattr("export.plans.build_plan", compiled_wrong)
     assert main([str(bundle), "--network", "embedder"]) == 1
     assert "the parity gate refused it: its colour channels are swapped" in capsys.readouterr().err
     # What was there and passed is still there, whole.

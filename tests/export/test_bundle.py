@@ -16,6 +16,7 @@ from edge.bundle import read_manifest
 from edge.engine import open_engine
 from edge.errors import BundleError
 from export import bundle, detector
+from export.cli.bundle import main
 from export.parity import load_parity
 
 Packing = Callable[..., int]
@@ -51,19 +52,19 @@ def test_fixed_copies_compute_what_the_original_computes(tmp_path: Path) -> None
 
 def test_a_bundle_is_whole_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(detector, "SHA256", "0" * 64)
-    assert bundle.main(["make", str(tmp_path / "new" / "bundle")]) == 1
+    assert main(["make", str(tmp_path / "new" / "bundle")]) == 1
     assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_make_check_and_replace(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "bundle"
-    assert bundle.main(["make", str(out)]) == 0
-    assert bundle.main(["check", str(out)]) == 0
+    assert main(["make", str(out)]) == 0
+    assert main(["check", str(out)]) == 0
     assert "digests match" in capsys.readouterr().out
     assert (out / "LICENSE.detector").read_text().find("YuNet") > 0
-    assert bundle.main(["make", str(out)]) == 1
+    assert main(["make", str(out)]) == 1
     assert "add --replace" in capsys.readouterr().err
-    assert bundle.main(["make", str(out), "--replace"]) == 0
+    assert main(["make", str(out), "--replace"]) == 0
 
 
 def test_packing_needs_figures_that_were_measured(
@@ -92,9 +93,9 @@ def test_packing_needs_figures_that_were_measured(
         "--licence",
         "mine",
     ]
-    assert bundle.main(command) == 0
+    assert main(command) == 0
     assert read_manifest(tmp_path / "out").calibration == manifest.calibration
-    assert bundle.main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
+    assert main(["make", str(tmp_path / "bundle"), "--from", str(tmp_path / "out")]) == 0
     card = (tmp_path / "out" / "MODEL_CARD.md").read_text()
     assert (
         f"{manifest.calibration.masked.threshold:.4f}" in card
@@ -109,11 +110,11 @@ def test_packing_needs_figures_that_were_measured(
         ([], "not the output of mfsa-evaluate"),
     ):
         accuracy.write_text(json.dumps(wrong))
-        assert bundle.main(command) == 1
+        assert main(command) == 1
         assert part in capsys.readouterr().err
     assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == before
     thresholds.write_text("{}")
-    assert bundle.main(command) == 1
+    assert main(command) == 1
     assert "not the output of mfsa-threshold" in capsys.readouterr().err
 
 
@@ -137,11 +138,11 @@ def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
     run = tmp_path / "run"
     run.mkdir()
     (run / "checkpoint.pt").write_bytes(b"weeks of work")
-    assert bundle.main(["make", str(run), "--replace"]) == 1
+    assert main(["make", str(run), "--replace"]) == 1
     assert "is no bundle; name another folder" in capsys.readouterr().err
     assert (run / "checkpoint.pt").read_bytes() == b"weeks of work"
     (tmp_path / "empty").mkdir()
-    assert bundle.main(["make", str(tmp_path / "empty"), "--replace"]) == 0
+    assert main(["make", str(tmp_path / "empty"), "--replace"]) == 0
 
 
 def test_a_damaged_base_is_named(
@@ -149,11 +150,11 @@ def test_a_damaged_base_is_named(
 ) -> None:
     base = Path(shutil.copytree(int8_bundle, tmp_path / "base"))
     (base / "embedder.onnx").write_bytes(b"cut")
-    assert bundle.main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
+    assert main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
     assert "the file was changed or damaged" in capsys.readouterr().err
     (base / "parity.npz").unlink()
     (base / "embedder.onnx").write_bytes((int8_bundle / "embedder.onnx").read_bytes())
-    assert bundle.main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
+    assert main(["make", str(tmp_path / "out"), "--from", str(base)]) == 1
     assert "parity.npz: missing from the bundle" in capsys.readouterr().err
 
 
@@ -181,7 +182,7 @@ def packing(int8_bundle: Path, tmp_path: Path) -> Packing:
             "embedder": str(int8_bundle / "embedder.onnx"), "accuracy": str(tmp_path / "accuracy.json"),
             "int8": str(int8_bundle / "embedder-int8.onnx"), "int8-thresholds": str(tmp_path / "t8.json"), **options,
         }  # fmt: skip
-        return bundle.main(
+        return main(
             [
                 "pack",
                 str(tmp_path / "packed"),
@@ -257,7 +258,7 @@ def _packing(
         "licence": "mine",
     }
     options = [part for name, value in given.items() for part in (f"--{name}", value)]
-    return bundle.main(["pack", str(out), *options]), out
+    return main(["pack", str(out), *options]), out
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from edge.config import load_config
 from edge.errors import ConfigError
 from edge.recogniser.build import build_liveness_layers
 from edge.recogniser.networks import open_networks
-from export import bundle
+from export.cli.bundle import main
 
 
 @pytest.fixture
@@ -47,10 +47,7 @@ def test_it_is_packed_checked_and_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "bundle"
-    assert (
-        bundle.main(["make", str(out), "--liveness", str(network), "--liveness-threshold", "0.7"])
-        == 0
-    )
+    assert main(["make", str(out), "--liveness", str(network), "--liveness-threshold", "0.7"]) == 0
     manifest = read_manifest(out)
     assert (
         manifest.liveness is not None
@@ -68,10 +65,7 @@ def test_it_is_packed_checked_and_used(
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     capsys.readouterr()
-    assert (
-        bundle.main(["make", str(tmp_path / "other"), "--liveness", str(tmp_path / "junk.onnx")])
-        == 1
-    )
+    assert main(["make", str(tmp_path / "other"), "--liveness", str(tmp_path / "junk.onnx")]) == 1
     assert (
         "cannot be the bundle's liveness network" in capsys.readouterr().err
         and not (tmp_path / "other").exists()

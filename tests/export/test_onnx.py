@@ -10,14 +10,14 @@ from onnx import numpy_helper
 
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
+from calibration.cli.quantize import main as quantize
 from calibration.int8.graph import find_places
-from calibration.int8.quantize import main as quantize
 from edge.chip import to_input
-from export import to_onnx
-from export.compare import main as parity
-from export.forms import has_prelu
+from export.cli.export import main
+from export.cli.parity import main as parity
+from export.onnx_transforms import has_prelu
 from export.parity import check_parity, portrait_chips
-from export.to_onnx import export, main
+from export.to_onnx import export
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
 from train.torch_engine import TorchEngine
 from train.weights import save_weights
@@ -195,7 +195,7 @@ def test_an_export_that_differs_is_not_kept(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     save_weights(network, tmp_path / "w.safetensors")
-    real = to_onnx.export
+    real = export
 
     def wrong(network: MfsaNetwork, path: Path, **options: object) -> bool:
         real(network, path)
@@ -208,7 +208,7 @@ def test_an_export_that_differs_is_not_kept(
         onnx.save(model, path)
         return False
 
-    monkeypatch.setattr(to_onnx, "export", wrong)
+    monkeypatch.setattr("export.cli.export.export", wrong)
     out = tmp_path / "out" / "net.onnx"
     out.parent.mkdir()
     assert main(["--checkpoint", str(tmp_path / "w.safetensors"), "--out", str(out)]) == 1

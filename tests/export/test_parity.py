@@ -15,7 +15,7 @@ from edge.chip import to_input
 from edge.engine import open_engine
 from edge.face.detect import FaceDetector
 from export.bundle import reference
-from export.compare import main
+from export.cli.parity import main
 from export.parity import (
     BOUNDS,
     Outputs,

@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 
 from edge.engine import open_engine
-from export.forms import in_float
+from export.onnx_transforms import in_float
 from tests.tensorrt.table import USED, load
 
 

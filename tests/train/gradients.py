@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 
 from train.data import Views, load_chips
+from train.distributed import join_world
 from train.loop import Run
 from train.recipe import load_recipe
-from train.world import join_world
 
 
 def main(recipe_file: Path, data: Path, out: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from edge.errors import ConfigError
-from train.encoders import ENCODERS, Convolution
+from train.backbones import ENCODERS, Convolution
 from train.network import (
     BACKGROUND,
     MASK,

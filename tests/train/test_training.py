@@ -17,7 +17,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from calibration.chips import is_validation
 from edge.errors import ConfigError
 from tests.processes import TIMEOUT_S
-from train.__main__ import main
+from train.cli.train import main
 from train.loop import learning_rate
 from train.recipe import load_recipe
 from train.validation import HEADLINE

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import pytest
 
+from calibration.cli.quantize import main
 from calibration.int8 import quantize
 from calibration.int8.graph import find_places
-from calibration.int8.quantize import Fidelity, Search, Step, main, ranges_by
+from calibration.int8.quantize import Fidelity, Search, Step, ranges_by
 from calibration.int8.ranges import Histogram
 from calibration.int8.report import short
 from edge.errors import EngineError

@@ -29,7 +29,7 @@ from edge.config import load_config
 from edge.engine.trt import TrtEngine
 from edge.values import Frame
 from export.parity import portrait_chips
-from export.to_engine import BuildOptions, build_plan
+from export.trt_builder import BuildOptions, build_plan
 from tests.edge.bench.test_accumulator import turn
 from tests.processes import TIMEOUT_S, run
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt

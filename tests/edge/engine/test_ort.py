@@ -47,7 +47,13 @@ def test_ort_import_only_in_its_adapter() -> None:
 
 
 @pytest.mark.parametrize(
-    "imports", ["", "import calibration.threshold", "import train.evaluate", "import export.forms"]
+    "imports",
+    [
+        "",
+        "import calibration.threshold",
+        "import train.cli.evaluate",
+        "import export.onnx_transforms",
+    ],
 )
 def test_ort_import_leaves_no_trace(tmp_path: Path, bundle_path: Path, imports: str) -> None:
     cleared = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME"}

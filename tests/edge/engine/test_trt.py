@@ -19,7 +19,7 @@ from edge.engine.sidecar import Sidecar, Tensor, Wanted, read_sidecar, sidecar_p
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
 from export.parity import portrait_chips
-from export.to_engine import BuildOptions, build_plan
+from export.trt_builder import BuildOptions, build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
 

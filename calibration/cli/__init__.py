@@ -1,0 +1,1 @@
+"""Commands of `calibration`: options, printing and exit codes."""

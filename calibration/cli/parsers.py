@@ -1,0 +1,274 @@
+"""Option parsers of the commands in `calibration`, importable without their libraries."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from edge.bundle import DETECTOR_SIZES
+from edge.cli import common
+
+# Least cosine among a few hundred chips; among thousands it is lower, and the gate wants 0.98.
+BOUND = 0.99
+TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
+BONA_FIDE, ATTACK = "bona_fide", "attack"
+LIVENESS_LAYERS = ("challenge", "screen", "stillness")
+_FPS = 15.0
+
+
+def prepare_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-prepare."""
+    parser = common.parser(
+        "mfsa-prepare",
+        "Turn photos into aligned chips for training and evaluation, with the terminal's own "
+        "detector and alignment, so that training sees what a terminal sees. A photo without a "
+        "usable face is refused with its reason.",
+        "mfsa-prepare photos --detector bundle --out faces.tar --contact-sheet sheet.jpg",
+    )
+    parser.add_argument(
+        "photos",
+        type=Path,
+        metavar="PHOTOS",
+        help="folder or .tar of <identity>/<image>; deeper folders are flattened",
+    )
+    parser.add_argument(
+        "--detector",
+        type=Path,
+        required=True,
+        help="bundle folder, or the detector's ONNX file alone",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="a .tar file, else a folder; OUT.report.json and OUT.refused.csv are next to it",
+    )
+    _add_preparing(parser)
+    return parser
+
+
+def _add_preparing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--size",
+        choices=DETECTOR_SIZES,
+        default=DETECTOR_SIZES[0],
+        help="detector input; default %(default)s",
+    )
+    parser.add_argument(
+        "--face", choices=("largest", "only"), default="largest",
+        help="of several: the largest, weighed by its distance from the middle and the part "
+        "inside the border; or refuse",
+    )  # fmt: skip
+    parser.add_argument(
+        "--min-eyes",
+        type=float,
+        default=12.0,
+        metavar="PX",
+        help="least distance of the eyes, default %(default)g",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=min(8, os.cpu_count() or 1),
+        help="processes, default %(default)s; 0: in this one",
+    )
+    parser.add_argument(
+        "--contact-sheet",
+        type=Path,
+        metavar="FILE",
+        help="a .jpg or .png of up to 64 chips, to look at",
+    )
+    parser.add_argument("--replace", action="store_true", help="replace --out if it exists")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def masks_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-masks."""
+    parser = common.parser(
+        "mfsa-masks",
+        "Draw a contact sheet of all mask families, other occluders and the frozen exams, on the "
+        "demo's portraits or your chips.",
+        "mfsa-masks sheet.png --chips faces.tar",
+    )
+    parser.add_argument("out", type=Path, help=".png or .jpg")
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        help=".tar file or folder of aligned chips; default: the two public-domain portraits",
+    )
+    parser.add_argument("--columns", type=int, default=10, help="default %(default)s")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of what is drawn (default %(default)s)"
+    )
+    return parser
+
+
+def quantize_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-quantize."""
+    parser = common.parser(
+        "mfsa-quantize",
+        "Quantise an FP32 embedder to INT8 (Q/DQ): try four ways to choose ranges on real chips, "
+        "bare and masked, measure each on chips kept apart, and leave the costliest layers in "
+        "float until the cosine holds.",
+        "mfsa-quantize --embedder embedder.onnx --chips faces.tar --out embedder-int8.onnx "
+        "--report int8.json --plot int8.png",
+    )
+    parser.add_argument(
+        "--embedder", type=Path, required=True, help="FP32 ONNX file of mfsa-export"
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="+",
+        required=True,
+        help=".tar files or folders of <person>/<image>, unmasked",
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--most",
+        type=int,
+        default=512,
+        help="chips; half give ranges, half measure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--bound",
+        type=float,
+        default=BOUND,
+        help="least cosine on the chips that measure (default %(default)s)",
+    )
+    parser.add_argument(
+        "--keep-ends", action="store_true", help="leave the first and the last layer in float"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="INT8 ONNX file to write")
+    parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
+    parser.add_argument("--plot", type=Path, help=".png of the sensitivity of each layer")
+    return parser
+
+
+def threshold_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-threshold."""
+    parser = common.parser(
+        "mfsa-threshold",
+        "Fix the thresholds for unmasked and masked probes, with bounds by bootstrap over people, "
+        "the FPIR by gallery size and the smallest FMR that the data supports. With --config: "
+        "check a site's own enrolled people against them.",
+        "mfsa-threshold --embedder embedder.onnx --chips faces/a.tar faces/b.tar --fpir 0.01 "
+        "--gallery 500 --out thresholds.json",
+    )
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--embedder", type=Path, help="ONNX file")
+    model.add_argument(
+        "--bundle",
+        type=Path,
+        help="complete bundle, into whose manifest the thresholds are written",
+    )
+    model.add_argument(
+        "--config",
+        type=Path,
+        help="a terminal's YAML file: what its enrolled people say of the threshold",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "int8"),
+        default="fp32",
+        help="of the bundle's embedder (default %(default)s)",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="measure the bundle's TensorRT engine instead of its ONNX file",
+    )
+    parser.add_argument(
+        "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--target-fmr", type=float, help=f"default {TARGET_FMR:g}: FPIR 1%% at 1,000 templates"
+    )
+    parser.add_argument("--fpir", type=float, help="instead: target FPIR, with --gallery")
+    parser.add_argument("--gallery", type=int, help="number of templates for --fpir")
+    parser.add_argument("--description", default="", help="what the data is, for the manifest")
+    parser.add_argument("--det", type=Path, help="write a plot of the trade-off there (.png)")
+    parser.add_argument("--out", type=Path, help="write the thresholds there (JSON)")
+    return parser
+
+
+def voting_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-voting."""
+    parser = common.parser(
+        "mfsa-voting",
+        "Count false and missed grants of a single-frame policy and of voting, on streams made of "
+        "people's photos, bare and masked.",
+        "mfsa-voting --bundle build/bundle --chips people.tar --markdown voting.md",
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        required=True,
+        help="made by mfsa-bundle; its FP32 embedder and thresholds",
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="+",
+        required=True,
+        help=".tar files or folders of <person>/<image>",
+    )
+    parser.add_argument(
+        "--everybody",
+        action="store_true",
+        help="use all people, not only the tenth that training keeps apart",
+    )
+    parser.add_argument(
+        "--galleries",
+        type=int,
+        nargs="+",
+        default=[10, 100, 1000],
+        help="sizes (default 10 100 1000)",
+    )
+    parser.add_argument(
+        "--thresholds",
+        type=float,
+        nargs=2,
+        metavar=("UNMASKED", "MASKED"),
+        help="in place of the bundle's, in every gallery",
+    )
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--markdown", type=Path, help="write the page there")
+    return parser
+
+
+def pad_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-pad."""
+    parser = common.parser(
+        "mfsa-pad",
+        "Play recorded clips of living people and of attacks to the liveness layers, and count "
+        "APCER per species, BPCER and non-response. Not a certification.",
+        "mfsa-pad clips --bundle build/bundle --layers stillness screen",
+    )
+    parser.add_argument(
+        "tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>"
+    )
+    parser.add_argument("--bundle", type=Path, required=True, help="for its detector")
+    parser.add_argument(
+        "--layers",
+        nargs="+",
+        choices=LIVENESS_LAYERS,
+        default=["stillness", "screen"],
+        help="default: stillness and screen",
+    )
+    parser.add_argument(
+        "--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--markdown", type=Path, help="write the page there")
+    return parser

@@ -1,0 +1,72 @@
+"""Command `mfsa-quantize`: quantise an embedder to INT8."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from calibration.chips import validation_chips
+from calibration.cli import parsers
+from calibration.int8.quantize import FEWEST_CHIPS, quantize
+from calibration.int8.report import Report, write_plot
+from edge.bundle import file_digest, whole_form
+from edge.cli import common
+from edge.errors import ConfigError
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parsers.quantize_parser().parse_args(argv)
+    return common.run("mfsa-quantize", lambda: _quantize(args))
+
+
+def _quantize(args: argparse.Namespace) -> int:
+    if not 0 < args.bound < 1 or args.most < FEWEST_CHIPS:
+        raise ConfigError(
+            f"expected --bound between 0 and 1 and --most from {FEWEST_CHIPS} on, "
+            f"found {args.bound} and {args.most}"
+        )
+    common.check_out(args.out, args.report, args.plot)
+    # TensorRT wants PReLU whole.
+    whole = whole_form(args.embedder)
+    model = _load(whole if whole.is_file() else args.embedder)
+    folder = validation_chips(args.chips, everybody=args.everybody)
+    result, report = quantize(
+        model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends
+    )
+    helper.set_model_props(result, _properties(model, args.embedder, report))
+    onnx.save(result, args.out)
+    if args.report:
+        args.report.write_text(report.to_json(), encoding="utf-8")
+    if args.plot:
+        write_plot(report, args.plot)
+    print(report.text())
+    share = args.out.stat().st_size / args.embedder.stat().st_size
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.2f} MB, {share:.0%} of the FP32 file")
+    return common.DONE
+
+
+def _load(path: Path) -> onnx.ModelProto:
+    """Raises ConfigError where it is no ONNX file."""
+    try:
+        return onnx.load(path)
+    except Exception as error:  # protobuf's DecodeError has no public home
+        raise ConfigError(f"{path}: expected an ONNX file of mfsa-export: {error}") from error
+
+
+def _properties(model: onnx.ModelProto, path: Path, report: Report) -> dict[str, str]:
+    """The file's own lineage, beside what the exporter wrote."""
+    known = {entry.key: entry.value for entry in model.metadata_props}
+    return known | {
+        "source_sha256": file_digest(path),
+        "int8_ranges": report.method,
+        "int8_calibration": report.calibration_digest,
+        "int8_float_layers": ",".join(report.float_layers),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,202 @@
+"""Command `mfsa-threshold`: determine decision thresholds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from calibration import metrics, scores
+from calibration.chips import validation_chips
+from calibration.cli import parsers
+from calibration.faces import check_folder
+from calibration.scores import Embedded
+from calibration.threshold import (
+    FPIR_TARGET,
+    GALLERY_SIZES,
+    Faces,
+    calibrate,
+    plot_det,
+    threshold_at,
+    write_into,
+)
+from edge.access import policy
+from edge.bundle import (
+    EMBEDDER_NETWORK,
+    MANIFEST,
+    Calibration,
+    open_bundle,
+    plan_file,
+)
+from edge.chip import PREPROCESSING
+from edge.cli import common
+from edge.config import load_config
+from edge.engine import Engine, open_engine
+from edge.engine.sidecar import Wanted, read_sidecar
+from edge.engine.trt import open_plan
+from edge.errors import ConfigError
+from edge.gallery.key import has_gallery, load_key_and_drop_privileges
+from edge.gallery.store import open_store
+from edge.recogniser.build import build_rules
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parsers.threshold_parser().parse_args(argv)
+    return common.run("mfsa-threshold", lambda: _site(args) if args.config else _threshold(args))
+
+
+def _target(args: argparse.Namespace) -> float:
+    """The FMR that is asked for, by itself or by FPIR and gallery size; raises ConfigError."""
+    if (args.fpir is None) != (args.gallery is None):
+        raise ConfigError(
+            "--fpir and --gallery belong together: a share of strangers, and how many templates they meet"
+        )
+    if args.fpir is not None:
+        if args.target_fmr is not None:
+            raise ConfigError("name either --target-fmr or --fpir with --gallery")
+        if not 0 < args.fpir < 1 or args.gallery < 1:
+            raise ConfigError(
+                f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}"
+            )
+        return metrics.fmr_for(args.fpir, args.gallery)
+    target = parsers.TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
+    if not 0 < target < 1:
+        raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {target}")
+    return target
+
+
+def _threshold(args: argparse.Namespace) -> int:
+    if args.chips is None or (args.embedder is not None and args.out is None):
+        raise ConfigError(
+            "name the people to measure on with --chips, and with --embedder where to write with --out"
+        )
+    if args.plan and args.bundle is None:
+        raise ConfigError("--plan: only with --bundle, whose plan is meant")
+    common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
+    target = _target(args)
+    model, engine = _open(args)
+    chips = validation_chips(args.chips, everybody=args.everybody)
+    check_folder(chips, "--chips")
+    described = args.description or ", ".join(source.stem for source in args.chips)
+    faces = Faces.of(engine, chips)
+    result = calibrate(
+        model,
+        faces,
+        target_fmr=target,
+        description=described,
+        kept_apart=not args.everybody,
+        fpir_target=args.fpir or FPIR_TARGET,
+    )
+    print(_told(result, len(chips)))
+    if args.out:
+        args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    if args.bundle:
+        write_into(args.bundle, args.precision, result)
+        print(
+            f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with"
+        )
+    if args.det:
+        plot_det(faces, result, args.det)
+    return common.DONE
+
+
+def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
+    """The file that is measured, and its engine; raises BundleError or EngineError."""
+    if args.embedder:
+        return args.embedder, open_engine(args.embedder, threads=2)
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    bundle.calibration(args.precision)  # there must be some to replace
+    if not args.plan:
+        model = bundle.onnx_path(EMBEDDER_NETWORK, args.precision)
+        return model, open_engine(model, threads=2)
+    plan, reference = (
+        bundle.path / plan_file(EMBEDDER_NETWORK, args.precision),
+        bundle.digest(EMBEDDER_NETWORK),
+    )
+    # Its thresholds are about to be its own.
+    own = frozenset({read_sidecar(plan).onnx})
+    return plan, open_plan(plan, Wanted(EMBEDDER_NETWORK, args.precision, reference, own))
+
+
+def _told(result: Calibration, chips: int) -> str:
+    lines = [
+        f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
+        f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
+        for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
+    ]
+    worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
+    table = ", ".join(f"{metrics.fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
+    lines.append(f"FPIR at the upper bound by gallery size: {table}")
+    fewest = min(result.unmasked.comparisons, result.masked.comparisons)
+    lines.append(
+        f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}"
+    )
+    lines.append(
+        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.2%}"
+    )
+    return "\n".join(lines)
+
+
+def _site(args: argparse.Namespace) -> int:
+    """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise. Raises ConfigError."""
+    if args.chips or args.out or args.det or args.plan:
+        raise ConfigError(
+            "--config looks at enrolled people alone: leave --chips, --out, --det and --plan out"
+        )
+    config = load_config(args.config)
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    if not has_gallery(config):
+        raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
+    store = open_store(config, bundle.model_digest, load_key_and_drop_privileges(config))
+    try:
+        subjects, templates = store.load()
+    finally:
+        store.close()
+    names = sorted(set(subjects))
+    if len(names) < 2:
+        raise ConfigError(
+            f"{config.gallery_path}: expected at least two enrolled people, found {len(names)}"
+        )
+    enrolled = Embedded(templates, np.array([names.index(name) for name in subjects]))
+    non_mated = scores.all_scores(enrolled, enrolled)[1]
+    if args.target_fmr is None and args.fpir is None:
+        wanted, threshold = (
+            "no two of them match",
+            math.ceil(float(np.nextafter(non_mated.max(), np.float32(2))) * 1e4) / 1e4,
+        )
+    else:
+        target = _target(args)
+        wanted, threshold = f"FMR is {target:.1e}", threshold_at(enrolled, enrolled, target)
+    one, other = _most_alike(enrolled, subjects)
+    print(
+        f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
+        f"most alike are {one} and {other}"
+    )
+    rules = build_rules(config.policy, bundle.calibration(config.engine.precision))
+    own = policy.rules_for_size(rules, len(templates)).thresholds.unmasked
+    if threshold >= 1:
+        raise ConfigError(
+            f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove"
+        )
+    if threshold > own:
+        print(
+            f"the terminal's threshold is {own:.4f}: raise it in {args.config} with\npolicy:\n  threshold_unmasked: {threshold:.4f}"
+        )
+    else:
+        print(f"the terminal's threshold of {own:.4f} is stricter; nothing to do")
+    return common.DONE
+
+
+def _most_alike(enrolled: Embedded, subjects: list[str]) -> tuple[str, str]:
+    """The two people whose templates are nearest."""
+    alike = enrolled.vectors @ enrolled.vectors.T
+    alike[enrolled.people[:, None] == enrolled.people[None]] = -2
+    one, other = np.unravel_index(int(alike.argmax()), alike.shape)
+    return subjects[one], subjects[other]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Command `mfsa-voting`: compare single-frame decisions with voting."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, replace
+
+from calibration.chips import ChipFolder, validation_chips
+from calibration.cli import parsers
+from calibration.faces import check_folder
+from calibration.scores import Outputs, embed_chips
+from calibration.voting_study import ENROLLED, FEWEST, People, Row, Streams, exam, split, table
+from edge import masks
+from edge.access.policy import Rules
+from edge.bundle import EMBEDDER_NETWORK, open_bundle
+from edge.chip import PREPROCESSING
+from edge.cli import common
+from edge.config.access import PolicyConfig
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError
+from edge.recogniser.build import build_rules
+from edge.values import Thresholds
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parsers.voting_parser().parse_args(argv)
+    return common.run("mfsa-voting", lambda: _voting(args))
+
+
+def _voting(args: argparse.Namespace) -> int:
+    if min(args.galleries) < 2:
+        raise ConfigError(f"expected --galleries of at least 2, found {min(args.galleries)}")
+    common.check_out(args.json, args.markdown)
+    bundle = open_bundle(args.bundle, PREPROCESSING)
+    rules = build_rules(PolicyConfig(), bundle.calibration("fp32"))
+    if args.thresholds:
+        rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
+    folder = validation_chips(args.chips, everybody=args.everybody)
+    check_folder(folder, "--chips")
+    engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
+    try:
+        rows = _rows(engine, folder, args, rules)
+    finally:
+        engine.close()
+    if not rows:
+        raise ConfigError(
+            f"expected {2 * min(args.galleries)} people with {ENROLLED + FEWEST} photos or more, found too few"
+        )
+    text = table(rows, bundle.manifest.name, rules)
+    print(text)
+    if args.json:
+        told = [asdict(row) | {"false_bound": row.false_bound} for row in rows]
+        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
+    if args.markdown:
+        args.markdown.write_text(text, encoding="utf-8")
+    return common.DONE
+
+
+def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules) -> list[Row]:
+    """Streams of bare photos, of the same with masks drawn on, and where there are any of photos with real masks on."""
+    names = list(folder.identities)
+    bare = embed_chips(engine, len(folder), folder.chip, what="bare")
+    drawn = embed_chips(
+        engine,
+        len(folder),
+        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        what="with masks drawn on",
+    )
+    styled = embed_chips(
+        engine,
+        len(folder),
+        lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]),
+        what="masked templates",
+    )
+    people = split(folder.labels, None, names)
+
+    def both(shown: Outputs, people: People, probes: str) -> list[Row]:
+        plain = exam(Streams([bare], shown), people, rules, probes, args.galleries)
+        return plain + exam(
+            Streams([bare, styled], shown),
+            people,
+            rules,
+            f"{probes}, masked templates",
+            args.galleries,
+        )
+
+    rows = both(bare, people, "bare") + both(drawn, people, "drawn masks")
+    try:
+        worn = validation_chips(args.chips, everybody=args.everybody, real_masks=True, known=folder)
+    except ConfigError:  # no photo wears one
+        return rows
+    real = embed_chips(engine, len(worn), worn.chip, what="with real masks")
+    return rows + both(real, split(folder.labels, worn.labels, names), "real masks")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""Where the maps look, against the pixel truth of what was drawn, and against the best map that never changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from calibration import occluders, scores
+from calibration.evaluation.pair_sets import PairSet
+from edge import masks
+from edge.chip import SIZE
+from edge.engine import Engine
+
+Maps = NDArray[np.float32]
+
+_GRID = 56  # maps and truth are compared at half the chip's resolution
+_CHIPS = 1200
+_FEWEST = 20  # pixels of each kind that an AUC of one picture needs
+
+
+def face_area() -> NDArray[np.bool_]:
+    """The pixels (56,56) of a chip that are nearly always face: an ellipse around the reference landmarks."""
+    y, x = (np.indices((_GRID, _GRID)) + 0.5) * SIZE / _GRID
+    return np.asarray(((x - 56) / 33) ** 2 + ((y - 70) / 42) ** 2 <= 1)
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """Maps (N,3,56,56) over chips, and what covers their faces (N,56,56), 0..1."""
+
+    maps: Maps
+    truth: Maps
+
+
+def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
+    """Each condition's measures on every k-th chip of a set. Constant maps are made of half of these, AUCs are of the rest."""
+    rows = np.linspace(0, len(pairs.names) - 1, min(_CHIPS, len(pairs.names))).astype(np.int64)
+    name = pairs.names
+
+    def masked(
+        family: str | None,
+    ) -> Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]]:
+        return lambda chip, i: masks.draw_exam(chip, name[i], family)
+
+    clean = look(
+        engine,
+        pairs,
+        rows,
+        lambda chip, i: (chip, np.zeros((SIZE, SIZE), np.float32)),
+        "maps, clean",
+    )
+    told: dict[str, Any] = {
+        "chips": len(rows),
+        "places": occluders.PLACES,
+        "masks": masks.EXAM,
+        "clean": on_clean(clean),
+    }
+    conditions = {
+        "in_places": lambda chip, i: occluders.draw_in_place(chip, name[i])[:2],
+        "exam_masks": masked(None),
+        **{f"unseen:{family}": masked(family) for family in masks.HELD_OUT},
+    }
+    for title, draw in conditions.items():
+        told[title] = on_covered(look(engine, pairs, rows, draw, f"maps, {title}"))
+    return told
+
+
+def look(
+    engine: Engine,
+    pairs: PairSet,
+    rows: NDArray[np.int64],
+    draw: Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]],
+    what: str,
+) -> Look:
+    truths: list[Maps] = []
+
+    def chip(k: int) -> NDArray[np.uint8]:
+        drawn, truth = draw(pairs.chip(rows[k]), int(rows[k]))
+        truths.append(cv2.resize(truth, (_GRID, _GRID), interpolation=cv2.INTER_AREA))
+        return drawn
+
+    attention = scores.embed_chips(engine, len(rows), chip, what=what, keep=("attention",))[
+        "attention"
+    ]
+    return Look(np.stack([enlarge(maps) for maps in attention]), np.stack(truths))
+
+
+def enlarge(maps: Maps) -> Maps:
+    """(3,14,14) as (3,56,56)."""
+    large = cv2.resize(maps.transpose(1, 2, 0), (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large.transpose(2, 0, 1), np.float32)
+
+
+def on_clean(seen: Look) -> dict[str, float | None]:
+    """What A_u makes of a bare face: as much of the lower half as of the upper, and more than of the border."""
+    face = face_area()
+    rows = (np.arange(_GRID) + 0.5) * SIZE / _GRID
+    upper, lower = face & (rows < 72)[:, None], face & (rows >= 72)[:, None]
+    unmasked = seen.maps[:, 0]
+    return {
+        "lower_to_upper": _round(unmasked[:, lower].mean() / max(1e-9, unmasked[:, upper].mean())),
+        "face": _round(unmasked[:, face].mean()),
+        "border": _round(unmasked[:, ~face].mean()),
+        "mask_map_on_face": _round(seen.maps[:, 1][:, face].mean()),
+        "background_map_on_face": _round(seen.maps[:, 2][:, face].mean()),
+    }
+
+
+def on_covered(seen: Look) -> dict[str, Any]:
+    """AUC of A_m for what covers the face and of A_u for bare skin, each beside the best constant map; shares and ratios."""
+    face, half = face_area(), np.arange(len(seen.truth)) % 2 == 0
+    covered = seen.truth > 0.5
+    skin = face & (seen.truth < 0.1)
+    unmasked, mask, background = seen.maps.transpose(1, 0, 2, 3)
+    told: dict[str, Any] = {
+        "covered_area": _round(covered.mean()),
+        "skin_area": _round(skin.mean()),
+    }
+    for name, values, wanted in (("mask_map", mask, covered), ("unmasked_map", unmasked, skin)):
+        # Constant maps are made of one half of the chips and everything is measured on the other.
+        constant = max(
+            _auc(np.broadcast_to(still, wanted[~half].shape), wanted[~half])
+            for still in (values[half].mean(axis=0), wanted[half].mean(axis=0))
+        )
+        own = _auc(values[~half], wanted[~half])
+        told[f"{name}_auc"] = {
+            "per_image": _round(own),
+            "best_constant_map": _round(constant),
+            "gain": _round(own - constant),
+        }
+    told |= {
+        "unmasked_on_cover_to_skin": _round(
+            unmasked[covered].mean() / max(1e-9, unmasked[skin].mean())
+        ),
+        "unmasked_on_cover_to_skin_whole_cells": _round(
+            _whole_cells(unmasked, covered) / max(1e-9, _whole_cells(unmasked, skin))
+        ),
+        "precision": _round((unmasked * skin).sum() / max(1e-9, unmasked.sum())),
+        "leak_to_cover": _round((unmasked * covered).sum() / max(1e-9, unmasked.sum())),
+        "overlap": _round(
+            np.minimum(unmasked, mask).sum() / max(1e-9, np.maximum(unmasked, mask).sum())
+        ),
+        "means_on_skin": [_round(m[skin].mean()) for m in (unmasked, mask, background)],
+        "means_on_cover": [_round(m[covered].mean()) for m in (unmasked, mask, background)],
+        "means_on_rest": [_round(m[~face & ~covered].mean()) for m in (unmasked, mask, background)],
+    }
+    return told
+
+
+def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
+    """Mean over the maps' own cells that lie wholly within; a map of 14x14 cannot follow an edge within a cell."""
+    cell = _GRID // 14
+    inside = (
+        wanted.reshape(len(wanted), 14, cell, 14, cell)
+        .all(axis=(2, 4))
+        .repeat(cell, 1)
+        .repeat(cell, 2)
+    )
+    return float(values[inside].mean()) if inside.any() else float("nan")
+
+
+def _auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
+    """Mean over pictures of the area under the ROC curve of pixels, ties counted half (the Mann-Whitney statistic)."""
+    found = []
+    for value, want in zip(
+        values.reshape(len(values), -1), wanted.reshape(len(wanted), -1), strict=True
+    ):
+        inside = int(want.sum())
+        outside = want.size - inside
+        if min(inside, outside) >= _FEWEST:
+            found.append(
+                (rankdata(value)[want].sum() - inside * (inside + 1) / 2) / (inside * outside)
+            )
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _round(value: float) -> float | None:
+    """For JSON, which knows no NaN."""
+    return round(float(value), 4) if np.isfinite(value) else None

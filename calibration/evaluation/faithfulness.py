@@ -1,0 +1,222 @@
+"""How far a map may be trusted as a reason: hide or reveal a chip in its order, and shake the picture a little."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from calibration.evaluation.pair_sets import PairSet
+from calibration.scores import needed
+from edge import masks
+from edge.chip import to_input
+from edge.engine import Engine
+
+_CHIPS = 96
+_CELLS = 14  # the maps' own grid, 8 px a cell
+_BLOCK = 2  # cells a side that occlusion sensitivity hides at once
+_STEPS = 14
+_SHARES = np.linspace(0, 1, _STEPS + 1)
+_ORDERS = ("map", "constant", "random", "occlusion")
+_ROUNDS = 1000
+_STABLE = 0.9
+
+Chips = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Mean score against the template (15,) at each share of cells hidden or revealed, by order; and per chip the area."""
+
+    deletion: dict[str, NDArray[np.float64]]
+    insertion: dict[str, NDArray[np.float64]]
+    figures: dict[str, Any]
+
+
+def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
+    """Score of mated probes against their templates while cells are hidden, or revealed from a blurred chip.
+
+    V. Petsiuk et al., "RISE", BMVC 2018, for the curves; M. D. Zeiler and R. Fergus, 2014, for occlusion sensitivity.
+    Cells are hidden by the chip's own heavy blur: a flat patch would be something new to look at.
+    """
+    mated = np.flatnonzero(pairs.mated)
+    chosen = mated[np.linspace(0, len(mated) - 1, min(_CHIPS, len(mated))).astype(int)]
+    probes = np.stack([pairs.chip(pairs.second[k]) for k in chosen])
+    if masked:
+        names = [pairs.names[pairs.second[k]] for k in chosen]
+        probes = np.stack(
+            [masks.draw_exam(chip, name)[0] for chip, name in zip(probes, names, strict=True)]
+        )
+    templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
+    embedding, maps = _run(engine, probes)
+    blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])
+    own = maps[:, 0].reshape(len(probes), -1)
+    importance = {
+        "map": own,
+        # For each chip the mean map of all others: what one would draw without looking.
+        "constant": (own.sum(axis=0) - own) / max(1, len(own) - 1),
+        "random": np.random.default_rng(0).random((len(probes), _CELLS**2)),
+        "occlusion": _occlusion(engine, probes, blurred, templates),
+    }
+    deletion, insertion = (
+        {name: _curve(engine, a, b, templates, importance[name]) for name in _ORDERS}
+        for a, b in ((probes, blurred), (blurred, probes))
+    )
+    areas = {
+        kind: {n: c.mean(axis=1) for n, c in curves.items()}
+        for kind, curves in (("deletion", deletion), ("insertion", insertion))
+    }
+    figures: dict[str, Any] = {
+        "chips": len(probes),
+        "masked": masked,
+        "deletion_area": {name: round(float(v.mean()), 4) for name, v in areas["deletion"].items()},
+        "insertion_area": {
+            name: round(float(v.mean()), 4) for name, v in areas["insertion"].items()
+        },
+        # Positive where the map's own order matters more; 95 % by bootstrap over chips.
+        "gain_over": {
+            other: {
+                "deletion": _gain(areas["deletion"][other] - areas["deletion"]["map"]),
+                "insertion": _gain(areas["insertion"]["map"] - areas["insertion"][other]),
+            }
+            for other in _ORDERS[1:]
+        },
+        "stability": _stability(engine, probes, embedding, maps),
+    }
+    figures["verdict"] = verdict(figures)
+    return Curves(
+        {n: c.mean(axis=0) for n, c in deletion.items()},
+        {n: c.mean(axis=0) for n, c in insertion.items()},
+        figures,
+    )
+
+
+def verdict(figures: dict[str, Any]) -> str:
+    """In words, whether the map may be shown as a reason."""
+    shaken = figures["stability"]
+    if any(row["map_correlation"] is None for row in shaken.values()):
+        return "This network has no map of its own: there is nothing to show as a reason."
+    gains = figures["gain_over"]
+
+    def better(than: str) -> bool:
+        return all(gain["low"] > 0 for gain in gains[than].values())
+
+    if not better("random"):
+        text = (
+            "Do not show the map as a reason: what it marks matters no more than cells at random."
+        )
+    elif not better("constant"):
+        text = "Show the map as where the network may look, not as a reason: one fixed map for all faces does as well."
+    else:
+        text = "The map may be shown as where the decision looked: what it marks matters more than one fixed map for all faces."
+    unsteady = [name for name, row in shaken.items() if row["map_correlation"] < _STABLE]
+    text += (
+        f" It changes under: {', '.join(unsteady)}."
+        if unsteady
+        else " It is steady under small changes."
+    )
+    if gains["occlusion"]["deletion"]["high"] < 0:
+        text += " Occlusion sensitivity ranks cells better: the map says which regions were let through, not which decided."
+    return text
+
+
+def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    parts = [
+        needed(engine.run(to_input(chips[i : i + 64])), "embedding", "attention")
+        for i in range(0, len(chips), 64)
+    ]
+    embedding = np.concatenate([part["embedding"] for part in parts])
+    return embedding / np.linalg.norm(embedding, axis=1, keepdims=True), np.concatenate(
+        [part["attention"] for part in parts]
+    )
+
+
+def _cover(before: Chips, after: Chips, cells: NDArray[np.bool_]) -> Chips:
+    """`before` with the cells (N,196) taken from `after`."""
+    grid = (
+        cells.reshape(-1, _CELLS, _CELLS)
+        .repeat(before.shape[1] // _CELLS, 1)
+        .repeat(before.shape[2] // _CELLS, 2)
+    )
+    return np.where(grid[..., None], after, before)
+
+
+def _curve(
+    engine: Engine,
+    before: Chips,
+    after: Chips,
+    templates: NDArray[np.float32],
+    importance: NDArray[np.floating],
+) -> NDArray[np.float64]:
+    """Scores (N,15) while the most important cells change first."""
+    rank = (-importance).argsort(axis=1, kind="stable").argsort(axis=1)
+    columns = []
+    for share in _SHARES:
+        embedding, _ = _run(engine, _cover(before, after, rank < round(share * _CELLS**2)))
+        columns.append((embedding * templates).sum(axis=1))
+    return np.stack(columns, axis=1).astype(np.float64)
+
+
+def _occlusion(
+    engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """How far the score falls (N,196) when a block of cells alone is hidden."""
+    blocks = _CELLS // _BLOCK
+    whole = (_run(engine, chips)[0] * templates).sum(axis=1)
+    fall = np.zeros((len(chips), _CELLS, _CELLS))
+    for row in tqdm(range(blocks), desc="occlusion", disable=None):
+        for column in range(blocks):
+            cells = np.zeros((_CELLS, _CELLS), bool)
+            cells[row * _BLOCK : (row + 1) * _BLOCK, column * _BLOCK : (column + 1) * _BLOCK] = True
+            hidden, _ = _run(
+                engine,
+                _cover(chips, blurred, np.broadcast_to(cells.ravel(), (len(chips), _CELLS**2))),
+            )
+            fall[:, cells] = (whole - (hidden * templates).sum(axis=1))[:, None]
+    return fall.reshape(len(chips), -1)
+
+
+def _gain(per_chip: NDArray[np.float64]) -> dict[str, float]:
+    rng = np.random.default_rng(0)
+    means = per_chip[rng.integers(0, len(per_chip), (_ROUNDS, len(per_chip)))].mean(axis=1)
+    low, high = np.quantile(means, (0.025, 0.975))
+    return {
+        "mean": round(float(per_chip.mean()), 4),
+        "low": round(float(low), 4),
+        "high": round(float(high), 4),
+    }
+
+
+def _stability(
+    engine: Engine, chips: Chips, embedding: NDArray[np.float32], maps: NDArray[np.float32]
+) -> dict[str, dict[str, float | None]]:
+    """Correlation of A_u with itself, and cosine of the embedding, after small changes that change nobody's identity."""
+    cell = chips.shape[1] // _CELLS
+    # A shift by a whole cell moves the map by one, so that the two can be laid over one another again.
+    shaken = {
+        "shift of a cell": (np.roll(chips, cell, axis=2), 1),
+        "20 % darker": ((chips * 0.8).astype(np.uint8), 0),
+        "20 % brighter": (np.clip(chips * 1.2, 0, 255).astype(np.uint8), 0),
+    }
+    told = {}
+    for name, (changed, moved) in shaken.items():
+        other, other_maps = _run(engine, changed)
+        inner = slice(1, _CELLS - 1)
+        again = np.roll(other_maps[:, 0], -moved, axis=2)[:, :, inner]
+        told[name] = {
+            "map_correlation": _correlation(maps[:, 0][:, :, inner], again),
+            "embedding_cosine": round(float((embedding * other).sum(axis=1).mean()), 4),
+        }
+    return told
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
+    """Mean Pearson correlation of maps (N,rows,columns); None where maps are flat."""
+    a, b = (m.reshape(len(m), -1) - m.mean(axis=(1, 2))[:, None] for m in (a, b))
+    scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    told = scale > 1e-6
+    return round(float(np.mean((a * b).sum(axis=1)[told] / scale[told])), 4) if told.any() else None

@@ -1,0 +1,202 @@
+"""Verification of pairs: clean, masked by the frozen exam, by families that training knew or not, hidden otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import landmark_jitter, metrics, occluders, scores
+from calibration.evaluation import comparisons
+from calibration.evaluation.comparisons import Comparisons
+from calibration.evaluation.pair_sets import PairSet
+from edge import chip as chips
+from edge import masks
+from edge.engine import Engine
+from edge.errors import ConfigError
+from edge.face.detect import FaceDetector
+
+FMR = 1e-3
+_TAR_AT = (1e-2, FMR)
+
+Picture = NDArray[np.uint8]
+Drawing = Callable[[int, Picture], Picture]
+
+
+@dataclass(eq=False)
+class PairScores:
+    """Scores of one set under each condition, for figures, curves and comparisons of models."""
+
+    pairs: PairSet
+    by_condition: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    mask_worn: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    found_again: float = float(
+        "nan"
+    )  # share of masked chips in which the detector found the face again
+
+    def figures(self) -> dict[str, Any]:
+        mated = self.pairs.mated
+        clean = self.by_condition["clean"]
+        threshold = metrics.threshold_at_fmr(clean[~mated], FMR)
+        told: dict[str, Any] = {
+            "pairs": len(mated),
+            "mated": int(mated.sum()),
+            "people": len(np.unique(self.pairs.people)),
+            "folds": self.pairs.folds,
+            "list": self.pairs.title,
+            "masks": masks.EXAM,
+        }
+        for name, values in self.by_condition.items():
+            told[name] = verification(values, mated, threshold, self.pairs.folds)
+        told |= {
+            f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()
+        }
+        fnmr_rounds, fmr_rounds = self.headline_rounds.T
+        told["at_unmasked_threshold_fmr_1e-3"] = {
+            "threshold": round(threshold, 5),
+            "fnmr_unmasked": told["clean"]["fnmr_at_unmasked_threshold"],
+            "fnmr_masked": told["one_masked"]["fnmr_at_unmasked_threshold"],
+            "fnmr_masked_95": comparisons.interval(fnmr_rounds),
+            "fmr_masked": told["one_masked"]["fmr_at_unmasked_threshold"],
+            "fmr_masked_95": comparisons.interval(fmr_rounds),
+        }
+        told["mask_worn"] = {
+            "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
+            "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
+            # How often a mask is said to be worn under each other condition.
+            "said_under": {
+                name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()
+            },
+        }
+        if np.isfinite(self.found_again):
+            told["faces_found_again"] = round(self.found_again, 5)
+        return told
+
+    def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
+        """The one-masked pairs split by the family that the exam drew; too few for folds or a low FMR of their own."""
+        drawn = np.array([masks.exam_style(name).family for name in self.pairs.names])[
+            self.pairs.second
+        ]
+        values, mated = self.by_condition["one_masked"], self.pairs.mated
+        return {
+            family: _at(values[drawn == family], mated[drawn == family], threshold)
+            for family in masks.EXAM_FAMILIES
+            if (mated & (drawn == family)).any() and (~mated & (drawn == family)).any()
+        }
+
+    @cached_property
+    def headline_rounds(self) -> NDArray[np.float64]:
+        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        return comparisons.masked_rounds(
+            self._comparisons("clean"), self._comparisons("one_masked"), FMR
+        )
+
+    def _comparisons(self, condition: str) -> Comparisons:
+        people = self.pairs.people
+        return comparisons.of_pairs(
+            self.by_condition[condition],
+            self.pairs.mated,
+            people[self.pairs.first],
+            people[self.pairs.second],
+            int(people.max()) + 1,
+        )
+
+
+def _at(
+    values: NDArray[np.float32], mated: NDArray[np.bool_], threshold: float
+) -> dict[str, float]:
+    return {
+        "pairs": len(mated),
+        "fnmr_at_unmasked_threshold": round(1 - metrics.match_rate(values[mated], threshold), 5),
+        "fmr_at_unmasked_threshold": round(metrics.match_rate(values[~mated], threshold), 5),
+    }
+
+
+def verification(
+    values: NDArray[np.float32],
+    mated: NDArray[np.bool_],
+    unmasked_threshold: float,
+    folds: int,
+) -> dict[str, float]:
+    """Return accuracy over folds, EER, TAR at fixed FMR, and rates at the unmasked threshold."""
+    accuracy, deviation = metrics.ten_fold_accuracy(values, mated, folds)
+    figures = {
+        "accuracy": accuracy,
+        "accuracy_std": deviation,
+        "eer": metrics.equal_error_rate(values[mated], values[~mated]),
+    }
+    for fmr in _TAR_AT:
+        figures[f"tar_at_fmr_{fmr:g}"] = metrics.match_rate(
+            values[mated], metrics.threshold_at_fmr(values[~mated], fmr)
+        )
+    return {
+        **{name: round(value, 5) for name, value in figures.items()},
+        **_at(values, mated, unmasked_threshold),
+    }
+
+
+def sit(
+    engine: Engine, pairs: PairSet, *, every_condition: bool, detector: FaceDetector | None = None
+) -> PairScores:
+    """Scores of one embedder, one embedding per chip, no flipping.
+
+    Always clean, one and both masked; with `every_condition` also each family that training did not know, other
+    occluders, and, where there is a detector, masks whose landmarks were found again. Raises ConfigError.
+    """
+    needed = round(1 / FMR)
+    if np.count_nonzero(~pairs.mated) < needed or not pairs.mated.any():
+        raise ConfigError(
+            f"{pairs.title}: FMR {FMR:g} needs at least {needed:,} non-mated pairs and some mated ones; name a longer list"
+        )
+    result = PairScores(pairs)
+
+    def embed(what: str, draw: Drawing, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        outputs = scores.embed_chips(
+            engine, len(rows), lambda i: draw(rows[i], pairs.chip(rows[i])), what=what
+        )
+        result.mask_worn[what] = outputs["mask_worn"]
+        vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
+        vectors[rows] = outputs["embedding"]
+        return vectors
+
+    everybody = np.arange(len(pairs.names))
+    probes = np.unique(pairs.second)
+    a, b = pairs.first, pairs.second
+    bare = embed("clean", lambda i, chip: chip, everybody)
+    worn = embed("masked", lambda i, chip: masks.draw_exam(chip, pairs.names[i])[0], everybody)
+    result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
+    result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
+    result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
+    if not every_condition:
+        return result
+    drawings: dict[str, Drawing] = {
+        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_exam(
+            chip, pairs.names[i], family
+        )[0]
+        for family in masks.HELD_OUT
+    }
+    for kind in occluders.KINDS:
+        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(
+            chip, kind, pairs.names[i]
+        )[0]
+    if detector is not None:
+        found: list[bool] = []
+
+        def align_again(i: int, chip: Picture) -> Picture:
+            """As it was where the face is not found."""
+            masked = masks.draw_exam(chip, pairs.names[i])[0]
+            again = landmark_jitter.find_again(masked, detector)
+            found.append(again is not None)
+            return masked if again is None else chips.align(*again)
+
+        drawings["one_masked_found_again"] = align_again
+    for name, drawing in drawings.items():
+        probe = embed(name.partition(":")[2] or name, drawing, probes)
+        result.by_condition[name] = (bare[a] * probe[b]).sum(axis=1)
+    if detector is not None:
+        result.found_again = float(np.mean(found))
+    return result

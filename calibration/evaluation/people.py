@@ -1,0 +1,145 @@
+"""All against all of an identity folder, and the door's own question: who of a gallery is this, if anybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import metrics, scores
+from calibration.chips import ChipFolder
+from calibration.evaluation import comparisons
+from calibration.evaluation.comparisons import Comparisons
+from calibration.scores import Embedded
+from edge import masks
+from edge.engine import Engine
+from edge.errors import ConfigError
+
+FMR = 1e-3
+FPIR = 0.01
+_TAR_AT = (1e-3, 1e-4, 1e-5)
+_FEWEST = 5  # false matches that a threshold should rest on
+_SPLITS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class PeopleScores:
+    """Embeddings of a folder, without and with a mask of the frozen exam."""
+
+    clean: Embedded
+    masked: Embedded
+    by_condition: dict[str, Comparisons]
+    fmr: float  # at which the unmasked threshold is fixed; larger than asked where there are too few comparisons
+
+    def figures(self) -> dict[str, Any]:
+        told: dict[str, Any] = {
+            "chips": len(self.clean.people),
+            "people": len(np.unique(self.clean.people)),
+            "masks": masks.EXAM,
+        }
+        for name, compared in self.by_condition.items():
+            told[name] = {"mated": len(compared.mated), "non_mated": compared.count}
+            for fmr in _TAR_AT:
+                if compared.count * fmr >= _FEWEST:
+                    told[name][f"tar_at_fmr_{fmr:g}"] = round(compared.tar(fmr), 5)
+        threshold = self.by_condition["clean"].threshold(self.fmr)
+        fnmr_rounds, fmr_rounds = self.headline_rounds.T
+        told["at_unmasked_threshold"] = {
+            "fmr": self.fmr,
+            "threshold": round(threshold, 5),
+            "fnmr_masked": round(self.by_condition["one_masked"].fnmr_at(threshold), 5),
+            "fnmr_masked_95": comparisons.interval(fnmr_rounds),
+            "fmr_masked": round(self.by_condition["one_masked"].fmr_at(threshold), 6),
+            "fmr_masked_95": comparisons.interval(fmr_rounds),
+        }
+        told["identification"] = identification(self.clean, self.masked)
+        return told
+
+    @cached_property
+    def headline_rounds(self) -> NDArray[np.float64]:
+        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        return comparisons.masked_rounds(
+            self.by_condition["clean"], self.by_condition["one_masked"], self.fmr
+        )
+
+
+def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
+    """Raises ConfigError where there are not two pictures of anybody or not two people."""
+    bare = scores.embed_chips(engine, len(folder), folder.chip, what="people")
+    worn = scores.embed_chips(
+        engine,
+        len(folder),
+        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        what="people, masked",
+    )
+    clean, masked = (
+        Embedded(bare["embedding"], folder.labels),
+        Embedded(worn["embedding"], folder.labels),
+    )
+    if folder.people < 2:
+        raise ConfigError(f"expected at least two people, found {folder.people}")
+    compared = {
+        "clean": comparisons.of_all(clean, clean),
+        "one_masked": comparisons.of_all(masked, clean),
+    }
+    if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
+        raise ConfigError(
+            "expected two pictures of somebody and some dozens of comparisons between people"
+        )
+    return PeopleScores(clean, masked, compared, max(FMR, 1 / compared["clean"].count))
+
+
+def identification(clean: Embedded, masked: Embedded) -> dict[str, Any]:
+    """Open-set searches (ISO/IEC 19795-1): FNIR at an FPIR of 1 %, and what masked probes get at the same threshold.
+
+    Half of the people are enrolled with one unmasked picture each; their other pictures are mated probes, all pictures
+    of the others are non-mated ones. Mean over random halves. Empty where there are too few people.
+    """
+    rng = np.random.default_rng(0)
+    people = np.unique(clean.people)
+    rows: list[tuple[float, float, float]] = []
+    enrolled_count = len(people) // 2
+    for _ in range(_SPLITS):
+        enrolled = rng.permutation(people)[:enrolled_count]
+        gallery = np.array([np.flatnonzero(clean.people == person)[0] for person in enrolled])
+        known = np.isin(clean.people, enrolled)
+        mated, strangers = np.setdiff1d(np.flatnonzero(known), gallery), np.flatnonzero(~known)
+        if len(mated) < 10 or len(strangers) * FPIR < 1:
+            return {}
+        best = (clean.vectors[strangers] @ clean.vectors[gallery].T).max(axis=1)
+        threshold = metrics.threshold_at_fmr(best, FPIR)
+        masked_best = (masked.vectors[strangers] @ clean.vectors[gallery].T).max(axis=1)
+        rows.append(
+            (
+                _missed(clean, mated, clean.vectors[gallery], enrolled, threshold),
+                _missed(masked, mated, clean.vectors[gallery], enrolled, threshold),
+                metrics.match_rate(masked_best, threshold),
+            )
+        )
+    unmasked, worn, masked_fpir = np.array(rows).T
+    return {
+        "fpir": FPIR,
+        "gallery": enrolled_count,
+        "halves": _SPLITS,
+        "fnir": round(float(unmasked.mean()), 5),
+        "fnir_std": round(float(unmasked.std()), 5),
+        "fnir_masked": round(float(worn.mean()), 5),
+        "fnir_masked_std": round(float(worn.std()), 5),
+        "fpir_masked": round(float(masked_fpir.mean()), 5),
+    }
+
+
+def _missed(
+    probes: Embedded,
+    rows: NDArray[np.intp],
+    gallery: NDArray[np.float32],
+    enrolled: NDArray[np.int64],
+    threshold: float,
+) -> float:
+    """The share of mated probes whose own template is not on top, or not above the threshold."""
+    found = probes.vectors[rows] @ gallery.T
+    hit = (enrolled[found.argmax(axis=1)] == probes.people[rows]) & (found.max(axis=1) >= threshold)
+    return 1 - float(hit.mean())

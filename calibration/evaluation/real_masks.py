@@ -1,0 +1,97 @@
+"""Masks that nobody drew: pictures whose names begin with `m_` (a real mask is worn) or not, of the same people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import metrics, scores
+from calibration.chips import ChipFolder
+from calibration.evaluation import comparisons
+from calibration.evaluation.comparisons import ROUNDS
+from calibration.metrics import draw_people
+from calibration.scores import Embedded
+from edge.engine import Engine
+
+_FALSE_ALARMS = 0.01
+_FEWEST = 5  # false matches that a threshold should rest on
+
+
+def sit(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
+    """Whether masks are seen, and whether people are known with them; labels of both folders number the same people."""
+    worn = scores.embed_chips(engine, len(masked), masked.chip, what="real masks")
+    bare = scores.embed_chips(engine, len(unmasked), unmasked.chip, what="the same people")
+    return {
+        "mask_worn": detection(
+            worn["mask_worn"], bare["mask_worn"], masked.labels, unmasked.labels
+        ),
+        "verification": _known(worn, bare, masked, unmasked),
+    }
+
+
+def detection(
+    masked: NDArray[np.float32],
+    unmasked: NDArray[np.float32],
+    masked_people: NDArray[np.int64],
+    people: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Recall of masks at 1 % false alarms and at one half, with the confusion table of the latter.
+
+    The interval draws people, who may have many pictures each, and takes the threshold of each draw. The recall is left
+    out where there are too few pictures to speak of 1 %.
+    """
+    told: dict[str, Any] = {
+        "masked": len(masked),
+        "masked_people": len(np.unique(masked_people)),
+        "unmasked": len(unmasked),
+        "confusion_at_half": {
+            "mask_seen_where_worn": int((masked >= 0.5).sum()),
+            "no_mask_seen_where_worn": int((masked < 0.5).sum()),
+            "mask_seen_where_none": int((unmasked >= 0.5).sum()),
+            "no_mask_seen_where_none": int((unmasked < 0.5).sum()),
+        },
+    }
+    if len(unmasked) < 1 / _FALSE_ALARMS:
+        return told
+    count = int(max(masked_people.max(), people.max())) + 1
+    order = np.argsort(-unmasked)
+    rounds = []
+    for drawn in draw_people(count, ROUNDS):
+        if not drawn[masked_people].any() or not drawn[people].any():
+            continue
+        passed = np.cumsum(drawn[people][order])
+        refused = unmasked[order][
+            min(
+                int(np.searchsorted(passed, _FALSE_ALARMS * passed[-1], side="right")),
+                len(order) - 1,
+            )
+        ]
+        rounds.append((drawn[masked_people] @ (masked > refused)) / drawn[masked_people].sum())
+    allowed = float(np.quantile(unmasked, 1 - _FALSE_ALARMS, method="higher"))
+    return {
+        **told,
+        "recall_at_1_percent_false_alarms": round(float((masked > allowed).mean()), 5),
+        "recall_95": comparisons.interval(np.array(rounds)),
+        "threshold": round(allowed, 5),
+    }
+
+
+def _known(
+    worn: scores.Outputs, bare: scores.Outputs, masked: ChipFolder, unmasked: ChipFolder
+) -> dict[str, Any]:
+    templates = Embedded(bare["embedding"], unmasked.labels)
+    strangers = comparisons.of_all(templates, templates)
+    # Every probe against every template: these are different pictures, so no pair is left out.
+    found = worn["embedding"] @ templates.vectors.T
+    own = masked.labels[:, None] == templates.people[None]
+    told: dict[str, Any] = {"mated": int(own.sum()), "non_mated": int((~own).sum())}
+    for fmr in (1e-2, 1e-3):
+        if own.any() and (~own).any() and strangers.count * fmr >= _FEWEST:
+            threshold = strangers.threshold(fmr)
+            told[f"at_unmasked_threshold_fmr_{fmr:g}"] = {
+                "fnmr": round(1 - metrics.match_rate(found[own], threshold), 5),
+                "fmr": round(metrics.match_rate(found[~own], threshold), 6),
+            }
+    return told

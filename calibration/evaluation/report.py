@@ -1,0 +1,371 @@
+"""What `mfsa-evaluate` found, told to people: a table for the terminal and for documents, a page with pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import jinja2
+import matplotlib
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration import occluders
+from calibration.evaluation.faithfulness import Curves
+from edge import masks
+from edge.audit.picture_store import overlay
+from edge.errors import PhotoError
+from edge.face.embed import Embedder
+from edge.portraits import COLLINS, HOPPER, load_chip
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from calibration.evaluation.results import Examined
+
+_NONE = "-"
+_COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
+
+
+def _percent(value: float, digits: int = 1) -> str:
+    return f"{100 * value:.{digits}f} %"
+
+
+def _span(bounds: list[float]) -> str:
+    return f"{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}"
+
+
+def _at_threshold(fixed: dict[str, Any]) -> str:
+    return f"{_percent(fixed['fnmr_masked'])} ({_span(fixed['fnmr_masked_95'])}), {_percent(fixed['fmr_masked'], 2)}"
+
+
+def _searches(found: dict[str, Any]) -> str:
+    if not found:
+        return _NONE
+    rates = f"{_percent(found['fnir'])} / {_percent(found['fnir_masked'])}"
+    return f"{rates} (gallery {found['gallery']}, FPIR of masked {_percent(found['fpir_masked'])})"
+
+
+def _ratios(row: dict[str, float | None]) -> str:
+    return " / ".join(
+        _number(row[f"unmasked_on_cover_to_skin{of}"], ".2f") for of in ("", "_whole_cells")
+    )
+
+
+def _gain(auc: dict[str, float | None]) -> str:
+    return f"{_number(auc['per_image'], '.3f')}, {_number(auc['gain'], '+.3f')}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return _NONE if value is None else format(value, form)
+
+
+def _first_pairs(f: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(iter(f["pairs"].values()))
+    return found
+
+
+def _verified(condition: str) -> Callable[[dict[str, Any]], str]:
+    def cell(f: dict[str, Any]) -> str:
+        row = _first_pairs(f)[condition]
+        return f"{_percent(row['accuracy'], 2)} / {_percent(row['tar_at_fmr_0.001'])}"
+
+    return cell
+
+
+def _recall(f: dict[str, Any]) -> str:
+    seen = f["real_masks"]["mask_worn"]
+    if "recall_95" not in seen:
+        return _NONE
+    of = f"{seen['masked']} pictures of {seen['masked_people']} people"
+    return (
+        f"{_percent(seen['recall_at_1_percent_false_alarms'])} ({_span(seen['recall_95'])}) of {of}"
+    )
+
+
+def _known_masked(f: dict[str, Any]) -> str:
+    row = f["real_masks"]["verification"].get("at_unmasked_threshold_fmr_0.01")
+    if row is None:
+        return _NONE
+    return f"{_percent(row['fnmr'])}, {_percent(row['fmr'], 2)}"
+
+
+# What a row of the summary says, the exam it comes from, and how it is told.
+SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
+    ("clean: 10-fold / TAR at FMR 1e-3", "pairs", _verified("clean")),
+    ("one masked: 10-fold / TAR at FMR 1e-3", "pairs", _verified("one_masked")),
+    ("both masked: 10-fold / TAR at FMR 1e-3", "pairs", _verified("both_masked")),
+    (
+        "masked probes at the unmasked threshold (FMR 1e-3): FNMR (95 %), FMR",
+        "pairs",
+        lambda f: _at_threshold(_first_pairs(f)["at_unmasked_threshold_fmr_1e-3"]),
+    ),
+    (
+        "the same, all against all of other people",
+        "people",
+        lambda f: _at_threshold(f["people"]["at_unmasked_threshold"]),
+    ),
+    (
+        "searches, FNIR at FPIR 1 %: unmasked / masked",
+        "people",
+        lambda f: _searches(f["people"]["identification"]),
+    ),
+    (
+        "mask map: AUC for what hides the face in varying places, gain over the best constant map",
+        "places",
+        lambda f: _gain(f["places"]["in_places"]["mask_map_auc"]),
+    ),
+    (
+        "unmasked map on the mask, relative to skin: all pixels / whole cells",
+        "places",
+        lambda f: _ratios(f["places"]["exam_masks"]),
+    ),
+    (
+        "unmasked map, lower face relative to upper, clean",
+        "places",
+        lambda f: _number(f["places"]["clean"]["lower_to_upper"], ".2f"),
+    ),
+    ("real masks seen at 1 % false alarms (95 %)", "real_masks", _recall),
+    (
+        "real masks, people known at the unmasked threshold (FMR 1e-2): FNMR, FMR",
+        "real_masks",
+        _known_masked,
+    ),
+]
+
+
+def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
+    """Rows of the exams that were sat; all models sat the same."""
+    return [
+        (title, [cell(model.figures) for model in done])
+        for title, exam, cell in SUMMARY
+        if exam in done[0].figures
+    ]
+
+
+def _notes(done: list[Examined]) -> list[str]:
+    """What must be known to read the summary."""
+    figures, told = done[0].figures, []
+    if "pairs" in figures:
+        told.append(
+            f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.EXAM}."
+        )
+    for exam, name in (("people", "All against all and searches"), ("real_masks", "Real masks")):
+        if exam in figures:
+            apart = (
+                "people kept apart from training, who also choose the best checkpoint"
+                if figures[exam]["kept_apart"]
+                else ("everybody in the sources, people of the training among them")
+            )
+            told.append(f"{name}: {apart}.")
+    return told
+
+
+def _sentences(comparisons: list[dict[str, Any]]) -> list[str]:
+    """One for each comparison with the first model; one training run stands behind each model."""
+    return [
+        f"{c['model']} less {c['less']} on {where}: FNMR of masked probes {_percent(d['fnmr'][0])} to "
+        f"{_percent(d['fnmr'][1])} (difference, 95 %: {_span(d['fnmr_difference_95'])} points), "
+        f"FMR {_percent(d['fmr'][0], 2)} to {_percent(d['fmr'][1], 2)}: {d['words']}."
+        for c in comparisons
+        for where, d in c["masked"].items()
+    ]
+
+
+def text(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
+    lines = []
+    for title, cells in _rows(done):
+        lines.append(title)
+        lines += [
+            f"    {cell}" + (f"   {model.title}" if len(done) > 1 else "")
+            for model, cell in zip(done, cells, strict=True)
+        ]
+    lines += [
+        f"{model.title}: {curves.figures['verdict']}"
+        for model in done
+        for curves in model.trust[-1:]
+    ]
+    return "\n".join([*lines, *_sentences(comparisons), *_notes(done)])
+
+
+def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
+    head = [
+        "| figure | " + " | ".join(model.title for model in done) + " |",
+        "|---" * (len(done) + 1) + "|",
+    ]
+    body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
+    told = [f"- {sentence}" for sentence in (*_sentences(comparisons), *_notes(done))]
+    title = f"# {', '.join(model.title for model in done)}: figures of mfsa-evaluate"
+    return "\n".join([title, "", *head, *body, "", *told]) + "\n"
+
+
+def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces: bool) -> str:
+    """One page that needs no other file."""
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
+        resources.files("calibration.evaluation")
+        .joinpath("report.html")
+        .read_text(encoding="utf-8")
+    )
+    return template.render(
+        models=[model.title for model in done],
+        rows=_rows(done),
+        sentences=[*_sentences(comparisons), *_notes(done)],
+        exam=masks.EXAM,
+        held_out=", ".join(masks.HELD_OUT),
+        det=[_plot(lambda axes, k=k: _det(axes, done, k)) for k in range(len(done[0].pair_scores))],
+        conditions=_conditions(done),
+        maps=[(model.title, _maps(model)) for model in done],
+        faces=[(model.title, _faces(model)) for model in done]
+        if show_faces and done[0].pair_scores
+        else [],
+        places=[
+            (model.title, model.figures["places"]) for model in done if "places" in model.figures
+        ],
+        trust=[
+            (
+                f"{model.title}, {'masked' if curves.figures['masked'] else 'clean'} probes",
+                _plot(lambda axes, c=curves: _curves(axes, c), 2),
+                curves.figures,
+            )
+            for model in done
+            for curves in model.trust
+        ],
+        real=[
+            (model.title, model.figures["real_masks"]["mask_worn"])
+            for model in done
+            if "real_masks" in model.figures
+        ],
+        said=[
+            (model.title, _first_pairs(model.figures)["mask_worn"]["said_under"])
+            for model in done
+            if "pairs" in model.figures
+        ],
+        percent=_percent,
+    )
+
+
+def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
+    """An SVG drawn on one axes, or on a list of them side by side."""
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge", "font.size": 9}):
+        figure = Figure(figsize=(5.4 * columns, 3.6), layout="constrained")
+        axes = figure.subplots(1, columns)
+        draw(axes if columns == 1 else list(axes))
+        out = io.StringIO()
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue().partition("<svg")[2].join(("<svg", ""))
+
+
+def _det(axes: Axes, done: list[Examined], which: int) -> None:
+    """FNMR over FMR, both logarithmic: lower is better."""
+    for colour, model in zip(_COLOURS * 9, done, strict=False):
+        scores = model.pair_scores[which]
+        mated = scores.pairs.mated
+        for condition, line in (("clean", "-"), ("one_masked", "--")):
+            own, other = (
+                np.sort(scores.by_condition[condition][mated]),
+                np.sort(scores.by_condition[condition][~mated]),
+            )
+            thresholds = np.quantile(other, 1 - np.geomspace(1 / len(other), 0.3, 200))
+            fmr = 1 - np.searchsorted(other, thresholds) / len(other)
+            fnmr = np.searchsorted(own, thresholds) / len(own)
+            axes.plot(
+                fmr,
+                np.maximum(fnmr, 1e-4),
+                line,
+                color=colour,
+                lw=1.4,
+                label=f"{model.title}, {condition.replace('_', ' ')}",
+            )
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="FMR: strangers let in",
+        ylabel="FNMR: own people refused",
+        title=done[0].pair_scores[which].pairs.title,
+    )
+    axes.grid(which="both", alpha=0.25)
+    axes.legend(fontsize=7)
+
+
+def _curves(axes: list[Axes], curves: Curves) -> None:
+    for place, (title, lines) in zip(
+        axes,
+        (
+            ("hide cells, most important first", curves.deletion),
+            ("reveal cells, most important first", curves.insertion),
+        ),
+        strict=True,
+    ):
+        for colour, (order, line) in zip(_COLOURS, lines.items(), strict=False):
+            place.plot(
+                np.linspace(0, 100, len(line)),
+                line,
+                color=colour,
+                label={
+                    "map": "order of the map A_u",
+                    "constant": "the mean map of other faces",
+                    "random": "random order",
+                    "occlusion": "occlusion sensitivity",
+                }[order],
+            )
+        place.set(title=title, xlabel="share of the chip, %", ylabel="score against the template")
+        place.grid(alpha=0.25)
+    axes[0].legend(fontsize=8)
+
+
+def _conditions(done: list[Examined]) -> list[dict[str, Any]]:
+    """Per set of pairs: rows of conditions with a cell for each model."""
+    tables = []
+    for which, first in enumerate(done[0].pair_scores):
+        figures = [list(model.figures["pairs"].values())[which] for model in done]
+        names = [
+            name
+            for name, row in figures[0].items()
+            if isinstance(row, dict) and "fnmr_at_unmasked_threshold" in row
+        ]
+        rows = [(name.replace("_", " "), [f[name] for f in figures]) for name in names]
+        again = figures[0].get("faces_found_again")
+        tables.append({"title": first.pairs.title, "rows": rows, "found_again": again})
+    return tables
+
+
+def _picture(image: NDArray[np.uint8]) -> str:
+    return (
+        "data:image/png;base64,"
+        + base64.b64encode(cv2.imencode(".png", image)[1].tobytes()).decode()
+    )
+
+
+def _overlays(model: Examined, chips: list[NDArray[np.uint8]]) -> list[str]:
+    probes = Embedder(model.engine).embed(np.stack(chips))
+    return [_picture(overlay(chip, probe)) for chip, probe in zip(chips, probes, strict=True)]
+
+
+def _maps(model: Examined) -> list[str]:
+    """The two public-domain portraits, bare and hidden in many ways; nothing where their packages are not installed."""
+    chips = []
+    try:
+        for portrait in (COLLINS, HOPPER):
+            chip = load_chip(portrait)
+            rng = np.random.default_rng(3)
+            chips.append(chip)
+            chips += [
+                masks.draw(chip, masks.random_style(rng, (family,)))[0] for family in masks.FAMILIES
+            ]
+            chips += [occluders.draw(chip, kind, rng)[0] for kind in occluders.KINDS]
+    except PhotoError:
+        return []
+    return _overlays(model, chips)
+
+
+def _faces(model: Examined) -> list[str]:
+    chosen = model.pair_scores[0].pairs
+    bare = [chosen.chip(i) for i in range(0, len(chosen.names), max(1, len(chosen.names) // 8))][:8]
+    worn = [occluders.draw_in_place(chip, str(i))[0] for i, chip in enumerate(bare)]
+    return _overlays(model, [chip for both in zip(bare, worn, strict=True) for chip in both])

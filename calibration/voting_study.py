@@ -1,0 +1,193 @@
+"""`mfsa-voting`: what voting brings, on streams made of photos: false and missed grants of one frame and of many.
+
+Independent photos of a person vary more than frames of one walk-up, and strangers' photos err independently of one another:
+both flatter voting. The table says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from calibration.metrics import upper_bound
+from calibration.scores import Outputs
+from edge.access import policy
+from edge.access.policy import Rules
+from edge.access.voting import Voting
+from edge.face.track import Track
+from edge.gallery.search import Index
+from edge.values import Face, LivenessResult, LivenessState, Probe, Thresholds, Verdict
+
+ENROLLED = 2  # photos a subject
+FEWEST = 3  # photos of a stream
+_FRAMES, _FPS = 20, 10.0
+_NO_FACE = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
+_NO_MAP = np.zeros((3, 14, 14), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Rows of one person's photos: those that enroll, and those of the stream."""
+
+    name: str
+    enrolled: tuple[int, ...]
+    stream: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Those enrolled who walk up, strangers in equal number, and those with too few photos for either, who fill galleries."""
+
+    subjects: Sequence[Person]
+    strangers: Sequence[Person]
+    fillers: Sequence[Person]
+
+
+@dataclass(slots=True)
+class Row:
+    """One policy on one kind of stream in galleries of one size, all with as many templates."""
+
+    probes: str
+    gallery: int
+    policy: str
+    thresholds: Thresholds  # for so many templates
+    subjects: int = 0
+    missed: int = 0
+    strangers: int = 0
+    false: int = 0
+    wrong: int = 0  # subjects who were let in under another's name
+
+    @property
+    def false_bound(self) -> float:
+        """What the false-grant rate is at most, at 95 %."""
+        return upper_bound(self.false + self.wrong, self.strangers + self.subjects)
+
+
+def split(bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]) -> People:
+    """People by the labels of their bare photos (N,), and of the photos that streams show (M,); None: the bare ones that do not
+    enroll. `names` holds each label's name."""
+    able, fillers = [], []
+    for label in np.unique(bare):
+        rows = np.flatnonzero(bare == label).tolist()
+        stream = rows[ENROLLED:] if shown is None else np.flatnonzero(shown == label).tolist()
+        if len(rows) >= ENROLLED and len(stream) >= FEWEST:
+            able.append(Person(names[label], tuple(rows[:ENROLLED]), tuple(stream)))
+        else:
+            fillers.append(Person(names[label], tuple(rows[:1]), ()))
+    half = len(able) // 2
+    return People(able[:half], able[half : 2 * half], fillers)
+
+
+def galleries(
+    people: People, size: int
+) -> Iterator[tuple[list[Person], list[Person], list[Person]]]:
+    """Who is enrolled, who of them walks up, and which strangers do; no gallery where there are too few people."""
+    subjects, walking = people.subjects, min(size, len(people.subjects))
+    if size > len(subjects) + len(people.fillers) or not walking:
+        return
+    for start in range(0, len(subjects) - walking + 1, walking):
+        own = list(subjects[start : start + walking])
+        yield (
+            [*own, *people.fillers[: size - walking]],
+            own,
+            list(people.strangers[start : start + walking]),
+        )
+
+
+class Streams:
+    """Everybody's embeddings, in each form that enrolls, and as the streams show them."""
+
+    def __init__(self, enrolled: Sequence[Outputs], shown: Outputs) -> None:
+        self._enrolled, self._shown = enrolled, shown
+
+    def index(self, people: Iterable[Person]) -> Index:
+        found = [(person.name, row) for person in people for row in person.enrolled]
+        names, rows = [name for name, _ in found], [row for _, row in found]
+        return Index.of(
+            names * len(self._enrolled),
+            np.concatenate([form["embedding"][rows] for form in self._enrolled]),
+        )
+
+    def play(self, person: Person, index: Index, rules: Rules, *, voted: bool) -> str | None:
+        """Who is let in; the photos come again and again, ten a second."""
+        voting, track = Voting(rules), Track(1, _NO_FACE, 0.0)
+        for frame in range(_FRAMES):
+            row, at = person.stream[frame % len(person.stream)], frame / _FPS
+            embedding = self._shown["embedding"][row]
+            mask_worn = float(self._shown["mask_worn"][row])
+            track.remember(Probe(embedding, _NO_MAP, mask_worn), at, same_person=-1.0)
+            decision = policy.judge(
+                index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
+            )
+            if voted:
+                decision = voting.count(1, decision, 1.0, LivenessResult(LivenessState.PASSED))
+            if decision.match and decision.verdict is (Verdict.GRANT if voted else Verdict.PENDING):
+                return decision.match.subject
+        return None
+
+
+def exam(
+    streams: Streams, people: People, rules: Rules, probes: str, sizes: Sequence[int]
+) -> list[Row]:
+    """Both policies in galleries of each size for which there are people."""
+    rows = []
+    for size in sizes:
+        counted: list[Row] = []
+        made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
+        for enrolled, walking, strangers in made:
+            index = streams.index(enrolled)
+            grown = policy.rules_for_size(rules, index.templates)
+            counted = counted or [
+                Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
+            ]
+            for row, voted in zip(counted, (False, True), strict=True):
+                answers = {
+                    person.name: streams.play(person, index, grown, voted=voted)
+                    for person in walking
+                }
+                row.subjects += len(answers)
+                row.missed += sum(answer is None for answer in answers.values())
+                row.wrong += sum(answer not in (None, name) for name, answer in answers.items())
+                row.strangers += len(strangers)
+                row.false += sum(
+                    streams.play(person, index, grown, voted=voted) is not None
+                    for person in strangers
+                )
+        rows += counted
+    return rows
+
+
+def table(rows: Sequence[Row], model: str, rules: Rules) -> str:
+    thresholds = rules.thresholds
+    raised = (
+        f"; raised as the terminal does beyond {rules.growth.supported:,} templates"
+        if rules.growth
+        else ""
+    )
+    head = f"""\
+# One frame against many
+
+Measured by `mfsa-voting`. **Optimistic**: streams are independent photos of a person, which vary more than the frames of
+one walk-up, and the errors of a stranger's photos are independent too. Both flatter voting.
+
+Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}{raised}.
+Voted: {rules.votes} frames, or {rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that
+matches opens. {ENROLLED} photos enroll where there are as many, {_FRAMES} frames a stream. Masked templates: each photo that
+enrolls once more, with a mask drawn on.
+
+| probes | gallery | thresholds | policy | missed grants | strangers let in | under another's name | false rate at most (95 %) |
+|---|---|---|---|---|---|---|---|
+"""
+    lines = []
+    for row in rows:
+        unmasked, masked = row.thresholds.unmasked, row.thresholds.masked
+        lines.append(
+            f"| {row.probes} | {row.gallery:,} | {unmasked:.3f}, {masked:.3f} | {row.policy} | "
+            f"{row.missed} of {row.subjects} ({row.missed / row.subjects:.0%}) | "
+            f"{row.false} of {row.strangers} | {row.wrong} of {row.subjects} | {row.false_bound:.2%} |"
+        )
+    return head + "\n".join([*lines, ""])

@@ -1,0 +1,1 @@
+"""Commands of `export`: options, printing and exit codes."""

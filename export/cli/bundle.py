@@ -1,0 +1,72 @@
+"""Command `mfsa-bundle`: make, check and pack model bundles."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+
+from edge.cli import common
+from edge.errors import BundleError
+from export.bundle import (
+    Description,
+    Measured,
+    PassiveNetwork,
+    check,
+    make,
+    pack,
+    reference,
+    threshold_command,
+)
+from export.cli import parsers
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    return parsers.bundle_parser().parse_args(argv)
+
+
+def _int8(args: argparse.Namespace) -> Measured | None:
+    if args.int8 is None:
+        return None
+    if args.int8_thresholds is None:
+        raise BundleError(
+            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder; make "
+            f"them: {threshold_command(args.int8, 'thresholds-int8.json')}"
+        )
+    return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parse(argv)
+
+    def making() -> str:
+        brought = (
+            PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
+            if args.liveness
+            else None
+        )
+        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace, passive=brought)}"
+
+    def packing() -> str:
+        try:
+            limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise BundleError(f"{args.limits}: cannot be read: {error}") from error
+        about = Description(args.name, args.data, args.licence, limits)
+        pack(args.out, Measured(args.embedder, args.thresholds, args.accuracy), about, _int8(args))
+        return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
+
+    def command() -> int:
+        commands: dict[str, Callable[[], str]] = {
+            "make": making,
+            "check": lambda: check(args.bundle),
+            "pack": packing,
+        }
+        print(commands[args.command]())
+        return common.DONE
+
+    return common.run("mfsa-bundle", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

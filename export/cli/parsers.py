@@ -1,0 +1,217 @@
+"""Option parsers of the commands in `export`, importable without their libraries."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge.bundle import NETWORKS
+from edge.cli import common
+
+_MOST = 500
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-export."""
+    parser = common.parser(
+        "mfsa-export",
+        "Export a checkpoint to ONNX and compare both on real chips; fails below a cosine of "
+        "0.9999 (FP16: 0.999).",
+        "mfsa-export --checkpoint runs/mine/best.pt --out embedder.onnx --chips people.tar",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        required=True,
+        help="checkpoint.pt of a run, or .safetensors weights",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
+    parser.add_argument(
+        "--batch", type=int, help="exactly this many chips a call; default: any number"
+    )
+    parser.add_argument("--half", type=Path, help="also write a half-precision file there")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        help="also write bare half-precision weights there, to fine-tune from",
+    )
+    parser.add_argument(
+        "--chips",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="more chips to compare on: .tar files or folders",
+    )
+    parser.add_argument(
+        "--unfinished", action="store_true", help="export a run that is not complete"
+    )
+    parser.add_argument(
+        "--most", type=int, default=500, help="chips per source (default %(default)s)"
+    )
+    return parser
+
+
+def bundle_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-bundle."""
+    parser = common.parser(
+        "mfsa-bundle", "Make or check a model bundle.", "mfsa-bundle make build/bundle"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="make|check|pack")
+    _add_making(
+        commands.add_parser("make", help="a complete bundle: embedder, thresholds, detector")
+    )
+    checking = commands.add_parser("check", help="digests and parity of a bundle")
+    checking.add_argument("bundle", type=Path, help="folder to check")
+    _add_packing(
+        commands.add_parser("pack", help="a bundle without detector from a trained embedder")
+    )
+    return parser
+
+
+def _add_making(making: argparse.ArgumentParser) -> None:
+    making.add_argument("out", type=Path, help="folder to write")
+    making.add_argument(
+        "--from",
+        dest="base",
+        type=Path,
+        help="folder made by `pack`; default: the reference that ships",
+    )
+    making.add_argument("--replace", action="store_true", help="replace the folder if it exists")
+    making.add_argument(
+        "--liveness", type=Path, help="ONNX network of the layer `passive`, see docs/decision.md"
+    )
+    making.add_argument(
+        "--liveness-threshold",
+        type=float,
+        default=0.5,
+        help="probability of a living face (default %(default)s)",
+    )
+    making.add_argument(
+        "--liveness-licence", default="of its makers", help="of its weights, in a line"
+    )
+
+
+def _add_packing(packing: argparse.ArgumentParser) -> None:
+    packing.add_argument("out", type=Path, help="folder to write")
+    packing.add_argument("--name", required=True, help="of the model")
+    packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
+    packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
+    packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
+    packing.add_argument("--int8", type=Path, help="ONNX file of mfsa-quantize")
+    packing.add_argument("--int8-thresholds", type=Path, help="JSON of mfsa-threshold for it")
+    packing.add_argument(
+        "--int8-accuracy",
+        type=Path,
+        help="JSON of mfsa-evaluate for it; default: that of --accuracy",
+    )
+    packing.add_argument("--data", required=True, help="what the model was trained on, in words")
+    packing.add_argument(
+        "--licence",
+        required=True,
+        help="of the weights, in a line; a LICENSE in the folder is kept",
+    )
+    packing.add_argument(
+        "--limits", type=Path, help="Markdown file with further limits for the model card"
+    )
+
+
+def build_engine_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-build-engine."""
+    parser = common.parser(
+        "mfsa-build-engine",
+        "Build the TensorRT engines of a bundle on this device and compare each with the FP32 "
+        "network on real chips; an engine that differs is not kept. With an INT8 embedder the "
+        "detector is built in FP16.",
+        "mfsa-build-engine build/bundle --precision int8",
+    )
+    parser.add_argument(
+        "bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it"
+    )
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s"
+    )
+    parser.add_argument(
+        "--network",
+        choices=NETWORKS,
+        nargs="+",
+        default=NETWORKS,
+        metavar="NAME",
+        help="default: all of them",
+    )
+    parser.add_argument(
+        "--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)"
+    )
+    parser.add_argument(
+        "--workspace",
+        type=int,
+        default=1024,
+        metavar="MIB",
+        help="memory while building (default %(default)s)",
+    )
+    parser.add_argument(
+        "--timing-cache", type=Path, help="file that makes the next build on this device fast"
+    )
+    _add_variants(parser)
+    return parser
+
+
+def _add_variants(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dla",
+        type=int,
+        metavar="CORE",
+        help="run on a DLA, with a list of what falls back to the GPU",
+    )
+    parser.add_argument(
+        "--chips", type=Path, help="a site's aligned chips, compared in addition to the bundle's"
+    )
+    parser.add_argument(
+        "--calibrate",
+        type=Path,
+        metavar="CHIPS",
+        help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10",
+    )
+    parser.add_argument(
+        "--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run"
+    )
+    parser.add_argument(
+        "--compute-capability",
+        metavar="X.Y",
+        help="with --rtx, for a GPU that is not here, such as 8.6",
+    )
+
+
+def parity_parser() -> argparse.ArgumentParser:
+    """Options of mfsa-parity."""
+    parser = common.parser(
+        "mfsa-parity",
+        "Compare forms of one embedder (checkpoint, ONNX, INT8 ONNX, TensorRT plan) with a "
+        "reference on the same chips: portraits plain, masked, dark, blurred and in false colours, "
+        "and your own. Exit code 1 if one is out of its bounds.",
+        "mfsa-parity embedder.onnx embedder-int8.onnx --chips faces.tar",
+    )
+    parser.add_argument("reference", type=Path, help="FP32 ONNX file, checkpoint, or bundle folder")
+    parser.add_argument(
+        "candidates", type=Path, nargs="+", metavar="FILE", help="other forms of it"
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        help="precision whose bounds apply; default: the file's own",
+    )
+    parser.add_argument(
+        "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
+    )
+    parser.add_argument(
+        "--most", type=int, default=_MOST, help="chips of --chips (default %(default)s)"
+    )
+    parser.add_argument(
+        "--pairs",
+        type=Path,
+        help="list in LFW's format: verification before and after, with --pair-chips",
+    )
+    parser.add_argument(
+        "--pair-chips", type=Path, help=".tar file or folder of the list's aligned chips"
+    )
+    parser.add_argument("--json", type=Path, help="write verdicts and figures there")
+    return parser

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from calibration.evaluation.pair_sets import PairSet
+
+Image = np.ndarray
+
+
+class PatchEngine:
+    """An embedder that one can see through: it reads the half of the picture, upper or lower, that is brighter on average.
+
+    Its map marks that half, or the other one with `wrong_map`; with `same_map` it reads and marks the upper half of every
+    picture, with `without_map` it reads that and marks nothing.
+    """
+
+    def __init__(self, kind: str = "same_map") -> None:
+        self.kind = kind
+
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        halves = batch.reshape(len(batch), 3, 2, 7, 8, 14, 8).mean(
+            axis=(4, 6)
+        )  # (N, 3, half, 7, 14)
+        brighter = halves.mean(axis=(1, 3, 4)).argmax(axis=1)
+        lower = brighter if self.kind in ("right_map", "wrong_map") else np.zeros(len(batch), int)
+        read = halves[np.arange(len(batch)), :, lower].reshape(len(batch), -1)
+        marked = 1 - lower if self.kind == "wrong_map" else lower
+        attention = np.full((len(batch), 3, 14, 14), 0.1, np.float32)
+        attention[:, 0] = np.where(
+            (np.arange(14) // 7)[None, :, None] == marked[:, None, None], 0.9, 0.1
+        )
+        if self.kind == "without_map":
+            attention[:, 0] = 1
+        worn = 1 / (1 + np.exp(-10 * batch[:, 0, 90:100, 50:60].mean(axis=(1, 2))))
+        return {
+            "embedding": read - read.mean(),
+            "attention": attention,
+            "mask_worn": worn.astype(np.float32),
+        }
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def patches() -> type[PatchEngine]:
+    return PatchEngine
+
+
+@pytest.fixture
+def pair_set() -> PairSet:
+    """Twelve people of random patches, two noisy pictures each, and enough pairs of strangers for FMR 1e-3."""
+    rng = np.random.default_rng(0)
+    names, encoded, people = [], [], []
+    for person in range(12):
+        patches = rng.uniform(0, 140, (14, 14, 3))
+        patches[slice(0, 7) if person % 2 else slice(7, 14)] += 110  # one half is brighter
+        face = cv2.resize(patches, (112, 112), interpolation=cv2.INTER_NEAREST)
+        for picture in range(2):
+            noisy = (face + rng.normal(0, 12, face.shape)).clip(0, 255).astype(np.uint8)
+            names.append(f"p{person}/{picture}.png")
+            encoded.append(cv2.imencode(".png", noisy)[1].tobytes())
+            people.append(person)
+    strangers = [(a, b) for a in range(24) for b in range(24) if people[a] != people[b]] * 2
+    first = np.array([2 * p for p in range(12)] + [a for a, _ in strangers])
+    second = np.array([2 * p + 1 for p in range(12)] + [b for _, b in strangers])
+    mated = np.array([True] * 12 + [False] * len(strangers))
+    return PairSet("patches", names, encoded, first, second, mated, np.array(people))

@@ -1,0 +1,200 @@
+"""`mfsa-evaluate` as people run it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
+
+from calibration.evaluation.report import SUMMARY
+from calibration.evaluation.results import difference
+from export.bundle import reference
+from train import synthetic_people
+from train.cli.evaluate import main
+
+MODEL = reference() / "embedder.onnx"
+
+
+@pytest.fixture
+def pair_list(tmp_path: Path) -> Path:
+    mated = [f"{person} 1 {i}" for person in ("collins", "hopper") for i in (2, 3)]
+    (tmp_path / "pairs.txt").write_text(
+        "\n".join(mated * 30 + ["collins 1 hopper 2", "hopper 3 collins 2"] * 550)
+    )
+    return tmp_path / "pairs.txt"
+
+
+def test_one_model_with_everything(
+    people: Path,
+    pair_list: Path,
+    bundle_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command = [
+        str(bundle_path),
+        "--pairs",
+        str(pair_list),
+        "--chips",
+        str(people),
+        "--people",
+        str(people),
+        "--real-masks",
+        str(people),
+    ]
+    out = {kind: tmp_path / f"report.{kind}" for kind in ("json", "html", "markdown")}
+    assert (
+        main(
+            [
+                *command,
+                "--everybody",
+                "--show-faces",
+                *(a for kind, path in out.items() for a in (f"--{kind}", str(path))),
+            ]
+        )
+        == 0
+    )
+    told = json.loads(out["json"].read_text())
+    assert set(told) == {"embedder", "masks", "pairs", "places", "trust", "people", "real_masks"}
+    assert (
+        told["pairs"]["pairs.txt"]["clean"]["accuracy"] > 0.9
+        and told["pairs"]["pairs.txt"]["faces_found_again"] > 0.5
+    )
+    page = out["html"].read_text()
+    assert (
+        page.count("<svg") == 3
+        and page.count("data:image/png") > 30
+        and 'src="http' not in page
+        and "<link" not in page
+    )
+    assert "May a map be shown as a reason?" in page and "found again" in page
+    table = out["markdown"].read_text()
+    assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
+    assert "people of the training among them" in table
+    assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
+
+
+def test_evaluate_draws_pairs_of_any_folder(tmp_path: Path) -> None:
+    synthetic_people.write_people(tmp_path / "faces", 20)
+    command = [str(MODEL), "--everybody", "--quick", "--chips", str(tmp_path / "faces")]
+    files = {name: tmp_path / name for name in ("auto.json", "again.json", "pairs.txt")}
+    drawn = ["--pairs", "auto", "--write-pairs", str(files["pairs.txt"])]
+    assert main([*command, *drawn, "--json", str(files["auto.json"])]) == 0
+    again = ["--pairs", str(files["pairs.txt"]), "--json", str(files["again.json"])]
+    assert main([*command, *again]) == 0
+    auto, listed = (
+        next(iter(json.loads(files[name].read_text())["pairs"].values()))
+        for name in ("auto.json", "again.json")
+    )
+    assert auto["list"] == "faces, pairs drawn by seed 0"
+    assert (auto["folds"], auto["people"]) == (6, 20)
+    for condition in ("clean", "one_masked", "both_masked"):
+        assert auto[condition] == listed[condition]
+
+
+def test_several_models_side_by_side(people: Path, pair_list: Path, tmp_path: Path) -> None:
+    out, page = tmp_path / "all.json", tmp_path / "all.html"
+    command = [
+        f"first={MODEL}",
+        f"second={MODEL}",
+        "--pairs",
+        str(pair_list),
+        "--chips",
+        str(people),
+        "--quick",
+    ]
+    assert main([*command, "--json", str(out), "--html", str(page)]) == 0
+    told = json.loads(out.read_text())
+    assert (
+        set(told["models"]) == {"first", "second"}
+        and told["models"]["first"] == told["models"]["second"]
+    )
+    (compared,) = told["comparisons"]
+    assert compared["masked"]["pairs.txt"]["fnmr_difference_95"] == [0, 0]
+    assert "no difference that this data could show" in compared["masked"]["pairs.txt"]["words"]
+    assert (
+        "second less first on pairs.txt" in page.read_text()
+        and "trust" not in told["models"]["first"]
+    )
+
+
+def test_a_difference_has_a_sign_and_strangers_are_not_forgotten() -> None:
+    def rounds(fnmr: float, fmr: float) -> np.ndarray:
+        return np.column_stack([np.full(200, fnmr), np.full(200, fmr)]) + np.random.default_rng(
+            0
+        ).normal(0, 1e-4, (200, 2))
+
+    def told(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
+        return difference(
+            *({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b)
+        )
+
+    better = told((0.4, 0.002), (0.3, 0.002))
+    assert (
+        better["words"] == "lower"
+        and better["fnmr_difference_95"][1] < 0
+        and better["fnmr"] == [0.4, 0.3]
+    )
+    assert told((0.3, 0.002), (0.4, 0.002))["words"] == "higher"
+    assert told((0.4, 0.002), (0.3, 0.009))["words"] == "lower, but it lets more strangers in"
+
+
+def test_what_cannot_be_measured_is_one_sentence(
+    people: Path, pair_list: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    junk = tmp_path / "junk.onnx"
+    junk.write_bytes(b"junk")
+    for arguments, part in (
+        ([str(MODEL)], "nothing to measure on"),
+        ([str(MODEL), "--pairs", str(pair_list)], "belong together"),
+        ([str(MODEL), "--people", str(people)], "add --everybody"),
+        ([str(MODEL), str(MODEL), "--people", str(people), "--everybody"], "name them NAME=FILE"),
+        (
+            [
+                str(MODEL),
+                "--people",
+                str(people),
+                "--everybody",
+                "--json",
+                str(tmp_path / "no" / "x.json"),
+            ],
+            "folder does not exist",
+        ),
+        ([str(tmp_path / "none.onnx"), "--people", str(people), "--everybody"], "none.onnx"),
+        ([str(junk), "--people", str(people), "--everybody"], "junk.onnx"),
+        (
+            [str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)],
+            "detector",
+        ),
+    ):
+        assert main(arguments) in (1, 2)
+        message = capsys.readouterr().err
+        assert part in message and "Traceback" not in message
+
+
+@pytest.mark.shared
+def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path) -> None:
+    """On the first four folds of the pairs; the whole list is run by `make reference`."""
+    lines = (shared / "lfw_pairs.txt").read_text().splitlines()
+    (tmp_path / "pairs.txt").write_text("\n".join(lines[:2401]))
+    out = tmp_path / "accuracy.json"
+    command = [
+        str(MODEL),
+        "--pairs",
+        str(tmp_path / "pairs.txt"),
+        "--chips",
+        str(shared / "chips" / "lfw_pairs.tar"),
+        "--quick",
+    ]
+    assert main([*command, "--json", str(out)]) == 0
+    found = json.loads(out.read_text())["pairs"]["pairs.txt"]
+    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"][
+        "lfw_pairs.txt"
+    ]
+    for name in ("clean", "one_masked", "both_masked"):
+        assert found[name]["accuracy"] == pytest.approx(claimed[name]["accuracy"], abs=0.02), name

@@ -1,0 +1,1 @@
+"""Commands of `train`: options, printing and exit codes."""

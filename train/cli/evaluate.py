@@ -1,0 +1,165 @@
+"""Command `mfsa-evaluate`: measure embedders."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from calibration.chips import validation_chips
+from calibration.evaluation import (
+    drawn_pairs,
+    pair_sets,
+    report,
+)
+from calibration.evaluation.pair_sets import PairSet
+from calibration.evaluation.results import Examined, Material, compare, examine
+from calibration.faces import check_encoded, check_folder
+from edge import masks
+from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
+from edge.cli import common
+from edge.config.recognition import DetectorConfig as DetectorDefaults
+from edge.engine import Engine, open_engine
+from edge.errors import ConfigError
+from edge.face.detect import FaceDetector
+from train.cli import parsers
+
+AUTO = "auto"
+
+
+def open_model(model: Path) -> Engine:
+    """An engine for an ONNX file, or for a checkpoint, which is run by torch."""
+    if model.suffix == ".onnx":
+        return open_engine(model, threads=2)
+    from train.torch_engine import TorchEngine
+    from train.weights import load_network
+
+    return TorchEngine(load_network(model))
+
+
+def open_detector(bundle: Path) -> FaceDetector:
+    """As the terminal has it by default."""
+    engines = {
+        size: open_engine(bundle / detector_file(size), threads=2) for size in DETECTOR_SIZES
+    }
+    return FaceDetector(engines, DetectorDefaults().min_score)
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parsers.evaluate_parser().parse_args(argv)
+    return common.run("mfsa-evaluate", lambda: _evaluate(args))
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    common.check_out(args.json, args.markdown, args.html, args.write_pairs)
+    models = [_named(model) for model in args.models]
+    _distinct([title for title, _ in models], "models", "name them NAME=FILE")
+    material = _material(args)
+    bundles = [file for _, file in models if (file / MANIFEST).is_file()]
+    looked_in = args.detector or (bundles[0] if bundles else None)
+    detector = open_detector(looked_in) if looked_in and not args.quick else None
+    if material.pair_sets and detector is None and not args.quick:
+        print("without --detector: masked faces are not looked for again", file=sys.stderr)
+    done = []
+    for title, model in models:  # all are opened before the first is examined, which takes minutes
+        file = model / EMBEDDER if model.is_dir() else model
+        engine = open_model(file)
+        done.append(Examined(title, {"embedder": file_digest(file), "masks": masks.EXAM}, engine))
+    for model in done:
+        print(model.title, file=sys.stderr)
+        examine(model, material, detector=detector, quick=args.quick)
+        if args.json and model is not done[-1]:
+            _write_json(args.json, [m for m in done if len(m.figures) > 2], [])
+    comparisons = [compare(done[0], other) for other in done[1:]]
+    print(report.text(done, comparisons))
+    if args.json:
+        _write_json(args.json, done, comparisons)
+    if args.markdown:
+        args.markdown.write_text(report.markdown(done, comparisons), encoding="utf-8")
+    if args.html:
+        args.html.write_text(
+            report.html(done, comparisons, show_faces=args.show_faces), encoding="utf-8"
+        )
+        print(f"look at {args.html}")
+    return common.DONE
+
+
+def _write_json(path: Path, done: list[Examined], comparisons: list[dict[str, Any]]) -> None:
+    """One model's figures as they are, several by name."""
+    alone = (
+        done[0].figures
+        if len(done) == 1
+        else {"models": {d.title: d.figures for d in done}, "comparisons": comparisons}
+    )
+    path.write_text(json.dumps(alone, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _distinct(titles: list[str], what: str, remedy: str) -> None:
+    twice = {title for title in titles if titles.count(title) > 1}
+    if twice:
+        raise ConfigError(f"two {what} are called {', '.join(sorted(twice))}: {remedy}")
+
+
+def _named(model: Path) -> tuple[str, Path]:
+    """`NAME=FILE`, or a file whose folder names it best."""
+    name, equals, file = str(model).partition("=")
+    if equals and not model.exists():
+        return name, Path(file)
+    return (f"{model.parent.name}/{model.name}" if model.parent.name else model.name), model
+
+
+def _pair_lists(args: argparse.Namespace) -> list[PairSet]:
+    """Return the pairs of a list, or drawn pairs; raises ConfigError."""
+    if args.pairs != AUTO:
+        if args.write_pairs:
+            raise ConfigError("--write-pairs: only with --pairs auto, which draws pairs")
+        if (args.pairs is None) != (args.chips is None):
+            raise ConfigError(
+                "--pairs and --chips belong together: a list, and the chips it names; "
+                "without a list: --pairs auto"
+            )
+        return [pair_sets.read_list(Path(args.pairs), args.chips)] if args.pairs else []
+    sources = [args.chips] if args.chips else args.people
+    if not sources or args.seed < 0:
+        raise ConfigError(
+            "--pairs auto: name the chips to draw from with --chips or --people, "
+            f"and a --seed from 0 on, found {args.seed}"
+        )
+    folder = validation_chips(sources, everybody=args.everybody)
+    title = f"{', '.join(source.stem for source in sources)}, pairs drawn by seed {args.seed}"
+    drawn = drawn_pairs.draw_pairs(folder, title, args.seed)
+    if args.write_pairs:
+        drawn_pairs.write_pairs(drawn, args.write_pairs)
+    return [drawn]
+
+
+def _material(args: argparse.Namespace) -> Material:
+    sets = _pair_lists(args)
+    sets += [pair_sets.read_bin(file) for file in args.bin]
+    _distinct([s.title for s in sets], "sets of pairs", "rename a file")
+    folder = validation_chips(args.people, everybody=args.everybody) if args.people else None
+    worn = None
+    if args.real_masks:
+        unmasked = validation_chips(args.real_masks, everybody=args.everybody)
+        worn = (
+            validation_chips(
+                args.real_masks, everybody=args.everybody, real_masks=True, known=unmasked
+            ),
+            unmasked,
+        )
+    if not sets and folder is None and worn is None:
+        raise ConfigError(
+            "nothing to measure on: name --pairs and --chips, --bin, --people or --real-masks"
+        )
+    for chosen in sets:
+        check_encoded(chosen.names, chosen.encoded, chosen.title)
+    for people_of, option in ((folder, "--people"), (worn and worn[1], "--real-masks")):
+        if people_of is not None:
+            check_folder(people_of, option)
+    return Material(sets, folder, worn, kept_apart=not args.everybody)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
