@@ -38,10 +38,10 @@ class Checkpoint:
 
 
 def signing_key(first: list[VerificationKey]) -> Ed25519PrivateKey:
-    """Made of the first key of the first chain. Raises RecordError where there is none."""
+    """Derive the signing key from the first verification key. Raises RecordError without a key."""
     if not first:
         raise RecordError(
-            "expected the record's first key, found none; run edge-audit as root, who keeps it"
+            "expected the log's verification key, found none; run edge-audit as root, which keeps it"
         )
     return Ed25519PrivateKey.from_private_bytes(derive_key(first[0].key, "head 1"))
 
@@ -55,27 +55,28 @@ def read_checkpoint(text: str, public_key: str | None) -> Checkpoint:
     try:
         found: dict[str, Any] = read_json(text)
         signature = bytes.fromhex(found.pop("signature"))
-        head = Checkpoint(**found)
+        checkpoint = Checkpoint(**found)
         if not (
-            type(head.id) is int
-            and 0 < head.id < ID_MAX
-            and isinstance(head.of, str)
-            and len(bytes.fromhex(head.hash)) == 32
+            type(checkpoint.id) is int
+            and 0 < checkpoint.id < ID_MAX
+            and isinstance(checkpoint.of, str)
+            and len(bytes.fromhex(checkpoint.hash)) == 32
         ):
             raise ValueError("wrong kinds of values")
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RecordError("expected a file that `edge-audit head` made") from error
+        raise RecordError("expected a file that `edge-audit checkpoint` made") from error
     if public_key is not None:
         try:
             Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(
-                signature, head._plain()
+                signature, checkpoint._plain()
             )
         except ValueError as error:
             raise RecordError(
-                "expected a public key of 64 hex digits, as `edge-audit head --public-key` prints it"
+                "expected a public key of 64 hex digits, as `edge-audit checkpoint --public-key` prints it"
             ) from error
         except InvalidSignature as error:
             raise RecordError(
-                "the head's signature is not by this record's key: it was changed, or is of another record"
+                "the checkpoint's signature is not by this log's key: the file was changed, or is of "
+                "another log"
             ) from error
-    return head
+    return checkpoint

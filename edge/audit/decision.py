@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from edge.audit.kinds import RecordKind
 from edge.audit.picture_store import attention_shares
 from edge.values import FaceResult, Frame, Grant, Verdict
 
@@ -13,7 +14,7 @@ def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str)
     """As far as the face went through the pipeline. A nearest neighbour is not a name: only who is known is called a subject."""
     decision, match = sighting.decision, sighting.decision.match
     fields: dict[str, Any] = {
-        "kind": "decision",
+        "kind": RecordKind.DECISION,
         "verdict": decision.verdict.value,
         "reason": decision.reason,
         "frame": frame.number,
@@ -43,4 +44,9 @@ def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str)
 
 def door_fields(grant: Grant, outcome: str) -> dict[str, Any]:
     """What became of a grant."""
-    return {"kind": "door", "decision": grant.record_id, "grant_id": grant.id, "outcome": outcome}
+    return {
+        "kind": RecordKind.DOOR,
+        "decision": grant.record_id,
+        "grant_id": grant.id,
+        "outcome": outcome,
+    }

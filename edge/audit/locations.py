@@ -1,4 +1,4 @@
-"""The two records of a terminal: where they lie, where their first keys do, and whether they are whole."""
+"""The two records of a terminal: where they lie, where their verification keys do, and whether they are whole."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def copied(folder: Path, key_path: Path | None) -> LogLocation:
         )
     if key_path is not None and not key_path.is_file():
         raise RecordError(
-            f"{key_path}: no such file; name the first keys that edge-audit init made, or none"
+            f"{key_path}: no such file; name the verification keys that edge-audit init made, or none"
         )
     return LogLocation(folder.name, folder, key_path or key_path_of(folder), said)
 

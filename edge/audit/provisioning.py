@@ -18,7 +18,10 @@ from edge.system.text import count
 
 
 def provision(folder: Path, key_path: Path) -> str:
-    """Make what is missing, move first keys that the writer had to make itself; what was done, in words. Raises RecordError."""
+    """Make the missing key and state of a log; return what was done. Raises RecordError.
+
+    A verification key that the writer made itself is moved to `key_path`.
+    """
     beside = writer_state.key_path_of(folder)
     try:
         if key_path == beside:
@@ -37,7 +40,9 @@ def provision(folder: Path, key_path: Path) -> str:
         if own:
             with acting_as_owner(folder):
                 _wipe(beside)
-            return f"{key_path}: {count(len(own), 'first key')} made by the process moved there"
+            return (
+                f"{key_path}: {count(len(own), 'verification key')} made by the process moved there"
+            )
         if not state_is_there and empty:
             first = (
                 kept[0]
@@ -58,7 +63,8 @@ def provision(folder: Path, key_path: Path) -> str:
         ) from error
     if not kept:
         raise RecordError(
-            f"{key_path}: there is a record in {folder}, and no first key: restore it from your backup, or stop the service, "
+            f"{key_path}: the log in {folder} has no verification key: restore it from your backup, or "
+            "stop the service, "
             f"remove {folder / writer_state.STATE}, start it and run this again: what is there by now stays without a key"
         )
     return f"{key_path}: is there"

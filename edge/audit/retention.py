@@ -10,11 +10,11 @@ from typing import Any
 
 from edge.audit.chain import ChainLine, parse
 from edge.audit.clock import DOUBT
+from edge.audit.kinds import RecordKind, RetentionReason
 from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
 from edge.system.atomic_files import open_regular, sync_folder
 from edge.system.wallclock import BUILT_AFTER, DAY_S, Doubt
 
-KIND, REMOVED, BLANKED, DOUBTED = "retention", "removed", "blanked", "clock-doubted"
 _STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
 
 Tell = Callable[[dict[str, Any]], object]
@@ -63,10 +63,18 @@ def chores(
     if not gone and not faded:
         return
     if doubt is not None:
-        tell({"kind": KIND, "reason": DOUBTED, "doubt": doubt.value})
+        tell(
+            {
+                "kind": RecordKind.RETENTION,
+                "reason": RetentionReason.CLOCK_UNTRUSTED,
+                "doubt": doubt.value,
+            }
+        )
         return
     if gone:
-        tell({"kind": KIND, "reason": REMOVED, "upto": gone[-1].upto})
+        tell(
+            {"kind": RecordKind.RETENTION, "reason": RetentionReason.REMOVED, "upto": gone[-1].upto}
+        )
     for each in gone:
         each.path.unlink(missing_ok=True)
         sync_folder(folder)
@@ -75,7 +83,13 @@ def chores(
         for _ in erase(each.path, lambda _: True):
             yield
     if faded:
-        tell({"kind": KIND, "reason": BLANKED, "upto": faded[-1].upto})
+        tell(
+            {
+                "kind": RecordKind.RETENTION,
+                "reason": RetentionReason.BLANKED,
+                "upto": faded[-1].upto,
+            }
+        )
 
 
 def _look(path: Path, upto: int) -> _Segment:

@@ -15,11 +15,11 @@ class VerificationKeys:
         self._first, self._trusted = first, trusted
         self._at: dict[
             int, VerificationKey
-        ] = {}  # of chains that may be the present one, by their place among the first keys
+        ] = {}  # of chains that may be the present one, by their place in the list
         self._settled = False
 
     def fits(self, line: ChainLine) -> bool | None:
-        """Whether the MAC is by the key of that record, None where the chain's first key is not there."""
+        """Whether the MAC is by the key of that record, None where the chain's verification key is not there."""
         if not self._settled:
             self._at = {
                 i: key for i, key in enumerate(self._first) if key.first_id <= line.id
@@ -35,7 +35,7 @@ class VerificationKeys:
         return False if self._at else None
 
     def begins_anew(self, line: ChainLine) -> bool:
-        """Whether another chain begins here, by one of the first keys; it is the one that counts from here on."""
+        """Whether another chain begins here, by one of the verification keys; it is the one that counts from here on."""
         for i, first in enumerate(self._first):
             if (
                 first.first_id == line.id
@@ -47,7 +47,7 @@ class VerificationKeys:
         return False
 
     def forget(self) -> None:
-        """A chain begins whose first key is not there."""
+        """A chain begins whose verification key is not there."""
         self._at, self._settled = {}, True
 
     @property

@@ -12,12 +12,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edge.audit import retention
 from edge.audit.chain import GENESIS, ChainLine, commit_of, hash_of, next_key, parse
+from edge.audit.findings import FindingCode
+from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.audit.reader import GARBAGE_MAX, read_segment
 from edge.audit.segments import lines_of, segments, strange_files
 from edge.audit.verification_keys import VerificationKeys
-from edge.audit.writer import CUT_TAIL, GAP, NEW_CHAIN
 from edge.audit.writer_state import VerificationKey, WriterState
 
 _FIRST_ID_MAX = 100_000_000  # beyond that its key takes minutes to derive
@@ -30,22 +30,20 @@ _SIBLINGS = 4096  # lines back that a record may follow after ones that were not
 
 @dataclass(frozen=True, slots=True)
 class VerificationFinding:
-    """Something that a writer at work alone does not do."""
+    """Deviation of a log from what its writer produces."""
 
-    # changed, personal, removed, inserted, reordered, torn, forged, front, tail, foreign,
-    # new-chain, cut-tail, state, head, not-a-segment
-    what: str
-    where: str  # segment and line
+    code: FindingCode
+    location: str  # segment and line
     id: int  # of the record, or of the first one that is concerned
-    words: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}: {self.words}"
+        return f"{self.location}: {self.code.value}: {self.message}"
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A head that was exported before."""
+    """Record of a checkpoint."""
 
     id: int
     hash: bytes
@@ -93,7 +91,7 @@ class _Walk:
         line, last = parse(raw), self.report.last
         if line is not None and not ended:
             self._find(
-                "torn",
+                FindingCode.TORN,
                 where,
                 line.id,
                 f"record {line.id} has lost the end of its line: readers leave it out",
@@ -124,7 +122,7 @@ class _Walk:
         assert self.report.last is not None
         if missing is None:  # nobody missed it
             self._find(
-                "inserted",
+                FindingCode.INSERTED,
                 where,
                 line.id,
                 f"record {line.id} stands here once more, after record {self.report.last.id}",
@@ -133,7 +131,7 @@ class _Walk:
             if missing not in self._missing.values():  # all that it told of has turned up
                 self._withdraw(missing)
             self._find(
-                "reordered",
+                FindingCode.REORDERED,
                 where,
                 line.id,
                 f"record {line.id} stands after record {self.report.last.id}",
@@ -143,14 +141,14 @@ class _Walk:
         """Whether a record follows what is before it; where not, the finding."""
         last, public = self.report.last, line.public
         torn = max(0, torn) if isinstance(torn := public.get("torn"), int) else 0
-        gap = public.get("kind") == GAP
+        gap = public.get("kind") == RecordKind.GAP
         prev = _bytes_of(public.get("prev"))
         known = list(islice(reversed(self._bases), torn + 1))
         bases = [*(base for base, _ in known), *([self._claimed] if self._claimed else [])]
         if last is None:
             if prev is None:
                 self._find(
-                    "removed",
+                    FindingCode.REMOVED,
                     where,
                     line.id,
                     f"what was before record {line.id} in this file was cut off",
@@ -186,30 +184,40 @@ class _Walk:
         last_id = self.report.last.id if self.report.last else 0
         absent = range(last_id + 1, line.id)
         if garbage and sound:
-            self._find("inserted", garbage[0], last_id + 1, f"{count} lines are no record")
+            self._find(
+                FindingCode.INSERTED, garbage[0], last_id + 1, f"{count} lines are no record"
+            )
         elif garbage:
             gone = f"; {_span(absent)} should be there" if absent else ""
-            self._find("changed", garbage[0], last_id + 1, f"{count} lines are no record{gone}")
+            self._find(
+                FindingCode.CHANGED, garbage[0], last_id + 1, f"{count} lines are no record{gone}"
+            )
         elif absent:
             self._find(
-                "removed", where, absent[0], f"{_span(absent)} should stand before record {line.id}"
+                FindingCode.REMOVED,
+                where,
+                absent[0],
+                f"{_span(absent)} should stand before record {line.id}",
             )
             self._missing |= dict.fromkeys(absent[:_SIBLINGS], self.report.findings[-1])
             while len(self._missing) > _MISSING_MAX:
                 del self._missing[next(iter(self._missing))]
         else:
             self._find(
-                "changed",
+                FindingCode.CHANGED,
                 where,
                 line.id,
                 f"record {line.id} is not as it was written, or does not follow the one before",
             )
 
     def _check_mac(self, line: ChainLine, where: str, sound: bool) -> None:
-        told = line.public.get("kind") == GAP and line.public.get("reason") == NEW_CHAIN
+        told = (
+            line.public.get("kind") == RecordKind.GAP
+            and line.public.get("reason") == GapReason.NEW_CHAIN
+        )
         if told:
             self._find(
-                "new-chain",
+                FindingCode.NEW_CHAIN,
                 where,
                 line.id,
                 "the writer's state was lost: nothing ties what follows to what was before",
@@ -220,18 +228,18 @@ class _Walk:
         fits = self._keys.fits(line)
         if fits is False and self._keys.begins_anew(line):
             self._find(
-                "new-chain",
+                FindingCode.NEW_CHAIN,
                 where,
                 line.id,
-                "another first key counts from here on: nothing ties it to what was before",
+                "another verification key counts from here on: nothing ties it to what was before",
             )
             fits = True
         if self._keys.strange and before is None:
             self._find(
-                "new-chain",
+                FindingCode.NEW_CHAIN,
                 where,
                 line.id,
-                "the first key of this chain is not the one that root keeps",
+                "the verification key of this chain is not one that root keeps",
             )
         self.report.authentic += bool(fits and sound)
         if fits is False and sound:
@@ -251,7 +259,7 @@ class _Walk:
                 else "written by somebody without the key"
             )
             self._find(
-                "forged",
+                FindingCode.FORGED,
                 where,
                 first_id,
                 f"the MAC of {_span(range(first_id, last_id + 1))} does not fit: {why}",
@@ -266,7 +274,7 @@ class _Walk:
             commit is not None and commit_of(line.personal) != commit
         ):
             self._find(
-                "personal",
+                FindingCode.PERSONAL_MODIFIED,
                 where,
                 line.id,
                 f"the personal part of record {line.id} was changed, or its erasure cut short",
@@ -277,19 +285,22 @@ class _Walk:
         public = line.public
         if "of" in public and self._of is not None and public["of"] != self._of:
             self._find(
-                "foreign", where, line.id, f"this is of {public['of']!r}, expected {self._of!r}"
+                FindingCode.WRONG_LOG,
+                where,
+                line.id,
+                f"this is of {public['of']!r}, expected {self._of!r}",
             )
         kind, reason = public.get("kind"), public.get("reason")
-        if kind == retention.KIND and isinstance(upto := public.get("upto"), int):
-            if reason == retention.REMOVED:
+        if kind == RecordKind.RETENTION and isinstance(upto := public.get("upto"), int):
+            if reason == RetentionReason.REMOVED:
                 self._removed = max(self._removed, upto)
-            elif reason == retention.BLANKED:
+            elif reason == RetentionReason.BLANKED:
                 self._blanked = max(self._blanked, upto)
-        elif kind == GAP and "from" in public:
+        elif kind == RecordKind.GAP and "from" in public:
             span = f"records {public['from']} to {public.get('to')}"
-            if reason == CUT_TAIL:
+            if reason == GapReason.CUT_TAIL:
                 self._find(
-                    "cut-tail",
+                    FindingCode.CUT_TAIL,
                     where,
                     line.id,
                     f"{span} were on disk and are gone, says the record itself",
@@ -305,7 +316,7 @@ class _Walk:
         if report.first_id > self._removed + 1:
             absent = range(1, report.first_id)
             self._find(
-                "front",
+                FindingCode.MISSING_START,
                 "the beginning",
                 1,
                 f"{_span(absent)} are gone, and no record of retention tells of it",
@@ -313,7 +324,7 @@ class _Walk:
         elif report.first_id > 1:
             report.notes.append(f"records up to {report.first_id - 1} were removed by retention")
         for where in self._garbage:
-            self._find("changed", where, last_id + 1, "this line is no record")
+            self._find(FindingCode.CHANGED, where, last_id + 1, "this line is no record")
         self._check_state(state, unended)
         if report.erased:
             by_hand = sum(number > self._blanked for number in self._erased_above)
@@ -333,23 +344,23 @@ class _Walk:
         if state is None:
             if last is not None:
                 self._find(
-                    "state",
+                    FindingCode.STATE_MISMATCH,
                     "state",
                     last_id,
                     "the writer's state is gone or cannot be read: the next start begins anew",
                 )
             elif self._keys.any:
                 self._find(
-                    "state",
+                    FindingCode.STATE_MISMATCH,
                     "state",
                     0,
-                    "there is a first key, and neither a record nor its writer's state",
+                    "there is a verification key, and neither a log nor its writer state",
                 )
             return
         if state.next_id > last_id + 1:
             absent = range(last_id + 1, state.next_id)
             self._find(
-                "tail",
+                FindingCode.TRUNCATED,
                 unended or "the end",
                 absent[0],
                 f"{_span(absent)} were written and are not there",
@@ -369,15 +380,15 @@ class _Walk:
             present is not None and next_key(present[1].key) != state.key
         ):
             self._find(
-                "state",
+                FindingCode.STATE_MISMATCH,
                 "state",
                 last_id,
                 "the writer's state is not of this record: somebody replaced it",
             )
 
-    def _find(self, what: str, where: str, number: int, words: str) -> None:
+    def _find(self, code: FindingCode, where: str, number: int, words: str) -> None:
         if len(self.report.findings) < _FINDINGS_MAX:
-            self.report.findings.append(VerificationFinding(what, where, number, words))
+            self.report.findings.append(VerificationFinding(code, where, number, words))
         else:
             self.report.unlisted += 1
 
@@ -388,12 +399,12 @@ class _Walk:
     def give_up(self, name: str) -> None:
         """Report that the rest of a segment with too many invalid lines was not read."""
         words = f"over {GARBAGE_MAX} lines are no record; the rest of the file was not read"
-        self._find("changed", name, self.report.last.id if self.report.last else 0, words)
+        self._find(FindingCode.CHANGED, name, self.report.last.id if self.report.last else 0, words)
 
     def report_strange(self, name: str, why: str) -> None:
         """Report a file in the folder that the writer cannot have made."""
         words = f"{why}: another program wrote it; examine it and remove it"
-        self._find("not-a-segment", name, 0, words)
+        self._find(FindingCode.NOT_A_SEGMENT, name, 0, words)
 
 
 def verify(
@@ -435,29 +446,37 @@ def verify(
         progress(len(data))
     report = walk.end(unended, state)
     if expected is not None:
-        _check_head(report, expected, found_hash)
+        _check_checkpoint(report, expected, found_hash)
     return report
 
 
-def _check_head(report: VerificationReport, expected: Expected, found: bytes | None) -> None:
+def _check_checkpoint(report: VerificationReport, expected: Expected, found: bytes | None) -> None:
     last_id = report.last.id if report.last else 0
     if found == expected.hash:
         return
     if found is not None:
-        words = f"record {expected.id} is another one than the one whose head was exported"
-        report.findings.append(VerificationFinding("head", "the head", expected.id, words))
+        words = f"record {expected.id} is not the record of the checkpoint"
+        report.findings.append(
+            VerificationFinding(
+                FindingCode.CHECKPOINT_MISMATCH, "the checkpoint", expected.id, words
+            )
+        )
     elif expected.id > last_id:
-        words = f"{_span(range(last_id + 1, expected.id + 1))} were there when the head was exported, and are gone"
-        report.findings.append(VerificationFinding("tail", "the end", last_id + 1, words))
+        words = f"{_span(range(last_id + 1, expected.id + 1))} existed when the checkpoint was made and are missing"
+        report.findings.append(
+            VerificationFinding(FindingCode.TRUNCATED, "the end", last_id + 1, words)
+        )
     elif expected.id < report.first_id:
-        report.notes.append(f"the head is of record {expected.id}, which is not kept any more")
+        report.notes.append(
+            f"the checkpoint is of record {expected.id}, which is not kept any more"
+        )
     else:
         report.findings.append(
             VerificationFinding(
-                "head",
-                "the head",
+                FindingCode.CHECKPOINT_MISMATCH,
+                "the checkpoint",
                 expected.id,
-                f"record {expected.id}, whose head was exported, is gone",
+                f"record {expected.id} of the checkpoint is missing",
             )
         )
 

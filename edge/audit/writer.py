@@ -26,6 +26,7 @@ from edge.audit.chain import (
     parse,
 )
 from edge.audit.clock import DOUBT, belief_of
+from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.audit.privacy import Fields, split
 from edge.audit.reader import newest_first, read_tail
 from edge.audit.recovery import mend
@@ -38,9 +39,6 @@ from edge.system.wallclock import DAY_S, Belief, WallClock
 
 SEGMENT_BYTES = 4 << 20
 Seal = Callable[[int, str], str]  # a text to the number of its record
-
-GAP = "gap"  # the kind of what the log itself says of records that are not there
-LOST_TAIL, CUT_TAIL, NEW_CHAIN = "lost-tail", "cut-tail", "new-chain"
 
 
 class AuditLogWriter:
@@ -139,10 +137,11 @@ class AuditLogWriter:
             self._begin_chain(end)
         from_id, to_id = end.last.id + 1 if end.last else 1, self._state.next_id - 1
         if from_id <= to_id:
-            reason = CUT_TAIL if self._state.durable >= from_id else LOST_TAIL
+            is_cut = self._state.durable >= from_id
+            reason = GapReason.CUT_TAIL if is_cut else GapReason.LOST_TAIL
             self._owed.append(
                 {
-                    "kind": GAP,
+                    "kind": RecordKind.GAP,
                     "reason": reason,
                     "from": from_id,
                     "to": to_id,
@@ -179,7 +178,10 @@ class AuditLogWriter:
         return True
 
     def _begin_chain(self, end: End) -> None:
-        """A first key of our own. It is never a reason to stop that it cannot be kept: then nobody can verify what follows."""
+        """Begin a chain with a new verification key.
+
+        A key file that cannot be written does not stop the writer: what follows cannot be verified.
+        """
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -199,7 +201,7 @@ class AuditLogWriter:
             writer_state.make_state(self._folder, self._state)
             self._file = WriterStateFile(self._folder / writer_state.STATE)
         if end.free_id > 1:
-            self._owed.append({"kind": GAP, "reason": NEW_CHAIN})
+            self._owed.append({"kind": RecordKind.GAP, "reason": GapReason.NEW_CHAIN})
 
     def _skip_to(self, next_id: int) -> None:
         steps = max(0, next_id - self._state.next_id)
@@ -321,7 +323,7 @@ class AuditLogWriter:
     def _tell(self, fields: Fields) -> None:
         """What retention did."""
         self._put(fields, durable=True)
-        if fields["reason"] == retention.BLANKED:
+        if fields["reason"] == RetentionReason.BLANKED:
             self._state = self._with(blanked=fields["upto"])
             self._remember()
 

@@ -18,7 +18,7 @@ _SUM_BYTES = 8
 _SLOTS = 2
 _SLOT_BYTES = 512  # a sector
 ID_MAX = 1 << 63
-_KEYS_MAX = 1 << 20  # bytes of the file of first keys: more than ten thousand keys
+_KEYS_MAX = 1 << 20  # bytes of the file of verification keys: more than ten thousand keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class VerificationKey:
 
 
 def key_path_of(folder: Path) -> Path:
-    """Where a process puts a first key that it had to make itself: beside the record."""
+    """Where a process puts a verification key that it had to make itself: beside the record."""
     return folder.with_name(f"{folder.name}.key")
 
 
@@ -124,7 +124,7 @@ def read_keys(path: Path) -> list[VerificationKey]:
         return []
     except OSError as error:
         raise RecordError(
-            f"{path}: the record's first key cannot be read: {error.strerror}"
+            f"{path}: the log's verification key cannot be read: {error.strerror}"
         ) from error
     except ValueError:
         keys = [VerificationKey(0, b"")]

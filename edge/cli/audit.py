@@ -55,8 +55,8 @@ _EXAMPLES = {
     "show": "edge-audit show --config terminal.yaml --last 20",
     "follow": "edge-audit follow --config terminal.yaml --record door",
     "export": "edge-audit export --config terminal.yaml --record door --since 120 --out door.jsonl",
-    "verify": "edge-audit verify --config terminal.yaml --expect-head head.json",
-    "head": "edge-audit head --config terminal.yaml --record door --out head.json",
+    "verify": "edge-audit verify --config terminal.yaml --checkpoint checkpoint.json",
+    "checkpoint": "edge-audit checkpoint --config terminal.yaml --record door --out checkpoint.json",
     "erase": 'edge-audit erase --config terminal.yaml --subject "Ada" --dry-run',
 }
 _HELP = {
@@ -65,7 +65,7 @@ _HELP = {
     "follow": "records as they come",
     "export": "records of one kind as JSON lines or CSV, from a number on",
     "verify": "whether records were changed, removed, put in or reordered, and where; exits with 1 if so",
-    "head": "a signed statement of where a record ends, to be kept elsewhere",
+    "checkpoint": "sign where a log ends; keep the file elsewhere",
     "erase": "blank what tells of a person, for good; the rest of each record stays and still verifies",
 }
 
@@ -83,11 +83,11 @@ def main(argv: list[str] | None = None) -> int:
         common.add_config(subs[name])
     _add_verify(subs["verify"])
     _add_shown(subs)
-    subs["head"].add_argument(
-        "--public-key", action="store_true", help="print the key that heads are checked with"
+    subs["checkpoint"].add_argument(
+        "--public-key", action="store_true", help="print the key that checks the signature"
     )
-    subs["head"].add_argument(
-        "--anyway", action="store_true", help="sign although something was found"
+    subs["checkpoint"].add_argument(
+        "--force", action="store_true", help="sign even if verify reports findings"
     )
     _add_erase(subs["erase"])
     args = parser.parse_args(argv)
@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         "show": _show,
         "follow": _follow,
         "export": _export,
-        "head": _head,
+        "checkpoint": _checkpoint,
         "erase": _erase,
     }
     return common.run("edge-audit", lambda: does[args.command](load_config(args.config), args))
@@ -110,7 +110,7 @@ def _add_shown(subs: Mapping[str, argparse.ArgumentParser]) -> None:
     """Add the options that select and print records."""
     for name in ("show", "follow", "verify"):
         subs[name].add_argument("--record", choices=_NAMES, help="default: both")
-    for name in ("export", "head"):
+    for name in ("export", "checkpoint"):
         subs[name].add_argument(
             "--record", choices=_NAMES, required=True, help="which of the two audit logs"
         )
@@ -141,7 +141,7 @@ def _add_shown(subs: Mapping[str, argparse.ArgumentParser]) -> None:
         help="JSON lines or CSV (default %(default)s)",
     )
     subs["show"].add_argument("--out", type=Path, metavar="FILE", help="where the picture goes")
-    for name in ("export", "head"):
+    for name in ("export", "checkpoint"):
         subs[name].add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
 
 
@@ -155,16 +155,19 @@ def _add_verify(sub: argparse.ArgumentParser) -> None:
         help="one record, or a copy of it, without a configuration",
     )
     sub.add_argument(
-        "--key", type=Path, metavar="FILE", help="first keys for --folder (default: next to it)"
-    )
-    sub.add_argument(
-        "--expect-head",
+        "--key",
         type=Path,
         metavar="FILE",
-        help="made by `edge-audit head`: shows a cut tail",
+        help="verification keys for --folder (default: next to it)",
     )
     sub.add_argument(
-        "--public-key", metavar="HEX", help="of the head, if the first key is not available"
+        "--checkpoint",
+        type=Path,
+        metavar="FILE",
+        help="made by `edge-audit checkpoint`: shows a truncated log",
+    )
+    sub.add_argument(
+        "--public-key", metavar="HEX", help="of the checkpoint, if there is no verification key"
     )
 
 
@@ -383,19 +386,19 @@ def _open_fresh(path: Path) -> TextIO:
 
 
 def _places(args: argparse.Namespace) -> list[LogLocation]:
-    """Where a head may be of. Raises ConfigError, RecordError."""
+    """Return the logs that a checkpoint may belong to. Raises ConfigError, RecordError."""
     return (
         places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
     )
 
 
 def _verify(every: list[LogLocation], args: argparse.Namespace) -> int:
-    head = _expected_head(every, args)
+    checkpoint = _load_checkpoint(every, args)
     code, told = common.DONE, {}
     for place in every:
         if args.record not in (None, place.name):
             continue
-        report = _verified(place, head)
+        report = _verified(place, checkpoint)
         code = common.FAILED if report.findings else code
         if args.json:
             told[place.name] = {
@@ -403,18 +406,20 @@ def _verify(every: list[LogLocation], args: argparse.Namespace) -> int:
                 "authentic": report.authentic, "notes": report.notes, "findings": [asdict(each) for each in report.findings],
             }  # fmt: skip
         else:
-            _tell_report(place, report, expected=head is not None and head.of == place.of)
+            _tell_report(
+                place, report, expected=checkpoint is not None and checkpoint.of == place.of
+            )
     if args.json:
         print(json.dumps(told))
     return code
 
 
-def _verified(place: LogLocation, head: Checkpoint | None = None) -> VerificationReport:
+def _verified(place: LogLocation, checkpoint: Checkpoint | None = None) -> VerificationReport:
     from tqdm import tqdm
 
     expected = (
-        Expected(head.id, bytes.fromhex(head.hash))
-        if head is not None and head.of == place.of
+        Expected(checkpoint.id, bytes.fromhex(checkpoint.hash))
+        if checkpoint is not None and checkpoint.of == place.of
         else None
     )
     size = sum(path.stat().st_size for path in segments(place.folder))
@@ -424,36 +429,37 @@ def _verified(place: LogLocation, head: Checkpoint | None = None) -> Verificatio
         return place.verify(expected, bar.update)
 
 
-def _expected_head(every: list[LogLocation], args: argparse.Namespace) -> Checkpoint | None:
-    """The head that was exported, its signature checked where a key is at hand."""
+def _load_checkpoint(every: list[LogLocation], args: argparse.Namespace) -> Checkpoint | None:
+    """Read the checkpoint file; its signature is checked if a key is available."""
     from edge.audit.checkpoint import public_key_of, read_checkpoint, signing_key
 
-    if args.expect_head is None:
+    if args.checkpoint is None:
         return None
     try:
-        text = args.expect_head.read_text(encoding="utf-8")
+        text = args.checkpoint.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
-            f"{args.expect_head}: cannot be read; name a file that `edge-audit head` made"
+            f"{args.checkpoint}: cannot be read; name a file that `edge-audit checkpoint` made"
         ) from error
-    head = read_checkpoint(text, None)
-    place = next((place for place in every if place.of == head.of), None)
+    checkpoint = read_checkpoint(text, None)
+    place = next((place for place in every if place.of == checkpoint.of), None)
     if place is None:
         raise RecordError(
-            f"{args.expect_head}: is of {head.of}, expected one of {', '.join(place.of for place in every)}"
+            f"{args.checkpoint}: is of {checkpoint.of}, expected one of {', '.join(place.of for place in every)}"
         )
     first, _ = place.verification_keys()
     public = args.public_key or (public_key_of(signing_key(first)) if first else None)
     if public is None:
         print(
-            "note: the head's signature was not checked: no first key here, and no --public-key",
+            "note: the checkpoint's signature was not checked: no verification key here, and no "
+            "--public-key",
             file=sys.stderr,
         )
     return read_checkpoint(text, public)
 
 
 def _key_advice(place: LogLocation) -> str:
-    """Return where the first key of a log that was verified without it can be."""
+    """Return where the verification key of a log that was verified without it can be."""
     if place.key_path == key_path_of(place.folder):
         return "name the key with --key, or the folder of the keys with `record.keys`"
     return f"run this as root, or restore {place.key_path} (`record.keys`) from your backup"
@@ -470,7 +476,7 @@ def _tell_report(place: LogLocation, report: VerificationReport, *, expected: bo
         )
         if not report.authentic:
             how = (
-                "only the chain was checked: without the first key, a log rewritten from some "
+                "only the chain was checked: without the verification key, a log rewritten from some "
                 f"record on is not found; {_key_advice(place)}"
             )
         print(
@@ -485,11 +491,11 @@ def _tell_report(place: LogLocation, report: VerificationReport, *, expected: bo
     if report.last is not None and not expected:
         at = formatting.time_of(report.last.public)
         print(
-            f"  whether more was there after record {report.last.id} ({at} UTC) only a head can tell: --expect-head"
+            f"  whether more was there after record {report.last.id} ({at} UTC) only a checkpoint shows: --checkpoint"
         )
 
 
-def _head(config: TerminalConfig, args: argparse.Namespace) -> int:
+def _checkpoint(config: TerminalConfig, args: argparse.Namespace) -> int:
     from edge.audit.checkpoint import Checkpoint, public_key_of, signing_key
 
     common.check_out(args.out)
@@ -500,19 +506,19 @@ def _head(config: TerminalConfig, args: argparse.Namespace) -> int:
         return common.DONE
     report = _verified(place)
     if report.last is None:
-        raise RecordError(f"{place.folder}: no records, and so no head")
-    if report.findings and not args.anyway:
+        raise RecordError(f"{place.folder}: no records, nothing to sign")
+    if report.findings and not args.force:
         raise RecordError(
-            f"{len(report.findings)} findings in {place.folder}; look with edge-audit verify, or sign with --anyway"
+            f"{len(report.findings)} findings in {place.folder}; run edge-audit verify, or sign with --force"
         )
-    head = Checkpoint(
+    text = Checkpoint(
         place.of, report.last.id, report.last.hash.hex(), formatting.moment(report.last.public)
     ).signed_by(key)
     if args.out:
         with acting_as_owner(args.out.parent):
-            write_atomic(args.out, head.encode(), 0o644)
+            write_atomic(args.out, text.encode(), 0o644)
     else:
-        print(head, end="")
+        print(text, end="")
     return common.DONE
 
 

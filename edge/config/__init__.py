@@ -95,7 +95,7 @@ class TerminalConfig(Section):
         return self._door_state / "door"
 
     def record_key_path(self, record: Path) -> Path:
-        """Of the first key of one of the two records, which verifies it."""
+        """Return the file of the verification key of one of the two logs."""
         return (self.record.keys or record.parent) / f"{record.name}.key"
 
     @property

@@ -89,7 +89,7 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
-    """While this may still have root's rights: the first keys are for root alone."""
+    """While this may still have root's rights: the verification keys are for root alone."""
     if config.record.keys is None:
         yield CheckResult(WARNING, "record", f"{KEYS_BESIDE}; {SET_KEYS}")
         return
@@ -100,10 +100,12 @@ def _record(config: TerminalConfig) -> Iterator[CheckResult]:
             yield CheckResult(WARNING, "record", words)
         elif place.key_path.exists():
             yield CheckResult(
-                OK, "record", f"{place.folder}: its first key is kept apart, in {place.key_path}"
+                OK,
+                "record",
+                f"{place.folder}: its verification key is kept apart, in {place.key_path}",
             )
         else:
-            words = f"{place.key_path}: no first key yet; run edge-audit init as root"
+            words = f"{place.key_path}: no verification key yet; run edge-audit init as root"
             yield CheckResult(WARNING, "record", words)
 
 

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
+from edge.audit.kinds import RetentionReason
 from edge.audit.provisioning import provision
 from edge.audit.reader import read_log
-from edge.audit.retention import BLANKED, DAY_S, Retention
+from edge.audit.retention import Retention
 from edge.audit.verify import verify
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
 from edge.door.record import LATCHES, past_of
+from edge.system.wallclock import DAY_S
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
 
 _OF = "lobby/decisions"
@@ -122,18 +124,23 @@ class Log:
             if any(later <= number for number, later in itertools.pairwise(numbers)):
                 yield f"order: the numbers of the records are {numbers[-8:]}"
             blanked = max(
-                (record["upto"] for record in after if record.get("reason") == BLANKED), default=0
+                (
+                    record["upto"]
+                    for record in after
+                    if record.get("reason") == RetentionReason.BLANKED
+                ),
+                default=0,
             )
             yield from (
                 f"erased: record {r['id']} tells of a person again"
                 for r in after
                 if r["id"] <= blanked and "subject" in r
             )
-            report = verify(at, self._first_keys(folder), of=_OF, state=read_state(at))
+            report = verify(at, self._verification_keys(folder), of=_OF, state=read_state(at))
             yield from (f"damaged: {finding}" for finding in report.findings)
         yield from trouble
 
-    def _first_keys(self, folder: Path) -> list[Any]:
+    def _verification_keys(self, folder: Path) -> list[Any]:
         """Those that are kept, and those that the process had to make."""
         beside = key_path_of(self.folder(folder))
         return read_keys(self.keys(folder)) + (
@@ -189,7 +196,7 @@ def _is(record: dict[str, Any], step: Step) -> bool:
 
 
 class Init(Log):
-    """The installer has the first key made and kept apart; then records are written."""
+    """The installer makes the verification key and kept apart; then records are written."""
 
     def __init__(self) -> None:
         super().__init__("edge-audit init", [])

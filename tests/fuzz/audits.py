@@ -1,4 +1,4 @@
-"""Targets of whoever looks a record up later: exported heads, sealed scores and pictures, and rows made of any record."""
+"""Targets of whoever looks a record up later: checkpoints, sealed scores and pictures, and rows made of any record."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _open_head(folder: Path, at_end: ExitStack) -> Run:
+def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
     """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
     log = AuditLogWriter(folder / "door", of="lobby/door")
     for number in range(3):
@@ -64,8 +64,8 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
     public = public_key_of(key)
     report = verify(folder / "door", first, state=state)
     assert report.last is not None
-    head = Checkpoint("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
-    whole = head.signed_by(key).encode()
+    checkpoint = Checkpoint("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
+    whole = checkpoint.signed_by(key).encode()
 
     def signed(tree: Any) -> bytes:
         """By the key, whatever it says."""
@@ -83,20 +83,23 @@ def _open_head(folder: Path, at_end: ExitStack) -> Run:
             lambda: spoilt(whole, source),
             lambda: _dumped(edited(json.loads(whole), source)),
             lambda: whole,
-            lambda: signed(edited(asdict(head), source)),
+            lambda: signed(edited(asdict(checkpoint), source)),
         )
         text = made[mode]()
         told = source.text() if mode == 3 else public
         for by in (None, told):
             with contextlib.suppress(RecordError):
                 found = read_checkpoint(_text(text), by)
-                expect(by is None or by_key or found == head, "another head is signed")
+                expect(by is None or by_key or found == checkpoint, "another checkpoint is signed")
                 expected = Expected(found.id, bytes.fromhex(found.hash))
                 after = verify(folder / "door", first, state=state, expected=expected)
-                is_so = (expected.id, expected.hash) == (head.id, bytes.fromhex(head.hash))
+                is_so = (expected.id, expected.hash) == (
+                    checkpoint.id,
+                    bytes.fromhex(checkpoint.hash),
+                )
                 expect(
                     is_so == (not after.findings) or expected.id < report.first_id,
-                    "a head that is not of this record fits",
+                    "a checkpoint that is not of this record fits",
                 )
                 expect(all(str(finding) for finding in after.findings), "a finding without words")
 
@@ -197,9 +200,9 @@ def _seeds(modes: int) -> Sequence[bytes]:
 
 TARGETS = (
     Target(
-        "head",
+        "checkpoint",
         "checkpoints, against an audit log",
-        _open_head,
+        _open_checkpoint,
         lambda: [b"\0{}", b"\0" + b"[" * 3000, *_seeds(5)],
     ),
     Target(

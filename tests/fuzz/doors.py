@@ -184,7 +184,7 @@ _EVENTS: list[dict[str, Any]] = [
 
 
 def _write(folder: Path) -> dict[str, bytes]:
-    """A record of two segments, its state and its first key, by name within the folder above."""
+    """A record of two segments, its state and its verification key, by name within the folder above."""
     log = AuditLogWriter(folder, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
     for event in _EVENTS:
         log.append(event)

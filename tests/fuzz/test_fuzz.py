@@ -60,8 +60,8 @@ _PARSERS = (
     ("service", doors.protocol, "parse_command"),
     ("record", doors, "past_of"),
     ("bulk", rosters, "read_people"),
-    ("report", rosters, "Journal"),
-    ("head", audits, "read_checkpoint"),
+    ("report", rosters, "EnrollmentJournal"),
+    ("checkpoint", audits, "read_checkpoint"),
     ("evidence", audits, "read_picture"),
     ("rows", audits, "record_of"),
 )

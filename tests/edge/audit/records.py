@@ -98,4 +98,4 @@ class Record:
 
     def found(self, expected: Expected | None = None) -> list[tuple[str, int]]:
         """What is wrong, and at which record."""
-        return [(finding.what, finding.id) for finding in self.verify(expected).findings]
+        return [(finding.code, finding.id) for finding in self.verify(expected).findings]

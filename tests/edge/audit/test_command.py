@@ -194,7 +194,7 @@ def test_records_verify_and_a_change_is_told_with_its_place(
     audit: Call, config: TerminalConfig
 ) -> None:
     code, said, _ = audit("verify")
-    assert code == 0 and said.count("chain and MACs fit") == 2 and "only a head can tell" in said
+    assert code == 0 and said.count("chain and MACs fit") == 2 and "only a checkpoint shows" in said
     path = segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     code, said, _ = audit("verify")
@@ -204,9 +204,7 @@ def test_records_verify_and_a_change_is_told_with_its_place(
     assert audit("verify", "--record", "decisions")[0] == 0
 
 
-def test_without_the_first_key_it_says_what_it_cannot_know(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_verify_without_key_states_its_limit(audit: Call, config: TerminalConfig) -> None:
     key_path_of(config.door_record_path).unlink()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 0 and "only the chain was checked" in said
@@ -216,15 +214,15 @@ def test_without_the_first_key_it_says_what_it_cannot_know(
     assert code == 1 and "expected lines of a record's number" in told
 
 
-def test_a_head_shows_a_tail_that_was_cut_off(
+def test_checkpoint_shows_truncated_log(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
-    out = tmp_path / "head.json"
-    assert audit("head", "--record", "door", "--out", str(out))[0] == 0
-    public = audit("head", "--record", "door", "--public-key")[1].strip()
+    out = tmp_path / "checkpoint.json"
+    assert audit("checkpoint", "--record", "door", "--out", str(out))[0] == 0
+    public = audit("checkpoint", "--record", "door", "--public-key")[1].strip()
     assert json.loads(out.read_text())["id"] == 5 and len(bytes.fromhex(public)) == 32
-    code, said, _ = audit("verify", "--expect-head", str(out))
-    assert code == 0 and said.count("only a head can tell") == 1
+    code, said, _ = audit("verify", "--checkpoint", str(out))
+    assert code == 0 and said.count("only a checkpoint shows") == 1
     path, state = segments(config.door_record_path)[0], config.door_record_path / "state"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     state.unlink()
@@ -233,45 +231,45 @@ def test_a_head_shows_a_tail_that_was_cut_off(
     )  # whoever cut it lets it begin anew
     log.close()
     assert (
-        "FOUND the end: tail: records 4 to 5"
-        in audit("verify", "--record", "door", "--expect-head", str(out))[1]
+        "FOUND the end: truncated: records 4 to 5"
+        in audit("verify", "--record", "door", "--checkpoint", str(out))[1]
     )
     key_path_of(config.door_record_path).unlink()
     code, said, told = audit(
-        "verify", "--record", "door", "--expect-head", str(out), "--public-key", public
+        "verify", "--record", "door", "--checkpoint", str(out), "--public-key", public
     )
     assert code == 1 and "records 4 to 5" in said and told == ""
-    assert "signature was not checked" in audit("verify", "--expect-head", str(out))[2]
+    assert "signature was not checked" in audit("verify", "--checkpoint", str(out))[2]
 
 
-def test_a_head_that_was_changed_is_refused(audit: Call, tmp_path: Path) -> None:
-    out = tmp_path / "head.json"
-    audit("head", "--record", "door", "--out", str(out))
+def test_changed_checkpoint_is_refused(audit: Call, tmp_path: Path) -> None:
+    out = tmp_path / "checkpoint.json"
+    audit("checkpoint", "--record", "door", "--out", str(out))
     whole = out.read_text()
     for changed in (
         whole.replace('"id": 5', '"id": 4'),
         whole.replace("test/door", "test/decisions"),
     ):
         out.write_text(changed)
-        code, _, told = audit("verify", "--expect-head", str(out))
-        assert code == 1 and "signature is not by this record's key" in told
+        code, _, told = audit("verify", "--checkpoint", str(out))
+        assert code == 1 and "signature is not by this log's key" in told
     out.write_text(whole.replace("test/door", "lobby/door"))
     assert (
         "is of lobby/door, expected one of test/decisions, test/door"
-        in audit("verify", "--expect-head", str(out))[2]
+        in audit("verify", "--checkpoint", str(out))[2]
     )
     out.write_text("{}")
     assert (
-        "expected a file that `edge-audit head` made"
-        in audit("verify", "--expect-head", str(out))[2]
+        "expected a file that `edge-audit checkpoint` made"
+        in audit("verify", "--checkpoint", str(out))[2]
     )
-    assert audit("verify", "--expect-head", str(tmp_path / "none"))[0] == 2
+    assert audit("verify", "--checkpoint", str(tmp_path / "none"))[0] == 2
 
 
 def test_a_copy_is_verified_without_a_configuration(
     audit: Call, config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    audit("head", "--record", "door", "--out", str(tmp_path / "head.json"))
+    audit("checkpoint", "--record", "door", "--out", str(tmp_path / "checkpoint.json"))
     key, copy = key_path_of(config.door_record_path), tmp_path / "copy"
     shutil.copytree(config.door_record_path, copy)
 
@@ -282,12 +280,12 @@ def test_a_copy_is_verified_without_a_configuration(
 
     code, said = verify()
     assert code == 0 and "copy: 5 records" in said and "only the chain was checked" in said
-    code, said = verify("--key", str(key), "--expect-head", str(tmp_path / "head.json"))
-    assert code == 0 and "chain and MACs fit" in said and "only a head can tell" not in said
+    code, said = verify("--key", str(key), "--checkpoint", str(tmp_path / "checkpoint.json"))
+    assert code == 0 and "chain and MACs fit" in said and "only a checkpoint shows" not in said
     other = key_path_of(config.decisions_path)
     assert verify("--key", str(other))[0] == 1 and "a wrong key" in verify("--key", str(other))[1]
     assert verify("--key", str(tmp_path / "none"))[1].endswith(
-        "name the first keys that edge-audit init made, or none\n"
+        "name the verification keys that edge-audit init made, or none\n"
     )
     path = segments(copy)[-1]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
@@ -311,9 +309,9 @@ def test_a_copy_and_a_configuration_do_not_go_together(arguments: list[str]) -> 
     assert ended.value.code == 2
 
 
-def test_a_head_of_no_possible_record_is_refused(audit: Call, tmp_path: Path) -> None:
-    out = tmp_path / "head.json"
-    audit("head", "--record", "door", "--out", str(out))
+def test_checkpoint_of_invalid_id_is_refused(audit: Call, tmp_path: Path) -> None:
+    out = tmp_path / "checkpoint.json"
+    audit("checkpoint", "--record", "door", "--out", str(out))
     whole = out.read_text()
     for text in (
         "[" * 3000,
@@ -321,8 +319,8 @@ def test_a_head_of_no_possible_record_is_refused(audit: Call, tmp_path: Path) ->
     ):
         out.write_text(text)
         assert (
-            "expected a file that `edge-audit head` made"
-            in audit("verify", "--expect-head", str(out))[2]
+            "expected a file that `edge-audit checkpoint` made"
+            in audit("verify", "--checkpoint", str(out))[2]
         )
 
 
@@ -359,14 +357,12 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
     )
 
 
-def test_no_head_is_signed_of_a_record_that_does_not_verify(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_checkpoint_of_bad_log_needs_force(audit: Call, config: TerminalConfig) -> None:
     path = segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
-    code, said, told = audit("head", "--record", "door")
+    code, said, told = audit("checkpoint", "--record", "door")
     assert code == 1 and said == "" and "1 findings" in told
-    assert audit("head", "--record", "door", "--anyway")[0] == 0
+    assert audit("checkpoint", "--record", "door", "--force")[0] == 0
 
 
 def test_one_person_is_erased_from_both_records_with_the_pictures(
@@ -407,7 +403,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
 ) -> None:
     assert key_path_of(config.door_record_path).exists()
     code, said, _ = audit("init")
-    assert code == 0 and said.count("1 first key made by the process moved there") == 2
+    assert code == 0 and said.count("1 verification key made by the process moved there") == 2
     assert (
         not key_path_of(config.door_record_path).exists()
         and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
@@ -425,20 +421,18 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     audit("init")
     assert [key.first_id for key in read_keys(tmp_path / "keys" / "door.key")] == [1, 6]
     assert [
-        each["what"] for each in json.loads(audit("verify", "--json")[1])["door"]["findings"]
+        each["code"] for each in json.loads(audit("verify", "--json")[1])["door"]["findings"]
     ] == ["new-chain"]
 
 
-def test_a_record_whose_first_key_is_gone_says_what_to_do(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_init_with_lost_key_says_what_to_do(audit: Call, config: TerminalConfig) -> None:
     key_path_of(config.decisions_path).unlink()
     code, _, told = audit("init")
     assert code == 1 and "restore it from your backup" in told
 
 
 @pytest.mark.parametrize("keys", ["keys", None])
-def test_what_is_prepared_before_the_first_start_holds_no_first_key(
+def test_init_state_holds_no_verification_key(
     write_config: Callable[..., Path], tmp_path: Path, keys: str
 ) -> None:
     path = write_config(record={"keys": keys})
@@ -576,7 +570,7 @@ def test_kinds_name_all_that_is_written() -> None:
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])
 def test_verify_hostile_segment_is_found(audit: Call, config: TerminalConfig, plant: str) -> None:
-    """With the first keys each missing number costs a derivation step of the key."""
+    """With the verification keys each missing number costs a derivation step of the key."""
     path = config.door_record_path / "000000900.log"
     if plant == "fifo":
         os.mkfifo(path)

@@ -114,7 +114,7 @@ def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
         AuditLogWriter(tmp_path / "log")
 
 
-def test_a_first_key_that_cannot_be_kept_is_no_reason_to_stop(tmp_path: Path) -> None:
+def test_unwritable_key_file_does_not_stop_writer(tmp_path: Path) -> None:
     folder = tmp_path / "decisions"
     key_path_of(folder).mkdir()  # no file can be put there
     log = AuditLogWriter(folder)

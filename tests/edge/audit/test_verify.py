@@ -34,7 +34,7 @@ def test_a_record_that_nobody_touched_is_authentic_to_its_end(record: Record) ->
     )
 
 
-def test_without_the_first_key_the_chain_alone_is_checked(record: Record) -> None:
+def test_verify_without_key_checks_the_chain(record: Record) -> None:
     report = record.verify(keys=False)
     assert report.findings == [] and (report.records, report.authentic) == (12, 0)
     record.put([line.replace(b'"frame":6', b'"frame":9') for line in record.lines()])
@@ -50,7 +50,7 @@ def test_a_personal_part_is_changed(record: Record) -> None:
     lines = record.lines()
     lines[4] = lines[4].replace(b"Ada", b"Eve")
     record.put(lines)
-    assert record.found() == [("personal", 5)]
+    assert record.found() == [("personal-modified", 5)]
 
 
 def test_a_personal_part_is_put_where_there_was_none(record: Record) -> None:
@@ -58,7 +58,7 @@ def test_a_personal_part_is_put_where_there_was_none(record: Record) -> None:
     log.append({"kind": "stopped"})
     log.close()
     record.put([*record.lines()[:-1], record.lines()[-1][:-1] + b'{"subject":"Eve"}\n'])
-    assert record.found() == [("personal", 13)]
+    assert record.found() == [("personal-modified", 13)]
 
 
 def test_personal_parts_are_swapped(record: Record) -> None:
@@ -66,7 +66,7 @@ def test_personal_parts_are_swapped(record: Record) -> None:
     (a, _, ada), (b, _, ben) = lines[4].partition(b"\t"), lines[5].partition(b"\t")
     lines[4:6] = [a + b"\t" + ben, b + b"\t" + ada]
     record.put(lines)
-    assert record.found() == [("personal", 5), ("personal", 6)]
+    assert record.found() == [("personal-modified", 5), ("personal-modified", 6)]
 
 
 def test_a_record_is_removed_in_the_middle(record: Record) -> None:
@@ -78,14 +78,17 @@ def test_a_record_is_removed_in_the_middle(record: Record) -> None:
 def test_records_are_removed_at_the_front(record: Record) -> None:
     path = record.paths[0]
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[2:]))
-    assert ("front", 1) in record.found() and set(record.found()) <= {("front", 1), ("removed", 3)}
+    assert ("missing-start", 1) in record.found() and set(record.found()) <= {
+        ("missing-start", 1),
+        ("removed", 3),
+    }
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_whole_segment_is_removed(record: Record, which: int) -> None:
     gone = first_id_of(record.paths[which])
     record.paths[which].unlink()
-    assert record.found() == [("front" if which == 0 else "removed", gone)]
+    assert record.found() == [("missing-start" if which == 0 else "removed", gone)]
 
 
 def test_a_copy_is_inserted(record: Record) -> None:
@@ -120,7 +123,7 @@ def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) ->
     record.put([*lines[:6], *renumbered])
     assert (
         record.found()[:1] == [("forged", 7)]
-        and "records 7 to 13" in record.verify().findings[0].words
+        and "records 7 to 13" in record.verify().findings[0].message
     )
 
 
@@ -132,10 +135,10 @@ def test_two_records_are_reordered(record: Record) -> None:
 
 
 def test_the_tail_is_cut_off(record: Record) -> None:
-    head = record.verify().last
-    assert head is not None
+    end = record.verify().last
+    assert end is not None
     record.put(record.lines()[:-2])
-    assert record.found() == [("tail", 11)]  # the writer's state tells of more
+    assert record.found() == [("truncated", 11)]  # the writer's state tells of more
     old = record.at(10)
     forward = read_state(record.folder)
     assert forward is not None
@@ -146,7 +149,7 @@ def test_the_tail_is_cut_off(record: Record) -> None:
     assert (
         record.found() == []
     )  # a state that was turned back with it tells of nothing: that takes an old copy of it
-    assert record.found(Expected(12, head.hash)) == [("tail", 11)]
+    assert record.found(Expected(12, end.hash)) == [("truncated", 11)]
 
 
 def test_a_tail_that_was_cut_off_is_on_record_after_the_next_start(record: Record) -> None:
@@ -173,7 +176,7 @@ def test_a_tail_that_went_with_the_power_is_on_record_and_is_no_finding(record: 
 def test_the_end_of_the_last_line_is_cut_off(record: Record) -> None:
     path = record.paths[-1]
     path.write_bytes(path.read_bytes()[:-20])
-    assert record.found() == [("tail", 12)]
+    assert record.found() == [("truncated", 12)]
 
 
 def test_the_state_is_turned_back(record: Record) -> None:
@@ -189,7 +192,7 @@ def test_the_state_is_turned_back(record: Record) -> None:
 def test_the_state_is_replaced_by_that_of_another_record(record: Record, tmp_path: Path) -> None:
     other = Record(tmp_path / "other")
     shutil.copy(other.folder / "state", record.folder / "state")
-    assert record.found() == [("state", 12)]
+    assert record.found() == [("state-mismatch", 12)]
     record.write(1)
     assert ("new-chain", 13) in record.found()
 
@@ -198,9 +201,11 @@ def test_the_key_in_the_state_is_replaced(record: Record) -> None:
     state = read_state(record.folder)
     assert state is not None
     make_state(record.folder, type(state)(state.next_id, bytes(32), state.hash, state.durable))
-    assert record.found() == [("state", 12)]
+    assert record.found() == [("state-mismatch", 12)]
     record.write(3)
-    assert record.found() == [("forged", 13), ("state", 15)] or record.found() == [("forged", 13)]
+    assert record.found() == [("forged", 13), ("state-mismatch", 15)] or record.found() == [
+        ("forged", 13)
+    ]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 1024])
@@ -211,16 +216,16 @@ def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    assert record.found() == [("state", 12)]
+    assert record.found() == [("state-mismatch", 12)]
     record.write(3)
     assert record.found() == [("new-chain", 13)] and record.verify().authentic == 16
 
 
 def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Record) -> None:
-    """The chain is made anew from a record on. By the key of that time it shows nowhere, but for a head that was exported; from
+    """The chain is made anew from a record on. By the key of that time it shows nowhere, but for a checkpoint that was made; from
     any record before, every line up to the theft shows."""
-    head = record.verify().last
-    assert head is not None
+    end = record.verify().last
+    assert end is not None
     stolen = read_state(record.folder)
     assert stolen is not None and stolen.next_id == 13
     record.write(4)
@@ -228,12 +233,12 @@ def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Reco
     assert newer is not None
     shutil.copytree(record.folder, record.folder.with_name("copy"))
     record.rewrite(13, stolen.key, reason="forged")
-    assert [what for what, _ in record.found()] == ["state"]
+    assert [what for what, _ in record.found()] == ["state-mismatch"]
     make_state(record.folder, type(stolen)(17, next_key(stolen.key, 4), record.at(16).hash, 16))
     assert record.found() == []
-    assert record.found(Expected(12, head.hash)) == [] and record.found(
+    assert record.found(Expected(12, end.hash)) == [] and record.found(
         Expected(16, newer.hash)
-    ) == [("head", 16)]
+    ) == [("checkpoint-mismatch", 16)]
     shutil.rmtree(record.folder)
     shutil.copytree(record.folder.with_name("copy"), record.folder)
     record.rewrite(9, stolen.key)
@@ -249,12 +254,13 @@ def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_
         shutil.copy(path, record.folder)
     report = record.verify()
     assert (
-        report.findings[0].what == "foreign" and "'lobby-2/decisions'" in report.findings[0].words
+        report.findings[0].code == "wrong-log"
+        and "'lobby-2/decisions'" in report.findings[0].message
     )
-    forged = [finding for finding in report.findings if finding.what == "forged"]
+    forged = [finding for finding in report.findings if finding.code == "forged"]
     assert (
         [finding.id for finding in forged] == [1]
-        and "a wrong key" in forged[0].words
+        and "a wrong key" in forged[0].message
         and report.authentic == 0
     )
 
@@ -268,7 +274,7 @@ def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Reco
     found = verify(
         record.folder, [*kept, *made], of=OF, state=read_state(record.folder), trusted=1
     ).findings
-    assert [finding.what for finding in found] == ["new-chain"]
+    assert [finding.code for finding in found] == ["new-chain"]
     assert verify(record.folder, made, of=OF, state=read_state(record.folder)).findings == []
 
 
