@@ -44,8 +44,9 @@ counts: | $(VENV)/bin/python  ## Count offences against the project's convention
 docs: $(VENV)/docs.stamp  ## Build the documentation site in site/; broken links are errors
 	env NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-docs-generate: $(VENV)/dev.stamp  ## Write the generated pages: docs/commands.md, docs/contracts.md
+docs-generate: $(VENV)/dev.stamp  ## Write the generated pages: docs/commands.md, contracts.md, codes.md
 	$(BIN)/python -m tests.reference
+	$(BIN)/python -m tests.codes
 
 demo-picture: demo  ## Draw docs/demo-report.svg from the numbers of a demo, without faces
 	$(BIN)/python docs/demo_picture.py build/demo docs/demo-report.svg

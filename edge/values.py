@@ -12,9 +12,13 @@ from dataclasses import astuple, dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
+from edge.codes import Code
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edge.access.reasons import Reason
 
 NOT_RECORDED = (
     0  # in place of a record's number, where `record.unwritable: open` lets people in without one
@@ -109,13 +113,13 @@ class Thresholds:
     masked: float
 
 
-class Verdict(str, Enum):
-    """What the terminal thinks of one face in one frame."""
+class Verdict(Code):
+    """Verdict on one face in one frame."""
 
-    GRANT = "grant"  # the door may open now
-    PENDING = "pending"  # a match, but more frames must agree
-    UNKNOWN = "unknown"  # nobody in the gallery is near enough
-    REFUSED = "refused"  # a gate or rule says no before anybody is named
+    GRANT = "grant", "access granted; the door is asked to open"
+    PENDING = "pending", "no decision yet; more frames are needed"
+    UNKNOWN = "unknown", "no subject of the gallery matches"
+    REFUSED = "refused", "a gate or rule refuses the face"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Decision:
     """A verdict with everything that led to it."""
 
     verdict: Verdict
-    reason: str  # a stable code, such as `below-threshold`
+    reason: Reason
     match: Match | None
     threshold: float  # the one that applied, after the mask state
     mask_worn: float
@@ -144,7 +148,7 @@ class LivenessResult:
     """Of one layer of liveness for one track, or of all of them together."""
 
     state: LivenessState
-    reason: str = ""  # a stable code for the person and the record, such as `turn-left` or `frozen`
+    reason: Reason | None = None  # None only if passed
     since: float = -math.inf  # votes before this moment do not count
 
 

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from edge.access.reasons import Reason
 from edge.system.text import count
 from edge.values import Decision, Match, Thresholds, Verdict
 
@@ -131,34 +132,34 @@ def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Dec
     """One face in one frame, before votes: PENDING for a match that counts, else UNKNOWN or REFUSED with the reason."""
     threshold = threshold_for(mask_worn, rules.thresholds)
 
-    def decide(verdict: Verdict, reason: str) -> Decision:
+    def decide(verdict: Verdict, reason: Reason) -> Decision:
         return Decision(verdict, reason, match, threshold, mask_worn, votes=0, frame_at=at)
 
     if match is None:
-        return decide(Verdict.UNKNOWN, "gallery-empty")
+        return decide(Verdict.UNKNOWN, Reason.GALLERY_EMPTY)
     if not match.score >= threshold:  # also refuses a score that is not a number
         near = (
             match.score >= threshold - rules.span and match.score - match.runner_up >= rules.margin
         )
         if rules.mask == "ask" and mask_state(mask_worn) == "masked" and near:
-            return decide(Verdict.REFUSED, "lower-mask")
-        return decide(Verdict.UNKNOWN, "below-threshold")
+            return decide(Verdict.REFUSED, Reason.LOWER_MASK)
+        return decide(Verdict.UNKNOWN, Reason.BELOW_THRESHOLD)
     if not match.score - match.runner_up >= rules.margin:
-        return decide(Verdict.UNKNOWN, "ambiguous")
+        return decide(Verdict.UNKNOWN, Reason.AMBIGUOUS)
     refused = _mask_refuses(mask_worn, rules.mask)
     return (
         decide(Verdict.REFUSED, refused)
         if refused
-        else decide(Verdict.PENDING, "more-frames-needed")
+        else decide(Verdict.PENDING, Reason.INSUFFICIENT_VOTES)
     )
 
 
-def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> str | None:
+def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> Reason | None:
     """Why a mask, or none, keeps a known person out; an uncertain state keeps out as well."""
     state = mask_state(mask_worn)
     if policy == "require" and state != "masked":
-        return "mask-required"
-    return "mask-forbidden" if policy == "forbid" and state != "unmasked" else None
+        return Reason.MASK_REQUIRED
+    return Reason.MASK_FORBIDDEN if policy == "forbid" and state != "unmasked" else None
 
 
 def is_near_threshold(decision: Decision, rules: Rules) -> bool:
@@ -166,7 +167,7 @@ def is_near_threshold(decision: Decision, rules: Rules) -> bool:
     return decision.match is not None and decision.match.score < decision.threshold + rules.span
 
 
-def refuse(reason: str, at: float) -> Decision:
+def refuse(reason: Reason, at: float) -> Decision:
     """A face that a gate stopped before anybody was named."""
     return Decision(
         Verdict.REFUSED, reason, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
@@ -176,5 +177,5 @@ def refuse(reason: str, at: float) -> Decision:
 def skipped(at: float) -> Decision:
     """A face that this frame had no time for, or that could not have changed anything."""
     return Decision(
-        Verdict.PENDING, "not-this-frame", None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
+        Verdict.PENDING, Reason.SKIPPED, None, threshold=1.0, mask_worn=0.0, votes=0, frame_at=at
     )

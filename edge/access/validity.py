@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
+from edge.access.reasons import Reason
 from edge.names import name_key
 from edge.subject import SubjectRecord
 
@@ -23,13 +24,13 @@ class AccessRights:
     )  # keys of group names; a person must be in one of them; empty: all enrolled people
     today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
 
-    def refuses(self, record: SubjectRecord) -> str | None:
-        """Why not, as a stable code; None where the person may pass."""
+    def refuses(self, record: SubjectRecord) -> Reason | None:
+        """Return why a person has no access, None if they have."""
         if self.groups and self.groups.isdisjoint(map(name_key, record.groups)):
-            return "not-in-group"
+            return Reason.NOT_IN_GROUP
         if not record.is_limited:
             return None
         day = self.today()
         if day is None:
-            return "clock-in-doubt"
-        return None if record.is_valid_on(day) else "not-valid-today"
+            return Reason.CLOCK_UNTRUSTED
+        return None if record.is_valid_on(day) else Reason.NOT_VALID_TODAY

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from edge.access.policy import Rules, mask_state, votes_for
+from edge.access.reasons import Reason
 from edge.values import Decision, LivenessResult, LivenessState, Verdict
 
 _FULL_VOTE = 0.35  # weight of a vote from which on it counts whole; poorer faces need more of them
@@ -64,12 +65,12 @@ class Voting:
         at, rules = decision.frame_at, self._rules
         candidate = self._candidates.setdefault(track, _SubjectVotes([], at))
         if at < candidate.unknown_until:
-            return replace(decision, verdict=Verdict.UNKNOWN, reason="time-limit")
+            return replace(decision, verdict=Verdict.UNKNOWN, reason=Reason.DECISION_TIMEOUT)
         pending = decision.verdict is Verdict.PENDING and decision.match is not None
         subject = decision.match.subject if pending and decision.match else None
         if self._cooling(track, at) or (subject is not None and self._cooling(subject, at)):
             candidate.ballots, candidate.since = [], at
-            return replace(decision, reason="cooldown") if subject else decision
+            return replace(decision, reason=Reason.COOLDOWN) if subject else decision
         if candidate.ballots and at - candidate.ballots[-1].at > rules.window_s:
             candidate.ballots, candidate.since = [], at
         _cast(candidate.ballots, Ballot(at, subject, min(1.0, max(0.0, weight))))
@@ -77,7 +78,7 @@ class Voting:
         if at - candidate.since > rules.limit_s:
             candidate.ballots, candidate.since = [], at
             candidate.unknown_until = at + rules.cooldown_s
-            return replace(decision, verdict=Verdict.UNKNOWN, reason="time-limit")
+            return replace(decision, verdict=Verdict.UNKNOWN, reason=Reason.DECISION_TIMEOUT)
         if subject is None:
             return decision
         return self._poll(track, subject, decision, candidate.ballots, alive)
@@ -93,7 +94,8 @@ class Voting:
         """The votes for one subject, of those that were cast while the face was known to be alive."""
         at, rules = decision.frame_at, self._rules
         if alive.state is LivenessState.FAILED:
-            return replace(decision, verdict=Verdict.REFUSED, reason=alive.reason)
+            reason = alive.reason or Reason.NOT_LIVING
+            return replace(decision, verdict=Verdict.REFUSED, reason=reason)
         valid = [b for b in ballots if b.at >= alive.since]
         own = [b for b in valid if b.subject == subject]
         counted = replace(decision, votes=len(own))
@@ -107,12 +109,14 @@ class Voting:
         if not enough:
             return counted
         if alive.state is LivenessState.WAITING:
-            return replace(counted, reason=alive.reason)
+            return replace(counted, reason=alive.reason or Reason.CHECKING)
         self._granted[subject] = self._granted[track] = at
         del self._candidates[track]
         missing = rules.mask == "require-soft" and mask_state(decision.mask_worn) != "masked"
         return replace(
-            counted, verdict=Verdict.GRANT, reason="match-mask-missing" if missing else "match"
+            counted,
+            verdict=Verdict.GRANT,
+            reason=Reason.MATCH_WITHOUT_MASK if missing else Reason.MATCH,
         )
 
     def revoke_grant(self, track: int, subject: str, again_after_s: float) -> None:

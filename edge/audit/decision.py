@@ -16,7 +16,7 @@ def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str)
     fields: dict[str, Any] = {
         "kind": RecordKind.DECISION,
         "verdict": decision.verdict.value,
-        "reason": decision.reason,
+        "reason": decision.reason.value,
         "frame": frame.number,
         "frame_at": round(frame.at, 4),
         "box_xyxy": [round(float(v)) for v in sighting.face.box_xyxy],

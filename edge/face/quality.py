@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY
 from edge.values import Face, Pose, Probe, Quality, Visibility
 
@@ -52,15 +53,15 @@ def pose_of(landmarks_xy: NDArray[np.floating]) -> Pose:
 
 # What to tell the person, by component: a reason code and words.
 MESSAGES = {
-    "inter_eye_distance": ("too-far", "come closer"),
-    "face_inside_image": ("off-centre", "step into the middle"),
-    "head_pose": ("turned-away", "look at the camera"),
-    "under_exposure_prevention": ("too-dark", "more light is needed"),
-    "over_exposure_prevention": ("too-bright", "there is too much light"),
-    "sharpness": ("blurred", "hold still"),
-    "eyes_visible": ("eyes-hidden", "uncover your eyes"),
+    "inter_eye_distance": (Reason.TOO_FAR, "come closer"),
+    "face_inside_image": (Reason.OFF_CENTRE, "step into the middle"),
+    "head_pose": (Reason.TURNED_AWAY, "look at the camera"),
+    "under_exposure_prevention": (Reason.TOO_DARK, "more light is needed"),
+    "over_exposure_prevention": (Reason.TOO_BRIGHT, "there is too much light"),
+    "sharpness": (Reason.BLURRED, "hold still"),
+    "eyes_visible": (Reason.EYES_HIDDEN, "uncover your eyes"),
     "explained": (
-        "attention-off-face",
+        Reason.ATTENTION_OFF_FACE,
         "the network looked at mask and background, not at the face",
     ),
 }
@@ -89,7 +90,7 @@ class QualityGate:
     eyes_visible: float
     explained: float
 
-    def refuses(self, found: Quality | Visibility) -> str | None:
+    def refuses(self, found: Quality | Visibility) -> Reason | None:
         """The reason code of the first component that is too low, None where all reach."""
         for name, (reason, _) in MESSAGES.items():
             value = getattr(found, name, None)

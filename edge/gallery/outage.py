@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from edge.access.reasons import Reason
 from edge.errors import GalleryError
 from edge.gallery.database import WrongKeyError
-
-UNREADABLE, KEY_CHANGED = "gallery-unreadable", "gallery-key-changed"
 
 
 class Outage:
@@ -13,7 +12,7 @@ class Outage:
 
     def __init__(self, limit_s: float, now: float) -> None:
         self.limit_s = limit_s  # may be changed at any time
-        self.refusal: str | None = None  # reason code while all people are refused
+        self.refusal: Reason | None = None  # while all people are refused
         self._read_at = now  # the last time that reading succeeded
         self._began_at = now  # start of the refusal
 
@@ -22,7 +21,8 @@ class Outage:
         if now - self._read_at < self.limit_s:
             return False
         begins = self.refusal is None
-        self.refusal = KEY_CHANGED if isinstance(error, WrongKeyError) else UNREADABLE
+        wrong_key = isinstance(error, WrongKeyError)
+        self.refusal = Reason.GALLERY_KEY_CHANGED if wrong_key else Reason.GALLERY_UNREADABLE
         if begins:
             self._began_at = now
         return begins

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.access.reasons import Reason
 from edge.errors import GalleryError
 from edge.gallery import bf16_index
 from edge.gallery.bf16_index import BLOCK, UNIT_ERROR, Bf16Index
@@ -39,7 +40,7 @@ class Index:
     """Templates in memory, in rows that lie one after the other; changed in place. `packed_from`: templates from which on numkong
     is used, where there is a kernel for this processor."""
 
-    refusal: str | None = None  # an index is never out of reach
+    refusal: Reason | None = None  # an index is never out of reach
 
     def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
         self._packed_from = packed_from
@@ -318,7 +319,7 @@ class Gallery:
     compared with the open one; another file is opened and loaded.
     """
 
-    refusal: str | None = None  # reason code while this gallery may admit no one
+    refusal: Reason | None = None  # while this gallery may admit no one
 
     def __init__(self, store: GalleryStore, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises GalleryError."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.access import policy
 from edge.access.policy import Rules
 from edge.access.rate_limit import UnknownFaceLimiter
+from edge.access.reasons import Reason
 from edge.access.validity import AccessRights
 from edge.access.voting import Voting
 from edge.face import quality
@@ -63,7 +64,7 @@ class Searchable(Protocol):
     def templates(self) -> int: ...
 
     @property
-    def refusal(self) -> str | None: ...  # reason code while it may admit no one
+    def refusal(self) -> Reason | None: ...  # while it may admit no one
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]: ...
 
@@ -93,7 +94,7 @@ class FaceInFrame:
 
     track: Track
     face: Face
-    refused: str | None  # why a gate stopped it
+    refused: Reason | None  # why a gate stopped it
     look: LivenessFrame | None = None  # set once a face is aligned
     quality: Quality | None = None
     probe: Probe | None = None
@@ -223,8 +224,8 @@ class Pipeline:
         """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
         nearest = self._nearest(frame)
         for candidate in seen:
-            if candidate.track is not nearest and candidate.refused != "outside-zone":
-                candidate.refused = "not-nearest"
+            if candidate.track is not nearest and candidate.refused != Reason.OUTSIDE_ZONE:
+                candidate.refused = Reason.NOT_NEAREST
 
     def _forget_lost(self, at: float) -> None:
         numbers = self._tracker.numbers
@@ -240,10 +241,10 @@ class Pipeline:
         x0, y0, x1, y1 = self._regard.zone
         return bool(x0 <= x <= x1 and y0 <= y <= y1)
 
-    def _box_refuses(self, frame: Frame, face: Face) -> str | None:
+    def _box_refuses(self, frame: Frame, face: Face) -> Reason | None:
         if not self._is_in_zone(frame, face):
-            return "outside-zone"
-        return "too-small" if face.width_px < self._regard.min_face_px else None
+            return Reason.OUTSIDE_ZONE
+        return Reason.TOO_SMALL if face.width_px < self._regard.min_face_px else None
 
     def _choose(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """The faces that are looked at now."""
@@ -367,7 +368,7 @@ class Pipeline:
     ) -> Decision:
         """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
         if person is None:  # erased, while the previous model's gallery still has the templates
-            return policy.refuse("not-enrolled", at)
+            return policy.refuse(Reason.NOT_ENROLLED, at)
         rules = (
             opinion.rules
             if person.mask == "as-configured"
@@ -381,7 +382,7 @@ class Pipeline:
         if decision.verdict is not Verdict.PENDING:
             return decision
         if self._attempts.is_closed(at):
-            refused: str | None = "too-many-attempts"
+            refused: Reason | None = Reason.TOO_MANY_ATTEMPTS
         else:
             refused = self._entry.rights.refuses(person)
         return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision

@@ -121,7 +121,7 @@ def _moment(sighting: FaceResult, shot: Shot, number: int, at_s: float) -> Momen
         frame=number,
         track=sighting.track,
         verdict=decision.verdict.value,
-        reason=decision.reason,
+        reason=decision.reason.value,
         usable=embedded or decision.verdict is not Verdict.REFUSED,
         embedded=embedded,
         subject=match.subject if match and decision.verdict is not Verdict.UNKNOWN else None,

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from edge.access.policy import Rules
+from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY
 from edge.face.boxes import iou
 from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer
@@ -145,19 +146,19 @@ class TruthLayer:
         self._is_photo = False
         self._persons = world.evidence.setdefault(len(world.evidence), set())
 
-    def look(self, look: LivenessFrame) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         person = self._world.person_of(look.face)
         assert person is not None
         self._persons.add(person.number)
         self._is_photo = self._is_photo or person.kind is Kind.PHOTO
         self._seen.append(look.at)
 
-    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         if self._is_photo:
-            return LivenessResult(LivenessState.FAILED, "photo")
+            return LivenessResult(LivenessState.FAILED, Reason.NO_MOTION)
         enough = len(self._seen) >= _EVIDENCE and self._seen[-1] - self._seen[0] >= _EVIDENCE_S
         if not enough:
-            return LivenessResult(LivenessState.WAITING, "checking")
+            return LivenessResult(LivenessState.WAITING, Reason.CHECKING)
         return LivenessResult(LivenessState.PASSED, since=self._seen[0])
 
 

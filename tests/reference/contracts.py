@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,11 @@ from edge import bundle
 from edge.cli.common import DONE, FAILED, USAGE
 from edge.config import TerminalConfig
 from edge.door import protocol
-from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.engine import sidecar
 from edge.gallery import schema
-from edge.values import Verdict
+from tests.codes import ENUMS
 from tests.reference.parsers import Command
 
-CODES: dict[str, type[Enum]] = {
-    "verdict of a decision": Verdict,
-    "event of the door": DoorEventCode,
-    "alarm of the door": DoorAlarm,
-    "refusal of the door": DoorRefusal,
-    "state of the door": LockReason,
-    "cause of a door event": EventCause,
-}
 HEAD = """\
 # Contracts
 
@@ -177,10 +167,21 @@ def _default(field: Mapping[str, Any]) -> str:
 
 def _codes() -> str:
     rows = [
-        f"| {kind} | {' '.join(f'`{member.value}`' for member in codes)} |"
-        for kind, codes in CODES.items()
+        f"| {kind} | {' '.join(f'`{code.value}`' for code in codes)} |"
+        for kind, codes in ENUMS.items()
     ]
-    return "\n".join(["## Codes", "", "| kind | values |", "|---|---|", *rows, ""])
+    return "\n".join(
+        [
+            "## Codes",
+            "",
+            "Meaning of each: [codes.md](codes.md).",
+            "",
+            "| kind | values |",
+            "|---|---|",
+            *rows,
+            "",
+        ]
+    )
 
 
 def _files() -> str:

@@ -151,9 +151,9 @@ class Liveness:
 def join(answers: Mapping[str, LivenessResult]) -> LivenessResult:
     """All layers as one: the first that fails, else the first that waits, else passed."""
     for state in (LivenessState.FAILED, LivenessState.WAITING):
-        for name, answer in answers.items():
+        for answer in answers.values():
             if answer.state is state:
-                return LivenessResult(state, answer.reason or name, answer.since)
+                return LivenessResult(state, answer.reason, answer.since)
     return LivenessResult(
         LivenessState.PASSED,
         since=max((answer.since for answer in answers.values()), default=-math.inf),

@@ -18,9 +18,9 @@ from typing import Literal
 
 import numpy as np
 
+from edge.access.reasons import Reason
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
-NO_RESPONSE = "no-response"
 _STRAIGHT_DEG = 15.0
 _TURN_DEG = 20.0  # from where the person looked before
 _CLOSER = 1.25  # times the size before
@@ -63,7 +63,7 @@ class ChallengeLiveness:
         self._action = choose(actions)
         self._demanded = when == "always"
         self._stage = _Stage.BEFORE
-        self._reason = "look-straight"
+        self._reason: Reason | None = Reason.LOOK_STRAIGHT
         self._last: deque[tuple[float, float, float]] = (
             deque()
         )  # when, yaw in degrees, size in pixels
@@ -83,16 +83,16 @@ class ChallengeLiveness:
             self._yaw_before = median(yaw for _, yaw, _ in self._last)
             self._size_before = median(size for _, _, size in self._last)
             self._asked_at = look.at
-            self._go(_Stage.ASKED, self._action.value)
+            self._go(_Stage.ASKED, Reason(self._action.value))
         elif self._stage is _Stage.ASKED and self._all(self._action):
-            self._go(_Stage.DONE, "look-straight")
+            self._go(_Stage.DONE, Reason.LOOK_STRAIGHT)
         elif self._stage is _Stage.ASKED and any(
             self._all(turn) for turn in (Action.TURN_LEFT, Action.TURN_RIGHT)
         ):
-            self._go(_Stage.FAILED, "wrong-response")
+            self._go(_Stage.FAILED, Reason.WRONG_RESPONSE)
         elif self._stage is _Stage.DONE and self._all_straight():
             self._since = self._last[0][0]
-            self._go(_Stage.PASSED, "")
+            self._go(_Stage.PASSED, None)
 
     def result(self, at: float, *, unsure: bool) -> LivenessResult:
         self._expire(at)
@@ -108,9 +108,9 @@ class ChallengeLiveness:
 
     def _expire(self, at: float) -> None:
         if self._stage in (_Stage.ASKED, _Stage.DONE) and at - self._asked_at > self._limit_s:
-            self._go(_Stage.FAILED, NO_RESPONSE)
+            self._go(_Stage.FAILED, Reason.NO_RESPONSE)
 
-    def _go(self, stage: _Stage, reason: str) -> None:
+    def _go(self, stage: _Stage, reason: Reason | None) -> None:
         self._stage, self._reason = stage, reason
         self._last.clear()
 

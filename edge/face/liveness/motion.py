@@ -1,7 +1,7 @@
 """Layer `stillness`: no frame comes twice, and a face changes as no photo does.
 
 A stream whose frames repeat is refused as `frozen`. A photo that is held or moved about gives looks that an affine motion makes
-alike again; a face has blinks, lips and depth: who shows none of it within some seconds is refused as `still`, until they do.
+alike again; a face has blinks, lips and depth: who shows none of it within some seconds is refused as `no-motion`, until they do.
 
 Measured with `mfsa-pad`: eight recordings of living people, who walk up, turn their heads or stand at a terminal's distance: all
 passed. Portraits moved about with a camera's noise on them, on paper and in a drawn tablet, 8 s each: none passed; drawn attacks
@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY, SIZE, align, invert, similarity
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
@@ -111,14 +112,14 @@ class MotionLiveness:
 
     def result(self, at: float, *, unsure: bool) -> LivenessResult:
         if self._frozen:
-            return LivenessResult(LivenessState.FAILED, "frozen", at)
+            return LivenessResult(LivenessState.FAILED, Reason.FROZEN, at)
         if len(self._signs) == _SIGNS and at - self._signs[0] <= self._seconds:
             return LivenessResult(LivenessState.PASSED, since=self._since)
         if self._cut_off:
-            return LivenessResult(LivenessState.WAITING, "off-centre", self._since)
+            return LivenessResult(LivenessState.WAITING, Reason.OFF_CENTRE, self._since)
         if at - self._since >= self._seconds:
-            return LivenessResult(LivenessState.FAILED, "still", self._since)
-        return LivenessResult(LivenessState.WAITING, "checking", self._since)
+            return LivenessResult(LivenessState.FAILED, Reason.NO_MOTION, self._since)
+        return LivenessResult(LivenessState.WAITING, Reason.CHECKING, self._since)
 
 
 class _Repeats:

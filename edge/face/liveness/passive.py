@@ -11,6 +11,7 @@ from collections import deque
 
 import numpy as np
 
+from edge.access.reasons import Reason
 from edge.chip import to_input
 from edge.engine import Engine
 from edge.errors import EngineError
@@ -47,8 +48,8 @@ class PassiveLiveness:
             (seen_at, living) for seen_at, living in self._found if at - seen_at <= self._seconds
         ]
         if len(valid) < _FEWEST:
-            return LivenessResult(LivenessState.WAITING, "checking")
+            return LivenessResult(LivenessState.WAITING, Reason.CHECKING)
         since = valid[0][0]
         if np.mean([living for _, living in valid]) < self._threshold:
-            return LivenessResult(LivenessState.FAILED, "not-living", since)
+            return LivenessResult(LivenessState.FAILED, Reason.NOT_LIVING, since)
         return LivenessResult(LivenessState.PASSED, since=since)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.access.reasons import Reason
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 from edge.face.liveness.rectangle import around
 from edge.values import Face
@@ -71,7 +72,7 @@ class ScreenLiveness:
     def __init__(self, *, seconds: float = 3.0) -> None:
         self._seconds = seconds
         self._seen: deque[_Seen] = deque()
-        self._answer = LivenessResult(LivenessState.WAITING, "checking")
+        self._answer = LivenessResult(LivenessState.WAITING, Reason.CHECKING)
 
     def observe(self, look: LivenessFrame) -> None:
         if self._seen and look.at - self._seen[-1].at < _EVERY_S:
@@ -99,19 +100,19 @@ class ScreenLiveness:
 def _judge(seen: Collection[_Seen]) -> LivenessResult:
     enough = max(_FEWEST, _SHARE * len(seen))
     if len(seen) < enough:
-        return LivenessResult(LivenessState.WAITING, "checking")
+        return LivenessResult(LivenessState.WAITING, Reason.CHECKING)
     if sum(s.peak >= _PEAK for s in seen) >= enough:
-        return LivenessResult(LivenessState.FAILED, "screen")
+        return LivenessResult(LivenessState.FAILED, Reason.SCREEN)
     framed = [s for s in seen if s.rectangle is not None]
     if len(framed) < enough:
         return LivenessResult(LivenessState.PASSED)
     in_frame, from_face = _deviations(framed)
     if in_frame > max(_MOVED, 2 * from_face):
-        return LivenessResult(LivenessState.FAILED, "screen")
+        return LivenessResult(LivenessState.FAILED, Reason.SCREEN)
     return (
         LivenessResult(LivenessState.PASSED)
         if from_face > max(_MOVED, 2 * in_frame)
-        else LivenessResult(LivenessState.WAITING, "move")
+        else LivenessResult(LivenessState.WAITING, Reason.MOVE)
     )
 
 

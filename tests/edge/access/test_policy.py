@@ -67,7 +67,7 @@ def test_masks_are_what_the_operator_says(
     for mask_worn, refused in ((BARE, bare), (WORN, worn), (UNCLEAR, unclear)):
         decision = judge(Match("Ada", 0.9, 0.1), mask_worn, rules, at=1.0)
         assert decision.verdict is (Verdict.REFUSED if refused else Verdict.PENDING)
-        assert decision.reason == (refused or "more-frames-needed")
+        assert decision.reason == (refused or "insufficient-votes")
 
 
 def test_a_mask_is_asked_down_only_where_it_may_help() -> None:

@@ -24,7 +24,7 @@ def test_first_and_last_day_count(begin: date, end: date, today: date) -> None:
     ("rights", "record", "reason"),
     [
         (AccessRights(), SubjectRecord(), None),
-        (AccessRights(), SubjectRecord(valid_until=DAY), "clock-in-doubt"),
+        (AccessRights(), SubjectRecord(valid_until=DAY), "clock-untrusted"),
         (AccessRights(frozenset({"staff"})), SubjectRecord(), "not-in-group"),
         (AccessRights(frozenset({"staff"})), SubjectRecord(groups=("night", "staff")), None),
         (

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.access.policy import Rules, judge, threshold_for, votes_for
+from edge.access.reasons import Reason
 from edge.access.voting import Voting
 from edge.values import Decision, LivenessResult, LivenessState, Match, Thresholds, Verdict
 
@@ -89,19 +90,20 @@ def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
     for i in range(26):
         vote(voting, 0.2 * i, None)
     told = vote(voting, 5.1, None)
-    assert (told.verdict, told.reason) == (Verdict.UNKNOWN, "time-limit") and voting.is_decided(
-        1, 5.2
-    )
-    assert vote(voting, 6.0).reason == "time-limit"
+    assert (told.verdict, told.reason) == (
+        Verdict.UNKNOWN,
+        "decision-timeout",
+    ) and voting.is_decided(1, 5.2)
+    assert vote(voting, 6.0).reason == "decision-timeout"
     assert run(voting, [9.2, 9.3, 9.4])[-1] == "grant"
 
 
 def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
     assert [
-        vote(Voting(RULES), 0.0, alive=LivenessResult(LivenessState.FAILED, "frozen")).reason
+        vote(Voting(RULES), 0.0, alive=LivenessResult(LivenessState.FAILED, Reason.FROZEN)).reason
     ] == ["frozen"]
     voting = Voting(RULES)
-    waiting = LivenessResult(LivenessState.WAITING, "turn-left")
+    waiting = LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT)
     assert [vote(voting, i / 10, alive=waiting).reason for i in range(4)][-1] == "turn-left"
     after = LivenessResult(LivenessState.PASSED, since=0.35)
     assert [vote(voting, 0.4 + i / 10, alive=after).verdict.value for i in range(3)] == [
@@ -121,7 +123,7 @@ def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
 
 def test_a_soft_demand_for_masks_is_on_record() -> None:
     voting = Voting(replace(RULES, mask="require-soft"))
-    assert [vote(voting, i / 10).reason for i in range(3)][-1] == "match-mask-missing"
+    assert [vote(voting, i / 10).reason for i in range(3)][-1] == "match-without-mask"
 
 
 def test_lost_tracks_are_forgotten() -> None:
@@ -144,8 +146,8 @@ frames = st.lists(
             [
                 ALIVE,
                 ALIVE,
-                LivenessResult(LivenessState.WAITING, "wait"),
-                LivenessResult(LivenessState.FAILED, "failed"),
+                LivenessResult(LivenessState.WAITING, Reason.CHECKING),
+                LivenessResult(LivenessState.FAILED, Reason.SCREEN),
             ]
         ),
     ),

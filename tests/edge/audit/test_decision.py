@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edge.access.reasons import Reason
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.privacy import split
 from edge.values import (
@@ -30,7 +31,7 @@ GRANTED = FaceResult(
     3,
     None,
     Probe(np.eye(1, 8, dtype=np.float32)[0], np.full((3, 14, 14), 0.5, np.float32), 0.0),
-    Decision(Verdict.GRANT, "match", Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
+    Decision(Verdict.GRANT, Reason.MATCH, Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
     Quality(100, 90, 80, 100, 100, 100),
     Visibility(90, 80, 100),
     {"stillness": LivenessResult(LivenessState.PASSED)},
@@ -70,7 +71,7 @@ def test_a_nearest_neighbour_is_not_a_name(verdict: Verdict) -> None:
 
 
 def test_a_face_that_a_gate_stopped_has_no_scores() -> None:
-    decision = Decision(Verdict.REFUSED, "too-small", None, 1.0, 0.0, 0, 12.3)
+    decision = Decision(Verdict.REFUSED, Reason.TOO_SMALL, None, 1.0, 0.0, 0, 12.3)
     fields = decision_fields(FRAME, FaceResult(FACE, 3, None, None, decision), "m", "e")
     assert not {"threshold", "score", "attention", "visible", "quality", "subject"} & set(fields)
     assert fields["liveness"] == "no PAD"

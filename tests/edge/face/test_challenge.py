@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.access.reasons import Reason
 from edge.errors import EngineError
 from edge.face.liveness import LivenessFrame, LivenessState, join
 from edge.face.liveness.challenge import Action, ChallengeLiveness
@@ -115,8 +116,8 @@ def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
 def test_layers_are_joined_by_and() -> None:
     passed, waiting, failed = (
         LivenessResult(LivenessState.PASSED, since=3.0),
-        LivenessResult(LivenessState.WAITING, "turn-left"),
-        LivenessResult(LivenessState.FAILED, "frozen"),
+        LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT),
+        LivenessResult(LivenessState.FAILED, Reason.FROZEN),
     )
     assert join({}) == LivenessResult(LivenessState.PASSED) and join({}).since == -math.inf
     assert join({"a": passed, "b": LivenessResult(LivenessState.PASSED, since=5.0)}).since == 5.0

@@ -41,7 +41,7 @@ def test_a_photo_never_passes_held_or_moved(
     picture = Picture(portrait, face_px)
     told = answers(MotionLiveness(), show(picture, moved(picture, reach), 4.0))
     assert LivenessState.PASSED not in states(told)
-    assert (told[-1].state, told[-1].reason) == (LivenessState.FAILED, "still")
+    assert (told[-1].state, told[-1].reason) == (LivenessState.FAILED, "no-motion")
 
 
 def test_a_near_print_with_grain_never_passes() -> None:
@@ -51,7 +51,7 @@ def test_a_near_print_with_grain_never_passes() -> None:
     looks = show(picture, moved(picture, 0.2, (350, 310)), 2.0, fps=8, size=(700, 620))
     told = answers(MotionLiveness(seconds=1.5, rigid=0.99), looks)
     assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
-        LivenessState.FAILED, "still", 0.0
+        LivenessState.FAILED, "no-motion", 0.0
     )
 
 

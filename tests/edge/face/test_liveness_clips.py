@@ -37,8 +37,8 @@ def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[
     ("clip", "layer", "reason"),
     [
         ("frozen-stream", "stillness", "frozen"),
-        ("photo", "stillness", "still"),
-        ("screen", "stillness", "still"),
+        ("photo", "stillness", "no-motion"),
+        ("screen", "stillness", "no-motion"),
         ("screen", "screen", "screen"),
     ],
 )

@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.access.reasons import Reason
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import WrongKeyError
 from edge.gallery.maintenance import reencrypt
-from edge.gallery.outage import KEY_CHANGED, UNREADABLE, Outage
+from edge.gallery.outage import Outage
 from edge.gallery.search import Gallery
 from edge.gallery.store import GalleryStore
 from edge.system.lockfile import acquire_lock
@@ -252,8 +253,10 @@ def test_write_under_an_old_key_is_refused(running: Running) -> None:
 def test_outage_refuses_after_the_limit() -> None:
     outage = Outage(5.0, now=0.0)
     assert not outage.fail(GalleryError("gone"), 4.9) and outage.refusal is None
-    assert outage.fail(GalleryError("gone"), 5.0) and outage.refusal == UNREADABLE
-    assert not outage.fail(WrongKeyError("key"), 6.0) and outage.refusal == KEY_CHANGED
+    assert outage.fail(GalleryError("gone"), 5.0) and outage.refusal == Reason.GALLERY_UNREADABLE
+    assert (
+        not outage.fail(WrongKeyError("key"), 6.0) and outage.refusal == Reason.GALLERY_KEY_CHANGED
+    )
     assert outage.succeed(8.0) == 3.0 and outage.refusal is None
     assert outage.succeed(9.0) is None
     assert not outage.fail(GalleryError("gone"), 13.9)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.access.policy import Rules, ThresholdScaling, rules_for_size
+from edge.access.reasons import Reason
 from edge.access.validity import AccessRights
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
@@ -118,7 +119,7 @@ def test_three_frames_of_one_face_are_a_grant() -> None:
     assert (
         verdicts[2].match is not None
         and verdicts[2].match.subject == "Ada"
-        and verdicts[3].reason == "not-this-frame"
+        and verdicts[3].reason == "skipped"
     )
 
 
@@ -265,21 +266,21 @@ class Reluctant:
     def __init__(self) -> None:
         self.seen = 0
 
-    def look(self, look: LivenessFrame) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         self.seen += 1
 
-    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         return (
             LivenessResult(LivenessState.PASSED, since=0.65)
             if self.seen > 6
-            else LivenessResult(LivenessState.WAITING, "wait")
+            else LivenessResult(LivenessState.WAITING, Reason.CHECKING)
         )
 
 
 def test_votes_count_once_the_face_is_known_to_live() -> None:
     run = Run(layers=[Reluctant])
     reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
-    assert reasons == ["more-frames-needed"] * 2 + ["wait"] * 4 + ["more-frames-needed"] * 2 + [
+    assert reasons == ["insufficient-votes"] * 2 + ["checking"] * 4 + ["insufficient-votes"] * 2 + [
         "match"
     ]
     assert run.frame()[:] == []
@@ -291,10 +292,10 @@ class Counting:
     name = "counting"
     looks: ClassVar[list[LivenessFrame]] = []
 
-    def look(self, look: LivenessFrame) -> None:
+    def observe(self, look: LivenessFrame) -> None:
         self.looks.append(look)
 
-    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
         return LivenessResult(LivenessState.PASSED)
 
 
@@ -404,7 +405,7 @@ class Previous:
 )
 def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str) -> None:
     run = Run(names=("Eve",), changeover=Previous)
-    assert run.frame(face(100))[0].decision.reason == "more-frames-needed"
+    assert run.frame(face(100))[0].decision.reason == "insufficient-votes"
     run.pipeline.update_rules(replace(RULES, **changed), FaceFilter(60), AccessPolicy())
     assert run.frame(face(100))[0].decision.reason == reason
 
@@ -436,11 +437,11 @@ def test_who_is_known_and_may_not_pass_is_told_why() -> None:
         people=lambda subject: guest,
     )
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
-    for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-in-doubt")):
+    for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-untrusted")):
         day[0] = today
         run.at += 10
         seen = [run.frame(face(100))[0].decision for _ in range(5)]
-        assert {(d.verdict, d.reason) for d in seen if d.reason != "not-this-frame"} == {
+        assert {(d.verdict, d.reason) for d in seen if d.reason != "skipped"} == {
             (Verdict.REFUSED, reason)
         }
 
@@ -474,10 +475,10 @@ def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
 class Asking:
     name = "challenge"
 
-    def look(self, look: LivenessFrame) -> None: ...
+    def observe(self, look: LivenessFrame) -> None: ...
 
-    def answer(self, at: float, *, unsure: bool) -> LivenessResult:
-        return LivenessResult(LivenessState.WAITING, "turn-left")
+    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+        return LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT)
 
 
 def test_who_cannot_turn_is_not_asked_to() -> None:
@@ -501,11 +502,11 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
         decision = run.frame(face(100))[0].decision
         return decision.reason, decision.threshold
 
-    assert seen() == ("more-frames-needed", 0.5)
+    assert seen() == ("insufficient-votes", 0.5)
     index.put(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
     assert seen() == ("below-threshold", pytest.approx(0.9))
     index.drop(7)
-    assert seen() == ("more-frames-needed", 0.5)
+    assert seen() == ("insufficient-votes", 0.5)
 
 
 def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
@@ -531,7 +532,7 @@ def test_gallery_unreadable_refuses_all() -> None:
     run = Run()
     for _ in range(2):
         run.frame(face(100))
-    run.pipeline.gallery.refusal = "gallery-unreadable"  # type: ignore[misc]
+    run.pipeline.gallery.refusal = Reason.GALLERY_UNREADABLE  # type: ignore[misc]
     looked = len(run.networks.looked)
     decisions = [run.frame(face(100))[0].decision for _ in range(3)]
     assert {(d.verdict, d.reason) for d in decisions} == {(Verdict.REFUSED, "gallery-unreadable")}

@@ -24,7 +24,7 @@ from edge.rehearsal.results import Moment, RehearsalResult
 
 ADA, BOB = "Ada", "Bob"
 SEEN = Moment(
-    at_s=0.0, frame=0, track=1, verdict="pending", reason="more-frames-needed", usable=True, embedded=True, subject=ADA, score=0.9,
+    at_s=0.0, frame=0, track=1, verdict="pending", reason="insufficient-votes", usable=True, embedded=True, subject=ADA, score=0.9,
     threshold=0.6, mask_worn=0.0, votes=1, liveness={}, weight=1.0, box_xyxy=(10.0, 10.0, 60.0, 60.0), person=None,
 )  # fmt: skip
 
@@ -64,7 +64,7 @@ def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
         too_small(0),
         too_small(1),
         at(2),
-        at(3, embedded=False, reason="not-this-frame"),
+        at(3, embedded=False, reason="skipped"),
         at(4),
         granted(5),
         at(6),

@@ -1,0 +1,23 @@
+"""Base of the code enums: a stable value for records and programs, a sentence for people."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Code(str, Enum):
+    """A member is written `NAME = "stable-code", "sentence for people"`. It equals its code.
+
+    Codes are stored in records. Do not change one, add another.
+    """
+
+    sentence: str
+
+    def __new__(cls, code: str, sentence: str = "") -> Code:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        return member
+
+    def __str__(self) -> str:
+        return str(self.value)
