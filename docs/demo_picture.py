@@ -12,7 +12,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from edge.audit.reader import read_log
-from edge.audit.sealing import score_sealer
+from edge.audit.sealing import score_cipher
 from edge.config import load_config
 from edge.demo.scenario import FPS, SCENES, frame_ranges
 from edge.gallery.store import evidence_key
@@ -36,10 +36,10 @@ Record = dict[str, Any]
 def draw(demo: Path) -> str:
     """Return the SVG of the demo in a folder."""
     config = load_config(demo / "terminal.yaml")
-    sealer = score_sealer(evidence_key(config), config.terminal)
+    cipher = score_cipher(evidence_key(config), config.terminal)
     decisions = [
         record
-        for record in read_log(config.decisions_path, sealer.open_fields)
+        for record in read_log(config.decisions_path, cipher.decrypt_fields)
         if record.get("kind") == "decision" and "score" in record
     ]
     door = [record for record in read_log(config.door_record_path) if "event" in record]

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Protocol
 
 from edge.access.reasons import Reason
+from edge.audit.findings import FindingCode
+from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Verdict
@@ -40,6 +42,10 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "refusal of the door": list(DoorRefusal),
     "state of the door": list(LockReason),
     "cause of a door event": list(EventCause),
+    "kind of a record": list(RecordKind),
+    "reason of a gap record": list(GapReason),
+    "reason of a retention record": list(RetentionReason),
+    "finding of `edge-audit verify`": list(FindingCode),
 }
 
 

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.audit.sealing import Sealer
+from edge.audit.sealing import EvidenceCipher
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.wallclock import DAY_S, WallClock
@@ -72,12 +72,12 @@ class PictureStore:
         path: Path,
         keep: int,
         days: float,
-        sealer: Sealer,
+        cipher: EvidenceCipher,
         clock: WallClock,
     ) -> None:
         self._path = path
         self._keep, self._days = keep, days
-        self._sealer = sealer
+        self._cipher = cipher
         self._clock = clock
         self._saved = 0
         self._pruned = 0.0  # the day
@@ -93,7 +93,7 @@ class PictureStore:
         try:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = picture_path(self._path, record_id)
-            write_atomic(path, self._sealer.seal(record_id, encoded.tobytes()))
+            write_atomic(path, self._cipher.encrypt(record_id, encoded.tobytes()))
             now, believed = self._clock.look()
             at = now if believed else _UNKNOWN_TIME
             os.utime(path, (at, at))
@@ -126,7 +126,7 @@ class PictureStore:
                     path.unlink(missing_ok=True)
 
 
-def read_picture(folder: Path, record_id: int, sealer: Sealer) -> bytes:
+def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
     """A PNG file. Raises RecordError where there is none, or the key does not fit."""
     path = picture_path(folder, record_id)
     try:
@@ -135,7 +135,7 @@ def read_picture(folder: Path, record_id: int, sealer: Sealer) -> bytes:
         raise RecordError(
             f"{path}: no picture of record {record_id}: {error.strerror}; `record.pictures` says how many are kept"
         ) from error
-    plain = sealer.open(record_id, sealed)
+    plain = cipher.decrypt(record_id, sealed)
     if plain is None:
         raise RecordError(
             f"{path}: the picture cannot be unsealed: another key, another terminal's, or it was changed"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from tqdm import tqdm
 
-from edge.audit.sealing import score_sealer
+from edge.audit.sealing import score_cipher
 from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
 from edge.bench.accumulator import RunStatistics, TalliedCamera, written
@@ -50,7 +50,7 @@ def measure(bench: Bench, stop: InterruptHandler, each: Each = lambda *_: None) 
     record = AuditLogWriter(
         bench.folder / "decisions",
         of="bench/decisions",
-        seal=score_sealer(os.urandom(32), "bench").seal_text,
+        seal=score_cipher(os.urandom(32), "bench").encrypt_text,
     )
     platform = open_platform()
     watch = machine.Watch(platform, bench.options.watch_s)

@@ -202,10 +202,10 @@ def _evidence_key(config: TerminalConfig) -> bytes | None:
 
 
 def _unseal(config: TerminalConfig) -> Unseal | None:
-    from edge.audit.sealing import score_sealer
+    from edge.audit.sealing import score_cipher
 
     key = _evidence_key(config)
-    return score_sealer(key, config.terminal).open_fields if key else None
+    return score_cipher(key, config.terminal).decrypt_fields if key else None
 
 
 def _init(config: TerminalConfig, args: argparse.Namespace) -> int:
@@ -257,7 +257,7 @@ def _named(name: str, found: Iterable[dict[str, Any]]) -> Iterator[Told]:
 
 def _picture(config: TerminalConfig, record_id: int, out: Path) -> int:
     from edge.audit.picture_store import read_picture
-    from edge.audit.sealing import picture_sealer
+    from edge.audit.sealing import picture_cipher
 
     common.check_out(out)
     key = _evidence_key(config)
@@ -266,7 +266,7 @@ def _picture(config: TerminalConfig, record_id: int, out: Path) -> int:
             f"{config.key_path}: pictures are sealed by a key made of the gallery's, which cannot be read; run this as root"
         )
     write_atomic(
-        out, read_picture(config.pictures_path, record_id, picture_sealer(key, config.terminal))
+        out, read_picture(config.pictures_path, record_id, picture_cipher(key, config.terminal))
     )
     print(out)
     return common.DONE

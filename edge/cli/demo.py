@@ -164,7 +164,7 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.access import policy
     from edge.audit import picture_store
     from edge.audit.reader import read_log
-    from edge.audit.sealing import picture_sealer, score_sealer
+    from edge.audit.sealing import picture_cipher, score_cipher
     from edge.bundle import read_manifest
     from edge.demo import outcome, report
     from edge.demo.scenario import SCENES
@@ -173,7 +173,7 @@ def _report(out: Path, config_path: Path) -> int:
 
     config = load_config(config_path)
     key = evidence_key(config)
-    decisions = read_log(config.decisions_path, score_sealer(key, config.terminal).open_fields)
+    decisions = read_log(config.decisions_path, score_cipher(key, config.terminal).decrypt_fields)
     try:
         told = outcome.tell(SCENES, decisions, read_log(config.door_record_path))
     except ValueError as error:
@@ -183,9 +183,9 @@ def _report(out: Path, config_path: Path) -> int:
         return np.asarray(cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR), np.uint8)
 
     frames = [picture(path.read_bytes()) for path in sorted((out / "clip").glob("*.jpg"))]
-    kept, sealer = config.pictures_path, picture_sealer(key, config.terminal)
+    kept, cipher = config.pictures_path, picture_cipher(key, config.terminal)
     pictures = {
-        number: picture(picture_store.read_picture(kept, number, sealer))
+        number: picture(picture_store.read_picture(kept, number, cipher))
         for number in picture_store.pictures(kept)
     }
     manifest = read_manifest(config.bundle)

@@ -16,7 +16,7 @@ from edge.audit import handover, picture_store
 from edge.audit.clock import TRUSTED, confirmation_of, open_clock, write_belief
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.retention import Retention
-from edge.audit.sealing import picture_sealer, score_sealer
+from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.writer import AuditLogWriter
 from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
@@ -128,7 +128,7 @@ class Daemon:
         self._record = AuditLogWriter(
             config.decisions_path,
             of=f"{config.terminal}/decisions",
-            seal=lambda number, text: self._score_sealer.seal_text(number, text),
+            seal=lambda number, text: self._score_cipher.encrypt_text(number, text),
         )
         self._record.clock = self._wall
         self._keep_for(config)
@@ -328,7 +328,11 @@ class Daemon:
         record = config.record
         self._record.keep = Retention(record.keep_days, record.personal_days)
         self._pictures = picture_store.PictureStore(
-            config.pictures_path, record.pictures, record.pictures_days, self._sealer, self._wall
+            config.pictures_path,
+            record.pictures,
+            record.pictures_days,
+            self._picture_cipher,
+            self._wall,
         )
 
     def _open_record(self) -> None:
@@ -541,8 +545,8 @@ class Daemon:
 
     def _read_evidence_key(self, config: TerminalConfig) -> None:
         key = self._store.secret(EVIDENCE)
-        self._score_sealer = score_sealer(key, config.terminal)
-        self._sealer = picture_sealer(key, config.terminal)
+        self._score_cipher = score_cipher(key, config.terminal)
+        self._picture_cipher = picture_cipher(key, config.terminal)
 
     def _note_evidence_key(self) -> None:
         """Read the key of scores and pictures again: the gallery may have been replaced."""

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from edge.audit.reader import read_log
-from edge.audit.sealing import score_sealer
+from edge.audit.sealing import score_cipher
 from edge.audit.segments import segments
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
@@ -64,7 +64,7 @@ class Site:
 
     def decisions(self, **wanted: object) -> list[dict[str, object]]:
         config = self.config
-        unseal = score_sealer(evidence_key(config), config.terminal).open_fields
+        unseal = score_cipher(evidence_key(config), config.terminal).decrypt_fields
         return [
             r
             for r in read_log(config.decisions_path, unseal)

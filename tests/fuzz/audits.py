@@ -19,7 +19,7 @@ from edge.audit import formatting
 from edge.audit.checkpoint import Checkpoint, public_key_of, read_checkpoint
 from edge.audit.picture_store import pictures, read_picture
 from edge.audit.reader import record_of
-from edge.audit.sealing import picture_sealer, score_sealer
+from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.verify import Expected, verify
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
@@ -108,9 +108,12 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
 
 def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
     """Sealed scores and pictures: changed by somebody without the key, and made by somebody with it."""
-    scores, seal = score_sealer(_KEY, _TERMINAL), picture_sealer(_KEY, _TERMINAL)
+    scores, cipher = score_cipher(_KEY, _TERMINAL), picture_cipher(_KEY, _TERMINAL)
     text, picture = json.dumps(_SCORES), b"\x89PNG picture"
-    whole, sealed = base64.b64decode(scores.seal_text(_NUMBER, text)), seal.seal(_NUMBER, picture)
+    whole, sealed = (
+        base64.b64decode(scores.encrypt_text(_NUMBER, text)),
+        cipher.encrypt(_NUMBER, picture),
+    )
 
     def score(source: Source) -> None:
         mode = source.number(5)
@@ -120,9 +123,9 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
         )
         given = {
             0: whole, 1: spoilt(whole, source), 2: source.rest(),
-            3: scores.seal(_NUMBER, zlib.compress(plain)), 4: scores.seal(_NUMBER, plain),
+            3: scores.encrypt(_NUMBER, zlib.compress(plain)), 4: scores.encrypt(_NUMBER, plain),
         }[mode]  # fmt: skip
-        told = scores.open_fields(
+        told = scores.decrypt_fields(
             number, base64.b64encode(given).decode() if source.number(8) else _text(given)
         )
         expect(told is None or isinstance(told, dict), "what is no object was unsealed")
@@ -146,7 +149,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
         for found in {number, *pictures(folder)}:
             with contextlib.suppress(RecordError):
                 expect(
-                    read_picture(folder, found, seal) == picture and found == _NUMBER,
+                    read_picture(folder, found, cipher) == picture and found == _NUMBER,
                     "a picture that was never sealed so",
                 )
 
@@ -155,12 +158,12 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
 
 def _open_rows(folder: Path, at_end: ExitStack) -> Run:
     """Any line becomes a row for people, a line of JSON and cells, whatever stands in it."""
-    scores = score_sealer(_KEY, _TERMINAL)
+    scores = score_cipher(_KEY, _TERMINAL)
     personal = {
         "salt": "0" * 32,
         "subject": "Ada",
         "note": "=1+1",
-        "sealed": scores.seal_text(_NUMBER, json.dumps(_SCORES)),
+        "sealed": scores.encrypt_text(_NUMBER, json.dumps(_SCORES)),
     }
 
     def run(data: bytes) -> None:
@@ -174,7 +177,7 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
                 edited(half, source) if source.number(3) else half for half in (_RECORD, personal)
             ]
             line = _dumped(halves[0]) + b"\t" + _dumped(halves[1])
-        record = record_of(line, scores.open_fields)
+        record = record_of(line, scores.decrypt_fields)
         if record is None:
             return
         expect(isinstance(formatting.moment(record), float), "no moment to put it in order by")

@@ -21,7 +21,7 @@ import edge
 from edge.audit import formatting
 from edge.audit.picture_store import PictureStore, picture_path, pictures
 from edge.audit.reader import read_log
-from edge.audit.sealing import picture_sealer, score_sealer
+from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.segments import segments
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys
@@ -52,12 +52,12 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
     decisions = AuditLogWriter(
         config.decisions_path,
         of="test/decisions",
-        seal=score_sealer(key, "test").seal_text,
+        seal=score_cipher(key, "test").encrypt_text,
         wall=wall,
     )
     door = AuditLogWriter(config.door_record_path, of="test/door", wall=wall)
     shots = PictureStore(
-        config.pictures_path, 9, 30, picture_sealer(key, "test"), WallClock(read=lambda: BEGAN)
+        config.pictures_path, 9, 30, picture_cipher(key, "test"), WallClock(read=lambda: BEGAN)
     )
     for subject in ("Ada", "Ben", "Ada", "Ben"):
         told = {

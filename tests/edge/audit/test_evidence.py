@@ -15,7 +15,7 @@ from edge.audit.picture_store import (
     pictures,
     read_picture,
 )
-from edge.audit.sealing import picture_sealer
+from edge.audit.sealing import picture_cipher
 from edge.errors import RecordError
 from edge.system.wallclock import Belief, WallClock
 from edge.values import Probe
@@ -39,7 +39,7 @@ def test_a_map_of_zeros_is_no_error() -> None:
     assert attention_shares(probe(np.zeros((14, 14))))["on_eyes"] == 0
 
 
-SEALER = picture_sealer(bytes(32), "lobby-1")
+SEALER = picture_cipher(bytes(32), "lobby-1")
 PICTURE = overlay(np.zeros((112, 112, 3), np.uint8), probe(np.ones((14, 14))))
 NOW = 1.8e9
 
@@ -77,8 +77,8 @@ def test_pictures_are_sealed_to_their_record_and_terminal(tmp_path: Path) -> Non
     picture_path(tmp_path, 8).write_bytes(sealed)
     for number, sealer in (
         (8, SEALER),
-        (7, picture_sealer(bytes(32), "lobby-2")),
-        (7, picture_sealer(b"1" * 32, "lobby-1")),
+        (7, picture_cipher(bytes(32), "lobby-2")),
+        (7, picture_cipher(b"1" * 32, "lobby-1")),
     ):
         with pytest.raises(RecordError, match="cannot be unsealed"):
             read_picture(tmp_path, number, sealer)
