@@ -55,6 +55,19 @@ def test_link_anchors_exist(page: str) -> None:
     assert not broken
 
 
+_PATH = re.compile(
+    r"`((?:benchmarks|calibration|docs|edge|examples|export|systemd|tests|train)/[\w./-]+)`"
+)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_paths_named_in_pages_exist(page: str) -> None:
+    """Paths with a placeholder such as NAME are left out."""
+    named = set(_PATH.findall((ROOT / page).read_text(encoding="utf-8")))
+    named = {path for path in named if not re.search(r"[A-Z]{4}", path)}
+    assert not [path for path in named if not (ROOT / path).exists()]
+
+
 def test_pages_of_docs_link_inside_docs() -> None:
     """MkDocs copies nothing else; the pages of the root are added by docs/site_pages.py."""
     docs = ROOT / "docs"
