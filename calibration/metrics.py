@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 Floats = NDArray[np.floating]
 
@@ -79,7 +79,7 @@ def upper_bound(found: int, trials: int, confidence: float = 0.95) -> float:
 
     C. Clopper, E. Pearson, "The use of confidence or fiducial limits", Biometrika 1934.
     """
-    return 1.0 if found >= trials else float(stats.beta.ppf(confidence, found + 1, trials - found))
+    return 1.0 if found >= trials else float(special.betaincinv(found + 1, trials - found, confidence))
 
 
 def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# Test processes share the cores: threads that wait for one another would only burn time.
+os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+
 import cv2
 import numpy as np
-import onnx
 import pytest
 import yaml
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
-from calibration.int8.graph import find_places, insert
-from calibration.int8.quantize import observe
-from calibration.int8.ranges import mse
-from edge.bundle import file_digest, read_manifest
-from edge.chip import align, to_input
+from edge.chip import align
 from edge.config import TerminalConfig, load_config
 from edge.engine import open_engine
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip, load_portrait
-from export import bundle as bundles
-from export.parity import portrait_chips
+from tests.bundles import make_int8, make_once, make_reference
 
 # The time that an example takes says nothing on a machine that is busy.
 settings.register_profile(
@@ -61,43 +58,13 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def bundle_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The reference bundle with the detector; never write into it."""
-    path = tmp_path_factory.mktemp("bundle") / "reference"
-    bundles.make(path, bundles.reference(), replace=False)
-    return path
+    return make_once(tmp_path_factory, "reference", make_reference)
 
 
 @pytest.fixture(scope="session")
 def int8_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A complete bundle with an INT8 embedder, quantised on the portraits; its figures are made up. Never write into it."""
-    folder = tmp_path_factory.mktemp("int8")
-    chips = to_input(portrait_chips())
-    model = onnx.load(bundles.reference() / "embedder.onnx")
-    ranges = {
-        name: mse(h)
-        for name, h in observe(model, find_places(model).activations(), [chips]).items()
-    }
-    quantised = insert(model, ranges)
-    told = {"int8_calibration": "a" * 64, "int8_ranges": "mse", "int8_float_layers": ""}
-    onnx.helper.set_model_props(quantised, told)
-    onnx.save(quantised, folder / "int8.onnx")
-    manifest = read_manifest(bundles.reference())
-    measured = []
-    for file in (bundles.reference() / "embedder.onnx", folder / "int8.onnx"):
-        digest, thresholds, accuracy = (
-            file_digest(file),
-            folder / f"{file.name}.t.json",
-            folder / f"{file.name}.a.json",
-        )
-        thresholds.write_text(
-            manifest.calibration.model_copy(update={"embedder": digest}).model_dump_json()
-        )
-        accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
-        measured.append(bundles.Measured(file, thresholds, accuracy))
-    bundles.pack(
-        folder / "packed", measured[0], bundles.Description("test", "none", "test"), measured[1]
-    )
-    bundles.make(folder / "bundle", folder / "packed", replace=False)
-    return folder / "bundle"
+    """A bundle with an INT8 embedder and made-up figures; never write into it."""
+    return make_once(tmp_path_factory, "int8", make_int8)
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,12 @@ def network() -> MfsaNetwork:
     ).train()
     import torch
 
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.momentum = 1.0
     with torch.no_grad():
-        for _ in range(
-            20
-        ):  # running statistics of real chips, so that the network tells them apart
-            made(torch.from_numpy(to_input(portrait_chips())))
+        # Running statistics of real chips, so that the network separates them.
+        made(torch.from_numpy(to_input(portrait_chips())))
         made.attention.maps.weight.normal_()
     return made.eval()
 
