@@ -79,7 +79,9 @@ def upper_bound(found: int, trials: int, confidence: float = 0.95) -> float:
 
     C. Clopper, E. Pearson, "The use of confidence or fiducial limits", Biometrika 1934.
     """
-    return 1.0 if found >= trials else float(special.betaincinv(found + 1, trials - found, confidence))
+    return (
+        1.0 if found >= trials else float(special.betaincinv(found + 1, trials - found, confidence))
+    )
 
 
 def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
