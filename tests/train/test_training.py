@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from calibration.chips import is_validation
 from edge.errors import ConfigError
-from tests.processes import TIMEOUT_S
+from tests.processes import Process, run, until
+from tests.train.gradients import write_gradients
 from train.cli.train import main
 from train.loop import learning_rate
 from train.recipe import load_recipe
@@ -24,6 +22,7 @@ from train.validation import HEADLINE
 from train.weights import load_checkpoint, load_network, save_weights
 
 WriteRecipe = Callable[..., Path]
+GRADIENTS = Path(__file__).with_name("gradients.py")
 SMALL_NETWORK = {"embedding": 32, "widths": [8, 8, 16, 16], "blocks": [0, 1, 1, 1]}
 
 
@@ -73,29 +72,21 @@ def test_killed_and_resumed_ends_with_the_weights_of_a_run_that_was_not(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
     """Eager FP32 on one thread, where arithmetic repeats to the last bit."""
-    recipe = write_recipe(chips=1200)
+    recipe = write_recipe(chips=400)
 
-    def command(out: str) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "train",
-            *arguments(recipe, faces, tmp_path / out, "--save-every", "100"),
-        ]
+    def options(out: str) -> list[str]:
+        return arguments(recipe, faces, tmp_path / out, "--save-every", "40")
 
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
     checkpoint = tmp_path / "killed" / "checkpoint.pt"
-    with subprocess.Popen(command("killed"), env=env, stdout=subprocess.DEVNULL) as run:
-        while not checkpoint.exists():
-            assert run.poll() is None
-        run.kill()
-    assert 0 < load_checkpoint(checkpoint)["seen"] < 1200
-    subprocess.run([*command("killed"), "--resume"], env=env, check=True, capture_output=True)
-    subprocess.run(command("whole"), env=env, check=True, capture_output=True)
+    with Process("train", *options("killed"), log=tmp_path / "killed.log") as run:
+        until(lambda: checkpoint.exists() or run.popen.poll() is not None, "a checkpoint")
+    assert 0 < load_checkpoint(checkpoint)["seen"] < 400
+    assert main([*options("killed"), "--resume"]) == 0
+    assert main(options("whole")) == 0
     killed, whole = (
         load_checkpoint(tmp_path / name / "checkpoint.pt") for name in ("killed", "whole")
     )
-    assert killed["seen"] == whole["seen"] == 1200
+    assert killed["seen"] == whole["seen"] == 400
     for name, value in whole["student"].items():
         assert torch.equal(value, killed["student"][name]), name
 
@@ -298,56 +289,38 @@ def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(
 def test_two_processes_train_one_network(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        "-m",
-        "train",
-    ]
-    done = subprocess.run(
-        [*command, *arguments(write_recipe(), faces, tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    launcher = ["--standalone", "--nproc-per-node=2", "-m", "train"]
+    options = arguments(write_recipe(), faces, tmp_path / "run")
+    done = run("torch.distributed.run", *launcher, *options)
     assert done.returncode == 0, done.stderr
     assert load_checkpoint(tmp_path / "run" / "checkpoint.pt")["seen"] == 32
     assert len(done.stdout.strip().splitlines()) <= 3
 
 
-@pytest.mark.parametrize("variant", ["mfsa", "none"])
-def test_two_processes_have_the_loss_and_gradients_of_one(
-    write_recipe: WriteRecipe, faces: Path, tmp_path: Path, variant: str
+def test_two_processes_compute_gradients_of_one(
+    write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
-    """The same global batch, batch norm in eval mode; losses that compare chips must see those of both processes."""
+    """Compare one global batch; losses that compare chips must see those of both processes."""
     losses = {"arcface": 0.5, "neighbours": 0.5}
-    recipe = write_recipe(
-        loss=losses, network={**SMALL_NETWORK, "variant": variant}, draw={"mask_probability": 0.5}
-    )
-    command = [
-        sys.executable,
-        str(Path(__file__).with_name("gradients.py")),
-        str(recipe),
-        str(faces),
-    ]
-    subprocess.run([*command, str(tmp_path / "one.pt")], check=True, timeout=TIMEOUT_S)
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*launcher, *command[1:], str(tmp_path / "two.pt")],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    recipes = []
+    for variant in ("mfsa", "none"):
+        network = {**SMALL_NETWORK, "variant": variant}
+        recipe = write_recipe(loss=losses, network=network, draw={"mask_probability": 0.5})
+        recipes.append(recipe.rename(tmp_path / f"{variant}.yaml"))
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    write_gradients(faces, alone, recipes)
+    launcher = ["--standalone", "--nproc-per-node=2", GRADIENTS]
+    done = run("torch.distributed.run", *launcher, faces, shared, *recipes)
     assert done.returncode == 0, done.stderr
-    one, two = (torch.load(tmp_path / f"{name}.pt", weights_only=True) for name in ("one", "two"))
+    for recipe in recipes:
+        _compare_gradients(alone / recipe.stem, shared / recipe.stem)
+
+
+def _compare_gradients(alone: Path, shared: Path) -> None:
+    one, two = (torch.load(path, weights_only=True) for path in (alone, shared))
     assert one["loss"] == pytest.approx(two["loss"], rel=1e-5)
     assert one["gradients"].keys() == two["gradients"].keys()
     for name, gradient in one["gradients"].items():
-        # A hundredth: another order of sums can switch single activations on or off; a wrong share would be a half.
+        # Another order of sums can switch single activations: allow 1 %. A wrong share is 50 %.
         assert (gradient - two["gradients"][name]).norm() <= 0.01 * gradient.norm() + 1e-6, name
     assert sum(bool(g.abs().sum() > 0) for g in one["gradients"].values()) > 20
