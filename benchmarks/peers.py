@@ -1,4 +1,4 @@
-"""The demo's clip through this pipeline, the loop that most tutorials write, and face_recognition: `make peers-bench`.
+"""The demo's clip through this pipeline, a tutorial loop and face_recognition: `make peers-bench`.
 
 One process and one thread, turns taken round by round; pictures are decoded before. The tutorial's loop has our detector's and
 embedder's files and our threshold, so that nothing but the loop differs. It detects, aligns, embeds and compares in every frame.
@@ -206,25 +206,25 @@ def table(results: dict[str, Result], rounds: int, grants: int) -> str:
         name: [SCENES[v].title for v in visits if v not in result.first_ms]
         for name, result in results.items()
     }
-    told = [f"{name} missed: {', '.join(titles)}." for name, titles in missed.items() if titles]
+    lines = [f"{name} missed: {', '.join(titles)}." for name, titles in missed.items() if titles]
     return "\n".join(
-        [*rows, "", f"{rounds} rounds; mfsa-edge let the person in {grants} times by votes.", *told]
+        [*rows, "", f"{rounds} rounds; mfsa-edge granted access {grants} times by votes.", *lines]
     )
 
 
 def versions() -> str:
-    told = [f"Python {platform.python_version()}"]
+    found = [f"Python {platform.python_version()}"]
     for package in ("numpy", "opencv-python-headless", "onnxruntime", "dlib", "face_recognition"):
         try:
-            told.append(f"{package} {version(package)}")
+            found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
-            told.append(f"{package} not installed")
-    return ", ".join(told)
+            found.append(f"{package} not installed")
+    return ", ".join(found)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        description="This pipeline beside the usual loop and face_recognition, on the demo's clip."
+        description="This pipeline, the usual loop and face_recognition on the demo's clip."
     )
     parser.add_argument(
         "--demo",

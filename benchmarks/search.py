@@ -1,4 +1,4 @@
-"""How long a search takes beside a bare BLAS product and faiss on the same templates, interleaved in one run, on one thread.
+"""Time of a gallery search, of a BLAS product and of faiss on the same templates, in turns.
 
 python benchmarks/search.py --chips lfw_pairs.tar --bundle build/bundle --out docs/measurements/search.md
 """
@@ -324,12 +324,12 @@ def page(
         "",
         f"| with {max(memory):,} templates | ms |",
         "|---|---|",
-        f"| one subject put in | {change.put} |",
-        f"| one subject taken out | {change.drop} |",
+        f"| one subject added | {change.put} |",
+        f"| one subject removed | {change.drop} |",
         f"| one subject enrolled by another process: `refresh` | {change.refresh} |",
-        f"| nothing changed: `refresh`, as with each frame | {change.asked} |",
+        f"| nothing changed: `refresh`, once per frame | {change.asked} |",
         f"| all templates into an empty index | {change.build:.0f} |",
-        f"| the gallery read and unsealed at the start | {change.load:.0f} |",
+        f"| gallery read and decrypted at start | {change.load:.0f} |",
     ]
     return "\n".join([*parts, ""])
 
@@ -374,7 +374,7 @@ def main() -> int:
     data = (
         "drawn"
         if real is None
-        else f"of {len(real):,} real photos, half of a gallery at most; the others drawn like them"
+        else f"at most half from {len(real):,} real photos, the rest drawn like them"
     )
     with one_thread() as machine:
         print(machine)
