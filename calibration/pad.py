@@ -25,7 +25,7 @@ from edge.system.leftovers import is_leftover
 
 _NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person: nobody is identified
 LAYERS: dict[str, Callable[[], LivenessLayer]] = {
-    "stillness": MotionLiveness,
+    "motion": MotionLiveness,
     "screen": ScreenLiveness,
     "challenge": ChallengeLiveness,
 }

@@ -15,7 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from edge.errors import ConfigError, without_credentials
 from edge.system.strict_json import read_json
-from edge.validation_messages import Place, describe_validation, listed, words_of
+from edge.validation_messages import Place, Renamed, describe_validation, listed, words_of
 
 _T = TypeVar("_T")
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -172,7 +172,7 @@ def _problem(error: Exception) -> str:
     )
 
 
-def validate(model: type[_Model], document: Document) -> _Model:
+def validate(model: type[_Model], document: Document, renamed: Renamed | None = None) -> _Model:
     """Build a model from a document; raises ConfigError that lists every problem with key and line.
 
     Types are strict: a truth value or a quoted number is no number.
@@ -181,7 +181,7 @@ def validate(model: type[_Model], document: Document) -> _Model:
         found = model.model_validate_json(_as_json(document.value), strict=True)
     except ValidationError as error:
         raise ConfigError(
-            describe_validation(error, model, document.value, document.lines)
+            describe_validation(error, model, document.value, document.lines, renamed)
         ) from error
     problems = [
         f"{'.'.join(map(str, place))} (line {document.lines[place]}): found the word {word}, "

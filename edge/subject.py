@@ -48,7 +48,7 @@ def pair_of(one: str, other: str) -> str:
 class SubjectRecord:
     """Rights and wishes of one subject; dates are days in the time zone of `door.schedule`, first and last included."""
 
-    extended: bool = False  # the door stays open for `door.extended_s`
+    extended: bool = False  # the door stays open for `door.extended_pulse_s`
     valid_from: date | None = None
     valid_until: date | None = None
     groups: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,16 @@ from pydantic.fields import FieldInfo
 from edge.errors import describe_source, without_credentials
 
 Place = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """New names of dotted keys and of values of a key."""
+
+    keys: Mapping[str, str]
+    values: Mapping[tuple[str, str], str]
+
+
 _SHOWN = 60
 
 _EXPECTED = {
@@ -53,11 +64,13 @@ def describe_validation(
     model: type[BaseModel] | None = None,
     value: Any = None,
     lines: Mapping[Place, int] | None = None,
+    renamed: Renamed | None = None,
 ) -> str:
     """Describe every problem as `section.key (line N): expected ..., found ...`.
 
     With the model and the validated value the advice names keys, else only the place.
     """
+    renamed = renamed or Renamed({}, {})
     fields = dict(_fields(model, "")) if model else {}
     findings: dict[str, tuple[int | None, dict[str, None], str]] = {}
     for item in error.errors(include_url=False):
@@ -65,7 +78,7 @@ def describe_validation(
         if item["type"] in ("union_tag_not_found", "union_tag_invalid"):
             place = (*place, item["ctx"]["discriminator"].strip("'"))
         key = ".".join(_shown_key(part) for part in place) or "file"
-        phrase, found = _phrase(item, key, fields)
+        phrase, found = _phrase(item, key, fields, renamed)
         line = (lines or {}).get(place)
         findings.setdefault(key, (line, {}, found))[1][phrase] = None
     ordered = sorted(findings.items(), key=lambda each: each[1][0] or 0)
@@ -86,9 +99,15 @@ def _sentence(key: str, line: int | None, phrases: Mapping[str, None], found: st
     return f"{where}: {words}{f', found {found}' if found and 'found ' not in words else ''}"
 
 
-def _phrase(item: Any, key: str, fields: Mapping[str, FieldInfo]) -> tuple[str, str]:
+def _phrase(
+    item: Any, key: str, fields: Mapping[str, FieldInfo], renamed: Renamed
+) -> tuple[str, str]:
     """Return the mistake of a key, and the value found if it matters."""
     plain = ".".join(part for part in key.split(".") if not part.isdecimal())
+    if item["type"] == "extra_forbidden" and plain in renamed.keys:
+        return f"renamed; write {renamed.keys[plain]}", ""
+    if value := renamed.values.get((plain, str(item["input"]))):
+        return f"renamed; write {value}", _shown(item)
     if item["type"] == "extra_forbidden":
         return f"unknown key; {_advice(plain, fields)}", ""
     if item["type"] == "missing" and isinstance(item["loc"][-1], int):

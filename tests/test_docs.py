@@ -55,7 +55,7 @@ def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) 
     assert (
         config.policy == plain.policy
         and config.detector == plain.detector
-        and config.record.model_copy(update={"keys": None}) == plain.record
+        and config.record.model_copy(update={"verification_key_dir": None}) == plain.record
     )
 
 

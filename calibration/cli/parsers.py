@@ -13,7 +13,7 @@ from edge.cli import common
 BOUND = 0.99
 TARGET_FMR = 1e-5  # FPIR of 1 % at 1,000 templates
 BONA_FIDE, ATTACK = "bona_fide", "attack"
-LIVENESS_LAYERS = ("challenge", "screen", "stillness")
+LIVENESS_LAYERS = ("challenge", "screen", "motion")
 _FPS = 15.0
 
 
@@ -253,7 +253,7 @@ def pad_parser() -> argparse.ArgumentParser:
         "mfsa-pad",
         "Play recorded clips of living people and of attacks to the liveness layers, and count "
         "APCER per species, BPCER and non-response. Not a certification.",
-        "mfsa-pad clips --bundle build/bundle --layers stillness screen",
+        "mfsa-pad clips --bundle build/bundle --layers motion screen",
     )
     parser.add_argument(
         "tree", type=Path, help=f"folder with {BONA_FIDE}/<clip> and {ATTACK}/<species>/<clip>"
@@ -263,8 +263,8 @@ def pad_parser() -> argparse.ArgumentParser:
         "--layers",
         nargs="+",
         choices=LIVENESS_LAYERS,
-        default=["stillness", "screen"],
-        help="default: stillness and screen",
+        default=["motion", "screen"],
+        help="default: motion and screen",
     )
     parser.add_argument(
         "--fps", type=float, default=_FPS, help="of folders of pictures (default %(default)s)"

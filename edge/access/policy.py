@@ -12,7 +12,7 @@ from edge.values import Decision, Match, Thresholds, Verdict
 
 _MASK_SURE = 0.9  # above: masked; below 1 - this: unmasked; between: uncertain
 
-MaskPolicy = Literal["ignore", "require", "require-soft", "forbid", "ask"]
+MaskPolicy = Literal["ignore", "require", "warn", "forbid", "ask"]
 
 
 @dataclass(frozen=True, slots=True)

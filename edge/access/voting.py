@@ -112,7 +112,7 @@ class Voting:
             return replace(counted, reason=alive.reason or Reason.CHECKING)
         self._granted[subject] = self._granted[track] = at
         del self._candidates[track]
-        missing = rules.mask == "require-soft" and mask_state(decision.mask_worn) != "masked"
+        missing = rules.mask == "warn" and mask_state(decision.mask_worn) != "masked"
         return replace(
             counted,
             verdict=Verdict.GRANT,

@@ -18,7 +18,7 @@ KEYS_BESIDE = (
     "forge the logs"
 )
 SET_KEYS = (
-    "set `record.keys` to a folder for root alone, such as /etc/mfsa-edge/audit, and run "
+    "set `record.verification_key_dir` to a folder for root alone, such as /etc/mfsa-edge/audit, and run "
     "edge-audit init as root"
 )
 

@@ -133,7 +133,7 @@ def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
         sealed = read_regular(path, _PICTURE_MAX)
     except OSError as error:
         raise RecordError(
-            f"{path}: no picture of record {record_id}: {error.strerror}; `record.pictures` says how many are kept"
+            f"{path}: no picture of record {record_id}: {error.strerror}; `record.max_pictures` says how many are kept"
         ) from error
     plain = cipher.decrypt(record_id, sealed)
     if plain is None:

@@ -76,7 +76,7 @@ class Bench:
             engine=networks.engine,
             precision=networks.precision,
             threads=getattr(config.engine, "threads", None) if networks.engine == "ort" else None,
-            detector=f"{config.detector.size}, every {config.detector.every_s:g} s",
+            detector=f"{config.detector.input_size}, every {config.detector.search_interval_s:g} s",
             templates=self.gallery.templates,
             model=networks.bundle.model_digest,
             liveness=config.liveness.kind,
@@ -88,7 +88,11 @@ class Bench:
 def fixed(config: TerminalConfig, size: str) -> TerminalConfig:
     """Every frame is searched wholly with this input of the detector."""
     return config.model_copy(
-        update={"detector": config.detector.model_copy(update={"size": size, "every_s": 0.0})}
+        update={
+            "detector": config.detector.model_copy(
+                update={"input_size": size, "search_interval_s": 0.0}
+            )
+        }
     )
 
 

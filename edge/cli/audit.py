@@ -211,7 +211,7 @@ def _unseal(config: TerminalConfig) -> Unseal | None:
 def _init(config: TerminalConfig, args: argparse.Namespace) -> int:
     for place in places(config):
         print(f"{place.name}: {provision(place.folder, place.key_path)}")
-    if config.record.keys is None:
+    if config.record.verification_key_dir is None:
         print(f"still to do: {KEYS_BESIDE}; {SET_KEYS}")
     return common.DONE
 
@@ -310,7 +310,7 @@ class _Seen:
         if not self._has_subject:
             raise RecordError(
                 f"no record of subject {self._subject!r}; names are erased after "
-                "`record.personal_days`, edge-gallery list shows who is enrolled"
+                "`record.redact_after_days`, edge-gallery list shows who is enrolled"
             )
 
 
@@ -461,8 +461,10 @@ def _load_checkpoint(every: list[LogLocation], args: argparse.Namespace) -> Chec
 def _key_advice(place: LogLocation) -> str:
     """Return where the verification key of a log that was verified without it can be."""
     if place.key_path == key_path_of(place.folder):
-        return "name the key with --key, or the folder of the keys with `record.keys`"
-    return f"run this as root, or restore {place.key_path} (`record.keys`) from your backup"
+        return (
+            "name the key with --key, or the folder of the keys with `record.verification_key_dir`"
+        )
+    return f"run this as root, or restore {place.key_path} (`record.verification_key_dir`) from your backup"
 
 
 def _tell_report(place: LogLocation, report: VerificationReport, *, expected: bool) -> None:

@@ -96,10 +96,10 @@ def _prepare(out: Path, bundle: Path) -> Path:
                 name: {"kind": "file", "path": f"inputs/{name}"} for name in ("contact", "fire")
             },
             "held_open_s": 1.5,
-            "relock": "closed",  # so that it is locked when the alarm ends, whatever is left of the pulse
+            "relock": "on_close",  # so that it is locked when the alarm ends, whatever is left of the pulse
         },
         "liveness": {"kind": "none"},
-        "record": {"pictures": 1000},
+        "record": {"max_pictures": 1000},
     }
     config_path.write_text(yaml.safe_dump(fields, sort_keys=False), encoding="utf-8")
     cutouts = clip.cut_out(open_networks(load_config(config_path)).detector)

@@ -74,7 +74,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--extended",
         action="store_true",
-        help="the door stays open longer for this person, `door.extended_s`",
+        help="the door stays open longer for this person, `door.extended_pulse_s`",
     )
 
 
@@ -129,7 +129,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
     else:
         key = load_key_and_drop_privileges(config)
     today = _enrollment_day(args, config)
-    registrar = AttributePolicy(account, today, keeping.consent, keeping.keep_days)
+    registrar = AttributePolicy(account, today, keeping.consent, keeping.erase_after_days)
     networks = open_networks(config)
     rules = build_rules(config.policy, networks.calibration)
     store = _open_gallery(config, networks, key) if key is not None else None
@@ -164,7 +164,7 @@ def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> Gal
         config,
         networks.bundle.model_digest,
         key,
-        changeover=config.changeover is not None,
+        changeover=config.previous_bundle is not None,
         dimension=networks.embedder.dimension(),
     )
 
@@ -217,7 +217,7 @@ def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
     if not args.dry_run:
         keep_clock(config)
     writes_dates = args.consent is not None or args.subject is None  # a list may note consents
-    if config.enrollment.keep_days is None and not writes_dates:
+    if config.enrollment.erase_after_days is None and not writes_dates:
         return present_day(config)
     return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
 

@@ -150,7 +150,9 @@ def _adder(
 
 def _add_changes(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
-        "--extended", choices=("on", "off"), help="whether the door stays open for door.extended_s"
+        "--extended",
+        choices=("on", "off"),
+        help="whether the door stays open for door.extended_pulse_s",
     )
     sub.add_argument(
         "--valid-from", type=_day, metavar="DAY", help="such as 2026-12-01; `none`: no limit"
@@ -502,7 +504,7 @@ def _admission(config: TerminalConfig) -> Admission:
 
     keeping = config.enrollment
     today = partial(trusted_day, config, "the day of erasure would be wrong")
-    return Admission(today, keeping.consent, keeping.keep_days)
+    return Admission(today, keeping.consent, keeping.erase_after_days)
 
 
 def _print_refused(refused: Mapping[str, str]) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from edge.config import renamed
 from edge.config.access import LivenessConfig, PolicyConfig
 from edge.config.door import DoorConfig
 from edge.config.recognition import (
     CameraConfig,
     DetectorConfig,
-    EngineSection,
+    EngineConfig,
     OpencvCameraConfig,
     OrtEngineConfig,
 )
@@ -23,6 +24,7 @@ from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
 from edge.config.section import ConfigPath, Section, absolute
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
+from edge.validation_messages import Renamed
 
 # In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
 DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
@@ -35,7 +37,7 @@ class TerminalConfig(Section):
     bundle: ConfigPath = Field(
         description="folder made by mfsa-bundle", examples=["/opt/mfsa-edge/bundle"]
     )
-    changeover: ConfigPath | None = Field(
+    previous_bundle: ConfigPath | None = Field(
         None,
         description="the bundle before: recognises people who have no template of the new model, until they have passed by",
     )
@@ -48,7 +50,7 @@ class TerminalConfig(Section):
     camera: CameraConfig = Field(
         description="where frames come from", examples=["{kind: opencv, source: 0}"]
     )
-    engine: EngineSection = OrtEngineConfig()
+    engine: EngineConfig = OrtEngineConfig()
     detector: DetectorConfig = DetectorConfig()
     policy: PolicyConfig = PolicyConfig()
     liveness: LivenessConfig = Field(
@@ -96,7 +98,7 @@ class TerminalConfig(Section):
 
     def record_key_path(self, record: Path) -> Path:
         """Return the file of the verification key of one of the two logs."""
-        return (self.record.keys or record.parent) / f"{record.name}.key"
+        return (self.record.verification_key_dir or record.parent) / f"{record.name}.key"
 
     @property
     def door_lock_path(self) -> Path:
@@ -149,7 +151,7 @@ def load_config(path: Path) -> TerminalConfig:
                 "expected keys such as `camera:` and `bundle:`, "
                 f"found {_KINDS.get(type(document.value), 'a single value')}"
             )
-        config = validate(TerminalConfig, document)
+        config = validate(TerminalConfig, document, Renamed(renamed.KEYS, renamed.VALUES))
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
     config = absolute(config, path.resolve().parent)

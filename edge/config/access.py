@@ -16,24 +16,26 @@ GroupName = Annotated[str, AfterValidator(parse_group)]
 class PolicyConfig(Section):
     """The bundle's thresholds belong to its model; here they can only be raised."""
 
-    votes: int = Field(3, ge=1, le=50, description="frames that must agree before the door opens")
-    votes_masked: int = Field(5, ge=1, le=50, description="where a mask is worn, or may be")
+    min_votes: int = Field(
+        3, ge=1, le=50, description="frames that must agree before the door opens"
+    )
+    min_votes_masked: int = Field(5, ge=1, le=50, description="where a mask is worn, or may be")
     window_s: float = Field(1.5, gt=0, le=5.0, description="within this time")
-    agreement: float = Field(
+    min_agreement: float = Field(
         0.66, ge=0.5, le=1, description="share of the frames' weight that must name the same person"
     )
-    limit_s: float = Field(
+    decision_timeout_s: float = Field(
         10.0, gt=0, le=120, description="after which a face is unknown for the time of `cooldown_s`"
     )
     margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
     cooldown_s: float = Field(
         4.0, ge=0, le=60, description="no second grant for one subject within this time"
     )
-    mask: Literal["ignore", "require", "require-soft", "forbid", "ask"] = Field(
+    mask: Literal["ignore", "require", "warn", "forbid", "ask"] = Field(
         "ignore",
         description="require: only with a mask; require-soft: recorded; forbid: only without; ask to lower it in between",
     )
-    span: float = Field(
+    uncertainty_band: float = Field(
         0.1,
         ge=0,
         le=0.5,
@@ -42,7 +44,7 @@ class PolicyConfig(Section):
     groups: tuple[GroupName, ...] = Field(
         (), description="only people of one of these groups are let in; empty: everybody enrolled"
     )
-    attempts: int = Field(
+    max_unknown_per_minute: int = Field(
         30,
         ge=1,
         le=10_000,
@@ -62,7 +64,7 @@ class LayeredLivenessConfig(Section):
     """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
 
     kind: Literal["layers"]
-    stillness: bool = Field(
+    motion: bool = Field(
         True,
         description="refuses frozen and looped streams, and faces that move as only a photo does",
     )
@@ -70,7 +72,7 @@ class LayeredLivenessConfig(Section):
         True, description="refuses faces in a frame of straight edges, or in a pattern of pixels"
     )
     passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
-    challenge: Literal["never", "unsure", "hours", "always"] = Field(
+    challenge: Literal["never", "near_threshold", "hours", "always"] = Field(
         "never",
         description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody",
     )
@@ -80,7 +82,7 @@ class LayeredLivenessConfig(Section):
 
     @model_validator(mode="after")
     def _some(self) -> LayeredLivenessConfig:
-        if not (self.stillness or self.screen or self.passive) and self.challenge == "never":
+        if not (self.motion or self.screen or self.passive) and self.challenge == "never":
             raise ValueError("no layer is on; use {kind: none} and know what that means")
         if (self.challenge == "hours") != bool(self.challenge_hours):
             raise ValueError(

@@ -73,7 +73,7 @@ class InputsConfig(Section):
     """What is wired to the door. The exit button and fire must open the lock by wire too: software only supplements it."""
 
     contact: _Wired | None = Field(None, description="active: the door stands open")
-    exit: _Wired | None = Field(None, description="the button beside the door (REX)")
+    rex: _Wired | None = Field(None, description="the button beside the door (REX)")
     fire: _Wired | None = None
     tamper: _Wired | None = Field(None, description="active: the terminal's case is open")
 
@@ -85,21 +85,21 @@ class DoorConfig(Section):
     )
     inputs: InputsConfig = InputsConfig()
     pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
-    extended_s: float = Field(
+    extended_pulse_s: float = Field(
         10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`"
     )
-    exit_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
+    rex_pulse_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
     held_open_s: float = Field(
         30.0, gt=0, le=3600, description="a door that stands open longer is an alarm"
     )
-    busy_s: float = Field(
+    max_grant_unlock_s: float = Field(
         120.0,
         ge=120,
         le=3600,
         description="open so long by grants alone: an alarm, and nobody is let in until it has locked",
     )
-    relock: Literal["pulse", "opened", "closed"] = Field(
-        "pulse",
+    relock: Literal["timeout", "on_open", "on_close"] = Field(
+        "timeout",
         description="when the lock closes again: after its time, or before it as soon as the contact says so",
     )
     schedule: ScheduleConfig = ScheduleConfig()

@@ -167,17 +167,17 @@ class AutoEngineConfig(Section):
     threads: int = Field(1, ge=1, le=64, description="of ONNX Runtime")
 
 
-EngineSection = Annotated[
+EngineConfig = Annotated[
     OrtEngineConfig | TrtEngineConfig | AutoEngineConfig, Field(discriminator="kind")
 ]
 
 
 class DetectorConfig(Section):
-    size: Literal["auto", "640x480", "320x256"] = Field(
+    input_size: Literal["auto", "640x480", "320x256"] = Field(
         "auto",
         description="the network's input; auto: the smallest in which a face of `min_face_px` is found",
     )
-    every_s: float = Field(
+    search_interval_s: float = Field(
         0.2,
         ge=0,
         le=1,
@@ -194,7 +194,7 @@ class DetectorConfig(Section):
     nearest_only: bool = Field(
         False, description="only the largest face counts: for lanes where people queue"
     )
-    faces_a_frame: int = Field(
+    max_faces_per_frame: int = Field(
         2,
         ge=1,
         le=16,

@@ -23,7 +23,7 @@ class EnrollmentConfig(Section):
         False,
         description="keep the aligned faces, sealed, so that another model can enroll them again",
     )
-    keep_days: int | None = Field(
+    erase_after_days: int | None = Field(
         None,
         ge=1,
         le=36500,
@@ -49,23 +49,25 @@ class GalleryConfig(Section):
 
 
 class RecordConfig(Section):
-    unwritable: Literal["refuse", "open"] = Field(
+    on_write_failure: Literal["refuse", "open"] = Field(
         "refuse",
         description="whether people are let in while the disk takes no record of it; what was lost is counted",
     )
-    keep_days: int = Field(
+    delete_after_days: int = Field(
         365, ge=1, le=36500, description="after which records are removed, a file of them at a time"
     )
-    personal_days: int = Field(
+    redact_after_days: int = Field(
         90, ge=1, le=36500, description="after which what tells of a person is blanked out of them"
     )
-    keys: ConfigPath | None = Field(
+    verification_key_dir: ConfigPath | None = Field(
         None, description="folder of the keys that verify the records; default: beside each record"
     )
-    pictures: int = Field(
+    max_pictures: int = Field(
         0,
         ge=0,
         le=100_000,
         description="how many of the newest evidence pictures to keep, sealed; 0: none",
     )
-    pictures_days: int = Field(30, ge=1, le=36500, description="after which they are removed")
+    delete_pictures_after_days: int = Field(
+        30, ge=1, le=36500, description="after which they are removed"
+    )

@@ -307,10 +307,10 @@ class Controller:
             if not self._energised and now - self._locked_since > _GRACE_S:
                 self._forced = True
                 self._say(DoorEventCode.ALARM, DoorAlarm.FORCED_OPEN, now)
-            self._cut("opened")
+            self._cut("on_open")
             return
         self._opened_at = None
-        self._cut("closed")
+        self._cut("on_close")
         for kind, on in (
             (DoorAlarm.HELD_OPEN, self._held_open),
             (DoorAlarm.FORCED_OPEN, self._forced),

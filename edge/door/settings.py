@@ -49,12 +49,17 @@ def build_settings(config: TerminalConfig) -> DoorSettings:
     clients, strange_clients = _uids(door.clients, "door.clients")
     operators, strange_operators = _uids(door.operators, "door.operators")
     rules = DoorTiming(
-        door.pulse_s, door.extended_s, door.exit_s, door.held_open_s, door.relock, door.busy_s
+        door.pulse_s,
+        door.extended_pulse_s,
+        door.rex_pulse_s,
+        door.held_open_s,
+        door.relock,
+        door.max_grant_unlock_s,
     )
     ours = {uid: _name(uid) for uid in (0, os.geteuid())}
     return DoorSettings(
-        rules, build_schedule(door.schedule), clients, operators | ours, config.record.unwritable == "open",
-        Retention(config.record.keep_days, config.record.personal_days), strange_clients + strange_operators,
+        rules, build_schedule(door.schedule), clients, operators | ours, config.record.on_write_failure == "open",
+        Retention(config.record.delete_after_days, config.record.redact_after_days), strange_clients + strange_operators,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ class DoorTiming:
     extended_s: float = 10.0  # for people who need longer, and never less than `pulse_s`
     exit_s: float = 3.0
     held_open_s: float = 30.0  # from here on an open door is an alarm
-    relock: str = "pulse"  # pulse: after its time; opened, closed: as soon as the contact says so
+    relock: str = "timeout"  # timeout, on_open or on_close
     busy_s: float = 120.0  # open by grants alone so long without a break, it is an alarm, and refuses grants until it has locked
 
     def pulse_of(self, grant: Grant) -> float:

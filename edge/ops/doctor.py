@@ -90,7 +90,7 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
     """While this may still have root's rights: the verification keys are for root alone."""
-    if config.record.keys is None:
+    if config.record.verification_key_dir is None:
         yield CheckResult(WARNING, "record", f"{KEYS_BESIDE}; {SET_KEYS}")
         return
     for place in places(config):

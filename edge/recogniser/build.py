@@ -101,7 +101,7 @@ def build_liveness_layers(
     if isinstance(config, NoLivenessConfig):
         return []
     layers: list[Callable[[], LivenessLayer]] = []
-    if config.stillness:
+    if config.motion:
         layers.append(MotionLiveness)
     if config.screen:
         layers.append(ScreenLiveness)
@@ -109,8 +109,8 @@ def build_liveness_layers(
         layers.append(
             partial(PassiveLiveness, networks.passive, networks.bundle.manifest.liveness.threshold)
         )
-    # Anything that comes closer has come closer; only beside `stillness` does that tell a person from a photo.
-    actions = tuple(Action) if config.stillness else (Action.TURN_LEFT, Action.TURN_RIGHT)
+    # Anything that comes closer has come closer; only beside `motion` does that tell a person from a photo.
+    actions = tuple(Action) if config.motion else (Action.TURN_LEFT, Action.TURN_RIGHT)
     if config.challenge == "hours":
         now_in = within(config.challenge_hours, terminal.door.schedule)
         clock = wall or WallClock()
@@ -138,15 +138,15 @@ def build_rules(config: PolicyConfig, calibrated: Calibration) -> Rules:
         chosen[name] = point.threshold if wanted is None else wanted
     return Rules(
         Thresholds(**chosen),
-        votes=config.votes,
-        votes_masked=config.votes_masked,
+        votes=config.min_votes,
+        votes_masked=config.min_votes_masked,
         window_s=config.window_s,
-        agreement=config.agreement,
-        limit_s=config.limit_s,
+        agreement=config.min_agreement,
+        limit_s=config.decision_timeout_s,
         margin=config.margin,
         cooldown_s=config.cooldown_s,
         mask=config.mask,
-        span=config.span,
+        span=config.uncertainty_band,
         growth=build_threshold_scaling(calibrated),
     )
 
@@ -182,12 +182,17 @@ def build_access_policy(config: TerminalConfig, wall: WallClock) -> AccessPolicy
         return datetime.fromtimestamp(now, zone).date() if believed else None
 
     return AccessPolicy(
-        AccessRights(frozenset(map(name_key, config.policy.groups)), today), config.policy.attempts
+        AccessRights(frozenset(map(name_key, config.policy.groups)), today),
+        config.policy.max_unknown_per_minute,
     )
 
 
 def build_face_filter(config: DetectorConfig) -> FaceFilter:
     """Which faces count, by the config."""
     return FaceFilter(
-        config.min_face_px, config.zone, config.nearest_only, config.faces_a_frame, config.every_s
+        config.min_face_px,
+        config.zone,
+        config.nearest_only,
+        config.max_faces_per_frame,
+        config.search_interval_s,
     )

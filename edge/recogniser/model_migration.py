@@ -147,9 +147,9 @@ def open_model_migration(
     build_rules: Callable[[PolicyConfig, Calibration], Rules],
 ) -> ModelMigration | None:
     """What the config says of the model before, None where it names none. Raises BundleError, EngineError, GalleryError."""
-    if config.changeover is None:
+    if config.previous_bundle is None:
         return None
-    networks = open_networks(config.model_copy(update={"bundle": config.changeover}))
+    networks = open_networks(config.model_copy(update={"bundle": config.previous_bundle}))
     before = open_store(
         config,
         networks.bundle.model_digest,

@@ -133,7 +133,9 @@ def _sizes(config: DetectorConfig) -> tuple[str, ...]:
     """Of the inputs whose networks are needed; the smallest is for close looks as well."""
     smallest = DETECTOR_SIZES[-1]
     return (
-        DETECTOR_SIZES if config.size == "auto" else tuple(dict.fromkeys((config.size, smallest)))
+        DETECTOR_SIZES
+        if config.input_size == "auto"
+        else tuple(dict.fromkeys((config.input_size, smallest)))
     )
 
 
@@ -153,7 +155,7 @@ def _networks(
         FaceDetector(
             detectors,
             config.detector.min_score,
-            whole=None if config.detector.size == "auto" else config.detector.size,
+            whole=None if config.detector.input_size == "auto" else config.detector.input_size,
         ),
         checked,
         engine,

@@ -44,7 +44,7 @@ def test_each_species_has_its_own_counts_and_bounds(
         "APCER",
         0,
         2,
-        {"stillness": 2},
+        {"motion": 2},
     )
     assert (
         frozen["at_most_95"] == pytest.approx(0.7764, abs=1e-3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -7,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from edge.config import TerminalConfig, load_config
+from edge.config import TerminalConfig, load_config, renamed
 from edge.config.recognition import CsiCameraConfig
 from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
@@ -243,3 +244,26 @@ def test_config_path_no_one_can_mean_refused(
     changed = {section: {**kind, name: path} if name else path}
     with pytest.raises(ConfigError, match=rf"{key} \(line \d+\): expected a .*path"):
         load_config(write_config(**changed))
+
+
+@pytest.mark.parametrize(("old", "new"), renamed.KEYS.items())
+def test_config_old_key_names_the_new(write_config: WriteConfig, old: str, new: str) -> None:
+    section, *rest = old.split(".")
+    value: object = 1
+    for name in reversed(rest):
+        value = {name: value}
+    others = (
+        {"liveness": {"kind": "layers", **value}} if section == "liveness" else {section: value}
+    )
+    with pytest.raises(ConfigError, match=rf"{re.escape(old)} \(line \d+\): renamed; write {new}"):
+        load_config(write_config(**others))
+
+
+@pytest.mark.parametrize(("place", "new"), renamed.VALUES.items())
+def test_config_old_value_names_the_new(
+    write_config: WriteConfig, place: tuple[str, str], new: str
+) -> None:
+    section, _, name = place[0].partition(".")
+    kind = {"kind": "layers"} if section == "liveness" else {}
+    with pytest.raises(ConfigError, match=rf"{place[0]} \(line \d+\): renamed; write {new}, found"):
+        load_config(write_config(**{section: {**kind, name: place[1]}}))

@@ -65,8 +65,8 @@ def test_yaml_alias_bomb_is_refused() -> None:
 @pytest.mark.parametrize("word", ["yes", "on", "true", '"3"', "3.0"])
 def test_config_number_of_other_type_is_refused(write_config: WriteConfig, word: str) -> None:
     path = write_config()
-    path.write_text(f"{path.read_text()}policy: {{votes: {word}}}\n")
-    with pytest.raises(ConfigError, match=r"policy.votes \(line 10\): expected a whole number"):
+    path.write_text(f"{path.read_text()}policy: {{min_votes: {word}}}\n")
+    with pytest.raises(ConfigError, match=r"policy.min_votes \(line 10\): expected a whole number"):
         load_config(path)
 
 
@@ -75,9 +75,13 @@ def test_config_word_off_is_taken_if_it_is_one(write_config: WriteConfig) -> Non
     plain = path.read_text()
     path.write_text(f"{plain}enrollment: {{quality: off}}\n")
     assert load_config(path).enrollment.quality == "off"
-    path.write_text(f'{plain}record: {{keys: "off"}}\n')
-    assert load_config(path).record.keys == path.parent / "off"
-    for text in ("record: {keys: off}", "policy: {groups: [on]}", "changeover: no"):
+    path.write_text(f'{plain}record: {{verification_key_dir: "off"}}\n')
+    assert load_config(path).record.verification_key_dir == path.parent / "off"
+    for text in (
+        "record: {verification_key_dir: off}",
+        "policy: {groups: [on]}",
+        "previous_bundle: no",
+    ):
         path.write_text(f"{plain}{text}\n")
         with pytest.raises(ConfigError, match=r"found the word (on|off|no)"):
             load_config(path)
@@ -87,7 +91,10 @@ def test_config_word_off_is_taken_if_it_is_one(write_config: WriteConfig) -> Non
     ("text", "words"),
     [
         ("policies: {votes: 3}", 'policies (line 10): unknown key; did you mean "policy"?'),
-        ("policy: {vots: 3}", 'policy.vots (line 10): unknown key; did you mean "votes"?'),
+        (
+            "policy: {min_vots: 3}",
+            'policy.min_vots (line 10): unknown key; did you mean "min_votes"?',
+        ),
         ("pulse_s: 3", "pulse_s (line 10): unknown key; it belongs to another place: door.pulse_s"),
         ("engine: {kind: trt, threads: 1}", "engine.threads (line 10): unknown key; it belongs to"),
         (

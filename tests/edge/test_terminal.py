@@ -438,7 +438,7 @@ def test_more_time_for_one_person_reaches_the_door(
         return done.stdout
 
     camera = {"kind": "replay", "path": "clip", "fps": 10, "loop": True}
-    write_config(camera=camera, door={"pulse_s": 0.5, "extended_s": 60.0})
+    write_config(camera=camera, door={"pulse_s": 0.5, "extended_pulse_s": 60.0})
     assert "extended changed" in gallery("set", "--subject", "Eileen Collins", "--extended", "on")
     assert "(extended)" in gallery("list")
     with site.door(), site.daemon():

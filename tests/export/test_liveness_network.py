@@ -56,12 +56,13 @@ def test_it_is_packed_checked_and_used(
     )
     config = load_config(
         write_config(
-            bundle=str(out), liveness={"kind": "layers", "passive": True, "challenge": "unsure"}
+            bundle=str(out),
+            liveness={"kind": "layers", "passive": True, "challenge": "near_threshold"},
         )
     )
     networks = open_networks(config)
     names = [make().name for make in build_liveness_layers(config, networks)]
-    assert names == ["stillness", "screen", "passive", "challenge"]
+    assert names == ["motion", "screen", "passive", "challenge"]
     networks.close()
     (tmp_path / "junk.onnx").write_bytes(b"junk")
     capsys.readouterr()
@@ -90,7 +91,7 @@ def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
     ):
         layers = {
             "kind": "layers",
-            "stillness": False,
+            "motion": False,
             "screen": False,
             "challenge": "hours",
             "challenge_hours": some,
@@ -104,4 +105,4 @@ def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
 
 def test_layers_that_are_all_off_are_no_liveness(write_config: Callable[..., Path]) -> None:
     with pytest.raises(ConfigError, match="no layer is on"):
-        load_config(write_config(liveness={"kind": "layers", "stillness": False, "screen": False}))
+        load_config(write_config(liveness={"kind": "layers", "motion": False, "screen": False}))

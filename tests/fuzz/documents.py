@@ -35,7 +35,7 @@ _FULL = {
     "key": "gallery.key",
     "camera": {"kind": "opencv", "source": "rtsp://user:secret@camera/1", "width": 640, "accept_network_injection": True},
     "engine": {"kind": "auto", "precision": "int8", "allow_ort": True},
-    "detector": {"zone": [0.1, 0.0, 1.0, 1.0], "faces_a_frame": 3},
+    "detector": {"zone": [0.1, 0.0, 1.0, 1.0], "max_faces_per_frame": 3},
     "policy": {"mask": "ask", "groups": ["staff"], "threshold_masked": 0.7},
     "liveness": {"kind": "layers", "challenge": "hours", "challenge_hours": [{"days": ["sat"], "begin": "22:00", "end": "06:00"}]},
     "door": {
@@ -52,7 +52,7 @@ _FULL = {
             "spans": [{"days": ["mon-fri", "holiday"], "begin": "08:00", "end": "17:30", "mode": "open"}],
         },
     },
-    "record": {"unwritable": "open", "pictures": 3},
+    "record": {"on_write_failure": "open", "max_pictures": 3},
 }  # fmt: skip
 _MOMENTS = tuple(
     datetime(2026, 3, 29, tzinfo=timezone.utc) + timedelta(hours=7 * n) for n in range(30)

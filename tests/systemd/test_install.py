@@ -750,7 +750,8 @@ def test_the_sample_configuration_and_scripts_agree(told: dict[str, str]) -> Non
     assert str(config.key_path) == told["KEY"]
     assert str(config.door_record_path.parent) == told["DOOR_STATE"]
     assert (
-        f"d {config.record.keys}         0700 root" in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
+        f"d {config.record.verification_key_dir}         0700 root"
+        in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
     )
     assert config.socket_path.parent == Path("/run", *door["RuntimeDirectory"])
     assert set(settings("edge-daemon.service")["User"]) <= set(config.door.clients)

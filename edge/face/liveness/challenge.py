@@ -2,7 +2,7 @@
 
 What is asked is drawn by lot. Turns are judged by how far the nose stands out (`edge.face.quality.pose_of`), so a flat photo
 that is turned does not pass them; `come-closer` is passed by anything that comes closer, and tells a person from a photo only
-beside the layer `stillness`. A video that happens to show what is asked passes, and so does whoever plays one of each kind on
+beside the layer `motion`. A video that happens to show what is asked passes, and so does whoever plays one of each kind on
 demand.
 """
 
@@ -54,7 +54,7 @@ class ChallengeLiveness:
     def __init__(
         self,
         *,
-        when: Literal["always", "unsure"] | Callable[[], bool] = "always",
+        when: Literal["always", "near_threshold"] | Callable[[], bool] = "always",
         limit_s: float = 8.0,
         actions: Sequence[Action] = tuple(Action),
         choose: Callable[[Sequence[Action]], Action] = secrets.choice,
@@ -97,7 +97,7 @@ class ChallengeLiveness:
     def result(self, at: float, *, unsure: bool) -> LivenessResult:
         self._expire(at)
         self._demanded = self._demanded or (
-            unsure if self._when == "unsure" else callable(self._when) and self._when()
+            unsure if self._when == "near_threshold" else callable(self._when) and self._when()
         )
         if not self._demanded or self._stage is _Stage.PASSED:
             return LivenessResult(LivenessState.PASSED, since=self._since)

@@ -1,4 +1,4 @@
-"""Layer `stillness`: no frame comes twice, and a face changes as no photo does.
+"""Layer `motion`: no frame comes twice, and a face changes as no photo does.
 
 A stream whose frames repeat is refused as `frozen`. A photo that is held or moved about gives looks that an affine motion makes
 alike again; a face has blinks, lips and depth: who shows none of it within some seconds is refused as `no-motion`, until they do.
@@ -54,7 +54,7 @@ class _Seen:
 class MotionLiveness:
     """One track. `rigid`: the correlation from which on two looks differ no more than those of a photo; `seconds` to show it."""
 
-    name = "stillness"
+    name = "motion"
 
     def __init__(self, *, seconds: float = 3.0, rigid: float = 0.98) -> None:
         self._seconds, self._rigid = seconds, rigid

@@ -55,7 +55,7 @@ def test_unknown_has_a_reason(match: Match | None, reason: str) -> None:
     [
         ("ignore", None, None, None),
         ("require", "mask-required", None, "mask-required"),
-        ("require-soft", None, None, None),
+        ("warn", None, None, None),
         ("forbid", None, "mask-forbidden", "mask-forbidden"),
         ("ask", None, None, None),
     ],

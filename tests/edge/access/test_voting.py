@@ -122,7 +122,7 @@ def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
 
 
 def test_a_soft_demand_for_masks_is_on_record() -> None:
-    voting = Voting(replace(RULES, mask="require-soft"))
+    voting = Voting(replace(RULES, mask="warn"))
     assert [vote(voting, i / 10).reason for i in range(3)][-1] == "match-without-mask"
 
 

@@ -40,7 +40,7 @@ PACKAGE = Path(edge.__file__).parent
 @pytest.fixture
 def config(write_config: Callable[..., Path]) -> TerminalConfig:
     """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
-    config = load_config(write_config(record={"keys": "keys", "pictures": 9}))
+    config = load_config(write_config(record={"verification_key_dir": "keys", "max_pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
     key = evidence_key(config)
     now = [BEGAN]
@@ -208,7 +208,7 @@ def test_verify_without_key_states_its_limit(audit: Call, config: TerminalConfig
     key_path_of(config.door_record_path).unlink()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 0 and "only the chain was checked" in said
-    assert "(`record.keys`) from your backup" in said
+    assert "(`record.verification_key_dir`) from your backup" in said
     key_path_of(config.door_record_path).write_text("nonsense\n")
     code, _, told = audit("verify", "--record", "door")
     assert code == 1 and "expected lines of a record's number" in told
@@ -435,7 +435,7 @@ def test_init_with_lost_key_says_what_to_do(audit: Call, config: TerminalConfig)
 def test_init_state_holds_no_verification_key(
     write_config: Callable[..., Path], tmp_path: Path, keys: str
 ) -> None:
-    path = write_config(record={"keys": keys})
+    path = write_config(record={"verification_key_dir": keys})
     config = load_config(path)
     assert main(["init", "--config", str(path)]) == 0
     log = AuditLogWriter(config.door_record_path, of="test/door")
@@ -455,7 +455,7 @@ def test_root_prepares_what_the_account_of_the_folder_writes(
 ) -> None:
     """State and folder are the account's, the key is root's; a link that the account lays leads root nowhere."""
     nobody = 65534
-    path = write_config(record={"keys": "keys"})
+    path = write_config(record={"verification_key_dir": "keys"})
     config = load_config(path)
     config.state.mkdir(mode=0o700)
     os.chown(config.state, nobody, nobody)
@@ -516,7 +516,7 @@ def test_folder_as_segment_is_a_finding(audit: Call, config: TerminalConfig) -> 
 
 def test_show_time_is_local_with_offset(audit: Call, write_config: Callable[..., Path]) -> None:
     write_config(
-        record={"keys": "keys", "pictures": 9},
+        record={"verification_key_dir": "keys", "max_pictures": 9},
         door={"schedule": {"time_zone": "Asia/Tokyo"}},
     )
     assert "2027-01-15 17:00:01+09:00" in audit("show")[1]
@@ -542,8 +542,8 @@ def test_show_unknown_subject_is_an_error(audit: Call) -> None:
     ("liveness", "words"),
     [
         ("no PAD", "no PAD"),
-        ({"stillness": "passed", "screen": "passed"}, "passed"),
-        ({"stillness": "passed", "screen": "failed"}, "stillness passed screen failed"),
+        ({"motion": "passed", "screen": "passed"}, "passed"),
+        ({"motion": "passed", "screen": "failed"}, "motion passed screen failed"),
         ({}, ""),
     ],
 )
@@ -639,4 +639,4 @@ def test_audit_init_keys_unset_names_next_step(
         assert main(["init", "--config", str(path)]) == 0
         said = capsys.readouterr().out
         assert f"decisions.key: {state}" in said and "still to do: " in said
-        assert said.count("set `record.keys`") == 1
+        assert said.count("set `record.verification_key_dir`") == 1

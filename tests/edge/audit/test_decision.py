@@ -34,7 +34,7 @@ GRANTED = FaceResult(
     Decision(Verdict.GRANT, Reason.MATCH, Match("Ada", 0.81234567, 0.1), 0.6, 0.01, 3, 12.3),
     Quality(100, 90, 80, 100, 100, 100),
     Visibility(90, 80, 100),
-    {"stillness": LivenessResult(LivenessState.PASSED)},
+    {"motion": LivenessResult(LivenessState.PASSED)},
 )
 
 
@@ -50,7 +50,7 @@ def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
     assert (fields["score"], fields["model"], fields["liveness"]) == (
         0.8123,
         "c7e09a31",
-        {"stillness": "passed"},
+        {"motion": "passed"},
     )
     public, personal, sealed = split(fields)
     assert set(personal) == {"subject", "liveness"} and {

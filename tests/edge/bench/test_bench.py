@@ -49,7 +49,7 @@ def terminal(
     """A config whose clip shows nobody, and then somebody."""
     clip((EMPTY, 3), (collins, 12))
     return write_config(
-        camera={"kind": "replay", "path": "clip", "fps": 10}, detector={"every_s": 0.0}
+        camera={"kind": "replay", "path": "clip", "fps": 10}, detector={"search_interval_s": 0.0}
     )
 
 

@@ -15,11 +15,11 @@ from edge.values import Grant
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-def rules(relock: str = "pulse") -> DoorTiming:
+def rules(relock: str = "timeout") -> DoorTiming:
     return DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, relock, BUSY_S)
 
 
-def opened(relock: str = "pulse") -> Controller:
+def opened(relock: str = "timeout") -> Controller:
     door = Controller(rules(relock))
     door.sense(InputKind.CONTACT, False, 0.0)
     door.open(Grant("g", "Ada", 1, 10.0), 10.0)
@@ -53,7 +53,7 @@ def test_a_pulse_ends_at_its_deadline() -> None:
 
 @pytest.mark.parametrize(
     ("relock", "after_opening", "after_closing"),
-    [("opened", False, False), ("closed", True, False), ("pulse", True, True)],
+    [("on_open", False, False), ("on_close", True, False), ("timeout", True, True)],
 )
 def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
     door = opened(relock)
@@ -62,7 +62,7 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
     door.sense(InputKind.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
     door.tick(13.0)
-    assert ("relocked", "pulse-ended" if relock == "pulse" else "contact") in said(door)
+    assert ("relocked", "pulse-ended" if relock == "timeout" else "contact") in said(door)
 
 
 def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:

@@ -77,7 +77,7 @@ def test_the_wrong_side_and_no_answer_fail() -> None:
 
 
 def test_nothing_is_asked_before_somebody_is_unsure() -> None:
-    challenge = asked(Action.TURN_LEFT, when="unsure")
+    challenge = asked(Action.TURN_LEFT, when="near_threshold")
     assert show(challenge, 0.0, 2.0).state is LivenessState.PASSED
     assert challenge.result(2.0, unsure=True).state is LivenessState.WAITING
     assert show(challenge, 2.0, 0.6).reason == "turn-left"

@@ -1,4 +1,4 @@
-"""The layers `stillness` and `screen` on looks drawn from two portraits: this tests the plumbing, and is no detection rate."""
+"""The layers `motion` and `screen` on looks drawn from two portraits: this tests the plumbing, and is no detection rate."""
 
 from __future__ import annotations
 

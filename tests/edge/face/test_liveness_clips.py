@@ -36,9 +36,9 @@ def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[
 @pytest.mark.parametrize(
     ("clip", "layer", "reason"),
     [
-        ("frozen-stream", "stillness", "frozen"),
-        ("photo", "stillness", "no-motion"),
-        ("screen", "stillness", "no-motion"),
+        ("frozen-stream", "motion", "frozen"),
+        ("photo", "motion", "no-motion"),
+        ("screen", "motion", "no-motion"),
         ("screen", "screen", "screen"),
     ],
 )
@@ -47,7 +47,7 @@ def test_drawn_attacks_are_refused(
 ) -> None:
     answers = play(detector, clip, layer, 5.0)
     assert (answers[-1].state, answers[-1].reason) == (LivenessState.FAILED, reason)
-    if layer == "stillness":
+    if layer == "motion":
         assert all(answer.state is not LivenessState.PASSED for answer in answers)
 
 
@@ -67,7 +67,7 @@ def test_a_looped_stream_is_frozen(detector: FaceDetector) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("layer", ["stillness", "screen"])
+@pytest.mark.parametrize("layer", ["motion", "screen"])
 def test_living_people_pass(detector: FaceDetector, shared: Path, layer: str) -> None:
     for clip in (
         shared / "clips" / "intel_head-pose-face-detection-male.gif",

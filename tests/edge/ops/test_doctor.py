@@ -87,13 +87,16 @@ def test_doctor_keys_unset_warns_once(config: TerminalConfig) -> None:
     for folder in (config.decisions_path, config.door_record_path):
         AuditLogWriter(folder).close()
     assert found(config, "record") == before and before.level == WARNING
-    assert "set `record.keys`" in before.message and "edge-audit init as root" in before.message
+    assert (
+        "set `record.verification_key_dir`" in before.message
+        and "edge-audit init as root" in before.message
+    )
 
 
 def test_doctor_audit_init_keys_set_ends_warning(
     write_config: Callable[..., Path], bundle_path: Path
 ) -> None:
-    path = write_config(bundle=str(bundle_path), record={"keys": "keys"})
+    path = write_config(bundle=str(bundle_path), record={"verification_key_dir": "keys"})
     config = load_config(path)
     AuditLogWriter(config.decisions_path).close()
     assert {each.level for each in examine(config) if each.subject == "record"} == {WARNING}

@@ -20,26 +20,26 @@ from edge.system.wallclock import WallClock
 
 # Another value than the default of each key that a running recogniser takes over.
 RECOGNISER: dict[str, Any] = {
-    "policy.votes": 4, "policy.votes_masked": 6, "policy.window_s": 2.0, "policy.agreement": 0.7,
-    "policy.limit_s": 9.0, "policy.margin": 0.1, "policy.cooldown_s": 5.0, "policy.mask": "require",
-    "policy.span": 0.2, "policy.groups": ["staff"], "policy.attempts": 5,
+    "policy.min_votes": 4, "policy.min_votes_masked": 6, "policy.window_s": 2.0, "policy.min_agreement": 0.7,
+    "policy.decision_timeout_s": 9.0, "policy.margin": 0.1, "policy.cooldown_s": 5.0, "policy.mask": "require",
+    "policy.uncertainty_band": 0.2, "policy.groups": ["staff"], "policy.max_unknown_per_minute": 5,
     "policy.threshold_unmasked": 0.99, "policy.threshold_masked": 0.99,
-    "detector.every_s": 0.4, "detector.min_face_px": 80, "detector.zone": [0.0, 0.0, 0.5, 1.0],
-    "detector.nearest_only": True, "detector.faces_a_frame": 1,
+    "detector.search_interval_s": 0.4, "detector.min_face_px": 80, "detector.zone": [0.0, 0.0, 0.5, 1.0],
+    "detector.nearest_only": True, "detector.max_faces_per_frame": 1,
 }  # fmt: skip
 DOOR: dict[str, Any] = {
-    "door.pulse_s": 4.0, "door.extended_s": 11.0, "door.exit_s": 4.0, "door.held_open_s": 31.0,
-    "door.busy_s": 121.0, "door.relock": "opened", "door.clients": ["nobody"],
-    "door.operators": ["nobody"], "record.unwritable": "open", "record.keep_days": 9,
-    "record.personal_days": 8, "door.schedule.time_zone": "Asia/Tokyo",
+    "door.pulse_s": 4.0, "door.extended_pulse_s": 11.0, "door.rex_pulse_s": 4.0, "door.held_open_s": 31.0,
+    "door.max_grant_unlock_s": 121.0, "door.relock": "on_open", "door.clients": ["nobody"],
+    "door.operators": ["nobody"], "record.on_write_failure": "open", "record.delete_after_days": 9,
+    "record.redact_after_days": 8, "door.schedule.time_zone": "Asia/Tokyo",
     "door.schedule.holidays": ["2031-12-25"],
     "door.schedule.spans": [{"days": ["mon"], "begin": "08:00", "end": "09:00", "mode": "locked"}],
 }  # fmt: skip
 # Read from the configuration at each use, or by commands alone.
 OTHERS = {
-    "gallery.unreadable_s", "gallery.confirm_s", "record.pictures", "record.pictures_days",
-    "record.keys", "enrollment.quality", "enrollment.consent", "enrollment.keep_chips",
-    "enrollment.keep_days",
+    "gallery.unreadable_s", "gallery.confirm_s", "record.max_pictures", "record.delete_pictures_after_days",
+    "record.verification_key_dir", "enrollment.quality", "enrollment.consent", "enrollment.keep_chips",
+    "enrollment.erase_after_days",
 }  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def test_reload_key_reaches_the_door(key: str, write_config: Callable[..., Path]
         ("camera", {"kind": "replay", "path": "other"}),
         ("engine", {"kind": "ort", "threads": 2}),
         ("detector.min_score", 0.8),
-        ("detector.size", "320x256"),
+        ("detector.input_size", "320x256"),
         ("terminal", "other"),
         ("state", "elsewhere"),
         ("key", "other.key"),

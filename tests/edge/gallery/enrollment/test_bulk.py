@@ -235,7 +235,7 @@ def test_so_many_photos_must_be_left(
 
 
 def test_consent_is_demanded_by_name(office: Office, write_config: Callable[..., Path]) -> None:
-    write_config(enrollment={"consent": True, "keep_days": 30, "keep_chips": True})
+    write_config(enrollment={"consent": True, "erase_after_days": 30, "keep_chips": True})
     office.people.write_text("subject,consent\nAda,form 1\nBea,\n")
     assert office.enroll(expect=1)["refused"] == {"no-consent": 1}
     assert "Bea" in office.told and "--consent" in office.told
