@@ -70,7 +70,7 @@ class DoorInputs:
 def _configured(config: InputsConfig) -> dict[InputKind, FileInputConfig | GpioInputConfig | None]:
     return {
         InputKind.CONTACT: config.contact,
-        InputKind.REX: config.exit,
+        InputKind.REX: config.rex,
         InputKind.FIRE: config.fire,
         InputKind.TAMPER: config.tamper,
     }
