@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
     from edge.access.reasons import Reason
 
-NOT_RECORDED = (
-    0  # in place of a record's number, where `record.on_write_failure: open` lets people in without one
-)
+NOT_RECORDED = 0  # in place of a record's number, where `record.on_write_failure: open` lets people in without one
 FRAME_AGE_MAX_S = 1.0  # older frames are not recognised, and the door refuses grants from them
 Zone = tuple[float, float, float, float]  # left, top, right, bottom as parts of a picture
 Precision = Literal[
