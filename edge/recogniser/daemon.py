@@ -54,8 +54,8 @@ _KEEP_CLOCK_S = 60.0  # interval of writing the belief in the clock
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
 # What is open or loaded: another value needs another start.
 _FIXED = (
-    "terminal", "bundle", "changeover", "state", "key", "camera", "engine", "liveness", "detector.size", "detector.min_score",
-    "door.socket", "door.state",
+    "terminal", "bundle", "previous_bundle", "state", "key", "camera", "engine", "liveness",
+    "detector.input_size", "detector.min_score", "door.socket", "door.state",
 )  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
 UNCERTIFIED = (
@@ -65,7 +65,7 @@ UNCERTIFIED = (
 
 def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
     """Make or upgrade the gallery's file, then open it read-only for the loop."""
-    model, changing = networks.bundle.model_digest, config.changeover is not None
+    model, changing = networks.bundle.model_digest, config.previous_bundle is not None
     open_store(config, model, key, changeover=changing).close()
     return open_store(
         config,
@@ -326,11 +326,11 @@ class Daemon:
     def _keep_for(self, config: TerminalConfig) -> None:
         """How long records and pictures stay, from now on."""
         record = config.record
-        self._record.keep = Retention(record.keep_days, record.personal_days)
+        self._record.keep = Retention(record.delete_after_days, record.redact_after_days)
         self._pictures = picture_store.PictureStore(
             config.pictures_path,
-            record.pictures,
-            record.pictures_days,
+            record.max_pictures,
+            record.delete_pictures_after_days,
             self._picture_cipher,
             self._wall,
         )
@@ -456,7 +456,7 @@ class Daemon:
 
     @property
     def _let_in_unrecorded(self) -> bool:
-        return self._config.record.unwritable == "open"
+        return self._config.record.on_write_failure == "open"
 
     def _log_refusal(self, record_id: int, decision: Decision) -> None:
         """Log why a face is not granted, once per reason in `_COMPLAIN_S`; names no one."""
