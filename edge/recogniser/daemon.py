@@ -401,7 +401,7 @@ class Daemon:
             return
         self._log_refusal(record_id, decision)
         if (
-            self._config.record.pictures
+            self._config.record.max_pictures
             and sighting.chip is not None
             and sighting.probe is not None
         ):
