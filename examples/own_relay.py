@@ -16,7 +16,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.config import TerminalConfig
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
-from edge.door.record import past_of
+from edge.door.record import load_previous_run
 from edge.door.service import DoorService
 from edge.door.settings import build_settings
 from edge.values import Grant
@@ -72,7 +72,7 @@ def main() -> None:
             DoorHardware(SerialRelay(args.line)),
             AsyncLogWriter(lambda: AuditLogWriter(log, of=f"{config.terminal}/door")),
             config.socket_path,
-            past=past_of(log),
+            previous=load_previous_run(log),
         )
         answers: list[str | None] = []
 

@@ -15,7 +15,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import DoorInputs, FileInputLine
-from edge.door.record import past_of
+from edge.door.record import load_previous_run
 from edge.door.service import RECORD_DEADLINE_S, DoorService
 from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
@@ -27,8 +27,8 @@ from tests.processes import until as wait_until
 PULSE_S = 0.3
 PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
 _POLL_S = 0.002
-RULES = DoorTiming(PULSE_S, exit_s=PULSE_S)
-CONDUCT = DoorSettings(RULES)
+TIMING = DoorTiming(PULSE_S, rex_pulse_s=PULSE_S)
+SETTINGS = DoorSettings(TIMING)
 
 
 class Clock:
@@ -55,7 +55,7 @@ class Terminal:
         folder: Path,
         disk: Callable[[Path], AuditLogWriter] = AuditLogWriter,
         wires: Wires | None = None,
-        conduct: DoorSettings = CONDUCT,
+        settings: DoorSettings = SETTINGS,
         clock: Callable[[], float] = CLOCK,
         **options: Any,
     ) -> None:
@@ -63,13 +63,13 @@ class Terminal:
         self.record_path = folder / "door"
         self.relay = SimulatedRelayOutput(clock)
         self.service = DoorService(
-            conduct,
+            settings,
             DoorHardware(self.relay, wires.alarm, wires.inputs)
             if wires
             else DoorHardware(self.relay),
             AsyncLogWriter(lambda: disk(self.record_path)),
             self.path,
-            past=past_of(self.record_path),
+            previous=load_previous_run(self.record_path),
             clock=clock,
             **options,
         )

@@ -12,7 +12,7 @@ from edge.audit.reader import read_tail
 from edge.config import TerminalConfig
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular, write_atomic
-from edge.system.wallclock import LATEST, Belief, WallClock
+from edge.system.wallclock import LATEST, ClockTrust, WallClock
 
 DOUBT = "latest_believed"  # a field of records made while the clock was in doubt
 CONFIRMED = "clock_confirmed"  # a field: the operator's confirmation that holds, and its boot
@@ -20,7 +20,7 @@ TRUSTED = "clock-trusted"  # an event: an operator confirms the clock
 _FILE_MAX = 4096
 
 
-def belief_of(tail: Iterable[Mapping[str, Any]]) -> Belief:
+def trust_from_records(tail: Iterable[Mapping[str, Any]]) -> ClockTrust:
     """Return the belief that the last records give, newest record first.
 
     Records from before a confirmation are ignored: their clock was wrong.
@@ -34,32 +34,32 @@ def belief_of(tail: Iterable[Mapping[str, Any]]) -> Belief:
             confirmed, boot = _confirmation(record.get(CONFIRMED))
         if trusted:
             break
-    return Belief(latest, confirmed, boot)
+    return ClockTrust(latest, confirmed, boot)
 
 
-def confirmation_of(belief: Belief) -> dict[str, Any]:
+def confirmation_field(belief: ClockTrust) -> dict[str, Any]:
     """Return the field that carries a confirmation; empty without a confirmation."""
     return {CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
 
 
 def open_clock(config: TerminalConfig) -> WallClock:
     """Return the clock of the recogniser and its commands with the persisted belief."""
-    return WallClock(kept_belief(config))
+    return WallClock(load_trust(config))
 
 
-def kept_belief(config: TerminalConfig) -> Belief:
+def load_trust(config: TerminalConfig) -> ClockTrust:
     """Return the belief of the clock file, else that of the last records."""
-    if (kept := read_belief(config.clock_path)) is not None:
+    if (kept := read_trust(config.clock_path)) is not None:
         return kept
-    found = Belief()
+    found = ClockTrust()
     for folder in (config.decisions_path, config.door_record_path):
         with contextlib.suppress(RecordError):  # of another account, or damaged
-            known = belief_of(read_tail(folder))
+            known = trust_from_records(read_tail(folder))
             found = max(found, known, key=lambda belief: belief.latest)
     return found
 
 
-def read_belief(path: Path) -> Belief | None:
+def read_trust(path: Path) -> ClockTrust | None:
     """Return a clock file's belief, None if the file is missing or damaged."""
     try:
         found = json.loads(read_regular(path, _FILE_MAX))
@@ -67,13 +67,13 @@ def read_belief(path: Path) -> Belief | None:
         confirmed, boot = _confirmation([found["confirmed"], found["boot"]])
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
-    return Belief(latest, confirmed, boot)
+    return ClockTrust(latest, confirmed, boot)
 
 
-def write_belief(path: Path, clock: WallClock) -> None:
+def write_trust(path: Path, clock: WallClock) -> None:
     """Persist the belief in the clock. Raises OSError."""
-    clock.check()
-    kept = clock.belief
+    clock.read_with_doubt()
+    kept = clock.trust
     fields = {"latest": kept.latest, "confirmed": kept.confirmed, "boot": kept.boot}
     write_atomic(path, json.dumps(fields).encode())
 

@@ -94,7 +94,7 @@ class PictureStore:
             self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
             path = picture_path(self._path, record_id)
             write_atomic(path, self._cipher.encrypt(record_id, encoded.tobytes()))
-            now, believed = self._clock.look()
+            now, believed = self._clock.read()
             at = now if believed else _UNKNOWN_TIME
             os.utime(path, (at, at))
         except OSError:
@@ -107,7 +107,7 @@ class PictureStore:
 
     def run_maintenance(self) -> None:
         """Once a day."""
-        if self._pruned != (day := self._clock.look()[0] // DAY_S):
+        if self._pruned != (day := self._clock.read()[0] // DAY_S):
             self._pruned = day
             self._prune()
 
@@ -116,7 +116,7 @@ class PictureStore:
         with contextlib.suppress(OSError):
             for unsealed in self._path.glob("*.png"):  # of a version that did not seal them
                 unsealed.unlink(missing_ok=True)
-            now, believed = self._clock.look()
+            now, believed = self._clock.read()
             ends = now - self._days * DAY_S if believed else 0.0
             made = sorted(path for path in self._path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
             latest = now  # a picture is no newer than those after it, whatever the clock showed

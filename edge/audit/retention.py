@@ -13,7 +13,7 @@ from edge.audit.clock import DOUBT
 from edge.audit.kinds import RecordKind, RetentionReason
 from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
 from edge.system.atomic_files import open_regular, sync_folder
-from edge.system.wallclock import BUILT_AFTER, DAY_S, Doubt
+from edge.system.wallclock import BUILT_AFTER, DAY_S, ClockDoubt
 
 _STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
 
@@ -38,7 +38,7 @@ class _Segment:
 
 
 def chores(
-    folder: Path, keep: Retention, now: float, doubt: Doubt | None, blanked: int, tell: Tell
+    folder: Path, keep: Retention, now: float, doubt: ClockDoubt | None, blanked: int, tell: Tell
 ) -> Iterator[None]:
     """What is to be done, in steps of some milliseconds; the newest segment is left alone. `tell` puts it on record: what is
     removed before, so that a stop in between leaves no hole that nothing tells of, and what is blanked afterwards, so that it is

@@ -25,7 +25,7 @@ from edge.audit.chain import (
     next_key,
     parse,
 )
-from edge.audit.clock import DOUBT, belief_of
+from edge.audit.clock import DOUBT, trust_from_records
 from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.audit.privacy import Fields, split
 from edge.audit.reader import newest_first, read_tail
@@ -35,7 +35,7 @@ from edge.audit.segments import End, end_of, path_of
 from edge.audit.writer_state import VerificationKey, WriterState, WriterStateFile
 from edge.errors import RecordError
 from edge.system.atomic_files import make_folder, open_regular, sync_folder
-from edge.system.wallclock import DAY_S, Belief, WallClock
+from edge.system.wallclock import DAY_S, ClockTrust, WallClock
 
 SEGMENT_BYTES = 4 << 20
 Seal = Callable[[int, str], str]  # a text to the number of its record
@@ -106,7 +106,7 @@ class AuditLogWriter:
     def run_maintenance(self) -> None:
         """One step of what retention asks for, of some milliseconds; nothing where nothing is due. A step that fails is tried
         again the next day."""
-        now, doubt = self.clock.check()
+        now, doubt = self.clock.read_with_doubt()
         if self._chores is None and self.keep is not None and now // DAY_S != self._tended:
             self._tended = now // DAY_S
             self._chores = retention.chores(
@@ -216,7 +216,7 @@ class AuditLogWriter:
 
     def _put(self, fields: Fields, durable: bool) -> int:
         number = self._state.next_id
-        wall, doubt = self.clock.check()
+        wall, doubt = self.clock.read_with_doubt()
         durable = (
             durable or not self._state.durable
         )  # else a front that the power took looks like one that somebody took
@@ -328,12 +328,12 @@ class AuditLogWriter:
             self._remember()
 
 
-def _belief_at(folder: Path) -> Belief:
+def _belief_at(folder: Path) -> ClockTrust:
     """Return the belief that the record itself gives; empty if it cannot be read."""
     try:
-        return belief_of(read_tail(folder))
+        return trust_from_records(read_tail(folder))
     except RecordError:
-        return Belief()
+        return ClockTrust()
 
 
 def _mend(folder: Path) -> None:

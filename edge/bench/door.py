@@ -44,7 +44,7 @@ class NotingRelay:
             self._file.write(f"{self._clock():.6f}\n")
             self._file.flush()
 
-    def release(self) -> None:
+    def deenergise(self) -> None:
         self._energised = False
 
     def close(self) -> None:
@@ -121,10 +121,10 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
-    conduct = DoorSettings(DoorTiming(PULSE_S, extended_s=PULSE_S))
+    settings = DoorSettings(DoorTiming(PULSE_S, extended_pulse_s=PULSE_S))
     record = AsyncLogWriter(lambda: AuditLogWriter(args.record, of="bench/door"))
     with contextlib.closing(
-        DoorService(conduct, DoorHardware(NotingRelay(args.edges)), record, args.socket)
+        DoorService(settings, DoorHardware(NotingRelay(args.edges)), record, args.socket)
     ) as service:
         while not ended.is_set():
             service.step()

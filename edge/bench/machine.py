@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge.bench.results import Machine, Memory, Power, Sample, Slope, Throttling
-from edge.ops.platform import Platform, Reading, open_platform
+from edge.ops.platform import MachineReading, Platform, open_platform
 
 _PACKAGES = ("mfsa-edge", "numpy", "onnxruntime", "opencv-python-headless", "tensorrt", "pycuda")
 _MIB = 1 << 20
@@ -162,7 +162,7 @@ class Watch:
             self.look()
 
 
-def _sample(at_s: float, reading: Reading, percent: float | None) -> Sample:
+def _sample(at_s: float, reading: MachineReading, percent: float | None) -> Sample:
     return Sample(
         at_s=round(at_s, 3),
         rss_mib=round(rss_mib(), 3),

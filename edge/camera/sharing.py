@@ -34,7 +34,7 @@ FRAME, BUSY, OVER = b"FRAM", b"BUSY", b"OVER"
 NEXT = b"+"
 
 STALL_S = 5.0
-LOAN_S = 180.0
+SESSION_S = 180.0
 _LOOK_S = 0.2  # how often a loan looks whether it is over while there are no frames
 _SIDE_MAX = 8192
 
@@ -56,18 +56,18 @@ class FrameServer:
         path: Path,
         *,
         stall_s: float = STALL_S,
-        loan_s: float = LOAN_S,
+        session_s: float = SESSION_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Raises CameraError where it cannot listen. The caller holds the claim on the place."""
-        self._path, self._stall_s, self._loan_s, self._clock = path, stall_s, loan_s, clock
+        self._path, self._stall_s, self._session_s, self._clock = path, stall_s, session_s, clock
         self._slot = FrameSlot()
         self._stopped = False
-        self.loan: FrameSession | None = None
+        self.session: FrameSession | None = None
         self._listener = _listen(path)
         threading.Thread(target=self._accept, name="lending", daemon=True).start()
 
-    def offer(self, frame: Frame) -> None:
+    def publish(self, frame: Frame) -> None:
         """The newest frame; never waits."""
         self._slot.put(frame)
 
@@ -97,17 +97,17 @@ class FrameServer:
         if uid not in (0, os.geteuid()):
             log.warning("user %d asked for the camera's frames and was refused", uid)
             peer.close()
-        elif self.loan is not None:
+        elif self.session is not None:
             with contextlib.suppress(OSError), peer:
                 peer.sendall(HEADER.pack(BUSY, 0, 0, 0.0, 0))
         else:
             slot, loan = FrameSlot(), FrameSession(_account(uid))  # nothing that was seen before
             threading.Thread(
-                target=self._lend, args=(peer, slot, loan), name="loan", daemon=True
+                target=self._serve, args=(peer, slot, loan), name="loan", daemon=True
             ).start()
-            self._slot, self.loan = slot, loan
+            self._slot, self.session = slot, loan
 
-    def _lend(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> None:
+    def _serve(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> None:
         ended = "finished"
         try:
             ended = self._send_frames(peer, slot, loan)
@@ -119,11 +119,11 @@ class FrameServer:
         finally:
             peer.close()
             loan.ended = ended
-            self.loan = None
+            self.session = None
 
     def _send_frames(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> str:
         """Until the borrower or the time is over; why. Raises TimeoutError, OSError."""
-        ends_at = self._clock() + self._loan_s
+        ends_at = self._clock() + self._session_s
         while not self._stopped:
             if self._clock() >= ends_at:
                 return "time-up"

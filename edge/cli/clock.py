@@ -5,34 +5,34 @@ from __future__ import annotations
 import contextlib
 from datetime import date, datetime
 
-from edge.audit.clock import open_clock, write_belief
+from edge.audit.clock import open_clock, write_trust
 from edge.config import TerminalConfig
 from edge.door.client import DoorClient
-from edge.door.wallclock import adopt_confirmation, describe_doubt
+from edge.door.clock_trust import adopt_confirmation, describe_doubt
 from edge.errors import GalleryError
 from edge.system.wallclock import REMEDY, WallClock
 
 
-def keep_clock(config: TerminalConfig) -> None:
+def save_clock_trust(config: TerminalConfig) -> None:
     """Persist the belief in the clock, if this account may write it."""
     with contextlib.suppress(OSError):
-        write_belief(config.clock_path, open_clock(config))
+        write_trust(config.clock_path, open_clock(config))
 
 
 def trusted_day(config: TerminalConfig, consequence: str) -> date:
     """Return today in the schedule's time zone. Raises GalleryError if the clock is in doubt."""
     clock = open_clock(config)
-    now, doubt = clock.check()
+    now, doubt = clock.read_with_doubt()
     if doubt is not None and _confirmed_at_door(clock, config):
-        now, doubt = clock.check()
+        now, doubt = clock.read_with_doubt()
     if doubt is not None:
         raise GalleryError(f"{describe_doubt(doubt)}; {consequence}; {REMEDY}")
     return _day(config, now)
 
 
-def present_day(config: TerminalConfig) -> date:
+def current_day(config: TerminalConfig) -> date:
     """Return today by the clock as it is, for uses that erase and refuse nothing."""
-    return _day(config, WallClock().look()[0])
+    return _day(config, WallClock().read()[0])
 
 
 def _day(config: TerminalConfig, now: float) -> date:
@@ -48,5 +48,5 @@ def _confirmed_at_door(clock: WallClock, config: TerminalConfig) -> bool:
     finally:
         client.close()
     with contextlib.suppress(OSError):
-        write_belief(config.clock_path, clock)
+        write_trust(config.clock_path, clock)
     return True

@@ -19,18 +19,18 @@ from edge.cli import common
 from edge.config import TerminalConfig, demand_same, load_config
 from edge.door import hardware
 from edge.door.client import DoorClient
-from edge.door.controller import Command
+from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
+from edge.door.controller import OperatorCommand
 from edge.door.events import DoorAlarm, LockReason, describe_refusal
 from edge.door.protocol import check_reason
-from edge.door.record import past_of
+from edge.door.record import load_previous_run
 from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
 from edge.door.settings import ConfigReloader, build_settings
-from edge.door.wallclock import TRUST_CLOCK, describe_doubt
 from edge.errors import ConfigError, DoorError, MfsaError
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
-from edge.system.wallclock import REMEDY, Doubt
+from edge.system.wallclock import REMEDY, ClockDoubt
 
 log = logging.getLogger(__name__)
 
@@ -48,12 +48,12 @@ _ALIVE_S = 0.5  # a quarter of the watchdog's patience
 _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
 _COMMANDS = {
-    Command.UNLOCK.value: "open once, for a pulse",
-    Command.HOLD.value: "hold the door open until it is released",
-    Command.LOCKDOWN.value: "open only for exit button and fire, until it is released",
-    Command.RELEASE.value: "end hold and lockdown",
-    Command.RESET_FIRE.value: "end the fire state, once its input is quiet",
-    Command.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",
+    OperatorCommand.UNLOCK.value: "open once, for a pulse",
+    OperatorCommand.HOLD.value: "hold the door open until it is released",
+    OperatorCommand.LOCKDOWN.value: "open only for exit button and fire, until it is released",
+    OperatorCommand.RELEASE.value: "end hold and lockdown",
+    OperatorCommand.RESET_FIRE.value: "end the fire state, once its input is quiet",
+    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",
     TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
 }
 
@@ -153,7 +153,7 @@ def _load(path: Path) -> TerminalConfig:
 
 def _open(config: TerminalConfig) -> DoorService:
     """Wires first, so that the lock is at rest whatever else fails; raises DoorError."""
-    hardware.save_outputs(hardware.lines_of(config.door), config.door_wiring_path)
+    hardware.save_outputs(hardware.configured_outputs(config.door), config.door_wiring_path)
     wires = hardware.open_hardware(config.door)
     try:
         record = AsyncLogWriter(
@@ -164,7 +164,7 @@ def _open(config: TerminalConfig) -> DoorService:
             wires,
             record,
             config.socket_path,
-            past=past_of(config.door_record_path),
+            previous=load_previous_run(config.door_record_path),
         )
     except BaseException:
         wires.close()
@@ -190,7 +190,7 @@ def _run(
         if asked.reload:
             asked.reload = False
             notifier.reloading()
-            reading.begin()
+            reading.start()
         config = _reload(reading, config, service, notifier)
 
 
@@ -208,12 +208,12 @@ def _reload(
 ) -> TerminalConfig:
     """The configuration that SIGHUP asked for, once it has been read, whole or not at all; the one that holds."""
     try:
-        found = reading.take()
+        found = reading.poll()
         if found is None:
             return config
-        fresh, conduct = found
+        fresh, settings = found
         demand_same(config, fresh, _FIXED)
-        service.reload(conduct)
+        service.reload(settings)
         log.info("the configuration was read again")
     except MfsaError as error:
         log.error("the configuration stays as it was: %s", error)
@@ -224,7 +224,7 @@ def _reload(
 
 
 def _check(args: argparse.Namespace) -> int:
-    build_settings(load_config(args.config)).check()
+    build_settings(load_config(args.config)).check_accounts()
     print("the configuration can be used")
     return common.DONE
 
@@ -243,7 +243,7 @@ def _ask(args: argparse.Namespace) -> int:
         client.close()
     if refused is not None:
         raise DoorError(f"{args.command}: the door refused: {describe_refusal(refused)}")
-    print(f"done, but {client.note}" if client.note else "done")
+    print(f"done, but {client.warning}" if client.warning else "done")
     return common.DONE
 
 
@@ -265,7 +265,7 @@ def _tell(answer: dict[str, Any]) -> None:
     reason = answer["reason"]
     print(f"{answer['state']} ({reason}){soon}: {LockReason(reason).sentence}")
     if doubt := answer["clock"]["doubt"]:
-        print(f"  CLOCK: {describe_doubt(Doubt(doubt))}; {REMEDY}")
+        print(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
     for name, active in answer["inputs"].items():
         print(f"  {name}: {'active' if active else 'inactive'}")
     for alarm in answer["alarms"]:

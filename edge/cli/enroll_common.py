@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.audit import handover
-from edge.cli.clock import keep_clock, present_day, trusted_day
+from edge.cli.clock import current_day, save_clock_trust, trusted_day
 from edge.cli.common import option_type, subject_name
 from edge.config import TerminalConfig
 from edge.errors import AlreadyRunningError, RecordError
@@ -215,10 +215,10 @@ def _hand_over(path: Path, fields: dict[str, str]) -> None:
 def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
     """Return today; raises GalleryError if a date depends on a clock that is not trusted."""
     if not args.dry_run:
-        keep_clock(config)
+        save_clock_trust(config)
     writes_dates = args.consent is not None or args.subject is None  # a list may note consents
     if config.enrollment.erase_after_days is None and not writes_dates:
-        return present_day(config)
+        return current_day(config)
     return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
 
 

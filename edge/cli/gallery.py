@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.cli import common
-from edge.cli.clock import keep_clock, trusted_day
+from edge.cli.clock import save_clock_trust, trusted_day
 from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError, GalleryError
 from edge.names import name_key, parse_groups
@@ -206,7 +206,7 @@ def _open(
     if not create:
         _demand_gallery(config)
     key = load_key_and_drop_privileges(config)
-    keep_clock(config)
+    save_clock_trust(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
     return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
 
@@ -551,7 +551,7 @@ def _restore(args: argparse.Namespace) -> int:
         )
     passphrase, file = _passphrase(args), export.read_file(args.file)
     key = load_key_and_drop_privileges(config, create=True)
-    keep_clock(config)
+    save_clock_trust(config)
     result = backup.restore(
         config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
     )

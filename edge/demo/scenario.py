@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-from edge.door.controller import Command, InputKind
+from edge.door.controller import InputKind, OperatorCommand
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER, Portrait
 
@@ -55,7 +55,7 @@ class Wire:
 class Ask:
     """An operator asks for something and says why."""
 
-    command: Command
+    command: OperatorCommand
     note: str
 
 
@@ -94,13 +94,13 @@ SCENES = (
 ACTS = (
     Act(
         "An operator locks the door down",
-        Ask(Command.LOCKDOWN, "a stranger tries the door"),
+        Ask(OperatorCommand.LOCKDOWN, "a stranger tries the door"),
         pause_s=2.0,
         cue=Seen("Grace Hopper, masked"),
     ),
     Act(
         "The operator ends the lockdown",
-        Ask(Command.RELEASE, "the stranger has gone"),
+        Ask(OperatorCommand.RELEASE, "the stranger has gone"),
         pause_s=0.0,
         cue=Seen("Released: Eileen Collins"),
     ),
@@ -119,12 +119,14 @@ ACTS = (
     Act("Fire", Wire(InputKind.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
     Act(
         "An operator tries to reset while the fire burns",
-        Ask(Command.RESET_FIRE, "everybody is out"),
+        Ask(OperatorCommand.RESET_FIRE, "everybody is out"),
         pause_s=1.0,
         cue=Did("unlocked"),
     ),
     Act("The fire is out", Wire(InputKind.FIRE, False), pause_s=0.8),
-    Act("The operator resets again", Ask(Command.RESET_FIRE, "the fire is out"), pause_s=0.8),
+    Act(
+        "The operator resets again", Ask(OperatorCommand.RESET_FIRE, "the fire is out"), pause_s=0.8
+    ),
 )
 
 

@@ -18,11 +18,11 @@ class DoorClient:
         self._path = path
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
-        self.note = ""  # what the door added to its last answer to a command
+        self.warning = ""  # what the door added to its last answer to a command
 
     def grant(self, grant: Grant) -> str | None:
         """Ask the door to open; None if it did, else its reason. Raises DoorError where no door answers."""
-        kind, fields = self._ask("grant", protocol.grant_fields(grant))
+        kind, fields = self._request("grant", protocol.grant_fields(grant))
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
@@ -30,12 +30,12 @@ class DoorClient:
 
         Raises DoorError where no door answers.
         """
-        return self._ask("status", {})[1]
+        return self._request("status", {})[1]
 
     def command(self, command: str, note: str) -> str | None:
         """Ask as an operator; None where it was done, else why not. Raises DoorError where no door answers."""
-        kind, fields = self._ask("command", protocol.command_fields(command, note))
-        self.note = str(fields.get("note", ""))
+        kind, fields = self._request("command", protocol.command_fields(command, note))
+        self.warning = str(fields.get("note", ""))
         return None if kind == "done" else str(fields.get("reason", "refused"))
 
     def close(self) -> None:
@@ -43,7 +43,7 @@ class DoorClient:
             self._socket.close()
             self._socket = None
 
-    def _ask(self, kind: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    def _request(self, kind: str, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         packet = protocol.encode(kind, fields)
         reused = self._socket is not None
         try:

@@ -33,7 +33,7 @@ class Connections:
         self._listener = _listen(path)
         self._selector.register(self._listener, selectors.EVENT_READ)
 
-    def admit(self, clients: Collection[int], operators: Collection[int]) -> None:
+    def update_accounts(self, clients: Collection[int], operators: Collection[int]) -> None:
         """User numbers that may be connected from now on; others are hung up on."""
         self._clients, self._operators = clients, operators
         for peer in [
@@ -41,7 +41,7 @@ class Connections:
         ]:
             self._drop(peer)
 
-    def packets(self, timeout_s: float) -> Iterator[tuple[socket.socket, int, bytes]]:
+    def receive(self, timeout_s: float) -> Iterator[tuple[socket.socket, int, bytes]]:
         """What came within some time: connection, user number, packet."""
         for key, _ in self._selector.select(timeout_s):
             peer = key.fileobj
@@ -51,7 +51,7 @@ class Connections:
             elif peer in self._uids and (packet := self._receive(peer)):
                 yield peer, self._uids[peer], packet
 
-    def answer(self, peer: socket.socket, packet: bytes) -> None:
+    def send(self, peer: socket.socket, packet: bytes) -> None:
         try:
             peer.send(packet)
         except OSError:

@@ -38,7 +38,7 @@ class InputKind(str, Enum):
     TAMPER = "tamper"
 
 
-class Command(str, Enum):
+class OperatorCommand(str, Enum):
     """What an operator can ask for."""
 
     UNLOCK = "unlock"  # once, for a pulse
@@ -145,7 +145,7 @@ class Controller:
         if self._pressed_at is not None and not self._stuck:
             waiting.append(self._pressed_at + self._rules.held_open_s)
         if self._busy_since is not None and not self._kept_open:
-            waiting.append(self._busy_since + self._rules.busy_s)
+            waiting.append(self._busy_since + self._rules.max_grant_unlock_s)
         if self._opened_at is not None and not self._held_open and not self._open_by_right:
             waiting.append(self._opened_at + self._rules.held_open_s)
         return min(waiting, default=None)
@@ -182,13 +182,13 @@ class Controller:
             return DoorRefusal.SCHEDULE
         return DoorRefusal.MAX_UNLOCK_EXCEEDED if self._kept_open else None
 
-    def open(self, grant: Grant, now: float) -> None:
+    def unlock(self, grant: Grant, now: float) -> None:
         """Open for one pulse from now on; the caller has checked and recorded the grant."""
         self._recent.append(grant.id)
-        self._until = max(self._until, now + self._rules.pulse_of(grant))
+        self._until = max(self._until, now + self._rules.pulse_for(grant))
         self.tick(now)
 
-    def sense(self, which: InputKind, active: bool, now: float) -> None:
+    def update_input(self, which: InputKind, active: bool, now: float) -> None:
         """A settled level of an input."""
         self.tick(now)  # reasons that are over must not excuse what happens now
         known, self._active[which] = self._active[which], active
@@ -196,7 +196,7 @@ class Controller:
             return
         if active or known is not None:
             level = "active" if active else "inactive"
-            self._say(DoorEventCode(f"{which.value}-{level}"), EventCause.INPUT, now)
+            self._emit(DoorEventCode(f"{which.value}-{level}"), EventCause.INPUT, now)
         if which is InputKind.FIRE and active:
             self._latch_fire(now)
         elif which is InputKind.REX:
@@ -205,51 +205,51 @@ class Controller:
             self._tamper = True
             self._until = self._operator_until = -math.inf
             self._cut_short = EventCause.TAMPER
-            self._say(DoorEventCode.TAMPER, EventCause.CASE_OPENED, now)
+            self._emit(DoorEventCode.TAMPER, EventCause.CASE_OPENED, now)
         elif which is InputKind.CONTACT and active and known is None:
             self._opened_at = now  # it stood open before this process began: nobody saw it forced
         elif which is InputKind.CONTACT:
             self._contact(active, now)
         self.tick(now)
 
-    def command(self, command: Command, now: float) -> DoorRefusal | None:
+    def execute(self, command: OperatorCommand, now: float) -> DoorRefusal | None:
         """Execute an operator's command; return why it is refused, None if it was done."""
         refused = self._refuse(command)
         if refused is not None:
             return refused
-        if command is Command.UNLOCK:
+        if command is OperatorCommand.UNLOCK:
             self._operator_until = max(self._operator_until, now + self._rules.pulse_s)
-        elif command is Command.HOLD:
+        elif command is OperatorCommand.HOLD:
             self._held = True
-        elif command is Command.LOCKDOWN:
+        elif command is OperatorCommand.LOCKDOWN:
             self._lockdown, self._held = True, False
             self._until = self._operator_until = -math.inf
-        elif command is Command.RELEASE:
+        elif command is OperatorCommand.RELEASE:
             self._lockdown = self._held = False
-        elif command is Command.RESET_FIRE:
+        elif command is OperatorCommand.RESET_FIRE:
             self._fire = False
         else:
             self._tamper = False
-        self._say(DoorEventCode(command.value), EventCause.OPERATOR, now)
+        self._emit(DoorEventCode(command.value), EventCause.OPERATOR, now)
         self.tick(now)
         return None
 
-    def _refuse(self, command: Command) -> DoorRefusal | None:
-        if command in (Command.UNLOCK, Command.HOLD) and self._lockdown:
+    def _refuse(self, command: OperatorCommand) -> DoorRefusal | None:
+        if command in (OperatorCommand.UNLOCK, OperatorCommand.HOLD) and self._lockdown:
             return DoorRefusal.LOCKDOWN
-        if command is Command.RESET_FIRE and self._active[InputKind.FIRE]:
+        if command is OperatorCommand.RESET_FIRE and self._active[InputKind.FIRE]:
             return DoorRefusal.FIRE_INPUT_ACTIVE
-        if command is Command.RESET_TAMPER and self._active[InputKind.TAMPER]:
+        if command is OperatorCommand.RESET_TAMPER and self._active[InputKind.TAMPER]:
             return DoorRefusal.CASE_OPEN
         return None
 
-    def schedule(self, window: ScheduledMode, now: float) -> None:
+    def update_schedule(self, window: ScheduledMode, now: float) -> None:
         """What the schedule says from now on."""
         if window is not self._window:
             self._window = window
             if window is ScheduledMode.LOCKED:
                 self._until = -math.inf
-            self._say(DoorEventCode.SCHEDULE, window.value, now)
+            self._emit(DoorEventCode.SCHEDULE, window.value, now)
         self.tick(now)
 
     def tick(self, now: float) -> bool:
@@ -263,9 +263,9 @@ class Controller:
             self._locked_since = self._now
             cause = self._cut_short or ended_cause(self._open_for)
             is_normal = self.reason is LockReason.NORMAL
-            self._say(DoorEventCode.RELOCKED, cause if is_normal else self.reason, self._now)
+            self._emit(DoorEventCode.RELOCKED, cause if is_normal else self.reason, self._now)
         elif self._energised and not before and self.reason is not LockReason.PULSE:
-            self._say(DoorEventCode.UNLOCKED, self.reason, self._now)
+            self._emit(DoorEventCode.UNLOCKED, self.reason, self._now)
         if self._energised:
             self._open_for, self._cut_short = self.reason, None
         return before != self._energised
@@ -291,22 +291,22 @@ class Controller:
     def _latch_fire(self, now: float) -> None:
         if not self._fire:
             self._fire = True
-            self._say(DoorEventCode.FIRE, EventCause.INPUT, now)
+            self._emit(DoorEventCode.FIRE, EventCause.INPUT, now)
 
     def _exit(self, pressed: bool, now: float) -> None:
         self._pressed_at = now if pressed else None
         if pressed:
-            self._exit_until = now + self._rules.exit_s
+            self._exit_until = now + self._rules.rex_pulse_s
         elif self._stuck:
             self._stuck = False
-            self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.REX_STUCK, now)
+            self._emit(DoorEventCode.ALARM_ENDED, DoorAlarm.REX_STUCK, now)
 
     def _contact(self, opened: bool, now: float) -> None:
         if opened:
             self._opened_at = now
             if not self._energised and now - self._locked_since > _GRACE_S:
                 self._forced = True
-                self._say(DoorEventCode.ALARM, DoorAlarm.FORCED_OPEN, now)
+                self._emit(DoorEventCode.ALARM, DoorAlarm.FORCED_OPEN, now)
             self._cut("on_open")
             return
         self._opened_at = None
@@ -316,7 +316,7 @@ class Controller:
             (DoorAlarm.FORCED_OPEN, self._forced),
         ):
             if on:
-                self._say(DoorEventCode.ALARM_ENDED, kind, now)
+                self._emit(DoorEventCode.ALARM_ENDED, kind, now)
         self._held_open = self._forced = False
 
     def _cut(self, moved: str) -> None:
@@ -333,10 +333,10 @@ class Controller:
             self._opened_at = self._now  # the time counts from when the right ends
             if self._held_open:
                 self._held_open = False
-                self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.HELD_OPEN, self._now)
+                self._emit(DoorEventCode.ALARM_ENDED, DoorAlarm.HELD_OPEN, self._now)
         elif not self._held_open and self._now >= self._opened_at + self._rules.held_open_s:
             self._held_open = True
-            self._say(DoorEventCode.ALARM, DoorAlarm.HELD_OPEN, self._now)
+            self._emit(DoorEventCode.ALARM, DoorAlarm.HELD_OPEN, self._now)
 
     def _watch_exit(self) -> None:
         """A button that is stuck, or was wedged, opens for ever: it may, but not in silence."""
@@ -346,7 +346,7 @@ class Controller:
             and self._now >= self._pressed_at + self._rules.held_open_s
         ):
             self._stuck = True
-            self._say(DoorEventCode.ALARM, DoorAlarm.REX_STUCK, self._now)
+            self._emit(DoorEventCode.ALARM, DoorAlarm.REX_STUCK, self._now)
 
     def _watch_grants(self) -> None:
         """Whoever asks without end must not hold the lock open: nobody is let in anew until it has locked."""
@@ -354,12 +354,12 @@ class Controller:
             self._busy_since = None
         elif self._busy_since is None:
             self._busy_since = self._now
-        elif not self._kept_open and self._now >= self._busy_since + self._rules.busy_s:
+        elif not self._kept_open and self._now >= self._busy_since + self._rules.max_grant_unlock_s:
             self._kept_open = True
-            self._say(DoorEventCode.ALARM, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
+            self._emit(DoorEventCode.ALARM, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
         if self._kept_open and not self._energised:
             self._kept_open = False
-            self._say(DoorEventCode.ALARM_ENDED, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
+            self._emit(DoorEventCode.ALARM_ENDED, DoorAlarm.MAX_UNLOCK_EXCEEDED, self._now)
 
-    def _say(self, event: str, reason: str, now: float) -> None:
+    def _emit(self, event: str, reason: str, now: float) -> None:
         self.events.append(DoorEvent(event, reason, now))

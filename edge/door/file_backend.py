@@ -20,12 +20,12 @@ class FileRelayOutput:
                 f"{path}: the relay's file cannot be opened: {error.strerror}; check folder and rights"
             ) from error
         self._closed = False
-        self.release()
+        self.deenergise()
 
     def energise(self) -> None:
         self._write(b"1\n")
 
-    def release(self) -> None:
+    def deenergise(self) -> None:
         self._write(b"0\n")
 
     def close(self) -> None:
@@ -33,7 +33,7 @@ class FileRelayOutput:
             return
         self._closed = True
         try:
-            self.release()
+            self.deenergise()
         finally:
             os.close(self._fd)
 
@@ -52,7 +52,7 @@ class FileInputLine:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def active(self) -> bool:
+    def is_active(self) -> bool:
         try:
             return self._path.read_text(encoding="ascii").strip() == "1"
         except FileNotFoundError:

@@ -55,7 +55,7 @@ class GpioRelayOutput:
     def energise(self) -> None:
         self._switch(True)
 
-    def release(self) -> None:
+    def deenergise(self) -> None:
         self._switch(False)
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class GpioRelayOutput:
             steps.callback(self._factory.close)
             steps.callback(self._device.close)
             if not self._device.closed:
-                steps.callback(self.release)
+                steps.callback(self.deenergise)
 
     def _switch(self, on: bool) -> None:
         try:
@@ -95,7 +95,7 @@ class GpioInputLine:
         self._inverted = pulled is not None and active_high is pulled
         self._factory = factory
 
-    def active(self) -> bool:
+    def is_active(self) -> bool:
         try:
             return bool(self._device.value) is not self._inverted
         except Exception as error:

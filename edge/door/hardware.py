@@ -34,7 +34,7 @@ class DoorHardware:
             for part in (self.inputs, self.alarm, self.relay):
                 if part is not None:
                     steps.callback(part.close)
-            steps.callback(self.relay.release)
+            steps.callback(self.relay.deenergise)
 
 
 def open_hardware(door: DoorConfig) -> DoorHardware:
@@ -49,7 +49,7 @@ def open_hardware(door: DoorConfig) -> DoorHardware:
         raise
 
 
-class OutputNote(BaseModel):
+class DoorOutputs(BaseModel):
     """The outputs of a door. The configuration may name others by the time these must be put to rest."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,19 +60,19 @@ class OutputNote(BaseModel):
 _NOTE_MAX = 1 << 16  # bytes
 
 
-def lines_of(door: DoorConfig) -> OutputNote:
-    return OutputNote(relay=door.relay, alarm=door.alarm)
+def configured_outputs(door: DoorConfig) -> DoorOutputs:
+    return DoorOutputs(relay=door.relay, alarm=door.alarm)
 
 
-def load_outputs(path: Path) -> OutputNote | None:
+def load_outputs(path: Path) -> DoorOutputs | None:
     """The outputs that a door process opened last; None where no note can be read."""
     try:
-        return parse_json(OutputNote, read_regular(path, _NOTE_MAX))
+        return parse_json(DoorOutputs, read_regular(path, _NOTE_MAX))
     except (OSError, ValueError):
         return None
 
 
-def save_outputs(lines: OutputNote, path: Path) -> None:
+def save_outputs(lines: DoorOutputs, path: Path) -> None:
     """To be called before they are opened; others that are still noted are put to rest first. Best effort: a door without a note
     is better than none, and then `edge-door safe-state` goes by the configuration."""
     before = load_outputs(path)
@@ -80,7 +80,7 @@ def save_outputs(lines: OutputNote, path: Path) -> None:
         return  # a full disk may hold it already
     if before is not None:
         try:
-            put_to_rest(before, path.parent)
+            deenergise_outputs(before, path.parent)
         except DoorError as error:
             log.error("a line of the wiring before this one: %s", error)
     try:
@@ -97,7 +97,7 @@ def save_outputs(lines: OutputNote, path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def put_to_rest(lines: OutputNote, noted_in: Path | None = None) -> None:
+def deenergise_outputs(lines: DoorOutputs, noted_in: Path | None = None) -> None:
     """Opening a relay drives it to rest, and so does closing it. Each line whatever the other does; raises DoorError."""
     with contextlib.ExitStack() as steps:  # last in, first out
         for line in (lines.alarm, lines.relay):

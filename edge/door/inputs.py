@@ -16,7 +16,7 @@ POLL_S = 0.02
 class InputLine(Protocol):
     """One input's raw level; active is what the config calls active."""
 
-    def active(self) -> bool: ...
+    def is_active(self) -> bool: ...
 
     def close(self) -> None: ...
 
@@ -30,7 +30,7 @@ class Debounce:
         self._raw = False
         self._since = -math.inf
 
-    def feed(self, raw: bool, now: float) -> bool | None:
+    def update(self, raw: bool, now: float) -> bool | None:
         """The settled level where it has just changed, else None."""
         if self._since == -math.inf or raw != self._raw:
             self._raw, self._since = raw, now
@@ -52,12 +52,12 @@ class DoorInputs:
     def __len__(self) -> int:
         return len(self._lines)
 
-    def changes(self, now: float) -> list[tuple[InputKind, bool]]:
+    def read_changes(self, now: float) -> list[tuple[InputKind, bool]]:
         """Inputs whose settled level is new since the last call, first fire; raises DoorError where one cannot be read."""
         changed = []
         for which in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
             if which in self._lines:
-                level = self._debounce[which].feed(self._lines[which].active(), now)
+                level = self._debounce[which].update(self._lines[which].is_active(), now)
                 if level is not None:
                     changed.append((which, level))
         return changed

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
-from edge.audit.clock import belief_of
+from edge.audit.clock import trust_from_records
 from edge.audit.reader import read_tail
 from edge.audit.retention import Retention
 from edge.audit.segments import strange_files
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.timing import LatchedStates
 from edge.errors import RecordError
-from edge.system.wallclock import Belief, WallClock
+from edge.system.wallclock import ClockTrust, WallClock
 from edge.values import DoorEvent
 
 log = logging.getLogger(__name__)
@@ -30,16 +30,16 @@ _COMPLAIN_S = 10.0  # between two lines of the journal about lost events
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PreviousRun:
     """What the end of the record says of the life before."""
 
     latches: LatchedStates = field(default_factory=LatchedStates)
-    clock: Belief = field(default_factory=Belief)
-    ended: str | None = None  # the last event
-    trouble: str | None = None  # why nothing of this is known; then the door starts in lockdown
+    clock: ClockTrust = field(default_factory=ClockTrust)
+    last_event: str | None = None  # the last event
+    error: str | None = None  # why nothing of this is known; then the door starts in lockdown
 
 
-def past_of(path: Path) -> Past:
+def load_previous_run(path: Path) -> PreviousRun:
     """A look that changes nothing: the file may be full of what a crash left, or on a disk that takes nothing more."""
     try:
         _check_segments(path)
@@ -50,10 +50,10 @@ def past_of(path: Path) -> Past:
                 f"{path}: the record cannot be read: no line in its end tells the door's state"
             )
     except RecordError as error:
-        return Past(LatchedStates(lockdown=True), trouble=str(error))
-    return Past(
+        return PreviousRun(LatchedStates(lockdown=True), error=str(error))
+    return PreviousRun(
         LatchedStates(**{name: name in (latched or ()) for name in LATCHES}),
-        belief_of(tail),
+        trust_from_records(tail),
         next((str(r["event"]) for r in tail if "event" in r), None),
     )
 
@@ -77,7 +77,7 @@ class LockState:
     alarms: tuple[str, ...]
 
 
-class DoorRecord:
+class DoorAuditLog:
     """Writer of door events with the states that outlive a restart.
 
     Nothing here waits; a caller waits for the job of an event that must be on disk. Events that a
@@ -87,7 +87,7 @@ class DoorRecord:
     def __init__(
         self,
         log: AsyncLogWriter,
-        past: Past,
+        past: PreviousRun,
         latches: Callable[[], LatchedStates],
         state: Callable[[], LockState],
         wall: WallClock,
@@ -96,7 +96,7 @@ class DoorRecord:
         self._log = log
         self._latches = latches
         self._state = state
-        self._durable = None if past.trouble else past.latches
+        self._durable = None if past.error else past.latches
         self._jobs: deque[tuple[PendingRecord, LatchedStates]] = (
             deque()
         )  # as many as the log's queue takes
@@ -114,7 +114,7 @@ class DoorRecord:
     def lost(self) -> int:
         return self._log.lost
 
-    def post(
+    def append(
         self, event: DoorEvent, more: Mapping[str, Any] | None = None, *, counted: bool = True
     ) -> PendingRecord:
         """Hand an event over; its job is done once it is on disk or has failed."""
@@ -128,20 +128,20 @@ class DoorRecord:
             self._jobs.append((job, latches))
         return job
 
-    def refused(self, event: DoorEvent) -> None:
+    def append_refusal(self, event: DoorEvent) -> None:
         """At most a few in a second: who asks without end must not wear the disk out. The rest is counted."""
         self._begin_second(event.at)
         self._refusals += 1
         if self._refusals <= _REFUSALS:
-            self.post(event)
+            self.append(event)
         else:
             self._left_out += 1
 
-    def keep_for(self, keep: Retention) -> None:
+    def update_retention(self, keep: Retention) -> None:
         """How long records stay, from now on."""
         self._log.update_retention(keep)
 
-    def keep(self, now: float) -> None:
+    def run_maintenance(self, now: float) -> None:
         """Handle the jobs that have ended, and write again latches that were not stored."""
         while self._jobs and self._jobs[0][0].done.is_set():
             job, latches = self._jobs.popleft()
@@ -152,7 +152,7 @@ class DoorRecord:
                 self._drop(job)
         if not self._jobs and self._durable != self._latches() and now >= self._again_at:
             self._again_at = now + _SECOND_S
-            self.post(DoorEvent(DoorEventCode.LATCHED, EventCause.RETRY, now), counted=False)
+            self.append(DoorEvent(DoorEventCode.LATCHED, EventCause.RETRY, now), counted=False)
         self._begin_second(now)
         self._account(now)
 
@@ -178,7 +178,7 @@ class DoorRecord:
             state, dropped = self._state(), dict(self._dropped)
             self._dropped.clear()
             more = {"dropped": dropped, "lock": state.lock, "alarms": list(state.alarms)}
-            self.post(
+            self.append(
                 DoorEvent(DoorEventCode.GAP, EventCause.NOT_RECORDED, now), more, counted=False
             )
 
@@ -187,7 +187,7 @@ class DoorRecord:
             self._second, self._refusals, left_out, self._left_out = now, 0, self._left_out, 0
             if left_out:
                 event = DoorEvent(DoorEventCode.REFUSED, DoorRefusal.SUPPRESSED, now)
-                self.post(event, {"left_out": left_out}, counted=False)
+                self.append(event, {"left_out": left_out}, counted=False)
 
 
 def _counts(events: Counter[str]) -> str:

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from edge.config import DOOR_LOCK, DOOR_WIRING, TerminalConfig, load_config
-from edge.door.hardware import OutputNote, lines_of, load_outputs, put_to_rest
+from edge.door.hardware import DoorOutputs, configured_outputs, deenergise_outputs, load_outputs
 from edge.errors import ConfigError, LockFileError
 from edge.system.lockfile import acquire_lock
 
@@ -31,17 +31,17 @@ def force_safe_state(config_path: Path) -> None:
     with contextlib.ExitStack() as steps:  # each one whatever the others do
         for place in folders:
             _claim(place, steps)
-        lines: list[tuple[OutputNote, Path | None]] = [
+        lines: list[tuple[DoorOutputs, Path | None]] = [
             (found, folder)
             for folder in folders
             if (found := load_outputs(folder / DOOR_WIRING)) is not None
         ]
         if not lines and config is not None:
-            lines = [(lines_of(config.door), None)]
+            lines = [(configured_outputs(config.door), None)]
         if not lines and wrong is not None:
             raise wrong
         for each, folder in lines:
-            steps.callback(put_to_rest, each, folder)
+            steps.callback(deenergise_outputs, each, folder)
 
 
 def _folders(config: TerminalConfig | None) -> list[Path]:

@@ -17,29 +17,29 @@ from typing import Any
 
 from edge.access.schedule import ScheduledMode
 from edge.audit.async_writer import AsyncLogWriter, PendingRecord
-from edge.audit.clock import CONFIRMED, confirmation_of
+from edge.audit.clock import CONFIRMED, confirmation_field
 from edge.door import protocol
+from edge.door.clock_trust import TRUST_CLOCK, clock_status, describe_doubt
 from edge.door.connections import Connections
-from edge.door.controller import Command, Controller
+from edge.door.controller import Controller, OperatorCommand
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import POLL_S
-from edge.door.record import DoorRecord, LockState, Past
+from edge.door.record import DoorAuditLog, LockState, PreviousRun
 from edge.door.relay import RelayOutput
 from edge.door.settings import DoorSettings
-from edge.door.wallclock import TRUST_CLOCK, clock_status, describe_doubt
 from edge.errors import DoorError
 from edge.system.timesync import boot_id
-from edge.system.wallclock import REMEDY, Doubt, WallClock
+from edge.system.wallclock import REMEDY, ClockDoubt, WallClock
 from edge.values import DoorEvent, Grant
 
 log = logging.getLogger(__name__)
 
 RECORD_DEADLINE_S = 0.2
-NOT_ON_RECORD = "not on record yet: it may not outlive a restart; is the disk full?"
+NOT_YET_RECORDED = "not on record yet: it may not outlive a restart; is the disk full?"
 _IDLE_S = 0.05  # signals, and what other threads have done, are seen so soon
 _SCHEDULE_S = 1.0  # how often the schedule is asked
-_OPENING = (Command.UNLOCK, Command.HOLD)
+_OPENING = (OperatorCommand.UNLOCK, OperatorCommand.HOLD)
 _NOTE_MAX = 256
 
 
@@ -48,52 +48,52 @@ class DoorService:
 
     def __init__(
         self,
-        conduct: DoorSettings,
-        wiring: DoorHardware,
+        settings: DoorSettings,
+        hardware: DoorHardware,
         record: AsyncLogWriter,
         socket_path: Path,
         *,
-        past: Past = Past(),
+        previous: PreviousRun = PreviousRun(),
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._wiring = wiring
+        self._wiring = hardware
         self._clock = clock
-        self._wall = WallClock(past.clock, wall)
-        self._doubt: Doubt | None = None  # logged last
-        self._controller = Controller(conduct.rules, past.latches)
-        self._record = DoorRecord(
-            record, past, lambda: self._controller.latches, self._lock_state, self._wall
+        self._wall = WallClock(previous.clock, wall)
+        self._doubt: ClockDoubt | None = None  # logged last
+        self._controller = Controller(settings.timing, previous.latches)
+        self._record = DoorAuditLog(
+            record, previous, lambda: self._controller.latches, self._lock_state, self._wall
         )
         self._looked_at = -math.inf  # when the schedule was asked
         self._blind = False  # whether the schedule could not tell
         self._reload_refused = ""
         self._alarms: tuple[str, ...] = ()  # logged last
         self._energised = self._alarmed = self._closed = False
-        wiring.relay.release()
+        hardware.relay.deenergise()
         self._peers = Connections(socket_path)
-        self._take(conduct)
-        self._begin(past)
-        self._turn()
+        self._apply_settings(settings)
+        self._record_start(previous)
+        self._update()
 
-    def _begin(self, past: Past) -> None:
+    def _record_start(self, past: PreviousRun) -> None:
         """What is to be said of the life before, and of what this one begins with."""
-        if past.trouble:
+        if past.error:
             log.error(
                 "%s; in lockdown, since nobody can tell what held before: `edge-door release` ends it",
-                past.trouble,
+                past.error,
             )
             self._post(
                 DoorEvent(
                     DoorEventCode.GAP,
                     EventCause.UNREADABLE_RECORD,
                     self._clock(),
-                    note=past.trouble[:_NOTE_MAX],
+                    note=past.error[:_NOTE_MAX],
                 )
             )
-        elif past.ended not in (None, DoorEventCode.STOPPED):
+        elif past.last_event not in (None, DoorEventCode.STOPPED):
             self._post(DoorEvent(DoorEventCode.GAP, EventCause.UNCLEAN_STOP, self._clock()))
-        for account in self._conduct.unknown:
+        for account in self._settings.unknown_accounts:
             log.error("%s: no such account on this machine, ignored; create it", account)
             self._post(
                 DoorEvent(
@@ -104,18 +104,18 @@ class DoorService:
                 )
             )
         started = DoorEvent(DoorEventCode.STARTED, self._controller.reason, self._clock())
-        self._record.post(started, confirmation_of(self._wall.belief))
+        self._record.append(started, confirmation_field(self._wall.trust))
 
-    def _take(self, conduct: DoorSettings) -> None:
-        self._conduct = conduct
-        self._operators = {0, os.geteuid(), *conduct.operators}
-        self._peers.admit(conduct.clients.keys(), self._operators)
-        self._record.keep_for(conduct.keep)
+    def _apply_settings(self, settings: DoorSettings) -> None:
+        self._settings = settings
+        self._operators = {0, os.geteuid(), *settings.operators}
+        self._peers.update_accounts(settings.clients.keys(), self._operators)
+        self._record.update_retention(settings.retention)
 
-    def reload(self, conduct: DoorSettings) -> None:
-        """Other conduct from now on; whoever may no longer ask is hung up on."""
-        self._take(conduct)
-        self._controller.update_timing(conduct.rules)
+    def reload(self, settings: DoorSettings) -> None:
+        """Other settings from now on; whoever may no longer ask is hung up on."""
+        self._apply_settings(settings)
+        self._controller.update_timing(settings.timing)
         self._looked_at = -math.inf
         self._reload_refused = ""
         self._post(DoorEvent(DoorEventCode.RELOADED, EventCause.CONFIGURATION, self._clock()))
@@ -134,10 +134,10 @@ class DoorService:
 
     def step(self) -> None:
         """Wait for a packet, an input or the end of a pulse, whichever comes first, and act on it."""
-        for peer, uid, packet in self._peers.packets(self._wait()):
-            self._turn()
-            self._peers.answer(peer, self._answer(packet, uid))
-        self._turn()
+        for peer, uid, packet in self._peers.receive(self._wait()):
+            self._update()
+            self._peers.send(peer, self._handle(packet, uid))
+        self._update()
 
     def _wait(self, limit: float = _IDLE_S) -> float:
         """How long nothing needs to be looked at."""
@@ -146,23 +146,23 @@ class DoorService:
         deadline = self._controller.deadline
         return limit if deadline is None else max(0.0, min(limit, deadline - self._clock()))
 
-    def _turn(self) -> None:
+    def _update(self) -> None:
         """Inputs, schedule and time into the controller, and what it says onto the wires."""
         now = self._clock()
-        for which, level in self._wiring.inputs.changes(now) if self._wiring.inputs else ():
-            self._controller.sense(which, level, now)
+        for which, level in self._wiring.inputs.read_changes(now) if self._wiring.inputs else ():
+            self._controller.update_input(which, level, now)
         if now - self._looked_at >= _SCHEDULE_S:
             self._looked_at = now
-            self._controller.schedule(self._window(), now)
+            self._controller.update_schedule(self._window(), now)
         self._controller.tick(now)
-        self._apply()
-        self._record.keep(now)
+        self._switch_outputs()
+        self._record.run_maintenance(now)
 
     def _window(self) -> ScheduledMode:
         """What the schedule says, with doubts about a clock that cannot be right. Whatever it raises, the loop goes on."""
-        schedule = self._conduct.schedule
+        schedule = self._settings.schedule
         try:
-            wall, doubt = self._wall.check()
+            wall, doubt = self._wall.read_with_doubt()
             self._log_doubt(doubt)
             window = schedule.at(
                 datetime.fromtimestamp(wall, timezone.utc), plausible=doubt is None
@@ -178,7 +178,7 @@ class DoorService:
         self._blind = False
         return window
 
-    def _log_doubt(self, doubt: Doubt | None) -> None:
+    def _log_doubt(self, doubt: ClockDoubt | None) -> None:
         if doubt is self._doubt:
             return
         self._doubt = doubt
@@ -191,7 +191,7 @@ class DoorService:
         lock = "unlocked" if self._controller.energised else "locked"
         return LockState(lock, self._controller.alarms)
 
-    def _apply(self) -> None:
+    def _switch_outputs(self) -> None:
         """The lock never waits for the disk: first the wires, then the record. Raises DoorError where a wire fails."""
         if self._energised != self._controller.energised:
             self._energised = self._controller.energised
@@ -225,7 +225,7 @@ class DoorService:
             )
             steps.callback(self._wiring.close)
 
-    def _answer(self, packet: bytes, uid: int) -> bytes:
+    def _handle(self, packet: bytes, uid: int) -> bytes:
         try:
             kind, fields = protocol.decode(packet)
             grant = protocol.parse_grant(fields) if kind == "grant" else None
@@ -253,17 +253,17 @@ class DoorService:
             self._post(_event(DoorEventCode.GRANTED, EventCause.GRANT, self._clock(), grant)),
             self._deadline(),
         ):
-            reason = None if self._conduct.open_unrecorded else DoorRefusal.NOT_RECORDED
+            reason = None if self._settings.unlock_unrecorded else DoorRefusal.NOT_RECORDED
         now = self._clock()
         reason = reason or self._controller.check(
             grant, now
         )  # the frame may have grown too old meanwhile
         if reason is not None:
-            self._record.refused(_event(DoorEventCode.REFUSED, reason, now, grant))
+            self._record.append_refusal(_event(DoorEventCode.REFUSED, reason, now, grant))
             return reason
-        self._controller.open(grant, now)
+        self._controller.unlock(grant, now)
         try:
-            self._apply()
+            self._switch_outputs()
         except DoorError:
             self._controller.lock()
             self._post(_event(DoorEventCode.FAILED, EventCause.RELAY, now, grant))
@@ -279,37 +279,37 @@ class DoorService:
         if name == TRUST_CLOCK:
             return self._trust_clock(note, uid)
         try:
-            command = Command(name)
+            command = OperatorCommand(name)
         except ValueError:
-            known = ", ".join([*(c.value for c in Command), TRUST_CLOCK])
+            known = ", ".join([*(c.value for c in OperatorCommand), TRUST_CLOCK])
             return f"expected one of {known}", ""
         ends = self._deadline()
         asked = DoorEvent(
             DoorEventCode.OPERATOR_COMMAND,
             command.value,
             self._clock(),
-            operator=self._conduct.operators.get(uid, str(uid)),
+            operator=self._settings.operators.get(uid, str(uid)),
             note=note,
         )
         job = self._post(asked)
-        recorded = command is Command.LOCKDOWN or self._in_time(job, ends)
-        if command in _OPENING and not (recorded or self._conduct.open_unrecorded):
+        recorded = command is OperatorCommand.LOCKDOWN or self._in_time(job, ends)
+        if command in _OPENING and not (recorded or self._settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED, ""
-        reason = self._controller.command(command, self._clock())
-        self._apply()
+        reason = self._controller.execute(command, self._clock())
+        self._switch_outputs()
         if reason is not None:
-            self._record.refused(
+            self._record.append_refusal(
                 DoorEvent(DoorEventCode.REFUSED, reason, self._clock(), operator=asked.operator)
             )
             return reason, ""
-        return None, "" if self._in_time(self._record.newest, ends) else NOT_ON_RECORD
+        return None, "" if self._in_time(self._record.newest, ends) else NOT_YET_RECORDED
 
     def _trust_clock(self, note: str, uid: int) -> tuple[str | None, str]:
         """Trust the present clock once the command is recorded: it may open the door."""
-        wall, doubt = self._wall.check()
-        if doubt is Doubt.NEVER_SET:
-            return f"{doubt.why}; set it first", ""
-        operator = self._conduct.operators.get(uid, str(uid))
+        wall, doubt = self._wall.read_with_doubt()
+        if doubt is ClockDoubt.NEVER_SET:
+            return f"{doubt.sentence}; set it first", ""
+        operator = self._settings.operators.get(uid, str(uid))
         event = DoorEvent(
             DoorEventCode.CLOCK_TRUSTED,
             EventCause.OPERATOR,
@@ -317,13 +317,13 @@ class DoorService:
             operator=operator,
             note=note,
         )
-        job = self._record.post(event, {CONFIRMED: [round(wall, 3), boot_id()]})
-        if not (self._in_time(job, self._deadline()) or self._conduct.open_unrecorded):
+        job = self._record.append(event, {CONFIRMED: [round(wall, 3), boot_id()]})
+        if not (self._in_time(job, self._deadline()) or self._settings.unlock_unrecorded):
             return DoorRefusal.NOT_RECORDED, ""
         self._wall.confirm(round(wall, 3))
         self._looked_at = -math.inf
         log.info("an operator confirmed the clock")
-        return None, "" if job.written else NOT_ON_RECORD
+        return None, "" if job.written else NOT_YET_RECORDED
 
     def _deadline(self) -> float:
         return self._clock() + RECORD_DEADLINE_S
@@ -332,7 +332,7 @@ class DoorService:
         """Whether a record is on disk by then; inputs are heard and a pulse that ends meanwhile is ended."""
         while not job.done.is_set() and (now := self._clock()) < ends:
             job.done.wait(self._wait(ends - now))
-            self._turn()
+            self._update()
         if not job.done.is_set():
             log.error("%s is not on record: the disk takes too long", job.fields["event"])
         return job.written
@@ -355,7 +355,7 @@ class DoorService:
         }
 
     def _post(self, event: DoorEvent) -> PendingRecord:
-        return self._record.post(event)
+        return self._record.append(event)
 
 
 def _event(event: DoorEventCode, reason: str, at: float, grant: Grant) -> DoorEvent:
@@ -366,4 +366,4 @@ def _switch(relay: RelayOutput, on: bool) -> None:
     if on:
         relay.energise()
     else:
-        relay.release()
+        relay.deenergise()

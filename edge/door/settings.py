@@ -21,7 +21,7 @@ from edge.errors import ConfigError, MfsaError
 class DoorSettings:
     """How the door behaves, and towards whom. Accounts are names by user number."""
 
-    rules: DoorTiming
+    timing: DoorTiming
     schedule: Schedule = field(default_factory=Schedule)
     clients: Mapping[int, str] = field(
         default_factory=dict
@@ -29,17 +29,17 @@ class DoorSettings:
     operators: Mapping[int, str] = field(
         default_factory=dict
     )  # beside root and the door's own: may command it
-    open_unrecorded: bool = False  # whether people are let in while the disk takes no record
-    keep: Retention = field(default_factory=Retention)
-    unknown: tuple[
+    unlock_unrecorded: bool = False  # whether people are let in while the disk takes no record
+    retention: Retention = field(default_factory=Retention)
+    unknown_accounts: tuple[
         str, ...
     ] = ()  # accounts that the configuration names and the machine has not, with their key
 
-    def check(self) -> None:
+    def check_accounts(self) -> None:
         """Raises ConfigError where an account is not there."""
-        if self.unknown:
+        if self.unknown_accounts:
             raise ConfigError(
-                f"{', '.join(self.unknown)}: there is no such account on this machine; create it or take it out"
+                f"{', '.join(self.unknown_accounts)}: there is no such account on this machine; create it or take it out"
             )
 
 
@@ -100,12 +100,12 @@ class ConfigReloader:
         self._started = 0  # newest request that a thread handles
         self._reading = 0  # running threads: a disk may hang
 
-    def begin(self) -> None:
+    def start(self) -> None:
         self._newest += 1
         if self._reading < _READERS_MAX:
-            self._start()
+            self._start_thread()
 
-    def take(self) -> tuple[TerminalConfig, DoorSettings] | None:
+    def poll(self) -> tuple[TerminalConfig, DoorSettings] | None:
         """What the newest reading found, once; raises MfsaError where it cannot be used."""
         while True:
             try:
@@ -114,14 +114,14 @@ class ConfigReloader:
                 return None
             self._reading -= 1
             if self._started < self._newest:
-                self._start()
+                self._start_thread()
             if number != self._newest:
                 continue
             if isinstance(found, MfsaError):
                 raise found
             return found
 
-    def _start(self) -> None:
+    def _start_thread(self) -> None:
         self._started = self._newest
         self._reading += 1
         threading.Thread(
@@ -132,9 +132,9 @@ class ConfigReloader:
         found: tuple[TerminalConfig, DoorSettings] | MfsaError
         try:
             config = load_config(self._path)
-            conduct = build_settings(config)
-            conduct.check()
-            found = config, conduct
+            settings = build_settings(config)
+            settings.check_accounts()
+            found = config, settings
         except MfsaError as error:
             found = error
         except Exception as error:  # whatever it is, somebody waits for an answer

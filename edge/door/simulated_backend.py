@@ -17,7 +17,7 @@ class SimulatedRelayOutput:
     def energise(self) -> None:
         self._set(True)
 
-    def release(self) -> None:
+    def deenergise(self) -> None:
         self._set(False)
 
     def close(self) -> None:

@@ -12,15 +12,15 @@ class DoorTiming:
     """How one door behaves; seconds."""
 
     pulse_s: float
-    extended_s: float = 10.0  # for people who need longer, and never less than `pulse_s`
-    exit_s: float = 3.0
+    extended_pulse_s: float = 10.0  # for people who need longer, and never less than `pulse_s`
+    rex_pulse_s: float = 3.0
     held_open_s: float = 30.0  # from here on an open door is an alarm
     relock: str = "timeout"  # timeout, on_open or on_close
-    busy_s: float = 120.0  # open by grants alone so long without a break, it is an alarm, and refuses grants until it has locked
+    max_grant_unlock_s: float = 120.0  # longest unlock by grants alone; beyond it an alarm
 
-    def pulse_of(self, grant: Grant) -> float:
+    def pulse_for(self, grant: Grant) -> float:
         """How long a grant opens."""
-        return max(self.pulse_s, self.extended_s) if grant.extended else self.pulse_s
+        return max(self.pulse_s, self.extended_pulse_s) if grant.extended else self.pulse_s
 
 
 @dataclass(frozen=True, slots=True)

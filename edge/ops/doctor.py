@@ -17,7 +17,7 @@ from edge.chip import PREPROCESSING
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
 from edge.door.client import DoorClient
-from edge.door.wallclock import describe_doubt
+from edge.door.clock_trust import describe_doubt
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
 from edge.gallery.search import Gallery
@@ -110,7 +110,7 @@ def _record(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _clock(config: TerminalConfig) -> Iterator[CheckResult]:
-    doubt = open_clock(config).check()[1]
+    doubt = open_clock(config).read_with_doubt()[1]
     if doubt is None:
         yield CheckResult(OK, "clock", "trusted")
     else:

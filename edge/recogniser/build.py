@@ -117,7 +117,7 @@ def build_liveness_layers(
 
         def is_due() -> bool:
             """Return True within the hours, and while the clock is in doubt."""
-            now, believed = clock.look()
+            now, believed = clock.read()
             return not believed or now_in(datetime.fromtimestamp(now, timezone.utc))
 
         layers.append(partial(ChallengeLiveness, when=is_due, actions=actions))
@@ -178,7 +178,7 @@ def build_access_policy(config: TerminalConfig, wall: WallClock) -> AccessPolicy
     zone = config.door.schedule.zone
 
     def today() -> date | None:
-        now, believed = wall.look()
+        now, believed = wall.read()
         return datetime.fromtimestamp(now, zone).date() if believed else None
 
     return AccessPolicy(

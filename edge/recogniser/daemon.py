@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.access.policy import describe_thresholds
 from edge.audit import handover, picture_store
-from edge.audit.clock import TRUSTED, confirmation_of, open_clock, write_belief
+from edge.audit.clock import TRUSTED, confirmation_field, open_clock, write_trust
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_cipher, score_cipher
@@ -25,7 +25,7 @@ from edge.config import TerminalConfig, demand_same
 from edge.config.access import NoLivenessConfig
 from edge.config.recognition import ReplayCameraConfig
 from edge.door.client import DoorClient
-from edge.door.wallclock import adopt_confirmation, describe_doubt
+from edge.door.clock_trust import adopt_confirmation, describe_doubt
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
 from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import EVIDENCE, Position
@@ -39,7 +39,7 @@ from edge.recogniser.model_migration import open_model_migration
 from edge.recogniser.networks import Networks, open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
-from edge.system.wallclock import REMEDY, Doubt
+from edge.system.wallclock import REMEDY, ClockDoubt
 from edge.values import NOT_RECORDED, Decision, FaceResult, Frame, Grant, Verdict
 
 log = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class Daemon:
         self._config = config
         self._clock = clock
         self._wall = open_clock(config)
-        self._doubt: Doubt | None = None
+        self._doubt: ClockDoubt | None = None
         self._clock_looked = self._clock_asked = self._clock_kept = -math.inf
         self._stopped = self._reload_asked = (
             False  # plain: a signal handler that takes a lock may wait for itself
@@ -222,12 +222,12 @@ class Daemon:
         if now - self._clock_looked < _CLOCK_S:
             return
         self._clock_looked = now
-        doubt = self._wall.check()[1]
+        doubt = self._wall.read_with_doubt()[1]
         if doubt and now - self._clock_asked >= _ASK_CLOCK_S:
             self._clock_asked = now
             if adopt_confirmation(self._wall, self._door):
                 doubt = None
-                confirmed = confirmation_of(self._wall.belief)
+                confirmed = confirmation_field(self._wall.trust)
                 self._record_event({"kind": "clock", "reason": TRUSTED, **confirmed})
                 self._clock_kept = -math.inf
         if doubt is not self._doubt:
@@ -237,7 +237,7 @@ class Daemon:
             self._clock_kept = now
             self._keep_clock()
 
-    def _report_doubt(self, doubt: Doubt | None) -> None:
+    def _report_doubt(self, doubt: ClockDoubt | None) -> None:
         reason = doubt.value if doubt else "believed"
         self._record_event({"kind": "clock", "reason": reason})
         if doubt is None:
@@ -248,17 +248,17 @@ class Daemon:
 
     def _keep_clock(self) -> None:
         try:
-            write_belief(self._config.clock_path, self._wall)
+            write_trust(self._config.clock_path, self._wall)
         except OSError as error:
             self._complain("clock", f"{self._config.clock_path}: not written: {error.strerror}")
 
     def _lend(self, frame: Frame | None) -> bool:
         """Offer the frame to an enrollment, where there is one; nobody is recognised as long as it lasts."""
-        loan = self._lender.loan if self._lender is not None else None
+        loan = self._lender.session if self._lender is not None else None
         if loan is not self._loan:
             self._note_loan(loan)
         if self._lender is not None and loan is not None and frame is not None:
-            self._lender.offer(frame)
+            self._lender.publish(frame)
         return loan is not None
 
     def _note_loan(self, loan: FrameSession | None) -> None:

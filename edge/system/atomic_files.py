@@ -61,12 +61,12 @@ def open_regular(path: Path, flags: int = os.O_RDONLY, mode: int = 0o640) -> int
     return fd
 
 
-def read_regular(path: Path, most: int) -> bytes:
+def read_regular(path: Path, max_bytes: int) -> bytes:
     """Return the content of a regular file. Raises OSError, also for more than `most` bytes."""
     with os.fdopen(open_regular(path), "rb") as file:
-        content = file.read(most + 1)
-    if len(content) > most:
-        raise OSError(errno.EFBIG, f"larger than the {most} bytes it can have", str(path))
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"larger than the {max_bytes} bytes it can have", str(path))
     return content
 
 

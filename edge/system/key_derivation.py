@@ -8,6 +8,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 KEY_BYTES = 32
 
 
-def derive_key(key: bytes, use: str) -> bytes:
+def derive_key(key: bytes, purpose: str) -> bytes:
     """The key of a key for one use."""
-    return HKDF(SHA256(), KEY_BYTES, None, f"mfsa-edge {use}".encode()).derive(key)
+    return HKDF(SHA256(), KEY_BYTES, None, f"mfsa-edge {purpose}".encode()).derive(key)

@@ -12,7 +12,7 @@ from edge.system.accounts import acting_as_owner
 _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def acquire_lock(path: Path, who: str) -> int:
+def acquire_lock(path: Path, program: str) -> int:
     """A descriptor that holds the lock file until it is closed.
 
     Raises AlreadyRunningError where another process has it, LockFileError where it cannot be opened, so that nobody can tell.
@@ -30,7 +30,7 @@ def acquire_lock(path: Path, who: str) -> int:
     except BlockingIOError as error:
         os.close(fd)
         raise AlreadyRunningError(
-            f"{path.parent}: another {who} runs here; stop it first, or set another `state:`"
+            f"{path.parent}: another {program} runs here; stop it first, or set another `state:`"
         ) from error
     except OSError as error:
         os.close(fd)

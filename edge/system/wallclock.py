@@ -23,7 +23,7 @@ _SLACK_S = 60.0  # a clock may be set back by this time without doubt
 REMEDY = 'set the clock, then run: edge-door trust-clock --reason "why it is right"'
 
 
-class Doubt(str, Enum):
+class ClockDoubt(str, Enum):
     """Why the clock is not believed. Values are stored in records: never change one."""
 
     NEVER_SET = "before-build-date"
@@ -32,21 +32,21 @@ class Doubt(str, Enum):
     UNSYNCHRONISED = "never-synchronised"
 
     @property
-    def why(self) -> str:
+    def sentence(self) -> str:
         """Sentence for an operator."""
-        return _WHY[self]
+        return _SENTENCES[self]
 
 
-_WHY = {
-    Doubt.NEVER_SET: "it shows a time before this software was built",
-    Doubt.BEHIND: "it shows a time before the latest one that was believed",
-    Doubt.AHEAD: f"it is more than {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest believed time",
-    Doubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since boot",
+_SENTENCES = {
+    ClockDoubt.NEVER_SET: "it shows a time before this software was built",
+    ClockDoubt.BEHIND: "it shows a time before the latest one that was believed",
+    ClockDoubt.AHEAD: f"it is more than {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest believed time",
+    ClockDoubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since boot",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Belief:
+class ClockTrust:
     """Persistent part of the trust in the clock; times in Unix seconds."""
 
     latest: float = 0.0  # a time that has certainly been reached; 0: unknown
@@ -62,7 +62,7 @@ class WallClock:
 
     def __init__(
         self,
-        belief: Belief = Belief(),
+        belief: ClockTrust = ClockTrust(),
         read: Callable[[], float] = time.time,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -76,12 +76,12 @@ class WallClock:
         confirmed_here = bool(belief.boot) and belief.boot == boot_id()
         self._unsynced = not confirmed_here and needs_sync()
 
-    def look(self) -> tuple[float, bool]:
+    def read(self) -> tuple[float, bool]:
         """Return Unix seconds, and True if they are believed."""
-        now, doubt = self.check()
+        now, doubt = self.read_with_doubt()
         return now, doubt is None
 
-    def check(self) -> tuple[float, Doubt | None]:
+    def read_with_doubt(self) -> tuple[float, ClockDoubt | None]:
         """Return Unix seconds, and the reason for doubt, None if they are believed."""
         with self._lock:
             now = self._time()
@@ -89,10 +89,10 @@ class WallClock:
             doubt = self._doubt(now, latest)
             if doubt is None:
                 latest = max(latest, now)
-            self._belief = Belief(latest, self._belief.confirmed, self._belief.boot)
+            self._belief = ClockTrust(latest, self._belief.confirmed, self._belief.boot)
             return now, doubt
 
-    def confirm(self, confirmed: float | None = None) -> Doubt | None:
+    def confirm(self, confirmed: float | None = None) -> ClockDoubt | None:
         """Believe the present time on an operator's word; return the doubt that forbids it.
 
         `confirmed`: the time of a confirmation that was given to the other process.
@@ -100,13 +100,13 @@ class WallClock:
         with self._lock:
             now = self._time()
             if not BUILT_AFTER - _SLACK_S <= now <= LATEST:
-                return Doubt.NEVER_SET
+                return ClockDoubt.NEVER_SET
             self._at, self._unsynced = self._monotonic(), False
-            self._belief = Belief(now, now if confirmed is None else confirmed, boot_id())
+            self._belief = ClockTrust(now, now if confirmed is None else confirmed, boot_id())
             return None
 
     @property
-    def belief(self) -> Belief:
+    def trust(self) -> ClockTrust:
         """Belief to be persisted."""
         with self._lock:
             return self._belief
@@ -114,7 +114,7 @@ class WallClock:
     @property
     def latest(self) -> float:
         """Latest time that has certainly been reached, in Unix seconds."""
-        return self.belief.latest
+        return self.trust.latest
 
     def _time(self) -> float:
         now = self._read()
@@ -126,14 +126,14 @@ class WallClock:
         latest = self._belief.latest
         return latest + max(0.0, passed) if latest else 0.0
 
-    def _doubt(self, now: float, latest: float) -> Doubt | None:
+    def _doubt(self, now: float, latest: float) -> ClockDoubt | None:
         if not BUILT_AFTER - _SLACK_S <= now <= LATEST:
-            return Doubt.NEVER_SET
+            return ClockDoubt.NEVER_SET
         if now < latest - _SLACK_S:
-            return Doubt.BEHIND
+            return ClockDoubt.BEHIND
         if latest and now > latest + MAX_JUMP_S:
-            return Doubt.AHEAD
+            return ClockDoubt.AHEAD
         if self._unsynced and not self._is_synced():
-            return Doubt.UNSYNCHRONISED
+            return ClockDoubt.UNSYNCHRONISED
         self._unsynced = False
         return None

@@ -56,7 +56,7 @@ def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
 def test_the_level_is_what_the_wire_says_each_time(wired: Wired) -> None:
     for active in (False, True, True, False, True):
         wired.put(active)
-        assert wired.line.active() is active
+        assert wired.line.is_active() is active
     wired.line.close()
 
 
@@ -68,10 +68,10 @@ def test_levels_are_told_once_they_settle_fire_first(tmp_path: Path) -> None:
     )
     contact.put(True)
     fire.put(True)
-    assert inputs.changes(1.0) == [(InputKind.CONTACT, True)]
-    assert inputs.changes(1.04) == []
+    assert inputs.read_changes(1.0) == [(InputKind.CONTACT, True)]
+    assert inputs.read_changes(1.04) == []
     contact.put(False)
-    assert inputs.changes(1.06) == [(InputKind.FIRE, True), (InputKind.CONTACT, False)]
+    assert inputs.read_changes(1.06) == [(InputKind.FIRE, True), (InputKind.CONTACT, False)]
     inputs.close()
 
 
@@ -90,4 +90,4 @@ def test_an_input_that_does_not_work_is_refused(tmp_path: Path) -> None:
         GpioInputLine("NOPIN", active_high=True, pull="external", factory=MockFactory())
     (tmp_path / "folder").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
-        FileInputLine(tmp_path / "folder").active()
+        FileInputLine(tmp_path / "folder").is_active()

@@ -50,7 +50,9 @@ def real() -> Wired:
         pytest.skip("MFSA_TEST_PINS names no pins that are wired for this")
     name, output, back = os.environ["MFSA_TEST_PINS"].split(":")
     line = GpioInputLine(back, active_high=True, pull="external", factory=open_factory(name))
-    return Wired(GpioRelayOutput(output, active_high=True, factory=open_factory(name)), line.active)
+    return Wired(
+        GpioRelayOutput(output, active_high=True, factory=open_factory(name)), line.is_active
+    )
 
 
 KINDS: dict[str, Callable[[Path], Wired]] = {
@@ -80,7 +82,7 @@ def test_it_switches_both_ways_and_twice_is_once(wired: Wired) -> None:
         wired.relay.energise()
         assert wired.energised()
     for _ in range(2):
-        wired.relay.release()
+        wired.relay.deenergise()
         assert not wired.energised()
 
 

@@ -18,7 +18,7 @@ from edge.audit.retention import Retention
 from edge.audit.verify import verify
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import key_path_of, read_keys, read_state
-from edge.door.record import LATCHES, past_of
+from edge.door.record import LATCHES, load_previous_run
 from edge.system.wallclock import DAY_S
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
 
@@ -281,9 +281,9 @@ class Door(Log):
 
     def problems(self, folder: Path, left: Left) -> Iterator[str]:
         with refusing("unreadable") as trouble:
-            past = past_of(self.folder(folder))
-            if past.trouble:
-                yield f"unreadable: {past.trouble}"
+            past = load_previous_run(self.folder(folder))
+            if past.error:
+                yield f"unreadable: {past.error}"
             latched = [name for name in LATCHES if getattr(past.latches, name)]
             possible = [
                 step.name

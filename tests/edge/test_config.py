@@ -10,10 +10,10 @@ import pytest
 
 from edge.config import TerminalConfig, load_config, renamed
 from edge.config.recognition import CsiCameraConfig
-from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, describe_source, without_credentials
 from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord
+from edge.system.wallclock import WallClock
 
 WriteConfig = Callable[..., Path]
 

@@ -19,7 +19,6 @@ from edge.audit.writer import AuditLogWriter
 from edge.cli import audit, gallery
 from edge.config import load_config
 from edge.door.protocol import decode, encode, grant_fields, parse_grant
-from edge.door.wallclock import WallClock
 from edge.errors import ConfigError, GalleryError
 from edge.gallery import export
 from edge.gallery.database import Database
@@ -31,6 +30,7 @@ from edge.gallery.store import GalleryStore
 from edge.names import check_name, name_key, normalize_name, parse_group, parse_groups
 from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
+from edge.system.wallclock import WallClock
 from edge.values import Grant
 
 PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"

@@ -100,9 +100,9 @@ def _open_config(folder: Path, at_end: ExitStack) -> Run:
             expect(":secret@" not in str(error), "a password in a message")
             return
         demand_same(config, config, ("door.relay", "camera"))
-        conduct = build_settings(config)
+        settings = build_settings(config)
         for moment in _MOMENTS:  # a configuration that loads must not fail at the door later
-            conduct.schedule.at(moment, plausible=True)
+            settings.schedule.at(moment, plausible=True)
 
     return run
 
@@ -202,7 +202,7 @@ def _open_notes(folder: Path, at_end: ExitStack) -> Run:
         path.write_bytes(_changed(Source(data), texts, [note], _json))
         load_outputs(path)
         with contextlib.suppress(DoorError):
-            FileInputLine(path).active()
+            FileInputLine(path).is_active()
         _l4t(path)
         _board(path)
 

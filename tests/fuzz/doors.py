@@ -19,7 +19,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import VerificationKey, key_path_of, read_keys, read_state
 from edge.door import protocol
 from edge.door.hardware import DoorHardware
-from edge.door.record import past_of
+from edge.door.record import load_previous_run
 from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
@@ -255,9 +255,9 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
         before = read_log(place)
         with contextlib.suppress(RecordError):
             read_tail(place)
-        past = past_of(place)
+        past = load_previous_run(place)
         expect(
-            past.trouble is None or past.latches.lockdown,
+            past.error is None or past.latches.lockdown,
             "the past cannot be read and the door is not in lockdown",
         )
         expect(

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge.ops.platform.readings import Platform, Reading, Setup
+from edge.ops.platform.readings import MachineReading, MachineSetup, Platform
 
-__all__ = ["Platform", "Reading", "Setup", "open_platform"]
+__all__ = ["MachineReading", "MachineSetup", "Platform", "open_platform"]
 
 
 def open_platform(root: Path = Path("/")) -> Platform:
     """A Jetson by its release file, else a PC."""
     if (root / "etc/nv_tegra_release").is_file():
-        from edge.ops.platform.jetson import Jetson
+        from edge.ops.platform.jetson import JetsonPlatform
 
-        return Jetson(root)
-    from edge.ops.platform.pc import Pc
+        return JetsonPlatform(root)
+    from edge.ops.platform.pc import PcPlatform
 
-    return Pc(root)
+    return PcPlatform(root)

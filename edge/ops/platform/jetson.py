@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 
 from edge.ops.platform import sysfs
-from edge.ops.platform.readings import Reading, Setup
+from edge.ops.platform.readings import MachineReading, MachineSetup
 from edge.ops.platform.tegrastats import Tegrastats
 
 
-class Jetson:
+class JetsonPlatform:
     """Everything here can be read without rights."""
 
     def __init__(self, root: Path = Path("/"), tegrastats: str = "tegrastats") -> None:
@@ -18,9 +18,9 @@ class Jetson:
         self._command = tegrastats
         self._tegrastats: Tegrastats | None = None  # runs from the first look on
 
-    def setup(self) -> Setup:
+    def setup(self) -> MachineSetup:
         root = self._root
-        return Setup(
+        return MachineSetup(
             board=sysfs.text(root / "sys/firmware/devicetree/base/model")
             or sysfs.text(root / "proc/device-tree/model"),
             l4t=release(sysfs.text(root / "etc/nv_tegra_release") or ""),
@@ -32,18 +32,18 @@ class Jetson:
             governor=sysfs.governor(root),
         )
 
-    def read(self) -> Reading:
+    def read(self) -> MachineReading:
         root = self._root
         load = sysfs.gpu_load(root)
         self._tegrastats = self._tegrastats or Tegrastats(self._command)
-        return Reading(
+        return MachineReading(
             sysfs.clocks_mhz(root),
             sysfs.temperatures_c(root),
             sysfs.rails_w(root),
             {} if load is None else {"gpu": load},
             sysfs.throttled_by(root),
             sysfs.throttle_events(root),
-        ).filled(self._tegrastats.newest)
+        ).merged(self._tegrastats.newest)
 
     def close(self) -> None:
         if self._tegrastats is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.ops.platform import sysfs
-from edge.ops.platform.readings import Reading, Setup
+from edge.ops.platform.readings import MachineReading, MachineSetup
 
 _SHORTEST_S = 0.1  # in which a load can be told
 
@@ -23,7 +23,7 @@ def import_psutil() -> Any:
     return psutil
 
 
-class Pc:
+class PcPlatform:
     """`psutil` may be another object with its functions."""
 
     def __init__(
@@ -36,23 +36,23 @@ class Pc:
         self._looked_at = math.inf
         self._psutil = psutil or import_psutil()
 
-    def setup(self) -> Setup:
+    def setup(self) -> MachineSetup:
         maker, model = (
             sysfs.text(self._root / f"sys/class/dmi/id/{part}")
             for part in ("sys_vendor", "product_name")
         )
         board = " ".join(part for part in (maker, model) if part)
-        return Setup(
+        return MachineSetup(
             board=board or None,
             clocks_locked=sysfs.locked(self._root),
             governor=sysfs.governor(self._root),
         )
 
-    def read(self) -> Reading:
+    def read(self) -> MachineReading:
         events = sysfs.throttle_events(self._root)
         if self._psutil is None:
-            return Reading(throttle_events=events)
-        return Reading(self._clocks(), self._temperatures(), {}, self._loads(), None, events)
+            return MachineReading(throttle_events=events)
+        return MachineReading(self._clocks(), self._temperatures(), {}, self._loads(), None, events)
 
     def close(self) -> None:
         pass

@@ -18,7 +18,7 @@ _WHOLE: tuple[tuple[str, ...], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
+class MachineSetup:
     """How a machine is set up; None: not available."""
 
     board: str | None = None
@@ -31,7 +31,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class MachineReading:
     """One look at a machine; an absent key or None: not available."""
 
     clocks_mhz: Mapping[str, float] = field(default_factory=dict)
@@ -49,9 +49,9 @@ class Reading:
                 return round(sum(self.rails_w[rail] for rail in rails), 3)
         return None
 
-    def filled(self, other: Reading) -> Reading:
+    def merged(self, other: MachineReading) -> MachineReading:
         """With what the other knows besides."""
-        return Reading(
+        return MachineReading(
             {**other.clocks_mhz, **self.clocks_mhz},
             {**other.temperatures_c, **self.temperatures_c},
             {**other.rails_w, **self.rails_w},
@@ -64,8 +64,8 @@ class Reading:
 class Platform(Protocol):
     """A machine that can be looked at again and again; never raises for what it cannot tell."""
 
-    def setup(self) -> Setup: ...
+    def setup(self) -> MachineSetup: ...
 
-    def read(self) -> Reading: ...
+    def read(self) -> MachineReading: ...
 
     def close(self) -> None: ...

@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 
-from edge.ops.platform.readings import Reading
+from edge.ops.platform.readings import MachineReading
 
 _CPU = re.compile(r"\bCPU \[([^\]]*)\](?:@(\d+))?")
 _GPU = re.compile(r"\bGR3D_FREQ (?:(\d+)%)?(?:@(?:\[([^\]]*)\]|(\d+)))?")
@@ -19,7 +19,7 @@ _MADE_UP = ("pmic",)  # a constant of the driver
 _END_S = 2.0
 
 
-def parse(line: str) -> Reading:
+def parse_line(line: str) -> MachineReading:
     """One line; what it does not hold is absent. A clock of 0 is one that sleeps, and is left out."""
     clocks: dict[str, float] = {}
     loads: dict[str, float] = {}
@@ -37,7 +37,7 @@ def parse(line: str) -> Reading:
             ):
                 clocks[name] = mhz
     temperatures = {name.lower(): float(told) for name, told in _TEMPERATURE.findall(line)}
-    return Reading(
+    return MachineReading(
         clocks_mhz=clocks,
         temperatures_c={
             n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _MADE_UP
@@ -62,7 +62,7 @@ class Tegrastats:
     """The command, running beside us; `newest` is what its last line said."""
 
     def __init__(self, command: str = "tegrastats", interval_ms: int = 1000) -> None:
-        self.newest = Reading()
+        self.newest = MachineReading()
         self._process: subprocess.Popen[str] | None = None
         with contextlib.suppress(OSError):
             self._process = subprocess.Popen(
@@ -80,7 +80,7 @@ class Tegrastats:
         assert process.stdout is not None
         with process.stdout as told:
             for line in told:
-                self.newest = parse(line)
+                self.newest = parse_line(line)
 
     def close(self) -> None:
         if self._process is None:

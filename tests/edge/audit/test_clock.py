@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from edge.audit.clock import belief_of, kept_belief, read_belief, write_belief
+from edge.audit.clock import load_trust, read_trust, trust_from_records, write_trust
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.config import load_config
-from edge.system.wallclock import DAY_S, Belief, WallClock
+from edge.system.wallclock import DAY_S, ClockTrust, WallClock
 
 NOW = 1.8e9
 TRUST = {"event": "clock-trusted", "wall": NOW, "clock_confirmed": [NOW, "b1"]}
@@ -22,24 +22,24 @@ TRUST = {"event": "clock-trusted", "wall": NOW, "clock_confirmed": [NOW, "b1"]}
 @pytest.mark.parametrize(
     ("tail", "belief"),
     [
-        ([], Belief()),
-        ([{"wall": NOW}, {"wall": NOW - 5}], Belief(NOW)),
-        ([{"wall": NOW + 9e8, "latest_believed": NOW}, {"wall": NOW - 5}], Belief(NOW)),
-        ([{"wall": NOW + 1}, TRUST, {"wall": NOW + 9e8}], Belief(NOW + 1, NOW, "b1")),
-        ([{**TRUST, "latest_believed": NOW + 9e8}], Belief(NOW, NOW, "b1")),
-        ([{"wall": "late", "clock_confirmed": 7}, {"wall": -1}, {"wall": 1e300}], Belief()),
+        ([], ClockTrust()),
+        ([{"wall": NOW}, {"wall": NOW - 5}], ClockTrust(NOW)),
+        ([{"wall": NOW + 9e8, "latest_believed": NOW}, {"wall": NOW - 5}], ClockTrust(NOW)),
+        ([{"wall": NOW + 1}, TRUST, {"wall": NOW + 9e8}], ClockTrust(NOW + 1, NOW, "b1")),
+        ([{**TRUST, "latest_believed": NOW + 9e8}], ClockTrust(NOW, NOW, "b1")),
+        ([{"wall": "late", "clock_confirmed": 7}, {"wall": -1}, {"wall": 1e300}], ClockTrust()),
     ],
 )
-def test_belief_is_read_from_tail(tail: list[dict[str, Any]], belief: Belief) -> None:
-    assert belief_of(tail) == belief
+def test_belief_is_read_from_tail(tail: list[dict[str, Any]], belief: ClockTrust) -> None:
+    assert trust_from_records(tail) == belief
 
 
 def test_belief_survives_its_file(tmp_path: Path) -> None:
     path = tmp_path / "clock.json"
     clock = WallClock(read=lambda: NOW)
     assert clock.confirm() is None
-    write_belief(path, clock)
-    kept = read_belief(path)
+    write_trust(path, clock)
+    kept = read_trust(path)
     assert kept is not None and abs(kept.latest - NOW) < 60 and kept.confirmed == NOW
 
 
@@ -55,7 +55,7 @@ def test_damaged_clock_file_is_ignored(
         os.mkfifo(config.clock_path)
     else:
         config.clock_path.write_bytes(content)
-    assert kept_belief(config) == Belief(NOW)
+    assert load_trust(config) == ClockTrust(NOW)
 
 
 def test_record_in_doubt_is_marked(tmp_path: Path) -> None:

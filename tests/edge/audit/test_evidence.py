@@ -17,7 +17,7 @@ from edge.audit.picture_store import (
 )
 from edge.audit.sealing import picture_cipher
 from edge.errors import RecordError
-from edge.system.wallclock import Belief, WallClock
+from edge.system.wallclock import ClockTrust, WallClock
 from edge.values import Probe
 
 
@@ -45,7 +45,7 @@ NOW = 1.8e9
 
 
 def folder_of(path: Path, keep: int, days: float = 30, now: float = NOW) -> PictureStore:
-    return PictureStore(path, keep, days, SEALER, WallClock(Belief(NOW), lambda: now))
+    return PictureStore(path, keep, days, SEALER, WallClock(ClockTrust(NOW), lambda: now))
 
 
 def made_at(path: Path, record_id: int, at: float) -> None:

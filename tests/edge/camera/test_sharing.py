@@ -62,13 +62,13 @@ def frame(number: int, *, height: int = 48, width: int = 64) -> Frame:
 
 
 def begun(lender: FrameServer) -> FrameSession:
-    until(lambda: lender.loan is not None, "somebody borrows")
-    assert lender.loan is not None
-    return lender.loan
+    until(lambda: lender.session is not None, "somebody borrows")
+    assert lender.session is not None
+    return lender.session
 
 
 def over(lender: FrameServer, loan: FrameSession) -> str:
-    until(lambda: lender.loan is not loan, "the loan is over")
+    until(lambda: lender.session is not loan, "the loan is over")
     return loan.ended
 
 
@@ -84,8 +84,8 @@ class Loop:
         for one in frames:
             if self._stop.is_set():
                 return
-            if lender.loan is not None:
-                lender.offer(one)
+            if lender.session is not None:
+                lender.publish(one)
                 self.offered += 1
             self._stop.wait(0.001)
 
@@ -149,7 +149,7 @@ def test_pictures_that_do_not_lie_in_one_piece_arrive_too(lend: Open, path: Path
     lender, whole = lend(), frame(7)
     with borrowed(path) as camera:
         begun(lender)
-        lender.offer(Frame(whole.image[:, ::-1], whole.at, 1))
+        lender.publish(Frame(whole.image[:, ::-1], whole.at, 1))
         got = camera.read()
     assert got is not None and np.array_equal(got.image, whole.image[:, ::-1])
 
@@ -158,10 +158,10 @@ def test_the_newest_frame_wins_and_nobody_waits(lend: Open, path: Path) -> None:
     lender = lend()
     with borrowed(path) as camera:
         begun(lender)
-        lender.offer(frame(0))
+        lender.publish(frame(0))
         assert (first := camera.read()) is not None and first.number == 0
         for number in range(1, 200):  # while the borrower looks at the first
-            lender.offer(frame(number))
+            lender.publish(frame(number))
         assert (second := camera.read()) is not None and second.number == 199
 
 
@@ -169,10 +169,10 @@ def test_borrowed_frame_old_is_dropped(lend: Open, path: Path) -> None:
     lender = lend()
     with borrowed(path) as camera:
         begun(lender)
-        lender.offer(Frame(frame(0).image, time.monotonic() - 1.5, 0))
+        lender.publish(Frame(frame(0).image, time.monotonic() - 1.5, 0))
         reader = Reader(camera)
         until(lambda: begun(lender).frames == 1, "the old frame is sent")
-        lender.offer(frame(1))
+        lender.publish(frame(1))
         assert reader.frame().number == 1
 
 
@@ -187,17 +187,17 @@ def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path
             ):
                 second.read()
             assert first.read() is not None
-        until(lambda: lender.loan is None, "the first is done")
+        until(lambda: lender.session is None, "the first is done")
         with borrowed(path) as third:
             assert third.read() is not None
 
 
 def test_nothing_that_was_seen_before_is_lent(lend: Open, path: Path) -> None:
     lender = lend()
-    lender.offer(frame(1))
+    lender.publish(frame(1))
     with borrowed(path) as camera:
         begun(lender)
-        lender.offer(frame(2))
+        lender.publish(frame(2))
         assert (got := camera.read()) is not None and got.number == 2
 
 
@@ -232,7 +232,7 @@ def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
     ):
         while True:
             camera.read()
-    until(lambda: lender.loan is None, "over")
+    until(lambda: lender.session is None, "over")
 
 
 def test_a_loan_has_its_time_without_frames_too(lend: Open, path: Path) -> None:
@@ -278,7 +278,7 @@ def test_the_socket_is_for_the_daemons_account_alone(
     monkeypatch.setattr(sharing, "peer_uid", lambda peer: os.geteuid() + 1)
     with borrowed(path) as camera, pytest.raises(CameraError, match="refuses this account"):
         camera.read()
-    assert lender.loan is None
+    assert lender.session is None
 
 
 def test_a_socket_that_a_dead_daemon_left_is_replaced(lend: Open, path: Path) -> None:
@@ -313,7 +313,7 @@ def test_rubbish_from_a_borrower_changes_nothing(lend: Open, path: Path) -> None
                 rude.connect(str(path))
                 rude.sendall(os.urandom(100))
                 assert rude.recv(1)  # it is served
-            until(lambda: lender.loan is None, "gone")
+            until(lambda: lender.session is None, "gone")
         with borrowed(path) as camera:
             assert camera.read() is not None
 

@@ -10,12 +10,15 @@ import pytest
 from edge.config import load_config
 from edge.demo.actor import DemoActor
 from edge.demo.scenario import ACTS, SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
-from edge.door.controller import Command, InputKind
+from edge.door.controller import InputKind, OperatorCommand
 
 OPENS = Act("She opens the door", Wire(InputKind.CONTACT, True), pause_s=0.5, cue=Did("unlocked"))
 CLOSES = Act("It is closed", Wire(InputKind.CONTACT, False), pause_s=1.0)
 LOCKS_DOWN = Act(
-    "Lockdown", Ask(Command.LOCKDOWN, "a test"), pause_s=0.0, cue=Seen("Grace Hopper, masked")
+    "Lockdown",
+    Ask(OperatorCommand.LOCKDOWN, "a test"),
+    pause_s=0.0,
+    cue=Seen("Grace Hopper, masked"),
 )
 
 

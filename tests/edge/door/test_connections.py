@@ -12,7 +12,7 @@ from edge.door import connections
 from edge.door.client import DoorClient
 from edge.door.settings import DoorSettings
 from edge.errors import DoorError
-from tests.doors import PATIENCE_S, RULES, Terminal
+from tests.doors import PATIENCE_S, TIMING, Terminal
 
 OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
 
@@ -43,7 +43,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
-    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, clients=OTHERS))
+    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, clients=OTHERS))
     made = Crowd(terminal.path, monkeypatch)
     yield made
     made.close()

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from edge.access.schedule import ScheduledMode
-from edge.door.controller import MAX_GRANT_AGE_S, Command, Controller, InputKind
+from edge.door.controller import MAX_GRANT_AGE_S, Controller, InputKind, OperatorCommand
 from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import Grant
 
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-RULES = DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, busy_s=BUSY_S)
+RULES = DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, max_grant_unlock_s=BUSY_S)
 
 
 class Door(RuleBasedStateMachine):
@@ -85,10 +85,12 @@ class Door(RuleBasedStateMachine):
                 or self.kept_open
             )
             self.used.add(grant_id)
-            self.door.open(grant, self.now)
+            self.door.unlock(grant, self.now)
             assert self.door.energised
             pulse_s = (
-                max(self.rules.pulse_s, self.rules.extended_s) if extended else self.rules.pulse_s
+                max(self.rules.pulse_s, self.rules.extended_pulse_s)
+                if extended
+                else self.rules.pulse_s
             )
             self.pulse_ends = max(self.pulse_ends, self.now + pulse_s)
         elif refused == "replayed":
@@ -109,7 +111,7 @@ class Door(RuleBasedStateMachine):
     @rule(which=st.sampled_from(InputKind), active=st.booleans())
     def sense(self, which: InputKind, active: bool) -> None:
         known, self.levels[which] = self.levels.get(which), active
-        self.door.sense(which, active, self.now)
+        self.door.update_input(which, active, self.now)
         if which is InputKind.REX and not active:
             self.pressed_at = math.inf
         if known == active or not active:
@@ -117,40 +119,40 @@ class Door(RuleBasedStateMachine):
         if which is InputKind.FIRE:
             self.fire = True
         elif which is InputKind.REX:
-            self.exit_ends, self.pressed_at = self.now + self.rules.exit_s, self.now
+            self.exit_ends, self.pressed_at = self.now + self.rules.rex_pulse_s, self.now
         elif which is InputKind.TAMPER and not self.tamper:
             self.tamper, self.pulse_ends, self.operator_ends = True, -math.inf, -math.inf
         if which in (InputKind.FIRE, InputKind.REX):
             assert self.door.energised
 
-    @rule(command=st.sampled_from(Command))
-    def operate(self, command: Command) -> None:
-        refused = self.door.command(command, self.now)
-        if command in (Command.UNLOCK, Command.HOLD):
+    @rule(command=st.sampled_from(OperatorCommand))
+    def operate(self, command: OperatorCommand) -> None:
+        refused = self.door.execute(command, self.now)
+        if command in (OperatorCommand.UNLOCK, OperatorCommand.HOLD):
             assert (refused is not None) == self.lockdown
-        elif command is Command.RESET_FIRE:
+        elif command is OperatorCommand.RESET_FIRE:
             assert (refused is not None) == bool(self.levels.get(InputKind.FIRE))
-        elif command is Command.RESET_TAMPER:
+        elif command is OperatorCommand.RESET_TAMPER:
             assert (refused is not None) == bool(self.levels.get(InputKind.TAMPER))
         else:
             assert refused is None
         if refused is not None:
             return
-        if command is Command.UNLOCK:
+        if command is OperatorCommand.UNLOCK:
             self.operator_ends = max(self.operator_ends, self.now + self.rules.pulse_s)
             assert self.door.energised  # whatever the schedule says
-        elif command is Command.HOLD:
+        elif command is OperatorCommand.HOLD:
             self.held = True
-        elif command is Command.LOCKDOWN:
+        elif command is OperatorCommand.LOCKDOWN:
             self.lockdown, self.held, self.pulse_ends, self.operator_ends = (
                 True,
                 False,
                 -math.inf,
                 -math.inf,
             )
-        elif command is Command.RELEASE:
+        elif command is OperatorCommand.RELEASE:
             self.lockdown = self.held = False
-        elif command is Command.RESET_FIRE:
+        elif command is OperatorCommand.RESET_FIRE:
             self.fire = False
         else:
             self.tamper = False
@@ -160,13 +162,17 @@ class Door(RuleBasedStateMachine):
         if window is ScheduledMode.LOCKED and window is not self.window:
             self.pulse_ends = -math.inf
         self.window = window
-        self.door.schedule(window, self.now)
+        self.door.update_schedule(window, self.now)
 
     @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
     def reload(self, factor: float) -> None:
         """Other times hold from now on; what runs ends when it was to end."""
         self.rules = DoorTiming(
-            PULSE_S * factor, EXTENDED_S / factor, EXIT_S * factor, HELD_OPEN_S, busy_s=BUSY_S
+            PULSE_S * factor,
+            EXTENDED_S / factor,
+            EXIT_S * factor,
+            HELD_OPEN_S,
+            max_grant_unlock_s=BUSY_S,
         )
         self.door.update_timing(self.rules)
         self.door.tick(self.now)
@@ -267,8 +273,8 @@ class HoldsAfterRestart(Controller):
 
     kept = False
 
-    def command(self, command: Command, now: float) -> str | None:
-        refused = super().command(command, now)
+    def execute(self, command: OperatorCommand, now: float) -> str | None:
+        refused = super().execute(command, now)
         type(self).kept = self._held
         return refused
 
@@ -283,7 +289,7 @@ class AlarmsTwice(Controller):
     def _watch_contact(self) -> None:
         super()._watch_contact()
         if self._held_open:
-            self._say("alarm", "held-open", self._now)
+            self._emit("alarm", "held-open", self._now)
 
 
 class ScheduleBeatsOperator(Controller):

@@ -20,10 +20,10 @@ from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError
 from tests.doors import (
     CLOCK,
-    CONDUCT,
     PATIENCE_S,
     PULSE_S,
-    RULES,
+    SETTINGS,
+    TIMING,
     FullAtFirst,
     NoDisk,
     Schedules,
@@ -64,7 +64,9 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
     tmp_path: Path,
 ) -> None:
     disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk, conduct=DoorSettings(RULES, open_unrecorded=True))
+    terminal = Terminal(
+        tmp_path, lambda _: disk, settings=DoorSettings(TIMING, unlock_unrecorded=True)
+    )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant()) is None
@@ -119,7 +121,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
 def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
     service = DoorService(
-        CONDUCT,
+        SETTINGS,
         DoorHardware(relay),
         AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door")),
         path,
@@ -144,7 +146,9 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
 def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
     relay = SimulatedRelayOutput()
     record = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door"))
-    service = DoorService(CONDUCT, DoorHardware(relay, inputs=wires.inputs), record, tmp_path / "s")
+    service = DoorService(
+        SETTINGS, DoorHardware(relay, inputs=wires.inputs), record, tmp_path / "s"
+    )
     (tmp_path / "fire").mkdir()
     with pytest.raises(DoorError, match="the input cannot be read"):
         service.step()
@@ -176,7 +180,7 @@ class BrokenSchedule:
 def test_a_schedule_that_raises_restricts_and_ends_no_door(
     tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, BrokenSchedule(strictest)))  # type: ignore[arg-type]
+    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, BrokenSchedule(strictest)))  # type: ignore[arg-type]
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == "locked"
@@ -196,7 +200,7 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
 @pytest.mark.parametrize("wall", [1e30, float("nan")])
 def test_a_clock_that_is_no_time_ends_no_door(tmp_path: Path, wall: float) -> None:
     terminal = Terminal(
-        tmp_path, conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+        tmp_path, settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )  # type: ignore[arg-type]
     terminal.stop()
     assert not terminal.relay.history and terminal.events()[:1] == ["started"]

@@ -85,7 +85,7 @@ def test_header_pins_are_lines_of_the_main_controller(jetson: SimpleNamespace) -
     )  # rest from the first moment on
     relay.energise()
     assert jetson.lines.levels[144] == 1
-    relay.release()
+    relay.deenergise()
     assert jetson.lines.levels[144] == 0
     relay.energise()
     relay.close()
@@ -106,9 +106,9 @@ def test_a_relay_that_is_energised_by_low_rests_high(jetson: SimpleNamespace) ->
 def test_inputs_are_read_as_levels(jetson: SimpleNamespace) -> None:
     line = GpioInputLine("BOARD13", active_high=False, pull="external", factory=factory(jetson))
     jetson.lines.levels[122] = 1
-    assert not line.active()
+    assert not line.is_active()
     jetson.lines.levels[122] = 0
-    assert line.active()
+    assert line.is_active()
     line.close()
 
 

@@ -1,4 +1,4 @@
-"""Inputs, operators, schedule, and other conduct while the door is at work."""
+"""Inputs, operators, schedule, and other settings while the door is at work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edge.door.settings import DoorSettings
 from edge.door.timing import DoorTiming
 from tests.doors import (
     CLOCK,
-    CONDUCT,
     PATIENCE_S,
     PULSE_S,
-    RULES,
+    SETTINGS,
+    TIMING,
     Schedules,
     Terminal,
     Wires,
@@ -101,7 +101,7 @@ def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClien
 @pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
 def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, state: str) -> None:
     terminal = Terminal(
-        tmp_path, conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+        tmp_path, settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -117,7 +117,7 @@ def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
     for wall, believed in ((now + 5, True), (now - 3600, False)):
         terminal = Terminal(
             tmp_path,
-            conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)),
+            settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)),
             wall=lambda wall=wall: wall,
         )
         client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -154,7 +154,7 @@ def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
         peers[peer] = (
             54321  # as if it were another account, which the new configuration does not name
         )
-    terminal.service.reload(CONDUCT)
+    terminal.service.reload(SETTINGS)
     assert not peers
     terminal.resume()
     assert client.status()["state"] == "locked"  # connects anew, and is asked again who it is
@@ -162,7 +162,7 @@ def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
 
 
 def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, conduct=DoorSettings(DoorTiming(PULSE_S, extended_s=5.0)))
+    terminal = Terminal(tmp_path, settings=DoorSettings(DoorTiming(PULSE_S, extended_pulse_s=5.0)))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(replace(grant(), extended=True)) is None
@@ -175,10 +175,10 @@ def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
 def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     """The clock was twenty days ahead and believed; set right, an operator confirms it."""
     now = [time.time() + 20 * 86400]
-    conduct = DoorSettings(RULES, Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
-    Terminal(tmp_path, conduct=conduct, wall=lambda: now[0]).stop()
+    settings = DoorSettings(TIMING, Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
+    Terminal(tmp_path, settings=settings, wall=lambda: now[0]).stop()
     now[0] -= 20 * 86400
-    terminal = Terminal(tmp_path, conduct=conduct, wall=lambda: now[0])
+    terminal = Terminal(tmp_path, settings=settings, wall=lambda: now[0])
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.status()["clock"]["doubt"] == "before-last-record"
@@ -187,7 +187,7 @@ def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     finally:
         client.close()
         terminal.stop()
-    terminal = Terminal(tmp_path, conduct=conduct, wall=lambda: now[0])
+    terminal = Terminal(tmp_path, settings=settings, wall=lambda: now[0])
     terminal.stop()
     told = records(terminal, "clock-trusted")[-1]
     assert told["note"] == "compared with my watch" and told["operator"]

@@ -13,10 +13,10 @@ from edge.audit.reader import read_log
 from edge.cli import door as command
 from edge.config import load_config
 from edge.door.client import DoorClient
+from edge.door.clock_trust import describe_doubt
 from edge.door.events import DoorAlarm
-from edge.door.wallclock import describe_doubt
 from edge.errors import DoorError
-from edge.system.wallclock import REMEDY, Doubt
+from edge.system.wallclock import REMEDY, ClockDoubt
 from tests.processes import TIMEOUT_S, Process, run, until
 
 WriteConfig = Callable[..., Path]
@@ -104,7 +104,7 @@ def test_status_tells_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     command._tell(told)
     assert capsys.readouterr().out.splitlines() == [
         "locked (normal): no reason to unlock",
-        f"  CLOCK: {describe_doubt(Doubt.AHEAD)}; {REMEDY}",
+        f"  CLOCK: {describe_doubt(ClockDoubt.AHEAD)}; {REMEDY}",
         "  contact: active",
         f"  ALARM: max-unlock-exceeded: {DoorAlarm.MAX_UNLOCK_EXCEEDED.sentence}",
         "  3 records lost since the last that was written: is the disk full?",
@@ -116,7 +116,7 @@ def test_an_order_that_is_not_on_record_says_so(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def done(client: DoorClient, name: str, reason: str) -> None:
-        client.note = "not on record yet"
+        client.warning = "not on record yet"
 
     monkeypatch.setattr(DoorClient, "command", done)
     assert command.main(["lockdown", "--config", str(write_config()), "--reason", "drill"]) == 0

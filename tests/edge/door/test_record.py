@@ -12,17 +12,17 @@ from edge.access.schedule import ScheduledMode
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.door.client import DoorClient
-from edge.door.record import Past, past_of
-from edge.door.service import NOT_ON_RECORD
+from edge.door.record import PreviousRun, load_previous_run
+from edge.door.service import NOT_YET_RECORDED
 from edge.door.settings import DoorSettings
 from edge.door.timing import DoorTiming, LatchedStates
 from edge.errors import RecordError
-from edge.system.wallclock import Belief
+from edge.system.wallclock import ClockTrust
 from edge.values import DoorEvent
 from tests.doors import (
     CLOCK,
     PATIENCE_S,
-    RULES,
+    TIMING,
     FullAtFirst,
     HangingDisk,
     Schedules,
@@ -36,16 +36,16 @@ from tests.processes import until as wait_until
 
 
 def locked_down(path: Path) -> bool:
-    return past_of(path).latches.lockdown
+    return load_previous_run(path).latches.lockdown
 
 
 def test_an_order_is_acknowledged_once_its_state_is_on_disk(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
-        assert client.command("lockdown", "drill") is None and client.note == ""
+        assert client.command("lockdown", "drill") is None and client.warning == ""
         assert locked_down(terminal.record_path)  # a power cut now would not open the door
-        assert client.command("release", "over") is None and client.note == ""
+        assert client.command("release", "over") is None and client.warning == ""
         assert not locked_down(terminal.record_path)
     finally:
         client.close()
@@ -57,7 +57,7 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
-        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
         assert client.status()["reason"] == "lockdown" and not locked_down(terminal.record_path)
         lost = client.status()["records_lost"]
         for _ in range(3):
@@ -73,7 +73,7 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
 def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(
-        tmp_path, lambda _: disk, conduct=DoorSettings(DoorTiming(900.0), open_unrecorded=True)
+        tmp_path, lambda _: disk, settings=DoorSettings(DoorTiming(900.0), unlock_unrecorded=True)
     )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     asked: list[str | None] = []
@@ -87,7 +87,7 @@ def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
         assert order.is_alive()
         with passing():
             order.join(PATIENCE_S)
-        assert asked == [None] and client.note == NOT_ON_RECORD
+        assert asked == [None] and client.warning == NOT_YET_RECORDED
     finally:
         disk.released.set()
         client.close()
@@ -105,7 +105,7 @@ def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
         terminal.resume()
         assert client.status()["records_lost"] > 0
         # The clock stands, so the queue that is full is what answers, and not the end of a wait.
-        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
         disk.released.set()
         until(lambda: locked_down(terminal.record_path))
     finally:
@@ -132,7 +132,7 @@ def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant("g1")) == "not-recorded"
-        assert client.command("lockdown", "drill") is None and client.note == NOT_ON_RECORD
+        assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
         assert client.command("release", "over") is None
         until(lambda: client.status()["records_lost"] >= 4)
         Once.possible = True
@@ -177,7 +177,7 @@ def test_a_record_that_cannot_be_read_begins_in_lockdown(
 
 def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "door"
-    assert past_of(path) == Past() and not path.exists()
+    assert load_previous_run(path) == PreviousRun() and not path.exists()
     path.mkdir()
     segment = path / "000000001.log"
     segment.write_bytes(
@@ -185,7 +185,7 @@ def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
     )
     before = segment.read_bytes()
     assert (
-        past_of(path) == Past(LatchedStates(fire=True), Belief(1.8e9), "fire")
+        load_previous_run(path) == PreviousRun(LatchedStates(fire=True), ClockTrust(1.8e9), "fire")
         and segment.read_bytes() == before
     )
     assert [p.name for p in path.iterdir()] == ["000000001.log"]
@@ -199,7 +199,7 @@ def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content:
     log.append({"event": "lockdown", "latches": ["lockdown"]})
     log.close()
     (path / "000000002.log").write_bytes(content)
-    assert locked_down(path) and past_of(path).trouble is None
+    assert locked_down(path) and load_previous_run(path).error is None
     terminal = Terminal(tmp_path)
     terminal.stop()
     assert [r["id"] for r in read_log(path)][:2] == [1, 2]
@@ -211,7 +211,7 @@ def test_what_the_log_says_of_itself_hides_no_latch(tmp_path: Path) -> None:
     log.append({"event": "lockdown", "reason": "operator", "latches": ["lockdown"]})
     log._tell({"kind": "retention", "reason": "removed", "upto": 0})
     log.close()
-    assert locked_down(path) and past_of(path).ended == "lockdown"
+    assert locked_down(path) and load_previous_run(path).last_event == "lockdown"
 
 
 def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ class TestClock:
         terminal = Terminal(
             self.path,
             lambda path: AuditLogWriter(path, wall=lambda: self.now),
-            conduct=DoorSettings(RULES, Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
+            settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
             wall=lambda: self.now,
         )
         terminal.pause()
@@ -302,7 +302,9 @@ def test_a_time_that_is_none_in_a_damaged_line_is_no_time(tmp_path: Path, wall: 
     (path / "000000001.log").write_text(
         f'{{"id":1,"wall":1.8e9,"event":"started","latches":[]}}\n{{"id":2,"wall":{wall},"event":"fire","latches":["fire"]}}\n'
     )
-    assert past_of(path) == Past(LatchedStates(fire=True), Belief(1.8e9), "fire")
+    assert load_previous_run(path) == PreviousRun(
+        LatchedStates(fire=True), ClockTrust(1.8e9), "fire"
+    )
 
 
 def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
@@ -317,8 +319,8 @@ def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
     terminal.pause()
     record = terminal.service._record
     for _ in range(10_000):
-        record.post(DoorEvent("rex-active", "input", time.monotonic()))
-    record.post(DoorEvent("alarm", "forced-open", time.monotonic()))
+        record.append(DoorEvent("rex-active", "input", time.monotonic()))
+    record.append(DoorEvent("alarm", "forced-open", time.monotonic()))
     assert len(record._jobs) < 100
     until(lambda: bool(held))
     held[0].released.set()

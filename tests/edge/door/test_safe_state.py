@@ -27,7 +27,9 @@ class Site:
         relay, alarm = ({"kind": "file", "path": str(line)} for line in self.lines)
         self.config_path = write_config(door={"relay": relay, "alarm": alarm})
         self.config = load_config(self.config_path)
-        hardware.save_outputs(hardware.lines_of(self.config.door), self.config.door_wiring_path)
+        hardware.save_outputs(
+            hardware.configured_outputs(self.config.door), self.config.door_wiring_path
+        )
         self.drive()
 
     def drive(self) -> None:
@@ -112,7 +114,7 @@ def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
     site: Site, tmp_path: Path
 ) -> None:
     """Where nobody called `edge-door safe-state` after a kill."""
-    other = hardware.OutputNote(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
+    other = hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
     hardware.save_outputs(other, site.config.door_wiring_path)
     assert (
         site.at_rest == [True, True]
@@ -129,10 +131,12 @@ def test_a_full_disk_takes_no_note_and_stops_no_door(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    hardware.save_outputs(hardware.lines_of(site.config.door), path)  # it is there already
-    assert hardware.load_outputs(path) == hardware.lines_of(site.config.door)
     hardware.save_outputs(
-        hardware.OutputNote(relay=FileRelayConfig(kind="file", path=tmp_path / "other")), path
+        hardware.configured_outputs(site.config.door), path
+    )  # it is there already
+    assert hardware.load_outputs(path) == hardware.configured_outputs(site.config.door)
+    hardware.save_outputs(
+        hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other")), path
     )
     assert (
         hardware.load_outputs(path) is None
@@ -164,7 +168,7 @@ def test_rest_note_gives_no_rights_of_root(site: Site, tmp_path: Path) -> None:
     victim.chmod(0o600)
     folder = site.config.door_wiring_path.parent
     hardware.save_outputs(
-        hardware.OutputNote(relay=FileRelayConfig(kind="file", path=victim)),
+        hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=victim)),
         site.config.door_wiring_path,
     )
     victim.write_text("root")

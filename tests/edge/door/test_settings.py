@@ -15,7 +15,7 @@ from edge.door import settings
 from edge.door.client import DoorClient
 from edge.door.settings import ConfigReloader, DoorSettings, build_settings
 from edge.errors import ConfigError, MfsaError
-from tests.doors import PATIENCE_S, RULES, Terminal, records, until
+from tests.doors import PATIENCE_S, TIMING, Terminal, records, until
 
 WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
@@ -31,15 +31,15 @@ def test_accounts_that_are_gone_are_left_out_at_the_start(
     )
     assert found.clients == {pwd.getpwnam("daemon").pw_uid: "daemon"}
     assert set(found.operators) == {0, os.geteuid()}
-    assert found.unknown == (
+    assert found.unknown_accounts == (
         f"door.clients: {STRANGER}",
         f"door.operators: {STRANGER}",
         "door.operators: a\0b",
     )
-    terminal = Terminal(tmp_path, conduct=found)
+    terminal = Terminal(tmp_path, settings=found)
     until(lambda: "started" in terminal.events())
     terminal.stop()
-    assert [r["note"] for r in records(terminal, "account-ignored")] == list(found.unknown)
+    assert [r["note"] for r in records(terminal, "account-ignored")] == list(found.unknown_accounts)
 
 
 def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
@@ -48,7 +48,7 @@ def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfi
 
 
 def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, conduct=DoorSettings(RULES, operators={os.geteuid(): "guard"}))
+    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, operators={os.geteuid(): "guard"}))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command("lockdown", "drill") is None
@@ -59,13 +59,13 @@ def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
 
 
 def taken(reading: ConfigReloader) -> object:
-    reading.begin()
+    reading.start()
     return waited(reading)
 
 
 def waited(reading: ConfigReloader) -> object:
     found: list[object] = []
-    until(lambda: found.append(reading.take()) or found[-1] is not None)  # type: ignore[func-returns-value]
+    until(lambda: found.append(reading.poll()) or found[-1] is not None)  # type: ignore[func-returns-value]
     return found[-1]
 
 
@@ -96,11 +96,11 @@ def test_only_the_newest_reading_counts(
 
     monkeypatch.setattr(settings, "load_config", slow_at_first)
     reading = ConfigReloader(path)
-    reading.begin()
+    reading.start()
     assert taken(reading)[0].door.pulse_s == 2.0  # type: ignore[index]
     go_on.set()
     until(lambda: not any(t.name == "configuration" for t in threading.enumerate()))
-    assert reading.take() is None
+    assert reading.poll() is None
 
 
 def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: DoorClient) -> None:
@@ -110,6 +110,6 @@ def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: D
     terminal.resume()
     assert "too long" in client.status()["reload_refused"]
     terminal.pause()
-    terminal.service.reload(DoorSettings(RULES))
+    terminal.service.reload(DoorSettings(TIMING))
     terminal.resume()
     assert client.status()["reload_refused"] == ""

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from edge.access.schedule import ScheduledMode
-from edge.door.controller import Command, Controller, InputKind
+from edge.door.controller import Controller, InputKind, OperatorCommand
 from edge.door.inputs import Debounce
 from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import Grant
@@ -21,8 +21,8 @@ def rules(relock: str = "timeout") -> DoorTiming:
 
 def opened(relock: str = "timeout") -> Controller:
     door = Controller(rules(relock))
-    door.sense(InputKind.CONTACT, False, 0.0)
-    door.open(Grant("g", "Ada", 1, 10.0), 10.0)
+    door.update_input(InputKind.CONTACT, False, 0.0)
+    door.unlock(Grant("g", "Ada", 1, 10.0), 10.0)
     return door
 
 
@@ -57,9 +57,9 @@ def test_a_pulse_ends_at_its_deadline() -> None:
 )
 def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
     door = opened(relock)
-    door.sense(InputKind.CONTACT, True, 10.5)
+    door.update_input(InputKind.CONTACT, True, 10.5)
     assert door.energised == after_opening
-    door.sense(InputKind.CONTACT, False, 11.0)
+    door.update_input(InputKind.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
     door.tick(13.0)
     assert ("relocked", "pulse-ended" if relock == "timeout" else "contact") in said(door)
@@ -68,13 +68,15 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
 def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     door = opened()
     door.tick(13.0)
-    door.sense(InputKind.CONTACT, True, 13.9)  # within the grace: somebody pushed just as it locked
+    door.update_input(
+        InputKind.CONTACT, True, 13.9
+    )  # within the grace: somebody pushed just as it locked
     assert not door.alarm
-    door.sense(InputKind.CONTACT, False, 14.0)
+    door.update_input(InputKind.CONTACT, False, 14.0)
     said(door)
-    door.sense(InputKind.CONTACT, True, 20.0)
+    door.update_input(InputKind.CONTACT, True, 20.0)
     assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
-    door.sense(InputKind.CONTACT, False, 25.0)
+    door.update_input(InputKind.CONTACT, False, 25.0)
     assert not door.alarm and said(door) == [
         ("contact-inactive", "input"),
         ("alarm-ended", "forced-open"),
@@ -83,7 +85,7 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
 
 def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
     door = Controller(rules())
-    door.sense(InputKind.CONTACT, True, 5.0)
+    door.update_input(InputKind.CONTACT, True, 5.0)
     assert not door.alarm
     door.tick(5.0 + HELD_OPEN_S)
     assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
@@ -91,29 +93,29 @@ def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
 
 def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
     door = Controller(rules())
-    door.sense(InputKind.CONTACT, False, 0.0)
-    door.command(Command.HOLD, 1.0)
-    door.sense(InputKind.CONTACT, True, 2.0)
+    door.update_input(InputKind.CONTACT, False, 0.0)
+    door.execute(OperatorCommand.HOLD, 1.0)
+    door.update_input(InputKind.CONTACT, True, 2.0)
     door.tick(500.0)
     assert not door.alarm
-    door.command(Command.RELEASE, 500.0)
+    door.execute(OperatorCommand.RELEASE, 500.0)
     assert door.deadline == 500.0 + HELD_OPEN_S
     door.tick(500.0 + HELD_OPEN_S)
     assert door.alarm
-    door.sense(InputKind.CONTACT, False, 530.0)
+    door.update_input(InputKind.CONTACT, False, 530.0)
     assert not door.alarm
 
 
 def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
-    door.sense(InputKind.FIRE, True, 1.0)
+    door.update_input(InputKind.FIRE, True, 1.0)
     assert door.energised and door.reason == "fire"
-    assert door.command(Command.RESET_FIRE, 2.0) == "fire-input-active"
-    door.sense(InputKind.FIRE, False, 3.0)
+    assert door.execute(OperatorCommand.RESET_FIRE, 2.0) == "fire-input-active"
+    door.update_input(InputKind.FIRE, False, 3.0)
     door.tick(1e6)
     assert door.energised  # latched
     assert (
-        door.command(Command.RESET_FIRE, 1e6) is None
+        door.execute(OperatorCommand.RESET_FIRE, 1e6) is None
         and not door.energised
         and door.reason == "lockdown"
     )
@@ -128,11 +130,11 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
 
 def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
     door = opened()
-    assert door.command(Command.LOCKDOWN, 10.5) is None and not door.energised
+    assert door.execute(OperatorCommand.LOCKDOWN, 10.5) is None and not door.energised
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
-    assert door.command(Command.UNLOCK, 11.0) == "lockdown"
-    door.sense(InputKind.REX, True, 12.0)
-    door.sense(InputKind.REX, False, 12.1)
+    assert door.execute(OperatorCommand.UNLOCK, 11.0) == "lockdown"
+    door.update_input(InputKind.REX, True, 12.0)
+    door.update_input(InputKind.REX, False, 12.1)
     assert door.energised and door.reason == "rex"
     door.tick(12.0 + EXIT_S)
     assert not door.energised and door.latches.lockdown
@@ -140,20 +142,24 @@ def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
 
 def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
     door = opened()
-    door.sense(InputKind.TAMPER, True, 10.5)
+    door.update_input(InputKind.TAMPER, True, 10.5)
     assert not door.energised and door.alarm
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "tamper"
-    assert door.command(Command.RESET_TAMPER, 11.0) == "case-open"
-    door.sense(InputKind.TAMPER, False, 12.0)
-    assert door.alarm and door.command(Command.RESET_TAMPER, 12.0) is None and not door.alarm
+    assert door.execute(OperatorCommand.RESET_TAMPER, 11.0) == "case-open"
+    door.update_input(InputKind.TAMPER, False, 12.0)
+    assert (
+        door.alarm and door.execute(OperatorCommand.RESET_TAMPER, 12.0) is None and not door.alarm
+    )
 
 
 def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
     door = Controller(rules())
-    door.schedule(ScheduledMode.LOCKED, 1.0)
+    door.update_schedule(ScheduledMode.LOCKED, 1.0)
     said(door)
     assert (
-        door.command(Command.UNLOCK, 2.0) is None and door.energised and door.reason == "operator"
+        door.execute(OperatorCommand.UNLOCK, 2.0) is None
+        and door.energised
+        and door.reason == "operator"
     )
     assert door.relocks_at == door.deadline == 2.0 + PULSE_S
     assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # nobody else
@@ -164,15 +170,15 @@ def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
         ("unlocked", "operator"),
         ("relocked", "schedule-locked"),
     ]
-    door.command(Command.UNLOCK, 6.0)
-    door.command(Command.LOCKDOWN, 6.5)
+    door.execute(OperatorCommand.UNLOCK, 6.0)
+    door.execute(OperatorCommand.LOCKDOWN, 6.5)
     assert not door.energised
 
 
 def test_a_case_that_is_opened_is_why_it_locks() -> None:
     door = opened()
     said(door)
-    door.sense(InputKind.TAMPER, True, 10.5)
+    door.update_input(InputKind.TAMPER, True, 10.5)
     assert said(door) == [
         ("tamper-active", "input"),
         ("tamper", "case-opened"),
@@ -182,13 +188,13 @@ def test_a_case_that_is_opened_is_why_it_locks() -> None:
 
 def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
-    door.sense(InputKind.REX, True, 1.0)
+    door.update_input(InputKind.REX, True, 1.0)
     door.tick(1.0 + EXIT_S)
     assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
     door.tick(1.0 + HELD_OPEN_S)
     assert door.energised and door.alarms == ("rex-stuck",)
     said(door)
-    door.sense(InputKind.REX, False, 40.0)
+    door.update_input(InputKind.REX, False, 40.0)
     assert not door.energised and not door.alarm
     assert said(door) == [
         ("rex-inactive", "input"),
@@ -200,7 +206,7 @@ def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
 def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_next() -> None:
     door, now = Controller(rules()), 10.0
     while (refused := door.check(Grant(f"g{now}", "Ada", 1, now), now)) is None:
-        door.open(Grant(f"g{now}", "Ada", 1, now), now)
+        door.unlock(Grant(f"g{now}", "Ada", 1, now), now)
         now += 2.0
         door.tick(now)
         assert now < 10.0 + 2 * BUSY_S
@@ -216,26 +222,26 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
 
 
 def test_more_time_is_never_less() -> None:
-    door = Controller(DoorTiming(15.0, extended_s=10.0))
-    door.open(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
+    door = Controller(DoorTiming(15.0, extended_pulse_s=10.0))
+    door.unlock(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
     assert door.relocks_at == 16.0
 
 
 def test_the_schedule_opens_and_locks() -> None:
     door = Controller(rules())
-    door.schedule(ScheduledMode.OPEN, 1.0)
+    door.update_schedule(ScheduledMode.OPEN, 1.0)
     assert door.energised and door.reason == "schedule-open"
-    door.schedule(ScheduledMode.LOCKED, 2.0)
+    door.update_schedule(ScheduledMode.LOCKED, 2.0)
     assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
     assert (
-        door.command(Command.HOLD, 3.0) is None and door.energised
+        door.execute(OperatorCommand.HOLD, 3.0) is None and door.energised
     )  # the operator stands above the schedule
 
 
 def test_a_level_counts_once_it_has_settled() -> None:
     debounce = Debounce(0.03)
-    assert debounce.feed(False, 0.0) is None
-    assert debounce.feed(False, 0.03) is False  # what it is at the start is news too
-    assert debounce.feed(True, 0.10) is None and debounce.feed(False, 0.11) is None  # a bounce
-    assert debounce.feed(True, 0.20) is None and debounce.feed(True, 0.22) is None
-    assert debounce.feed(True, 0.231) is True and debounce.feed(True, 9.0) is None
+    assert debounce.update(False, 0.0) is None
+    assert debounce.update(False, 0.03) is False  # what it is at the start is news too
+    assert debounce.update(True, 0.10) is None and debounce.update(False, 0.11) is None  # a bounce
+    assert debounce.update(True, 0.20) is None and debounce.update(True, 0.22) is None
+    assert debounce.update(True, 0.231) is True and debounce.update(True, 9.0) is None

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.audit.clock import read_belief
+from edge.audit.clock import read_trust
 from edge.bundle import open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli.gallery import main
@@ -201,7 +201,7 @@ def test_new_terminal_by_one_command(
         capsys.readouterr()
         assert main([*command, *more]) == 0, capsys.readouterr().err
         assert "1 person" in capsys.readouterr().out
-        assert (known := read_belief(config.clock_path)) is not None and known.latest > 0
+        assert (known := read_trust(config.clock_path)) is not None and known.latest > 0
         assert main(["list", *more[:2]]) == 0 and "Ada" in capsys.readouterr().out
     config.key_path.write_bytes(bytes(7))
     assert main(["list", *more[:2]]) == 1

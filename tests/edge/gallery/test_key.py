@@ -14,7 +14,7 @@ import pytest
 from edge.cli import audit
 from edge.config import TerminalConfig
 from edge.config.door import FileRelayConfig
-from edge.door.hardware import OutputNote, save_outputs
+from edge.door.hardware import DoorOutputs, save_outputs
 from edge.errors import GalleryError
 from edge.gallery import key_rotation
 from edge.gallery.database import Database
@@ -26,7 +26,7 @@ from edge.system.lockfile import acquire_lock
 from tests.processes import TIMEOUT_S
 
 KEY = bytes(range(32))
-LINES = OutputNote(relay=FileRelayConfig(kind="file", path=Path("relay")))
+LINES = DoorOutputs(relay=FileRelayConfig(kind="file", path=Path("relay")))
 
 
 def test_a_folder_of_another_account_is_refused(

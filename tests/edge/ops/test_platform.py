@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from edge.ops.platform import Reading, Setup, open_platform, sysfs
-from edge.ops.platform.jetson import Jetson, power_mode
-from edge.ops.platform.pc import Pc
-from edge.ops.platform.tegrastats import Tegrastats, parse
+from edge.ops.platform import MachineReading, MachineSetup, open_platform, sysfs
+from edge.ops.platform.jetson import JetsonPlatform, power_mode
+from edge.ops.platform.pc import PcPlatform
+from edge.ops.platform.tegrastats import Tegrastats, parse_line
 from tests.processes import until
 
 SAMPLES = Path(__file__).with_name("samples")
@@ -37,13 +37,13 @@ def root(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def jetson(root: Path) -> Jetson:
-    return Jetson(root, tegrastats="no-such-command")
+def jetson(root: Path) -> JetsonPlatform:
+    return JetsonPlatform(root, tegrastats="no-such-command")
 
 
 def test_jetpack_5(root: Callable[[str], Path]) -> None:
     board = jetson(root("jetpack5-agx-orin"))
-    assert board.setup() == Setup(
+    assert board.setup() == MachineSetup(
         "Jetson AGX Orin Developer Kit", "R35.4.1", "MODE_30W", False, "schedutil"
     )
     seen = board.read()
@@ -61,7 +61,7 @@ def test_jetpack_5(root: Callable[[str], Path]) -> None:
 
 def test_jetpack_6(root: Callable[[str], Path]) -> None:
     board = jetson(root("jetpack6-orin-nano"))
-    assert board.setup() == Setup(
+    assert board.setup() == MachineSetup(
         "NVIDIA Jetson Orin Nano Developer Kit", "R36.4.0", "MAXN_SUPER", True, "schedutil"
     )
     seen = board.read()
@@ -91,7 +91,7 @@ def test_jetpack_7(root: Callable[[str], Path]) -> None:
 
 def test_tegrastats_of_jetpack_5() -> None:
     (line,) = lines("jetpack5-agx-orin.tegrastats")
-    seen = parse(line)
+    seen = parse_line(line)
     assert seen.loads == {"cpu0": 12, "cpu1": 3, "cpu2": 0, "cpu3": 7, "gpu": 41, "emc": 2}
     assert seen.clocks_mhz == {
         "cpu0": 1344,
@@ -110,14 +110,14 @@ def test_tegrastats_of_jetpack_5() -> None:
 
 
 def test_tegrastats_of_jetpack_6() -> None:
-    busy, idle = (parse(line) for line in lines("jetpack6-orin-nano.tegrastats"))
+    busy, idle = (parse_line(line) for line in lines("jetpack6-orin-nano.tegrastats"))
     assert busy.loads["gpu"] == 63 and busy.clocks_mhz["gpu"] == 624 and busy.power_w == 7.164
     assert busy.temperatures_c["tj"] == 52.125
     assert idle.loads["gpu"] == 0 and "gpu" not in idle.clocks_mhz  # at rest, and its clock sleeps
 
 
 def test_tegrastats_of_jetpack_7() -> None:
-    orin, busy, idle = (parse(line) for line in lines("jetpack7.tegrastats"))
+    orin, busy, idle = (parse_line(line) for line in lines("jetpack7.tegrastats"))
     assert (
         orin.loads["gpu"] == 17
         and orin.clocks_mhz["gpu"] == 1300
@@ -134,7 +134,11 @@ def test_tegrastats_of_jetpack_7() -> None:
 
 
 def test_nothing_in_a_line_is_nothing_known() -> None:
-    assert parse("") == parse("RAM 100/7620MB (lfb 4x4MB) SWAP 0/100MB (cached 0MB)") == Reading()
+    assert (
+        parse_line("")
+        == parse_line("RAM 100/7620MB (lfb 4x4MB) SWAP 0/100MB (cached 0MB)")
+        == MachineReading()
+    )
 
 
 def test_tegrastats_fills_what_sysfs_lacks(root: Callable[[str], Path], tmp_path: Path) -> None:
@@ -142,7 +146,7 @@ def test_tegrastats_fills_what_sysfs_lacks(root: Callable[[str], Path], tmp_path
     line = lines("jetpack7.tegrastats")[1]
     command.write_text(f"#!/bin/sh\necho '{line}'\nexec sleep 60\n")
     command.chmod(0o755)
-    board = Jetson(root("jetpack7-thor"), str(command))
+    board = JetsonPlatform(root("jetpack7-thor"), str(command))
     until(lambda: "gpu" in board.read().loads, "tegrastats is read")
     seen = board.read()
     board.close()
@@ -151,7 +155,7 @@ def test_tegrastats_fills_what_sysfs_lacks(root: Callable[[str], Path], tmp_path
 
 def test_without_the_command_nothing_is_known_and_nothing_fails() -> None:
     absent = Tegrastats("no-such-command")
-    assert absent.newest == Reading()
+    assert absent.newest == MachineReading()
     absent.close()
 
 
@@ -189,15 +193,15 @@ class Psutil:
 
 def test_a_pc(tmp_path: Path) -> None:
     now = [10.0]
-    pc = Pc(tmp_path, Psutil(), lambda: now[0])
+    pc = PcPlatform(tmp_path, Psutil(), lambda: now[0])
     assert pc.read().loads == {}  # since when?
     now[0] += 1
-    assert pc.read() == Reading(
+    assert pc.read() == MachineReading(
         {"cpu0": 2400.0}, {"package id 0": 61.0}, {}, {"cpu0": 12.5, "cpu1": 0.0}, None, None
     )
     now[0] += 0.001
     assert pc.read().loads == {}
-    assert pc.setup() == Setup()
+    assert pc.setup() == MachineSetup()
 
 
 def test_a_pc_without_sensors(tmp_path: Path) -> None:
@@ -208,7 +212,7 @@ def test_a_pc_without_sensors(tmp_path: Path) -> None:
         def cpu_percent(self, percpu: bool) -> list[float]:
             return [1.0]
 
-    seen = Pc(tmp_path, Bare()).read()
+    seen = PcPlatform(tmp_path, Bare()).read()
     assert seen.clocks_mhz == {} and seen.temperatures_c == {} and seen.power_w is None
 
 
@@ -225,5 +229,5 @@ def test_thermal_throttling_of_a_pc_is_counted(tmp_path: Path) -> None:
 def test_the_platform_is_known_by_its_release_file(
     root: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    assert isinstance(open_platform(tmp_path), Pc)
-    assert isinstance(open_platform(root("jetpack6-orin-nano")), Jetson)
+    assert isinstance(open_platform(tmp_path), PcPlatform)
+    assert isinstance(open_platform(root("jetpack6-orin-nano")), JetsonPlatform)

@@ -14,7 +14,6 @@ import pytest
 from edge.access.policy import Rules
 from edge.bundle import read_manifest
 from edge.config import load_config
-from edge.door.wallclock import WallClock
 from edge.errors import ConfigError
 from edge.face.liveness import Liveness
 from edge.face.track import Tracker
@@ -23,6 +22,7 @@ from edge.gallery.store import GalleryStore
 from edge.recogniser.build import nobody_special, settings_of
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
+from edge.system.wallclock import WallClock
 from edge.values import FaceResult, Frame, Thresholds, Verdict
 from tests.edge.recogniser.test_pipeline import NOISE, RULES, Scripted, face
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from edge.system.timesync import is_synchronised, needs_synchronisation
-from edge.system.wallclock import BUILT_AFTER, DAY_S, MAX_JUMP_S, Belief, Doubt, WallClock
+from edge.system.wallclock import BUILT_AFTER, DAY_S, MAX_JUMP_S, ClockDoubt, ClockTrust, WallClock
 
 NOW = 1.8e9
 
@@ -18,7 +18,7 @@ class Times:
     def __init__(self) -> None:
         self.wall, self.mono = NOW, 100.0
 
-    def clock(self, belief: Belief = Belief(), **options: object) -> WallClock:
+    def clock(self, belief: ClockTrust = ClockTrust(), **options: object) -> WallClock:
         return WallClock(belief, lambda: self.wall, monotonic=lambda: self.mono, **options)  # type: ignore[arg-type]
 
     def run(self, seconds: float) -> None:
@@ -35,61 +35,61 @@ def times() -> Times:
     [
         (NOW, None),
         (NOW + MAX_JUMP_S - 1, None),
-        (NOW + MAX_JUMP_S + 1, Doubt.AHEAD),
-        (NOW + 3650 * DAY_S, Doubt.AHEAD),
+        (NOW + MAX_JUMP_S + 1, ClockDoubt.AHEAD),
+        (NOW + 3650 * DAY_S, ClockDoubt.AHEAD),
         (NOW - 59, None),
-        (NOW - 61, Doubt.BEHIND),
-        (BUILT_AFTER - 61, Doubt.NEVER_SET),
-        (float("nan"), Doubt.NEVER_SET),
-        (1e30, Doubt.NEVER_SET),
+        (NOW - 61, ClockDoubt.BEHIND),
+        (BUILT_AFTER - 61, ClockDoubt.NEVER_SET),
+        (float("nan"), ClockDoubt.NEVER_SET),
+        (1e30, ClockDoubt.NEVER_SET),
     ],
 )
-def test_clock_value_gives_doubt(times: Times, wall: float, doubt: Doubt | None) -> None:
+def test_clock_value_gives_doubt(times: Times, wall: float, doubt: ClockDoubt | None) -> None:
     times.wall = wall
-    assert times.clock(Belief(NOW)).check()[1] is doubt
+    assert times.clock(ClockTrust(NOW)).read_with_doubt()[1] is doubt
 
 
 def test_clock_ahead_for_a_moment_is_forgotten(times: Times) -> None:
     clock = times.clock()
-    assert clock.look()[1]
+    assert clock.read()[1]
     times.wall += 3650 * DAY_S
-    assert clock.check()[1] is Doubt.AHEAD and clock.belief.latest == NOW
+    assert clock.read_with_doubt()[1] is ClockDoubt.AHEAD and clock.trust.latest == NOW
     times.wall = NOW + 3
-    assert clock.look() == (NOW + 3, True)
+    assert clock.read() == (NOW + 3, True)
 
 
 def test_clock_time_in_doubt_passes(times: Times) -> None:
     """Forty days with a clock ten years ahead; then it is set right."""
-    clock = times.clock(Belief(NOW))
+    clock = times.clock(ClockTrust(NOW))
     times.wall += 3650 * DAY_S
     for _ in range(40):
         times.run(DAY_S)
-        assert not clock.look()[1]
+        assert not clock.read()[1]
     times.wall = NOW + 40 * DAY_S
-    assert clock.look()[1]
+    assert clock.read()[1]
 
 
 def test_clock_confirmed_is_believed(times: Times) -> None:
-    clock = times.clock(Belief(NOW))
+    clock = times.clock(ClockTrust(NOW))
     times.wall = NOW - 20 * DAY_S  # the latest believed time was the wrong one
-    assert clock.check()[1] is Doubt.BEHIND
-    assert clock.confirm() is None and clock.look()[1]
-    assert clock.belief.confirmed == times.wall
+    assert clock.read_with_doubt()[1] is ClockDoubt.BEHIND
+    assert clock.confirm() is None and clock.read()[1]
+    assert clock.trust.confirmed == times.wall
     times.run(DAY_S)
-    assert times.clock(clock.belief).look()[1]
+    assert times.clock(clock.trust).read()[1]
 
 
 def test_clock_never_set_cannot_be_confirmed(times: Times) -> None:
     times.wall = 0.0
     clock = times.clock()
-    assert clock.confirm() is Doubt.NEVER_SET and clock.belief.confirmed == 0
+    assert clock.confirm() is ClockDoubt.NEVER_SET and clock.trust.confirmed == 0
 
 
 @pytest.mark.parametrize("synced", [True, False])
 def test_board_without_rtc_needs_sync(times: Times, synced: bool) -> None:
     clock = times.clock(needs_sync=lambda: True, is_synced=lambda: synced)
-    assert clock.check()[1] is (None if synced else Doubt.UNSYNCHRONISED)
-    assert clock.confirm() is None and clock.look()[1]
+    assert clock.read_with_doubt()[1] is (None if synced else ClockDoubt.UNSYNCHRONISED)
+    assert clock.confirm() is None and clock.read()[1]
 
 
 def test_rtc_is_found_by_device_tree(tmp_path: Path) -> None:

@@ -6,15 +6,15 @@ from typing import Any
 
 from edge.door.client import DoorClient
 from edge.errors import DoorError
-from edge.system.wallclock import Doubt, WallClock
+from edge.system.wallclock import ClockDoubt, WallClock
 
 TRUST_CLOCK = "trust-clock"  # the operator's command
 
 
 def clock_status(clock: WallClock) -> dict[str, Any]:
     """Return the door's answer about its clock: `doubt` (empty if believed) and `confirmed`."""
-    doubt = clock.check()[1]
-    return {"doubt": doubt.value if doubt else "", "confirmed": clock.belief.confirmed}
+    doubt = clock.read_with_doubt()[1]
+    return {"doubt": doubt.value if doubt else "", "confirmed": clock.trust.confirmed}
 
 
 def adopt_confirmation(clock: WallClock, door: DoorClient) -> bool:
@@ -31,9 +31,9 @@ def adopt_confirmation(clock: WallClock, door: DoorClient) -> bool:
     confirmed = answer.get("confirmed")
     if not isinstance(confirmed, float) or not confirmed:
         return False
-    return confirmed != clock.belief.confirmed and clock.confirm(confirmed) is None
+    return confirmed != clock.trust.confirmed and clock.confirm(confirmed) is None
 
 
-def describe_doubt(doubt: Doubt) -> str:
+def describe_doubt(doubt: ClockDoubt) -> str:
     """Return one line for `edge-door status`, the doctor and logs."""
-    return f"the clock is not trusted ({doubt.value}): {doubt.why}"
+    return f"the clock is not trusted ({doubt.value}): {doubt.sentence}"
