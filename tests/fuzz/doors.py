@@ -342,7 +342,7 @@ TARGETS = (
     ),
     Target(
         "record",
-        "audit logs: reader, `past_of`, `verify`, writer states, keys, and continued writing",
+        "audit logs: reader, `load_previous_run`, `verify`, writer states, keys, and continued writing",
         _open_records,
         _record_seeds,
     ),

@@ -58,7 +58,7 @@ _PARSERS = (
     ("recording", pictures, "ReplayCamera"),
     ("packet", doors.protocol, "decode"),
     ("service", doors.protocol, "parse_command"),
-    ("record", doors, "past_of"),
+    ("record", doors, "load_previous_run"),
     ("bulk", rosters, "read_people"),
     ("report", rosters, "EnrollmentJournal"),
     ("checkpoint", audits, "read_checkpoint"),

@@ -224,7 +224,7 @@ def test_who_reads_and_never_asks_for_the_next_loses_it_too(lend: Open, path: Pa
 
 
 def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
-    lender = lend(loan_s=0.3)
+    lender = lend(session_s=0.3)
     with (
         Loop(lender, endless()),
         borrowed(path) as camera,
@@ -236,7 +236,7 @@ def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
 
 
 def test_a_loan_has_its_time_without_frames_too(lend: Open, path: Path) -> None:
-    lender = lend(loan_s=0.3)
+    lender = lend(session_s=0.3)
     with borrowed(path):
         assert over(lender, begun(lender)) == "time-up"
 
