@@ -77,11 +77,11 @@ def _read(main: Callable[[list[str]], object], name: str) -> Command:
         add_parser = action.add_parser
 
         def note_parser(word: str, **more: Any) -> argparse.ArgumentParser:
-            added = add_parser(word, **more)
+            added: argparse.ArgumentParser = add_parser(word, **more)
             texts[added.prog] = more.get("help", "")
             return added
 
-        action.add_parser = note_parser  # type: ignore[method-assign]
+        action.add_parser = note_parser  # type: ignore[method-assign, assignment]
         return action
 
     def capture(parser: argparse.ArgumentParser, *_: object, **__: object) -> NoReturn:
