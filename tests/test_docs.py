@@ -99,3 +99,7 @@ def test_docs_name_subcommands_that_exist(script: str) -> None:
         check=True,
     ).stdout
     assert named and not {word for word in named if not re.search(rf"\b{word}\b", usage)}
+
+
+def test_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
