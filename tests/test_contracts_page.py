@@ -46,3 +46,19 @@ def test_formats_on_the_page_are_in_the_code() -> None:
     named = set(re.findall(r"`(mfsa-edge [a-z]+ \d+)`", contracts.page([])))
     assert len(named) == 3
     assert not [each for each in named if f'b"{each}\\n"' not in sources]
+
+
+def test_keys_named_in_pages_exist() -> None:
+    """Keys such as `door.pulse_s`; the last part may be a section."""
+    keys = {key for key, _, _ in contracts.config_keys()}
+    keys |= {key[:end] for key in keys for end in range(len(key)) if key[end] == "."}
+    sections = "|".join(sorted({key.partition(".")[0] for key in keys if "." in key}))
+    named = re.compile(rf"`((?:{sections})\.[a-z_.]+?)(?::[^`]*)?`")
+    files = re.compile(r"\.(db|key|md|py|sock|yaml|json|confirmed|onnx|plan)$")
+    unknown = [
+        f"{page.relative_to(ROOT)}: {key}"
+        for page in [ROOT / "README.md", *ROOT.glob("docs/**/*.md")]
+        for key in named.findall(page.read_text(encoding="utf-8"))
+        if key not in keys and not files.search(key)
+    ]
+    assert not unknown
