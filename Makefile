@@ -69,8 +69,8 @@ fuzz: $(VENV)/fuzz.stamp  ## Fuzz the parsers: docs/measurements/fuzz.md, inputs
 
 voting: $(VENV)/dev.stamp  ## Compare one frame with many frames: docs/measurements/streams.md, DATA=... (5 minutes)
 	test -d build/bundle || $(BIN)/mfsa-bundle make build/bundle
-	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --everybody --markdown docs/measurements/streams.md
-	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --everybody --galleries 10 50 \
+	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/lfw_pairs.tar --all-identities --markdown docs/measurements/streams.md
+	$(BIN)/mfsa-voting --bundle build/bundle --chips $(CHIPS)/rmfrd_dev.tar --all-identities --galleries 10 50 \
 		--markdown docs/measurements/streams-real-masks.md
 
 peers-bench: $(VENV)/dev.stamp demo  ## Compare the demo's clip with other open software: docs/measurements/peers.md (compiles dlib: 20 minutes)
@@ -157,7 +157,7 @@ measure: $(VENV)/dev.stamp  ## Export, quantise, measure and pack a finished run
 		--int8 $(RUN)/embedder-int8.onnx --int8-thresholds $(RUN)/thresholds-int8.json \
 		--data "CelebA (part), UTKFace, RMFRD, LFW outside its pairs, all for research only; teacher: two public mobile-size networks" \
 		--licence "research and evaluation only, see LICENSE in this folder" --limits train/recipes/reference.limits.md
-	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --most 8000
+	$(BIN)/mfsa-parity $(RUN)/embedder.onnx $(RUN)/embedder-int8.onnx --chips $(CHIPS)/lfw_pairs.tar --max-chips 8000
 	cp $(RUN)/weights.safetensors train/reference.safetensors
 
 # The variants of the network at equal budget from one warm start, itself without attention: docs/measurements/ablation.md and .json.

@@ -139,7 +139,7 @@ def real_templates(chips: Path, bundle: Path) -> Rows:
     engine = open_engine(
         open_bundle(bundle, PREPROCESSING).onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2
     )
-    folder = validation_chips([chips], everybody=True)
+    folder = validation_chips([chips], all_identities=True)
     return np.ascontiguousarray(
         embed_chips(engine, len(folder), folder.chip, what="chips")["embedding"], np.float32
     )

@@ -102,7 +102,7 @@ def chip_name(name: str) -> str:
     return f"{normalize_name(identity)}{slash}{unicodedata.normalize('NFC', image)}"
 
 
-def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
+def decode_chip(encoded: bytes, name: str) -> NDArray[np.uint8]:
     """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
     try:
         image = (
@@ -118,17 +118,20 @@ def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
     return np.asarray(image, dtype=np.uint8)
 
 
-def pick_chips(source: Path, most: int) -> NDArray[np.uint8]:
+def pick_chips(source: Path, max_chips: int) -> NDArray[np.uint8]:
     """Up to `most` chips (N,112,112,3) spread over a folder or tar file; raises ConfigError where there are none."""
     found = list(read_chips(source))
     if not found:
         raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
     return np.stack(
-        [decode(data, name) for name, data in found[:: max(1, len(found) // most)][:most]]
+        [
+            decode_chip(data, name)
+            for name, data in found[:: max(1, len(found) // max_chips)][:max_chips]
+        ]
     )
 
 
-def is_validation(identity: str) -> bool:
+def is_validation_identity(identity: str) -> bool:
     """The fixed split: a tenth of the identities, by a digest of the folder's name, is never trained on."""
     return int(hashlib.sha256(identity.encode()).hexdigest(), 16) % _VALIDATION_SHARE == 0
 
@@ -155,15 +158,15 @@ class ChipFolder:
         return len(np.unique(self.labels))
 
     def chip(self, i: int) -> NDArray[np.uint8]:
-        return decode(self.encoded[i], self.names[i])
+        return decode_chip(self.encoded[i], self.names[i])
 
 
 def validation_chips(
     sources: list[Path],
     *,
-    everybody: bool = False,
+    all_identities: bool = False,
     real_masks: bool = False,
-    known: ChipFolder | None = None,
+    labels_of: ChipFolder | None = None,
 ) -> ChipFolder:
     """The chips of the identities kept apart from training, or of `everybody`; photos with real masks only on request.
 
@@ -174,7 +177,7 @@ def validation_chips(
     """
     names: list[str] = []
     encoded: list[bytes] = []
-    people = dict(known.identities) if known is not None else {}
+    people = dict(labels_of.identities) if labels_of is not None else {}
     labels: list[int] = []
     seen: set[str] = set()
     for source in sources:
@@ -183,7 +186,7 @@ def validation_chips(
             if (
                 name in seen
                 or has_real_mask(name) != real_masks
-                or not (everybody or is_validation(identity))
+                or not (all_identities or is_validation_identity(identity))
             ):
                 continue
             seen.add(name)
@@ -192,9 +195,9 @@ def validation_chips(
             labels.append(people.setdefault(identity, len(people)))
     if not names:
         kind = "chips with a real mask (m_<image>)" if real_masks else "chips without a real mask"
-        whose = "" if everybody else " of the tenth of people that training keeps apart"
+        whose = "" if all_identities else " of the tenth of people that training keeps apart"
         raise ConfigError(
             f"{', '.join(str(s) for s in sources)}: no {kind}{whose}; "
-            f"name other sources{'' if everybody else ' or add --everybody'}"
+            f"name other sources{'' if all_identities else ' or add --all-identities'}"
         )
     return ChipFolder(tuple(names), tuple(encoded), np.array(labels, np.int64), people)

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.chips import ChipFolder, decode, pick_chips
+from calibration.chips import ChipFolder, decode_chip, pick_chips
 from edge import masks
 from edge.errors import ConfigError, PhotoError
 from edge.portraits import COLLINS, HOPPER, load_chip
@@ -37,7 +37,7 @@ _BLANK_SHARE_MAX, _DISTINCT_SHARE_MIN = 0.1, 0.75
 _SAMPLE = 200
 
 
-def small(chip: Chips) -> NDArray[np.float32]:
+def low_frequencies(chip: Chips) -> NDArray[np.float32]:
     """Return a chip (112,112,3) as 16x16 grey values without coarse light; zeros if blank."""
     grey = cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY).astype(np.float32)
     grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
@@ -46,12 +46,12 @@ def small(chip: Chips) -> NDArray[np.float32]:
     return np.asarray((grey - grey.mean()) / deviation if deviation > 1e-3 else grey * 0)
 
 
-def likeness(chips: Chips) -> NDArray[np.float64]:
+def face_similarity(chips: Chips) -> NDArray[np.float64]:
     """Return the correlation (N,) of chips (N,112,112,3) with the mean face."""
     half = np.frombuffer(base64.b64decode(_MEAN_FACE), np.int8).reshape(_SIDE, _SIDE // 2)
     face = np.concatenate([half, half[:, ::-1]], axis=1).astype(np.float64)
     face = (face - face.mean()) / face.std()
-    return np.array([float((small(chip) * face).mean()) for chip in chips])
+    return np.array([float((low_frequencies(chip) * face).mean()) for chip in chips])
 
 
 def check_faces(chips: Chips, source: str) -> None:
@@ -64,7 +64,7 @@ def check_faces(chips: Chips, source: str) -> None:
             "name aligned chips of faces, as mfsa-prepare makes them"
         )
     _check_distinct([chip.tobytes() for chip in chips], source)
-    found = likeness(chips)
+    found = face_similarity(chips)
     margin = 2 * float(found.std()) / np.sqrt(len(found))
     if found.mean() + margin < _LIKENESS_MIN:
         raise ConfigError(
@@ -74,16 +74,16 @@ def check_faces(chips: Chips, source: str) -> None:
         )
 
 
-def pick_faces(source: Path, most: int) -> Chips:
+def pick_faces(source: Path, max_chips: int) -> Chips:
     """Return up to `most` checked chips (N,112,112,3) of a folder or tar; raises ConfigError."""
-    chips = pick_chips(source, most)
+    chips = pick_chips(source, max_chips)
     check_faces(chips, str(source))
     return chips
 
 
-def check_folder(folder: ChipFolder, source: str, fewest: int = 1) -> None:
+def check_folder(folder: ChipFolder, source: str, minimum: int = 1) -> None:
     """Raise ConfigError if a folder's chips are too few, copies, blank or no faces."""
-    check_encoded(folder.names, folder.encoded, source, fewest)
+    check_encoded(folder.names, folder.encoded, source, minimum)
     people = zip((name.split("/")[0] for name in folder.names), folder.encoded, strict=True)
     owners = Counter(digest for _, digest in {(person, _digest(data)) for person, data in people})
     if many := sum(count > 1 for count in owners.values()):
@@ -91,15 +91,15 @@ def check_folder(folder: ChipFolder, source: str, fewest: int = 1) -> None:
 
 
 def check_encoded(
-    names: Sequence[str], encoded: Sequence[bytes], source: str, fewest: int = 1
+    names: Sequence[str], encoded: Sequence[bytes], source: str, minimum: int = 1
 ) -> None:
     """Raise ConfigError as `check_folder`, for encoded chips and their names."""
     rows = np.unique(np.linspace(0, len(names) - 1, min(_SAMPLE, len(names))).astype(int))
-    check_faces(np.stack([decode(encoded[i], names[i]) for i in rows]), source)
+    check_faces(np.stack([decode_chip(encoded[i], names[i]) for i in rows]), source)
     _check_distinct(encoded, source)
-    if (distinct := len({_digest(data) for data in encoded})) < fewest:
+    if (distinct := len({_digest(data) for data in encoded})) < minimum:
         raise ConfigError(
-            f"{source}: expected at least {fewest} different chips, found {distinct}; "
+            f"{source}: expected at least {minimum} different chips, found {distinct}; "
             "name more people or photos"
         )
 

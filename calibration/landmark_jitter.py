@@ -21,7 +21,9 @@ DETECTOR = "320x256"
 Picture = NDArray[np.uint8]
 
 
-def find_again(chip: Picture, detector: FaceDetector) -> tuple[Picture, NDArray[np.float32]] | None:
+def redetect_landmarks(
+    chip: Picture, detector: FaceDetector
+) -> tuple[Picture, NDArray[np.float32]] | None:
     """The chip with a border, and the landmarks (5,2) that the detector finds in it; None where it finds no face."""
     wide = np.pad(chip, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
     middle = np.array([wide.shape[1], wide.shape[0]]) / 2
@@ -31,7 +33,7 @@ def find_again(chip: Picture, detector: FaceDetector) -> tuple[Picture, NDArray[
     return None
 
 
-def movement(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, float]:
+def alignment_shift(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, float]:
     """What `chip.align` by these landmarks (5,2) of `find_again` does to a chip that was aligned before.
 
     Degrees, logarithm of the scale, and pixels to the right and down at the middle of the chip.
@@ -46,13 +48,15 @@ def movement(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, f
     return float(np.degrees(angle)), float(np.log(scale)), float(moved[0]), float(moved[1])
 
 
-def spread(views: Iterable[Picture], detector: FaceDetector) -> tuple[NDArray[np.float64], float]:
+def measure_jitter(
+    views: Iterable[Picture], detector: FaceDetector
+) -> tuple[NDArray[np.float64], float]:
     """Half the distance from the 16th to the 84th percentile of each movement (4,), and the share of faces not found."""
     moved, looked_at = [], 0
     for view in views:
         looked_at += 1
-        if (again := find_again(view, detector)) is not None:
-            moved.append(movement(again[1]))
+        if (again := redetect_landmarks(view, detector)) is not None:
+            moved.append(alignment_shift(again[1]))
     if not moved:
         raise ConfigError(
             f"no face was found again in {looked_at:,} chips; are they aligned faces?"

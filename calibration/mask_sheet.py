@@ -16,7 +16,7 @@ from edge.chip import SIZE
 _LABEL = 130  # pixels for a row's name
 
 
-def sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np.uint8]:
+def draw_sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np.uint8]:
     """A row for each mask family, each other occluder and each frozen exam; the chips take turns."""
     rows = []
     for family in masks.FAMILIES:
@@ -35,10 +35,15 @@ def sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np
                 kind, chips, columns, lambda chip, i, k=kind: occluders.draw(chip, k, _rng(seed, i))
             )
         )
-    rows.append(_row(masks.EXAM, chips, columns, lambda chip, i: masks.draw_exam(chip, str(i))))
+    rows.append(
+        _row(masks.PROTOCOL, chips, columns, lambda chip, i: masks.draw_protocol(chip, str(i)))
+    )
     rows.append(
         _row(
-            occluders.PLACES, chips, columns, lambda chip, i: occluders.draw_in_place(chip, str(i))
+            occluders.PLACES_PROTOCOL,
+            chips,
+            columns,
+            lambda chip, i: occluders.draw_in_place(chip, str(i)),
         )
     )
     return np.vstack(rows)

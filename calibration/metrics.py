@@ -50,7 +50,7 @@ def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
     return float((1 - weight) * fnmr[at - 1] + weight * fnmr[at])
 
 
-def ten_fold_accuracy(
+def k_fold_accuracy(
     scores: Floats, mated: NDArray[np.bool_], folds: int = 10
 ) -> tuple[float, float]:
     """Mean and standard deviation over folds of the accuracy at the threshold that is best on the other folds.
@@ -74,7 +74,7 @@ def _best_threshold(scores: Floats, mated: NDArray[np.bool_]) -> float:
     return float(np.concatenate([ranked, [np.inf]])[int(np.argmax(right))])
 
 
-def upper_bound(found: int, trials: int, confidence: float = 0.95) -> float:
+def clopper_pearson_upper(found: int, trials: int, confidence: float = 0.95) -> float:
     """Upper end of the one-sided interval of a rate; 1 where nothing was tried.
 
     C. Clopper, E. Pearson, "The use of confidence or fiducial limits", Biometrika 1934.
@@ -84,7 +84,7 @@ def upper_bound(found: int, trials: int, confidence: float = 0.95) -> float:
     )
 
 
-def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
+def bootstrap_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
     """How often each person is drawn, with replacement, in each round."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
@@ -92,7 +92,7 @@ def draw_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.
 
 
 @dataclass(frozen=True, slots=True)
-class PersonCounts:
+class ComparisonCounts:
     """Comparisons and matches of non-mated pairs by pair of people (P,P), and of mated ones by person (P,)."""
 
     non_mated: NDArray[np.int64]
@@ -119,7 +119,7 @@ class PersonCounts:
         independent.
         """
         fmr, fnmr = np.empty(rounds), np.empty(rounds)
-        for i, weight in enumerate(draw_people(len(self.mated), rounds, seed)):
+        for i, weight in enumerate(bootstrap_people(len(self.mated), rounds, seed)):
             fmr[i] = (weight @ self.false_matches @ weight) / max(
                 1.0, weight @ self.non_mated @ weight
             )
@@ -138,7 +138,7 @@ def fpir(fmr: float, gallery_size: int) -> float:
     return float(-np.expm1(gallery_size * np.log1p(-min(fmr, 1 - 1e-12))))
 
 
-def fmr_for(fpir_target: float, gallery_size: int) -> float:
+def fmr_for_fpir(fpir_target: float, gallery_size: int) -> float:
     """The FMR at which a search in a gallery of this size keeps the FPIR: 1 - (1 - FPIR)^(1/N)."""
     return float(-np.expm1(np.log1p(-fpir_target) / gallery_size))
 

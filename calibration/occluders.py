@@ -18,8 +18,8 @@ from edge.chip import REFERENCE_XY, SIZE
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
 # Protocols of their own beside `masks-v1`: one kind on every chip; and another thing in another place on each.
-EXAM = "occluders-v1"
-PLACES = "places-v1"
+PROTOCOL = "occluders-v1"
+PLACES_PROTOCOL = "places-v1"
 PLACES_KINDS = ("sunglasses", "hand", "object", "half-mask")
 
 _DETAIL = 4  # outlines are filled at four times the chip's resolution and shrunk, for soft edges
@@ -32,24 +32,24 @@ def draw(chip: NDArray[np.uint8], kind: str, rng: np.random.Generator) -> Drawn:
     return _KINDS[kind](chip, rng)
 
 
-def hides(kind: str) -> bool:
+def covers_skin(kind: str) -> bool:
     """Whether a kind covers skin; hard light only changes it."""
     return kind != "side-light"
 
 
-def draw_exam(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
+def draw_protocol(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
     """One kind on the chip of a file name, by the frozen exam `occluders-v1`: always the same.
 
     Never change what this returns: add a new version and publish both results.
     """
-    return draw(chip, kind, _keyed(f"{EXAM}/{kind}/{name}"))
+    return draw(chip, kind, _keyed(f"{PROTOCOL}/{kind}/{name}"))
 
 
 def draw_in_place(
     chip: NDArray[np.uint8], name: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
     """The frozen exam `places-v1` for one file name: chip, truth (112,112) and kind, always the same, likewise frozen."""
-    rng = _keyed(f"{PLACES}/{name}")
+    rng = _keyed(f"{PLACES_PROTOCOL}/{name}")
     kind = PLACES_KINDS[int(rng.integers(len(PLACES_KINDS)))]
     if kind == "half-mask":
         return *masks.draw(chip, masks.random_style(rng, ("half",))), kind

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.metrics import upper_bound
+from calibration.metrics import clopper_pearson_upper
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
@@ -36,7 +36,7 @@ NO_FACE = "no-face"  # counts as no response
 
 
 @dataclass(slots=True)
-class Species:
+class SpeciesResult:
     """What came of the clips of one kind."""
 
     name: str
@@ -52,7 +52,7 @@ class Species:
         """Attacks that passed, or living people who were refused."""
         return self.outcomes[_REFUSED if self.name == BONA_FIDE else _PASSED]
 
-    def told(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, object]:
         responded = self.clips - self.outcomes[_NONE] - self.outcomes[NO_FACE]
         return {
             "species": self.name,
@@ -61,7 +61,7 @@ class Species:
             "wrong": self.wrong,
             "responded": responded,
             "rate": self.wrong / responded if responded else None,
-            "at_most_95": upper_bound(self.wrong, responded),
+            "at_most_95": clopper_pearson_upper(self.wrong, responded),
             "no_response": self.outcomes[_NONE] + self.outcomes[NO_FACE],
             "no_face": self.outcomes[NO_FACE],
             "refused_by": dict(self.refused_by),
@@ -69,7 +69,7 @@ class Species:
         }
 
 
-def find(tree: Path) -> list[tuple[str, Path]]:
+def find_clips(tree: Path) -> list[tuple[str, Path]]:
     """Species and clip, living people first; raises ConfigError for a tree of another form."""
     living = [(BONA_FIDE, clip) for clip in _clips(tree / BONA_FIDE)]
     attacks = [
@@ -93,7 +93,7 @@ def _clips(folder: Path) -> list[Path]:
     )
 
 
-def present(
+def play_clip(
     clip: Path,
     detector: FaceDetector,
     layers: Sequence[Callable[[], LivenessLayer]],
@@ -125,7 +125,7 @@ def present(
     return outcome, layer
 
 
-def table(species: Sequence[Species], layers: Sequence[str]) -> str:
+def format_table(species: Sequence[SpeciesResult], layers: Sequence[str]) -> str:
     head = f"""\
 # Presentation attack detection, measured
 
@@ -138,7 +138,7 @@ APCER by all presentations, which is never more. No average over species: the we
 """
     lines = []
     for kind in species:
-        told = kind.told()
+        told = kind.as_dict()
         rate = "-" if told["rate"] is None else f"{told['rate']:.1%}"
         name = (
             f"{kind.name} (tests the plumbing, no detection rate)"

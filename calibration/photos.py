@@ -37,7 +37,7 @@ _WHOLE_FILE, _NOT_PLAIN = -1, -2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundPhotos:
     """What lies in PHOTOS."""
 
     photos: list[Photo]  # in the order of their chips' names
@@ -45,7 +45,7 @@ class Found:
     others: Counter[str]  # other files by their ending
 
 
-def find_photos(source: Path) -> Found:
+def find_photos(source: Path) -> FoundPhotos:
     """All photos of a folder or tar file; raises ConfigError where a part of it cannot be listed."""
     photos: list[Photo] = []
     strays: list[str] = []
@@ -71,7 +71,7 @@ def find_photos(source: Path) -> Found:
         )
     _check_layout(source, photos)
     check_spellings(source, {photo.chip.split("/")[0]: None for photo in photos})
-    return Found(sorted(photos), strays, others)
+    return FoundPhotos(sorted(photos), strays, others)
 
 
 def _check_layout(source: Path, photos: list[Photo]) -> None:

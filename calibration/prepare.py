@@ -26,8 +26,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from calibration.chips import decode
-from calibration.photos import Found, Photo, read_photo
+from calibration.chips import decode_chip
+from calibration.photos import FoundPhotos, Photo, read_photo
 from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, SIZE, align
 from edge.engine import open_engine
@@ -42,7 +42,7 @@ _AHEAD = 8  # photos in flight for each worker
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PrepareSettings:
     """What decides of a photo's chip, beside the photo."""
 
     detector: str
@@ -53,7 +53,7 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PhotoOutcome:
     """A chip as JPEG, or the reason why there is none."""
 
     jpeg: bytes = b""
@@ -62,14 +62,14 @@ class Outcome:
 
 
 @cache
-def open_detector(settings: Settings) -> FaceDetector:
+def open_detector(settings: PrepareSettings) -> FaceDetector:
     """The terminal's detector, opened once in a process."""
     return FaceDetector(
         {settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score
     )
 
 
-def make_chip(settings: Settings, photo: Photo) -> Outcome:
+def make_chip(settings: PrepareSettings, photo: Photo) -> PhotoOutcome:
     """One photo's chip, or why there is none; raises EngineError."""
     try:
         image = read_photo(photo)
@@ -79,21 +79,23 @@ def make_chip(settings: Settings, photo: Photo) -> Outcome:
         eyes_px = float(np.linalg.norm(face.landmarks_xy[1] - face.landmarks_xy[0]))
         if not eyes_px >= settings.min_eyes:
             raise PhotoError(
-                "too_small",
+                "too-small",
                 f"eyes {eyes_px:.1f} pixels apart, at least {settings.min_eyes:g} are needed",
             )
         chip = align(image, face.landmarks_xy)
     except PhotoError as error:
-        return Outcome(reason=error.reason, detail=str(error))
-    return Outcome(cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes())
+        return PhotoOutcome(reason=error.reason, detail=str(error))
+    return PhotoOutcome(
+        cv2.imencode(".jpg", chip, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+    )
 
 
 def choose_face(faces: list[Face], width: int, height: int, rule: str) -> Face:
-    """The only face, or the most prominent; raises PhotoError no_face or several_faces."""
+    """The only face, or the most prominent; raises PhotoError no-face or several-faces."""
     if not faces:
-        raise PhotoError("no_face", "no face found")
+        raise PhotoError("no-face", "no face found")
     if rule == "only" and len(faces) > 1:
-        raise PhotoError("several_faces", f"{len(faces)} faces found, expected one")
+        raise PhotoError("several-faces", f"{len(faces)} faces found, expected one")
     return max(faces, key=lambda face: _prominence(face, width, height))
 
 
@@ -107,7 +109,7 @@ def _prominence(face: Face, width: int, height: int) -> float:
     return inside * (inside / ((x1 - x0) * (y1 - y0))) ** 2 * max(0.0, 1 - off_centre)
 
 
-def _start_worker(settings: Settings) -> None:
+def _start_worker(settings: PrepareSettings) -> None:
     def end_with_parent() -> (
         None
     ):  # a worker whose parent was killed would wait for photos for ever
@@ -125,7 +127,7 @@ def _start_worker(settings: Settings) -> None:
 
 
 @contextmanager
-def _ctrl_c_later() -> Iterator[None]:
+def defer_interrupts() -> Iterator[None]:
     """Ctrl-C waits for the end of the block, and processes started in it never see it: this one ends them."""
     pressed: list[int] = []
     before = signal.signal(
@@ -142,19 +144,19 @@ def _ctrl_c_later() -> Iterator[None]:
 
 
 def make_chips(
-    settings: Settings, photos: list[Photo], workers: int
-) -> Generator[Outcome, None, None]:
+    settings: PrepareSettings, photos: list[Photo], workers: int
+) -> Generator[PhotoOutcome, None, None]:
     """Outcomes in the order of the photos, by processes or with 0 in this one; raises EngineError or MfsaError."""
     workers = min(workers, len(photos))
     if not workers:
         yield from (make_chip(settings, photo) for photo in photos)
         return
-    waiting: deque[Future[Outcome]] = deque()
+    waiting: deque[Future[PhotoOutcome]] = deque()
     # Spawned, not forked: the engine and tqdm have threads in this process.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings,))
     try:
         for photo in photos:
-            with _ctrl_c_later():
+            with defer_interrupts():
                 waiting.append(pool.submit(make_chip, settings, photo))
             if len(waiting) >= workers * _AHEAD:
                 yield waiting.popleft().result()
@@ -173,7 +175,7 @@ def contact_sheet(chips: list[bytes], ending: str) -> bytes:
     sheet = np.zeros((-(-len(chips) // _SHEET_COLUMNS) * SIZE, _SHEET_COLUMNS * SIZE, 3), np.uint8)
     for place, chip in enumerate(chips):
         y, x = (SIZE * v for v in divmod(place, _SHEET_COLUMNS))
-        sheet[y : y + SIZE, x : x + SIZE] = decode(chip, "chip")
+        sheet[y : y + SIZE, x : x + SIZE] = decode_chip(chip, "chip")
     return cv2.imencode(ending, sheet)[1].tobytes()
 
 
@@ -201,7 +203,7 @@ def _writer(path: Path, *, as_tar: bool) -> Iterator[Callable[[str, bytes], None
 
 
 @dataclass(frozen=True, slots=True)
-class Outputs:
+class PrepareOutputs:
     """Where everything goes."""
 
     photos: Path  # what must stay as it is
@@ -243,12 +245,14 @@ class Outputs:
             )
 
 
-def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dict[str, Any]:
+def prepare(
+    found: FoundPhotos, settings: PrepareSettings, out: PrepareOutputs, workers: int
+) -> dict[str, Any]:
     """Make chips, report and list of refusals, whole or not at all; the report. Raises MfsaError or OSError."""
     out.chips.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.chips.parent, prefix=f".{out.chips.name}-") as name:
         scratch = Path(name)
-        report, sheet = _fill(scratch, found, settings, workers, as_tar=out.as_tar)
+        report, sheet = write_chips(scratch, found, settings, workers, as_tar=out.as_tar)
         (scratch / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         out.check()  # again: another run may have ended meanwhile
         if report["chips"] and out.sheet:
@@ -265,8 +269,8 @@ def prepare(found: Found, settings: Settings, out: Outputs, workers: int) -> dic
     return report
 
 
-def _fill(
-    scratch: Path, found: Found, settings: Settings, workers: int, *, as_tar: bool
+def write_chips(
+    scratch: Path, found: FoundPhotos, settings: PrepareSettings, workers: int, *, as_tar: bool
 ) -> tuple[dict[str, Any], list[bytes]]:
     """Chips and refused.csv into a folder; the report, and chips for the contact sheet."""
     kept: Counter[str] = Counter()
@@ -284,8 +288,8 @@ def _fill(
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("photo", "reason", "detail"))
         for name in found.strays:
-            table.writerow((name, "no_identity", "expected <identity>/<image> below PHOTOS"))
-            reasons["no_identity"] += 1
+            table.writerow((name, "no-identity", "expected <identity>/<image> below PHOTOS"))
+            reasons["no-identity"] += 1
         bar = tqdm(outcomes, "align", total, unit="photo", disable=None)
         for place, (photo, outcome) in enumerate(zip(found.photos, bar, strict=True)):
             identity = photo.chip.split("/")[0]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from calibration.metrics import PersonCounts
+from calibration.metrics import ComparisonCounts
 from edge.chip import to_input
 from edge.engine import Engine
 from edge.errors import EngineError
@@ -32,7 +32,7 @@ def embed_chips(
     with tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar:
         for start in range(0, count, batch):
             chips = np.stack([chip(i) for i in range(start, min(start + batch, count))])
-            outputs = needed(engine.run(to_input(chips)), "embedding", *keep)
+            outputs = require_outputs(engine.run(to_input(chips)), "embedding", *keep)
             parts.append({name: outputs[name] for name in ("embedding", *keep)})
             bar.update(len(chips))
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -43,7 +43,7 @@ def embed_chips(
     return joined
 
 
-def needed(outputs: Outputs, *names: str) -> Outputs:
+def require_outputs(outputs: Outputs, *names: str) -> Outputs:
     """The outputs; raises EngineError where one is missing."""
     missing = [name for name in names if name not in outputs]
     if missing:
@@ -54,32 +54,34 @@ def needed(outputs: Outputs, *names: str) -> Outputs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embedded:
+class LabelledEmbeddings:
     """Embeddings (N,D) of unit norm, and the number of the person of each (N,), 0..P-1."""
 
     vectors: NDArray[np.float32]
-    people: NDArray[np.int64]
+    labels: NDArray[np.int64]
 
 
 def all_scores(
-    probes: Embedded, templates: Embedded
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mated and non-mated scores of every probe against every template, see `_comparisons`."""
     scores, own, wanted = _comparisons(probes, templates)
     return scores[own & wanted], scores[~own & wanted]
 
 
-def count_by_person(probes: Embedded, templates: Embedded, threshold: float) -> PersonCounts:
+def count_by_person(
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings, threshold: float
+) -> ComparisonCounts:
     """Comparisons and matches at a threshold, by person, for the bootstrap."""
     scores, own, wanted = _comparisons(probes, templates)
-    people = int(max(probes.people.max(), templates.people.max())) + 1
-    by_pair = probes.people[:, None] * people + templates.people[None]
+    people = int(max(probes.labels.max(), templates.labels.max())) + 1
+    by_pair = probes.labels[:, None] * people + templates.labels[None]
     hit = scores >= threshold
 
     def pairs(chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
         return np.bincount(by_pair[chosen], minlength=people * people).reshape(people, people)
 
-    return PersonCounts(
+    return ComparisonCounts(
         non_mated=pairs(wanted & ~own),
         false_matches=pairs(wanted & ~own & hit),
         mated=pairs(wanted & own).diagonal().copy(),
@@ -88,7 +90,7 @@ def count_by_person(probes: Embedded, templates: Embedded, threshold: float) -> 
 
 
 def _comparisons(
-    probes: Embedded, templates: Embedded
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
     """Scores (N,M), which are of one person, and which count.
 
@@ -96,7 +98,7 @@ def _comparisons(
     pair but those of a picture with itself.
     """
     scores = probes.vectors @ templates.vectors.T
-    own = probes.people[:, None] == templates.people[None]
+    own = probes.labels[:, None] == templates.labels[None]
     if probes is templates:
         return scores, own, np.triu(np.ones(scores.shape, bool), 1)
     return scores, own, ~np.eye(*scores.shape, dtype=bool)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder
-from calibration.scores import Embedded
+from calibration.scores import LabelledEmbeddings
 from edge import masks
 from edge.bundle import (
     MANIFEST,
@@ -32,7 +32,9 @@ FPIR_TARGET = 0.01
 GALLERY_SIZES = (100, 1_000, 10_000, 100_000)
 
 
-def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) -> OperatingPoint:
+def measure_operating_point(
+    probes: LabelledEmbeddings, templates: LabelledEmbeddings, target_fmr: float
+) -> OperatingPoint:
     """The threshold at a target FMR with what was measured at it. Raises ConfigError where the data cannot support it."""
     threshold = threshold_at(probes, templates, target_fmr)
     counts = scores.count_by_person(probes, templates, threshold)
@@ -49,7 +51,7 @@ def operating_point(probes: Embedded, templates: Embedded, target_fmr: float) ->
     )
 
 
-def threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
+def threshold_at(probes: LabelledEmbeddings, templates: LabelledEmbeddings, fmr: float) -> float:
     """Rounded up to what the manifest shows, so that what was measured is what is used."""
     _, non_mated = scores.all_scores(probes, templates)
     try:
@@ -67,14 +69,14 @@ def threshold_at(probes: Embedded, templates: Embedded, fmr: float) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class Faces:
+class EmbeddedFaces:
     """Embeddings of the same people bare and masked."""
 
-    bare: Embedded
-    masked: Embedded
+    bare: LabelledEmbeddings
+    masked: LabelledEmbeddings
 
     @classmethod
-    def of(cls, engine: Engine, chips: ChipFolder) -> Faces:
+    def embed(cls, engine: Engine, chips: ChipFolder) -> EmbeddedFaces:
         """Raises ConfigError for fewer than two people, EngineError."""
         if chips.people < 2:
             raise ConfigError(f"expected chips of at least two people, found {chips.people}")
@@ -82,21 +84,22 @@ class Faces:
         worn = scores.embed_chips(
             engine,
             len(chips),
-            lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0],
+            lambda i: masks.draw_protocol(chips.chip(i), chips.names[i])[0],
             what="masked",
         )
         return cls(
-            Embedded(bare["embedding"], chips.labels), Embedded(worn["embedding"], chips.labels)
+            LabelledEmbeddings(bare["embedding"], chips.labels),
+            LabelledEmbeddings(worn["embedding"], chips.labels),
         )
 
     @property
     def people(self) -> int:
-        return len(np.unique(self.bare.people))
+        return len(np.unique(self.bare.labels))
 
 
 def calibrate(
     model: Path,
-    faces: Faces,
+    faces: EmbeddedFaces,
     *,
     target_fmr: float,
     description: str,
@@ -107,8 +110,8 @@ def calibrate(
 
     Raises ConfigError where the target needs more comparisons than there are.
     """
-    unmasked_point = operating_point(faces.bare, faces.bare, target_fmr)
-    masked_point = operating_point(faces.masked, faces.bare, target_fmr)
+    unmasked_point = measure_operating_point(faces.bare, faces.bare, target_fmr)
+    masked_point = measure_operating_point(faces.masked, faces.bare, target_fmr)
     worst = max(unmasked_point.fmr_upper, masked_point.fmr_upper)
     return Calibration(
         embedder=file_digest(model),
@@ -123,7 +126,7 @@ def calibrate(
     )
 
 
-def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
+def write_thresholds(bundle: Path, precision: Precision, result: Calibration) -> None:
     """Replace the thresholds in a bundle's manifest with an atomic write."""
     manifest = open_bundle(bundle, PREPROCESSING).manifest
     if precision == "int8":
@@ -137,7 +140,7 @@ def write_into(bundle: Path, precision: Precision, result: Calibration) -> None:
     write_atomic(bundle / MANIFEST, f"{checked.model_dump_json(indent=2)}\n".encode(), 0o644)
 
 
-def plot_det(faces: Faces, result: Calibration, path: Path) -> None:
+def plot_det(faces: EmbeddedFaces, result: Calibration, path: Path) -> None:
     """Detection error trade-off of unmasked and masked probes, with the thresholds that were chosen. Raises ConfigError."""
     from matplotlib.figure import Figure
 

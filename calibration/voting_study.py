@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from calibration.metrics import upper_bound
+from calibration.metrics import clopper_pearson_upper
 from calibration.scores import Outputs
 from edge.access import policy
 from edge.access.policy import Rules
@@ -22,15 +22,15 @@ from edge.face.track import Track
 from edge.gallery.search import Index
 from edge.values import Face, LivenessResult, LivenessState, Probe, Thresholds, Verdict
 
-ENROLLED = 2  # photos a subject
-FEWEST = 3  # photos of a stream
+ENROLLED_PHOTOS = 2  # photos a subject
+MIN_STREAM_PHOTOS = 3  # photos of a stream
 _FRAMES, _FPS = 20, 10.0
 _NO_FACE = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
 _NO_MAP = np.zeros((3, 14, 14), np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class StudySubject:
     """Rows of one person's photos: those that enroll, and those of the stream."""
 
     name: str
@@ -39,16 +39,16 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class StudyGroups:
     """Those enrolled who walk up, strangers in equal number, and those with too few photos for either, who fill galleries."""
 
-    subjects: Sequence[Person]
-    strangers: Sequence[Person]
-    fillers: Sequence[Person]
+    subjects: Sequence[StudySubject]
+    strangers: Sequence[StudySubject]
+    fillers: Sequence[StudySubject]
 
 
 @dataclass(slots=True)
-class Row:
+class StudyRow:
     """One policy on one kind of stream in galleries of one size, all with as many templates."""
 
     probes: str
@@ -64,27 +64,31 @@ class Row:
     @property
     def false_bound(self) -> float:
         """What the false-grant rate is at most, at 95 %."""
-        return upper_bound(self.false + self.wrong, self.strangers + self.subjects)
+        return clopper_pearson_upper(self.false + self.wrong, self.strangers + self.subjects)
 
 
-def split(bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]) -> People:
+def split_people(
+    bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]
+) -> StudyGroups:
     """People by the labels of their bare photos (N,), and of the photos that streams show (M,); None: the bare ones that do not
     enroll. `names` holds each label's name."""
     able, fillers = [], []
     for label in np.unique(bare):
         rows = np.flatnonzero(bare == label).tolist()
-        stream = rows[ENROLLED:] if shown is None else np.flatnonzero(shown == label).tolist()
-        if len(rows) >= ENROLLED and len(stream) >= FEWEST:
-            able.append(Person(names[label], tuple(rows[:ENROLLED]), tuple(stream)))
+        stream = (
+            rows[ENROLLED_PHOTOS:] if shown is None else np.flatnonzero(shown == label).tolist()
+        )
+        if len(rows) >= ENROLLED_PHOTOS and len(stream) >= MIN_STREAM_PHOTOS:
+            able.append(StudySubject(names[label], tuple(rows[:ENROLLED_PHOTOS]), tuple(stream)))
         else:
-            fillers.append(Person(names[label], tuple(rows[:1]), ()))
+            fillers.append(StudySubject(names[label], tuple(rows[:1]), ()))
     half = len(able) // 2
-    return People(able[:half], able[half : 2 * half], fillers)
+    return StudyGroups(able[:half], able[half : 2 * half], fillers)
 
 
 def galleries(
-    people: People, size: int
-) -> Iterator[tuple[list[Person], list[Person], list[Person]]]:
+    people: StudyGroups, size: int
+) -> Iterator[tuple[list[StudySubject], list[StudySubject], list[StudySubject]]]:
     """Who is enrolled, who of them walks up, and which strangers do; no gallery where there are too few people."""
     subjects, walking = people.subjects, min(size, len(people.subjects))
     if size > len(subjects) + len(people.fillers) or not walking:
@@ -98,13 +102,13 @@ def galleries(
         )
 
 
-class Streams:
+class PhotoStreams:
     """Everybody's embeddings, in each form that enrolls, and as the streams show them."""
 
     def __init__(self, enrolled: Sequence[Outputs], shown: Outputs) -> None:
         self._enrolled, self._shown = enrolled, shown
 
-    def index(self, people: Iterable[Person]) -> Index:
+    def index(self, people: Iterable[StudySubject]) -> Index:
         found = [(person.name, row) for person in people for row in person.enrolled]
         names, rows = [name for name, _ in found], [row for _, row in found]
         return Index.of(
@@ -112,7 +116,7 @@ class Streams:
             np.concatenate([form["embedding"][rows] for form in self._enrolled]),
         )
 
-    def play(self, person: Person, index: Index, rules: Rules, *, voted: bool) -> str | None:
+    def play(self, person: StudySubject, index: Index, rules: Rules, *, voted: bool) -> str | None:
         """Who is let in; the photos come again and again, ten a second."""
         voting, track = Voting(rules), Track(1, _NO_FACE, 0.0)
         for frame in range(_FRAMES):
@@ -130,19 +134,19 @@ class Streams:
         return None
 
 
-def exam(
-    streams: Streams, people: People, rules: Rules, probes: str, sizes: Sequence[int]
-) -> list[Row]:
+def compare_policies(
+    streams: PhotoStreams, people: StudyGroups, rules: Rules, probes: str, sizes: Sequence[int]
+) -> list[StudyRow]:
     """Both policies in galleries of each size for which there are people."""
     rows = []
     for size in sizes:
-        counted: list[Row] = []
+        counted: list[StudyRow] = []
         made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
         for enrolled, walking, strangers in made:
             index = streams.index(enrolled)
             grown = policy.rules_for_size(rules, index.templates)
             counted = counted or [
-                Row(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
+                StudyRow(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
             ]
             for row, voted in zip(counted, (False, True), strict=True):
                 answers = {
@@ -161,7 +165,7 @@ def exam(
     return rows
 
 
-def table(rows: Sequence[Row], model: str, rules: Rules) -> str:
+def format_table(rows: Sequence[StudyRow], model: str, rules: Rules) -> str:
     thresholds = rules.thresholds
     raised = (
         f"; raised as the terminal does beyond {rules.growth.supported:,} templates"
@@ -176,7 +180,7 @@ one walk-up, and the errors of a stranger's photos are independent too. Both fla
 
 Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}{raised}.
 Voted: {rules.votes} frames, or {rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that
-matches opens. {ENROLLED} photos enroll where there are as many, {_FRAMES} frames a stream. Masked templates: each photo that
+matches opens. {ENROLLED_PHOTOS} photos enroll where there are as many, {_FRAMES} frames a stream. Masked templates: each photo that
 enrolls once more, with a mask drawn on.
 
 | probes | gallery | thresholds | policy | missed grants | strangers let in | under another's name | false rate at most (95 %) |

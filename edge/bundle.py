@@ -31,10 +31,10 @@ def detector_network(size: str) -> str:
 NETWORKS = (EMBEDDER_NETWORK, *(detector_network(size) for size in DETECTOR_SIZES))
 
 
-def onnx_file(network: str, precision: Precision = "fp32", *, half_rest: bool = False) -> str:
-    """The name of a network's ONNX file. `half_rest`: what is not int8 is FP16, as strongly typed builders want it."""
+def onnx_file(network: str, precision: Precision = "fp32", *, fp16_scales: bool = False) -> str:
+    """The name of a network's ONNX file. `fp16_scales`: what is not int8 is FP16, as strongly typed builders want it."""
     form = "" if precision == "fp32" else f"-{precision}"
-    return f"{network}{form}{'-fp16' if half_rest and precision == 'int8' else ''}.onnx"
+    return f"{network}{form}{'-fp16' if fp16_scales and precision == 'int8' else ''}.onnx"
 
 
 def plan_file(network: str, precision: Precision) -> str:
@@ -46,13 +46,13 @@ def detector_file(size: str) -> str:
     return onnx_file(detector_network(size))
 
 
-def whole_form(path: Path) -> Path:
+def prelu_form(path: Path) -> Path:
     """Where the form of a network with PReLU lies that TensorRT wants; ONNX Runtime wants PReLU in parts."""
     return path.with_name(f"{path.stem}-whole{path.suffix}")
 
 
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
-WHOLE = whole_form(Path(EMBEDDER)).name
+EMBEDDER_PRELU = prelu_form(Path(EMBEDDER)).name
 LIVENESS = "liveness.onnx"  # an optional network of the layer `passive`
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
@@ -61,7 +61,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Verdict(_Part):
+class ParityResult(_Part):
     """What the parity gate found when it compared one file with the FP32 network on real chips or scenes."""
 
     passed: bool
@@ -80,7 +80,7 @@ class BundledFile(_Part):
         description="where it comes from; for converted files with the digest of the source"
     )
     licence: str
-    verdict: Verdict | None = Field(
+    verdict: ParityResult | None = Field(
         None, description="of networks in other precisions: what the parity gate found"
     )
 
@@ -122,7 +122,7 @@ class Calibration(_Part):
     fpir_target: float = Field(gt=0, lt=1)
 
 
-class Quantised(_Part):
+class Int8Embedder(_Part):
     """What was measured of the INT8 embedder by itself; its scores are not quite those of the FP32 one."""
 
     calibration: Calibration
@@ -132,7 +132,7 @@ class Quantised(_Part):
     float_layers: tuple[str, ...]
 
 
-class Liveness(_Part):
+class BundledLiveness(_Part):
     """What `liveness.onnx` was measured at, by whoever brought it."""
 
     threshold: float = Field(
@@ -151,8 +151,8 @@ class Manifest(_Part):
     not_measured: tuple[str, ...] = Field(
         (), description="exams of mfsa-evaluate without figures, and how they are measured"
     )
-    int8: Quantised | None = None
-    liveness: Liveness | None = None
+    int8: Int8Embedder | None = None
+    liveness: BundledLiveness | None = None
     data: str = Field(description="what the model was trained on")
     licence: str
     code_version: str
@@ -165,20 +165,20 @@ class Bundle(_Part):
     path: Path
     manifest: Manifest
 
-    def onnx_path(self, network: str, precision: Precision, *, half_rest: bool = False) -> Path:
+    def onnx_path(self, network: str, precision: Precision, *, fp16_scales: bool = False) -> Path:
         """The ONNX file of a network in a precision, which the parity gate let pass; raises BundleError or EngineError."""
-        name = onnx_file(network, precision, half_rest=half_rest)
+        name = onnx_file(network, precision, fp16_scales=fp16_scales)
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(
                 f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle"
             )
-        return self.path / name if precision == "fp32" else self.passed(name, network)
+        return self.path / name if precision == "fp32" else self.checked_path(name, network)
 
-    def passed(self, name: str, network: str) -> Path:
+    def checked_path(self, name: str, network: str) -> Path:
         """A file that is another form of a network; raises EngineError unless the parity gate let it pass."""
         entry = self.manifest.files[name]
-        check_verdict(self.path / name, entry.verdict, entry.sha256, self.digest(network))
+        check_parity_result(self.path / name, entry.verdict, entry.sha256, self.digest(network))
         return self.path / name
 
     def calibration(self, precision: Precision) -> Calibration:
@@ -198,11 +198,14 @@ class Bundle(_Part):
         """The digest of a network's FP32 file."""
         return self.manifest.files[onnx_file(network)].sha256
 
-    def sources(self, network: str, precision: Precision) -> frozenset[str]:
+    def plan_sources(self, network: str, precision: Precision) -> frozenset[str]:
         """The digests of the files that a plan of a network may be built from, so that its thresholds are its own."""
-        names = {onnx_file(network, precision), onnx_file(network, precision, half_rest=True)}
+        names = {onnx_file(network, precision), onnx_file(network, precision, fp16_scales=True)}
         if precision != "int8":
-            names |= {onnx_file(network), *([WHOLE] if network == EMBEDDER_NETWORK else [])}
+            names |= {
+                onnx_file(network),
+                *([EMBEDDER_PRELU] if network == EMBEDDER_NETWORK else []),
+            }
         return frozenset(
             entry.sha256 for name, entry in self.manifest.files.items() if name in names
         )
@@ -278,7 +281,9 @@ def check_self_contained(file: Path, content: bytes) -> None:
 _AGAIN = "make it again with mfsa-bundle, or mfsa-build-engine where it is a plan"
 
 
-def check_verdict(file: Path, verdict: Verdict | None, digest: str, reference: str) -> None:
+def check_parity_result(
+    file: Path, verdict: ParityResult | None, digest: str, reference: str
+) -> None:
     """Raises EngineError unless the parity gate passed this very file against this very network."""
     if verdict is None:
         raise EngineError(f"{file}: was never compared with the FP32 network; {_AGAIN}")

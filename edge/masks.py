@@ -21,8 +21,8 @@ TRAINED = ("surgical", "kn95", "cloth", "scarf", "nose-out", "valve", "half", "c
 HELD_OUT = ("duckbill", "bandana")
 FAMILIES = TRAINED + HELD_OUT
 _NOT_WORN = ("chin",)  # a mask is there, but hides nothing of the face
-EXAM = "masks-v1"
-EXAM_FAMILIES = ("surgical", "kn95", "cloth")
+PROTOCOL = "masks-v1"
+PROTOCOL_FAMILIES = ("surgical", "kn95", "cloth")
 
 _MARGIN = (
     44  # canonical pixels drawn around the chip: masks reach below the chin and beyond the cheeks
@@ -138,15 +138,15 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
     )
 
 
-def exam_style(name: str, family: str | None = None) -> MaskStyle:
+def protocol_style(name: str, family: str | None = None) -> MaskStyle:
     """The style of the frozen exam `masks-v1` for one file name (`identity/image`), always the same.
 
     Surgical, KN95 or cloth, from the nose bridge to under the chin. Never change what this returns or how it is
     drawn: add a new version and publish both results.
     """
-    digest = hashlib.sha256(f"{EXAM}/{name}".encode()).digest()
+    digest = hashlib.sha256(f"{PROTOCOL}/{name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
-    drawn = EXAM_FAMILIES[int(rng.integers(len(EXAM_FAMILIES)))]
+    drawn = PROTOCOL_FAMILIES[int(rng.integers(len(PROTOCOL_FAMILIES)))]
     chosen = family or drawn
     palette = _COLOURS_BGR.get(chosen)
     base = (
@@ -201,16 +201,16 @@ def draw(
     return np.clip(blended + 0.5, 0, 255).astype(np.uint8), np.asarray(alpha, dtype=np.float32)
 
 
-def draw_exam(
+def draw_protocol(
     image: NDArray[np.uint8], name: str, family: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """A chip with its mask of the frozen exam, and the truth, see `exam_style` and `draw`."""
-    return draw(image, exam_style(name, family))
+    return draw(image, protocol_style(name, family))
 
 
 def draw_for_template(chip: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
     """A chip with the mask that it wears where it enrolls, another than its mask of the exam."""
-    return draw_exam(chip, f"template {name}")[0]
+    return draw_protocol(chip, f"template {name}")[0]
 
 
 def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

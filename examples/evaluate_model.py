@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from calibration.chips import validation_chips
 from calibration.metrics import equal_error_rate, match_rate, threshold_at_fmr
-from calibration.scores import Embedded, all_scores, embed_chips
+from calibration.scores import LabelledEmbeddings, all_scores, embed_chips
 from edge import masks
 from edge.engine import open_engine
 
@@ -25,15 +25,15 @@ def main() -> None:
     parser.add_argument("--fmr", type=float, default=1e-2, help="of unmasked impostors")
     parser.add_argument("chips", type=Path, help="folder or tar file of <person>/<chip>")
     args = parser.parse_args()
-    chips = validation_chips([args.chips], everybody=True)
+    chips = validation_chips([args.chips], all_identities=True)
     engine = open_engine(args.model, threads=2)
 
-    def embed(chip: Callable[[int], NDArray[np.uint8]], name: str) -> Embedded:
+    def embed(chip: Callable[[int], NDArray[np.uint8]], name: str) -> LabelledEmbeddings:
         outputs = embed_chips(engine, len(chips), chip, what=name, quiet=True)
-        return Embedded(outputs["embedding"], chips.labels)
+        return LabelledEmbeddings(outputs["embedding"], chips.labels)
 
     unmasked = embed(chips.chip, "unmasked")
-    masked = embed(lambda i: masks.draw_exam(chips.chip(i), chips.names[i])[0], "masked")
+    masked = embed(lambda i: masks.draw_protocol(chips.chip(i), chips.names[i])[0], "masked")
     mated, non_mated = all_scores(unmasked, unmasked)
     try:
         threshold = threshold_at_fmr(non_mated, args.fmr)

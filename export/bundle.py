@@ -16,30 +16,30 @@ import onnx
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from calibration.int8.probe_session import opened
+from calibration.int8.probe_session import session_with_outputs
 from edge.bundle import (
     DETECTOR_SIZES,
     EMBEDDER,
     EMBEDDER_NETWORK,
+    EMBEDDER_PRELU,
     LIVENESS,
     MANIFEST,
     PARITY,
     SCENE,
     SCHEMA,
-    WHOLE,
     BundledFile,
+    BundledLiveness,
     Calibration,
-    Liveness,
+    Int8Embedder,
     Manifest,
-    Quantised,
-    Verdict,
+    ParityResult,
     check_files,
     detector_network,
     file_digest,
     onnx_file,
     open_bundle,
+    prelu_form,
     read_manifest,
-    whole_form,
 )
 from edge.bundle_files import read_file
 from edge.chip import PREPROCESSING, to_input
@@ -53,16 +53,16 @@ from edge.parsing import parse_json
 from edge.system.strict_json import read_json
 from edge.values import Face, Pose, Precision
 from export import detector
-from export.model_card import EXAMS, not_measured, write_card
-from export.model_card import FILE as CARD
-from export.onnx_transforms import in_float, to_half
+from export.model_card import CARD_FILE as CARD
+from export.model_card import PROTOCOLS, not_measured, write_card
+from export.onnx_transforms import to_fp16, widen_to_fp32
 from export.parity import (
-    accuracy_lost,
+    accuracy_loss,
+    check_detector,
+    check_embedder,
     check_parity,
     comparable,
-    detector_verdict,
-    embedder_verdict,
-    faces_in,
+    detect_faces,
     load_parity,
     portrait_chips,
     portrait_scene,
@@ -73,13 +73,13 @@ from export.version import code_version
 LICENCE = "LICENSE"
 
 
-def reference() -> Path:
+def reference_bundle() -> Path:
     """The reference bundle that ships with the package: our own weights, without the detector."""
     return Path(str(files("edge"))) / "models" / "reference"
 
 
 @dataclass(frozen=True)
-class Description:
+class ModelDescription:
     """What people say of a model, beside what is measured."""
 
     name: str
@@ -89,7 +89,7 @@ class Description:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredEmbedder:
     """An embedder in one precision and the files that tell what was measured of it."""
 
     embedder: Path
@@ -116,7 +116,12 @@ def _evaluate_command(models: str, out: Path) -> str:
     return f"mfsa-evaluate {models} --pairs auto --chips CHIPS --people CHIPS --json {out}"
 
 
-def pack(out: Path, model: Measured, about: Description, int8: Measured | None = None) -> None:
+def pack_bundle(
+    out: Path,
+    model: MeasuredEmbedder,
+    about: ModelDescription,
+    int8: MeasuredEmbedder | None = None,
+) -> None:
     """Make a bundle without detector from a trained embedder and what was measured of it, whole or not at all.
 
     Raises BundleError, also where a figure was measured on another embedder, or the gate refuses the INT8 form.
@@ -126,7 +131,7 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
     if int8 is not None and quantised is not None:
         _check_loss(model, int8, accuracy, quantised[2])
     made_by = code_version()
-    with _whole_folder(out) as fresh:
+    with _atomic_folder(out) as fresh:
         shutil.copyfile(model.embedder, fresh / EMBEDDER)
         chips = portrait_chips()
         outputs = run_chips(open_engine(fresh / EMBEDDER, threads=1), to_input(chips))
@@ -141,11 +146,11 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
                 licence=about.licence,
             ),
         }
-        if (whole := whole_form(model.embedder)).is_file():
-            shutil.copyfile(whole, fresh / WHOLE)
-            files[WHOLE] = _form(
+        if (whole := prelu_form(model.embedder)).is_file():
+            shutil.copyfile(whole, fresh / EMBEDDER_PRELU)
+            files[EMBEDDER_PRELU] = _form(
                 fresh,
-                WHOLE,
+                EMBEDDER_PRELU,
                 "trained with this project, PReLU whole",
                 "fp32",
                 about.licence,
@@ -187,10 +192,10 @@ def pack(out: Path, model: Measured, about: Description, int8: Measured | None =
             (fresh / LICENCE).write_bytes(read_file(out / LICENCE))
 
 
-def _quantised(path: Path, calibration: Calibration, accuracy: dict[str, Any]) -> Quantised:
+def _quantised(path: Path, calibration: Calibration, accuracy: dict[str, Any]) -> Int8Embedder:
     told = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     try:
-        return Quantised(
+        return Int8Embedder(
             calibration=calibration,
             accuracy=accuracy,
             chips=told["int8_calibration"],
@@ -211,7 +216,7 @@ def _digest(path: Path) -> str:
 
 
 def _check_loss(
-    model: Measured, int8: Measured, before: dict[str, Any], after: dict[str, Any]
+    model: MeasuredEmbedder, int8: MeasuredEmbedder, before: dict[str, Any], after: dict[str, Any]
 ) -> None:
     """Raise BundleError if INT8 loses too much, or the loss was not measured."""
     if not comparable(before, after):
@@ -220,9 +225,9 @@ def _check_loss(
             f"{int8.embedder}: what INT8 loses was not measured; measure both forms on the same "
             f"pairs: {_evaluate_command(both, model.accuracy)}; or pack without --int8"
         )
-    if lost := accuracy_lost(before, after):
+    if lost := accuracy_loss(before, after):
         raise BundleError(
-            f"{int8.embedder}: {lost}; quantise again with --keep-ends or a higher "
+            f"{int8.embedder}: {lost}; quantise again with --keep-ends-float or a higher "
             "--bound, or pack without --int8"
         )
 
@@ -254,7 +259,7 @@ def _read_accuracy(path: Path, embedder: Path, digest: str) -> dict[str, Any]:
             f"{path}: measured on another embedder than {embedder}; measure all forms in one run: "
             f"{_evaluate_command(f'fp32=EMBEDDER int8=INT8 (one of them {embedder})', path)}"
         )
-    if not named or len(not_measured(named[0])) == len(EXAMS):
+    if not named or len(not_measured(named[0])) == len(PROTOCOLS):
         raise BundleError(f"{path}: not the output of mfsa-evaluate; {again}")
     return named[0]
 
@@ -269,10 +274,12 @@ def _form(
     chips, expected = load_parity(folder)
     digest = file_digest(folder / name)
     model = onnx.load(folder / name)
-    with opened(
-        in_float(model) if name == onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True) else model
+    with session_with_outputs(
+        widen_to_fp32(model)
+        if name == onnx_file(EMBEDDER_NETWORK, "int8", fp16_scales=True)
+        else model
     ) as engine:
-        verdict = embedder_verdict(
+        verdict = check_embedder(
             engine, chips, expected, precision, judged=digest, reference=reference
         )
     return BundledFile(
@@ -280,14 +287,14 @@ def _form(
     )
 
 
-def _passed(name: str, verdict: Verdict) -> Verdict:
+def _passed(name: str, verdict: ParityResult) -> ParityResult:
     if not verdict.passed:
         raise BundleError(f"{name}: the parity gate refuses it: {verdict.reason}")
     return verdict
 
 
 @contextmanager
-def _whole_folder(out: Path) -> Iterator[Path]:
+def _atomic_folder(out: Path) -> Iterator[Path]:
     """A folder to fill, which takes the place of `out` when the block has ended well.
 
     Raises BundleError where `out` is something else than a bundle: that is nobody's to replace.
@@ -311,7 +318,7 @@ def _whole_folder(out: Path) -> Iterator[Path]:
 
 
 @dataclass(frozen=True)
-class PassiveNetwork:
+class LivenessNetwork:
     """A liveness network that somebody brings: none is shipped."""
 
     file: Path
@@ -319,7 +326,9 @@ class PassiveNetwork:
     licence: str
 
 
-def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None = None) -> str:
+def make_bundle(
+    out: Path, base: Path, *, replace: bool, passive: LivenessNetwork | None = None
+) -> str:
     """Make a complete bundle: `base`, the detector from its package, half-precision forms of all networks, and maybe a liveness
     network.
 
@@ -329,20 +338,20 @@ def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None
         raise BundleError(f"{out} exists: add --replace to make it anew, or name another folder")
     manifest = read_manifest(base)
     check_files(base, manifest)
-    with _whole_folder(out) as fresh:
+    with _atomic_folder(out) as fresh:
         for name in (*manifest.files, LICENCE, CARD):
             if name in manifest.files or (base / name).exists():
                 (fresh / name).write_bytes(read_file(base / name))
         entries = {**manifest.files, **_detectors(fresh)}
-        embedder = onnx.load(fresh / (WHOLE if WHOLE in entries else EMBEDDER))
+        embedder = onnx.load(fresh / (EMBEDDER_PRELU if EMBEDDER_PRELU in entries else EMBEDDER))
         forms: list[tuple[str, Precision, onnx.ModelProto]] = [
             (onnx_file(EMBEDDER_NETWORK, "fp16"), "fp16", embedder)
         ]
         if manifest.int8 is not None:
             quantised = onnx.load(fresh / onnx_file(EMBEDDER_NETWORK, "int8"))
-            forms.append((onnx_file(EMBEDDER_NETWORK, "int8", half_rest=True), "int8", quantised))
+            forms.append((onnx_file(EMBEDDER_NETWORK, "int8", fp16_scales=True), "int8", quantised))
         for name, precision, source in forms:
-            onnx.save(to_half(source), fresh / name)
+            onnx.save(to_fp16(source), fresh / name)
             origin = (
                 f"{EMBEDDER} in half precision"
                 if precision == "fp16"
@@ -355,10 +364,10 @@ def make(out: Path, base: Path, *, replace: bool, passive: PassiveNetwork | None
         if passive is not None:
             liveness, entries[LIVENESS] = _passive(fresh, passive)
         _write_manifest(fresh, manifest.model_copy(update={"files": entries, "liveness": liveness}))
-        return check(fresh)
+        return check_bundle(fresh)
 
 
-def _passive(folder: Path, passive: PassiveNetwork) -> tuple[Liveness, BundledFile]:
+def _passive(folder: Path, passive: LivenessNetwork) -> tuple[BundledLiveness, BundledFile]:
     """Raises BundleError where the network does not run or is not of the form that the layer `passive` wants."""
     _digest(passive.file)
     nobody = Face(np.zeros(4, np.float32), np.zeros((5, 2), np.float32), 1.0)
@@ -367,7 +376,7 @@ def _passive(folder: Path, passive: PassiveNetwork) -> tuple[Liveness, BundledFi
         layer.observe(
             LivenessFrame(0.0, portrait_scene(), nobody, portrait_chips()[0], Pose(0, 0, 0))
         )
-        told = Liveness(threshold=passive.threshold)
+        told = BundledLiveness(threshold=passive.threshold)
     except (EngineError, ValidationError) as error:
         raise BundleError(
             f"{passive.file}: cannot be the bundle's liveness network: {error}"
@@ -390,12 +399,12 @@ def _detectors(folder: Path) -> dict[str, BundledFile]:
         )
         name, half = onnx_file(network), onnx_file(network, "fp16")
         (folder / name).write_bytes(detector.fixed_shape(original, size))
-        onnx.save(to_half(onnx.load(folder / name)), folder / half)
+        onnx.save(to_fp16(onnx.load(folder / name)), folder / half)
         entries[name] = BundledFile(
             sha256=file_digest(folder / name), origin=origin, licence=detector.LICENCE
         )
-        found[network] = faces_in(_open_detector(folder / name, size), scene)
-        verdict = detector_verdict(
+        found[network] = detect_faces(_open_detector(folder / name, size), scene)
+        verdict = check_detector(
             _open_detector(folder / half, size), scene, found[network], "fp16",
             judged=file_digest(folder / half), reference=entries[name].sha256,
         )  # fmt: skip
@@ -419,7 +428,7 @@ def _open_detector(path: Path, size: str) -> FaceDetector:
     return FaceDetector({size: open_engine(path, threads=1)}, DetectorDefaults().min_score)
 
 
-def check(path: Path) -> str:
+def check_bundle(path: Path) -> str:
     """Digests, and the embedder against its own parity chips; one line for people. Raises BundleError."""
     bundle = open_bundle(path, PREPROCESSING)
     chips, expected = load_parity(path)

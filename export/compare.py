@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.faces import pick_faces
-from edge.bundle import EMBEDDER, MANIFEST, Verdict, file_digest, open_bundle
+from edge.bundle import EMBEDDER, MANIFEST, ParityResult, file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
 from edge.engine import Engine, open_engine
 from edge.engine.cuda import find_device
@@ -19,9 +19,9 @@ from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 from export.parity import (
     Outputs,
-    Proof,
-    embedder_verdict,
-    is_explained,
+    ParityReference,
+    check_embedder,
+    is_input_mistake,
     portrait_chips,
     run_chips,
 )
@@ -30,7 +30,7 @@ _LOOKED_INTO = 4  # chips on which the first different layer is sought
 
 
 @dataclass(frozen=True, eq=False)
-class Form:
+class EmbedderForm:
     """One file of the embedder and how it is run."""
 
     path: Path
@@ -38,7 +38,7 @@ class Form:
     precision: Precision
 
 
-class FixedBatch:
+class FixedBatchEngine:
     """An engine that takes batches of one size only, filled up to it."""
 
     def __init__(self, engine: Engine, batch: int) -> None:
@@ -60,7 +60,7 @@ class FixedBatch:
         self._engine.close()
 
 
-def open_form(path: Path) -> Form:
+def open_form(path: Path) -> EmbedderForm:
     """A checkpoint, ONNX file or plan; raises ConfigError or EngineError."""
     if not path.is_file():
         raise ConfigError(f"{path}: expected a checkpoint, an ONNX file or a plan, found none")
@@ -72,17 +72,19 @@ def open_form(path: Path) -> Form:
             raise EngineError(
                 f"{path}: a checkpoint needs torch ({error}): pip install 'mfsa-edge[train]'"
             ) from error
-        return Form(path, TorchEngine(load_network(path)), "fp32")
+        return EmbedderForm(path, TorchEngine(load_network(path)), "fp32")
     if path.suffix == ".plan":
         find_device()  # before TensorRT is touched
         sidecar = read_sidecar(path)
         engine = TrtEngine(
             path, read_plan(path), import_tensorrt(), import_pycuda(), dla_core=sidecar.dla_core
         )
-        return Form(path, engine, sidecar.precision)
+        return EmbedderForm(path, engine, sidecar.precision)
     network = open_engine(path, threads=2)
     precision, batch = _of_onnx(path)
-    return Form(path, network if batch is None else FixedBatch(network, batch), precision)
+    return EmbedderForm(
+        path, network if batch is None else FixedBatchEngine(network, batch), precision
+    )
 
 
 def _of_onnx(path: Path) -> tuple[Precision, int | None]:
@@ -101,41 +103,45 @@ def _of_onnx(path: Path) -> tuple[Precision, int | None]:
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
+class ComparisonReference:
     """The FP32 network: its file, the chips to compare on and what it says of them."""
 
     path: Path
-    proof: Proof
+    parity: ParityReference
 
     @classmethod
-    def of(cls, path: Path, site: Path | None, most: int) -> Reference:
+    def load(cls, path: Path, site: Path | None, max_chips: int) -> ComparisonReference:
         """Of a bundle, whose own chips and outputs need no engine; or of one file, with the portraits' chips."""
         if (path / MANIFEST).is_file():
             return cls(
                 path / EMBEDDER,
-                Proof.of(open_bundle(path, PREPROCESSING, complete=False), site, most),
+                ParityReference.load(
+                    open_bundle(path, PREPROCESSING, complete=False), site, max_chips
+                ),
             )
         chips = (
             portrait_chips()
             if site is None
-            else np.concatenate([portrait_chips(), pick_faces(site, most)])
+            else np.concatenate([portrait_chips(), pick_faces(site, max_chips)])
         )
-        return cls(path, Proof(chips, run_chips(open_form(path).engine, to_input(chips))))
+        return cls(path, ParityReference(chips, run_chips(open_form(path).engine, to_input(chips))))
 
 
-def compare_forms(reference: Reference, candidate: Form, precision: Precision) -> Verdict:
+def compare_form(
+    reference: ComparisonReference, candidate: EmbedderForm, precision: Precision
+) -> ParityResult:
     """The gate's verdict; where two ONNX files differ, the reason names the first layer that does. Raises EngineError."""
-    chips = reference.proof.chips
-    verdict = embedder_verdict(
-        candidate.engine, chips, reference.proof.expected, precision,
+    chips = reference.parity.chips
+    verdict = check_embedder(
+        candidate.engine, chips, reference.parity.expected, precision,
         judged=file_digest(candidate.path), reference=file_digest(reference.path),
     )  # fmt: skip
     both_onnx = {reference.path.suffix, candidate.path.suffix} == {".onnx"}
     if (
         verdict.passed
-        or is_explained(verdict.reason)
+        or is_input_mistake(verdict.reason)
         or not both_onnx
-        or isinstance(candidate.engine, FixedBatch)
+        or isinstance(candidate.engine, FixedBatchEngine)
     ):
         return verdict
     from export.first_difference import first_difference  # needs onnx, which no terminal has

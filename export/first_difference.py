@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from calibration.int8.probe_session import opened
-from calibration.int8.report import short
+from calibration.int8.probe_session import session_with_outputs
+from calibration.int8.report import short_layer_name
 
 _DIFFERENT = 0.5  # of the spread of a tensor: rounding stays far below, also in int8
 
@@ -24,7 +24,7 @@ class Parting:
 
     def __str__(self) -> str:
         how = "in shape" if np.isinf(self.error) else f"by {self.error:.0%} of its spread"
-        return f"the first layer that differs is {short(self.layer)} ({how})"
+        return f"the first layer that differs is {short_layer_name(self.layer)} ({how})"
 
 
 def first_difference(
@@ -44,7 +44,7 @@ def first_difference(
     shared = [name for name in names[0] if name in set(names[1])]
     values = []
     for model in models:
-        with opened(model, shared) as engine:
+        with session_with_outputs(model, shared) as engine:
             values.append(engine.run(inputs))
     wanted, found = values
     for name in shared:

@@ -11,7 +11,7 @@ from calibration.metrics import supported_gallery
 from edge import masks
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, Manifest, OperatingPoint, onnx_file
 
-FILE = "MODEL_CARD.md"
+CARD_FILE = "MODEL_CARD.md"
 
 _CARD = """# Model card: {name}
 
@@ -60,7 +60,7 @@ Mask-worn is right on {right_on_clean:.1%} of clean and {right_on_drawn:.1%} of 
 """
 
 # Exams of mfsa-evaluate, and the options by which they are measured.
-EXAMS = {
+PROTOCOLS = {
     "pairs": "verification of pairs (mfsa-evaluate --pairs auto --chips CHIPS)",
     "places": "where the attention maps look (mfsa-evaluate --pairs auto --chips CHIPS)",
     "trust": "if a map may be shown as a reason (the same without --quick)",
@@ -71,7 +71,7 @@ EXAMS = {
 
 def not_measured(accuracy: dict[str, Any]) -> tuple[str, ...]:
     """Return the exams without figures, with the options that measure them."""
-    return tuple(words for exam, words in EXAMS.items() if not accuracy.get(exam))
+    return tuple(words for exam, words in PROTOCOLS.items() if not accuracy.get(exam))
 
 
 def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
@@ -106,7 +106,7 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         int8=_int8(folder, manifest),
         limits=limits,
     )
-    (folder / FILE).write_text(text, encoding="utf-8")
+    (folder / CARD_FILE).write_text(text, encoding="utf-8")
 
 
 def _verification(figures: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ _STAY_FLOAT = ["Softmax"]
 _OPSET_OF_HALF_SCALES = 19  # from here on Q/DQ may have half-precision scales
 
 
-def to_half(model: onnx.ModelProto) -> onnx.ModelProto:
+def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     """FP16 inside, FP32 at inputs, outputs and the softmax; a Q/DQ graph keeps its int8 parts and needs opset 19."""
     from edge.engine.ort import import_half_converter  # engines are built where it is absent
 
@@ -34,7 +34,7 @@ def _keep_properties(source: onnx.ModelProto, target: onnx.ModelProto) -> None:
     target.producer_name = source.producer_name
 
 
-def in_float(model: onnx.ModelProto) -> onnx.ModelProto:
+def widen_to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
     """A half-precision network's own numbers, as they were rounded, in FP32 arithmetic.
 
     ONNX Runtime before 1.24 or so computes Q/DQ with half-precision scales far too coarsely; TensorRT does not.
@@ -77,7 +77,7 @@ def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
     return fixed
 
 
-def split_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
+def decompose_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
     """PRelu(x, a) as relu(x) - a relu(-x): what ONNX Runtime computes fast on a CPU; TensorRT wants PRelu whole."""
     split = _copy(model)
     nodes: list[onnx.NodeProto] = []

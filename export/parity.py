@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.faces import pick_faces
 from edge import masks
-from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, Verdict
+from edge.bundle import EMBEDDER_NETWORK, PARITY, SCENE, Bundle, ParityResult
 from edge.bundle_files import open_file
 from edge.chip import SIZE, to_input
 from edge.engine import Engine, open_engine
@@ -29,7 +29,7 @@ Outputs = dict[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class ParityBounds:
     """What a form of the embedder may differ by; attention and mask_worn are in 0..1."""
 
     cosine: float  # the least that is allowed
@@ -39,10 +39,10 @@ class Bounds:
 
 
 # In int8 a cell at the edge of a mask may well change sides: whether maps are the same is told by their means, chip by chip.
-BOUNDS: dict[Precision, Bounds] = {
-    "fp32": Bounds(0.9999, 1e-2, 1e-3, 1e-2),
-    "fp16": Bounds(0.999, 0.1, 5e-3, 5e-2),
-    "int8": Bounds(0.98, 1.0, 3e-2, 0.25),
+PARITY_BOUNDS: dict[Precision, ParityBounds] = {
+    "fp32": ParityBounds(0.9999, 1e-2, 1e-3, 1e-2),
+    "fp16": ParityBounds(0.999, 0.1, 5e-3, 5e-2),
+    "int8": ParityBounds(0.98, 1.0, 3e-2, 0.25),
 }
 _BATCHES = (
     1,
@@ -66,7 +66,7 @@ class Parity:
     mask_error: float
     not_finite: int = 0
 
-    def within(self, bounds: Bounds) -> bool:
+    def within(self, bounds: ParityBounds) -> bool:
         return (
             self.not_finite == 0
             and self.min_cosine >= bounds.cosine
@@ -78,9 +78,9 @@ class Parity:
     @property
     def ok(self) -> bool:
         """Whether a difference is rounding only."""
-        return self.within(BOUNDS["fp32"])
+        return self.within(PARITY_BOUNDS["fp32"])
 
-    def against(self, bounds: Bounds) -> str:
+    def against(self, bounds: ParityBounds) -> str:
         """What is out of bounds, in words."""
         found = []
         if self.not_finite:
@@ -118,7 +118,7 @@ def run_chips(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def compare(found: Outputs, expected: Outputs) -> Parity:
+def compare_outputs(found: Outputs, expected: Outputs) -> Parity:
     """Both hold `OUTPUTS` of the same chips."""
     a, b = found["embedding"].astype(np.float64), expected["embedding"].astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -138,7 +138,7 @@ def compare(found: Outputs, expected: Outputs) -> Parity:
 
 def check_parity(model: Path, chips: NDArray[np.uint8], expected: Outputs) -> Parity:
     """Run an ONNX file on chips (N,112,112,3) and compare with the expected outputs; raises EngineError."""
-    return compare(run_chips(open_engine(model, threads=1), to_input(chips)), expected)
+    return compare_outputs(run_chips(open_engine(model, threads=1), to_input(chips)), expected)
 
 
 # What a wrong form of the network may want instead of its input (N,3,112,112), RGB in -1..1.
@@ -159,7 +159,7 @@ _MISTAKES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
 }
 
 
-def is_explained(reason: str) -> bool:
+def is_input_mistake(reason: str) -> bool:
     """Whether a verdict's reason names a mistake at the network's input."""
     return reason.startswith(tuple(_MISTAKES))
 
@@ -169,14 +169,14 @@ def _nothing(chips: NDArray[np.uint8]) -> Parity:
     return Parity(len(chips), -1.0, -1.0, 1.0, 1.0, 1.0)
 
 
-def judge(
+def compare_engine(
     engine: Engine, chips: NDArray[np.uint8], expected: Outputs, precision: Precision
 ) -> tuple[Parity, str]:
     """Compare an engine on chips (N,112,112,3) with the FP32 outputs; the reason is empty where it is within bounds.
 
     Raises EngineError.
     """
-    bounds, inputs = BOUNDS[precision], to_input(chips)
+    bounds, inputs = PARITY_BOUNDS[precision], to_input(chips)
     found = run_chips(engine, inputs, _BATCHES)
     missing = [name for name in OUTPUTS if name not in found]
     if missing:
@@ -187,20 +187,20 @@ def judge(
                 _nothing(chips),
                 f"its {name} has the shape {found[name].shape}, expected {expected[name].shape}",
             )
-    parity = compare(found, expected)
+    parity = compare_outputs(found, expected)
     if parity.within(bounds):
         return parity, ""
     for words, mistaken in _MISTAKES.items():
-        if 1 - compare(run_chips(engine, mistaken(inputs)), expected).mean_cosine < _EXPLAINED * (
-            1 - parity.mean_cosine
-        ):
+        if 1 - compare_outputs(
+            run_chips(engine, mistaken(inputs)), expected
+        ).mean_cosine < _EXPLAINED * (1 - parity.mean_cosine):
             return parity, f"{words} ({parity.against(bounds)})"
     if np.ptp(found["embedding"], axis=0).max() < 1e-6:
         return parity, f"it says the same of every chip: a layer is dead ({parity.against(bounds)})"
     return parity, parity.against(bounds)
 
 
-def embedder_verdict(
+def check_embedder(
     engine: Engine,
     chips: NDArray[np.uint8],
     expected: Outputs,
@@ -208,10 +208,10 @@ def embedder_verdict(
     *,
     judged: str,
     reference: str,
-) -> Verdict:
+) -> ParityResult:
     """The gate's verdict on one file; `judged` and `reference` are digests. Raises EngineError."""
-    parity, reason = judge(engine, chips, expected, precision)
-    bounds = BOUNDS[precision]
+    parity, reason = compare_engine(engine, chips, expected, precision)
+    bounds = PARITY_BOUNDS[precision]
     figures = {
         "min_cosine": parity.min_cosine,
         "min_cosine_bound": bounds.cosine,
@@ -224,7 +224,7 @@ def embedder_verdict(
         "mask_error_bound": bounds.mask,
         "not_finite": float(parity.not_finite),
     }
-    return Verdict(
+    return ParityResult(
         passed=not reason,
         reason=reason,
         judged=judged,
@@ -245,7 +245,7 @@ def comparable(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return bool(lists) and not lists.keys() - (after.get("pairs") or {}).keys()
 
 
-def accuracy_lost(before: dict[str, Any], after: dict[str, Any]) -> str:
+def accuracy_loss(before: dict[str, Any], after: dict[str, Any]) -> str:
     """What a form loses beyond the bounds, in words; both are figures of mfsa-evaluate. Empty where it is within them.
 
     Figures that were not measured on the same lists cannot be compared, and say so.
@@ -272,7 +272,7 @@ _LANDMARK_ERROR: dict[Precision, float] = {
 }  # of the distance between the eyes
 
 
-def detector_verdict(
+def check_detector(
     detector: FaceDetector,
     scene: NDArray[np.uint8],
     expected: NDArray[np.float32],
@@ -280,9 +280,9 @@ def detector_verdict(
     *,
     judged: str,
     reference: str,
-) -> Verdict:
+) -> ParityResult:
     """The gate's verdict on a detector by the faces (N,15) that `faces_in` found in FP32. Raises EngineError."""
-    found = faces_in(detector, scene)
+    found = detect_faces(detector, scene)
     iou, error = -1.0, 1.0
     if found.shape == expected.shape and np.isfinite(found).all():
         iou = float(_iou(found[:, :4], expected[:, :4]).min())
@@ -297,7 +297,7 @@ def detector_verdict(
         reason = ""
     figures = {"min_iou": iou, "min_iou_bound": _MIN_IOU[precision], "landmark_error": error}
     figures["landmark_error_bound"] = _LANDMARK_ERROR[precision]
-    return Verdict(
+    return ParityResult(
         passed=not reason,
         reason=reason,
         judged=judged,
@@ -307,7 +307,7 @@ def detector_verdict(
     )
 
 
-def faces_in(detector: FaceDetector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
+def detect_faces(detector: FaceDetector, scene: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Box, landmarks and score (N,15) of each face of a picture (H,W,3), from left to right. Raises EngineError."""
     faces = sorted(detector.detect(scene), key=lambda face: float(face.box_xyxy[0]))
     return np.array([_row(face) for face in faces], np.float32).reshape(-1, 15)
@@ -360,19 +360,19 @@ def _load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class Proof:
+class ParityReference:
     """Chips of the embedder (N,112,112,3) and what the FP32 network says of them: the bundle's own, and a site's."""
 
     chips: NDArray[np.uint8]
     expected: Outputs
 
     @classmethod
-    def of(cls, bundle: Bundle, site: Path | None, most: int) -> Proof:
+    def load(cls, bundle: Bundle, site: Path | None, max_chips: int) -> ParityReference:
         """With up to `most` chips of a site, which need ONNX Runtime. Raises ConfigError, EngineError."""
         own, expected = load_parity(bundle.path)
         if site is None:
             return cls(own, expected)
-        chips = pick_faces(site, most)
+        chips = pick_faces(site, max_chips)
         more = run_chips(
             open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2), to_input(chips)
         )

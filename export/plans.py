@@ -11,9 +11,9 @@ from types import ModuleType
 
 from edge.bundle import (
     EMBEDDER_NETWORK,
-    WHOLE,
+    EMBEDDER_PRELU,
     Bundle,
-    Verdict,
+    ParityResult,
     file_digest,
 )
 from edge.config.recognition import DetectorConfig as DetectorDefaults
@@ -25,14 +25,14 @@ from edge.errors import EngineError
 from edge.face.detect import FaceDetector
 from edge.system.atomic_files import write_atomic
 from edge.values import Precision
-from export.parity import Proof, detector_verdict, embedder_verdict, load_scene
-from export.trt_builder import BuildOptions, Built, build_plan, strongly_typed
+from export.parity import ParityReference, check_detector, check_embedder, load_scene
+from export.trt_builder import BuildOptions, BuiltPlan, build_plan, strongly_typed
 
 _POWER_MODE = Path("/var/lib/nvpmodel/status")
 
 
 @dataclass(frozen=True)
-class Builder:
+class PlanBuilder:
     """TensorRT or TensorRT for RTX, and the GPU that plans are for; None where there is none on this machine."""
 
     trt: ModuleType
@@ -43,11 +43,11 @@ class Builder:
         return "tensorrt_rtx" if "rtx" in self.trt.__name__ else "tensorrt"
 
 
-def open_builder(*, rtx: bool) -> Builder:
+def open_builder(*, rtx: bool) -> PlanBuilder:
     """Asks the driver first; raises EngineError where TensorRT could not build here."""
     if not rtx:
         device = find_device()
-        return Builder(import_tensorrt(), device)
+        return PlanBuilder(import_tensorrt(), device)
     try:
         import tensorrt_rtx
     except ImportError as error:
@@ -55,9 +55,9 @@ def open_builder(*, rtx: bool) -> Builder:
             f"TensorRT for RTX is not installed ({error}); pip install 'mfsa-edge[rtx]'"
         ) from error
     try:
-        return Builder(tensorrt_rtx, find_device())
+        return PlanBuilder(tensorrt_rtx, find_device())
     except EngineError:
-        return Builder(tensorrt_rtx, None)
+        return PlanBuilder(tensorrt_rtx, None)
 
 
 def source_file(
@@ -66,14 +66,18 @@ def source_file(
     """The ONNX file to build a precision from; raises BundleError or EngineError where the bundle holds none that passed."""
     if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
         # The flags, or the calibrator, do the rest.
-        whole = network == EMBEDDER_NETWORK and WHOLE in bundle.manifest.files
-        return bundle.passed(WHOLE, network) if whole else bundle.onnx_path(network, "fp32")
-    return bundle.onnx_path(network, precision, half_rest=strongly_typed(trt))
+        whole = network == EMBEDDER_NETWORK and EMBEDDER_PRELU in bundle.manifest.files
+        return (
+            bundle.checked_path(EMBEDDER_PRELU, network)
+            if whole
+            else bundle.onnx_path(network, "fp32")
+        )
+    return bundle.onnx_path(network, precision, fp16_scales=strongly_typed(trt))
 
 
-def build(
-    bundle: Bundle, network: str, options: BuildOptions, builder: Builder, calibration: str = ""
-) -> tuple[Built, Sidecar]:
+def build_with_sidecar(
+    bundle: Bundle, network: str, options: BuildOptions, builder: PlanBuilder, calibration: str = ""
+) -> tuple[BuiltPlan, Sidecar]:
     """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError.
 
     `calibration` is the digest of what TensorRT's own calibrator was given; otherwise int8 ranges are the Q/DQ file's.
@@ -120,24 +124,26 @@ def _power_mode() -> str:
         return ""
 
 
-def pass_gate(bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: Proof) -> Verdict:
+def parity_result(
+    bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: ParityReference
+) -> ParityResult:
     """The verdict on a plan, from chips for the embedder, from the bundle's scene for a detector. Raises EngineError."""
     digests = {"judged": sidecar.plan, "reference": sidecar.reference}
     if sidecar.network == EMBEDDER_NETWORK:
-        return embedder_verdict(engine, proof.chips, proof.expected, sidecar.precision, **digests)
+        return check_embedder(engine, proof.chips, proof.expected, sidecar.precision, **digests)
     scene, faces = load_scene(bundle.path, sidecar.network)
     detector = FaceDetector(
         {sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score
     )
-    return detector_verdict(detector, scene, faces, sidecar.precision, **digests)
+    return check_detector(detector, scene, faces, sidecar.precision, **digests)
 
 
-def finish(
+def write_plan(
     plan: Path,
-    built: Built,
+    built: BuiltPlan,
     sidecar: Sidecar,
-    builder: Builder,
-    judge_plan: Callable[[Engine], Verdict],
+    builder: PlanBuilder,
+    judge_plan: Callable[[Engine], ParityResult],
 ) -> Sidecar:
     """Write the plan and its sidecar, with a GPU only once the gate has let it pass; what was there stays until then.
 

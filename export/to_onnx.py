@@ -14,10 +14,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from calibration.faces import pick_faces
-from edge.bundle import whole_form
+from edge.bundle import prelu_form
 from edge.chip import PREPROCESSING, SIZE
 from edge.face.embed import OUTPUTS
-from export.onnx_transforms import has_prelu, split_prelu, with_batch
+from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
 from export.parity import portrait_chips
 from export.version import code_version
 from train.network import MfsaNetwork, count_parameters
@@ -30,7 +30,7 @@ IR_VERSION = 8  # what TensorRT 8 reads
 def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> bool:
     """Write the ONNX file: opset 17, outputs embedding, attention and mask_worn, a batch of any size or of exactly `batch`.
 
-    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `whole_form`,
+    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `prelu_form`,
     has it whole for TensorRT; returns whether there is one.
     """
     deployed = Deployed(_folded(network)).eval()
@@ -61,8 +61,8 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
     onnx.checker.check_model(model, full_check=True)
     split = has_prelu(model)
     if split:
-        onnx.save(model, whole_form(path))
-    onnx.save(split_prelu(model) if split else model, path)
+        onnx.save(model, prelu_form(path))
+    onnx.save(decompose_prelu(model) if split else model, path)
     return split
 
 
@@ -75,6 +75,8 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
     return folded
 
 
-def real_chips(sources: list[Path], most: int) -> NDArray[np.uint8]:
+def comparison_chips(sources: list[Path], max_chips: int) -> NDArray[np.uint8]:
     """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it. Raises ConfigError."""
-    return np.concatenate([portrait_chips(), *(pick_faces(source, most) for source in sources)])
+    return np.concatenate(
+        [portrait_chips(), *(pick_faces(source, max_chips) for source in sources)]
+    )

@@ -19,8 +19,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from edge.engine.sidecar import Tensor
-from edge.engine.trt import logged
+from edge.engine.sidecar import PlanTensor
+from edge.engine.trt import shared_logger
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 
@@ -58,11 +58,11 @@ class BuildOptions:
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltPlan:
     """A plan and what the sidecar tells of it."""
 
     plan: bytes
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[PlanTensor, ...]
     flags: tuple[str, ...]
     off_dla: tuple[str, ...]
     seconds: float
@@ -78,16 +78,16 @@ def has_calibrators(trt: ModuleType) -> bool:
     return hasattr(trt, "IInt8EntropyCalibrator2")
 
 
-def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
+def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> BuiltPlan:
     """A serialized plan of an ONNX file with one input; raises EngineError that names the node TensorRT refuses."""
-    log = logged(trt)
+    log = shared_logger(trt)
     log.clear()
     started = time.monotonic()
     try:
         builder = trt.Builder(log.logger)
     except TypeError as error:  # it got nothing from the driver
         raise EngineError(
-            f"TensorRT {trt.__version__} cannot build here: {log.why()}; is the driver too old for it?"
+            f"TensorRT {trt.__version__} cannot build here: {log.reason()}; is the driver too old for it?"
         ) from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log.logger)
@@ -104,7 +104,7 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
     with _progress(trt, config, model.name):
         plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise EngineError(f"{model}: TensorRT {trt.__version__} builds no engine: {log.why()}")
+        raise EngineError(f"{model}: TensorRT {trt.__version__} builds no engine: {log.reason()}")
     if cache is not None and options.timing_cache is not None:
         try:
             options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
@@ -112,7 +112,7 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> Built:
             log.warnings.append(
                 f"{options.timing_cache}: the timing cache cannot be written ({error.strerror})"
             )
-    return Built(
+    return BuiltPlan(
         bytes(plan),
         _tensors(network),
         tuple(flags),
@@ -233,11 +233,11 @@ def _open_cache(config: Any, path: Path | None) -> Any:
     return cache
 
 
-def _tensors(network: Any) -> tuple[Tensor, ...]:
+def _tensors(network: Any) -> tuple[PlanTensor, ...]:
     inputs = [network.get_input(i) for i in range(network.num_inputs)]
     outputs = [network.get_output(i) for i in range(network.num_outputs)]
     return tuple(
-        Tensor(name=t.name, shape=tuple(t.shape), dtype=t.dtype.name.lower())
+        PlanTensor(name=t.name, shape=tuple(t.shape), dtype=t.dtype.name.lower())
         for t in (*inputs, *outputs)
     )
 

@@ -35,39 +35,41 @@ def make_once(
 
 
 def make_reference(path: Path, _: Path) -> None:
-    bundles.make(path, bundles.reference(), replace=False)
+    bundles.make_bundle(path, bundles.reference_bundle(), replace=False)
 
 
 def make_int8(path: Path, scratch: Path) -> None:
     """Make a bundle with an INT8 embedder, quantised on the portraits; its figures are made up."""
     _quantise(scratch / "int8.onnx")
-    manifest = read_manifest(bundles.reference())
+    manifest = read_manifest(bundles.reference_bundle())
     measured = []
-    for file in (bundles.reference() / "embedder.onnx", scratch / "int8.onnx"):
+    for file in (bundles.reference_bundle() / "embedder.onnx", scratch / "int8.onnx"):
         digest = file_digest(file)
         thresholds = scratch / f"{file.name}.t.json"
         accuracy = scratch / f"{file.name}.a.json"
         calibration = manifest.calibration.model_copy(update={"embedder": digest})
         thresholds.write_text(calibration.model_dump_json())
         accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
-        measured.append(bundles.Measured(file, thresholds, accuracy))
-    description = bundles.Description("test", "none", "test")
-    bundles.pack(scratch / "packed", measured[0], description, measured[1])
-    bundles.make(path, scratch / "packed", replace=False)
+        measured.append(bundles.MeasuredEmbedder(file, thresholds, accuracy))
+    description = bundles.ModelDescription("test", "none", "test")
+    bundles.pack_bundle(scratch / "packed", measured[0], description, measured[1])
+    bundles.make_bundle(path, scratch / "packed", replace=False)
 
 
 def _quantise(out: Path) -> None:
     import onnx
 
-    from calibration.int8.graph import find_places, insert
-    from calibration.int8.quantize import observe
+    from calibration.int8.graph import insert_qdq, plan_quantization
+    from calibration.int8.quantize import collect_histograms
     from calibration.int8.ranges import mse
     from edge.chip import to_input
     from export.parity import portrait_chips
 
-    model = onnx.load(bundles.reference() / "embedder.onnx")
-    histograms = observe(model, find_places(model).activations(), [to_input(portrait_chips())])
-    quantised = insert(model, {name: mse(h) for name, h in histograms.items()})
+    model = onnx.load(bundles.reference_bundle() / "embedder.onnx")
+    histograms = collect_histograms(
+        model, plan_quantization(model).activations(), [to_input(portrait_chips())]
+    )
+    quantised = insert_qdq(model, {name: mse(h) for name, h in histograms.items()})
     properties = {"int8_calibration": "a" * 64, "int8_ranges": "mse", "int8_float_layers": ""}
     onnx.helper.set_model_props(quantised, properties)
     onnx.save(quantised, out)

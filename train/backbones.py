@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Encoder(NamedTuple):
+class Backbone(NamedTuple):
     """`stem` maps a chip (B,3,112,112) to features (B,channels,14,14); `tail` maps those to an embedding (B,D).
 
     The first `low` modules of the stem work on maps larger than 14x14.
@@ -21,13 +21,13 @@ class Encoder(NamedTuple):
     low: int
 
 
-class EncoderSpec(NamedTuple):
+class BackboneSpec(NamedTuple):
     """How an encoder is built, and the sizes it has where a recipe names none.
 
     `widths` are the channels at 56x56, 28x28, 14x14 and 7x7, `blocks` the residual blocks at the same places.
     """
 
-    build: Callable[[tuple[int, ...], tuple[int, ...], int, str], Encoder]
+    build: Callable[[tuple[int, ...], tuple[int, ...], int, str], Backbone]
     widths: tuple[int, ...]
     blocks: tuple[int, ...]
     fewest_blocks: int
@@ -78,7 +78,7 @@ class Bottleneck(nn.Module):
 
 def mobilefacenet(
     widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str
-) -> Encoder:
+) -> Backbone:
     """MobileFaceNet: S. Chen et al., "MobileFaceNets", 2018; the public `mbf` has widths (128,128,256,256) and
     blocks (0,4,6,2), the default spends less where the maps are large."""
     c56, c28, c14, c7 = widths
@@ -104,7 +104,7 @@ def mobilefacenet(
         nn.Linear(512, embedding, bias=False),
         nn.BatchNorm1d(embedding),
     )
-    return Encoder(stem, tail, c14, 3 + n56 + n28)
+    return Backbone(stem, tail, c14, 3 + n56 + n28)
 
 
 class ResidualUnit(nn.Module):
@@ -130,7 +130,7 @@ class ResidualUnit(nn.Module):
         return self.shortcut(x) + self.body(x)
 
 
-def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str) -> Encoder:
+def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str) -> Backbone:
     """IResNet as ArcFace trains it: I. C. Duta et al., "Improved Residual Networks", 2020, in the 112x112 form."""
 
     def stage(c_in: int, c_out: int, count: int) -> list[nn.Module]:
@@ -154,10 +154,10 @@ def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, ac
         nn.Linear(c7 * 7 * 7, embedding),
         nn.BatchNorm1d(embedding),
     )
-    return Encoder(stem, tail, c14, 1 + n56 + n28)
+    return Backbone(stem, tail, c14, 1 + n56 + n28)
 
 
-ENCODERS = {
-    "mbf": EncoderSpec(mobilefacenet, (64, 128, 256, 256), (0, 2, 6, 2), 0),
-    "ir18": EncoderSpec(iresnet, (64, 128, 256, 512), (2, 2, 2, 2), 1),
+BACKBONES = {
+    "mbf": BackboneSpec(mobilefacenet, (64, 128, 256, 256), (0, 2, 6, 2), 0),
+    "ir18": BackboneSpec(iresnet, (64, 128, 256, 512), (2, 2, 2, 2), 1),
 }

@@ -13,16 +13,22 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from calibration import occluders
-from calibration.chips import chip_name, decode, has_real_mask, is_validation, read_chips
+from calibration.chips import (
+    chip_name,
+    decode_chip,
+    has_real_mask,
+    is_validation_identity,
+    read_chips,
+)
 from edge import masks
 from edge.chip import SIZE, to_input
 from edge.errors import ConfigError
 from train.loss import UNLABELLED, Batch
-from train.recipe import DataSection, DrawSection
+from train.recipe import DataRecipe, DrawRecipe
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ChipItem:
     """One encoded chip and what is known of it."""
 
     name: str  # <source>/<identity>/<image>
@@ -36,21 +42,21 @@ class Item:
 class ChipSet:
     """All chips of a run, in memory as the JPEG bytes they are (about 5 kB each)."""
 
-    items: tuple[Item, ...]
+    items: tuple[ChipItem, ...]
     targets: NDArray[np.float32]  # (rows, D) unit norm
     identities: int
 
     def __len__(self) -> int:
         return len(self.items)
 
-    def bank(self) -> NDArray[np.float32]:
+    def teacher_bank(self) -> NDArray[np.float32]:
         """The teacher's embeddings of all pictures without a real mask (N,D), in the order of their rows."""
         return self.targets[
             sorted({i.target_row for i in self.items if i.target_row >= 0 and not i.real_mask})
         ]
 
 
-def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSet, ChipSet | None]:
+def load_chips(root: Path, section: DataRecipe, embedding: int) -> tuple[ChipSet, ChipSet | None]:
     """The chips of a recipe to train on, and those of the identities kept apart; None where there are none of these.
 
     A folder name is one person in all sources together. Raises ConfigError where a source is missing or the teacher's
@@ -65,13 +71,13 @@ def load_chips(root: Path, section: DataSection, embedding: int) -> tuple[ChipSe
     kept = {
         i
         for s, name, _ in read
-        if section.keeps_apart(s) and is_validation(i := name.split("/")[0])
+        if section.has_validation(s) and is_validation_identity(i := name.split("/")[0])
     }
     trained, held_out = [], []
     for source, name, encoded in read:
         if source in section.unlabelled or name.split("/")[0] not in kept:
             trained.append((source, name, encoded))
-        elif section.keeps_apart(source):
+        elif section.has_validation(source):
             held_out.append((source, name, encoded))
     if not trained:
         raise ConfigError(f"{root}: no chips to train on in {', '.join(section.sources)}")
@@ -105,7 +111,7 @@ def _chip_set(
         real_mask = has_real_mask(name)
         row = mean_row.get(key.rsplit("/", 1)[0], -1) if real_mask else rows.get(key, -1)
         label = UNLABELLED if source in unlabelled else labels.setdefault(person, len(labels))
-        items.append(Item(key, encoded, label, row, real_mask))
+        items.append(ChipItem(key, encoded, label, row, real_mask))
     return ChipSet(tuple(items), targets, len(labels))
 
 
@@ -163,16 +169,16 @@ def _masked_targets(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class View:
+class AugmentedView:
     """One picture as a camera might have seen it."""
 
     chip: NDArray[np.uint8]
     mask_worn: bool
     covered: bool
-    item: Item
+    item: ChipItem
 
 
-class Views(Dataset[int]):
+class AugmentedChips(Dataset[int]):
     """Augmented views; item i of epoch e is the same in every process and on every machine with this seed.
 
     An index is (epoch, position); a batch of them comes back as one `Batch`. A picture that cannot be read is named in
@@ -180,7 +186,7 @@ class Views(Dataset[int]):
     """
 
     def __init__(
-        self, chips: ChipSet, drawn: DrawSection, seed: int, *, augment: bool = True
+        self, chips: ChipSet, drawn: DrawRecipe, seed: int, *, augment: bool = True
     ) -> None:
         self.chips = chips
         self.drawn = drawn
@@ -207,7 +213,7 @@ class Views(Dataset[int]):
             skipped=tuple(skipped),
         )
 
-    def _readable(self, epoch: int, position: int, skipped: list[str]) -> View:
+    def _readable(self, epoch: int, position: int, skipped: list[str]) -> AugmentedView:
         for step in range(len(self.chips)):
             try:
                 return self._view(epoch, (position + step) % len(self.chips))
@@ -215,10 +221,10 @@ class Views(Dataset[int]):
                 skipped.append(str(error))
         raise ConfigError(f"none of {len(self.chips):,} pictures can be read: {skipped[0]}")
 
-    def _view(self, epoch: int, position: int) -> View:
+    def _view(self, epoch: int, position: int) -> AugmentedView:
         item = self.chips.items[position]
         rng = np.random.default_rng((self.seed, epoch, position))
-        chip = decode(item.encoded, item.name)
+        chip = decode_chip(item.encoded, item.name)
         worn, covered = item.real_mask, False
         if not worn and rng.random() < self.drawn.mask_probability:
             style = masks.random_style(rng, self.drawn.families)
@@ -227,16 +233,18 @@ class Views(Dataset[int]):
         elif not worn and rng.random() < self.drawn.occluder_probability:
             kind = str(rng.choice(occluders.KINDS))
             chip, _ = occluders.draw(chip, kind, rng)
-            covered = occluders.hides(kind)
-        return View(augment(chip, rng, worn) if self.augment else chip, worn, covered, item)
+            covered = occluders.covers_skin(kind)
+        return AugmentedView(
+            augment(chip, rng, worn) if self.augment else chip, worn, covered, item
+        )
 
 
 def collate(batch: Batch) -> Batch:
-    """`Views` builds whole batches itself."""
+    """`AugmentedChips` builds whole batches itself."""
     return batch
 
 
-def quiet_worker(_: int) -> None:
+def init_worker(_: int) -> None:
     """One thread per loading process; OpenCV would start one per core in each."""
     cv2.setNumThreads(0)
 

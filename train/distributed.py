@@ -22,7 +22,7 @@ class _Gather(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, world: World) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, world: ProcessGroup) -> Tensor:
         ctx.world, ctx.count = world, len(rows)
         parts = [torch.empty_like(rows) for _ in range(world.size)]
         dist.all_gather(parts, rows.contiguous())
@@ -35,7 +35,7 @@ class _Gather(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """Where this process stands among those of torchrun; alone without it."""
 
     rank: int
@@ -43,14 +43,14 @@ class World:
     device: torch.device
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         return self.rank == 0
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows (B,...) of all processes (size * B,...), differentiable."""
         return rows if self.size == 1 else _Gather.apply(rows, self)
 
-    def agree_on(self, seen: int, checkpoint: Path) -> None:
+    def check_same_start(self, seen: int, checkpoint: Path) -> None:
         """Raises ConfigError where processes begin at different places, as they do without a shared disk."""
         if self.size > 1:
             everywhere: list[int | None] = [None] * self.size
@@ -60,13 +60,13 @@ class World:
                     f"{checkpoint}: not seen by all processes; put --out on a disk that they share"
                 )
 
-    def leave(self) -> None:
+    def close(self) -> None:
         if self.size > 1:
             dist.barrier()
             dist.destroy_process_group()
 
 
-def join_world() -> World:
+def init_distributed() -> ProcessGroup:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":
@@ -76,6 +76,6 @@ def join_world() -> World:
             )
         torch.cuda.set_device(device)
     if "WORLD_SIZE" not in os.environ:
-        return World(0, 1, device)
+        return ProcessGroup(0, 1, device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    return World(dist.get_rank(), dist.get_world_size(), device)
+    return ProcessGroup(dist.get_rank(), dist.get_world_size(), device)

@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from edge.errors import ConfigError, MfsaError
 from edge.parsing import parse_json
-from train.data import ChipSet, EpochSampler, Views, collate, load_chips, quiet_worker
-from train.distributed import World, join_world
+from train.data import AugmentedChips, ChipSet, EpochSampler, collate, init_worker, load_chips
+from train.distributed import ProcessGroup, init_distributed
 from train.loss import Batch, Criterion, Student
 from train.network import MfsaNetwork, count_parameters
 from train.recipe import Recipe
-from train.run_log import Journal
-from train.validation import HEADLINE, Exam
+from train.run_log import RunLog
+from train.validation import HEADLINE, Validation
 from train.weights import load_checkpoint, load_network
 
 CHECKPOINT = "checkpoint.pt"
@@ -74,28 +74,28 @@ def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, 
     ]
 
 
-def move(batch: Batch, device: torch.device) -> Batch:
+def to_device(batch: Batch, device: torch.device) -> Batch:
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.tensors().items()}
     moved["chips"] = moved["chips"].contiguous(memory_format=torch.channels_last)
     return replace(batch, **moved)
 
 
-class Run:
+class TrainingRun:
     """Student, optimizer and how many chips they have seen; `step` takes one batch further."""
 
-    def __init__(self, recipe: Recipe, chips: ChipSet, world: World) -> None:
+    def __init__(self, recipe: Recipe, chips: ChipSet, group: ProcessGroup) -> None:
         self.recipe = recipe
-        self.world = world
+        self.world = group
         self.seen = 0
         self.best = math.inf
         config = recipe.network.config()
-        bank = torch.from_numpy(chips.bank()) if recipe.loss.neighbours > 0 else None
+        bank = torch.from_numpy(chips.teacher_bank()) if recipe.loss.neighbours > 0 else None
         criterion = Criterion(recipe.loss, config, chips.identities, bank)
         network = MfsaNetwork(config)
         if recipe.frozen:
             network.freeze()
-        student = Student(network, criterion, world, recipe.bf16)
-        self.student = student.to(world.device, memory_format=torch.channels_last)
+        student = Student(network, criterion, group, recipe.bf16)
+        self.student = student.to(group.device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.student, recipe.weight_decay), lr=recipe.learning_rate
         )
@@ -106,20 +106,20 @@ class Run:
         return self.student.network
 
     @property
-    def end(self) -> int:
+    def total_chips(self) -> int:
         """How many chips the run sees."""
         return self.recipe.stop_at or self.recipe.chips
 
     @property
-    def done(self) -> bool:
-        return self.seen >= self.end
+    def is_done(self) -> bool:
+        return self.seen >= self.total_chips
 
     @property
     def batch(self) -> int:
         """Chips of one step, of all processes together."""
         return self.recipe.batch * self.world.size
 
-    def begin_with(self, weights: Path) -> None:
+    def load_initial_weights(self, weights: Path) -> None:
         """Take the weights of an earlier run; its attention may be another, which then begins open.
 
         Raises ConfigError where they are of another network.
@@ -183,7 +183,7 @@ class Run:
                 f"{checkpoint}: cannot be written: {str(error).splitlines()[0]}; the one before it stays"
             ) from error
 
-    def get_ready(self) -> None:
+    def compile_and_wrap(self) -> None:
         """Compile and join the other processes; after the weights are what they shall be."""
         if self.recipe.compile:
             if self.world.device.type == "cpu" and not (
@@ -199,11 +199,11 @@ class Run:
                 self.student, find_unused_parameters=True, broadcast_buffers=False
             )
 
-    def gradients(self, batch: Batch) -> dict[str, float]:
+    def backward(self, batch: Batch) -> dict[str, float]:
         """Leave the gradients of one batch in the parameters; its losses and the means of the maps."""
         self.optimizer.zero_grad(set_to_none=True)
         loss, parts, maps = self._module(
-            move(batch, self.world.device), self.seen / self.recipe.chips
+            to_device(batch, self.world.device), self.seen / self.recipe.chips
         )
         loss.backward()
         return {
@@ -217,7 +217,7 @@ class Run:
         rate = learning_rate(self.recipe, self.seen / self.recipe.chips)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        told = self.gradients(batch)
+        told = self.backward(batch)
         norm = float(nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_gradient))
         if not math.isfinite(norm):
             raise MfsaError(
@@ -231,14 +231,14 @@ class Run:
         """Endless batches from here on."""
         workers = self.recipe.workers
         return DataLoader(
-            Views(chips, self.recipe.draw, self.recipe.seed),  # type: ignore[arg-type]
+            AugmentedChips(chips, self.recipe.draw, self.recipe.seed),  # type: ignore[arg-type]
             batch_size=self.recipe.batch,
             sampler=EpochSampler(
                 len(chips), self.recipe.seed, self.world.rank, self.world.size, start=self.seen
             ),
             num_workers=workers,
             collate_fn=collate,
-            worker_init_fn=quiet_worker,
+            worker_init_fn=init_worker,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
             pin_memory=self.world.device.type == "cuda",
@@ -273,41 +273,45 @@ def train(
         raise ConfigError(
             f"{out}: cannot be made ({error.strerror}); name another --out"
         ) from error
-    world = join_world()
+    world = init_distributed()
     torch.manual_seed(recipe.seed)
     keep_freed_memory()
-    run = Run(recipe, chips, world)
+    run = TrainingRun(recipe, chips, world)
     if checkpoint.exists():
         run.resume(checkpoint)
     elif start_from is not None:
-        run.begin_with(start_from)
-    world.agree_on(run.seen, checkpoint)
-    run.get_ready()
-    if world.first:
+        run.load_initial_weights(start_from)
+    world.check_same_start(run.seen, checkpoint)
+    run.compile_and_wrap()
+    if world.is_first:
         tqdm.write(
             f"{len(chips):,} chips of {chips.identities:,} identities, {count_parameters(run.network):,} parameters, "
-            f"{max(0, run.end - run.seen):,} of {run.end:,} chips to go on {world.size} x {world.device.type}",
+            f"{max(0, run.total_chips - run.seen):,} of {run.total_chips:,} chips to go on {world.size} x {world.device.type}",
         )
-    exam = Exam(held_out, world.device) if held_out is not None and world.first else None
-    _go(run, chips, exam, out, save_every)
-    world.leave()
+    exam = Validation(held_out, world.device) if held_out is not None and world.is_first else None
+    _run_steps(run, chips, exam, out, save_every)
+    world.close()
     return checkpoint
 
 
-def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int | None) -> None:
-    journal = Journal(run.world.first, out, run.end, run.seen)
+def _run_steps(
+    run: TrainingRun, chips: ChipSet, exam: Validation | None, out: Path, save_every: int | None
+) -> None:
+    journal = RunLog(run.world.is_first, out, run.total_chips, run.seen)
     saved_at, saved_seen = time.monotonic(), run.seen
     every = run.recipe.validate_every
     batches = iter(run.loader(chips))
-    while not run.done:
+    while not run.is_done:
         batch = next(batches)
-        journal.after_step(run.step(batch), run.batch, batch.skipped)
-        if not run.world.first:
+        journal.log_step(run.step(batch), run.batch, batch.skipped)
+        if not run.world.is_first:
             continue
         # On a fixed grid, so that a resumed run sits the exams of one that was not stopped.
-        if exam is not None and (run.done or run.seen // every > (run.seen - run.batch) // every):
-            figures, pictures = exam.sit(run.network)
-            journal.after_exam(run.seen, figures, pictures)
+        if exam is not None and (
+            run.is_done or run.seen // every > (run.seen - run.batch) // every
+        ):
+            figures, pictures = exam.run(run.network)
+            journal.log_validation(run.seen, figures, pictures)
             if figures.get(HEADLINE, math.inf) < run.best:
                 run.best = figures[HEADLINE]
                 run.save(out / BEST)
@@ -316,7 +320,7 @@ def _go(run: Run, chips: ChipSet, exam: Exam | None, out: Path, save_every: int 
             if save_every
             else time.monotonic() - saved_at > _SAVE_EVERY_S
         )
-        if run.done or due:
+        if run.is_done or due:
             run.save(out / CHECKPOINT)
             saved_at, saved_seen = time.monotonic(), run.seen
     journal.close()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.distributed import World
+from train.distributed import ProcessGroup
 from train.network import VARIANTS, Adversary, MfsaNetwork, NetworkConfig, Output
 from train.recipe import LossWeights
 
@@ -77,13 +77,13 @@ class ArcFace(nn.Module):
         return F.cross_entropy(self.scale * logits, own)
 
 
-def similarity_gap(student: Tensor, teacher: Tensor) -> Tensor:
+def relation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean squared difference of the batch's cosine similarity matrices: W. Park et al., "Relational Knowledge
     Distillation", CVPR 2019, in its simplest form. Both (B,D), unit norm."""
     return (student @ student.T - teacher @ teacher.T).square().mean()
 
 
-def neighbour_gap(
+def neighbour_loss(
     student: Tensor, teacher: Tensor, bank: Tensor, temperature: float = 0.05
 ) -> Tensor:
     """How differently student and teacher (B,D) rank the whole training set (N,D): cross-entropy of the two softmaxes.
@@ -101,12 +101,12 @@ _AREA_HIDDEN, _AREA_BACKGROUND, _AREA_FACE = 0.12, 0.3, 0.45
 _AREA_MASKS = 0.25  # what worn masks cover in the mean; a single one may cover less
 
 
-def shortfall(mean: Tensor, area: float) -> Tensor:
+def area_shortfall(mean: Tensor, area: float) -> Tensor:
     """How far maps' means (B,) fall short of an area, as a logarithm: a nearly empty map gets no gradient otherwise."""
     return -(mean.clamp(min=1e-30, max=area) / area).log()
 
 
-def indecision(maps: Tensor) -> Tensor:
+def map_entropy(maps: Tensor) -> Tensor:
     """Mean entropy (nats) of maps (B,K,H,W) whose K values at a place sum to 1: the loss of Y. Grandvalet and Y. Bengio,
     "Semi-supervised Learning by Entropy Minimization", NIPS 2004. Low where each place belongs to one map."""
     return -(maps * maps.clamp(min=1e-6).log()).sum(dim=1).mean()
@@ -168,9 +168,9 @@ class Criterion(nn.Module):
         if bool(taught.any()):
             student, teacher = unit[taught], batch.target[taught]
             parts["distil"] = w.distil * (1 - (student * teacher).sum(dim=1)).mean()
-            parts["relation"] = w.relation * similarity_gap(student, teacher)
+            parts["relation"] = w.relation * relation_loss(student, teacher)
             if self.bank is not None:
-                parts["neighbours"] = w.neighbours * neighbour_gap(student, teacher, self.bank)
+                parts["neighbours"] = w.neighbours * neighbour_loss(student, teacher, self.bank)
         if self.arcface is not None:
             parts["arcface"] = w.arcface * self.arcface(unit, batch.label)
         return parts
@@ -188,23 +188,27 @@ class Criterion(nn.Module):
         }
         unmasked, mask, background = out.attention.mean(dim=(2, 3)).unbind(dim=1)
         hidden = torch.maximum(batch.mask_worn, batch.covered)
-        if w.absent > 0:
+        if w.mask_absent > 0:
             # Where nothing hides the face no cell shows it. Without this A_m takes the background and leaves A_b empty.
-            parts["absent"] = w.absent * _mean_of(mask, 1 - hidden)
-        if w.shown > 0:
-            parts["shown"] = w.shown * _mean_of(shortfall(mask, _AREA_HIDDEN), hidden)
-        if w.filled > 0:
+            parts["mask_absent"] = w.mask_absent * _mean_of(mask, 1 - hidden)
+        if w.mask_area_min > 0:
+            parts["mask_area_min"] = w.mask_area_min * _mean_of(
+                area_shortfall(mask, _AREA_HIDDEN), hidden
+            )
+        if w.mask_area_batch > 0:
             worn = batch.mask_worn
-            parts["filled"] = (
-                w.filled * worn.amax() * shortfall(_mean_of(mask, worn)[None], _AREA_MASKS).sum()
+            parts["mask_area_batch"] = (
+                w.mask_area_batch
+                * worn.amax()
+                * area_shortfall(_mean_of(mask, worn)[None], _AREA_MASKS).sum()
             )
-        if w.cover > 0:
-            parts["cover"] = w.cover * (
-                shortfall(background, _AREA_BACKGROUND).mean()
-                + _mean_of(shortfall(unmasked, _AREA_FACE), 1 - hidden)
+        if w.area_min > 0:
+            parts["area_min"] = w.area_min * (
+                area_shortfall(background, _AREA_BACKGROUND).mean()
+                + _mean_of(area_shortfall(unmasked, _AREA_FACE), 1 - hidden)
             )
-        if w.decided > 0:
-            parts["decided"] = w.decided * indecision(out.attention)
+        if w.map_entropy > 0:
+            parts["map_entropy"] = w.map_entropy * map_entropy(out.attention)
         return parts
 
 
@@ -212,12 +216,12 @@ class Student(nn.Module):
     """Network and criterion in one module, so that DDP sees every parameter in one forward pass."""
 
     def __init__(
-        self, network: MfsaNetwork, criterion: Criterion, world: World, autocast: bool
+        self, network: MfsaNetwork, criterion: Criterion, group: ProcessGroup, autocast: bool
     ) -> None:
         super().__init__()
         self.network = network
         self.criterion = criterion
-        self.world = world
+        self.world = group
         self.autocast = autocast
         self.run = network.forward
 

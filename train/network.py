@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.backbones import ENCODERS, conv_unit
+from train.backbones import BACKBONES, conv_unit
 
 UNMASKED, MASK, BACKGROUND = 0, 1, 2
 
@@ -55,7 +55,7 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         for name, allowed in (
-            ("encoder", ENCODERS),
+            ("encoder", BACKBONES),
             ("variant", VARIANTS),
             ("activation", ("relu", "prelu")),
         ):
@@ -63,7 +63,7 @@ class NetworkConfig:
                 raise ValueError(
                     f"{name}: expected one of {', '.join(allowed)}, found {getattr(self, name)!r}"
                 )
-        spec = ENCODERS[self.encoder]
+        spec = BACKBONES[self.encoder]
         for name in ("widths", "blocks"):
             value = tuple(getattr(self, name)) or getattr(spec, name)
             least = {"widths": 8, "blocks": spec.fewest_blocks}[name]
@@ -127,7 +127,7 @@ class MfsaNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.variant = VARIANTS[config.variant]
-        self.stem, self.tail, channels, low = ENCODERS[config.encoder].build(
+        self.stem, self.tail, channels, low = BACKBONES[config.encoder].build(
             config.widths, config.blocks, config.embedding, config.activation
         )
         self._low, self._frozen = low, False

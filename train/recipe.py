@@ -37,20 +37,20 @@ class LossWeights(_Section):
     )
     adversary: float = Field(0.1, ge=0, description="final strength of the reversed gradient")
     background: float = Field(0.05, ge=0)
-    absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
-    shown: float = Field(
+    mask_absent: float = Field(1.0, ge=0, description="mean of A_m where nothing hides the face")
+    mask_area_min: float = Field(
         0.1, ge=0, description="A_m must not be nearly empty where something hides the face"
     )
-    filled: float = Field(
+    mask_area_batch: float = Field(
         0.0,
         ge=0,
         description="A_m must cover, in the mean of the masks of a batch, what masks cover",
     )
-    cover: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
-    decided: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
+    area_min: float = Field(0.05, ge=0, description="nor A_b anywhere, nor A_u on a bare face")
+    map_entropy: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
 
 
-class NetworkSection(_Section):
+class NetworkRecipe(_Section):
     encoder: Literal["mbf", "ir18"] = "mbf"
     variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     embedding: int = Field(256, ge=16)
@@ -63,7 +63,7 @@ class NetworkSection(_Section):
     activation: Literal["relu", "prelu"] = "relu"
 
     @model_validator(mode="after")
-    def _can_be_built(self) -> NetworkSection:
+    def _can_be_built(self) -> NetworkRecipe:
         self.config()
         return self
 
@@ -71,7 +71,7 @@ class NetworkSection(_Section):
         return NetworkConfig(**self.model_dump())
 
 
-class DrawSection(_Section):
+class DrawRecipe(_Section):
     """What is drawn on the chips of a run."""
 
     mask_probability: float = Field(0.4, ge=0, le=1)
@@ -81,7 +81,7 @@ class DrawSection(_Section):
     )
 
     @model_validator(mode="after")
-    def _families_exist(self) -> DrawSection:
+    def _families_exist(self) -> DrawRecipe:
         unknown = set(self.families) - set(masks.TRAINED)
         if unknown:
             raise ValueError(
@@ -91,7 +91,7 @@ class DrawSection(_Section):
         return self
 
 
-class DataSection(_Section):
+class DataRecipe(_Section):
     """Chips aligned to 112x112: tar files or folders of `<identity>/<image>.jpg`."""
 
     sources: tuple[str, ...] = Field(
@@ -107,7 +107,7 @@ class DataSection(_Section):
     )
 
     @model_validator(mode="after")
-    def _names_are_sources(self) -> DataSection:
+    def _names_are_sources(self) -> DataRecipe:
         unknown = {*(self.split or ()), *self.unlabelled} - set(self.sources)
         if unknown:
             raise ValueError(
@@ -115,15 +115,15 @@ class DataSection(_Section):
             )
         return self
 
-    def keeps_apart(self, source: str) -> bool:
+    def has_validation(self, source: str) -> bool:
         """Whether a tenth of this source's identities is for validation."""
         return source in self.split if self.split is not None else source not in self.unlabelled
 
 
 class Recipe(_Section):
-    network: NetworkSection = NetworkSection()
-    data: DataSection
-    draw: DrawSection = DrawSection()
+    network: NetworkRecipe = NetworkRecipe()
+    data: DataRecipe
+    draw: DrawRecipe = DrawRecipe()
     loss: LossWeights = LossWeights()
     chips: int = Field(gt=0, description="how many chips the whole run sees")
     stop_at: int | None = Field(

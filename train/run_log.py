@@ -19,7 +19,7 @@ _EVERY_STEPS = 20
 log = logging.getLogger("mfsa-train")
 
 
-def _forget_after(path: Path, seen: int) -> None:
+def _drop_lines_after(path: Path, seen: int) -> None:
     """Drop what a killed run told of steps that are now done again."""
     if path.exists():
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -31,12 +31,12 @@ def _forget_after(path: Path, seen: int) -> None:
         )
 
 
-class Journal:
+class RunLog:
     """Kept by the first process; the others only name pictures they could not read."""
 
     def __init__(self, first: bool, out: Path, chips: int, seen: int) -> None:
         if first:
-            _forget_after(out / LOG, seen)
+            _drop_lines_after(out / LOG, seen)
         self._file = (out / LOG).open("a", encoding="utf-8") if first else None
         self._board = (
             SummaryWriter(str(out / "tensorboard"), purge_step=seen + 1) if first else None
@@ -47,7 +47,7 @@ class Journal:
         self._chips, self._from, self._started, self._steps = chips, seen, time.monotonic(), 0
         self._unreadable: set[str] = set()
 
-    def after_step(self, told: dict[str, float], chips: int, skipped: tuple[str, ...]) -> None:
+    def log_step(self, told: dict[str, float], chips: int, skipped: tuple[str, ...]) -> None:
         self._bar.update(chips)
         for reason in sorted(set(skipped) - self._unreadable):
             log.warning("skipped, another picture took its place: %s", reason)
@@ -59,7 +59,9 @@ class Journal:
                 {**told, "chips_per_s": per_s, "unreadable": len(self._unreadable)}, "training"
             )
 
-    def after_exam(self, seen: int, figures: dict[str, float], pictures: NDArray[np.uint8]) -> None:
+    def log_validation(
+        self, seen: int, figures: dict[str, float], pictures: NDArray[np.uint8]
+    ) -> None:
         self._write({"seen": seen, **figures}, "exam")
         if self._board is not None:
             self._board.add_image("attention", pictures, seen, dataformats="HWC")

@@ -32,7 +32,7 @@ def write_people(out: Path, people: int, seed: int = 0) -> None:
         face = chips[number % 2] if rng.random() < 0.5 else chips[number % 2][:, ::-1]
         for picture in range(_PICTURES):
             # One person's pictures differ a little in expression and light.
-            seen = _bent(face, bend + rng.normal(0, 0.8, bend.shape))
+            seen = _warp(face, bend + rng.normal(0, 0.8, bend.shape))
             lit = seen.reshape(-1, 3) @ tint.T * rng.uniform(0.75, 1.2) + rng.normal(
                 0, 5, (SIZE * SIZE, 3)
             )
@@ -42,7 +42,7 @@ def write_people(out: Path, people: int, seed: int = 0) -> None:
             )
 
 
-def _bent(chip: NDArray[np.uint8], bend: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _warp(chip: NDArray[np.uint8], bend: NDArray[np.float64]) -> NDArray[np.uint8]:
     """The chip under a smooth displacement field given at control points (5,5,2), in pixels."""
     field = cv2.resize(bend.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
     y, x = np.indices((SIZE, SIZE), dtype=np.float32)

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from calibration import metrics, scores
-from calibration.chips import decode
-from calibration.scores import Embedded
+from calibration.chips import decode_chip
+from calibration.scores import LabelledEmbeddings
 from edge import masks
 from edge.audit.picture_store import overlay
 from edge.chip import to_input
 from edge.errors import ConfigError
 from edge.values import Probe
-from train.data import ChipSet, Item
+from train.data import ChipItem, ChipSet
 from train.network import MfsaNetwork
 
 # FNMR of masked probes against unmasked templates, at the threshold fixed on unmasked impostors.
@@ -31,15 +31,15 @@ _FEWEST = 5  # false matches that a threshold should rest on
 log = logging.getLogger("mfsa-train")
 
 
-def _readable(item: Item) -> NDArray[np.uint8] | None:
+def _readable(item: ChipItem) -> NDArray[np.uint8] | None:
     try:
-        return decode(item.encoded, item.name)
+        return decode_chip(item.encoded, item.name)
     except ConfigError as error:
         log.warning("left out of validation: %s", error)
         return None
 
 
-class Exam:
+class Validation:
     """Chips of people kept apart, each without a mask and with one of the frozen exam."""
 
     def __init__(self, held_out: ChipSet, device: torch.device) -> None:
@@ -58,7 +58,7 @@ class Exam:
         rows = [item.target_row for _, item, _ in read]
         self._views = {
             "clean": [chip for _, _, chip in read],
-            "masked": [masks.draw_exam(chip, name)[0] for name, _, chip in read],
+            "masked": [masks.draw_protocol(chip, name)[0] for name, _, chip in read],
         }
         self._people = np.array([item.label for _, item, _ in read])
         self._taught = np.array([row >= 0 for row in rows])
@@ -66,16 +66,16 @@ class Exam:
         self._device = device
 
     @torch.no_grad()
-    def sit(self, network: MfsaNetwork) -> tuple[dict[str, float], NDArray[np.uint8]]:
+    def run(self, network: MfsaNetwork) -> tuple[dict[str, float], NDArray[np.uint8]]:
         """Figures by name, and a picture (H,W,3) RGB of maps over some chips."""
         network.eval()
         figures: dict[str, float] = {}
-        seen: dict[str, Embedded] = {}
+        seen: dict[str, LabelledEmbeddings] = {}
         pictures = []
         for name, chips in self._views.items():
             parts = [self._embed(network, chips[i : i + 128]) for i in range(0, len(chips), 128)]
             embedding, maps, worn = (np.concatenate(column) for column in zip(*parts, strict=True))
-            seen[name] = Embedded(embedding, self._people)
+            seen[name] = LabelledEmbeddings(embedding, self._people)
             if len(self._targets):
                 figures[f"cosine_{name}"] = float(
                     (embedding[self._taught] * self._targets).sum(axis=1).mean()
@@ -107,7 +107,7 @@ class Exam:
         )
 
     @staticmethod
-    def _compare(clean: Embedded, masked: Embedded) -> dict[str, float]:
+    def _compare(clean: LabelledEmbeddings, masked: LabelledEmbeddings) -> dict[str, float]:
         mated, non_mated = scores.all_scores(clean, clean)
         masked_mated, masked_non_mated = scores.all_scores(masked, clean)
         fmr = max(_FMR, _FEWEST / max(1, len(non_mated)))

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from calibration.chips import decode, has_real_mask, is_validation, read_chips
-from calibration.landmark_jitter import DETECTOR, MIN_SCORE, Picture, spread
+from calibration.chips import decode_chip, has_real_mask, is_validation_identity, read_chips
+from calibration.landmark_jitter import DETECTOR, MIN_SCORE, Picture, measure_jitter
 from edge import chip as chips
 from edge import masks
 from edge.bundle import detector_network, open_bundle
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--bundle", type=Path, required=True, help="complete bundle, for its detector"
     )
-    parser.add_argument("--most", type=int, default=300, help="chips (default %(default)s)")
+    parser.add_argument("--max-chips", type=int, default=300, help="chips (default %(default)s)")
     args = parser.parse_args(argv)
     return common.run("calibration.cli.landmark_jitter", lambda: _measure(args))
 
@@ -48,14 +48,15 @@ def _measure(args: argparse.Namespace) -> int:
     read = [
         (name, data)
         for name, data in read_chips(args.chips)
-        if not (is_validation(name.split("/")[0]) or has_real_mask(name))
+        if not (is_validation_identity(name.split("/")[0]) or has_real_mask(name))
     ]
-    if args.most < 1 or not read:
+    if args.max_chips < 1 or not read:
         raise ConfigError(
-            f"expected --most of 1 or more and chips in {args.chips}, found {args.most} and {len(read)}"
+            f"expected --max-chips of 1 or more and chips in {args.chips}, found {args.max_chips} and {len(read)}"
         )
     bare = [
-        decode(data, name) for name, data in read[:: max(1, len(read) // args.most)][: args.most]
+        decode_chip(data, name)
+        for name, data in read[:: max(1, len(read) // args.max_chips)][: args.max_chips]
     ]
     print(
         f"{len(bare)} chips, detector at {DETECTOR}; spread of rotation, scale, shift right, shift down; not found"
@@ -67,7 +68,7 @@ def _measure(args: argparse.Namespace) -> int:
 
     rows = {"bare": bare, **{family: worn(family) for family in masks.TRAINED}}
     for name, views in tqdm(rows.items(), desc="families", disable=None):
-        (turn, grow, right, down), lost = spread(views, detector)
+        (turn, grow, right, down), lost = measure_jitter(views, detector)
         print(
             f"{name:10} {turn:4.1f} degrees  {grow:5.1%}  {right:4.1f} px  {down:4.1f} px  {lost:5.1%}"
         )

@@ -7,9 +7,9 @@ import sys
 
 import cv2
 
-from calibration.chips import decode, read_chips
+from calibration.chips import decode_chip, read_chips
 from calibration.cli import parsers
-from calibration.mask_sheet import sheet
+from calibration.mask_sheet import draw_sheet
 from edge.cli import common
 from edge.errors import ConfigError
 from edge.portraits import COLLINS, HOPPER, load_chip
@@ -32,10 +32,10 @@ def _sheet(args: argparse.Namespace) -> int:
         if not found:
             raise ConfigError(f"{args.chips}: no chips in it")
         chips = [
-            decode(data, name)
+            decode_chip(data, name)
             for name, data in found[:: max(1, len(found) // args.columns)][: args.columns]
         ]
-    if not cv2.imwrite(str(args.out), sheet(chips, args.columns, args.seed)):
+    if not cv2.imwrite(str(args.out), draw_sheet(chips, args.columns, args.seed)):
         raise ConfigError(f"{args.out}: cannot be written; does its folder exist?")
     print(f"look at {args.out}")
     return common.DONE

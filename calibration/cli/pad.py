@@ -9,7 +9,7 @@ import sys
 from tqdm import tqdm
 
 from calibration.cli import parsers
-from calibration.pad import LAYERS, NO_FACE, Species, find, present, table
+from calibration.pad import LAYERS, NO_FACE, SpeciesResult, find_clips, format_table, play_clip
 from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
@@ -28,20 +28,20 @@ def _pad(args: argparse.Namespace) -> int:
     if not 0 < args.fps <= 240:
         raise ConfigError(f"expected --fps above 0 and up to 240, found {args.fps}")
     common.check_out(args.json, args.markdown)
-    clips = find(args.tree)
+    clips = find_clips(args.tree)
     defaults, bundle = DetectorDefaults(), open_bundle(args.bundle, PREPROCESSING)
     engines = {
         size: open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=2)
         for size in DETECTOR_SIZES
     }
     detector = FaceDetector(engines, defaults.min_score)
-    species: dict[str, Species] = {}
+    species: dict[str, SpeciesResult] = {}
     try:
         for name, clip in tqdm(clips, desc="presentations", unit="clip", disable=None):
-            outcome, layer = present(
+            outcome, layer = play_clip(
                 clip, detector, [LAYERS[layer] for layer in args.layers], args.fps
             )
-            kind = species.setdefault(name, Species(name))
+            kind = species.setdefault(name, SpeciesResult(name))
             kind.outcomes[outcome] += 1
             if layer:
                 kind.refused_by[layer] += 1
@@ -54,10 +54,10 @@ def _pad(args: argparse.Namespace) -> int:
             f"{args.tree}: no face was found in any of {len(clips)} clips; "
             "name recordings of faces that fill 80 pixels or more"
         )
-    text = table(list(species.values()), args.layers)
+    text = format_table(list(species.values()), args.layers)
     print(text)
     if args.json:
-        told = {"layers": args.layers, "species": [kind.told() for kind in species.values()]}
+        told = {"layers": args.layers, "species": [kind.as_dict() for kind in species.values()]}
         args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
     if args.markdown:
         args.markdown.write_text(text, encoding="utf-8")

@@ -125,12 +125,12 @@ def quantize_parser() -> argparse.ArgumentParser:
         help=".tar files or folders of <person>/<image>, unmasked",
     )
     parser.add_argument(
-        "--everybody",
+        "--all-identities",
         action="store_true",
         help="use all people, not only the tenth that training keeps apart",
     )
     parser.add_argument(
-        "--most",
+        "--max-chips",
         type=int,
         default=512,
         help="chips; half give ranges, half measure (default %(default)s)",
@@ -142,7 +142,7 @@ def quantize_parser() -> argparse.ArgumentParser:
         help="least cosine on the chips that measure (default %(default)s)",
     )
     parser.add_argument(
-        "--keep-ends", action="store_true", help="leave the first and the last layer in float"
+        "--keep-ends-float", action="store_true", help="leave the first and the last layer in float"
     )
     parser.add_argument("--out", type=Path, required=True, help="INT8 ONNX file to write")
     parser.add_argument("--report", type=Path, help="JSON: methods, sensitivity, steps")
@@ -187,7 +187,7 @@ def threshold_parser() -> argparse.ArgumentParser:
         "--chips", type=Path, nargs="+", help=".tar files or folders of <person>/<image>, unmasked"
     )
     parser.add_argument(
-        "--everybody",
+        "--all-identities",
         action="store_true",
         help="use all people, not only the tenth that training keeps apart",
     )
@@ -224,7 +224,7 @@ def voting_parser() -> argparse.ArgumentParser:
         help=".tar files or folders of <person>/<image>",
     )
     parser.add_argument(
-        "--everybody",
+        "--all-identities",
         action="store_true",
         help="use all people, not only the tenth that training keeps apart",
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from calibration.cli import parsers
 from calibration.photos import find_photos
-from calibration.prepare import Outputs, Settings, open_detector, prepare
+from calibration.prepare import PrepareOutputs, PrepareSettings, open_detector, prepare
 from edge.bundle import detector_network, open_bundle
 from edge.chip import PREPROCESSING, SIZE
 from edge.cli import common
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> int:
     return common.run("mfsa-prepare", lambda: _prepare(args))
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace) -> PrepareSettings:
     if not args.min_eyes > 0 or args.workers < 0:
         raise ConfigError(
             f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}"
@@ -33,7 +33,7 @@ def _settings(args: argparse.Namespace) -> Settings:
         model = args.detector
         if model.is_dir():
             model = open_bundle(model, PREPROCESSING).onnx_path(detector_network(args.size), "fp32")
-        settings = Settings(
+        settings = PrepareSettings(
             str(model), args.size, DetectorDefaults().min_score, args.face, args.min_eyes
         )
         open_detector(settings).detect(np.zeros((SIZE, SIZE, 3), np.uint8))
@@ -45,7 +45,7 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 
 def _prepare(args: argparse.Namespace) -> int:
-    out = Outputs(args.photos, args.out, args.contact_sheet, args.replace)
+    out = PrepareOutputs(args.photos, args.out, args.contact_sheet, args.replace)
     out.check()
     settings = _settings(args)
     found = find_photos(args.photos)
@@ -60,7 +60,7 @@ def _prepare(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({name: value for name, value in report.items() if name != "identities"}))
     else:
-        _tell(report, out)
+        _print_summary(report, out)
     if not report["chips"]:
         raise MfsaError(
             f"none of the {report['photos']:,} photos could be kept ({_listed(report['refused'])})"
@@ -68,7 +68,7 @@ def _prepare(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _tell(report: dict[str, Any], out: Outputs) -> None:
+def _print_summary(report: dict[str, Any], out: PrepareOutputs) -> None:
     print(
         f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos"
     )

@@ -12,8 +12,8 @@ from onnx import helper
 from calibration.chips import validation_chips
 from calibration.cli import parsers
 from calibration.int8.quantize import FEWEST_CHIPS, quantize
-from calibration.int8.report import Report, write_plot
-from edge.bundle import file_digest, whole_form
+from calibration.int8.report import QuantizationReport, write_plot
+from edge.bundle import file_digest, prelu_form
 from edge.cli import common
 from edge.errors import ConfigError
 
@@ -24,18 +24,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _quantize(args: argparse.Namespace) -> int:
-    if not 0 < args.bound < 1 or args.most < FEWEST_CHIPS:
+    if not 0 < args.bound < 1 or args.max_chips < FEWEST_CHIPS:
         raise ConfigError(
-            f"expected --bound between 0 and 1 and --most from {FEWEST_CHIPS} on, "
-            f"found {args.bound} and {args.most}"
+            f"expected --bound between 0 and 1 and --max-chips from {FEWEST_CHIPS} on, "
+            f"found {args.bound} and {args.max_chips}"
         )
     common.check_out(args.out, args.report, args.plot)
     # TensorRT wants PReLU whole.
-    whole = whole_form(args.embedder)
+    whole = prelu_form(args.embedder)
     model = _load(whole if whole.is_file() else args.embedder)
-    folder = validation_chips(args.chips, everybody=args.everybody)
+    folder = validation_chips(args.chips, all_identities=args.all_identities)
     result, report = quantize(
-        model, folder, most=args.most, bound=args.bound, keep_ends=args.keep_ends
+        model,
+        folder,
+        max_chips=args.max_chips,
+        bound=args.bound,
+        keep_ends_float=args.keep_ends_float,
     )
     helper.set_model_props(result, _properties(model, args.embedder, report))
     onnx.save(result, args.out)
@@ -57,7 +61,7 @@ def _load(path: Path) -> onnx.ModelProto:
         raise ConfigError(f"{path}: expected an ONNX file of mfsa-export: {error}") from error
 
 
-def _properties(model: onnx.ModelProto, path: Path, report: Report) -> dict[str, str]:
+def _properties(model: onnx.ModelProto, path: Path, report: QuantizationReport) -> dict[str, str]:
     """The file's own lineage, beside what the exporter wrote."""
     known = {entry.key: entry.value for entry in model.metadata_props}
     return known | {

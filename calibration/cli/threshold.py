@@ -13,15 +13,15 @@ from calibration import metrics, scores
 from calibration.chips import validation_chips
 from calibration.cli import parsers
 from calibration.faces import check_folder
-from calibration.scores import Embedded
+from calibration.scores import LabelledEmbeddings
 from calibration.threshold import (
     FPIR_TARGET,
     GALLERY_SIZES,
-    Faces,
+    EmbeddedFaces,
     calibrate,
     plot_det,
     threshold_at,
-    write_into,
+    write_thresholds,
 )
 from edge.access import policy
 from edge.bundle import (
@@ -35,7 +35,7 @@ from edge.chip import PREPROCESSING
 from edge.cli import common
 from edge.config import load_config
 from edge.engine import Engine, open_engine
-from edge.engine.sidecar import Wanted, read_sidecar
+from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
 from edge.gallery.key import has_gallery, load_key_and_drop_privileges
@@ -61,7 +61,7 @@ def _target(args: argparse.Namespace) -> float:
             raise ConfigError(
                 f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}"
             )
-        return metrics.fmr_for(args.fpir, args.gallery)
+        return metrics.fmr_for_fpir(args.fpir, args.gallery)
     target = parsers.TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
     if not 0 < target < 1:
         raise ConfigError(f"--target-fmr: expected a rate between 0 and 1, found {target}")
@@ -78,23 +78,23 @@ def _threshold(args: argparse.Namespace) -> int:
     common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
     target = _target(args)
     model, engine = _open(args)
-    chips = validation_chips(args.chips, everybody=args.everybody)
+    chips = validation_chips(args.chips, all_identities=args.all_identities)
     check_folder(chips, "--chips")
     described = args.description or ", ".join(source.stem for source in args.chips)
-    faces = Faces.of(engine, chips)
+    faces = EmbeddedFaces.embed(engine, chips)
     result = calibrate(
         model,
         faces,
         target_fmr=target,
         description=described,
-        kept_apart=not args.everybody,
+        kept_apart=not args.all_identities,
         fpir_target=args.fpir or FPIR_TARGET,
     )
     print(_told(result, len(chips)))
     if args.out:
         args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if args.bundle:
-        write_into(args.bundle, args.precision, result)
+        write_thresholds(args.bundle, args.precision, result)
         print(
             f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with"
         )
@@ -118,7 +118,7 @@ def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
     )
     # Its thresholds are about to be its own.
     own = frozenset({read_sidecar(plan).onnx})
-    return plan, open_plan(plan, Wanted(EMBEDDER_NETWORK, args.precision, reference, own))
+    return plan, open_plan(plan, PlanRequirements(EMBEDDER_NETWORK, args.precision, reference, own))
 
 
 def _told(result: Calibration, chips: int) -> str:
@@ -160,7 +160,7 @@ def _site(args: argparse.Namespace) -> int:
         raise ConfigError(
             f"{config.gallery_path}: expected at least two enrolled people, found {len(names)}"
         )
-    enrolled = Embedded(templates, np.array([names.index(name) for name in subjects]))
+    enrolled = LabelledEmbeddings(templates, np.array([names.index(name) for name in subjects]))
     non_mated = scores.all_scores(enrolled, enrolled)[1]
     if args.target_fmr is None and args.fpir is None:
         wanted, threshold = (
@@ -190,10 +190,10 @@ def _site(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _most_alike(enrolled: Embedded, subjects: list[str]) -> tuple[str, str]:
+def _most_alike(enrolled: LabelledEmbeddings, subjects: list[str]) -> tuple[str, str]:
     """The two people whose templates are nearest."""
     alike = enrolled.vectors @ enrolled.vectors.T
-    alike[enrolled.people[:, None] == enrolled.people[None]] = -2
+    alike[enrolled.labels[:, None] == enrolled.labels[None]] = -2
     one, other = np.unravel_index(int(alike.argmax()), alike.shape)
     return subjects[one], subjects[other]
 

@@ -11,7 +11,16 @@ from calibration.chips import ChipFolder, validation_chips
 from calibration.cli import parsers
 from calibration.faces import check_folder
 from calibration.scores import Outputs, embed_chips
-from calibration.voting_study import ENROLLED, FEWEST, People, Row, Streams, exam, split, table
+from calibration.voting_study import (
+    ENROLLED_PHOTOS,
+    MIN_STREAM_PHOTOS,
+    PhotoStreams,
+    StudyGroups,
+    StudyRow,
+    compare_policies,
+    format_table,
+    split_people,
+)
 from edge import masks
 from edge.access.policy import Rules
 from edge.bundle import EMBEDDER_NETWORK, open_bundle
@@ -37,7 +46,7 @@ def _voting(args: argparse.Namespace) -> int:
     rules = build_rules(PolicyConfig(), bundle.calibration("fp32"))
     if args.thresholds:
         rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
-    folder = validation_chips(args.chips, everybody=args.everybody)
+    folder = validation_chips(args.chips, all_identities=args.all_identities)
     check_folder(folder, "--chips")
     engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)
     try:
@@ -46,9 +55,9 @@ def _voting(args: argparse.Namespace) -> int:
         engine.close()
     if not rows:
         raise ConfigError(
-            f"expected {2 * min(args.galleries)} people with {ENROLLED + FEWEST} photos or more, found too few"
+            f"expected {2 * min(args.galleries)} people with {ENROLLED_PHOTOS + MIN_STREAM_PHOTOS} photos or more, found too few"
         )
-    text = table(rows, bundle.manifest.name, rules)
+    text = format_table(rows, bundle.manifest.name, rules)
     print(text)
     if args.json:
         told = [asdict(row) | {"false_bound": row.false_bound} for row in rows]
@@ -58,14 +67,16 @@ def _voting(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules) -> list[Row]:
+def _rows(
+    engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules
+) -> list[StudyRow]:
     """Streams of bare photos, of the same with masks drawn on, and where there are any of photos with real masks on."""
     names = list(folder.identities)
     bare = embed_chips(engine, len(folder), folder.chip, what="bare")
     drawn = embed_chips(
         engine,
         len(folder),
-        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        lambda i: masks.draw_protocol(folder.chip(i), folder.names[i])[0],
         what="with masks drawn on",
     )
     styled = embed_chips(
@@ -74,12 +85,12 @@ def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: R
         lambda i: masks.draw_for_template(folder.chip(i), folder.names[i]),
         what="masked templates",
     )
-    people = split(folder.labels, None, names)
+    people = split_people(folder.labels, None, names)
 
-    def both(shown: Outputs, people: People, probes: str) -> list[Row]:
-        plain = exam(Streams([bare], shown), people, rules, probes, args.galleries)
-        return plain + exam(
-            Streams([bare, styled], shown),
+    def both(shown: Outputs, people: StudyGroups, probes: str) -> list[StudyRow]:
+        plain = compare_policies(PhotoStreams([bare], shown), people, rules, probes, args.galleries)
+        return plain + compare_policies(
+            PhotoStreams([bare, styled], shown),
             people,
             rules,
             f"{probes}, masked templates",
@@ -88,11 +99,13 @@ def _rows(engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: R
 
     rows = both(bare, people, "bare") + both(drawn, people, "drawn masks")
     try:
-        worn = validation_chips(args.chips, everybody=args.everybody, real_masks=True, known=folder)
+        worn = validation_chips(
+            args.chips, all_identities=args.all_identities, real_masks=True, labels_of=folder
+        )
     except ConfigError:  # no photo wears one
         return rows
     real = embed_chips(engine, len(worn), worn.chip, what="with real masks")
-    return rows + both(real, split(folder.labels, worn.labels, names), "real masks")
+    return rows + both(real, split_people(folder.labels, worn.labels, names), "real masks")
 
 
 if __name__ == "__main__":

@@ -31,14 +31,14 @@ def face_area() -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class AttentionSamples:
     """Maps (N,3,56,56) over chips, and what covers their faces (N,56,56), 0..1."""
 
     maps: Maps
     truth: Maps
 
 
-def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
+def run(engine: Engine, pairs: PairSet) -> dict[str, Any]:
     """Each condition's measures on every k-th chip of a set. Constant maps are made of half of these, AUCs are of the rest."""
     rows = np.linspace(0, len(pairs.names) - 1, min(_CHIPS, len(pairs.names))).astype(np.int64)
     name = pairs.names
@@ -46,9 +46,9 @@ def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
     def masked(
         family: str | None,
     ) -> Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]]:
-        return lambda chip, i: masks.draw_exam(chip, name[i], family)
+        return lambda chip, i: masks.draw_protocol(chip, name[i], family)
 
-    clean = look(
+    clean = sample_attention(
         engine,
         pairs,
         rows,
@@ -57,9 +57,9 @@ def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
     )
     told: dict[str, Any] = {
         "chips": len(rows),
-        "places": occluders.PLACES,
-        "masks": masks.EXAM,
-        "clean": on_clean(clean),
+        "places": occluders.PLACES_PROTOCOL,
+        "masks": masks.PROTOCOL,
+        "clean": measure_clean(clean),
     }
     conditions = {
         "in_places": lambda chip, i: occluders.draw_in_place(chip, name[i])[:2],
@@ -67,17 +67,17 @@ def sit(engine: Engine, pairs: PairSet) -> dict[str, Any]:
         **{f"unseen:{family}": masked(family) for family in masks.HELD_OUT},
     }
     for title, draw in conditions.items():
-        told[title] = on_covered(look(engine, pairs, rows, draw, f"maps, {title}"))
+        told[title] = measure_covered(sample_attention(engine, pairs, rows, draw, f"maps, {title}"))
     return told
 
 
-def look(
+def sample_attention(
     engine: Engine,
     pairs: PairSet,
     rows: NDArray[np.int64],
     draw: Callable[[NDArray[np.uint8], int], tuple[NDArray[np.uint8], Maps]],
     what: str,
-) -> Look:
+) -> AttentionSamples:
     truths: list[Maps] = []
 
     def chip(k: int) -> NDArray[np.uint8]:
@@ -88,7 +88,7 @@ def look(
     attention = scores.embed_chips(engine, len(rows), chip, what=what, keep=("attention",))[
         "attention"
     ]
-    return Look(np.stack([enlarge(maps) for maps in attention]), np.stack(truths))
+    return AttentionSamples(np.stack([enlarge(maps) for maps in attention]), np.stack(truths))
 
 
 def enlarge(maps: Maps) -> Maps:
@@ -97,7 +97,7 @@ def enlarge(maps: Maps) -> Maps:
     return np.asarray(large.transpose(2, 0, 1), np.float32)
 
 
-def on_clean(seen: Look) -> dict[str, float | None]:
+def measure_clean(seen: AttentionSamples) -> dict[str, float | None]:
     """What A_u makes of a bare face: as much of the lower half as of the upper, and more than of the border."""
     face = face_area()
     rows = (np.arange(_GRID) + 0.5) * SIZE / _GRID
@@ -112,7 +112,7 @@ def on_clean(seen: Look) -> dict[str, float | None]:
     }
 
 
-def on_covered(seen: Look) -> dict[str, Any]:
+def measure_covered(seen: AttentionSamples) -> dict[str, Any]:
     """AUC of A_m for what covers the face and of A_u for bare skin, each beside the best constant map; shares and ratios."""
     face, half = face_area(), np.arange(len(seen.truth)) % 2 == 0
     covered = seen.truth > 0.5
@@ -125,10 +125,10 @@ def on_covered(seen: Look) -> dict[str, Any]:
     for name, values, wanted in (("mask_map", mask, covered), ("unmasked_map", unmasked, skin)):
         # Constant maps are made of one half of the chips and everything is measured on the other.
         constant = max(
-            _auc(np.broadcast_to(still, wanted[~half].shape), wanted[~half])
+            pixel_auc(np.broadcast_to(still, wanted[~half].shape), wanted[~half])
             for still in (values[half].mean(axis=0), wanted[half].mean(axis=0))
         )
-        own = _auc(values[~half], wanted[~half])
+        own = pixel_auc(values[~half], wanted[~half])
         told[f"{name}_auc"] = {
             "per_image": _round(own),
             "best_constant_map": _round(constant),
@@ -165,7 +165,7 @@ def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
     return float(values[inside].mean()) if inside.any() else float("nan")
 
 
-def _auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
+def pixel_auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
     """Mean over pictures of the area under the ROC curve of pixels, ties counted half (the Mann-Whitney statistic)."""
     found = []
     for value, want in zip(

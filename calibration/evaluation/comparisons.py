@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration import metrics
-from calibration.scores import Embedded
+from calibration.scores import LabelledEmbeddings
 
 ROUNDS = 1000
 _KEPT = 0.05  # the share of non-mated scores that is kept, the highest ones
-_KEPT_AT_LEAST = 1000
-_BLOCK = 2048
+MIN_KEPT = 1000
+BLOCK_ROWS = 2048
 Weights = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class Comparisons:
+class ComparisonScores:
     """Scores of probes against templates: every mated one, and the non-mated ones that are most alike."""
 
     mated: NDArray[np.float32]  # (n,)
@@ -56,13 +56,13 @@ class Comparisons:
         return float((self.nearest >= threshold).sum() / self.count)
 
 
-def of_pairs(
+def compare_pairs(
     scores: NDArray[np.float32],
     mated: NDArray[np.bool_],
     first: NDArray[np.int64],
     second: NDArray[np.int64],
     people: int,
-) -> Comparisons:
+) -> ComparisonScores:
     """Of a list of pairs, with the person of each side; keeps all."""
     a, b = first[~mated], second[~mated]
     order = np.argsort(-scores[~mated], kind="stable")
@@ -70,7 +70,7 @@ def of_pairs(
     def weigh(drawn: Weights) -> float:
         return float(np.where(a == b, drawn[a], drawn[a] * drawn[b]).sum())
 
-    return Comparisons(
+    return ComparisonScores(
         scores[mated],
         first[mated],
         scores[~mated][order],
@@ -81,11 +81,11 @@ def of_pairs(
     )
 
 
-def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
+def compare_all(probes: LabelledEmbeddings, templates: LabelledEmbeddings) -> ComparisonScores:
     """Of all against all, in blocks: one set against itself counts each pair once, two views of the same pictures, row by
     row, count every pair but those of a picture with itself."""
-    people = int(max(probes.people.max(), templates.people.max())) + 1
-    columns = np.arange(len(templates.people))
+    people = int(max(probes.labels.max(), templates.labels.max())) + 1
+    columns = np.arange(len(templates.labels))
     itself = probes is templates
     mated: list[NDArray[np.float32]] = []
     mated_people: list[NDArray[np.int64]] = []
@@ -95,19 +95,19 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
         np.empty(0, np.int64),
     )
     p, t = (
-        np.bincount(side.people, minlength=people).astype(np.float64)
+        np.bincount(side.labels, minlength=people).astype(np.float64)
         for side in (probes, templates)
     )
     half = 2.0 if itself else 1.0
     count = round((p.sum() * t.sum() - p @ t) / half)
-    keep = max(_KEPT_AT_LEAST, int(np.ceil(count * _KEPT)))
-    for start in range(0, len(probes.people), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(probes.people)))
+    keep = max(MIN_KEPT, int(np.ceil(count * _KEPT)))
+    for start in range(0, len(probes.labels), BLOCK_ROWS):
+        rows = np.arange(start, min(start + BLOCK_ROWS, len(probes.labels)))
         scores = probes.vectors[rows] @ templates.vectors.T
-        own = probes.people[rows][:, None] == templates.people[None]
+        own = probes.labels[rows][:, None] == templates.labels[None]
         wanted = rows[:, None] < columns[None] if itself else rows[:, None] != columns[None]
         mated.append(scores[own & wanted])
-        mated_people.append(probes.people[rows][np.nonzero(own & wanted)[0]])
+        mated_people.append(probes.labels[rows][np.nonzero(own & wanted)[0]])
         floor = nearest.min() if keep <= len(nearest) else -np.inf
         i, j = np.nonzero(~own & wanted & (scores > floor))
         nearest = np.concatenate([nearest, scores[i, j]])
@@ -116,12 +116,12 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
             best = np.argpartition(-nearest, keep - 1)[:keep]
             nearest, rows_of, columns_of = nearest[best], rows_of[best], columns_of[best]
     order = np.argsort(-nearest, kind="stable")
-    pairs = np.column_stack([probes.people[rows_of], templates.people[columns_of]])[order]
+    pairs = np.column_stack([probes.labels[rows_of], templates.labels[columns_of]])[order]
 
     def weigh(drawn: Weights) -> float:
         return float(((drawn @ p) * (drawn @ t) - (drawn * drawn) @ (p * t)) / half)
 
-    return Comparisons(
+    return ComparisonScores(
         np.concatenate(mated),
         np.concatenate(mated_people),
         nearest[order],
@@ -132,7 +132,9 @@ def of_all(probes: Embedded, templates: Embedded) -> Comparisons:
     )
 
 
-def masked_rounds(clean: Comparisons, masked: Comparisons, fmr: float) -> NDArray[np.float64]:
+def masked_rounds(
+    clean: ComparisonScores, masked: ComparisonScores, fmr: float
+) -> NDArray[np.float64]:
     """FNMR and FMR (rounds, 2) of masked probes at the threshold on unmasked strangers, people and threshold drawn anew.
 
     A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
@@ -140,7 +142,7 @@ def masked_rounds(clean: Comparisons, masked: Comparisons, fmr: float) -> NDArra
     of two models can be subtracted.
     """
     found = np.empty((ROUNDS, 2))
-    for i, drawn in enumerate(metrics.draw_people(clean.people, ROUNDS)):
+    for i, drawn in enumerate(metrics.bootstrap_people(clean.people, ROUNDS)):
         total = max(1.0, clean.weigh(drawn))
         passed = np.cumsum(_pair_weights(drawn, clean.nearest_people))
         refused = clean.nearest[

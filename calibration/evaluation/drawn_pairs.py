@@ -22,7 +22,7 @@ Pairs = NDArray[np.int64]  # (n, 2) rows of the folder
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fold:
+class PairFold:
     """All pairs of the images of a fold's people."""
 
     mated: Pairs
@@ -45,7 +45,7 @@ def draw_pairs(folder: ChipFolder, title: str, seed: int) -> PairSet:
     raise ConfigError(
         f"--pairs auto: {len(folder)} chips of {folder.people} people do not make "
         f"{NON_MATED_MIN:,} pairs of different people in {FOLDS_MIN} folds or more; name more "
-        "people or photos, or add --everybody to use all people, not only the tenth kept apart"
+        "people or photos, or add --all-identities to use all people, not only the tenth kept apart"
     )
 
 
@@ -60,7 +60,7 @@ def write_pairs(pairs: PairSet, path: Path) -> None:
     path.write_text("\n".join([f"{pairs.folds} folds", *lines, ""]), encoding="utf-8")
 
 
-def _split(folder: ChipFolder, count: int, seed: int) -> list[Fold]:
+def _split(folder: ChipFolder, count: int, seed: int) -> list[PairFold]:
     """Distribute people to folds in a random order, those with several photos first."""
     rng = np.random.default_rng((seed, count))
     names = np.array(folder.names)
@@ -71,7 +71,7 @@ def _split(folder: ChipFolder, count: int, seed: int) -> list[Fold]:
     return [_fold(order[start::count], folder.labels, rng) for start in range(count)]
 
 
-def _fold(people: list[NDArray[np.int64]], labels: Pairs, rng: np.random.Generator) -> Fold:
+def _fold(people: list[NDArray[np.int64]], labels: Pairs, rng: np.random.Generator) -> PairFold:
     rows = np.empty(0, np.int64)
     for own in people:
         if len(rows) >= _IMAGES_PER_FOLD:
@@ -80,11 +80,11 @@ def _fold(people: list[NDArray[np.int64]], labels: Pairs, rng: np.random.Generat
     first, second = (rows[i] for i in np.triu_indices(len(rows), 1))
     same = labels[first] == labels[second]
     pairs = np.column_stack([first, second])
-    return Fold(pairs[same], pairs[~same])
+    return PairFold(pairs[same], pairs[~same])
 
 
 def _pair_set(
-    folder: ChipFolder, title: str, folds: list[Fold], counts: tuple[int, int], seed: int
+    folder: ChipFolder, title: str, folds: list[PairFold], counts: tuple[int, int], seed: int
 ) -> PairSet:
     rng = np.random.default_rng((seed, len(folds), 1))
     parts = [

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from calibration.evaluation.pair_sets import PairSet
-from calibration.scores import needed
+from calibration.scores import require_outputs
 from edge import masks
 from edge.chip import to_input
 from edge.engine import Engine
@@ -29,7 +29,7 @@ Chips = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
+class FaithfulnessCurves:
     """Mean score against the template (15,) at each share of cells hidden or revealed, by order; and per chip the area."""
 
     deletion: dict[str, NDArray[np.float64]]
@@ -37,7 +37,7 @@ class Curves:
     figures: dict[str, Any]
 
 
-def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
+def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> FaithfulnessCurves:
     """Score of mated probes against their templates while cells are hidden, or revealed from a blurred chip.
 
     V. Petsiuk et al., "RISE", BMVC 2018, for the curves; M. D. Zeiler and R. Fergus, 2014, for occlusion sensitivity.
@@ -49,7 +49,7 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
     if masked:
         names = [pairs.names[pairs.second[k]] for k in chosen]
         probes = np.stack(
-            [masks.draw_exam(chip, name)[0] for chip, name in zip(probes, names, strict=True)]
+            [masks.draw_protocol(chip, name)[0] for chip, name in zip(probes, names, strict=True)]
         )
     templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
     embedding, maps = _run(engine, probes)
@@ -88,7 +88,7 @@ def sit(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Curves:
         "stability": _stability(engine, probes, embedding, maps),
     }
     figures["verdict"] = verdict(figures)
-    return Curves(
+    return FaithfulnessCurves(
         {n: c.mean(axis=0) for n, c in deletion.items()},
         {n: c.mean(axis=0) for n, c in insertion.items()},
         figures,
@@ -126,7 +126,7 @@ def verdict(figures: dict[str, Any]) -> str:
 
 def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     parts = [
-        needed(engine.run(to_input(chips[i : i + 64])), "embedding", "attention")
+        require_outputs(engine.run(to_input(chips[i : i + 64])), "embedding", "attention")
         for i in range(0, len(chips), 64)
     ]
     embedding = np.concatenate([part["embedding"] for part in parts])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.chips import chip_name, decode, read_chips
+from calibration.chips import chip_name, decode_chip, read_chips
 from edge.errors import ConfigError
 
 
@@ -33,7 +33,7 @@ class PairSet:
     folds: int = 10  # equal parts of the pairs, in their order
 
     def chip(self, i: int) -> NDArray[np.uint8]:
-        return decode(self.encoded[i], self.names[i])
+        return decode_chip(self.encoded[i], self.names[i])
 
 
 def read_list(path: Path, chips: Path) -> PairSet:
@@ -104,7 +104,7 @@ def _named_pair(line: str, where: str) -> tuple[str, str]:
     return one, other
 
 
-class _Code:
+class _PickledDtype:
     """What a pickle names a dtype by: bytes or booleans, whatever else it says of it."""
 
     def __init__(self, code: Any, *_: Any) -> None:
@@ -125,7 +125,7 @@ def _raw(data: Any, shape: Any = None) -> bytes:
     return bytes(raw)
 
 
-class _Array:
+class _PickledArray:
     """Stands for a pickled numpy array; keeps the bytes."""
 
     def __init__(self, *_: Any) -> None:
@@ -133,37 +133,37 @@ class _Array:
 
     def __setstate__(self, state: Any) -> None:
         _, shape, code, _, data = state
-        if not isinstance(code, _Code):
+        if not isinstance(code, _PickledDtype):
             raise pickle.UnpicklingError("it holds an array without a dtype")
         self.raw = _raw(data, shape)
 
 
-class _NdArray:
+class _PickledArrayType:
     """Stands for the type itself, which pickles name and must not call."""
 
     def __init__(self, *_: Any) -> None:
         raise pickle.UnpicklingError("it calls numpy.ndarray")
 
 
-def _from_buffer(data: Any, code: _Code, shape: Any, _: Any) -> _Array:
-    array = _Array()
+def _from_buffer(data: Any, code: _PickledDtype, shape: Any, _: Any) -> _PickledArray:
+    array = _PickledArray()
     array.raw = _raw(data, shape)
     return array
 
 
 # All that a verification set needs, and none of numpy's own: a pickle may call whatever it is given with what it likes.
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "ndarray"): _NdArray,
-    ("numpy", "dtype"): _Code,
+    ("numpy", "ndarray"): _PickledArrayType,
+    ("numpy", "dtype"): _PickledDtype,
     ("_codecs", "encode"): lambda text, encoding: _raw(text),
 }
 for _core in ("numpy.core", "numpy._core"):
-    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _Array
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _PickledArray
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _from_buffer
     _ALLOWED[f"{_core}.multiarray", "scalar"] = lambda code, data: _raw(data, 1) != b"\0"
 
 
-class _Plain(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
     """Builds lists, tuples, bytes, booleans and arrays of them, and nothing else."""
 
     def find_class(self, module: str, name: str) -> Any:
@@ -178,9 +178,13 @@ class _Plain(pickle.Unpickler):
 def read_bin(path: Path) -> PairSet:
     """A pickled `(pictures, same)`: 2 N encoded chips in pairs, and N booleans. Raises ConfigError for anything else."""
     try:
-        pictures, same = _Plain(io.BytesIO(path.read_bytes()), encoding="bytes").load()
-        same = list(same.raw) if isinstance(same, _Array) else list(same)
-        encoded = [picture.raw if isinstance(picture, _Array) else picture for picture in pictures]
+        pictures, same = _RestrictedUnpickler(
+            io.BytesIO(path.read_bytes()), encoding="bytes"
+        ).load()
+        same = list(same.raw) if isinstance(same, _PickledArray) else list(same)
+        encoded = [
+            picture.raw if isinstance(picture, _PickledArray) else picture for picture in pictures
+        ]
         told = f"{len(encoded):,} pictures for {len(same):,} booleans"
         plain = all(isinstance(e, bytes) for e in encoded) and all(s in (0, 1) for s in same)
     except OSError as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from calibration import landmark_jitter, metrics, occluders, scores
 from calibration.evaluation import comparisons
-from calibration.evaluation.comparisons import Comparisons
+from calibration.evaluation.comparisons import ComparisonScores
 from calibration.evaluation.pair_sets import PairSet
 from edge import chip as chips
 from edge import masks
@@ -48,7 +48,7 @@ class PairScores:
             "people": len(np.unique(self.pairs.people)),
             "folds": self.pairs.folds,
             "list": self.pairs.title,
-            "masks": masks.EXAM,
+            "masks": masks.PROTOCOL,
         }
         for name, values in self.by_condition.items():
             told[name] = verification(values, mated, threshold, self.pairs.folds)
@@ -78,13 +78,13 @@ class PairScores:
 
     def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
         """The one-masked pairs split by the family that the exam drew; too few for folds or a low FMR of their own."""
-        drawn = np.array([masks.exam_style(name).family for name in self.pairs.names])[
+        drawn = np.array([masks.protocol_style(name).family for name in self.pairs.names])[
             self.pairs.second
         ]
         values, mated = self.by_condition["one_masked"], self.pairs.mated
         return {
             family: _at(values[drawn == family], mated[drawn == family], threshold)
-            for family in masks.EXAM_FAMILIES
+            for family in masks.PROTOCOL_FAMILIES
             if (mated & (drawn == family)).any() and (~mated & (drawn == family)).any()
         }
 
@@ -95,9 +95,9 @@ class PairScores:
             self._comparisons("clean"), self._comparisons("one_masked"), FMR
         )
 
-    def _comparisons(self, condition: str) -> Comparisons:
+    def _comparisons(self, condition: str) -> ComparisonScores:
         people = self.pairs.people
-        return comparisons.of_pairs(
+        return comparisons.compare_pairs(
             self.by_condition[condition],
             self.pairs.mated,
             people[self.pairs.first],
@@ -123,7 +123,7 @@ def verification(
     folds: int,
 ) -> dict[str, float]:
     """Return accuracy over folds, EER, TAR at fixed FMR, and rates at the unmasked threshold."""
-    accuracy, deviation = metrics.ten_fold_accuracy(values, mated, folds)
+    accuracy, deviation = metrics.k_fold_accuracy(values, mated, folds)
     figures = {
         "accuracy": accuracy,
         "accuracy_std": deviation,
@@ -139,7 +139,7 @@ def verification(
     }
 
 
-def sit(
+def run(
     engine: Engine, pairs: PairSet, *, every_condition: bool, detector: FaceDetector | None = None
 ) -> PairScores:
     """Scores of one embedder, one embedding per chip, no flipping.
@@ -167,20 +167,20 @@ def sit(
     probes = np.unique(pairs.second)
     a, b = pairs.first, pairs.second
     bare = embed("clean", lambda i, chip: chip, everybody)
-    worn = embed("masked", lambda i, chip: masks.draw_exam(chip, pairs.names[i])[0], everybody)
+    worn = embed("masked", lambda i, chip: masks.draw_protocol(chip, pairs.names[i])[0], everybody)
     result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
     result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
     result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
     if not every_condition:
         return result
     drawings: dict[str, Drawing] = {
-        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_exam(
+        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_protocol(
             chip, pairs.names[i], family
         )[0]
         for family in masks.HELD_OUT
     }
     for kind in occluders.KINDS:
-        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_exam(
+        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_protocol(
             chip, kind, pairs.names[i]
         )[0]
     if detector is not None:
@@ -188,8 +188,8 @@ def sit(
 
         def align_again(i: int, chip: Picture) -> Picture:
             """As it was where the face is not found."""
-            masked = masks.draw_exam(chip, pairs.names[i])[0]
-            again = landmark_jitter.find_again(masked, detector)
+            masked = masks.draw_protocol(chip, pairs.names[i])[0]
+            again = landmark_jitter.redetect_landmarks(masked, detector)
             found.append(again is not None)
             return masked if again is None else chips.align(*again)
 

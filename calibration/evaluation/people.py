@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from calibration import metrics, scores
 from calibration.chips import ChipFolder
 from calibration.evaluation import comparisons
-from calibration.evaluation.comparisons import Comparisons
-from calibration.scores import Embedded
+from calibration.evaluation.comparisons import ComparisonScores
+from calibration.scores import LabelledEmbeddings
 from edge import masks
 from edge.engine import Engine
 from edge.errors import ConfigError
@@ -29,16 +29,16 @@ _SPLITS = 20
 class PeopleScores:
     """Embeddings of a folder, without and with a mask of the frozen exam."""
 
-    clean: Embedded
-    masked: Embedded
-    by_condition: dict[str, Comparisons]
+    clean: LabelledEmbeddings
+    masked: LabelledEmbeddings
+    by_condition: dict[str, ComparisonScores]
     fmr: float  # at which the unmasked threshold is fixed; larger than asked where there are too few comparisons
 
     def figures(self) -> dict[str, Any]:
         told: dict[str, Any] = {
-            "chips": len(self.clean.people),
-            "people": len(np.unique(self.clean.people)),
-            "masks": masks.EXAM,
+            "chips": len(self.clean.labels),
+            "people": len(np.unique(self.clean.labels)),
+            "masks": masks.PROTOCOL,
         }
         for name, compared in self.by_condition.items():
             told[name] = {"mated": len(compared.mated), "non_mated": compared.count}
@@ -66,24 +66,24 @@ class PeopleScores:
         )
 
 
-def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
+def run(engine: Engine, folder: ChipFolder) -> PeopleScores:
     """Raises ConfigError where there are not two pictures of anybody or not two people."""
     bare = scores.embed_chips(engine, len(folder), folder.chip, what="people")
     worn = scores.embed_chips(
         engine,
         len(folder),
-        lambda i: masks.draw_exam(folder.chip(i), folder.names[i])[0],
+        lambda i: masks.draw_protocol(folder.chip(i), folder.names[i])[0],
         what="people, masked",
     )
     clean, masked = (
-        Embedded(bare["embedding"], folder.labels),
-        Embedded(worn["embedding"], folder.labels),
+        LabelledEmbeddings(bare["embedding"], folder.labels),
+        LabelledEmbeddings(worn["embedding"], folder.labels),
     )
     if folder.people < 2:
         raise ConfigError(f"expected at least two people, found {folder.people}")
     compared = {
-        "clean": comparisons.of_all(clean, clean),
-        "one_masked": comparisons.of_all(masked, clean),
+        "clean": comparisons.compare_all(clean, clean),
+        "one_masked": comparisons.compare_all(masked, clean),
     }
     if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
         raise ConfigError(
@@ -92,20 +92,20 @@ def sit(engine: Engine, folder: ChipFolder) -> PeopleScores:
     return PeopleScores(clean, masked, compared, max(FMR, 1 / compared["clean"].count))
 
 
-def identification(clean: Embedded, masked: Embedded) -> dict[str, Any]:
+def identification(clean: LabelledEmbeddings, masked: LabelledEmbeddings) -> dict[str, Any]:
     """Open-set searches (ISO/IEC 19795-1): FNIR at an FPIR of 1 %, and what masked probes get at the same threshold.
 
     Half of the people are enrolled with one unmasked picture each; their other pictures are mated probes, all pictures
     of the others are non-mated ones. Mean over random halves. Empty where there are too few people.
     """
     rng = np.random.default_rng(0)
-    people = np.unique(clean.people)
+    people = np.unique(clean.labels)
     rows: list[tuple[float, float, float]] = []
     enrolled_count = len(people) // 2
     for _ in range(_SPLITS):
         enrolled = rng.permutation(people)[:enrolled_count]
-        gallery = np.array([np.flatnonzero(clean.people == person)[0] for person in enrolled])
-        known = np.isin(clean.people, enrolled)
+        gallery = np.array([np.flatnonzero(clean.labels == person)[0] for person in enrolled])
+        known = np.isin(clean.labels, enrolled)
         mated, strangers = np.setdiff1d(np.flatnonzero(known), gallery), np.flatnonzero(~known)
         if len(mated) < 10 or len(strangers) * FPIR < 1:
             return {}
@@ -133,7 +133,7 @@ def identification(clean: Embedded, masked: Embedded) -> dict[str, Any]:
 
 
 def _missed(
-    probes: Embedded,
+    probes: LabelledEmbeddings,
     rows: NDArray[np.intp],
     gallery: NDArray[np.float32],
     enrolled: NDArray[np.int64],
@@ -141,5 +141,5 @@ def _missed(
 ) -> float:
     """The share of mated probes whose own template is not on top, or not above the threshold."""
     found = probes.vectors[rows] @ gallery.T
-    hit = (enrolled[found.argmax(axis=1)] == probes.people[rows]) & (found.max(axis=1) >= threshold)
+    hit = (enrolled[found.argmax(axis=1)] == probes.labels[rows]) & (found.max(axis=1) >= threshold)
     return 1 - float(hit.mean())

@@ -11,15 +11,15 @@ from calibration import metrics, scores
 from calibration.chips import ChipFolder
 from calibration.evaluation import comparisons
 from calibration.evaluation.comparisons import ROUNDS
-from calibration.metrics import draw_people
-from calibration.scores import Embedded
+from calibration.metrics import bootstrap_people
+from calibration.scores import LabelledEmbeddings
 from edge.engine import Engine
 
 _FALSE_ALARMS = 0.01
 _FEWEST = 5  # false matches that a threshold should rest on
 
 
-def sit(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
+def run(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
     """Whether masks are seen, and whether people are known with them; labels of both folders number the same people."""
     worn = scores.embed_chips(engine, len(masked), masked.chip, what="real masks")
     bare = scores.embed_chips(engine, len(unmasked), unmasked.chip, what="the same people")
@@ -58,7 +58,7 @@ def detection(
     count = int(max(masked_people.max(), people.max())) + 1
     order = np.argsort(-unmasked)
     rounds = []
-    for drawn in draw_people(count, ROUNDS):
+    for drawn in bootstrap_people(count, ROUNDS):
         if not drawn[masked_people].any() or not drawn[people].any():
             continue
         passed = np.cumsum(drawn[people][order])
@@ -81,11 +81,11 @@ def detection(
 def _known(
     worn: scores.Outputs, bare: scores.Outputs, masked: ChipFolder, unmasked: ChipFolder
 ) -> dict[str, Any]:
-    templates = Embedded(bare["embedding"], unmasked.labels)
-    strangers = comparisons.of_all(templates, templates)
+    templates = LabelledEmbeddings(bare["embedding"], unmasked.labels)
+    strangers = comparisons.compare_all(templates, templates)
     # Every probe against every template: these are different pictures, so no pair is left out.
     found = worn["embedding"] @ templates.vectors.T
-    own = masked.labels[:, None] == templates.people[None]
+    own = masked.labels[:, None] == templates.labels[None]
     told: dict[str, Any] = {"mated": int(own.sum()), "non_mated": int((~own).sum())}
     for fmr in (1e-2, 1e-3):
         if own.any() and (~own).any() and strangers.count * fmr >= _FEWEST:

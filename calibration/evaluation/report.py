@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration import occluders
-from calibration.evaluation.faithfulness import Curves
+from calibration.evaluation.faithfulness import FaithfulnessCurves
 from edge import masks
 from edge.audit.picture_store import overlay
 from edge.errors import PhotoError
@@ -25,7 +25,7 @@ from edge.portraits import COLLINS, HOPPER, load_chip
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from calibration.evaluation.results import Examined
+    from calibration.evaluation.results import ModelEvaluation
 
 _NONE = "-"
 _COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b")
@@ -138,7 +138,7 @@ SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
 ]
 
 
-def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
+def _rows(done: list[ModelEvaluation]) -> list[tuple[str, list[str]]]:
     """Rows of the exams that were sat; all models sat the same."""
     return [
         (title, [cell(model.figures) for model in done])
@@ -147,12 +147,12 @@ def _rows(done: list[Examined]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _notes(done: list[Examined]) -> list[str]:
+def _notes(done: list[ModelEvaluation]) -> list[str]:
     """What must be known to read the summary."""
     figures, told = done[0].figures, []
     if "pairs" in figures:
         told.append(
-            f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.EXAM}."
+            f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.PROTOCOL}."
         )
     for exam, name in (("people", "All against all and searches"), ("real_masks", "Real masks")):
         if exam in figures:
@@ -176,7 +176,7 @@ def _sentences(comparisons: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-def text(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
+def text(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> str:
     lines = []
     for title, cells in _rows(done):
         lines.append(title)
@@ -192,7 +192,7 @@ def text(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, *_sentences(comparisons), *_notes(done)])
 
 
-def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
+def markdown(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> str:
     head = [
         "| figure | " + " | ".join(model.title for model in done) + " |",
         "|---" * (len(done) + 1) + "|",
@@ -203,7 +203,9 @@ def markdown(done: list[Examined], comparisons: list[dict[str, Any]]) -> str:
     return "\n".join([title, "", *head, *body, "", *told]) + "\n"
 
 
-def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces: bool) -> str:
+def html(
+    done: list[ModelEvaluation], comparisons: list[dict[str, Any]], *, show_faces: bool
+) -> str:
     """One page that needs no other file."""
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         resources.files("calibration.evaluation")
@@ -214,7 +216,7 @@ def html(done: list[Examined], comparisons: list[dict[str, Any]], *, show_faces:
         models=[model.title for model in done],
         rows=_rows(done),
         sentences=[*_sentences(comparisons), *_notes(done)],
-        exam=masks.EXAM,
+        exam=masks.PROTOCOL,
         held_out=", ".join(masks.HELD_OUT),
         det=[_plot(lambda axes, k=k: _det(axes, done, k)) for k in range(len(done[0].pair_scores))],
         conditions=_conditions(done),
@@ -261,7 +263,7 @@ def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
     return out.getvalue().partition("<svg")[2].join(("<svg", ""))
 
 
-def _det(axes: Axes, done: list[Examined], which: int) -> None:
+def _det(axes: Axes, done: list[ModelEvaluation], which: int) -> None:
     """FNMR over FMR, both logarithmic: lower is better."""
     for colour, model in zip(_COLOURS * 9, done, strict=False):
         scores = model.pair_scores[which]
@@ -293,7 +295,7 @@ def _det(axes: Axes, done: list[Examined], which: int) -> None:
     axes.legend(fontsize=7)
 
 
-def _curves(axes: list[Axes], curves: Curves) -> None:
+def _curves(axes: list[Axes], curves: FaithfulnessCurves) -> None:
     for place, (title, lines) in zip(
         axes,
         (
@@ -319,7 +321,7 @@ def _curves(axes: list[Axes], curves: Curves) -> None:
     axes[0].legend(fontsize=8)
 
 
-def _conditions(done: list[Examined]) -> list[dict[str, Any]]:
+def _conditions(done: list[ModelEvaluation]) -> list[dict[str, Any]]:
     """Per set of pairs: rows of conditions with a cell for each model."""
     tables = []
     for which, first in enumerate(done[0].pair_scores):
@@ -342,12 +344,12 @@ def _picture(image: NDArray[np.uint8]) -> str:
     )
 
 
-def _overlays(model: Examined, chips: list[NDArray[np.uint8]]) -> list[str]:
+def _overlays(model: ModelEvaluation, chips: list[NDArray[np.uint8]]) -> list[str]:
     probes = Embedder(model.engine).embed(np.stack(chips))
     return [_picture(overlay(chip, probe)) for chip, probe in zip(chips, probes, strict=True)]
 
 
-def _maps(model: Examined) -> list[str]:
+def _maps(model: ModelEvaluation) -> list[str]:
     """The two public-domain portraits, bare and hidden in many ways; nothing where their packages are not installed."""
     chips = []
     try:
@@ -364,7 +366,7 @@ def _maps(model: Examined) -> list[str]:
     return _overlays(model, chips)
 
 
-def _faces(model: Examined) -> list[str]:
+def _faces(model: ModelEvaluation) -> list[str]:
     chosen = model.pair_scores[0].pairs
     bare = [chosen.chip(i) for i in range(0, len(chosen.names), max(1, len(chosen.names) // 8))][:8]
     worn = [occluders.draw_in_place(chip, str(i))[0] for i, chip in enumerate(bare)]

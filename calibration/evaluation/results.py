@@ -23,7 +23,7 @@ from edge.face.detect import FaceDetector
 
 
 @dataclass(frozen=True)
-class Material:
+class EvaluationData:
     """What the models are examined on."""
 
     pair_sets: list[PairSet]
@@ -33,7 +33,7 @@ class Material:
 
 
 @dataclass(eq=False)
-class Examined:
+class ModelEvaluation:
     """One model's figures for machines, and the scores behind them for curves and comparisons."""
 
     title: str
@@ -41,43 +41,45 @@ class Examined:
     engine: Engine
     pair_scores: list[pairs.PairScores] = field(default_factory=list)
     people: people.PeopleScores | None = None
-    trust: list[faithfulness.Curves] = field(default_factory=list)
+    trust: list[faithfulness.FaithfulnessCurves] = field(default_factory=list)
 
 
-def examine(
-    done: Examined, material: Material, *, detector: FaceDetector | None, quick: bool
+def evaluate_model(
+    evaluation: ModelEvaluation, data: EvaluationData, *, detector: FaceDetector | None, quick: bool
 ) -> None:
     """Sit all exams there is material for; `quick` leaves out what is not the headline. Raises ConfigError, EngineError."""
-    engine = done.engine
-    for chosen in material.pair_sets:
-        done.pair_scores.append(
-            pairs.sit(engine, chosen, every_condition=not quick, detector=detector)
+    engine = evaluation.engine
+    for chosen in data.pair_sets:
+        evaluation.pair_scores.append(
+            pairs.run(engine, chosen, every_condition=not quick, detector=detector)
         )
-    if done.pair_scores:
-        done.figures["pairs"] = {
-            scores.pairs.title: scores.figures() for scores in done.pair_scores
+    if evaluation.pair_scores:
+        evaluation.figures["pairs"] = {
+            scores.pairs.title: scores.figures() for scores in evaluation.pair_scores
         }
-        done.figures["places"] = attention_localization.sit(engine, material.pair_sets[0])
-    if done.pair_scores and not quick:
-        done.trust = [
-            faithfulness.sit(engine, material.pair_sets[0], masked=masked)
-            for masked in (False, True)
+        evaluation.figures["places"] = attention_localization.run(engine, data.pair_sets[0])
+    if evaluation.pair_scores and not quick:
+        evaluation.trust = [
+            faithfulness.run(engine, data.pair_sets[0], masked=masked) for masked in (False, True)
         ]
-        done.figures["trust"] = {
+        evaluation.figures["trust"] = {
             name: curves.figures
-            for name, curves in zip(("clean", "masked"), done.trust, strict=True)
+            for name, curves in zip(("clean", "masked"), evaluation.trust, strict=True)
         }
-    if material.people is not None:
-        done.people = people.sit(engine, material.people)
-        done.figures["people"] = {"kept_apart": material.kept_apart, **done.people.figures()}
-    if material.real_masks is not None:
-        done.figures["real_masks"] = {
-            "kept_apart": material.kept_apart,
-            **real_masks.sit(engine, *material.real_masks),
+    if data.people is not None:
+        evaluation.people = people.run(engine, data.people)
+        evaluation.figures["people"] = {
+            "kept_apart": data.kept_apart,
+            **evaluation.people.figures(),
+        }
+    if data.real_masks is not None:
+        evaluation.figures["real_masks"] = {
+            "kept_apart": data.kept_apart,
+            **real_masks.run(engine, *data.real_masks),
         }
 
 
-def compare(first: Examined, other: Examined) -> dict[str, Any]:
+def compare_models(first: ModelEvaluation, other: ModelEvaluation) -> dict[str, Any]:
     """The headline of `other` less that of `first`: FNMR and FMR of masked probes, 95 % by bootstrap over the same people.
 
     A network that makes masked faces alike lowers the FNMR and lets strangers in, so neither is told alone.
@@ -88,16 +90,18 @@ def compare(first: Examined, other: Examined) -> dict[str, Any]:
             model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"]
             for model in (first, other)
         )
-        told["masked"][a.pairs.title] = difference(*fixed, a.headline_rounds, b.headline_rounds)
+        told["masked"][a.pairs.title] = rate_differences(
+            *fixed, a.headline_rounds, b.headline_rounds
+        )
     if first.people is not None and other.people is not None:
         fixed = (model.figures["people"]["at_unmasked_threshold"] for model in (first, other))
-        told["masked"]["people"] = difference(
+        told["masked"]["people"] = rate_differences(
             *fixed, first.people.headline_rounds, other.people.headline_rounds
         )
     return told
 
 
-def difference(
+def rate_differences(
     a: dict[str, Any],
     b: dict[str, Any],
     a_rounds: NDArray[np.float64],

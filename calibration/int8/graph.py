@@ -27,7 +27,7 @@ _OPSET = 13  # from here on a DequantizeLinear may have a scale per channel
 
 
 @dataclass(frozen=True)
-class Layer:
+class QuantizableLayer:
     """One Conv or Gemm that can be quantised."""
 
     name: str
@@ -38,20 +38,20 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Places:
+class QuantizationPlan:
     """What can be quantised in a network."""
 
-    layers: tuple[Layer, ...]
+    layers: tuple[QuantizableLayer, ...]
     residuals: Mapping[str, str]  # name of the Add -> its residual input
     gates: tuple[str, ...]  # layers that stay in float
 
     @property
-    def names(self) -> list[str]:
+    def node_names(self) -> list[str]:
         """Layers and the Adds of residuals: what can be left in float."""
         return [*(layer.name for layer in self.layers), *self.residuals]
 
     @property
-    def vectors(self) -> set[str]:
+    def gemm_inputs(self) -> set[str]:
         """Tensors that a Gemm reads: one vector a chip."""
         return {layer.input for layer in self.layers if layer.kind == "Gemm"}
 
@@ -62,7 +62,7 @@ class Places:
         return list(dict.fromkeys([*of_layers, *of_adds]))
 
 
-def find_places(model: onnx.ModelProto) -> Places:
+def plan_quantization(model: onnx.ModelProto) -> QuantizationPlan:
     """Raises EngineError where there is nothing to quantise, or it is quantised already."""
     graph = model.graph
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
@@ -73,7 +73,7 @@ def find_places(model: onnx.ModelProto) -> Places:
     weights = {tensor.name for tensor in graph.initializer}
     gates = _gates(graph, made_by, uses)
     layers = tuple(
-        Layer(node.name, node.op_type, node.input[0], node.input[1], _channel_axis(node))
+        QuantizableLayer(node.name, node.op_type, node.input[0], node.input[1], _channel_axis(node))
         for node in graph.node
         if node.op_type in _LAYERS and node.input[1] in weights and node.name not in gates
     )
@@ -85,7 +85,7 @@ def find_places(model: onnx.ModelProto) -> Places:
     for node in graph.node:
         if node.op_type == "Add" and not weights & set(node.input):
             residuals[node.name] = _residual(node, made_by, uses)
-    return Places(layers, residuals, tuple(sorted(gates)))
+    return QuantizationPlan(layers, residuals, tuple(sorted(gates)))
 
 
 def _channel_axis(node: onnx.NodeProto) -> int:
@@ -123,14 +123,14 @@ def _residual(
     return second if straight(first) and not straight(second) else first
 
 
-def insert(
+def insert_qdq(
     model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Collection[str] = ()
 ) -> onnx.ModelProto:
     """A copy with Q/DQ pairs; `ranges` gives the largest magnitude of each tensor of `Places.activations`.
 
     `float_layers` (layers and Adds) stay as they are. Raises EngineError where a range is missing or not positive.
     """
-    places = find_places(model)
+    places = plan_quantization(model)
     result = onnx.ModelProto()
     result.CopyFrom(model)
     if result.opset_import[0].version < _OPSET:

@@ -14,13 +14,13 @@ from edge.engine import Engine, open_engine
 
 
 @contextmanager
-def opened(model: onnx.ModelProto, shown: Iterable[str] = ()) -> Iterator[Engine]:
+def session_with_outputs(model: onnx.ModelProto, outputs: Iterable[str] = ()) -> Iterator[Engine]:
     """An engine of a network whose tensors `shown` are outputs too, of whatever type they have; raises EngineError."""
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     given = {value.name for value in copied.graph.output}
     copied.graph.output.extend(
-        helper.make_empty_tensor_value_info(name) for name in shown if name not in given
+        helper.make_empty_tensor_value_info(name) for name in outputs if name not in given
     )
     with tempfile.TemporaryDirectory(prefix="mfsa-onnx-") as folder:
         path = Path(folder) / "model.onnx"

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from calibration.chips import ChipFolder
 from calibration.faces import check_folder, portrait_views
-from calibration.int8.graph import Places, find_places, insert
-from calibration.int8.probe_session import opened
+from calibration.int8.graph import QuantizationPlan, insert_qdq, plan_quantization
+from calibration.int8.probe_session import session_with_outputs
 from calibration.int8.ranges import METHODS, Histogram, minmax
-from calibration.int8.report import Report
+from calibration.int8.report import QuantizationReport
 from calibration.scores import embed_chips
 from edge import masks
 from edge.chip import to_input
@@ -34,17 +34,18 @@ Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
+class ChipVariants:
     """The same faces bare and masked (N,112,112,3)."""
 
     by_kind: Mapping[str, Chips]
 
     @classmethod
-    def of(cls, folder: ChipFolder, rows: Iterable[int]) -> Views:
+    def of(cls, folder: ChipFolder, rows: Iterable[int]) -> ChipVariants:
         chosen = list(rows)
         bare = [folder.chip(i) for i in chosen]
         worn = [
-            masks.draw_exam(chip, folder.names[i])[0] for chip, i in zip(bare, chosen, strict=True)
+            masks.draw_protocol(chip, folder.names[i])[0]
+            for chip, i in zip(bare, chosen, strict=True)
         ]
         return cls({CLEAN: np.stack(bare), MASKED: np.stack(worn)})
 
@@ -52,8 +53,8 @@ class Views:
         """So many rows from all over."""
         return np.unique(np.linspace(0, len(self.by_kind[CLEAN]) - 1, count).astype(int)).tolist()
 
-    def only(self, rows: list[int]) -> Views:
-        return Views({kind: chips[rows] for kind, chips in self.by_kind.items()})
+    def only(self, rows: list[int]) -> ChipVariants:
+        return ChipVariants({kind: chips[rows] for kind, chips in self.by_kind.items()})
 
     def batches(self) -> Iterator[Vectors]:
         """Network inputs, bare and masked by turns."""
@@ -115,13 +116,13 @@ class Fidelity:
         )
 
 
-def observe(
+def collect_histograms(
     model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]
 ) -> dict[str, Histogram]:
     """Histograms of the magnitudes that tensors take while the network runs; raises EngineError."""
     inputs = {value.name for value in model.graph.input}
     histograms = {name: Histogram() for name in tensors}
-    with opened(model, [name for name in tensors if name not in inputs]) as engine:
+    with session_with_outputs(model, [name for name in tensors if name not in inputs]) as engine:
         for batch in batches:
             values = engine.run(batch) | dict.fromkeys(inputs, batch)
             for name, histogram in histograms.items():
@@ -132,15 +133,17 @@ def observe(
     return histograms
 
 
-class Search:
+class QuantizationSearch:
     """Tries Q/DQ graphs of one network and measures each on chips that gave no ranges."""
 
-    def __init__(self, model: onnx.ModelProto, places: Places, measured_on: Views) -> None:
-        self.places = places
+    def __init__(
+        self, model: onnx.ModelProto, plan: QuantizationPlan, measured_on: ChipVariants
+    ) -> None:
+        self.places = plan
         self._model = model
         self._views = measured_on
-        self._portraits = Views({PORTRAITS: portrait_views()})
-        with opened(model) as engine:
+        self._portraits = ChipVariants({PORTRAITS: portrait_views()})
+        with session_with_outputs(model) as engine:
             self._wanted = measured_on.embed(engine, what="FP32")
             self._wanted_portraits = self._portraits.embed(engine)
 
@@ -153,25 +156,25 @@ class Search:
             self._views.only(rows),
             {kind: vectors[rows] for kind, vectors in self._wanted.items()},
         )
-        with opened(insert(self._model, ranges, in_float)) as engine:
+        with session_with_outputs(insert_qdq(self._model, ranges, in_float)) as engine:
             found = views.embed(engine)
             if chips is None:
                 found |= self._portraits.embed(engine)
                 wanted = wanted | self._wanted_portraits
             return Fidelity.of(found, wanted)
 
-    def by_method(
+    def compare_methods(
         self, histograms: Mapping[str, Histogram], in_float: Collection[str]
     ) -> dict[str, Fidelity]:
         """Each way to choose ranges, measured."""
         return {
-            method: self.fidelity(ranges_by(method, histograms, self.places), in_float)
+            method: self.fidelity(select_ranges(method, histograms, self.places), in_float)
             for method in tqdm(METHODS, desc="ways to choose ranges", disable=None)
         }
 
     def sensitivity(self, ranges: Mapping[str, float]) -> dict[str, float]:
         """What each layer or residual costs alone, the rest in float: mean of 1 - cosine, the costly first."""
-        names = self.places.names
+        names = self.places.node_names
         cost = {
             name: self.fidelity(ranges, [n for n in names if n != name], _SENSITIVITY_CHIPS).loss
             for name in tqdm(names, desc="sensitivity", unit="layer", disable=None)
@@ -180,13 +183,13 @@ class Search:
 
     def fall_back(
         self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float
-    ) -> list[Step]:
+    ) -> list[FallbackStep]:
         """Layers given back to float, the costliest first, until the least cosine reaches the bound; all steps.
 
         Raises EngineError where all of them are float and it does not.
         """
         in_float = list(kept)
-        steps = [Step(None, self.fidelity(ranges, in_float))]
+        steps = [FallbackStep(None, self.fidelity(ranges, in_float))]
         waiting = [name for name in costs if name not in in_float]
         with tqdm(desc="layers back to float", unit="layer", disable=None) as bar:
             while not steps[-1].fidelity.holds(bound):
@@ -196,56 +199,63 @@ class Search:
                         "train the network longer, or ask for less with --bound"
                     )
                 in_float.append(waiting.pop(0))
-                steps.append(Step(in_float[-1], self.fidelity(ranges, in_float)))
+                steps.append(FallbackStep(in_float[-1], self.fidelity(ranges, in_float)))
                 bar.update()
         return steps
 
 
 @dataclass(frozen=True)
-class Step:
+class FallbackStep:
     """What was measured after one more layer was left in float."""
 
     layer: str | None
     fidelity: Fidelity
 
 
-def ranges_by(method: str, histograms: Mapping[str, Histogram], places: Places) -> dict[str, float]:
+def select_ranges(
+    method: str, histograms: Mapping[str, Histogram], plan: QuantizationPlan
+) -> dict[str, float]:
     """The range of each tensor; what a Gemm reads is never clipped.
 
     In a feature map a clipped value is one of thousands that are averaged later. A Gemm reads one vector a chip, in which
     few faces reach far and then in many places at once: rare over all chips, but a large part of those people's embeddings.
     """
     return {
-        name: (minmax if name in places.vectors else METHODS[method])(histogram)
+        name: (minmax if name in plan.gemm_inputs else METHODS[method])(histogram)
         for name, histogram in histograms.items()
     }
 
 
 def quantize(
-    model: onnx.ModelProto, folder: ChipFolder, *, most: int, bound: float, keep_ends: bool
-) -> tuple[onnx.ModelProto, Report]:
+    model: onnx.ModelProto,
+    folder: ChipFolder,
+    *,
+    max_chips: int,
+    bound: float,
+    keep_ends_float: bool,
+) -> tuple[onnx.ModelProto, QuantizationReport]:
     """Return the INT8 network and the record of its choice.
 
     Raises ConfigError for chips that are too few or no faces, EngineError if the bound cannot be
     met.
     """
-    rows = np.unique(np.linspace(0, len(folder) - 1, min(most, len(folder))).astype(int))
+    rows = np.unique(np.linspace(0, len(folder) - 1, min(max_chips, len(folder))).astype(int))
     check_folder(folder, "--chips", FEWEST_CHIPS)
-    places = find_places(model)
-    seen, kept_apart = Views.of(folder, rows[::2]), Views.of(folder, rows[1::2])
+    places = plan_quantization(model)
+    seen, kept_apart = ChipVariants.of(folder, rows[::2]), ChipVariants.of(folder, rows[1::2])
     batches = list(seen.batches())
-    histograms = observe(
+    histograms = collect_histograms(
         model, places.activations(), tqdm(batches, desc="ranges", unit="batch", disable=None)
     )
-    ends = [places.layers[0].name, places.layers[-1].name] if keep_ends else []
-    search = Search(model, places, kept_apart)
-    methods = search.by_method(histograms, ends)
+    ends = [places.layers[0].name, places.layers[-1].name] if keep_ends_float else []
+    search = QuantizationSearch(model, places, kept_apart)
+    methods = search.compare_methods(histograms, ends)
     method = min(methods, key=lambda name: methods[name].loss)
-    ranges = ranges_by(method, histograms, places)
+    ranges = select_ranges(method, histograms, places)
     costs = search.sensitivity(ranges)
     steps = search.fall_back(ranges, costs, ends, bound)
     in_float = [*ends, *(step.layer for step in steps if step.layer is not None)]
-    report = Report(
+    report = QuantizationReport(
         bound=bound,
         calibration_chips=len(seen.by_kind[CLEAN]) * 2,
         measured_chips=len(kept_apart.by_kind[CLEAN]) * 2,
@@ -257,7 +267,7 @@ def quantize(
         float_layers=in_float,
         gates=list(places.gates),
     )
-    return insert(model, ranges, in_float), report
+    return insert_qdq(model, ranges, in_float), report
 
 
 def _digest(folder: ChipFolder, rows: NDArray[np.int64]) -> str:

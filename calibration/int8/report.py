@@ -13,7 +13,7 @@ _SHOWN = 12  # layers in the text
 
 
 @dataclass(frozen=True)
-class Report:
+class QuantizationReport:
     """Cosines are with the FP32 network's embeddings, on chips that gave no ranges."""
 
     bound: float
@@ -58,14 +58,15 @@ class Report:
         ]
         most = max(shown.values(), default=0) or 1
         lines += [
-            f"  {cost:.6f} {'#' * round(30 * cost / most):30} {short(name)}"
+            f"  {cost:.6f} {'#' * round(30 * cost / most):30} {short_layer_name(name)}"
             for name, cost in shown.items()
         ]
         last = self.steps[-1]
-        fallen = ", ".join(short(name) for name in self.float_layers) or "none"
+        gates = ", ".join(map(short_layer_name, self.gates)) or "none"
+        fallen = ", ".join(short_layer_name(name) for name in self.float_layers) or "none"
         lines += [
             "",
-            f"left in float to hold {self.bound}: {fallen}; in float by design: {', '.join(map(short, self.gates)) or 'none'}",
+            f"left in float to hold {self.bound}: {fallen}; in float by design: {gates}",
         ]
         lines.append(
             f"least cosine: clean {last['min_clean']:.4f}, masked {last['min_masked']:.4f}, "
@@ -75,7 +76,7 @@ class Report:
         return "\n".join(lines)
 
 
-def short(layer: str) -> str:
+def short_layer_name(layer: str) -> str:
     """A node's name without what repeats in it: the exporter writes each module's whole path at every level."""
     parts = [
         part for part in layer.strip("/").split("/") if part not in ("network", "body", "Conv")
@@ -87,7 +88,7 @@ def short(layer: str) -> str:
     )
 
 
-def write_plot(report: Report, path: Path) -> None:
+def write_plot(report: QuantizationReport, path: Path) -> None:
     """A bar for each layer, in the order of cost; raises ConfigError where it cannot be written."""
     from matplotlib.figure import Figure
 
@@ -96,7 +97,9 @@ def write_plot(report: Report, path: Path) -> None:
     names = list(report.sensitivity)[::-1]
     colours = ["#c0504d" if name in report.float_layers else "#4f81bd" for name in names]
     axes.barh(
-        [short(name) for name in names], [report.sensitivity[name] for name in names], color=colours
+        [short_layer_name(name) for name in names],
+        [report.sensitivity[name] for name in names],
+        color=colours,
     )
     axes.set_xscale("log")
     axes.margins(y=0.005)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge.bench.results import Accuracy
-from edge.bundle import EMBEDDER_NETWORK, Bundle, Verdict, onnx_file, plan_file
+from edge.bundle import EMBEDDER_NETWORK, Bundle, ParityResult, onnx_file, plan_file
 from edge.engine.sidecar import read_sidecar
 from edge.recogniser.networks import Networks
 from edge.values import Precision
@@ -20,7 +20,7 @@ def accuracy_in_use(networks: Networks) -> Accuracy:
 
 
 def accuracy_of(
-    bundle: Bundle, network: str, precision: Precision, verdict: Verdict | None = None
+    bundle: Bundle, network: str, precision: Precision, verdict: ParityResult | None = None
 ) -> Accuracy:
     """Of an ONNX file of the bundle, or of what has a `verdict` of its own, such as a plan."""
     if verdict is None and precision != "fp32":
@@ -35,7 +35,7 @@ def accuracy_of(
     )
 
 
-def _words(verdict: Verdict | None, precision: Precision) -> str:
+def _words(verdict: ParityResult | None, precision: Precision) -> str:
     if verdict is None:
         return (
             "the FP32 reference itself"

@@ -29,8 +29,8 @@ from edge.bundle import (
 from edge.chip import PREPROCESSING, to_input
 from edge.config import TerminalConfig
 from edge.engine import Engine, open_engine
-from edge.engine.sidecar import Wanted, read_sidecar
-from edge.engine.trt import Phases as Told
+from edge.engine.sidecar import PlanRequirements, read_sidecar
+from edge.engine.trt import EnginePhases as Told
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import BundleError, EngineError
 from edge.values import Precision
@@ -141,11 +141,11 @@ def _open(
         if not plan.is_file():
             return
         calibrated = bundle.calibration(precision).embedder if network == EMBEDDER_NETWORK else ""
-        wanted = Wanted(
+        wanted = PlanRequirements(
             network,
             precision,
             bundle.digest(network),
-            bundle.sources(network, precision),
+            bundle.plan_sources(network, precision),
             calibrated,
         )
         opened, accuracy = (

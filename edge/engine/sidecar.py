@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.bundle import Verdict, check_verdict
+from edge.bundle import ParityResult, check_parity_result
 from edge.bundle_files import read_file
 from edge.engine.cuda import Device
 from edge.errors import BundleError, EngineError
@@ -22,7 +22,7 @@ from edge.values import Precision
 
 SCHEMA = 1
 SIDECAR_BYTES_MAX = 1 << 20
-BUILD = "build the engine with mfsa-build-engine"
+BUILD_REMEDY = "build the engine with mfsa-build-engine"
 _SHA256 = r"^[0-9a-f]{64}$"
 
 
@@ -30,7 +30,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Tensor(_Part):
+class PlanTensor(_Part):
     """One input or output of a plan; -1 stands for a batch that the profile bounds."""
 
     name: str
@@ -51,7 +51,7 @@ class Sidecar(_Part):
     compute_capability: str
     l4t: str
     board: str
-    tensors: tuple[Tensor, ...]
+    tensors: tuple[PlanTensor, ...]
     batch: tuple[int, int, int] = Field(description="least, best and largest batch")
     flags: tuple[str, ...]
     workspace_mib: int
@@ -66,7 +66,7 @@ class Sidecar(_Part):
     power_mode: str = ""
     built_at: str
     build_seconds: float
-    verdict: Verdict | None = None
+    verdict: ParityResult | None = None
 
 
 def sidecar_path(plan: Path) -> Path:
@@ -77,7 +77,7 @@ def read_sidecar(plan: Path) -> Sidecar:
     """Raises EngineError where it is missing or wrong."""
     path = sidecar_path(plan)
     try:
-        return parse_json(Sidecar, read_file(path, SIDECAR_BYTES_MAX, BUILD))
+        return parse_json(Sidecar, read_file(path, SIDECAR_BYTES_MAX, BUILD_REMEDY))
     except BundleError as error:
         raise EngineError(str(error)) from error
     except ValueError as error:
@@ -87,7 +87,7 @@ def read_sidecar(plan: Path) -> Sidecar:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PlanRequirements:
     """What a plan is opened for: a network of a bundle in a precision."""
 
     network: str
@@ -100,7 +100,12 @@ class Wanted:
 
 
 def check_sidecar(
-    plan: Path, content: bytes, sidecar: Sidecar, device: Device, tensorrt: str, wanted: Wanted
+    plan: Path,
+    content: bytes,
+    sidecar: Sidecar,
+    device: Device,
+    tensorrt: str,
+    required: PlanRequirements,
 ) -> None:
     """Raises EngineError that names the first thing in which the plan, this machine or the model differ.
 
@@ -109,15 +114,15 @@ def check_sidecar(
     """
     rebuild = "build the engine again with mfsa-build-engine"
     fields = (
-        ("network", sidecar.network, wanted.network),
-        ("precision", sidecar.precision, wanted.precision),
+        ("network", sidecar.network, required.network),
+        ("precision", sidecar.precision, required.precision),
         ("builder", sidecar.builder, "tensorrt"),
         ("TensorRT", sidecar.tensorrt, tensorrt),
         ("board", sidecar.board, device.board),
         ("GPU", sidecar.gpu, device.name),
         ("compute capability", sidecar.compute_capability, device.compute_capability),
         ("L4T release", sidecar.l4t, device.l4t),
-        ("FP32 network", sidecar.reference, wanted.reference),
+        ("FP32 network", sidecar.reference, required.reference),
     )
     for what, built, here in fields:
         if built != here:
@@ -129,9 +134,9 @@ def check_sidecar(
         raise EngineError(
             f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}"
         )
-    if sidecar.onnx not in wanted.sources and digest != wanted.calibrated:
+    if sidecar.onnx not in required.sources and digest != required.calibrated:
         raise EngineError(
-            f"{plan}: built from an ONNX file that is not the bundle's {wanted.precision} form, so the thresholds are not its own; "
-            f"{rebuild}, or measure them with mfsa-threshold --bundle --plan"
+            f"{plan}: built from an ONNX file that is not the bundle's {required.precision} form, "
+            f"so the thresholds are not its own; {rebuild}, or measure them with mfsa-threshold --bundle --plan"
         )
-    check_verdict(plan, sidecar.verdict, digest, wanted.reference)
+    check_parity_result(plan, sidecar.verdict, digest, required.reference)

@@ -19,7 +19,7 @@ import numpy as np
 
 from edge.bundle_files import read_file
 from edge.engine.cuda import find_device
-from edge.engine.sidecar import BUILD, Wanted, check_sidecar, read_sidecar
+from edge.engine.sidecar import BUILD_REMEDY, PlanRequirements, check_sidecar, read_sidecar
 from edge.errors import BundleError, EngineError
 
 if TYPE_CHECKING:
@@ -60,26 +60,30 @@ def import_pycuda() -> ModuleType:
 
 
 def open_plan(
-    plan: Path, wanted: Wanted, *, device: Callable[[], Device] = find_device, tensorrt: Callable[[], ModuleType] = import_tensorrt,
+    plan: Path,
+    required: PlanRequirements,
+    *,
+    device: Callable[[], Device] = find_device,
+    tensorrt: Callable[[], ModuleType] = import_tensorrt,
     pycuda: Callable[[], ModuleType] = import_pycuda,
-) -> TrtEngine:  # fmt: skip
+) -> TrtEngine:
     """A plan that may be used for a network of a bundle; raises EngineError. What was checked is what is run."""
     here = device()
     sidecar, content = read_sidecar(plan), read_plan(plan)
     trt = tensorrt()
-    check_sidecar(plan, content, sidecar, here, trt.__version__, wanted)
+    check_sidecar(plan, content, sidecar, here, trt.__version__, required)
     return TrtEngine(plan, content, trt, pycuda(), dla_core=sidecar.dla_core)
 
 
 def read_plan(plan: Path) -> bytes:
     """Return the content of a plan, which must be a regular file; raises EngineError."""
     try:
-        return read_file(plan, remedy=BUILD)
+        return read_file(plan, remedy=BUILD_REMEDY)
     except BundleError as error:
         raise EngineError(str(error)) from error
 
 
-class Logged:
+class TrtLogger:
     """A TensorRT logger that keeps warnings and errors."""
 
     def __init__(self, trt: ModuleType) -> None:
@@ -99,7 +103,7 @@ class Logged:
 
         self.logger = Logger()
 
-    def why(self) -> str:
+    def reason(self) -> str:
         return "; ".join(self.messages[-3:]) or "TensorRT gave no reason"
 
     def clear(self) -> None:
@@ -107,13 +111,13 @@ class Logged:
         self.warnings.clear()
 
 
-_loggers: dict[ModuleType, Logged] = {}
+_loggers: dict[ModuleType, TrtLogger] = {}
 
 
-def logged(trt: ModuleType) -> Logged:
+def shared_logger(trt: ModuleType) -> TrtLogger:
     """The one logger of this process, which lives as long: TensorRT keeps a pointer to the first and ignores others."""
     if trt not in _loggers:
-        _loggers[trt] = Logged(trt)
+        _loggers[trt] = TrtLogger(trt)
     return _loggers[trt]
 
 
@@ -132,7 +136,7 @@ class _Buffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Phases:
+class EnginePhases:
     """Milliseconds of one call, as trtexec names them: copies and work on the GPU, and on the host handing it over."""
 
     h2d: float
@@ -154,14 +158,14 @@ class TrtEngine:
         dla_core: int | None = None,
     ) -> None:
         """`content` is the plan's; the path is for messages. Raises EngineError where TensorRT refuses it."""
-        self._plan, self._cuda, self._log = plan, cuda, logged(trt)
+        self._plan, self._cuda, self._log = plan, cuda, shared_logger(trt)
         self._log.clear()
         self._primary: Any = None
         self._buffers: list[_Buffer] = []
-        with self._told("open it"):
+        with self._translate_errors("open it"):
             self._primary = cuda.Device(0).retain_primary_context()
         try:
-            with self._current(), self._told("open it"):
+            with self._current(), self._translate_errors("open it"):
                 self._open(content, trt, dla_core)
         except BaseException:
             self.close()
@@ -174,10 +178,10 @@ class TrtEngine:
             runtime.DLA_core = dla_core
         self._engine = runtime.deserialize_cuda_engine(content)
         if self._engine is None:
-            raise EngineError(f"{self._plan}: TensorRT refuses it: {self._log.why()}")
+            raise EngineError(f"{self._plan}: TensorRT refuses it: {self._log.reason()}")
         self._execution = self._engine.create_execution_context()
         if self._execution is None:
-            raise EngineError(f"{self._plan}: TensorRT cannot run it: {self._log.why()}")
+            raise EngineError(f"{self._plan}: TensorRT cannot run it: {self._log.reason()}")
         self._stream = self._cuda.Stream()
         self._input, self._outputs, self._fewest, self._most = self._allocate(trt)
 
@@ -216,18 +220,18 @@ class TrtEngine:
         self._buffers.append(_Buffer(name, host, device, shape[1:]))
         if not self._execution.set_tensor_address(name, int(device)):
             raise EngineError(
-                f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.why()}"
+                f"{self._plan}: TensorRT takes no buffer for {name}: {self._log.reason()}"
             )
         return self._buffers[-1]
 
     def _shape_input(self, name: str, shape: tuple[int, ...]) -> None:
         if not self._execution.set_input_shape(name, shape):
             raise EngineError(
-                f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.why()}"
+                f"{self._plan}: TensorRT takes no batch of {shape[0]}: {self._log.reason()}"
             )
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def _translate_errors(self, what: str) -> Iterator[None]:
         """pycuda's errors, and TensorRT's where it finds no GPU that it can use, as ours."""
         try:
             yield
@@ -235,11 +239,11 @@ class TrtEngine:
             self._cuda.Error
         ) as error:  # the base of MemoryError, LogicError, LaunchError and RuntimeError of pycuda
             raise EngineError(
-                f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.why()}"
+                f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.reason()}"
             ) from error
         except TypeError as error:  # a constructor of TensorRT that got nothing from the driver
             raise EngineError(
-                f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.why()}"
+                f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.reason()}"
             ) from error
 
     @contextmanager
@@ -261,23 +265,23 @@ class TrtEngine:
                 f"{self._plan}: expected a batch of (N, {', '.join(map(str, self._input.sample))}) float32, "
                 f"found {batch.shape} {batch.dtype}"
             )
-        with self._current(), self._told("run it"):
+        with self._current(), self._translate_errors("run it"):
             parts = [
                 self._run_part(batch[i : i + self._most]) for i in range(0, len(batch), self._most)
             ]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
-    def phases(self, batch: NDArray[np.float32]) -> Phases:
+    def phases(self, batch: NDArray[np.float32]) -> EnginePhases:
         """What one call spends where; the batch must fit in one part. Raises EngineError."""
         if len(batch) > self._most:
             raise EngineError(
                 f"{self._plan}: takes at most {self._most} samples a call, found {len(batch)}"
             )
-        with self._current(), self._told("time it"):
+        with self._current(), self._translate_errors("time it"):
             marks = [self._cuda.Event() for _ in range(4)]
             _, enqueue_s = self._run_marked(batch, marks)
             h2d, compute, d2h = (float(end.time_since(start)) for start, end in pairwise(marks))
-        return Phases(h2d, compute, d2h, enqueue_s * 1000)
+        return EnginePhases(h2d, compute, d2h, enqueue_s * 1000)
 
     def _run_part(self, samples: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         return self._run_marked(samples, ())[0]
@@ -299,7 +303,7 @@ class TrtEngine:
         self._mark(mark)
         started = time.perf_counter()
         if not self._execution.execute_async_v3(self._stream.handle):
-            raise EngineError(f"{self._plan}: inference failed: {self._log.why()}")
+            raise EngineError(f"{self._plan}: inference failed: {self._log.reason()}")
         enqueue_s = time.perf_counter() - started
         self._mark(mark)
         for output in self._outputs:

@@ -23,7 +23,7 @@ from edge.config import TerminalConfig
 from edge.config.access import LayeredLivenessConfig
 from edge.config.recognition import AutoEngineConfig, DetectorConfig, OrtEngineConfig
 from edge.engine import Engine, open_engine
-from edge.engine.sidecar import Wanted
+from edge.engine.sidecar import PlanRequirements
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError, EngineError
 from edge.face.detect import FaceDetector
@@ -115,8 +115,12 @@ def _with_trt(config: TerminalConfig, bundle: Bundle, precision: Precision, wrap
     try:
         for network, form in [*plans, (EMBEDDER_NETWORK, precision)]:
             calibrated = bundle.calibration(form).embedder if network == EMBEDDER_NETWORK else ""
-            wanted = Wanted(
-                network, form, bundle.digest(network), bundle.sources(network, form), calibrated
+            wanted = PlanRequirements(
+                network,
+                form,
+                bundle.digest(network),
+                bundle.plan_sources(network, form),
+                calibrated,
             )
             engines.append(open_plan(bundle.path / plan_file(network, form), wanted))
     except EngineError:

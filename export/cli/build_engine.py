@@ -27,8 +27,8 @@ from edge.engine.sidecar import Sidecar
 from edge.engine.trt import import_pycuda
 from edge.errors import ConfigError, EngineError
 from export.cli import parsers
-from export.parity import Proof
-from export.plans import Builder, build, finish, open_builder, pass_gate
+from export.parity import ParityReference
+from export.plans import PlanBuilder, build_with_sidecar, open_builder, parity_result, write_plan
 from export.trt_builder import BuildOptions, has_calibrators
 
 _SITE_CHIPS = 512
@@ -47,7 +47,7 @@ def _build(args: argparse.Namespace) -> int:
         raise ConfigError(
             "no GPU here: name the one to build for with --compute-capability, such as 8.6"
         )
-    proof = Proof.of(bundle, args.chips, _SITE_CHIPS)
+    proof = ParityReference.load(bundle, args.chips, _SITE_CHIPS)
     print(
         f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {_named(builder.device)}"
     )
@@ -82,7 +82,11 @@ def _named(device: Device | None) -> str:
 
 
 def _build_one(
-    args: argparse.Namespace, bundle: Bundle, builder: Builder, network: str, proof: Proof
+    args: argparse.Namespace,
+    bundle: Bundle,
+    builder: PlanBuilder,
+    network: str,
+    proof: ParityReference,
 ) -> None:
     options = _options(args, network)
     if args.calibrate and network == EMBEDDER_NETWORK:
@@ -90,16 +94,16 @@ def _build_one(
             calibrator,
             digest,
         ):
-            built, sidecar = build(
+            built, sidecar = build_with_sidecar(
                 bundle, network, replace(options, calibrator=calibrator), builder, digest
             )
     else:
-        built, sidecar = build(bundle, network, options, builder)
+        built, sidecar = build_with_sidecar(bundle, network, options, builder)
     # A plan of TensorRT for RTX runs on no Jetson: it gets a name that no terminal looks for.
     name = plan_file(network, options.precision)
     plan = bundle.path / (f"rtx-{name}" if args.rtx else name)
-    sidecar = finish(
-        plan, built, sidecar, builder, lambda engine: pass_gate(bundle, sidecar, engine, proof)
+    sidecar = write_plan(
+        plan, built, sidecar, builder, lambda engine: parity_result(bundle, sidecar, engine, proof)
     )
     print(f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, {_told(sidecar)}")
     for layer in built.off_dla:

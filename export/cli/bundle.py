@@ -9,13 +9,13 @@ from collections.abc import Callable
 from edge.cli import common
 from edge.errors import BundleError
 from export.bundle import (
-    Description,
-    Measured,
-    PassiveNetwork,
-    check,
-    make,
-    pack,
-    reference,
+    LivenessNetwork,
+    MeasuredEmbedder,
+    ModelDescription,
+    check_bundle,
+    make_bundle,
+    pack_bundle,
+    reference_bundle,
     threshold_command,
 )
 from export.cli import parsers
@@ -25,7 +25,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     return parsers.bundle_parser().parse_args(argv)
 
 
-def _int8(args: argparse.Namespace) -> Measured | None:
+def _int8(args: argparse.Namespace) -> MeasuredEmbedder | None:
     if args.int8 is None:
         return None
     if args.int8_thresholds is None:
@@ -33,7 +33,7 @@ def _int8(args: argparse.Namespace) -> Measured | None:
             "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder; make "
             f"them: {threshold_command(args.int8, 'thresholds-int8.json')}"
         )
-    return Measured(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
+    return MeasuredEmbedder(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,25 +41,30 @@ def main(argv: list[str] | None = None) -> int:
 
     def making() -> str:
         brought = (
-            PassiveNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
+            LivenessNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
             if args.liveness
             else None
         )
-        return f"{args.out}: {make(args.out, args.base or reference(), replace=args.replace, passive=brought)}"
+        return f"{args.out}: {make_bundle(args.out, args.base or reference_bundle(), replace=args.replace, passive=brought)}"
 
     def packing() -> str:
         try:
             limits = args.limits.read_text(encoding="utf-8") if args.limits else ""
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{args.limits}: cannot be read: {error}") from error
-        about = Description(args.name, args.data, args.licence, limits)
-        pack(args.out, Measured(args.embedder, args.thresholds, args.accuracy), about, _int8(args))
+        about = ModelDescription(args.name, args.data, args.licence, limits)
+        pack_bundle(
+            args.out,
+            MeasuredEmbedder(args.embedder, args.thresholds, args.accuracy),
+            about,
+            _int8(args),
+        )
         return f"{args.out}: packed; complete it with: mfsa-bundle make OUT --from {args.out}"
 
     def command() -> int:
         commands: dict[str, Callable[[], str]] = {
             "make": making,
-            "check": lambda: check(args.bundle),
+            "check": lambda: check_bundle(args.bundle),
             "pack": packing,
         }
         print(commands[args.command]())

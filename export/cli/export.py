@@ -13,16 +13,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from edge.bundle import whole_form
+from edge.bundle import prelu_form
 from edge.chip import to_input
 from edge.cli import common
 from edge.engine import open_engine
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 from export.cli import parsers
-from export.onnx_transforms import to_half
-from export.parity import BOUNDS, compare, run_chips
-from export.to_onnx import export, real_chips
+from export.onnx_transforms import to_fp16
+from export.parity import PARITY_BOUNDS, compare_outputs, run_chips
+from export.to_onnx import comparison_chips, export
 from train.loop import BEST
 from train.network import MfsaNetwork
 from train.torch_engine import TorchEngine
@@ -52,20 +52,20 @@ def _export(args: argparse.Namespace) -> int:
     if args.checkpoint.suffix != ".safetensors" and not args.unfinished:
         _check_finished(args.checkpoint)
     common.check_out(args.out, args.weights, args.half)
-    for name, value in (("--batch", args.batch), ("--most", args.most)):
+    for name, value in (("--batch", args.batch), ("--max-chips", args.max_chips)):
         if value is not None and value < 1:
             raise ConfigError(f"{name}: expected at least 1, found {value}")
     with tempfile.TemporaryDirectory(dir=args.out.absolute().parent, prefix=".export-") as scratch:
         fresh = Path(scratch) / args.out.name
         written: list[tuple[Path, Path, Precision]] = [(fresh, args.out, "fp32")]
         if export(network, fresh, batch=args.batch):
-            written.append((whole_form(fresh), whole_form(args.out), "fp32"))
+            written.append((prelu_form(fresh), prelu_form(args.out), "fp32"))
         if args.half:
             half = Path(scratch) / "half.onnx"
-            onnx.save(to_half(onnx.load(written[-1][0])), half)
+            onnx.save(to_fp16(onnx.load(written[-1][0])), half)
             written.append((half, args.half, "fp16"))
-        _compare(network, written, real_chips(args.chips, args.most), args.batch)
-        whole_form(args.out).unlink(missing_ok=True)  # of an earlier network
+        _compare(network, written, comparison_chips(args.chips, args.max_chips), args.batch)
+        prelu_form(args.out).unlink(missing_ok=True)  # of an earlier network
         for made, out, _ in written:
             shutil.move(made, out)
     if args.weights:
@@ -84,13 +84,13 @@ def _compare(
         chips = chips[np.arange(-(-len(chips) // batch) * batch) % len(chips)]
     expected = run_chips(TorchEngine(network), to_input(chips))
     for made, out, precision in written:
-        parity = compare(
+        parity = compare_outputs(
             run_chips(open_engine(made, threads=2), to_input(chips), (batch or 16,)), expected
         )
         print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
-        if not parity.within(BOUNDS[precision]):
+        if not parity.within(PARITY_BOUNDS[precision]):
             raise EngineError(
-                f"{out} differs from the checkpoint: {parity.against(BOUNDS[precision])}; nothing was written"
+                f"{out} differs from the checkpoint: {parity.against(PARITY_BOUNDS[precision])}; nothing was written"
             )
 
 

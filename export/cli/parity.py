@@ -12,9 +12,9 @@ from edge.cli import common
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
 from export.cli import parsers
-from export.compare import Form, Reference, compare_forms, open_form
+from export.compare import ComparisonReference, EmbedderForm, compare_form, open_form
 from export.parity import (
-    accuracy_lost,
+    accuracy_loss,
 )
 
 _TOLD = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
@@ -30,16 +30,16 @@ def _parity(args: argparse.Namespace) -> int:
         raise ConfigError(
             "--pairs and --pair-chips belong together: a list, and the chips it names"
         )
-    if args.most < 1:
-        raise ConfigError(f"--most: expected at least 1, found {args.most}")
+    if args.max_chips < 1:
+        raise ConfigError(f"--max-chips: expected at least 1, found {args.max_chips}")
     common.check_out(args.json)
-    reference = Reference.of(args.reference, args.chips, args.most)
+    reference = ComparisonReference.load(args.reference, args.chips, args.max_chips)
     candidates = [open_form(path) for path in args.candidates]
     told: dict[str, Any] = {}
     refused = []
     for form in candidates:
         precision: Precision = args.precision or form.precision
-        verdict = compare_forms(reference, form, precision)
+        verdict = compare_form(reference, form, precision)
         told[str(form.path)] = {"precision": precision, "verdict": verdict.model_dump()}
         print(
             f"{form.path} ({precision}): {'passed' if verdict.passed else 'REFUSED: ' + verdict.reason}"
@@ -60,7 +60,7 @@ def _parity(args: argparse.Namespace) -> int:
 
 
 def _verification(
-    args: argparse.Namespace, reference: Form, candidates: list[Form]
+    args: argparse.Namespace, reference: EmbedderForm, candidates: list[EmbedderForm]
 ) -> tuple[dict[str, Any], list[str]]:
     """Figures of the pairs, clean and one masked, for each form; and the forms that lose more than the bounds allow."""
     chosen = pair_sets.read_list(args.pairs, args.pair_chips)
@@ -68,7 +68,7 @@ def _verification(
     lost = []
     print(f"\n{chosen.title}: 10-fold accuracy, TAR at FMR 1e-2 and 1e-3; less the reference's")
     for form in (reference, *candidates):
-        figures = pairs.sit(form.engine, chosen, every_condition=False).figures()
+        figures = pairs.run(form.engine, chosen, every_condition=False).figures()
         told[str(form.path)] = {
             "pairs": {chosen.title: {name: figures[name] for name in ("clean", "one_masked")}}
         }
@@ -76,7 +76,7 @@ def _verification(
         for name, row in told[str(form.path)]["pairs"][chosen.title].items():
             values = [f"{row[key]:.2%} ({row[key] - before[name][key]:+.2%})" for key in _TOLD]
             print(f"  {form.path.name:28} {name:11} {'  '.join(values)}")
-        if words := accuracy_lost(told[str(reference.path)], told[str(form.path)]):
+        if words := accuracy_loss(told[str(reference.path)], told[str(form.path)]):
             print(f"  REFUSED: {words}")
             lost.append(str(form.path))
     return told, lost

@@ -46,7 +46,7 @@ def export_parser() -> argparse.ArgumentParser:
         "--unfinished", action="store_true", help="export a run that is not complete"
     )
     parser.add_argument(
-        "--most", type=int, default=500, help="chips per source (default %(default)s)"
+        "--max-chips", type=int, default=500, help="chips per source (default %(default)s)"
     )
     return parser
 
@@ -203,7 +203,7 @@ def parity_parser() -> argparse.ArgumentParser:
         "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
     )
     parser.add_argument(
-        "--most", type=int, default=_MOST, help="chips of --chips (default %(default)s)"
+        "--max-chips", type=int, default=_MOST, help="chips of --chips (default %(default)s)"
     )
     parser.add_argument(
         "--pairs",

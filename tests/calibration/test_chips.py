@@ -49,7 +49,7 @@ def names(source: Path) -> list[str]:
 def test_chips_leftovers_of_systems_are_no_chips(tmp_path: Path) -> None:
     for source in both(write(tmp_path / "chips", "ada/1.jpg", "bob/1.jpg", *LEFTOVERS)):
         assert names(source) == ["ada/1.jpg", "bob/1.jpg"]
-        assert validation_chips([source], everybody=True).people == 2
+        assert validation_chips([source], all_identities=True).people == 2
 
 
 def test_chips_folder_around_people_is_left_out(tmp_path: Path) -> None:

@@ -12,7 +12,13 @@ import pytest
 
 from calibration.chips import validation_chips
 from calibration.cli import pad, quantize, threshold, voting
-from calibration.faces import check_faces, check_folder, likeness, portrait_views, small
+from calibration.faces import (
+    check_faces,
+    check_folder,
+    face_similarity,
+    low_frequencies,
+    portrait_views,
+)
 from edge.errors import ConfigError
 from edge.portraits import COLLINS, HOPPER, load_chip
 from export.cli import parity
@@ -55,7 +61,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", NO_FACES)
 def test_chips_that_are_no_faces_are_refused(tmp_path: Path, kind: str) -> None:
     draw, words = NO_FACES[kind]
-    folder = validation_chips([write(tmp_path, draw)], everybody=True)
+    folder = validation_chips([write(tmp_path, draw)], all_identities=True)
     with pytest.raises(ConfigError, match=words):
         check_folder(folder, "--chips")
 
@@ -70,8 +76,8 @@ def refusal(check: Callable[[], object]) -> str:
 
 
 def test_chips_of_faces_are_accepted(people: Path) -> None:
-    chips = validation_chips([people], everybody=True)
-    assert refusal(lambda: check_folder(chips, "--chips", fewest=16)) == ""
+    chips = validation_chips([people], all_identities=True)
+    assert refusal(lambda: check_folder(chips, "--chips", minimum=16)) == ""
 
 
 @pytest.mark.parametrize("brightness", [1.0, 0.5, 0.2])
@@ -82,7 +88,7 @@ def test_views_of_faces_are_accepted(brightness: float) -> None:
 
 def test_chips_too_few_are_refused(people: Path) -> None:
     with pytest.raises(ConfigError, match="at least 100 different chips, found 32"):
-        check_folder(validation_chips([people], everybody=True), "--chips", fewest=100)
+        check_folder(validation_chips([people], all_identities=True), "--chips", minimum=100)
 
 
 def test_chips_filed_twice_are_named(
@@ -96,15 +102,17 @@ def test_chips_filed_twice_are_named(
         (tmp_path / "made-up-0000" / "0.jpg").read_bytes()
     )
     with caplog.at_level(logging.WARNING):
-        check_folder(validation_chips([tmp_path], everybody=True), "--chips")
+        check_folder(validation_chips([tmp_path], all_identities=True), "--chips")
     assert "1 pictures are filed under two people" in caplog.text
 
 
 def test_mean_face_is_that_of_the_portraits() -> None:
     chips = [load_chip(portrait) for portrait in (COLLINS, HOPPER)]
-    mean = np.mean([small(view) for chip in chips for view in (chip, chip[:, ::-1])], axis=0)
-    wanted = [float((small(chip) * mean).mean() / mean.std()) for chip in chips]
-    assert likeness(np.stack(chips)) == pytest.approx(wanted, abs=0.01)
+    mean = np.mean(
+        [low_frequencies(view) for chip in chips for view in (chip, chip[:, ::-1])], axis=0
+    )
+    wanted = [float((low_frequencies(chip) * mean).mean() / mean.std()) for chip in chips]
+    assert face_similarity(np.stack(chips)) == pytest.approx(wanted, abs=0.01)
 
 
 @pytest.mark.parametrize("kind", ["black", "noise", "copies"])
@@ -115,10 +123,16 @@ def test_commands_refuse_chips_without_faces(
     chips, embedder = str(write(tmp_path / "chips", draw)), str(bundle_path / "embedder.onnx")
     bundle, out = str(bundle_path), str(tmp_path / "out")
     for main, arguments in (
-        (quantize.main, ["--embedder", embedder, "--chips", chips, "--everybody", "--out", out]),
-        (threshold.main, ["--embedder", embedder, "--chips", chips, "--everybody", "--out", out]),
-        (voting.main, ["--bundle", bundle, "--chips", chips, "--everybody"]),
-        (evaluate.main, [embedder, "--people", chips, "--everybody"]),
+        (
+            quantize.main,
+            ["--embedder", embedder, "--chips", chips, "--all-identities", "--out", out],
+        ),
+        (
+            threshold.main,
+            ["--embedder", embedder, "--chips", chips, "--all-identities", "--out", out],
+        ),
+        (voting.main, ["--bundle", bundle, "--chips", chips, "--all-identities"]),
+        (evaluate.main, [embedder, "--people", chips, "--all-identities"]),
         (parity.main, [bundle, embedder, "--chips", chips]),
     ):
         assert main(arguments) == 2

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from calibration import metrics, scores
-from calibration.scores import Embedded
+from calibration.scores import LabelledEmbeddings
 
 score_lists = arrays(np.float32, st.integers(20, 200), elements=st.floats(-1, 1, width=32))
 
@@ -48,14 +48,14 @@ def test_equal_error_rate_of_known_distributions() -> None:
 def test_ten_fold_accuracy() -> None:
     mated = np.tile([True, False], 500)
     perfect = np.where(mated, 0.8, 0.1)
-    assert metrics.ten_fold_accuracy(perfect, mated) == (1.0, 0.0)
-    accuracy, _ = metrics.ten_fold_accuracy(np.random.default_rng(0).uniform(0, 1, 1000), mated)
+    assert metrics.k_fold_accuracy(perfect, mated) == (1.0, 0.0)
+    accuracy, _ = metrics.k_fold_accuracy(np.random.default_rng(0).uniform(0, 1, 1000), mated)
     assert 0.4 < accuracy < 0.6
     shifted = perfect.copy()
     shifted[:100] += (
         1  # one fold has other scores: its threshold comes from the rest and is wrong there
     )
-    assert metrics.ten_fold_accuracy(shifted, mated)[0] == pytest.approx(0.95)
+    assert metrics.k_fold_accuracy(shifted, mated)[0] == pytest.approx(0.95)
 
 
 def test_fpir_and_the_gallery_it_supports() -> None:
@@ -64,18 +64,18 @@ def test_fpir_and_the_gallery_it_supports() -> None:
     assert metrics.fpir(1e-5, size) <= 0.01 < metrics.fpir(1e-5, size + 1)
 
 
-def people(rng: np.random.Generator, count: int, each: int) -> Embedded:
+def people(rng: np.random.Generator, count: int, each: int) -> LabelledEmbeddings:
     centres = rng.standard_normal((count, 16))
     rows = np.repeat(centres, each, axis=0) + 0.5 * rng.standard_normal((count * each, 16))
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return Embedded(rows.astype(np.float32), np.repeat(np.arange(count), each))
+    return LabelledEmbeddings(rows.astype(np.float32), np.repeat(np.arange(count), each))
 
 
 def test_all_scores_is_every_pair_once() -> None:
     embedded = people(np.random.default_rng(0), 4, 3)
     mated, non_mated = scores.all_scores(embedded, embedded)
     assert len(mated) == 4 * 3 and len(non_mated) == 12 * 11 // 2 - 12
-    masked = Embedded(embedded.vectors.copy(), embedded.people)
+    masked = LabelledEmbeddings(embedded.vectors.copy(), embedded.labels)
     mated, non_mated = scores.all_scores(masked, embedded)
     assert len(mated) == 4 * 3 * 2 and len(non_mated) == 12 * 9
     assert mated.max() < 0.9999  # never a picture against itself
@@ -106,13 +106,13 @@ def test_without_a_false_match_the_bound_rests_on_pairs_of_people_in_either_orde
     both = np.full((people, people), 4)
     np.fill_diagonal(both, 0)
     for non_mated in (np.triu(both, 1), both):
-        counts = metrics.PersonCounts(
+        counts = metrics.ComparisonCounts(
             non_mated, np.zeros_like(both), np.full(people, 3), np.full(people, 3)
         )
         assert counts.upper_bounds(rounds=20)[0] == pytest.approx(3 / 10)
     two = np.array([[0, 1], [1, 0]])
     assert (
-        metrics.PersonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(
+        metrics.ComparisonCounts(two, two * 0, np.ones(2, int), np.ones(2, int)).upper_bounds(
             rounds=20
         )[0]
         == 1.0

@@ -22,8 +22,8 @@ def test_a_kind_changes_what_its_truth_says_and_nothing_else(kind: str) -> None:
         drawn, truth = occluders.draw(GREY, kind, np.random.default_rng(seed))
         again, _ = occluders.draw(GREY, kind, np.random.default_rng(seed))
         assert np.array_equal(drawn, again) and not np.array_equal(drawn, GREY)
-        assert (truth.max() > 0.9) == occluders.hides(kind)
-        if occluders.hides(kind):
+        assert (truth.max() > 0.9) == occluders.covers_skin(kind)
+        if occluders.covers_skin(kind):
             assert np.array_equal(drawn[truth == 0], GREY[truth == 0]) and 0.01 < truth.mean() < 0.7
 
 
@@ -50,7 +50,7 @@ def test_the_exam_in_places_varies_and_is_frozen() -> None:
 def test_the_exam_of_one_kind_is_frozen() -> None:
     found = {}
     for kind in occluders.KINDS:
-        chip, truth = occluders.draw_exam(GREY, kind, "Ada/Ada_0001.jpg")
+        chip, truth = occluders.draw_protocol(GREY, kind, "Ada/Ada_0001.jpg")
         found[kind] = (round(float(truth.mean()), 3), round(float(chip.mean()), 1))
     assert found == FROZEN
 

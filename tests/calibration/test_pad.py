@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from calibration.cli.pad import main
-from calibration.metrics import upper_bound
-from calibration.pad import BONA_FIDE, Species, find
+from calibration.metrics import clopper_pearson_upper
+from calibration.pad import BONA_FIDE, SpeciesResult, find_clips
 
 
 @pytest.fixture
@@ -76,18 +76,18 @@ def test_a_tree_of_another_form_is_told(
 
 
 def test_clips_are_found_by_species(tree: Path) -> None:
-    assert [(name, path.name) for name, path in find(tree)] == [
+    assert [(name, path.name) for name, path in find_clips(tree)] == [
         (BONA_FIDE, "short"), ("synthetic-frozen", "a"), ("synthetic-frozen", "b")
     ]  # fmt: skip
 
 
 def test_an_attack_that_passes_is_wrong_and_so_is_a_refused_person() -> None:
-    attack, living = Species("print"), Species(BONA_FIDE)
+    attack, living = SpeciesResult("print"), SpeciesResult(BONA_FIDE)
     for kind in (attack, living):
         kind.outcomes.update(["passed", "refused", "no-response"])
-    assert attack.wrong == living.wrong == 1 and attack.told()["responded"] == 2
+    assert attack.wrong == living.wrong == 1 and attack.as_dict()["responded"] == 2
 
 
 def test_bounds() -> None:
-    assert upper_bound(0, 0) == upper_bound(3, 3) == 1.0
-    assert upper_bound(0, 300) == pytest.approx(0.00994, abs=1e-4)
+    assert clopper_pearson_upper(0, 0) == clopper_pearson_upper(3, 3) == 1.0
+    assert clopper_pearson_upper(0, 300) == pytest.approx(0.00994, abs=1e-4)

@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 
 from calibration import prepare
-from calibration.chips import decode, has_real_mask, read_chips
+from calibration.chips import decode_chip, has_real_mask, read_chips
 from calibration.cli.prepare import main
-from calibration.photos import Found, Photo, read_photo
+from calibration.photos import FoundPhotos, Photo, read_photo
 from edge import photofile
 from edge.bundle import file_digest
 from edge.chip import PREPROCESSING, align
@@ -87,7 +87,7 @@ def make(tmp_path: Path, bundle_path: Path) -> Any:
 
 
 def chips_of(path: Path) -> dict[str, Image]:
-    return {name: decode(data, name) for name, data in read_chips(path)}
+    return {name: decode_chip(data, name) for name, data in read_chips(path)}
 
 
 def refused(tmp_path: Path, out: str = "chips.tar") -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_chips_are_those_of_enrollment(
         terminal_s = align(image, detector.detect(image)[0].landmarks_xy)
         assert np.array_equal(
             made[chip],
-            decode(
+            decode_chip(
                 cv2.imencode(".jpg", terminal_s, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes(), chip
             ),
         )
@@ -121,9 +121,9 @@ def test_every_photo_is_a_chip_or_is_named(
     assert make(photos) == 0
     assert refused(tmp_path) == {
         "hopper/cut.jpg": "unreadable",
-        "hopper/wall.bmp": "no_face",
+        "hopper/wall.bmp": "no-face",
         "nobody/words.JPEG": "unreadable",
-        "stray.jpg": "no_identity",
+        "stray.jpg": "no-identity",
     }
     report = json.loads((tmp_path / "chips.tar.report.json").read_text())
     assert (
@@ -132,7 +132,7 @@ def test_every_photo_is_a_chip_or_is_named(
         report["people"],
         report["people_without_chips"],
     ) == (7, 3, 2, 1)
-    assert report["refused"] == {"no_face": 1, "no_identity": 1, "unreadable": 2}
+    assert report["refused"] == {"no-face": 1, "no-identity": 1, "unreadable": 2}
     assert report["identities"]["hopper"] == {"kept": 1, "refused": 2}
     assert report["identities"]["nobody"] == {"kept": 0, "refused": 1}
     assert report["other_files"] == {".txt": 1}
@@ -162,7 +162,7 @@ def test_a_small_face_is_refused_and_the_limit_is_the_user_s(
         encoded(cv2.resize(collins, (128, 128), interpolation=cv2.INTER_AREA), ".png"),
     )
     assert make(tmp_path / "small") == 1
-    assert refused(tmp_path) == {"collins/far.png": "too_small"}
+    assert refused(tmp_path) == {"collins/far.png": "too-small"}
     assert not (tmp_path / "chips.tar").exists()
     assert make(tmp_path / "small", "--min-eyes", "6") == 0
 
@@ -180,7 +180,7 @@ def test_of_several_faces_the_prominent_one_or_none(
     both[200:712, 600:1112], both[:304, :256] = collins, cv2.resize(hopper, (256, 304))
     put(tmp_path / "both", "a/both.png", encoded(both, ".png"))
     assert make(tmp_path / "both", "--face", "only") == 1
-    assert refused(tmp_path) == {"a/both.png": "several_faces"}
+    assert refused(tmp_path) == {"a/both.png": "several-faces"}
     assert make(tmp_path / "both") == 0
     chosen, subject, other = embedder.embed(
         np.stack([chips_of(tmp_path / "chips.tar")["a/both.jpg"], collins_chip, hopper_chip])
@@ -307,8 +307,8 @@ def test_a_tar_s_names_and_links_lead_nowhere(tmp_path: Path, make: Any, hopper:
     assert make(tmp_path / "evil.tar", out="chips") == 0
     assert set(chips_of(tmp_path / "chips")) == {"a/fine.jpg", "a/twice.jpg", "a/twice-2.jpg"}
     assert refused(tmp_path, "chips") == {
-        "../../out.jpg": "no_identity",
-        "a/../../out.jpg": "no_identity",
+        "../../out.jpg": "no-identity",
+        "a/../../out.jpg": "no-identity",
         "a/link.jpg": "unreadable",
     }
     assert (
@@ -485,16 +485,22 @@ def test_the_contact_sheet_shows_chips_from_everywhere(
     number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Chips of even grey, so that each tile tells which photo it was."""
-    found = Found(
+    found = FoundPhotos(
         [Photo(f"a/{i:03}.jpg", f"a/{i:03}.jpg", "", 0, 0) for i in range(number)], [], Counter()
     )
-    grey = [prepare.Outcome(encoded(np.full((112, 112, 3), i, np.uint8))) for i in range(number)]
+    grey = [
+        prepare.PhotoOutcome(encoded(np.full((112, 112, 3), i, np.uint8))) for i in range(number)
+    ]
     monkeypatch.setattr(prepare, "make_chips", lambda *_: (outcome for outcome in grey))
     (tmp_path / "detector").touch()
-    _, sheet = prepare._fill(
-        tmp_path, found, prepare.Settings(str(tmp_path / "detector"), "", 0, "", 0), 0, as_tar=True
+    _, sheet = prepare.write_chips(
+        tmp_path,
+        found,
+        prepare.PrepareSettings(str(tmp_path / "detector"), "", 0, "", 0),
+        0,
+        as_tar=True,
     )
-    shown = [int(decode(chip, "chip")[50, 50, 0]) for chip in sheet]
+    shown = [int(decode_chip(chip, "chip")[50, 50, 0]) for chip in sheet]
     assert len(shown) == min(number, 64)
     assert shown == sorted(shown) and (number < 65 or (shown[0] == 0 and shown[-1] > number - 8))
     if sheet:
@@ -578,7 +584,7 @@ def test_ctrl_c_ends_with_a_sentence_and_without_output(
 
 def test_ctrl_c_waits_while_a_worker_is_started() -> None:
     steps = []
-    with pytest.raises(KeyboardInterrupt), prepare._ctrl_c_later():
+    with pytest.raises(KeyboardInterrupt), prepare.defer_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         steps.append("went on")
     assert steps == ["went on"]

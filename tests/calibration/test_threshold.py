@@ -15,30 +15,46 @@ from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
-from export.bundle import reference
+from export.bundle import reference_bundle
 
-MODEL = reference() / "embedder.onnx"
+MODEL = reference_bundle() / "embedder.onnx"
 
 
 def test_thresholds_need_data_that_supports_them(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "thresholds.json"
-    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    command = [
+        "--embedder",
+        str(MODEL),
+        "--chips",
+        str(people),
+        "--all-identities",
+        "--out",
+        str(out),
+    ]
     assert main(command) == 2
     assert "needs at least 100,000 non-mated comparisons, found 9" in capsys.readouterr().err
     assert main([*command, "--target-fmr", "0.2"]) == 0
     written = json.loads(out.read_text())
     assert written["people"] == 2 and written["masked"]["comparisons"] == 18
     assert main([*command[:-3], "--out", str(out)]) == 2
-    assert "add --everybody" in capsys.readouterr().err
+    assert "add --all-identities" in capsys.readouterr().err
 
 
 def test_thresholds_for_a_share_of_strangers_in_a_gallery(
     people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, plot = tmp_path / "thresholds.json", tmp_path / "det.png"
-    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    command = [
+        "--embedder",
+        str(MODEL),
+        "--chips",
+        str(people),
+        "--all-identities",
+        "--out",
+        str(out),
+    ]
     assert main([*command, "--fpir", "0.5", "--gallery", "3", "--det", str(plot)]) == 0
     written = json.loads(out.read_text())
     assert (
@@ -75,7 +91,7 @@ def test_thresholds_go_into_a_bundle(
         str(bundle),
         "--chips",
         str(people),
-        "--everybody",
+        "--all-identities",
         "--target-fmr",
         "0.2",
     ]

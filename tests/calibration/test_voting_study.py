@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from calibration.cli.voting import main
-from calibration.voting_study import People, Row, Streams, exam, galleries, split, table
+from calibration.voting_study import (
+    PhotoStreams,
+    StudyGroups,
+    StudyRow,
+    compare_policies,
+    format_table,
+    galleries,
+    split_people,
+)
 from edge.access.policy import Rules, ThresholdScaling
 from edge.values import Thresholds
 
@@ -25,11 +33,11 @@ def outputs(rows: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
     labels = np.array([0] * 5 + [1] * 5 + [2] * 4 + [3])
-    found = split(labels, None, ["a", "b", "c", "d"])
+    found = split_people(labels, None, ["a", "b", "c", "d"])
     assert [p.name for p in found.subjects] == ["a"] and [p.name for p in found.strangers] == ["b"]
     assert [p.name for p in found.fillers] == ["c", "d"]
     assert found.subjects[0].enrolled == (0, 1) and found.subjects[0].stream == (2, 3, 4)
-    worn = split(labels, np.array([2, 2, 2, 0, 0, 0]), ["a", "b", "c", "d"])
+    worn = split_people(labels, np.array([2, 2, 2, 0, 0, 0]), ["a", "b", "c", "d"])
     assert [p.name for p in [*worn.subjects, *worn.strangers]] == ["a", "c"] and worn.strangers[
         0
     ].stream == (0, 1, 2)
@@ -37,7 +45,7 @@ def test_people_are_enrolled_walk_up_or_fill_galleries() -> None:
 
 def test_galleries_of_a_size_hold_disjoint_people_and_fillers_where_there_are_too_few() -> None:
     labels = np.repeat(np.arange(8), 5)
-    people = split(np.append(labels, [8, 9]), None, list("abcdefghij"))
+    people = split_people(np.append(labels, [8, 9]), None, list("abcdefghij"))
     pairs = list(galleries(people, 2))
     assert [[p.name for p in enrolled] for enrolled, _, _ in pairs] == [["a", "b"], ["c", "d"]]
     (filled,) = galleries(people, 6)
@@ -51,9 +59,9 @@ def test_a_stranger_with_one_lookalike_photo_passes_a_single_frame_but_not_the_v
     ada, eve = np.eye(2, 4)
     rows = [ada] * 5 + [eve, eve, ada, eve, eve, eve]
     bare = outputs(rows)
-    people = split(np.array([0] * 5 + [1] * 6), None, ["ada", "eve"])
-    gallery = People(people.subjects, people.strangers, people.fillers)
-    single, voted = exam(Streams([bare], bare), gallery, RULES, "bare", [1])
+    people = split_people(np.array([0] * 5 + [1] * 6), None, ["ada", "eve"])
+    gallery = StudyGroups(people.subjects, people.strangers, people.fillers)
+    single, voted = compare_policies(PhotoStreams([bare], bare), gallery, RULES, "bare", [1])
     assert (single.missed, single.false, voted.missed, voted.false) == (0, 1, 0, 0)
     assert single.false_bound > voted.false_bound > 0
 
@@ -62,32 +70,34 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
     rng = np.random.default_rng(0)
     rows = rng.standard_normal((10, 64))
     bare = outputs([row / np.linalg.norm(row) for row in rows])
-    people = split(np.array([0] * 5 + [1] * 5), None, ["ada", "eve"])
+    people = split_people(np.array([0] * 5 + [1] * 5), None, ["ada", "eve"])
     rules = replace(
         RULES, growth=ThresholdScaling(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3)
     )
-    plain = exam(Streams([bare], bare), people, rules, "bare", [1])
-    more = exam(Streams([bare, bare], bare), people, rules, "bare, masked templates", [1])
+    plain = compare_policies(PhotoStreams([bare], bare), people, rules, "bare", [1])
+    more = compare_policies(
+        PhotoStreams([bare, bare], bare), people, rules, "bare, masked templates", [1]
+    )
     assert [row.thresholds.unmasked for row in plain] == pytest.approx(
         [0.5 + 0.1 * np.log10(2)] * 2
     )
     assert [row.thresholds.unmasked for row in more] == pytest.approx([0.5 + 0.1 * np.log10(4)] * 2)
-    told = table(plain, "tiny", rules)
+    told = format_table(plain, "tiny", rules)
     assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
 
 
 def test_the_bound_is_one_where_everything_was_false() -> None:
-    assert Row("bare", 10, "voted", RULES.thresholds, 1, 0, 1, 1, 1).false_bound == 1.0
-    assert Row("bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0).false_bound == pytest.approx(
-        0.00994, abs=1e-4
-    )
+    assert StudyRow("bare", 10, "voted", RULES.thresholds, 1, 0, 1, 1, 1).false_bound == 1.0
+    assert StudyRow(
+        "bare", 10, "voted", RULES.thresholds, 300, 0, 0, 0, 0
+    ).false_bound == pytest.approx(0.00994, abs=1e-4)
 
 
 def test_the_command_says_where_people_are_too_few(
     bundle_path: Path, people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = tmp_path / "voting.md"
-    command = ["--bundle", str(bundle_path), "--chips", str(people), "--everybody"]
+    command = ["--bundle", str(bundle_path), "--chips", str(people), "--all-identities"]
     assert main([*command, "--galleries", "2", "--markdown", str(told)]) == 2
     assert "found too few" in capsys.readouterr().err and not told.exists()
     assert main([*command, "--galleries", "1"]) == 2

@@ -14,7 +14,7 @@ from edge.bundle import open_bundle
 from edge.bundle_files import FILE_BYTES_MAX
 from edge.chip import PREPROCESSING
 from edge.errors import BundleError
-from export.bundle import reference
+from export.bundle import reference_bundle
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_a_missing_file_is_refused_by_name(copy: Path) -> None:
 
 def test_a_bundle_without_detector_says_how_to_complete_it() -> None:
     with pytest.raises(BundleError, match="complete it with: mfsa-bundle make"):
-        open_bundle(reference(), PREPROCESSING)
+        open_bundle(reference_bundle(), PREPROCESSING)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ FROZEN = {
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_the_exam_is_frozen(name: str) -> None:
-    style = masks.exam_style(name)
+    style = masks.protocol_style(name)
     drawn, truth = masks.draw(GREY, style)
     family, share, level = FROZEN[name]
     assert style.family == family

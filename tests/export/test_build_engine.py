@@ -16,12 +16,12 @@ from onnx import numpy_helper
 from edge.bundle import file_digest, open_bundle
 from edge.chip import PREPROCESSING, to_input
 from edge.engine.cuda import Device
-from edge.engine.sidecar import Wanted, read_sidecar
+from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import EngineError
 from export.cli.build_engine import main
 from export.parity import portrait_chips
-from export.plans import Builder
+from export.plans import PlanBuilder
 from export.trt_builder import build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
@@ -39,7 +39,7 @@ def bundle(int8_bundle: Path, tmp_path: Path) -> Path:
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A machine with a GPU and this version of TensorRT, as far as the command can tell."""
     trt = fake_tensorrt(request.param)
-    monkeypatch.setattr("export.cli.build_engine.open_builder", lambda rtx: Builder(trt, ORIN))
+    monkeypatch.setattr("export.cli.build_engine.open_builder", lambda rtx: PlanBuilder(trt, ORIN))
     for module in ("export.plans", "export.cli.build_engine"):
         monkeypatch.setattr(f"{module}.import_pycuda", FakeCuda)
     return trt
@@ -79,11 +79,11 @@ def test_engines_are_built_compared_and_then_opened(
 def opened(path: Path, precision: Any, trt: Any) -> Any:
     """The embedder as `edge.recogniser.networks` opens it."""
     bundle = open_bundle(path, PREPROCESSING)
-    wanted = Wanted(
+    wanted = PlanRequirements(
         "embedder",
         precision,
         bundle.digest("embedder"),
-        bundle.sources("embedder", precision),
+        bundle.plan_sources("embedder", precision),
         bundle.calibration(precision).embedder,
     )
     plan = path / f"embedder-{precision}.plan"

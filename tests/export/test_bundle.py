@@ -70,7 +70,7 @@ def test_make_check_and_replace(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_packing_needs_figures_that_were_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    reference = bundle.reference()
+    reference = bundle.reference_bundle()
     manifest = read_manifest(reference)
     thresholds, accuracy = tmp_path / "thresholds.json", tmp_path / "accuracy.json"
     thresholds.write_text(manifest.calibration.model_dump_json())
@@ -120,7 +120,7 @@ def test_packing_needs_figures_that_were_measured(
 
 def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> None:
     out = tmp_path / "bundle"
-    bundle.make(out, bundle.reference(), replace=False)
+    bundle.make_bundle(out, bundle.reference_bundle(), replace=False)
     with np.load(out / "parity.npz", allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     arrays["embedding"] = arrays["embedding"][::-1]
@@ -131,7 +131,7 @@ def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> 
     manifest["files"]["parity.npz"]["sha256"] = file_digest(out / "parity.npz")
     (out / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(BundleError, match="does not reproduce its own outputs"):
-        bundle.check(out)
+        bundle.check_bundle(out)
 
 
 def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -226,7 +226,7 @@ def test_an_int8_form_that_loses_too_much_is_not_packed(
     told = capsys.readouterr().err
     assert "what INT8 loses was not measured" in told
     assert "mfsa-evaluate fp32=" in told and " int8=" in told and "--pairs auto" in told
-    assert "--keep-ends" not in told
+    assert "--keep-ends-float" not in told
     assert packing(lose("one_masked", "accuracy", 0.002)) == 0
 
 
@@ -243,7 +243,7 @@ def test_int8_figures_must_be_its_own(
 def _packing(
     tmp_path: Path, accuracy: dict[str, Any] | None, thresholds: bool = True
 ) -> tuple[int, Path]:
-    reference, out = bundle.reference(), tmp_path / "out"
+    reference, out = bundle.reference_bundle(), tmp_path / "out"
     manifest = read_manifest(reference)
     if thresholds:
         (tmp_path / "thresholds.json").write_text(manifest.calibration.model_dump_json())
@@ -320,5 +320,5 @@ def test_make_follows_no_link_of_its_base(tmp_path: Path, int8_bundle: Path) -> 
     (base / "LICENSE").unlink(missing_ok=True)
     (base / "LICENSE").symlink_to(tmp_path / "secret")
     with pytest.raises(BundleError, match="expected a regular file, found a link"):
-        bundle.make(tmp_path / "out", base, replace=False)
+        bundle.make_bundle(tmp_path / "out", base, replace=False)
     assert not (tmp_path / "out").exists()

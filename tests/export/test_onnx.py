@@ -11,7 +11,7 @@ from onnx import numpy_helper
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
 from calibration.cli.quantize import main as quantize
-from calibration.int8.graph import find_places
+from calibration.int8.graph import plan_quantization
 from edge.chip import to_input
 from export.cli.export import main
 from export.cli.parity import main as parity
@@ -161,7 +161,7 @@ def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
     assert capsys.readouterr().out.count("chips: cosine min") == 3
     whole = onnx.load(tmp_path / "net-whole.onnx")
     assert has_prelu(whole) and not has_prelu(onnx.load(out))
-    assert len(find_places(whole).gates) == 3
+    assert len(plan_quantization(whole).gates) == 3
     for i in range(-8, 8):
         (tmp_path / "faces" / "p").mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(tmp_path / "faces" / "p" / f"{i}.png"), np.roll(collins_chip, i, axis=1))
@@ -170,7 +170,7 @@ def test_a_network_with_prelu_has_two_forms_and_int8_is_made_of_the_whole_one(
         str(out),
         "--chips",
         str(tmp_path / "faces"),
-        "--everybody",
+        "--all-identities",
         "--bound",
         "0.01",
     ]
@@ -217,7 +217,7 @@ def test_an_export_that_differs_is_not_kept(
     assert list(out.parent.iterdir()) == []
     for wrong_option, part in (
         (["--batch", "0"], "--batch"),
-        (["--most", "0"], "--most"),
+        (["--max-chips", "0"], "--max-chips"),
         (["--out", "/none/net.onnx"], "folder"),
     ):
         assert (

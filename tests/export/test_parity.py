@@ -14,22 +14,22 @@ from edge.bundle import file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
 from edge.face.detect import FaceDetector
-from export.bundle import reference
+from export.bundle import reference_bundle
 from export.cli.parity import main
 from export.parity import (
-    BOUNDS,
+    PARITY_BOUNDS,
     Outputs,
     Parity,
-    detector_verdict,
-    embedder_verdict,
-    faces_in,
-    judge,
+    check_detector,
+    check_embedder,
+    compare_engine,
+    detect_faces,
     portrait_chips,
     portrait_scene,
     run_chips,
 )
 
-MODEL = reference() / "embedder.onnx"
+MODEL = reference_bundle() / "embedder.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +112,9 @@ def test_a_broken_network_is_stopped_by_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     broken = changed(tmp_path / f"{name}.onnx", change)
-    assert main([str(reference()), str(broken), "--precision", "int8"]) == 1
+    assert main([str(reference_bundle()), str(broken), "--precision", "int8"]) == 1
     told = capsys.readouterr()
-    assert "REFUSED" in told.out and f"1 of 1 differ from {reference()}" in told.err
+    assert "REFUSED" in told.out and f"1 of 1 differ from {reference_bundle()}" in told.err
     assert all(part in told.out for part in words)
 
 
@@ -148,7 +148,7 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     for arguments, part in (
         ([str(MODEL), str(tmp_path / "none.onnx")], "none.onnx"),
         ([str(MODEL), str(MODEL), "--pairs", "p.txt"], "belong together"),
-        ([str(MODEL), str(MODEL), "--most", "0"], "--most"),
+        ([str(MODEL), str(MODEL), "--max-chips", "0"], "--max-chips"),
     ):
         assert main(arguments) == 2
         message = capsys.readouterr().err
@@ -158,7 +158,7 @@ def test_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 def test_a_verdict_is_about_one_file_and_one_reference(expected: Outputs) -> None:
     digest = file_digest(MODEL)
     engine = open_engine(MODEL, threads=1)
-    verdict = embedder_verdict(
+    verdict = check_embedder(
         engine, portrait_chips(), expected, "fp32", judged=digest, reference=digest
     )
     assert (
@@ -184,33 +184,33 @@ def test_other_precisions_may_differ_more(expected: Outputs) -> None:
 
         def close(self) -> None: ...
 
-    assert judge(Noisy(), portrait_chips(), expected, "int8")[1] == ""
-    assert "cosine" in judge(Noisy(), portrait_chips(), expected, "fp16")[1]
+    assert compare_engine(Noisy(), portrait_chips(), expected, "int8")[1] == ""
+    assert "cosine" in compare_engine(Noisy(), portrait_chips(), expected, "fp16")[1]
 
 
 def test_nan_is_the_worst_there_is() -> None:
     nothing = Parity(1, -1.0, -1.0, float("nan"), float("nan"), float("nan"))
-    assert not nothing.within(BOUNDS["int8"]) and "attention wrong by nan" in nothing.against(
-        BOUNDS["int8"]
-    )
+    assert not nothing.within(
+        PARITY_BOUNDS["int8"]
+    ) and "attention wrong by nan" in nothing.against(PARITY_BOUNDS["int8"])
 
 
 def test_detectors_are_judged_by_the_faces_they_find(
     detector: FaceDetector, bundle_path: Path
 ) -> None:
     scene = portrait_scene()
-    faces = faces_in(detector, scene)
+    faces = detect_faces(detector, scene)
     assert faces.shape == (2, 15) and faces[0, 0] < faces[1, 0]
     digests = {"judged": "0" * 64, "reference": "1" * 64}
-    assert detector_verdict(detector, scene, faces, "fp32", **digests).passed
+    assert check_detector(detector, scene, faces, "fp32", **digests).passed
     moved = faces.copy()
     moved[:, 4:14] += 3
-    verdict = detector_verdict(detector, scene, moved, "fp16", **digests)
+    verdict = check_detector(detector, scene, moved, "fp16", **digests)
     assert not verdict.passed and "landmarks are off by" in verdict.reason
     blind = FaceDetector(
         {"640x480": open_engine(bundle_path / "detector-640x480.onnx", threads=1)}, 0.99
     )
-    verdict = detector_verdict(blind, scene, faces, "fp16", **digests)
+    verdict = check_detector(blind, scene, faces, "fp16", **digests)
     assert not verdict.passed and verdict.reason == "expected 2 faces in the scene, found 0"
 
 

@@ -11,9 +11,9 @@ import onnx
 import pytest
 from onnx import helper
 
-from calibration.int8.graph import find_places, insert
+from calibration.int8.graph import insert_qdq, plan_quantization
 from calibration.int8.legacy import entropy_calibrator
-from calibration.int8.quantize import observe
+from calibration.int8.quantize import collect_histograms
 from calibration.int8.ranges import minmax
 from edge.bundle import DETECTOR_SIZES, detector_network, onnx_file
 from edge.errors import ConfigError, EngineError
@@ -186,14 +186,17 @@ def int8_detector(source: Path, out: Path) -> Path:
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     frame = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
     ranges = {
-        n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()
+        n: minmax(h)
+        for n, h in collect_histograms(
+            model, plan_quantization(model).activations(), [frame]
+        ).items()
     }
-    onnx.save(insert(model, ranges), out)
+    onnx.save(insert_qdq(model, ranges), out)
     return out
 
 
 def test_rtx_builds_int8_with_the_rest_in_half_precision(rtx: Any, int8_bundle: Path) -> None:
-    model = int8_bundle / onnx_file("embedder", "int8", half_rest=True)
+    model = int8_bundle / onnx_file("embedder", "int8", fp16_scales=True)
     assert build_plan(rtx, model, BuildOptions("int8", (1, 1, 4), compute_capability="8.6")).plan
 
 

@@ -20,7 +20,7 @@ from edge.door.file_backend import FileInputLine
 from edge.door.hardware import load_outputs
 from edge.door.settings import build_settings
 from edge.engine.cuda import Device, _board, _l4t
-from edge.engine.sidecar import Wanted, check_sidecar, read_sidecar, sidecar_path
+from edge.engine.sidecar import PlanRequirements, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect
@@ -138,7 +138,7 @@ def _open_manifest(folder: Path, at_end: ExitStack) -> Run:
             for precision in ("fp32", "fp16", "int8"):
                 with contextlib.suppress(BundleError):
                     bundle.calibration(precision)
-                bundle.sources(EMBEDDER_NETWORK, precision)
+                bundle.plan_sources(EMBEDDER_NETWORK, precision)
                 if EMBEDDER in bundle.manifest.files:
                     with contextlib.suppress(BundleError, EngineError):
                         path = bundle.onnx_path(EMBEDDER_NETWORK, precision)
@@ -168,7 +168,7 @@ def _sidecar(plan: bytes) -> dict[str, Any]:
 def _open_sidecar(folder: Path, at_end: ExitStack) -> Run:
     plan, content = folder / "embedder-fp16.plan", b"plan"
     tree = _sidecar(content)
-    wanted = Wanted("embedder", "fp16", "c" * 64, frozenset({"b" * 64}))
+    wanted = PlanRequirements("embedder", "fp16", "c" * 64, frozenset({"b" * 64}))
 
     def run(data: bytes) -> None:
         written = _changed(Source(data), [json.dumps(tree).encode()], [tree], _json)

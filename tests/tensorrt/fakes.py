@@ -21,7 +21,7 @@ import numpy as np
 import onnx
 
 from edge.engine import open_engine
-from export.onnx_transforms import in_float
+from export.onnx_transforms import widen_to_fp32
 from tests.tensorrt.table import USED, load
 
 
@@ -231,7 +231,7 @@ class _Engine:
             path = Path(folder) / "m.onnx"
             model = onnx.load_from_string(base64.b64decode(plan["onnx"]))
             onnx.save(
-                in_float(model), path
+                widen_to_fp32(model), path
             )  # old ONNX Runtimes compute half-precision Q/DQ coarsely
             self.network = open_engine(path, threads=1)
         self.name, shape = plan["input"]

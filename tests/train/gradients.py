@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from train.data import Views, load_chips
-from train.distributed import World, join_world
-from train.loop import Run
+from train.data import AugmentedChips, load_chips
+from train.distributed import ProcessGroup, init_distributed
+from train.loop import TrainingRun
 from train.recipe import load_recipe
 
 
@@ -19,27 +19,27 @@ def write_gradients(data: Path, out: Path, recipes: Sequence[Path]) -> None:
     """Write `out`/STEM for each recipe STEM.yaml."""
     torch.set_num_threads(1)
     out.mkdir(exist_ok=True)
-    world = join_world()
+    group = init_distributed()
     for recipe in recipes:
-        _write(recipe, data, out / recipe.stem, world)
-    world.leave()
+        _write(recipe, data, out / recipe.stem, group)
+    group.close()
 
 
-def _write(recipe_file: Path, data: Path, out: Path, world: World) -> None:
+def _write(recipe_file: Path, data: Path, out: Path, group: ProcessGroup) -> None:
     recipe = load_recipe(recipe_file)
     chips, _ = load_chips(data, recipe.data, recipe.network.embedding)
     torch.manual_seed(0)
-    run = Run(recipe, chips, world)
-    run.get_ready()
+    run = TrainingRun(recipe, chips, group)
+    run.compile_and_wrap()
     run.network.eval()  # batch norm does not depend on the share
     run.seen = recipe.chips // 2  # the adversary grows with progress
     keys = [(epoch, position) for epoch in range(2) for position in range(len(chips))]
-    share = len(keys) // world.size
-    batch = Views(chips, recipe.draw, recipe.seed).__getitems__(
-        keys[world.rank * share : (world.rank + 1) * share]
+    share = len(keys) // group.size
+    batch = AugmentedChips(chips, recipe.draw, recipe.seed).__getitems__(
+        keys[group.rank * share : (group.rank + 1) * share]
     )
-    parts = run.gradients(batch)
-    if world.first:
+    parts = run.backward(batch)
+    if group.is_first:
         gradients = {
             name: p.grad for name, p in run.student.named_parameters() if p.grad is not None
         }

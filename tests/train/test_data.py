@@ -8,20 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from calibration.chips import is_validation, validation_chips
+from calibration.chips import is_validation_identity, validation_chips
 from edge import masks
 from edge.errors import ConfigError
-from train.data import EpochSampler, Views, load_chips
+from train.data import AugmentedChips, EpochSampler, load_chips
 from train.loss import UNLABELLED
-from train.recipe import DataSection, DrawSection
+from train.recipe import DataRecipe, DrawRecipe
 
 
-def section(**changes: object) -> DataSection:
-    return DataSection.model_validate({"sources": ["people"], "teacher": "teacher.npz", **changes})
+def section(**changes: object) -> DataRecipe:
+    return DataRecipe.model_validate({"sources": ["people"], "teacher": "teacher.npz", **changes})
 
 
-def drawn(**changes: object) -> DrawSection:
-    return DrawSection.model_validate({"mask_probability": 0, "occluder_probability": 0, **changes})
+def drawn(**changes: object) -> DrawRecipe:
+    return DrawRecipe.model_validate({"mask_probability": 0, "occluder_probability": 0, **changes})
 
 
 def test_targets_of_real_masks_are_the_person_s_clean_mean(faces: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_tar_is_as_good_as_a_folder(faces: Path) -> None:
 
 
 def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path) -> None:
-    kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
+    kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     rules = section(teacher=None)
     train, held_out = load_chips(faces, rules, 32)
@@ -58,7 +58,7 @@ def test_validation_identities_are_never_trained_on(tmp_path: Path, faces: Path)
 
 
 def test_a_person_kept_apart_in_one_source_is_kept_apart_in_all(faces: Path) -> None:
-    kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
+    kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
     (faces / "more" / kept).mkdir(parents=True)
     (faces / "more" / kept / "u_7.jpg").write_bytes(
@@ -79,7 +79,7 @@ def test_a_misspelt_source_is_refused() -> None:
 
 
 def test_the_split_never_moves() -> None:
-    assert [i for i in range(60) if is_validation(f"{i:05d}")] == [7, 21, 46]
+    assert [i for i in range(60) if is_validation_identity(f"{i:05d}")] == [7, 21, 46]
 
 
 def test_one_name_in_two_sources_is_one_person_and_one_picture_counts_once(faces: Path) -> None:
@@ -88,7 +88,7 @@ def test_one_name_in_two_sources_is_one_person_and_one_picture_counts_once(faces
     data = (faces / "people" / "collins" / "u_0.jpg").read_bytes()
     (copy / "collins" / "u_0.jpg").write_bytes(data)
     (copy / "collins" / "u_9.jpg").write_bytes(data)
-    both = validation_chips([faces / "people", copy], everybody=True)
+    both = validation_chips([faces / "people", copy], all_identities=True)
     assert both.people == 2 and len(both) == 7
 
 
@@ -140,7 +140,7 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_next_takes_its_place(fac
     position = next(
         i for i, item in enumerate(chips.items) if item.name.endswith("collins/u_0.jpg")
     )
-    batch = Views(chips, drawn(), seed=0).__getitems__([(0, position), (0, position + 1)])
+    batch = AugmentedChips(chips, drawn(), seed=0).__getitems__([(0, position), (0, position + 1)])
     assert (
         len(batch.skipped) == 1
         and "people/collins/u_0.jpg: expected an aligned chip" in batch.skipped[0]
@@ -152,17 +152,17 @@ def test_data_of_which_nothing_can_be_read_ends_the_run(faces: Path) -> None:
     for picture in (faces / "people").glob("*/*.jpg"):
         picture.write_bytes(b"junk")
     with pytest.raises(ConfigError, match="none of 8 pictures can be read: people/collins/m_0"):
-        Views(load_chips(faces, section(), 32)[0], drawn(), seed=0).__getitems__([(0, 0)])
+        AugmentedChips(load_chips(faces, section(), 32)[0], drawn(), seed=0).__getitems__([(0, 0)])
 
 
 def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
-    batch = Views(
+    batch = AugmentedChips(
         chips, drawn(mask_probability=0.3, occluder_probability=0.5), seed=0
     ).__getitems__([(e, 1) for e in range(300)])
     assert 0.2 < batch.covered.mean().item() < 0.4 and not (batch.covered * batch.mask_worn).any()
     real = next(i for i, item in enumerate(chips.items) if item.real_mask)
-    worn = Views(chips, drawn(occluder_probability=1), seed=0).__getitems__(
+    worn = AugmentedChips(chips, drawn(occluder_probability=1), seed=0).__getitems__(
         [(e, real) for e in range(20)]
     )
     assert worn.mask_worn.all() and not worn.covered.any()
@@ -171,7 +171,7 @@ def test_other_occluders_are_drawn_where_no_mask_is(faces: Path) -> None:
 def test_a_mask_under_the_chin_is_not_worn(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     assert (
-        not Views(chips, drawn(mask_probability=1, families=["chin"]), seed=0)
+        not AugmentedChips(chips, drawn(mask_probability=1, families=["chin"]), seed=0)
         .__getitems__([(e, 1) for e in range(9)])
         .mask_worn.any()
     )
@@ -181,13 +181,14 @@ def test_views_are_keyed_by_seed_epoch_and_index(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     keys = [(0, 0), (0, 1), (3, 2)]
     first, again = (
-        Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(keys) for _ in range(2)
+        AugmentedChips(chips, drawn(mask_probability=0.5), seed=1).__getitems__(keys)
+        for _ in range(2)
     )
     assert torch.equal(first.chips, again.chips) and torch.equal(first.mask_worn, again.mask_worn)
-    other_epoch = Views(chips, drawn(mask_probability=0.5), seed=1).__getitems__(
+    other_epoch = AugmentedChips(chips, drawn(mask_probability=0.5), seed=1).__getitems__(
         [(1, 0), (1, 1), (4, 2)]
     )
-    other_seed = Views(chips, drawn(mask_probability=0.5), seed=2).__getitems__(keys)
+    other_seed = AugmentedChips(chips, drawn(mask_probability=0.5), seed=2).__getitems__(keys)
     assert not torch.equal(first.chips, other_epoch.chips) and not torch.equal(
         first.chips, other_seed.chips
     )
@@ -196,13 +197,13 @@ def test_views_are_keyed_by_seed_epoch_and_index(faces: Path) -> None:
 def test_masks_are_drawn_as_often_as_asked(faces: Path) -> None:
     chips = load_chips(faces, section(), 32)[0]
     worn = (
-        Views(chips, drawn(mask_probability=0.4, families=masks.EXAM_FAMILIES), seed=0)
+        AugmentedChips(chips, drawn(mask_probability=0.4, families=masks.PROTOCOL_FAMILIES), seed=0)
         .__getitems__([(e, 1) for e in range(300)])
         .mask_worn
     )
     assert 0.3 < worn.mean().item() < 0.5
     real = next(i for i, item in enumerate(chips.items) if item.real_mask)
-    assert Views(chips, drawn(), seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
+    assert AugmentedChips(chips, drawn(), seed=0).__getitems__([(0, real)]).mask_worn.item() == 1
 
 
 def test_processes_share_an_epoch_and_resume_in_its_middle() -> None:

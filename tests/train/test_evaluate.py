@@ -12,12 +12,12 @@ import pytest
 pytest.importorskip("torch", reason="torch is not installed: pip install 'mfsa-edge[train]'")
 
 from calibration.evaluation.report import SUMMARY
-from calibration.evaluation.results import difference
-from export.bundle import reference
+from calibration.evaluation.results import rate_differences
+from export.bundle import reference_bundle
 from train import synthetic_people
 from train.cli.evaluate import main
 
-MODEL = reference() / "embedder.onnx"
+MODEL = reference_bundle() / "embedder.onnx"
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_one_model_with_everything(
         main(
             [
                 *command,
-                "--everybody",
+                "--all-identities",
                 "--show-faces",
                 *(a for kind, path in out.items() for a in (f"--{kind}", str(path))),
             ]
@@ -81,7 +81,7 @@ def test_one_model_with_everything(
 
 def test_evaluate_draws_pairs_of_any_folder(tmp_path: Path) -> None:
     synthetic_people.write_people(tmp_path / "faces", 20)
-    command = [str(MODEL), "--everybody", "--quick", "--chips", str(tmp_path / "faces")]
+    command = [str(MODEL), "--all-identities", "--quick", "--chips", str(tmp_path / "faces")]
     files = {name: tmp_path / name for name in ("auto.json", "again.json", "pairs.txt")}
     drawn = ["--pairs", "auto", "--write-pairs", str(files["pairs.txt"])]
     assert main([*command, *drawn, "--json", str(files["auto.json"])]) == 0
@@ -130,7 +130,7 @@ def test_a_difference_has_a_sign_and_strangers_are_not_forgotten() -> None:
         ).normal(0, 1e-4, (200, 2))
 
     def told(a: tuple[float, float], b: tuple[float, float]) -> dict[str, Any]:
-        return difference(
+        return rate_differences(
             *({"fnmr_masked": x, "fmr_masked": y} for x, y in (a, b)), rounds(*a), rounds(*b)
         )
 
@@ -152,23 +152,26 @@ def test_what_cannot_be_measured_is_one_sentence(
     for arguments, part in (
         ([str(MODEL)], "nothing to measure on"),
         ([str(MODEL), "--pairs", str(pair_list)], "belong together"),
-        ([str(MODEL), "--people", str(people)], "add --everybody"),
-        ([str(MODEL), str(MODEL), "--people", str(people), "--everybody"], "name them NAME=FILE"),
+        ([str(MODEL), "--people", str(people)], "add --all-identities"),
+        (
+            [str(MODEL), str(MODEL), "--people", str(people), "--all-identities"],
+            "name them NAME=FILE",
+        ),
         (
             [
                 str(MODEL),
                 "--people",
                 str(people),
-                "--everybody",
+                "--all-identities",
                 "--json",
                 str(tmp_path / "no" / "x.json"),
             ],
             "folder does not exist",
         ),
-        ([str(tmp_path / "none.onnx"), "--people", str(people), "--everybody"], "none.onnx"),
-        ([str(junk), "--people", str(people), "--everybody"], "junk.onnx"),
+        ([str(tmp_path / "none.onnx"), "--people", str(people), "--all-identities"], "none.onnx"),
+        ([str(junk), "--people", str(people), "--all-identities"], "junk.onnx"),
         (
-            [str(MODEL), "--people", str(people), "--everybody", "--detector", str(tmp_path)],
+            [str(MODEL), "--people", str(people), "--all-identities", "--detector", str(tmp_path)],
             "detector",
         ),
     ):
@@ -193,7 +196,7 @@ def test_the_reference_keeps_what_its_manifest_says(shared: Path, tmp_path: Path
     ]
     assert main([*command, "--json", str(out)]) == 0
     found = json.loads(out.read_text())["pairs"]["pairs.txt"]
-    claimed = json.loads((reference() / "manifest.json").read_text())["accuracy"]["pairs"][
+    claimed = json.loads((reference_bundle() / "manifest.json").read_text())["accuracy"]["pairs"][
         "lfw_pairs.txt"
     ]
     for name in ("clean", "one_masked", "both_masked"):

@@ -12,10 +12,10 @@ from train.loss import (
     ArcFace,
     Batch,
     Criterion,
-    indecision,
-    neighbour_gap,
-    shortfall,
-    similarity_gap,
+    area_shortfall,
+    map_entropy,
+    neighbour_loss,
+    relation_loss,
 )
 from train.network import NetworkConfig, Output
 from train.recipe import LossWeights
@@ -47,8 +47,8 @@ def test_arcface_leaves_unlabelled_rows_out_and_stays_in_the_graph() -> None:
 def test_similarity_gap_is_zero_for_a_turned_copy() -> None:
     teacher = F.normalize(torch.randn(6, 8))
     turn, _ = torch.linalg.qr(torch.randn(8, 8))
-    assert similarity_gap(teacher @ turn, teacher).item() == pytest.approx(0, abs=1e-10)
-    assert similarity_gap(F.normalize(torch.randn(6, 8)), teacher).item() > 0.01
+    assert relation_loss(teacher @ turn, teacher).item() == pytest.approx(0, abs=1e-10)
+    assert relation_loss(F.normalize(torch.randn(6, 8)), teacher).item() > 0.01
 
 
 CHANNELS = 16
@@ -97,11 +97,11 @@ def test_neighbours_are_ranked_as_the_teacher_ranks_them() -> None:
     torch.manual_seed(0)
     bank = F.normalize(torch.randn(50, 8))
     teacher = bank[:4]
-    best = neighbour_gap(teacher, teacher, bank)
+    best = neighbour_loss(teacher, teacher, bank)
     assert (
         best
-        < neighbour_gap(F.normalize(teacher + 0.3 * torch.randn(4, 8)), teacher, bank)
-        < neighbour_gap(-teacher, teacher, bank)
+        < neighbour_loss(F.normalize(teacher + 0.3 * torch.randn(4, 8)), teacher, bank)
+        < neighbour_loss(-teacher, teacher, bank)
     )
     out = output(teacher)
     assert "neighbours" in parts_of(LossWeights(neighbours=1), out, batch(teacher), bank=bank)
@@ -118,12 +118,12 @@ def test_each_loss_can_be_switched_off() -> None:
         "covered",
         "adversary",
         "background",
-        "absent",
-        "shown",
-        "cover",
+        "mask_absent",
+        "mask_area_min",
+        "area_min",
     }
     assert set(parts_of(LossWeights(), out, data)) == every
-    for name in ("adversary", "absent", "shown", "cover"):
+    for name in ("adversary", "mask_absent", "mask_area_min", "area_min"):
         assert set(parts_of(LossWeights(**{name: 0}), out, data)) == every - {name}
     assert set(parts_of(LossWeights(mask=0), out, data)) == every - {"mask", "covered"}
     assert parts_of(LossWeights(distil=0, relation=0, background=0), out, data)["distil"] == 0
@@ -132,8 +132,8 @@ def test_each_loss_can_be_switched_off() -> None:
 @pytest.mark.parametrize(
     ("variant", "absent"),
     [
-        ("none", {"covered", "background", "absent", "shown", "cover"}),
-        ("cal", {"background", "absent", "shown", "cover"}),
+        ("none", {"covered", "background", "mask_absent", "mask_area_min", "area_min"}),
+        ("cal", {"background", "mask_absent", "mask_area_min", "area_min"}),
     ],
 )
 def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[str]) -> None:
@@ -143,12 +143,12 @@ def test_a_variant_is_asked_only_for_the_maps_it_has(variant: str, absent: set[s
 
 def test_where_no_mask_is_worn_the_mask_map_costs() -> None:
     target = F.normalize(torch.randn(4, 8))
-    assert parts_of(LossWeights(absent=0.5), output(target), batch(target))[
-        "absent"
+    assert parts_of(LossWeights(mask_absent=0.5), output(target), batch(target))[
+        "mask_absent"
     ] == pytest.approx(0.5 / 3)
     for hidden in ("mask_worn", "covered"):
         everybody = replace(batch(target), **{hidden: torch.ones(4)})
-        assert parts_of(LossWeights(absent=0.5), output(target), everybody)["absent"] == 0
+        assert parts_of(LossWeights(mask_absent=0.5), output(target), everybody)["mask_absent"] == 0
 
 
 def maps(unmasked: float, mask: float, background: float) -> torch.Tensor:
@@ -158,52 +158,52 @@ def maps(unmasked: float, mask: float, background: float) -> torch.Tensor:
 def test_maps_that_are_nearly_empty_cost_and_full_ones_do_not() -> None:
     target = F.normalize(torch.randn(4, 8))
     out, bare, worn = output(target), batch(target), replace(batch(target), mask_worn=torch.ones(4))
-    weights = LossWeights(cover=0.5, shown=0.5)
+    weights = LossWeights(area_min=0.5, mask_area_min=0.5)
 
     def parts(attention: torch.Tensor, of: Batch) -> dict[str, float]:
         return parts_of(weights, out._replace(attention=attention), of)
 
     bare = replace(bare, mask_worn=torch.zeros(4))
     assert (
-        parts(maps(0.6, 0.0, 0.4), bare)["cover"] == 0
-        and parts(maps(0.6, 0.0, 0.4), bare)["shown"] == 0
+        parts(maps(0.6, 0.0, 0.4), bare)["area_min"] == 0
+        and parts(maps(0.6, 0.0, 0.4), bare)["mask_area_min"] == 0
     )
-    assert parts(maps(0.97, 0.0, 0.03), bare)["cover"] == pytest.approx(
+    assert parts(maps(0.97, 0.0, 0.03), bare)["area_min"] == pytest.approx(
         0.5 * math.log(10), rel=1e-3
     )  # A_b, of 0.3
-    assert parts(maps(0.045, 0.0, 0.955), bare)["cover"] == pytest.approx(
+    assert parts(maps(0.045, 0.0, 0.955), bare)["area_min"] == pytest.approx(
         0.5 * math.log(10), rel=1e-3
     )  # A_u, of 0.45
-    assert parts(maps(0.045, 0.2, 0.755), worn)["cover"] == 0  # a hidden face may show little
-    assert parts(maps(0.5, 0.012, 0.488), worn)["shown"] == pytest.approx(
+    assert parts(maps(0.045, 0.2, 0.755), worn)["area_min"] == 0  # a hidden face may show little
+    assert parts(maps(0.5, 0.012, 0.488), worn)["mask_area_min"] == pytest.approx(
         0.5 * math.log(10), rel=1e-3
     )  # A_m, of 0.12
 
 
 def test_an_empty_map_still_hears_of_it() -> None:
     logits = torch.tensor([30.0, 0.0, 0.0], requires_grad=True)
-    shortfall(logits.softmax(dim=0)[1:2], 0.12).sum().backward()
+    area_shortfall(logits.softmax(dim=0)[1:2], 0.12).sum().backward()
     assert logits.grad is not None and logits.grad[1] == pytest.approx(-1, abs=1e-3)
 
 
 def test_masks_must_be_filled_in_the_mean_of_a_batch() -> None:
     target = F.normalize(torch.randn(4, 8))
-    weights, out = LossWeights(filled=0.5), output(target)
+    weights, out = LossWeights(mask_area_batch=0.5), output(target)
     worn = replace(batch(target), mask_worn=torch.tensor([1.0, 1.0, 0.0, 0.0]))
     few = torch.cat([maps(0.5, 0.4, 0.1)[:1], maps(0.9, 0.1, 0.0)[:1], maps(1.0, 0.0, 0.0)[:2]])
-    assert parts_of(weights, out._replace(attention=few), worn)["filled"] == pytest.approx(
+    assert parts_of(weights, out._replace(attention=few), worn)["mask_area_batch"] == pytest.approx(
         0, abs=1e-6
     )  # 0.25 in the mean of those worn
-    assert parts_of(weights, out._replace(attention=few / 10), worn)["filled"] == pytest.approx(
-        0.5 * math.log(10), rel=1e-3
-    )
+    assert parts_of(weights, out._replace(attention=few / 10), worn)[
+        "mask_area_batch"
+    ] == pytest.approx(0.5 * math.log(10), rel=1e-3)
     bare = replace(worn, mask_worn=torch.zeros(4))
-    assert parts_of(weights, out._replace(attention=few), bare)["filled"] == 0
+    assert parts_of(weights, out._replace(attention=few), bare)["mask_area_batch"] == 0
 
 
 def test_maps_that_decide_cost_nothing() -> None:
-    assert indecision(maps(1.0, 0.0, 0.0)) == pytest.approx(0)
-    assert indecision(maps(1 / 3, 1 / 3, 1 / 3)) == pytest.approx(math.log(3))
+    assert map_entropy(maps(1.0, 0.0, 0.0)) == pytest.approx(0)
+    assert map_entropy(maps(1 / 3, 1 / 3, 1 / 3)) == pytest.approx(math.log(3))
 
 
 def test_a_batch_with_nothing_to_learn_stays_in_the_graph() -> None:

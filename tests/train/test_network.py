@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from edge.errors import ConfigError
-from train.backbones import ENCODERS, Convolution
+from train.backbones import BACKBONES, Convolution
 from train.network import (
     BACKGROUND,
     MASK,
@@ -37,7 +37,7 @@ def test_shapes_and_maps_that_add_up() -> None:
     assert torch.allclose(out.attention.sum(dim=1), torch.ones(2, 14, 14), atol=1e-6)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", BACKBONES)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_each_variant_has_its_maps_on_each_encoder(variant: str, encoder: str) -> None:
     network = small(variant, encoder)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from calibration.chips import is_validation
+from calibration.chips import is_validation_identity
 from edge.errors import ConfigError
 from tests.processes import Process, run, until
 from tests.train.gradients import write_gradients
@@ -268,9 +268,9 @@ def test_unreadable_pictures_are_counted_and_named(
 def test_the_best_checkpoint_is_the_one_with_the_best_masked_figure(
     write_recipe: WriteRecipe, faces: Path, tmp_path: Path
 ) -> None:
-    kept = next(f"p{i}" for i in range(1000) if is_validation(f"p{i}"))
+    kept = next(f"p{i}" for i in range(1000) if is_validation_identity(f"p{i}"))
     (faces / "people" / "hopper").rename(faces / "people" / kept)
-    also = next(f"q{i}" for i in range(1000) if is_validation(f"q{i}"))
+    also = next(f"q{i}" for i in range(1000) if is_validation_identity(f"q{i}"))
     shutil.copytree(faces / "people" / "collins", faces / "people" / also)
     recipe = write_recipe(data={"sources": ["people"]}, loss={"arcface": 1.0}, validate_every=8)
     assert main(arguments(recipe, faces, tmp_path / "run")) == 0

@@ -15,7 +15,12 @@ from calibration.evaluation import (
     report,
 )
 from calibration.evaluation.pair_sets import PairSet
-from calibration.evaluation.results import Examined, Material, compare, examine
+from calibration.evaluation.results import (
+    EvaluationData,
+    ModelEvaluation,
+    compare_models,
+    evaluate_model,
+)
 from calibration.faces import check_encoded, check_folder
 from edge import masks
 from edge.bundle import DETECTOR_SIZES, EMBEDDER, MANIFEST, detector_file, file_digest
@@ -66,13 +71,15 @@ def _evaluate(args: argparse.Namespace) -> int:
     for title, model in models:  # all are opened before the first is examined, which takes minutes
         file = model / EMBEDDER if model.is_dir() else model
         engine = open_model(file)
-        done.append(Examined(title, {"embedder": file_digest(file), "masks": masks.EXAM}, engine))
+        done.append(
+            ModelEvaluation(title, {"embedder": file_digest(file), "masks": masks.PROTOCOL}, engine)
+        )
     for model in done:
         print(model.title, file=sys.stderr)
-        examine(model, material, detector=detector, quick=args.quick)
+        evaluate_model(model, material, detector=detector, quick=args.quick)
         if args.json and model is not done[-1]:
             _write_json(args.json, [m for m in done if len(m.figures) > 2], [])
-    comparisons = [compare(done[0], other) for other in done[1:]]
+    comparisons = [compare_models(done[0], other) for other in done[1:]]
     print(report.text(done, comparisons))
     if args.json:
         _write_json(args.json, done, comparisons)
@@ -86,7 +93,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _write_json(path: Path, done: list[Examined], comparisons: list[dict[str, Any]]) -> None:
+def _write_json(path: Path, done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> None:
     """One model's figures as they are, several by name."""
     alone = (
         done[0].figures
@@ -127,7 +134,7 @@ def _pair_lists(args: argparse.Namespace) -> list[PairSet]:
             "--pairs auto: name the chips to draw from with --chips or --people, "
             f"and a --seed from 0 on, found {args.seed}"
         )
-    folder = validation_chips(sources, everybody=args.everybody)
+    folder = validation_chips(sources, all_identities=args.all_identities)
     title = f"{', '.join(source.stem for source in sources)}, pairs drawn by seed {args.seed}"
     drawn = drawn_pairs.draw_pairs(folder, title, args.seed)
     if args.write_pairs:
@@ -135,17 +142,22 @@ def _pair_lists(args: argparse.Namespace) -> list[PairSet]:
     return [drawn]
 
 
-def _material(args: argparse.Namespace) -> Material:
+def _material(args: argparse.Namespace) -> EvaluationData:
     sets = _pair_lists(args)
     sets += [pair_sets.read_bin(file) for file in args.bin]
     _distinct([s.title for s in sets], "sets of pairs", "rename a file")
-    folder = validation_chips(args.people, everybody=args.everybody) if args.people else None
+    folder = (
+        validation_chips(args.people, all_identities=args.all_identities) if args.people else None
+    )
     worn = None
     if args.real_masks:
-        unmasked = validation_chips(args.real_masks, everybody=args.everybody)
+        unmasked = validation_chips(args.real_masks, all_identities=args.all_identities)
         worn = (
             validation_chips(
-                args.real_masks, everybody=args.everybody, real_masks=True, known=unmasked
+                args.real_masks,
+                all_identities=args.all_identities,
+                real_masks=True,
+                labels_of=unmasked,
             ),
             unmasked,
         )
@@ -158,7 +170,7 @@ def _material(args: argparse.Namespace) -> Material:
     for people_of, option in ((folder, "--people"), (worn and worn[1], "--real-masks")):
         if people_of is not None:
             check_folder(people_of, option)
-    return Material(sets, folder, worn, kept_apart=not args.everybody)
+    return EvaluationData(sets, folder, worn, kept_apart=not args.all_identities)
 
 
 if __name__ == "__main__":

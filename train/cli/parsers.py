@@ -118,7 +118,7 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         help="the same; the person in m_<image> wears a real mask",
     )
     data.add_argument(
-        "--everybody",
+        "--all-identities",
         action="store_true",
         help="all people of these, not only the tenth that training keeps apart",
     )

@@ -19,19 +19,19 @@ from calibration.evaluation import (
     real_masks,
 )
 from calibration.evaluation.pair_sets import PairSet
-from calibration.scores import Embedded, all_scores
+from calibration.scores import LabelledEmbeddings, all_scores
 from edge import masks
 from edge.errors import ConfigError
 
 
 def test_pairs_of_a_perfect_embedder(patches: Any, pair_set: PairSet) -> None:
-    scored = pairs.sit(patches(), pair_set, every_condition=True)
+    scored = pairs.run(patches(), pair_set, every_condition=True)
     told = scored.figures()
     json.dumps(told, allow_nan=False)
     assert told["clean"]["eer"] == 0 and told["clean"]["fnmr_at_unmasked_threshold"] == 0
     # Masks hide little of the upper half, so masked pairs are told apart as well; sunglasses and caps hide more of it.
     assert told["one_masked"]["tar_at_fmr_0.01"] == 1
-    conditions = {f"one_masked:{family}" for family in masks.EXAM_FAMILIES + masks.HELD_OUT}
+    conditions = {f"one_masked:{family}" for family in masks.PROTOCOL_FAMILIES + masks.HELD_OUT}
     assert conditions <= told.keys() and "one_with:hand" in told and "faces_found_again" not in told
     assert told["at_unmasked_threshold_fmr_1e-3"]["threshold"] < 1
 
@@ -80,7 +80,7 @@ def test_an_interval_knows_that_the_threshold_moves() -> None:
     scores = np.where(mated, rng.normal(0.6, 0.15, 2000), rng.normal(0, 0.2, 2000)).astype(
         np.float32
     )
-    compared = comparisons.of_pairs(scores, mated, first, second, 4000)
+    compared = comparisons.compare_pairs(scores, mated, first, second, 4000)
     found = []
     for _ in range(200):  # what other draws of the same world give
         own, other = rng.normal(0.6, 0.15, 1000), rng.normal(0, 0.2, 1000)
@@ -94,9 +94,12 @@ def test_all_against_all_in_blocks_is_all_against_all(monkeypatch: pytest.Monkey
     monkeypatch.setattr(comparisons, "_KEPT_AT_LEAST", 30)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 12, 40)
-    a, b = (Embedded(rng.standard_normal((40, 8)).astype(np.float32), labels) for _ in range(2))
+    a, b = (
+        LabelledEmbeddings(rng.standard_normal((40, 8)).astype(np.float32), labels)
+        for _ in range(2)
+    )
     for probes, templates in ((a, a), (a, b)):
-        compared = comparisons.of_all(probes, templates)
+        compared = comparisons.compare_all(probes, templates)
         mated, non_mated = all_scores(probes, templates)
         assert np.allclose(np.sort(compared.mated), np.sort(mated)) and compared.count == len(
             non_mated
@@ -120,7 +123,7 @@ def test_too_few_pairs_are_refused(patches: Any, pair_set: PairSet) -> None:
         pair_set.people,
     )
     with pytest.raises(ConfigError, match="needs at least 1,000 non-mated pairs"):
-        pairs.sit(patches(), few, every_condition=False)
+        pairs.run(patches(), few, every_condition=False)
 
 
 def folder(pair_set: PairSet) -> ChipFolder:
@@ -129,7 +132,7 @@ def folder(pair_set: PairSet) -> ChipFolder:
 
 
 def test_all_against_all(patches: Any, pair_set: PairSet) -> None:
-    told = people.sit(patches(), folder(pair_set)).figures()
+    told = people.run(patches(), folder(pair_set)).figures()
     json.dumps(told, allow_nan=False)
     assert (
         told["people"] == 12
@@ -138,7 +141,7 @@ def test_all_against_all(patches: Any, pair_set: PairSet) -> None:
     )
     assert told["at_unmasked_threshold"]["fnmr_masked"] == 0 and told["identification"] == {}
     with pytest.raises(ConfigError, match="at least two people"):
-        people.sit(
+        people.run(
             patches(), ChipFolder(("a/1",), (pair_set.encoded[0],), np.zeros(1, np.int64), {"a": 0})
         )
 
@@ -148,9 +151,9 @@ def test_searches_in_a_gallery() -> None:
     centres = rng.standard_normal((80, 64))
     labels = np.repeat(np.arange(80), 4)
 
-    def embedded(noise: float) -> Embedded:
+    def embedded(noise: float) -> LabelledEmbeddings:
         vectors = centres[labels] + noise * rng.standard_normal((320, 64))
-        return Embedded(
+        return LabelledEmbeddings(
             (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
         )
 
@@ -165,9 +168,9 @@ def test_one_search_in_a_hundred_finds_a_stranger() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(200), 4)
 
-    def noise() -> Embedded:
+    def noise() -> LabelledEmbeddings:
         vectors = rng.standard_normal((800, 16))
-        return Embedded(
+        return LabelledEmbeddings(
             (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32), labels
         )
 
@@ -196,7 +199,7 @@ def test_real_masks_are_counted() -> None:
 def test_real_masks_of_people_who_are_known(patches: Any, pair_set: PairSet) -> None:
     chips = folder(pair_set)
     even = ChipFolder(chips.names[::2], chips.encoded[::2], chips.labels[::2], chips.identities)
-    told = real_masks.sit(patches(), even, chips)["verification"]
+    told = real_masks.run(patches(), even, chips)["verification"]
     assert (
         told["mated"] == 24 and "at_unmasked_threshold_fmr_0.01" not in told
     )  # 264 pairs say nothing of FMR 1e-2
@@ -210,8 +213,8 @@ def test_auc_is_the_share_of_pixel_pairs_in_the_right_order() -> None:
     expected = (
         (inside[:, None] > outside).mean() + 0.5 * (inside[:, None] == outside).mean()
     ).item()
-    assert attention_localization._auc(value, want) == pytest.approx(expected)
-    assert np.isnan(attention_localization._auc(value, np.zeros_like(want)))
+    assert attention_localization.pixel_auc(value, want) == pytest.approx(expected)
+    assert np.isnan(attention_localization.pixel_auc(value, np.zeros_like(want)))
 
 
 def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() -> None:
@@ -221,7 +224,9 @@ def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() ->
         y, x = rng.integers(10, 30, 2)
         one[y : y + 16, x : x + 16] = 1
     following = np.stack([1 - truth, truth, np.zeros_like(truth)], axis=1)
-    told = attention_localization.on_covered(attention_localization.Look(following, truth))
+    told = attention_localization.measure_covered(
+        attention_localization.AttentionSamples(following, truth)
+    )
     assert told["mask_map_auc"]["per_image"] == 1 and told["mask_map_auc"]["gain"] > 0.1
     assert (
         told["unmasked_on_cover_to_skin"] == 0
@@ -230,9 +235,9 @@ def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() ->
     )
     still = np.broadcast_to(following.mean(axis=0), following.shape)
     assert (
-        attention_localization.on_covered(attention_localization.Look(still, truth))[
-            "mask_map_auc"
-        ]["gain"]
+        attention_localization.measure_covered(
+            attention_localization.AttentionSamples(still, truth)
+        )["mask_map_auc"]["gain"]
         <= 0
     )
 
@@ -240,14 +245,14 @@ def test_a_map_that_follows_what_hides_the_face_beats_the_best_constant_one() ->
 def test_what_a_map_makes_of_a_bare_face() -> None:
     maps = np.zeros((2, 3, 56, 56), np.float32)
     maps[:, 0, :36], maps[:, 0, 36:] = 0.8, 0.4
-    told = attention_localization.on_clean(
-        attention_localization.Look(maps, np.zeros((2, 56, 56), np.float32))
+    told = attention_localization.measure_clean(
+        attention_localization.AttentionSamples(maps, np.zeros((2, 56, 56), np.float32))
     )
     assert told["lower_to_upper"] == 0.5 and told["mask_map_on_face"] == 0
 
 
 def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
-    told = attention_localization.sit(patches(), pair_set)
+    told = attention_localization.run(patches(), pair_set)
     assert (
         told["clean"]["lower_to_upper"] < 0.4
         and told["exam_masks"]["unmasked_on_cover_to_skin"] < 0.5
@@ -267,7 +272,7 @@ def test_places_on_an_engine(patches: Any, pair_set: PairSet) -> None:
 def test_a_map_is_trusted_only_where_it_follows_what_is_read(
     patches: Any, pair_set: PairSet, kind: str, words: str
 ) -> None:
-    curves = faithfulness.sit(patches(kind), pair_set)
+    curves = faithfulness.run(patches(kind), pair_set)
     json.dumps(curves.figures, allow_nan=False)
     assert words in curves.figures["verdict"]
     if kind == "right_map":

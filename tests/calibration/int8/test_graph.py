@@ -7,20 +7,20 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from calibration.int8.graph import find_places, insert, quantise_weight
-from calibration.int8.quantize import observe
+from calibration.int8.graph import insert_qdq, plan_quantization, quantise_weight
+from calibration.int8.quantize import collect_histograms
 from calibration.int8.ranges import LEVELS, minmax
 from edge.chip import to_input
 from edge.engine import open_engine
 from edge.errors import EngineError
 from export import detector
-from export.bundle import reference
+from export.bundle import reference_bundle
 from export.parity import portrait_chips
 
 
 @pytest.fixture(scope="module")
 def embedder() -> onnx.ModelProto:
-    return onnx.load(reference() / "embedder.onnx")
+    return onnx.load(reference_bundle() / "embedder.onnx")
 
 
 def small() -> onnx.ModelProto:
@@ -57,7 +57,7 @@ def small() -> onnx.ModelProto:
 
 
 def test_places_are_those_that_tensorrt_fuses() -> None:
-    places = find_places(small())
+    places = plan_quantization(small())
     assert [layer.name for layer in places.layers] == ["a", "b", "c"] and places.gates == ("g",)
     assert places.residuals == {"add": "a"}  # not b, which the Add is fused with
     assert places.activations() == ["x", "a", "bent"]
@@ -66,7 +66,7 @@ def test_places_are_those_that_tensorrt_fuses() -> None:
 
 def test_pairs_stand_before_layers_and_residuals_only() -> None:
     ranges = {"x": 3.0, "a": 2.0, "bent": 2.0}
-    graph = insert(small(), ranges).graph
+    graph = insert_qdq(small(), ranges).graph
     by_name = {node.name: node for node in graph.node}
     assert list(by_name["add"].input) == ["b", "a_dequantised"]
     assert list(by_name["prelu"].input) == ["sum", "slope"]
@@ -86,20 +86,20 @@ def test_pairs_stand_before_layers_and_residuals_only() -> None:
 
 
 def test_what_is_left_in_float_is_left_alone() -> None:
-    graph = insert(small(), {"x": 3.0}, ["b", "c", "add"]).graph
+    graph = insert_qdq(small(), {"x": 3.0}, ["b", "c", "add"]).graph
     assert [n.name for n in graph.node if n.op_type == "QuantizeLinear"] == ["x_quantise"]
 
 
 def test_a_range_must_have_been_measured() -> None:
     with pytest.raises(EngineError, match="bent: no range was measured"):
-        insert(small(), {"x": 1.0, "a": 1.0})
+        insert_qdq(small(), {"x": 1.0, "a": 1.0})
     with pytest.raises(EngineError, match="a: no range was measured; it is 0"):
-        insert(small(), {"x": 1.0, "a": 0.0, "bent": 1.0})
+        insert_qdq(small(), {"x": 1.0, "a": 0.0, "bent": 1.0})
 
 
 def test_a_quantised_network_is_not_quantised_again() -> None:
     with pytest.raises(EngineError, match="quantised already"):
-        find_places(insert(small(), {"x": 1.0, "a": 1.0, "bent": 1.0}))
+        plan_quantization(insert_qdq(small(), {"x": 1.0, "a": 1.0, "bent": 1.0}))
 
 
 def test_weights_keep_their_channels_apart() -> None:
@@ -120,18 +120,18 @@ def test_the_embedder_shrinks_and_says_nearly_the_same(
     chips = portrait_chips()
     ranges = {
         n: minmax(h)
-        for n, h in observe(
-            embedder, find_places(embedder).activations(), [to_input(chips)]
+        for n, h in collect_histograms(
+            embedder, plan_quantization(embedder).activations(), [to_input(chips)]
         ).items()
     }
-    result = insert(embedder, ranges)
+    result = insert_qdq(embedder, ranges)
     onnx.save(result, tmp_path / "int8.onnx")
     assert (tmp_path / "int8.onnx").stat().st_size < 0.4 * (
-        reference() / "embedder.onnx"
+        reference_bundle() / "embedder.onnx"
     ).stat().st_size
     found, wanted = (
         open_engine(path, threads=1).run(to_input(chips))["embedding"]
-        for path in (tmp_path / "int8.onnx", reference() / "embedder.onnx")
+        for path in (tmp_path / "int8.onnx", reference_bundle() / "embedder.onnx")
     )
     cosine = (
         (found * wanted).sum(axis=1)
@@ -139,7 +139,7 @@ def test_the_embedder_shrinks_and_says_nearly_the_same(
         / np.linalg.norm(wanted, axis=1)
     )
     assert cosine.min() > 0.97
-    gates = find_places(embedder).gates
+    gates = plan_quantization(embedder).gates
     assert len(gates) == 3 and sum("attention" in name for name in gates) == 2
 
 
@@ -151,9 +151,12 @@ def test_the_detector_can_be_quantised_too(collins: np.ndarray, tmp_path: Path) 
         cv2.resize(collins, (320, 256)).transpose(2, 0, 1)[None], np.float32
     )
     ranges = {
-        n: minmax(h) for n, h in observe(model, find_places(model).activations(), [frame]).items()
+        n: minmax(h)
+        for n, h in collect_histograms(
+            model, plan_quantization(model).activations(), [frame]
+        ).items()
     }
-    onnx.save(insert(model, ranges), tmp_path / "int8.onnx")
+    onnx.save(insert_qdq(model, ranges), tmp_path / "int8.onnx")
     outputs = open_engine(tmp_path / "int8.onnx", threads=1).run(frame)
     (tmp_path / "fp32.onnx").write_bytes(model.SerializeToString())
     wanted = open_engine(tmp_path / "fp32.onnx", threads=1).run(frame)

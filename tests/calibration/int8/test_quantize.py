@@ -10,14 +10,14 @@ import pytest
 
 from calibration.cli.quantize import main
 from calibration.int8 import quantize
-from calibration.int8.graph import find_places
-from calibration.int8.quantize import Fidelity, Search, Step, ranges_by
+from calibration.int8.graph import plan_quantization
+from calibration.int8.quantize import FallbackStep, Fidelity, QuantizationSearch, select_ranges
 from calibration.int8.ranges import Histogram
-from calibration.int8.report import short
+from calibration.int8.report import short_layer_name
 from edge.errors import EngineError
-from export.bundle import reference
+from export.bundle import reference_bundle
 
-MODEL = reference() / "embedder.onnx"
+MODEL = reference_bundle() / "embedder.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,15 @@ def test_the_command(
 ) -> None:
     monkeypatch.setattr(quantize, "_SENSITIVITY_CHIPS", 2)
     out, told = tmp_path / "int8.onnx", tmp_path / "int8.json"
-    command = ["--embedder", str(MODEL), "--chips", str(people), "--everybody", "--out", str(out)]
+    command = [
+        "--embedder",
+        str(MODEL),
+        "--chips",
+        str(people),
+        "--all-identities",
+        "--out",
+        str(out),
+    ]
     assert (
         main(
             [
@@ -87,7 +95,7 @@ def test_mistakes_are_told(
     (tmp_path / "few" / "p").mkdir(parents=True)
     face = next(people.glob("*/*.jpg"))
     (tmp_path / "few" / "p" / "1.jpg").write_bytes(face.read_bytes())
-    rest = ["--everybody", "--out", str(tmp_path / "out.onnx")]
+    rest = ["--all-identities", "--out", str(tmp_path / "out.onnx")]
     for arguments, part in (
         (
             ["--embedder", str(tmp_path / "junk.onnx"), "--chips", str(people)],
@@ -103,7 +111,7 @@ def test_mistakes_are_told(
         assert part in capsys.readouterr().err and not (tmp_path / "out.onnx").exists()
 
 
-class Scripted(Search):
+class Scripted(QuantizationSearch):
     """A search whose measurements are made up: each layer in int8 costs what `costs` says."""
 
     def __init__(self, costs: dict[str, float]) -> None:
@@ -123,18 +131,20 @@ def test_the_costliest_layers_go_back_to_float_until_the_bound_holds() -> None:
     assert [s.layer for s in Scripted(costs).fall_back({}, costs, ["b", "a"], 0.98)] == [None]
     with pytest.raises(EngineError, match="no mix of int8 and float keeps a cosine"):
         Scripted(costs).fall_back({}, costs, [], 0.9999)
-    assert isinstance(steps[0], Step)
+    assert isinstance(steps[0], FallbackStep)
 
 
 def test_a_vector_is_never_clipped_and_a_map_may_be() -> None:
-    places = find_places(onnx.load(MODEL))
+    places = plan_quantization(onnx.load(MODEL))
     histogram = Histogram()
     histogram.add(np.append(np.random.default_rng(0).normal(0, 1, 100_000), 40.0))
-    ranges = ranges_by("mse", dict.fromkeys(places.activations(), histogram), places)
-    assert len(places.vectors) == 1
-    assert {name for name, reach in ranges.items() if reach == histogram.largest} == places.vectors
+    ranges = select_ranges("mse", dict.fromkeys(places.activations(), histogram), places)
+    assert len(places.gemm_inputs) == 1
+    assert {
+        name for name, reach in ranges.items() if reach == histogram.largest
+    } == places.gemm_inputs
 
 
 def test_names_for_people() -> None:
-    assert short("/network/stem/stem.2/body/body.1/body.1.0/Conv") == "stem.2/body.1.0"
-    assert short("/network/tail/tail.7/Gemm") == "tail.7/Gemm"
+    assert short_layer_name("/network/stem/stem.2/body/body.1/body.1.0/Conv") == "stem.2/body.1.0"
+    assert short_layer_name("/network/tail/tail.7/Gemm") == "tail.7/Gemm"

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.bundle import Verdict, file_digest
+from edge.bundle import ParityResult, file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
 from edge.engine.cuda import Device, _l4t, find_device
-from edge.engine.sidecar import Sidecar, Tensor, Wanted, read_sidecar, sidecar_path
+from edge.engine.sidecar import PlanRequirements, PlanTensor, Sidecar, read_sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
 from export.parity import portrait_chips
@@ -176,19 +176,19 @@ def built(bundle_path: Path, tmp_path: Path) -> Callable[..., Any]:
     plan = tmp_path / "embedder-fp32.plan"
     plan.write_bytes(planned(trt, bundle_path, (1, 1, 4)))
     digest, reference = file_digest(plan), file_digest(bundle_path / "embedder.onnx")
-    verdict = Verdict(
+    verdict = ParityResult(
         passed=True, judged=digest, reference=reference, samples=30, figures={"min_cosine": 1.0}
     )
     sidecar = Sidecar(
         network="embedder", precision="fp32", plan=digest, onnx=reference, reference=reference, builder="tensorrt",
         tensorrt="10.3.0", gpu=ORIN.name, compute_capability=ORIN.compute_capability, l4t=ORIN.l4t, board=ORIN.board,
-        tensors=(Tensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),), batch=(1, 1, 4), flags=(),
+        tensors=(PlanTensor(name="chip", shape=(-1, 3, 112, 112), dtype="float"),), batch=(1, 1, 4), flags=(),
         workspace_mib=1024, built_at="2026-01-01T00:00:00+00:00", build_seconds=1.0, verdict=verdict,
     )  # fmt: skip
 
     def opened(device: Device = ORIN, calibrated: str = "", **changes: Any) -> TrtEngine:
         sidecar_path(plan).write_text(sidecar.model_copy(update=changes).model_dump_json())
-        wanted = Wanted("embedder", "fp32", reference, frozenset({reference}), calibrated)
+        wanted = PlanRequirements("embedder", "fp32", reference, frozenset({reference}), calibrated)
         return open_plan(
             plan, wanted, device=lambda: device, tensorrt=lambda: trt, pycuda=lambda: cuda
         )  # type: ignore[arg-type, return-value]

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.pad import LAYERS, present
+from calibration.pad import LAYERS, play_clip
 from edge.demo.clip import cut_out
 from edge.face.detect import FaceDetector
 from edge.face.liveness import LivenessResult, LivenessState, crop_frame
@@ -73,4 +73,4 @@ def test_living_people_pass(detector: FaceDetector, shared: Path, layer: str) ->
         shared / "clips" / "intel_head-pose-face-detection-male.gif",
         shared / "clips" / "terminal_distance" / "bird.mkv",
     ):
-        assert present(clip, detector, [LAYERS[layer]], FPS) == ("passed", "")
+        assert play_clip(clip, detector, [LAYERS[layer]], FPS) == ("passed", "")

@@ -64,7 +64,7 @@ def test_a_vote_weighs_what_its_worst_component_allows() -> None:
 
 
 def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedder) -> None:
-    worn = masks.draw_exam(collins_chip, "someone")[0]
+    worn = masks.draw_protocol(collins_chip, "someone")[0]
     bare, masked, nothing = (
         visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
     )
