@@ -29,17 +29,17 @@ class SerialRelay:
 
     def __init__(self, path: Path) -> None:
         self._line = path.open("w", encoding="ascii")
-        self.release()
+        self.deenergise()
 
     def energise(self) -> None:
         self._write("RELAY ON")
 
-    def release(self) -> None:
+    def deenergise(self) -> None:
         self._write("RELAY OFF")
 
     def close(self) -> None:
         if not self._line.closed:
-            self.release()
+            self.deenergise()
             self._line.close()
 
     def _write(self, command: str) -> None:
