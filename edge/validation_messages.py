@@ -223,7 +223,7 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
     merged: dict[str, list[FieldInfo]] = {}
     for name, info in model.model_fields.items():
         yield f"{prefix}{name}", info
-        for section in _sections(info.annotation):
+        for section in sections_of(info.annotation):
             for key, inner in _fields(section, f"{prefix}{name}."):
                 merged.setdefault(key, []).append(inner)
     for key, infos in merged.items():
@@ -234,10 +234,10 @@ def _fields(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInf
             yield key, infos[0]
 
 
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
+def sections_of(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the section models of an annotation, behind unions, lists and Annotated."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list):
         for part in get_args(annotation):
-            yield from _sections(part)
+            yield from sections_of(part)

@@ -16,7 +16,8 @@ from typing import Any
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.writer import AuditLogWriter
 from edge.cli import common
-from edge.config import TerminalConfig, demand_same, load_config
+from edge.config import TerminalConfig, load_config
+from edge.config.restart import check_unchanged
 from edge.door import hardware
 from edge.door.client import DoorClient
 from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
@@ -34,16 +35,6 @@ from edge.system.wallclock import REMEDY, ClockDoubt
 
 log = logging.getLogger(__name__)
 
-# What hangs on wires and files that are open: another value needs another start.
-_FIXED = (
-    "terminal",
-    "state",
-    "door.state",
-    "door.socket",
-    "door.relay",
-    "door.alarm",
-    "door.inputs",
-)
 _ALIVE_S = 0.5  # a quarter of the watchdog's patience
 _PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
 
@@ -212,7 +203,7 @@ def _reload(
         if found is None:
             return config
         fresh, settings = found
-        demand_same(config, fresh, _FIXED)
+        check_unchanged(config, fresh, "door")
         service.reload(settings)
         log.info("the configuration was read again")
     except MfsaError as error:

@@ -1,14 +1,13 @@
-"""The terminal's one YAML file: its models, defaults and the errors people see when it is wrong.
+"""Configuration of a terminal: one YAML file, validated by pydantic models.
 
-Relative paths are relative to the file's own folder. Adapters never see these models, only plain arguments.
+Relative paths are resolved from the folder of the file. Adapters never see these models.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from edge.config import renamed
 from edge.config.access import LivenessConfig, PolicyConfig
@@ -21,45 +20,91 @@ from edge.config.recognition import (
     OrtEngineConfig,
 )
 from edge.config.retention import EnrollmentConfig, GalleryConfig, RecordConfig
-from edge.config.section import ConfigPath, Section, absolute
+from edge.config.section import ConfigPath, Section, absolute, restart
 from edge.errors import ConfigError
 from edge.parsing import read_yaml, validate
 from edge.validation_messages import Renamed
 
-# In the folder of the door's socket: on a terminal that is no disk, which could be full or read-only.
+# In the folder of the door's socket: in memory, never full or read-only.
 DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
 
 
-class TerminalConfig(Section):
-    """The whole file."""
+_BOTH = restart("recogniser", "door")
+_RECOGNISER = restart("recogniser")
 
-    terminal: str = Field("terminal", min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")
+
+class TerminalConfig(Section):
+    """Configuration of one terminal."""
+
+    terminal: str = Field(
+        "terminal",
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        title="Name",
+        description="Name of the terminal. Templates are bound to it: keep it once people are "
+        "enrolled.",
+        json_schema_extra=_BOTH,
+    )
     bundle: ConfigPath = Field(
-        description="folder made by mfsa-bundle", examples=["/opt/mfsa-edge/bundle"]
+        title="Model bundle",
+        description="Folder made by mfsa-bundle.",
+        examples=["/opt/mfsa-edge/bundle"],
+        json_schema_extra=_RECOGNISER,
     )
     previous_bundle: ConfigPath | None = Field(
         None,
-        description="the bundle before: recognises people who have no template of the new model, until they have passed by",
+        title="Previous model bundle",
+        description="Model migration: recognises people without a template of the new model and "
+        "enrolls them when they pass.",
+        examples=["/opt/mfsa-edge/bundle-1"],
+        json_schema_extra=_RECOGNISER,
     )
     state: ConfigPath = Field(
-        Path("state"), description="folder of gallery, key, records and socket"
+        Path("state"),
+        title="State folder",
+        description="Folder of the gallery and of the audit log of decisions.",
+        json_schema_extra=_BOTH,
     )
     key: ConfigPath | None = Field(
-        None, description="the gallery's key; default: gallery.key in `state`"
+        None,
+        title="Gallery key",
+        description="File of the gallery's key. Not set: gallery.key in the state folder.",
+        examples=["/etc/mfsa-edge/gallery.key"],
+        json_schema_extra=_RECOGNISER,
     )
     camera: CameraConfig = Field(
-        description="where frames come from", examples=["{kind: opencv, source: 0}"]
+        title="Camera",
+        description="Source of frames.",
+        examples=["{kind: opencv, source: 0}"],
+        json_schema_extra=_RECOGNISER,
     )
-    engine: EngineConfig = OrtEngineConfig()
-    detector: DetectorConfig = DetectorConfig()
-    policy: PolicyConfig = PolicyConfig()
+    engine: EngineConfig = Field(
+        OrtEngineConfig(),
+        title="Engine",
+        description="Runtime of the networks.",
+        json_schema_extra=_RECOGNISER,
+    )
+    detector: DetectorConfig = Field(
+        DetectorConfig(), title="Detector", description="Face detection and selection."
+    )
+    policy: PolicyConfig = Field(PolicyConfig(), title="Policy", description="Rules of a decision.")
     liveness: LivenessConfig = Field(
-        description="required, also if it is {kind: none}", examples=["{kind: layers}"]
+        title="Liveness",
+        description="Presentation attack detection (PAD). Required, even if it is {kind: none}.",
+        examples=["{kind: layers}"],
+        json_schema_extra=_RECOGNISER,
     )
-    door: DoorConfig = DoorConfig()
-    enrollment: EnrollmentConfig = EnrollmentConfig()
-    gallery: GalleryConfig = GalleryConfig()
-    record: RecordConfig = RecordConfig()
+    door: DoorConfig = Field(DoorConfig(), title="Door", description="The door process.")
+    enrollment: EnrollmentConfig = Field(
+        EnrollmentConfig(), title="Enrollment", description="Requirements for enrollment."
+    )
+    gallery: GalleryConfig = Field(
+        GalleryConfig(), title="Gallery", description="Time limits on changes of the gallery."
+    )
+    record: RecordConfig = Field(
+        RecordConfig(), title="Audit log", description="Audit logs and evidence pictures."
+    )
 
     @property
     def gallery_path(self) -> Path:
@@ -76,7 +121,7 @@ class TerminalConfig(Section):
 
     @property
     def decisions_path(self) -> Path:
-        """A folder, as is the door's."""
+        """Folder of the audit log of decisions."""
         return self.state / "decisions"
 
     @property
@@ -142,7 +187,7 @@ def load_config(path: Path) -> TerminalConfig:
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise ConfigError(
-            f"{path}: cannot read the configuration ({why}); see systemd/terminal.yaml for an example"
+            f"{path}: cannot read the configuration ({why}); docs/configuration.md has an example"
         ) from error
     try:
         document = read_yaml(text)
@@ -157,8 +202,8 @@ def load_config(path: Path) -> TerminalConfig:
     config = absolute(config, path.resolve().parent)
     if len(bytes(config.socket_path)) > _UNIX_SOCKET_PATH_MAX:
         raise ConfigError(
-            f"{path}: door.socket: {config.socket_path} is longer than the {_UNIX_SOCKET_PATH_MAX} bytes a socket may have; "
-            "name a shorter path"
+            f"{path}: door.socket: {config.socket_path} is longer than the "
+            f"{_UNIX_SOCKET_PATH_MAX} bytes a socket may have; write a shorter path"
         )
     if (
         isinstance(config.camera, OpencvCameraConfig)
@@ -170,15 +215,3 @@ def load_config(path: Path) -> TerminalConfig:
             "anyone who can write to that stream can show the door any face"
         )
     return config
-
-
-def demand_same(old: TerminalConfig, new: TerminalConfig, keys: Sequence[str]) -> None:
-    """Raises ConfigError that names those of some dotted keys, such as `door.relay`, whose values differ."""
-
-    def value(config: BaseModel, key: str) -> object:
-        first, _, rest = key.partition(".")
-        found = getattr(config, first)
-        return value(found, rest) if rest else found
-
-    if changed := [key for key in keys if value(old, key) != value(new, key)]:
-        raise ConfigError(f"{', '.join(changed)}: another value needs a restart")

@@ -1,4 +1,4 @@
-"""Who is let in, and how sure the terminal must be that a living person stands there."""
+"""Rules of a grant, and presentation attack detection."""
 
 from __future__ import annotations
 
@@ -14,44 +14,103 @@ GroupName = Annotated[str, AfterValidator(parse_group)]
 
 
 class PolicyConfig(Section):
-    """The bundle's thresholds belong to its model; here they can only be raised."""
+    """Rules of a decision. Thresholds belong to the model bundle; keys here only raise them."""
 
     min_votes: int = Field(
-        3, ge=1, le=50, description="frames that must agree before the door opens"
+        3,
+        ge=1,
+        le=50,
+        title="Votes",
+        description="Frames that must match the same person before the door opens.",
     )
-    min_votes_masked: int = Field(5, ge=1, le=50, description="where a mask is worn, or may be")
-    window_s: float = Field(1.5, gt=0, le=5.0, description="within this time")
+    min_votes_masked: int = Field(
+        5,
+        ge=1,
+        le=50,
+        title="Votes with a mask",
+        description="The same number if a mask is worn or the mask state is uncertain.",
+    )
+    window_s: float = Field(
+        1.5,
+        gt=0,
+        le=5.0,
+        title="Voting window",
+        description="Seconds within which these frames must be seen.",
+    )
     min_agreement: float = Field(
-        0.66, ge=0.5, le=1, description="share of the frames' weight that must name the same person"
+        0.66,
+        ge=0.5,
+        le=1,
+        title="Agreement",
+        description="Share of the weight of all frames in the window that must be for this person.",
     )
     decision_timeout_s: float = Field(
-        10.0, gt=0, le=120, description="after which a face is unknown for the time of `cooldown_s`"
+        10.0,
+        gt=0,
+        le=120,
+        title="Decision timeout",
+        description="Seconds without a decision after which a face is refused as unknown; it is "
+        "tried again after `cooldown_s`.",
     )
-    margin: float = Field(0.05, ge=0, le=1, description="lead over the best other subject")
+    margin: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        title="Margin",
+        description="Least difference between the scores of the best and the second-best person.",
+    )
     cooldown_s: float = Field(
-        4.0, ge=0, le=60, description="no second grant for one subject within this time"
+        4.0,
+        ge=0,
+        le=60,
+        title="Cooldown",
+        description="Seconds after a grant without another grant for the same person.",
     )
     mask: Literal["ignore", "require", "warn", "forbid", "ask"] = Field(
         "ignore",
-        description="require: only with a mask; require-soft: recorded; forbid: only without; ask to lower it in between",
+        title="Mask rule",
+        description="require: grants only with a mask. warn: a missing mask is recorded. forbid: "
+        "grants only without a mask. ask: the person is asked to lower the mask if the score is "
+        "near the threshold.",
     )
     uncertainty_band: float = Field(
         0.1,
         ge=0,
         le=0.5,
-        description="scores so far from the threshold lie in between: `ask`, and a challenge",
+        title="Uncertainty band",
+        description="Distance from the threshold within which a score is near it, for `mask: ask` "
+        "and `challenge: near_threshold`.",
     )
     groups: tuple[GroupName, ...] = Field(
-        (), description="only people of one of these groups are let in; empty: everybody enrolled"
+        (),
+        title="Groups",
+        description="Grants only for people in one of these groups. Empty: all enrolled people.",
+        examples=["[staff]"],
     )
     max_unknown_per_minute: int = Field(
         30,
         ge=1,
         le=10_000,
-        description="unknown faces a minute; beyond it nobody is let in for a minute, against trying out faces",
+        title="Rate limit of unknown faces",
+        description="Unknown faces per minute above which all grants are refused for a minute "
+        "(protection against presentation of many faces).",
     )
-    threshold_unmasked: float | None = Field(None, gt=-1, lt=1)
-    threshold_masked: float | None = Field(None, gt=-1, lt=1)
+    threshold_unmasked: float | None = Field(
+        None,
+        gt=-1,
+        lt=1,
+        title="Threshold without a mask",
+        description="Cosine similarity. A value below the threshold of the bundle is refused.",
+        examples=["0.8"],
+    )
+    threshold_masked: float | None = Field(
+        None,
+        gt=-1,
+        lt=1,
+        title="Threshold with a mask",
+        description="The same for masked faces.",
+        examples=["0.8"],
+    )
 
 
 class NoLivenessConfig(Section):
@@ -61,32 +120,48 @@ class NoLivenessConfig(Section):
 
 
 class LayeredLivenessConfig(Section):
-    """Presentation attack detection in layers that must all agree. None of it is certified; docs/decision.md says what it stops."""
+    """Presentation attack detection in layers that must all pass.
+
+    It is not certified; docs/decision.md lists what each layer detects.
+    """
 
     kind: Literal["layers"]
     motion: bool = Field(
         True,
-        description="refuses frozen and looped streams, and faces that move as only a photo does",
+        title="Motion",
+        description="Refuse frozen and looped streams, and faces that move like a photo.",
     )
     screen: bool = Field(
-        True, description="refuses faces in a frame of straight edges, or in a pattern of pixels"
+        True,
+        title="Screen",
+        description="Refuse faces inside a straight-edged frame or with a pixel pattern.",
     )
-    passive: bool = Field(False, description="the network `liveness.onnx` of the bundle")
+    passive: bool = Field(
+        False,
+        title="Passive network",
+        description="Use the network `liveness.onnx` of the bundle (mfsa-bundle make --liveness).",
+    )
     challenge: Literal["never", "near_threshold", "hours", "always"] = Field(
         "never",
-        description="ask to turn or to come closer: where the score lies in between, in `challenge_hours`, or everybody",
+        title="Challenge",
+        description="Ask the person to turn the head or come closer: if the score is near the "
+        "threshold, during `challenge_hours`, or always.",
     )
     challenge_hours: tuple[HoursConfig, ...] = Field(
-        (), description="by the time zone and holidays of `door.schedule`"
+        (),
+        title="Challenge hours",
+        description="Times for `challenge: hours`, in the time zone and with the holidays of "
+        "`door.schedule`.",
+        examples=['[{days: [mon-fri], begin: "19:00", end: "06:00"}]'],
     )
 
     @model_validator(mode="after")
     def _some(self) -> LayeredLivenessConfig:
         if not (self.motion or self.screen or self.passive) and self.challenge == "never":
-            raise ValueError("no layer is on; use {kind: none} and know what that means")
+            raise ValueError("no layer is on; turn one on, or write {kind: none}")
         if (self.challenge == "hours") != bool(self.challenge_hours):
             raise ValueError(
-                "`challenge: hours` and `challenge_hours` belong together; name both or neither"
+                "`challenge: hours` and `challenge_hours` belong together; write both or neither"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Lock, wires and times of the door."""
+"""Relay, inputs, times and accounts of the door process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from edge.config.schedule import ScheduleConfig
-from edge.config.section import ConfigPath, Section
+from edge.config.section import ConfigPath, Section, restart
+
+_RESTART = restart("door")
 
 
 def _pin(value: int | str) -> int | str:
@@ -16,26 +18,40 @@ def _pin(value: int | str) -> int | str:
     return value
 
 
+Pin = Annotated[int | str, AfterValidator(_pin)]
+PinFactory = Literal["jetson", "lgpio", "native", "mock"]
+
+
 class SimulatedRelayConfig(Section):
+    """A relay in memory: no lock moves."""
+
     kind: Literal["simulated"] = "simulated"
 
 
 class GpioRelayConfig(Section):
-    """A relay on a pin, by gpiozero."""
+    """A relay on a pin, driven by gpiozero."""
 
     kind: Literal["gpio"]
-    pin: Annotated[int | str, AfterValidator(_pin)]
-    active_high: bool = True
-    factory: Literal["jetson", "lgpio", "native", "mock"] = Field(
-        description="gpiozero's pin factory; mock moves nothing"
+    pin: Pin = Field(
+        title="Pin", description="Header pin such as BOARD7, or a line number.", examples=["BOARD7"]
+    )
+    active_high: bool = Field(
+        True, title="Active level", description="true: a high level energises the relay."
+    )
+    factory: PinFactory = Field(
+        title="Pin factory",
+        description="gpiozero's pin factory: jetson, or lgpio on other boards. mock drives no pin.",
+        examples=["jetson"],
     )
 
 
 class FileRelayConfig(Section):
-    """A file that holds 1 while the lock's relay is energised, else 0, in place of a wire."""
+    """A file that holds 1 while the relay is energised, else 0; for tests and demos."""
 
     kind: Literal["file"]
-    path: ConfigPath
+    path: ConfigPath = Field(
+        title="File", description="Path of the file.", examples=["/run/mfsa-door/relay"]
+    )
 
 
 RelayConfig = Annotated[
@@ -44,73 +60,177 @@ RelayConfig = Annotated[
 
 
 class FileInputConfig(Section):
-    """A file with 1 or 0 in it, in place of a wire."""
+    """A file that holds 1 (active) or 0, instead of a wire."""
 
     kind: Literal["file"]
-    path: ConfigPath
-    settle_ms: int = Field(0, ge=0, le=1000)
+    path: ConfigPath = Field(
+        title="File", description="Path of the file.", examples=["/run/mfsa-door/contact"]
+    )
+    settle_ms: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        title="Debounce time",
+        description="Milliseconds for which a level must be stable.",
+    )
 
 
 class GpioInputConfig(Section):
-    """A wire to a pin, by gpiozero. External resistors hold its rest level: a Tegra ignores what software asks of pulls."""
+    """A pin, read by gpiozero. A Tegra ignores pull settings: use external resistors."""
 
     kind: Literal["gpio"]
-    pin: Annotated[int | str, AfterValidator(_pin)]
+    pin: Pin = Field(
+        title="Pin",
+        description="Header pin such as BOARD13, or a line number.",
+        examples=["BOARD13"],
+    )
     active_high: bool = Field(
-        description="whether the wire is high when the contact is open, the button pressed, the fire there"
+        title="Active level",
+        description="true: the wire is high while the contact is open, the button is pressed or "
+        "the alarm is on.",
+        examples=["true"],
     )
-    pull: Literal["up", "down", "external"] = "external"
+    pull: Literal["up", "down", "external"] = Field(
+        "external", title="Pull resistor", description="Resistor that holds the inactive level."
+    )
     settle_ms: int = Field(
-        30, ge=0, le=1000, description="a level counts once it has stayed so long"
+        30,
+        ge=0,
+        le=1000,
+        title="Debounce time",
+        description="Milliseconds for which a level must be stable.",
     )
-    factory: Literal["jetson", "lgpio", "native", "mock"]
+    factory: PinFactory = Field(
+        title="Pin factory", description="As for the relay.", examples=["jetson"]
+    )
 
 
-_Wired = Annotated[FileInputConfig | GpioInputConfig, Field(discriminator="kind")]
+_Input = Annotated[FileInputConfig | GpioInputConfig, Field(discriminator="kind")]
 
 
 class InputsConfig(Section):
-    """What is wired to the door. The exit button and fire must open the lock by wire too: software only supplements it."""
+    """Inputs of the door. Wire REX and fire to the lock as well: software only supplements it."""
 
-    contact: _Wired | None = Field(None, description="active: the door stands open")
-    rex: _Wired | None = Field(None, description="the button beside the door (REX)")
-    fire: _Wired | None = None
-    tamper: _Wired | None = Field(None, description="active: the terminal's case is open")
+    contact: _Input | None = Field(
+        None,
+        title="Door contact",
+        description="Active while the door is open.",
+        examples=["{kind: gpio, pin: BOARD13, active_high: true, factory: jetson}"],
+    )
+    rex: _Input | None = Field(
+        None,
+        title="Request to exit (REX)",
+        description="Button inside. Active while it is pressed.",
+        examples=["{kind: gpio, pin: BOARD15, active_high: false, factory: jetson}"],
+    )
+    fire: _Input | None = Field(
+        None,
+        title="Fire alarm",
+        description="Active on fire. The door is unlocked until `edge-door reset-fire`.",
+        examples=["{kind: gpio, pin: BOARD16, active_high: true, factory: jetson}"],
+    )
+    tamper: _Input | None = Field(
+        None,
+        title="Tamper contact",
+        description="Active while the case is open. Grants are refused until `edge-door "
+        "reset-tamper`.",
+        examples=["{kind: gpio, pin: BOARD18, active_high: true, factory: jetson}"],
+    )
 
 
 class DoorConfig(Section):
-    relay: RelayConfig = SimulatedRelayConfig()
+    """The door process."""
+
+    relay: RelayConfig = Field(
+        SimulatedRelayConfig(),
+        title="Relay",
+        description="Output that releases the lock.",
+        json_schema_extra=_RESTART,
+    )
     alarm: RelayConfig | None = Field(
-        None, description="a second relay: forced or held open, tamper"
+        None,
+        title="Alarm relay",
+        description="Second relay, energised while there is an alarm.",
+        examples=["{kind: gpio, pin: BOARD11, factory: jetson}"],
+        json_schema_extra=_RESTART,
     )
-    inputs: InputsConfig = InputsConfig()
-    pulse_s: float = Field(3.0, gt=0, le=60, description="how long one grant keeps the lock open")
+    inputs: InputsConfig = Field(
+        InputsConfig(),
+        title="Inputs",
+        description="Door contact, REX, fire alarm and tamper contact.",
+        json_schema_extra=_RESTART,
+    )
+    pulse_s: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        title="Pulse",
+        description="Seconds for which a grant unlocks the door.",
+    )
     extended_pulse_s: float = Field(
-        10.0, gt=0, le=120, description="for people who need longer; never shorter than `pulse_s`"
+        10.0,
+        gt=0,
+        le=120,
+        title="Extended pulse",
+        description="Seconds for people enrolled with --extended; `pulse_s` if that is longer.",
     )
-    rex_pulse_s: float = Field(3.0, gt=0, le=60, description="how long the exit button opens")
+    rex_pulse_s: float = Field(
+        3.0,
+        gt=0,
+        le=60,
+        title="REX pulse",
+        description="Seconds for which the REX button unlocks the door.",
+    )
     held_open_s: float = Field(
-        30.0, gt=0, le=3600, description="a door that stands open longer is an alarm"
+        30.0,
+        gt=0,
+        le=3600,
+        title="Held open",
+        description="Seconds after which an open door raises an alarm.",
     )
     max_grant_unlock_s: float = Field(
         120.0,
         ge=120,
         le=3600,
-        description="open so long by grants alone: an alarm, and nobody is let in until it has locked",
+        title="Maximum unlock time",
+        description="Seconds of continuous unlocking by grants. Beyond this time an alarm is "
+        "raised and grants are refused until the door has locked.",
     )
     relock: Literal["timeout", "on_open", "on_close"] = Field(
         "timeout",
-        description="when the lock closes again: after its time, or before it as soon as the contact says so",
+        title="Relock",
+        description="timeout: at the end of the pulse. on_open, on_close: earlier, when the "
+        "contact reports that the door was opened or closed.",
     )
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: ScheduleConfig = Field(
+        ScheduleConfig(),
+        title="Schedule",
+        description="Times at which the door is unlocked or locked.",
+    )
     state: ConfigPath | None = Field(
-        None, description="folder of the door's record; default: the terminal's `state`"
+        None,
+        title="State folder",
+        description="Folder of the door's audit log. Not set: `state` of the terminal.",
+        examples=["/var/lib/mfsa-door"],
+        json_schema_extra=restart("recogniser", "door"),
     )
-    socket: ConfigPath | None = Field(None, description="default: door.sock in that folder")
+    socket: ConfigPath | None = Field(
+        None,
+        title="Socket",
+        description="Unix socket for requests. Not set: door.sock in the state folder.",
+        examples=["/run/mfsa-door/door.sock"],
+        json_schema_extra=restart("recogniser", "door"),
+    )
     clients: tuple[str, ...] = Field(
-        (), description="accounts beside the door's own that may ask it to open"
+        (),
+        title="Clients",
+        description="Accounts that may request grants, in addition to the door's own account.",
+        examples=["[mfsa-edge]"],
     )
     operators: tuple[str, ...] = Field(
         (),
-        description="accounts beside root and the door's own that may unlock, hold, lock down and reset",
+        title="Operators",
+        description="Accounts that may unlock, hold, lock down and reset, in addition to root and "
+        "the door's own account.",
+        examples=["[guard]"],
     )

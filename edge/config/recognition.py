@@ -1,4 +1,4 @@
-"""Camera, engine and which faces count."""
+"""Camera, engine and detector."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from edge.config.section import ConfigPath, Section
+from edge.config.section import ConfigPath, Section, restart
 
 FOLDER_FPS = 15.0  # rate of a folder of pictures, which has none of its own
 _NUMBER = re.compile(r"0|[1-9][0-9]*")  # 017 is 15 to some readers of YAML, and 17 to others
@@ -22,53 +22,94 @@ class _Picture(Section):
     """Rotation and mirroring of a camera's frames, before any other step."""
 
     rotate: Literal[0, 90, 180, 270] = Field(
-        0, description="degrees clockwise by which frames are turned, for a camera mounted sideways"
+        0,
+        title="Rotation",
+        description="Degrees clockwise by which frames are rotated before any other step.",
     )
     mirror: bool = Field(
         False,
-        description="swap left and right after that, for a camera that delivers a mirror image",
+        title="Mirror",
+        description="Swap left and right after the rotation, for a camera with a mirrored image.",
     )
 
 
 class ReplayCameraConfig(_Picture):
-    """Recorded frames in place of a camera."""
+    """Recorded frames instead of a camera."""
 
     kind: Literal["replay"]
-    path: ConfigPath = Field(description="a folder of pictures, a GIF or a video")
+    path: ConfigPath = Field(
+        examples=["clip"],
+        title="Recording",
+        description="A folder of pictures, a GIF or a video.",
+    )
     fps: float | None = Field(
         None,
         gt=0,
         le=240,
-        description=f"default: the recording's own rate, {FOLDER_FPS:g} for a folder",
+        title="Frame rate",
+        examples=["15"],
+        description=f"Frames per second. Not set: the recording's rate, {FOLDER_FPS:g} for a "
+        "folder.",
     )
-    loop: bool = False
+    loop: bool = Field(
+        False,
+        title="Loop",
+        description="Start again at the end.",
+    )
     lockstep: bool = Field(
-        False, description="wait until each frame was used, instead of dropping late ones"
+        False,
+        title="Lockstep",
+        description="Wait until each frame was processed instead of dropping late frames.",
     )
 
 
 class OpencvCameraConfig(_Picture):
-    """A camera or stream that OpenCV can open."""
+    """A V4L2 device, network camera or GStreamer pipeline, opened by OpenCV."""
 
     kind: Literal["opencv"]
     source: int | str = Field(
-        description="number or path of a V4L2 device, address of a network camera, or a GStreamer "
-        "pipeline that ends with appsink"
+        examples=["0"],
+        title="Source",
+        description=(
+            "Number or path of a V4L2 device, address of a network camera (rtsp://camera/1), or a "
+            "GStreamer pipeline that ends with appsink."
+        ),
     )
-    width: int | None = Field(None, ge=160, le=4096)
-    height: int | None = Field(None, ge=120, le=4096)
+    width: int | None = Field(
+        None,
+        ge=160,
+        le=4096,
+        title="Width",
+        description="Pixels requested from a V4L2 device. Not set: the device decides.",
+    )
+    height: int | None = Field(
+        None,
+        ge=120,
+        le=4096,
+        title="Height",
+        description="Pixels requested from a V4L2 device.",
+    )
     fps: float | None = Field(
-        None, gt=0, le=240, description="what a V4L2 device is asked for; default: its own choice"
+        None,
+        gt=0,
+        le=240,
+        title="Frame rate",
+        examples=["30"],
+        description="Frames per second requested from a V4L2 device.",
     )
     pixel_format: str | None = Field(
         None,
-        description="FourCC that a V4L2 device is asked for, such as MJPG or YUYV; default: its "
-        "own choice",
+        examples=["MJPG"],
+        title="Pixel format",
+        description="FourCC requested from a V4L2 device, such as MJPG, YUYV or GREY.",
     )
     accept_network_injection: bool = Field(
         False,
-        description="must be true for a network camera: anyone who can write to that stream can "
-        "show any face",
+        title="Accept a network camera",
+        description=(
+            "Must be true for a network camera: anyone who can write to that stream can show any "
+            "face."
+        ),
     )
 
     @field_validator("source")
@@ -107,12 +148,40 @@ class CsiCameraConfig(_Picture):
     """CSI camera of a Jetson, through GStreamer and NVIDIA's Argus."""
 
     kind: Literal["csi"]
-    sensor_id: int = Field(0, ge=0, le=15)
-    width: int = Field(1280, ge=160, le=4096, description="of a mode of the sensor")
-    height: int = Field(720, ge=120, le=4096)
-    fps: int = Field(30, ge=1, le=240)
+    sensor_id: int = Field(
+        0,
+        ge=0,
+        le=15,
+        title="Sensor",
+        description="Number of the CSI sensor.",
+    )
+    width: int = Field(
+        1280,
+        ge=160,
+        le=4096,
+        title="Width",
+        description="Pixels of a mode of the sensor.",
+    )
+    height: int = Field(
+        720,
+        ge=120,
+        le=4096,
+        title="Height",
+        description="Pixels of the same mode.",
+    )
+    fps: int = Field(
+        30,
+        ge=1,
+        le=240,
+        title="Frame rate",
+        description="Frames per second of the same mode.",
+    )
     flip_method: int = Field(
-        0, ge=0, le=7, description="of nvvidconv: turns frames in hardware; 2 is half a turn"
+        0,
+        ge=0,
+        le=7,
+        title="Flip",
+        description="flip-method of nvvidconv, which rotates frames in hardware; 2 is 180 degrees.",
     )
 
     @property
@@ -143,28 +212,52 @@ class OrtEngineConfig(Section):
     """ONNX Runtime on the CPU."""
 
     kind: Literal["ort"] = "ort"
-    threads: int = Field(1, ge=1, le=64)
-    precision: Literal["fp32", "int8"] = Field("fp32", description="of the embedder")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Threads",
+        description="CPU threads of each network.",
+    )
+    precision: Literal["fp32", "int8"] = Field(
+        "fp32",
+        title="Precision",
+        description="Precision of the embedder. int8 has its own thresholds.",
+    )
 
 
 class TrtEngineConfig(Section):
-    """TensorRT on an NVIDIA GPU: engines that mfsa-build-engine built on this device."""
+    """TensorRT on an NVIDIA GPU, with engines that mfsa-build-engine built on this device."""
 
     kind: Literal["trt"]
-    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="of the embedder")
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        "fp16",
+        title="Precision",
+        description="Precision of the embedder. int8 has its own thresholds.",
+    )
 
 
 class AutoEngineConfig(Section):
-    """TensorRT, and ONNX Runtime where TensorRT cannot be used and this section allows it."""
+    """TensorRT, or ONNX Runtime if TensorRT is not available and this section allows it."""
 
     kind: Literal["auto"]
     precision: Literal["fp32", "fp16", "int8"] = Field(
-        "fp16", description="of the embedder in TensorRT; ONNX Runtime runs fp32"
+        "fp16",
+        title="Precision",
+        description="Precision of the embedder in TensorRT. ONNX Runtime runs fp32.",
     )
     allow_ort: bool = Field(
-        description="whether a slower engine may take TensorRT's place; log and doctor say so"
+        examples=["true"],
+        title="Allow ONNX Runtime",
+        description="Use the slower engine if TensorRT is not available; log and doctor report it.",
     )
-    threads: int = Field(1, ge=1, le=64, description="of ONNX Runtime")
+    threads: int = Field(
+        1,
+        ge=1,
+        le=64,
+        title="Threads",
+        description="CPU threads of ONNX Runtime.",
+    )
 
 
 EngineConfig = Annotated[
@@ -173,32 +266,60 @@ EngineConfig = Annotated[
 
 
 class DetectorConfig(Section):
+    """Face detection and selection."""
+
     input_size: Literal["auto", "640x480", "320x256"] = Field(
         "auto",
-        description="the network's input; auto: the smallest in which a face of `min_face_px` is found",
+        json_schema_extra=restart("recogniser"),
+        title="Input size",
+        description=(
+            "Input of the detector network in pixels. auto: the smallest that finds faces of "
+            "`min_face_px`."
+        ),
     )
     search_interval_s: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="seconds from one search of the picture to the next; in between only people who are not decided yet are "
-        "looked at; 0: every frame is searched",
+        title="Search interval",
+        description=(
+            "Seconds between full-frame searches. Between searches only undecided tracks are "
+            "detected again. 0 searches every frame."
+        ),
     )
-    min_score: float = Field(0.7, gt=0, lt=1)
-    min_face_px: int = Field(60, ge=20, description="narrower faces are told to come closer")
+    min_score: float = Field(
+        0.7,
+        gt=0,
+        lt=1,
+        json_schema_extra=restart("recogniser"),
+        title="Minimum score",
+        description="Detection confidence below which a face is ignored.",
+    )
+    min_face_px: int = Field(
+        60,
+        ge=20,
+        title="Minimum face width",
+        description="Pixels. The person is asked to come closer if the face is narrower.",
+    )
     zone: tuple[float, float, float, float] = Field(
         (0.0, 0.0, 1.0, 1.0),
-        description="left, top, right, bottom as parts of the picture; faces whose centre is outside do not count, and what is far "
-        "from it is not searched",
+        title="Zone",
+        description=(
+            "Left, top, right and bottom as fractions of the frame. Faces with a centre outside "
+            "are ignored."
+        ),
     )
     nearest_only: bool = Field(
-        False, description="only the largest face counts: for lanes where people queue"
+        False,
+        title="Nearest face only",
+        description="Only the largest face in the frame is considered, for lanes with a queue.",
     )
     max_faces_per_frame: int = Field(
         2,
         ge=1,
         le=16,
-        description="how many are embedded at most, so that the load stays flat in a crowd",
+        title="Faces per frame",
+        description="Maximum number of faces that are embedded in a frame; limits the load.",
     )
 
     @field_validator("zone")

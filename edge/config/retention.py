@@ -1,4 +1,4 @@
-"""What is kept of people and passages, and for how long."""
+"""Stored data of people and decisions, and how long it is kept."""
 
 from __future__ import annotations
 
@@ -6,68 +6,106 @@ from typing import Literal
 
 from pydantic import Field
 
-from edge.config.section import ConfigPath, Section
+from edge.config.section import COMMANDS, ConfigPath, Section
 
 
 class EnrollmentConfig(Section):
-    """What is asked of a person's photos, and what is kept beside the templates."""
+    """Requirements for enrollment photos, and data stored with the templates."""
 
     quality: Literal["off", "standard", "strict"] = Field(
         "standard",
-        description="strict: each photo must also be more like the person's others than like anybody else",
+        title="Photo quality",
+        description="off: only face size is checked. standard: quality and consistency are "
+        "checked. strict: each photo must also be closer to the person's other photos than to "
+        "any other enrolled person.",
+        json_schema_extra=COMMANDS,
     )
     consent: bool = Field(
-        False, description="whether nobody is enrolled without a recorded consent"
+        False,
+        title="Consent required",
+        description="Refuse an enrollment without a recorded consent.",
+        json_schema_extra=COMMANDS,
     )
     keep_chips: bool = Field(
         False,
-        description="keep the aligned faces, sealed, so that another model can enroll them again",
+        title="Keep aligned faces",
+        description="Store the aligned face images, encrypted, so that people can be enrolled for "
+        "another model without new photos.",
+        json_schema_extra=COMMANDS,
     )
     erase_after_days: int | None = Field(
         None,
         ge=1,
         le=36500,
-        description="after which a person is erased unless enrolled or set anew",
+        title="Erasure of people",
+        description="Days after the last enrollment or change at which a person is erased. Not "
+        "set: never.",
+        examples=["730"],
+        json_schema_extra=COMMANDS,
     )
 
 
 class GalleryConfig(Section):
-    """Limits on following the gallery's file while other processes change it."""
+    """Time limits on following the gallery file while other processes change it."""
 
     unreadable_s: float = Field(
         5.0,
         ge=1,
         le=600,
-        description="after this time of an unreadable gallery all people are refused",
+        title="Unreadable gallery",
+        description="Seconds without a readable gallery after which all grants are refused.",
     )
     confirm_s: float = Field(
         10.0,
         ge=1,
         le=600,
-        description="how long commands wait until the recogniser confirms a changed gallery",
+        title="Confirmation timeout",
+        description="Seconds that a command waits for the recogniser to confirm a change of the "
+        "gallery.",
+        json_schema_extra=COMMANDS,
     )
 
 
 class RecordConfig(Section):
+    """The two audit logs, decisions and door events, and evidence pictures."""
+
     on_write_failure: Literal["refuse", "open"] = Field(
         "refuse",
-        description="whether people are let in while the disk takes no record of it; what was lost is counted",
+        title="Unwritable audit log",
+        description="refuse: no grant without a durable record. open: grants continue, and lost "
+        "records are counted and reported.",
     )
     delete_after_days: int = Field(
-        365, ge=1, le=36500, description="after which records are removed, a file of them at a time"
+        365,
+        ge=1,
+        le=36500,
+        title="Deletion of records",
+        description="Days after which records are deleted, one segment file at a time.",
     )
     redact_after_days: int = Field(
-        90, ge=1, le=36500, description="after which what tells of a person is blanked out of them"
+        90,
+        ge=1,
+        le=36500,
+        title="Redaction of personal data",
+        description="Days after which the personal part of a record is overwritten.",
     )
     verification_key_dir: ConfigPath | None = Field(
-        None, description="folder of the keys that verify the records; default: beside each record"
+        None,
+        title="Verification keys",
+        description="Folder of the keys that verify the audit logs. Not set: next to each log.",
+        examples=["/etc/mfsa-edge/audit"],
     )
     max_pictures: int = Field(
         0,
         ge=0,
         le=100_000,
-        description="how many of the newest evidence pictures to keep, sealed; 0: none",
+        title="Evidence pictures",
+        description="Number of the newest evidence pictures to keep, encrypted. 0 keeps none.",
     )
     delete_pictures_after_days: int = Field(
-        30, ge=1, le=36500, description="after which they are removed"
+        30,
+        ge=1,
+        le=36500,
+        title="Deletion of pictures",
+        description="Days after which evidence pictures are deleted.",
     )

@@ -1,4 +1,4 @@
-"""Times of the day and the week, with the schedule of the door."""
+"""Weekly time spans and the schedule of the door."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOLIDAY = "holiday"
 
 
 def parse_days(days: Sequence[str]) -> frozenset[str]:
-    """Names as in DAYS, ranges such as `mon-fri`, and `holiday`; raises ValueError."""
+    """Return the days of names, ranges such as `mon-fri` and `holiday`; raises ValueError."""
     found: set[str] = set()
     for part in days:
         first, dash, last = part.partition("-")
@@ -48,11 +48,20 @@ Day = Annotated[date, BeforeValidator(parse_day)]
 
 
 class HoursConfig(Section):
-    """From a time of the day to another, on some days."""
+    """A time span on some days of the week."""
 
-    days: tuple[str, ...] = Field(min_length=1, description="such as [mon-fri], [sat], [holiday]")
-    begin: _ClockTime
-    end: _ClockTime = Field(description="on the next day where it is not after `begin`")
+    days: tuple[str, ...] = Field(
+        min_length=1,
+        title="Days",
+        description="Days and ranges: mon to sun, mon-fri, holiday.",
+        examples=["[mon-fri]"],
+    )
+    begin: _ClockTime = Field(title="Begin", description="Local time.", examples=['"08:00"'])
+    end: _ClockTime = Field(
+        title="End",
+        description="Local time; on the next day if it is not after `begin`.",
+        examples=['"17:30"'],
+    )
 
     @field_validator("days")
     @classmethod
@@ -62,17 +71,34 @@ class HoursConfig(Section):
 
 
 class ScheduleSpanConfig(HoursConfig):
-    """When the door stands open, or stays locked for everybody but operators, exit button and fire."""
+    """A time span with the door unlocked, or locked for all but operators, REX and fire."""
 
-    mode: Literal["open", "locked"]
+    mode: Literal["open", "locked"] = Field(
+        title="Mode",
+        description="open: unlocked. locked: grants are refused. locked has priority.",
+        examples=["open"],
+    )
 
 
 class ScheduleConfig(Section):
+    """Time zone, holidays and time spans."""
+
     time_zone: str | None = Field(
-        None, description="such as Europe/Berlin; default: the time zone of this machine"
+        None,
+        title="Time zone",
+        description="Time zone of the schedule and of the validity dates of people. Not set: the "
+        "time zone of this machine.",
+        examples=["Europe/Berlin"],
     )
-    holidays: tuple[Day, ...] = Field((), description="days such as 2031-12-25")
-    spans: tuple[ScheduleSpanConfig, ...] = ()
+    holidays: tuple[Day, ...] = Field(
+        (), title="Holidays", description="Days.", examples=["[2031-12-25, 2031-12-26]"]
+    )
+    spans: tuple[ScheduleSpanConfig, ...] = Field(
+        (),
+        title="Time spans",
+        description="Spans with days, begin, end and mode.",
+        examples=['[{days: [mon-fri], begin: "08:00", end: "17:30", mode: open}]'],
+    )
 
     @field_validator("time_zone")
     @classmethod

@@ -1,15 +1,26 @@
-"""What all sections of the configuration share."""
+"""Base class and field types shared by all sections of the configuration."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.config import JsonDict
+
+Process = Literal["recogniser", "door"]
+
+
+def restart(*processes: Process) -> JsonDict:
+    """Return the field metadata of a key whose new value needs a restart of these processes."""
+    return {"restart": list(processes)}
+
+
+COMMANDS: JsonDict = {"commands": True}  # a key that only commands read, at each start
 
 
 def _check_path(value: object) -> object:
-    """Refuse a path that no one can mean; raises ValueError."""
+    """Refuse a path that cannot be meant; raises ValueError."""
     if isinstance(value, str):
         if not value.strip() or not value.isprintable():
             raise ValueError(f"expected a path of printable characters, found {value!r}")
@@ -22,6 +33,8 @@ ConfigPath = Annotated[Path, BeforeValidator(_check_path)]
 
 
 class Section(BaseModel):
+    """Base of all sections: unknown keys are refused, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -29,7 +42,7 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 
 def absolute(section: AnySection, base: Path) -> AnySection:
-    """A section whose paths, and those of the sections in it, start at a folder."""
+    """Return a copy in which relative paths are resolved from the folder `base`."""
     changes: dict[str, object] = {}
     for name in type(section).model_fields:
         value = getattr(section, name)

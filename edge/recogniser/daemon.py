@@ -21,9 +21,10 @@ from edge.audit.writer import AuditLogWriter
 from edge.camera import check_camera, open_camera
 from edge.camera.capture import Capture
 from edge.camera.sharing import FrameServer, FrameSession
-from edge.config import TerminalConfig, demand_same
+from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
 from edge.config.recognition import ReplayCameraConfig
+from edge.config.restart import check_unchanged
 from edge.door.client import DoorClient
 from edge.door.clock_trust import adopt_confirmation, describe_doubt
 from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordError
@@ -52,11 +53,6 @@ _CLOCK_S = 1.0  # interval of clock checks
 _ASK_CLOCK_S = 5.0  # interval of asking the door for a confirmation while the clock is in doubt
 _KEEP_CLOCK_S = 60.0  # interval of writing the belief in the clock
 _COMPLAIN_S = 10.0  # an unchanged trouble is logged again after this time
-# What is open or loaded: another value needs another start.
-_FIXED = (
-    "terminal", "bundle", "previous_bundle", "state", "key", "camera", "engine", "liveness",
-    "detector.input_size", "detector.min_score", "door.socket", "door.state",
-)  # fmt: skip
 NO_LIVENESS = "liveness is off (no PAD): a photo of an enrolled person opens this door"
 UNCERTIFIED = (
     "liveness is checked by layers that nobody certified; docs/decision.md says what they stop"
@@ -305,7 +301,7 @@ class Daemon:
         self._notifier.reloading()
         try:
             fresh = reread()
-            demand_same(self._config, fresh, _FIXED)
+            check_unchanged(self._config, fresh, "recogniser")
             settings = settings_of(fresh, self._networks, self._changeover, self._wall)
             before = self._gallery.revision
             self._gallery.reload()

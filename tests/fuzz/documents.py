@@ -15,7 +15,8 @@ import yaml
 
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, MANIFEST, onnx_file, open_bundle, read_manifest
 from edge.chip import PREPROCESSING
-from edge.config import demand_same, load_config
+from edge.config import load_config
+from edge.config.restart import check_unchanged
 from edge.door.file_backend import FileInputLine
 from edge.door.hardware import load_outputs
 from edge.door.settings import build_settings
@@ -99,7 +100,7 @@ def _open_config(folder: Path, at_end: ExitStack) -> Run:
         except ConfigError as error:
             expect(":secret@" not in str(error), "a password in a message")
             return
-        demand_same(config, config, ("door.relay", "camera"))
+        check_unchanged(config, config, "door")
         settings = build_settings(config)
         for moment in _MOMENTS:  # a configuration that loads must not fail at the door later
             settings.schedule.at(moment, plausible=True)

@@ -1,7 +1,8 @@
-"""`python -m tests.reference`: write docs/commands.md and docs/contracts.md."""
+"""`python -m tests.reference`: write the generated pages and systemd/terminal.yaml."""
 
 from __future__ import annotations
 
+from edge.config import reference
 from tests.reference import commands, contracts
 from tests.reference.parsers import ROOT, read_commands
 
@@ -10,6 +11,8 @@ def main() -> None:
     found = read_commands()
     for name, text in (("commands", commands.page(found)), ("contracts", contracts.page(found))):
         (ROOT / "docs" / f"{name}.md").write_text(text, encoding="utf-8")
+    (ROOT / "docs" / "configuration.md").write_text(reference.markdown(), encoding="utf-8")
+    (ROOT / "systemd" / "terminal.yaml").write_text(reference.sample(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from edge.cli import door as door_command
-from edge.config import TerminalConfig, demand_same, load_config
+from edge.config import TerminalConfig, load_config
+from edge.config.restart import check_unchanged, restart_keys
 from edge.door.settings import build_settings
 from edge.errors import ConfigError
-from edge.recogniser import daemon
 from edge.recogniser.build import Settings, settings_of
 from edge.recogniser.networks import Networks, open_networks
 from edge.system.wallclock import WallClock
@@ -80,7 +79,7 @@ def networks(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 def test_reload_keys_are_all_considered() -> None:
-    fixed = daemon._FIXED + door_command._FIXED
+    fixed = restart_keys("recogniser") + restart_keys("door")
     unknown = [
         key
         for key in keys_of(TerminalConfig)
@@ -95,7 +94,7 @@ def test_reload_key_reaches_the_recogniser(
 ) -> None:
     before = load_config(write_config())
     after = load_config(write_config(**nested(key, RECOGNISER[key])))
-    demand_same(before, after, daemon._FIXED)
+    check_unchanged(before, after, "recogniser")
     old, new = (settings_of(config, networks, None, WallClock()) for config in (before, after))
     assert found_in(old) != found_in(new)
 
@@ -104,7 +103,7 @@ def test_reload_key_reaches_the_recogniser(
 def test_reload_key_reaches_the_door(key: str, write_config: Callable[..., Path]) -> None:
     before = load_config(write_config())
     after = load_config(write_config(**nested(key, DOOR[key])))
-    demand_same(before, after, door_command._FIXED)
+    check_unchanged(before, after, "door")
     assert build_settings(before) != build_settings(after)
 
 
@@ -127,4 +126,4 @@ def test_reload_key_fixed_is_refused_by_name(
     before = load_config(write_config())
     after = load_config(write_config(**nested(key, value)))
     with pytest.raises(ConfigError, match=f"^{key}"):
-        demand_same(before, after, daemon._FIXED)
+        check_unchanged(before, after, "recogniser")
