@@ -10,6 +10,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -591,11 +592,13 @@ def test_scripts_are_bash(script: str) -> None:
 
 
 def test_scripts_satisfy_shellcheck() -> None:
-    if shutil.which("shellcheck") is None:
+    installed = Path(sys.executable).with_name("shellcheck")
+    shellcheck = installed if installed.exists() else shutil.which("shellcheck")
+    if shellcheck is None:
         pytest.skip("shellcheck is not installed")
     scripts = [SYSTEMD / script for script in SCRIPTS]
     found = subprocess.run(
-        ["shellcheck", "-x", *scripts], cwd=CHECKOUT, capture_output=True, text=True, check=False
+        [shellcheck, "-x", *scripts], cwd=CHECKOUT, capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stdout
 

@@ -1,0 +1,23 @@
+"""The rule of `make test-fast`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fast import skip_at
+
+
+@pytest.mark.parametrize(
+    ("event", "argument"),
+    [("subprocess.Popen", "ls"), ("os.fork", ""), ("import", "torch"), ("import", "torch.nn")],
+)
+def test_fast_run_skips_heavy_tests(event: str, argument: str) -> None:
+    with pytest.raises(pytest.skip.Exception):
+        skip_at(event, (argument,))
+
+
+@pytest.mark.parametrize(
+    ("event", "argument"), [("open", "torch"), ("import", "numpy"), ("socket.bind", "")]
+)
+def test_fast_run_keeps_light_tests(event: str, argument: str) -> None:
+    assert skip_at(event, (argument,)) is None
