@@ -293,7 +293,7 @@ ROWS = {
     "sleeps": Row("sleeps in tests", sleeps, 21, 0),
     "assertions": Row("tests without an assertion", tests_without_assertion, 2, 0),
     "privates": Row("private names used by tests", private_reaches, 50, 59),
-    "functions": Row("functions over 50 lines", long_functions, 4, 10),
+    "functions": Row("functions over 50 lines", long_functions, 4, 14),
 }
 
 
