@@ -58,7 +58,7 @@ counts: | $(VENV)/bin/python  ## Count offences against the project's convention
 docs: $(VENV)/docs.stamp  ## Build the documentation site in site/; broken links are errors
 	env NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-docs-generate: $(VENV)/dev.stamp  ## Write the generated pages: docs/commands.md, contracts.md, codes.md
+docs-generate: $(VENV)/dev.stamp  ## Write the generated pages of docs/ and systemd/terminal.yaml
 	$(BIN)/python -m tests.reference
 	$(BIN)/python -m tests.codes
 

@@ -100,7 +100,7 @@ def markdown() -> str:
         "# Configuration",
         "",
         "Generated from the models in `edge/config/` by `make docs-generate`. The same descriptions",
-        "are the comments of [terminal.yaml](../systemd/terminal.yaml). `edge-doctor schema` writes",
+        "are the comments of `systemd/terminal.yaml`. `edge-doctor schema` writes",
         "the JSON Schema. Check a file with `edge-doctor --config terminal.yaml`.",
         "",
         "Apply: *reload* (SIGHUP, `systemctl reload edge-door edge-daemon`), *restart*, or *command*",

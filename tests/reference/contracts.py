@@ -117,6 +117,8 @@ def _keys() -> str:
         [
             "## Configuration keys",
             "",
+            "Meaning of each: [configuration.md](configuration.md).",
+            "",
             "| key | with `kind` | default |",
             "|---|---|---|",
             *rows,
