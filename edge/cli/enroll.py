@@ -21,8 +21,8 @@ from edge.system.text import count
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
 if TYPE_CHECKING:
-    from edge.gallery.enrollment.enroller import Enrolled
-    from edge.gallery.enrollment.photos import Refusal, Sample
+    from edge.gallery.enrollment.enroller import EnrollmentResult
+    from edge.gallery.enrollment.photos import FaceSample, Refusal
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> int:
         'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
     )
     common.add_config(parser)
-    _add_who(parser)
+    _add_subject(parser)
     parser.add_argument(
         "--quality",
         choices=("off", "standard", "strict"),
@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="before the camera: for people who cannot turn their head",
     )
-    enroll_common.add_terms(parser)
-    enroll_common.add_distinct(parser)
+    enroll_common.add_attribute_options(parser)
+    enroll_common.add_distinct_options(parser)
     _add_photos(parser)
     args = parser.parse_args(argv)
     common.limit_decoder_messages()
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     return common.run("edge-enroll", lambda: _enroll(args))
 
 
-def _add_who(parser: argparse.ArgumentParser) -> None:
+def _add_subject(parser: argparse.ArgumentParser) -> None:
     who = parser.add_mutually_exclusive_group(required=True)
     who.add_argument(
         "--subject",
@@ -152,67 +152,67 @@ def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
 
     # As long as this is root, for photos may lie where the gallery's owner cannot look.
     opened = [(str(photo), _open(photo)) for photo in _files_of(args.photos)]
-    terms = enroll_common.terms_of(args)
-    taken: list[Sample] = []
+    terms = enroll_common.read_attributes(args)
+    taken: list[FaceSample] = []
     with contextlib.ExitStack() as at_end:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
         room = at_end.enter_context(enroll_common.open_context(args, config))
         try:
-            room.desk.check_distinct(args.subject, terms)
-            room.desk.check_terms(args.subject, terms)
-            taken, refused = _take_unless_stopped(args, config, room, opened)
+            room.enroller.check_distinct(args.subject, terms)
+            room.enroller.check_attributes(args.subject, terms)
+            taken, refused = _take_or_stop(args, config, room, opened)
             if args.verbose and not args.json:
-                _tell_components(taken, refused)
+                _print_components(taken, refused)
             if refused:
                 return _refuse(args, taken, refused)
-            done = room.desk.enroll(args.subject, taken, terms, replace=args.replace)
+            done = room.enroller.enroll(args.subject, taken, terms, replace=args.replace)
         except PhotoError as error:
-            return _refuse(args, taken, [Refusal.of("all", error)])
-        _tell(args, done, taken)
-        enroll_common.warn_of_size(room)
+            return _refuse(args, taken, [Refusal.from_error("all", error)])
+        _print_result(args, done, taken)
+        enroll_common.warn_about_size(room)
     return common.DONE
 
 
-def _take_unless_stopped(
+def _take_or_stop(
     args: argparse.Namespace,
     config: TerminalConfig,
     room: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
-) -> tuple[list[Sample], list[Refusal]]:
+) -> tuple[list[FaceSample], list[Refusal]]:
     """Take samples of a person; raises MfsaError for Ctrl-C."""
     try:
-        return _take(args, config, room, opened)
+        return _take_samples(args, config, room, opened)
     except KeyboardInterrupt:
         raise MfsaError("stopped; nothing was stored") from None
 
 
-def _take(
+def _take_samples(
     args: argparse.Namespace,
     config: TerminalConfig,
     room: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
-) -> tuple[list[Sample], list[Refusal]]:
+) -> tuple[list[FaceSample], list[Refusal]]:
     """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
     if not opened:
-        from edge.cli.enroll_camera import take_samples
+        from edge.cli.enroll_camera import capture_from_camera
 
-        return take_samples(config, room, frontal_only=args.frontal_only), []
-    from edge.gallery.enrollment.photos import samples
+        return capture_from_camera(config, room, frontal_only=args.frontal_only), []
+    from edge.gallery.enrollment.photos import take_samples
 
     pictures = ((name, _decode(photo, name)) for name, photo in opened)
-    return samples(pictures, room.networks.detector, room.networks.embedder, room.demand)
+    return take_samples(pictures, room.networks.detector, room.networks.embedder, room.requirements)
 
 
 def _files_of(photos: Sequence[Path]) -> list[Path]:
     """Return the photos, a folder replaced by its photos; raises ConfigError for an empty one."""
-    from edge.gallery.enrollment.roster import pictures_in
+    from edge.gallery.enrollment.roster import list_pictures
 
     return [
         file
         for photo in photos
-        for file in (pictures_in(photo) if os.path.isdir(photo) else [photo])  # noqa: PTH112
+        for file in (list_pictures(photo) if os.path.isdir(photo) else [photo])  # noqa: PTH112
     ]
 
 
@@ -237,8 +237,10 @@ def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
         return error
 
 
-def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence[Refusal]) -> int:
-    enroll_common.tell_refused(refused)
+def _refuse(
+    args: argparse.Namespace, taken: Sequence[FaceSample], refused: Sequence[Refusal]
+) -> int:
+    enroll_common.print_refusals(refused)
     some = bool(taken) and all(one.photo != "all" for one in refused)
     usable = f": {len(taken)} of {count(len(taken) + len(refused), 'photo')} can be used"
     remedy = "; replace the others, or run it again without them"
@@ -256,19 +258,19 @@ def _refuse(args: argparse.Namespace, taken: Sequence[Sample], refused: Sequence
     return common.FAILED
 
 
-def _measured(taken: Sequence[Sample]) -> list[dict[str, Any]]:
+def _measured(taken: Sequence[FaceSample]) -> list[dict[str, Any]]:
     return [
         {
             "photo": one.name,
             "components": one.components,
-            "pose": asdict(one.portrait.pose),
+            "pose": asdict(one.face.pose),
             "mask_worn": round(one.probe.mask_worn, 3),
         }
         for one in taken
     ]
 
 
-def _tell_components(taken: Sequence[Sample], refused: Sequence[Refusal]) -> None:
+def _print_components(taken: Sequence[FaceSample], refused: Sequence[Refusal]) -> None:
     measured = [(one.name, one.components) for one in taken] + [
         (one.photo, dict(one.components)) for one in refused
     ]
@@ -279,26 +281,32 @@ def _tell_components(taken: Sequence[Sample], refused: Sequence[Refusal]) -> Non
         )
 
 
-def _tell(args: argparse.Namespace, done: Enrolled, taken: Sequence[Sample]) -> None:
-    enroll_common.tell_refused(done.left_out, "left out")
+def _print_result(
+    args: argparse.Namespace, done: EnrollmentResult, taken: Sequence[FaceSample]
+) -> None:
+    enroll_common.print_refusals(done.left_out, "left out")
     if args.json:
         told = {
             "stored": done.stored,
-            "before": done.before,
-            "again": done.again,
+            "before": done.existing,
+            "again": done.already_stored,
             "refused": [],
             "left_out": [asdict(item) for item in done.left_out],
             "photos": _measured(taken),
-            "lowest_similarity": round(done.alike, 4),
+            "lowest_similarity": round(done.lowest_similarity, 4),
             "dry_run": args.dry_run,
         }
         print(json.dumps(told))
         return
     stored = "would be stored" if args.dry_run else "stored"
-    total = f"{done.before + done.stored} in total"
-    before = f"in place of {done.before}" if args.replace else total
-    again = f", {count(done.again, 'photo')} already in the gallery" if done.again else ""
-    alike = f"; lowest similarity {done.alike:.2f}" if len(taken) > 1 else ""
+    total = f"{done.existing + done.stored} in total"
+    before = f"in place of {done.existing}" if args.replace else total
+    again = (
+        f", {count(done.already_stored, 'photo')} already in the gallery"
+        if done.already_stored
+        else ""
+    )
+    alike = f"; lowest similarity {done.lowest_similarity:.2f}" if len(taken) > 1 else ""
     print(f"{args.subject}: {count(done.stored, 'template')} {stored} ({before}){again}{alike}")
 
 

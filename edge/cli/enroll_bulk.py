@@ -21,7 +21,7 @@ from edge.errors import ConfigError, MfsaError
 from edge.system.text import count
 
 if TYPE_CHECKING:
-    from edge.gallery.enrollment.bulk import Outcome
+    from edge.gallery.enrollment.bulk import BulkOutcome
     from edge.gallery.enrollment.roster import RosterEntry
 
 
@@ -29,45 +29,45 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
     """Raises ConfigError where the list is not right, before anybody is enrolled."""
     from edge.gallery.enrollment.bulk import BulkOptions, enroll_all
     from edge.gallery.enrollment.journal import EnrollmentJournal
-    from edge.gallery.enrollment.roster import read_people
+    from edge.gallery.enrollment.roster import read_roster
 
     common.check_out(args.report)
-    everybody = enroll_common.terms_of(args)
+    everybody = enroll_common.read_attributes(args)
     entries = [
-        replace(entry, terms=entry.terms.over(everybody))
-        for entry in read_people(args.bulk, args.folder)
+        replace(entry, terms=entry.attributes.over(everybody))
+        for entry in read_roster(args.bulk, args.folder)
     ]
-    outcomes: list[Outcome] = []
+    outcomes: list[BulkOutcome] = []
     began = time.monotonic()
     with (
         closing(EnrollmentJournal(args.report)) as journal,
         enroll_common.open_context(args, config) as room,
     ):
-        _demand_readable(entries)
+        _check_readable(entries)
         listed = {entry.subject for entry in entries}
         for entry in entries:
-            room.desk.check_distinct(entry.subject, entry.terms, listed)
+            room.enroller.check_distinct(entry.subject, entry.attributes, listed)
         way = BulkOptions(
-            room.demand, args.min_photos, args.masked_templates, args.replace, args.dry_run
+            room.requirements, args.min_photos, args.masked_templates, args.replace, args.dry_run
         )
         done = enroll_all(
-            entries, room.networks.detector, room.networks.embedder, room.desk, journal, way
+            entries, room.networks.detector, room.networks.embedder, room.enroller, journal, way
         )
         try:
             for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
                 outcomes.append(outcome)
-                _tell(outcome, verbose=args.verbose)
+                _print_photos(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
                 f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}; those who were enrolled "
                 "stay so: run the same command again to go on"
             ) from None
-        _sum_up(args, outcomes, time.monotonic() - began)
-        enroll_common.warn_of_size(room)
+        _print_summary(args, outcomes, time.monotonic() - began)
+        enroll_common.warn_about_size(room)
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
 
 
-def _demand_readable(entries: Sequence[RosterEntry]) -> None:
+def _check_readable(entries: Sequence[RosterEntry]) -> None:
     """Asked before anybody is enrolled, by the account that reads them: what strangers drew is not decoded as root."""
     closed = [path for entry in entries for path in entry.photos if not os.access(path, os.R_OK)]
     if closed:
@@ -77,7 +77,7 @@ def _demand_readable(entries: Sequence[RosterEntry]) -> None:
         )
 
 
-def _tell(outcome: Outcome, *, verbose: bool) -> None:
+def _print_photos(outcome: BulkOutcome, *, verbose: bool) -> None:
     for photo in outcome.photos:
         if verbose or outcome.refused:
             measured = (
@@ -89,7 +89,9 @@ def _tell(outcome: Outcome, *, verbose: bool) -> None:
             tqdm.write(line, file=sys.stderr)
 
 
-def _sum_up(args: argparse.Namespace, outcomes: Sequence[Outcome], seconds: float) -> None:
+def _print_summary(
+    args: argparse.Namespace, outcomes: Sequence[BulkOutcome], seconds: float
+) -> None:
     people = Counter(outcome.refused for outcome in outcomes if outcome.refused)
     photos = Counter(
         photo.reason for outcome in outcomes for photo in outcome.photos if photo.photo != "all"

@@ -17,33 +17,33 @@ from edge.system.lockfile import acquire_lock
 from edge.values import Frame
 
 if TYPE_CHECKING:
-    from edge.gallery.enrollment.photos import Sample
+    from edge.gallery.enrollment.photos import FaceSample
     from edge.gallery.enrollment.pose_guide import PoseGuide
 
 
-def take_samples(
+def capture_from_camera(
     config: TerminalConfig, room: EnrollmentContext, *, frontal_only: bool
-) -> list[Sample]:
+) -> list[FaceSample]:
     """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
     from edge.gallery.enrollment.capture_session import capture_samples
     from edge.gallery.enrollment.pose_guide import FRONTAL_ONLY, POSES, PoseGuide
 
     camera = _open(config)
     guide = PoseGuide(FRONTAL_ONLY if frontal_only else POSES, began_at=time.monotonic())
-    hints = _Hints(guide)
+    hints = _HintLine(guide)
     try:
-        hints.tell(guide.aim.words if guide.aim else "")
+        hints.show(guide.target.hint if guide.target else "")
         taken = []
         for sample in capture_samples(
             _frames(camera),
             guide,
             room.networks.detector,
             room.networks.embedder,
-            room.demand,
-            hints.tell,
+            room.requirements,
+            hints.show,
         ):
             taken.append(sample)
-            hints.tell(guide.aim.words if guide.aim else "thank you")
+            hints.show(guide.target.hint if guide.target else "thank you")
     except CameraError as error:
         raise CameraError(
             f"enrolling from the camera failed: {error}; nothing was stored"
@@ -77,7 +77,7 @@ def _frames(camera: Camera) -> Iterator[Frame]:
         yield frame
 
 
-class _Hints:
+class _HintLine:
     """The latest hint with how many poses are done; in a file each on a line of its own."""
 
     def __init__(self, guide: PoseGuide) -> None:
@@ -85,8 +85,8 @@ class _Hints:
         self._told = ""
         self._is_live = sys.stderr.isatty()
 
-    def tell(self, words: str) -> None:
-        line = f"  {len(self._guide.done)} of {self._guide.of} poses done: {words}"
+    def show(self, words: str) -> None:
+        line = f"  {len(self._guide.captured)} of {self._guide.total} poses done: {words}"
         if line == self._told:
             return
         self._told = line

@@ -42,12 +42,12 @@ class EnrollmentContext:
 
     networks: Networks
     rules: Rules
-    roll: EnrolledSubjects
-    desk: Enroller
-    demand: QualityRequirements
+    subjects: EnrolledSubjects
+    enroller: Enroller
+    requirements: QualityRequirements
 
 
-def add_terms(parser: argparse.ArgumentParser) -> None:
+def add_attribute_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
         "what is noted of the person; what is not named stays as it is"
     )
@@ -78,7 +78,7 @@ def add_terms(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_distinct(parser: argparse.ArgumentParser) -> None:
+def add_distinct_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("for two people who look alike")
     group.add_argument(
         "--not-a-duplicate",
@@ -96,7 +96,7 @@ def add_distinct(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def terms_of(args: argparse.Namespace) -> SubjectAttributes:
+def read_attributes(args: argparse.Namespace) -> SubjectAttributes:
     """What the command line says of a person, or of everybody of a bulk."""
     return SubjectAttributes(
         extended=True if args.extended else None,
@@ -122,7 +122,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
 
     keeping = config.enrollment
     level = check_level(args.quality, keeping.quality)
-    account = _account()  # before this process becomes the gallery's owner
+    account = calling_account()  # before this process becomes the gallery's owner
     key = None
     if args.dry_run and not has_gallery(config):  # a dry run makes none
         become_owner(config.state)
@@ -141,7 +141,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
             roll,
             registrar,
             level,
-            note=_skip if args.dry_run else partial(_note_distinct, config, account),
+            note=_record_nothing if args.dry_run else partial(_record_distinct, config, account),
             masked_templates=args.masked_templates,
             keep_chips=keeping.keep_chips,
         )
@@ -169,11 +169,11 @@ def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> Gal
     )
 
 
-def _skip(subject: str, other: str, reason: str) -> None:
+def _record_nothing(subject: str, other: str, reason: str) -> None:
     """Record nothing, in a dry run."""
 
 
-def _note_distinct(
+def _record_distinct(
     config: TerminalConfig, account: str, subject: str, other: str, reason: str
 ) -> None:
     """Record an operator's statement that two subjects are two people.
@@ -222,7 +222,7 @@ def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
     return trusted_day(config, "the day of consent or erasure would be wrong; no one was enrolled")
 
 
-def _account() -> str:
+def calling_account() -> str:
     """Who runs this, also behind sudo."""
     uid = os.getuid()
     told = os.environ.get("SUDO_UID", "") if uid == 0 else ""
@@ -233,10 +233,10 @@ def _account() -> str:
         return str(uid)
 
 
-def warn_of_size(room: EnrollmentContext) -> None:
+def warn_about_size(room: EnrollmentContext) -> None:
     from edge.access.policy import describe_overload, describe_thresholds
 
-    templates, supported = room.roll.index.templates, room.networks.calibration.gallery_size
+    templates, supported = room.subjects.index.templates, room.networks.calibration.gallery_size
     if templates > supported:
         print(
             f"edge-enroll: warning: {describe_thresholds(room.rules, templates)}; {describe_overload(supported)}",
@@ -244,6 +244,6 @@ def warn_of_size(room: EnrollmentContext) -> None:
         )
 
 
-def tell_refused(refused: Sequence[Refusal], how: str = "refused") -> None:
+def print_refusals(refused: Sequence[Refusal], how: str = "refused") -> None:
     for item in refused:
         print(f"edge-enroll: {how} ({item.reason}): {item.message}", file=sys.stderr)

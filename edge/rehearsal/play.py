@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig
-from edge.gallery.enrollment.consistency import EnrollmentSample, check_same_person
-from edge.gallery.enrollment.photos import QualityRequirements, sample
+from edge.gallery.enrollment.consistency import Enrollee, check_same_person
+from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, duplicate_thresholds, open_pipeline
 from edge.recogniser.networks import Networks
@@ -43,12 +43,12 @@ def enrolled(
     demand = QualityRequirements(config.enrollment.quality, config.detector.min_face_px)
     for number, (person, pictures) in enumerate(photos.items()):
         taken = [
-            sample(image, networks.detector, networks.embedder, demand, name)
+            take_sample(image, networks.detector, networks.embedder, demand, name)
             for name, image in pictures
         ]
         found = np.stack([one.probe.embedding for one in taken])
         bounds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
-        candidate = EnrollmentSample(person, [name for name, _ in pictures], lambda other: False)
+        candidate = Enrollee(person, [name for name, _ in pictures], lambda other: False)
         settled = check_same_person(candidate, found, gallery, bounds, demand.level)
         gallery.put(number, person, found[list(settled.kept)])
     return gallery

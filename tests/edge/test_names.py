@@ -24,7 +24,7 @@ from edge.gallery import export
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine
 from edge.gallery.enrollment.registry import EnrolledSubjects
-from edge.gallery.enrollment.roster import read_people
+from edge.gallery.enrollment.roster import read_roster
 from edge.gallery.sealing import RowCipher
 from edge.gallery.store import GalleryStore
 from edge.names import check_name, name_key, normalize_name, parse_group, parse_groups
@@ -100,14 +100,14 @@ def test_name_spelling_reaches_one_subject(
     (photos / other.strip() / "1.jpg").write_bytes(b"x")
     roster = folder / "people.csv"
     roster.write_text(f'subject,photos\n"{one}",\n', encoding="utf-8")
-    (entry,) = read_people(roster, photos)
-    (same,) = read_people(photos, None)
+    (entry,) = read_roster(roster, photos)
+    (same,) = read_roster(photos, None)
     assert entry.subject == same.subject == normalize_name(one) and entry.photos == same.photos
     roster.write_text(f'subject\n"{one}"\n"{other}"\n', encoding="utf-8")
     with pytest.raises(ConfigError, match="is in line 2 already"):
-        read_people(roster, photos)
+        read_roster(roster, photos)
     with closing(EnrollmentJournal(folder / "report")) as journal:
-        journal.note(JournalLine(one, "digest", True, False, 1, "", ()))
+        journal.append(JournalLine(one, "digest", True, False, 1, "", ()))
     with closing(EnrollmentJournal(folder / "report")) as journal:
         assert journal.has(other, lambda: "digest")
 
@@ -243,7 +243,7 @@ def test_photo_folder_in_two_spellings_is_refused(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("subject\nJos\u00e9\n", encoding="utf-8")
     for source, folder in ((tmp_path / "people.csv", photos), (photos, None)):
         with pytest.raises(ConfigError, match="in two spellings"):
-            read_people(source, folder)
+            read_roster(source, folder)
 
 
 def test_command_name_of_no_text_is_refused(
@@ -288,5 +288,5 @@ def test_photo_names_differing_in_space_are_two(tmp_path: Path) -> None:
     (tmp_path / "Ada").mkdir()
     for name in ("a 1.jpg", "a  1.jpg"):
         (tmp_path / "Ada" / name).write_bytes(b"x")
-    (ada,) = read_people(tmp_path, None)
+    (ada,) = read_roster(tmp_path, None)
     assert len(ada.photos) == 2

@@ -15,7 +15,7 @@ from edge.errors import ConfigError, RecordError
 from edge.gallery.enrollment.bulk import BulkOptions
 from edge.gallery.enrollment.journal import EnrollmentJournal
 from edge.gallery.enrollment.photos import QualityRequirements
-from edge.gallery.enrollment.roster import COLUMNS, read_people
+from edge.gallery.enrollment.roster import COLUMNS, read_roster
 from edge.names import check_name
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect
@@ -107,7 +107,7 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
             else _csv(_rows(source))
         )
         try:
-            entries = read_people(path, photos)
+            entries = read_roster(path, photos)
         except ConfigError as error:
             expect(bool(str(error)), "refused without a reason")
             return

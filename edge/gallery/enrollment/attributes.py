@@ -34,7 +34,7 @@ class SubjectAttributes:
     not_duplicates: tuple[str, ...] | None = None  # subjects that are other people
     reason: str | None = None  # the operator's reason for that
 
-    def over(self, default: SubjectAttributes) -> SubjectAttributes:
+    def with_defaults(self, default: SubjectAttributes) -> SubjectAttributes:
         """These, and where they say nothing the default's."""
         said = {
             field.name: value
@@ -50,10 +50,10 @@ class AttributePolicy:
 
     account: str
     today: date
-    consent_needed: bool = False
-    keep_days: int | None = None
+    consent_required: bool = False
+    erase_after_days: int | None = None
 
-    def record(
+    def build_record(
         self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
     ) -> SubjectRecord:
         """The subject's whole record; raises PhotoError no-consent or invalid-dates."""
@@ -68,7 +68,7 @@ class AttributePolicy:
             if terms.consent is None
             else Consent(self.today, self.account, terms.consent)
         )
-        if consent is None and self.consent_needed:
+        if consent is None and self.consent_required:
             raise PhotoError(
                 RefusalReason.NO_CONSENT,
                 f"{subject}: `enrollment.consent` of the configuration asks for the person's consent; "
@@ -106,8 +106,8 @@ class AttributePolicy:
         ]
 
     def _erase_on(self, terms: SubjectAttributes, known: SubjectRecord) -> date | None:
-        if terms.erase_on is None and self.keep_days is not None:
-            return self.today + timedelta(days=self.keep_days)
+        if terms.erase_on is None and self.erase_after_days is not None:
+            return self.today + timedelta(days=self.erase_after_days)
         return terms.erase_on or known.erase_on
 
 

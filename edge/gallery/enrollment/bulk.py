@@ -15,8 +15,8 @@ from edge.errors import PhotoError
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.enroller import Enroller
-from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine, digest_of
-from edge.gallery.enrollment.photos import Image, QualityRequirements, Refusal, samples
+from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine, enrollment_digest
+from edge.gallery.enrollment.photos import Image, QualityRequirements, Refusal, take_samples
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.enrollment.roster import RosterEntry
 from edge.photofile import decode_photo, read_photo
@@ -25,12 +25,12 @@ _AHEAD = 2  # photos decoded in advance of the networks; each may take 200 MB
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BulkOutcome:
     """What came of one person."""
 
     subject: str
     stored: int = 0  # templates
-    again: int = 0  # photos whose templates the gallery had already
+    already_stored: int = 0  # photos whose templates the gallery had already
     skipped: bool = False  # enrolled just so by a run before
     refused: RefusalReason | None = None  # None if the person is enrolled
     photos: tuple[Refusal, ...] = ()  # refused or left out
@@ -40,7 +40,7 @@ class Outcome:
 class BulkOptions:
     """How people are enrolled in bulk."""
 
-    demand: QualityRequirements
+    requirements: QualityRequirements
     min_photos: int = 1
     masked_templates: bool = False
     replace: bool = False
@@ -48,8 +48,10 @@ class BulkOptions:
 
     def digest(self, entry: RosterEntry, photos: Iterable[str]) -> str:
         """Of all that one enrollment depends on, with the digests of the photos' bytes."""
-        return digest_of(
-            photos, entry.terms, (self.demand.level, self.masked_templates, self.min_photos)
+        return enrollment_digest(
+            photos,
+            entry.attributes,
+            (self.requirements.level, self.masked_templates, self.min_photos),
         )
 
 
@@ -64,10 +66,10 @@ def enroll_all(
     entries: Sequence[RosterEntry],
     detector: FaceDetector,
     embedder: Embedder,
-    desk: Enroller,
+    enroller: Enroller,
     journal: EnrollmentJournal,
-    way: BulkOptions,
-) -> Iterator[Outcome]:
+    options: BulkOptions,
+) -> Iterator[BulkOutcome]:
     """Each person's outcome once it is durable, those first whom a run before has enrolled.
 
     Raises EngineError, GalleryError, RecordError: everybody told before is enrolled, and nobody is by half.
@@ -75,49 +77,49 @@ def enroll_all(
     todo = []
     for entry in entries:
         if (
-            not way.dry_run
-            and desk.knows(entry.subject)
-            and journal.has(entry.subject, partial(_reread, entry, way))
+            not options.dry_run
+            and enroller.has_templates(entry.subject)
+            and journal.has(entry.subject, partial(_digest_now, entry, options))
         ):
-            yield Outcome(entry.subject, skipped=True)
+            yield BulkOutcome(entry.subject, skipped=True)
         else:
             todo.append(entry)
     with ThreadPoolExecutor(1, "photos") as pool:
-        photos = _ahead(pool, (path for entry in todo for path in entry.photos))
+        photos = _decode_ahead(pool, (path for entry in todo for path in entry.photos))
         for entry in todo:
             outcome, digest = _enroll(
-                entry, islice(photos, len(entry.photos)), detector, embedder, desk, way
+                entry, islice(photos, len(entry.photos)), detector, embedder, enroller, options
             )
             line = JournalLine(
                 entry.subject,
                 digest,
                 not outcome.refused,
-                way.dry_run,
+                options.dry_run,
                 outcome.stored,
                 outcome.refused or "",
                 outcome.photos,
             )
-            journal.note(line)
+            journal.append(line)
             yield outcome
 
 
-def _reread(entry: RosterEntry, way: BulkOptions) -> str:
+def _digest_now(entry: RosterEntry, options: BulkOptions) -> str:
     """The digest as the photos are now."""
-    return way.digest(entry, (_read(path)[0] for path in entry.photos))
+    return options.digest(entry, (_read_photo(path)[0] for path in entry.photos))
 
 
-def _ahead(pool: ThreadPoolExecutor, paths: Iterable[Path]) -> Iterator[_Photo]:
+def _decode_ahead(pool: ThreadPoolExecutor, paths: Iterable[Path]) -> Iterator[_Photo]:
     waiting: deque[Future[_Photo]] = deque()
     for path in paths:
-        waiting.append(pool.submit(_open, path))
+        waiting.append(pool.submit(_read_and_decode, path))
         if len(waiting) > _AHEAD:
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
 
 
-def _open(path: Path) -> _Photo:
-    digest, encoded = _read(path)
+def _read_and_decode(path: Path) -> _Photo:
+    digest, encoded = _read_photo(path)
     try:
         return _Photo(
             str(path),
@@ -128,7 +130,7 @@ def _open(path: Path) -> _Photo:
         return _Photo(str(path), digest, error)
 
 
-def _read(path: Path) -> tuple[str, bytes | PhotoError]:
+def _read_photo(path: Path) -> tuple[str, bytes | PhotoError]:
     """The bytes with their digest, or why there are none."""
     try:
         encoded = read_photo(path)
@@ -142,9 +144,9 @@ def _enroll(
     photos: Iterable[_Photo],
     detector: FaceDetector,
     embedder: Embedder,
-    desk: Enroller,
-    way: BulkOptions,
-) -> tuple[Outcome, str]:
+    enroller: Enroller,
+    options: BulkOptions,
+) -> tuple[BulkOutcome, str]:
     """What came of it, and the digest of what it came from."""
     digests: list[str] = []
 
@@ -153,18 +155,22 @@ def _enroll(
             digests.append(photo.digest)
             yield photo.name, photo.picture
 
-    usable, refused = samples(pictures(), detector, embedder, way.demand)
-    digest = way.digest(entry, digests)
+    usable, refused = take_samples(pictures(), detector, embedder, options.requirements)
+    digest = options.digest(entry, digests)
     try:
-        done = desk.enroll(
-            entry.subject, usable, entry.terms, replace=way.replace, at_least=way.min_photos
+        done = enroller.enroll(
+            entry.subject,
+            usable,
+            entry.attributes,
+            replace=options.replace,
+            at_least=options.min_photos,
         )
     except PhotoError as error:
-        return Outcome(
+        return BulkOutcome(
             entry.subject,
             refused=RefusalReason(error.reason),
-            photos=(*refused, Refusal.of("all", error)),
+            photos=(*refused, Refusal.from_error("all", error)),
         ), digest
-    return Outcome(
-        entry.subject, done.stored, done.again, photos=(*refused, *done.left_out)
+    return BulkOutcome(
+        entry.subject, done.stored, done.already_stored, photos=(*refused, *done.left_out)
     ), digest

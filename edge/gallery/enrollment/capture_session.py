@@ -8,15 +8,15 @@ from edge.errors import PhotoError
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.photos import (
-    Portrait,
+    FaceSample,
+    PhotoFace,
     QualityRequirements,
-    Sample,
-    check_but_size,
-    examine,
+    build_sample,
+    check_except_size,
     find_face,
-    frontal_size,
+    frontal_size_ratio,
 )
-from edge.gallery.enrollment.pose_guide import COME_CLOSER, PoseGuide, SteadyHint, words_of
+from edge.gallery.enrollment.pose_guide import COME_CLOSER, PoseGuide, SteadyHint, hint_for_error
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Frame
 
@@ -26,50 +26,52 @@ def capture_samples(
     guide: PoseGuide,
     detector: FaceDetector,
     embedder: Embedder,
-    demand: QualityRequirements,
-    tell: Callable[[str], None],
-) -> Iterator[Sample]:
+    requirements: QualityRequirements,
+    show_hint: Callable[[str], None],
+) -> Iterator[FaceSample]:
     """Samples as they are taken, until the guide is through; raises PhotoError no-pose, EngineError."""
     steady = SteadyHint()
     for frame in frames:
         guide.expire(frame.at)
-        if guide.aim is None:
+        if guide.target is None:
             return
         try:
-            portrait = find_face(frame.image, detector, guide.aim.name)
-            hint = hint_for(guide, portrait, frame.at, demand)
+            portrait = find_face(frame.image, detector, guide.target.name)
+            hint = required_hint(guide, portrait, frame.at, requirements)
             if hint is not None:
-                tell(steady.update(hint, frame.at))
+                show_hint(steady.update(hint, frame.at))
                 continue
-            sample = examine(portrait, embedder.embed(portrait.chip[None])[0], demand)
+            sample = build_sample(portrait, embedder.embed(portrait.chip[None])[0], requirements)
         except PhotoError as error:
-            tell(steady.update(words_of(error), frame.at))
+            show_hint(steady.update(hint_for_error(error), frame.at))
             continue
-        guide.keep(portrait.pose, frame.at)
+        guide.accept(portrait.pose, frame.at)
         steady = SteadyHint()
         yield sample
         if guide.is_done:
             return
     raise PhotoError(
         RefusalReason.NO_POSE,
-        f"the camera gave no more frames after {len(guide.done)} of {guide.of} poses",
+        f"the camera gave no more frames after {len(guide.captured)} of {guide.total} poses",
     )
 
 
-def hint_for(
-    guide: PoseGuide, portrait: Portrait, at: float, demand: QualityRequirements
+def required_hint(
+    guide: PoseGuide, portrait: PhotoFace, at: float, requirements: QualityRequirements
 ) -> str | None:
     """Return the hint that must be followed before a portrait is kept, None without one.
 
     A turned head is not a fault: the requested pose guides it.
     """
-    if demand.level != "off" and not guide.is_near(frontal_size(portrait, demand)):
+    if requirements.level != "off" and not guide.is_near(
+        frontal_size_ratio(portrait, requirements)
+    ):
         return COME_CLOSER
     turned = False
     try:
-        check_but_size(portrait, demand)
+        check_except_size(portrait, requirements)
     except PhotoError as error:
         if error.reason != RefusalReason.TURNED_AWAY:
-            return words_of(error)
+            return hint_for_error(error)
         turned = True
-    return guide.hint(portrait.pose, at) or (guide.too_far() if turned else None)
+    return guide.hint(portrait.pose, at) or (guide.hint_for_overturned() if turned else None)

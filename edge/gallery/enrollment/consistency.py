@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.errors import PhotoError
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
-from edge.gallery.enrollment.photos import Level
+from edge.gallery.enrollment.photos import QualityLevel
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.search import Index
 from edge.system.text import count
@@ -31,21 +31,21 @@ class MatchThresholds:
 
 
 @dataclass(frozen=True, slots=True)
-class EnrollmentSample:
+class Enrollee:
     """Subject to be enrolled, with the operator's statements on different people."""
 
     subject: str
-    names: Sequence[str]  # of the samples
+    sample_names: Sequence[str]  # of the samples
     is_distinct: Callable[[str], bool]  # True if a statement says that this name is another person
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class ExcludedSample:
     """Sample that does not become a template."""
 
-    sample: int
+    index: int
     reason: RefusalReason
-    words: str
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +53,16 @@ class ConsistencyResult:
     """Result of the choice: the samples that become templates."""
 
     kept: tuple[int, ...]
-    left_out: tuple[LeftOut, ...]
-    alike: float  # least score of two kept samples; 1 for a single one
+    excluded: tuple[ExcludedSample, ...]
+    lowest_similarity: float  # least score of two kept samples; 1 for a single one
 
 
 def check_same_person(
-    candidate: EnrollmentSample,
-    found: Embeddings,
-    known: Index,
-    bounds: MatchThresholds,
-    level: Level,
+    enrollee: Enrollee,
+    embeddings: Embeddings,
+    gallery: Index,
+    thresholds: MatchThresholds,
+    level: QualityLevel,
     enrolled: Embeddings | None = None,
 ) -> ConsistencyResult:
     """Choose the samples (N,D) of one subject that become templates.
@@ -72,24 +72,28 @@ def check_same_person(
     already-enrolled if they agree on another person of the gallery; too-few-photos at the level
     strict.
     """
-    subject = candidate.subject
-    if len(found) < (least := PHOTOS_MIN[level]):
+    subject = enrollee.subject
+    if len(embeddings) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
-            f"{subject}: {count(len(found), 'photo')} can be used, the level {level} needs {least}; "
+            f"{subject}: {count(len(embeddings), 'photo')} can be used, the level {level} needs {least}; "
             "add photos",
         )
-    names = short_names(candidate.names)
-    kept = _one_person(subject, names, found, bounds.same_person)
-    left_out = _unlike(names, found, kept, bounds.same_person)
-    _check_enrolled(subject, names, found, kept, enrolled, bounds.same_person)
-    left_out += (others := _like_others(candidate, names, found, kept, known, bounds))
+    names = short_names(enrollee.sample_names)
+    kept = _keep_one_person(subject, names, embeddings, thresholds.same_person)
+    left_out = _outliers(names, embeddings, kept, thresholds.same_person)
+    _check_enrolled(subject, names, embeddings, kept, enrolled, thresholds.same_person)
+    left_out += (others := _matching_others(enrollee, names, embeddings, kept, gallery, thresholds))
     kept = _without(kept, others)
     if level == "strict":
-        left_out += (nearer := _nearer_to_others(subject, names, found, kept, known, enrolled))
+        left_out += (
+            nearer := _closer_to_others(subject, names, embeddings, kept, gallery, enrolled)
+        )
         kept = _without(kept, nearer)
         _check_strict(subject, kept, nearer)
-    return ConsistencyResult(tuple(kept), tuple(left_out), _least(found[kept]) if kept else 1.0)
+    return ConsistencyResult(
+        tuple(kept), tuple(left_out), _lowest_similarity(embeddings[kept]) if kept else 1.0
+    )
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -98,19 +102,19 @@ def short_names(names: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(set(names)) else list(names)
 
 
-def _without(kept: Sequence[int], left_out: Sequence[LeftOut]) -> list[int]:
-    return [i for i in kept if i not in {one.sample for one in left_out}]
+def _without(kept: Sequence[int], left_out: Sequence[ExcludedSample]) -> list[int]:
+    return [i for i in kept if i not in {one.index for one in left_out}]
 
 
-def _one_person(
-    subject: str, names: Sequence[str], found: Embeddings, same_person: float
+def _keep_one_person(
+    subject: str, names: Sequence[str], embeddings: Embeddings, same_person: float
 ) -> list[int]:
     """Return the samples without those that are unlike the others, removed worst first.
 
     Raises PhotoError different-people if fewer than three are left, or half of them or less.
     """
-    kept = list(range(len(found)))
-    scores = found @ found.T
+    kept = list(range(len(embeddings)))
+    scores = embeddings @ embeddings.T
     while len(kept) > 1:
         own = scores[np.ix_(kept, kept)]
         to_others = [float(np.median(np.delete(row, i))) for i, row in enumerate(own)]
@@ -118,7 +122,9 @@ def _one_person(
         if to_others[worst] >= same_person:
             break
         del kept[worst]
-    if len(kept) < len(found) and (len(kept) < AGREEING_MIN or 2 * len(kept) <= len(found)):
+    if len(kept) < len(embeddings) and (
+        len(kept) < AGREEING_MIN or 2 * len(kept) <= len(embeddings)
+    ):
         raise PhotoError(
             RefusalReason.DIFFERENT_PEOPLE,
             f"the photos of {subject} do not show one person: "
@@ -151,18 +157,18 @@ def _advice(subject: str, names: Sequence[str], kept: Sequence[int]) -> str:
     return f"No two of them agree: use sharp photos of {subject} alone, looking at the camera"
 
 
-def _unlike(
-    names: Sequence[str], found: Embeddings, kept: Sequence[int], same_person: float
-) -> list[LeftOut]:
+def _outliers(
+    names: Sequence[str], embeddings: Embeddings, kept: Sequence[int], same_person: float
+) -> list[ExcludedSample]:
     """Return the samples that are not kept, with their scores."""
     return [
-        LeftOut(
+        ExcludedSample(
             i,
             RefusalReason.OUTLIER_PHOTO,
-            f"{names[i]}: scores {np.median(found[kept] @ found[i]):.2f} with the other photos, "
+            f"{names[i]}: scores {np.median(embeddings[kept] @ embeddings[i]):.2f} with the other photos, "
             f"at least {same_person:.2f} is expected of one person; check who is on this photo",
         )
-        for i in range(len(found))
+        for i in range(len(embeddings))
         if i not in kept
     ]
 
@@ -170,7 +176,7 @@ def _unlike(
 def _check_enrolled(
     subject: str,
     names: Sequence[str],
-    found: Embeddings,
+    embeddings: Embeddings,
     kept: Sequence[int],
     enrolled: Embeddings | None,
     same_person: float,
@@ -178,7 +184,7 @@ def _check_enrolled(
     """Raise PhotoError if the photos are not of the person who has the name already."""
     if enrolled is None or not len(enrolled):
         return
-    scores = (found[kept] @ enrolled.T).max(axis=1)
+    scores = (embeddings[kept] @ enrolled.T).max(axis=1)
     if np.median(scores) < same_person:
         raise PhotoError(
             RefusalReason.DIFFERENT_PEOPLE,
@@ -192,14 +198,14 @@ def _scored(names: Sequence[str], scores: NDArray[np.float32]) -> str:
     return ", ".join(f"{name} {score:.2f}" for name, score in zip(names, scores, strict=True))
 
 
-def _like_others(
-    candidate: EnrollmentSample,
+def _matching_others(
+    enrollee: Enrollee,
     names: Sequence[str],
-    found: Embeddings,
+    embeddings: Embeddings,
     kept: Sequence[int],
-    known: Index,
-    bounds: MatchThresholds,
-) -> list[LeftOut]:
+    gallery: Index,
+    thresholds: MatchThresholds,
+) -> list[ExcludedSample]:
     """Return the samples that would open the door as another person.
 
     One poor photo, here or in the gallery, makes no duplicate: raises PhotoError already-enrolled
@@ -207,23 +213,23 @@ def _like_others(
     """
     left_out = []
     for i in kept:
-        score, other = _best_stranger(candidate, found[i], known)
-        if other is None or score < bounds.enrolled:
+        score, other = _best_other_subject(enrollee, embeddings[i], gallery)
+        if other is None or score < thresholds.enrolled:
             continue
-        medians = np.median(known.scores_with(found[kept], other), axis=1)
-        if 2 * np.count_nonzero(medians >= bounds.same_person) > len(kept):
+        medians = np.median(gallery.scores_with(embeddings[kept], other), axis=1)
+        if 2 * np.count_nonzero(medians >= thresholds.same_person) > len(kept):
             raise PhotoError(
                 RefusalReason.ALREADY_ENROLLED,
                 f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
-                f"({bounds.enrolled:.2f} opens the door), by the median of that person's templates "
-                f"{_scored([names[j] for j in kept], medians)} ({bounds.same_person:.2f} is one "
+                f"({thresholds.enrolled:.2f} opens the door), by the median of that person's templates "
+                f"{_scored([names[j] for j in kept], medians)} ({thresholds.same_person:.2f} is one "
                 f"person): use that name, or remove it first; {_override(other)}",
             )
         words = (
             f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
-            f"({bounds.enrolled:.2f} opens the door)"
+            f"({thresholds.enrolled:.2f} opens the door)"
         )
-        left_out.append(LeftOut(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
+        left_out.append(ExcludedSample(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
     if len(left_out) == len(kept):
         raise PhotoError(
             RefusalReason.MATCHES_OTHER_SUBJECT,
@@ -239,52 +245,52 @@ def _override(other: str | None) -> str:
     return f"if they are two people: {option} (in a list: columns of these names)"
 
 
-def _best_stranger(
-    candidate: EnrollmentSample, embedding: NDArray[np.float32], known: Index
+def _best_other_subject(
+    enrollee: Enrollee, embedding: NDArray[np.float32], gallery: Index
 ) -> tuple[float, str | None]:
     """Return the best score, and its owner, among people without a statement of difference."""
-    passed = [candidate.subject]
+    passed = [enrollee.subject]
     while True:
-        score, other = known.best_other(embedding, *passed)
-        if other is None or not candidate.is_distinct(other):
+        score, other = gallery.best_other(embedding, *passed)
+        if other is None or not enrollee.is_distinct(other):
             return score, other
         passed.append(other)
 
 
-def _nearer_to_others(
+def _closer_to_others(
     subject: str,
     names: Sequence[str],
-    found: Embeddings,
+    embeddings: Embeddings,
     kept: Sequence[int],
-    known: Index,
+    gallery: Index,
     enrolled: Embeddings | None,
-) -> list[LeftOut]:
+) -> list[ExcludedSample]:
     """Return the samples that score as high with another person as with their own person."""
     nearer = []
     for i in kept:
-        own = found[[j for j in kept if j != i]]
+        own = embeddings[[j for j in kept if j != i]]
         if enrolled is not None and len(enrolled):
             own = np.concatenate([own, enrolled])
-        best_own = float((own @ found[i]).max()) if len(own) else -1.0
-        best_other, other = known.best_other(found[i], subject)
+        best_own = float((own @ embeddings[i]).max()) if len(own) else -1.0
+        best_other, other = gallery.best_other(embeddings[i], subject)
         if best_own <= best_other:
             words = (
                 f"{names[i]}: scores {best_other:.2f} with {other!r}, who is enrolled, and only "
                 f"{best_own:.2f} with the photos of {subject}"
             )
-            nearer.append(LeftOut(i, RefusalReason.CLOSER_TO_OTHER_SUBJECT, words))
+            nearer.append(ExcludedSample(i, RefusalReason.CLOSER_TO_OTHER_SUBJECT, words))
     return nearer
 
 
-def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[LeftOut]) -> None:
+def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[ExcludedSample]) -> None:
     if nearer and len(kept) < PHOTOS_MIN["strict"]:
         raise PhotoError(
             RefusalReason.CLOSER_TO_OTHER_SUBJECT,
-            f"{'; '.join(one.words for one in nearer)}. {len(kept)} photos of {subject} are left, "
+            f"{'; '.join(one.message for one in nearer)}. {len(kept)} photos of {subject} are left, "
             f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
             "camera",
         )
 
 
-def _least(found: Embeddings) -> float:
-    return float((found @ found.T).min())
+def _lowest_similarity(embeddings: Embeddings) -> float:
+    return float((embeddings @ embeddings.T).min())

@@ -14,12 +14,12 @@ from edge.face.embed import Embedder
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes
 from edge.gallery.enrollment.consistency import (
     ConsistencyResult,
-    EnrollmentSample,
-    LeftOut,
+    Enrollee,
+    ExcludedSample,
     MatchThresholds,
     check_same_person,
 )
-from edge.gallery.enrollment.photos import Level, Refusal, Sample, masked_probes
+from edge.gallery.enrollment.photos import FaceSample, QualityLevel, Refusal, masked_probes
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.gallery.enrollment.registry import EnrolledSubjects
 from edge.names import name_key
@@ -30,13 +30,13 @@ _THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twic
 
 
 @dataclass(frozen=True, slots=True)
-class Enrolled:
+class EnrollmentResult:
     """What came of one person."""
 
     stored: int  # templates
-    before: int  # templates that were there, and still are unless they were replaced
-    again: int  # photos whose templates the gallery had already
-    alike: float  # the least of two of the photos
+    existing: int  # templates that were there, and still are unless they were replaced
+    already_stored: int  # photos whose templates the gallery had already
+    lowest_similarity: float  # the least of two of the photos
     left_out: tuple[Refusal, ...]
 
 
@@ -49,7 +49,7 @@ class Enroller:
         bounds: Callable[[int], MatchThresholds],
         roll: EnrolledSubjects,
         registrar: AttributePolicy,
-        level: Level,
+        level: QualityLevel,
         *,
         note: Callable[[str, str, str], None],
         masked_templates: bool = False,
@@ -64,7 +64,7 @@ class Enroller:
         )
         self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
 
-    def check_terms(self, subject: str, terms: SubjectAttributes) -> None:
+    def check_attributes(self, subject: str, terms: SubjectAttributes) -> None:
         """Before anybody looks at photos; raises PhotoError no-consent or invalid-dates."""
         self._record(subject, terms)
 
@@ -81,7 +81,7 @@ class Enroller:
                     f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
                 )
 
-    def knows(self, subject: str) -> bool:
+    def has_templates(self, subject: str) -> bool:
         """Whether the subject has templates in the gallery."""
         known = self._roll.find(subject)
         return known is not None and len(known.templates) > 0
@@ -89,12 +89,12 @@ class Enroller:
     def enroll(
         self,
         subject: str,
-        samples: Sequence[Sample],
+        samples: Sequence[FaceSample],
         terms: SubjectAttributes,
         *,
         replace: bool = False,
         at_least: int = 1,
-    ) -> Enrolled:
+    ) -> EnrollmentResult:
         """One person, all or nothing, durable on return; raises PhotoError, EngineError, GalleryError.
 
         `at_least`: how many photos must be left. Those whose templates the gallery has already are not stored twice.
@@ -104,32 +104,32 @@ class Enroller:
         known = self._roll.find(subject)
         record = self._record(subject, terms)
         samples, copies = _without_copies(samples)
-        _demand_photos(subject, len(samples), at_least, ())
+        _check_count(subject, len(samples), at_least, ())
         enrolled = known.templates if known is not None and len(known.templates) else None
         kept_before = None if replace else enrolled
-        settled = self._settle(subject, record, samples, kept_before)
-        _demand_photos(subject, len(settled.kept), at_least, settled.left_out)
+        settled = self._check_same_person(subject, record, samples, kept_before)
+        _check_count(subject, len(settled.kept), at_least, settled.excluded)
         fresh = [samples[i] for i in settled.kept if not _is_in(samples[i], kept_before)]
         templates = self._templates(subject, fresh)
-        self._note_distinct(subject, terms, known.record if known is not None else None)
+        self._record_distinct(subject, terms, known.record if known is not None else None)
         self._roll.enroll(subject, templates, record, chips=self._chips(fresh), replace=replace)
-        return Enrolled(
+        return EnrollmentResult(
             stored=len(fresh) * (2 if self._masked_templates else 1),
-            before=0 if enrolled is None else len(enrolled),
-            again=len(settled.kept) - len(fresh),
-            alike=settled.alike,
-            left_out=(*copies, *(_refusal(samples[one.sample], one) for one in settled.left_out)),
+            existing=0 if enrolled is None else len(enrolled),
+            already_stored=len(settled.kept) - len(fresh),
+            lowest_similarity=settled.lowest_similarity,
+            left_out=(*copies, *(_refusal(samples[one.index], one) for one in settled.excluded)),
         )
 
-    def _settle(
+    def _check_same_person(
         self,
         subject: str,
         record: SubjectRecord,
-        samples: Sequence[Sample],
+        samples: Sequence[FaceSample],
         kept_before: NDArray[np.float32] | None,
     ) -> ConsistencyResult:
         index = self._roll.index
-        candidate = EnrollmentSample(
+        candidate = Enrollee(
             subject,
             [sample.name for sample in samples],
             lambda other: self._is_distinct(subject, record, other),
@@ -150,7 +150,7 @@ class Enroller:
         pair = pair_of(subject, other)
         return any(one.pair == pair for each in records for one in each.distinct)
 
-    def _note_distinct(
+    def _record_distinct(
         self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
     ) -> None:
         """Record new statements before anything is stored; raises RecordError."""
@@ -161,9 +161,11 @@ class Enroller:
 
     def _record(self, subject: str, terms: SubjectAttributes) -> SubjectRecord:
         known = self._roll.find(subject)
-        return self._registrar.record(subject, terms, known.record if known is not None else None)
+        return self._registrar.build_record(
+            subject, terms, known.record if known is not None else None
+        )
 
-    def _templates(self, subject: str, fresh: Sequence[Sample]) -> NDArray[np.float32]:
+    def _templates(self, subject: str, fresh: Sequence[FaceSample]) -> NDArray[np.float32]:
         """Bare ones first, then those with a mask, in the same order."""
         bare = [sample.probe.embedding for sample in fresh]
         worn = (
@@ -173,24 +175,24 @@ class Enroller:
         )
         return np.stack([*bare, *worn]) if bare else np.zeros((0, 0), np.float32)
 
-    def _chips(self, fresh: Sequence[Sample]) -> list[bytes | None]:
+    def _chips(self, fresh: Sequence[FaceSample]) -> list[bytes | None]:
         """Of the templates, for another model one day; a drawn mask can be drawn again."""
         if not self._keep_chips:
             return []
         bare: list[bytes | None] = [
-            cv2.imencode(".png", sample.portrait.chip)[1].tobytes() for sample in fresh
+            cv2.imencode(".png", sample.face.chip)[1].tobytes() for sample in fresh
         ]
         return bare + [None] * len(bare) if self._masked_templates else bare
 
 
-def _is_in(sample: Sample, templates: NDArray[np.float32] | None) -> bool:
+def _is_in(sample: FaceSample, templates: NDArray[np.float32] | None) -> bool:
     """Return True if the gallery has the photo's template already."""
     return templates is not None and float((templates @ sample.probe.embedding).max()) >= _THE_SAME
 
 
-def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refusal]]:
+def _without_copies(samples: Sequence[FaceSample]) -> tuple[list[FaceSample], list[Refusal]]:
     """Separate copies from the samples: copies of one photo must not outvote others."""
-    kept: list[Sample] = []
+    kept: list[FaceSample] = []
     copies: list[Refusal] = []
     for sample in samples:
         same = next((one for one in kept if _is_in(sample, one.probe.embedding[None])), None)
@@ -202,9 +204,11 @@ def _without_copies(samples: Sequence[Sample]) -> tuple[list[Sample], list[Refus
     return kept, copies
 
 
-def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[LeftOut]) -> None:
+def _check_count(
+    subject: str, found: int, at_least: int, left_out: Sequence[ExcludedSample]
+) -> None:
     if found < max(1, at_least):
-        because = f" ({'; '.join(one.words for one in left_out)})" if left_out else ""
+        because = f" ({'; '.join(one.message for one in left_out)})" if left_out else ""
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
             f"{subject}: {count(found, 'photo')} can be used, {max(1, at_least)} needed"
@@ -212,13 +216,13 @@ def _demand_photos(subject: str, found: int, at_least: int, left_out: Sequence[L
         )
 
 
-def _refusal(sample: Sample, left_out: LeftOut) -> Refusal:
-    return Refusal(sample.name, left_out.reason, left_out.words, sample.components)
+def _refusal(sample: FaceSample, left_out: ExcludedSample) -> Refusal:
+    return Refusal(sample.name, left_out.reason, left_out.message, sample.components)
 
 
-def check_level(wanted: Level | None, configured: Level) -> Level:
+def check_level(wanted: QualityLevel | None, configured: QualityLevel) -> QualityLevel:
     """The level that holds; raises ConfigError where it would be loosened."""
-    order: tuple[Level, ...] = ("off", "standard", "strict")
+    order: tuple[QualityLevel, ...] = ("off", "standard", "strict")
     if wanted is not None and order.index(wanted) < order.index(configured):
         raise ConfigError(
             f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it"

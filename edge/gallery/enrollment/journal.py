@@ -32,7 +32,9 @@ class JournalLine:
     photos: tuple[Refusal, ...]  # refused or left out
 
 
-def digest_of(photos: Iterable[str], terms: SubjectAttributes, way: Iterable[object]) -> str:
+def enrollment_digest(
+    photos: Iterable[str], terms: SubjectAttributes, way: Iterable[object]
+) -> str:
     """Of all that an enrollment depends on: digests of the photos in any order, what is noted, and how it is done."""
     return hashlib.sha256(
         json.dumps([sorted(photos), astuple(terms), list(way)], default=str).encode()
@@ -88,7 +90,7 @@ class EnrollmentJournal:
         before = self._done.get(name_key(subject))
         return bool(before) and before == digest()
 
-    def note(self, line: JournalLine) -> None:
+    def append(self, line: JournalLine) -> None:
         """Raises RecordError."""
         if self._fd < 0:
             return

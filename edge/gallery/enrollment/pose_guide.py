@@ -17,10 +17,10 @@ class PoseTarget:
     """One pose that is wanted. Degrees; positive yaw is to the person's left, positive pitch is down."""
 
     name: str
-    words: str
+    hint: str
     yaw: tuple[float, float]
     pitch: tuple[float, float]
-    needed: bool = False  # else it is passed over when its time is up
+    required: bool = False  # else it is passed over when its time is up
 
 
 COME_CLOSER = "come closer"
@@ -30,15 +30,15 @@ _STEADY_S = 0.4  # time that another hint must last before it is shown
 _STRAIGHT = "look straight at the camera"
 # From the straight pose, as its camera sees it, to where quality's head pose begins to refuse.
 POSES = (
-    PoseTarget("straight", _STRAIGHT, (-10, 10), (-15, 15), needed=True),
+    PoseTarget("straight", _STRAIGHT, (-10, 10), (-15, 15), required=True),
     PoseTarget("left", "turn your head a little to your left", (10, 26), (-12, 12)),
     PoseTarget("right", "turn your head a little to your right", (-26, -10), (-12, 12)),
     PoseTarget("up", "lift your chin a little", (-10, 10), (-22, -7)),
     PoseTarget("down", "lower your chin a little", (-10, 10), (7, 22)),
-    PoseTarget("straight again", _STRAIGHT, (-8, 8), (-8, 8), needed=True),
+    PoseTarget("straight again", _STRAIGHT, (-8, 8), (-8, 8), required=True),
 )
 FRONTAL_ONLY = tuple(
-    PoseTarget(name, _STRAIGHT, (-10, 10), (-15, 15), needed=True)
+    PoseTarget(name, _STRAIGHT, (-10, 10), (-15, 15), required=True)
     for name in ("first", "second", "third")
 )
 
@@ -50,7 +50,7 @@ _WORDS = {
 }
 
 
-def words_of(error: PhotoError) -> str:
+def hint_for_error(error: PhotoError) -> str:
     """What to tell somebody who stands before the camera."""
     return _WORDS.get(RefusalReason(error.reason)) or quality.words(error.reason)
 
@@ -90,11 +90,11 @@ class PoseGuide:
         self._straight = Pose(0, 0, 0)
         self._kept_at = began_at - _APART_S
         self._is_near = False
-        self.done: list[str] = []
+        self.captured: list[str] = []
         self.missed: list[str] = []
 
     @property
-    def aim(self) -> PoseTarget | None:
+    def target(self) -> PoseTarget | None:
         """None where nothing is asked any more."""
         return None if self.is_done else self._aims[self._next]
 
@@ -103,21 +103,21 @@ class PoseGuide:
         return self._next >= len(self._aims)
 
     @property
-    def of(self) -> int:
+    def total(self) -> int:
         return len(self._aims)
 
     def hint(self, pose: Pose, at: float) -> str | None:
         """What the person must still do; None where the pose is held and this look may be kept."""
-        aim = self.aim
+        aim = self.target
         if aim is None:
             return "thank you"
         if at - self._kept_at < _APART_S:
-            return aim.words
+            return aim.hint
         yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch
         if yaw < aim.yaw[0]:
-            return aim.words if aim.yaw[0] > 0 else "turn a little to your left"
+            return aim.hint if aim.yaw[0] > 0 else "turn a little to your left"
         if yaw > aim.yaw[1]:
-            return aim.words if aim.yaw[1] < 0 else "turn a little to your right"
+            return aim.hint if aim.yaw[1] < 0 else "turn a little to your right"
         if pitch < aim.pitch[0]:
             return "lower your chin a little"
         if pitch > aim.pitch[1]:
@@ -129,32 +129,32 @@ class PoseGuide:
         self._is_near = size >= (_FAR_FROM if self._is_near else 1.0)
         return self._is_near
 
-    def too_far(self) -> str:
+    def hint_for_overturned(self) -> str:
         """Where the pose is held, but quality's head pose refuses it."""
         return "look at the camera" if self._next == 0 else "a little less"
 
-    def keep(self, pose: Pose, at: float) -> None:
+    def accept(self, pose: Pose, at: float) -> None:
         """The look was kept: on to the next pose."""
         if self._next == 0:
             self._straight = pose
-        self.done.append(self._aims[self._next].name)
+        self.captured.append(self._aims[self._next].name)
         self._kept_at = at
-        self._go_on(at)
+        self._advance(at)
 
     def expire(self, at: float) -> None:
         """Pass over what was not seen in its time; raises PhotoError `no-pose` where that cannot be done without."""
-        aim = self.aim
+        aim = self.target
         if aim is None:
             return
         if at >= self._ends_at or at - self._asked_at >= self._pose_s:
-            if aim.needed or at >= self._ends_at:
+            if aim.required or at >= self._ends_at:
                 raise PhotoError(
                     RefusalReason.NO_POSE,
-                    f"{aim.words}: not seen sharp and well lit in {self._pose_s:.0f} s; {len(self.done)} of {self.of} poses were",
+                    f"{aim.hint}: not seen sharp and well lit in {self._pose_s:.0f} s; {len(self.captured)} of {self.total} poses were",
                 )
             self.missed.append(aim.name)
-            self._go_on(at)
+            self._advance(at)
 
-    def _go_on(self, at: float) -> None:
+    def _advance(self, at: float) -> None:
         self._next += 1
         self._asked_at = at

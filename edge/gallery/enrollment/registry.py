@@ -52,7 +52,7 @@ class EnrolledSubjects:
             return
         changes = self._store.changes(self._revision)
         self._revision = changes.revision
-        self._note(changes.subjects)
+        self._apply(changes.subjects)
 
     def enroll(
         self,
@@ -74,7 +74,7 @@ class EnrolledSubjects:
             templates = (
                 np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
             )
-            self._note(
+            self._apply(
                 {
                     self._numbers.get(name_key(name), self._next_dry): Subject(
                         name, record, templates
@@ -89,7 +89,7 @@ class EnrolledSubjects:
             self._store.update_attributes(name, record)
         self.refresh()
 
-    def _note(self, subjects: Mapping[int, Subject | None]) -> None:
+    def _apply(self, subjects: Mapping[int, Subject | None]) -> None:
         """By number; None: erased. Whose templates are damaged is reported, and holds up nobody else's enrollment."""
         for number in subjects:
             if (before := self._known.pop(number, None)) is not None:

@@ -32,7 +32,7 @@ class RosterEntry:
 
     subject: str
     photos: tuple[Path, ...]
-    terms: SubjectAttributes
+    attributes: SubjectAttributes
 
 
 def _parse_flag(text: str) -> bool:
@@ -55,7 +55,7 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
-_TERMS: dict[str, Callable[[str], Any]] = {
+_PARSERS: dict[str, Callable[[str], Any]] = {
     "groups": parse_groups,
     "valid_from": parse_day,
     "valid_until": parse_day,
@@ -68,10 +68,10 @@ _TERMS: dict[str, Callable[[str], Any]] = {
     "reason": parse_words,
 }
 _FIELDS = {"not_a_duplicate": "not_duplicates"}  # columns with another name in Terms
-COLUMNS = ("subject", "photos", *_TERMS)
+COLUMNS = ("subject", "photos", *_PARSERS)
 
 
-def read_people(source: Path, photos: Path | None) -> list[RosterEntry]:
+def read_roster(source: Path, photos: Path | None) -> list[RosterEntry]:
     """The people of a CSV file with photos in a folder, or of a folder with one folder a person.
 
     Raises ConfigError that names every wrong line at once.
@@ -86,7 +86,7 @@ def read_people(source: Path, photos: Path | None) -> list[RosterEntry]:
         )
     wrong: list[str] = []
     entries = list(_read_lines(_read_text(source), photos, wrong))
-    _refuse(source, wrong)
+    _raise_errors(source, wrong)
     if not entries:
         raise ConfigError(
             f"{source}: the list is empty; expected a line for each person below the header"
@@ -94,7 +94,7 @@ def read_people(source: Path, photos: Path | None) -> list[RosterEntry]:
     return entries
 
 
-def _refuse(source: Path, wrong: Sequence[str]) -> None:
+def _raise_errors(source: Path, wrong: Sequence[str]) -> None:
     if wrong:
         raise ConfigError(
             "\n  ".join([f"{source}: no one enrolled; {len(wrong)} invalid entries:", *wrong])
@@ -210,7 +210,7 @@ def _read_cells(
         if not cell or cell.startswith(_FORMULA) or name in ("subject", "photos"):
             continue
         try:
-            terms[_FIELDS.get(name, name)] = _TERMS[name](cell)
+            terms[_FIELDS.get(name, name)] = _PARSERS[name](cell)
         except ConfigError as error:
             wrong.append(f"{name}: {error}")
     if (
@@ -272,10 +272,10 @@ def _inside(folder: Path, name: str) -> Path:
     path = folder
     for part in relative.parts:
         path = path / _as_spelled(path, part)
-    return _demand_inside(folder, path, name)
+    return _check_inside(folder, path, name)
 
 
-def _demand_inside(folder: Path, path: Path, name: str) -> Path:
+def _check_inside(folder: Path, path: Path, name: str) -> Path:
     """Return the path; raises ConfigError if it leaves the folder, also by a link."""
     try:
         is_inside = path.resolve().is_relative_to(folder.resolve())
@@ -309,10 +309,10 @@ def _spellings(folder: Path, changed_at: int) -> dict[str, list[str]]:
 
 def _pictures(folder: Path, of: Path) -> list[Path]:
     """Return the pictures of a subject's folder, by name; raises ConfigError without any."""
-    return [_demand_inside(folder, path, path.name) for path in pictures_in(of)]
+    return [_check_inside(folder, path, path.name) for path in list_pictures(of)]
 
 
-def pictures_in(folder: Path) -> list[Path]:
+def list_pictures(folder: Path) -> list[Path]:
     """Return the pictures of a folder, by name; raises ConfigError without any."""
     try:
         found = sorted(path for path in folder.iterdir() if is_picture_name(path.name))
@@ -348,7 +348,7 @@ def _read_folders(source: Path) -> list[RosterEntry]:
             )
         except (ConfigError, GalleryError) as error:
             wrong.append(f"{path.name}: {error}")
-    _refuse(source, wrong)
+    _raise_errors(source, wrong)
     if not entries:
         raise ConfigError(
             f"{source}: no people in it; expected a folder for each person, with their photos"

@@ -15,27 +15,27 @@ from edge.face import quality
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
-from edge.gallery.enrollment.consistency import EnrollmentSample, MatchThresholds, check_same_person
+from edge.gallery.enrollment.consistency import Enrollee, MatchThresholds, check_same_person
 from edge.gallery.enrollment.enroller import check_level
 from edge.gallery.enrollment.photos import (
-    Level,
+    FaceSample,
+    QualityLevel,
     QualityRequirements,
-    Sample,
     find_face,
-    sample,
-    samples,
+    take_sample,
+    take_samples,
 )
 from edge.gallery.search import Index
 
 
 def take(
-    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: Level = "standard"
-) -> Sample:
-    return sample(image, detector, embedder, QualityRequirements(level), "photo")
+    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: QualityLevel = "standard"
+) -> FaceSample:
+    return take_sample(image, detector, embedder, QualityRequirements(level), "photo")
 
 
 def refusal(
-    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: Level = "standard"
+    image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: QualityLevel = "standard"
 ) -> PhotoError:
     with pytest.raises(PhotoError) as caught:
         take(image, detector, embedder, level)
@@ -94,7 +94,7 @@ def test_every_refusal_has_its_reason_and_what_was_measured(
 def test_without_gates_only_a_single_bare_face_is_asked(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray, masked: np.ndarray
 ) -> None:
-    assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").portrait.width_px < 60
+    assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").face.width_px < 60
     assert take((collins * 0.12).astype(np.uint8), detector, embedder, "off")
     assert refusal(masked, detector, embedder, "off").reason == "mask-worn"
     assert (
@@ -149,7 +149,7 @@ def test_some_photos_are_refused_and_the_others_are_taken(
         ("d", masked),
         ("e", hopper),
     ]
-    taken, refused = samples(pictures, detector, embedder, QualityRequirements())
+    taken, refused = take_samples(pictures, detector, embedder, QualityRequirements())
     assert [one.name for one in taken] == ["a", "e"]
     assert {one.photo: one.reason for one in refused} == {
         "b": "no-face",
@@ -179,7 +179,7 @@ def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndar
 def settled(
     found: Sequence[np.ndarray],
     known: Index = NOBODY,
-    level: Level = "standard",
+    level: QualityLevel = "standard",
     enrolled: np.ndarray | None = None,
     distinct: Sequence[str] = (),
 ) -> Outcome | str:
@@ -190,10 +190,10 @@ def settled(
     except PhotoError as error:
         return error.reason
     left = {
-        reason: tuple(one.sample for one in made.left_out if one.reason == reason)
+        reason: tuple(one.index for one in made.excluded if one.reason == reason)
         for reason in ("outlier-photo", "closer-to-other-subject", "matches-other-subject")
     }
-    return Outcome(made.kept, *left.values(), made.alike)
+    return Outcome(made.kept, *left.values(), made.lowest_similarity)
 
 
 class Outcome(NamedTuple):
@@ -206,8 +206,8 @@ class Outcome(NamedTuple):
     alike: float
 
 
-def ada(photos: int, distinct: Sequence[str] = ()) -> EnrollmentSample:
-    return EnrollmentSample(
+def ada(photos: int, distinct: Sequence[str] = ()) -> Enrollee:
+    return Enrollee(
         "Ada", [f"photos/{n}.jpg" for n in range(photos)], lambda other: other in distinct
     )
 
@@ -223,7 +223,7 @@ def test_two_people_are_not_one_and_one_is_not_two() -> None:
     assert settled([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
     assert settled([face(1), face(0)]) == "different-people"
     assert settled([face(0)], known) == "already-enrolled"
-    bob = EnrollmentSample("Bob", ["1.jpg"], lambda other: False)
+    bob = Enrollee("Bob", ["1.jpg"], lambda other: False)
     assert check_same_person(bob, face(0)[None], known, BOUNDS, "standard").kept == (0,)
 
 
@@ -291,7 +291,7 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
     ],
 )
 def test_the_command_may_only_tighten(
-    wanted: Level | None, configured: Level, holds: Level | None
+    wanted: QualityLevel | None, configured: QualityLevel, holds: QualityLevel | None
 ) -> None:
     if holds is not None:
         assert check_level(wanted, configured) == holds
@@ -358,14 +358,14 @@ def test_settle_left_out_says_score() -> None:
     made = check_same_person(
         ada(4), np.stack([face(1), face(2), face(1), face(1)]), NOBODY, BOUNDS, "standard"
     )
-    assert [one.words for one in made.left_out] == [
+    assert [one.message for one in made.excluded] == [
         "1.jpg: scores 0.00 with the other photos, at least 0.30 is expected of one person; "
         "check who is on this photo"
     ]
 
 
 @pytest.mark.parametrize("level", ["off", "standard", "strict"])
-def test_settle_least_number_of_photos_holds(level: Level) -> None:
+def test_settle_least_number_of_photos_holds(level: QualityLevel) -> None:
     least = PHOTOS_MIN[level]
     assert settled([face(1)] * least, NOBODY, level) == Outcome(
         tuple(range(least)), (), (), (), 1.0

@@ -13,7 +13,7 @@ from edge.cli import rehearse as command
 from edge.config import TerminalConfig
 from edge.config.access import PolicyConfig
 from edge.errors import CameraError, PhotoError
-from edge.gallery.enrollment.photos import QualityRequirements, sample
+from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
 from edge.recogniser.networks import open_networks
@@ -256,7 +256,7 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
     assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
     networks = open_networks(config)
     store = open_store(config, networks.bundle.model_digest, load_key_and_drop_privileges(config))
-    ada = sample(collins, networks.detector, networks.embedder, QualityRequirements(), "ada")
+    ada = take_sample(collins, networks.detector, networks.embedder, QualityRequirements(), "ada")
     store.enroll(ADA, ada.probe.embedding[None])
     store.close()
     assert command.main(base) == 0

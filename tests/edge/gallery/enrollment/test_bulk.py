@@ -257,7 +257,7 @@ def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
     path = tmp_path / "report.jsonl"
     journal = EnrollmentJournal(path)
-    journal.note(JournalLine("Ada", "d", True, False, 1, "", ()))
+    journal.append(JournalLine("Ada", "d", True, False, 1, "", ()))
     assert synced == [path.stat().st_size]
     journal.close()
     again = EnrollmentJournal(path)
@@ -275,7 +275,7 @@ def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         os, "write", lambda fd, data: 3
     )  # as a disk that is full after so many bytes
     with pytest.raises(RecordError, match="took only part of it"):
-        journal.note(JournalLine("Ada", "d", True, False, 1, "", ()))
+        journal.append(JournalLine("Ada", "d", True, False, 1, "", ()))
     journal.close()
     with pytest.raises(RecordError, match="not a plain file"):
         EnrollmentJournal(Path("/dev/zero"))

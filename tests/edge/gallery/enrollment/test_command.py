@@ -167,11 +167,11 @@ def test_a_face_that_another_process_enrolls_meanwhile_is_found(
     counter: Counter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counter.enroll("grace", subject="Grace")  # the gallery is there
-    take = command._take
+    take = command._take_samples
 
     def slowly(*arguments: Any) -> Any:
         taken = take(*arguments)
-        monkeypatch.setattr(command, "_take", take)
+        monkeypatch.setattr(command, "_take_samples", take)
         assert (
             command.main(
                 [
@@ -186,7 +186,7 @@ def test_a_face_that_another_process_enrolls_meanwhile_is_found(
         )
         return taken
 
-    monkeypatch.setattr(command, "_take", slowly)
+    monkeypatch.setattr(command, "_take_samples", slowly)
     counter.enroll("ada1", expect=1)
     assert "already-enrolled" in counter.told and "'Eve'" in counter.told
 
@@ -286,12 +286,12 @@ def test_a_threshold_that_the_configuration_raised_counts(
 def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1")
-    assert enroll_common._account() == "daemon"
+    assert enroll_common.calling_account() == "daemon"
     monkeypatch.setenv("SUDO_UID", "-1")
-    assert enroll_common._account() == "root"
+    assert enroll_common.calling_account() == "root"
     monkeypatch.setattr("os.getuid", lambda: 1)
     monkeypatch.setenv("SUDO_UID", "0")
-    assert enroll_common._account() == "daemon"  # nobody but root comes by sudo
+    assert enroll_common.calling_account() == "daemon"  # nobody but root comes by sudo
 
 
 def test_consent_that_the_configuration_demands(

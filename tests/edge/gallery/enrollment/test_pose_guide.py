@@ -11,15 +11,15 @@ from edge.errors import PhotoError
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.face.quality import MESSAGES, measure, pose_of
-from edge.gallery.enrollment.capture_session import capture_samples, hint_for
-from edge.gallery.enrollment.photos import Portrait, QualityRequirements
+from edge.gallery.enrollment.capture_session import capture_samples, required_hint
+from edge.gallery.enrollment.photos import PhotoFace, QualityRequirements
 from edge.gallery.enrollment.pose_guide import (
     COME_CLOSER,
     FRONTAL_ONLY,
     POSES,
     PoseGuide,
     SteadyHint,
-    words_of,
+    hint_for_error,
 )
 from edge.values import Face, Frame, Pose
 
@@ -44,16 +44,16 @@ def do_as_told(pose: Pose, hint: str) -> Pose:
 def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
     """Also where the camera hangs high or aside: poses are counted from the person's own straight look."""
     guide, pose, at, kept = PoseGuide(began_at=0), offset, 0.0, {}
-    while guide.aim is not None:
+    while guide.target is not None:
         at += 0.1
         guide.expire(at)
         hint = guide.hint(pose, at)
         if hint is None:
-            kept[guide.aim.name] = pose
-            guide.keep(pose, at)
+            kept[guide.target.name] = pose
+            guide.accept(pose, at)
         else:
             pose = do_as_told(pose, hint)
-    assert guide.done == [aim.name for aim in POSES] and not guide.missed
+    assert guide.captured == [aim.name for aim in POSES] and not guide.missed
     straight = kept["straight"]
     assert kept["left"].yaw - straight.yaw >= 10 and kept["right"].yaw - straight.yaw <= -10
     assert kept["up"].pitch - straight.pitch <= -7 and kept["down"].pitch - straight.pitch >= 7
@@ -62,7 +62,7 @@ def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
 def test_left_is_the_persons_own() -> None:
     """Seen by the camera, the nose of somebody who looks to their left goes to the picture's right."""
     guide = PoseGuide(began_at=0)
-    guide.keep(Pose(0, 0, 0), 0)
+    guide.accept(Pose(0, 0, 0), 0)
     seen = []
     for moved in (-5, 0, 5):  # pixels of the chip
         points = REFERENCE_XY.copy()
@@ -76,17 +76,17 @@ def test_looks_that_are_kept_lie_apart() -> None:
     guide = PoseGuide(FRONTAL_ONLY, began_at=0)
     kept = []
     for frame in range(40):
-        if guide.aim is not None and guide.hint(Pose(0, 0, 0), frame / 20) is None:
-            guide.keep(Pose(0, 0, 0), frame / 20)
+        if guide.target is not None and guide.hint(Pose(0, 0, 0), frame / 20) is None:
+            guide.accept(Pose(0, 0, 0), frame / 20)
             kept.append(frame / 20)
     assert len(kept) == 3 and min(np.diff(kept)) >= 0.7
 
 
 def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
     guide = PoseGuide(began_at=0, pose_s=10, total_s=60)
-    guide.keep(Pose(0, 0, 0), 1)
+    guide.accept(Pose(0, 0, 0), 1)
     guide.expire(10.9)
-    assert guide.aim is not None and guide.aim.name == "left"
+    assert guide.target is not None and guide.target.name == "left"
     for at in (11, 21, 31, 41):
         guide.expire(at)
     assert guide.missed == ["left", "right", "up", "down"]
@@ -97,7 +97,7 @@ def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
 
 def test_the_time_in_all_ends_it() -> None:
     guide = PoseGuide(began_at=0, pose_s=10, total_s=15)
-    guide.keep(Pose(0, 0, 0), 9)
+    guide.accept(Pose(0, 0, 0), 9)
     with pytest.raises(PhotoError, match="not seen"):
         guide.expire(15)
 
@@ -110,7 +110,7 @@ def test_every_reason_has_words_for_the_person() -> None:
         "mask-worn",
         *(code for code, _ in MESSAGES.values()),
     ):
-        assert words_of(PhotoError(reason, "")).strip()
+        assert hint_for_error(PhotoError(reason, "")).strip()
 
 
 def frames(*parts: tuple[np.ndarray, int]) -> Iterator[Frame]:
@@ -162,7 +162,7 @@ _EYES = float(REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0])
 _NEAREST = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # how far points stand out of the face
 
 
-def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
+def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> PhotoFace:
     """Return a head with this frontal eye distance, turned to the person's left."""
     middle = REFERENCE_XY.mean(axis=0)
     x, y = ((REFERENCE_XY - middle) * eyes_px / _EYES).T
@@ -174,20 +174,20 @@ def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> Portrait:
     pose = pose_of(face.landmarks_xy)
     apart = float(np.linalg.norm(points[1] - points[0]))
     measured = measure(face, chip, (640, 640, 3), pose)
-    return Portrait("look", chip, face.width_px, apart, pose, measured)
+    return PhotoFace("look", chip, face.width_px, apart, pose, measured)
 
 
 def act(guide: PoseGuide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
     """Return the hints to a person who turns the head as asked, ten frames a second."""
     random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
     for frame in range(400):
-        if guide.aim is None or guide.aim.name == "up":
+        if guide.target is None or guide.target.name == "up":
             break
         at = frame / 10
         look = turned(eyes_px + random.uniform(-noise_px, noise_px), yaw, chip)
-        hint = hint_for(guide, look, at, QualityRequirements())
+        hint = required_hint(guide, look, at, QualityRequirements())
         if hint is None:
-            guide.keep(look.pose, at)
+            guide.accept(look.pose, at)
             steady = SteadyHint()
             continue
         said.append(steady.update(hint, at))
@@ -200,7 +200,7 @@ def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
     assert turned(35, 20, collins_chip).eyes_px < 34
     guide = PoseGuide(began_at=0)
     assert COME_CLOSER not in act(guide, collins_chip, 35, 0.5)
-    assert guide.done == ["straight", "left", "right"]
+    assert guide.captured == ["straight", "left", "right"]
 
 
 def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
@@ -208,13 +208,13 @@ def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
     guide = PoseGuide(began_at=0)
     said = act(guide, collins_chip, 34, 1.5)
     changes = [after for before, after in pairwise(said) if after != before]
-    assert changes.count(COME_CLOSER) == 0 and guide.done == ["straight", "left", "right"]
+    assert changes.count(COME_CLOSER) == 0 and guide.captured == ["straight", "left", "right"]
 
 
 def test_guide_too_far_is_said_until_near(collins_chip: np.ndarray) -> None:
     guide = PoseGuide(began_at=0)
     hints = [
-        hint_for(guide, turned(px, 0, collins_chip), n, QualityRequirements())
+        required_hint(guide, turned(px, 0, collins_chip), n, QualityRequirements())
         for n, px in enumerate((25, 33, 35, 32, 30, 32))
     ]
     assert hints == [COME_CLOSER, COME_CLOSER, None, None, COME_CLOSER, COME_CLOSER]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.errors import ConfigError, PhotoError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes
-from edge.gallery.enrollment.roster import COLUMNS, RosterEntry, read_people
+from edge.gallery.enrollment.roster import COLUMNS, RosterEntry, read_roster
 from edge.subject import Consent, SubjectRecord
 
 
@@ -37,7 +37,7 @@ def people(tmp_path: Path) -> Path:
 
 def read(path: Path, folder: Path, text: str | bytes) -> list[RosterEntry]:
     path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return read_people(path, folder)
+    return read_roster(path, folder)
 
 
 def wrong(path: Path, folder: Path, text: str | bytes) -> list[str]:
@@ -60,7 +60,7 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     )
     ada, zoe = read(people, folder, text)
     assert ada.photos == (folder / "Ada" / "1.jpg", folder / "Ada" / "2.PNG")
-    assert ada.terms == SubjectAttributes(
+    assert ada.attributes == SubjectAttributes(
         True,
         date(2031, 1, 1),
         date(2031, 12, 31),
@@ -139,29 +139,29 @@ def test_any_bytes_are_people_or_one_error(
     path.write_bytes(b"subject,photos\n" + content)
     (folder / "photos").mkdir()
     with pytest.raises(ConfigError):  # the folder is empty: nobody can be right
-        read_people(path, folder / "photos")
+        read_roster(path, folder / "photos")
 
 
 def test_a_folder_for_each_person(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"loose\.jpg: expected a folder for each person"):
-        read_people(folder, None)
+        read_roster(folder, None)
     (folder / "loose.jpg").unlink()
     (folder / "readme.txt").write_text("x")
-    assert [(one.subject, len(one.photos)) for one in read_people(folder, None)] == [
+    assert [(one.subject, len(one.photos)) for one in read_roster(folder, None)] == [
         ("Ada", 2),
         ("Bob", 1),
     ]
     with pytest.raises(ConfigError, match="leave out --photos"):
-        read_people(folder, folder)
+        read_roster(folder, folder)
     (folder / "Eve").symlink_to(folder.parent)
     with pytest.raises(ConfigError, match="leads out of"):
-        read_people(folder, None)
+        read_roster(folder, None)
 
 
 def test_a_list_needs_its_folder(people: Path, folder: Path) -> None:
     people.write_text("subject\nAda\n")
     with pytest.raises(ConfigError, match="--photos FOLDER"):
-        read_people(people, None)
+        read_roster(people, None)
 
 
 TODAY = date(2030, 6, 1)
@@ -175,8 +175,8 @@ def test_what_is_not_named_stays_as_it_is() -> None:
         pin="x",
         consent=Consent(date(2029, 1, 1), "eve", "form 1"),
     )
-    assert registrar.record("Ada", SubjectAttributes(), known) == known
-    changed = registrar.record(
+    assert registrar.build_record("Ada", SubjectAttributes(), known) == known
+    changed = registrar.build_record(
         "Ada",
         SubjectAttributes(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"),
         known,
@@ -191,32 +191,32 @@ def test_what_is_not_named_stays_as_it_is() -> None:
 
 
 def test_nobody_is_enrolled_without_the_consent_that_the_config_demands() -> None:
-    registrar = AttributePolicy("root", TODAY, consent_needed=True)
+    registrar = AttributePolicy("root", TODAY, consent_required=True)
     with pytest.raises(PhotoError, match="--consent") as caught:
-        registrar.record("Ada", SubjectAttributes(), None)
+        registrar.build_record("Ada", SubjectAttributes(), None)
     assert caught.value.reason == "no-consent"
-    noted = registrar.record("Ada", SubjectAttributes(consent="form 1"), None)
+    noted = registrar.build_record("Ada", SubjectAttributes(consent="form 1"), None)
     assert noted.consent == Consent(TODAY, "root", "form 1")
     assert (
-        registrar.record("Ada", SubjectAttributes(), noted) == noted
+        registrar.build_record("Ada", SubjectAttributes(), noted) == noted
     )  # who agreed once is not asked again
 
 
 def test_how_long_a_person_is_kept_counts_from_the_last_enrollment() -> None:
-    registrar = AttributePolicy("root", TODAY, keep_days=30)
-    assert registrar.record(
+    registrar = AttributePolicy("root", TODAY, erase_after_days=30)
+    assert registrar.build_record(
         "Ada", SubjectAttributes(), SubjectRecord(erase_on=date(2030, 6, 3))
     ).erase_on == date(2030, 7, 1)
-    assert registrar.record(
+    assert registrar.build_record(
         "Ada", SubjectAttributes(erase_on=date(2030, 8, 1)), None
     ).erase_on == date(2030, 8, 1)
     with pytest.raises(PhotoError, match="not after"):
-        registrar.record("Ada", SubjectAttributes(erase_on=TODAY), None)
+        registrar.build_record("Ada", SubjectAttributes(erase_on=TODAY), None)
 
 
 def test_dates_that_exclude_each_other() -> None:
     with pytest.raises(PhotoError, match="which is after") as caught:
-        AttributePolicy("root", TODAY).record(
+        AttributePolicy("root", TODAY).build_record(
             "Ada",
             SubjectAttributes(valid_from=date(2032, 1, 1)),
             SubjectRecord(valid_until=date(2031, 1, 1)),
@@ -240,7 +240,7 @@ def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
     ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    (entry,) = read_people(tmp_path, None)
+    (entry,) = read_roster(tmp_path, None)
     assert (entry.subject, [path.name for path in entry.photos]) == ("Ada", ["1.jpg"])
 
 
@@ -259,7 +259,7 @@ def test_people_by_any_spreadsheet_are_read(
     ]
     lines = [f"sep={separator}"] * named + [separator.join(row) for row in rows]
     found = read(people, folder, (ending.join(lines) + ending).encode(encoding))
-    assert [(one.subject, len(one.photos), one.terms.consent) for one in found] == [
+    assert [(one.subject, len(one.photos), one.attributes.consent) for one in found] == [
         ("Zoë", 2, "form 1, shelf; 2"),
         ("Bob", 1, None),
     ]
@@ -286,7 +286,7 @@ def test_people_wrong_separator_is_named(
 def test_people_folder_of_loose_photos_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     with pytest.raises(ConfigError, match="All of one person\\? edge-enroll --subject NAME"):
-        read_people(tmp_path, None)
+        read_roster(tmp_path, None)
 
 
 def test_people_picture_of_any_format_is_taken(tmp_path: Path) -> None:
@@ -295,5 +295,5 @@ def test_people_picture_of_any_format_is_taken(tmp_path: Path) -> None:
     (tmp_path / "Ada").mkdir()
     for name in names:
         (tmp_path / "Ada" / name).write_bytes(b"x")
-    (entry,) = read_people(tmp_path, None)
+    (entry,) = read_roster(tmp_path, None)
     assert [path.name for path in entry.photos] == names
