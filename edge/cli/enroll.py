@@ -1,4 +1,4 @@
-"""`edge-enroll`: templates from photos, from the camera or in bulk, or the reason why not."""
+"""`edge-enroll`: enroll people from photos, at the camera or in bulk."""
 
 from __future__ import annotations
 
@@ -20,6 +20,12 @@ from edge.system.text import count
 
 FORMATS = "JPEG, PNG, WebP, BMP, TIFF or HEIC"  # as edge.photofile names them
 
+_EXAMPLES = (
+    'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
+    'edge-enroll --config terminal.yaml --subject "Eileen Collins"     # at the camera',
+    "edge-enroll --config terminal.yaml --bulk people.csv --photos photos/ --report report.jsonl",
+)
+
 if TYPE_CHECKING:
     from edge.gallery.enrollment.enroller import EnrollmentResult
     from edge.gallery.enrollment.photos import FaceSample, Refusal
@@ -28,17 +34,17 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-enroll",
-        "Add a person to the gallery from photos, or guided before the camera if no photo is "
-        "named, or many people by --bulk. All named photos must be usable, else nothing is stored. "
+        "Enroll a person from photos, or at the camera if no photo is given, or many people with "
+        "--bulk. All given photos must be usable, else nothing is stored. "
         "docs/enrollment.md explains every refusal.",
-        'edge-enroll --config terminal.yaml --subject "Eileen Collins" front.jpg left.jpg',
+        "\n  ".join(_EXAMPLES),
     )
     common.add_config(parser)
     _add_subject(parser)
     parser.add_argument(
         "--quality",
         choices=("off", "standard", "strict"),
-        help="may only tighten `enrollment.quality`",
+        help="level of quality; may only tighten `enrollment.quality`",
     )
     parser.add_argument(
         "--replace",
@@ -50,15 +56,15 @@ def main(argv: list[str] | None = None) -> int:
         action="store_true",
         help="store each face once more with a mask drawn on; effect: docs/measurements/streams.md",
     )
-    parser.add_argument("--dry-run", action="store_true", help="everything but storing")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--dry-run", action="store_true", help="check everything and store nothing")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument(
-        "-v", "--verbose", action="store_true", help="what was measured of every photo"
+        "-v", "--verbose", action="store_true", help="print the quality components of every photo"
     )
     parser.add_argument(
         "--frontal-only",
         action="store_true",
-        help="before the camera: for people who cannot turn their head",
+        help="at the camera: only frontal poses, for people who cannot turn their head",
     )
     enroll_common.add_attribute_options(parser)
     enroll_common.add_distinct_options(parser)
@@ -70,48 +76,44 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _add_subject(parser: argparse.ArgumentParser) -> None:
-    who = parser.add_mutually_exclusive_group(required=True)
-    who.add_argument(
-        "--subject",
-        type=common.subject_name,
-        help="name or number under which the person is known",
-    )
-    who.add_argument(
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--subject", type=common.subject_name, help="name or number of the person")
+    group.add_argument(
         "--bulk",
         type=Path,
         metavar="CSV|FOLDER",
-        help="people with their photos: a list, or a folder for each person",
+        help="list of people, or folder with one folder of photos per person",
     )
 
 
 def _add_photos(parser: argparse.ArgumentParser) -> None:
-    bulk = parser.add_argument_group("in bulk")
+    bulk = parser.add_argument_group("bulk enrollment")
     bulk.add_argument(
         "--photos",
         type=Path,
         metavar="FOLDER",
         dest="folder",
-        help="folder of the photos that the list names",
+        help="folder of the photos named in the list",
     )
     bulk.add_argument(
         "--report",
         type=Path,
         metavar="FILE",
-        help="a line of JSON a person; run again with it to go on",
+        help="file for one line of JSON per person; run again with it to resume",
     )
     bulk.add_argument(
         "--min-photos",
         type=int,
         default=1,
         metavar="N",
-        help="usable photos that a person must have (default: %(default)s)",
+        help="minimum of usable photos per person (default: %(default)s)",
     )
     parser.add_argument(
         "photos",
         nargs="*",
         type=Path,
         metavar="photo",
-        help=f"picture with one face ({FORMATS}): {PHOTOS_MIN['standard']} at least, "
+        help=f"photo with one face ({FORMATS}): {PHOTOS_MIN['standard']} at least, "
         f"{PHOTOS_MIN['strict']} at the level strict; of {AGREEING_MIN + 1} or more, one that "
         "shows another person is left out",
     )
@@ -150,40 +152,43 @@ def _enroll(args: argparse.Namespace) -> int:
 def _enroll_one(args: argparse.Namespace, config: TerminalConfig) -> int:
     from edge.gallery.enrollment.photos import Refusal
 
-    # As long as this is root, for photos may lie where the gallery's owner cannot look.
+    # Opened while this is root: the gallery's owner may have no access to the photos' folder.
     opened = [(str(photo), _open(photo)) for photo in _files_of(args.photos)]
-    terms = enroll_common.read_attributes(args)
-    taken: list[FaceSample] = []
+    attributes = enroll_common.read_attributes(args)
+    samples: list[FaceSample] = []
     with contextlib.ExitStack() as at_end:
         for _, file in opened:
             if not isinstance(file, PhotoError):
                 at_end.enter_context(file)
-        room = at_end.enter_context(enroll_common.open_context(args, config))
+        context = at_end.enter_context(enroll_common.open_context(args, config))
+        enroller = context.enroller
         try:
-            room.enroller.check_distinct(args.subject, terms)
-            room.enroller.check_attributes(args.subject, terms)
-            taken, refused = _take_or_stop(args, config, room, opened)
+            enroller.check_distinct(args.subject, attributes)
+            enroller.check_attributes(args.subject, attributes)
+            samples, refused = _take_or_stop(args, config, context, opened)
             if args.verbose and not args.json:
-                _print_components(taken, refused)
+                _print_components(samples, refused)
             if refused:
-                return _refuse(args, taken, refused)
-            done = room.enroller.enroll(args.subject, taken, terms, replace=args.replace)
+                return _refuse(args, samples, refused)
+            result = enroller.enroll(
+                args.subject, samples, attributes, replace=args.replace, min_photos=1
+            )
         except PhotoError as error:
-            return _refuse(args, taken, [Refusal.from_error("all", error)])
-        _print_result(args, done, taken)
-        enroll_common.warn_about_size(room)
+            return _refuse(args, samples, [Refusal.from_error("all", error)])
+        _print_result(args, result, samples)
+        enroll_common.warn_about_size(context)
     return common.DONE
 
 
 def _take_or_stop(
     args: argparse.Namespace,
     config: TerminalConfig,
-    room: enroll_common.EnrollmentContext,
+    context: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[FaceSample], list[Refusal]]:
-    """Take samples of a person; raises MfsaError for Ctrl-C."""
+    """Take the samples of a person; raises MfsaError on Ctrl-C."""
     try:
-        return _take_samples(args, config, room, opened)
+        return _take_samples(args, config, context, opened)
     except KeyboardInterrupt:
         raise MfsaError("stopped; nothing was stored") from None
 
@@ -191,18 +196,23 @@ def _take_or_stop(
 def _take_samples(
     args: argparse.Namespace,
     config: TerminalConfig,
-    room: enroll_common.EnrollmentContext,
+    context: enroll_common.EnrollmentContext,
     opened: Sequence[tuple[str, BinaryIO | PhotoError]],
 ) -> tuple[list[FaceSample], list[Refusal]]:
-    """Samples of the photos, or from the camera where there are none, and what was refused; raises PhotoError `no-pose`."""
+    """Return samples and refusals of the photos, or samples from the camera without photos.
+
+    Raises PhotoError no-pose.
+    """
     if not opened:
         from edge.cli.enroll_camera import capture_from_camera
 
-        return capture_from_camera(config, room, frontal_only=args.frontal_only), []
+        return capture_from_camera(config, context, frontal_only=args.frontal_only), []
     from edge.gallery.enrollment.photos import take_samples
 
     pictures = ((name, _decode(photo, name)) for name, photo in opened)
-    return take_samples(pictures, room.networks.detector, room.networks.embedder, room.requirements)
+    return take_samples(
+        pictures, context.networks.detector, context.networks.embedder, context.requirements
+    )
 
 
 def _files_of(photos: Sequence[Path]) -> list[Path]:
@@ -226,39 +236,39 @@ def _open(photo: Path) -> BinaryIO | PhotoError:
 
 
 def _decode(photo: BinaryIO | PhotoError, name: str) -> Any:
-    """Decode one photo; only one at a time, since all of them may exceed the memory."""
+    """Decode one photo; all of them at once could exceed the memory."""
     from edge.photofile import decode_photo, read_opened
 
+    if isinstance(photo, PhotoError):
+        return photo
     try:
-        return (
-            photo if isinstance(photo, PhotoError) else decode_photo(read_opened(photo, name), name)
-        )
+        return decode_photo(read_opened(photo, name), name)
     except PhotoError as error:
         return error
 
 
 def _refuse(
-    args: argparse.Namespace, taken: Sequence[FaceSample], refused: Sequence[Refusal]
+    args: argparse.Namespace, samples: Sequence[FaceSample], refused: Sequence[Refusal]
 ) -> int:
     enroll_common.print_refusals(refused)
-    some = bool(taken) and all(one.photo != "all" for one in refused)
-    usable = f": {len(taken)} of {count(len(taken) + len(refused), 'photo')} can be used"
-    remedy = "; replace the others, or run it again without them"
-    print(f"edge-enroll: nothing was stored{usable + remedy if some else ''}", file=sys.stderr)
-    if args.json:
-        print(
-            json.dumps(
-                {
-                    "stored": 0,
-                    "refused": [asdict(item) for item in refused],
-                    "photos": _measured(taken),
-                }
-            )
+    message = "nothing was stored"
+    if samples and all(one.photo != "all" for one in refused):
+        photos = count(len(samples) + len(refused), "photo")
+        message += (
+            f": {len(samples)} of {photos} can be used; replace the others, or leave them out"
         )
+    print(f"edge-enroll: {message}", file=sys.stderr)
+    if args.json:
+        result = {
+            "stored": 0,
+            "refused": [asdict(item) for item in refused],
+            "photos": _measured(samples),
+        }
+        print(json.dumps(result))
     return common.FAILED
 
 
-def _measured(taken: Sequence[FaceSample]) -> list[dict[str, Any]]:
+def _measured(samples: Sequence[FaceSample]) -> list[dict[str, Any]]:
     return [
         {
             "photo": one.name,
@@ -266,48 +276,45 @@ def _measured(taken: Sequence[FaceSample]) -> list[dict[str, Any]]:
             "pose": asdict(one.face.pose),
             "mask_worn": round(one.probe.mask_worn, 3),
         }
-        for one in taken
+        for one in samples
     ]
 
 
-def _print_components(taken: Sequence[FaceSample], refused: Sequence[Refusal]) -> None:
-    measured = [(one.name, one.components) for one in taken] + [
+def _print_components(samples: Sequence[FaceSample], refused: Sequence[Refusal]) -> None:
+    measured = [(one.name, one.components) for one in samples] + [
         (one.photo, dict(one.components)) for one in refused
     ]
     for name, components in measured:
-        print(
-            f"  {name}: {', '.join(f'{key} {value:.0f}' for key, value in components.items()) or 'nothing'}",
-            file=sys.stderr,
-        )
+        values = ", ".join(f"{key} {value:.0f}" for key, value in components.items())
+        print(f"  {name}: {values or 'nothing measured'}", file=sys.stderr)
 
 
 def _print_result(
-    args: argparse.Namespace, done: EnrollmentResult, taken: Sequence[FaceSample]
+    args: argparse.Namespace, result: EnrollmentResult, samples: Sequence[FaceSample]
 ) -> None:
-    enroll_common.print_refusals(done.left_out, "left out")
+    enroll_common.print_refusals(result.left_out, "left out")
     if args.json:
-        told = {
-            "stored": done.stored,
-            "before": done.existing,
-            "again": done.already_stored,
+        fields = {
+            "stored": result.stored,
+            "before": result.existing,
+            "again": result.already_stored,
             "refused": [],
-            "left_out": [asdict(item) for item in done.left_out],
-            "photos": _measured(taken),
-            "lowest_similarity": round(done.lowest_similarity, 4),
+            "left_out": [asdict(item) for item in result.left_out],
+            "photos": _measured(samples),
+            "lowest_similarity": round(result.lowest_similarity, 4),
             "dry_run": args.dry_run,
         }
-        print(json.dumps(told))
+        print(json.dumps(fields))
         return
     stored = "would be stored" if args.dry_run else "stored"
-    total = f"{done.existing + done.stored} in total"
-    before = f"in place of {done.existing}" if args.replace else total
-    again = (
-        f", {count(done.already_stored, 'photo')} already in the gallery"
-        if done.already_stored
-        else ""
-    )
-    alike = f"; lowest similarity {done.lowest_similarity:.2f}" if len(taken) > 1 else ""
-    print(f"{args.subject}: {count(done.stored, 'template')} {stored} ({before}){again}{alike}")
+    total = f"{result.existing + result.stored} in total"
+    if args.replace:
+        total = f"in place of {result.existing}"
+    copies = result.already_stored
+    again = f", {count(copies, 'photo')} already in the gallery" if copies else ""
+    lowest = f"; lowest similarity {result.lowest_similarity:.2f}" if len(samples) > 1 else ""
+    templates = count(result.stored, "template")
+    print(f"{args.subject}: {templates} {stored} ({total}){again}{lowest}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Enrolling many people: a bar, a report to go on from, and how many were refused for what."""
+"""Bulk enrollment with a progress bar, a report to resume from, and counts of refusals."""
 
 from __future__ import annotations
 
@@ -26,32 +26,33 @@ if TYPE_CHECKING:
 
 
 def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
-    """Raises ConfigError where the list is not right, before anybody is enrolled."""
+    """Enroll all people of a list; raises ConfigError for an invalid one, with no one enrolled."""
     from edge.gallery.enrollment.bulk import BulkOptions, enroll_all
     from edge.gallery.enrollment.journal import EnrollmentJournal
     from edge.gallery.enrollment.roster import read_roster
 
     common.check_out(args.report)
-    everybody = enroll_common.read_attributes(args)
+    shared = enroll_common.read_attributes(args)
     entries = [
-        replace(entry, terms=entry.attributes.over(everybody))
+        replace(entry, attributes=entry.attributes.with_defaults(shared))
         for entry in read_roster(args.bulk, args.folder)
     ]
     outcomes: list[BulkOutcome] = []
     began = time.monotonic()
     with (
         closing(EnrollmentJournal(args.report)) as journal,
-        enroll_common.open_context(args, config) as room,
+        enroll_common.open_context(args, config) as context,
     ):
         _check_readable(entries)
         listed = {entry.subject for entry in entries}
         for entry in entries:
-            room.enroller.check_distinct(entry.subject, entry.attributes, listed)
-        way = BulkOptions(
-            room.requirements, args.min_photos, args.masked_templates, args.replace, args.dry_run
+            context.enroller.check_distinct(entry.subject, entry.attributes, listed)
+        options = BulkOptions(
+            context.requirements, args.min_photos, args.masked_templates, args.replace, args.dry_run
         )
+        networks = context.networks
         done = enroll_all(
-            entries, room.networks.detector, room.networks.embedder, room.enroller, journal, way
+            entries, networks.detector, networks.embedder, context.enroller, journal, options
         )
         try:
             for outcome in tqdm(done, total=len(entries), unit="person", disable=None):
@@ -59,34 +60,37 @@ def enroll_bulk(args: argparse.Namespace, config: TerminalConfig) -> int:
                 _print_photos(outcome, verbose=args.verbose)
         except KeyboardInterrupt:
             raise MfsaError(
-                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}; those who were enrolled "
-                "stay so: run the same command again to go on"
+                f"stopped after {len(outcomes)} of {count(len(entries), 'person', 'people')}, who stay "
+                "enrolled; run the same command again to go on"
             ) from None
         _print_summary(args, outcomes, time.monotonic() - began)
-        enroll_common.warn_about_size(room)
+        enroll_common.warn_about_size(context)
     return common.FAILED if any(outcome.refused for outcome in outcomes) else common.DONE
 
 
 def _check_readable(entries: Sequence[RosterEntry]) -> None:
-    """Asked before anybody is enrolled, by the account that reads them: what strangers drew is not decoded as root."""
+    """Raise ConfigError for photos that the gallery's account cannot read.
+
+    Photos are decoded by that account, never by root, because files from strangers are not trusted.
+    """
     closed = [path for entry in entries for path in entry.photos if not os.access(path, os.R_OK)]
     if closed:
+        more = f" and {len(closed) - 1} more" if len(closed) > 1 else ""
         raise ConfigError(
-            f"{closed[0]}{f' and {len(closed) - 1} more' if len(closed) > 1 else ''}: the gallery's account cannot read it; "
-            "put the photos where it can, for it alone"
+            f"{closed[0]}{more}: the gallery's account cannot read it; "
+            "move the photos to a folder that only this account can read"
         )
 
 
 def _print_photos(outcome: BulkOutcome, *, verbose: bool) -> None:
     for photo in outcome.photos:
         if verbose or outcome.refused:
-            measured = (
-                ", ".join(f"{key} {value:.0f}" for key, value in photo.components.items())
-                if verbose
-                else ""
+            values = [f"{key} {value:.0f}" for key, value in photo.components.items()]
+            measured = f" [{', '.join(values)}]" if verbose and values else ""
+            tqdm.write(
+                f"edge-enroll: {outcome.subject}: ({photo.reason}) {photo.message}{measured}",
+                file=sys.stderr,
             )
-            line = f"edge-enroll: {outcome.subject}: ({photo.reason}) {photo.message}{f' [{measured}]' if measured else ''}"
-            tqdm.write(line, file=sys.stderr)
 
 
 def _print_summary(
@@ -96,7 +100,7 @@ def _print_summary(
     photos = Counter(
         photo.reason for outcome in outcomes for photo in outcome.photos if photo.photo != "all"
     )
-    told = {
+    summary = {
         "people": len(outcomes),
         "enrolled": sum(not outcome.refused and not outcome.skipped for outcome in outcomes),
         "enrolled_before": sum(outcome.skipped for outcome in outcomes),
@@ -107,13 +111,13 @@ def _print_summary(
         "dry_run": args.dry_run,
     }
     if args.json:
-        print(json.dumps(told))
+        print(json.dumps(summary))
         return
     would = "would be " if args.dry_run else ""
     print(
-        f"{told['enrolled']} of {count(len(outcomes), 'person', 'people')} {would}enrolled with "
-        f"{count(told['templates'], 'new template')} in {seconds:.0f} s, "
-        f"{told['enrolled_before']} were before, {people.total()} refused"
+        f"{summary['enrolled']} of {count(len(outcomes), 'person', 'people')} {would}enrolled with "
+        f"{count(summary['templates'], 'new template')} in {seconds:.0f} s, "
+        f"{summary['enrolled_before']} were before, {people.total()} refused"
     )
     for title, counted in (("people refused", people), ("photos not used", photos)):
         for reason, number in counted.most_common():

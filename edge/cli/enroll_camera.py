@@ -1,4 +1,4 @@
-"""Enrolling before the camera: hints on one line of the terminal, frames from the recogniser where it runs."""
+"""Enrollment at the camera: hints on one line, frames from the recogniser if it runs."""
 
 from __future__ import annotations
 
@@ -22,51 +22,55 @@ if TYPE_CHECKING:
 
 
 def capture_from_camera(
-    config: TerminalConfig, room: EnrollmentContext, *, frontal_only: bool
+    config: TerminalConfig, context: EnrollmentContext, *, frontal_only: bool
 ) -> list[FaceSample]:
-    """A sample a pose; raises PhotoError `no-pose`, CameraError, EngineError."""
+    """Capture a sample for each pose; raises PhotoError no-pose, CameraError, EngineError."""
     from edge.gallery.enrollment.capture_session import capture_samples
     from edge.gallery.enrollment.pose_guide import FRONTAL_ONLY, POSES, PoseGuide
 
     camera = _open(config)
     guide = PoseGuide(FRONTAL_ONLY if frontal_only else POSES, began_at=time.monotonic())
-    hints = _HintLine(guide)
+    line = _HintLine(guide)
     try:
-        hints.show(guide.target.hint if guide.target else "")
+        line.show(guide.target.hint if guide.target else "")
         taken = []
         for sample in capture_samples(
             _frames(camera),
             guide,
-            room.networks.detector,
-            room.networks.embedder,
-            room.requirements,
-            hints.show,
+            context.networks.detector,
+            context.networks.embedder,
+            context.requirements,
+            line.show,
         ):
             taken.append(sample)
-            hints.show(guide.target.hint if guide.target else "thank you")
+            line.show(guide.target.hint if guide.target else "thank you")
     except CameraError as error:
         raise CameraError(
-            f"enrolling from the camera failed: {error}; nothing was stored"
+            f"enrollment from the camera failed: {error}; nothing was stored"
         ) from error
     finally:
-        hints.end()
+        line.end()
         camera.close()
     if guide.missed:
         print(
-            f"edge-enroll: not seen in time and left out: {', '.join(guide.missed)}",
+            f"edge-enroll: poses not captured in time, skipped: {', '.join(guide.missed)}",
             file=sys.stderr,
         )
     return taken
 
 
 def _open(config: TerminalConfig) -> Camera:
-    """The recogniser's frames where one is at work, else the camera itself; raises CameraError, LockFileError."""
+    """Open the recogniser's frames if it runs, else the camera.
+
+    Raises CameraError, LockFileError.
+    """
     if config.daemon_lock_path.exists():
         try:
             os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
         except AlreadyRunningError:
             print(
-                "  from the camera of edge-daemon, which lets nobody in meanwhile", file=sys.stderr
+                "  using the camera of edge-daemon, which grants no access meanwhile",
+                file=sys.stderr,
             )
             return RemoteCamera(config.enroll_socket_path)
     return open_camera(config.camera)
@@ -78,18 +82,18 @@ def _frames(camera: Camera) -> Iterator[Frame]:
 
 
 class _HintLine:
-    """The latest hint with how many poses are done; in a file each on a line of its own."""
+    """Latest hint and the number of captured poses on one line; in a file, one line per hint."""
 
     def __init__(self, guide: PoseGuide) -> None:
         self._guide = guide
-        self._told = ""
+        self._shown = ""
         self._is_live = sys.stderr.isatty()
 
     def show(self, words: str) -> None:
         line = f"  {len(self._guide.captured)} of {self._guide.total} poses done: {words}"
-        if line == self._told:
+        if line == self._shown:
             return
-        self._told = line
+        self._shown = line
         print(
             f"\r\x1b[K{line}" if self._is_live else line,
             end="" if self._is_live else "\n",

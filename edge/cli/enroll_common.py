@@ -1,4 +1,4 @@
-"""What the ways of enrolling share: who asks, what is asked, and the desk with everything behind it."""
+"""Shared parts of the enrollment commands: options, attributes, the open gallery and networks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from edge.system.lockfile import acquire_lock
 if TYPE_CHECKING:
     from edge.access.policy import Rules
     from edge.gallery.enrollment.enroller import Enroller
-    from edge.gallery.enrollment.photos import QualityRequirements, Refusal
+    from edge.gallery.enrollment.photos import QualityLevel, QualityRequirements, Refusal
     from edge.gallery.enrollment.registry import EnrolledSubjects
     from edge.gallery.store import GalleryStore
     from edge.recogniser.networks import Networks
@@ -38,7 +38,7 @@ _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EnrollmentContext:
-    """Everything that enrolling needs, open."""
+    """Open gallery and networks of an enrollment."""
 
     networks: Networks
     rules: Rules
@@ -49,22 +49,22 @@ class EnrollmentContext:
 
 def add_attribute_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group(
-        "what is noted of the person; what is not named stays as it is"
+        "attributes of the person; without an option the stored value stays"
     )
     words, day = option_type(parse_words), option_type(parse_day)
     group.add_argument(
         "--consent",
         type=words,
         metavar="WORDS",
-        help="that the person agreed, such as where the signed form lies",
+        help="record the person's consent, with the place of the signed form",
     )
     group.add_argument(
         "--valid-from",
         type=day,
         metavar="DAY",
-        help="the first day on which the door opens, such as 2031-05-01",
+        help="first day of access, such as 2031-05-01",
     )
-    group.add_argument("--valid-until", type=day, metavar="DAY", help="the last one")
+    group.add_argument("--valid-until", type=day, metavar="DAY", help="last day of access")
     group.add_argument(
         "--groups",
         type=option_type(parse_groups),
@@ -74,7 +74,7 @@ def add_attribute_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--extended",
         action="store_true",
-        help="the door stays open longer for this person, `door.extended_pulse_s`",
+        help="unlock the door longer for this person: `door.extended_pulse_s`",
     )
 
 
@@ -85,19 +85,19 @@ def add_distinct_options(parser: argparse.ArgumentParser) -> None:
         type=subject_name,
         action="append",
         metavar="NAME",
-        help="an enrolled person, by name or number, who is not this person; may be given several "
-        "times; recorded with --reason",
+        help="name of an enrolled person who is not this person; may be given several times; "
+        "recorded with --reason",
     )
     group.add_argument(
         "--reason",
         type=option_type(parse_words),
         metavar="WORDS",
-        help="how you know that they are two people, such as: twins, both seen",
+        help="evidence that they are two people, such as: twins, both seen",
     )
 
 
 def read_attributes(args: argparse.Namespace) -> SubjectAttributes:
-    """What the command line says of a person, or of everybody of a bulk."""
+    """Return the attributes given on the command line, for one person or all of a list."""
     return SubjectAttributes(
         extended=True if args.extended else None,
         valid_from=args.valid_from,
@@ -111,43 +111,43 @@ def read_attributes(args: argparse.Namespace) -> SubjectAttributes:
 
 @contextmanager
 def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[EnrollmentContext]:
-    """Root is the gallery's owner from here on. Raises ConfigError, BundleError, EngineError, GalleryError."""
+    """Open gallery and networks; a process of root becomes the gallery's owner.
+
+    Raises ConfigError, BundleError, EngineError, GalleryError.
+    """
     from edge.gallery.confirmation import await_confirmation
-    from edge.gallery.enrollment.enroller import Enroller, check_level
+    from edge.gallery.enrollment.enroller import check_level
     from edge.gallery.enrollment.photos import QualityRequirements
     from edge.gallery.enrollment.registry import EnrolledSubjects
     from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
-    from edge.recogniser.build import build_rules, duplicate_thresholds
+    from edge.recogniser.build import build_rules
     from edge.recogniser.networks import open_networks
 
-    keeping = config.enrollment
-    level = check_level(args.quality, keeping.quality)
+    level = check_level(args.quality, config.enrollment.quality)
     account = calling_account()  # before this process becomes the gallery's owner
     key = None
-    if args.dry_run and not has_gallery(config):  # a dry run makes none
+    if args.dry_run and not has_gallery(config):  # a dry run does not create one
         become_owner(config.state)
     else:
         key = load_key_and_drop_privileges(config)
-    today = _enrollment_day(args, config)
-    registrar = AttributePolicy(account, today, keeping.consent, keeping.erase_after_days)
+    policy = AttributePolicy(
+        account,
+        _enrollment_day(args, config),
+        config.enrollment.consent,
+        config.enrollment.erase_after_days,
+    )
     networks = open_networks(config)
     rules = build_rules(config.policy, networks.calibration)
     store = _open_gallery(config, networks, key) if key is not None else None
     try:
-        roll = EnrolledSubjects(store, dry=args.dry_run)
-        desk = Enroller(
-            networks.embedder,
-            partial(duplicate_thresholds, rules, networks.calibration),
-            roll,
-            registrar,
-            level,
-            note=_record_nothing if args.dry_run else partial(_record_distinct, config, account),
-            masked_templates=args.masked_templates,
-            keep_chips=keeping.keep_chips,
-        )
+        subjects = EnrolledSubjects(store, dry_run=args.dry_run)
         before = store.position() if store is not None else None
         yield EnrollmentContext(
-            networks, rules, roll, desk, QualityRequirements(level, config.detector.min_face_px)
+            networks,
+            rules,
+            subjects,
+            _build_enroller(args, config, networks, rules, subjects, policy, level),
+            QualityRequirements(level, config.detector.min_face_px),
         )
         if store is not None and (after := store.position()) != before:
             await_confirmation(config, after)
@@ -155,6 +155,29 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
         networks.close()
         if store is not None:
             store.close()
+
+
+def _build_enroller(
+    args: argparse.Namespace,
+    config: TerminalConfig,
+    networks: Networks,
+    rules: Rules,
+    subjects: EnrolledSubjects,
+    policy: AttributePolicy,
+    level: QualityLevel,
+) -> Enroller:
+    from edge.gallery.enrollment.enroller import Enroller, EnrollmentRules
+    from edge.recogniser.build import duplicate_thresholds
+
+    record = partial(_record_distinct, config, policy.account)
+    return Enroller(
+        networks.embedder,
+        partial(duplicate_thresholds, rules, networks.calibration),
+        subjects,
+        policy,
+        EnrollmentRules(level, args.masked_templates, config.enrollment.keep_chips),
+        _record_nothing if args.dry_run else record,
+    )
 
 
 def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
@@ -223,23 +246,28 @@ def _enrollment_day(args: argparse.Namespace, config: TerminalConfig) -> date:
 
 
 def calling_account() -> str:
-    """Who runs this, also behind sudo."""
+    """Return the name of the account that runs the command, also through sudo."""
     uid = os.getuid()
-    told = os.environ.get("SUDO_UID", "") if uid == 0 else ""
-    uid = int(told) if told.isdecimal() else uid
+    sudo_uid = os.environ.get("SUDO_UID", "") if uid == 0 else ""
+    uid = int(sudo_uid) if sudo_uid.isdecimal() else uid
     try:
         return pwd.getpwuid(uid).pw_name
     except (KeyError, OverflowError):
         return str(uid)
 
 
-def warn_about_size(room: EnrollmentContext) -> None:
+def warn_about_size(context: EnrollmentContext) -> None:
+    """Warn if the gallery is larger than the model supports."""
     from edge.access.policy import describe_overload, describe_thresholds
 
-    templates, supported = room.subjects.index.templates, room.networks.calibration.gallery_size
+    templates, supported = (
+        context.subjects.index.templates,
+        context.networks.calibration.gallery_size,
+    )
     if templates > supported:
         print(
-            f"edge-enroll: warning: {describe_thresholds(room.rules, templates)}; {describe_overload(supported)}",
+            f"edge-enroll: warning: {describe_thresholds(context.rules, templates)}; "
+            f"{describe_overload(supported)}",
             file=sys.stderr,
         )
 

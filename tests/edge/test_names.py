@@ -86,7 +86,7 @@ def test_name_spelling_reaches_one_subject(
     with closing(open_gallery(folder / "gallery.db")) as store:
         store.enroll(one, ROW, record=SubjectRecord(groups=(one,)))
         assert store.enroll(other, ROW) == 2 and list(store.subjects()) == [normalize_name(one)]
-        found = EnrolledSubjects(store).find(other)
+        found = EnrolledSubjects(store, dry_run=False).find(other)
         assert found is not None and found.name == normalize_name(one)
         assert export.export(store, folder / "people", "a long passphrase", [other]) == 1
         assert store.record(other) == SubjectRecord(groups=(normalize_name(one),))

@@ -94,7 +94,13 @@ def _folders(folder: Path) -> Path:
 
 def _open_list(folder: Path, at_end: ExitStack) -> Run:
     path, photos = folder / "people.csv", _folders(folder)
-    way = BulkOptions(QualityRequirements())
+    options = BulkOptions(
+        QualityRequirements("standard", 60),
+        min_photos=1,
+        masked_templates=False,
+        replace=False,
+        dry_run=False,
+    )
 
     def run(data: bytes) -> None:
         source = Source(data)
@@ -123,7 +129,7 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
                     photo.is_file() and photo.resolve().is_relative_to(photos.resolve()),
                     f"a photo elsewhere: {photo}",
                 )
-            way.digest(entry, ["0" * 64])
+            options.digest(entry, ["0" * 64])
 
     return run
 

@@ -1,1 +1,1 @@
-"""From photos and camera frames to templates of people, or the reason why not."""
+"""Enrollment of people from photos and camera frames."""

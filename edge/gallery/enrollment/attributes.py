@@ -1,11 +1,11 @@
-"""What is noted of a person beside the templates: rights, consent and how long all of it is kept."""
+"""Attributes stored with a person's templates: rights, consent and retention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import date, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from edge.errors import ConfigError, PhotoError
 from edge.gallery.enrollment.refusals import RefusalReason
@@ -17,11 +17,13 @@ PHOTOS_MIN: Mapping[str, int] = {"off": 1, "standard": 1, "strict": 3}
 # Photos that must agree before another one is left out: of two photos, either may be wrong.
 AGREEING_MIN = 3
 _TEXT_MAX = 500
+# Attributes that replace the stored ones as they are.
+_RIGHTS = ("extended", "valid_from", "valid_until", "groups", "mask", "liveness")
 
 
 @dataclass(frozen=True, slots=True)
 class SubjectAttributes:
-    """What is asked for a person; None leaves what is known of them."""
+    """Attributes given for a person; None leaves the stored value."""
 
     extended: bool | None = None
     valid_from: date | None = None
@@ -35,52 +37,44 @@ class SubjectAttributes:
     reason: str | None = None  # the operator's reason for that
 
     def with_defaults(self, default: SubjectAttributes) -> SubjectAttributes:
-        """These, and where they say nothing the default's."""
-        said = {
-            field.name: value
-            for field in fields(self)
-            if (value := getattr(self, field.name)) is not None
-        }
-        return replace(default, **said)
+        """Return these attributes, with those of `default` for each None."""
+        return replace(default, **_given(self, [field.name for field in fields(self)]))
 
 
 @dataclass(frozen=True, slots=True)
 class AttributePolicy:
-    """Who notes it, when, and by which rules of the config."""
+    """Builds records by the rules of the configuration."""
 
-    account: str
+    account: str  # of the operator
     today: date
-    consent_required: bool = False
-    erase_after_days: int | None = None
+    consent_required: bool
+    erase_after_days: int | None
 
     def build_record(
-        self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
+        self, subject: str, attributes: SubjectAttributes, known: SubjectRecord | None
     ) -> SubjectRecord:
-        """The subject's whole record; raises PhotoError no-consent or invalid-dates."""
+        """Build the subject's new record; raises PhotoError no-consent or invalid-dates."""
         known = known or SubjectRecord()
-        said = {
-            name: value
-            for name in ("extended", "valid_from", "valid_until", "groups", "mask", "liveness")
-            if (value := getattr(terms, name)) is not None
-        }
-        consent = (
-            known.consent
-            if terms.consent is None
-            else Consent(self.today, self.account, terms.consent)
-        )
+        consent = known.consent
+        if attributes.consent is not None:
+            consent = Consent(self.today, self.account, attributes.consent)
         if consent is None and self.consent_required:
             raise PhotoError(
                 RefusalReason.NO_CONSENT,
-                f"{subject}: `enrollment.consent` of the configuration asks for the person's consent; "
-                "note it with --consent and where it lies",
+                f"{subject}: no consent is on record, but `enrollment.consent` requires it; "
+                "give --consent with the place of the signed form",
             )
         record = replace(
             known,
-            **said,
+            **_given(attributes, _RIGHTS),
             consent=consent,
-            erase_on=self._erase_on(terms, known),
-            distinct=(*known.distinct, *self._distinct(subject, terms, known)),
+            erase_on=self._erase_on(attributes, known),
+            distinct=(*known.distinct, *self._new_statements(subject, attributes, known)),
         )
+        self._check_dates(subject, record)
+        return record
+
+    def _check_dates(self, subject: str, record: SubjectRecord) -> None:
         if record.valid_from and record.valid_until and record.valid_from > record.valid_until:
             raise PhotoError(
                 RefusalReason.INVALID_DATES,
@@ -91,28 +85,32 @@ class AttributePolicy:
                 RefusalReason.INVALID_DATES,
                 f"{subject}: to be erased on {record.erase_on}, which is not after {self.today}",
             )
-        return record
 
-    def _distinct(
-        self, subject: str, terms: SubjectAttributes, known: SubjectRecord
+    def _new_statements(
+        self, subject: str, attributes: SubjectAttributes, known: SubjectRecord
     ) -> list[Distinct]:
-        """Return the statements that are not stored yet."""
-        before = {one.pair for one in known.distinct}
-        pairs = [pair_of(subject, other) for other in terms.not_duplicates or ()]
+        """Return the statements on different people that are not stored yet."""
+        stored = {one.pair for one in known.distinct}
+        pairs = [pair_of(subject, other) for other in attributes.not_duplicates or ()]
         return [
-            Distinct(pair, self.today, self.account, terms.reason or "")
+            Distinct(pair, self.today, self.account, attributes.reason or "")
             for pair in dict.fromkeys(pairs)
-            if pair not in before
+            if pair not in stored
         ]
 
-    def _erase_on(self, terms: SubjectAttributes, known: SubjectRecord) -> date | None:
-        if terms.erase_on is None and self.erase_after_days is not None:
+    def _erase_on(self, attributes: SubjectAttributes, known: SubjectRecord) -> date | None:
+        if attributes.erase_on is None and self.erase_after_days is not None:
             return self.today + timedelta(days=self.erase_after_days)
-        return terms.erase_on or known.erase_on
+        return attributes.erase_on or known.erase_on
+
+
+def _given(attributes: SubjectAttributes, names: Iterable[str]) -> dict[str, Any]:
+    """Return the attributes of these names that are not None."""
+    return {name: value for name in names if (value := getattr(attributes, name)) is not None}
 
 
 def parse_words(text: str) -> str:
-    """Words of a consent, or the name of a group; raises ConfigError."""
+    """Return the normalised words of a consent or reason; raises ConfigError."""
     words = normalize_name(text)
     if not words or len(words) > _TEXT_MAX or not is_printable(words):
         raise ConfigError(f"expected 1 to {_TEXT_MAX} printable characters, found {text[:40]!r}")

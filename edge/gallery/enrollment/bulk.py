@@ -1,4 +1,4 @@
-"""Many people, one after the other: a transaction each, what is refused is told and the others go on."""
+"""Enrollment of many people: one transaction each; a refused person does not stop the others."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ _AHEAD = 2  # photos decoded in advance of the networks; each may take 200 MB
 
 @dataclass(frozen=True, slots=True)
 class BulkOutcome:
-    """What came of one person."""
+    """Result of one person's enrollment."""
 
     subject: str
-    stored: int = 0  # templates
-    already_stored: int = 0  # photos whose templates the gallery had already
-    skipped: bool = False  # enrolled just so by a run before
+    stored: int = 0  # new templates
+    already_stored: int = 0  # photos whose templates are in the gallery already
+    skipped: bool = False  # enrolled by an earlier run from the same photos and attributes
     refused: RefusalReason | None = None  # None if the person is enrolled
     photos: tuple[Refusal, ...] = ()  # refused or left out
 
 
 @dataclass(frozen=True, slots=True)
 class BulkOptions:
-    """How people are enrolled in bulk."""
+    """Options that hold for all people of a run."""
 
     requirements: QualityRequirements
-    min_photos: int = 1
-    masked_templates: bool = False
-    replace: bool = False
-    dry_run: bool = False
+    min_photos: int
+    masked_templates: bool
+    replace: bool
+    dry_run: bool
 
     def digest(self, entry: RosterEntry, photos: Iterable[str]) -> str:
-        """Of all that one enrollment depends on, with the digests of the photos' bytes."""
+        """Return the digest of one enrollment's inputs; `photos`: digests of their bytes."""
         return enrollment_digest(
             photos,
             entry.attributes,
@@ -59,7 +59,7 @@ class BulkOptions:
 class _Photo:
     name: str
     digest: str
-    picture: Image | PhotoError  # the error that says why there is none
+    picture: Image | PhotoError  # the error if the photo cannot be read
 
 
 def enroll_all(
@@ -70,11 +70,11 @@ def enroll_all(
     journal: EnrollmentJournal,
     options: BulkOptions,
 ) -> Iterator[BulkOutcome]:
-    """Each person's outcome once it is durable, those first whom a run before has enrolled.
+    """Yield each person's outcome once it is durable; people of an earlier run come first.
 
-    Raises EngineError, GalleryError, RecordError: everybody told before is enrolled, and nobody is by half.
+    Raises EngineError, GalleryError, RecordError. People whose outcome was yielded stay enrolled.
     """
-    todo = []
+    remaining = []
     for entry in entries:
         if (
             not options.dry_run
@@ -83,28 +83,29 @@ def enroll_all(
         ):
             yield BulkOutcome(entry.subject, skipped=True)
         else:
-            todo.append(entry)
+            remaining.append(entry)
     with ThreadPoolExecutor(1, "photos") as pool:
-        photos = _decode_ahead(pool, (path for entry in todo for path in entry.photos))
-        for entry in todo:
+        photos = _decode_ahead(pool, (path for entry in remaining for path in entry.photos))
+        for entry in remaining:
             outcome, digest = _enroll(
                 entry, islice(photos, len(entry.photos)), detector, embedder, enroller, options
             )
-            line = JournalLine(
-                entry.subject,
-                digest,
-                not outcome.refused,
-                options.dry_run,
-                outcome.stored,
-                outcome.refused or "",
-                outcome.photos,
+            journal.append(
+                JournalLine(
+                    subject=entry.subject,
+                    digest=digest,
+                    enrolled=outcome.refused is None,
+                    dry_run=options.dry_run,
+                    stored=outcome.stored,
+                    reason=outcome.refused or "",
+                    photos=outcome.photos,
+                )
             )
-            journal.append(line)
             yield outcome
 
 
 def _digest_now(entry: RosterEntry, options: BulkOptions) -> str:
-    """The digest as the photos are now."""
+    """Return the digest of the inputs, with the photos read again."""
     return options.digest(entry, (_read_photo(path)[0] for path in entry.photos))
 
 
@@ -120,18 +121,16 @@ def _decode_ahead(pool: ThreadPoolExecutor, paths: Iterable[Path]) -> Iterator[_
 
 def _read_and_decode(path: Path) -> _Photo:
     digest, encoded = _read_photo(path)
+    if isinstance(encoded, PhotoError):
+        return _Photo(str(path), digest, encoded)
     try:
-        return _Photo(
-            str(path),
-            digest,
-            encoded if isinstance(encoded, PhotoError) else decode_photo(encoded, str(path)),
-        )
+        return _Photo(str(path), digest, decode_photo(encoded, str(path)))
     except PhotoError as error:
         return _Photo(str(path), digest, error)
 
 
 def _read_photo(path: Path) -> tuple[str, bytes | PhotoError]:
-    """The bytes with their digest, or why there are none."""
+    """Return the digest and the bytes, or reason and error if the file cannot be read."""
     try:
         encoded = read_photo(path)
     except PhotoError as error:
@@ -147,7 +146,7 @@ def _enroll(
     enroller: Enroller,
     options: BulkOptions,
 ) -> tuple[BulkOutcome, str]:
-    """What came of it, and the digest of what it came from."""
+    """Enroll one person; return the outcome and the digest of its inputs."""
     digests: list[str] = []
 
     def pictures() -> Iterator[tuple[str, Image | PhotoError]]:
@@ -157,20 +156,18 @@ def _enroll(
 
     usable, refused = take_samples(pictures(), detector, embedder, options.requirements)
     digest = options.digest(entry, digests)
+    subject = entry.subject
     try:
-        done = enroller.enroll(
-            entry.subject,
+        result = enroller.enroll(
+            subject,
             usable,
             entry.attributes,
             replace=options.replace,
-            at_least=options.min_photos,
+            min_photos=options.min_photos,
         )
     except PhotoError as error:
-        return BulkOutcome(
-            entry.subject,
-            refused=RefusalReason(error.reason),
-            photos=(*refused, Refusal.from_error("all", error)),
-        ), digest
-    return BulkOutcome(
-        entry.subject, done.stored, done.already_stored, photos=(*refused, *done.left_out)
-    ), digest
+        photos_refused = (*refused, Refusal.from_error("all", error))
+        reason = RefusalReason(error.reason)
+        return BulkOutcome(subject, refused=reason, photos=photos_refused), digest
+    left_out = (*refused, *result.left_out)
+    return BulkOutcome(subject, result.stored, result.already_stored, photos=left_out), digest

@@ -1,4 +1,4 @@
-"""A person before the camera: frames in, hints out, a sample for each pose that was held."""
+"""Capture of samples at the camera: frames in, hints out, one sample for each pose."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ def capture_samples(
     requirements: QualityRequirements,
     show_hint: Callable[[str], None],
 ) -> Iterator[FaceSample]:
-    """Samples as they are taken, until the guide is through; raises PhotoError no-pose, EngineError."""
+    """Yield a sample for each pose of the guide; raises PhotoError no-pose, EngineError."""
     steady = SteadyHint()
     for frame in frames:
         guide.expire(frame.at)
         if guide.target is None:
             return
         try:
-            portrait = find_face(frame.image, detector, guide.target.name)
-            hint = required_hint(guide, portrait, frame.at, requirements)
+            face = find_face(frame.image, detector, guide.target.name)
+            hint = required_hint(guide, face, frame.at, requirements)
             if hint is not None:
                 show_hint(steady.update(hint, frame.at))
                 continue
-            sample = build_sample(portrait, embedder.embed(portrait.chip[None])[0], requirements)
+            sample = build_sample(face, embedder.embed(face.chip[None])[0], requirements)
         except PhotoError as error:
             show_hint(steady.update(hint_for_error(error), frame.at))
             continue
-        guide.accept(portrait.pose, frame.at)
+        guide.accept(face.pose, frame.at)
         steady = SteadyHint()
         yield sample
         if guide.is_done:
@@ -57,21 +57,19 @@ def capture_samples(
 
 
 def required_hint(
-    guide: PoseGuide, portrait: PhotoFace, at: float, requirements: QualityRequirements
+    guide: PoseGuide, face: PhotoFace, at: float, requirements: QualityRequirements
 ) -> str | None:
-    """Return the hint that must be followed before a portrait is kept, None without one.
+    """Return the hint to follow before a face can be captured, None without one.
 
-    A turned head is not a fault: the requested pose guides it.
+    A turned head is not a flaw: the requested pose guides it.
     """
-    if requirements.level != "off" and not guide.is_near(
-        frontal_size_ratio(portrait, requirements)
-    ):
+    if requirements.level != "off" and not guide.is_near(frontal_size_ratio(face, requirements)):
         return COME_CLOSER
     turned = False
     try:
-        check_except_size(portrait, requirements)
+        check_except_size(face, requirements)
     except PhotoError as error:
         if error.reason != RefusalReason.TURNED_AWAY:
             return hint_for_error(error)
         turned = True
-    return guide.hint(portrait.pose, at) or (guide.hint_for_overturned() if turned else None)
+    return guide.hint(face.pose, at) or (guide.hint_for_large_angle() if turned else None)

@@ -24,9 +24,9 @@ _PAIRS_SHOWN = 6
 
 @dataclass(frozen=True, slots=True)
 class MatchThresholds:
-    """Scores from which on two embeddings are taken for the same person."""
+    """Scores at or above which two embeddings count as the same person."""
 
-    same_person: float  # of two photos of one enrollment, or with that person's templates
+    same_person: float  # two photos of one enrollment, or a photo with that person's templates
     enrolled: float  # score of a photo with another person's template: the door's threshold
 
 
@@ -76,24 +76,23 @@ def check_same_person(
     if len(embeddings) < (least := PHOTOS_MIN[level]):
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
-            f"{subject}: {count(len(embeddings), 'photo')} can be used, the level {level} needs {least}; "
-            "add photos",
+            f"{subject}: {count(len(embeddings), 'photo')} can be used, the level {level} needs "
+            f"{least}; add photos",
         )
     names = short_names(enrollee.sample_names)
     kept = _keep_one_person(subject, names, embeddings, thresholds.same_person)
-    left_out = _outliers(names, embeddings, kept, thresholds.same_person)
+    excluded = _outliers(names, embeddings, kept, thresholds.same_person)
     _check_enrolled(subject, names, embeddings, kept, enrolled, thresholds.same_person)
-    left_out += (others := _matching_others(enrollee, names, embeddings, kept, gallery, thresholds))
+    others = _matching_others(enrollee, names, embeddings, kept, gallery, thresholds)
+    excluded += others
     kept = _without(kept, others)
     if level == "strict":
-        left_out += (
-            nearer := _closer_to_others(subject, names, embeddings, kept, gallery, enrolled)
-        )
-        kept = _without(kept, nearer)
-        _check_strict(subject, kept, nearer)
-    return ConsistencyResult(
-        tuple(kept), tuple(left_out), _lowest_similarity(embeddings[kept]) if kept else 1.0
-    )
+        closer = _closer_to_others(subject, names, embeddings, kept, gallery, enrolled)
+        excluded += closer
+        kept = _without(kept, closer)
+        _check_strict(subject, kept, closer)
+    lowest = _lowest_similarity(embeddings[kept]) if kept else 1.0
+    return ConsistencyResult(tuple(kept), tuple(excluded), lowest)
 
 
 def short_names(names: Sequence[str]) -> list[str]:
@@ -102,8 +101,9 @@ def short_names(names: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(set(names)) else list(names)
 
 
-def _without(kept: Sequence[int], left_out: Sequence[ExcludedSample]) -> list[int]:
-    return [i for i in kept if i not in {one.index for one in left_out}]
+def _without(kept: Sequence[int], excluded: Sequence[ExcludedSample]) -> list[int]:
+    indices = {one.index for one in excluded}
+    return [i for i in kept if i not in indices]
 
 
 def _keep_one_person(
@@ -181,7 +181,7 @@ def _check_enrolled(
     enrolled: Embeddings | None,
     same_person: float,
 ) -> None:
-    """Raise PhotoError if the photos are not of the person who has the name already."""
+    """Raise PhotoError if the photos do not show the person enrolled under this name."""
     if enrolled is None or not len(enrolled):
         return
     scores = (embeddings[kept] @ enrolled.T).max(axis=1)
@@ -206,12 +206,12 @@ def _matching_others(
     gallery: Index,
     thresholds: MatchThresholds,
 ) -> list[ExcludedSample]:
-    """Return the samples that would open the door as another person.
+    """Return the samples that would be granted access as another person.
 
     One poor photo, here or in the gallery, makes no duplicate: raises PhotoError already-enrolled
     if more than half of the samples are like that person's templates, by the medians of scores.
     """
-    left_out = []
+    excluded = []
     for i in kept:
         score, other = _best_other_subject(enrollee, embeddings[i], gallery)
         if other is None or score < thresholds.enrolled:
@@ -221,23 +221,24 @@ def _matching_others(
             raise PhotoError(
                 RefusalReason.ALREADY_ENROLLED,
                 f"this person is in the gallery as {other!r}: {names[i]} scores {score:.2f} "
-                f"({thresholds.enrolled:.2f} opens the door), by the median of that person's templates "
-                f"{_scored([names[j] for j in kept], medians)} ({thresholds.same_person:.2f} is one "
-                f"person): use that name, or remove it first; {_override(other)}",
+                f"({thresholds.enrolled:.2f} opens the door), by the median of that person's "
+                f"templates {_scored([names[j] for j in kept], medians)} "
+                f"({thresholds.same_person:.2f} is one person): use that name, or remove it first; "
+                f"{_override(other)}",
             )
         words = (
             f"{names[i]}: scores {score:.2f} with a template of {other!r}, who is enrolled "
             f"({thresholds.enrolled:.2f} opens the door)"
         )
-        left_out.append(ExcludedSample(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
-    if len(left_out) == len(kept):
+        excluded.append(ExcludedSample(i, RefusalReason.MATCHES_OTHER_SUBJECT, words))
+    if len(excluded) == len(kept):
         raise PhotoError(
             RefusalReason.MATCHES_OTHER_SUBJECT,
-            f"{'; '.join(one.words for one in left_out)}; most templates of that person differ: "
+            f"{'; '.join(one.message for one in excluded)}; most templates of that person differ: "
             "use sharper photos, or enroll that person again with --replace and better ones; "
             + _override(other),
         )
-    return left_out
+    return excluded
 
 
 def _override(other: str | None) -> str:
@@ -248,13 +249,13 @@ def _override(other: str | None) -> str:
 def _best_other_subject(
     enrollee: Enrollee, embedding: NDArray[np.float32], gallery: Index
 ) -> tuple[float, str | None]:
-    """Return the best score, and its owner, among people without a statement of difference."""
-    passed = [enrollee.subject]
+    """Return the best score and its subject, without those stated to be different people."""
+    ignored = [enrollee.subject]
     while True:
-        score, other = gallery.best_other(embedding, *passed)
+        score, other = gallery.best_other(embedding, *ignored)
         if other is None or not enrollee.is_distinct(other):
             return score, other
-        passed.append(other)
+        ignored.append(other)
 
 
 def _closer_to_others(
@@ -266,7 +267,7 @@ def _closer_to_others(
     enrolled: Embeddings | None,
 ) -> list[ExcludedSample]:
     """Return the samples that score as high with another person as with their own person."""
-    nearer = []
+    closer = []
     for i in kept:
         own = embeddings[[j for j in kept if j != i]]
         if enrolled is not None and len(enrolled):
@@ -278,16 +279,16 @@ def _closer_to_others(
                 f"{names[i]}: scores {best_other:.2f} with {other!r}, who is enrolled, and only "
                 f"{best_own:.2f} with the photos of {subject}"
             )
-            nearer.append(ExcludedSample(i, RefusalReason.CLOSER_TO_OTHER_SUBJECT, words))
-    return nearer
+            closer.append(ExcludedSample(i, RefusalReason.CLOSER_TO_OTHER_SUBJECT, words))
+    return closer
 
 
-def _check_strict(subject: str, kept: Sequence[int], nearer: Sequence[ExcludedSample]) -> None:
-    if nearer and len(kept) < PHOTOS_MIN["strict"]:
+def _check_strict(subject: str, kept: Sequence[int], closer: Sequence[ExcludedSample]) -> None:
+    if closer and len(kept) < PHOTOS_MIN["strict"]:
         raise PhotoError(
             RefusalReason.CLOSER_TO_OTHER_SUBJECT,
-            f"{'; '.join(one.message for one in nearer)}. {len(kept)} photos of {subject} are left, "
-            f"the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
+            f"{'; '.join(one.message for one in closer)}. {len(kept)} photos of {subject} are "
+            f"left, the level strict needs {PHOTOS_MIN['strict']}: use sharper photos, looking at the "
             "camera",
         )
 

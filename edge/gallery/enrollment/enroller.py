@@ -1,4 +1,4 @@
-"""Where one person after the other is enrolled: settled, noted and stored, or refused with a reason."""
+"""Enrollment of one person: checked, recorded and stored, or refused with a reason."""
 
 from __future__ import annotations
 
@@ -26,99 +26,108 @@ from edge.names import name_key
 from edge.subject import SubjectRecord, pair_of
 from edge.system.text import count
 
-_THE_SAME = 0.9999  # cosine of one photo's embedding with itself, computed twice
+_SAME_PHOTO = 0.9999  # least cosine of two embeddings computed from one photo
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentResult:
-    """What came of one person."""
+    """Result of a person's enrollment."""
 
-    stored: int  # templates
-    existing: int  # templates that were there, and still are unless they were replaced
-    already_stored: int  # photos whose templates the gallery had already
-    lowest_similarity: float  # the least of two of the photos
+    stored: int  # new templates
+    existing: int  # templates stored before; --replace removes them
+    already_stored: int  # photos whose templates are in the gallery already
+    lowest_similarity: float  # of two kept photos
     left_out: tuple[Refusal, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class EnrollmentRules:
+    """Rules of a gallery for every enrollment."""
+
+    level: QualityLevel
+    masked_templates: bool  # store each face once more with a drawn mask
+    keep_chips: bool  # store chips, to compute templates for another model
+
+
 class Enroller:
-    """Enrolls people by the rules of one level; `bounds` are those for a gallery of so many templates."""
+    """Checks, records and stores people one by one."""
 
     def __init__(
         self,
         embedder: Embedder,
-        bounds: Callable[[int], MatchThresholds],
-        roll: EnrolledSubjects,
-        registrar: AttributePolicy,
-        level: QualityLevel,
-        *,
-        note: Callable[[str, str, str], None],
-        masked_templates: bool = False,
-        keep_chips: bool = False,
+        thresholds: Callable[[int], MatchThresholds],
+        subjects: EnrolledSubjects,
+        policy: AttributePolicy,
+        rules: EnrollmentRules,
+        record_distinct: Callable[[str, str, str], None],
     ) -> None:
-        self._note = note  # records subject, another subject, and why they are two people
-        self._embedder, self._bounds, self._roll, self._registrar = (
-            embedder,
-            bounds,
-            roll,
-            registrar,
-        )
-        self._level, self._masked_templates, self._keep_chips = level, masked_templates, keep_chips
+        """`thresholds`: by the gallery's number of templates.
 
-    def check_attributes(self, subject: str, terms: SubjectAttributes) -> None:
-        """Before anybody looks at photos; raises PhotoError no-consent or invalid-dates."""
-        self._record(subject, terms)
+        `record_distinct`: records subject, other subject and the reason why they are two people.
+        """
+        self._embedder = embedder
+        self._thresholds = thresholds
+        self._subjects = subjects
+        self._policy = policy
+        self._rules = rules
+        self._record_distinct = record_distinct
+
+    def check_attributes(self, subject: str, attributes: SubjectAttributes) -> None:
+        """Check attributes before photos are read; raises PhotoError no-consent, invalid-dates."""
+        self._build_record(subject, attributes)
 
     def check_distinct(
-        self, subject: str, terms: SubjectAttributes, listed: Collection[str] = ()
+        self, subject: str, attributes: SubjectAttributes, listed: Collection[str] = ()
     ) -> None:
         """Raise ConfigError for a statement on a person who is neither enrolled nor `listed`."""
         keys = {name_key(name) for name in listed}
-        for other in terms.not_duplicates or ():
+        for other in attributes.not_duplicates or ():
             if name_key(other) == name_key(subject):
                 raise ConfigError(f"--not-a-duplicate {other}: the same name; name another person")
-            if self._roll.find(other) is None and name_key(other) not in keys:
+            if self._subjects.find(other) is None and name_key(other) not in keys:
                 raise ConfigError(
                     f"--not-a-duplicate {other}: not enrolled; edge-gallery list shows who is"
                 )
 
     def has_templates(self, subject: str) -> bool:
-        """Whether the subject has templates in the gallery."""
-        known = self._roll.find(subject)
+        """Return True if the subject has templates in the gallery."""
+        known = self._subjects.find(subject)
         return known is not None and len(known.templates) > 0
 
     def enroll(
         self,
         subject: str,
         samples: Sequence[FaceSample],
-        terms: SubjectAttributes,
+        attributes: SubjectAttributes,
         *,
-        replace: bool = False,
-        at_least: int = 1,
+        replace: bool,
+        min_photos: int,
     ) -> EnrollmentResult:
-        """One person, all or nothing, durable on return; raises PhotoError, EngineError, GalleryError.
+        """Enroll one person completely or not at all, durable on return.
 
-        `at_least`: how many photos must be left. Those whose templates the gallery has already are not stored twice.
+        Photos whose templates are stored already are not stored twice. Raises PhotoError, also if
+        fewer than `min_photos` are left; EngineError, GalleryError.
         """
-        self._roll.refresh()
-        subject = self._roll.spelling(subject)
-        known = self._roll.find(subject)
-        record = self._record(subject, terms)
+        self._subjects.refresh()
+        subject = self._subjects.spelling(subject)
+        known = self._subjects.find(subject)
+        record = self._build_record(subject, attributes)
         samples, copies = _without_copies(samples)
-        _check_count(subject, len(samples), at_least, ())
-        enrolled = known.templates if known is not None and len(known.templates) else None
-        kept_before = None if replace else enrolled
-        settled = self._check_same_person(subject, record, samples, kept_before)
-        _check_count(subject, len(settled.kept), at_least, settled.excluded)
-        fresh = [samples[i] for i in settled.kept if not _is_in(samples[i], kept_before)]
+        _check_count(subject, len(samples), min_photos, ())
+        existing = known.templates if known is not None and len(known.templates) else None
+        kept_templates = None if replace else existing
+        checked = self._check_same_person(subject, record, samples, kept_templates)
+        _check_count(subject, len(checked.kept), min_photos, checked.excluded)
+        fresh = [samples[i] for i in checked.kept if not _is_in(samples[i], kept_templates)]
         templates = self._templates(subject, fresh)
-        self._record_distinct(subject, terms, known.record if known is not None else None)
-        self._roll.enroll(subject, templates, record, chips=self._chips(fresh), replace=replace)
+        self._record_statements(subject, attributes, known.record if known is not None else None)
+        self._subjects.enroll(subject, templates, record, chips=self._chips(fresh), replace=replace)
         return EnrollmentResult(
-            stored=len(fresh) * (2 if self._masked_templates else 1),
-            existing=0 if enrolled is None else len(enrolled),
-            already_stored=len(settled.kept) - len(fresh),
-            lowest_similarity=settled.lowest_similarity,
-            left_out=(*copies, *(_refusal(samples[one.index], one) for one in settled.excluded)),
+            stored=len(templates),
+            existing=0 if existing is None else len(existing),
+            already_stored=len(checked.kept) - len(fresh),
+            lowest_similarity=checked.lowest_similarity,
+            left_out=(*copies, *(_refusal(samples[one.index], one) for one in checked.excluded)),
         )
 
     def _check_same_person(
@@ -126,72 +135,72 @@ class Enroller:
         subject: str,
         record: SubjectRecord,
         samples: Sequence[FaceSample],
-        kept_before: NDArray[np.float32] | None,
+        kept_templates: NDArray[np.float32] | None,
     ) -> ConsistencyResult:
-        index = self._roll.index
-        candidate = Enrollee(
+        index = self._subjects.index
+        enrollee = Enrollee(
             subject,
             [sample.name for sample in samples],
             lambda other: self._is_distinct(subject, record, other),
         )
         return check_same_person(
-            candidate,
+            enrollee,
             np.stack([sample.probe.embedding for sample in samples]),
             index,
-            self._bounds(index.templates),
-            self._level,
-            kept_before,
+            self._thresholds(index.templates),
+            self._rules.level,
+            kept_templates,
         )
 
     def _is_distinct(self, subject: str, record: SubjectRecord, other: str) -> bool:
         """Return True if a statement says that the two are different people."""
-        known = self._roll.find(other)
+        known = self._subjects.find(other)
         records = [record, *([known.record] if known is not None else [])]
         pair = pair_of(subject, other)
         return any(one.pair == pair for each in records for one in each.distinct)
 
-    def _record_distinct(
-        self, subject: str, terms: SubjectAttributes, known: SubjectRecord | None
+    def _record_statements(
+        self, subject: str, attributes: SubjectAttributes, known: SubjectRecord | None
     ) -> None:
         """Record new statements before anything is stored; raises RecordError."""
-        before = {one.pair for one in known.distinct} if known is not None else set()
-        for other in terms.not_duplicates or ():
-            if pair_of(subject, other) not in before:
-                self._note(subject, self._roll.spelling(other), terms.reason or "")
+        stored = {one.pair for one in known.distinct} if known is not None else set()
+        for other in attributes.not_duplicates or ():
+            if pair_of(subject, other) not in stored:
+                spelling = self._subjects.spelling(other)
+                self._record_distinct(subject, spelling, attributes.reason or "")
 
-    def _record(self, subject: str, terms: SubjectAttributes) -> SubjectRecord:
-        known = self._roll.find(subject)
-        return self._registrar.build_record(
-            subject, terms, known.record if known is not None else None
-        )
+    def _build_record(self, subject: str, attributes: SubjectAttributes) -> SubjectRecord:
+        known = self._subjects.find(subject)
+        record = known.record if known is not None else None
+        return self._policy.build_record(subject, attributes, record)
 
-    def _templates(self, subject: str, fresh: Sequence[FaceSample]) -> NDArray[np.float32]:
-        """Bare ones first, then those with a mask, in the same order."""
-        bare = [sample.probe.embedding for sample in fresh]
-        worn = (
-            [probe.embedding for probe in masked_probes(fresh, self._embedder, subject)]
-            if self._masked_templates
-            else []
-        )
-        return np.stack([*bare, *worn]) if bare else np.zeros((0, 0), np.float32)
+    def _templates(self, subject: str, samples: Sequence[FaceSample]) -> NDArray[np.float32]:
+        """Return the templates (N,D): the bare faces, then those with a drawn mask."""
+        probes = [sample.probe for sample in samples]
+        if self._rules.masked_templates:
+            probes += masked_probes(samples, self._embedder, subject)
+        embeddings = [probe.embedding for probe in probes]
+        return np.stack(embeddings) if embeddings else np.zeros((0, 0), np.float32)
 
-    def _chips(self, fresh: Sequence[FaceSample]) -> list[bytes | None]:
-        """Of the templates, for another model one day; a drawn mask can be drawn again."""
-        if not self._keep_chips:
+    def _chips(self, samples: Sequence[FaceSample]) -> list[bytes | None]:
+        """Return the PNG chips of the bare templates; a drawn mask can be drawn again."""
+        if not self._rules.keep_chips:
             return []
         bare: list[bytes | None] = [
-            cv2.imencode(".png", sample.face.chip)[1].tobytes() for sample in fresh
+            cv2.imencode(".png", sample.face.chip)[1].tobytes() for sample in samples
         ]
-        return bare + [None] * len(bare) if self._masked_templates else bare
+        return bare + [None] * len(bare) if self._rules.masked_templates else bare
 
 
 def _is_in(sample: FaceSample, templates: NDArray[np.float32] | None) -> bool:
     """Return True if the gallery has the photo's template already."""
-    return templates is not None and float((templates @ sample.probe.embedding).max()) >= _THE_SAME
+    return (
+        templates is not None and float((templates @ sample.probe.embedding).max()) >= _SAME_PHOTO
+    )
 
 
 def _without_copies(samples: Sequence[FaceSample]) -> tuple[list[FaceSample], list[Refusal]]:
-    """Separate copies from the samples: copies of one photo must not outvote others."""
+    """Separate copies of a photo from the samples, so that they do not outvote others."""
     kept: list[FaceSample] = []
     copies: list[Refusal] = []
     for sample in samples:
@@ -199,32 +208,35 @@ def _without_copies(samples: Sequence[FaceSample]) -> tuple[list[FaceSample], li
         if same is None:
             kept.append(sample)
         else:
-            words = f"{sample.name}: the same photo as {same.name}"
-            copies.append(Refusal(sample.name, RefusalReason.SAME_PHOTO, words, sample.components))
+            message = f"{sample.name}: the same photo as {same.name}"
+            copies.append(
+                Refusal(sample.name, RefusalReason.SAME_PHOTO, message, sample.components)
+            )
     return kept, copies
 
 
 def _check_count(
-    subject: str, found: int, at_least: int, left_out: Sequence[ExcludedSample]
+    subject: str, found: int, min_photos: int, excluded: Sequence[ExcludedSample]
 ) -> None:
-    if found < max(1, at_least):
-        because = f" ({'; '.join(one.message for one in left_out)})" if left_out else ""
+    if found < max(1, min_photos):
+        because = f" ({'; '.join(one.message for one in excluded)})" if excluded else ""
         raise PhotoError(
             RefusalReason.TOO_FEW_PHOTOS,
-            f"{subject}: {count(found, 'photo')} can be used, {max(1, at_least)} needed"
+            f"{subject}: {count(found, 'photo')} can be used, {max(1, min_photos)} needed"
             f"{because}; add photos",
         )
 
 
-def _refusal(sample: FaceSample, left_out: ExcludedSample) -> Refusal:
-    return Refusal(sample.name, left_out.reason, left_out.message, sample.components)
+def _refusal(sample: FaceSample, excluded: ExcludedSample) -> Refusal:
+    return Refusal(sample.name, excluded.reason, excluded.message, sample.components)
 
 
 def check_level(wanted: QualityLevel | None, configured: QualityLevel) -> QualityLevel:
-    """The level that holds; raises ConfigError where it would be loosened."""
+    """Return the level that applies; raises ConfigError if it is below the configured one."""
     order: tuple[QualityLevel, ...] = ("off", "standard", "strict")
     if wanted is not None and order.index(wanted) < order.index(configured):
         raise ConfigError(
-            f"--quality {wanted}: the configuration demands {configured}, and the command may only tighten it"
+            f"--quality {wanted}: the configuration demands {configured}; "
+            "the option may only tighten it"
         )
     return wanted or configured

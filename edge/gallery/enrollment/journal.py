@@ -1,4 +1,4 @@
-"""The report of a bulk, a line of JSON for each person as soon as they are done: also what a later run goes on from."""
+"""Report of a bulk enrollment, one line of JSON per person, from which a later run resumes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from edge.system.accounts import acting_as_owner
 
 @dataclass(frozen=True, slots=True)
 class JournalLine:
-    """What came of one person."""
+    """Result of one person's enrollment; the field names are the keys in the file."""
 
     subject: str
-    digest: str  # of what it came from
+    digest: str  # of all inputs
     enrolled: bool
     dry_run: bool
     stored: int  # templates
@@ -33,21 +33,20 @@ class JournalLine:
 
 
 def enrollment_digest(
-    photos: Iterable[str], terms: SubjectAttributes, way: Iterable[object]
+    photos: Iterable[str], attributes: SubjectAttributes, options: Iterable[object]
 ) -> str:
-    """Of all that an enrollment depends on: digests of the photos in any order, what is noted, and how it is done."""
-    return hashlib.sha256(
-        json.dumps([sorted(photos), astuple(terms), list(way)], default=str).encode()
-    ).hexdigest()
+    """Return the SHA-256 of an enrollment's inputs; `photos`: digests of their bytes, any order."""
+    inputs = [sorted(photos), astuple(attributes), list(options)]
+    return hashlib.sha256(json.dumps(inputs, default=str).encode()).hexdigest()
 
 
 class EnrollmentJournal:
-    """Opened before the work; each line is on disk when `note` returns. Without a path nothing is kept."""
+    """Append-only report that is durable line by line; without a path nothing is written."""
 
     def __init__(self, path: Path | None) -> None:
-        """Raises RecordError, also where the file is no such report."""
+        """Open or create the file; raises RecordError if it is not such a report."""
         self._path, self._fd = path, -1
-        self._done: dict[str, str] = {}
+        self._digests: dict[str, str] = {}
         if path is None:
             return
         try:
@@ -56,7 +55,7 @@ class EnrollmentJournal:
                     path, os.O_CREAT | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK, 0o600
                 )
             if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-                raise RecordError(f"{path}: not a plain file; name another")
+                raise RecordError(f"{path}: not a regular file; name another file")
             with os.fdopen(os.dup(self._fd), "rb") as file:
                 content = file.read()
         except RecordError:
@@ -69,29 +68,28 @@ class EnrollmentJournal:
         self._read(path, content)
 
     def _read(self, path: Path, content: bytes) -> None:
-        whole, _, torn = content.rpartition(b"\n")
-        for number, line in enumerate(whole.splitlines(), 1):
+        complete, _, partial = content.rpartition(b"\n")
+        for number, line in enumerate(complete.splitlines(), 1):
             try:
                 row = json.loads(line)
-                self._done[name_key(row["subject"])] = (
-                    row["digest"] if row["enrolled"] and not row["dry_run"] else ""
-                )
+                is_stored = row["enrolled"] and not row["dry_run"]
+                self._digests[name_key(row["subject"])] = row["digest"] if is_stored else ""
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 raise RecordError(
-                    f"{path}: line {number} is not of a report of edge-enroll; name another file"
+                    f"{path}: line {number} is not from a report of edge-enroll; name another file"
                 ) from error
-        if torn and whole == b"" and not torn.startswith(b'{"subject"'):
+        if partial and complete == b"" and not partial.startswith(b'{"subject"'):
             raise RecordError(f"{path}: not a report of edge-enroll; name another file")
-        if torn:  # by a crash: that person is told again
-            os.truncate(self._fd, len(content) - len(torn))
+        if partial:  # left by a crash: that person is enrolled and reported again
+            os.truncate(self._fd, len(content) - len(partial))
 
     def has(self, subject: str, digest: Callable[[], str]) -> bool:
-        """Whether a run before has enrolled the subject just so."""
-        before = self._done.get(name_key(subject))
-        return bool(before) and before == digest()
+        """Return True if an earlier run has enrolled the subject from the same inputs."""
+        stored = self._digests.get(name_key(subject))
+        return bool(stored) and stored == digest()
 
     def append(self, line: JournalLine) -> None:
-        """Raises RecordError."""
+        """Write a line durably; raises RecordError."""
         if self._fd < 0:
             return
         encoded = json.dumps(asdict(line)).encode() + b"\n"
@@ -101,7 +99,7 @@ class EnrollmentJournal:
             os.fsync(self._fd)
         except OSError as error:
             raise RecordError(
-                f"{self._path}: the report cannot be written: {error}; run it again to go on"
+                f"{self._path}: the report cannot be written: {error}; run the command again to go on"
             ) from error
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
-"""One photo and the one face in it, as good as its level demands, or the reason why not."""
+"""Quality checks of a photo with one face, which give a sample or a refusal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from edge.face.embed import Embedder
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Pose, Probe, Quality, Visibility
 
-Image = NDArray[np.uint8]
+Image: TypeAlias = NDArray[np.uint8]  # (H,W,3) BGR
 QualityLevel = Literal["off", "standard", "strict"]
 
 _MASK_WORN_MAX = 0.5
@@ -28,15 +28,15 @@ _YAW_MAX = 30.0  # degrees; beyond it the pose does not predict the width
 
 @dataclass(frozen=True, slots=True)
 class QualityRequirements:
-    """What is asked of a photo."""
+    """Requirements of a photo."""
 
-    level: QualityLevel = "standard"
-    min_face_px: int = 60
+    level: QualityLevel
+    min_face_px: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PhotoFace:
-    """A photo's only face, before the embedder has seen it."""
+    """The only face of a photo, before it is embedded."""
 
     name: str  # of the photo
     chip: Image  # (112,112,3) BGR
@@ -48,7 +48,7 @@ class PhotoFace:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSample:
-    """A photo that can become a template."""
+    """Embedded face of a photo that may become a template."""
 
     face: PhotoFace
     probe: Probe
@@ -65,7 +65,7 @@ class FaceSample:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A photo that was not used, or was used and left out."""
+    """Photo that was refused or left out; `photo` is "all" for a refused person."""
 
     photo: str
     reason: RefusalReason
@@ -77,96 +77,94 @@ class Refusal:
         return cls(photo, RefusalReason(error.reason), str(error), error.components)
 
 
-def measured_components(portrait: PhotoFace, visible: Visibility | None = None) -> dict[str, float]:
-    """All that was measured, 0 to 100, by the names of ISO/IEC 29794-5 where it has one."""
+def measured_components(face: PhotoFace, visibility: Visibility | None = None) -> dict[str, float]:
+    """Return all quality components, 0 to 100, by their names in ISO/IEC 29794-5 if it has one."""
     return {
         "single_face_present": 100.0,
-        **asdict(portrait.quality),
-        **(asdict(visible) if visible else {}),
+        **asdict(face.quality),
+        **(asdict(visibility) if visibility else {}),
     }
 
 
 def find_face(image: Image, detector: FaceDetector, name: str) -> PhotoFace:
-    """The only face of a picture (H,W,3); raises PhotoError no-face or several-faces."""
-    faces = detector.detect(image) or detector.detect(
-        image
-    )  # every other look is for faces that fill the picture
-    if not faces:
-        raise _no_single(
+    """Return the only face of a picture (H,W,3); raises PhotoError no-face or several-faces."""
+    # The detector searches for faces that fill the picture only every second time.
+    found = detector.detect(image) or detector.detect(image)
+    if not found:
+        raise _not_single(
             RefusalReason.NO_FACE,
             f"{name}: no face found; use a sharp, bright photo that looks at the camera",
         )
-    if len(faces) > 1:
-        raise _no_single(
+    if len(found) > 1:
+        raise _not_single(
             RefusalReason.SEVERAL_FACES,
-            f"{name}: {len(faces)} faces found; use a photo with one person in it",
+            f"{name}: {len(found)} faces found; use a photo with one person in it",
         )
-    face = faces[0]
+    face = found[0]
     chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
     eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
     measured = quality.measure(face, chip, image.shape, pose)
     return PhotoFace(name, chip, face.width_px, eyes_px, pose, measured)
 
 
-def _no_single(reason: RefusalReason, message: str) -> PhotoError:
+def _not_single(reason: RefusalReason, message: str) -> PhotoError:
     return PhotoError(reason, message, {"single_face_present": 0.0})
 
 
-def check_face(portrait: PhotoFace, requirements: QualityRequirements) -> None:
-    """Raises PhotoError too-small or a lack of quality; nothing is asked at the level off."""
+def check_face(face: PhotoFace, requirements: QualityRequirements) -> None:
+    """Raise PhotoError for a face that is too small or of low quality, except at the level off."""
     if requirements.level == "off":
         return
-    if portrait.width_px < requirements.min_face_px:
+    if face.width_px < requirements.min_face_px:
         raise PhotoError(
             RefusalReason.TOO_SMALL,
-            f"{portrait.name}: the face is {portrait.width_px:.0f} pixels wide, at least "
-            f"{requirements.min_face_px} are needed; use a photo taken closer, or one with more pixels",
-            measured_components(portrait),
+            f"{face.name}: the face is {face.width_px:.0f} pixels wide, at least "
+            f"{requirements.min_face_px} are needed; use a photo taken closer, or one with more "
+            "pixels",
+            measured_components(face),
         )
-    _check(portrait.quality, portrait.name, measured_components(portrait))
+    _check_gate(face.quality, face.name, measured_components(face))
 
 
-def frontal_size_ratio(portrait: PhotoFace, requirements: QualityRequirements) -> float:
-    """Return the face's size as if it looked straight, as a share of the demanded size.
+def frontal_size_ratio(face: PhotoFace, requirements: QualityRequirements) -> float:
+    """Return the face's size as if it looked straight, as a share of the required size.
 
     A turned head looks narrower by the cosine of its yaw; the resolution is the same.
     """
-    turned = math.cos(math.radians(min(abs(portrait.pose.yaw), _YAW_MAX)))
-    least_px = quality.eyes_px_of(quality.ENROLL.inter_eye_distance)
-    return min(portrait.width_px / requirements.min_face_px, portrait.eyes_px / least_px) / turned
+    turned = math.cos(math.radians(min(abs(face.pose.yaw), _YAW_MAX)))
+    min_eyes_px = quality.eyes_px_of(quality.ENROLL.inter_eye_distance)
+    return min(face.width_px / requirements.min_face_px, face.eyes_px / min_eyes_px) / turned
 
 
-def check_except_size(portrait: PhotoFace, requirements: QualityRequirements) -> None:
-    """Raise PhotoError for a lack of quality other than the size of the face."""
+def check_except_size(face: PhotoFace, requirements: QualityRequirements) -> None:
+    """Raise PhotoError for low quality, without regard to the size of the face."""
     if requirements.level != "off":
-        near = replace(portrait.quality, inter_eye_distance=100.0)
-        _check(near, portrait.name, measured_components(portrait))
+        measured = replace(face.quality, inter_eye_distance=100.0)
+        _check_gate(measured, face.name, measured_components(face))
 
 
-def build_sample(
-    portrait: PhotoFace, probe: Probe, requirements: QualityRequirements
-) -> FaceSample:
-    """What the embedder saw; raises PhotoError mask-worn, or that too much of the face is hidden."""
-    sample = FaceSample(portrait, probe, quality.visible(probe))
+def build_sample(face: PhotoFace, probe: Probe, requirements: QualityRequirements) -> FaceSample:
+    """Return the sample of an embedded face; raises PhotoError if a mask or much else hides it."""
+    sample = FaceSample(face, probe, quality.visible(probe))
     if probe.mask_worn > _MASK_WORN_MAX:
-        message = (
-            f"{portrait.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one"
+        raise PhotoError(
+            RefusalReason.MASK_WORN,
+            f"{face.name}: a mask seems to be worn ({probe.mask_worn:.0%}); enroll without one",
+            sample.components,
         )
-        raise PhotoError(RefusalReason.MASK_WORN, message, sample.components)
     if requirements.level != "off":
-        _check(sample.visibility, portrait.name, sample.components)
+        _check_gate(sample.visibility, face.name, sample.components)
     return sample
 
 
-def _check(found: Quality | Visibility, name: str, measured: Mapping[str, float]) -> None:
+def _check_gate(found: Quality | Visibility, name: str, measured: Mapping[str, float]) -> None:
+    """Raise PhotoError with the first component that is below the gate of enrollment."""
     reason = quality.ENROLL.refuses(found)
     if reason is not None:
         component = quality.component(reason)
-        least = getattr(quality.ENROLL, component)
-        found_words = f"{component} {measured[component]:.0f} of 100, {least:.0f} is needed"
-        raise PhotoError(
-            reason, f"{name}: {RefusalReason(reason).sentence} ({found_words})", measured
-        )
+        minimum = getattr(quality.ENROLL, component)
+        value = f"{component} {measured[component]:.0f} of 100, {minimum:.0f} is needed"
+        raise PhotoError(reason, f"{name}: {RefusalReason(reason).sentence} ({value})", measured)
 
 
 def take_sample(
@@ -176,10 +174,10 @@ def take_sample(
     requirements: QualityRequirements,
     name: str,
 ) -> FaceSample:
-    """The sample of a photo's only face; raises PhotoError."""
-    portrait = find_face(image, detector, name)
-    check_face(portrait, requirements)
-    return build_sample(portrait, embedder.embed(portrait.chip[None])[0], requirements)
+    """Return the sample of a photo's only face; raises PhotoError."""
+    face = find_face(image, detector, name)
+    check_face(face, requirements)
+    return build_sample(face, embedder.embed(face.chip[None])[0], requirements)
 
 
 def take_samples(
@@ -188,42 +186,31 @@ def take_samples(
     embedder: Embedder,
     requirements: QualityRequirements,
 ) -> tuple[list[FaceSample], list[Refusal]]:
-    """The usable of several photos with their names, embedded together, and what was refused of them; raises EngineError."""
-    portraits: list[PhotoFace] = []
+    """Return samples and refusals of named photos, embedded in one batch; raises EngineError."""
+    faces: list[PhotoFace] = []
     refused: list[Refusal] = []
     for name, picture in pictures:
         try:
             if isinstance(picture, PhotoError):
                 raise picture
-            portrait = find_face(picture, detector, name)
-            check_face(portrait, requirements)
-            portraits.append(portrait)
+            face = find_face(picture, detector, name)
+            check_face(face, requirements)
+            faces.append(face)
         except PhotoError as error:
             refused.append(Refusal.from_error(name, error))
-    probes = (
-        embedder.embed(np.stack([portrait.chip for portrait in portraits])) if portraits else []
-    )
-    return _examined(portraits, probes, requirements, refused), refused
-
-
-def _examined(
-    portraits: Sequence[PhotoFace],
-    probes: Sequence[Probe],
-    requirements: QualityRequirements,
-    refused: list[Refusal],
-) -> list[FaceSample]:
-    usable = []
-    for portrait, probe in zip(portraits, probes, strict=True):
+    samples = []
+    probes = embedder.embed(np.stack([face.chip for face in faces])) if faces else []
+    for face, probe in zip(faces, probes, strict=True):
         try:
-            usable.append(build_sample(portrait, probe, requirements))
+            samples.append(build_sample(face, probe, requirements))
         except PhotoError as error:
-            refused.append(Refusal.from_error(portrait.name, error))
-    return usable
+            refused.append(Refusal.from_error(face.name, error))
+    return samples, refused
 
 
-def masked_probes(taken: Sequence[FaceSample], embedder: Embedder, name: str) -> list[Probe]:
-    """The same faces with a mask drawn on, for templates beside the bare ones; `name` chooses the masks. Raises EngineError."""
+def masked_probes(samples: Sequence[FaceSample], embedder: Embedder, name: str) -> list[Probe]:
+    """Embed the faces with a drawn mask that is chosen by `name`; raises EngineError."""
     drawn = [
-        masks.draw_for_template(sample.face.chip, f"{name} {i}") for i, sample in enumerate(taken)
+        masks.draw_for_template(sample.face.chip, f"{name} {i}") for i, sample in enumerate(samples)
     ]
     return embedder.embed(np.stack(drawn)) if drawn else []

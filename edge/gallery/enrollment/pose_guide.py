@@ -1,4 +1,4 @@
-"""Leads a person through the poses of an enrollment, one after the other, in words of their own left and right. Pure."""
+"""Guides a person through the poses of an enrollment. Left and right are the person's own. Pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from edge.face import quality
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.values import Pose
 
-_APART_S = 0.7  # between two looks that are kept: the next is another one
+_APART_S = 0.7  # between two captured poses, so that they are different pictures
 
 
 @dataclass(frozen=True, slots=True)
 class PoseTarget:
-    """One pose that is wanted. Degrees; positive yaw is to the person's left, positive pitch is down."""
+    """Requested pose with its limits in degrees: yaw to the person's left, pitch down."""
 
     name: str
     hint: str
     yaw: tuple[float, float]
     pitch: tuple[float, float]
-    required: bool = False  # else it is passed over when its time is up
+    required: bool = False  # if False, the pose is skipped when its time is up
 
 
 COME_CLOSER = "come closer"
@@ -51,7 +51,7 @@ _WORDS = {
 
 
 def hint_for_error(error: PhotoError) -> str:
-    """What to tell somebody who stands before the camera."""
+    """Return the hint for a person at the camera whose picture was refused."""
     return _WORDS.get(RefusalReason(error.reason)) or quality.words(error.reason)
 
 
@@ -73,17 +73,20 @@ class SteadyHint:
 
 
 class PoseGuide:
-    """What is asked at a moment. Poses are counted from the person's own straight look: cameras hang high and low."""
+    """Sequence of requested poses, each with a time limit.
+
+    Poses are measured from the person's own straight pose, because cameras hang high and low.
+    """
 
     def __init__(
         self,
-        aims: tuple[PoseTarget, ...] = POSES,
+        targets: tuple[PoseTarget, ...] = POSES,
         *,
         began_at: float,
         pose_s: float = 10.0,
         total_s: float = 60.0,
     ) -> None:
-        self._aims, self._pose_s = aims, pose_s
+        self._targets, self._pose_s = targets, pose_s
         self._ends_at = began_at + total_s
         self._asked_at = began_at
         self._next = 0
@@ -95,32 +98,32 @@ class PoseGuide:
 
     @property
     def target(self) -> PoseTarget | None:
-        """None where nothing is asked any more."""
-        return None if self.is_done else self._aims[self._next]
+        """Requested pose; None when all are done."""
+        return None if self.is_done else self._targets[self._next]
 
     @property
     def is_done(self) -> bool:
-        return self._next >= len(self._aims)
+        return self._next >= len(self._targets)
 
     @property
     def total(self) -> int:
-        return len(self._aims)
+        return len(self._targets)
 
     def hint(self, pose: Pose, at: float) -> str | None:
-        """What the person must still do; None where the pose is held and this look may be kept."""
-        aim = self.target
-        if aim is None:
+        """Return what the person must still do; None if the pose may be captured now."""
+        target = self.target
+        if target is None:
             return "thank you"
         if at - self._kept_at < _APART_S:
-            return aim.hint
+            return target.hint
         yaw, pitch = pose.yaw - self._straight.yaw, pose.pitch - self._straight.pitch
-        if yaw < aim.yaw[0]:
-            return aim.hint if aim.yaw[0] > 0 else "turn a little to your left"
-        if yaw > aim.yaw[1]:
-            return aim.hint if aim.yaw[1] < 0 else "turn a little to your right"
-        if pitch < aim.pitch[0]:
+        if yaw < target.yaw[0]:
+            return target.hint if target.yaw[0] > 0 else "turn a little to your left"
+        if yaw > target.yaw[1]:
+            return target.hint if target.yaw[1] < 0 else "turn a little to your right"
+        if pitch < target.pitch[0]:
             return "lower your chin a little"
-        if pitch > aim.pitch[1]:
+        if pitch > target.pitch[1]:
             return "lift your chin a little"
         return None
 
@@ -129,30 +132,31 @@ class PoseGuide:
         self._is_near = size >= (_FAR_FROM if self._is_near else 1.0)
         return self._is_near
 
-    def hint_for_overturned(self) -> str:
-        """Where the pose is held, but quality's head pose refuses it."""
+    def hint_for_large_angle(self) -> str:
+        """Return the hint for a pose that is held, but turned too far for the quality gate."""
         return "look at the camera" if self._next == 0 else "a little less"
 
     def accept(self, pose: Pose, at: float) -> None:
-        """The look was kept: on to the next pose."""
+        """Mark the pose as captured and request the next one."""
         if self._next == 0:
             self._straight = pose
-        self.captured.append(self._aims[self._next].name)
+        self.captured.append(self._targets[self._next].name)
         self._kept_at = at
         self._advance(at)
 
     def expire(self, at: float) -> None:
-        """Pass over what was not seen in its time; raises PhotoError `no-pose` where that cannot be done without."""
-        aim = self.target
-        if aim is None:
+        """Skip a pose whose time is up; raises PhotoError no-pose if it is required."""
+        target = self.target
+        if target is None:
             return
         if at >= self._ends_at or at - self._asked_at >= self._pose_s:
-            if aim.required or at >= self._ends_at:
+            if target.required or at >= self._ends_at:
                 raise PhotoError(
                     RefusalReason.NO_POSE,
-                    f"{aim.hint}: not seen sharp and well lit in {self._pose_s:.0f} s; {len(self.captured)} of {self.total} poses were",
+                    f"{target.hint}: not captured sharp and well lit in {self._pose_s:.0f} s, only "
+                    f"{len(self.captured)} of {self.total} poses were; improve the light",
                 )
-            self.missed.append(aim.name)
+            self.missed.append(target.name)
             self._advance(at)
 
     def _advance(self, at: float) -> None:

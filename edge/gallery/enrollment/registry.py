@@ -1,4 +1,4 @@
-"""Who is enrolled: what new faces are compared with, and where they go."""
+"""Enrolled people in memory, with which new faces are compared."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _EMPTY = np.zeros((0, 0), np.float32)
 
 
 class EnrolledSubjects:
-    """A store's people in memory. A dry one notes people only there, so that it does not need a store."""
+    """A store's subjects and their index; in a dry run, new subjects exist in memory only."""
 
-    def __init__(self, store: GalleryStore | None, *, dry: bool = False) -> None:
-        """Raises GalleryError."""
-        self._store, self._dry = store, dry or store is None
+    def __init__(self, store: GalleryStore | None, *, dry_run: bool) -> None:
+        """Load the store's subjects; without a store every run is dry. Raises GalleryError."""
+        self._store, self._dry_run = store, dry_run or store is None
         self._revision = 0
         self._known: dict[int, Subject] = {}
         self._numbers: dict[str, int] = {}
         self._next_dry = -1  # the store's numbers are positive
-        self.index = Index()  # everybody's templates
+        self.index = Index()  # templates of all subjects
         self.refresh()
 
     def __len__(self) -> int:
         return len(self._known)
 
     def find(self, name: str) -> Subject | None:
-        """A subject as it stands; None for a stranger."""
+        """Return a subject, None if the name is not enrolled."""
         number = self._numbers.get(name_key(name))
         return None if number is None else self._known[number]
 
@@ -47,7 +47,7 @@ class EnrolledSubjects:
         return normalize_name(name) if known is None else known.name
 
     def refresh(self) -> None:
-        """See what was changed since, here or by another process; raises GalleryError."""
+        """Apply changes made here or by another process; raises GalleryError."""
         if self._store is None:
             return
         changes = self._store.changes(self._revision)
@@ -63,37 +63,38 @@ class EnrolledSubjects:
         chips: Sequence[bytes | None] = (),
         replace: bool = False,
     ) -> None:
-        """Templates (N,D) of a subject with what is known of it, durable on return unless this is dry; raises GalleryError."""
-        if self._store is None or self._dry:
-            before = self.find(name)
-            kept = (
-                [before.templates]
-                if before is not None and len(before.templates) and not replace
-                else []
-            )
-            templates = (
-                np.concatenate([*kept, embeddings]) if len(embeddings) or not kept else kept[0]
-            )
-            self._apply(
-                {
-                    self._numbers.get(name_key(name), self._next_dry): Subject(
-                        name, record, templates
-                    )
-                }
-            )
-            self._next_dry -= 1
-            return
-        if len(embeddings):
+        """Store templates (N,D) and record of a subject, durable on return except in a dry run.
+
+        Raises GalleryError.
+        """
+        if self._store is None or self._dry_run:
+            self._enroll_in_memory(name, embeddings, record, replace=replace)
+        elif len(embeddings):
             self._store.enroll(name, embeddings, record=record, chips=chips, replace=replace)
+            self.refresh()
         else:
             self._store.update_attributes(name, record)
-        self.refresh()
+            self.refresh()
+
+    def _enroll_in_memory(
+        self, name: str, embeddings: Embeddings, record: SubjectRecord, *, replace: bool
+    ) -> None:
+        known = self.find(name)
+        parts = [embeddings]
+        if known is not None and len(known.templates) and not replace:
+            parts = [known.templates, embeddings] if len(embeddings) else [known.templates]
+        number = self._numbers.get(name_key(name), self._next_dry)
+        self._apply({number: Subject(name, record, np.concatenate(parts))})
+        self._next_dry -= 1
 
     def _apply(self, subjects: Mapping[int, Subject | None]) -> None:
-        """By number; None: erased. Whose templates are damaged is reported, and holds up nobody else's enrollment."""
+        """Apply changed subjects by number, None for an erased one.
+
+        Damaged templates are logged; the other subjects stay usable.
+        """
         for number in subjects:
-            if (before := self._known.pop(number, None)) is not None:
-                self._numbers.pop(name_key(before.name), None)
+            if (old := self._known.pop(number, None)) is not None:
+                self._numbers.pop(name_key(old.name), None)
         for number, known in subjects.items():
             if known is not None:
                 self._known[number], self._numbers[name_key(known.name)] = known, number

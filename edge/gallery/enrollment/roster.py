@@ -1,4 +1,4 @@
-"""Who is to be enrolled in bulk: a CSV file read strictly, or a folder of folders. Understood whole, or refused whole."""
+"""Roster of a bulk enrollment: a CSV file or a folder of folders, accepted completely or not."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import codecs
 import csv
 import io
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -23,12 +23,12 @@ _FILE_BYTES_MAX = 64 << 20
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _OTHER_SEPARATORS = ("|", ":")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet would run such a cell
 
 
 @dataclass(frozen=True, slots=True)
 class RosterEntry:
-    """One person of a bulk."""
+    """One person to enroll, with photos and attributes."""
 
     subject: str
     photos: tuple[Path, ...]
@@ -67,14 +67,14 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "not_a_duplicate": _parse_names,
     "reason": parse_words,
 }
-_FIELDS = {"not_a_duplicate": "not_duplicates"}  # columns with another name in Terms
+_FIELDS = {"not_a_duplicate": "not_duplicates"}  # columns with another name in SubjectAttributes
 COLUMNS = ("subject", "photos", *_PARSERS)
 
 
 def read_roster(source: Path, photos: Path | None) -> list[RosterEntry]:
-    """The people of a CSV file with photos in a folder, or of a folder with one folder a person.
+    """Read the people of a CSV file with a folder of photos, or of a folder of people's folders.
 
-    Raises ConfigError that names every wrong line at once.
+    Raises ConfigError that names all invalid lines.
     """
     if source.is_dir():
         if photos is not None:
@@ -84,9 +84,9 @@ def read_roster(source: Path, photos: Path | None) -> list[RosterEntry]:
         raise ConfigError(
             f"expected the folder of the photos as --photos FOLDER, found {photos or 'none'}"
         )
-    wrong: list[str] = []
-    entries = list(_read_lines(_read_text(source), photos, wrong))
-    _raise_errors(source, wrong)
+    errors: list[str] = []
+    entries = list(_read_lines(_read_text(source), photos, errors))
+    _raise_errors(source, errors)
     if not entries:
         raise ConfigError(
             f"{source}: the list is empty; expected a line for each person below the header"
@@ -94,10 +94,10 @@ def read_roster(source: Path, photos: Path | None) -> list[RosterEntry]:
     return entries
 
 
-def _raise_errors(source: Path, wrong: Sequence[str]) -> None:
-    if wrong:
+def _raise_errors(source: Path, errors: Sequence[str]) -> None:
+    if errors:
         raise ConfigError(
-            "\n  ".join([f"{source}: no one enrolled; {len(wrong)} invalid entries:", *wrong])
+            "\n  ".join([f"{source}: no one enrolled; {len(errors)} invalid entries:", *errors])
         )
 
 
@@ -117,19 +117,19 @@ def _read_text(source: Path) -> str:
         ) from error
 
 
-def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[RosterEntry]:
-    """Entries of the right lines; what is wrong with the others goes to `wrong`."""
+def _read_lines(text: str, folder: Path, errors: list[str]) -> Iterator[RosterEntry]:
+    """Yield the entries of valid lines; errors of the others are appended to `errors`."""
     try:
         separator, skipped, rest = _separator_of(text)
     except ConfigError as error:
-        wrong.append(str(error))
+        errors.append(str(error))
         return
     reader = csv.reader(io.StringIO(rest, newline=""), strict=True, delimiter=separator)
     subjects: dict[str, int] = {}
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
-        wrong += [f"line {1 + skipped}: {words}" for words in _check_header(header)]
-        if wrong:
+        errors += [f"line {1 + skipped}: {words}" for words in _check_header(header)]
+        if errors:
             return
         for cells in reader:
             line = reader.line_num + skipped
@@ -145,9 +145,9 @@ def _read_lines(text: str, folder: Path, wrong: list[str]) -> Iterator[RosterEnt
                 subjects[key] = line
                 yield entry
             except ConfigError as error:
-                wrong.append(f"line {line}: {error}")
+                errors.append(f"line {line}: {error}")
     except csv.Error as error:
-        wrong.append(f"line {reader.line_num + skipped}: not CSV: {error}")
+        errors.append(f"line {reader.line_num + skipped}: not CSV: {error}")
 
 
 def _separator_of(text: str) -> tuple[str, int, str]:
@@ -185,13 +185,13 @@ def _check_header(header: Sequence[str]) -> Iterator[str]:
         if name not in COLUMNS:
             yield f"unknown column {name!r}; known are {', '.join(COLUMNS)}"
         elif header.count(name) > 1:
-            yield f"the column {name} stands there {header.count(name)} times"
+            yield f"column {name!r} appears {header.count(name)} times"
 
 
 def _read_cells(
     header: Sequence[str], cells: Sequence[str], folder: Path, separator: str
 ) -> RosterEntry:
-    """Raises ConfigError that names all wrong cells."""
+    """Return the entry of a line; raises ConfigError that names all invalid cells."""
     if len(cells) != len(header):
         hint = f"; a cell that holds {separator!r} must be in double quotes"
         raise ConfigError(
@@ -199,39 +199,42 @@ def _read_cells(
             f"{hint if len(cells) > len(header) else ''}"
         )
     row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-    wrong = [
-        f"{name}: {cell[:20]!r} begins as a formula does"
-        for name, cell in row.items()
-        if cell.startswith(_FORMULA)
-    ]
-    terms: dict[str, Any] = {}
+    attributes, errors = _parse_attributes(row)
     photos: tuple[Path, ...] = ()
-    for name, cell in row.items():
-        if not cell or cell.startswith(_FORMULA) or name in ("subject", "photos"):
-            continue
-        try:
-            terms[_FIELDS.get(name, name)] = _PARSERS[name](cell)
-        except ConfigError as error:
-            wrong.append(f"{name}: {error}")
-    if (
-        terms.get("valid_from")
-        and terms.get("valid_until")
-        and terms["valid_from"] > terms["valid_until"]
-    ):
-        wrong.append(f"valid_from: {terms['valid_from']} is after valid_until")
-    if bool(terms.get("not_duplicates")) != bool(terms.get("reason")):
-        wrong.append("not_a_duplicate: expected together with a reason")
     try:
         check_name(row["subject"])
         listed = [part.strip() for part in row.get("photos", "").split(";")]
         photos = _find_photos(folder, listed if row.get("photos") else [row["subject"]])
     except GalleryError as error:
-        wrong.append(f"subject: {error}")
+        errors.append(f"subject: {error}")
     except ConfigError as error:
-        wrong.append(f"photos: {error}")
-    if wrong:
-        raise ConfigError("; ".join(wrong))
-    return RosterEntry(normalize_name(row["subject"]), photos, SubjectAttributes(**terms))
+        errors.append(f"photos: {error}")
+    if errors:
+        raise ConfigError("; ".join(errors))
+    return RosterEntry(normalize_name(row["subject"]), photos, SubjectAttributes(**attributes))
+
+
+def _parse_attributes(row: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of SubjectAttributes that a line sets, and its errors."""
+    found: dict[str, Any] = {}
+    errors = [
+        f"{name}: {cell[:20]!r} begins like a formula"
+        for name, cell in row.items()
+        if cell.startswith(_FORMULA)
+    ]
+    for name, cell in row.items():
+        if not cell or cell.startswith(_FORMULA) or name in ("subject", "photos"):
+            continue
+        try:
+            found[_FIELDS.get(name, name)] = _PARSERS[name](cell)
+        except ConfigError as error:
+            errors.append(f"{name}: {error}")
+    first, last = found.get("valid_from"), found.get("valid_until")
+    if first and last and first > last:
+        errors.append(f"valid_from: {first} is after valid_until")
+    if bool(found.get("not_duplicates")) != bool(found.get("reason")):
+        errors.append("not_a_duplicate: expected together with a reason")
+    return found, errors
 
 
 def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
@@ -245,7 +248,7 @@ def _find_photos(folder: Path, names: Sequence[str]) -> tuple[Path, ...]:
             mode = 0
         except OSError as error:
             raise ConfigError(
-                f"{name[:40]}: cannot be looked at in {folder}: {error.strerror}"
+                f"{name[:40]}: cannot be read in {folder}: {error.strerror}"
             ) from error
         if stat.S_ISDIR(mode):
             found += _pictures(folder, path)
@@ -324,7 +327,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def _read_folders(source: Path) -> list[RosterEntry]:
-    wrong: list[str] = []
+    errors: list[str] = []
     entries: list[RosterEntry] = []
     try:
         paths = sorted(path for path in source.iterdir() if not is_leftover(path.name))
@@ -338,7 +341,7 @@ def _read_folders(source: Path) -> list[RosterEntry]:
     for path in paths:
         if not path.is_dir():
             if is_picture_name(path.name):
-                wrong.append(f"{path.name}: expected a folder for each person, found a photo")
+                errors.append(f"{path.name}: expected a folder for each person, found a photo")
             continue
         try:
             check_name(path.name)
@@ -347,8 +350,8 @@ def _read_folders(source: Path) -> list[RosterEntry]:
                 RosterEntry(subject, _find_photos(source, [path.name]), SubjectAttributes())
             )
         except (ConfigError, GalleryError) as error:
-            wrong.append(f"{path.name}: {error}")
-    _raise_errors(source, wrong)
+            errors.append(f"{path.name}: {error}")
+    _raise_errors(source, errors)
     if not entries:
         raise ConfigError(
             f"{source}: no people in it; expected a folder for each person, with their photos"

@@ -31,7 +31,7 @@ from edge.gallery.search import Index
 def take(
     image: np.ndarray, detector: FaceDetector, embedder: Embedder, level: QualityLevel = "standard"
 ) -> FaceSample:
-    return take_sample(image, detector, embedder, QualityRequirements(level), "photo")
+    return take_sample(image, detector, embedder, QualityRequirements(level, 60), "photo")
 
 
 def refusal(
@@ -52,7 +52,7 @@ def masked(collins: np.ndarray, detector: FaceDetector) -> np.ndarray:
     )[0]
 
 
-def test_a_good_photo_gives_a_template_and_what_was_measured(
+def test_sample_of_good_photo_has_components(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
     taken = take(collins, detector, embedder)
@@ -63,7 +63,7 @@ def test_a_good_photo_gives_a_template_and_what_was_measured(
     assert all(0 <= value <= 100 for value in taken.components.values())
 
 
-def test_every_refusal_has_its_reason_and_what_was_measured(
+def test_sample_refusal_has_reason_and_components(
     detector: FaceDetector,
     embedder: Embedder,
     collins: np.ndarray,
@@ -91,7 +91,7 @@ def test_every_refusal_has_its_reason_and_what_was_measured(
     assert "eyes_visible" in found["mask-worn"].components
 
 
-def test_without_gates_only_a_single_bare_face_is_asked(
+def test_sample_level_off_needs_one_bare_face(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray, masked: np.ndarray
 ) -> None:
     assert take(cv2.resize(collins, (256, 256)), detector, embedder, "off").face.width_px < 60
@@ -102,10 +102,8 @@ def test_without_gates_only_a_single_bare_face_is_asked(
     )
 
 
-def test_a_photo_is_judged_alike_whatever_came_before(
-    detector: FaceDetector, collins: np.ndarray
-) -> None:
-    """The detector looks for faces that fill the picture only every other time."""
+def test_find_face_does_not_depend_on_history(detector: FaceDetector, collins: np.ndarray) -> None:
+    """The detector searches for faces that fill the picture only every second time."""
     x0, y0, x1, y1 = detector.detect(collins)[0].box_xyxy
     inset = 0.15 * np.array([x1 - x0, y1 - y0])
     near = np.ascontiguousarray(
@@ -116,9 +114,7 @@ def test_a_photo_is_judged_alike_whatever_came_before(
         assert find_face(near, detector, "near").width_px > 0
 
 
-def test_an_embedding_that_is_not_finite_is_no_template(
-    detector: FaceDetector, collins: np.ndarray
-) -> None:
+def test_sample_embedding_not_finite_raises(detector: FaceDetector, collins: np.ndarray) -> None:
     class Broken:
         def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
             count = len(batch)
@@ -134,7 +130,7 @@ def test_an_embedding_that_is_not_finite_is_no_template(
         take(collins, detector, Embedder(Broken()), "off")
 
 
-def test_some_photos_are_refused_and_the_others_are_taken(
+def test_samples_refused_photos_stop_no_others(
     detector: FaceDetector,
     embedder: Embedder,
     collins: np.ndarray,
@@ -149,7 +145,7 @@ def test_some_photos_are_refused_and_the_others_are_taken(
         ("d", masked),
         ("e", hopper),
     ]
-    taken, refused = take_samples(pictures, detector, embedder, QualityRequirements())
+    taken, refused = take_samples(pictures, detector, embedder, QualityRequirements("standard", 60))
     assert [one.name for one in taken] == ["a", "e"]
     assert {one.photo: one.reason for one in refused} == {
         "b": "no-face",
@@ -162,13 +158,13 @@ def test_some_photos_are_refused_and_the_others_are_taken(
     )  # each has its own embedding
 
 
-# One axis a person in a space of 8: people of different axes have nothing in common.
-NOBODY = Index()
-BOUNDS = MatchThresholds(same_person=0.3, enrolled=0.6)
+# One axis per person in a space of 8: two people score 0.
+EMPTY = Index()
+THRESHOLDS = MatchThresholds(same_person=0.3, enrolled=0.6)
 
 
 def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndarray:
-    """An embedding of one person, that is somewhat like another."""
+    """Return an embedding of one person, with a share of another person's."""
     found = np.zeros(8, np.float32)
     found[person] = np.sqrt(1 - share**2)
     if like is not None:
@@ -176,16 +172,16 @@ def face(person: int, *, like: int | None = None, share: float = 0.0) -> np.ndar
     return found
 
 
-def settled(
+def check(
     found: Sequence[np.ndarray],
-    known: Index = NOBODY,
+    known: Index = EMPTY,
     level: QualityLevel = "standard",
     enrolled: np.ndarray | None = None,
     distinct: Sequence[str] = (),
 ) -> Outcome | str:
     try:
         made = check_same_person(
-            ada(len(found), distinct), np.stack(found), known, BOUNDS, level, enrolled
+            ada(len(found), distinct), np.stack(found), known, THRESHOLDS, level, enrolled
         )
     except PhotoError as error:
         return error.reason
@@ -214,31 +210,31 @@ def ada(photos: int, distinct: Sequence[str] = ()) -> Enrollee:
 
 def why(found: Sequence[np.ndarray], known: Index, enrolled: np.ndarray | None = None) -> str:
     with pytest.raises(PhotoError) as caught:
-        check_same_person(ada(len(found)), np.stack(found), known, BOUNDS, "standard", enrolled)
+        check_same_person(ada(len(found)), np.stack(found), known, THRESHOLDS, "standard", enrolled)
     return str(caught.value)
 
 
-def test_two_people_are_not_one_and_one_is_not_two() -> None:
+def test_consistency_two_people_and_duplicates() -> None:
     known = Index.of(["Bob"], face(0)[None])
-    assert settled([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
-    assert settled([face(1), face(0)]) == "different-people"
-    assert settled([face(0)], known) == "already-enrolled"
+    assert check([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
+    assert check([face(1), face(0)]) == "different-people"
+    assert check([face(0)], known) == "already-enrolled"
     bob = Enrollee("Bob", ["1.jpg"], lambda other: False)
-    assert check_same_person(bob, face(0)[None], known, BOUNDS, "standard").kept == (0,)
+    assert check_same_person(bob, face(0)[None], known, THRESHOLDS, "standard").kept == (0,)
 
 
-def test_one_stray_among_three_is_left_out_and_named() -> None:
+def test_consistency_one_outlier_of_four_left_out() -> None:
     ada, bob = face(1), face(2)
-    assert settled([ada, bob, ada, ada]) == Outcome((0, 2, 3), (1,), (), (), 1.0)
-    assert settled([bob, ada, ada, ada, bob]) == Outcome((1, 2, 3), (0, 4), (), (), 1.0)
-    assert settled([ada, bob, ada]) == "different-people"  # of two nobody can tell
-    assert settled([ada, ada, bob, bob]) == "different-people"
-    assert settled([ada, ada, ada, bob, bob, bob]) == "different-people"
+    assert check([ada, bob, ada, ada]) == Outcome((0, 2, 3), (1,), (), (), 1.0)
+    assert check([bob, ada, ada, ada, bob]) == Outcome((1, 2, 3), (0, 4), (), (), 1.0)
+    assert check([ada, bob, ada]) == "different-people"  # two photos are too few to agree
+    assert check([ada, ada, bob, bob]) == "different-people"
+    assert check([ada, ada, ada, bob, bob, bob]) == "different-people"
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=9))
-def test_what_is_kept_is_one_person_who_outnumbers_the_others(people: list[int]) -> None:
-    found = settled([face(person) for person in people])
+def test_consistency_kept_person_is_majority(people: list[int]) -> None:
+    found = check([face(person) for person in people])
     counts = sorted((people.count(person) for person in set(people)), reverse=True)
     if isinstance(found, Outcome):
         kept = {people[i] for i in found.kept}
@@ -248,35 +244,35 @@ def test_what_is_kept_is_one_person_who_outnumbers_the_others(people: list[int])
         assert len(counts) > 1 and (counts[0] < 3 or counts[0] <= len(people) / 2)
 
 
-def test_a_photo_is_not_added_to_somebody_else() -> None:
+def test_consistency_other_than_enrolled_refused() -> None:
     known = Index.of(["Ada"], face(1)[None])
-    assert settled([face(2)], known, enrolled=face(1)[None]) == "different-people"
-    assert settled([face(2)], known) == Outcome(
+    assert check([face(2)], known, enrolled=face(1)[None]) == "different-people"
+    assert check([face(2)], known) == Outcome(
         (0,), (), (), (), 1.0
     )  # in place of the old: --replace
-    assert settled([face(1), face(1)], known, enrolled=face(1)[None]) == Outcome(
+    assert check([face(1), face(1)], known, enrolled=face(1)[None]) == Outcome(
         (0, 1), (), (), (), 1.0
     )
 
 
-def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
+def test_consistency_strict_closer_to_own_person() -> None:
     other = Index.of(["Bob"], face(0)[None])
     near = face(
-        1, like=0, share=BOUNDS.enrolled - 0.01
-    )  # of another, but not enough to be taken for them
+        1, like=0, share=THRESHOLDS.enrolled - 0.01
+    )  # of another person, below the threshold
     far = [face(1), face(1), face(1)]
-    assert settled(far[:2], other, "strict") == "too-few-photos"
-    assert settled(far, other, "strict") == Outcome((0, 1, 2), (), (), (), 1.0)
-    assert settled([*far, near], other, "strict") == Outcome(
+    assert check(far[:2], other, "strict") == "too-few-photos"
+    assert check(far, other, "strict") == Outcome((0, 1, 2), (), (), (), 1.0)
+    assert check([*far, near], other, "strict") == Outcome(
         (0, 1, 2, 3), (), (), (), pytest.approx(near[1])
     )
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
     bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
-    assert settled([*far, lookalike], bob, "standard") == Outcome(
+    assert check([*far, lookalike], bob, "standard") == Outcome(
         (0, 1, 2, 3), (), (), (), pytest.approx(0.436, abs=1e-3)
     )
-    assert settled([*far, lookalike], bob, "strict") == Outcome((0, 1, 2), (), (3,), (), 1.0)
-    assert settled([far[0], far[1], lookalike], bob, "strict") == "closer-to-other-subject"
+    assert check([*far, lookalike], bob, "strict") == Outcome((0, 1, 2), (), (3,), (), 1.0)
+    assert check([far[0], far[1], lookalike], bob, "strict") == "closer-to-other-subject"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +286,7 @@ def test_strict_photos_are_more_like_their_own_than_like_anybody_else() -> None:
         ("standard", "strict", None),
     ],
 )
-def test_the_command_may_only_tighten(
+def test_check_level_may_only_tighten(
     wanted: QualityLevel | None, configured: QualityLevel, holds: QualityLevel | None
 ) -> None:
     if holds is not None:
@@ -301,62 +297,62 @@ def test_the_command_may_only_tighten(
 
 
 BOB = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(0)]))
-LIKE_BOB = face(1, like=0, share=0.7)  # one photo of Ada with which the door would take her for Bob
+LIKE_BOB = face(1, like=0, share=0.7)  # one photo of Ada that matches Bob
 
 
-def test_settle_one_photo_like_another_left_out() -> None:
+def test_consistency_one_match_of_other_left_out() -> None:
     """One poor photo makes no duplicate of two honest people."""
-    assert settled([face(1), face(1), LIKE_BOB], BOB) == Outcome((0, 1), (), (), (2,), 1.0)
-    assert settled([face(1), LIKE_BOB], BOB) == Outcome((0,), (), (), (1,), 1.0)
+    assert check([face(1), face(1), LIKE_BOB], BOB) == Outcome((0, 1), (), (), (2,), 1.0)
+    assert check([face(1), LIKE_BOB], BOB) == Outcome((0,), (), (), (1,), 1.0)
 
 
-def test_settle_most_photos_like_another_refused() -> None:
+def test_consistency_most_match_other_refused() -> None:
     near = face(1, like=0, share=0.5)  # not the door's threshold, but that of one person
-    assert settled([near, LIKE_BOB], BOB) == "already-enrolled"
-    assert settled([near, near, LIKE_BOB, face(1), face(1)], BOB) == "already-enrolled"
-    assert settled([near, face(1), LIKE_BOB, face(1)], BOB) == Outcome(
+    assert check([near, LIKE_BOB], BOB) == "already-enrolled"
+    assert check([near, near, LIKE_BOB, face(1), face(1)], BOB) == "already-enrolled"
+    assert check([near, face(1), LIKE_BOB, face(1)], BOB) == Outcome(
         (0, 1, 3), (), (), (2,), pytest.approx(np.sqrt(0.75), abs=1e-3)
     )
 
 
-def test_settle_poor_enrolled_template_named() -> None:
+def test_consistency_poor_enrolled_template_named() -> None:
     """All photos are like one template of Bob, who was enrolled with a poor photo."""
     bob = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
-    assert settled([face(1), face(1)], bob) == "matches-other-subject"
+    assert check([face(1), face(1)], bob) == "matches-other-subject"
     assert "enroll that person again with --replace" in why([face(1), face(1)], bob)
 
 
-def test_settle_stated_as_distinct_kept() -> None:
-    assert settled([LIKE_BOB], BOB, distinct=["Bob"]) == Outcome((0,), (), (), (), 1.0)
+def test_consistency_stated_as_distinct_kept() -> None:
+    assert check([LIKE_BOB], BOB, distinct=["Bob"]) == Outcome((0,), (), (), (), 1.0)
     both = Index.of(["Bob", "Cid"], np.stack([face(0), face(0)]))
-    assert settled([LIKE_BOB], both, distinct=["Bob"]) == "already-enrolled"
-    assert settled([LIKE_BOB], both, distinct=["Bob", "Cid"]) == Outcome((0,), (), (), (), 1.0)
+    assert check([LIKE_BOB], both, distinct=["Bob"]) == "already-enrolled"
+    assert check([LIKE_BOB], both, distinct=["Bob", "Cid"]) == Outcome((0,), (), (), (), 1.0)
 
 
-def test_settle_refusal_names_photos_and_scores() -> None:
-    said = why([face(1), face(2), face(1)], NOBODY)
+def test_consistency_refusal_names_scores() -> None:
+    said = why([face(1), face(2), face(1)], EMPTY)
     assert "0.jpg and 1.jpg score 0.00, 1.jpg and 2.jpg score 0.00;" in said
     assert "0.jpg and 2.jpg" not in said and "Drop 1.jpg: the others agree" in said
-    assert "score 0.30 or more. Drop the one that is not Ada" in why([face(1), face(2)], NOBODY)
+    assert "score 0.30 or more. Drop the one that is not Ada" in why([face(1), face(2)], EMPTY)
     assert "2.jpg, 3.jpg agree, 0.jpg, 1.jpg do not: drop those" in why(
-        [face(1), face(1), face(2), face(2)], NOBODY
+        [face(1), face(1), face(2), face(2)], EMPTY
     )
-    assert "No two of them agree" in why([face(1), face(2), face(3)], NOBODY)
+    assert "No two of them agree" in why([face(1), face(2), face(3)], EMPTY)
     assert "0.jpg 0.00, 1.jpg 0.00; one person scores 0.30" in why(
-        [face(2), face(2)], NOBODY, face(1)[None]
+        [face(2), face(2)], EMPTY, face(1)[None]
     )
     said = why([LIKE_BOB, LIKE_BOB], BOB)
     assert "'Bob': 0.jpg scores 0.70" in said and "0.jpg 0.70, 1.jpg 0.70 (0.30 is" in said
     assert "--not-a-duplicate 'Bob' --reason WORDS" in said
 
 
-def test_settle_many_pairs_names_the_worst() -> None:
-    assert "and 15 more pairs" in why([face(n) for n in range(7)], NOBODY)
+def test_consistency_many_pairs_names_the_worst() -> None:
+    assert "and 15 more pairs" in why([face(n) for n in range(7)], EMPTY)
 
 
-def test_settle_left_out_says_score() -> None:
+def test_consistency_outlier_message_has_score() -> None:
     made = check_same_person(
-        ada(4), np.stack([face(1), face(2), face(1), face(1)]), NOBODY, BOUNDS, "standard"
+        ada(4), np.stack([face(1), face(2), face(1), face(1)]), EMPTY, THRESHOLDS, "standard"
     )
     assert [one.message for one in made.excluded] == [
         "1.jpg: scores 0.00 with the other photos, at least 0.30 is expected of one person; "
@@ -365,13 +361,11 @@ def test_settle_left_out_says_score() -> None:
 
 
 @pytest.mark.parametrize("level", ["off", "standard", "strict"])
-def test_settle_least_number_of_photos_holds(level: QualityLevel) -> None:
+def test_consistency_least_number_of_photos(level: QualityLevel) -> None:
     least = PHOTOS_MIN[level]
-    assert settled([face(1)] * least, NOBODY, level) == Outcome(
-        tuple(range(least)), (), (), (), 1.0
-    )
+    assert check([face(1)] * least, EMPTY, level) == Outcome(tuple(range(least)), (), (), (), 1.0)
     if least > 1:
-        assert settled([face(1)] * (least - 1), NOBODY, level) == "too-few-photos"
+        assert check([face(1)] * (least - 1), EMPTY, level) == "too-few-photos"
     agreeing = [face(1)] * AGREEING_MIN
-    assert settled([*agreeing, face(2)]) == Outcome((0, 1, 2), (3,), (), (), 1.0)
-    assert settled([*agreeing[1:], face(2)]) == "different-people"
+    assert check([*agreeing, face(2)]) == Outcome((0, 1, 2), (3,), (), (), 1.0)
+    assert check([*agreeing[1:], face(2)]) == "different-people"

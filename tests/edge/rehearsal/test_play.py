@@ -256,7 +256,9 @@ def test_the_command_uses_the_terminal_s_gallery_and_makes_none(
     assert "nobody is enrolled" in capsys.readouterr().err and not config.gallery_path.exists()
     networks = open_networks(config)
     store = open_store(config, networks.bundle.model_digest, load_key_and_drop_privileges(config))
-    ada = take_sample(collins, networks.detector, networks.embedder, QualityRequirements(), "ada")
+    ada = take_sample(
+        collins, networks.detector, networks.embedder, QualityRequirements("standard", 60), "ada"
+    )
     store.enroll(ADA, ada.probe.embedding[None])
     store.close()
     assert command.main(base) == 0

@@ -27,7 +27,7 @@ ENROLL = "edge.cli.enroll"
 
 
 class Office:
-    """Where people are enrolled in bulk."""
+    """Runs bulk enrollments of one terminal."""
 
     def __init__(self, folder: Path, config_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.folder, self.config_path, self._capsys = folder, config_path, capsys
@@ -36,7 +36,7 @@ class Office:
             folder / "people.csv",
             folder / "report.jsonl",
         )
-        self.told = ""
+        self.stderr = ""
 
     def photo(self, name: str, image: np.ndarray) -> None:
         path = self.photos / name
@@ -52,10 +52,10 @@ class Office:
         return ["--config", str(self.config_path), *source, "--report", str(self.report), *more]
 
     def enroll(self, *more: str, listed: bool = True, expect: int = 0) -> dict[str, Any]:
-        """The summary."""
+        """Run the command and return its summary."""
         code = command.main([*self.arguments(*more, listed=listed), "--json"])
-        out, self.told = self._capsys.readouterr()
-        assert code == expect, self.told
+        out, self.stderr = self._capsys.readouterr()
+        assert code == expect, self.stderr
         return dict(json.loads(out.splitlines()[-1])) if out else {}
 
     def lines(self) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def office(
     collins: np.ndarray,
     hopper: np.ndarray,
 ) -> Office:
-    """Ada has two photos and one that is black, Bea one, Cid one that shows nobody."""
+    """Ada has two photos and a black one, Bea has one, Cid has one without a face."""
     made = Office(tmp_path, write_config(), capsys)
     made.photo("Ada/1.png", collins)
     made.photo("Ada/2.png", np.clip(collins * 0.9, 0, 255).astype(np.uint8))
@@ -96,7 +96,7 @@ def office(
     return made
 
 
-def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> None:
+def test_bulk_each_refusal_has_a_reason(office: Office) -> None:
     summary = office.enroll(expect=1)
     assert (summary["enrolled"], summary["templates"]) == (2, 3)
     assert summary["refused"] == {"too-few-photos": 1} and summary["photos_not_used"] == {
@@ -105,27 +105,27 @@ def test_each_photo_and_person_is_enrolled_or_told_why_not(office: Office) -> No
     assert office.templates() == {"Ada": 2, "Bea": 1}
     ada = office.known()["Ada"].record
     assert ada.groups == ("staff",) and ada.valid_until is not None
-    told = {line["subject"]: line for line in office.lines()}
-    assert [told[name]["enrolled"] for name in ("Ada", "Bea", "Cid")] == [True, True, False]
-    assert [(Path(one["photo"]).name, one["reason"]) for one in told["Ada"]["photos"]] == [
+    rows = {line["subject"]: line for line in office.lines()}
+    assert [rows[name]["enrolled"] for name in ("Ada", "Bea", "Cid")] == [True, True, False]
+    assert [(Path(one["photo"]).name, one["reason"]) for one in rows["Ada"]["photos"]] == [
         ("3.png", "no-face")
     ]
-    assert told["Cid"]["reason"] == "too-few-photos" and "Cid" in office.told
+    assert rows["Cid"]["reason"] == "too-few-photos" and "Cid" in office.stderr
     assert office.report.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_folder_alone_is_enough(office: Office) -> None:
+def test_bulk_folder_without_list(office: Office) -> None:
     assert office.enroll(listed=False, expect=1)["enrolled"] == 2
     assert office.templates() == {"Ada": 2, "Bea": 1}
 
 
-def test_a_second_run_goes_on_where_the_first_one_was(office: Office, collins: np.ndarray) -> None:
+def test_bulk_second_run_resumes(office: Office, collins: np.ndarray) -> None:
     office.enroll(expect=1)
     summary = office.enroll(expect=1)
     assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (0, 2, 0)
     office.people.write_text(
         "subject,groups,valid_until\nAda,night,2099-01-01\nBea,,\n"
-    )  # other rights: done again
+    )  # other attributes: enrolled again
     office.photo("Bea/2.png", np.zeros_like(collins))
     summary = office.enroll()
     assert (summary["enrolled"], summary["enrolled_before"], summary["templates"]) == (2, 0, 0)
@@ -136,8 +136,8 @@ def test_a_second_run_goes_on_where_the_first_one_was(office: Office, collins: n
 
 
 @pytest.mark.parametrize("left", [0, 1])
-def test_who_was_stored_but_not_yet_reported_is_not_stored_twice(office: Office, left: int) -> None:
-    """Killed between the two: the last line is missing, or torn."""
+def test_bulk_stored_but_unreported_stored_once(office: Office, left: int) -> None:
+    """Killed between storing and reporting: the last line is missing or partial."""
     office.enroll(expect=1)
     lines = office.report.read_bytes().splitlines(keepends=True)
     office.report.write_bytes(b"".join(lines[:left]) + lines[left][:20])
@@ -155,7 +155,7 @@ def test_who_was_stored_but_not_yet_reported_is_not_stored_twice(office: Office,
     ][left:]
 
 
-def test_who_was_erased_since_is_enrolled_again(office: Office) -> None:
+def test_bulk_erased_person_is_enrolled_again(office: Office) -> None:
     from edge.cli import gallery
 
     office.enroll(expect=1)
@@ -164,23 +164,23 @@ def test_who_was_erased_since_is_enrolled_again(office: Office) -> None:
     assert office.templates() == {"Ada": 2, "Bea": 1}
 
 
-def test_one_wrong_line_and_nobody_is_enrolled(office: Office) -> None:
+def test_bulk_invalid_line_enrolls_no_one(office: Office) -> None:
     office.people.write_text("subject,photos\nAda,\nBea,none.jpg\nCid,../x\n")
     office.enroll(expect=2)
     assert (
-        "line 3: photos: none.jpg: no such file" in office.told
-        and "line 4: photos: '../x'" in office.told
+        "line 3: photos: none.jpg: no such file" in office.stderr
+        and "line 4: photos: '../x'" in office.stderr
     )
     assert not load_config(office.config_path).gallery_path.exists() and not office.report.exists()
 
 
-def test_a_dry_run_stores_nothing_and_finds_the_same(office: Office, collins: np.ndarray) -> None:
+def test_bulk_dry_run_stores_nothing(office: Office, collins: np.ndarray) -> None:
     office.people.write_text("subject,photos\nAda,\nBea,\nEve,Ada/1.png\n")
     summary = office.enroll("--dry-run", expect=1)
     assert summary["enrolled"] == 2 and summary["refused"] == {"already-enrolled": 1}
     config = load_config(office.config_path)
     assert not config.gallery_path.exists() and not config.key_path.exists()
-    office.enroll(expect=1)  # what a dry run told is not done yet
+    office.enroll(expect=1)  # lines of a dry run do not count as enrolled
     assert office.templates() == {"Ada": 2, "Bea": 1}
     office.enroll("--dry-run", "--replace", expect=1)
     assert office.templates() == {"Ada": 2, "Bea": 1}
@@ -189,7 +189,7 @@ def test_a_dry_run_stores_nothing_and_finds_the_same(office: Office, collins: np
     assert office.enroll(expect=1)["templates"] == 1
 
 
-def test_one_face_under_two_names_is_found_within_a_bulk(office: Office) -> None:
+def test_bulk_one_face_under_two_names_refused(office: Office) -> None:
     office.people.write_text("subject,photos\nAda,\nEve,Ada/2.png\n")
     assert office.enroll(expect=1)["refused"] == {"already-enrolled": 1}
     assert office.templates() == {"Ada": 2}
@@ -209,22 +209,22 @@ def test_bulk_stated_as_two_people_enrolled(office: Office) -> None:
 def test_bulk_statement_on_stranger_refused(office: Office) -> None:
     office.people.write_text("subject,not_a_duplicate,reason\nAda,Bob,twins\n")
     office.enroll(expect=2)
-    assert "--not-a-duplicate Bob: not enrolled" in office.told
+    assert "--not-a-duplicate Bob: not enrolled" in office.stderr
 
 
 def test_bulk_refused_person_says_why_each_photo(office: Office) -> None:
     office.people.write_text("subject\nCid\n")
     office.enroll(expect=1)
-    assert "Cid: (no-face)" in office.told and "1.png: no face found" in office.told
+    assert "Cid: (no-face)" in office.stderr and "1.png: no face found" in office.stderr
 
 
-def test_so_many_photos_must_be_left(
+def test_bulk_min_photos_counts_kept_photos(
     office: Office, collins: np.ndarray, hopper: np.ndarray
 ) -> None:
     assert office.enroll("--min-photos", "2", expect=1)["refused"] == {"too-few-photos": 2}
     assert office.templates() == {"Ada": 2}
     office.photo("Ada/4.png", np.clip(collins * 1.1, 0, 255).astype(np.uint8))
-    office.photo("Ada/5.png", hopper)  # a stray does not count
+    office.photo("Ada/5.png", hopper)  # an outlier does not count
     assert office.enroll("--min-photos", "4", expect=1)["refused"] == {"too-few-photos": 3}
     assert office.templates() == {"Ada": 2}
     assert office.enroll("--min-photos", "3", expect=1)["photos_not_used"] == {
@@ -234,25 +234,27 @@ def test_so_many_photos_must_be_left(
     assert office.templates() == {"Ada": 3}
 
 
-def test_consent_is_demanded_by_name(office: Office, write_config: Callable[..., Path]) -> None:
+def test_bulk_required_consent_refuses_by_name(
+    office: Office, write_config: Callable[..., Path]
+) -> None:
     write_config(enrollment={"consent": True, "erase_after_days": 30, "keep_chips": True})
     office.people.write_text("subject,consent\nAda,form 1\nBea,\n")
     assert office.enroll(expect=1)["refused"] == {"no-consent": 1}
-    assert "Bea" in office.told and "--consent" in office.told
+    assert "Bea" in office.stderr and "--consent" in office.stderr
     ada = office.known()["Ada"].record
     assert ada.consent is not None and ada.consent.words == "form 1" and ada.erase_on is not None
     office.enroll("--consent", "form 2")
     assert office.known()["Bea"].record.consent is not None
 
 
-def test_a_file_that_is_no_report_is_left_alone(office: Office) -> None:
+def test_bulk_foreign_report_file_is_unchanged(office: Office) -> None:
     for content in ("subject,photos\n", "notes without an end", '{"a": 1}\n', "[" * 3000 + "\n"):
         office.report.write_text(content)
         office.enroll(expect=1)
-        assert "name another file" in office.told and office.report.read_text() == content
+        assert "name another file" in office.stderr and office.report.read_text() == content
 
 
-def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_append_is_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
     path = tmp_path / "report.jsonl"
@@ -269,22 +271,18 @@ def test_what_the_journal_noted_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     again.close()
 
 
-def test_a_full_disk_ends_the_bulk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_journal_full_disk_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     journal = EnrollmentJournal(tmp_path / "report.jsonl")
-    monkeypatch.setattr(
-        os, "write", lambda fd, data: 3
-    )  # as a disk that is full after so many bytes
+    monkeypatch.setattr(os, "write", lambda fd, data: 3)  # as on a disk that is full after 3 bytes
     with pytest.raises(RecordError, match="took only part of it"):
         journal.append(JournalLine("Ada", "d", True, False, 1, "", ()))
     journal.close()
-    with pytest.raises(RecordError, match="not a plain file"):
+    with pytest.raises(RecordError, match="not a regular file"):
         EnrollmentJournal(Path("/dev/zero"))
 
 
 @pytest.mark.shared
-def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(
-    office: Office, shared: Path
-) -> None:
+def test_bulk_killed_repeatedly_stores_each_once(office: Office, shared: Path) -> None:
     people: dict[str, list[str]] = {}
     with tarfile.open(shared / "chips" / "lfw_pairs.tar") as tar:
         for name in sorted(tar.getnames()):
@@ -299,19 +297,19 @@ def test_a_bulk_that_is_killed_again_and_again_loses_nobody_and_doubles_nobody(
                 cv2.copyMakeBorder(chip, *[112] * 4, cv2.BORDER_CONSTANT, value=(127, 127, 127)),
             )
     office.people.write_text("\n".join(["subject", *chosen]))
-    for lines in (1, 7, 8, 20, 33):  # so many people are reported when it is killed
+    for lines in (1, 7, 8, 20, 33):  # number of reported people when it is killed
         with Process(ENROLL, *office.arguments(), log=office.folder / "bulk.log") as process:
             until(
                 lambda n=lines: (
                     office.report.exists() and len(office.report.read_bytes().splitlines()) >= n
                 ),
-                "went on",
+                "reported more people",
             )
             process.popen.send_signal(signal.SIGKILL)
     summary = office.enroll(expect=1)
     assert summary["enrolled_before"] > 10
-    killed, again = office.templates(), office.folder / "state"
-    again.rename(office.folder / "killed")
+    killed, state = office.templates(), office.folder / "state"
+    state.rename(office.folder / "killed")
     office.report.unlink()
     office.enroll(expect=1)
     assert office.templates() == killed and len(killed) > 20

@@ -18,26 +18,27 @@ from edge.cli import audit, enroll_common, gallery
 from edge.cli import enroll as command
 from edge.config import load_config
 from edge.face.detect import FaceDetector
+from edge.gallery.enrollment import photos
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 
 
-class Counter:
-    """Where one person after the other is enrolled from photos."""
+class Terminal:
+    """Enrolls people of one terminal from photos."""
 
     def __init__(
-        self, config_path: Path, photos: dict[str, Path], capsys: pytest.CaptureFixture[str]
+        self, config_path: Path, paths: dict[str, Path], capsys: pytest.CaptureFixture[str]
     ) -> None:
-        self.config_path, self.photos, self.capsys = config_path, photos, capsys
-        self.told = ""
+        self.config_path, self.photos, self.capsys = config_path, paths, capsys
+        self.stderr = ""
 
     def enroll(
-        self, *photos: str, subject: str = "Ada", options: tuple[str, ...] = (), expect: int = 0
+        self, *names: str, subject: str = "Ada", options: tuple[str, ...] = (), expect: int = 0
     ) -> dict[str, Any]:
         arguments = ["--config", str(self.config_path), "--subject", subject, "--json", *options]
-        code = command.main([*arguments, *(str(self.photos[name]) for name in photos)])
-        out, self.told = self.capsys.readouterr()
-        assert code == expect, self.told
+        code = command.main([*arguments, *(str(self.photos[name]) for name in names)])
+        out, self.stderr = self.capsys.readouterr()
+        assert code == expect, self.stderr
         return dict(json.loads(out.splitlines()[-1])) if out else {}
 
     def store(self) -> GalleryStore:
@@ -56,14 +57,14 @@ class Counter:
 
 
 @pytest.fixture
-def counter(
+def terminal(
     tmp_path: Path,
     write_config: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
     collins: np.ndarray,
     hopper: np.ndarray,
     detector: FaceDetector,
-) -> Counter:
+) -> Terminal:
     worn = masks.draw(
         collins,
         masks.MaskStyle("surgical", (222, 190, 140)),
@@ -72,68 +73,68 @@ def counter(
     brighter = {
         f"ada{i}": np.clip(collins * (1 + i / 25), 0, 255).astype(np.uint8) for i in range(4)
     }
-    photos = {}
+    paths = {}
     for name, image in {**brighter, "grace": hopper, "masked": worn}.items():
-        photos[name] = tmp_path / f"{name}.png"
-        cv2.imwrite(str(photos[name]), image)
-    return Counter(write_config(), photos, capsys)
+        paths[name] = tmp_path / f"{name}.png"
+        cv2.imwrite(str(paths[name]), image)
+    return Terminal(write_config(), paths, capsys)
 
 
-def test_what_was_measured_of_each_photo_is_told(counter: Counter) -> None:
-    told = counter.enroll("ada0", "ada1")
-    assert told["stored"] == 2 and told["before"] == 0 and told["lowest_similarity"] > 0.9
-    assert [Path(photo["photo"]).name for photo in told["photos"]] == ["ada0.png", "ada1.png"]
+def test_enroll_prints_quality_of_each_photo(terminal: Terminal) -> None:
+    result = terminal.enroll("ada0", "ada1")
+    assert result["stored"] == 2 and result["before"] == 0 and result["lowest_similarity"] > 0.9
+    assert [Path(photo["photo"]).name for photo in result["photos"]] == ["ada0.png", "ada1.png"]
     assert {"single_face_present", "head_pose", "sharpness", "eyes_visible"} <= set(
-        told["photos"][0]["components"]
+        result["photos"][0]["components"]
     )
-    refused = counter.enroll("ada0", "masked", expect=1)
+    refused = terminal.enroll("ada0", "masked", expect=1)
     assert refused["stored"] == 0 and refused["refused"][0]["reason"] == "mask-worn"
     assert "eyes_visible" in refused["refused"][0]["components"] and len(refused["photos"]) == 1
     command.main(
         [
             "--config",
-            str(counter.config_path),
+            str(terminal.config_path),
             "--subject",
             "Ada",
             "-v",
             "--dry-run",
-            str(counter.photos["ada0"]),
+            str(terminal.photos["ada0"]),
         ]
     )
     assert (
-        "ada0.png: single_face_present 100, inter_eye_distance" in counter.capsys.readouterr().err
+        "ada0.png: single_face_present 100, inter_eye_distance" in terminal.capsys.readouterr().err
     )
 
 
-def test_a_stray_photo_is_named_and_left_out(counter: Counter) -> None:
-    told = counter.enroll("ada0", "ada1", "grace", "ada2")
-    assert told["stored"] == 3
-    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
+def test_enroll_outlier_photo_is_left_out(terminal: Terminal) -> None:
+    result = terminal.enroll("ada0", "ada1", "grace", "ada2")
+    assert result["stored"] == 3
+    assert [(Path(one["photo"]).name, one["reason"]) for one in result["left_out"]] == [
         ("grace.png", "outlier-photo")
     ]
-    assert "left out (outlier-photo)" in counter.told and "grace.png" in counter.told
+    assert "left out (outlier-photo)" in terminal.stderr and "grace.png" in terminal.stderr
 
 
-def test_a_photo_of_somebody_else_is_not_added(counter: Counter) -> None:
-    counter.enroll("ada0")
-    assert counter.enroll("grace", expect=1)["refused"][0]["reason"] == "different-people"
-    assert counter.enroll("grace", options=("--replace",))["before"] == 1
-    assert len(counter.shown()["templates"]) == 1
+def test_enroll_photo_of_other_person_refused(terminal: Terminal) -> None:
+    terminal.enroll("ada0")
+    assert terminal.enroll("grace", expect=1)["refused"][0]["reason"] == "different-people"
+    assert terminal.enroll("grace", options=("--replace",))["before"] == 1
+    assert len(terminal.shown()["templates"]) == 1
     assert (
-        counter.enroll("grace", subject="Grace", expect=1)["refused"][0]["reason"]
+        terminal.enroll("grace", subject="Grace", expect=1)["refused"][0]["reason"]
         == "already-enrolled"
     )
 
 
-def test_the_same_photo_is_not_stored_twice_and_replaces_itself(counter: Counter) -> None:
-    counter.enroll("ada0", "ada1")
-    again = counter.enroll("ada1", "ada2")
+def test_enroll_same_photo_is_stored_once(terminal: Terminal) -> None:
+    terminal.enroll("ada0", "ada1")
+    again = terminal.enroll("ada1", "ada2")
     assert (again["stored"], again["again"], again["before"]) == (1, 1, 2)
-    assert counter.enroll("ada0", options=("--replace", "--masked-templates"))["stored"] == 2
-    assert len(counter.shown()["templates"]) == 2
+    assert terminal.enroll("ada0", options=("--replace", "--masked-templates"))["stored"] == 2
+    assert len(terminal.shown()["templates"]) == 2
 
 
-def test_what_is_noted_of_a_person(counter: Counter) -> None:
+def test_enroll_stores_attributes(terminal: Terminal) -> None:
     options = (
         "--consent",
         "form 12",
@@ -145,8 +146,8 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
         "staff,night",
         "--extended",
     )
-    counter.enroll("ada0", options=options)
-    shown = counter.shown()
+    terminal.enroll("ada0", options=options)
+    shown = terminal.shown()
     assert (shown["valid_from"], shown["valid_until"], shown["extended"]) == (
         "2031-01-01",
         "2031-12-31",
@@ -154,8 +155,8 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
     )
     assert shown["groups"] == ["staff", "night"]
     assert shown["consent"]["words"] == "form 12" and shown["consent"]["noted_by"]
-    counter.enroll("ada1", options=("--groups", "day"))
-    changed = counter.shown()
+    terminal.enroll("ada1", options=("--groups", "day"))
+    changed = terminal.shown()
     assert (
         changed["groups"] == ["day"]
         and changed["consent"] == shown["consent"]
@@ -163,42 +164,32 @@ def test_what_is_noted_of_a_person(counter: Counter) -> None:
     )
 
 
-def test_a_face_that_another_process_enrolls_meanwhile_is_found(
-    counter: Counter, monkeypatch: pytest.MonkeyPatch
+def test_enroll_sees_face_of_other_process(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counter.enroll("grace", subject="Grace")  # the gallery is there
-    take = command._take_samples
+    terminal.enroll("grace", subject="Grace")  # creates the gallery
+    take = photos.take_samples
 
-    def slowly(*arguments: Any) -> Any:
-        taken = take(*arguments)
-        monkeypatch.setattr(command, "_take_samples", take)
-        assert (
-            command.main(
-                [
-                    "--config",
-                    str(counter.config_path),
-                    "--subject",
-                    "Eve",
-                    str(counter.photos["ada0"]),
-                ]
-            )
-            == 0
-        )
-        return taken
+    def take_slowly(*arguments: Any) -> Any:
+        samples = take(*arguments)
+        monkeypatch.setattr(photos, "take_samples", take)
+        options = ["--config", str(terminal.config_path), "--subject", "Eve"]
+        assert command.main([*options, str(terminal.photos["ada0"])]) == 0
+        return samples
 
-    monkeypatch.setattr(command, "_take_samples", slowly)
-    counter.enroll("ada1", expect=1)
-    assert "already-enrolled" in counter.told and "'Eve'" in counter.told
+    monkeypatch.setattr(photos, "take_samples", take_slowly)
+    terminal.enroll("ada1", expect=1)
+    assert "already-enrolled" in terminal.stderr and "'Eve'" in terminal.stderr
 
 
-def test_enroll_stated_as_two_people_on_record(counter: Counter) -> None:
-    counter.enroll("ada0", "ada1", subject="Bea")
-    assert "--not-a-duplicate 'Bea'" in (counter.enroll("ada2", expect=1) and counter.told)
+def test_enroll_stated_as_two_people_on_record(terminal: Terminal) -> None:
+    terminal.enroll("ada0", "ada1", subject="Bea")
+    assert "--not-a-duplicate 'Bea'" in (terminal.enroll("ada2", expect=1) and terminal.stderr)
     twins = ("--not-a-duplicate", "Bea", "--reason", "twins, both seen")
-    assert counter.enroll("ada2", options=(*twins, "--dry-run"))["stored"] == 1
-    config = load_config(counter.config_path)
+    assert terminal.enroll("ada2", options=(*twins, "--dry-run"))["stored"] == 1
+    config = load_config(terminal.config_path)
     assert not read_log(config.decisions_path)
-    assert counter.enroll("ada2", options=twins)["stored"] == 1
+    assert terminal.enroll("ada2", options=twins)["stored"] == 1
     (noted,) = read_log(config.decisions_path)
     assert (noted["event"], noted["subject"], noted["other"], noted["note"]) == (
         "not-a-duplicate",
@@ -206,51 +197,53 @@ def test_enroll_stated_as_two_people_on_record(counter: Counter) -> None:
         "Bea",
         "twins, both seen",
     )
-    (distinct,) = counter.shown()["distinct"]
+    (distinct,) = terminal.shown()["distinct"]
     assert (distinct["reason"], distinct["noted_by"]) == ("twins, both seen", noted["operator"])
     assert distinct["noted"] and "Bea" not in json.dumps(distinct)
 
 
-def test_enroll_statement_found_by_either_name(counter: Counter) -> None:
-    counter.enroll("ada0", subject="Bea")
-    counter.enroll("ada1", options=("--not-a-duplicate", "Bea", "--reason", "twins"))
-    show = ["--config", str(counter.config_path), "--kind", "not-a-duplicate", "--json"]
+def test_enroll_statement_found_by_either_name(terminal: Terminal) -> None:
+    terminal.enroll("ada0", subject="Bea")
+    terminal.enroll("ada1", options=("--not-a-duplicate", "Bea", "--reason", "twins"))
+    show = ["--config", str(terminal.config_path), "--kind", "not-a-duplicate", "--json"]
     for name in ("Ada", "Bea"):
         assert audit.main(["show", *show, "--subject", name]) == 0
-        assert json.loads(counter.capsys.readouterr().out)["note"] == "twins"
-    assert audit.main(["erase", "--config", str(counter.config_path), "--subject", "Bea"]) == 0
-    assert "decisions: 1 personal parts are erased" in counter.capsys.readouterr().out
+        assert json.loads(terminal.capsys.readouterr().out)["note"] == "twins"
+    assert audit.main(["erase", "--config", str(terminal.config_path), "--subject", "Bea"]) == 0
+    assert "decisions: 1 personal parts are erased" in terminal.capsys.readouterr().out
 
 
-def test_enroll_statement_holds_afterwards(counter: Counter) -> None:
+def test_enroll_statement_holds_afterwards(terminal: Terminal) -> None:
     """The statement holds for both people and is recorded once."""
-    counter.enroll("ada0", subject="Bea")
+    terminal.enroll("ada0", subject="Bea")
     twins = ("--not-a-duplicate", "Bea", "--reason", "twins")
-    counter.enroll("ada1", options=twins)
-    assert counter.enroll("ada2")["stored"] == 1
-    assert counter.enroll("ada3", subject="Bea")["stored"] == 1
-    counter.enroll("ada3", options=twins)
-    assert len(counter.shown()["distinct"]) == 1
-    assert len(read_log(load_config(counter.config_path).decisions_path)) == 1
+    terminal.enroll("ada1", options=twins)
+    assert terminal.enroll("ada2")["stored"] == 1
+    assert terminal.enroll("ada3", subject="Bea")["stored"] == 1
+    terminal.enroll("ada3", options=twins)
+    assert len(terminal.shown()["distinct"]) == 1
+    assert len(read_log(load_config(terminal.config_path).decisions_path)) == 1
 
 
 @pytest.mark.parametrize(("name", "words"), [("Bob", "not enrolled"), ("Ada", "the same name")])
-def test_enroll_statement_on_wrong_name_refused(counter: Counter, name: str, words: str) -> None:
-    counter.enroll("ada0", options=("--not-a-duplicate", name, "--reason", "x"), expect=2)
-    assert words in counter.told
+def test_enroll_statement_on_wrong_name_refused(terminal: Terminal, name: str, words: str) -> None:
+    terminal.enroll("ada0", options=("--not-a-duplicate", name, "--reason", "x"), expect=2)
+    assert words in terminal.stderr
 
 
-def test_enroll_refusal_names_files_and_scores(counter: Counter) -> None:
-    counter.enroll("ada0", "grace", expect=1)
-    assert "ada0.png and grace.png score 0.16; two photos of one person score 0.31" in counter.told
-    counter.enroll("ada0", "ada1", "grace", expect=1)
-    assert "Drop grace.png: the others agree" in counter.told
+def test_enroll_refusal_names_files_and_scores(terminal: Terminal) -> None:
+    terminal.enroll("ada0", "grace", expect=1)
+    assert (
+        "ada0.png and grace.png score 0.16; two photos of one person score 0.31" in terminal.stderr
+    )
+    terminal.enroll("ada0", "ada1", "grace", expect=1)
+    assert "Drop grace.png: the others agree" in terminal.stderr
 
 
-def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None:
-    """Somebody whose score lies between the model's threshold and the one that the door goes by in a gallery of 3,000."""
-    counter.enroll("ada0")
-    with closing(counter.store()) as store:
+def test_enroll_large_gallery_raises_threshold(terminal: Terminal) -> None:
+    """A score between the model's threshold and the door's threshold for 3,000 templates."""
+    terminal.enroll("ada0")
+    with closing(terminal.store()) as store:
         ada = store.known()[0].templates[0]
         aside = np.roll(ada, 1) - np.roll(ada, 1) @ ada * ada
         store.enroll(
@@ -258,32 +251,32 @@ def test_a_large_gallery_refuses_no_more_honest_people(counter: Counter) -> None
             (0.63 * ada + np.sqrt(1 - 0.63**2) * aside / np.linalg.norm(aside))[None],
             replace=True,
         )
-    refused = counter.enroll("ada0", subject="Eve", expect=1)["refused"][0]
+    refused = terminal.enroll("ada0", subject="Eve", expect=1)["refused"][0]
     assert refused["reason"] == "already-enrolled" and "scores 0.63" in refused["message"]
     rng = np.random.default_rng(0)
-    with closing(counter.store()) as store:
+    with closing(terminal.store()) as store:
         crowd = rng.standard_normal((3000, 256)).astype(np.float32)
         store.enroll("crowd", crowd / np.linalg.norm(crowd, axis=1, keepdims=True))
-    assert counter.enroll("ada0", subject="Eve")["stored"] == 1
+    assert terminal.enroll("ada0", subject="Eve")["stored"] == 1
     assert (
-        "for 3,002 templates (raised from 0.586" in counter.told
-        and "the model supports 375" in counter.told
+        "for 3,002 templates (raised from 0.586" in terminal.stderr
+        and "the model supports 375" in terminal.stderr
     )
 
 
-def test_a_threshold_that_the_configuration_raised_counts(
-    counter: Counter, write_config: Callable[..., Path]
+def test_enroll_uses_configured_threshold(
+    terminal: Terminal, write_config: Callable[..., Path]
 ) -> None:
-    counter.enroll("ada0")
+    terminal.enroll("ada0")
     assert (
-        counter.enroll("ada3", subject="Eve", expect=1)["refused"][0]["reason"]
+        terminal.enroll("ada3", subject="Eve", expect=1)["refused"][0]["reason"]
         == "already-enrolled"
     )
     write_config(policy={"threshold_unmasked": 0.9999})
-    assert counter.enroll("ada3", subject="Eve")["stored"] == 1
+    assert terminal.enroll("ada3", subject="Eve")["stored"] == 1
 
 
-def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calling_account_through_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 0)
     monkeypatch.setenv("SUDO_UID", "1")
     assert enroll_common.calling_account() == "daemon"
@@ -291,46 +284,48 @@ def test_the_account_behind_sudo_is_noted(monkeypatch: pytest.MonkeyPatch) -> No
     assert enroll_common.calling_account() == "root"
     monkeypatch.setattr("os.getuid", lambda: 1)
     monkeypatch.setenv("SUDO_UID", "0")
-    assert enroll_common.calling_account() == "daemon"  # nobody but root comes by sudo
+    assert enroll_common.calling_account() == "daemon"  # only root has SUDO_UID from sudo
 
 
-def test_consent_that_the_configuration_demands(
-    counter: Counter, write_config: Callable[..., Path]
+def test_enroll_without_required_consent_refused(
+    terminal: Terminal, write_config: Callable[..., Path]
 ) -> None:
     write_config(enrollment={"consent": True})
-    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "no-consent"
-    counter.enroll("ada0", options=("--consent", "form 12"))
-    counter.enroll("ada1")
+    assert terminal.enroll("ada0", expect=1)["refused"][0]["reason"] == "no-consent"
+    terminal.enroll("ada0", options=("--consent", "form 12"))
+    terminal.enroll("ada1")
 
 
-def test_quality_may_only_be_tightened(counter: Counter, write_config: Callable[..., Path]) -> None:
-    counter.enroll("ada0", options=("--quality", "off"), expect=2)
-    assert "demands standard" in counter.told
+def test_enroll_quality_may_only_be_tightened(
+    terminal: Terminal, write_config: Callable[..., Path]
+) -> None:
+    terminal.enroll("ada0", options=("--quality", "off"), expect=2)
+    assert "demands standard" in terminal.stderr
     assert (
-        counter.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"]
+        terminal.enroll("ada0", options=("--quality", "strict"), expect=1)["refused"][0]["reason"]
         == "too-few-photos"
     )
-    assert counter.enroll("ada0", "ada1", "ada2", options=("--quality", "strict"))["stored"] == 3
+    assert terminal.enroll("ada0", "ada1", "ada2", options=("--quality", "strict"))["stored"] == 3
     write_config(enrollment={"quality": "strict"})
-    assert counter.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few-photos"
+    assert terminal.enroll("ada0", expect=1)["refused"][0]["reason"] == "too-few-photos"
 
 
-def test_a_dry_run_stores_nothing(counter: Counter) -> None:
-    assert counter.enroll("ada0", options=("--dry-run",))["dry_run"]
-    config = load_config(counter.config_path)
+def test_enroll_dry_run_stores_nothing(terminal: Terminal) -> None:
+    assert terminal.enroll("ada0", options=("--dry-run",))["dry_run"]
+    config = load_config(terminal.config_path)
     assert not config.gallery_path.exists() and not config.key_path.exists()
-    counter.enroll("ada0")
-    counter.enroll("ada1", options=("--dry-run", "--groups", "staff"))
-    shown = counter.shown()
+    terminal.enroll("ada0")
+    terminal.enroll("ada1", options=("--dry-run", "--groups", "staff"))
+    shown = terminal.shown()
     assert len(shown["templates"]) == 1 and shown["groups"] == []
 
 
-def test_chips_are_kept_where_the_configuration_says_so(
-    counter: Counter, write_config: Callable[..., Path]
+def test_enroll_keeps_chips_if_configured(
+    terminal: Terminal, write_config: Callable[..., Path]
 ) -> None:
     write_config(enrollment={"keep_chips": True})
-    counter.enroll("ada0", "ada1", options=("--masked-templates",))
-    assert [one["chip_kept"] for one in counter.shown()["templates"]] == [True, True, False, False]
+    terminal.enroll("ada0", "ada1", options=("--masked-templates",))
+    assert [one["chip_kept"] for one in terminal.shown()["templates"]] == [True, True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -349,48 +344,52 @@ def test_chips_are_kept_where_the_configuration_says_so(
         [],
     ],
 )
-def test_options_that_do_not_belong_together(counter: Counter, arguments: list[str]) -> None:
+def test_enroll_conflicting_options_are_usage_errors(
+    terminal: Terminal, arguments: list[str]
+) -> None:
     with pytest.raises(SystemExit) as ended:
-        command.main(["--config", str(counter.config_path), *arguments])
+        command.main(["--config", str(terminal.config_path), *arguments])
     assert ended.value.code == 2
 
 
-def test_enroll_folder_takes_its_pictures(counter: Counter, tmp_path: Path) -> None:
+def test_enroll_folder_takes_its_pictures(terminal: Terminal, tmp_path: Path) -> None:
     folder = tmp_path / "Ada"
     folder.mkdir()
     for name in ("ada0", "ada1"):
-        (folder / f"{name}.png").write_bytes(counter.photos[name].read_bytes())
+        (folder / f"{name}.png").write_bytes(terminal.photos[name].read_bytes())
     (folder / "._ada0.png").write_bytes(b"x")
     (folder / "notes.txt").write_text("x")
-    counter.photos["folder"] = folder
-    assert counter.enroll("folder")["stored"] == 2
+    terminal.photos["folder"] = folder
+    assert terminal.enroll("folder")["stored"] == 2
 
 
-def test_enroll_copies_of_photo_count_once(counter: Counter, tmp_path: Path) -> None:
-    """Three copies of a stray photo do not outvote the others."""
+def test_enroll_copies_of_photo_count_once(terminal: Terminal, tmp_path: Path) -> None:
+    """Three copies of an outlier do not outvote the others."""
     for n in range(3):
-        counter.photos[f"copy{n}"] = tmp_path / f"copy{n}.png"
-        counter.photos[f"copy{n}"].write_bytes(counter.photos["grace"].read_bytes())
-    told = counter.enroll("ada0", "ada1", "ada2", "copy0", "copy1", "copy2")
-    assert told["stored"] == 3
-    assert [(Path(one["photo"]).name, one["reason"]) for one in told["left_out"]] == [
+        terminal.photos[f"copy{n}"] = tmp_path / f"copy{n}.png"
+        terminal.photos[f"copy{n}"].write_bytes(terminal.photos["grace"].read_bytes())
+    result = terminal.enroll("ada0", "ada1", "ada2", "copy0", "copy1", "copy2")
+    assert result["stored"] == 3
+    assert [(Path(one["photo"]).name, one["reason"]) for one in result["left_out"]] == [
         ("copy1.png", "same-photo"),
         ("copy2.png", "same-photo"),
         ("copy0.png", "outlier-photo"),
     ]
 
 
-def test_enroll_refused_photo_says_nothing_stored(counter: Counter) -> None:
-    counter.enroll("ada0", "masked", expect=1)
-    assert "nothing was stored: 1 of 2 photos can be used; replace the others" in counter.told
-    counter.enroll("ada0", "grace", expect=1)
-    assert counter.told.endswith("edge-enroll: nothing was stored\n")
+def test_enroll_refused_photo_says_nothing_stored(terminal: Terminal) -> None:
+    terminal.enroll("ada0", "masked", expect=1)
+    assert (
+        "nothing was stored: 1 of 2 photos can be used; replace the others, or" in terminal.stderr
+    )
+    terminal.enroll("ada0", "grace", expect=1)
+    assert terminal.stderr.endswith("edge-enroll: nothing was stored\n")
 
 
 def test_enroll_file_as_subject_refused(
-    counter: Counter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    terminal: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name was forgotten; without photos the camera would be asked."""
+    """The name was forgotten; without photos the camera would be used."""
     monkeypatch.chdir(tmp_path)
-    counter.enroll(subject="ada0.png", expect=2)
-    assert "--subject ada0.png: expected the person's name, found a file" in counter.told
+    terminal.enroll(subject="ada0.png", expect=2)
+    assert "--subject ada0.png: expected the person's name, found a file" in terminal.stderr

@@ -26,7 +26,7 @@ def test_page_lists_every_reason() -> None:
     }
 
 
-def test_the_least_values_are_those_of_the_gate() -> None:
+def test_page_minimums_are_those_of_the_gate() -> None:
     for component, (reason, _) in MESSAGES.items():
         row = next(
             line for line in PAGE.splitlines() if line.startswith("|") and f"`{reason}`" in line
@@ -34,12 +34,12 @@ def test_the_least_values_are_those_of_the_gate() -> None:
         assert f"`{component}`" in row and f"{getattr(ENROLL, component):.0f}" in row, row
 
 
-def test_every_column_of_a_list_is_explained() -> None:
+def test_page_lists_every_column() -> None:
     assert not {name for name in roster.COLUMNS if f"`{name}`" not in PAGE}
 
 
 def test_page_least_photos_are_those_of_code() -> None:
-    """`tests/edge/gallery/test_enroll.py` shows that the code keeps to these numbers."""
+    """`tests/edge/gallery/test_enroll.py` checks that the code uses these numbers."""
     least = PHOTOS_MIN["standard"], PHOTOS_MIN["strict"]
     assert PHOTOS_MIN["off"] == least[0]
     assert f"usable photos is {least[0]}, at the level strict {least[1]}." in PAGE

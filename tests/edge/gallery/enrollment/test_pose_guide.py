@@ -23,9 +23,11 @@ from edge.gallery.enrollment.pose_guide import (
 )
 from edge.values import Face, Frame, Pose
 
+REQUIREMENTS = QualityRequirements("standard", 60)
 
-def do_as_told(pose: Pose, hint: str) -> Pose:
-    """A person who follows each word by two degrees; yaw is positive to their left, pitch is positive down."""
+
+def follow(pose: Pose, hint: str) -> Pose:
+    """Turn the head by two degrees as the hint says: yaw is positive to the person's left."""
     yaw, pitch = pose.yaw, pose.pitch
     if "your left" in hint:
         yaw += 2
@@ -41,8 +43,8 @@ def do_as_told(pose: Pose, hint: str) -> Pose:
 @pytest.mark.parametrize(
     "offset", [Pose(0, 0, 0), Pose(6, 12, 0), Pose(-8, -10, 0), Pose(20, 0, 0)]
 )
-def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
-    """Also where the camera hangs high or aside: poses are counted from the person's own straight look."""
+def test_guide_followed_hints_capture_all_poses(offset: Pose) -> None:
+    """Poses are measured from the person's own straight pose: a camera may hang high or aside."""
     guide, pose, at, kept = PoseGuide(began_at=0), offset, 0.0, {}
     while guide.target is not None:
         at += 0.1
@@ -52,15 +54,15 @@ def test_who_does_what_is_told_gets_through_all_poses(offset: Pose) -> None:
             kept[guide.target.name] = pose
             guide.accept(pose, at)
         else:
-            pose = do_as_told(pose, hint)
+            pose = follow(pose, hint)
     assert guide.captured == [aim.name for aim in POSES] and not guide.missed
     straight = kept["straight"]
     assert kept["left"].yaw - straight.yaw >= 10 and kept["right"].yaw - straight.yaw <= -10
     assert kept["up"].pitch - straight.pitch <= -7 and kept["down"].pitch - straight.pitch >= 7
 
 
-def test_left_is_the_persons_own() -> None:
-    """Seen by the camera, the nose of somebody who looks to their left goes to the picture's right."""
+def test_guide_left_is_the_persons_own() -> None:
+    """In the picture, the nose of a person who turns to their left moves to the right."""
     guide = PoseGuide(began_at=0)
     guide.accept(Pose(0, 0, 0), 0)
     seen = []
@@ -72,7 +74,7 @@ def test_left_is_the_persons_own() -> None:
     assert guide.hint(Pose(30, 0, 0), 1) == "turn a little to your right"
 
 
-def test_looks_that_are_kept_lie_apart() -> None:
+def test_guide_captured_poses_are_apart() -> None:
     guide = PoseGuide(FRONTAL_ONLY, began_at=0)
     kept = []
     for frame in range(40):
@@ -82,7 +84,7 @@ def test_looks_that_are_kept_lie_apart() -> None:
     assert len(kept) == 3 and min(np.diff(kept)) >= 0.7
 
 
-def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
+def test_guide_missed_pose_skipped_if_turned() -> None:
     guide = PoseGuide(began_at=0, pose_s=10, total_s=60)
     guide.accept(Pose(0, 0, 0), 1)
     guide.expire(10.9)
@@ -95,14 +97,14 @@ def test_a_turned_pose_is_passed_over_and_a_straight_one_is_not() -> None:
     assert caught.value.reason == "no-pose"
 
 
-def test_the_time_in_all_ends_it() -> None:
+def test_guide_total_time_up_raises() -> None:
     guide = PoseGuide(began_at=0, pose_s=10, total_s=15)
     guide.accept(Pose(0, 0, 0), 9)
-    with pytest.raises(PhotoError, match="not seen"):
+    with pytest.raises(PhotoError, match="not captured"):
         guide.expire(15)
 
 
-def test_every_reason_has_words_for_the_person() -> None:
+def test_guide_every_reason_has_a_hint() -> None:
     for reason in (
         "no-face",
         "several-faces",
@@ -114,23 +116,21 @@ def test_every_reason_has_words_for_the_person() -> None:
 
 
 def frames(*parts: tuple[np.ndarray, int]) -> Iterator[Frame]:
-    """Ten a second."""
+    """Yield ten frames per second."""
     images = [image for image, count in parts for _ in range(count)]
     yield from (Frame(image, number / 10, number) for number, image in enumerate(images))
 
 
-def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
+def test_capture_hints_until_samples_are_taken(
     detector: FaceDetector, embedder: Embedder, collins: np.ndarray
 ) -> None:
-    told: list[str] = []
+    hints: list[str] = []
     guide = PoseGuide(FRONTAL_ONLY, began_at=0)
     empty, dark = np.full((480, 640, 3), 90, np.uint8), (collins * 0.12).astype(np.uint8)
     shown = frames((empty, 6), (np.hstack([collins, collins]), 6), (dark, 6), (collins, 60))
-    taken = list(
-        capture_samples(shown, guide, detector, embedder, QualityRequirements(), told.append)
-    )
+    taken = list(capture_samples(shown, guide, detector, embedder, REQUIREMENTS, hints.append))
     assert [one.name for one in taken] == ["first", "second", "third"] and guide.is_done
-    assert list(dict.fromkeys(told)) == [
+    assert list(dict.fromkeys(hints)) == [
         "step before the camera",
         "one person at a time, please",
         "more light is needed",
@@ -138,11 +138,9 @@ def test_hints_tell_what_is_wrong_until_the_samples_are_taken(
     ]
 
 
-def test_nobody_before_the_camera_is_an_end_that_is_told(
-    detector: FaceDetector, embedder: Embedder
-) -> None:
+def test_capture_without_person_raises_no_pose(detector: FaceDetector, embedder: Embedder) -> None:
     empty = np.full((120, 160, 3), 90, np.uint8)
-    for count in (200, 20):  # the time is up; the recording is over before
+    for count in (200, 20):  # the time is up; the recording ends earlier
         guide = PoseGuide(began_at=0)
         with pytest.raises(PhotoError, match="0 of 6 poses") as caught:
             list(
@@ -151,7 +149,7 @@ def test_nobody_before_the_camera_is_an_end_that_is_told(
                     guide,
                     detector,
                     embedder,
-                    QualityRequirements(),
+                    REQUIREMENTS,
                     lambda words: None,
                 )
             )
@@ -159,14 +157,14 @@ def test_nobody_before_the_camera_is_an_end_that_is_told(
 
 
 _EYES = float(REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0])
-_NEAREST = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # how far points stand out of the face
+_DEPTH = np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES  # of the points, towards the camera
 
 
 def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> PhotoFace:
     """Return a head with this frontal eye distance, turned to the person's left."""
     middle = REFERENCE_XY.mean(axis=0)
     x, y = ((REFERENCE_XY - middle) * eyes_px / _EYES).T
-    angle, depth = np.radians(yaw), (_NEAREST - _NEAREST.mean()) * eyes_px / _EYES
+    angle, depth = np.radians(yaw), (_DEPTH - _DEPTH.mean()) * eyes_px / _EYES
     points = np.column_stack([x * np.cos(angle) + depth * np.sin(angle), y]) + 320
     width = 2.2 * eyes_px * np.cos(angle)
     box = np.array([320 - width / 2, 250, 320 + width / 2, 250 + 2.8 * eyes_px], np.float32)
@@ -177,44 +175,44 @@ def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> PhotoFace:
     return PhotoFace("look", chip, face.width_px, apart, pose, measured)
 
 
-def act(guide: PoseGuide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
-    """Return the hints to a person who turns the head as asked, ten frames a second."""
-    random, yaw, said, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
+def follow_hints(guide: PoseGuide, chip: np.ndarray, eyes_px: float, noise_px: float) -> list[str]:
+    """Return the hints to a person who turns the head as requested, at ten frames per second."""
+    random, yaw, hints, steady = np.random.default_rng(0), 0.0, [], SteadyHint()
     for frame in range(400):
         if guide.target is None or guide.target.name == "up":
             break
         at = frame / 10
         look = turned(eyes_px + random.uniform(-noise_px, noise_px), yaw, chip)
-        hint = required_hint(guide, look, at, QualityRequirements())
+        hint = required_hint(guide, look, at, REQUIREMENTS)
         if hint is None:
             guide.accept(look.pose, at)
             steady = SteadyHint()
             continue
-        said.append(steady.update(hint, at))
+        hints.append(steady.update(hint, at))
         yaw += 1.5 if "your left" in hint else -1.5 if "your right" in hint else 0
-    return said
+    return hints
 
 
 def test_guide_turned_head_is_not_too_far(collins_chip: np.ndarray) -> None:
-    """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than asked."""
+    """Eyes 35 pixels apart are near enough; at 20 degrees they look 33 apart, less than required."""
     assert turned(35, 20, collins_chip).eyes_px < 34
     guide = PoseGuide(began_at=0)
-    assert COME_CLOSER not in act(guide, collins_chip, 35, 0.5)
+    assert COME_CLOSER not in follow_hints(guide, collins_chip, 35, 0.5)
     assert guide.captured == ["straight", "left", "right"]
 
 
 def test_guide_at_size_limit_does_not_flip(collins_chip: np.ndarray) -> None:
     """The measured size goes up and down around the limit."""
     guide = PoseGuide(began_at=0)
-    said = act(guide, collins_chip, 34, 1.5)
-    changes = [after for before, after in pairwise(said) if after != before]
+    hints = follow_hints(guide, collins_chip, 34, 1.5)
+    changes = [after for before, after in pairwise(hints) if after != before]
     assert changes.count(COME_CLOSER) == 0 and guide.captured == ["straight", "left", "right"]
 
 
-def test_guide_too_far_is_said_until_near(collins_chip: np.ndarray) -> None:
+def test_guide_too_far_hint_until_near(collins_chip: np.ndarray) -> None:
     guide = PoseGuide(began_at=0)
     hints = [
-        required_hint(guide, turned(px, 0, collins_chip), n, QualityRequirements())
+        required_hint(guide, turned(px, 0, collins_chip), n, REQUIREMENTS)
         for n, px in enumerate((25, 33, 35, 32, 30, 32))
     ]
     assert hints == [COME_CLOSER, COME_CLOSER, None, None, COME_CLOSER, COME_CLOSER]

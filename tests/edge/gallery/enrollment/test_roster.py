@@ -40,8 +40,8 @@ def read(path: Path, folder: Path, text: str | bytes) -> list[RosterEntry]:
     return read_roster(path, folder)
 
 
-def wrong(path: Path, folder: Path, text: str | bytes) -> list[str]:
-    """What is told of each wrong line."""
+def read_errors(path: Path, folder: Path, text: str | bytes) -> list[str]:
+    """Return the lines of the error message."""
     with pytest.raises(ConfigError) as caught:
         read(path, folder, text)
     return [line.strip() for line in str(caught.value).splitlines()]
@@ -49,11 +49,12 @@ def wrong(path: Path, folder: Path, text: str | bytes) -> list[str]:
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_every_column_is_understood(people: Path, folder: Path, mark: str, ending: str) -> None:
+def test_roster_every_column_is_read(people: Path, folder: Path, mark: str, ending: str) -> None:
     text = ending.join(
         [
             mark + ",".join(COLUMNS),
-            'Ada,,"staff, night",2031-01-01,2031-12-31,yes,any,no-challenge,"form 12, shelf 3",2032-01-01,Zoë; 17,twins',
+            'Ada,,"staff, night",2031-01-01,2031-12-31,yes,any,no-challenge,'
+            '"form 12, shelf 3",2032-01-01,Zoë; 17,twins',
             "",
             "Zoë,Bob;loose.jpg,,,,no,,,,,,",
         ]
@@ -77,7 +78,7 @@ def test_every_column_is_understood(people: Path, folder: Path, mark: str, endin
     )
 
 
-def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: Path) -> None:
+def test_roster_all_invalid_lines_are_reported(people: Path, folder: Path, tmp_path: Path) -> None:
     (folder / "away.jpg").symlink_to(tmp_path / "secret.jpg")
     (folder / "Eve").mkdir()
     (tmp_path / "secret.jpg").write_bytes(b"x")
@@ -85,25 +86,25 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         "Ada,loose.jpg,": None,
         "Ada,loose.jpg,,": "expected 3 cells, found 4",
         " ,loose.jpg,": "subject: expected a subject name",
-        "=cmd(),loose.jpg,": "begins as a formula does",
-        "@sum,loose.jpg,": "begins as a formula does",
+        "=cmd(),loose.jpg,": "begins like a formula",
+        "@sum,loose.jpg,": "begins like a formula",
         "Bob,../secret.jpg,": "within",
         f"Cid,{tmp_path}/secret.jpg,": "within",
         "Dan,away.jpg,": "leads out of",
         "Eve,,": "no photos in it",
-        "Fay,nobody.jpg,": "no such file or folder",
+        "Fay,missing.jpg,": "no such file or folder",
         "Gil,loose.jpg;loose.jpg,": "named twice",
         "Hal,loose.jpg,2031-02-30": "expected a day such as",
         "Ida,loose.jpg,20310201": "expected a day such as",
         "Ada,loose.jpg,2031-02-01": "is in line 2 already",
         "Joe,..\\secret.jpg,": "within",
-        "Kim,loose.jpg/1.jpg,": "cannot be looked at",
-        "\U0001f600" * 128 + ",,": "cannot be looked at",  # a name, and longer than a file's may be
+        "Kim,loose.jpg/1.jpg,": "cannot be read",
+        "\U0001f600" * 128 + ",,": "cannot be read",  # a name, and longer than a file's may be
     }
-    told = wrong(people, folder, "\n".join(["subject,photos,valid_until", *lines]))
+    errors = read_errors(people, folder, "\n".join(["subject,photos,valid_until", *lines]))
     expected = {number: words for number, words in enumerate(lines.values(), 2) if words}
-    assert len(told) - 1 == len(expected)
-    for (number, words), line in zip(expected.items(), told[1:], strict=True):
+    assert len(errors) - 1 == len(expected)
+    for (number, words), line in zip(expected.items(), errors[1:], strict=True):
         assert line.startswith(f"line {number}: ") and words in line, (line, words)
 
 
@@ -113,7 +114,7 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ("", "expected a header with the column subject, found nothing"),
         ("name,photos\nAda,", "expected a header with the column subject, found name, photos"),
         ("subject,pin\nAda,1234", "line 1: unknown column 'pin'"),
-        ("subject,photos,photos\nAda,,", "the column photos stands there 2 times"),
+        ("subject,photos,photos\nAda,,", "column 'photos' appears 2 times"),
         ("subject\n", "the list is empty"),
         (b"subject\nJos\xe9\n", "neither UTF-8 nor UTF-16 text"),
         ('subject,photos\n"Ada,loose.jpg\n', "not CSV"),
@@ -124,25 +125,25 @@ def test_every_wrong_line_is_told_at_once(people: Path, folder: Path, tmp_path: 
         ("subject,valid_from,valid_until\nAda,2031-02-02,2031-02-01", "is after valid_until"),
     ],
 )
-def test_a_list_that_is_none_is_refused_whole(
+def test_roster_invalid_list_is_refused(
     people: Path, folder: Path, text: str | bytes, words: str
 ) -> None:
-    assert words in "\n".join(wrong(people, folder, text))
+    assert words in "\n".join(read_errors(people, folder, text))
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_people_or_one_error(
+def test_roster_any_bytes_raise_config_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes
 ) -> None:
     folder = tmp_path_factory.mktemp("people")
     path = folder / "people.csv"
     path.write_bytes(b"subject,photos\n" + content)
     (folder / "photos").mkdir()
-    with pytest.raises(ConfigError):  # the folder is empty: nobody can be right
+    with pytest.raises(ConfigError):  # the folder is empty: no line can be valid
         read_roster(path, folder / "photos")
 
 
-def test_a_folder_for_each_person(folder: Path) -> None:
+def test_roster_folder_for_each_person(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"loose\.jpg: expected a folder for each person"):
         read_roster(folder, None)
     (folder / "loose.jpg").unlink()
@@ -158,7 +159,7 @@ def test_a_folder_for_each_person(folder: Path) -> None:
         read_roster(folder, None)
 
 
-def test_a_list_needs_its_folder(people: Path, folder: Path) -> None:
+def test_roster_list_without_folder_refused(people: Path, folder: Path) -> None:
     people.write_text("subject\nAda\n")
     with pytest.raises(ConfigError, match="--photos FOLDER"):
         read_roster(people, None)
@@ -167,16 +168,22 @@ def test_a_list_needs_its_folder(people: Path, folder: Path) -> None:
 TODAY = date(2030, 6, 1)
 
 
-def test_what_is_not_named_stays_as_it_is() -> None:
-    registrar = AttributePolicy("root", TODAY)
+def policy(
+    *, consent_required: bool = False, erase_after_days: int | None = None
+) -> AttributePolicy:
+    return AttributePolicy("root", TODAY, consent_required, erase_after_days)
+
+
+def test_record_unnamed_attributes_stay() -> None:
+    rules = policy()
     known = SubjectRecord(
         extended=True,
         groups=("staff",),
         pin="x",
         consent=Consent(date(2029, 1, 1), "eve", "form 1"),
     )
-    assert registrar.build_record("Ada", SubjectAttributes(), known) == known
-    changed = registrar.build_record(
+    assert rules.build_record("Ada", SubjectAttributes(), known) == known
+    changed = rules.build_record(
         "Ada",
         SubjectAttributes(groups=("night",), valid_until=date(2031, 1, 1), consent="form 2"),
         known,
@@ -190,33 +197,33 @@ def test_what_is_not_named_stays_as_it_is() -> None:
     )
 
 
-def test_nobody_is_enrolled_without_the_consent_that_the_config_demands() -> None:
-    registrar = AttributePolicy("root", TODAY, consent_required=True)
+def test_record_without_required_consent_refused() -> None:
+    rules = policy(consent_required=True)
     with pytest.raises(PhotoError, match="--consent") as caught:
-        registrar.build_record("Ada", SubjectAttributes(), None)
+        rules.build_record("Ada", SubjectAttributes(), None)
     assert caught.value.reason == "no-consent"
-    noted = registrar.build_record("Ada", SubjectAttributes(consent="form 1"), None)
+    noted = rules.build_record("Ada", SubjectAttributes(consent="form 1"), None)
     assert noted.consent == Consent(TODAY, "root", "form 1")
     assert (
-        registrar.build_record("Ada", SubjectAttributes(), noted) == noted
-    )  # who agreed once is not asked again
+        rules.build_record("Ada", SubjectAttributes(), noted) == noted
+    )  # a recorded consent is not requested again
 
 
-def test_how_long_a_person_is_kept_counts_from_the_last_enrollment() -> None:
-    registrar = AttributePolicy("root", TODAY, erase_after_days=30)
-    assert registrar.build_record(
+def test_record_erase_day_from_last_enrollment() -> None:
+    rules = policy(erase_after_days=30)
+    assert rules.build_record(
         "Ada", SubjectAttributes(), SubjectRecord(erase_on=date(2030, 6, 3))
     ).erase_on == date(2030, 7, 1)
-    assert registrar.build_record(
+    assert rules.build_record(
         "Ada", SubjectAttributes(erase_on=date(2030, 8, 1)), None
     ).erase_on == date(2030, 8, 1)
     with pytest.raises(PhotoError, match="not after"):
-        registrar.build_record("Ada", SubjectAttributes(erase_on=TODAY), None)
+        rules.build_record("Ada", SubjectAttributes(erase_on=TODAY), None)
 
 
-def test_dates_that_exclude_each_other() -> None:
+def test_record_dates_in_wrong_order_refused() -> None:
     with pytest.raises(PhotoError, match="which is after") as caught:
-        AttributePolicy("root", TODAY).build_record(
+        policy().build_record(
             "Ada",
             SubjectAttributes(valid_from=date(2032, 1, 1)),
             SubjectRecord(valid_until=date(2031, 1, 1)),
@@ -224,13 +231,13 @@ def test_dates_that_exclude_each_other() -> None:
     assert caught.value.reason == "invalid-dates"
 
 
-def test_a_line_of_the_list_is_over_the_command() -> None:
-    assert SubjectAttributes(extended=False, groups=("a",)).over(
+def test_attributes_line_overrides_command() -> None:
+    assert SubjectAttributes(extended=False, groups=("a",)).with_defaults(
         SubjectAttributes(extended=True, consent="form")
     ) == SubjectAttributes(extended=False, groups=("a",), consent="form")
 
 
-def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
+def test_roster_folder_of_leftovers_ignored(tmp_path: Path) -> None:
     for name in (
         "Ada/1.jpg",
         "Ada/._1.jpg",
@@ -248,7 +255,7 @@ def test_people_folder_of_leftovers_is_no_person(tmp_path: Path) -> None:
 @pytest.mark.parametrize("named", [False, True])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_people_by_any_spreadsheet_are_read(
+def test_roster_of_any_spreadsheet_is_read(
     people: Path, folder: Path, separator: str, named: bool, encoding: str, ending: str
 ) -> None:
     """Lists as spreadsheets of several countries write them, with or without a `sep=` line."""
@@ -277,19 +284,19 @@ def test_people_by_any_spreadsheet_are_read(
         (b"subject,not_a_duplicate\nAda,Bob\n", "expected together with a reason"),
     ],
 )
-def test_people_wrong_separator_is_named(
+def test_roster_wrong_separator_is_named(
     people: Path, folder: Path, text: bytes, words: str
 ) -> None:
-    assert words in " ".join(wrong(people, folder, text))
+    assert words in " ".join(read_errors(people, folder, text))
 
 
-def test_people_folder_of_loose_photos_is_named(tmp_path: Path) -> None:
+def test_roster_folder_of_loose_photos_refused(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     with pytest.raises(ConfigError, match="All of one person\\? edge-enroll --subject NAME"):
         read_roster(tmp_path, None)
 
 
-def test_people_picture_of_any_format_is_taken(tmp_path: Path) -> None:
+def test_roster_picture_of_any_format_is_listed(tmp_path: Path) -> None:
     """Refused formats are included, so that every picture is reported."""
     names = ["1.heic", "2.gif", "3.WEBP", "4.tiff", "5.bmp"]
     (tmp_path / "Ada").mkdir()
