@@ -24,7 +24,7 @@ _WIDTH_PX = 400  # of a picture
 def page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
     """The whole page; names of people and files are escaped."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
+        loader=jinja2.PackageLoader("edge.rehearsal", "."), autoescape=True, trim_blocks=True
     )
     failed = [r.clip.name for r in rehearsals if not r.passed]
     return environment.get_template("page.html").render(

@@ -2,78 +2,69 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from edge.codes import Code
 
 
-class RefusalReason(str, Enum):
-    """Reason of a refused or left-out photo, or of a refused person. Values are in reports."""
+class RefusalReason(Code):
+    """Reason of a refused or left-out photo, or of a refused person."""
 
-    NO_FACE = "no-face"
-    SEVERAL_FACES = "several-faces"
-    TOO_SMALL = "too-small"
-    TOO_FAR = "too-far"
-    OFF_CENTRE = "off-centre"
-    TURNED_AWAY = "turned-away"
-    TOO_DARK = "too-dark"
-    TOO_BRIGHT = "too-bright"
-    BLURRED = "blurred"
-    EYES_HIDDEN = "eyes-hidden"
-    ATTENTION_OFF_FACE = "attention-off-face"
-    MASK_WORN = "mask-worn"
-    UNREADABLE = "unreadable"
-    SAME_PHOTO = "same-photo"
-    OUTLIER_PHOTO = "outlier-photo"
-    MATCHES_OTHER_SUBJECT = "matches-other-subject"
-    CLOSER_TO_OTHER_SUBJECT = "closer-to-other-subject"
-    DIFFERENT_PEOPLE = "different-people"
-    ALREADY_ENROLLED = "already-enrolled"
-    TOO_FEW_PHOTOS = "too-few-photos"
-    NO_POSE = "no-pose"
-    NO_CONSENT = "no-consent"
-    INVALID_DATES = "invalid-dates"
-
-    def __str__(self) -> str:
-        return self.value
-
-    @property
-    def sentence(self) -> str:
-        """Flaw and remedy, for the operator."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    RefusalReason.NO_FACE: "no face found; use a sharp, bright photo that looks at the camera, "
-    "with room around the head",
-    RefusalReason.SEVERAL_FACES: "several faces found; use a photo with one person in it",
-    RefusalReason.TOO_SMALL: "the face is narrower than `detector.min_face_px`; use a photo taken "
-    "closer, or one with more pixels",
-    RefusalReason.TOO_FAR: "the face is too small; use a photo taken closer, or one with more "
-    "pixels",
-    RefusalReason.OFF_CENTRE: "the face is cut off; use a photo with the complete head and room "
-    "around it",
-    RefusalReason.TURNED_AWAY: "the head is turned too far; use a photo that looks at the camera",
-    RefusalReason.TOO_DARK: "the face is too dark; use a photo with light from the front",
-    RefusalReason.TOO_BRIGHT: "the face is too bright; use a photo without glare",
-    RefusalReason.BLURRED: "the face is blurred; use a sharp photo",
-    RefusalReason.EYES_HIDDEN: "the eyes are hidden; use a photo without hair, sunglasses or cap "
-    "over them",
-    RefusalReason.ATTENTION_OFF_FACE: "the network did not look at the face; use another photo",
-    RefusalReason.MASK_WORN: "a mask seems to be worn; enroll without one",
-    RefusalReason.UNREADABLE: "the file cannot be read as a photo; save it as JPEG or PNG",
-    RefusalReason.SAME_PHOTO: "a copy of another photo; it is left out",
-    RefusalReason.OUTLIER_PHOTO: "the photo does not match the person's other photos; it is left "
-    "out: check who is on it",
-    RefusalReason.MATCHES_OTHER_SUBJECT: "the photo matches another enrolled person; it is left "
-    "out: use a sharper photo",
-    RefusalReason.CLOSER_TO_OTHER_SUBJECT: "the photo scores as high with another enrolled person "
-    "(level strict); use sharper photos that look at the camera",
-    RefusalReason.DIFFERENT_PEOPLE: "the photos do not show one person; drop those that the "
-    "message names, or use --replace for a person who changed much",
-    RefusalReason.ALREADY_ENROLLED: "the person is enrolled under another name; use that name, or "
-    "remove it first",
-    RefusalReason.TOO_FEW_PHOTOS: "too few photos can be used; add photos",
-    RefusalReason.NO_POSE: "a pose was not seen in time; improve the light and keep other people "
-    "out of the picture",
-    RefusalReason.NO_CONSENT: "no consent is on record; note it with --consent",
-    RefusalReason.INVALID_DATES: "the dates exclude each other or are past; correct them",
-}
+    NO_FACE = (
+        "no-face",
+        "no face found; use a sharp, bright photo that looks at the camera, with room around "
+        "the head",
+    )
+    SEVERAL_FACES = "several-faces", "several faces found; use a photo with one person in it"
+    TOO_SMALL = (
+        "too-small",
+        "the face is narrower than `detector.min_face_px`; use a photo taken closer, or one "
+        "with more pixels",
+    )
+    TOO_FAR = "too-far", "the face is too small; use a photo taken closer, or one with more pixels"
+    OFF_CENTRE = (
+        "off-centre",
+        "the face is cut off; use a photo with the complete head and room around it",
+    )
+    TURNED_AWAY = "turned-away", "the head is turned too far; use a photo that looks at the camera"
+    TOO_DARK = "too-dark", "the face is too dark; use a photo with light from the front"
+    TOO_BRIGHT = "too-bright", "the face is too bright; use a photo without glare"
+    BLURRED = "blurred", "the face is blurred; use a sharp photo"
+    EYES_HIDDEN = (
+        "eyes-hidden",
+        "the eyes are hidden; use a photo without hair, sunglasses or cap over them",
+    )
+    ATTENTION_OFF_FACE = (
+        "attention-off-face",
+        "the network did not look at the face; use another photo",
+    )
+    MASK_WORN = "mask-worn", "a mask seems to be worn; enroll without one"
+    UNREADABLE = "unreadable", "the file cannot be read as a photo; save it as JPEG or PNG"
+    SAME_PHOTO = "same-photo", "a copy of another photo; it is left out"
+    OUTLIER_PHOTO = (
+        "outlier-photo",
+        "the photo does not match the person's other photos; it is left out: check who is on it",
+    )
+    MATCHES_OTHER_SUBJECT = (
+        "matches-other-subject",
+        "the photo matches another enrolled person; it is left out: use a sharper photo",
+    )
+    CLOSER_TO_OTHER_SUBJECT = (
+        "closer-to-other-subject",
+        "the photo scores as high with another enrolled person (level strict); use sharper "
+        "photos that look at the camera",
+    )
+    DIFFERENT_PEOPLE = (
+        "different-people",
+        "the photos do not show one person; drop those that the message names, or use --replace"
+        " for a person who changed much",
+    )
+    ALREADY_ENROLLED = (
+        "already-enrolled",
+        "the person is enrolled under another name; use that name, or remove it first",
+    )
+    TOO_FEW_PHOTOS = "too-few-photos", "too few photos can be used; add photos"
+    NO_POSE = (
+        "no-pose",
+        "a pose was not seen in time; improve the light and keep other people out of the picture",
+    )
+    NO_CONSENT = "no-consent", "no consent is on record; note it with --consent"
+    INVALID_DATES = "invalid-dates", "the dates exclude each other or are past; correct them"
