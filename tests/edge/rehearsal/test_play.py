@@ -147,7 +147,7 @@ def test_the_page_shows_what_failed_and_escapes_names() -> None:
     html = page.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert (
-        "Not as expected: clip." in html and page.count("<svg") == 1 and "Liveness is off" in html
+        "Not as expected: clip." in html and html.count("<svg") == 1 and "Liveness is off" in html
     )
     assert "Everything was as expected" in page.html(
         [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
