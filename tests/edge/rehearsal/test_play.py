@@ -149,7 +149,7 @@ def test_the_page_shows_what_failed_and_escapes_names() -> None:
     assert (
         "Not as expected: clip." in html and html.count("<svg") == 1 and "Liveness is off" in html
     )
-    assert "Everything was as expected" in page.html(
+    assert "Everything was as expected" in page.page(
         [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
     )
 
