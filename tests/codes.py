@@ -11,6 +11,7 @@ from edge.audit.findings import FindingCode
 from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.gallery.enrollment.refusals import RefusalReason
+from edge.system.wallclock import ClockDoubt
 from edge.values import Verdict
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "codes.md"
@@ -42,6 +43,7 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "refusal of the door": list(DoorRefusal),
     "state of the door": list(LockReason),
     "cause of a door event": list(EventCause),
+    "doubt about the clock": list(ClockDoubt),
     "kind of a record": list(RecordKind),
     "reason of a gap record": list(GapReason),
     "reason of a retention record": list(RetentionReason),

@@ -5,21 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge.access.schedule import ScheduledMode
+from edge.access.schedule import Schedule, ScheduledMode
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
+from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
+from edge.config.door import DoorConfig
 from edge.door.controller import InputKind
 from edge.door.hardware import DoorHardware
 from edge.door.inputs import DoorInputs, FileInputLine
 from edge.door.record import load_previous_run
-from edge.door.service import RECORD_DEADLINE_S, DoorService
+from edge.door.requests import RECORD_DEADLINE_S
+from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
-from edge.door.timing import DoorTiming
+from edge.door.timing import DoorTiming, build_timing
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
 from tests.processes import until as wait_until
@@ -27,8 +31,31 @@ from tests.processes import until as wait_until
 PULSE_S = 0.3
 PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
 _POLL_S = 0.002
-TIMING = DoorTiming(PULSE_S, rex_pulse_s=PULSE_S)
-SETTINGS = DoorSettings(TIMING)
+
+
+def make_timing(**changes: Any) -> DoorTiming:
+    """Return the default timing with changes."""
+    return replace(build_timing(DoorConfig()), **changes)
+
+
+TIMING = make_timing(pulse_s=PULSE_S, rex_pulse_s=PULSE_S)
+
+
+def make_settings(**changes: Any) -> DoorSettings:
+    """Return settings without accounts, with changes."""
+    settings = DoorSettings(
+        timing=TIMING,
+        schedule=Schedule(),
+        clients={},
+        operators={},
+        unlock_unrecorded=False,
+        retention=Retention(),
+        unknown_accounts=(),
+    )
+    return replace(settings, **changes)
+
+
+SETTINGS = make_settings()
 
 
 class Clock:

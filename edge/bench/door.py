@@ -15,13 +15,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edge.access.schedule import Schedule
 from edge.audit.async_writer import AsyncLogWriter
+from edge.audit.retention import Retention
 from edge.audit.writer import AuditLogWriter
+from edge.config.door import DoorConfig
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
 from edge.door.service import DoorService
 from edge.door.settings import DoorSettings
-from edge.door.timing import DoorTiming
+from edge.door.timing import build_timing
 from edge.errors import DoorError
 from edge.values import Grant
 
@@ -108,6 +111,18 @@ class BenchDoor:
         self._sockets.cleanup()
 
 
+def _settings() -> DoorSettings:
+    return DoorSettings(
+        timing=build_timing(DoorConfig(pulse_s=PULSE_S, extended_pulse_s=PULSE_S)),
+        schedule=Schedule(),
+        clients={},
+        operators={},
+        unlock_unrecorded=False,
+        retention=Retention(),
+        unknown_accounts=(),
+    )
+
+
 def _await_end(ended: threading.Event) -> None:
     sys.stdin.read()
     ended.set()
@@ -121,10 +136,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
-    settings = DoorSettings(DoorTiming(PULSE_S, extended_pulse_s=PULSE_S))
     record = AsyncLogWriter(lambda: AuditLogWriter(args.record, of="bench/door"))
     with contextlib.closing(
-        DoorService(settings, DoorHardware(NotingRelay(args.edges)), record, args.socket)
+        DoorService(_settings(), DoorHardware(NotingRelay(args.edges)), record, args.socket)
     ) as service:
         while not ended.is_set():
             service.step()

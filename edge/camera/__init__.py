@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from edge.config.recognition import CameraConfig
-from edge.config.recognition import CsiCameraConfig as CsiConfig
-from edge.config.recognition import ReplayCameraConfig as ReplayConfig
+from edge.config.recognition import CameraConfig, CsiCameraConfig, ReplayCameraConfig
 from edge.values import Frame
 
 log = logging.getLogger(__name__)
@@ -40,12 +38,12 @@ def open_camera(config: CameraConfig) -> Camera:
 
 def check_camera(config: CameraConfig) -> None:
     """Raise CameraError if waiting cannot help: unreadable recording, missing decoder."""
-    if isinstance(config, ReplayConfig):
+    if isinstance(config, ReplayCameraConfig):
         _open(config).close()
         return
     from edge.camera.opencv import check_backend, is_device
 
-    if isinstance(config, CsiConfig):
+    if isinstance(config, CsiCameraConfig):
         check_backend(config.pipeline)
         return
     check_backend(config.source)
@@ -59,7 +57,7 @@ def check_camera(config: CameraConfig) -> None:
 
 
 def _open(config: CameraConfig) -> Camera:
-    if isinstance(config, ReplayConfig):
+    if isinstance(config, ReplayCameraConfig):
         from edge.camera.replay import ReplayCamera
 
         return ReplayCamera(
@@ -67,7 +65,7 @@ def _open(config: CameraConfig) -> Camera:
         )
     from edge.camera.opencv import OpencvCamera
 
-    if isinstance(config, CsiConfig):
+    if isinstance(config, CsiCameraConfig):
         return OpencvCamera(config.pipeline)
     return OpencvCamera(
         config.source,

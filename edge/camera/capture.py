@@ -27,7 +27,7 @@ _CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 
 class FrameSlot:
-    """Holds at most one frame. With `lockstep` a writer waits until it was taken, so that no frame is lost."""
+    """Holds at most one frame. With `lockstep` a writer waits until it is taken: none is lost."""
 
     def __init__(self, *, lockstep: bool = False) -> None:
         self._condition = threading.Condition()
@@ -46,7 +46,7 @@ class FrameSlot:
             self._condition.notify_all()
 
     def take(self, timeout_s: float) -> Frame | None:
-        """The newest frame not taken yet; None when none came in time or the recording ended."""
+        """Return the newest frame not taken yet, None if none came in time or at the end."""
         with self._condition:
             self._condition.wait_for(lambda: self._frame is not None or self._ended, timeout_s)
             frame, self._frame = self._frame, None
@@ -54,22 +54,22 @@ class FrameSlot:
             return frame
 
     def end(self) -> None:
-        """No more frames will come."""
+        """Mark the end of the recording."""
         with self._condition:
             self._ended = True
             self._condition.notify_all()
 
     @property
     def ended(self) -> bool:
-        """Whether the recording is over and its last frame was taken."""
+        """True if the recording is over and its last frame was taken."""
         with self._condition:
             return self._ended and self._frame is None
 
 
 class Capture:
-    """Keeps a camera open in a thread of its own and says whether it is alive.
+    """Keeps a camera open in a thread and reports if it is lost.
 
-    A read that blocks for ever cannot be interrupted: its thread is given up, and another thread
+    A read that blocks for ever cannot be interrupted: its thread is abandoned, and another thread
     opens the camera again.
     """
 
@@ -128,7 +128,10 @@ class Capture:
         return None
 
     def close(self) -> None:
-        """Give the camera back. Waits for the read in progress: one that returns while Python ends would abort the process."""
+        """Release the camera. Waits for the read in progress.
+
+        A read that returns while Python ends would abort the process.
+        """
         self._stop.set()
         self._slot.end()
         self._thread.join(_CLOSE_S)

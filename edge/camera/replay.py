@@ -165,7 +165,7 @@ def _gif(path: Path) -> Iterator[Step]:
         with Image.open(path) as animation:
             if max(animation.size) > _SIDE_MAX:
                 raise CameraError(
-                    f"{path}: {max(animation.size)} pixels is more than the {_SIDE_MAX} a side may have"
+                    f"{path}: a side of {max(animation.size)} pixels, expected at most {_SIDE_MAX}"
                 )
             shown_ms = 0.0
             for picture in ImageSequence.Iterator(animation):

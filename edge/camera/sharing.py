@@ -1,8 +1,8 @@
-"""The recogniser lends its camera's frames to an enrollment: raw, by a socket, to one borrower at a time.
+"""Frames of the recogniser's camera for an enrollment, over a Unix socket, one client at a time.
 
-A header and the picture's bytes per frame; the borrower answers each with one byte when it wants the next, so that the newest
-frame wins and one who stalls is noticed. No file is written. All waiting happens in threads of their own: the loop that offers
-frames never waits.
+Each frame is a header and the bytes of the picture. The client answers with one byte when it wants
+the next frame: it gets the newest one, and a stalled client is noticed. No file is written. All
+waiting is done in threads, so that the caller of `publish` never waits.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import pwd
 import select
 import socket
 import struct
@@ -24,6 +23,7 @@ import numpy as np
 
 from edge.camera.capture import FrameSlot
 from edge.errors import CameraError
+from edge.system.accounts import account_name
 from edge.system.unix_sockets import listen, peer_uid
 from edge.values import FRAME_AGE_MAX_S, Frame
 
@@ -35,21 +35,21 @@ NEXT = b"+"
 
 STALL_S = 5.0
 SESSION_S = 180.0
-_LOOK_S = 0.2  # how often a loan looks whether it is over while there are no frames
+_POLL_S = 0.2  # interval of checking for the end of a session while there are no frames
 _SIDE_MAX = 8192
 
 
 @dataclass(slots=True, eq=False)
 class FrameSession:
-    """One borrower's time."""
+    """Session of one client."""
 
     account: str
     frames: int = 0
-    ended: str = ""  # finished, stalled, time-up or closed; empty as long as it lasts
+    ended: str = ""  # finished, stalled, time-up or closed; empty during the session
 
 
 class FrameServer:
-    """The daemon's end. `loan` is set before the first frame is lent, so that whoever offers can tell before."""
+    """Server in the recogniser. `session` is set before the first frame is sent."""
 
     def __init__(
         self,
@@ -59,16 +59,16 @@ class FrameServer:
         session_s: float = SESSION_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises CameraError where it cannot listen. The caller holds the claim on the place."""
+        """Listen at `path`; the caller holds the lock file of its folder. Raises CameraError."""
         self._path, self._stall_s, self._session_s, self._clock = path, stall_s, session_s, clock
         self._slot = FrameSlot()
         self._stopped = False
         self.session: FrameSession | None = None
         self._listener = _listen(path)
-        threading.Thread(target=self._accept, name="lending", daemon=True).start()
+        threading.Thread(target=self._accept, name="frame-server", daemon=True).start()
 
     def publish(self, frame: Frame) -> None:
-        """The newest frame; never waits."""
+        """Offer the newest frame to the session; never waits."""
         self._slot.put(frame)
 
     def close(self) -> None:
@@ -83,71 +83,68 @@ class FrameServer:
             try:
                 peer, _ = self._listener.accept()
                 self._admit(peer)
-            except (
-                OSError,
-                RuntimeError,
-            ) as error:  # out of descriptors or threads: they come back
+            except (OSError, RuntimeError) as error:  # out of descriptors or threads for a while
                 if not self._stopped:
-                    log.warning("a borrower of the camera was not served: %s", error)
-                    time.sleep(_LOOK_S)
+                    log.warning("a client of the camera was not served: %s", error)
+                    time.sleep(_POLL_S)
 
     def _admit(self, peer: socket.socket) -> None:
         uid = peer_uid(peer)
         peer.settimeout(self._stall_s)
         if uid not in (0, os.geteuid()):
-            log.warning("user %d asked for the camera's frames and was refused", uid)
+            log.warning("refused the camera's frames to user %d: not root or this account", uid)
             peer.close()
         elif self.session is not None:
             with contextlib.suppress(OSError), peer:
                 peer.sendall(HEADER.pack(BUSY, 0, 0, 0.0, 0))
         else:
-            slot, loan = FrameSlot(), FrameSession(_account(uid))  # nothing that was seen before
+            slot, session = FrameSlot(), FrameSession(account_name(uid))  # no earlier frame
             threading.Thread(
-                target=self._serve, args=(peer, slot, loan), name="loan", daemon=True
+                target=self._serve, args=(peer, slot, session), name="frame-session", daemon=True
             ).start()
-            self._slot, self.session = slot, loan
+            self._slot, self.session = slot, session
 
-    def _serve(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> None:
+    def _serve(self, peer: socket.socket, slot: FrameSlot, session: FrameSession) -> None:
         ended = "finished"
         try:
-            ended = self._send_frames(peer, slot, loan)
+            ended = self._send_frames(peer, slot, session)
             peer.sendall(HEADER.pack(OVER, 0, 0, 0.0, 0))
         except TimeoutError:
             ended = "stalled"
-        except OSError:  # it went away
+        except OSError:  # the client disconnected
             pass
         finally:
             peer.close()
-            loan.ended = ended
+            session.ended = ended
             self.session = None
 
-    def _send_frames(self, peer: socket.socket, slot: FrameSlot, loan: FrameSession) -> str:
-        """Until the borrower or the time is over; why. Raises TimeoutError, OSError."""
+    def _send_frames(self, peer: socket.socket, slot: FrameSlot, session: FrameSession) -> str:
+        """Send frames until the session ends; return why. Raises TimeoutError, OSError."""
         ends_at = self._clock() + self._session_s
         while not self._stopped:
             if self._clock() >= ends_at:
                 return "time-up"
-            frame = slot.take(_LOOK_S)
+            frame = slot.take(_POLL_S)
             if frame is None:
-                if _has_gone(peer):
+                if _is_disconnected(peer):
                     return "finished"
                 continue
             height, width = frame.image.shape[:2]
             peer.sendall(HEADER.pack(FRAME, height, width, frame.at, frame.number))
             peer.sendall(np.ascontiguousarray(frame.image).data)
-            loan.frames += 1
+            session.frames += 1
             if not peer.recv(1):
                 return "finished"
         return "closed"
 
 
 class RemoteCamera:
-    """The enrollment's end: a camera whose frames come from the daemon that has it."""
+    """Camera of an enrollment whose frames come from the recogniser."""
 
     def __init__(self, path: Path, *, timeout_s: float = STALL_S) -> None:
-        """Raises CameraError."""
+        """Connect to the recogniser. Raises CameraError."""
         self._path = path
-        self._owed = False
+        self._must_request = False  # the first frame is sent without a request
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(timeout_s)
         try:
@@ -155,30 +152,27 @@ class RemoteCamera:
         except OSError as error:
             self._socket.close()
             raise CameraError(
-                f"an edge-daemon runs here and cannot be asked for its camera ({path}: {error.strerror or error}); "
-                "it may still be starting: try again, or stop it meanwhile"
+                f"{path}: edge-daemon has the camera and cannot be reached: "
+                f"{error.strerror or error}; if it is starting, try again, else stop it"
             ) from error
 
     def read(self) -> Frame | None:
         """Return the newest frame that is not too old.
 
-        Raises CameraError if the daemon lends no frames, or stops lending them.
+        Raises CameraError if the recogniser sends no frames, or stops sending them.
         """
         while time.monotonic() - (frame := self._next()).at > FRAME_AGE_MAX_S:
-            log.debug("frame %d of the daemon is too old", frame.number)
+            log.debug("frame %d of edge-daemon is too old", frame.number)
         return frame
 
     def _next(self) -> Frame:
         try:
-            if self._owed:
+            if self._must_request:
                 self._socket.sendall(NEXT)
             kind, height, width, at, number = HEADER.unpack(self._receive(HEADER.size))
             if kind != FRAME:
-                raise CameraError(
-                    _REFUSALS.get(
-                        kind, f"{self._path}: not what edge-daemon says; are both of one version?"
-                    )
-                )
+                unknown = f"{self._path}: unknown answer {kind!r}; are both of one version?"
+                raise CameraError(_REFUSALS.get(kind, unknown))
             if not (0 < height <= _SIDE_MAX and 0 < width <= _SIDE_MAX):
                 raise CameraError(
                     f"{self._path}: a frame of {width}x{height} pixels; are both of one version?"
@@ -186,15 +180,15 @@ class RemoteCamera:
             pixels = self._receive(height * width * 3)
         except TimeoutError as error:
             raise CameraError(
-                "edge-daemon has the camera and shows no frames; is the camera lost? its log says"
+                "edge-daemon has the camera and sends no frames; its log says if the camera is lost"
             ) from error
         except CameraError:
             raise
         except OSError as error:
             raise CameraError(
-                f"edge-daemon lends its camera no longer: {error.strerror or error}"
+                f"edge-daemon sends no frames any more: {error.strerror or error}"
             ) from error
-        self._owed = True
+        self._must_request = True
         return Frame(np.frombuffer(pixels, np.uint8).reshape(height, width, 3), at, number)
 
     def close(self) -> None:
@@ -207,30 +201,23 @@ class RemoteCamera:
             count = self._socket.recv_into(view[got:])
             if not count:
                 raise CameraError(
-                    "edge-daemon lends its camera no longer; it stopped, or refuses this account"
+                    "edge-daemon closed the connection; it stopped, or refuses this account"
                 )
             got += count
         return data
 
 
 _REFUSALS = {
-    BUSY: "somebody else enrolls from this camera; wait until they are done",
-    OVER: "edge-daemon took its camera back: an enrollment has 3 minutes; begin again",
+    BUSY: "another enrollment uses this camera; wait until it is done",
+    OVER: f"edge-daemon ended the session: limit {SESSION_S / 60:.0f} minutes; start it again",
 }
 
 
-def _has_gone(peer: socket.socket) -> bool:
-    """Whether the other end hung up; it has nothing to say before it got a frame."""
-    ready = select.poll()  # a socket with a timeout would wait in `recv`, whatever its flags say
+def _is_disconnected(peer: socket.socket) -> bool:
+    """Return True if the client disconnected; it sends nothing before its first frame."""
+    ready = select.poll()  # a socket with a timeout waits in `recv` even with MSG_DONTWAIT
     ready.register(peer, select.POLLIN)
     return bool(ready.poll(0)) and not peer.recv(1, socket.MSG_PEEK)
-
-
-def _account(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def _listen(path: Path) -> socket.socket:
@@ -238,5 +225,5 @@ def _listen(path: Path) -> socket.socket:
         return listen(path, socket.SOCK_STREAM, 0o600, 16)
     except OSError as error:
         raise CameraError(
-            f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
+            f"{path}: cannot listen: {error.strerror or error}; check the folder and its rights"
         ) from error

@@ -21,13 +21,14 @@ from edge.config.restart import check_unchanged
 from edge.door import hardware
 from edge.door.client import DoorClient
 from edge.door.clock_trust import TRUST_CLOCK, describe_doubt
+from edge.door.config_reloader import ConfigReloader
 from edge.door.controller import OperatorCommand
 from edge.door.events import DoorAlarm, LockReason, describe_refusal
 from edge.door.protocol import check_reason
 from edge.door.record import load_previous_run
 from edge.door.safe_state import force_safe_state
 from edge.door.service import DoorService
-from edge.door.settings import ConfigReloader, build_settings
+from edge.door.settings import build_settings
 from edge.errors import ConfigError, DoorError, MfsaError
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier

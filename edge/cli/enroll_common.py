@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import pwd
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from edge.errors import AlreadyRunningError, RecordError
 from edge.gallery.enrollment.attributes import AttributePolicy, SubjectAttributes, parse_words
 from edge.names import parse_groups
 from edge.parsing import parse_day
+from edge.system.accounts import account_name
 from edge.system.lockfile import acquire_lock
 
 if TYPE_CHECKING:
@@ -250,10 +250,7 @@ def calling_account() -> str:
     uid = os.getuid()
     sudo_uid = os.environ.get("SUDO_UID", "") if uid == 0 else ""
     uid = int(sudo_uid) if sudo_uid.isdecimal() else uid
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return str(uid)
+    return account_name(uid)
 
 
 def warn_about_size(context: EnrollmentContext) -> None:

@@ -1,31 +1,47 @@
-"""How one door behaves, and what of its state outlives a restart."""
+"""Timing of one door, and its states that survive a restart."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
+from edge.config.door import DoorConfig
 from edge.values import Grant
+
+Relock = Literal["timeout", "on_open", "on_close"]
 
 
 @dataclass(frozen=True, slots=True)
 class DoorTiming:
-    """How one door behaves; seconds."""
+    """Times of one door in seconds; see the keys of the same names in the configuration."""
 
     pulse_s: float
-    extended_pulse_s: float = 10.0  # for people who need longer, and never less than `pulse_s`
-    rex_pulse_s: float = 3.0
-    held_open_s: float = 30.0  # from here on an open door is an alarm
-    relock: str = "timeout"  # timeout, on_open or on_close
-    max_grant_unlock_s: float = 120.0  # longest unlock by grants alone; beyond it an alarm
+    extended_pulse_s: float  # for people who need more time; `pulse_s` is the least
+    rex_pulse_s: float
+    held_open_s: float  # a door open longer is an alarm
+    relock: Relock  # after the pulse, or earlier when the contact opens or closes
+    max_grant_unlock_s: float  # unlocked by grants alone; beyond it grants are refused
 
     def pulse_for(self, grant: Grant) -> float:
-        """How long a grant opens."""
+        """Return how long a grant unlocks the door, in seconds."""
         return max(self.pulse_s, self.extended_pulse_s) if grant.extended else self.pulse_s
+
+
+def build_timing(door: DoorConfig) -> DoorTiming:
+    """Return the timing of a configuration."""
+    return DoorTiming(
+        door.pulse_s,
+        door.extended_pulse_s,
+        door.rex_pulse_s,
+        door.held_open_s,
+        door.relock,
+        door.max_grant_unlock_s,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LatchedStates:
-    """What outlives a restart: only what restricts, and the fire latch. Never hold-open."""
+    """States that survive a restart: the restrictive ones and the fire latch, never a hold."""
 
     fire: bool = False
     lockdown: bool = False

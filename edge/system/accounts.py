@@ -1,18 +1,36 @@
-"""Work of root with the rights of a folder's owner, so that links in it give no more rights."""
+"""Accounts: names and numbers, and work with the rights of a folder's owner."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def account_name(uid: int) -> str:
+    """Return the name of an account, its number if it has no name."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OSError, OverflowError):
+        return str(uid)
+
+
+def account_uid(name: str) -> int | None:
+    """Return the user id of an account, None if there is no such account or it is not readable."""
+    try:
+        return pwd.getpwnam(name).pw_uid
+    except (KeyError, OSError, ValueError):  # ValueError: a name that no account can have
+        return None
 
 
 @contextlib.contextmanager
 def acting_as_owner(folder: Path) -> Iterator[None]:
     """Use the effective account of a folder's owner in a block; no change unless run by root.
 
-    A folder that does not exist yet counts as owned by the owner of the one above. Raises OSError.
+    Links in the folder give root no more rights than the owner has. A folder that does not exist
+    yet counts as owned by the owner of the one above. Raises OSError.
     """
     owner = next(place for place in (folder, *folder.absolute().parents) if place.exists()).stat()
     if os.geteuid() != 0 or owner.st_uid == 0:

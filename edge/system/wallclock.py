@@ -11,8 +11,8 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
+from edge.codes import Code
 from edge.system.timesync import boot_id, is_synchronised, needs_synchronisation
 
 DAY_S = 86400.0
@@ -23,26 +23,19 @@ _SLACK_S = 60.0  # a clock may be set back by this time without doubt
 REMEDY = 'set the clock, then run: edge-door trust-clock --reason "why it is right"'
 
 
-class ClockDoubt(str, Enum):
-    """Why the clock is not believed. Values are stored in records: never change one."""
+class ClockDoubt(Code):
+    """Why the clock is not trusted. Stored in records."""
 
-    NEVER_SET = "before-build-date"
-    BEHIND = "before-last-record"
-    AHEAD = "far-ahead"
-    UNSYNCHRONISED = "never-synchronised"
-
-    @property
-    def sentence(self) -> str:
-        """Sentence for an operator."""
-        return _SENTENCES[self]
-
-
-_SENTENCES = {
-    ClockDoubt.NEVER_SET: "it shows a time before this software was built",
-    ClockDoubt.BEHIND: "it shows a time before the latest one that was believed",
-    ClockDoubt.AHEAD: f"it is more than {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest believed time",
-    ClockDoubt.UNSYNCHRONISED: "this board has no hardware clock and was not synchronised since boot",
-}
+    NEVER_SET = "before-build-date", "it shows a time before this software was built"
+    BEHIND = "before-last-record", "it shows a time before the latest trusted time"
+    AHEAD = (
+        "far-ahead",
+        f"it is over {MAX_JUMP_S / DAY_S:.0f} days ahead of the latest trusted time",
+    )
+    UNSYNCHRONISED = (
+        "never-synchronised",
+        "this board has no hardware clock and was not synchronised since boot",
+    )
 
 
 @dataclass(frozen=True, slots=True)

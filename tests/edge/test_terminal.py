@@ -536,7 +536,7 @@ def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> Non
         done = run(
             ENROLL, "--config", site.config_path, "--subject", "Eileen Collins", "--frontal-only"
         )
-    assert done.returncode == 1 and "cannot be asked for its camera" in done.stderr
+    assert done.returncode == 1 and "has the camera and cannot be reached" in done.stderr
     listed = run("edge.cli.gallery", "list", "--config", site.config_path, "--json")
     assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
     assert "Traceback" not in done.stderr

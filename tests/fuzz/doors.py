@@ -21,11 +21,10 @@ from edge.door import protocol
 from edge.door.hardware import DoorHardware
 from edge.door.record import load_previous_run
 from edge.door.service import DoorService
-from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
-from edge.door.timing import DoorTiming
 from edge.errors import DoorError, RecordError
 from edge.values import Grant
+from tests.doors import make_settings, make_timing
 from tests.fuzz.source import Source, edited, spoilt
 from tests.fuzz.target import Run, Target, expect
 
@@ -110,7 +109,7 @@ def _open_service(folder: Path, at_end: ExitStack) -> Run:
     relay = SimulatedRelayOutput(lambda: now[0])
     path = folder / "door.sock"
     service = DoorService(
-        DoorSettings(DoorTiming(1.0)),
+        make_settings(timing=make_timing(pulse_s=1.0)),
         DoorHardware(relay),
         AsyncLogWriter(lambda: _NoDisk(folder / "door")),
         path,

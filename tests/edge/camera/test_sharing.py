@@ -183,7 +183,7 @@ def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path
             assert first.read() is not None
             with (
                 borrowed(path) as second,
-                pytest.raises(CameraError, match="somebody else enrolls"),
+                pytest.raises(CameraError, match="another enrollment uses"),
             ):
                 second.read()
             assert first.read() is not None
@@ -228,7 +228,7 @@ def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
     with (
         Loop(lender, endless()),
         borrowed(path) as camera,
-        pytest.raises(CameraError, match="took its camera back"),
+        pytest.raises(CameraError, match="ended the session"),
     ):
         while True:
             camera.read()
@@ -252,7 +252,7 @@ def test_a_camera_that_shows_nothing_is_told(lend: Open, path: Path) -> None:
     lend()
     with (
         borrowed(path, timeout_s=0.2) as camera,
-        pytest.raises(CameraError, match="shows no frames"),
+        pytest.raises(CameraError, match="sends no frames"),
     ):
         camera.read()
 
@@ -262,11 +262,13 @@ def test_a_daemon_that_ends_is_told_and_leaves_no_socket(lend: Open, path: Path)
     with Loop(lender, endless()), borrowed(path) as camera:
         assert camera.read() is not None
         lender.close()
-        with pytest.raises(CameraError, match=r"took its camera back|lends its camera no longer"):
+        with pytest.raises(
+            CameraError, match=r"ended the session|closed the connection|sends no frames"
+        ):
             while True:
                 camera.read()
     assert not path.exists()
-    with pytest.raises(CameraError, match="cannot be asked for its camera"):
+    with pytest.raises(CameraError, match="cannot be reached"):
         RemoteCamera(path)
 
 

@@ -10,9 +10,8 @@ import pytest
 
 from edge.door import connections
 from edge.door.client import DoorClient
-from edge.door.settings import DoorSettings
 from edge.errors import DoorError
-from tests.doors import PATIENCE_S, TIMING, Terminal
+from tests.doors import PATIENCE_S, Terminal, make_settings
 
 OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
 
@@ -43,7 +42,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
-    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, clients=OTHERS))
+    terminal = Terminal(tmp_path, settings=make_settings(clients=OTHERS))
     made = Crowd(terminal.path, monkeypatch)
     yield made
     made.close()

@@ -14,13 +14,14 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from edge.access.schedule import ScheduledMode
 from edge.door.controller import MAX_GRANT_AGE_S, Controller, InputKind, OperatorCommand
+from edge.door.events import DoorAlarm, DoorEventCode
 from edge.door.timing import DoorTiming, LatchedStates
-from edge.values import Grant
+from edge.values import DoorEvent, Grant
 
-PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
+PULSE_S, EXTENDED_S, REX_S, HELD_OPEN_S, MAX_UNLOCK_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
 
-RULES = DoorTiming(PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, max_grant_unlock_s=BUSY_S)
+TIMING = DoorTiming(PULSE_S, EXTENDED_S, REX_S, HELD_OPEN_S, "timeout", MAX_UNLOCK_S)
 
 
 class Door(RuleBasedStateMachine):
@@ -31,8 +32,8 @@ class Door(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1000.0
-        self.rules = RULES
-        self.door = self.make(self.rules)
+        self.timing = TIMING
+        self.door = self.make(self.timing)
         self.fire = self.lockdown = self.held = self.tamper = False
         self.window = ScheduledMode.NORMAL
         self.levels: dict[InputKind, bool] = {}
@@ -63,7 +64,7 @@ class Door(RuleBasedStateMachine):
             min(self.grants_alone_since, self.now) if self.by_grants_alone() else math.inf
         )
         self.kept_open = self.oracle() and (
-            self.kept_open or self.now >= self.grants_alone_since + BUSY_S
+            self.kept_open or self.now >= self.grants_alone_since + MAX_UNLOCK_S
         )
 
     @rule(
@@ -88,9 +89,9 @@ class Door(RuleBasedStateMachine):
             self.door.unlock(grant, self.now)
             assert self.door.energised
             pulse_s = (
-                max(self.rules.pulse_s, self.rules.extended_pulse_s)
+                max(self.timing.pulse_s, self.timing.extended_pulse_s)
                 if extended
-                else self.rules.pulse_s
+                else self.timing.pulse_s
             )
             self.pulse_ends = max(self.pulse_ends, self.now + pulse_s)
         elif refused == "replayed":
@@ -119,7 +120,7 @@ class Door(RuleBasedStateMachine):
         if which is InputKind.FIRE:
             self.fire = True
         elif which is InputKind.REX:
-            self.exit_ends, self.pressed_at = self.now + self.rules.rex_pulse_s, self.now
+            self.exit_ends, self.pressed_at = self.now + self.timing.rex_pulse_s, self.now
         elif which is InputKind.TAMPER and not self.tamper:
             self.tamper, self.pulse_ends, self.operator_ends = True, -math.inf, -math.inf
         if which in (InputKind.FIRE, InputKind.REX):
@@ -139,7 +140,7 @@ class Door(RuleBasedStateMachine):
         if refused is not None:
             return
         if command is OperatorCommand.UNLOCK:
-            self.operator_ends = max(self.operator_ends, self.now + self.rules.pulse_s)
+            self.operator_ends = max(self.operator_ends, self.now + self.timing.pulse_s)
             assert self.door.energised  # whatever the schedule says
         elif command is OperatorCommand.HOLD:
             self.held = True
@@ -167,14 +168,15 @@ class Door(RuleBasedStateMachine):
     @rule(factor=st.sampled_from([0.1, 1.0, 3.0]))
     def reload(self, factor: float) -> None:
         """Other times hold from now on; what runs ends when it was to end."""
-        self.rules = DoorTiming(
+        self.timing = DoorTiming(
             PULSE_S * factor,
             EXTENDED_S / factor,
-            EXIT_S * factor,
+            REX_S * factor,
             HELD_OPEN_S,
-            max_grant_unlock_s=BUSY_S,
+            "timeout",
+            MAX_UNLOCK_S,
         )
-        self.door.update_timing(self.rules)
+        self.door.update_timing(self.timing)
         self.door.tick(self.now)
 
     @rule(seconds=st.floats(0, 30))
@@ -194,7 +196,7 @@ class Door(RuleBasedStateMachine):
         assert latches == LatchedStates(self.fire, self.lockdown, self.tamper)
         self.door.lock()
         assert not self.door.energised
-        self.door = self.make(self.rules, latches)
+        self.door = self.make(self.timing, latches)
         assert not self.door.energised
         self.held, self.kept_open = False, False
         self.pulse_ends = self.operator_ends = self.exit_ends = -math.inf
@@ -250,22 +252,22 @@ TestDoor.settings = STEPS
 class NeverRelocks(Controller):
     """A pulse that does not end."""
 
-    def _wanted(self) -> bool:
-        return super()._wanted() or (self.energised and self.reason == "normal")
+    def _must_unlock(self) -> bool:
+        return super()._must_unlock() or (self.energised and self.reason == "normal")
 
 
 class LockdownBeatsExit(Controller):
     """Locks people in."""
 
-    def _wanted(self) -> bool:
-        return super()._wanted() and (self._fire or not self._lockdown)
+    def _must_unlock(self) -> bool:
+        return super()._must_unlock() and (self._fire or not self._lockdown)
 
 
 class ForgetsTheFire(Controller):
     """A restart that locks a burning house."""
 
-    def __init__(self, rules: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
-        super().__init__(rules, LatchedStates(False, latches.lockdown, latches.tamper))
+    def __init__(self, timing: DoorTiming, latches: LatchedStates = LatchedStates()) -> None:
+        super().__init__(timing, LatchedStates(False, latches.lockdown, latches.tamper))
 
 
 class HoldsAfterRestart(Controller):
@@ -286,18 +288,19 @@ class HoldsAfterRestart(Controller):
 class AlarmsTwice(Controller):
     """Cries again while the door still stands open."""
 
-    def _watch_contact(self) -> None:
-        super()._watch_contact()
-        if self._held_open:
-            self._emit("alarm", "held-open", self._now)
+    def tick(self, now: float) -> bool:
+        changed = super().tick(now)
+        if DoorAlarm.HELD_OPEN in self.alarms:
+            self.events.append(DoorEvent(DoorEventCode.ALARM, DoorAlarm.HELD_OPEN, now))
+        return changed
 
 
 class ScheduleBeatsOperator(Controller):
     """Says done to an operator, and opens nothing."""
 
-    def _wanted(self) -> bool:
-        return super()._wanted() and (
-            self.reason != "operator" or self._window is not ScheduledMode.LOCKED
+    def _must_unlock(self) -> bool:
+        return super()._must_unlock() and (
+            self.reason != "operator" or self._mode is not ScheduledMode.LOCKED
         )
 
 

@@ -15,7 +15,6 @@ from edge.door import protocol
 from edge.door.client import DoorClient
 from edge.door.hardware import DoorHardware
 from edge.door.service import DoorService
-from edge.door.settings import DoorSettings
 from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError
 from tests.doors import (
@@ -23,7 +22,6 @@ from tests.doors import (
     PATIENCE_S,
     PULSE_S,
     SETTINGS,
-    TIMING,
     FullAtFirst,
     NoDisk,
     Schedules,
@@ -32,6 +30,7 @@ from tests.doors import (
     Terminal,
     Wires,
     grant,
+    make_settings,
     until,
 )
 
@@ -64,9 +63,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
     tmp_path: Path,
 ) -> None:
     disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(
-        tmp_path, lambda _: disk, settings=DoorSettings(TIMING, unlock_unrecorded=True)
-    )
+    terminal = Terminal(tmp_path, lambda _: disk, settings=make_settings(unlock_unrecorded=True))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant()) is None
@@ -180,7 +177,7 @@ class BrokenSchedule:
 def test_a_schedule_that_raises_restricts_and_ends_no_door(
     tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, BrokenSchedule(strictest)))  # type: ignore[arg-type]
+    terminal = Terminal(tmp_path, settings=make_settings(schedule=BrokenSchedule(strictest)))  # type: ignore[arg-type]
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == "locked"
@@ -193,14 +190,14 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
         client.close()
         terminal.stop()
     assert [r.message for r in caplog.records].count(
-        f"the schedule cannot tell what holds now; until it can: {strictest.value}"
+        f"schedule failed: the mode is {strictest.value} until it works"
     ) == 1
 
 
 @pytest.mark.parametrize("wall", [1e30, float("nan")])
 def test_a_clock_that_is_no_time_ends_no_door(tmp_path: Path, wall: float) -> None:
     terminal = Terminal(
-        tmp_path, settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+        tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )  # type: ignore[arg-type]
     terminal.stop()
     assert not terminal.relay.history and terminal.events()[:1] == ["started"]

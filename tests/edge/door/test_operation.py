@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 
 from edge.access.schedule import ScheduledMode
+from edge.door import connections
 from edge.door.client import DoorClient
 from edge.door.controller import InputKind
-from edge.door.settings import DoorSettings
-from edge.door.timing import DoorTiming
+from edge.errors import DoorError
 from tests.doors import (
     CLOCK,
     PATIENCE_S,
     PULSE_S,
     SETTINGS,
-    TIMING,
     Schedules,
     Terminal,
     Wires,
     grant,
+    make_settings,
+    make_timing,
     records,
     until,
 )
@@ -101,7 +102,7 @@ def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClien
 @pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
 def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, state: str) -> None:
     terminal = Terminal(
-        tmp_path, settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+        tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -117,7 +118,7 @@ def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
     for wall, believed in ((now + 5, True), (now - 3600, False)):
         terminal = Terminal(
             tmp_path,
-            settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)),
+            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),
             wall=lambda wall=wall: wall,
         )
         client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -133,11 +134,13 @@ def test_other_conduct_holds_from_now_on(terminal: Terminal) -> None:
     try:
         assert client.grant(grant("g1")) is None and client.status()["relocks_in_s"] <= PULSE_S
         terminal.pause()
-        terminal.service.reload(DoorSettings(DoorTiming(9.0), Schedules(ScheduledMode.LOCKED)))
+        terminal.service.reload(
+            make_settings(timing=make_timing(pulse_s=9.0), schedule=Schedules(ScheduledMode.LOCKED))
+        )
         terminal.resume()
         assert client.grant(grant("g2")) == "schedule"
         terminal.pause()
-        terminal.service.reload(DoorSettings(DoorTiming(9.0)))
+        terminal.service.reload(make_settings(timing=make_timing(pulse_s=9.0)))
         terminal.resume()
         assert client.grant(grant("g3")) is None and 8 < client.status()["relocks_in_s"] <= 9
     finally:
@@ -145,24 +148,28 @@ def test_other_conduct_holds_from_now_on(terminal: Terminal) -> None:
     assert terminal.events().count("reloaded") == 2
 
 
-def test_who_may_no_longer_ask_is_hung_up_on(terminal: Terminal) -> None:
+def test_reload_disconnects_removed_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "peer_uid", lambda _: 54321)
+    terminal = Terminal(tmp_path, settings=make_settings(clients={54321: "recogniser"}))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
-    client.status()
-    terminal.pause()
-    peers = terminal.service._peers._uids
-    for peer in peers:
-        peers[peer] = (
-            54321  # as if it were another account, which the new configuration does not name
-        )
-    terminal.service.reload(SETTINGS)
-    assert not peers
-    terminal.resume()
-    assert client.status()["state"] == "locked"  # connects anew, and is asked again who it is
-    client.close()
+    try:
+        assert client.status()["state"] == "locked"
+        terminal.pause()
+        terminal.service.reload(SETTINGS)
+        terminal.resume()
+        with pytest.raises(DoorError, match="closed the connection"):
+            client.status()
+    finally:
+        client.close()
+        terminal.stop()
 
 
 def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, settings=DoorSettings(DoorTiming(PULSE_S, extended_pulse_s=5.0)))
+    terminal = Terminal(
+        tmp_path, settings=make_settings(timing=make_timing(pulse_s=PULSE_S, extended_pulse_s=5.0))
+    )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(replace(grant(), extended=True)) is None
@@ -175,7 +182,7 @@ def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
 def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     """The clock was twenty days ahead and believed; set right, an operator confirms it."""
     now = [time.time() + 20 * 86400]
-    settings = DoorSettings(TIMING, Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
+    settings = make_settings(schedule=Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
     Terminal(tmp_path, settings=settings, wall=lambda: now[0]).stop()
     now[0] -= 20 * 86400
     terminal = Terminal(tmp_path, settings=settings, wall=lambda: now[0])

@@ -68,7 +68,7 @@ def test_what_a_signal_does_takes_no_lock() -> None:
         (
             {"clients": ["nobody-at-all"]},
             2,
-            "door.clients: nobody-at-all: there is no such account",
+            "door.clients: nobody-at-all: no such account",
         ),
     ],
 )

@@ -12,22 +12,23 @@ from edge.access.schedule import ScheduledMode
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.door.client import DoorClient
+from edge.door.events import DoorEventCode, EventCause
 from edge.door.record import PreviousRun, load_previous_run
-from edge.door.service import NOT_YET_RECORDED
-from edge.door.settings import DoorSettings
-from edge.door.timing import DoorTiming, LatchedStates
+from edge.door.requests import NOT_YET_RECORDED
+from edge.door.timing import LatchedStates
 from edge.errors import RecordError
 from edge.system.wallclock import ClockTrust
 from edge.values import DoorEvent
 from tests.doors import (
     CLOCK,
     PATIENCE_S,
-    TIMING,
     FullAtFirst,
     HangingDisk,
     Schedules,
     Terminal,
     grant,
+    make_settings,
+    make_timing,
     passing,
     records,
     until,
@@ -73,7 +74,9 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
 def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(
-        tmp_path, lambda _: disk, settings=DoorSettings(DoorTiming(900.0), unlock_unrecorded=True)
+        tmp_path,
+        lambda _: disk,
+        settings=make_settings(timing=make_timing(pulse_s=900.0), unlock_unrecorded=True),
     )
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     asked: list[str | None] = []
@@ -101,7 +104,7 @@ def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
     try:
         terminal.pause()
         for _ in range(70):
-            terminal.service._post(DoorEvent("contact-active", "input", 0.0))
+            terminal.service.door.append(DoorEventCode.CONTACT_ACTIVE, EventCause.INPUT)
         terminal.resume()
         assert client.status()["records_lost"] > 0
         # The clock stands, so the queue that is full is what answers, and not the end of a wait.
@@ -258,14 +261,14 @@ class TestClock:
         terminal = Terminal(
             self.path,
             lambda path: AuditLogWriter(path, wall=lambda: self.now),
-            settings=DoorSettings(TIMING, Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
+            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
             wall=lambda: self.now,
         )
         terminal.pause()
         opened = [terminal.relay.energised]
         for jump in jumps:
             self.now += jump
-            terminal.service._looked_at = -1e9  # a second has passed
+            CLOCK.advance(1.5)  # the schedule is read every second
             terminal.service.step()
             opened.append(terminal.relay.energised)
         terminal.service.close()
@@ -317,11 +320,11 @@ def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
 
     terminal = Terminal(tmp_path, disk)
     terminal.pause()
-    record = terminal.service._record
+    record = terminal.service.door.log
     for _ in range(10_000):
         record.append(DoorEvent("rex-active", "input", time.monotonic()))
     record.append(DoorEvent("alarm", "forced-open", time.monotonic()))
-    assert len(record._jobs) < 100
+    assert record.lost > 9_900  # the queue takes the others
     until(lambda: bool(held))
     held[0].released.set()
     terminal.resume()

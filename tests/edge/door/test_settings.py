@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from edge.config import load_config
-from edge.door import settings
+from edge.door import config_reloader
 from edge.door.client import DoorClient
-from edge.door.settings import ConfigReloader, DoorSettings, build_settings
+from edge.door.config_reloader import ConfigReloader
+from edge.door.settings import build_settings
 from edge.errors import ConfigError, MfsaError
-from tests.doors import PATIENCE_S, TIMING, Terminal, records, until
+from tests.doors import PATIENCE_S, SETTINGS, Terminal, make_settings, records, until
 
 WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
@@ -43,12 +44,12 @@ def test_accounts_that_are_gone_are_left_out_at_the_start(
 
 
 def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
-    with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: there is no such account"):
+    with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: no such account"):
         taken(ConfigReloader(write_config(door={"operators": [STRANGER]})))
 
 
 def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, settings=DoorSettings(TIMING, operators={os.geteuid(): "guard"}))
+    terminal = Terminal(tmp_path, settings=make_settings(operators={os.geteuid(): "guard"}))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command("lockdown", "drill") is None
@@ -75,7 +76,7 @@ def test_whatever_goes_wrong_while_reading_is_an_answer(
     def fail(_: Path) -> object:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(settings, "load_config", fail)
+    monkeypatch.setattr(config_reloader, "load_config", fail)
     with pytest.raises(MfsaError, match="a defect"):
         taken(ConfigReloader(write_config()))
 
@@ -94,7 +95,7 @@ def test_only_the_newest_reading_counts(
             return old
         return new
 
-    monkeypatch.setattr(settings, "load_config", slow_at_first)
+    monkeypatch.setattr(config_reloader, "load_config", slow_at_first)
     reading = ConfigReloader(path)
     reading.start()
     assert taken(reading)[0].door.pulse_s == 2.0  # type: ignore[index]
@@ -110,6 +111,6 @@ def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: D
     terminal.resume()
     assert "too long" in client.status()["reload_refused"]
     terminal.pause()
-    terminal.service.reload(DoorSettings(TIMING))
+    terminal.service.reload(SETTINGS)
     terminal.resume()
     assert client.status()["reload_refused"] == ""

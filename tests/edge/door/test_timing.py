@@ -11,6 +11,7 @@ from edge.door.controller import Controller, InputKind, OperatorCommand
 from edge.door.inputs import Debounce
 from edge.door.timing import DoorTiming, LatchedStates
 from edge.values import Grant
+from tests.doors import make_timing
 
 PULSE_S, EXTENDED_S, EXIT_S, HELD_OPEN_S, BUSY_S = 3.0, 8.0, 5.0, 20.0, 10.0
 
@@ -222,7 +223,7 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
 
 
 def test_more_time_is_never_less() -> None:
-    door = Controller(DoorTiming(15.0, extended_pulse_s=10.0))
+    door = Controller(make_timing(pulse_s=15.0, extended_pulse_s=10.0))
     door.unlock(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
     assert door.relocks_at == 16.0
 

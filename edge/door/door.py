@@ -1,0 +1,179 @@
+"""One door: controller, hardware, schedule and audit log together."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edge.audit.async_writer import AsyncLogWriter, PendingRecord
+from edge.audit.clock import confirmation_field
+from edge.door.clock_trust import clock_status
+from edge.door.controller import Controller
+from edge.door.events import DoorEventCode, EventCause
+from edge.door.hardware import DoorHardware
+from edge.door.inputs import POLL_S
+from edge.door.record import DoorAuditLog, LockState, PreviousRun
+from edge.door.relay import RelayOutput
+from edge.door.schedule_clock import ScheduleClock
+from edge.door.settings import DoorSettings
+from edge.system.wallclock import WallClock
+from edge.values import DoorEvent
+
+log = logging.getLogger(__name__)
+
+NOTE_MAX = 256
+_SCHEDULE_S = 1.0  # interval of reading the schedule
+_IDLE_S = 0.05  # longest wait, so that signals and finished threads are noticed
+
+
+class Door:
+    """Applies inputs, schedule and time to the controller, and its result to the relays."""
+
+    def __init__(
+        self,
+        settings: DoorSettings,
+        hardware: DoorHardware,
+        log_writer: AsyncLogWriter,
+        previous: PreviousRun,
+        clock: Callable[[], float],
+        wall: WallClock,
+    ) -> None:
+        self.settings = settings
+        self.wall = wall
+        self.clock = clock
+        self.controller = Controller(settings.timing, previous.latches)
+        self.log = DoorAuditLog(
+            log_writer, previous, lambda: self.controller.latches, self._lock_state, wall
+        )
+        self.log.update_retention(settings.retention)
+        self._hardware = hardware
+        self._schedule = ScheduleClock(wall)
+        self._schedule_read_at = -math.inf
+        self._reported: tuple[str, ...] = ()  # alarms logged last
+        self._is_energised = self._is_alarm_on = False
+        hardware.relay.deenergise()
+
+    def start(self, previous: PreviousRun) -> None:
+        """Record how the previous run ended and how this one starts."""
+        if previous.error:
+            log.error(
+                "%s; the door starts in lockdown because its previous state is unknown; "
+                "end it with: edge-door release",
+                previous.error,
+            )
+            self.append(DoorEventCode.GAP, EventCause.UNREADABLE_RECORD, note=previous.error)
+        elif previous.last_event not in (None, DoorEventCode.STOPPED):
+            self.append(DoorEventCode.GAP, EventCause.UNCLEAN_STOP)
+        for account in self.settings.unknown_accounts:
+            log.error("%s: no such account on this machine, ignored; create it", account)
+            self.append(DoorEventCode.ACCOUNT_IGNORED, EventCause.UNKNOWN_ACCOUNT, note=account)
+        confirmation = confirmation_field(self.wall.trust)
+        self.append(DoorEventCode.STARTED, self.controller.reason, more=confirmation)
+
+    def update_settings(self, settings: DoorSettings) -> None:
+        """Use other settings; a running pulse keeps its end."""
+        self.settings = settings
+        self.controller.update_timing(settings.timing)
+        self.log.update_retention(settings.retention)
+        self.read_schedule_soon()
+
+    def read_schedule_soon(self) -> None:
+        """Read the schedule at the next update."""
+        self._schedule_read_at = -math.inf
+
+    def wait_s(self, limit_s: float = _IDLE_S) -> float:
+        """Return for how many seconds no update is needed, at most `limit_s`."""
+        if self._hardware.inputs:
+            limit_s = min(limit_s, POLL_S)
+        deadline = self.controller.deadline
+        return limit_s if deadline is None else max(0.0, min(limit_s, deadline - self.clock()))
+
+    def update(self) -> None:
+        """Pass inputs, schedule and time to the controller, and switch the relays."""
+        now = self.clock()
+        for kind, level in self._hardware.inputs.read_changes(now) if self._hardware.inputs else ():
+            self.controller.update_input(kind, level, now)
+        if now - self._schedule_read_at >= _SCHEDULE_S:
+            self._schedule_read_at = now
+            self.controller.update_schedule(self._schedule.mode(self.settings.schedule), now)
+        self.controller.tick(now)
+        self.switch_relays()
+        self.log.run_maintenance(now)
+
+    def switch_relays(self) -> None:
+        """Switch the relays, then record: locking never waits for the disk. Raises DoorError."""
+        controller = self.controller
+        if self._is_energised != controller.energised:
+            self._is_energised = controller.energised
+            _switch(self._hardware.relay, self._is_energised)
+            log.info("%s (%s)", self._lock_state().lock, controller.reason)
+        if self._hardware.alarm is not None and self._is_alarm_on != controller.alarm:
+            self._is_alarm_on = controller.alarm
+            _switch(self._hardware.alarm, self._is_alarm_on)
+        if self._reported != controller.alarms:
+            self._reported = controller.alarms
+            log.warning("alarms: %s", ", ".join(self._reported) or "none")
+        events, controller.events = controller.events, []
+        for event in events:
+            self.log.append(event)
+
+    def append(
+        self,
+        event: DoorEventCode,
+        reason: str,
+        *,
+        note: str | None = None,
+        operator: str | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> PendingRecord:
+        """Record an event that happens now."""
+        note = note if note is None else note[:NOTE_MAX]
+        return self.log.append(
+            DoorEvent(event, reason, self.clock(), operator=operator, note=note), more
+        )
+
+    def wait_recorded(self, record: PendingRecord, deadline: float) -> bool:
+        """Wait until a record is on disk; False if it is not by then.
+
+        The door is updated meanwhile: inputs are read, and pulses end in time.
+        """
+        while not record.done.is_set() and (now := self.clock()) < deadline:
+            record.done.wait(self.wait_s(deadline - now))
+            self.update()
+        if not record.done.is_set():
+            log.error("%s not recorded in time: the disk is too slow", record.fields["event"])
+        return record.written
+
+    def status(self) -> dict[str, Any]:
+        controller, now = self.controller, self.clock()
+        levels = controller.levels.items()
+        return {
+            "state": self._lock_state().lock,
+            "reason": controller.reason,
+            "relocks_in_s": round(max(0.0, controller.relocks_at - now), 3),
+            "alarms": list(controller.alarms),
+            "records_lost": self.log.lost,
+            "clock": clock_status(self.wall),
+            "inputs": {kind.value: level for kind, level in levels if level is not None},
+        }
+
+    def stop(self) -> None:
+        """Lock, close the hardware and record the stop, the last two whatever fails."""
+        self.controller.lock()
+        with contextlib.ExitStack() as steps:  # last in, first out
+            steps.callback(self.append, DoorEventCode.STOPPED, EventCause.LOCKED)
+            steps.callback(self._hardware.close)
+
+    def _lock_state(self) -> LockState:
+        lock = "unlocked" if self.controller.energised else "locked"
+        return LockState(lock, self.controller.alarms)
+
+
+def _switch(relay: RelayOutput, on: bool) -> None:
+    if on:
+        relay.energise()
+    else:
+        relay.deenergise()
