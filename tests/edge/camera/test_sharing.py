@@ -322,5 +322,5 @@ def test_rubbish_from_a_borrower_changes_nothing(lend: Open, path: Path) -> None
 
 def test_a_place_where_nobody_can_listen_is_told(tmp_path: Path) -> None:
     for place in (tmp_path / "none" / "enroll.sock", tmp_path / ("x" * 120)):
-        with pytest.raises(CameraError, match="cannot listen there"):
+        with pytest.raises(CameraError, match="cannot listen"):
             FrameServer(place)
