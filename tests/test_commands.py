@@ -1,4 +1,4 @@
-"""Every command that is installed answers --help with an example, and wrong usage with exit code 2."""
+"""All commands: --help with an example, --version, exit code 2 on wrong usage."""
 
 from __future__ import annotations
 

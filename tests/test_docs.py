@@ -16,7 +16,7 @@ from edge.config import TerminalConfig, load_config
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_tests_that_the_door_s_page_names_exist() -> None:
+def test_door_page_names_existing_tests() -> None:
     named = set(re.findall(r"`(test_\w+|Test\w+)`", (ROOT / "docs" / "door.md").read_text()))
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
     assert len(named) > 30
@@ -42,12 +42,12 @@ def _parts(annotation: object) -> list[type[BaseModel]]:
     return [part for argument in get_args(annotation) for part in _parts(argument)]
 
 
-def test_the_sample_configuration_explains_every_key() -> None:
+def test_sample_config_names_every_key() -> None:
     text = (ROOT / "systemd" / "terminal.yaml").read_text()
     assert not {key for key in _keys(TerminalConfig) if not re.search(rf"\b{key}:", text)}
 
 
-def test_the_sample_configuration_is_one_and_shows_the_defaults(tmp_path: Path) -> None:
+def test_sample_config_is_valid_with_defaults(tmp_path: Path) -> None:
     sample = tmp_path / "terminal.yaml"
     sample.write_text((ROOT / "systemd" / "terminal.yaml").read_text())
     least = {"bundle": "b", "camera": {"kind": "opencv", "source": 0}, "liveness": {"kind": "none"}}

@@ -1,4 +1,4 @@
-"""Both processes under a small systemd of our own: killed, stopped and told to read their configuration again."""
+"""Both processes under a small model of systemd: killed, stopped, reloaded."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def said(terminal: Terminal, unit: str, words: str) -> bool:
 
 
 def change(terminal: Terminal, key: str, value: object) -> None:
-    """One key of a section, such as `door.pulse_s`."""
+    """Write one key such as `door.pulse_s` into the configuration."""
     fields = yaml.safe_load(terminal.config_path.read_text())
     section, name = key.split(".")
     fields.setdefault(section, {})[name] = value
@@ -43,28 +43,28 @@ def change(terminal: Terminal, key: str, value: object) -> None:
 
 
 @pytest.mark.parametrize(("name", "by_watchdog"), [("door: kill -9", 0), ("door: SIGSTOP", 1)])
-def test_a_door_that_dies_or_hangs_with_the_lock_open_locks_and_comes_back(
+def test_door_killed_or_hung_locks_and_restarts(
     terminal: Terminal, name: str, by_watchdog: int
 ) -> None:
     starts, kills = terminal.door.starts, terminal.door.watchdog_kills
     opened = terminal.energised_after(time.monotonic())
     with fault(name).begin(terminal):
-        until(lambda: terminal.door.starts == starts + 1, "started anew")
-        assert not terminal.line.energised  # `edge-door safe-state` has driven it to rest before
+        until(lambda: terminal.door.starts == starts + 1, "restarted")
+        assert not terminal.line.energised  # `edge-door safe-state` has de-energised it before
     assert terminal.door.watchdog_kills == kills + by_watchdog
     terminal.energised_after(opened + 1.0)
     events = [r["event"] for r in read_log(terminal.config.door_record_path)]
     assert events[-1 - events[::-1].index("gap") :][:2] == ["gap", "started"]
 
 
-def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(
+def test_door_on_a_full_disk_refuses_grants(
     terminal: Terminal,
 ) -> None:
     starts = terminal.door.starts
     terminal.wait_locked()
     terminal.energised_after(time.monotonic())
     with fault("disk full, then door: kill -9").begin(terminal):
-        until(lambda: terminal.door.starts == starts + 1, "started anew")
+        until(lambda: terminal.door.starts == starts + 1, "restarted")
         began = time.monotonic()
         until(
             lambda: terminal.door.ready.is_set() and terminal.door.last_status == "locked (rest)",
@@ -77,16 +77,16 @@ def test_a_door_that_is_started_on_a_full_disk_serves_and_lets_nobody_in(
     terminal.energised_after(time.monotonic())
 
 
-def test_a_recogniser_that_dies_comes_back_and_says_that_there_is_a_gap(terminal: Terminal) -> None:
+def test_recogniser_killed_restarts_with_gap(terminal: Terminal) -> None:
     starts = terminal.daemon.starts
     with fault("recogniser: kill -9").begin(terminal):
-        until(lambda: terminal.daemon.starts == starts + 1, "started anew")
+        until(lambda: terminal.daemon.starts == starts + 1, "restarted")
     terminal.energised_after(time.monotonic())
     kinds = [r["kind"] for r in read_log(terminal.config.decisions_path)]
     assert kinds[-1 - kinds[::-1].index("gap") :][:2] == ["gap", "started"]
 
 
-def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Terminal) -> None:
+def test_door_reload_applies_all_or_nothing(terminal: Terminal) -> None:
     def reload() -> None:
         os.kill(terminal.door.pid, signal.SIGHUP)
 
@@ -95,16 +95,16 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
     reload()
     until(
         lambda: said(terminal, "edge-door", "the configuration stays as it was"),
-        "refused a wrong one",
+        "refused the invalid file",
     )
-    until(lambda: "configuration refused" in terminal.door.last_status, "told systemd")
+    until(lambda: "configuration refused" in terminal.door.last_status, "reported to systemd")
     longer_s = 1.8 * PULSE_S  # less than the time from one grant to the next
     change(terminal, "door.pulse_s", longer_s)
     change(terminal, "door.held_open_s", 17.0)
     reload()
     until(
         lambda: said(terminal, "edge-door", "the configuration was read again"),
-        "took the right one",
+        "applied the valid file",
     )
     terminal.wait_locked()
     opened = terminal.energised_after(time.monotonic())
@@ -115,13 +115,13 @@ def test_the_door_reads_its_configuration_again_whole_or_not_at_all(terminal: Te
     reload()
     until(
         lambda: said(terminal, "edge-door", "door.relay: another value needs a restart"),
-        "named what cannot change",
+        "named the key that needs a restart",
     )
     change(terminal, "door.relay", {"kind": "file", "path": "relay"})
     assert not (terminal.folder / "elsewhere").exists()
 
 
-def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(
+def test_recogniser_reload_applies_all_or_nothing(
     terminal: Terminal,
 ) -> None:
     def reload() -> None:
@@ -139,7 +139,7 @@ def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(
     reload()
     until(
         lambda: said(terminal, "edge-daemon", "configuration and gallery were read again"),
-        "took the right one",
+        "applied the valid file",
     )
     asked = time.monotonic()
     until(
@@ -147,14 +147,14 @@ def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(
             r.get("reason") == "too-small" and r["mono"] > asked
             for r in read_log(terminal.config.decisions_path)
         ),
-        "obeys",
+        "uses the new value",
     )
     change(terminal, "detector.min_face_px", 60)
     change(terminal, "camera.fps", 5)
     reload()
     until(
         lambda: said(terminal, "edge-daemon", "camera: another value needs a restart"),
-        "named what cannot change",
+        "named the key that needs a restart",
     )
     change(terminal, "camera.fps", 10)
     reload()
@@ -162,8 +162,8 @@ def test_the_recogniser_reads_its_configuration_again_whole_or_not_at_all(
     assert terminal.daemon.pid == pid
 
 
-def test_readiness_and_status_are_told_to_systemd(terminal: Terminal) -> None:
-    until(lambda: terminal.daemon.last_status.endswith("frames"), "says what it does")
+def test_readiness_and_status_reach_systemd(terminal: Terminal) -> None:
+    until(lambda: terminal.daemon.last_status.endswith("frames"), "reports its status")
     with fault("camera hangs").begin(terminal):
         beats = terminal.daemon.heartbeats
         until(lambda: terminal.daemon.heartbeats > beats + 2, "is alive without frames")

@@ -1,4 +1,4 @@
-"""What all commands share: exit codes, errors without traceback, the --config option, logging."""
+"""Shared by all commands: exit codes, errors without traceback, --config, logging."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CODES = "0 done\n  1 refused or failed\n  2 wrong usage or configuration file"
 
 
 def run(prog: str, command: Callable[[], int]) -> int:
-    """Return the exit code: 2 for wrong configuration, 1 for any other error a user can meet."""
+    """Run a command; return 2 on a configuration error, 1 on any other expected error."""
     _print_any_text()
     try:
         return command()
@@ -45,7 +45,7 @@ def run(prog: str, command: Callable[[], int]) -> int:
 
 
 def _print_any_text() -> None:
-    """Escape characters that the encoding of standard output does not have, such as in Latin-1."""
+    """Escape characters that the encoding of standard output lacks, such as Latin-1."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
@@ -147,15 +147,15 @@ def _version() -> str:
 
 
 def check_out(*paths: Path | None) -> None:
-    """That files can be written there, asked before the work rather than after; raises ConfigError."""
+    """Check before long work that output files can be written; raises ConfigError."""
     for path in paths:
         if path is None:
             continue
         folder = path.absolute().parent
         if not folder.is_dir():
-            raise ConfigError(f"{path}: its folder does not exist; make it first")
+            raise ConfigError(f"{path}: its folder does not exist; create it first")
         if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-            raise ConfigError(f"{path}: cannot be written; name another file")
+            raise ConfigError(f"{path}: cannot be written; choose another file")
 
 
 def add_config(target: argparse._ActionsContainer, *, required: bool = True) -> None:
@@ -205,7 +205,10 @@ def log_to_stderr(level: str = "INFO") -> None:
 
 
 def log_in_background() -> None:
-    """To stderr by a thread of its own: whoever reads there may stall, and the caller must not. What does not fit is lost."""
+    """Log to stderr in a thread: a stalled reader never blocks the caller.
+
+    Messages beyond 1,000 waiting ones are dropped.
+    """
     log_to_stderr()
     logging.raiseExceptions = False
     root = logging.getLogger()

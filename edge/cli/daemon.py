@@ -12,8 +12,9 @@ from edge.config import load_config
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-daemon",
-        "Watch the camera, recognise enrolled people and ask the door process to open. Runs until SIGTERM, or to the "
-        "end of a recording; SIGHUP reads configuration and gallery again.",
+        "Read frames from the camera, recognise enrolled people and send grants to the door "
+        "process. Runs until SIGTERM or the end of a recording. SIGHUP reloads configuration and "
+        "gallery.",
         "edge-daemon --config /etc/mfsa-edge/terminal.yaml",
     )
     common.add_config(parser)
@@ -23,9 +24,8 @@ def main(argv: list[str] | None = None) -> int:
 
     def command() -> int:
         config = load_config(args.config)
-        from edge.recogniser.daemon import (
-            Daemon,  # after the config: a wrong file is answered at once
-        )
+        # Imported after the configuration is read: a wrong file is reported at once.
+        from edge.recogniser.daemon import Daemon
 
         daemon = Daemon(config)
         for number in (signal.SIGTERM, signal.SIGINT):

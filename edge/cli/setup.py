@@ -36,8 +36,8 @@ def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-setup",
         "Write a minimal configuration for a terminal that runs as one account, check it as "
-        "edge-doctor does, and offer to enroll a person. Asks for everything that no option names. "
-        "docs/install.md describes the installation with accounts of its own.",
+        "edge-doctor does, and offer to enroll a person. Asks for each value without an option. "
+        "docs/install.md describes the installation with separate accounts.",
         "edge-setup --camera 0 --bundle bundle --door simulated --liveness layers --yes",
     )
     parser.add_argument(
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--terminal",
         default=TerminalConfig.model_fields["terminal"].default,
-        help="name of this terminal; templates are sealed to it (default: %(default)s)",
+        help="name of this terminal; templates are bound to it (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
@@ -85,18 +85,18 @@ def _setup(args: argparse.Namespace) -> int:
     common.check_out(args.out)
     check_replaceable(args.out)
     if args.out.exists() and not args.force:
-        raise ConfigError(f"{args.out}: exists; overwrite it with --force, or name another --out")
+        raise ConfigError(f"{args.out}: exists; overwrite it with --force, or choose another --out")
     try:
         starter = _answers(args)
     except EOFError as error:
         raise MfsaError(
             "the input ended before the last answer: nothing was written; run it in a terminal, "
-            "or name all answers as options"
+            "or give all answers as options"
         ) from error
-    is_sound = _check(_write(args.out, starter))
+    passed = _check(_write(args.out, starter))
     is_enrolled = not args.yes and _enroll(args.out)
     _show_next(args.out, is_enrolled=is_enrolled)
-    return common.DONE if is_sound else common.FAILED
+    return common.DONE if passed else common.FAILED
 
 
 def _answers(args: argparse.Namespace) -> StarterConfig:
@@ -180,7 +180,7 @@ def _live(text: str, args: argparse.Namespace) -> dict[str, Any]:
             raise ConfigError(f"--accept-network-injection: required: {_INJECTION}")
         print(f"  WARNING: {_INJECTION}.")
         if input("  Accept this? (yes/no) [no]: ").strip().lower() not in ("y", "yes"):
-            raise ConfigError("not accepted; name another camera")
+            raise ConfigError("not accepted; choose another camera")
     return fields_of(camera)
 
 
@@ -245,15 +245,15 @@ def _write(out: Path, starter: StarterConfig) -> TerminalConfig:
 
 
 def _check(config: TerminalConfig) -> bool:
-    """Show what edge-doctor finds; return False if there is an error."""
+    """Print the results of edge-doctor; return False if there is an error."""
     from edge.cli.doctor import show
     from edge.ops.doctor import ERROR, examine
 
-    is_sound = True
-    for finding in examine(config, _CHECKED):
-        show(finding)
-        is_sound = is_sound and finding.level != ERROR
-    return is_sound
+    passed = True
+    for result in examine(config, _CHECKED):
+        show(result)
+        passed = passed and result.level != ERROR
+    return passed
 
 
 def _enroll(config: Path) -> bool:
@@ -279,7 +279,7 @@ def _show_next(out: Path, *, is_enrolled: bool) -> None:
     steps += [
         (f"edge-door run {config} &", "the lock"),
         (f"edge-daemon {config}", "the recogniser; Ctrl-C stops it"),
-        (f"edge-audit show {config}", "what was decided, and why"),
+        (f"edge-audit show {config}", "decisions and their reasons"),
     ]
     print("\nNext:")
     for command, comment in steps:

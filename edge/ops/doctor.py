@@ -1,4 +1,4 @@
-"""Checks of a terminal before and while it runs; each finding says how to fix the fault."""
+"""Checks of a terminal, before and while it runs. Each result says how to fix the fault."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OK, WARNING, ERROR = "ok", "warning", "error"
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the report."""
+    """Result of one check: a line of the report."""
 
     level: str
     subject: str
@@ -41,7 +41,7 @@ class CheckResult:
 
 
 def examine(config: TerminalConfig, subjects: Sequence[str] = ()) -> Iterator[CheckResult]:
-    """Yield the findings on some subjects, by default on all; a user's mistake raises nothing."""
+    """Yield the results for some subjects, by default all. Errors of a user become results."""
     checks = {name: check for name, check in _CHECKS.items() if not subjects or name in subjects}
     for subject, check in checks.items():
         try:
@@ -58,7 +58,7 @@ def _state(config: TerminalConfig) -> Iterator[CheckResult]:
     path = config.state
     if not path.exists():
         yield CheckResult(
-            WARNING, "state", f"{path}: does not exist yet; edge-enroll or edge-daemon makes it"
+            WARNING, "state", f"{path}: missing; edge-enroll and edge-daemon create it"
         )
         return
     mode = stat.S_IMODE(path.stat().st_mode)
@@ -69,7 +69,11 @@ def _state(config: TerminalConfig) -> Iterator[CheckResult]:
             f"{path}: all accounts may read it (mode {mode:04o}); run: chmod o-rwx {path}",
         )
     elif not os.access(path, os.W_OK):
-        yield CheckResult(ERROR, "state", f"{path}: this account cannot write there")
+        yield CheckResult(
+            ERROR,
+            "state",
+            f"{path}: not writable by this account; run edge-doctor as root or as its owner",
+        )
     else:
         space = os.statvfs(path)
         free_mb = space.f_bavail * space.f_frsize >> 20
@@ -77,7 +81,7 @@ def _state(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(
             level,
             "state",
-            f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; make room"),
+            f"{path}: writable, {free_mb} MB free" + ("" if level == OK else "; free some space"),
         )
 
 
@@ -89,7 +93,7 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
 
 
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
-    """While this may still have root's rights: the verification keys are for root alone."""
+    """Runs before privileges are dropped: only root may read the verification keys."""
     if config.record.verification_key_dir is None:
         yield CheckResult(WARNING, "record", f"{KEYS_BESIDE}; {SET_KEYS}")
         return
@@ -102,7 +106,7 @@ def _record(config: TerminalConfig) -> Iterator[CheckResult]:
             yield CheckResult(
                 OK,
                 "record",
-                f"{place.folder}: its verification key is kept apart, in {place.key_path}",
+                f"{place.folder}: its verification key is {place.key_path}",
             )
         else:
             words = f"{place.key_path}: no verification key yet; run edge-audit init as root"
@@ -181,7 +185,7 @@ def _liveness(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(
             WARNING,
             "liveness",
-            "off (no PAD): a photo of an enrolled person opens the door; every record says so",
+            "off (no PAD): a photo of an enrolled person opens the door; set `liveness.kind: layers`",
         )
         return
     on = [
@@ -190,20 +194,19 @@ def _liveness(config: TerminalConfig) -> Iterator[CheckResult]:
     yield CheckResult(
         OK,
         "liveness",
-        f"layers: {', '.join(on)}; nobody certified them, measure yours with mfsa-pad",
+        f"layers: {', '.join(on)}; not certified, measure them with mfsa-pad",
     )
 
 
 def _time_zone(config: TerminalConfig) -> Iterator[CheckResult]:
     schedule = config.door.schedule
     if schedule.time_zone is not None:
-        yield CheckResult(OK, "time zone", f"days and hours by the time zone {schedule.time_zone}")
+        yield CheckResult(OK, "time zone", f"{schedule.time_zone}, from door.schedule.time_zone")
         return
     yield CheckResult(
         OK,
         "time zone",
-        f"days and hours by the time zone of this machine, {schedule.zone}; "
-        "door.schedule.time_zone names another",
+        f"{schedule.zone}, the time zone of this machine; door.schedule.time_zone sets another",
     )
 
 
@@ -218,7 +221,7 @@ def _door(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(
             WARNING,
             "door",
-            f"{status['records_lost']} of its last records were lost: is the disk full?",
+            f"{status['records_lost']} of its last records were lost; check the free disk space",
         )
     if config.door.relay.kind != "gpio" or config.door.relay.factory == "mock":
         yield CheckResult(WARNING, "door", f"relay is {config.door.relay.kind}; no lock will move")
@@ -226,14 +229,15 @@ def _door(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(
             WARNING,
             "door",
-            "recogniser and door run as one account: a recogniser that is taken over commands the lock; see docs/install.md",
+            "recogniser and door share one account, so a compromised recogniser controls the lock; "
+            "see docs/install.md",
         )
 
 
 _CHECKS: dict[str, Callable[[TerminalConfig], Iterator[CheckResult]]] = {
     "state": _state,
     "record": _record,
-    "gallery": _gallery,  # from here on with the rights of the recogniser
+    "gallery": _gallery,  # drops privileges; the checks below run as the recogniser
     "clock": _clock,
     "bundle": _bundle,
     "engine": _engine,

@@ -18,14 +18,14 @@ from edge.system.wallclock import WallClock
 WriteConfig = Callable[..., Path]
 
 
-def test_relative_paths_start_at_the_file(write_config: WriteConfig, tmp_path: Path) -> None:
+def test_relative_paths_resolve_from_the_file(write_config: WriteConfig, tmp_path: Path) -> None:
     config = load_config(write_config())
     assert config.state == tmp_path / "state"
     assert config.socket_path == tmp_path / "state" / "door.sock"
     assert config.camera.kind == "replay" and config.camera.path == tmp_path / "clip"
 
 
-def test_the_sample_that_ships_is_valid() -> None:
+def test_shipped_sample_is_valid() -> None:
     sample = Path(__file__).resolve().parents[2] / "systemd" / "terminal.yaml"
     assert load_config(sample).door.pulse_s > 0
 
@@ -58,7 +58,7 @@ def test_all_wrong_keys_are_named_at_once(write_config: WriteConfig) -> None:
         ("a: !!timestamp soon", "line 1: tags such as !!int are not supported"),
     ],
 )
-def test_files_that_are_no_config(tmp_path: Path, text: str, part: str) -> None:
+def test_invalid_file_is_refused(tmp_path: Path, text: str, part: str) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=part):
@@ -73,7 +73,7 @@ def test_missing_and_binary_files(tmp_path: Path) -> None:
         load_config(tmp_path / "binary.yaml")
 
 
-def test_a_network_camera_needs_the_opt_in(write_config: WriteConfig) -> None:
+def test_network_camera_needs_opt_in(write_config: WriteConfig) -> None:
     camera = {"kind": "opencv", "source": "rtsp://user:secret@camera/1"}
     with pytest.raises(ConfigError, match="accept_network_injection") as caught:
         load_config(write_config(camera=camera))
@@ -81,12 +81,12 @@ def test_a_network_camera_needs_the_opt_in(write_config: WriteConfig) -> None:
     assert load_config(write_config(camera={**camera, "accept_network_injection": True}))
 
 
-def test_a_socket_path_that_is_too_long_is_refused(write_config: WriteConfig) -> None:
+def test_long_socket_path_is_refused(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match="longer than the 107 bytes"):
         load_config(write_config(door={"socket": "x" * 120}))
 
 
-def test_no_error_tells_a_camera_s_password(write_config: WriteConfig, tmp_path: Path) -> None:
+def test_errors_hide_camera_passwords(write_config: WriteConfig, tmp_path: Path) -> None:
     for camera in (
         {"kind": "opencvv", "source": "rtsp://user:secret@host/1"},
         {"source": "rtsp://user:secret@host/1"},
@@ -155,7 +155,7 @@ def test_source_name_is_useful(source: int | str, name: str) -> None:
     assert describe_source(source) == name
 
 
-def test_an_address_keeps_its_place_without_its_password() -> None:
+def test_camera_address_hides_its_password() -> None:
     assert (
         without_credentials("found 'rtsp://user:secret@host/1', a: b@c")
         == "found 'rtsp://host', a: b@c"

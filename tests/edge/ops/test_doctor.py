@@ -27,9 +27,9 @@ def found(config: TerminalConfig, subject: str) -> CheckResult:
     return finding
 
 
-def test_thresholds_are_told_for_the_gallery_that_is_there(config: TerminalConfig) -> None:
-    nobody = found(config, "thresholds")
-    assert nobody.level == OK and "for 0 templates" in nobody.message
+def test_doctor_thresholds_follow_gallery_size(config: TerminalConfig) -> None:
+    empty = found(config, "thresholds")
+    assert empty.level == OK and "for 0 templates" in empty.message
     rows = np.random.default_rng(0).standard_normal((376, 256)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     with closing(opened(config)) as store:
@@ -50,18 +50,18 @@ def test_thresholds_are_told_for_the_gallery_that_is_there(config: TerminalConfi
     assert found(config, "gallery").message == ("2 subjects, 376 templates, readable with the key")
 
 
-def test_every_command_tells_thresholds_in_the_same_words(
+def test_thresholds_have_one_wording(
     config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with closing(opened(config)) as store:
         store.enroll("Ada", np.eye(3, 256, dtype=np.float32))
-    told = found(config, "thresholds").message
+    words = found(config, "thresholds").message
     for command in ("list", "stats"):
         assert gallery.main([command, "--config", str(tmp_path / "terminal.yaml")]) == 0
-        assert told in capsys.readouterr().out
+        assert words in capsys.readouterr().out
 
 
-def test_a_threshold_below_the_model_s_own_is_an_error(write_config: Callable[..., Path]) -> None:
+def test_doctor_low_threshold_is_an_error(write_config: Callable[..., Path]) -> None:
     config = load_config(write_config(policy={"threshold_unmasked": 0.2}))
     assert any("it can only be raised" in finding.message for finding in examine(config))
 
@@ -79,7 +79,7 @@ def test_doctor_names_the_time_zone(
     config: TerminalConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    assert "time zone of this machine, Asia/Tokyo" in found(config, "time zone").message
+    assert "Asia/Tokyo, the time zone of this machine" in found(config, "time zone").message
 
 
 def test_doctor_keys_unset_warns_once(config: TerminalConfig) -> None:
