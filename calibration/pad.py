@@ -17,7 +17,13 @@ from calibration.metrics import clopper_pearson_upper
 from edge.camera.replay import ReplayCamera, own_pace
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
-from edge.face.liveness import Liveness, LivenessLayer, LivenessState, crop_frame, join
+from edge.face.liveness import (
+    LivenessChecker,
+    LivenessLayer,
+    LivenessState,
+    crop_frame,
+    join_results,
+)
 from edge.face.liveness.challenge import ChallengeLiveness
 from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.screen import ScreenLiveness
@@ -101,7 +107,7 @@ def play_clip(
 ) -> tuple[str, str]:
     """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
     fps = own_pace(clip) or default_fps
-    camera, liveness = ReplayCamera(clip, fps=fps, paced=False), Liveness(layers)
+    camera, liveness = ReplayCamera(clip, fps=fps, paced=False), LivenessChecker(layers)
     outcome, layer = NO_FACE, ""
     try:
         while (frame := camera.read()) is not None:
@@ -112,7 +118,7 @@ def play_clip(
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
             liveness.observe(1, crop_frame(frame.image, face, at), clip.name, _NO_EMBEDDING)
             answers = liveness.results(1, at, unsure=True)
-            state = join(answers).state
+            state = join_results(answers).state
             if state is LivenessState.PASSED:
                 return _PASSED, ""
             if state is LivenessState.FAILED and outcome is _NONE:

@@ -123,12 +123,12 @@ class PhotoStreams:
             row, at = person.stream[frame % len(person.stream)], frame / _FPS
             embedding = self._shown["embedding"][row]
             mask_worn = float(self._shown["mask_worn"][row])
-            track.remember(Probe(embedding, _NO_MAP, mask_worn), at, same_person=-1.0)
-            decision = policy.judge(
+            track.add_probe(Probe(embedding, _NO_MAP, mask_worn), at, same_person=-1.0)
+            decision = policy.decide_frame(
                 index.search(embedding), track.mask_worn if voted else mask_worn, rules, at
             )
             if voted:
-                decision = voting.count(1, decision, 1.0, LivenessResult(LivenessState.PASSED))
+                decision = voting.add_frame(1, decision, 1.0, LivenessResult(LivenessState.PASSED))
             if decision.match and decision.verdict is (Verdict.GRANT if voted else Verdict.PENDING):
                 return decision.match.subject
         return None
@@ -168,8 +168,8 @@ def compare_policies(
 def format_table(rows: Sequence[StudyRow], model: str, rules: Rules) -> str:
     thresholds = rules.thresholds
     raised = (
-        f"; raised as the terminal does beyond {rules.growth.supported:,} templates"
-        if rules.growth
+        f"; raised as the terminal does beyond {rules.scaling.supported_templates:,} templates"
+        if rules.scaling
         else ""
     )
     head = f"""\
@@ -179,7 +179,7 @@ Measured by `mfsa-voting`. **Optimistic**: streams are independent photos of a p
 one walk-up, and the errors of a stranger's photos are independent too. Both flatter voting.
 
 Model {model}; thresholds unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}{raised}.
-Voted: {rules.votes} frames, or {rules.votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that
+Voted: {rules.min_votes} frames, or {rules.min_votes_masked} with a mask, within {rules.window_s:g} s. Single frame: the first that
 matches opens. {ENROLLED_PHOTOS} photos enroll where there are as many, {_FRAMES} frames a stream. Masked templates: each photo that
 enrolls once more, with a mask drawn on.
 

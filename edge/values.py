@@ -91,7 +91,7 @@ class Visibility:
 
     eyes_visible: float
     mouth_occlusion_prevention: float
-    explained: float  # share of the network's look at neither mask nor background
+    attention_on_face: float  # share of the network's look at neither mask nor background
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class FaceResult:
     probe: Probe | None  # None where it was not embedded
     decision: Decision
     quality: Quality | None = None
-    visible: Visibility | None = None
+    visibility: Visibility | None = None
     liveness: Mapping[str, LivenessResult] = field(default_factory=dict)  # by layer; empty: no PAD
     by_previous_model: bool = False  # said by the model before, in a changeover
 

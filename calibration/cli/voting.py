@@ -45,7 +45,7 @@ def _voting(args: argparse.Namespace) -> int:
     bundle = open_bundle(args.bundle, PREPROCESSING)
     rules = build_rules(PolicyConfig(), bundle.calibration("fp32"))
     if args.thresholds:
-        rules = replace(rules, thresholds=Thresholds(*args.thresholds), growth=None)
+        rules = replace(rules, thresholds=Thresholds(*args.thresholds), scaling=None)
     folder = validation_chips(args.chips, all_identities=args.all_identities)
     check_folder(folder, "--chips")
     engine = open_engine(bundle.onnx_path(EMBEDDER_NETWORK, "fp32"), threads=2)

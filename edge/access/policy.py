@@ -25,19 +25,21 @@ class ThresholdScaling:
     less score than the one before, the line is on the strict side; docs/decision.md says where that was found, and where not.
     """
 
-    own: Thresholds  # the model's
-    supported: int  # templates up to which they hold
-    per_decade: float  # by how much a score rises while FMR falls to a tenth
+    base: Thresholds  # the model's
+    supported_templates: int  # templates up to which they hold
+    score_per_decade: float  # by how much a score rises while FMR falls to a tenth
     fmr: float  # upper bound at `own`, of the worse of the two
 
     def rise(self, templates: int) -> float:
         """What is added to the model's thresholds."""
-        return self.per_decade * max(0.0, math.log10(max(1, templates) / max(1, self.supported)))
+        return self.score_per_decade * max(
+            0.0, math.log10(max(1, templates) / max(1, self.supported_templates))
+        )
 
     def fmr_at(self, thresholds: Thresholds) -> float:
         """Upper bound of FMR, of the worse of the two."""
-        above = min(thresholds.unmasked - self.own.unmasked, thresholds.masked - self.own.masked)
-        return self.fmr * 10 ** -(above / self.per_decade)
+        above = min(thresholds.unmasked - self.base.unmasked, thresholds.masked - self.base.masked)
+        return self.fmr * 10 ** -(above / self.score_per_decade)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,30 +50,30 @@ class Rules:
     """
 
     thresholds: Thresholds
-    votes: int  # frames that must agree
+    min_votes: int  # frames that must agree
     window_s: float
     margin: float
     cooldown_s: float
-    votes_masked: int = 5  # where a mask is worn, or may be
-    agreement: float = 0.66  # share of the votes' weight that must name the same subject
-    limit_s: float = 10.0  # after which the answer is unknown
+    min_votes_masked: int = 5  # where a mask is worn, or may be
+    min_agreement: float = 0.66  # share of the votes' weight that must name the same subject
+    decision_timeout_s: float = 10.0  # after which the answer is unknown
     mask: MaskPolicy = "ignore"
-    span: float = 0.1  # scores so far from the threshold lie in between: a mask is asked down, a challenge asked for
-    growth: ThresholdScaling | None = None  # None: the thresholds are those of every gallery
+    uncertainty_band: float = 0.1  # scores so far from the threshold lie in between: a mask is asked down, a challenge asked for
+    scaling: ThresholdScaling | None = None  # None: the thresholds are those of every gallery
 
 
-def of_model(rules: Rules, model: Rules) -> Rules:
+def with_model_thresholds(rules: Rules, model: Rules) -> Rules:
     """Return `rules` with the thresholds and their growth of another model."""
-    return replace(rules, thresholds=model.thresholds, growth=model.growth)
+    return replace(rules, thresholds=model.thresholds, scaling=model.scaling)
 
 
 def rules_for_size(rules: Rules, templates: int) -> Rules:
     """The rules for a gallery of so many templates: thresholds never below those before, and never lower in a larger one."""
-    growth = rules.growth
-    if growth is None or templates <= growth.supported:
+    scaling = rules.scaling
+    if scaling is None or templates <= scaling.supported_templates:
         return rules
-    own, rise = growth.own, growth.rise(templates)
-    unmasked, masked = (min(1.0, threshold + rise) for threshold in (own.unmasked, own.masked))
+    base, rise = scaling.base, scaling.rise(templates)
+    unmasked, masked = (min(1.0, threshold + rise) for threshold in (base.unmasked, base.masked))
     thresholds = Thresholds(
         max(rules.thresholds.unmasked, unmasked), max(rules.thresholds.masked, masked)
     )
@@ -83,9 +85,9 @@ def fpir(rules: Rules, templates: int) -> float | None:
 
     Comparisons are taken as independent, and each at the upper bound of its FMR.
     """
-    if rules.growth is None:
+    if rules.scaling is None:
         return None
-    fmr = min(rules.growth.fmr_at(rules_for_size(rules, templates).thresholds), 1 - 1e-12)
+    fmr = min(rules.scaling.fmr_at(rules_for_size(rules, templates).thresholds), 1 - 1e-12)
     return -math.expm1(templates * math.log1p(-fmr))
 
 
@@ -121,14 +123,16 @@ def threshold_for(mask_worn: float, thresholds: Thresholds) -> float:
     return thresholds.masked if state == "masked" else thresholds.unmasked
 
 
-def votes_for(mask_worn: float, rules: Rules) -> int:
+def min_votes_for(mask_worn: float, rules: Rules) -> int:
     """How many frames must agree."""
     return (
-        rules.votes if mask_state(mask_worn) == "unmasked" else max(rules.votes, rules.votes_masked)
+        rules.min_votes
+        if mask_state(mask_worn) == "unmasked"
+        else max(rules.min_votes, rules.min_votes_masked)
     )
 
 
-def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Decision:
+def decide_frame(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Decision:
     """One face in one frame, before votes: PENDING for a match that counts, else UNKNOWN or REFUSED with the reason."""
     threshold = threshold_for(mask_worn, rules.thresholds)
 
@@ -139,7 +143,8 @@ def judge(match: Match | None, mask_worn: float, rules: Rules, at: float) -> Dec
         return decide(Verdict.UNKNOWN, Reason.GALLERY_EMPTY)
     if not match.score >= threshold:  # also refuses a score that is not a number
         near = (
-            match.score >= threshold - rules.span and match.score - match.runner_up >= rules.margin
+            match.score >= threshold - rules.uncertainty_band
+            and match.score - match.runner_up >= rules.margin
         )
         if rules.mask == "ask" and mask_state(mask_worn) == "masked" and near:
             return decide(Verdict.REFUSED, Reason.LOWER_MASK)
@@ -164,7 +169,10 @@ def _mask_refuses(mask_worn: float, policy: MaskPolicy) -> Reason | None:
 
 def is_near_threshold(decision: Decision, rules: Rules) -> bool:
     """Whether a score that counts lies in between, so that more may be asked of the person."""
-    return decision.match is not None and decision.match.score < decision.threshold + rules.span
+    return (
+        decision.match is not None
+        and decision.match.score < decision.threshold + rules.uncertainty_band
+    )
 
 
 def refuse(reason: Reason, at: float) -> Decision:

@@ -44,11 +44,11 @@ class UnknownFaceLimiter:
         self._ended: deque[_Ended] = deque()
         self._closed_until = -math.inf
 
-    def update_rules(self, limit: int) -> None:
+    def update_limit(self, limit: int) -> None:
         """Apply another limit from now on."""
         self._limit = limit
 
-    def unknown(self, track: int, face: int, at: float) -> None:
+    def note_unknown(self, track: int, face: int, at: float) -> None:
         """Note a frame of a track that matched no one; `face` counts the faces the track had."""
         seen = self._unknown.setdefault(track, _Unknown(face, at))
         changed = face != seen.face and track not in self._known
@@ -56,11 +56,11 @@ class UnknownFaceLimiter:
             seen.face, seen.counted_at = face, at
             self._count(1, at)
 
-    def known(self, track: int) -> None:
+    def note_known(self, track: int) -> None:
         """Note a frame of a track that matched an enrolled person."""
         self._known.add(track)
 
-    def keep(self, tracks: Iterable[int], at: float) -> None:
+    def retain_tracks(self, tracks: Iterable[int], at: float) -> None:
         """Count the tracks that have ended unknown: all except these."""
         live = set(tracks)
         ended = self._unknown.keys() - live
@@ -69,7 +69,7 @@ class UnknownFaceLimiter:
             del self._unknown[track]
         self._known &= live
 
-    def is_closed(self, at: float) -> bool:
+    def is_exceeded(self, at: float) -> bool:
         """Return True if no one may be granted access now."""
         return at < self._closed_until
 

@@ -24,7 +24,7 @@ class AccessRights:
     )  # keys of group names; a person must be in one of them; empty: all enrolled people
     today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
 
-    def refuses(self, record: SubjectRecord) -> Reason | None:
+    def find_refusal(self, record: SubjectRecord) -> Reason | None:
         """Return why a person has no access, None if they have."""
         if self.groups and self.groups.isdisjoint(map(name_key, record.groups)):
             return Reason.NOT_IN_GROUP

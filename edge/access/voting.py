@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from edge.access.policy import Rules, mask_state, votes_for
+from edge.access.policy import Rules, mask_state, min_votes_for
 from edge.access.reasons import Reason
 from edge.values import Decision, LivenessResult, LivenessState, Verdict
 
@@ -14,7 +14,7 @@ _FULL_VOTE = 0.35  # weight of a vote from which on it counts whole; poorer face
 
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
+class Vote:
     """One frame of one track; no subject where it named nobody."""
 
     at: float
@@ -26,7 +26,7 @@ class Ballot:
 class _SubjectVotes:
     """One track's ballots."""
 
-    ballots: list[Ballot]
+    ballots: list[Vote]
     since: float  # of the first
     unknown_until: float = -math.inf
 
@@ -47,16 +47,16 @@ class Voting:
         """Whether further frames of a track cannot change anything for now."""
         candidate = self._candidates.get(track)
         over = candidate is not None and at < candidate.unknown_until
-        return over or self._cooling(track, at)
+        return over or self._is_cooling_down(track, at)
 
-    def is_close(self, track: int) -> bool:
+    def is_near_grant(self, track: int) -> bool:
         """Return True if one more frame of a track may be enough for a grant."""
         candidate, rules = self._candidates.get(track), self._rules
-        needed = rules.votes - 1  # masked faces need at least as many
+        needed = rules.min_votes - 1  # masked faces need at least as many
         return needed == 0 or (candidate is not None and len(candidate.ballots) >= needed)
 
-    def count(
-        self, track: int, decision: Decision, weight: float, alive: LivenessResult
+    def add_frame(
+        self, track: int, decision: Decision, weight: float, liveness: LivenessResult
     ) -> Decision:
         """One frame's decision with its votes, GRANT where they suffice; `alive` is what liveness says of the track.
 
@@ -68,48 +68,50 @@ class Voting:
             return replace(decision, verdict=Verdict.UNKNOWN, reason=Reason.DECISION_TIMEOUT)
         pending = decision.verdict is Verdict.PENDING and decision.match is not None
         subject = decision.match.subject if pending and decision.match else None
-        if self._cooling(track, at) or (subject is not None and self._cooling(subject, at)):
+        if self._is_cooling_down(track, at) or (
+            subject is not None and self._is_cooling_down(subject, at)
+        ):
             candidate.ballots, candidate.since = [], at
             return replace(decision, reason=Reason.COOLDOWN) if subject else decision
         if candidate.ballots and at - candidate.ballots[-1].at > rules.window_s:
             candidate.ballots, candidate.since = [], at
-        _cast(candidate.ballots, Ballot(at, subject, min(1.0, max(0.0, weight))))
+        _add_vote(candidate.ballots, Vote(at, subject, min(1.0, max(0.0, weight))))
         candidate.ballots = [b for b in candidate.ballots if at - b.at <= rules.window_s]
-        if at - candidate.since > rules.limit_s:
+        if at - candidate.since > rules.decision_timeout_s:
             candidate.ballots, candidate.since = [], at
             candidate.unknown_until = at + rules.cooldown_s
             return replace(decision, verdict=Verdict.UNKNOWN, reason=Reason.DECISION_TIMEOUT)
         if subject is None:
             return decision
-        return self._poll(track, subject, decision, candidate.ballots, alive)
+        return self._tally(track, subject, decision, candidate.ballots, liveness)
 
-    def _poll(
+    def _tally(
         self,
         track: int,
         subject: str,
         decision: Decision,
-        ballots: Iterable[Ballot],
-        alive: LivenessResult,
+        ballots: Iterable[Vote],
+        liveness: LivenessResult,
     ) -> Decision:
         """The votes for one subject, of those that were cast while the face was known to be alive."""
         at, rules = decision.frame_at, self._rules
-        if alive.state is LivenessState.FAILED:
-            reason = alive.reason or Reason.NOT_LIVING
+        if liveness.state is LivenessState.FAILED:
+            reason = liveness.reason or Reason.NOT_LIVING
             return replace(decision, verdict=Verdict.REFUSED, reason=reason)
-        valid = [b for b in ballots if b.at >= alive.since]
+        valid = [b for b in ballots if b.at >= liveness.since]
         own = [b for b in valid if b.subject == subject]
         counted = replace(decision, votes=len(own))
-        needed = votes_for(decision.mask_worn, rules)
+        needed = min_votes_for(decision.mask_worn, rules)
         weight, everything = sum(b.weight for b in own), sum(b.weight for b in valid)
         enough = (
             len(own) >= needed
             and weight >= needed * _FULL_VOTE
-            and weight >= rules.agreement * everything
+            and weight >= rules.min_agreement * everything
         )
         if not enough:
             return counted
-        if alive.state is LivenessState.WAITING:
-            return replace(counted, reason=alive.reason or Reason.CHECKING)
+        if liveness.state is LivenessState.WAITING:
+            return replace(counted, reason=liveness.reason or Reason.CHECKING)
         self._granted[subject] = self._granted[track] = at
         del self._candidates[track]
         missing = rules.mask == "warn" and mask_state(decision.mask_worn) != "masked"
@@ -126,7 +128,7 @@ class Voting:
             if key in self._granted:
                 self._granted[key] -= sooner
 
-    def keep(self, tracks: Iterable[int], at: float) -> None:
+    def retain_tracks(self, tracks: Iterable[int], at: float) -> None:
         """Forget tracks that are lost and cooldowns that are over."""
         alive = set(tracks)
         self._candidates = {
@@ -138,14 +140,14 @@ class Voting:
             if at - since < self._rules.cooldown_s
         }
 
-    def _cooling(self, key: str | int, at: float) -> bool:
+    def _is_cooling_down(self, key: str | int, at: float) -> bool:
         return at - self._granted.get(key, -math.inf) < self._rules.cooldown_s
 
 
-def _cast(ballots: list[Ballot], ballot: Ballot) -> None:
+def _add_vote(ballots: list[Vote], ballot: Vote) -> None:
     if not ballots or ballots[-1].at < ballot.at:
         ballots.append(ballot)
         return
     last = ballots[-1]
     subject = last.subject if last.subject == ballot.subject else None
-    ballots[-1] = Ballot(last.at, subject, max(last.weight, ballot.weight))
+    ballots[-1] = Vote(last.at, subject, max(last.weight, ballot.weight))

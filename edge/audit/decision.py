@@ -33,8 +33,10 @@ def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str)
         fields["mask_worn"] = round(decision.mask_worn, 3)
         fields["votes"] = decision.votes
         fields["attention"] = attention_shares(sighting.probe)
-    if sighting.visible is not None:
-        fields["visible"] = asdict(sighting.visible)
+    if sighting.visibility is not None:
+        visible = asdict(sighting.visibility)
+        visible["explained"] = visible.pop("attention_on_face")  # the name in records
+        fields["visible"] = visible
     if match is not None:
         fields["score"], fields["runner_up"] = round(match.score, 4), round(match.runner_up, 4)
         if decision.verdict is not Verdict.UNKNOWN:

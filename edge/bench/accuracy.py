@@ -7,11 +7,11 @@ from typing import Any
 from edge.bench.results import Accuracy
 from edge.bundle import EMBEDDER_NETWORK, Bundle, ParityResult, onnx_file, plan_file
 from edge.engine.sidecar import read_sidecar
-from edge.recogniser.networks import Networks
+from edge.recogniser.networks import TerminalNetworks
 from edge.values import Precision
 
 
-def accuracy_in_use(networks: Networks) -> Accuracy:
+def accuracy_in_use(networks: TerminalNetworks) -> Accuracy:
     """Of the embedder that a terminal runs; raises EngineError where its plan's sidecar cannot be read."""
     bundle, precision = networks.bundle, networks.precision
     plan = bundle.path / plan_file(EMBEDDER_NETWORK, precision)

@@ -15,7 +15,7 @@ from edge.chip import align
 from edge.config import TerminalConfig
 from edge.engine import Engine
 from edge.gallery.search import Index
-from edge.recogniser.networks import DETECTOR, EMBEDDER, Networks, open_networks
+from edge.recogniser.networks import DETECTOR, EMBEDDER, TerminalNetworks, open_networks
 
 _SUBJECTS_MOST = 50  # of those seen in a source
 
@@ -55,7 +55,7 @@ class TimedEngine:
 class Timed:
     """The networks of a config and the clocks on them."""
 
-    networks: Networks
+    networks: TerminalNetworks
     detector: Calls
     embedder: Calls
 
@@ -75,7 +75,7 @@ def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.fl
 
 
 def gallery_of(
-    networks: Networks, images: Iterable[Image], templates: int, min_face_px: int
+    networks: TerminalNetworks, images: Iterable[Image], templates: int, min_face_px: int
 ) -> Index:
     """Random templates, and as many as it takes of everybody in some pictures, so that they are recognised and let in.
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from edge.gallery.enrollment.photos import QualityLevel, QualityRequirements, Refusal
     from edge.gallery.enrollment.registry import EnrolledSubjects
     from edge.gallery.store import GalleryStore
-    from edge.recogniser.networks import Networks
+    from edge.recogniser.networks import TerminalNetworks
 
 _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 
@@ -40,7 +40,7 @@ _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
 class EnrollmentContext:
     """Open gallery and networks of an enrollment."""
 
-    networks: Networks
+    networks: TerminalNetworks
     rules: Rules
     subjects: EnrolledSubjects
     enroller: Enroller
@@ -160,7 +160,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
 def _build_enroller(
     args: argparse.Namespace,
     config: TerminalConfig,
-    networks: Networks,
+    networks: TerminalNetworks,
     rules: Rules,
     subjects: EnrolledSubjects,
     policy: AttributePolicy,
@@ -180,7 +180,7 @@ def _build_enroller(
     )
 
 
-def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
+def _open_gallery(config: TerminalConfig, networks: TerminalNetworks, key: bytes) -> GalleryStore:
     from edge.gallery.store import open_store
 
     return open_store(

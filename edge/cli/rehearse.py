@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.gallery.search import Index
-    from edge.recogniser.networks import Networks
+    from edge.recogniser.networks import TerminalNetworks
     from edge.rehearsal.clips import Clip
     from edge.rehearsal.results import RehearsalResult
 
@@ -150,7 +150,7 @@ def _enter(config: TerminalConfig) -> bytes:
 
 
 def _terminal_gallery(
-    config: TerminalConfig, networks: Networks, key: bytes
+    config: TerminalConfig, networks: TerminalNetworks, key: bytes
 ) -> tuple[set[str], Index]:
     """Who is enrolled, and the templates as they are now; raises GalleryError."""
     from edge.gallery.search import Index
@@ -163,7 +163,7 @@ def _terminal_gallery(
         return set(subjects), Index.of(subjects, templates)
 
 
-def _adversarial(config: TerminalConfig, networks: Networks) -> list[tuple[Clip, Index]]:
+def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:
     """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
     from edge.demo.clip import cut_out, enrollment_views
     from edge.rehearsal.adversarial import SUBJECT, clips

@@ -14,8 +14,8 @@ def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
     return float(common / max(1e-6, (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - common))
 
 
-def suppress(
-    boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], most: float
+def suppress_overlaps(
+    boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], max_iou: float
 ) -> list[int]:
     """Greedy non-maximum suppression: indices to keep, best score first, no two of a higher IoU than `most`."""
     order = np.argsort(-scores, kind="stable")
@@ -29,5 +29,5 @@ def suppress(
         top_left = np.maximum(boxes_xyxy[best, :2], boxes_xyxy[rest, :2])
         bottom_right = np.minimum(boxes_xyxy[best, 2:], boxes_xyxy[rest, 2:])
         common = np.clip(bottom_right - top_left, 0, None).prod(axis=1)
-        order = rest[common <= most * (area[best] + area[rest] - common)]
+        order = rest[common <= max_iou * (area[best] + area[rest] - common)]
     return keep

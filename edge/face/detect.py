@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from edge.engine import Engine
 from edge.errors import EngineError
-from edge.face.boxes import iou, suppress
+from edge.face.boxes import iou, suppress_overlaps
 from edge.values import Face, Zone
 
 _STRIDES = (8, 16, 32)
@@ -29,7 +29,7 @@ _NMS_IOU = 0.3
 _CANDIDATES = 400
 _NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
 _FOUND_PX = 24  # a face so wide in the network's input is found as surely as a larger one
-WHOLE = (0.0, 0.0, 1.0, 1.0)  # the zone that is all of a picture
+FULL_FRAME = (0.0, 0.0, 1.0, 1.0)  # the zone that is all of a picture
 _BESIDE = (
     1 / 8
 )  # of the picture, searched on each side of a zone: half of a face whose middle is in it may lie there
@@ -47,14 +47,14 @@ class FaceDetector:
     """
 
     def __init__(
-        self, engines: Mapping[str, Engine], min_score: float, *, whole: str | None = None
+        self, engines: Mapping[str, Engine], min_score: float, *, full_frame_size: str | None = None
     ) -> None:
         networks = {size: _Network(engine, size, min_score) for size, engine in engines.items()}
         self._networks = sorted(networks.values(), key=lambda network: network.width)
-        self._for_whole = self._networks if whole is None else [networks[whole]]
+        self._for_whole = self._networks if full_frame_size is None else [networks[full_frame_size]]
         self._look_near = False
         self._scale = 1.0  # of the last search
-        self._part = _Part(0, 0, 0, 0)  # that it saw
+        self._part = _Region(0, 0, 0, 0)  # that it saw
 
     def close(self) -> None:
         for network in self._networks:
@@ -62,10 +62,10 @@ class FaceDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
         """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
-        return [self.sharpen(image, face) for face in self.scan(image)]
+        return [self.refine(image, face) for face in self.search(image)]
 
-    def scan(
-        self, image: NDArray[np.uint8], least_px: float = 0.0, zone: Zone = WHOLE
+    def search(
+        self, image: NDArray[np.uint8], min_face_px: float = 0.0, zone: Zone = FULL_FRAME
     ) -> list[Face]:
         """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone, and some
         beside it; best score first. Raises EngineError.
@@ -79,7 +79,7 @@ class FaceDetector:
         fine = [
             network
             for network in self._for_whole
-            if network.scale(part.width, part.height) * least_px >= _FOUND_PX
+            if network.scale(part.width, part.height) * min_face_px >= _FOUND_PX
         ]
         network = fine[0] if fine else self._for_whole[-1]
         whole_scale = network.scale(width, height)
@@ -90,19 +90,19 @@ class FaceDetector:
         self._look_near = not self._look_near
         if not self._look_near:
             return []
-        self._part, self._scale = _around(WHOLE, width, height), whole_scale * _NEAR_SCALE
+        self._part, self._scale = _around(FULL_FRAME, width, height), whole_scale * _NEAR_SCALE
         return self._smallest(width, height, self._scale).find(image, self._part, self._scale)
 
-    def sharpen(self, image: NDArray[np.uint8], face: Face) -> Face:
+    def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
         """A face of the last `scan`, looked at closely where that shows more of it."""
         shown = 0.0 if self._part.cuts(face, image) else self._scale
-        return self._look_closely(image, face.box_xyxy, finer_than=shown * _FINER) or face
+        return self._find_close(image, face.box_xyxy, finer_than=shown * _FINER) or face
 
-    def look(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
+    def find_at(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
         """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
-        return self._look_closely(image, box_xyxy)
+        return self._find_close(image, box_xyxy)
 
-    def _look_closely(
+    def _find_close(
         self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0
     ) -> Face | None:
         """By the small network, unless its scale would be no finer than that."""
@@ -126,7 +126,7 @@ class FaceDetector:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _Region:
     """A part of an image, in its pixels."""
 
     left: int
@@ -158,10 +158,10 @@ class _Part:
         )
 
 
-def _around(zone: Zone, width: int, height: int) -> _Part:
+def _around(zone: Zone, width: int, height: int) -> _Region:
     """A zone of an image of that size with what is beside it."""
     left, top, right, bottom = zone
-    return _Part(
+    return _Region(
         math.floor(max(0.0, left - _BESIDE) * width),
         math.floor(max(0.0, top - _BESIDE) * height),
         math.ceil(min(1.0, right + _BESIDE) * width),
@@ -189,13 +189,13 @@ class _Network:
         """At which an image just fits."""
         return min(self.width / width, self.height / height)
 
-    def find(self, image: NDArray[np.uint8], part: _Part, scale: float) -> list[Face]:
+    def find(self, image: NDArray[np.uint8], part: _Region, scale: float) -> list[Face]:
         """Faces of a part of an image (H,W,3) at a scale, padded at the right and bottom; in the image's pixels."""
         cv2.split(self._draw(part.of(image), scale), self._colours)
         for channel, colour in zip(self._input[0], self._colours, strict=True):
             np.copyto(channel, colour)
         scores, boxes, landmarks = self._decode(self._engine.run(self._input))
-        keep = suppress(boxes, scores, _NMS_IOU)
+        keep = suppress_overlaps(boxes, scores, _NMS_IOU)
         corners = np.array((part.left, part.top) * 2, np.float32)
         boxes, landmarks = (
             boxes[keep] / np.float32(scale) + corners,
@@ -257,14 +257,14 @@ def _check_image(image: NDArray[np.uint8]) -> None:
         )
 
 
-def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _Part:
+def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _Region:
     """What a close look at a box (4,) sees of an image; empty where the box lies outside."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box_xyxy.tolist()
     wide, high = _AROUND * (x1 - x0), _AROUND * (y1 - y0)
     left, top = (max(0, math.floor(start / _GRID) * _GRID) for start in (x0 - wide, y0 - high))
     right, bottom = (math.ceil(end / _GRID) * _GRID for end in (x1 + wide, y1 + high))
-    return _Part(left, top, min(width, right), min(height, bottom))
+    return _Region(left, top, min(width, right), min(height, bottom))
 
 
 def _grid(columns: int, rows: int) -> NDArray[np.float32]:

@@ -35,7 +35,7 @@ _EYE_CELLS = (slice(5, 8), slice(3, 11))
 _MOUTH_CELLS = (slice(10, 13), slice(4, 10))
 
 
-def pose_of(landmarks_xy: NDArray[np.floating]) -> Pose:
+def estimate_pose(landmarks_xy: NDArray[np.floating]) -> Pose:
     """The pose of five landmarks (5,2) under scaled orthographic projection; good to some ten degrees.
 
     D. DeMenthon, L. Davis, "Model-based object pose in 25 lines of code", IJCV 1995, its first step. Zero is the pose that
@@ -60,19 +60,19 @@ MESSAGES = {
     "over_exposure_prevention": (Reason.TOO_BRIGHT, "there is too much light"),
     "sharpness": (Reason.BLURRED, "hold still"),
     "eyes_visible": (Reason.EYES_HIDDEN, "uncover your eyes"),
-    "explained": (
+    "attention_on_face": (
         Reason.ATTENTION_OFF_FACE,
         "the network looked at mask and background, not at the face",
     ),
 }
 
 
-def words(reason: str) -> str:
+def prompt_for(reason: str) -> str:
     """What to tell the person for a reason code of `MESSAGES`."""
     return next(message for code, message in MESSAGES.values() if code == reason)
 
 
-def component(reason: str) -> str:
+def component_of(reason: str) -> str:
     """The component that a reason code of `MESSAGES` is about."""
     return next(name for name, (code, _) in MESSAGES.items() if code == reason)
 
@@ -88,9 +88,9 @@ class QualityGate:
     over_exposure_prevention: float
     face_inside_image: float
     eyes_visible: float
-    explained: float
+    attention_on_face: float
 
-    def refuses(self, found: Quality | Visibility) -> Reason | None:
+    def find_refusal(self, found: Quality | Visibility) -> Reason | None:
         """The reason code of the first component that is too low, None where all reach."""
         for name, (reason, _) in MESSAGES.items():
             value = getattr(found, name, None)
@@ -99,11 +99,11 @@ class QualityGate:
         return None
 
 
-RECOGNISE = QualityGate(20, 25, 15, 15, 15, 85, 20, 50)
-ENROLL = QualityGate(40, 60, 35, 40, 40, 98, 60, 50)
+RECOGNITION_GATE = QualityGate(20, 25, 15, 15, 15, 85, 20, 50)
+ENROLLMENT_GATE = QualityGate(40, 60, 35, 40, 40, 98, 60, 50)
 
 
-def measure(
+def measure_quality(
     face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose
 ) -> Quality:
     """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR and its pose."""
@@ -136,13 +136,13 @@ def _blur(grey: NDArray[np.uint8]) -> float:
     return max(kept)
 
 
-def eyes_px_of(inter_eye_distance: float) -> float:
+def eye_distance_px(inter_eye_distance: float) -> float:
     """Return the eye distance in pixels at which the component has a value."""
     worst, best = _EYES_PX
     return worst + (best - worst) * inter_eye_distance / 100
 
 
-def visible(probe: Probe) -> Visibility:
+def measure_visibility(probe: Probe) -> Visibility:
     """How much of eyes and mouth the map of what hides the face leaves free, and whether the network looked at the face.
 
     The maps say what was let through, not what decided; but weight on what the other two maps claim has no business there.
@@ -154,7 +154,7 @@ def visible(probe: Probe) -> Visibility:
     return Visibility(
         eyes_visible=_ramp(float(hidden[_EYE_CELLS].mean()), 1.0, 0.0),
         mouth_occlusion_prevention=_ramp(float(hidden[_MOUTH_CELLS].mean()), 1.0, 0.0),
-        explained=_ramp(elsewhere, 1.0, 0.0),
+        attention_on_face=_ramp(elsewhere, 1.0, 0.0),
     )
 
 

@@ -24,31 +24,31 @@ class SearchScheduler:
         self._searched_at = -math.inf
         self._searched = False  # the last frame
 
-    def see(
+    def detect(
         self,
         frame: Frame,
         expected: Iterable[NDArray[np.floating]],
         *,
-        every_s: float,
-        least_px: float,
+        search_interval_s: float,
+        min_face_px: float,
         zone: Zone,
     ) -> list[Face]:
         """The faces of a frame's zone that are at least so wide, all of them once every `every_s`.
 
         In between those that are where they are `expected`, boxes (4,), and all again where one of them is not. Raises EngineError.
         """
-        if frame.at - self._searched_at < every_s - _EARLY_S:
-            looks = [self._detector.look(frame.image, box) for box in expected]
+        if frame.at - self._searched_at < search_interval_s - _EARLY_S:
+            looks = [self._detector.find_at(frame.image, box) for box in expected]
             found = [face for face in looks if face is not None]
             if len(found) == len(looks):
                 self._searched = False
                 return _distinct(found)
         self._searched, self._searched_at = True, frame.at
-        return self._detector.scan(frame.image, least_px, zone)
+        return self._detector.search(frame.image, min_face_px, zone)
 
-    def sharpen(self, frame: Frame, face: Face) -> Face:
+    def refine(self, frame: Frame, face: Face) -> Face:
         """A face that the last `see` has found, as exactly as can be; raises EngineError."""
-        return self._detector.sharpen(frame.image, face) if self._searched else face
+        return self._detector.refine(frame.image, face) if self._searched else face
 
 
 def _distinct(faces: list[Face]) -> list[Face]:

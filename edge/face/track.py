@@ -31,18 +31,18 @@ class Track:
         self.number = number
         self.face = face
         self.first_at = self.seen_at = at
-        self.looked_at = self.embedded_at = -math.inf
+        self.examined_at = self.embedded_at = -math.inf
         self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
-        self.faces = 0  # different faces so far: a face that changes slowly stays one track
+        self.face_count = 0  # different faces so far: a face that changes slowly stays one track
         self._first: NDArray[np.float32] | None = None  # (D,) embedding of the present face
         self.mask_worn = 0.5  # smoothed probability
         self._velocity = np.zeros(4)  # of the box, pixels per second
 
-    def expected(self, at: float) -> NDArray[np.float64]:
+    def predict(self, at: float) -> NDArray[np.float64]:
         """Where the box (4,) should be by now."""
         return np.asarray(self.face.box_xyxy + self._velocity * (at - self.seen_at), np.float64)
 
-    def move(self, face: Face, at: float) -> None:
+    def update(self, face: Face, at: float) -> None:
         """A new sighting."""
         elapsed = at - self.seen_at
         if elapsed > 0:
@@ -50,14 +50,14 @@ class Track:
             self._velocity += _share(elapsed) * (measured - self._velocity)
         self.face, self.seen_at = face, at
 
-    def jump(self, face: Face, at: float) -> None:
+    def relocate(self, face: Face, at: float) -> None:
         """A sighting that is no motion: the face was taken for another's before."""
         self.face, self.seen_at, self._velocity = face, at, np.zeros(4)
 
-    def remember(self, probe: Probe, at: float, same_person: float) -> None:
+    def add_probe(self, probe: Probe, at: float, same_person: float) -> None:
         """Update embedding and mask state; `same_person` is the tracker's cosine."""
         if self._first is None or float(self._first @ probe.embedding) < same_person:
-            self._first, self.faces = probe.embedding, self.faces + 1
+            self._first, self.face_count = probe.embedding, self.face_count + 1
         if self.embedding is None:
             self.embedding, self.mask_worn = probe.embedding, probe.mask_worn
         else:
@@ -89,7 +89,7 @@ class Tracker:
     def update(self, faces: Sequence[Face], at: float) -> list[Track]:
         """The track of each face of one frame, in their order; frames come in order of time."""
         self._tracks = [track for track in self._tracks if at - track.seen_at <= _LOST_S]
-        boxes = {track.number: track.expected(at) for track in self._tracks}
+        boxes = {track.number: track.predict(at) for track in self._tracks}
         fits = [
             (fit, i, track)
             for i, face in enumerate(faces)
@@ -99,11 +99,11 @@ class Tracker:
         taken: dict[int, Track] = {}
         for _, i, track in sorted(fits, key=lambda f: -f[0]):
             if i not in taken and track not in taken.values():
-                track.move(faces[i], at)
+                track.update(faces[i], at)
                 taken[i] = track
         return [taken[i] if i in taken else self._begin(face, at) for i, face in enumerate(faces)]
 
-    def recognise(self, seen: Sequence[tuple[Track, Probe]], at: float) -> list[Track]:
+    def reassign(self, seen: Sequence[tuple[Track, Probe]], at: float) -> list[Track]:
         """The track of each probe of this frame, after a look at who it is; tracks must come from the last `update`."""
         strangers = [i for i, (track, probe) in enumerate(seen) if not self._is(track, probe)]
         # Tracks that nobody, or somebody else, was found on.
@@ -122,12 +122,12 @@ class Tracker:
                 owners[i] = self._begin(faces[i], at)
             else:
                 free.remove(owner)
-                owner.jump(faces[i], at)
+                owner.relocate(faces[i], at)
                 owners[i] = owner
         for track in {seen[i][0] for i in strangers} - set(owners):
             self._tracks.remove(track)  # whoever it was is not in view: the face was never theirs
         for owner, (_, probe) in zip(owners, seen, strict=True):
-            owner.remember(probe, at, self._same_person)
+            owner.add_probe(probe, at, self._same_person)
         return owners
 
     def _is(self, track: Track, probe: Probe) -> bool:

@@ -16,7 +16,7 @@ from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig, PolicyConfig
 from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError
-from edge.face.liveness import Liveness, LivenessLayer
+from edge.face.liveness import LivenessChecker, LivenessLayer
 from edge.face.liveness.challenge import Action, ChallengeLiveness
 from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.passive import PassiveLiveness
@@ -25,41 +25,44 @@ from edge.face.track import Tracker
 from edge.gallery.enrollment.consistency import MatchThresholds
 from edge.names import name_key
 from edge.recogniser.model_migration import ModelMigration
-from edge.recogniser.networks import Networks
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, People, Pipeline, Searchable
+from edge.recogniser.networks import TerminalNetworks
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline, Searchable, SubjectLookup
 from edge.subject import SubjectRecord
 from edge.system.wallclock import WallClock
 from edge.values import Thresholds
 
 
-def nobody_special(subject: str) -> SubjectRecord:
+def default_record(subject: str) -> SubjectRecord:
     """For galleries that know no more than templates."""
     return SubjectRecord()
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class RecogniserSettings:
     """The part of a configuration that a running recogniser can change."""
 
     rules: Rules
-    regard: FaceFilter
-    entry: AccessPolicy
+    face_filter: FaceFilter
+    access: AccessPolicy
     layers: Sequence[Callable[[], LivenessLayer]]
     previous: Rules | None  # rules of the previous model, during a migration
 
     def apply(self, pipeline: Pipeline, changeover: ModelMigration | None) -> None:
         """Apply everything from the next frame on."""
-        pipeline.update_rules(self.rules, self.regard, self.entry)
-        pipeline.change_layers(self.layers)
+        pipeline.update_rules(self.rules, self.face_filter, self.access)
+        pipeline.update_layers(self.layers)
         if changeover is not None and self.previous is not None:
             changeover.update_rules(self.previous)
 
 
-def settings_of(
-    config: TerminalConfig, networks: Networks, changeover: ModelMigration | None, wall: WallClock
-) -> Settings:
+def build_recogniser_settings(
+    config: TerminalConfig,
+    networks: TerminalNetworks,
+    changeover: ModelMigration | None,
+    wall: WallClock,
+) -> RecogniserSettings:
     """Build the settings of a config; raises ConfigError, also for the previous model."""
-    return Settings(
+    return RecogniserSettings(
         build_rules(config.policy, networks.calibration),
         build_face_filter(config.detector),
         build_access_policy(config, wall),
@@ -70,31 +73,31 @@ def settings_of(
 
 def open_pipeline(
     config: TerminalConfig,
-    networks: Networks,
+    networks: TerminalNetworks,
     gallery: Searchable,
     *,
-    people: People = nobody_special,
+    people: SubjectLookup = default_record,
     wall: WallClock | None = None,
     changeover: ModelMigration | None = None,
 ) -> Pipeline:
     """Build the pipeline of a config; `people` finds a subject's record. Raises ConfigError."""
-    settings = settings_of(config, networks, changeover, wall or WallClock())
+    settings = build_recogniser_settings(config, networks, changeover, wall or WallClock())
     return Pipeline(
         networks.detector,
         networks.embedder,
         gallery,
         settings.rules,
-        settings.regard,
+        settings.face_filter,
         Tracker(networks.calibration.same_person),
-        Liveness(settings.layers),
-        settings.entry,
+        LivenessChecker(settings.layers),
+        settings.access,
         people,
         changeover,
     )
 
 
 def build_liveness_layers(
-    terminal: TerminalConfig, networks: Networks, wall: WallClock | None = None
+    terminal: TerminalConfig, networks: TerminalNetworks, wall: WallClock | None = None
 ) -> list[Callable[[], LivenessLayer]]:
     """The layers of liveness that a config wants, each made anew for each track."""
     config = terminal.liveness
@@ -138,16 +141,16 @@ def build_rules(config: PolicyConfig, calibrated: Calibration) -> Rules:
         chosen[name] = point.threshold if wanted is None else wanted
     return Rules(
         Thresholds(**chosen),
-        votes=config.min_votes,
-        votes_masked=config.min_votes_masked,
+        min_votes=config.min_votes,
+        min_votes_masked=config.min_votes_masked,
         window_s=config.window_s,
-        agreement=config.min_agreement,
-        limit_s=config.decision_timeout_s,
+        min_agreement=config.min_agreement,
+        decision_timeout_s=config.decision_timeout_s,
         margin=config.margin,
         cooldown_s=config.cooldown_s,
         mask=config.mask,
-        span=config.uncertainty_band,
-        growth=build_threshold_scaling(calibrated),
+        uncertainty_band=config.uncertainty_band,
+        scaling=build_threshold_scaling(calibrated),
     )
 
 

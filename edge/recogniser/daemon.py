@@ -35,9 +35,9 @@ from edge.gallery.outage import Outage
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
 from edge.gallery.store import GalleryStore, open_store
-from edge.recogniser.build import build_rules, open_pipeline, settings_of
+from edge.recogniser.build import build_recogniser_settings, build_rules, open_pipeline
 from edge.recogniser.model_migration import open_model_migration
-from edge.recogniser.networks import Networks, open_networks
+from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.system.lockfile import acquire_lock
 from edge.system.systemd import SystemdNotifier
 from edge.system.wallclock import REMEDY, ClockDoubt
@@ -59,7 +59,7 @@ UNCERTIFIED = (
 )
 
 
-def _open_gallery(config: TerminalConfig, networks: Networks, key: bytes) -> GalleryStore:
+def _open_gallery(config: TerminalConfig, networks: TerminalNetworks, key: bytes) -> GalleryStore:
     """Make or upgrade the gallery's file, then open it read-only for the loop."""
     model, changing = networks.bundle.model_digest, config.previous_bundle is not None
     open_store(config, model, key, changeover=changing).close()
@@ -302,7 +302,9 @@ class Daemon:
         try:
             fresh = reread()
             check_unchanged(self._config, fresh, "recogniser")
-            settings = settings_of(fresh, self._networks, self._changeover, self._wall)
+            settings = build_recogniser_settings(
+                fresh, self._networks, self._changeover, self._wall
+            )
             before = self._gallery.revision
             self._gallery.reload()
             if self._gallery.revision < before:
@@ -406,8 +408,8 @@ class Daemon:
     def _enroll_anew(self, track: int, subject: str) -> None:
         """A person who was let in by the model before has templates of the new one from now on."""
         assert self._changeover is not None
-        if templates := self._changeover.passed(track, subject):
-            left = len(self._changeover.left)
+        if templates := self._changeover.enroll(track, subject):
+            left = len(self._changeover.pending_subjects)
             self._record_event(
                 {"kind": "changeover", "subject": subject, "templates": templates, "left": left}
             )

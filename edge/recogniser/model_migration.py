@@ -20,7 +20,7 @@ from edge.face.embed import Embedder
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
 from edge.gallery.search import Gallery
 from edge.gallery.store import GalleryStore, open_store
-from edge.recogniser.networks import Networks, open_networks
+from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.values import FaceResult, Match
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _TEMPLATES = 3  # that one passage gives at most
 
 
 @dataclass(slots=True, eq=False)
-class _Seen:
+class _EnrollmentSample:
     """What the new model said of a face that the one before knows."""
 
     weight: float
@@ -40,15 +40,19 @@ class ModelMigration:
     """The model before, with what it knows of people who have not passed by since."""
 
     def __init__(
-        self, networks: Networks, store_before: GalleryStore, store: GalleryStore, rules: Rules
+        self,
+        networks: TerminalNetworks,
+        store_before: GalleryStore,
+        store: GalleryStore,
+        rules: Rules,
     ) -> None:
         self.rules = rules  # only thresholds and their growth are read; the rest is shared
         self.model = networks.bundle.model_digest
         self._networks, self._store_before, self._store = networks, store_before, store
         self._gallery = Gallery(store_before)
-        self._seen: dict[int, tuple[str, list[_Seen]]] = {}  # by track
+        self._seen: dict[int, tuple[str, list[_EnrollmentSample]]] = {}  # by track
         self._is_behind = True  # until the subjects with templates of the new model are known
-        self._learn()
+        self._load_enrolled()
 
     @property
     def embedder(self) -> Embedder:
@@ -68,7 +72,7 @@ class ModelMigration:
         return self._gallery.templates
 
     @property
-    def left(self) -> list[str]:
+    def pending_subjects(self) -> list[str]:
         """Who has not passed by yet."""
         return sorted(set(self._store_before.subjects()) - self._enrolled)
 
@@ -81,18 +85,18 @@ class ModelMigration:
         """Load what another process changed; raises GalleryError."""
         self._is_behind |= self._gallery.refresh()
         if self._is_behind:
-            self._learn()
+            self._load_enrolled()
 
     def reload(self) -> None:
         """Load all subjects again; raises GalleryError."""
         self._is_behind = True
         self._gallery.reload()
-        self._learn()
+        self._load_enrolled()
 
-    def saw(self, sighting: FaceResult, embedding: NDArray[np.float32]) -> None:
+    def add_sample(self, sighting: FaceResult, embedding: NDArray[np.float32]) -> None:
         """What the new model says (D,) of a face that the one before found in the gallery. Only faces that would do for
         enrollment are kept, and only those of one person."""
-        match, measured, visible = sighting.decision.match, sighting.quality, sighting.visible
+        match, measured, visible = sighting.decision.match, sighting.quality, sighting.visibility
         if (
             match is None
             or measured is None
@@ -100,15 +104,17 @@ class ModelMigration:
             or mask_state(sighting.decision.mask_worn) != "unmasked"
         ):
             return
-        if quality.ENROLL.refuses(measured) or quality.ENROLL.refuses(visible):
+        if quality.ENROLLMENT_GATE.find_refusal(measured) or quality.ENROLLMENT_GATE.find_refusal(
+            visible
+        ):
             return
         subject, seen = self._seen.get(sighting.track, (match.subject, []))
         if subject != match.subject:
             subject, seen = match.subject, []
-        seen.append(_Seen(measured.weight, embedding))
+        seen.append(_EnrollmentSample(measured.weight, embedding))
         self._seen[sighting.track] = subject, sorted(seen, key=lambda one: -one.weight)[:_TEMPLATES]
 
-    def passed(self, track: int, subject: str) -> int:
+    def enroll(self, track: int, subject: str) -> int:
         """The door opened for a person by the model before: enroll what the new one saw on the way; how many templates."""
         known, seen = self._seen.pop(track, ("", []))
         if known != subject or not seen or subject in self._enrolled:
@@ -122,10 +128,10 @@ class ModelMigration:
             return 0
         self._is_behind = True  # the next refresh learns it, if this fails
         with contextlib.suppress(GalleryError):
-            self._learn()
+            self._load_enrolled()
         return len(seen)
 
-    def keep(self, tracks: set[int]) -> None:
+    def retain_tracks(self, tracks: set[int]) -> None:
         """Forget all other tracks."""
         self._seen = {track: seen for track, seen in self._seen.items() if track in tracks}
 
@@ -134,7 +140,7 @@ class ModelMigration:
         self._store_before.close()
         self._store.close()
 
-    def _learn(self) -> None:
+    def _load_enrolled(self) -> None:
         self._store.keep_up()
         self._enrolled = {name for name, templates in self._store.subjects().items() if templates}
         self._is_behind = False
@@ -166,6 +172,6 @@ def open_model_migration(
     log.info(
         "changeover from model %s: %d people have not passed by yet",
         changeover.model[:12],
-        len(changeover.left),
+        len(changeover.pending_subjects),
     )
     return changeover

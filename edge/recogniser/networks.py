@@ -32,12 +32,12 @@ from edge.values import Precision
 
 log = logging.getLogger(__name__)
 
-Wrap = Callable[[Engine, str], Engine]
+EngineWrapper = Callable[[Engine, str], Engine]
 DETECTOR, EMBEDDER = "detector", "embedder"
 
 
 @dataclass(frozen=True, eq=False)
-class Networks:
+class TerminalNetworks:
     """What a terminal recognises faces with."""
 
     bundle: Bundle
@@ -65,7 +65,9 @@ class Networks:
         )
 
 
-def open_networks(config: TerminalConfig, wrap: Wrap = lambda engine, role: engine) -> Networks:
+def open_networks(
+    config: TerminalConfig, wrap: EngineWrapper = lambda engine, role: engine
+) -> TerminalNetworks:
     """The checked bundle of a config and its networks; `wrap` may put something around each engine, of which it is told what
     it is for.
 
@@ -88,10 +90,10 @@ def _with_ort(
     bundle: Bundle,
     precision: Precision,
     threads: int,
-    wrap: Wrap,
+    wrap: EngineWrapper,
     *,
     fallback: str = "",
-) -> Networks:
+) -> TerminalNetworks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
     detectors = {
         size: wrap(
@@ -105,7 +107,9 @@ def _with_ort(
     return _networks(config, bundle, detectors, embedder, "ort", precision, fallback)
 
 
-def _with_trt(config: TerminalConfig, bundle: Bundle, precision: Precision, wrap: Wrap) -> Networks:
+def _with_trt(
+    config: TerminalConfig, bundle: Bundle, precision: Precision, wrap: EngineWrapper
+) -> TerminalNetworks:
     bundle.calibration(precision)  # no embedder without thresholds of its own
     sizes = _sizes(config.detector)
     plans: list[tuple[str, Precision]] = [
@@ -151,15 +155,17 @@ def _networks(
     engine: str,
     precision: Precision,
     fallback: str,
-) -> Networks:
+) -> TerminalNetworks:
     checked = Embedder(embedder)
     _check_outputs(bundle, checked)
-    return Networks(
+    return TerminalNetworks(
         bundle,
         FaceDetector(
             detectors,
             config.detector.min_score,
-            whole=None if config.detector.input_size == "auto" else config.detector.input_size,
+            full_frame_size=None
+            if config.detector.input_size == "auto"
+            else config.detector.input_size,
         ),
         checked,
         engine,

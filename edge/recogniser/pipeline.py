@@ -19,9 +19,15 @@ from edge.access.reasons import Reason
 from edge.access.validity import AccessRights
 from edge.access.voting import Voting
 from edge.face import quality
-from edge.face.detect import WHOLE, FaceDetector
+from edge.face.detect import FULL_FRAME, FaceDetector
 from edge.face.embed import Embedder
-from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer, crop_frame, join
+from edge.face.liveness import (
+    LivenessChecker,
+    LivenessFrame,
+    LivenessLayer,
+    crop_frame,
+    join_results,
+)
 from edge.face.liveness.challenge import ChallengeLiveness
 from edge.face.search_schedule import SearchScheduler
 from edge.face.track import Track, Tracker
@@ -54,7 +60,7 @@ class Stopwatch:
 
 
 _PLAIN = SubjectRecord()
-People = Callable[[str], SubjectRecord | None]  # finds a subject's record
+SubjectLookup = Callable[[str], SubjectRecord | None]  # finds a subject's record
 
 
 class Searchable(Protocol):
@@ -74,10 +80,10 @@ class FaceFilter:
     """Which faces count, and how often the picture is searched for them."""
 
     min_face_px: int
-    zone: Zone = WHOLE  # for a face's centre
+    zone: Zone = FULL_FRAME  # for a face's centre
     nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
-    budget: int = 2  # faces looked at a frame
-    every_s: float = 0.0  # from one search to the next; 0: in every frame
+    max_faces: int = 2  # faces looked at a frame
+    search_interval_s: float = 0.0  # from one search to the next; 0: in every frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,7 @@ class AccessPolicy:
     """Who of those who are recognised may pass, and how many others may try."""
 
     rights: AccessRights = field(default_factory=AccessRights)
-    attempts: int = 10_000  # unknown faces a minute
+    max_unknown_per_minute: int = 10_000  # unknown faces a minute
 
 
 @dataclass(slots=True, eq=False)
@@ -94,14 +100,14 @@ class FaceInFrame:
 
     track: Track
     face: Face
-    refused: Reason | None  # why a gate stopped it
-    look: LivenessFrame | None = None  # set once a face is aligned
+    refusal: Reason | None  # why a gate stopped it
+    crop: LivenessFrame | None = None  # set once a face is aligned
     quality: Quality | None = None
     probe: Probe | None = None
 
     @property
     def chip(self) -> NDArray[np.uint8] | None:
-        return self.look.chip if self.look is not None else None
+        return self.crop.chip if self.crop is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,7 +117,7 @@ class ModelResult:
     probe: Probe
     match: Match | None
     rules: Rules
-    before: bool = False  # of the model before, in a changeover
+    by_previous_model: bool = False  # of the model before, in a changeover
 
 
 class Pipeline:
@@ -125,16 +131,16 @@ class Pipeline:
         rules: Rules,
         regard: FaceFilter,
         tracker: Tracker,
-        liveness: Liveness,
+        liveness: LivenessChecker,
         entry: AccessPolicy,
-        people: People,
+        people: SubjectLookup,
         changeover: ModelMigration | None = None,
     ) -> None:
         self.embedder, self.gallery = embedder, gallery
         self.stopwatch = Stopwatch()
         self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
         self._changeover = changeover
-        self._attempts = UnknownFaceLimiter(entry.attempts)
+        self._attempts = UnknownFaceLimiter(entry.max_unknown_per_minute)
         self._tracker, self._liveness = tracker, liveness
         self._voting = Voting(rules)
         self._lookout = SearchScheduler(detector)
@@ -152,12 +158,12 @@ class Pipeline:
     def update_rules(self, rules: Rules, regard: FaceFilter, entry: AccessPolicy) -> None:
         """Other rules from the next frame on."""
         self._voting.update_rules(rules)
-        self._attempts.update_rules(entry.attempts)
+        self._attempts.update_limit(entry.max_unknown_per_minute)
         self._rules, self._regard, self._entry = rules, regard, entry
 
-    def change_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
+    def update_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
         """Check the liveness of new tracks by other layers."""
-        self._liveness.change_layers(layers)
+        self._liveness.update_layers(layers)
 
     def revoke_grant(self, track: int, subject: str, again_after_s: float) -> None:
         """The door did not open for a grant: the person need not wait for the cooldown."""
@@ -167,9 +173,9 @@ class Pipeline:
         with self.stopwatch.lap("detect"):
             regard = self._regard
             expected, least_px = self._expected(frame), regard.min_face_px
-            every_s = 0.0 if self._must_search() else regard.every_s
-            return self._lookout.see(
-                frame, expected, every_s=every_s, least_px=least_px, zone=regard.zone
+            every_s = 0.0 if self._must_search() else regard.search_interval_s
+            return self._lookout.detect(
+                frame, expected, search_interval_s=every_s, min_face_px=least_px, zone=regard.zone
             )
 
     def _expected(self, frame: Frame) -> list[NDArray[np.float64]]:
@@ -186,7 +192,7 @@ class Pipeline:
         large = [t for t in tracks if t.face.width_px >= self._regard.min_face_px]
         seen = [t for t in large if t.seen_at >= last_at]
         due = seen if self._regard.nearest_only else self._in_turn(seen, at)
-        return [track.expected(at) for track in due]
+        return [track.predict(at) for track in due]
 
     def _nearest(self, frame: Frame) -> Track | None:
         """Return the widest live track in the zone, even if this frame does not show it."""
@@ -195,7 +201,9 @@ class Pipeline:
 
     def _must_search(self) -> bool:
         """Return True if the next vote may grant and another face may be nearer by then."""
-        return self._regard.nearest_only and any(map(self._voting.is_close, self._tracker.numbers))
+        return self._regard.nearest_only and any(
+            map(self._voting.is_near_grant, self._tracker.numbers)
+        )
 
     def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
         """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
@@ -204,7 +212,7 @@ class Pipeline:
             for t in tracks
             if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S
         ]
-        return sorted(due, key=lambda track: track.looked_at)[: self._regard.budget]
+        return sorted(due, key=lambda track: track.examined_at)[: self._regard.max_faces]
 
     def _track(self, frame: Frame, faces: Sequence[Face]) -> list[FaceInFrame]:
         """Assign a track to each face, widest first, with the reason if its box is refused."""
@@ -224,16 +232,16 @@ class Pipeline:
         """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
         nearest = self._nearest(frame)
         for candidate in seen:
-            if candidate.track is not nearest and candidate.refused != Reason.OUTSIDE_ZONE:
-                candidate.refused = Reason.NOT_NEAREST
+            if candidate.track is not nearest and candidate.refusal != Reason.OUTSIDE_ZONE:
+                candidate.refusal = Reason.NOT_NEAREST
 
     def _forget_lost(self, at: float) -> None:
         numbers = self._tracker.numbers
-        self._voting.keep(numbers, at)
-        self._attempts.keep(numbers, at)
-        self._liveness.keep(numbers)
+        self._voting.retain_tracks(numbers, at)
+        self._attempts.retain_tracks(numbers, at)
+        self._liveness.retain_tracks(numbers)
         if self._changeover is not None:
-            self._changeover.keep(set(numbers))
+            self._changeover.retain_tracks(set(numbers))
 
     def _is_in_zone(self, frame: Frame, face: Face) -> bool:
         height, width = frame.image.shape[:2]
@@ -248,25 +256,25 @@ class Pipeline:
 
     def _choose(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """The faces that are looked at now."""
-        counting = {candidate.track: candidate for candidate in seen if candidate.refused is None}
+        counting = {candidate.track: candidate for candidate in seen if candidate.refusal is None}
         return [counting[track] for track in self._in_turn(counting, frame.at)]
 
     def _sharpen(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> None:
         with self.stopwatch.lap("detect"):
             for candidate in chosen:
-                candidate.face = candidate.track.face = self._lookout.sharpen(frame, candidate.face)
+                candidate.face = candidate.track.face = self._lookout.refine(frame, candidate.face)
 
     def _look(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """Align faces and measure their quality; return those that pass the gate."""
         with self.stopwatch.lap("look"):
             for candidate in chosen:
-                candidate.track.looked_at = frame.at
-                look = candidate.look = crop_frame(frame.image, candidate.face, frame.at)
-                candidate.quality = quality.measure(
+                candidate.track.examined_at = frame.at
+                look = candidate.crop = crop_frame(frame.image, candidate.face, frame.at)
+                candidate.quality = quality.measure_quality(
                     look.face, look.chip, frame.image.shape, look.pose
                 )
-                candidate.refused = quality.RECOGNISE.refuses(candidate.quality)
-            return [candidate for candidate in chosen if candidate.refused is None]
+                candidate.refusal = quality.RECOGNITION_GATE.find_refusal(candidate.quality)
+            return [candidate for candidate in chosen if candidate.refusal is None]
 
     def _embed(self, frame: Frame, good: Sequence[FaceInFrame]) -> None:
         """Embeds, and lets the tracker see who it is."""
@@ -276,7 +284,7 @@ class Pipeline:
         with self.stopwatch.lap("track"):
             seen = [(candidate.track, probe) for candidate, probe in zip(good, probes, strict=True)]
             for candidate, probe, track in zip(
-                good, probes, self._tracker.recognise(seen, frame.at), strict=True
+                good, probes, self._tracker.reassign(seen, frame.at), strict=True
             ):
                 candidate.probe, candidate.track = probe, track
 
@@ -293,19 +301,19 @@ class Pipeline:
 
     def _judge(self, frame: Frame, candidate: FaceInFrame, match: Match | None) -> FaceResult:
         face, track, probe = candidate.face, candidate.track.number, candidate.probe
-        if candidate.refused is not None:
-            decision = policy.refuse(candidate.refused, frame.at)
+        if candidate.refusal is not None:
+            decision = policy.refuse(candidate.refusal, frame.at)
             return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
         if probe is None or candidate.quality is None:
             decision = policy.skipped(frame.at)
             return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
         with self.stopwatch.lap("search"):
             opinion = self._ask(candidate, probe, match)
-        visible = quality.visible(opinion.probe)
+        visible = quality.measure_visibility(opinion.probe)
         with self.stopwatch.lap("look"):
             person = self._people(opinion.match.subject) if opinion.match else _PLAIN
             decision = self._weigh(opinion, person, candidate.track, frame.at)
-            if (hidden := quality.RECOGNISE.refuses(visible)) is not None:
+            if (hidden := quality.RECOGNITION_GATE.find_refusal(visible)) is not None:
                 decision = policy.refuse(hidden, frame.at)
             self._feed_liveness(candidate, decision)
         with self.stopwatch.lap("decide"):
@@ -314,7 +322,9 @@ class Pipeline:
             )
             if person is not None and person.liveness == "no-challenge":
                 answers.pop(ChallengeLiveness.name, None)
-            decision = self._voting.count(track, decision, candidate.quality.weight, join(answers))
+            decision = self._voting.add_frame(
+                track, decision, candidate.quality.weight, join_results(answers)
+            )
             seen = FaceResult(
                 face,
                 track,
@@ -324,10 +334,10 @@ class Pipeline:
                 candidate.quality,
                 visible,
                 answers,
-                opinion.before,
+                opinion.by_previous_model,
             )
-            if self._changeover is not None and opinion.before:
-                self._changeover.saw(seen, probe.embedding)
+            if self._changeover is not None and opinion.by_previous_model:
+                self._changeover.add_sample(seen, probe.embedding)
             return seen
 
     def _feed_liveness(self, candidate: FaceInFrame, decision: Decision) -> None:
@@ -336,11 +346,11 @@ class Pipeline:
         A frame below the threshold, such as of a turned head, must be as like the newest evidence
         as the threshold asks: a photo and another person's face are not.
         """
-        look, probe, match = candidate.look, candidate.probe, decision.match
+        look, probe, match = candidate.crop, candidate.probe, decision.match
         if look is None or probe is None or match is None:
             return
         track, is_above = candidate.track.number, match.score >= decision.threshold
-        if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.continues(
+        if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.is_continuation(
             track, look.at, match.subject, probe.embedding, decision.threshold
         ):
             self._liveness.observe(track, look, match.subject, probe.embedding)
@@ -353,13 +363,19 @@ class Pipeline:
         if changeover is None or candidate.chip is None or self._knows(now, candidate):
             return now
         (earlier,) = changeover.embedder.embed(candidate.chip[None])
-        rules = policy.rules_for_size(policy.of_model(self._rules, changeover.rules), templates)
-        before = ModelResult(earlier, changeover.search(earlier.embedding), rules, before=True)
+        rules = policy.rules_for_size(
+            policy.with_model_thresholds(self._rules, changeover.rules), templates
+        )
+        before = ModelResult(
+            earlier, changeover.search(earlier.embedding), rules, by_previous_model=True
+        )
         return before if self._knows(before, candidate) else now
 
     def _knows(self, opinion: ModelResult, candidate: FaceInFrame) -> bool:
         return (
-            policy.judge(opinion.match, candidate.track.mask_worn, opinion.rules, 0.0).verdict
+            policy.decide_frame(
+                opinion.match, candidate.track.mask_worn, opinion.rules, 0.0
+            ).verdict
             is not Verdict.UNKNOWN
         )
 
@@ -374,15 +390,15 @@ class Pipeline:
             if person.mask == "as-configured"
             else replace(opinion.rules, mask="ignore")
         )
-        decision = policy.judge(opinion.match, track.mask_worn, rules, at)
+        decision = policy.decide_frame(opinion.match, track.mask_worn, rules, at)
         if decision.verdict is not Verdict.UNKNOWN:
-            self._attempts.known(track.number)
+            self._attempts.note_known(track.number)
         elif opinion.match is not None:
-            self._attempts.unknown(track.number, track.faces, at)
+            self._attempts.note_unknown(track.number, track.face_count, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
-        if self._attempts.is_closed(at):
+        if self._attempts.is_exceeded(at):
             refused: Reason | None = Reason.TOO_MANY_ATTEMPTS
         else:
-            refused = self._entry.rights.refuses(person)
+            refused = self._entry.rights.find_refusal(person)
         return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision

@@ -16,7 +16,7 @@ from edge.gallery.enrollment.consistency import Enrollee, check_same_person
 from edge.gallery.enrollment.photos import QualityRequirements, take_sample
 from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, duplicate_thresholds, open_pipeline
-from edge.recogniser.networks import Networks
+from edge.recogniser.networks import TerminalNetworks
 from edge.recogniser.pipeline import Pipeline, Searchable
 from edge.rehearsal.clips import Clip, Image, Present, Shot
 from edge.rehearsal.results import Moment, Picture, RehearsalResult
@@ -24,7 +24,7 @@ from edge.values import FaceResult, Frame, Verdict
 
 
 def rehearse(
-    clips: Iterable[tuple[Clip, Searchable]], config: TerminalConfig, networks: Networks
+    clips: Iterable[tuple[Clip, Searchable]], config: TerminalConfig, networks: TerminalNetworks
 ) -> list[RehearsalResult]:
     """Each clip against its gallery, with a fresh pipeline; raises CameraError, ConfigError or EngineError."""
     liveness = not isinstance(config.liveness, NoLivenessConfig)
@@ -35,7 +35,9 @@ def rehearse(
 
 
 def enrolled(
-    photos: Mapping[str, Sequence[tuple[str, Image]]], config: TerminalConfig, networks: Networks
+    photos: Mapping[str, Sequence[tuple[str, Image]]],
+    config: TerminalConfig,
+    networks: TerminalNetworks,
 ) -> Index:
     """A gallery in memory from each person's photos, which have names for messages; raises what enrollment does."""
     gallery = Index()

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edge.config import TerminalConfig
-from edge.recogniser.networks import Networks
+from edge.recogniser.networks import TerminalNetworks
 from edge.rehearsal.results import Attempt, Moment, RehearsalResult
 
 NONE = "-"
@@ -71,7 +71,7 @@ def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> st
     )
 
 
-def facts_of(config: TerminalConfig, networks: Networks) -> dict[str, str]:
+def facts_of(config: TerminalConfig, networks: TerminalNetworks) -> dict[str, str]:
     """What was rehearsed."""
     manifest, calibration, policy = networks.bundle.manifest, networks.calibration, config.policy
     return {

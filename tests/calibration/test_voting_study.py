@@ -20,7 +20,7 @@ from edge.access.policy import Rules, ThresholdScaling
 from edge.values import Thresholds
 
 RULES = Rules(
-    Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0
+    Thresholds(0.5, 0.5), min_votes=3, min_votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0
 )
 
 
@@ -72,7 +72,10 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
     bare = outputs([row / np.linalg.norm(row) for row in rows])
     people = split_people(np.array([0] * 5 + [1] * 5), None, ["ada", "eve"])
     rules = replace(
-        RULES, growth=ThresholdScaling(RULES.thresholds, supported=1, per_decade=0.1, fmr=1e-3)
+        RULES,
+        scaling=ThresholdScaling(
+            RULES.thresholds, supported_templates=1, score_per_decade=0.1, fmr=1e-3
+        ),
     )
     plain = compare_policies(PhotoStreams([bare], bare), people, rules, "bare", [1])
     more = compare_policies(

@@ -11,10 +11,10 @@ from edge.access.policy import Rules
 from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY
 from edge.face.boxes import iou
-from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer
+from edge.face.liveness import LivenessChecker, LivenessFrame, LivenessLayer
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.recogniser.build import nobody_special
+from edge.recogniser.build import default_record
 from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
 from edge.values import (
     Face,
@@ -66,17 +66,17 @@ class World:
             Index.of([subject(i) for i in range(ENROLLED)], templates),
             Rules(
                 Thresholds(0.5, 0.5),
-                votes=scene.votes,
-                votes_masked=scene.votes,
+                min_votes=scene.votes,
+                min_votes_masked=scene.votes,
                 window_s=1.5,
                 margin=0.05,
                 cooldown_s=2.0,
             ),
             FaceFilter(60, zone, nearest_only, scene.budget, scene.search_interval_s),
             Tracker(0.4),
-            Liveness(layers),
+            LivenessChecker(layers),
             AccessPolicy(),
-            nobody_special,
+            default_record,
         )
 
     def step(self) -> list[FaceResult]:
@@ -92,14 +92,14 @@ class World:
         """Return the person whose face this is in the present frame."""
         return next((person for person, own in self._faces if own is face), None)
 
-    def scan(self, image: np.ndarray, least_px: float, zone: Zone) -> list[Face]:
+    def search(self, image: np.ndarray, min_face_px: float, zone: Zone) -> list[Face]:
         """Return all faces that the detector does not miss."""
         return [self._found(person, face) for person, face in self._faces]
 
-    def sharpen(self, image: np.ndarray, face: Face) -> Face:
+    def refine(self, image: np.ndarray, face: Face) -> Face:
         return face
 
-    def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
+    def find_at(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
         """Return the face at a box, None without one."""
         near = [(iou(face.box_xyxy, box_xyxy), person.number) for person, face in self._faces]
         overlap, number = max(near, default=(0.0, -1))

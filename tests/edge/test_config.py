@@ -169,8 +169,8 @@ def test_last_day_ends_in_machine_time_zone(
     monkeypatch.setenv("TZ", "America/Los_Angeles")
     moment = datetime(2031, 12, 31, 16, 30, tzinfo=ZoneInfo("America/Los_Angeles"))
     rights = build_access_policy(config, WallClock(read=moment.timestamp)).rights
-    assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 31))) is None
-    assert rights.refuses(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"
+    assert rights.find_refusal(SubjectRecord(valid_until=date(2031, 12, 31))) is None
+    assert rights.find_refusal(SubjectRecord(valid_until=date(2031, 12, 30))) == "not-valid-today"
 
 
 @pytest.mark.parametrize(

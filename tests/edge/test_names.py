@@ -94,7 +94,7 @@ def test_name_spelling_reaches_one_subject(
     assert pair_of(one, "Bob") == pair_of("Bob", other)
     assert parse_group(one) == parse_group(other)
     rights = AccessRights(frozenset({name_key(other)}))
-    assert rights.refuses(SubjectRecord(groups=(one,))) is None
+    assert rights.find_refusal(SubjectRecord(groups=(one,))) is None
     photos = folder / "photos"
     (photos / other.strip()).mkdir(parents=True)
     (photos / other.strip() / "1.jpg").write_bytes(b"x")
@@ -217,7 +217,7 @@ def test_config_group_is_found_in_any_spelling(write_config: Callable[..., Path]
     config = load_config(write_config(policy={"groups": ["Cafe\u0301"]}))
     assert config.policy.groups == ("Caf\u00e9",)
     rights = build_access_policy(config, WallClock()).rights
-    assert rights.refuses(SubjectRecord(groups=("Caf\u00e9",))) is None
+    assert rights.find_refusal(SubjectRecord(groups=("Caf\u00e9",))) is None
     with pytest.raises(ConfigError, match=r"policy\.groups\.0 .*: expected a group name"):
         load_config(write_config(policy={"groups": ["\u200b"]}))
 

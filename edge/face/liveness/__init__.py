@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from edge.chip import align
-from edge.face.quality import pose_of
+from edge.face.quality import estimate_pose
 from edge.values import Face, LivenessResult, LivenessState, Pose
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Liveness",
+    "LivenessChecker",
     "LivenessFrame",
     "LivenessLayer",
     "LivenessResult",
     "LivenessState",
     "crop_frame",
-    "join",
+    "join_results",
 ]
 
 
@@ -48,7 +48,7 @@ class LivenessFrame:
 def crop_frame(image: NDArray[np.uint8], face: Face, at: float) -> LivenessFrame:
     """What the layers see of a face in a frame (H,W,3) uint8 BGR."""
     return LivenessFrame(
-        at, image, face, align(image, face.landmarks_xy), pose_of(face.landmarks_xy)
+        at, image, face, align(image, face.landmarks_xy), estimate_pose(face.landmarks_xy)
     )
 
 
@@ -74,7 +74,7 @@ class _Evidence:
     embedding: NDArray[np.float32]  # (D,) unit norm, of the newest frame
 
 
-class Liveness:
+class LivenessChecker:
     """Runs the layers of every track. Without layers each answer is PASSED ("no PAD" in records).
 
     Evidence belongs to one subject: another subject, or `_GAP_S` without a frame in which the
@@ -87,7 +87,7 @@ class Liveness:
         self._tracks: dict[int, list[LivenessLayer]] = {}
         self._evidence: dict[int, _Evidence] = {}
 
-    def change_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
+    def update_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
         """Use other layers for new tracks, and for others once their evidence is void."""
         self._make = tuple(layers)
 
@@ -104,7 +104,7 @@ class Liveness:
         for layer in self._layers(track):
             layer.observe(look)
 
-    def continues(
+    def is_continuation(
         self, track: int, at: float, subject: str, embedding: NDArray[np.float32], least: float
     ) -> bool:
         """Return True if a face (D,) continues the evidence of a track.
@@ -125,7 +125,7 @@ class Liveness:
             name: replace(answer, since=max(answer.since, since)) for name, answer in found.items()
         }
 
-    def keep(self, tracks: Iterable[int]) -> None:
+    def retain_tracks(self, tracks: Iterable[int]) -> None:
         """Forget all tracks except these."""
         for track in {*self._tracks, *self._evidence} - set(tracks):
             self._forget(track)
@@ -148,7 +148,7 @@ class Liveness:
         return self._tracks[track]
 
 
-def join(answers: Mapping[str, LivenessResult]) -> LivenessResult:
+def join_results(answers: Mapping[str, LivenessResult]) -> LivenessResult:
     """All layers as one: the first that fails, else the first that waits, else passed."""
     for state in (LivenessState.FAILED, LivenessState.WAITING):
         for answer in answers.values():

@@ -45,7 +45,7 @@ _BREAK = 0.8  # less alike is not the same face: it was covered, turned away or 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _MotionSample:
     at: float
     middle: NDArray[np.float32]  # of the face: x and y, in pixels
     detail: NDArray[np.float32] | None  # None where it cannot be compared
@@ -64,7 +64,7 @@ class MotionLiveness:
 
     def _begin_again(self, at: float) -> None:
         self._since = at
-        self._seen: deque[_Seen] = deque()
+        self._seen: deque[_MotionSample] = deque()
         self._signs: deque[float] = deque(maxlen=_SIGNS)
 
     def observe(self, look: LivenessFrame) -> None:
@@ -79,7 +79,7 @@ class MotionLiveness:
         detail = _detail(look) if usable else None
         if detail is not None:
             self._compare(look.at, detail)
-        self._seen.append(_Seen(look.at, middle, detail))
+        self._seen.append(_MotionSample(look.at, middle, detail))
         while look.at - self._seen[0].at > _KEPT_S:
             self._seen.popleft()
 

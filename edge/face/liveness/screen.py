@@ -57,7 +57,7 @@ _PLACES, _BESIDE_ROW, _BESIDE_COLUMN = _neighbours()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seen:
+class _ScreenSample:
     at: float
     peak: float
     face: NDArray[np.float64]  # (3,) middle and width, in pixels
@@ -71,7 +71,7 @@ class ScreenLiveness:
 
     def __init__(self, *, seconds: float = 3.0) -> None:
         self._seconds = seconds
-        self._seen: deque[_Seen] = deque()
+        self._seen: deque[_ScreenSample] = deque()
         self._answer = LivenessResult(LivenessState.WAITING, Reason.CHECKING)
 
     def observe(self, look: LivenessFrame) -> None:
@@ -86,7 +86,7 @@ class ScreenLiveness:
         face = np.array(
             [*look.face.box_xyxy.reshape(2, 2).mean(axis=0), look.face.width_px], np.float64
         )
-        self._seen.append(_Seen(look.at, peak(look.image, look.face), face, rectangle))
+        self._seen.append(_ScreenSample(look.at, peak(look.image, look.face), face, rectangle))
         while look.at - self._seen[0].at > self._seconds:
             self._seen.popleft()
 
@@ -97,7 +97,7 @@ class ScreenLiveness:
         return self._answer
 
 
-def _judge(seen: Collection[_Seen]) -> LivenessResult:
+def _judge(seen: Collection[_ScreenSample]) -> LivenessResult:
     enough = max(_FEWEST, _SHARE * len(seen))
     if len(seen) < enough:
         return LivenessResult(LivenessState.WAITING, Reason.CHECKING)
@@ -116,7 +116,7 @@ def _judge(seen: Collection[_Seen]) -> LivenessResult:
     )
 
 
-def _deviations(framed: Sequence[_Seen]) -> tuple[float, float]:
+def _deviations(framed: Sequence[_ScreenSample]) -> tuple[float, float]:
     """How much the rectangle varies in the frame, and how much seen from the face, both in widths of the face."""
     rectangle, face = np.array([s.rectangle for s in framed]), np.array([s.face for s in framed])
     width = face[:, 2:]

@@ -101,9 +101,9 @@ def find_face(image: Image, detector: FaceDetector, name: str) -> PhotoFace:
             f"{name}: {len(found)} faces found; use a photo with one person in it",
         )
     face = found[0]
-    chip, pose = align(image, face.landmarks_xy), quality.pose_of(face.landmarks_xy)
+    chip, pose = align(image, face.landmarks_xy), quality.estimate_pose(face.landmarks_xy)
     eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
-    measured = quality.measure(face, chip, image.shape, pose)
+    measured = quality.measure_quality(face, chip, image.shape, pose)
     return PhotoFace(name, chip, face.width_px, eyes_px, pose, measured)
 
 
@@ -132,7 +132,7 @@ def frontal_size_ratio(face: PhotoFace, requirements: QualityRequirements) -> fl
     A turned head looks narrower by the cosine of its yaw; the resolution is the same.
     """
     turned = math.cos(math.radians(min(abs(face.pose.yaw), _YAW_MAX)))
-    min_eyes_px = quality.eyes_px_of(quality.ENROLL.inter_eye_distance)
+    min_eyes_px = quality.eye_distance_px(quality.ENROLLMENT_GATE.inter_eye_distance)
     return min(face.width_px / requirements.min_face_px, face.eyes_px / min_eyes_px) / turned
 
 
@@ -145,7 +145,7 @@ def check_except_size(face: PhotoFace, requirements: QualityRequirements) -> Non
 
 def build_sample(face: PhotoFace, probe: Probe, requirements: QualityRequirements) -> FaceSample:
     """Return the sample of an embedded face; raises PhotoError if a mask or much else hides it."""
-    sample = FaceSample(face, probe, quality.visible(probe))
+    sample = FaceSample(face, probe, quality.measure_visibility(probe))
     if probe.mask_worn > _MASK_WORN_MAX:
         raise PhotoError(
             RefusalReason.MASK_WORN,
@@ -159,10 +159,10 @@ def build_sample(face: PhotoFace, probe: Probe, requirements: QualityRequirement
 
 def _check_gate(found: Quality | Visibility, name: str, measured: Mapping[str, float]) -> None:
     """Raise PhotoError with the first component that is below the gate of enrollment."""
-    reason = quality.ENROLL.refuses(found)
+    reason = quality.ENROLLMENT_GATE.find_refusal(found)
     if reason is not None:
-        component = quality.component(reason)
-        minimum = getattr(quality.ENROLL, component)
+        component = quality.component_of(reason)
+        minimum = getattr(quality.ENROLLMENT_GATE, component)
         value = f"{component} {measured[component]:.0f} of 100, {minimum:.0f} is needed"
         raise PhotoError(reason, f"{name}: {RefusalReason(reason).sentence} ({value})", measured)
 

@@ -52,7 +52,7 @@ _WORDS = {
 
 def hint_for_error(error: PhotoError) -> str:
     """Return the hint for a person at the camera whose picture was refused."""
-    return _WORDS.get(RefusalReason(error.reason)) or quality.words(error.reason)
+    return _WORDS.get(RefusalReason(error.reason)) or quality.prompt_for(error.reason)
 
 
 class SteadyHint:

@@ -11,27 +11,29 @@ from edge.access.policy import (
     MaskPolicy,
     Rules,
     ThresholdScaling,
+    decide_frame,
     describe_thresholds,
     fpir,
     is_near_threshold,
-    judge,
+    min_votes_for,
     rules_for_size,
     threshold_for,
-    votes_for,
 )
 from edge.values import Match, Thresholds, Verdict
 
 RULES = Rules(
-    Thresholds(unmasked=0.5, masked=0.6), votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+    Thresholds(unmasked=0.5, masked=0.6), min_votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0
 )
 BARE, WORN, UNCLEAR = 0.0, 1.0, 0.5
 
 
 def test_the_mask_state_chooses_threshold_and_votes() -> None:
-    assert threshold_for(BARE, RULES.thresholds) == 0.5 and votes_for(BARE, RULES) == 3
-    assert threshold_for(WORN, RULES.thresholds) == 0.6 and votes_for(WORN, RULES) == 5
+    assert threshold_for(BARE, RULES.thresholds) == 0.5 and min_votes_for(BARE, RULES) == 3
+    assert threshold_for(WORN, RULES.thresholds) == 0.6 and min_votes_for(WORN, RULES) == 5
     for unclear in (UNCLEAR, math.nan):
-        assert threshold_for(unclear, RULES.thresholds) == 0.6 and votes_for(unclear, RULES) == 5
+        assert (
+            threshold_for(unclear, RULES.thresholds) == 0.6 and min_votes_for(unclear, RULES) == 5
+        )
     assert threshold_for(UNCLEAR, Thresholds(unmasked=0.7, masked=0.6)) == 0.7
 
 
@@ -46,7 +48,7 @@ def test_the_mask_state_chooses_threshold_and_votes() -> None:
     ],
 )
 def test_unknown_has_a_reason(match: Match | None, reason: str) -> None:
-    decision = judge(match, BARE, RULES, at=1.0)
+    decision = decide_frame(match, BARE, RULES, at=1.0)
     assert decision.verdict is Verdict.UNKNOWN and decision.reason == reason
 
 
@@ -63,52 +65,65 @@ def test_unknown_has_a_reason(match: Match | None, reason: str) -> None:
 def test_masks_are_what_the_operator_says(
     mask: MaskPolicy, bare: str | None, worn: str | None, unclear: str | None
 ) -> None:
-    rules = Rules(RULES.thresholds, votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask=mask)
+    rules = Rules(
+        RULES.thresholds, min_votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask=mask
+    )
     for mask_worn, refused in ((BARE, bare), (WORN, worn), (UNCLEAR, unclear)):
-        decision = judge(Match("Ada", 0.9, 0.1), mask_worn, rules, at=1.0)
+        decision = decide_frame(Match("Ada", 0.9, 0.1), mask_worn, rules, at=1.0)
         assert decision.verdict is (Verdict.REFUSED if refused else Verdict.PENDING)
         assert decision.reason == (refused or "insufficient-votes")
 
 
 def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
     rules = Rules(
-        RULES.thresholds, votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask="ask", span=0.1
+        RULES.thresholds,
+        min_votes=3,
+        window_s=1.0,
+        margin=0.05,
+        cooldown_s=4.0,
+        mask="ask",
+        uncertainty_band=0.1,
     )
-    assert judge(Match("Ada", 0.55, 0.1), WORN, rules, 1.0).reason == "lower-mask"
+    assert decide_frame(Match("Ada", 0.55, 0.1), WORN, rules, 1.0).reason == "lower-mask"
     assert (
-        judge(Match("Ada", 0.45, 0.1), WORN, rules, 1.0).reason == "below-threshold"
+        decide_frame(Match("Ada", 0.45, 0.1), WORN, rules, 1.0).reason == "below-threshold"
     )  # too far away
     assert (
-        judge(Match("Ada", 0.55, 0.52), WORN, rules, 1.0).reason == "below-threshold"
+        decide_frame(Match("Ada", 0.55, 0.52), WORN, rules, 1.0).reason == "below-threshold"
     )  # could be two people
     assert (
-        judge(Match("Ada", 0.45, 0.1), BARE, rules, 1.0).reason == "below-threshold"
+        decide_frame(Match("Ada", 0.45, 0.1), BARE, rules, 1.0).reason == "below-threshold"
     )  # nothing to lower
     assert (
-        judge(Match("Ada", 0.55, 0.1), WORN, RULES, 1.0).reason == "below-threshold"
+        decide_frame(Match("Ada", 0.55, 0.1), WORN, RULES, 1.0).reason == "below-threshold"
     )  # not asked for
 
 
 def test_a_score_in_between_is_unsure() -> None:
-    assert is_near_threshold(judge(Match("Ada", 0.55, 0.1), BARE, RULES, 1.0), RULES)
-    assert not is_near_threshold(judge(Match("Ada", 0.65, 0.1), BARE, RULES, 1.0), RULES)
-    assert not is_near_threshold(judge(None, BARE, RULES, 1.0), RULES)
+    assert is_near_threshold(decide_frame(Match("Ada", 0.55, 0.1), BARE, RULES, 1.0), RULES)
+    assert not is_near_threshold(decide_frame(Match("Ada", 0.65, 0.1), BARE, RULES, 1.0), RULES)
+    assert not is_near_threshold(decide_frame(None, BARE, RULES, 1.0), RULES)
 
 
 scores = st.floats(-0.5, 0.95)
-growths = st.builds(
-    ThresholdScaling, own=st.builds(Thresholds, scores, scores), supported=st.integers(0, 10_000), per_decade=st.floats(0.01, 0.5),
+scalings = st.builds(
+    ThresholdScaling,
+    base=st.builds(Thresholds, scores, scores),
+    supported_templates=st.integers(0, 10_000),
+    score_per_decade=st.floats(0.01, 0.5),
     fmr=st.floats(1e-9, 1e-2),
-)  # fmt: skip
+)
 sizes = st.integers(0, 10**9)
 
 
-@given(growth=growths, raised=st.floats(0, 0.5), sizes=st.tuples(sizes, sizes))
+@given(scaling=scalings, raised=st.floats(0, 0.5), sizes=st.tuples(sizes, sizes))
 def test_thresholds_only_rise_with_the_gallery(
-    growth: ThresholdScaling, raised: float, sizes: tuple[int, int]
+    scaling: ThresholdScaling, raised: float, sizes: tuple[int, int]
 ) -> None:
-    own = growth.own
-    rules = replace(RULES, thresholds=Thresholds(own.unmasked + raised, own.masked), growth=growth)
+    own = scaling.base
+    rules = replace(
+        RULES, thresholds=Thresholds(own.unmasked + raised, own.masked), scaling=scaling
+    )
     small, large = (rules_for_size(rules, size).thresholds for size in sorted(sizes))
     for base, before, after in zip(
         (rules.thresholds.unmasked, own.masked),
@@ -118,21 +133,23 @@ def test_thresholds_only_rise_with_the_gallery(
     ):
         assert base <= before <= after
         assert after <= max(base, 1.0)
-    assert rules_for_size(rules, min(*sizes, growth.supported)) is rules
+    assert rules_for_size(rules, min(*sizes, scaling.supported_templates)) is rules
 
 
 @given(
-    own=st.builds(Thresholds, scores, scores),
-    per_decade=st.floats(0.01, 0.5),
+    base=st.builds(Thresholds, scores, scores),
+    score_per_decade=st.floats(0.01, 0.5),
     fmr=st.floats(1e-9, 1e-2),
     size=st.integers(1, 10**7),
 )
 def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
-    own: Thresholds, per_decade: float, fmr: float, size: int
+    base: Thresholds, score_per_decade: float, fmr: float, size: int
 ) -> None:
     target = 0.01
     supported = int(math.log1p(-target) / math.log1p(-fmr))
-    rules = replace(RULES, thresholds=own, growth=ThresholdScaling(own, supported, per_decade, fmr))
+    rules = replace(
+        RULES, thresholds=base, scaling=ThresholdScaling(base, supported, score_per_decade, fmr)
+    )
     thresholds, wrong = rules_for_size(rules, size).thresholds, fpir(rules, size)
     assert wrong is not None
     if supported and max(thresholds.unmasked, thresholds.masked) < 1:
@@ -142,8 +159,8 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
 
 
 def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
-    growth = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
-    rules = replace(RULES, thresholds=growth.own, growth=growth)
+    scaling = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
+    rules = replace(RULES, thresholds=scaling.base, scaling=scaling)
     assert rules_for_size(rules, 1000).thresholds == Thresholds(
         pytest.approx(0.59), pytest.approx(0.54)
     )  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ DAYS = st.dates(date(2026, 1, 1), date(2026, 12, 31))
 @given(begin=DAYS, end=DAYS, today=DAYS)
 def test_first_and_last_day_count(begin: date, end: date, today: date) -> None:
     record = SubjectRecord(valid_from=begin, valid_until=end)
-    refused = AccessRights(today=lambda: today).refuses(record)
+    refused = AccessRights(today=lambda: today).find_refusal(record)
     assert (refused is None) == (begin <= today <= end)
 
 
@@ -35,4 +35,4 @@ def test_first_and_last_day_count(begin: date, end: date, today: date) -> None:
     ],
 )
 def test_why_not(rights: AccessRights, record: SubjectRecord, reason: str | None) -> None:
-    assert rights.refuses(record) == reason
+    assert rights.find_refusal(record) == reason

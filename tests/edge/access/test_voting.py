@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.access.policy import Rules, judge, threshold_for, votes_for
+from edge.access.policy import Rules, decide_frame, min_votes_for, threshold_for
 from edge.access.reasons import Reason
 from edge.access.voting import Voting
 from edge.values import Decision, LivenessResult, LivenessState, Match, Thresholds, Verdict
 
 RULES = Rules(
     Thresholds(unmasked=0.5, masked=0.6),
-    votes=3,
+    min_votes=3,
     window_s=1.0,
     margin=0.05,
     cooldown_s=4.0,
-    limit_s=5.0,
+    decision_timeout_s=5.0,
 )
 ADA, EVE = Match("Ada", 0.9, 0.1), Match("Eve", 0.9, 0.1)
 ALIVE = LivenessResult(LivenessState.PASSED)
@@ -36,7 +36,7 @@ def vote(
     weight: float = 1.0,
     alive: LivenessResult = ALIVE,
 ) -> Decision:
-    return voting.count(track, judge(match, mask, RULES, at), weight, alive)
+    return voting.add_frame(track, decide_frame(match, mask, RULES, at), weight, alive)
 
 
 def run(voting: Voting, times: list[float], **options: Any) -> list[str]:
@@ -129,7 +129,7 @@ def test_a_soft_demand_for_masks_is_on_record() -> None:
 def test_lost_tracks_are_forgotten() -> None:
     voting = Voting(RULES)
     run(voting, [0.0, 0.1])
-    voting.keep([2], 0.15)
+    voting.retain_tracks([2], 0.15)
     assert run(voting, [0.2]) == ["pending"]
 
 
@@ -164,8 +164,8 @@ def test_no_grant_without_what_it_takes(
     granted: dict[str, float] = {}
     for gap, track, subject, score, runner_up, mask, weight, alive in stream:
         now += gap
-        decision = voting.count(
-            track, judge(Match(subject, score, runner_up), mask, RULES, now), weight, alive
+        decision = voting.add_frame(
+            track, decide_frame(Match(subject, score, runner_up), mask, RULES, now), weight, alive
         )
         above = score >= threshold_for(mask, RULES.thresholds) and score - runner_up >= RULES.margin
         if above:
@@ -183,7 +183,7 @@ def test_no_grant_without_what_it_takes(
                 for at, t, name in good
                 if (t, name) == (track, subject) and now - at <= RULES.window_s
             }
-            assert len(agreeing) >= votes_for(mask, RULES)
+            assert len(agreeing) >= min_votes_for(mask, RULES)
             assert now - granted.get(subject, -math.inf) >= RULES.cooldown_s
             granted[subject] = now
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from edge.chip import align
 from edge.face.liveness import LivenessFrame
-from edge.face.quality import pose_of
+from edge.face.quality import estimate_pose
 from edge.portraits import Portrait, load_portrait
 from edge.values import Face
 
@@ -125,4 +125,6 @@ def look_at(
     x, y = points.mean(axis=0)
     width = 2.05 * float(np.linalg.norm(landmarks_xy[1] - landmarks_xy[0]))
     box = np.array([x - width / 2, y - 0.65 * width, x + width / 2, y + 0.65 * width], np.float32)
-    return LivenessFrame(at, image, Face(box, points, 0.9), align(image, points), pose_of(points))
+    return LivenessFrame(
+        at, image, Face(box, points, 0.9), align(image, points), estimate_pose(points)
+    )

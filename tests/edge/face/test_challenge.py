@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge.access.reasons import Reason
 from edge.errors import EngineError
-from edge.face.liveness import LivenessFrame, LivenessState, join
+from edge.face.liveness import LivenessFrame, LivenessState, join_results
 from edge.face.liveness.challenge import Action, ChallengeLiveness
 from edge.face.liveness.passive import PassiveLiveness
 from edge.values import Face, LivenessResult, Pose
@@ -119,10 +119,16 @@ def test_layers_are_joined_by_and() -> None:
         LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT),
         LivenessResult(LivenessState.FAILED, Reason.FROZEN),
     )
-    assert join({}) == LivenessResult(LivenessState.PASSED) and join({}).since == -math.inf
-    assert join({"a": passed, "b": LivenessResult(LivenessState.PASSED, since=5.0)}).since == 5.0
-    assert join({"a": passed, "b": waiting}).reason == "turn-left"
-    assert join({"a": waiting, "b": failed, "c": passed}) == failed
+    assert (
+        join_results({}) == LivenessResult(LivenessState.PASSED)
+        and join_results({}).since == -math.inf
+    )
+    assert (
+        join_results({"a": passed, "b": LivenessResult(LivenessState.PASSED, since=5.0)}).since
+        == 5.0
+    )
+    assert join_results({"a": passed, "b": waiting}).reason == "turn-left"
+    assert join_results({"a": waiting, "b": failed, "c": passed}) == failed
 
 
 class Scripted:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from edge.engine import open_engine
-from edge.face.boxes import suppress
-from edge.face.detect import WHOLE, FaceDetector
+from edge.face.boxes import suppress_overlaps
+from edge.face.detect import FULL_FRAME, FaceDetector
 from edge.values import Face
 
 
@@ -71,7 +71,7 @@ def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(
         common = float(side.prod())
         return common / float((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - common)
 
-    keep = suppress(boxes, scores, 0.3)
+    keep = suppress_overlaps(boxes, scores, 0.3)
     assert all(iou(boxes[a], boxes[b]) <= 0.301 for a in keep for b in keep if a != b)
     for i in set(range(12)) - set(keep):
         assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)
@@ -98,11 +98,11 @@ def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
     portrait = cv2.resize(collins, (200, 250), interpolation=cv2.INTER_AREA)
     street[300:550, 900:1100] = portrait
     street[300:550, 100:300] = portrait
-    for zone, network, people in ((WHOLE, "640x480", 2), ((0.4, 0.2, 0.6, 0.6), "320x256", 1)):
+    for zone, network, people in ((FULL_FRAME, "640x480", 2), ((0.4, 0.2, 0.6, 0.6), "320x256", 1)):
         called.clear()
-        found = detector.scan(street, 80, zone)
+        found = detector.search(street, 80, zone)
         assert called == [network] and len(found) == people
-    exact = detector.sharpen(street, found[0]).landmarks_xy
+    exact = detector.refine(street, found[0]).landmarks_xy
     assert ((exact >= (900, 300)) & (exact <= (1100, 550))).all()
 
 
@@ -124,14 +124,14 @@ def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
     canvas[:, 90 : 90 + 480 * near.shape[1] // near.shape[0]] = cv2.resize(
         near, (480 * near.shape[1] // near.shape[0], 480)
     )
-    (whole,) = detector.scan(canvas)
+    (whole,) = detector.search(canvas)
     middle = (whole.box_xyxy[:2] + whole.box_xyxy[2:]) / 2 / (640, 480)
     zone = (float(middle[0]) - 0.02, 0.0, 1.0, 1.0)  # the search begins within the face
-    (cut,) = detector.scan(canvas, 60, zone)
+    (cut,) = detector.search(canvas, 60, zone)
     assert whole.box_xyxy[0] < (zone[0] - 1 / 8) * 640
-    sharp = detector.sharpen(canvas, cut)
+    sharp = detector.refine(canvas, cut)
     assert (
-        np.abs(sharp.landmarks_xy - detector.look(canvas, whole.box_xyxy).landmarks_xy).max()
+        np.abs(sharp.landmarks_xy - detector.find_at(canvas, whole.box_xyxy).landmarks_xy).max()
         < 0.05 * whole.width_px
     )  # type: ignore[union-attr]
 
@@ -142,8 +142,8 @@ def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(
     (face,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
     filling = cv2.resize(collins[max(0, y0 - 10) : y1 + 10, max(0, x0 - 10) : x1 + 10], (480, 640))
-    for zone in (WHOLE, (0.4, 0.4, 0.6, 0.6)):
-        assert any(detector.scan(filling, 60, zone) for _ in range(2))
+    for zone in (FULL_FRAME, (0.4, 0.4, 0.6, 0.6)):
+        assert any(detector.search(filling, 60, zone) for _ in range(2))
 
 
 def test_a_close_look_is_as_exact_as_the_whole_picture(
@@ -157,9 +157,9 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(
     canvas = np.full((480, 640, 3), 90, np.uint8)
     portrait = cv2.resize(collins, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)[:400, :400]
     canvas[40 : 40 + portrait.shape[0], 150 : 150 + portrait.shape[1]] = portrait
-    (exact,) = fine.scan(canvas)
-    (coarse,) = both.scan(canvas, least_px=60)
-    sharp = both.sharpen(canvas, coarse)
+    (exact,) = fine.search(canvas)
+    (coarse,) = both.search(canvas, min_face_px=60)
+    sharp = both.refine(canvas, coarse)
 
     def away(face: Face) -> float:
         return float(
@@ -167,12 +167,12 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(
         )
 
     assert away(sharp) < 0.03 and away(sharp) < away(coarse)
-    found = both.look(canvas, exact.box_xyxy + 12)
+    found = both.find_at(canvas, exact.box_xyxy + 12)
     assert found is not None and away(found) < 0.03
-    assert both.look(canvas, np.array([500, 300, 620, 460], np.float32)) is None
+    assert both.find_at(canvas, np.array([500, 300, 620, 460], np.float32)) is None
     outside = np.array(
         [700, 300, 790, 460], np.float32
     )  # its surroundings begin where the picture ends
-    assert both.look(canvas, outside) is None
+    assert both.find_at(canvas, outside) is None
     beyond = Face(outside, coarse.landmarks_xy, 0.9)
-    assert both.sharpen(canvas, beyond) is beyond
+    assert both.refine(canvas, beyond) is beyond

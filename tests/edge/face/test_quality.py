@@ -8,7 +8,13 @@ from edge import masks
 from edge.chip import REFERENCE_XY, align
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
-from edge.face.quality import ENROLL, RECOGNISE, measure, pose_of, visible
+from edge.face.quality import (
+    ENROLLMENT_GATE,
+    RECOGNITION_GATE,
+    estimate_pose,
+    measure_quality,
+    measure_visibility,
+)
 from edge.values import Face, Quality
 
 GOOD = Quality(90, 90, 90, 90, 90, 100)
@@ -28,7 +34,7 @@ def turned(yaw: float, pitch: float = 0.0) -> np.ndarray:
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (20, 0), (-35, 0), (0, 15), (0, -20)])
 def test_the_pose_of_a_turned_head(yaw: float, pitch: float) -> None:
-    found = pose_of(turned(yaw, pitch))
+    found = estimate_pose(turned(yaw, pitch))
     assert abs(found.yaw - yaw) < 3 and abs(found.pitch - pitch) < 3 and abs(found.roll) < 3
 
 
@@ -41,13 +47,16 @@ def test_what_is_wrong_with_a_face_is_told_component_by_component(
     def told(
         chip: np.ndarray, face: Face = face, shape: tuple[int, ...] = collins.shape
     ) -> str | None:
-        return RECOGNISE.refuses(
-            measure(face, chip.astype(np.uint8), shape, pose_of(face.landmarks_xy))
+        return RECOGNITION_GATE.find_refusal(
+            measure_quality(face, chip.astype(np.uint8), shape, estimate_pose(face.landmarks_xy))
         )
 
     assert (
         told(chip) is None
-        and ENROLL.refuses(measure(face, chip, collins.shape, pose_of(face.landmarks_xy))) is None
+        and ENROLLMENT_GATE.find_refusal(
+            measure_quality(face, chip, collins.shape, estimate_pose(face.landmarks_xy))
+        )
+        is None
     )
     assert told(chip * 0.1) == "too-dark"
     assert told(np.clip(chip * 4.0, 0, 255)) == "too-bright"
@@ -66,20 +75,25 @@ def test_a_vote_weighs_what_its_worst_component_allows() -> None:
 def test_the_maps_tell_what_is_hidden(collins_chip: np.ndarray, embedder: Embedder) -> None:
     worn = masks.draw_protocol(collins_chip, "someone")[0]
     bare, masked, nothing = (
-        visible(p) for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
+        measure_visibility(p)
+        for p in embedder.embed(np.stack([collins_chip, worn, np.full_like(worn, 120)]))
     )
-    assert bare.eyes_visible > 80 and bare.mouth_occlusion_prevention > 50 and bare.explained > 80
+    assert (
+        bare.eyes_visible > 80
+        and bare.mouth_occlusion_prevention > 50
+        and bare.attention_on_face > 80
+    )
     assert (
         masked.eyes_visible > 60
         and masked.mouth_occlusion_prevention < 20
-        and masked.explained > 80
+        and masked.attention_on_face > 80
     )
-    assert nothing.explained < 50 and RECOGNISE.refuses(nothing) in (
+    assert nothing.attention_on_face < 50 and RECOGNITION_GATE.find_refusal(nothing) in (
         "eyes-hidden",
         "attention-off-face",
     )
 
 
 def test_enrollment_asks_for_more() -> None:
-    assert RECOGNISE.refuses(Quality(30, 40, 30, 30, 30, 90)) is None
-    assert ENROLL.refuses(Quality(30, 90, 90, 90, 90, 100)) == "too-far"
+    assert RECOGNITION_GATE.find_refusal(Quality(30, 40, 30, 30, 30, 90)) is None
+    assert ENROLLMENT_GATE.find_refusal(Quality(30, 90, 90, 90, 90, 100)) == "too-far"

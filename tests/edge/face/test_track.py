@@ -53,9 +53,9 @@ def test_a_face_far_from_where_it_should_be_is_somebody_new() -> None:
 def test_a_track_that_turns_into_somebody_else_is_split() -> None:
     tracker = Tracker(0.4)
     (track,) = tracker.update([face(100)], 0.0)
-    assert tracker.recognise([(track, probe(ADA))], 0.0) == [track]
+    assert tracker.reassign([(track, probe(ADA))], 0.0) == [track]
     (same,) = tracker.update([face(102)], 0.1)
-    (other,) = tracker.recognise([(same, probe(EVE))], 0.1)
+    (other,) = tracker.reassign([(same, probe(EVE))], 0.1)
     assert same is track and other.number == 2 and tracker.numbers == [2]
     assert numbers(tracker, [face(104)], 0.2) == [2]
 
@@ -63,9 +63,9 @@ def test_a_track_that_turns_into_somebody_else_is_split() -> None:
 def test_two_who_crossed_get_their_numbers_back() -> None:
     tracker = Tracker(0.4)
     left, right = tracker.update([face(100), face(300)], 0.0)
-    tracker.recognise([(left, probe(ADA)), (right, probe(EVE))], 0.0)
+    tracker.reassign([(left, probe(ADA)), (right, probe(EVE))], 0.0)
     swapped = tracker.update([face(100), face(300)], 0.1)
-    found = tracker.recognise([(swapped[0], probe(EVE)), (swapped[1], probe(ADA))], 0.1)
+    found = tracker.reassign([(swapped[0], probe(EVE)), (swapped[1], probe(ADA))], 0.1)
     assert [track.number for track in found] == [2, 1]
     assert float(found[0].face.box_xyxy[0]) == 100
 
@@ -73,23 +73,23 @@ def test_two_who_crossed_get_their_numbers_back() -> None:
 def test_who_comes_back_elsewhere_within_a_second_is_known() -> None:
     tracker = Tracker(0.4)
     (track,) = tracker.update([face(100)], 0.0)
-    tracker.recognise([(track, probe(ADA))], 0.0)
+    tracker.reassign([(track, probe(ADA))], 0.0)
     (fresh,) = tracker.update([face(400)], 0.4)
     assert fresh.number == 2  # nobody has looked yet
-    assert tracker.recognise([(fresh, probe(EVE))], 0.4) == [fresh]
+    assert tracker.reassign([(fresh, probe(EVE))], 0.4) == [fresh]
     (again,) = tracker.update([face(402)], 0.6)
-    assert [t.number for t in tracker.recognise([(again, probe(ADA))], 0.6)] == [1]
+    assert [t.number for t in tracker.reassign([(again, probe(ADA))], 0.6)] == [1]
 
 
 def test_the_mask_state_is_smoothed() -> None:
     tracker = Tracker(0.4)
     (track,) = tracker.update([face(100)], 0.0)
     for i in range(6):
-        tracker.recognise([(track, probe(ADA))], i / 10)
-    tracker.recognise([(track, probe(ADA, 1.0))], 0.6)
+        tracker.reassign([(track, probe(ADA))], i / 10)
+    tracker.reassign([(track, probe(ADA, 1.0))], 0.6)
     assert 0.1 < track.mask_worn < 0.5
     for i in range(20):
-        tracker.recognise([(track, probe(ADA, 1.0))], 0.7 + i / 10)
+        tracker.reassign([(track, probe(ADA, 1.0))], 0.7 + i / 10)
     assert track.mask_worn > 0.95
 
 

@@ -15,11 +15,11 @@ from edge.access.policy import Rules
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.face.liveness import Liveness
+from edge.face.liveness import LivenessChecker
 from edge.face.track import Tracker
 from edge.gallery.search import Gallery
 from edge.gallery.store import GalleryStore
-from edge.recogniser.build import nobody_special, settings_of
+from edge.recogniser.build import build_recogniser_settings, default_record
 from edge.recogniser.model_migration import ModelMigration
 from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
 from edge.system.wallclock import WallClock
@@ -47,14 +47,27 @@ class Terminal:
         bundle = SimpleNamespace(model_digest=OLD)
         networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
         before = Rules(
-            Thresholds(0.9, 0.9), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+            Thresholds(0.9, 0.9),
+            min_votes=3,
+            min_votes_masked=3,
+            window_s=1.0,
+            margin=0.05,
+            cooldown_s=4.0,
         )
         self.changeover = ModelMigration(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
         self.gallery = Gallery(self.store)
         self.pipeline = Pipeline(
-            self.new, self.new, self.gallery, RULES, FaceFilter(60), Tracker(0.4), Liveness(()), AccessPolicy(), nobody_special,  # type: ignore[arg-type]
+            self.new,  # type: ignore[arg-type]
+            self.new,  # type: ignore[arg-type]
+            self.gallery,
+            RULES,
+            FaceFilter(60),
+            Tracker(0.4),
+            LivenessChecker(()),
+            AccessPolicy(),
+            default_record,
             self.changeover,
-        )  # fmt: skip
+        )
         self.at = 0.0
 
     def see(self, old: np.ndarray, new: np.ndarray, frames: int = 3) -> list[FaceResult]:
@@ -81,16 +94,16 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(
     terminal: Terminal,
 ) -> None:
-    assert terminal.changeover.left == ["Ada", "Eve"]
+    assert terminal.changeover.pending_subjects == ["Ada", "Eve"]
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert (
         seen[-1].decision.verdict is Verdict.GRANT
         and seen[-1].by_previous_model
         and seen[-1].decision.threshold == 0.9
     )
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
-    assert terminal.changeover.left == ["Eve"]
+    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
+    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
+    assert terminal.changeover.pending_subjects == ["Eve"]
     assert terminal.gallery.refresh() and terminal.store.subjects() == {"Ada": 3, "Eve": 0}
     terminal.at += 10
     again = terminal.see(ADA_OLD, ADA_NEW)
@@ -114,14 +127,16 @@ def test_strangers_to_both_are_unknown_by_the_new_model(terminal: Terminal) -> N
 def test_faces_of_two_people_on_one_track_enroll_nobody(terminal: Terminal) -> None:
     terminal.see(ADA_OLD, ADA_NEW, frames=2)
     seen = terminal.see(EVE_OLD, EVE_NEW, frames=1)
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
 
 
 def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
     terminal.new.mask_worn = terminal.old.mask_worn = 1.0
     seen = terminal.see(ADA_OLD, ADA_NEW, frames=6)
     assert any(s.decision.verdict is Verdict.GRANT for s in seen)
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0 and terminal.changeover.left == [
+    assert terminal.changeover.enroll(
+        seen[-1].track, "Ada"
+    ) == 0 and terminal.changeover.pending_subjects == [
         "Ada",
         "Eve",
     ]
@@ -139,7 +154,7 @@ def test_settings_below_old_model_are_refused(write_config: WriteConfig, bundle_
     networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
     config = load_config(write_config(policy={"threshold_unmasked": 0.7}))
     with pytest.raises(ConfigError, match="below the model's own"):
-        settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+        build_recogniser_settings(config, networks, changeover, WallClock())  # type: ignore[arg-type]
 
 
 def test_settings_reach_both_models(
@@ -148,7 +163,7 @@ def test_settings_reach_both_models(
     networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
     policy = {"threshold_unmasked": 0.95, "threshold_masked": 0.95, "mask": "require"}
     config = load_config(write_config(policy=policy))
-    settings = settings_of(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+    settings = build_recogniser_settings(config, networks, changeover, WallClock())  # type: ignore[arg-type]
     settings.apply(terminal.pipeline, terminal.changeover)
     assert terminal.changeover.rules.thresholds.unmasked == 0.95
     seen = terminal.see(ADA_OLD, ADA_NEW)
@@ -167,11 +182,11 @@ def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) 
     copy.replace(path)
     terminal.changeover.reload()
     terminal.gallery.reload()
-    assert terminal.changeover.left == ["Ada"]
+    assert terminal.changeover.pending_subjects == ["Ada"]
     assert {s.decision.verdict for s in terminal.see(EVE_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
     terminal.at += 10
     seen = terminal.see(ADA_OLD, ADA_NEW)
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 3
+    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
     with closing(opened(path, NEW)) as now:
         assert now.subjects() == {"Ada": 3}
 
@@ -181,6 +196,6 @@ def test_changeover_enrolls_no_removed_person(
 ) -> None:
     seen = terminal.see(ADA_OLD, ADA_NEW)
     terminal.store.remove("Ada")
-    assert terminal.changeover.passed(seen[-1].track, "Ada") == 0
+    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
     assert terminal.store.subjects() == {"Eve": 0} and "Ada" not in caplog.text
     assert "was removed" in caplog.text

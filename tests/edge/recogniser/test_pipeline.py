@@ -20,11 +20,11 @@ from edge.chip import REFERENCE_XY
 from edge.config.access import PolicyConfig
 from edge.face.boxes import iou
 from edge.face.detect import FaceDetector
-from edge.face.liveness import Liveness, LivenessFrame, LivenessLayer
+from edge.face.liveness import LivenessChecker, LivenessFrame, LivenessLayer
 from edge.face.track import Tracker
 from edge.gallery.search import Index
-from edge.recogniser.build import build_rules, build_threshold_scaling, nobody_special
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, People, Pipeline
+from edge.recogniser.build import build_rules, build_threshold_scaling, default_record
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline, SubjectLookup
 from edge.subject import SubjectRecord
 from edge.values import (
     Face,
@@ -40,7 +40,7 @@ from edge.values import (
 )
 
 RULES = Rules(
-    Thresholds(0.5, 0.5), votes=3, votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
+    Thresholds(0.5, 0.5), min_votes=3, min_votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
 )
 ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
 NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
@@ -68,14 +68,14 @@ class Scripted:
         self.looked: list[int] = []
         self.scans = self.looks = 0
 
-    def scan(self, image: np.ndarray, least_px: float, zone: Zone) -> Sequence[Face]:
+    def search(self, image: np.ndarray, min_face_px: float, zone: Zone) -> Sequence[Face]:
         self.scans += 1
         return self.faces
 
-    def sharpen(self, image: np.ndarray, face: Face) -> Face:
+    def refine(self, image: np.ndarray, face: Face) -> Face:
         return face
 
-    def look(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
+    def find_at(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
         self.looks += 1
         return max(self.faces, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
 
@@ -92,7 +92,7 @@ class Run:
         regard: FaceFilter = FaceFilter(60),
         layers: Sequence[type[LivenessLayer]] = (),
         entry: AccessPolicy = AccessPolicy(),
-        people: People = nobody_special,
+        people: SubjectLookup = default_record,
         rules: Rules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
         changeover: Callable[[Scripted], Any] = lambda networks: None,
@@ -101,7 +101,7 @@ class Run:
         known = {"Ada": ADA, "Eve": EVE}
         gallery = Index.of(names, np.stack([known[name] for name in names]))
         self.pipeline = Pipeline(
-            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), Liveness(layers), entry, people,
+            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), LivenessChecker(layers), entry, people,
             changeover(self.networks),  # type: ignore[arg-type]
         )  # fmt: skip
         self.at = 0.0
@@ -144,7 +144,7 @@ def test_faces_that_do_not_count_are_not_embedded(
 
 
 def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
-    run = Run(FaceFilter(60, every_s=1.0))
+    run = Run(FaceFilter(60, search_interval_s=1.0))
     verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
     assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
     for _ in range(7):
@@ -156,7 +156,7 @@ def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> Non
 
 
 def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
-    run = Run(FaceFilter(60, every_s=1.0))
+    run = Run(FaceFilter(60, search_interval_s=1.0))
     run.frame(face(100))
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
@@ -173,7 +173,7 @@ def test_with_no_time_between_scans_every_frame_is_searched() -> None:
 
 
 def test_a_crowd_takes_turns_within_the_budget() -> None:
-    run = Run(FaceFilter(60, budget=2))
+    run = Run(FaceFilter(60, max_faces=2))
     crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
     told = [sum(seen.is_conclusive for seen in run.frame(*crowd)) for _ in range(6)]
     assert told == [2] * 6
@@ -194,7 +194,7 @@ def test_only_the_nearest_where_people_queue() -> None:
 
 @pytest.mark.parametrize("budget", [1, 2, 4])
 def test_nearest_only_ignores_faces_behind(budget: int) -> None:
-    run = Run(FaceFilter(60, nearest_only=True, every_s=0.2, budget=budget))
+    run = Run(FaceFilter(60, nearest_only=True, search_interval_s=0.2, max_faces=budget))
     run.networks.identity = STRANGER
     queue = face(400, width=160), face(100, width=100), face(250, width=90)
     for _ in range(150):  # past the time limit of the one in front
@@ -214,7 +214,7 @@ def test_nearest_only_missed_face_still_blocks() -> None:
 
 
 def test_nearest_only_grant_needs_a_full_search() -> None:
-    run = Run(FaceFilter(60, nearest_only=True, every_s=1.0))
+    run = Run(FaceFilter(60, nearest_only=True, search_interval_s=1.0))
     run.frame(face(100, width=100))
     run.frame(face(100, width=100))
     newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
@@ -224,7 +224,7 @@ def test_nearest_only_grant_needs_a_full_search() -> None:
 
 
 def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
-    run = Run(FaceFilter(60, budget=2))
+    run = Run(FaceFilter(60, max_faces=2))
     crowd = [face(10 + 125 * i, width=100) for i in range(5)]
     tracks: set[int] = set()
     for _ in range(3):
@@ -363,7 +363,9 @@ def test_liveness_lookalike_is_no_evidence(
 
 @pytest.mark.parametrize(("gap", "is_void"), [(8, False), (11, True)])
 def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
-    run = Run(layers=[Reluctant], rules=replace(RULES, votes=8, votes_masked=8, window_s=2.0))
+    run = Run(
+        layers=[Reluctant], rules=replace(RULES, min_votes=8, min_votes_masked=8, window_s=2.0)
+    )
     for _ in range(7):
         run.frame(face(100))
     for _ in range(gap):
@@ -374,7 +376,9 @@ def test_liveness_gap_voids_evidence(gap: int, is_void: bool) -> None:
 
 
 def test_liveness_votes_before_evidence_are_void(counted: list[LivenessFrame]) -> None:
-    run = Run(layers=[Counting], rules=replace(RULES, votes=4, votes_masked=4, window_s=4.0))
+    run = Run(
+        layers=[Counting], rules=replace(RULES, min_votes=4, min_votes_masked=4, window_s=4.0)
+    )
     for _ in range(3):
         run.frame(face(100))
     for _ in range(11):
@@ -394,9 +398,9 @@ class Previous:
     def search(self, embedding: np.ndarray) -> Match:
         return Match("Ada", float(embedding @ ADA), -1.0)
 
-    def saw(self, sighting: FaceResult, embedding: np.ndarray) -> None: ...
+    def add_sample(self, result: FaceResult, embedding: np.ndarray) -> None: ...
 
-    def keep(self, tracks: set[int]) -> None: ...
+    def retain_tracks(self, tracks: set[int]) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -413,7 +417,7 @@ def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str)
 def test_other_rules_hold_from_the_next_frame_on() -> None:
     run = Run()
     run.frame(face(100))
-    run.pipeline.update_rules(replace(RULES, votes=2), FaceFilter(60), AccessPolicy())
+    run.pipeline.update_rules(replace(RULES, min_votes=2), FaceFilter(60), AccessPolicy())
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
@@ -461,7 +465,7 @@ def test_who_need_not_wear_a_mask_passes_without() -> None:
 
 
 def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
-    run = Run(entry=AccessPolicy(attempts=3))
+    run = Run(entry=AccessPolicy(max_unknown_per_minute=3))
     for n in range(5):
         run.networks.identity = STRANGER
         run.frame(face(100 + 400 * (n % 2)))
@@ -491,7 +495,10 @@ def test_who_cannot_turn_is_not_asked_to() -> None:
 def test_a_gallery_that_grows_asks_for_more() -> None:
     """Half a decade above what the model supports, until somebody is erased again."""
     rules = replace(
-        RULES, growth=ThresholdScaling(RULES.thresholds, supported=2, per_decade=0.4, fmr=1e-3)
+        RULES,
+        scaling=ThresholdScaling(
+            RULES.thresholds, supported_templates=2, score_per_decade=0.4, fmr=1e-3
+        ),
     )
     run = Run(rules=rules)
     index = run.pipeline.gallery
@@ -512,11 +519,13 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
 def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     calibration = read_manifest(bundle_path).calibration
     rules = build_rules(PolicyConfig(threshold_unmasked=0.7), calibration)
-    assert rules.growth is not None and rules.growth.supported == calibration.gallery_size
-    assert rules.growth.per_decade == pytest.approx(
+    assert (
+        rules.scaling is not None and rules.scaling.supported_templates == calibration.gallery_size
+    )
+    assert rules.scaling.score_per_decade == pytest.approx(
         (calibration.unmasked.threshold - calibration.same_person) / 3, rel=1e-6
     )
-    assert rules.growth.own == Thresholds(
+    assert rules.scaling.base == Thresholds(
         calibration.unmasked.threshold, calibration.masked.threshold
     )
     at_one = calibration.model_copy(
@@ -524,7 +533,7 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
     )
     steep = build_threshold_scaling(at_one)
     assert rules_for_size(
-        replace(rules, growth=steep), 10 * steep.supported
+        replace(rules, scaling=steep), 10 * steep.supported_templates
     ).thresholds.unmasked == pytest.approx(1)
 
 

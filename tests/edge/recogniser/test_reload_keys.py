@@ -13,8 +13,8 @@ from edge.config import TerminalConfig, load_config
 from edge.config.restart import check_unchanged, restart_keys
 from edge.door.settings import build_settings
 from edge.errors import ConfigError
-from edge.recogniser.build import Settings, settings_of
-from edge.recogniser.networks import Networks, open_networks
+from edge.recogniser.build import RecogniserSettings, build_recogniser_settings
+from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.system.wallclock import WallClock
 
 # Another value than the default of each key that a running recogniser takes over.
@@ -61,14 +61,16 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return {first: nested(rest, value) if rest else value}
 
 
-def found_in(settings: Settings) -> object:
+def found_in(settings: RecogniserSettings) -> object:
     """Return the comparable part of the settings, without layers and the present day."""
-    entry = settings.entry
-    return settings.rules, settings.regard, entry.rights.groups, entry.attempts
+    entry = settings.access
+    return settings.rules, settings.face_filter, entry.rights.groups, entry.max_unknown_per_minute
 
 
 @pytest.fixture(scope="module")
-def networks(bundle_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Networks]:
+def networks(
+    bundle_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TerminalNetworks]:
     path = tmp_path_factory.mktemp("terminal") / "terminal.yaml"
     path.write_text(
         f"bundle: {bundle_path}\ncamera: {{kind: replay, path: clip}}\nliveness: {{kind: none}}\n"
@@ -90,12 +92,14 @@ def test_reload_keys_are_all_considered() -> None:
 
 @pytest.mark.parametrize("key", RECOGNISER)
 def test_reload_key_reaches_the_recogniser(
-    key: str, write_config: Callable[..., Path], networks: Networks
+    key: str, write_config: Callable[..., Path], networks: TerminalNetworks
 ) -> None:
     before = load_config(write_config())
     after = load_config(write_config(**nested(key, RECOGNISER[key])))
     check_unchanged(before, after, "recogniser")
-    old, new = (settings_of(config, networks, None, WallClock()) for config in (before, after))
+    old, new = (
+        build_recogniser_settings(config, networks, None, WallClock()) for config in (before, after)
+    )
     assert found_in(old) != found_in(new)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from edge import photofile
 from edge.cli import enroll
-from edge.face.quality import ENROLL, MESSAGES
+from edge.face.quality import ENROLLMENT_GATE, MESSAGES
 from edge.gallery.enrollment import roster
 from edge.gallery.enrollment.attributes import AGREEING_MIN, PHOTOS_MIN
 from edge.gallery.enrollment.refusals import RefusalReason
@@ -31,7 +31,7 @@ def test_page_minimums_are_those_of_the_gate() -> None:
         row = next(
             line for line in PAGE.splitlines() if line.startswith("|") and f"`{reason}`" in line
         )
-        assert f"`{component}`" in row and f"{getattr(ENROLL, component):.0f}" in row, row
+        assert f"`{component}`" in row and f"{getattr(ENROLLMENT_GATE, component):.0f}" in row, row
 
 
 def test_page_lists_every_column() -> None:

@@ -10,7 +10,7 @@ from edge.chip import REFERENCE_XY
 from edge.errors import PhotoError
 from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
-from edge.face.quality import MESSAGES, measure, pose_of
+from edge.face.quality import MESSAGES, estimate_pose, measure_quality
 from edge.gallery.enrollment.capture_session import capture_samples, required_hint
 from edge.gallery.enrollment.photos import PhotoFace, QualityRequirements
 from edge.gallery.enrollment.pose_guide import (
@@ -69,7 +69,7 @@ def test_guide_left_is_the_persons_own() -> None:
     for moved in (-5, 0, 5):  # pixels of the chip
         points = REFERENCE_XY.copy()
         points[2, 0] += moved
-        seen.append(guide.hint(pose_of(points), 1))
+        seen.append(guide.hint(estimate_pose(points), 1))
     assert seen == ["turn your head a little to your left"] * 2 + [None]
     assert guide.hint(Pose(30, 0, 0), 1) == "turn a little to your right"
 
@@ -169,9 +169,9 @@ def turned(eyes_px: float, yaw: float, chip: np.ndarray) -> PhotoFace:
     width = 2.2 * eyes_px * np.cos(angle)
     box = np.array([320 - width / 2, 250, 320 + width / 2, 250 + 2.8 * eyes_px], np.float32)
     face = Face(box, points.astype(np.float32), 0.9)
-    pose = pose_of(face.landmarks_xy)
+    pose = estimate_pose(face.landmarks_xy)
     apart = float(np.linalg.norm(points[1] - points[0]))
-    measured = measure(face, chip, (640, 640, 3), pose)
+    measured = measure_quality(face, chip, (640, 640, 3), pose)
     return PhotoFace("look", chip, face.width_px, apart, pose, measured)
 
 
