@@ -39,9 +39,9 @@ _SAMPLE = 200
 
 def low_frequencies(chip: Chips) -> NDArray[np.float32]:
     """Return a chip (112,112,3) as 16x16 grey values without coarse light; zeros if blank."""
-    grey = cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    grey = cv2.resize(grey, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
-    grey = grey - cv2.GaussianBlur(grey, (0, 0), _SIDE / 4)
+    full = cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    small = cv2.resize(full, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    grey = np.asarray(small - cv2.GaussianBlur(small, (0, 0), _SIDE / 4), np.float32)
     deviation = float(grey.std())
     return np.asarray((grey - grey.mean()) / deviation if deviation > 1e-3 else grey * 0)
 

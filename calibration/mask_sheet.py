@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import cv2
@@ -21,20 +22,9 @@ def draw_sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArr
     rows = []
     for family in masks.FAMILIES:
         name = f"{family}, unseen" if family in masks.HELD_OUT else family
-        rows.append(
-            _row(
-                name,
-                chips,
-                columns,
-                lambda chip, i, f=family: masks.draw(chip, masks.random_style(_rng(seed, i), (f,))),
-            )
-        )
+        rows.append(_row(name, chips, columns, partial(_draw_mask, family, seed)))
     for kind in occluders.KINDS:
-        rows.append(
-            _row(
-                kind, chips, columns, lambda chip, i, k=kind: occluders.draw(chip, k, _rng(seed, i))
-            )
-        )
+        rows.append(_row(kind, chips, columns, partial(_draw_occluder, kind, seed)))
     rows.append(
         _row(masks.PROTOCOL, chips, columns, lambda chip, i: masks.draw_protocol(chip, str(i)))
     )
@@ -47,6 +37,14 @@ def draw_sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArr
         )
     )
     return np.vstack(rows)
+
+
+def _draw_mask(family: str, seed: int, chip: NDArray[np.uint8], column: int) -> tuple[Any, ...]:
+    return masks.draw(chip, masks.random_style(_rng(seed, column), (family,)))
+
+
+def _draw_occluder(kind: str, seed: int, chip: NDArray[np.uint8], column: int) -> tuple[Any, ...]:
+    return occluders.draw(chip, kind, _rng(seed, column))
 
 
 def _rng(seed: int, column: int) -> np.random.Generator:

@@ -120,15 +120,14 @@ class ComparisonCounts:
         """
         fmr, fnmr = np.empty(rounds), np.empty(rounds)
         for i, weight in enumerate(bootstrap_people(len(self.mated), rounds, seed)):
-            fmr[i] = (weight @ self.false_matches @ weight) / max(
-                1.0, weight @ self.non_mated @ weight
-            )
-            fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, weight @ self.mated)
+            non_mated = float(weight @ self.non_mated @ weight)
+            mated = float(weight @ self.mated)
+            fmr[i] = (weight @ self.false_matches @ weight) / max(1.0, non_mated)
+            fnmr[i] = 1 - (weight @ self.true_matches) / max(1.0, mated)
         bound = float(np.quantile(fmr, confidence))
         if not self.false_matches.any():
-            pairs = np.count_nonzero(
-                np.triu(self.non_mated + self.non_mated.T, 1)
-            )  # of people, in either order
+            # Pairs of people, in either order.
+            pairs = int(np.count_nonzero(np.triu(self.non_mated + self.non_mated.T, 1)))
             bound = min(1.0, 3 / max(1, pairs))
         return bound, float(np.quantile(fnmr, confidence))
 

@@ -89,7 +89,8 @@ def _ramp(rng: np.random.Generator, depth: float) -> NDArray[np.float32]:
 
 
 def _weave(rng: np.random.Generator, deviation: float) -> NDArray[np.float32]:
-    return np.float32(deviation) * rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32)
+    noise = rng.standard_normal((SIZE, SIZE, 1), dtype=np.float32)
+    return np.asarray(np.float32(deviation) * noise, np.float32)
 
 
 def _sunglasses(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
@@ -185,12 +186,10 @@ def _hand(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
 
 def _object(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
     """A phone, a cup, the edge of a door: a turned box of one colour."""
-    box = (
-        (float(rng.uniform(8, SIZE - 8)), float(rng.uniform(20, SIZE - 4))),
-        tuple(rng.uniform(18, 52, 2)),
-        float(rng.uniform(0, 180)),
-    )
-    cover = _fill([cv2.boxPoints(box)])  # type: ignore[arg-type]
+    middle = (float(rng.uniform(8, SIZE - 8)), float(rng.uniform(20, SIZE - 4)))
+    width, height = rng.uniform(18, 52, 2)
+    box = (middle, (float(width), float(height)), float(rng.uniform(0, 180)))
+    cover = _fill([np.asarray(cv2.boxPoints(box), np.float32)])
     return _blend(
         chip, cover, rng.uniform(0, 255, 3) * _ramp(rng, 0.2) + _weave(rng, rng.uniform(0, 8))
     )

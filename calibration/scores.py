@@ -100,5 +100,5 @@ def _comparisons(
     scores = probes.vectors @ templates.vectors.T
     own = probes.labels[:, None] == templates.labels[None]
     if probes is templates:
-        return scores, own, np.triu(np.ones(scores.shape, bool), 1)
-    return scores, own, ~np.eye(*scores.shape, dtype=bool)
+        return scores, own, np.triu(np.ones(scores.shape, np.bool_), 1)
+    return scores, own, ~np.eye(*scores.shape, dtype=np.bool_)

@@ -178,6 +178,6 @@ def plot_det(faces: EmbeddedFaces, result: Calibration, path: Path) -> None:
         ) from error
 
 
-def _rates(values: NDArray[np.float32], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+def _rates(values: NDArray[np.float32], thresholds: NDArray[np.floating]) -> NDArray[np.float64]:
     """The share of values at or above each threshold."""
     return 1 - np.searchsorted(np.sort(values), thresholds, side="left") / max(1, len(values))

@@ -167,7 +167,7 @@ def pack_bundle(
             name=about.name,
             preprocessing=PREPROCESSING,
             embedding=int(outputs["embedding"].shape[1]),
-            attention=outputs["attention"].shape[1:],  # type: ignore[arg-type]
+            attention=outputs["attention"].shape[1:],
             calibration=calibration,
             accuracy=accuracy,
             not_measured=not_measured(accuracy),

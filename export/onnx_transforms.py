@@ -22,7 +22,9 @@ def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
     if any(node.op_type == "QuantizeLinear" for node in source.graph.node):
         source = version_converter.convert_version(source, _OPSET_OF_HALF_SCALES)
         _keep_properties(model, source)
-    half = convert(source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False)
+    half: onnx.ModelProto = convert(
+        source, keep_io_types=True, op_block_list=_STAY_FLOAT, disable_shape_infer=False
+    )
     graph_class.graph_topological_sort(half.graph)
     onnx.checker.check_model(half, full_check=True)
     return half

@@ -149,7 +149,9 @@ _MISTAKES: dict[str, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
     "its preprocessing is wrong: it wants pixels in 0..255 instead of -1..1": lambda x: (
         x * 127.5 + 127.5
     ),
-    "its preprocessing is wrong: it wants pixels in 0..1 instead of -1..1": lambda x: (x + 1) / 2,
+    "its preprocessing is wrong: it wants pixels in 0..1 instead of -1..1": lambda x: (
+        (x + 1) / np.float32(2)
+    ),
     "its preprocessing is wrong: it wants BGR pixels in 0..255": lambda x: (
         np.ascontiguousarray(x[:, ::-1]) * 127.5 + 127.5
     ),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from edge.bundle import (
     EMBEDDER_NETWORK,
@@ -39,7 +40,7 @@ class PlanBuilder:
     device: Device | None
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["tensorrt", "tensorrt_rtx"]:
         return "tensorrt_rtx" if "rtx" in self.trt.__name__ else "tensorrt"
 
 
@@ -96,7 +97,7 @@ def build_with_sidecar(
         plan=hashlib.sha256(built.plan).hexdigest(),
         onnx=file_digest(source),
         reference=bundle.digest(network),
-        builder=builder.kind,  # type: ignore[arg-type]
+        builder=builder.kind,
         tensorrt=builder.trt.__version__,
         gpu=device.name,
         compute_capability=options.compute_capability or device.compute_capability,

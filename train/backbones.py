@@ -73,7 +73,8 @@ class Bottleneck(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x) if self.residual else self.body(x)
+        out: Tensor = self.body(x)
+        return x + out if self.residual else out
 
 
 def mobilefacenet(
@@ -127,7 +128,8 @@ class ResidualUnit(nn.Module):
             )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shortcut(x) + self.body(x)
+        out: Tensor = self.shortcut(x) + self.body(x)
+        return out
 
 
 def iresnet(widths: tuple[int, ...], blocks: tuple[int, ...], embedding: int, act: str) -> Backbone:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -250,49 +251,59 @@ def init_worker(_: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spread:
-    """How far the alignment of one face differs from photo to photo: standard deviations."""
+class _AlignmentJitter:
+    """Standard deviations of the alignment of one face between photos."""
 
-    turn: float  # degrees
-    grow: float  # of the logarithm of the scale
-    move: float  # pixels of a chip
+    rotation_deg: float
+    log_scale: float
+    shift_px: float  # pixels of a chip
 
 
-_FOUND = _Spread(3.0, 0.045, 1.8)
-# A mask misleads the detector's landmarks: measured by `python -m calibration.cli.landmark_jitter`.
-_MISLED = _Spread(4.0, 0.12, 3.5)
-_MISLED_SHARE = 0.35
+# Measured by `python -m calibration.cli.landmark_jitter`: masks mislead the landmarks.
+_JITTER = _AlignmentJitter(3.0, 0.045, 1.8)
+_MASKED_JITTER = _AlignmentJitter(4.0, 0.12, 3.5)
+_MASKED_SHARE = 0.35
 
 
 def augment(
     chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool
 ) -> NDArray[np.uint8]:
-    """What cameras and landmark errors do to a chip: jitter of the alignment, light, colour, blur, low resolution."""
+    """Apply alignment jitter, low resolution, blur, grey, gamma and colour changes at random."""
     if rng.random() < 0.5:
         chip = chip[:, ::-1]
-    spread = _MISLED if mask_worn and rng.random() < _MISLED_SHARE else _FOUND
-    angle, scale = rng.normal(0, spread.turn), float(np.exp(rng.normal(0, spread.grow)))
-    transform = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), angle, scale)
-    transform[:, 2] += rng.normal(0, spread.move, 2)
-    chip = cv2.warpAffine(
-        chip, transform, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    if rng.random() < 0.25:
-        small = int(rng.integers(28, 80))
-        chip = cv2.resize(
-            cv2.resize(chip, (small, small), interpolation=cv2.INTER_AREA), (SIZE, SIZE)
-        )
-    elif rng.random() < 0.15:
-        chip = cv2.GaussianBlur(chip, (0, 0), float(rng.uniform(0.5, 1.6)))
+    picture = _blur(_shift(chip, rng, mask_worn), rng)
     if rng.random() < 0.1:
-        chip = cv2.cvtColor(cv2.cvtColor(chip, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        picture = cv2.cvtColor(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     levels = np.arange(256, dtype=np.float32) / 255
     gamma, gain = np.exp(rng.normal(0, 0.25)), np.exp(rng.normal(0, 0.15))
     curve = np.clip(
         255 * gain * levels[:, None] ** gamma * np.exp(rng.normal(0, 0.05, 3)), 0, 255
     ).astype(np.uint8)
-    chip = cv2.LUT(np.ascontiguousarray(chip), np.ascontiguousarray(curve[None]))
-    return np.asarray(chip, dtype=np.uint8)
+    lit = cv2.LUT(np.ascontiguousarray(picture), np.ascontiguousarray(curve[None]))
+    return np.asarray(lit, dtype=np.uint8)
+
+
+def _shift(chip: NDArray[np.uint8], rng: np.random.Generator, mask_worn: bool) -> NDArray[Any]:
+    """Rotate, scale and shift a chip as an imprecise alignment does."""
+    jitter = _MASKED_JITTER if mask_worn and rng.random() < _MASKED_SHARE else _JITTER
+    angle = rng.normal(0, jitter.rotation_deg)
+    scale = float(np.exp(rng.normal(0, jitter.log_scale)))
+    transform = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), angle, scale)
+    transform[:, 2] += np.asarray(rng.normal(0, jitter.shift_px, 2))
+    return cv2.warpAffine(
+        chip, transform, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def _blur(picture: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+    """Lower the resolution or blur the picture, or neither."""
+    if rng.random() < 0.25:
+        side = int(rng.integers(28, 80))
+        small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+        return cv2.resize(small, (SIZE, SIZE))
+    if rng.random() < 0.15:
+        return cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.5, 1.6)))
+    return picture
 
 
 class EpochSampler(Sampler[tuple[int, int]]):

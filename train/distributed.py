@@ -48,7 +48,10 @@ class ProcessGroup:
 
     def gather(self, rows: Tensor) -> Tensor:
         """The rows (B,...) of all processes (size * B,...), differentiable."""
-        return rows if self.size == 1 else _Gather.apply(rows, self)
+        if self.size == 1:
+            return rows
+        gathered: Tensor = _Gather.apply(rows, self)  # type: ignore[no-untyped-call]
+        return gathered
 
     def check_same_start(self, seen: int, checkpoint: Path) -> None:
         """Raises ConfigError where processes begin at different places, as they do without a shared disk."""

@@ -75,7 +75,9 @@ def parameter_groups(student: nn.Module, weight_decay: float) -> list[dict[str, 
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    moved = {name: value.to(device, non_blocking=True) for name, value in batch.tensors().items()}
+    moved: dict[str, Any] = {
+        name: value.to(device, non_blocking=True) for name, value in batch.tensors().items()
+    }
     moved["chips"] = moved["chips"].contiguous(memory_format=torch.channels_last)
     return replace(batch, **moved)
 
@@ -95,7 +97,9 @@ class TrainingRun:
         if recipe.frozen:
             network.freeze()
         student = Student(network, criterion, group, recipe.bf16)
-        self.student = student.to(group.device, memory_format=torch.channels_last)
+        # The stubs of `Module.to` lack the overload with a memory format.
+        student.to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.student = student
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.student, recipe.weight_decay), lr=recipe.learning_rate
         )
@@ -237,7 +241,7 @@ class TrainingRun:
                 len(chips), self.recipe.seed, self.world.rank, self.world.size, start=self.seen
             ),
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=collate,  # type: ignore[arg-type]
             worker_init_fn=init_worker,
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,9 +32,8 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """What a loader calls so that copies to a GPU run beside its work."""
-        return replace(
-            self, **{name: tensor.pin_memory() for name, tensor in self.tensors().items()}
-        )
+        pinned: dict[str, Any] = {n: tensor.pin_memory() for n, tensor in self.tensors().items()}
+        return replace(self, **pinned)
 
     def tensors(self) -> dict[str, Tensor]:
         return {
@@ -134,6 +134,7 @@ class Criterion(nn.Module):
         channels = config.widths[2]
         self.cover_head = nn.Linear(channels, 1)
         # A buffer that no checkpoint needs: it comes from the data.
+        self.bank: Tensor | None
         self.register_buffer("bank", bank if weights.neighbours > 0 else None, persistent=False)
 
     def forward(
@@ -225,7 +226,7 @@ class Student(nn.Module):
         self.autocast = autocast
         self.run = network.forward
 
-    def compile(self) -> None:  # type: ignore[override]
+    def compile(self) -> None:
         self.run = torch.compile(self.network.forward)
 
     def forward(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor], Tensor]:
@@ -236,7 +237,7 @@ class Student(nn.Module):
         with torch.autocast(batch.chips.device.type, torch.bfloat16, enabled=self.autocast):
             out = self.run(batch.chips)
         everywhere = Output(*(self.world.gather(value.float()) for value in out))
-        facts = {
+        facts: dict[str, Any] = {
             name: self.world.gather(getattr(batch, name))
             for name in ("target", "label", "mask_worn", "covered")
         }

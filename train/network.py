@@ -106,10 +106,11 @@ class SpatialAttention(nn.Module):
             "mfsa-product": [math.log(1 / math.sqrt(0.9) - 1)] * 2,
         }
         with torch.no_grad():
+            assert self.maps.bias is not None  # Conv2d has one by default
             self.maps.bias.copy_(torch.tensor(bias[self.variant]))
 
     def forward(self, features: Tensor) -> Tensor:
-        logits = self.maps(self.squeeze(features)).float()
+        logits: Tensor = self.maps(self.squeeze(features)).float()
         if self.variant == "mfsa":
             return logits.softmax(dim=1)
         gates = logits.sigmoid()
@@ -206,7 +207,9 @@ class Adversary(nn.Module):
 
     def forward(self, embedding: Tensor, strength: float) -> Tensor:
         unit = F.normalize(embedding)
-        return self.head(_Reverse.apply(unit, strength)).squeeze(1)
+        reversed_unit = _Reverse.apply(unit, strength)  # type: ignore[no-untyped-call]
+        guess: Tensor = self.head(reversed_unit).squeeze(1)
+        return guess
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, safe_open, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from edge.errors import ConfigError
 from edge.system.strict_json import read_json
@@ -57,9 +57,10 @@ def load_network(path: Path) -> MfsaNetwork:
 def network_config(fields: dict[str, Any], path: Path) -> NetworkConfig:
     """The config stored in a file; raises ConfigError where it is not one that this version can build."""
     try:
-        return NetworkConfig(
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-        )
+        plain: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
+        }
+        return NetworkConfig(**plain)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}: a network that this version cannot build: {error}") from error
 

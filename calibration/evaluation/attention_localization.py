@@ -82,7 +82,8 @@ def sample_attention(
 
     def chip(k: int) -> NDArray[np.uint8]:
         drawn, truth = draw(pairs.chip(rows[k]), int(rows[k]))
-        truths.append(cv2.resize(truth, (_GRID, _GRID), interpolation=cv2.INTER_AREA))
+        small = cv2.resize(truth, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        truths.append(np.asarray(small, np.float32))
         return drawn
 
     attention = scores.embed_chips(engine, len(rows), chip, what=what, keep=("attention",))[

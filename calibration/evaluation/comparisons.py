@@ -159,7 +159,7 @@ def masked_rounds(
 
 def _pair_weights(drawn: Weights, people: NDArray[np.int64]) -> Weights:
     a, b = people.T
-    return np.where(a == b, drawn[a], drawn[a] * drawn[b])
+    return np.asarray(np.where(a == b, drawn[a], drawn[a] * drawn[b]), np.float64)
 
 
 def interval(rounds: NDArray[np.float64]) -> list[float]:

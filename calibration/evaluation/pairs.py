@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -142,61 +142,88 @@ def verification(
 def run(
     engine: Engine, pairs: PairSet, *, every_condition: bool, detector: FaceDetector | None = None
 ) -> PairScores:
-    """Scores of one embedder, one embedding per chip, no flipping.
+    """Score the pairs with one embedder: one embedding per chip, no flipping.
 
-    Always clean, one and both masked; with `every_condition` also each family that training did not know, other
-    occluders, and, where there is a detector, masks whose landmarks were found again. Raises ConfigError.
+    Conditions: clean, one masked and both masked. With `every_condition` also each mask family
+    that training never draws, other occluders, and with a detector masked chips that are aligned
+    again by redetected landmarks. Raises ConfigError if the set is too small.
     """
-    needed = round(1 / FMR)
-    if np.count_nonzero(~pairs.mated) < needed or not pairs.mated.any():
-        raise ConfigError(
-            f"{pairs.title}: FMR {FMR:g} needs at least {needed:,} non-mated pairs and some mated ones; name a longer list"
-        )
+    _check_size(pairs)
     result = PairScores(pairs)
-
-    def embed(what: str, draw: Drawing, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        outputs = scores.embed_chips(
-            engine, len(rows), lambda i: draw(rows[i], pairs.chip(rows[i])), what=what
-        )
-        result.mask_worn[what] = outputs["mask_worn"]
-        vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
-        vectors[rows] = outputs["embedding"]
-        return vectors
-
-    everybody = np.arange(len(pairs.names))
-    probes = np.unique(pairs.second)
+    everyone = np.arange(len(pairs.names))
     a, b = pairs.first, pairs.second
-    bare = embed("clean", lambda i, chip: chip, everybody)
-    worn = embed("masked", lambda i, chip: masks.draw_protocol(chip, pairs.names[i])[0], everybody)
+    bare = _embed(engine, result, "clean", _keep, everyone)
+    worn = _embed(engine, result, "masked", partial(_mask, pairs, None), everyone)
     result.by_condition["clean"] = (bare[a] * bare[b]).sum(axis=1)
     result.by_condition["one_masked"] = (bare[a] * worn[b]).sum(axis=1)
     result.by_condition["both_masked"] = (worn[a] * worn[b]).sum(axis=1)
-    if not every_condition:
-        return result
+    if every_condition:
+        _run_other_conditions(engine, result, bare, detector)
+    return result
+
+
+def _check_size(pairs: PairSet) -> None:
+    minimum = round(1 / FMR)
+    non_mated = int(np.count_nonzero(~pairs.mated))
+    if non_mated < minimum or not pairs.mated.any():
+        raise ConfigError(
+            f"{pairs.title}: FMR {FMR:g} needs at least {minimum:,} non-mated pairs and some mated "
+            f"ones, found {non_mated:,} and {len(pairs.mated) - non_mated:,}; name a longer list"
+        )
+
+
+def _run_other_conditions(
+    engine: Engine, result: PairScores, bare: NDArray[np.float32], detector: FaceDetector | None
+) -> None:
+    """Add the scores of bare templates against probes that are hidden in other ways."""
+    pairs = result.pairs
     drawings: dict[str, Drawing] = {
-        f"one_masked:{family}": lambda i, chip, family=family: masks.draw_protocol(
-            chip, pairs.names[i], family
-        )[0]
-        for family in masks.HELD_OUT
+        f"one_masked:{family}": partial(_mask, pairs, family) for family in masks.HELD_OUT
     }
     for kind in occluders.KINDS:
-        drawings[f"one_with:{kind}"] = lambda i, chip, kind=kind: occluders.draw_protocol(
-            chip, kind, pairs.names[i]
-        )[0]
+        drawings[f"one_with:{kind}"] = partial(_occlude, pairs, kind)
+    found: list[bool] = []
     if detector is not None:
-        found: list[bool] = []
-
-        def align_again(i: int, chip: Picture) -> Picture:
-            """As it was where the face is not found."""
-            masked = masks.draw_protocol(chip, pairs.names[i])[0]
-            again = landmark_jitter.redetect_landmarks(masked, detector)
-            found.append(again is not None)
-            return masked if again is None else chips.align(*again)
-
-        drawings["one_masked_found_again"] = align_again
+        drawings["one_masked_found_again"] = partial(_mask_and_realign, pairs, detector, found)
+    probes = np.unique(pairs.second)
     for name, drawing in drawings.items():
-        probe = embed(name.partition(":")[2] or name, drawing, probes)
-        result.by_condition[name] = (bare[a] * probe[b]).sum(axis=1)
-    if detector is not None:
+        vectors = _embed(engine, result, name.partition(":")[2] or name, drawing, probes)
+        result.by_condition[name] = (bare[pairs.first] * vectors[pairs.second]).sum(axis=1)
+    if found:
         result.found_again = float(np.mean(found))
-    return result
+
+
+def _embed(
+    engine: Engine, result: PairScores, what: str, draw: Drawing, rows: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Embed some chips of the set, each changed by `draw`; other rows (N,D) stay zero."""
+    pairs = result.pairs
+    outputs = scores.embed_chips(
+        engine, len(rows), lambda i: draw(int(rows[i]), pairs.chip(int(rows[i]))), what=what
+    )
+    result.mask_worn[what] = outputs["mask_worn"]
+    vectors = np.zeros((len(pairs.names), outputs["embedding"].shape[1]), np.float32)
+    vectors[rows] = outputs["embedding"]
+    return vectors
+
+
+def _keep(_: int, chip: Picture) -> Picture:
+    return chip
+
+
+def _mask(pairs: PairSet, family: str | None, i: int, chip: Picture) -> Picture:
+    return masks.draw_protocol(chip, pairs.names[i], family)[0]
+
+
+def _occlude(pairs: PairSet, kind: str, i: int, chip: Picture) -> Picture:
+    return occluders.draw_protocol(chip, kind, pairs.names[i])[0]
+
+
+def _mask_and_realign(
+    pairs: PairSet, detector: FaceDetector, found: list[bool], i: int, chip: Picture
+) -> Picture:
+    """Mask a chip and align it by redetected landmarks; keep the alignment if no face is found."""
+    masked = _mask(pairs, None, i, chip)
+    again = landmark_jitter.redetect_landmarks(masked, detector)
+    found.append(again is not None)
+    return masked if again is None else chips.align(*again)

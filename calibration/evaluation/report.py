@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -218,7 +219,7 @@ def html(
         sentences=[*_sentences(comparisons), *_notes(done)],
         exam=masks.PROTOCOL,
         held_out=", ".join(masks.HELD_OUT),
-        det=[_plot(lambda axes, k=k: _det(axes, done, k)) for k in range(len(done[0].pair_scores))],
+        det=[_plot(partial(_det, done, k)) for k in range(len(done[0].pair_scores))],
         conditions=_conditions(done),
         maps=[(model.title, _maps(model)) for model in done],
         faces=[(model.title, _faces(model)) for model in done]
@@ -230,7 +231,7 @@ def html(
         trust=[
             (
                 f"{model.title}, {'masked' if curves.figures['masked'] else 'clean'} probes",
-                _plot(lambda axes, c=curves: _curves(axes, c), 2),
+                _plot(partial(_curves, curves), 2),
                 curves.figures,
             )
             for model in done
@@ -263,7 +264,7 @@ def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
     return out.getvalue().partition("<svg")[2].join(("<svg", ""))
 
 
-def _det(axes: Axes, done: list[ModelEvaluation], which: int) -> None:
+def _det(done: list[ModelEvaluation], which: int, axes: Axes) -> None:
     """FNMR over FMR, both logarithmic: lower is better."""
     for colour, model in zip(_COLOURS * 9, done, strict=False):
         scores = model.pair_scores[which]
@@ -295,7 +296,7 @@ def _det(axes: Axes, done: list[ModelEvaluation], which: int) -> None:
     axes.legend(fontsize=7)
 
 
-def _curves(axes: list[Axes], curves: FaithfulnessCurves) -> None:
+def _curves(curves: FaithfulnessCurves, axes: list[Axes]) -> None:
     for place, (title, lines) in zip(
         axes,
         (

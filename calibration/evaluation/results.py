@@ -86,17 +86,19 @@ def compare_models(first: ModelEvaluation, other: ModelEvaluation) -> dict[str, 
     """
     told: dict[str, Any] = {"model": other.title, "less": first.title, "masked": {}}
     for a, b in zip(first.pair_scores, other.pair_scores, strict=True):
-        fixed = (
+        before, after = (
             model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"]
             for model in (first, other)
         )
         told["masked"][a.pairs.title] = rate_differences(
-            *fixed, a.headline_rounds, b.headline_rounds
+            before, after, a.headline_rounds, b.headline_rounds
         )
     if first.people is not None and other.people is not None:
-        fixed = (model.figures["people"]["at_unmasked_threshold"] for model in (first, other))
+        before, after = (
+            model.figures["people"]["at_unmasked_threshold"] for model in (first, other)
+        )
         told["masked"]["people"] = rate_differences(
-            *fixed, first.people.headline_rounds, other.people.headline_rounds
+            before, after, first.people.headline_rounds, other.people.headline_rounds
         )
     return told
 

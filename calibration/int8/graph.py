@@ -119,7 +119,7 @@ def _residual(
     def straight(name: str) -> bool:
         return uses[name] == 1 and name in made_by and made_by[name].op_type in _LAYERS
 
-    first, second = node.input
+    first, second = map(str, node.input)
     return second if straight(first) and not straight(second) else first
 
 

@@ -51,7 +51,8 @@ class ChipVariants:
 
     def spread(self, count: int) -> list[int]:
         """So many rows from all over."""
-        return np.unique(np.linspace(0, len(self.by_kind[CLEAN]) - 1, count).astype(int)).tolist()
+        rows = np.linspace(0, len(self.by_kind[CLEAN]) - 1, count).astype(int)
+        return [int(row) for row in np.unique(rows)]
 
     def only(self, rows: list[int]) -> ChipVariants:
         return ChipVariants({kind: chips[rows] for kind, chips in self.by_kind.items()})
@@ -70,7 +71,7 @@ class ChipVariants:
             kind: embed_chips(
                 engine,
                 len(chips),
-                lambda i, chips=chips: chips[i],
+                chips.__getitem__,
                 what=f"{what}, {kind}",
                 quiet=not what,
             )["embedding"]

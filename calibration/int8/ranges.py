@@ -103,7 +103,7 @@ def _best(histogram: Histogram, cost: Callable[[int], float]) -> float:
         return 0.0
     candidates = [*range(_START, used, _STEP), used]
     best = min(candidates, key=cost)
-    return min(histogram.largest, best * histogram.width)
+    return float(min(histogram.largest, best * histogram.width))
 
 
 METHODS: dict[str, Callable[[Histogram], float]] = {

@@ -121,7 +121,7 @@ def _options(args: argparse.Namespace, network: str) -> BuildOptions:
     static = not embedder or args.dla is not None
     return BuildOptions(
         precision=args.precision if embedder or args.precision != "int8" else "fp16",
-        batch=((args.batch,) * 3 if embedder else (1, 1, 1)) if static else (1, 1, args.batch),  # type: ignore[arg-type]
+        batch=((args.batch,) * 3 if embedder else (1, 1, 1)) if static else (1, 1, args.batch),
         workspace_mib=args.workspace,
         timing_cache=args.timing_cache,
         dla_core=args.dla,

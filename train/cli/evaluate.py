@@ -74,10 +74,10 @@ def _evaluate(args: argparse.Namespace) -> int:
         done.append(
             ModelEvaluation(title, {"embedder": file_digest(file), "masks": masks.PROTOCOL}, engine)
         )
-    for model in done:
-        print(model.title, file=sys.stderr)
-        evaluate_model(model, material, detector=detector, quick=args.quick)
-        if args.json and model is not done[-1]:
+    for evaluation in done:
+        print(evaluation.title, file=sys.stderr)
+        evaluate_model(evaluation, material, detector=detector, quick=args.quick)
+        if args.json and evaluation is not done[-1]:
             _write_json(args.json, [m for m in done if len(m.figures) > 2], [])
     comparisons = [compare_models(done[0], other) for other in done[1:]]
     print(report.text(done, comparisons))

@@ -90,8 +90,8 @@ def test_an_interval_knows_that_the_threshold_moves() -> None:
 
 
 def test_all_against_all_in_blocks_is_all_against_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(comparisons, "_BLOCK", 7)
-    monkeypatch.setattr(comparisons, "_KEPT_AT_LEAST", 30)
+    monkeypatch.setattr(comparisons, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(comparisons, "MIN_KEPT", 30)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 12, 40)
     a, b = (
