@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 _RESAMPLES = 2000
 _FEWEST = 8  # values, below which nothing is said of a slope or ratio
 _BLOCKS = 10  # of neighbouring values, which are alike and so must be drawn together
+_AT_ONCE = 1 << 20  # values
 Floats = NDArray[np.float64]
 
 
@@ -55,8 +56,13 @@ def ratio_of_medians(
 
 
 def _medians(values: Floats, rng: np.random.Generator) -> Floats:
-    """Of each resample; row by row, so that a long run does not fill the memory."""
-    return np.array([np.median(values[_blocks(len(values), rng, 1)[0]]) for _ in range(_RESAMPLES)])
+    """Return the median of each resample, a few at a time to bound the memory."""
+    step = max(1, _AT_ONCE // len(values))
+    parts = []
+    for start in range(0, _RESAMPLES, step):
+        drawn = values[_blocks(len(values), rng, min(step, _RESAMPLES - start))]
+        parts.append(np.median(drawn, axis=1))
+    return np.concatenate(parts)
 
 
 def _blocks(count: int, rng: np.random.Generator, resamples: int = _RESAMPLES) -> NDArray[np.int64]:

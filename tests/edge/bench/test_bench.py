@@ -64,7 +64,7 @@ def measure(terminal: Path, tmp_path: Path) -> Measure:
         chosen = ("--config", str(terminal)) if config else ()
         assert main([name, *chosen, *arguments, "--json", str(out)]) in codes
         found: dict[str, Any] = json.loads(out.read_text())
-        jsonschema.validate(found, json.loads(SCHEMA.read_text()))
+        jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(found)
         return found
 
     return command
