@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
@@ -125,6 +127,16 @@ def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
 def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a command does to its own process for good must not be done to the tests'."""
     monkeypatch.setattr("edge.gallery.key.keep_memory_private", lambda: None)
+
+
+@pytest.fixture
+def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Derive keys of passphrases at 1/64 of the cost; test_passphrase.py checks the real one."""
+    monkeypatch.setattr("edge.gallery.export.Scrypt", partial(_cheap, Scrypt))
+
+
+def _cheap(scrypt: type[Scrypt], *, n: int, **parameters: Any) -> Scrypt:
+    return scrypt(n=n >> 6, **parameters)
 
 
 @pytest.fixture

@@ -73,6 +73,7 @@ def test_name_form_is_stable(text: str) -> None:
     assert name_key(name_key(text)) == name_key(text) == name_key(normalize_name(text))
 
 
+@pytest.mark.usefixtures("cheap_scrypt")
 @given(names=spelled())
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -32,6 +32,8 @@ from edge.gallery.search import Gallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 
+pytestmark = pytest.mark.usefixtures("cheap_scrypt")
+
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
 RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
 ROWS = np.eye(4, 256, dtype=np.float32)
@@ -56,7 +58,7 @@ def saved(tmp_path: Path) -> export.SealedFile:
     return export.SealedFile(tmp_path / "backup", packed.content)
 
 
-@pytest.mark.parametrize("key", [KEY, OTHER_KEY])
+@pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same-key", "other-key"])
 def test_restore_on_a_fresh_folder(tmp_path: Path, saved: export.SealedFile, key: bytes) -> None:
     path = tmp_path / "new" / "gallery.db"
     told = backup.restore(path, key, "lobby", saved, PASSPHRASE, RULES)
