@@ -50,6 +50,10 @@ _GREY16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _COLOUR = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr")
 
 
+def _unreadable(message: str) -> PhotoError:
+    return PhotoError("unreadable", message)
+
+
 def is_picture_name(name: str) -> bool:
     """Return True for a picture's file name by its ending, also of formats that are refused."""
     ending = PurePath(name).suffix.lower()
@@ -63,10 +67,10 @@ def open_photo(path: Path) -> BinaryIO:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             os.close(fd)
-            raise PhotoError("unreadable", f"{path}: not a regular file; name a photo")
+            raise _unreadable(f"{path}: not a regular file; name a photo")
         return os.fdopen(fd, "rb")
     except OSError as error:
-        raise PhotoError("unreadable", f"{path}: cannot be read: {error.strerror}") from error
+        raise _unreadable(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def read_photo(path: Path) -> bytes:
@@ -81,16 +85,15 @@ def read_opened(file: BinaryIO, name: str) -> bytes:
             encoded = file.read(BYTES_MAX + 1)
             check_bytes(max(len(encoded), os.fstat(file.fileno()).st_size), name)
     except OSError as error:
-        raise PhotoError("unreadable", f"{name}: cannot be read: {error.strerror}") from error
+        raise _unreadable(f"{name}: cannot be read: {error.strerror}") from error
     return encoded
 
 
 def check_bytes(size: int, name: str) -> None:
     """Raise PhotoError `unreadable` for a file that is too large to be read."""
     if size > BYTES_MAX:
-        raise PhotoError(
-            "unreadable",
-            f"{name}: {size / (1 << 20):.0f} MiB, a photo may have {BYTES_MAX >> 20} MiB; "
+        raise _unreadable(
+            f"{name}: {size / (1 << 20):.0f} MiB, expected at most {BYTES_MAX >> 20} MiB; "
             "save it as JPEG",
         )
 
@@ -113,17 +116,14 @@ def decode_photo(encoded: bytes, name: str) -> Pixels:
     except PhotoError:
         raise
     except ImportError as error:
-        raise PhotoError(
-            "unreadable",
+        raise _unreadable(
             f"{name}: {kind} files need {error.name}: pip install pillow-heif, or save it as JPEG",
         ) from error
     except MemoryError as error:
-        raise PhotoError(
-            "unreadable", f"{name}: not enough memory to decode it; save it smaller"
-        ) from error
-    except Exception as error:  # whatever a damaged file makes its decoder raise
-        raise PhotoError(
-            "unreadable", f"{name}: the {kind} file is damaged or cut off ({error}); copy it again"
+        raise _unreadable(f"{name}: not enough memory to decode it; save it smaller") from error
+    except Exception as error:  # a damaged file can make its decoder raise anything
+        raise _unreadable(
+            f"{name}: the {kind} file is damaged or cut off ({error}); copy it again"
         ) from error
     return turn(pixels)
 
@@ -184,8 +184,8 @@ def _kind_of(encoded: bytes, name: str) -> str:
     elif not encoded:
         found = "the file is empty; copy it again"
     else:
-        found = f"not a picture that can be read; expected {FORMATS}"
-    raise PhotoError("unreadable", f"{name}: {found}")
+        found = f"not a picture in a known format; expected {FORMATS}"
+    raise _unreadable(f"{name}: {found}")
 
 
 def _magic_of(encoded: bytes) -> str:
@@ -217,14 +217,11 @@ def _scale(picture: ImageFile, kind: str, name: str, encoded: bytes) -> int:
     most = _WEBP_PIXELS_MAX if kind == "WebP" else _FULL_PIXELS_MAX
     most = _SCALED_PIXELS_MAX if in_decoder else most
     if min(width, height) < SIDE_MIN:
-        raise PhotoError(
-            "unreadable", f"{name}: {width}x{height} pixels, expected {SIDE_MIN} a side at least"
-        )
+        raise _unreadable(f"{name}: {width}x{height} pixels, expected {SIDE_MIN} a side at least")
     if width * height > most:
-        raise PhotoError(
-            "unreadable",
-            f"{name}: {width}x{height} pixels, this kind of {kind} may have "
-            f"{most // 10**6} megapixels; save it smaller, as JPEG",
+        raise _unreadable(
+            f"{name}: {width}x{height} pixels, expected at most {most // 10**6} megapixels "
+            f"for this kind of {kind}; save it smaller, as JPEG",
         )
     if in_decoder:
         part = next(n for n in (2, 4, 8) if -(-longest // n) <= SIDE_MAX)
@@ -252,10 +249,9 @@ def _is_one_scan(encoded: bytes) -> bool:
 def _check_mode(picture: ImageFile, kind: str, name: str) -> None:
     """Raise PhotoError for pixels that cannot be converted, and for a raw file's small preview."""
     if isinstance(picture, TiffImagePlugin.TiffImageFile) and _RAW_TAGS & set(picture.tag_v2):
-        raise PhotoError("unreadable", f"{name}: raw files are not read; save it as JPEG")
+        raise _unreadable(f"{name}: raw files are not read; save it as JPEG")
     if picture.mode not in (*_COLOUR, *_GREY16):
-        raise PhotoError(
-            "unreadable",
+        raise _unreadable(
             f"{name}: {kind} with pixels of mode {picture.mode} is not read; "
             "save it with 8 bits a channel, as JPEG or PNG",
         )

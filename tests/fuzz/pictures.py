@@ -1,4 +1,4 @@
-"""Targets that decode pictures: enrollment photos and recordings, from real encodings of made-up pictures."""
+"""Fuzz targets that decode pictures: enrollment photos and recordings, from synthetic images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FRAMES_MAX = 8
 
 
 def _scene(height: int, width: int) -> NDArray[np.uint8]:
-    """Smooth colours and a disc: compresses as a photo does."""
+    """Draw smooth colours and a disc, which compress like a photo."""
     y, x = np.mgrid[:height, :width]
     image = np.stack(
         [x * 255 // max(1, width - 1), y * 255 // max(1, height - 1), (x + y) % 256], axis=-1
@@ -53,7 +53,7 @@ def _encodings() -> list[bytes]:
     ]
     turned = io.BytesIO()
     exif = Image.Exif()
-    exif[0x0112] = 6  # lies on its side
+    exif[0x0112] = 6  # rotated by 90 degrees
     Image.fromarray(image).save(turned, "JPEG", exif=exif)
     return [*found, turned.getvalue()]
 

@@ -1,4 +1,4 @@
-"""Targets at enrollment in bulk: the list of people with the folders that it names, and the report that a run goes on from."""
+"""Fuzz targets of bulk enrollment: the list of people with its folders, and the report."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _ROWS = [
     ["Eve", "eve.jpg;Ada/1.png", "", "", "", "no", "as-configured", "", "", ""],
     ["Bob", "more/Bob", "", "", "", "", "", "", "", ""],
 ]
-# Names and cells that lead elsewhere, or are read as something else.
+# Names and cells that lead out of the folder or are easily misread.
 _CELLS = (
     "Ada/..", "out", "circle/1.jpg", "more", "\u0661", "2026-02-29", "=1+1", "\ufeff", "A" * 128, "\U0001f600" * 128, "Ada;Ada",
     ";", "\\", "\u202eadA", "no", "YES", "x" * 300, "Ada/1.png/2", "\0",
@@ -63,7 +63,7 @@ def _csv(rows: Any) -> bytes:
 
 
 def _rows(source: Source) -> Any:
-    """Other cells in one to four places, half of them of those that parsers like least."""
+    """Change one to four cells, half of the time to values that are hard to parse."""
     if source.number(2):
         return edited(_ROWS, source)
     rows = [list(row) for row in _ROWS]
@@ -115,11 +115,11 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
         try:
             entries = read_roster(path, photos)
         except ConfigError as error:
-            expect(bool(str(error)), "refused without a reason")
+            expect(bool(str(error)), "an error without a message")
             return
         expect(
             len({entry.subject for entry in entries}) == len(entries) > 0,
-            "nobody, or somebody twice",
+            "no people, or one person twice",
         )
         for entry in entries:
             check_name(entry.subject)
@@ -136,7 +136,7 @@ def _open_list(folder: Path, at_end: ExitStack) -> Run:
 
 def _open_report(folder: Path, at_end: ExitStack) -> Run:
     path = folder / "report.jsonl"
-    whole = (json.dumps(_REPORTED) + "\n") * 2
+    lines = (json.dumps(_REPORTED) + "\n") * 2
 
     def run(data: bytes) -> None:
         source = Source(data)
@@ -144,7 +144,7 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
         content = (
             source.rest()
             if mode == 0
-            else spoilt(whole.encode(), source)
+            else spoilt(lines.encode(), source)
             if mode == 1
             else _line(source)
         )
@@ -152,18 +152,18 @@ def _open_report(folder: Path, at_end: ExitStack) -> Run:
         try:
             journal = EnrollmentJournal(path)
         except RecordError:
-            expect(path.read_bytes() == content, "a file that was refused was changed")
+            expect(path.read_bytes() == content, "a refused file was changed")
             return
         with closing(journal):
             expect(
-                not journal.has("nobody", lambda: "d"),
-                "somebody who was never reported is enrolled",
+                not journal.has("Zoe", lambda: "d"),
+                "a person who was never reported is enrolled",
             )
             journal.has("Ada", lambda: "d")
         left = path.read_bytes()
         expect(
             content.startswith(left) and b"\n" not in content[len(left) :],
-            "more than the last line was taken away",
+            "more than the last line was removed",
         )
 
     return run
@@ -183,7 +183,7 @@ def _seeds() -> Sequence[bytes]:
 TARGETS = (
     Target(
         "bulk",
-        "lists of people (CSV) and the folders that they name",
+        "lists of people (CSV) and their folders of photos",
         _open_list,
         lambda: [
             b"\0" + _csv(_ROWS),

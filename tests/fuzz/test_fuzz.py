@@ -59,7 +59,7 @@ _PARSERS = (
     ("packet", doors.protocol, "decode"),
     ("service", doors.protocol, "parse_command"),
     ("record", doors, "load_previous_run"),
-    ("bulk", rosters, "read_people"),
+    ("bulk", rosters, "read_roster"),
     ("report", rosters, "EnrollmentJournal"),
     ("checkpoint", audits, "read_checkpoint"),
     ("evidence", audits, "read_picture"),
