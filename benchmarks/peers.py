@@ -57,7 +57,7 @@ class Ours:
     def begin(self, photos: Sequence[Image]) -> None:
         detector, embedder = self._networks.detector, self._networks.embedder
         chips = np.stack([align(photo, detector.detect(photo)[0].landmarks_xy) for photo in photos])
-        index = Index.of(
+        index = Index.from_templates(
             [_NAME] * len(photos), np.stack([probe.embedding for probe in embedder.embed(chips)])
         )
         self._pipeline, self.grants = open_pipeline(self._config, self._networks, index), 0

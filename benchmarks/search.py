@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from edge.gallery.search import Gallery, Index
+from edge.gallery.search import Index, LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord
 
@@ -147,7 +147,7 @@ def real_templates(chips: Path, bundle: Path) -> Rows:
 
 def index_of(templates: Rows) -> Index:
     index = Index()
-    index.put_all(
+    index.update(
         {
             i: (f"person {i}", templates[i * OF_ONE : (i + 1) * OF_ONE])
             for i in range(-(-len(templates) // OF_ONE))
@@ -213,7 +213,7 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
     index = index_of(templates)
     build = (time.perf_counter() - started) * 1e3
     anew = [faces.photos_of(np.repeat(faces.people(1), OF_ONE, axis=0)) for _ in range(rounds)]
-    put = [_taken(lambda i=i: index.put(10**6 + i, "new", anew[i])) for i in range(rounds)]
+    put = [_taken(lambda i=i: index.add(10**6 + i, "new", anew[i])) for i in range(rounds)]
     drop = [_taken(lambda i=i: index.drop(i)) for i in range(rounds)]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "gallery.db"
@@ -221,11 +221,13 @@ def changing(faces: Faces, size: int, rounds: int) -> Changing:
             GalleryStore(path, key=bytes(32), terminal="bench", model_digest="0" * 64)
             for _ in range(2)
         )
-        with theirs.changing("nobody was enrolled"):
+        with theirs.write_transaction("nobody was enrolled"):
             for i in range(0, size, OF_ONE):
-                theirs.put(f"person {i}", SubjectRecord(), templates[i : i + OF_ONE], theirs.model)
+                theirs.write_subject(
+                    f"person {i}", SubjectRecord(), templates[i : i + OF_ONE], theirs.model
+                )
         started = time.perf_counter()
-        gallery = Gallery(ours)
+        gallery = LiveGallery(ours)
         load = (time.perf_counter() - started) * 1e3
         refresh, asked = [], []
         for i, rows in enumerate(anew):

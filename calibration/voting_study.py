@@ -111,7 +111,7 @@ class PhotoStreams:
     def index(self, people: Iterable[StudySubject]) -> Index:
         found = [(person.name, row) for person in people for row in person.enrolled]
         names, rows = [name for name, _ in found], [row for _, row in found]
-        return Index.of(
+        return Index.from_templates(
             names * len(self._enrolled),
             np.concatenate([form["embedding"][rows] for form in self._enrolled]),
         )

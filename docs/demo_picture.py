@@ -15,7 +15,7 @@ from edge.audit.reader import read_log
 from edge.audit.sealing import score_cipher
 from edge.config import load_config
 from edge.demo.scenario import FPS, SCENES, frame_ranges
-from edge.gallery.store import evidence_key
+from edge.gallery.store import read_evidence_key
 
 WIDTH, LEFT, RIGHT = 960, 110, 20
 TOP, SCORES, LANES = 96, 150, 262  # y of titles' end, height of the scores, y of the first lane
@@ -36,7 +36,7 @@ Record = dict[str, Any]
 def draw(demo: Path) -> str:
     """Return the SVG of the demo in a folder."""
     config = load_config(demo / "terminal.yaml")
-    cipher = score_cipher(evidence_key(config), config.terminal)
+    cipher = score_cipher(read_evidence_key(config), config.terminal)
     decisions = [
         record
         for record in read_log(config.decisions_path, cipher.decrypt_fields)

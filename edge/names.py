@@ -95,7 +95,7 @@ def check_spellings(source: object, names: Iterable[str]) -> None:
             )
 
 
-def free_name(name: str, is_taken: Callable[[str], bool]) -> str:
+def unused_name(name: str, is_taken: Callable[[str], bool]) -> str:
     """Return a name, followed by the first free number if it is taken."""
     fresh, number = name, 1
     while is_taken(fresh):

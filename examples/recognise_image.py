@@ -45,7 +45,7 @@ class Recogniser:
     def enroll(self, number: int, name: str, image: NDArray[np.uint8]) -> None:
         """Store the embedding of the best face under a name."""
         (_, probe), *_ = self.probes(image)
-        self.index.put(number, name, probe.embedding[np.newaxis])
+        self.index.add(number, name, probe.embedding[np.newaxis])
 
 
 def main() -> None:

@@ -126,7 +126,7 @@ def write_config(tmp_path: Path, bundle_path: Path) -> Callable[..., Path]:
 @pytest.fixture(autouse=True)
 def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a command does to its own process for good must not be done to the tests'."""
-    monkeypatch.setattr("edge.gallery.key.keep_memory_private", lambda: None)
+    monkeypatch.setattr("edge.gallery.key.disable_memory_dumps", lambda: None)
 
 
 @pytest.fixture

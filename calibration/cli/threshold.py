@@ -152,7 +152,7 @@ def _site(args: argparse.Namespace) -> int:
         raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
     store = open_store(config, bundle.model_digest, load_key_and_drop_privileges(config))
     try:
-        subjects, templates = store.load()
+        subjects, templates = store.load_templates()
     finally:
         store.close()
     names = sorted(set(subjects))

@@ -42,7 +42,7 @@ def search(
 
 
 def _index(size: int, embedding: int, seed: int) -> Index:
-    return Index.of(
+    return Index.from_templates(
         [f"random-{i // _PER_SUBJECT}" for i in range(size)],
         random_templates(size, embedding, seed),
     )

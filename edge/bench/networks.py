@@ -89,7 +89,11 @@ def gallery_of(
             if face.width_px < min_face_px or len(names) >= min(_SUBJECTS_MOST, templates):
                 continue
             (probe,) = networks.embedder.embed(align(image, face.landmarks_xy)[None])
-            known = Index.of(names, np.stack(seen)).search(probe.embedding) if seen else None
+            known = (
+                Index.from_templates(names, np.stack(seen)).search(probe.embedding)
+                if seen
+                else None
+            )
             if known is None or known.score < networks.calibration.same_person:
                 names.append(f"seen-{len(set(names))}")
             elif known.score < max(
@@ -100,7 +104,7 @@ def gallery_of(
                 continue
             seen.append(probe.embedding)
     others = templates - len(seen)
-    return Index.of(
+    return Index.from_templates(
         names + [f"random-{i}" for i in range(others)],
         np.concatenate([*(s[None] for s in seen), rows[:others]]),
     )

@@ -193,10 +193,10 @@ def _count(text: str) -> int:
 
 def _evidence_key(config: TerminalConfig) -> bytes | None:
     """None for readers without the right to it: what helps whoever tries out faces stays redacted."""
-    from edge.gallery.store import evidence_key
+    from edge.gallery.store import read_evidence_key
 
     try:
-        return evidence_key(config)
+        return read_evidence_key(config)
     except (MfsaError, OSError):
         return None
 

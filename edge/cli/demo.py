@@ -168,11 +168,11 @@ def _report(out: Path, config_path: Path) -> int:
     from edge.bundle import read_manifest
     from edge.demo import outcome, report
     from edge.demo.scenario import SCENES
-    from edge.gallery.store import evidence_key
+    from edge.gallery.store import read_evidence_key
     from edge.recogniser.build import build_rules
 
     config = load_config(config_path)
-    key = evidence_key(config)
+    key = read_evidence_key(config)
     decisions = read_log(config.decisions_path, score_cipher(key, config.terminal).decrypt_fields)
     try:
         told = outcome.tell(SCENES, decisions, read_log(config.door_record_path))

@@ -141,7 +141,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
     store = _open_gallery(config, networks, key) if key is not None else None
     try:
         subjects = EnrolledSubjects(store, dry_run=args.dry_run)
-        before = store.position() if store is not None else None
+        before = store.read_position() if store is not None else None
         yield EnrollmentContext(
             networks,
             rules,
@@ -149,7 +149,7 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
             _build_enroller(args, config, networks, rules, subjects, policy, level),
             QualityRequirements(level, config.detector.min_face_px),
         )
-        if store is not None and (after := store.position()) != before:
+        if store is not None and (after := store.read_position()) != before:
             await_confirmation(config, after)
     finally:
         networks.close()
@@ -187,7 +187,7 @@ def _open_gallery(config: TerminalConfig, networks: TerminalNetworks, key: bytes
         config,
         networks.bundle.model_digest,
         key,
-        changeover=config.previous_bundle is not None,
+        allow_other_models=config.previous_bundle is not None,
         dimension=networks.embedder.dimension(),
     )
 

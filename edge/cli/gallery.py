@@ -24,7 +24,7 @@ from edge.system.text import count
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
-    from edge.gallery.admission import Admission
+    from edge.gallery.import_policy import ImportPolicy
     from edge.gallery.store import GalleryStore, Subject
 
 
@@ -194,7 +194,7 @@ def _day(text: str) -> date | str:
 
 
 def _open(
-    args: argparse.Namespace, *, changeover: bool = False, create: bool = False
+    args: argparse.Namespace, *, allow_other_models: bool = False, create: bool = False
 ) -> tuple[TerminalConfig, Bundle, GalleryStore]:
     """Open config, bundle and gallery. Raises GalleryError if there is none, unless `create`."""
     from edge.bundle import open_bundle
@@ -208,7 +208,11 @@ def _open(
     key = load_key_and_drop_privileges(config)
     save_clock_trust(config)
     bundle = open_bundle(config.bundle, PREPROCESSING)
-    return config, bundle, open_store(config, bundle.model_digest, key, changeover=changeover)
+    return (
+        config,
+        bundle,
+        open_store(config, bundle.model_digest, key, allow_other_models=allow_other_models),
+    )
 
 
 def _demand_gallery(config: TerminalConfig) -> None:
@@ -225,13 +229,13 @@ def _confirm(config: TerminalConfig, store: GalleryStore) -> None:
     """Wait until a running recogniser has the store's present state. Raises GalleryError."""
     from edge.gallery.confirmation import await_confirmation
 
-    await_confirmation(config, store.position())
+    await_confirmation(config, store.read_position())
 
 
 def _list(args: argparse.Namespace) -> int:
     config, bundle, store = _open(args)
     with closing(store):
-        everybody = store.known()
+        everybody = store.read_subjects()
     if args.json:
         print(
             json.dumps(
@@ -283,9 +287,9 @@ def _remarks(known: Subject) -> str:
 
 
 def _show(args: argparse.Namespace) -> int:
-    _, _, store = _open(args, changeover=True)
+    _, _, store = _open(args, allow_other_models=True)
     with closing(store):
-        record, kept = store.record(args.subject), store.kept(args.subject)
+        record, kept = store.find_record(args.subject), store.list_templates(args.subject)
     if record is None:
         raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
     told = {
@@ -303,10 +307,10 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _remove(args: argparse.Namespace) -> int:
-    config, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, allow_other_models=True)
     with closing(store):
         for name in args.subject:  # all names are checked before anything is erased
-            if store.record(name) is None:
+            if store.find_record(name) is None:
                 raise GalleryError(f"{name!r} is not enrolled; edge-gallery list shows who is")
         for name in {name_key(name): name for name in args.subject}.values():
             removed = store.remove(name)
@@ -319,9 +323,9 @@ def _remove(args: argparse.Namespace) -> int:
 
 
 def _set(args: argparse.Namespace) -> int:
-    config, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, allow_other_models=True)
     with closing(store):
-        record = store.record(args.subject)
+        record = store.find_record(args.subject)
         if record is None:
             raise GalleryError(f"{args.subject!r} is not enrolled; edge-gallery list shows who is")
         changes: dict[str, object] = {
@@ -348,9 +352,9 @@ def _set(args: argparse.Namespace) -> int:
 
 
 def _expire(args: argparse.Namespace) -> int:
-    config, _, store = _open(args, changeover=True)
+    config, _, store = _open(args, allow_other_models=True)
     with closing(store):
-        over = store.expired(trusted_day(config, "nothing was erased"))
+        over = store.expired_subjects(trusted_day(config, "nothing was erased"))
         for name in over:  # names only for an operator: the timer's output is in the journal
             if args.dry_run:
                 print(f"{name}: would be erased")
@@ -378,9 +382,9 @@ def _expire_one(store: GalleryStore, name: str) -> None:
 
 
 def _stats(args: argparse.Namespace) -> int:
-    config, bundle, store = _open(args, changeover=True)
+    config, bundle, store = _open(args, allow_other_models=True)
     with closing(store):
-        everybody, models = store.known(), store.models()
+        everybody, models = store.read_subjects(), store.count_by_model()
         size = sum(
             file.stat().st_size
             for file in config.gallery_path.parent.glob(f"{config.gallery_path.name}*")
@@ -410,7 +414,7 @@ def _stats(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     from edge.gallery import maintenance
 
-    _, _, store = _open(args, changeover=True)
+    _, _, store = _open(args, allow_other_models=True)
     with closing(store):
         if args.repair:
             store.compact()
@@ -442,12 +446,12 @@ def _export(args: argparse.Namespace) -> int:
 
     def pack(key: bytes) -> bytes:
         model = open_bundle(config.bundle, PREPROCESSING).model_digest
-        with closing(open_store(config, model, key, changeover=True)) as store:
-            content, people = export.pack(store, passphrase, args.subject)
+        with closing(open_store(config, model, key, allow_other_models=True)) as store:
+            content, people = export.build_export(store, passphrase, args.subject)
         return _joined(people, content)
 
     people, content = _split(run_as_owner(config, pack))
-    export.write_file(args.out, content)
+    export.write_encrypted_file(args.out, content)
     print(
         f"{args.out}: {count(people, 'person', 'people')}; keep it like the gallery itself, and erase it once it is "
         "imported"
@@ -476,8 +480,8 @@ def _import(args: argparse.Namespace) -> int:
     from edge.gallery import export
     from edge.recogniser.networks import open_networks
 
-    passphrase, file = _passphrase(args), export.read_file(args.file)
-    config, _, store = _open(args, changeover=True, create=True)
+    passphrase, file = _passphrase(args), export.read_encrypted_file(args.file)
+    config, _, store = _open(args, allow_other_models=True, create=True)
     with closing(store):
         networks = open_networks(config)
         try:
@@ -493,18 +497,20 @@ def _import(args: argparse.Namespace) -> int:
             replace=args.replace,
         )
         _print_refused(result.refused)
-        print(f"{count(result.taken, 'person', 'people')} imported, {len(result.refused)} refused")
+        print(
+            f"{count(result.imported, 'person', 'people')} imported, {len(result.refused)} refused"
+        )
         _confirm(config, store)
     return common.FAILED if result.refused else common.DONE
 
 
-def _admission(config: TerminalConfig) -> Admission:
+def _admission(config: TerminalConfig) -> ImportPolicy:
     """Return the rules of an enrollment for people from a file."""
-    from edge.gallery.admission import Admission
+    from edge.gallery.import_policy import ImportPolicy
 
     keeping = config.enrollment
     today = partial(trusted_day, config, "the day of erasure would be wrong")
-    return Admission(today, keeping.consent, keeping.erase_after_days)
+    return ImportPolicy(today, keeping.consent, keeping.erase_after_days)
 
 
 def _print_refused(refused: Mapping[str, str]) -> None:
@@ -524,11 +530,11 @@ def _backup(args: argparse.Namespace) -> int:
 
     def pack(key: bytes) -> bytes:
         with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
-            packed = backup.pack(gallery, passphrase)
+            packed = backup.build_backup(gallery, passphrase)
         return _joined([packed.people, packed.left_out], packed.content)
 
     (people, left_out), content = _split(run_as_owner(config, pack))
-    export.write_file(args.file, content)
+    export.write_encrypted_file(args.file, content)
     for row in left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
     print(
@@ -549,10 +555,10 @@ def _restore(args: argparse.Namespace) -> int:
             f"{config.gallery_path}: a gallery exists; --replace replaces it by the backup, "
             "and all people enrolled since the backup are lost"
         )
-    passphrase, file = _passphrase(args), export.read_file(args.file)
+    passphrase, file = _passphrase(args), export.read_encrypted_file(args.file)
     key = load_key_and_drop_privileges(config, create=True)
     save_clock_trust(config)
-    result = backup.restore(
+    result = backup.restore_backup(
         config.gallery_path, key, config.terminal, file, passphrase, _admission(config)
     )
     _print_refused(result.refused)
@@ -560,44 +566,44 @@ def _restore(args: argparse.Namespace) -> int:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
     print(f"{count(result.people, 'person', 'people')} restored, {len(result.refused)} refused")
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
-        await_confirmation(config, gallery.position())
+        await_confirmation(config, gallery.read_position())
     return common.FAILED if result.refused or result.left_out else common.DONE
 
 
 def _migrate(args: argparse.Namespace) -> int:
-    from edge.gallery import maintenance, migrate
+    from edge.gallery import maintenance, template_migration
     from edge.recogniser.networks import open_networks
 
-    config, bundle, store = _open(args, changeover=True)
+    config, bundle, store = _open(args, allow_other_models=True)
     with closing(store):
-        told = migrate.migrate(store, open_networks(config).embedder)
+        told = template_migration.migrate_templates(store, open_networks(config).embedder)
         print(
             f"{count(len(told.enrolled), 'person', 'people')} enrolled again "
-            f"for model {bundle.model_digest[:12]}, {told.had} had templates of it"
+            f"for model {bundle.model_digest[:12]}, {told.already_enrolled} had templates of it"
         )
-        for name in told.must_come:
+        for name in told.not_enrolled:
             print(f"  must come by: {name}")
-        if args.drop_other_models and told.must_come:
+        if args.drop_other_models and told.not_enrolled:
             raise GalleryError(
-                f"{count(len(told.must_come), 'person', 'people')} must be enrolled again first; "
+                f"{count(len(told.not_enrolled), 'person', 'people')} must be enrolled again first; "
                 "then run this again with --drop-other-models"
             )
-        for model in store.models() if args.drop_other_models else ():
+        for model in store.count_by_model() if args.drop_other_models else ():
             if model != bundle.model_digest:
                 print(
                     f"{count(maintenance.drop_model(store, model), 'template')} of model {model[:12]} erased"
                 )
         _confirm(config, store)
-    return common.FAILED if told.must_come else common.DONE
+    return common.FAILED if told.not_enrolled else common.DONE
 
 
 def _rotate(args: argparse.Namespace) -> int:
     from edge.gallery import key_rotation
 
     config = load_config(args.config)
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     print("everything is sealed by a fresh key")
-    key_rotation.confirm(config)
+    key_rotation.confirm_rotation(config)
     return common.DONE
 
 

@@ -159,8 +159,8 @@ def _terminal_gallery(
     dimension = networks.embedder.dimension()
     model = networks.bundle.model_digest
     with contextlib.closing(open_store(config, model, key, dimension=dimension)) as store:
-        subjects, templates = store.load()
-        return set(subjects), Index.of(subjects, templates)
+        subjects, templates = store.load_templates()
+        return set(subjects), Index.from_templates(subjects, templates)
 
 
 def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:

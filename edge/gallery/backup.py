@@ -15,20 +15,20 @@ import numpy as np
 
 from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
-from edge.gallery.admission import Admission
 from edge.gallery.database import SECRETS, Database
 from edge.gallery.export import (
-    SealedFile,
+    EncryptedFile,
     check_passphrase,
-    open_tree,
-    person_tree,
-    read_person,
-    seal_tree,
+    decrypt_tree,
+    encrypt_tree,
+    subject_from_json,
+    subject_to_json,
 )
-from edge.gallery.people import Person, Template, read_people
-from edge.gallery.rows import find_flaw
+from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.sealing import SECRET_BYTES
-from edge.names import free_name, normalize_name
+from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, read_subjects
+from edge.gallery.template_checks import find_flaw
+from edge.names import normalize_name, unused_name
 from edge.system.atomic_files import sync_folder
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _NEXT = ".restored"
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class BackupContent:
     """Backup before it is written."""
 
     content: bytes
@@ -47,7 +47,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """Result of a restoration."""
 
     people: int
@@ -55,7 +55,7 @@ class Restored:
     left_out: tuple[str, ...]  # templates, by name and number
 
 
-def pack(gallery: Database, passphrase: str) -> Packed:
+def build_backup(gallery: Database, passphrase: str) -> BackupContent:
     """Return the content of a backup. Raises GalleryError.
 
     It holds people with PINs, templates of all models, chips, and the keys of PINs and audit
@@ -63,26 +63,31 @@ def pack(gallery: Database, passphrase: str) -> Packed:
     """
     check_passphrase(passphrase)
     left_out: list[str] = []
-    people = read_people(gallery, left_out.append)
-    with gallery.reading():
-        counter = gallery.counter()
+    people = read_subjects(gallery, left_out.append)
+    with gallery.read_transaction():
+        counter = gallery.read_counter()
     tree = {
         "terminal": gallery.terminal,
         "counter": counter,
-        "secrets": {name: base64.b64encode(gallery.secret(name)).decode() for name in SECRETS},
-        "people": [person_tree(person) for person in people],
+        "secrets": {name: base64.b64encode(gallery.read_secret(name)).decode() for name in SECRETS},
+        "people": [subject_to_json(person) for person in people],
     }
-    return Packed(seal_tree(_MAGIC, tree, passphrase), len(people), tuple(left_out))
+    return BackupContent(encrypt_tree(_MAGIC, tree, passphrase), len(people), tuple(left_out))
 
 
-def restore(
-    path: Path, key: bytes, terminal: str, file: SealedFile, passphrase: str, admission: Admission
-) -> Restored:
+def restore_backup(
+    path: Path,
+    key: bytes,
+    terminal: str,
+    file: EncryptedFile,
+    passphrase: str,
+    admission: ImportPolicy,
+) -> RestoreResult:
     """Replace the gallery at `path` by that of a backup, sealed by the terminal's key.
 
     The old file stays until the new one is complete. Raises GalleryError.
     """
-    found = open_tree(_MAGIC, file, passphrase, _parse)
+    found = decrypt_tree(_MAGIC, file, passphrase, _parse)
     if found["terminal"] != terminal:
         raise GalleryError(
             f"{file.path}: a backup of terminal {found['terminal']!r}, this one is {terminal!r}; "
@@ -108,7 +113,7 @@ def _parse(tree: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"expected secrets of {SECRET_BYTES} bytes")
     if type(tree["counter"]) is not int or tree["counter"] < 0:
         raise ValueError(f"expected a counter, found {tree['counter']!r}")
-    people = [read_person(person) for person in tree["people"]]
+    people = [subject_from_json(person) for person in tree["people"]]
     return {
         "terminal": str(tree["terminal"]),
         "counter": tree["counter"],
@@ -117,12 +122,12 @@ def _parse(tree: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill(gallery: Database, found: dict[str, Any], admission: Admission) -> Restored:
+def _fill(gallery: Database, found: dict[str, Any], admission: ImportPolicy) -> RestoreResult:
     refused: dict[str, str] = {}
     left_out: list[str] = []
-    with gallery.changing("the backup was not restored"):
+    with gallery.write_transaction("the backup was not restored"):
         for name, secret in found["secrets"].items():
-            sealed = gallery.seal.encrypt(secret, name)
+            sealed = gallery.cipher.encrypt(secret, name)
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
         for person in found["people"]:
             try:
@@ -132,10 +137,10 @@ def _fill(gallery: Database, found: dict[str, Any], admission: Admission) -> Res
                 continue
             valid = _valid(person, left_out)
             name = _free_name(gallery, person.name)
-            _put(gallery, Person(name, record, tuple(valid)))
-        counter = max(gallery.counter(), found["counter"])
+            _put(gallery, StoredSubject(name, record, tuple(valid)))
+        counter = max(gallery.read_counter(), found["counter"])
         gallery.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter,))
-    return Restored(len(found["people"]) - len(refused), refused, tuple(left_out))
+    return RestoreResult(len(found["people"]) - len(refused), refused, tuple(left_out))
 
 
 def _free_name(gallery: Database, name: str) -> str:
@@ -144,13 +149,13 @@ def _free_name(gallery: Database, name: str) -> str:
     A backup of an earlier version may hold one name in two spellings: these are two people.
     """
     wanted = normalize_name(name)
-    fresh = free_name(wanted, lambda other: gallery.find(other) is not None)
+    fresh = unused_name(wanted, lambda other: gallery.find_row(other) is not None)
     if fresh != wanted:
         log.warning("a subject is now called %r: %r is enrolled in another spelling", fresh, wanted)
     return fresh
 
 
-def _valid(person: Person, left_out: list[str]) -> Iterator[Template]:
+def _valid(person: StoredSubject, left_out: list[str]) -> Iterator[StoredTemplate]:
     for number, template in enumerate(person.templates, start=1):
         if flaw := find_flaw(template.vector, template.vector.size):
             left_out.append(f"{person.name}: template {number}: {flaw}")
@@ -158,19 +163,21 @@ def _valid(person: Person, left_out: list[str]) -> Iterator[Template]:
             yield template
 
 
-def _put(gallery: Database, person: Person) -> None:
+def _put(gallery: Database, person: StoredSubject) -> None:
     """Store a person within a transaction, the templates model by model."""
     if not person.templates:
-        gallery.put(person.name, person.record, np.zeros((0, 0), np.float32), "")
+        gallery.write_subject(person.name, person.record, np.zeros((0, 0), np.float32), "")
     for model in dict.fromkeys(template.model for template in person.templates):
         _put_templates(gallery, person, [one for one in person.templates if one.model == model])
 
 
-def _put_templates(gallery: Database, person: Person, templates: Sequence[Template]) -> None:
+def _put_templates(
+    gallery: Database, person: StoredSubject, templates: Sequence[StoredTemplate]
+) -> None:
     for size in dict.fromkeys(one.vector.size for one in templates):
         same = [one for one in templates if one.vector.size == size]
         vectors, chips = np.stack([one.vector for one in same]), [one.chip for one in same]
-        gallery.put(person.name, person.record, vectors, same[0].model, chips)
+        gallery.write_subject(person.name, person.record, vectors, same[0].model, chips)
 
 
 def _put_in_place(fresh: Path, path: Path) -> None:
@@ -178,7 +185,7 @@ def _put_in_place(fresh: Path, path: Path) -> None:
 
     The write-ahead log of the old one is removed first: SQLite would apply it to the new file.
     """
-    secure_delete.sync(fresh)
+    secure_delete.sync_files(fresh)
     with _held(path):
         for ending in ("-wal", "-shm", "-journal"):
             path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
@@ -194,11 +201,11 @@ def _held(path: Path) -> Iterator[None]:
         return
     try:
         db = schema.connect(path)
-    except schema.DAMAGE:
+    except schema.SQLITE_ERRORS:
         yield
         return
     with closing(db):
-        with contextlib.suppress(*schema.DAMAGE):
+        with contextlib.suppress(*schema.SQLITE_ERRORS):
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             db.execute("BEGIN IMMEDIATE")
         yield

@@ -46,7 +46,7 @@ class Bf16Index:
                     0  # given back; what was packed before cannot be reached
                 )
 
-    def products(self, queries: Rows) -> NDArray[np.float32]:
+    def scores(self, queries: Rows) -> NDArray[np.float32]:
         """Of queries (B,D): (B,N), the caller's to change."""
         rounded = self._numkong.astype(queries, "bf16")
         return np.concatenate(
@@ -55,7 +55,7 @@ class Bf16Index:
         )
 
 
-def error(dimension: int, norm: float) -> float:
+def score_error_bound(dimension: int, norm: float) -> float:
     """By how much the products of a query of this norm may be wrong."""
     terms = 2 * dimension * _FLOAT32  # twice: a kernel may multiply and add in two steps
     return (_BFLOAT16 + (1 + _BFLOAT16) * terms / (1 - terms)) * (1 + UNIT_ERROR) * norm + _TINY
@@ -75,6 +75,6 @@ def build_bf16_index(dimension: int) -> Bf16Index | None:
     packed.update(rows, ())
     return (
         Bf16Index()
-        if np.abs(packed.products(rows) - rows @ rows.T).max() <= error(dimension, 1.0)
+        if np.abs(packed.scores(rows) - rows @ rows.T).max() <= score_error_bound(dimension, 1.0)
         else None
     )

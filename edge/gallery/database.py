@@ -68,7 +68,7 @@ class Database:
         lock_wait_s: float = schema.LOCK_WAIT_S,
     ) -> None:
         self.path, self.terminal = path, terminal
-        self.seal = RowCipher(key, terminal)
+        self.cipher = RowCipher(key, terminal)
         self._read_only, self._renew_key, self._lock_wait_s = read_only, renew_key, lock_wait_s
         if not read_only:
             self._make_file()
@@ -91,7 +91,7 @@ class Database:
             self.db = schema.connect(
                 self.path, read_only=self._read_only, lock_wait_s=self._lock_wait_s
             )
-        except schema.DAMAGE as error:
+        except schema.SQLITE_ERRORS as error:
             raise self._unopened(error) from error
         self._or_close(lambda: self._note_identity(before))
 
@@ -105,7 +105,7 @@ class Database:
             step()
         except BaseException as error:
             self.db.close()
-            if isinstance(error, schema.DAMAGE):
+            if isinstance(error, schema.SQLITE_ERRORS):
                 raise self._unopened(error) from error
             raise
 
@@ -130,10 +130,10 @@ class Database:
         self._connect()
         self._or_close(self._check)
 
-    def keep_up(self) -> None:
+    def reopen_if_replaced(self) -> None:
         """Open the file that is at the path now, unless it is open already. Raises GalleryError."""
         if self.is_same_file():
-            with contextlib.suppress(GalleryError, *schema.DAMAGE):
+            with contextlib.suppress(GalleryError, *schema.SQLITE_ERRORS):
                 self.check_key()
                 return
         self.reconnect()
@@ -144,8 +144,8 @@ class Database:
             if not schema.read_meta(self.db):
                 with self._transaction():
                     if not schema.read_meta(self.db):
-                        schema.create(self.db, self._fresh_meta())
-            elif schema.read_meta(self.db).get("schema") == schema.FIRST:
+                        schema.create_tables(self.db, self._fresh_meta())
+            elif schema.read_meta(self.db).get("schema") == schema.SCHEMA_V1:
                 self._demand_terminal(schema.read_meta(self.db))
                 self._upgrade(key)
         self._check()
@@ -163,7 +163,7 @@ class Database:
             if self._renew_key is None:
                 raise
             with contextlib.suppress(GalleryError):  # this account may not read the key again
-                self.seal = RowCipher(self._renew_key(), self.terminal)
+                self.cipher = RowCipher(self._renew_key(), self.terminal)
             self.check_key()
 
     def _demand_terminal(self, meta: Mapping[str, object]) -> None:
@@ -173,39 +173,39 @@ class Database:
     def _fresh_meta(self) -> dict[str, str | int | bytes]:
         return {
             "terminal": self.terminal,
-            "check": self.seal.encrypt(CHECK, "check"),
+            "check": self.cipher.encrypt(CHECK, "check"),
             **{
-                name: self.seal.encrypt(secrets.token_bytes(sealing.SECRET_BYTES), name)
+                name: self.cipher.encrypt(secrets.token_bytes(sealing.SECRET_BYTES), name)
                 for name in SECRETS
             },
         }
 
-    def secret(self, name: str) -> bytes:
+    def read_secret(self, name: str) -> bytes:
         """One of SECRETS; raises GalleryError."""
-        with self.reading():
+        with self.read_transaction():
             (sealed,) = self.db.execute(
                 "SELECT value FROM meta WHERE name = ?", (name,)
             ).fetchone() or (b"",)
-        return self.seal.open(sealed, name)
+        return self.cipher.decrypt(sealed, name)
 
     def _upgrade(self, key: bytes) -> None:
         with self._transaction():
-            if schema.read_meta(self.db).get("schema") == schema.FIRST:
-                schema.upgrade(self.db, key, self._fresh_meta(), self.put)
+            if schema.read_meta(self.db).get("schema") == schema.SCHEMA_V1:
+                schema.upgrade_from_v1(self.db, key, self._fresh_meta(), self.write_subject)
         self.compact()
 
     def _demand(self, name: str, found: object, expected: object, remedy: str) -> None:
         if found != expected:
             raise GalleryError(
-                f"{self.path}: the gallery belongs to {name} {short(found)}, "
-                f"expected {short(expected)}; {remedy}"
+                f"{self.path}: the gallery belongs to {name} {abbreviate(found)}, "
+                f"expected {abbreviate(expected)}; {remedy}"
             )
 
     def check_key(self) -> None:
         """Raise WrongKeyError if the gallery has another key, GalleryError if it is damaged."""
         check = self._key_check()
         try:
-            if self.seal.open(check, "check") == CHECK:
+            if self.cipher.decrypt(check, "check") == CHECK:
                 return
         except GalleryError as error:
             raise WrongKeyError(
@@ -223,10 +223,10 @@ class Database:
             raise GalleryError(f"{self.path}: the key check value is missing: damaged; {REMEDY}")
         return check
 
-    def position(self) -> Position:
+    def read_position(self) -> Position:
         """Return the position that identifies the gallery's state. Raises GalleryError."""
-        with self.reading():
-            check, revision = self._key_check(), self.counter()
+        with self.read_transaction():
+            check, revision = self._key_check(), self.read_counter()
         return Position(*self.identity.file, revision, hashlib.sha256(check).hexdigest()[:16])
 
     @contextmanager
@@ -256,16 +256,16 @@ class Database:
                 )
 
     @contextmanager
-    def changing(self, what: str) -> Iterator[None]:
+    def write_transaction(self, what: str) -> Iterator[None]:
         """The same, with SQLite's errors as ours: `what` did not happen."""
         try:
             with self.writing():
                 yield
-        except schema.DAMAGE as error:
+        except schema.SQLITE_ERRORS as error:
             raise GalleryError(f"{self.path}: {what}: {error}; nothing was changed") from error
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def read_transaction(self) -> Iterator[None]:
         """One moment of the gallery, whatever others commit meanwhile; SQLite's errors as ours."""
         try:
             self.db.execute("BEGIN")
@@ -274,33 +274,35 @@ class Database:
             finally:
                 if self.db.in_transaction:
                     self.db.execute("ROLLBACK")
-        except schema.DAMAGE as error:
+        except schema.SQLITE_ERRORS as error:
             raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
-    def numbers(self, count: int) -> int:
+    def allocate_numbers(self, count: int) -> int:
         """So many numbers that nobody has had; the first. Within a transaction."""
-        counter = self.counter()
+        counter = self.read_counter()
         self.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter + count,))
         return counter + 1
 
-    def counter(self) -> int:
+    def read_counter(self) -> int:
         """The last number that was given; raises GalleryError where the gallery does not know it."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()
         if not found or not isinstance(found[0], int) or found[0] < 0:
             raise GalleryError(f"{self.path}: the gallery has lost its counter: damaged; {REMEDY}")
         return found[0]
 
-    def find(self, name: str) -> tuple[int, int, bytes] | None:
+    def find_row(self, name: str) -> tuple[int, int, bytes] | None:
         """Number, revision and sealed record of a subject."""
         found: tuple[int, int, bytes] | None = self.db.execute(
-            "SELECT id, revision, sealed FROM subjects WHERE tag = ?", (self.seal.tag(name),)
+            "SELECT id, revision, sealed FROM subjects WHERE tag = ?", (self.cipher.name_tag(name),)
         ).fetchone()
         return found
 
-    def unseal(self, subject: int, revision: int, sealed: bytes) -> tuple[str, SubjectRecord]:
-        return from_json(self.seal.open(sealed, "subject", subject, revision))
+    def decrypt_subject(
+        self, subject: int, revision: int, sealed: bytes
+    ) -> tuple[str, SubjectRecord]:
+        return from_json(self.cipher.decrypt(sealed, "subject", subject, revision))
 
-    def put(
+    def write_subject(
         self,
         name: str,
         record: SubjectRecord,
@@ -309,8 +311,8 @@ class Database:
         chips: Sequence[bytes | None] = (),
     ) -> int:
         """Within a transaction: the subject's row anew, and rows for more templates; the subject's number."""
-        first = self.numbers(2 + len(embeddings))
-        known = self.find(name)
+        first = self.allocate_numbers(2 + len(embeddings))
+        known = self.find_row(name)
         name = self._spelling(known, name)
         revision, subject = first, known[0] if known else first + 1
         self.db.execute(
@@ -318,14 +320,14 @@ class Database:
             "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed",
             (
                 subject,
-                self.seal.tag(name),
+                self.cipher.name_tag(name),
                 revision,
-                self.seal.encrypt(to_json(name, record), "subject", subject, revision),
+                self.cipher.encrypt(to_json(name, record), "subject", subject, revision),
             ),
         )
         for i, embedding in enumerate(embeddings):
             template = first + 2 + i
-            sealed = self.seal.encrypt(
+            sealed = self.cipher.encrypt(
                 np.asarray(embedding, "<f4").tobytes(), "template", template, subject, model
             )
             self.db.execute(
@@ -334,7 +336,7 @@ class Database:
             if chips and (chip := chips[i]) is not None:
                 self.db.execute(
                     "INSERT INTO chips VALUES (?, ?)",
-                    (template, self.seal.encrypt(chip, "chip", template)),
+                    (template, self.cipher.encrypt(chip, "chip", template)),
                 )
         return subject
 
@@ -343,49 +345,49 @@ class Database:
         if known is None:
             return name
         try:
-            return self.unseal(*known)[0]
+            return self.decrypt_subject(*known)[0]
         except GalleryError:  # the row is about to be replaced
             return name
 
-    def empty_log(self) -> bool:
+    def truncate_log(self) -> bool:
         """Whether the write-ahead log is empty now; not while another process reads, or where the disk is full."""
         try:
             return not self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except schema.DAMAGE:
+        except schema.SQLITE_ERRORS:
             return False
 
     def compact(self) -> None:
         """Write the file anew, without anything that was deleted. Raises GalleryError."""
         try:
             self.db.execute("VACUUM")
-        except schema.DAMAGE as error:
+        except schema.SQLITE_ERRORS as error:
             raise GalleryError(
                 f"{self.path}: cannot write the file anew: {error}; is the disk full?"
             ) from error
-        if not self.empty_log():
+        if not self.truncate_log():
             raise GalleryError(
                 f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again"
             )
 
     def assert_erased(self, gone: Sequence[bytes]) -> None:
         """Raises GalleryError where a piece of some deleted rows is still in a file."""
-        if not self.empty_log():
+        if not self.truncate_log():
             raise GalleryError(
                 "a sealed copy is still in the write-ahead log since another process reads or the disk is full"
             )
-        with self.released():
-            secure_delete.sync(self.path)
+        with self.disconnected():
+            secure_delete.sync_files(self.path)
             left = secure_delete.find_remnants(self.path, gone)
         if left:
             self.compact()
-            with self.released():
-                secure_delete.sync(self.path)
+            with self.disconnected():
+                secure_delete.sync_files(self.path)
                 left = secure_delete.find_remnants(self.path, gone)
         if left:
             raise GalleryError("a sealed copy is still in the file")
 
     @contextmanager
-    def released(self) -> Iterator[None]:
+    def disconnected(self) -> Iterator[None]:
         """The file for somebody else than SQLite: whoever closes a file gives up all locks that his process has on it."""
         self.db.close()
         try:
@@ -397,6 +399,6 @@ class Database:
         self.db.close()
 
 
-def short(value: object) -> str:
+def abbreviate(value: object) -> str:
     text = "unknown" if value is None else str(value)
     return text if len(text) <= 20 else f"{text[:12]}..."

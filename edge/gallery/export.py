@@ -22,10 +22,10 @@ from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.gallery.admission import Admission, check_templates
-from edge.gallery.people import Person, Template, read_people
-from edge.gallery.rows import usual_dimension
+from edge.gallery.import_policy import ImportPolicy, check_templates
 from edge.gallery.store import GalleryStore
+from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, read_subjects
+from edge.gallery.template_checks import most_common_dimension
 from edge.names import name_key
 from edge.subject import from_json, to_json
 from edge.system.accounts import acting_as_owner
@@ -45,47 +45,49 @@ _UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, RecursionError, 
 class ImportResult:
     """Result of an import."""
 
-    taken: int
+    imported: int
     refused: dict[str, str] = field(default_factory=dict)  # why, by name
 
 
 @dataclass(frozen=True, slots=True)
-class SealedFile:
+class EncryptedFile:
     """Content of a file that is still encrypted by its passphrase."""
 
     path: Path
     content: bytes
 
 
-def pack(store: GalleryStore, passphrase: str, names: Sequence[str] = ()) -> tuple[bytes, int]:
+def build_export(
+    store: GalleryStore, passphrase: str, names: Sequence[str] = ()
+) -> tuple[bytes, int]:
     """Return the content of a file of people, all unless some are named, and their number.
 
     It holds the templates of the store's model with their chips. Raises GalleryError.
     """
     check_passphrase(passphrase)
-    by_key = {name_key(person.name): person for person in read_people(store, _report)}
+    by_key = {name_key(person.name): person for person in read_subjects(store, _report)}
     if strangers := [name for name in names if name_key(name) not in by_key]:
         raise GalleryError(
             f"{', '.join(map(repr, strangers))}: not enrolled; edge-gallery list shows who is"
         )
     chosen = [by_key[key] for key in dict.fromkeys(map(name_key, names)) or by_key]
     people = [_of_model(person, store.model) for person in chosen]
-    tree = {"model": store.model, "people": [person_tree(person) for person in people]}
-    return seal_tree(_MAGIC, tree, passphrase), len(chosen)
+    tree = {"model": store.model, "people": [subject_to_json(person) for person in people]}
+    return encrypt_tree(_MAGIC, tree, passphrase), len(chosen)
 
 
 def export(store: GalleryStore, path: Path, passphrase: str, names: Sequence[str] = ()) -> int:
     """Write people to a file for another terminal; return how many. Raises GalleryError."""
-    content, count = pack(store, passphrase, names)
-    write_file(path, content)
+    content, count = build_export(store, passphrase, names)
+    write_encrypted_file(path, content)
     return count
 
 
 def import_people(
     store: GalleryStore,
-    file: SealedFile,
+    file: EncryptedFile,
     passphrase: str,
-    admission: Admission,
+    admission: ImportPolicy,
     *,
     dimension: int | None = None,
     replace: bool = False,
@@ -94,15 +96,15 @@ def import_people(
 
     `dimension`: of the model's embeddings; None: that of most templates. Raises GalleryError.
     """
-    found = open_tree(_MAGIC, file, passphrase, _people)
+    found = decrypt_tree(_MAGIC, file, passphrase, _people)
     if found["model"] != store.model:
         raise GalleryError(
             f"{file.path}: its templates are of model {found['model'][:12]}, this terminal's is "
             f"{store.model[:12]}; export from a terminal with the same bundle"
         )
     people, refused = _read_each(found["people"])
-    wanted = dimension or usual_dimension(t.vector for p in people for t in p.templates)
-    here, taken = set(map(name_key, store.subjects())), 0
+    wanted = dimension or most_common_dimension(t.vector for p in people for t in p.templates)
+    here, taken = set(map(name_key, store.template_counts())), 0
     for person in people:
         try:
             if name_key(person.name) in here and not replace:
@@ -117,7 +119,12 @@ def import_people(
 
 
 def _enroll(
-    store: GalleryStore, person: Person, admission: Admission, dimension: int, *, replace: bool
+    store: GalleryStore,
+    person: StoredSubject,
+    admission: ImportPolicy,
+    dimension: int,
+    *,
+    replace: bool,
 ) -> None:
     """Enroll a person of a file; raises GalleryError with the reason for a refusal."""
     vectors = [template.vector for template in person.templates]
@@ -127,23 +134,23 @@ def _enroll(
     store.enroll(person.name, np.stack(vectors), record=record, chips=chips, replace=replace)
 
 
-def _of_model(person: Person, model: str) -> Person:
+def _of_model(person: StoredSubject, model: str) -> StoredSubject:
     """Return the person for another terminal: without the PIN, whose pepper stays here."""
     templates = tuple(template for template in person.templates if template.model == model)
-    return Person(person.name, replace(person.record, pin=""), templates)
+    return StoredSubject(person.name, replace(person.record, pin=""), templates)
 
 
 def _people(tree: dict[str, Any]) -> dict[str, Any]:
     return {"model": str(tree["model"]), "people": list(tree["people"])}
 
 
-def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
+def _read_each(trees: Sequence[Any]) -> tuple[list[StoredSubject], dict[str, str]]:
     """Return the people of a file, and the reasons for those that are invalid or occur twice."""
-    people: dict[str, Person] = {}
+    people: dict[str, StoredSubject] = {}
     refused: dict[str, str] = {}
     for number, tree in enumerate(trees, start=1):
         try:
-            person = read_person(tree)
+            person = subject_from_json(tree)
         except (GalleryError, *_UNREADABLE) as error:
             refused[f"person {number} of the file"] = f"cannot be understood: {error}"
             continue
@@ -152,7 +159,7 @@ def _read_each(trees: Sequence[Any]) -> tuple[list[Person], dict[str, str]]:
     return list(people.values()), refused
 
 
-def person_tree(person: Person) -> dict[str, Any]:
+def subject_to_json(person: StoredSubject) -> dict[str, Any]:
     """Return a person as a JSON value."""
     return {
         "subject": to_json(person.name, person.record).decode(),
@@ -162,7 +169,7 @@ def person_tree(person: Person) -> dict[str, Any]:
     }
 
 
-def read_person(tree: dict[str, Any]) -> Person:
+def subject_from_json(tree: dict[str, Any]) -> StoredSubject:
     """Return a person of a file; raises GalleryError, ValueError, TypeError, KeyError."""
     name, record = from_json(tree["subject"].encode())
     vectors = [_vector(row) for row in tree["templates"]]
@@ -173,10 +180,12 @@ def read_person(tree: dict[str, Any]) -> Person:
     if not all(isinstance(model, str) for model in models):
         raise TypeError("expected the digest of a model")
     templates = [
-        Template(model, vector, None if chip is None else base64.b64decode(chip, validate=True))
+        StoredTemplate(
+            model, vector, None if chip is None else base64.b64decode(chip, validate=True)
+        )
         for model, vector, chip in zip(models, vectors, chips, strict=True)
     ]
-    return Person(name, record, tuple(templates))
+    return StoredSubject(name, record, tuple(templates))
 
 
 def _vector(text: str) -> NDArray[np.float32]:
@@ -194,20 +203,20 @@ def check_passphrase(passphrase: str) -> None:
         raise GalleryError("the passphrase is not UTF-8 text; set the terminal to UTF-8")
 
 
-def seal_tree(magic: bytes, tree: dict[str, Any], passphrase: str) -> bytes:
+def encrypt_tree(magic: bytes, tree: dict[str, Any], passphrase: str) -> bytes:
     """Encrypt JSON by a passphrase: scrypt (RFC 7914, N=2^16, r=8), then AES-256-GCM."""
     salt, nonce = secrets.token_bytes(_SALT_BYTES), secrets.token_bytes(_NONCE_BYTES)
     plain = json.dumps(tree).encode()
     return magic + salt + nonce + AESGCM(_key(passphrase, salt)).encrypt(nonce, plain, magic)
 
 
-def open_tree(
+def decrypt_tree(
     magic: bytes,
-    file: SealedFile,
+    file: EncryptedFile,
     passphrase: str,
     parse: Callable[[dict[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Decrypt and parse the output of `seal_tree`. Raises GalleryError."""
+    """Decrypt and parse the output of `encrypt_tree`. Raises GalleryError."""
     if not file.content.startswith(magic):
         kind = magic.split()[1].decode()
         raise GalleryError(f"{file.path}: not a file of {kind}, or of another version")
@@ -226,7 +235,7 @@ def open_tree(
         raise GalleryError(f"{file.path}: cannot be understood: {error}") from error
 
 
-def read_file(path: Path) -> SealedFile:
+def read_encrypted_file(path: Path) -> EncryptedFile:
     """Read a sealed file, before this process gives up its rights. Raises GalleryError."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -239,12 +248,12 @@ def read_file(path: Path) -> SealedFile:
                     f"{path}: {found.st_size >> 20} MiB, larger than the {_FILE_MAX >> 20} MiB "
                     "such a file may have"
                 )
-            return SealedFile(path, opened.read())
+            return EncryptedFile(path, opened.read())
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def write_file(path: Path, content: bytes) -> None:
+def write_encrypted_file(path: Path, content: bytes) -> None:
     """Write a file atomically, with the rights of its folder's owner and only for that account.
 
     Raises GalleryError.

@@ -39,7 +39,7 @@ def load_key_and_drop_privileges(config: TerminalConfig, *, create: bool | None 
             return load_key(config.key_path, create=create)
     finally:
         become_owner(config.state, owner)
-        keep_memory_private()  # after the change of accounts, which sets it back
+        disable_memory_dumps()  # after the change of accounts, which sets it back
 
 
 def run_as_owner(config: TerminalConfig, work: Callable[[bytes], bytes]) -> bytes:
@@ -83,7 +83,7 @@ def _run_child(config: TerminalConfig, work: Callable[[bytes], bytes], writing: 
     return code
 
 
-def keep_memory_private() -> None:
+def disable_memory_dumps() -> None:
     """No core dump of this process is written, and no other process of its account may look into its memory (prctl(2))."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
@@ -138,7 +138,7 @@ def load_key(path: Path, *, create: bool) -> bytes:
                 f"{path}: the gallery's key is missing; the first edge-enroll makes it; if a "
                 f"gallery exists, {REMEDY}"
             )
-        write_key(path, secrets.token_bytes(KEY_BYTES))
+        create_key(path, secrets.token_bytes(KEY_BYTES))
     return read_key(path)
 
 
@@ -147,7 +147,7 @@ def read_key(path: Path) -> bytes:
     return _read(path, private=True)
 
 
-def write_key(path: Path, key: bytes) -> None:
+def create_key(path: Path, key: bytes) -> None:
     """Whole or not at all, and never over another process's key; durable on return. Raises GalleryError."""
     fresh = path.with_name(f"{path.name}.{os.getpid()}")
     try:

@@ -13,10 +13,10 @@ from edge.gallery.database import Database, WrongKeyError
 from edge.gallery.key import (
     KEY_BYTES,
     become_owner,
+    create_key,
     has_gallery,
     read_key,
     run_as_owner,
-    write_key,
 )
 from edge.gallery.maintenance import reencrypt
 from edge.gallery.spelling import normalize_names
@@ -24,7 +24,7 @@ from edge.system.accounts import acting_as_owner
 from edge.system.atomic_files import sync_folder
 
 
-def rotate(config: TerminalConfig) -> None:
+def rotate_key(config: TerminalConfig) -> None:
     """Seal the gallery by a fresh key.
 
     The next key is on disk before the gallery is sealed by it, and replaces the old one afterwards;
@@ -40,7 +40,7 @@ def rotate(config: TerminalConfig) -> None:
     following = path.with_name(f"{path.name}.next")
     with acting_as_owner(path.parent):
         if not following.exists():
-            write_key(following, secrets.token_bytes(KEY_BYTES))
+            create_key(following, secrets.token_bytes(KEY_BYTES))
         fresh = read_key(following)
     run_as_owner(config, lambda key: _seal(config.gallery_path, config.terminal, key, fresh))
     try:
@@ -53,7 +53,7 @@ def rotate(config: TerminalConfig) -> None:
         ) from error
 
 
-def confirm(config: TerminalConfig) -> None:
+def confirm_rotation(config: TerminalConfig) -> None:
     """Wait until a running recogniser has read the gallery under the present key.
 
     Raises GalleryError if it does not: as a service it gets the key at its start only.
@@ -65,7 +65,7 @@ def _await(config: TerminalConfig, key: bytes) -> bytes:
     with closing(
         Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
     ) as gallery:
-        position = gallery.position()
+        position = gallery.read_position()
     await_confirmation(config, position)
     return b""
 

@@ -9,8 +9,8 @@ import numpy as np
 from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
 from edge.gallery.database import CHECK, SECRETS, Database
-from edge.gallery.rows import find_flaw
 from edge.gallery.sealing import RowCipher
+from edge.gallery.template_checks import find_flaw
 from edge.names import is_name
 from edge.subject import from_json
 
@@ -37,25 +37,27 @@ def verify(gallery: Database) -> list[str]:
             findings += _template(gallery, template, subject, model, sealed)
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
             findings += _row(gallery, sealed, "chip", template)
-    except schema.DAMAGE as error:
+    except schema.SQLITE_ERRORS as error:
         return [f"cannot be read: {error}"]
-    if not gallery.empty_log():
+    if not gallery.truncate_log():
         findings.append("the write-ahead log cannot be emptied while another process reads")
-    with gallery.released():
-        return findings + secure_delete.free_pages(gallery.path)
+    with gallery.disconnected():
+        return findings + secure_delete.find_dirty_free_pages(gallery.path)
 
 
 def _subject(
     gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes
 ) -> list[str]:
     try:
-        name, _ = gallery.unseal(subject, revision, sealed)
+        name, _ = gallery.decrypt_subject(subject, revision, sealed)
     except GalleryError as error:
         return [str(error)]
     if not is_name(name):
         return [f"subject {subject}: its name is invalid"]
     return (
-        [] if gallery.seal.tag(name) == tag else [f"subject {subject} is filed under another name"]
+        []
+        if gallery.cipher.name_tag(name) == tag
+        else [f"subject {subject} is filed under another name"]
     )
 
 
@@ -63,7 +65,7 @@ def _template(
     gallery: Database, template: int, subject: int, model: str, sealed: bytes
 ) -> list[str]:
     try:
-        plain = gallery.seal.open(sealed, "template", template, subject, model)
+        plain = gallery.cipher.decrypt(sealed, "template", template, subject, model)
         vector = np.frombuffer(plain, "<f4")
     except (GalleryError, ValueError) as error:
         return [str(error)]
@@ -73,7 +75,7 @@ def _template(
 
 def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
     try:
-        gallery.seal.open(sealed, *bound_to)
+        gallery.cipher.decrypt(sealed, *bound_to)
     except GalleryError as error:
         return [str(error)]
     return []
@@ -84,7 +86,7 @@ def drop_model(gallery: Database, model: str) -> int:
 
     Their subjects get another revision, so that a running recogniser forgets the templates too.
     """
-    with gallery.changing("no template was removed"):
+    with gallery.write_transaction("no template was removed"):
         owners = gallery.db.execute(
             "SELECT id, revision, sealed FROM subjects "
             "WHERE id IN (SELECT subject FROM templates WHERE model = ?)",
@@ -93,22 +95,22 @@ def drop_model(gallery: Database, model: str) -> int:
         gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
         for subject, revision, sealed in owners:
             with contextlib.suppress(GalleryError):  # a damaged row admits no one
-                name, record = gallery.unseal(subject, revision, sealed)
-                gallery.put(name, record, np.zeros((0, 0), np.float32), model)
+                name, record = gallery.decrypt_subject(subject, revision, sealed)
+                gallery.write_subject(name, record, np.zeros((0, 0), np.float32), model)
     gallery.compact()
     return int(gone)
 
 
 def reencrypt(gallery: Database, key: bytes) -> None:
     """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
-    old, new = gallery.seal, RowCipher(key, gallery.terminal)
-    with gallery.changing("the key was not changed"):
+    old, new = gallery.cipher, RowCipher(key, gallery.terminal)
+    with gallery.write_transaction("the key was not changed"):
         for subject, revision, sealed in gallery.db.execute(
             "SELECT id, revision, sealed FROM subjects"
         ).fetchall():
-            plain = old.open(sealed, "subject", subject, revision)
+            plain = old.decrypt(sealed, "subject", subject, revision)
             row = (
-                new.tag(from_json(plain)[0]),
+                new.name_tag(from_json(plain)[0]),
                 new.encrypt(plain, "subject", subject, revision),
                 subject,
             )
@@ -129,9 +131,9 @@ def reencrypt(gallery: Database, key: bytes) -> None:
             *((name, _again(old, new, sealed, name)) for name, sealed in kept),
         ):
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
-    gallery.seal = new
+    gallery.cipher = new
     gallery.compact()
 
 
 def _again(old: RowCipher, new: RowCipher, sealed: bytes, *bound_to: str | int) -> bytes:
-    return new.encrypt(old.open(sealed, *bound_to), *bound_to)
+    return new.encrypt(old.decrypt(sealed, *bound_to), *bound_to)

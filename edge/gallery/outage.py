@@ -7,7 +7,7 @@ from edge.errors import GalleryError
 from edge.gallery.database import WrongKeyError
 
 
-class Outage:
+class GalleryOutage:
     """State over the results of reading a gallery. Pure. Times come in order."""
 
     def __init__(self, limit_s: float, now: float) -> None:
@@ -16,7 +16,7 @@ class Outage:
         self._read_at = now  # the last time that reading succeeded
         self._began_at = now  # start of the refusal
 
-    def fail(self, error: GalleryError, now: float) -> bool:
+    def record_failure(self, error: GalleryError, now: float) -> bool:
         """Note that the gallery cannot be read; return True if the refusal begins now."""
         if now - self._read_at < self.limit_s:
             return False
@@ -27,7 +27,7 @@ class Outage:
             self._began_at = now
         return begins
 
-    def succeed(self, now: float) -> float | None:
+    def record_success(self, now: float) -> float | None:
         """Note that the gallery was read; return the seconds of a refusal that ends now."""
         lasted = None if self.refusal is None else now - self._began_at
         self.refusal, self._read_at = None, now

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.names import free_name, name_key
+from edge.names import name_key, unused_name
 from edge.subject import SubjectRecord
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
-FIRST = "1"
+SCHEMA_V1 = "1"
 
 # One counter, in `meta`, gives every row its number and every change its revision: none is ever used twice. Whatever tells of a
 # person is sealed; `tag` finds a subject by name, `erased` says that one is gone to whoever holds it in memory.
@@ -42,7 +42,7 @@ CREATE INDEX erased_revision ON erased (revision)
 
 
 # What SQLite raises for a file that is not as it should be. The second: where its message quotes bytes that are no text.
-DAMAGE = (sqlite3.Error, UnicodeDecodeError)
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 LOCK_WAIT_S = 5.0
@@ -73,7 +73,7 @@ def connect(
     return db
 
 
-def create(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
+def create_tables(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
     """The tables of an empty gallery, within the caller's transaction."""
     for statement in _TABLES.split(";"):
         db.execute(statement)
@@ -93,7 +93,7 @@ def read_meta(db: sqlite3.Connection) -> dict[str, object]:
 Enroll = Callable[[str, SubjectRecord, NDArray[np.float32], str], object]
 
 
-def upgrade(
+def upgrade_from_v1(
     db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | bytes], enroll: Enroll
 ) -> None:
     """From schema 1, where names lay open and each template was sealed by the key itself, within the caller's transaction.
@@ -123,10 +123,10 @@ def upgrade(
         templates.setdefault(subject, []).append(np.frombuffer(unseal(subject, row, sealed), "<f4"))
     for table in ("meta", "templates", "subjects"):
         db.execute(f"DROP TABLE {table}")
-    create(db, meta)
+    create_tables(db, meta)
     names: set[str] = set()
     for subject, rows in templates.items():
-        name = free_name(subject, lambda other: name_key(other) in names)
+        name = unused_name(subject, lambda other: name_key(other) in names)
         if name != subject:
             log.warning("a subject is renamed %r: its name was taken in another spelling", name)
         names.add(name_key(name))

@@ -33,7 +33,7 @@ class RowCipher:
         nonce = secrets.token_bytes(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, plain, self._context(bound_to))
 
-    def open(self, sealed: bytes, *bound_to: str | int) -> bytes:
+    def decrypt(self, sealed: bytes, *bound_to: str | int) -> bytes:
         """Raises GalleryError where it was changed, or belongs elsewhere."""
         try:
             return self._cipher.decrypt(
@@ -44,7 +44,7 @@ class RowCipher:
                 f"{' '.join(map(str, bound_to[:2]))} cannot be unsealed: the row was changed"
             ) from error
 
-    def tag(self, name: str) -> bytes:
+    def name_tag(self, name: str) -> bytes:
         """By which a subject is found without its name being readable."""
         return hmac.digest(self._tags, name_key(name).encode(errors="surrogatepass"), "sha256")[
             :_TAG_BYTES

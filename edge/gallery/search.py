@@ -37,13 +37,13 @@ _NOTHING: Templates = np.zeros((0, 0), np.float32)
 
 
 class Index:
-    """Templates in memory, in rows that lie one after the other; changed in place. `packed_from`: templates from which on numkong
+    """Templates in memory, in rows that lie one after the other; changed in place. `bf16_from`: templates from which on numkong
     is used, where there is a kernel for this processor."""
 
     refusal: Reason | None = None  # an index is never out of reach
 
-    def __init__(self, *, packed_from: int = _PACKED_FROM) -> None:
-        self._packed_from = packed_from
+    def __init__(self, *, bf16_from: int = _PACKED_FROM) -> None:
+        self._packed_from = bf16_from
         self._packed: Bf16Index | None = None  # where this processor can
         self._narrow: Bf16Index | None = None  # where it is worth it
         self._count = 0
@@ -53,8 +53,8 @@ class Index:
         self._rows_of: dict[int, NDArray[np.intp]] = {}
 
     @classmethod
-    def of(
-        cls, subjects: Sequence[str], templates: Templates, *, packed_from: int = _PACKED_FROM
+    def from_templates(
+        cls, subjects: Sequence[str], templates: Templates, *, bf16_from: int = _PACKED_FROM
     ) -> Index:
         """From one subject's name for each template (N,D); raises GalleryError."""
         names = sorted(set(subjects))
@@ -66,8 +66,8 @@ class Index:
             if names
             else []
         )
-        index = cls(packed_from=packed_from)
-        for error in index.put_all(
+        index = cls(bf16_from=bf16_from)
+        for error in index.update(
             {owner: (name, templates[parts[owner]]) for owner, name in enumerate(names)}
         ):
             raise error
@@ -81,16 +81,16 @@ class Index:
     def subjects(self) -> int:
         return len(self._names)
 
-    def put(self, owner: int, name: str, templates: Templates) -> None:
+    def add(self, owner: int, name: str, templates: Templates) -> None:
         """Templates (N,D) of unit norm in place of whatever this subject had; raises GalleryError, changing nothing."""
         self._check(owner, templates, self._dimension(templates))
-        self.put_all({owner: (name, templates)})
+        self.update({owner: (name, templates)})
 
     def drop(self, owner: int) -> None:
         """Forget a subject, if there is one; the rows are overwritten."""
-        self.put_all({owner: ("", _NOTHING)})
+        self.update({owner: ("", _NOTHING)})
 
-    def put_all(self, subjects: Mapping[int, tuple[str, Templates]]) -> list[GalleryError]:
+    def update(self, subjects: Mapping[int, tuple[str, Templates]]) -> list[GalleryError]:
         """Put many at once, each as by `put`; none to drop one. Who is refused is out, and named in what comes back."""
         refused, good, dimension = [], {}, 0
         for owner, (name, templates) in subjects.items():
@@ -112,18 +112,16 @@ class Index:
             self._packed.update(self._filled if self._narrow else _NOTHING, changed)
         return refused
 
-    def wipe(self) -> None:
+    def clear(self) -> None:
         """Remove all subjects; all rows are overwritten."""
-        self.put_all(dict.fromkeys(list(self._names), ("", _NOTHING)))
+        self.update(dict.fromkeys(list(self._names), ("", _NOTHING)))
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
         if not self._count:
             return None
         scores = (
-            self._narrow.products(embedding[None])[0]
-            if self._narrow
-            else self._filled.dot(embedding)
+            self._narrow.scores(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
         )
         return self._match(scores, embedding)
 
@@ -133,7 +131,7 @@ class Index:
             return [None] * len(embeddings)
         # The other way round BLAS packs all templates first.
         scores = (
-            self._narrow.products(embeddings)
+            self._narrow.scores(embeddings)
             if self._narrow
             else np.ascontiguousarray((self._filled @ embeddings.T).T)
         )
@@ -147,9 +145,7 @@ class Index:
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
         scores = (
-            self._narrow.products(embedding[None])[0]
-            if self._narrow
-            else self._filled.dot(embedding)
+            self._narrow.scores(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
         )
         for rows in own:
             scores[rows] = -np.inf
@@ -159,7 +155,7 @@ class Index:
             (score, owner), _ = self._rescored(scores, score, embedding)
         return score, self._names[owner]
 
-    def scores_with(self, embeddings: Templates, subject: str) -> NDArray[np.float32]:
+    def subject_scores(self, embeddings: Templates, subject: str) -> NDArray[np.float32]:
         """Return scores (N,M) of embeddings (N,D) with the M templates of an enrolled subject."""
         rows = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
         return np.asarray(embeddings @ self._filled[np.concatenate(rows)].T, np.float32)
@@ -186,7 +182,7 @@ class Index:
     ) -> tuple[tuple[float, int], tuple[float, int]]:
         """The best subject and the best other, with exact scores: both are among the rows that could be as good as one whose almost
         exact score is `floor`, if there are rows of two subjects at or above it."""
-        error = bf16_index.error(len(query), math.sqrt(np.dot(query, query)))
+        error = bf16_index.score_error_bound(len(query), math.sqrt(np.dot(query, query)))
         found = (scores >= floor - 2 * error).nonzero()[0]
         best = second = (-math.inf, -1)
         for score, owner in zip(
@@ -299,7 +295,7 @@ class _Held:
         """Take over changes. A subject that cannot be searched is left out and reported."""
         known = {owner: known for owner, known in changes.subjects.items() if known is not None}
         gone = {owner: ("", _NOTHING) for owner in changes.subjects if owner not in known}
-        for error in self.index.put_all(
+        for error in self.index.update(
             {**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}
         ):
             log.error("%s", error)
@@ -308,11 +304,11 @@ class _Held:
             self.marks.pop(owner, None)
         for owner, one in known.items():
             self.names[owner], self.records[one.name] = one.name, one.record
-        self.marks.update(changes.marks)
+        self.marks.update(changes.row_versions)
         self.revision = changes.revision
 
 
-class Gallery:
+class LiveGallery:
     """Index of a store, kept up to date with the writes of other processes.
 
     Once a second, and with every commit of another process, the file at the store's path is
@@ -374,7 +370,7 @@ class Gallery:
 
     def _is_unchanged(self) -> bool:
         try:
-            return self._store.version() == self._version
+            return self._store.data_version() == self._version
         except GalleryError:
             return False
 
@@ -388,7 +384,7 @@ class Gallery:
     def _read_changes(self) -> bool:
         """Take over commits since the last time, by the open connection."""
         try:
-            version = self._store.version()
+            version = self._store.data_version()
             if version == self._version:
                 return False
             changes = self._store.changes(self._held.revision)
@@ -405,9 +401,9 @@ class Gallery:
 
     def _compare(self) -> bool:
         """Load all subjects if the reopened file has other content; return True if so."""
-        version = self._store.version()
-        if self._store.marks() == self._held.marks:
-            self._held.revision = self._store.position().revision
+        version = self._store.data_version()
+        if self._store.row_versions() == self._held.marks:
+            self._held.revision = self._store.read_position().revision
             self._version = version
             self._note_position()
             return False
@@ -415,14 +411,14 @@ class Gallery:
         return True
 
     def _load(self) -> None:
-        version, held = self._store.version(), _Held()
+        version, held = self._store.data_version(), _Held()
         held.update(self._store.changes(0))
         before, self._held, self._version = self._held, held, version
-        before.index.wipe()
+        before.index.clear()
         self._note_position()
 
     def _note_position(self) -> None:
-        self.position = replace(self._store.position(), revision=self._held.revision)
+        self.position = replace(self._store.read_position(), revision=self._held.revision)
 
     def _update(self, changes: Changes) -> None:
         """Apply changes to the memory completely; after an error all subjects are removed."""
@@ -432,7 +428,7 @@ class Gallery:
             self._held, self._version = _Held(), -1
             raise
 
-    def record(self, subject: str) -> SubjectRecord | None:
+    def find_record(self, subject: str) -> SubjectRecord | None:
         """Return the record of a subject; None if not enrolled."""
         return self._held.records.get(subject)
 

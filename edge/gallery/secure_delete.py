@@ -21,7 +21,7 @@ def find_remnants(path: Path, gone: Sequence[bytes]) -> bool:
     return any(content.find(piece) >= 0 for content in _contents(path) for piece in pieces)
 
 
-def sync(path: Path) -> None:
+def sync_files(path: Path) -> None:
     """That database and write-ahead log are on disk as they are, and that what was removed beside them is gone after a lost power
     too; raises OSError."""
     for place in (*_files(path), path.parent):
@@ -33,7 +33,7 @@ def sync(path: Path) -> None:
                 os.close(opened)
 
 
-def free_pages(path: Path) -> list[str]:
+def find_dirty_free_pages(path: Path) -> list[str]:
     """What is in pages that belong to nothing, and should be zeros; the format is https://www.sqlite.org/fileformat2.html 1.5."""
     found = []
     for content in _contents(path):

@@ -6,7 +6,7 @@ import logging
 
 from edge.errors import GalleryError
 from edge.gallery.database import Database
-from edge.names import free_name, name_key, normalize_name
+from edge.names import name_key, normalize_name, unused_name
 from edge.subject import to_json
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def normalize_names(gallery: Database) -> None:
     """
     if _is_done(gallery):
         return
-    with gallery.changing("names were not normalised"):
+    with gallery.write_transaction("names were not normalised"):
         if _is_done(gallery):
             return
         for subject, tag, revision, sealed in gallery.db.execute(
@@ -38,27 +38,27 @@ def _is_done(gallery: Database) -> bool:
 
 def _normalize(gallery: Database, subject: int, tag: bytes, revision: int, sealed: bytes) -> None:
     try:
-        name, record = gallery.unseal(subject, revision, sealed)
+        name, record = gallery.decrypt_subject(subject, revision, sealed)
     except GalleryError:  # verify reports it
         return
     wanted = normalize_name(name)
-    if wanted == name and gallery.seal.tag(name) == tag:
+    if wanted == name and gallery.cipher.name_tag(name) == tag:
         return
 
     def is_taken(other: str) -> bool:
-        found = gallery.find(other)
+        found = gallery.find_row(other)
         return found is not None and found[0] != subject
 
-    fresh = free_name(wanted, is_taken)
+    fresh = unused_name(wanted, is_taken)
     if fresh != wanted:
         log.warning("a subject is renamed %r: %r is enrolled in another spelling", fresh, wanted)
-    number = gallery.numbers(1)
+    number = gallery.allocate_numbers(1)
     gallery.db.execute(
         "UPDATE subjects SET tag = ?, revision = ?, sealed = ? WHERE id = ?",
         (
-            gallery.seal.tag(fresh),
+            gallery.cipher.name_tag(fresh),
             number,
-            gallery.seal.encrypt(to_json(fresh, record), "subject", subject, number),
+            gallery.cipher.encrypt(to_json(fresh, record), "subject", subject, number),
             subject,
         ),
     )

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery import schema, sealing
-from edge.gallery.database import EVIDENCE, PEPPER, Database, short
+from edge.gallery.database import EVIDENCE, PEPPER, Database, abbreviate
 from edge.gallery.key import load_key
-from edge.gallery.rows import find_flaw, usual_dimension
 from edge.gallery.sealing import NONCE_BYTES
 from edge.gallery.spelling import normalize_names
+from edge.gallery.template_checks import find_flaw, most_common_dimension
 from edge.names import check_name, is_name
 from edge.subject import SubjectRecord
 from edge.system.accounts import acting_as_owner
@@ -46,11 +46,11 @@ class Changes:
 
     revision: int  # to ask from the next time
     subjects: dict[int, Subject | None]  # by number; None: erased or left out
-    marks: dict[int, bytes]  # by number; another mark means another content of the row
+    row_versions: dict[int, bytes]  # by number; another mark means another content of the row
 
 
 @dataclass(frozen=True, slots=True)
-class StoredTemplate:
+class TemplateInfo:
     """One template as far as it can be told without its numbers."""
 
     template: int
@@ -71,7 +71,7 @@ class GalleryStore(Database):
         key: bytes,
         terminal: str,
         model_digest: str,
-        changeover: bool = False,
+        allow_other_models: bool = False,
         dimension: int | None = None,
         read_only: bool = False,
         renew_key: Callable[[], bytes] | None = None,
@@ -88,15 +88,16 @@ class GalleryStore(Database):
         self._dimension = dimension  # of the model; None: the dimension of most templates
         self.model = model_digest
         try:
-            models = self.models()
+            models = self.count_by_model()
         except GalleryError:
             self.close()
             raise
-        if models and model_digest not in models and not changeover:
+        if models and model_digest not in models and not allow_other_models:
             self.close()
             raise GalleryError(
-                f"{path}: the gallery belongs to model {', '.join(map(short, models))}, expected {short(model_digest)}; templates "
-                "of one model mean nothing to another: use that bundle again, or see edge-gallery migrate"
+                f"{path}: the gallery belongs to model {', '.join(map(abbreviate, models))}, "
+                f"expected {abbreviate(model_digest)}; templates of different models cannot be "
+                "compared: use that bundle again, or run edge-gallery migrate"
             )
         if not read_only:
             self._or_close(lambda: normalize_names(self))
@@ -123,18 +124,18 @@ class GalleryStore(Database):
                 f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}"
             )
         gone: list[bytes] = []
-        with self.changing("the templates of the subject were not stored"):
-            known = self.find(name)
+        with self.write_transaction("the templates of the subject were not stored"):
+            known = self.find_row(name)
             if known is None and known_only:
                 raise _stranger(name)
             if known is None:
                 check_name(name)
             if record is None:
-                record = self.unseal(*known)[1] if known else SubjectRecord()
+                record = self.decrypt_subject(*known)[1] if known else SubjectRecord()
             if known and replace:
                 gone = self._sealed(known[0])
                 self.db.execute("DELETE FROM templates WHERE subject = ?", (known[0],))
-            subject = self.put(name, record, embeddings, self.model, chips)
+            subject = self.write_subject(name, record, embeddings, self.model, chips)
             count = int(
                 self.db.execute(
                     "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
@@ -146,27 +147,27 @@ class GalleryStore(Database):
 
     def update_attributes(self, name: str, record: SubjectRecord) -> None:
         """Put a record in place of a subject's old one; durable on return. Raises GalleryError, also for a stranger."""
-        with self.changing("the subject was not changed"):
-            if not self.find(name):
+        with self.write_transaction("the subject was not changed"):
+            if not self.find_row(name):
                 raise _stranger(name)
-            self.put(name, record, np.zeros((0, 0), np.float32), self.model)
+            self.write_subject(name, record, np.zeros((0, 0), np.float32), self.model)
 
     def remove(self, name: str) -> int:
         """Erase a subject: record, templates and chips, overwritten in the file and then looked for there; how many templates.
 
         Raises GalleryError, also where a sealed copy is still in a file.
         """
-        with self.changing("the subject was not removed"):
-            known = self.find(name)
+        with self.write_transaction("the subject was not removed"):
+            known = self.find_row(name)
             if known is None:
                 return 0
             subject, _, sealed = known
             (count,) = self.db.execute(
                 "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
             ).fetchone()
-            gone = [*_bytes(sealed), self.seal.tag(name), *self._sealed(subject)]
+            gone = [*_bytes(sealed), self.cipher.name_tag(name), *self._sealed(subject)]
             self.db.execute("DELETE FROM subjects WHERE id = ?", (subject,))
-            self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.numbers(1)))
+            self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.allocate_numbers(1)))
         self._prove_gone("the subject is removed", gone)
         return int(count)
 
@@ -189,20 +190,20 @@ class GalleryStore(Database):
 
     def set_pin(self, name: str, pin: str | None) -> None:
         """A subject's PIN, or none; raises GalleryError."""
-        known = self.record(name)
+        known = self.find_record(name)
         if known is None:
             raise _stranger(name)
         self.update_attributes(
             name,
             dataclasses.replace(
-                known, pin="" if pin is None else sealing.hash_pin(pin, self.secret(PEPPER))
+                known, pin="" if pin is None else sealing.hash_pin(pin, self.read_secret(PEPPER))
             ),
         )
 
     def is_pin(self, name: str, pin: str) -> bool:
         """Whether a PIN is a subject's own. Slow on purpose: some tens of milliseconds."""
-        known = self.record(name)
-        return known is not None and sealing.is_pin(pin, known.pin, self.secret(PEPPER))
+        known = self.find_record(name)
+        return known is not None and sealing.is_pin(pin, known.pin, self.read_secret(PEPPER))
 
     def changes(self, since: int = 0) -> Changes:
         """Return the subjects that changed after a revision, 0 for all.
@@ -210,9 +211,9 @@ class GalleryStore(Database):
         A damaged row is left out and reported; all other rows stay in use.
         Raises GalleryError if the gallery cannot be read, WrongKeyError if it got another key.
         """
-        with self.reading():
+        with self.read_transaction():
             self.check_key()
-            revision_now = self.counter()
+            revision_now = self.read_counter()
             rows = self.db.execute(
                 "SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)
             ).fetchall()
@@ -239,7 +240,7 @@ class GalleryStore(Database):
         self, subject: int, revision: int, sealed: bytes, vectors: list[NDArray[np.float32]]
     ) -> Subject | None:
         try:
-            name, record = self.unseal(subject, revision, sealed)
+            name, record = self.decrypt_subject(subject, revision, sealed)
         except GalleryError as error:
             self._report(str(error))
             return None
@@ -255,11 +256,11 @@ class GalleryStore(Database):
         unsealed = []
         for template, subject, sealed in rows:
             try:
-                plain = self.seal.open(sealed, "template", template, subject, self.model)
+                plain = self.cipher.decrypt(sealed, "template", template, subject, self.model)
                 unsealed.append((template, subject, np.frombuffer(plain, "<f4")))
             except (GalleryError, ValueError) as error:
                 self._report(f"template {template}: {error}")
-        dimension = self._dimension or usual_dimension(vector for _, _, vector in unsealed)
+        dimension = self._dimension or most_common_dimension(vector for _, _, vector in unsealed)
         found: dict[int, list[NDArray[np.float32]]] = {}
         for template, subject, vector in unsealed:
             if flaw := find_flaw(vector, dimension):
@@ -271,58 +272,58 @@ class GalleryStore(Database):
     def _report(self, flaw: str) -> None:
         log.error("%s: left out: %s; see edge-gallery verify", self.path, flaw)
 
-    def marks(self) -> dict[int, bytes]:
+    def row_versions(self) -> dict[int, bytes]:
         """Return each subject's mark, which changes with every write. Raises GalleryError."""
-        with self.reading():
+        with self.read_transaction():
             rows = self.db.execute("SELECT id, substr(sealed, 1, 12) FROM subjects").fetchall()
         return {subject: _mark(sealed) for subject, sealed in rows}
 
-    def known(self) -> list[Subject]:
+    def read_subjects(self) -> list[Subject]:
         """Everybody, by name. Raises GalleryError."""
         return sorted(
             (known for known in self.changes().subjects.values() if known is not None),
             key=lambda known: known.name,
         )
 
-    def subjects(self) -> dict[str, int]:
+    def template_counts(self) -> dict[str, int]:
         """Templates of this model per subject, by name. Raises GalleryError."""
-        return {known.name: len(known.templates) for known in self.known()}
+        return {known.name: len(known.templates) for known in self.read_subjects()}
 
-    def load(self) -> tuple[list[str], NDArray[np.float32]]:
+    def load_templates(self) -> tuple[list[str], NDArray[np.float32]]:
         """Everybody's templates (N,D), row by row, with their names. Raises GalleryError."""
-        known = [known for known in self.known() if len(known.templates)]
+        known = [known for known in self.read_subjects() if len(known.templates)]
         names = [known.name for known in known for _ in known.templates]
         return names, np.vstack([known.templates for known in known]) if known else np.zeros(
             (0, 0), np.float32
         )
 
-    def record(self, name: str) -> SubjectRecord | None:
+    def find_record(self, name: str) -> SubjectRecord | None:
         """What is known of a subject; None for a stranger. Raises GalleryError."""
-        with self.reading():
-            found = self.find(name)
-        return self.unseal(*found)[1] if found else None
+        with self.read_transaction():
+            found = self.find_row(name)
+        return self.decrypt_subject(*found)[1] if found else None
 
-    def kept(self, name: str) -> list[StoredTemplate]:
+    def list_templates(self, name: str) -> list[TemplateInfo]:
         """A subject's templates of all models, with their chips. Raises GalleryError."""
-        with self.reading():
-            found = self.find(name)
+        with self.read_transaction():
+            found = self.find_row(name)
             rows = self.db.execute(
                 "SELECT t.id, t.model, c.sealed FROM templates t LEFT JOIN chips c ON c.template = t.id WHERE t.subject = ? "
                 "ORDER BY t.id",
                 (found[0] if found else 0,),
             ).fetchall()
         return [
-            StoredTemplate(row, model, sealed and self.seal.open(sealed, "chip", row))
+            TemplateInfo(row, model, sealed and self.cipher.decrypt(sealed, "chip", row))
             for row, model, sealed in rows
         ]
 
-    def kept_chips(self, name: str) -> list[bytes]:
+    def read_chips(self, name: str) -> list[bytes]:
         """Return the chips of a subject, without damaged ones, which are reported.
 
         Raises GalleryError.
         """
-        with self.reading():
-            found = self.find(name)
+        with self.read_transaction():
+            found = self.find_row(name)
             rows = self.db.execute(
                 "SELECT c.template, c.sealed FROM chips c JOIN templates t ON t.id = c.template "
                 "WHERE t.subject = ? ORDER BY t.id",
@@ -331,33 +332,33 @@ class GalleryStore(Database):
         chips = []
         for template, sealed in rows:
             try:
-                chips.append(self.seal.open(sealed, "chip", template))
+                chips.append(self.cipher.decrypt(sealed, "chip", template))
             except GalleryError as error:
                 self._report(str(error))
         return chips
 
-    def models(self) -> dict[str, int]:
+    def count_by_model(self) -> dict[str, int]:
         """Templates per model digest. Raises GalleryError."""
-        with self.reading():
+        with self.read_transaction():
             return dict(
                 self.db.execute(
                     "SELECT model, count(*) FROM templates GROUP BY model ORDER BY model"
                 ).fetchall()
             )
 
-    def expired(self, day: date) -> list[str]:
+    def expired_subjects(self, day: date) -> list[str]:
         """Who is kept no longer on a day. Raises GalleryError."""
         return [
             known.name
-            for known in self.known()
+            for known in self.read_subjects()
             if known.record.erase_on is not None and known.record.erase_on <= day
         ]
 
-    def version(self) -> int:
+    def data_version(self) -> int:
         """Changes when another connection has committed; cheap enough for every frame."""
         try:
             return int(self.db.execute("PRAGMA data_version").fetchone()[0])
-        except schema.DAMAGE as error:
+        except schema.SQLITE_ERRORS as error:
             raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
 
@@ -366,7 +367,7 @@ def open_store(
     model_digest: str,
     key: bytes,
     *,
-    changeover: bool = False,
+    allow_other_models: bool = False,
     dimension: int | None = None,
     read_only: bool = False,
     lock_wait_s: float = schema.LOCK_WAIT_S,
@@ -377,7 +378,7 @@ def open_store(
         key=key,
         terminal=config.terminal,
         model_digest=model_digest,
-        changeover=changeover,
+        allow_other_models=allow_other_models,
         dimension=dimension,
         read_only=read_only,
         renew_key=lambda: load_key(config.key_path, create=False),
@@ -385,7 +386,7 @@ def open_store(
     )
 
 
-def evidence_key(config: TerminalConfig) -> bytes:
+def read_evidence_key(config: TerminalConfig) -> bytes:
     """Return the key of scores and pictures in the audit log.
 
     Root reads it with the rights of the gallery's owner. Raises GalleryError, OSError.
@@ -395,7 +396,7 @@ def evidence_key(config: TerminalConfig) -> bytes:
     with acting_as_owner(config.state):
         gallery = Database(config.gallery_path, key=key, terminal=config.terminal, read_only=True)
         try:
-            return gallery.secret(EVIDENCE)
+            return gallery.read_secret(EVIDENCE)
         finally:
             gallery.close()
 

@@ -20,7 +20,7 @@ from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.spelling import find_numbered
 from edge.gallery.store import open_store
 from edge.recogniser.build import build_rules
@@ -145,8 +145,8 @@ def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
     bundle = open_bundle(config.bundle, PREPROCESSING)
     store = open_store(config, bundle.model_digest, key)
     try:
-        index = Gallery(store).index
-        pairs = find_numbered(list(store.subjects()))
+        index = LiveGallery(store).index
+        pairs = find_numbered(list(store.template_counts()))
     finally:
         store.close()
     people = f"{count(index.subjects, 'subject')}, {count(index.templates, 'template')}"

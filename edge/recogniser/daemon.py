@@ -31,9 +31,9 @@ from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordE
 from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import EVIDENCE, Position
 from edge.gallery.key import load_key_and_drop_privileges
-from edge.gallery.outage import Outage
+from edge.gallery.outage import GalleryOutage
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore, open_store
 from edge.recogniser.build import build_recogniser_settings, build_rules, open_pipeline
 from edge.recogniser.model_migration import open_model_migration
@@ -62,12 +62,12 @@ UNCERTIFIED = (
 def _open_gallery(config: TerminalConfig, networks: TerminalNetworks, key: bytes) -> GalleryStore:
     """Make or upgrade the gallery's file, then open it read-only for the loop."""
     model, changing = networks.bundle.model_digest, config.previous_bundle is not None
-    open_store(config, model, key, changeover=changing).close()
+    open_store(config, model, key, allow_other_models=changing).close()
     return open_store(
         config,
         model,
         key,
-        changeover=changing,
+        allow_other_models=changing,
         dimension=networks.embedder.dimension(),
         read_only=True,
         lock_wait_s=LOOP_LOCK_WAIT_S,
@@ -108,14 +108,14 @@ class Daemon:
         confirmed = read_confirmation(config.gallery_confirmed_path)
         forget_confirmation(config.gallery_confirmed_path)
         self._store = _open_gallery(config, networks, key)
-        gallery = Gallery(self._store, clock=clock)
-        self._outage = Outage(config.gallery.unreadable_s, clock())
+        gallery = LiveGallery(self._store, clock=clock)
+        self._outage = GalleryOutage(config.gallery.unreadable_s, clock())
         self._changeover = open_model_migration(config, model, key, build_rules)
         self._pipeline = open_pipeline(
             config,
             networks,
             gallery,
-            people=gallery.record,
+            people=gallery.find_record,
             wall=self._wall,
             changeover=self._changeover,
         )
@@ -438,7 +438,7 @@ class Daemon:
 
     def _grant(self, decision: Decision, subject: str, record_id: int) -> bool:
         """Ask the door; whether it opened."""
-        known = self._gallery.record(subject)
+        known = self._gallery.find_record(subject)
         extended = known is not None and known.extended
         grant = Grant(secrets.token_hex(8), subject, record_id, decision.frame_at, extended)
         try:
@@ -491,7 +491,7 @@ class Daemon:
         except GalleryError as error:
             self._note_unreadable(error)
             return
-        if (lasted := self._outage.succeed(self._clock())) is not None:
+        if (lasted := self._outage.record_success(self._clock())) is not None:
             self._gallery.refusal = None
             log.info("the gallery can be read again after %.0f s", lasted)
             self._record_event({"kind": "gallery", "event": "readable", "after_s": round(lasted)})
@@ -504,7 +504,7 @@ class Daemon:
         self._confirm_gallery()
 
     def _note_unreadable(self, error: GalleryError) -> None:
-        begins = self._outage.fail(error, self._clock())
+        begins = self._outage.record_failure(error, self._clock())
         reason = self._gallery.refusal = self._outage.refusal
         if begins:
             log.error(
@@ -542,7 +542,7 @@ class Daemon:
             self._complain("confirmation", str(error))
 
     def _read_evidence_key(self, config: TerminalConfig) -> None:
-        key = self._store.secret(EVIDENCE)
+        key = self._store.read_secret(EVIDENCE)
         self._score_cipher = score_cipher(key, config.terminal)
         self._picture_cipher = picture_cipher(key, config.terminal)
 

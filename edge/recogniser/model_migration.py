@@ -18,7 +18,7 @@ from edge.errors import GalleryError
 from edge.face import quality
 from edge.face.embed import Embedder
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore, open_store
 from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.values import FaceResult, Match
@@ -49,7 +49,7 @@ class ModelMigration:
         self.rules = rules  # only thresholds and their growth are read; the rest is shared
         self.model = networks.bundle.model_digest
         self._networks, self._store_before, self._store = networks, store_before, store
-        self._gallery = Gallery(store_before)
+        self._gallery = LiveGallery(store_before)
         self._seen: dict[int, tuple[str, list[_EnrollmentSample]]] = {}  # by track
         self._is_behind = True  # until the subjects with templates of the new model are known
         self._load_enrolled()
@@ -74,7 +74,7 @@ class ModelMigration:
     @property
     def pending_subjects(self) -> list[str]:
         """Who has not passed by yet."""
-        return sorted(set(self._store_before.subjects()) - self._enrolled)
+        return sorted(set(self._store_before.template_counts()) - self._enrolled)
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
         """The best of all, if that person has no template of the new model: who has is judged by that alone."""
@@ -120,7 +120,7 @@ class ModelMigration:
         if known != subject or not seen or subject in self._enrolled:
             return 0
         try:
-            self._store.keep_up()
+            self._store.reopen_if_replaced()
             self._store.enroll(subject, np.stack([one.embedding for one in seen]), known_only=True)
         except GalleryError as error:
             why = error.__cause__ or "the person was removed, or the gallery was replaced"
@@ -141,8 +141,10 @@ class ModelMigration:
         self._store.close()
 
     def _load_enrolled(self) -> None:
-        self._store.keep_up()
-        self._enrolled = {name for name, templates in self._store.subjects().items() if templates}
+        self._store.reopen_if_replaced()
+        self._enrolled = {
+            name for name, templates in self._store.template_counts().items() if templates
+        }
         self._is_behind = False
 
 
@@ -160,12 +162,12 @@ def open_model_migration(
         config,
         networks.bundle.model_digest,
         key,
-        changeover=True,
+        allow_other_models=True,
         dimension=networks.embedder.dimension(),
         read_only=True,
         lock_wait_s=LOOP_LOCK_WAIT_S,
     )
-    now = open_store(config, model, key, changeover=True, lock_wait_s=LOOP_LOCK_WAIT_S)
+    now = open_store(config, model, key, allow_other_models=True, lock_wait_s=LOOP_LOCK_WAIT_S)
     changeover = ModelMigration(
         networks, before, now, build_rules(config.policy, networks.calibration)
     )

@@ -52,7 +52,7 @@ def enrolled(
         bounds = duplicate_thresholds(rules, networks.calibration, gallery.templates)
         candidate = Enrollee(person, [name for name, _ in pictures], lambda other: False)
         settled = check_same_person(candidate, found, gallery, bounds, demand.level)
-        gallery.put(number, person, found[list(settled.kept)])
+        gallery.add(number, person, found[list(settled.kept)])
     return gallery
 
 

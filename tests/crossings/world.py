@@ -63,7 +63,7 @@ class World:
         self.pipeline = Pipeline(
             self,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
-            Index.of([subject(i) for i in range(ENROLLED)], templates),
+            Index.from_templates([subject(i) for i in range(ENROLLED)], templates),
             Rules(
                 Thresholds(0.5, 0.5),
                 min_votes=scene.votes,

@@ -17,7 +17,7 @@ from edge.config import TerminalConfig
 from edge.errors import MfsaError
 from edge.gallery import secure_delete
 from edge.gallery.key import load_key_and_drop_privileges
-from edge.gallery.key_rotation import rotate
+from edge.gallery.key_rotation import rotate_key
 from edge.gallery.maintenance import verify
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
@@ -77,8 +77,10 @@ def people_after(steps: Sequence[Step]) -> People:
 
 def people_in(store: GalleryStore) -> People:
     found = {}
-    for known in store.known():
-        chips = Counter(kept.chip for kept in store.kept(known.name) if kept.chip is not None)
+    for known in store.read_subjects():
+        chips = Counter(
+            kept.chip for kept in store.list_templates(known.name) if kept.chip is not None
+        )
         found[known.name] = (known.record, Counter(row.tobytes() for row in known.templates), chips)
     return found
 
@@ -117,7 +119,7 @@ class GalleryActor:
 
     def _pieces(self, name: str) -> str:
         """Of each sealed row of a subject, to look for once it is erased."""
-        found = self.store.find(name)
+        found = self.store.find_row(name)
         rows = self.store.db.execute(
             "SELECT sealed FROM templates WHERE subject = ?", (found[0] if found else 0,)
         ).fetchall()
@@ -256,7 +258,7 @@ class _RotationActor:
 
     def do(self, step: Step) -> str:
         if step.kind == "rotate":
-            rotate(self._config)
+            rotate_key(self._config)
             return ""
         actor = GalleryActor(self._config.gallery_path, load_key_and_drop_privileges(self._config))
         try:
@@ -296,7 +298,7 @@ class Rotation:
                 if left.begun is None or left.begun.kind != "rotate":
                     raise
                 with silent():
-                    rotate(config)
+                    rotate_key(config)
                 return GalleryActor(config.gallery_path, load_key_and_drop_privileges(config))
 
         yield from gallery_problems(open_again, left)

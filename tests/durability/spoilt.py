@@ -143,7 +143,7 @@ def _key_first() -> None:
         config.key_path.write_bytes(fresh)
         key_rotation._seal(config.gallery_path, config.terminal, key, fresh)
 
-    people.rotate = rotate  # type: ignore[assignment]
+    people.rotate_key = rotate  # type: ignore[assignment]
 
 
 SPOILT = (

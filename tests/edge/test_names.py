@@ -86,12 +86,14 @@ def test_name_spelling_reaches_one_subject(
     folder = tmp_path_factory.mktemp("names")
     with closing(open_gallery(folder / "gallery.db")) as store:
         store.enroll(one, ROW, record=SubjectRecord(groups=(one,)))
-        assert store.enroll(other, ROW) == 2 and list(store.subjects()) == [normalize_name(one)]
+        assert store.enroll(other, ROW) == 2 and list(store.template_counts()) == [
+            normalize_name(one)
+        ]
         found = EnrolledSubjects(store, dry_run=False).find(other)
         assert found is not None and found.name == normalize_name(one)
         assert export.export(store, folder / "people", "a long passphrase", [other]) == 1
-        assert store.record(other) == SubjectRecord(groups=(normalize_name(one),))
-        assert store.remove(other) == 2 and store.record(one) is None
+        assert store.find_record(other) == SubjectRecord(groups=(normalize_name(one),))
+        assert store.remove(other) == 2 and store.find_record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)
     assert parse_group(one) == parse_group(other)
     rights = AccessRights(frozenset({name_key(other)}))
@@ -177,15 +179,15 @@ def test_name_joiner_is_kept_and_ignored_in_key(tmp_path: Path) -> None:
     with closing(open_gallery(tmp_path / "gallery.db")) as store:
         store.enroll(PERSIAN, ROW)
         store.enroll(bare, ROW, record=SubjectRecord(extended=True))
-        assert store.subjects() == {PERSIAN: 2}
-        assert store.record(PERSIAN) == SubjectRecord(extended=True)
+        assert store.template_counts() == {PERSIAN: 2}
+        assert store.find_record(PERSIAN) == SubjectRecord(extended=True)
 
 
 def test_name_case_makes_two_people(tmp_path: Path) -> None:
     with closing(open_gallery(tmp_path / "gallery.db")) as store:
         store.enroll("Ada", ROW)
         store.enroll("ADA", ROW)
-        assert store.subjects() == {"ADA": 1, "Ada": 1}
+        assert store.template_counts() == {"ADA": 1, "Ada": 1}
 
 
 def test_gallery_of_earlier_version_is_renamed(
@@ -195,19 +197,21 @@ def test_gallery_of_earlier_version_is_renamed(
     path = tmp_path / "gallery.db"
     with monkeypatch.context() as patch:
         patch.setattr("edge.gallery.database.to_json", _as_before)
-        patch.setattr(RowCipher, "tag", lambda seal, name: name.encode()[:16].ljust(16))
+        patch.setattr(RowCipher, "name_tag", lambda cipher, name: name.encode()[:16].ljust(16))
         with closing(open_gallery(path)) as store:
             for name in ("Ada  Lovelace", "Eve", " Bob", "Bob"):
                 store.enroll(name, ROW)
             store.db.execute("DELETE FROM meta WHERE name = 'names'")
     with closing(Database(path, key=KEY, terminal="t", read_only=True)) as reader:
-        before = reader.counter()
+        before = reader.read_counter()
     with closing(open_gallery(path)) as store:
-        assert sorted(store.subjects()) == ["Ada Lovelace", "Bob", "Bob (2)", "Eve"]
-        assert store.remove("Bob (2)") == store.remove("Eve") == 1 and store.counter() > before
-        changed = store.counter()
+        assert sorted(store.template_counts()) == ["Ada Lovelace", "Bob", "Bob (2)", "Eve"]
+        assert store.remove("Bob (2)") == store.remove("Eve") == 1 and store.read_counter() > before
+        changed = store.read_counter()
     with closing(open_gallery(path)) as store:
-        assert store.counter() == changed and store.record("Ada\u00a0Lovelace") is not None
+        assert (
+            store.read_counter() == changed and store.find_record("Ada\u00a0Lovelace") is not None
+        )
 
 
 def _as_before(name: str, record: SubjectRecord) -> bytes:

@@ -20,7 +20,7 @@ from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from edge.gallery.key import load_key
-from edge.gallery.store import GalleryStore, evidence_key
+from edge.gallery.store import GalleryStore, read_evidence_key
 from tests.processes import TIMEOUT_S, Process, run, until
 from tests.streams import MjpegCamera, mjpeg_camera
 
@@ -64,7 +64,7 @@ class Site:
 
     def decisions(self, **wanted: object) -> list[dict[str, object]]:
         config = self.config
-        unseal = score_cipher(evidence_key(config), config.terminal).decrypt_fields
+        unseal = score_cipher(read_evidence_key(config), config.terminal).decrypt_fields
         return [
             r
             for r in read_log(config.decisions_path, unseal)
@@ -645,7 +645,7 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
         terminal=config.terminal,
         model_digest=digest,
     )
-    _, templates = store.load()
+    _, templates = store.load_templates()
     store.close()
     needle = templates[0].tobytes()[:16]
     for path in config.state.rglob("*"):

@@ -15,10 +15,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
 from edge.gallery import export
-from edge.gallery.admission import Admission
 from edge.gallery.database import PEPPER
+from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.maintenance import verify
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord, from_json, to_json
 from tests.fuzz.source import Source, edited, spoilt
@@ -33,7 +33,7 @@ _RECORD = SubjectRecord(
     consent=Consent(date(2026, 1, 2), "root", "form 7"),
     erase_on=date(2027, 1, 1),
 )
-_RULES = Admission(lambda: date(2026, 6, 1), consent_needed=False, keep_days=None)
+_RULES = ImportPolicy(lambda: date(2026, 6, 1), consent_required=False, erase_after_days=None)
 _PEOPLE = {"Ada": 2, "Eve": 1, "Bob": 3}
 # Run on the file with what a fuzzer chose: rows, meta, schema.
 _STATEMENTS = (
@@ -139,27 +139,27 @@ def _authentic(name: str, templates: np.ndarray) -> None:
 def _use(store: GalleryStore) -> None:
     """Everything that daemon and commands ask; each may refuse."""
     for ask in (
-        store.subjects,
-        store.models,
-        lambda: store.expired(date(2030, 1, 1)),
-        lambda: store.secret(PEPPER),
-        store.version,
+        store.template_counts,
+        store.count_by_model,
+        lambda: store.expired_subjects(date(2030, 1, 1)),
+        lambda: store.read_secret(PEPPER),
+        store.data_version,
     ):
         with contextlib.suppress(GalleryError):
             ask()
     with contextlib.suppress(GalleryError):
-        for known in [*store.known(), *filter(None, store.changes(5).subjects.values())]:
+        for known in [*store.read_subjects(), *filter(None, store.changes(5).subjects.values())]:
             _authentic(known.name, known.templates)
             expect(known.record == _RECORD, "another record")
-            store.kept(known.name)
+            store.list_templates(known.name)
     with contextlib.suppress(GalleryError):
-        gallery = Gallery(store)
+        gallery = LiveGallery(store)
         match = gallery.search(_template("Ada", 0))
         expect(match is None or match.subject in _PEOPLE, "a stranger was found")
     expect(all(isinstance(finding, str) for finding in verify(store)), "findings that are no words")
     with contextlib.suppress(GalleryError):
         store.enroll("New", _template("New", 0)[None])
-        expect("New" in store.subjects(), "enrolled, and not there")
+        expect("New" in store.template_counts(), "enrolled, and not there")
         store.remove("Ada")
 
 
@@ -200,7 +200,7 @@ def _open_running(folder: Path, at_end: ExitStack) -> Run:
             old.unlink()
         path.write_bytes(content)
         with closing(_open(path)) as store:
-            gallery = Gallery(store)
+            gallery = LiveGallery(store)
             source = Source(data)
             for _ in range(1 + source.number(2)):
                 _change(path, source)
@@ -296,10 +296,10 @@ def _open_people(folder: Path, at_end: ExitStack) -> Run:
                 )
             )
         with contextlib.suppress(GalleryError):
-            file = export.read_file(path)
+            file = export.read_encrypted_file(path)
             export.import_people(store, file, "a passphrase", _RULES, replace=True)
-        for name in store.subjects():  # whatever was let in can be read and removed again
-            store.kept(name)
+        for name in store.template_counts():  # whatever was let in can be read and removed again
+            store.list_templates(name)
             store.remove(name)
 
     return run

@@ -48,7 +48,7 @@ def test_inputs_that_nobody_meant(target_run: Run, data: bytes) -> None:
 _PARSERS = (
     ("config", documents, "load_config"),
     ("gallery-file", galleries, "verify"),
-    ("gallery-running", galleries, "Gallery"),
+    ("gallery-running", galleries, "LiveGallery"),
     ("subject", galleries, "from_json"),
     ("people", galleries.export, "import_people"),
     ("manifest", documents, "read_manifest"),

@@ -133,12 +133,12 @@ def look(folder: Path) -> Found:
 
 def sealed_rows(store: GalleryStore, name: str) -> list[bytes]:
     """What lies in the files of a person."""
-    subject, _, record = store.find(name) or (0, 0, b"")
+    subject, _, record = store.find_row(name) or (0, 0, b"")
     rows = store.db.execute(
         "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id WHERE t.subject = ?",
         (subject,),
     )
-    return [record, store.seal.tag(name), *(blob for row in rows for blob in row)]
+    return [record, store.cipher.name_tag(name), *(blob for row in rows for blob in row)]
 
 
 def main() -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 from edge.config import load_config
 from edge.gallery import key
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import open_store
 
 if __name__ == "__main__":
     config_path, model, guarded = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "guarded"
     resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     if not guarded:
-        key.keep_memory_private = lambda: None
+        key.disable_memory_dumps = lambda: None
     config = load_config(config_path)
-    gallery = Gallery(open_store(config, model, key.load_key_and_drop_privileges(config)))
+    gallery = LiveGallery(open_store(config, model, key.load_key_and_drop_privileges(config)))
     os.chdir(sys.argv[4])
     print(gallery.index.templates, flush=True)
     os.abort()

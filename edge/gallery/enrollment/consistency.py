@@ -216,7 +216,7 @@ def _matching_others(
         score, other = _best_other_subject(enrollee, embeddings[i], gallery)
         if other is None or score < thresholds.enrolled:
             continue
-        medians = np.median(gallery.scores_with(embeddings[kept], other), axis=1)
+        medians = np.median(gallery.subject_scores(embeddings[kept], other), axis=1)
         if 2 * np.count_nonzero(medians >= thresholds.same_person) > len(kept):
             raise PhotoError(
                 RefusalReason.ALREADY_ENROLLED,

@@ -102,5 +102,5 @@ class EnrolledSubjects:
             number: (known.name, known.templates) if known else ("", _EMPTY)
             for number, known in subjects.items()
         }
-        for error in self.index.put_all(changed):
+        for error in self.index.update(changed):
             log.error("%s", error)

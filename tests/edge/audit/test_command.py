@@ -29,7 +29,7 @@ from edge.cli import audit as command
 from edge.cli.audit import main
 from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
-from edge.gallery.store import evidence_key, open_store
+from edge.gallery.store import open_store, read_evidence_key
 from edge.system.wallclock import WallClock
 
 Call = Callable[..., tuple[int, str, str]]
@@ -42,7 +42,7 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
     """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
     config = load_config(write_config(record={"verification_key_dir": "keys", "max_pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
-    key = evidence_key(config)
+    key = read_evidence_key(config)
     now = [BEGAN]
 
     def wall() -> float:

@@ -92,10 +92,10 @@ def test_remove_several_checks_names_first(
     assert gallery("remove", "--subject", "Ada", "--subject", "Joe") == 1
     assert "'Joe' is not enrolled" in capsys.readouterr().err
     with closing(opened(config)) as store:
-        assert set(store.subjects()) == {"Ada", "Eve"}
+        assert set(store.template_counts()) == {"Ada", "Eve"}
     assert gallery("remove", "--subject", "Ada", "--subject", "Eve") == 0
     with closing(opened(config)) as store:
-        assert not store.subjects()
+        assert not store.template_counts()
 
 
 def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +122,7 @@ def test_people_go_through_a_file(
     assert gallery("import", str(tmp_path / "people"), *passphrase) == 0
     assert gallery("rotate-key") == 0
     with closing(opened(config)) as store:
-        assert store.subjects() == {"Ada": 2, "Eve": 1}
+        assert store.template_counts() == {"Ada": 2, "Eve": 1}
 
 
 @pytest.mark.parametrize("command", [["backup"], ["export", "--out"]])

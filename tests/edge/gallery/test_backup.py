@@ -22,29 +22,31 @@ from edge.cli.gallery import main
 from edge.config import TerminalConfig, load_config
 from edge.errors import GalleryError
 from edge.gallery import backup, export, maintenance
-from edge.gallery.admission import Admission
 from edge.gallery.database import EVIDENCE, SECRETS
-from edge.gallery.export import person_tree
+from edge.gallery.export import subject_to_json
+from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.key import load_key
-from edge.gallery.people import Person, Template
 from edge.gallery.sealing import SECRET_BYTES
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
+from edge.gallery.stored_subjects import StoredSubject, StoredTemplate
 from edge.subject import SubjectRecord
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
 KEY, OTHER_KEY, PASSPHRASE = bytes(range(32)), bytes(32), "a horse of some other colour"
-RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
 ROWS = np.eye(4, 256, dtype=np.float32)
 
 
 def opened(path: Path, key: bytes = KEY, model: str = "m" * 64) -> GalleryStore:
-    return GalleryStore(path, key=key, terminal="lobby", model_digest=model, changeover=True)
+    return GalleryStore(
+        path, key=key, terminal="lobby", model_digest=model, allow_other_models=True
+    )
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> export.SealedFile:
+def saved(tmp_path: Path) -> export.EncryptedFile:
     """Ada with a PIN and templates of two models, and Eve."""
     with closing(opened(tmp_path / "old.db")) as store:
         store.enroll("Ada", ROWS[:2], record=SubjectRecord(groups=("staff",)), chips=[b"one", None])
@@ -52,50 +54,57 @@ def saved(tmp_path: Path) -> export.SealedFile:
         store.enroll("Eve", ROWS[2:3])
         with closing(opened(tmp_path / "old.db", model="n" * 64)) as other:
             other.enroll("Ada", ROWS[3:])
-        packed = backup.pack(store, PASSPHRASE)
+        packed = backup.build_backup(store, PASSPHRASE)
         assert (packed.people, packed.left_out) == (2, ())
-        assert b"Ada" not in packed.content and store.secret(EVIDENCE) not in packed.content
-    return export.SealedFile(tmp_path / "backup", packed.content)
+        assert b"Ada" not in packed.content and store.read_secret(EVIDENCE) not in packed.content
+    return export.EncryptedFile(tmp_path / "backup", packed.content)
 
 
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same-key", "other-key"])
-def test_restore_on_a_fresh_folder(tmp_path: Path, saved: export.SealedFile, key: bytes) -> None:
+def test_restore_on_a_fresh_folder(tmp_path: Path, saved: export.EncryptedFile, key: bytes) -> None:
     path = tmp_path / "new" / "gallery.db"
-    told = backup.restore(path, key, "lobby", saved, PASSPHRASE, RULES)
-    assert told == backup.Restored(2, {}, ())
+    told = backup.restore_backup(path, key, "lobby", saved, PASSPHRASE, RULES)
+    assert told == backup.RestoreResult(2, {}, ())
     with closing(opened(path, key)) as store, closing(opened(tmp_path / "old.db")) as old:
-        assert store.subjects() == {"Ada": 2, "Eve": 1} and store.models() == old.models()
+        assert (
+            store.template_counts() == {"Ada": 2, "Eve": 1}
+            and store.count_by_model() == old.count_by_model()
+        )
         assert store.is_pin("Ada", "4711") and not store.is_pin("Ada", "4712")
-        assert [kept.chip for kept in store.kept("Ada")] == [b"one", None, None]
-        assert store.record("Ada") == old.record("Ada")
-        assert store.secret(EVIDENCE) == old.secret(EVIDENCE)
-        assert store.counter() >= old.counter() and maintenance.verify(store) == []
+        assert [kept.chip for kept in store.list_templates("Ada")] == [b"one", None, None]
+        assert store.find_record("Ada") == old.find_record("Ada")
+        assert store.read_secret(EVIDENCE) == old.read_secret(EVIDENCE)
+        assert store.read_counter() >= old.read_counter() and maintenance.verify(store) == []
     assert sorted(file.name for file in path.parent.iterdir()) == ["gallery.db"]
     assert path.stat().st_mode & 0o777 == 0o600
 
 
 def test_restore_spellings_stay_two_people(tmp_path: Path) -> None:
     people = [
-        Person("Zo\u00eb", SubjectRecord(groups=("staff",)), (Template("m" * 64, ROWS[0]),)),
-        Person("Zoe\u0308", SubjectRecord(), (Template("m" * 64, ROWS[1]),)),
+        StoredSubject(
+            "Zo\u00eb", SubjectRecord(groups=("staff",)), (StoredTemplate("m" * 64, ROWS[0]),)
+        ),
+        StoredSubject("Zoe\u0308", SubjectRecord(), (StoredTemplate("m" * 64, ROWS[1]),)),
     ]
     secrets = {name: base64.b64encode(bytes(SECRET_BYTES)).decode() for name in SECRETS}
-    trees = [person_tree(person) for person in people]
+    trees = [subject_to_json(person) for person in people]
     for tree, person in zip(trees, people, strict=True):  # as a version without one form wrote it
         tree["subject"] = json.dumps({**json.loads(str(tree["subject"])), "name": person.name})
     tree = {"terminal": "lobby", "counter": 9, "secrets": secrets, "people": trees}
-    content = export.seal_tree(backup._MAGIC, tree, PASSPHRASE)
-    file = export.SealedFile(tmp_path / "backup", content)
-    backup.restore(tmp_path / "gallery.db", KEY, "lobby", file, PASSPHRASE, RULES)
+    content = export.encrypt_tree(backup._MAGIC, tree, PASSPHRASE)
+    file = export.EncryptedFile(tmp_path / "backup", content)
+    backup.restore_backup(tmp_path / "gallery.db", KEY, "lobby", file, PASSPHRASE, RULES)
     with closing(opened(tmp_path / "gallery.db")) as store:
-        first, second = store.known()
+        first, second = store.read_subjects()
     assert (first.name, second.name) == ("Zo\u00eb", "Zo\u00eb (2)")
     assert (first.record.groups, second.record.groups) == (("staff",), ())
     assert np.array_equal(np.vstack([first.templates, second.templates]), ROWS[:2])
 
 
 @pytest.mark.parametrize("harm", ["garbage", "cut", "empty", "link", "whole"])
-def test_restore_over_another_gallery(tmp_path: Path, saved: export.SealedFile, harm: str) -> None:
+def test_restore_over_another_gallery(
+    tmp_path: Path, saved: export.EncryptedFile, harm: str
+) -> None:
     path = tmp_path / "gallery.db"
     with closing(opened(path)) as store:
         store.enroll("Joe", ROWS[:1])
@@ -111,19 +120,19 @@ def test_restore_over_another_gallery(tmp_path: Path, saved: export.SealedFile, 
         path.write_bytes(path.read_bytes()[: 5000 if harm == "cut" else 0])
     if harm != "whole":
         (tmp_path / "gallery.db-wal").write_bytes(log)  # SQLite would apply it to the new file
-    backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
+    backup.restore_backup(path, KEY, "lobby", saved, PASSPHRASE, RULES)
     with closing(opened(path)) as store:
-        assert store.subjects() == {"Ada": 2, "Eve": 1} and maintenance.verify(store) == []
+        assert store.template_counts() == {"Ada": 2, "Eve": 1} and maintenance.verify(store) == []
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_restore_is_followed_while_running(tmp_path: Path, saved: export.SealedFile) -> None:
+def test_restore_is_followed_while_running(tmp_path: Path, saved: export.EncryptedFile) -> None:
     path, now = tmp_path / "gallery.db", [0.0]
     opened(path).close()
     reader = GalleryStore(path, key=KEY, terminal="lobby", model_digest="m" * 64, read_only=True)
     with closing(reader):
-        gallery = Gallery(reader, clock=lambda: now[0])
-        backup.restore(path, KEY, "lobby", saved, PASSPHRASE, RULES)
+        gallery = LiveGallery(reader, clock=lambda: now[0])
+        backup.restore_backup(path, KEY, "lobby", saved, PASSPHRASE, RULES)
         now[0] += 1
         assert gallery.refresh() and gallery.index.subjects == 2
         with closing(opened(path)) as store:
@@ -131,9 +140,9 @@ def test_restore_is_followed_while_running(tmp_path: Path, saved: export.SealedF
         assert gallery.refresh() and gallery.index.subjects == 1
 
 
-def test_restore_keeps_to_retention(tmp_path: Path, saved: export.SealedFile) -> None:
-    rules = replace(RULES, consent_needed=True)
-    told = backup.restore(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
+def test_restore_keeps_to_retention(tmp_path: Path, saved: export.EncryptedFile) -> None:
+    rules = replace(RULES, consent_required=True)
+    told = backup.restore_backup(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
     assert told.people == 0 and set(told.refused) == {"Ada", "Eve"}
 
 
@@ -146,7 +155,7 @@ def test_restore_keeps_to_retention(tmp_path: Path, saved: export.SealedFile) ->
     ],
 )
 def test_restore_refused_changes_nothing(
-    tmp_path: Path, saved: export.SealedFile, change: dict[str, str], message: str
+    tmp_path: Path, saved: export.EncryptedFile, change: dict[str, str], message: str
 ) -> None:
     path = tmp_path / "gallery.db"
     with closing(opened(path)) as store:
@@ -154,9 +163,9 @@ def test_restore_refused_changes_nothing(
     file = replace(saved, content=change.get("content", saved.content))  # type: ignore[arg-type]
     terminal, passphrase = change.get("terminal", "lobby"), change.get("passphrase", PASSPHRASE)
     with pytest.raises(GalleryError, match=message):
-        backup.restore(path, KEY, terminal, file, passphrase, RULES)
+        backup.restore_backup(path, KEY, terminal, file, passphrase, RULES)
     with closing(opened(path)) as store:
-        assert store.subjects() == {"Joe": 1}
+        assert store.template_counts() == {"Joe": 1}
 
 
 def test_backup_leaves_damaged_rows_out(tmp_path: Path) -> None:
@@ -166,7 +175,7 @@ def test_backup_leaves_damaged_rows_out(tmp_path: Path) -> None:
         store.enroll("Eve", ROWS[2:3])
         store.db.execute("UPDATE templates SET sealed = 7 WHERE id = 3")
         store.db.execute("UPDATE subjects SET sealed = 7 WHERE id = 6")
-        packed = backup.pack(store, PASSPHRASE)
+        packed = backup.build_backup(store, PASSPHRASE)
     assert packed.people == 1 and len(packed.left_out) == 2
 
 
@@ -221,8 +230,8 @@ def test_new_terminal_by_one_command(
 
 def test_passphrase_in_another_spelling_opens() -> None:
     composed, combining = "Schl\u00fcssel f\u00fcr alle", "Schlu\u0308ssel fu\u0308r alle"
-    sealed = export.SealedFile(Path("b"), export.seal_tree(b"mfsa-edge x\n", {}, composed))
-    assert export.open_tree(b"mfsa-edge x\n", sealed, combining, dict) == {}
+    sealed = export.EncryptedFile(Path("b"), export.encrypt_tree(b"mfsa-edge x\n", {}, composed))
+    assert export.decrypt_tree(b"mfsa-edge x\n", sealed, combining, dict) == {}
 
 
 def test_passphrase_that_is_no_text_is_refused() -> None:

@@ -15,14 +15,14 @@ import pytest
 
 from edge.errors import GalleryError
 from edge.gallery import export, maintenance
-from edge.gallery.admission import Admission
-from edge.gallery.search import Gallery
+from edge.gallery.import_policy import ImportPolicy
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open
 
 ROW = np.full((1, 4), 0.5, np.float32)
-RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
 
 
 def change(path: Path, *statements: str) -> None:
@@ -56,7 +56,7 @@ def test_a_row_that_holds_no_bytes_can_be_removed(open_store: Open, tmp_path: Pa
         "UPDATE chips SET sealed = 'text'",
     )
     store = open_store()
-    assert store.remove("Ada") == 1 and store.subjects() == {}
+    assert store.remove("Ada") == 1 and store.template_counts() == {}
 
 
 def test_a_schema_that_is_no_text_is_one_sentence(open_store: Open, tmp_path: Path) -> None:
@@ -87,9 +87,9 @@ def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
     export.export(store, tmp_path / "people", "a long passphrase")
-    file = export.read_file(tmp_path / "people")
-    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).taken == 1
-    assert [kept.chip for kept in store.kept("Ada")] == [b""]
+    file = export.read_encrypted_file(tmp_path / "people")
+    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
+    assert [kept.chip for kept in store.list_templates("Ada")] == [b""]
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_template_damaged_is_left_out(
     store.enroll("Bob", row.astype(np.float32))
     store.enroll("Ada", ROW, replace=True)
     for reader in (open_store(), open_store(dimension=4, read_only=True)):
-        assert reader.subjects() == {"Ada": 1, "Bob": 0}
-        gallery = Gallery(reader)
+        assert reader.template_counts() == {"Ada": 1, "Bob": 0}
+        gallery = LiveGallery(reader)
         match = gallery.search(ROW[0])
         assert match is not None and match.subject == "Ada" and gallery.templates == 1
     assert "left out: template 3: " in caplog.text and "Bob" not in caplog.text
@@ -115,7 +115,7 @@ def test_template_damaged_is_left_out(
 def test_templates_of_other_length_only_are_none(open_store: Open) -> None:
     """The model decides what is right, not the majority."""
     open_store().enroll("Bob", np.eye(2, 3, dtype=np.float32))
-    gallery = Gallery(open_store(dimension=4))
+    gallery = LiveGallery(open_store(dimension=4))
     assert gallery.templates == 0 and gallery.search(ROW[0]) is None
 
 
@@ -123,8 +123,8 @@ def test_name_damaged_is_left_out(open_store: Open, caplog: pytest.LogCaptureFix
     store = open_store()
     store.enroll("Ada", ROW)
     with store.writing():
-        store.put("a\nb", SubjectRecord(), ROW, store.model)
-    assert store.subjects() == {"Ada": 1} and "subject 5: its name is invalid" in caplog.text
+        store.write_subject("a\nb", SubjectRecord(), ROW, store.model)
+    assert store.template_counts() == {"Ada": 1} and "subject 5: its name is invalid" in caplog.text
     assert maintenance.verify(store) == ["subject 5: its name is invalid"]
 
 
@@ -132,9 +132,9 @@ def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -
     store = open_store()
     store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
     export.export(store, tmp_path / "people", "a long passphrase")
-    file = export.read_file(tmp_path / "people")
-    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).taken == 1
-    assert [kept.chip for kept in store.kept("Ada")] == [b"two"]
+    file = export.read_encrypted_file(tmp_path / "people")
+    assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
+    assert [kept.chip for kept in store.list_templates("Ada")] == [b"two"]
 
 
 def test_full_disk_is_named_as_cause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -215,7 +215,7 @@ def why(found: Sequence[np.ndarray], known: Index, enrolled: np.ndarray | None =
 
 
 def test_consistency_two_people_and_duplicates() -> None:
-    known = Index.of(["Bob"], face(0)[None])
+    known = Index.from_templates(["Bob"], face(0)[None])
     assert check([face(1), face(1)], known) == Outcome((0, 1), (), (), (), 1.0)
     assert check([face(1), face(0)]) == "different-people"
     assert check([face(0)], known) == "already-enrolled"
@@ -245,7 +245,7 @@ def test_consistency_kept_person_is_majority(people: list[int]) -> None:
 
 
 def test_consistency_other_than_enrolled_refused() -> None:
-    known = Index.of(["Ada"], face(1)[None])
+    known = Index.from_templates(["Ada"], face(1)[None])
     assert check([face(2)], known, enrolled=face(1)[None]) == "different-people"
     assert check([face(2)], known) == Outcome(
         (0,), (), (), (), 1.0
@@ -256,7 +256,7 @@ def test_consistency_other_than_enrolled_refused() -> None:
 
 
 def test_consistency_strict_closer_to_own_person() -> None:
-    other = Index.of(["Bob"], face(0)[None])
+    other = Index.from_templates(["Bob"], face(0)[None])
     near = face(
         1, like=0, share=THRESHOLDS.enrolled - 0.01
     )  # of another person, below the threshold
@@ -267,7 +267,7 @@ def test_consistency_strict_closer_to_own_person() -> None:
         (0, 1, 2, 3), (), (), (), pytest.approx(near[1])
     )
     lookalike = face(1, like=3, share=0.9)  # 0.44 like Ada and 0.5 like Bob
-    bob = Index.of(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
+    bob = Index.from_templates(["Bob"], face(3, like=0, share=np.sqrt(1 - (0.5 / 0.9) ** 2))[None])
     assert check([*far, lookalike], bob, "standard") == Outcome(
         (0, 1, 2, 3), (), (), (), pytest.approx(0.436, abs=1e-3)
     )
@@ -296,7 +296,7 @@ def test_check_level_may_only_tighten(
             check_level(wanted, configured)
 
 
-BOB = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(0)]))
+BOB = Index.from_templates(["Bob"] * 3, np.stack([face(0), face(0), face(0)]))
 LIKE_BOB = face(1, like=0, share=0.7)  # one photo of Ada that matches Bob
 
 
@@ -317,14 +317,14 @@ def test_consistency_most_match_other_refused() -> None:
 
 def test_consistency_poor_enrolled_template_named() -> None:
     """All photos are like one template of Bob, who was enrolled with a poor photo."""
-    bob = Index.of(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
+    bob = Index.from_templates(["Bob"] * 3, np.stack([face(0), face(0), face(1)]))
     assert check([face(1), face(1)], bob) == "matches-other-subject"
     assert "enroll that person again with --replace" in why([face(1), face(1)], bob)
 
 
 def test_consistency_stated_as_distinct_kept() -> None:
     assert check([LIKE_BOB], BOB, distinct=["Bob"]) == Outcome((0,), (), (), (), 1.0)
-    both = Index.of(["Bob", "Cid"], np.stack([face(0), face(0)]))
+    both = Index.from_templates(["Bob", "Cid"], np.stack([face(0), face(0)]))
     assert check([LIKE_BOB], both, distinct=["Bob"]) == "already-enrolled"
     assert check([LIKE_BOB], both, distinct=["Bob", "Cid"]) == Outcome((0,), (), (), (), 1.0)
 

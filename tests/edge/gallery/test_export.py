@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 
 from edge.errors import GalleryError
 from edge.gallery import export
-from edge.gallery.admission import Admission
+from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
 Open = Callable[..., GalleryStore]
-RULES = Admission(lambda: date(2026, 11, 29), consent_needed=False, keep_days=None)
+RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
 PASSPHRASE = "a horse of some other colour"
 ADA = SubjectRecord(
     groups=("staff",),
@@ -62,16 +62,16 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
         and rows(1).tobytes() not in path.read_bytes()
     )
     assert export.import_people(
-        there, export.read_file(path), PASSPHRASE, RULES
+        there, export.read_encrypted_file(path), PASSPHRASE, RULES
     ) == export.ImportResult(2)
-    ada, eve = there.known()
+    ada, eve = there.read_subjects()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
     assert (
         ada.record.pin == ""
         and ada.record.groups == ADA.groups
         and ada.record.consent == ADA.consent
     )
-    assert [kept.chip for kept in there.kept("Ada")] == [b"picture", None]
+    assert [kept.chip for kept in there.list_templates("Ada")] == [b"picture", None]
 
 
 def test_who_is_enrolled_there_is_refused_or_replaced(
@@ -80,12 +80,12 @@ def test_who_is_enrolled_there_is_refused_or_replaced(
     path = tmp_path / "people"
     there.enroll("Ada", rows(3, seed=9))
     assert export.export(here, path, PASSPHRASE, ["Ada"]) == 1
-    assert list(export.import_people(there, export.read_file(path), PASSPHRASE, RULES).refused) == [
-        "Ada"
-    ] and there.subjects() == {"Ada": 3}
+    assert list(
+        export.import_people(there, export.read_encrypted_file(path), PASSPHRASE, RULES).refused
+    ) == ["Ada"] and there.template_counts() == {"Ada": 3}
     assert export.import_people(
-        there, export.read_file(path), PASSPHRASE, RULES, replace=True
-    ).taken == 1 and there.subjects() == {"Ada": 2}
+        there, export.read_encrypted_file(path), PASSPHRASE, RULES, replace=True
+    ).imported == 1 and there.template_counts() == {"Ada": 2}
 
 
 def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_path: Path) -> None:
@@ -96,15 +96,15 @@ def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_pa
         export.export(here, path, PASSPHRASE, ["Nobody"])
     export.export(here, path, PASSPHRASE)
     with pytest.raises(GalleryError, match="the passphrase is wrong"):
-        export.import_people(there, export.read_file(path), PASSPHRASE + "!", RULES)
+        export.import_people(there, export.read_encrypted_file(path), PASSPHRASE + "!", RULES)
     other = GalleryStore(
         tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64
     )
     with pytest.raises(GalleryError, match="templates are of model"):
-        export.import_people(other, export.read_file(path), PASSPHRASE, RULES)
+        export.import_people(other, export.read_encrypted_file(path), PASSPHRASE, RULES)
     other.close()
     with pytest.raises(GalleryError, match="cannot be read"):
-        export.read_file(tmp_path / "none")
+        export.read_encrypted_file(tmp_path / "none")
 
 
 @settings(
@@ -126,7 +126,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
     changed = tmp_path / "changed"
     changed.write_bytes(content)
     with pytest.raises(GalleryError):
-        export.import_people(there, export.read_file(changed), PASSPHRASE, RULES)
+        export.import_people(there, export.read_encrypted_file(changed), PASSPHRASE, RULES)
     assert there.subjects() == {}
 
 
@@ -141,9 +141,9 @@ def encoded(row: np.ndarray) -> list[str]:
     return [base64.b64encode(row.astype("<f4").tobytes()).decode()]
 
 
-def crafted(path: Path, *people: object) -> export.SealedFile:
+def crafted(path: Path, *people: object) -> export.EncryptedFile:
     tree = {"model": "m" * 64, "people": list(people)}
-    return export.SealedFile(path, export.seal_tree(export._MAGIC, tree, PASSPHRASE))
+    return export.EncryptedFile(path, export.encrypt_tree(export._MAGIC, tree, PASSPHRASE))
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_import_refuses_one_bad_person(
 ) -> None:
     file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
     told = export.import_people(there, file, PASSPHRASE, RULES, dimension=16)
-    assert told.taken == 2 and there.subjects() == {"Ada": 1, "Eve": 1}
+    assert told.imported == 2 and there.template_counts() == {"Ada": 1, "Eve": 1}
     (why,) = told.refused.values()
     assert reason in why
 
@@ -182,19 +182,19 @@ def test_import_spellings_never_replace(there: GalleryStore, tmp_path: Path, oth
     eve = person(other, templates=encoded(rows(2)[1]))
     file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
     told = export.import_people(there, file, PASSPHRASE, RULES, replace=True)
-    assert told.taken == 1 and len(told.refused) == 1
-    assert np.array_equal(there.known()[0].templates, rows(1))
+    assert told.imported == 1 and len(told.refused) == 1
+    assert np.array_equal(there.read_subjects()[0].templates, rows(1))
 
 
 def test_import_asks_for_consent_and_erases(there: GalleryStore, tmp_path: Path) -> None:
     agreed = {"consent": {"given": "2026-01-01", "noted_by": "guard"}}
     late = {**agreed, "erase_on": "2030-01-01"}
     people = person("Ada"), person("Eve", agreed), person("Joe", late)
-    rules = replace(RULES, consent_needed=True, keep_days=10)
+    rules = replace(RULES, consent_required=True, erase_after_days=10)
     told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
     assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
-    assert {known.record.erase_on for known in there.known()} == {date(2026, 12, 9)}
-    assert there.subjects() == {"Eve": 1, "Joe": 1}
+    assert {known.record.erase_on for known in there.read_subjects()} == {date(2026, 12, 9)}
+    assert there.template_counts() == {"Eve": 1, "Joe": 1}
 
 
 def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> None:
@@ -206,4 +206,4 @@ def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> 
     people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
     rules = replace(RULES, today=doubtful)
     told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
-    assert told.taken == 1 and told.refused == {"Eve": "the clock was never set"}
+    assert told.imported == 1 and told.refused == {"Eve": "the clock was never set"}

@@ -18,8 +18,8 @@ from edge.errors import GalleryError
 from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import WrongKeyError
 from edge.gallery.maintenance import reencrypt
-from edge.gallery.outage import Outage
-from edge.gallery.search import Gallery
+from edge.gallery.outage import GalleryOutage
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.system.lockfile import acquire_lock
 
@@ -42,7 +42,7 @@ class Running:
             self.path, key=KEY, terminal="lobby", model_digest="m" * 64, dimension=8,
             read_only=True, renew_key=lambda: self.keys[-1],
         )  # fmt: skip
-        self.gallery = Gallery(self.store, clock=lambda: self.now)
+        self.gallery = LiveGallery(self.store, clock=lambda: self.now)
 
     def writer(
         self, key: bytes = KEY, path: Path | None = None, terminal: str = "lobby"
@@ -238,7 +238,7 @@ def test_write_to_replaced_file_is_refused(running: Running) -> None:
         rename_over(running)
         with pytest.raises(GalleryError, match="replaced during the work"):
             store.enroll("Eve", EVE)
-        assert not store.subjects().get("Eve")
+        assert not store.template_counts().get("Eve")
 
 
 def test_write_under_an_old_key_is_refused(running: Running) -> None:
@@ -247,19 +247,23 @@ def test_write_under_an_old_key_is_refused(running: Running) -> None:
         with pytest.raises(WrongKeyError):
             store.enroll("Eve", EVE)
     with closing(running.writer(NEW_KEY)) as again:
-        assert again.subjects() == {"Ada": 1, "Bob": 1}
+        assert again.template_counts() == {"Ada": 1, "Bob": 1}
 
 
 def test_outage_refuses_after_the_limit() -> None:
-    outage = Outage(5.0, now=0.0)
-    assert not outage.fail(GalleryError("gone"), 4.9) and outage.refusal is None
-    assert outage.fail(GalleryError("gone"), 5.0) and outage.refusal == Reason.GALLERY_UNREADABLE
+    outage = GalleryOutage(5.0, now=0.0)
+    assert not outage.record_failure(GalleryError("gone"), 4.9) and outage.refusal is None
     assert (
-        not outage.fail(WrongKeyError("key"), 6.0) and outage.refusal == Reason.GALLERY_KEY_CHANGED
+        outage.record_failure(GalleryError("gone"), 5.0)
+        and outage.refusal == Reason.GALLERY_UNREADABLE
     )
-    assert outage.succeed(8.0) == 3.0 and outage.refusal is None
-    assert outage.succeed(9.0) is None
-    assert not outage.fail(GalleryError("gone"), 13.9)
+    assert (
+        not outage.record_failure(WrongKeyError("key"), 6.0)
+        and outage.refusal == Reason.GALLERY_KEY_CHANGED
+    )
+    assert outage.record_success(8.0) == 3.0 and outage.refusal is None
+    assert outage.record_success(9.0) is None
+    assert not outage.record_failure(GalleryError("gone"), 13.9)
 
 
 class Waiting:
@@ -277,7 +281,7 @@ def test_confirmation_is_waited_for(running: Running, config: TerminalConfig) ->
     lock = acquire_lock(config.daemon_lock_path, "edge-daemon")
     with closing(running.writer()) as store:
         store.remove("Ada")
-        wanted = store.position()
+        wanted = store.read_position()
 
     def follow() -> None:
         running.later()
@@ -288,7 +292,7 @@ def test_confirmation_is_waited_for(running: Running, config: TerminalConfig) ->
     assert read_confirmation(config.gallery_confirmed_path) == wanted and follows.now < 1
     with closing(running.writer()) as store:
         store.remove("Bob")
-        later, stands = store.position(), Waiting()
+        later, stands = store.read_position(), Waiting()
     with pytest.raises(GalleryError, match=r"has not confirmed the change within 10 s.*restart"):
         await_confirmation(config, later, clock=lambda: stands.now, pause=stands.pause)
     os.close(lock)

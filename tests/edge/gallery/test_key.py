@@ -20,8 +20,8 @@ from edge.gallery import key_rotation
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import EnrollmentJournal
 from edge.gallery.key import become_owner, load_key, load_key_and_drop_privileges, run_as_owner
-from edge.gallery.people import read_people
-from edge.gallery.store import GalleryStore, evidence_key
+from edge.gallery.store import GalleryStore, read_evidence_key
+from edge.gallery.stored_subjects import read_subjects
 from edge.system.lockfile import acquire_lock
 from tests.processes import TIMEOUT_S
 
@@ -48,9 +48,13 @@ def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> Non
     key_path.write_bytes(KEY)
     key_path.chmod(0o600)
     code = (
-        "import os, sys; from pathlib import Path; from edge.config import load_config; from edge.gallery.key import enter\n"
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from edge.config import load_config\n"
+        "from edge.gallery.key import load_key_and_drop_privileges as load\n"
         "config = load_config(Path(sys.argv[1])).model_copy(update={'key': Path(sys.argv[2])})\n"
-        "print(enter(config).hex(), os.geteuid(), os.getgroups() == os.getgrouplist('nobody', os.getegid()))"
+        "print(load(config).hex(), os.geteuid(),"
+        " os.getgroups() == os.getgrouplist('nobody', os.getegid()))"
     )
     arguments = [
         sys.executable,
@@ -62,7 +66,7 @@ def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> Non
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
     assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
     refusing = code.replace(
-        "print(enter(config).hex(),", "\ntry: enter(config)\nexcept Exception: print('refused',"
+        "print(load(config).hex(),", "\ntry: load(config)\nexcept Exception: print('refused',"
     )
     key_path.chmod(0o644)
     done = subprocess.run(
@@ -159,10 +163,10 @@ def test_owner_works_for_root_that_stays_root(config: TerminalConfig, tmp_path: 
 
 
 def rotated(config: TerminalConfig) -> dict[str, int]:
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     key = load_key(config.key_path, create=False)
     with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
-        return {person.name: len(person.templates) for person in read_people(gallery, print)}
+        return {person.name: len(person.templates) for person in read_subjects(gallery, print)}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what others cannot")
@@ -183,13 +187,13 @@ def test_root_follows_no_link_in_the_state(
     (config.state / name).symlink_to(victim)
     before = victim.read_bytes() if victim.exists() else None
     owned_by_nobody(config)
-    for work in (evidence_key, load_key_and_drop_privileges, key_rotation.rotate, locked):
+    for work in (read_evidence_key, load_key_and_drop_privileges, key_rotation.rotate_key, locked):
         in_child(lambda work=work: work(config))  # type: ignore[misc]
         assert (victim.read_bytes() if victim.exists() else None) == before
         assert len(list(target.iterdir())) == (0 if before is None else 1)
         assert (config.state / name).is_symlink() or name == "gallery.key"
     if name in ("gallery.db", "gallery.key"):
-        assert "gallery" in in_child(lambda: evidence_key(config)).lower()
+        assert "gallery" in in_child(lambda: read_evidence_key(config)).lower()
 
 
 def export_records(path: Path) -> int:

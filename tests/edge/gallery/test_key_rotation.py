@@ -9,7 +9,7 @@ import pytest
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery import key_rotation
-from edge.gallery.key import load_key, read_key, write_key
+from edge.gallery.key import create_key, load_key, read_key
 from edge.gallery.maintenance import reencrypt
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, to_json
@@ -36,11 +36,11 @@ def following(config: TerminalConfig) -> Path:
 
 def holds(config: TerminalConfig) -> bool:
     with closing(opened(config, read_key(config.key_path))) as store:
-        return store.subjects() == {"Ada": 1}
+        return store.template_counts() == {"Ada": 1}
 
 
 def test_the_gallery_is_sealed_by_a_fresh_key(config: TerminalConfig, key: bytes) -> None:
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     assert read_key(config.key_path) != key and not following(config).exists() and holds(config)
     assert config.key_path.stat().st_mode & 0o777 == 0o600
     with pytest.raises(GalleryError, match="the key is not the one"):
@@ -48,49 +48,49 @@ def test_the_gallery_is_sealed_by_a_fresh_key(config: TerminalConfig, key: bytes
 
 
 def test_rotate_gallery_of_an_earlier_version(config: TerminalConfig, key: bytes) -> None:
-    with closing(opened(config, key)) as store, store.changing("test"):
-        subject = store.put("Eve", SubjectRecord(), np.zeros((0, 0), np.float32), MODEL)
-        revision = store.counter() - 1
+    with closing(opened(config, key)) as store, store.write_transaction("test"):
+        subject = store.write_subject("Eve", SubjectRecord(), np.zeros((0, 0), np.float32), MODEL)
+        revision = store.read_counter() - 1
         earlier = to_json("Eve", SubjectRecord()).replace(b"Eve", "A\u200dda".encode())
-        sealed = store.seal.encrypt(earlier, "subject", subject, revision)
+        sealed = store.cipher.encrypt(earlier, "subject", subject, revision)
         store.db.execute("UPDATE subjects SET sealed = ? WHERE id = ?", (sealed, subject))
         store.db.execute("DELETE FROM meta WHERE name = 'names'")
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     with closing(opened(config, read_key(config.key_path))) as store:
-        assert store.subjects() == {"Ada": 1, "A\u200dda (2)": 0}
+        assert store.template_counts() == {"Ada": 1, "A\u200dda (2)": 0}
 
 
 def test_a_crash_before_the_gallery_was_sealed_is_finished_later(
     config: TerminalConfig, key: bytes
 ) -> None:
-    write_key(following(config), NEXT)
+    create_key(following(config), NEXT)
     assert holds(config)
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
 def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
     config: TerminalConfig, key: bytes
 ) -> None:
-    write_key(following(config), NEXT)
+    create_key(following(config), NEXT)
     with closing(opened(config, key)) as store:
         reencrypt(store, NEXT)
     with pytest.raises(GalleryError, match="run it again"):
         opened(config, key)
-    key_rotation.rotate(config)
+    key_rotation.rotate_key(config)
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
 def test_without_the_old_key_nothing_changes(config: TerminalConfig, key: bytes) -> None:
     config.key_path.write_bytes(bytes(32))
     with pytest.raises(GalleryError, match="the key is not the one"):
-        key_rotation.rotate(config)
+        key_rotation.rotate_key(config)
     assert config.key_path.read_bytes() == bytes(32)
     with closing(opened(config, key)) as store:
-        assert store.subjects() == {"Ada": 1}
+        assert store.template_counts() == {"Ada": 1}
 
 
 def test_no_gallery_no_key(config: TerminalConfig) -> None:
     with pytest.raises(GalleryError, match="no gallery yet"):
-        key_rotation.rotate(config)
+        key_rotation.rotate_key(config)
     assert not config.key_path.exists()

@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import GalleryError
 from edge.gallery import maintenance, secure_delete
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 
 Open = Callable[..., GalleryStore]
@@ -39,7 +39,7 @@ def change(store: GalleryStore, *statements: str) -> None:
 def test_a_whole_gallery_is_found_whole(store: GalleryStore) -> None:
     assert maintenance.verify(store) == []
     store.remove("Ada")
-    assert maintenance.verify(store) == [] and store.subjects() == {"Eve": 2}
+    assert maintenance.verify(store) == [] and store.template_counts() == {"Eve": 2}
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
 def test_another_key_seals_everything_anew(
     store: GalleryStore, open_store: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
-    running = Gallery(open_store())
+    running = LiveGallery(open_store())
     store.set_pin("Ada", "4711")
     maintenance.reencrypt(store, NEW_KEY)
     again = open_store(key=NEW_KEY)
-    assert maintenance.verify(again) == [] and again.subjects() == {"Ada": 2, "Eve": 2}
-    assert again.kept("Ada")[0].chip == b"picture" * 900 and again.is_pin("Ada", "4711")
+    assert maintenance.verify(again) == [] and again.template_counts() == {"Ada": 2, "Eve": 2}
+    assert again.list_templates("Ada")[0].chip == b"picture" * 900 and again.is_pin("Ada", "4711")
     with pytest.raises(GalleryError, match="the key is not the one"):
         open_store()
     with pytest.raises(GalleryError, match="the key is not the one"):
@@ -116,16 +116,19 @@ def test_a_key_is_not_changed_by_halves(store: GalleryStore, open_store: Open) -
     change(store, "UPDATE chips SET sealed = zeroblob(40)")
     with pytest.raises(GalleryError, match="cannot be unsealed"):
         maintenance.reencrypt(store, NEW_KEY)
-    assert open_store().subjects() == {"Ada": 2, "Eve": 2}
+    assert open_store().template_counts() == {"Ada": 2, "Eve": 2}
 
 
 def test_templates_of_one_model_go_without_the_others(
     store: GalleryStore, open_store: Open
 ) -> None:
-    other = open_store(model="n" * 64, changeover=True)
+    other = open_store(model="n" * 64, allow_other_models=True)
     other.enroll("Ada", rows(1))
-    running = Gallery(open_store())
+    running = LiveGallery(open_store())
     assert running.templates == 4
     assert maintenance.drop_model(other, "m" * 64) == 4
     assert running.refresh() and running.templates == 0
-    assert other.models() == {"n" * 64: 1} and other.subjects() == {"Ada": 1, "Eve": 0}
+    assert other.count_by_model() == {"n" * 64: 1} and other.template_counts() == {
+        "Ada": 1,
+        "Eve": 0,
+    }

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from edge.errors import GalleryError
 from edge.gallery import bf16_index
 from edge.gallery.bf16_index import BLOCK, Bf16Index
-from edge.gallery.search import Gallery, Index
+from edge.gallery.search import Index, LiveGallery
 from edge.subject import SubjectRecord
 from edge.values import Match
 from tests.edge.gallery.conftest import Open
@@ -89,15 +89,15 @@ def people(rows: Rows, owners: Rows) -> dict[int, tuple[str, Rows]]:
 @settings(max_examples=300)
 @given(
     seed=st.integers(0, 2**32 - 1), count=st.integers(1, 60), subjects=st.integers(1, 12), kind=st.sampled_from(KINDS),
-    packed_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
+    bf16_from=st.sampled_from((0, NEVER)), norm=st.sampled_from((1.0, 1.0, 0.3, 4.0)),
 )  # fmt: skip
 def test_equals_brute_force(
-    seed: int, count: int, subjects: int, kind: str, packed_from: int, norm: float
+    seed: int, count: int, subjects: int, kind: str, bf16_from: int, norm: float
 ) -> None:
     rng = np.random.default_rng(seed)
     known = people(draw(rng, count, kind), rng.integers(0, subjects, count))
-    index = Index(packed_from=packed_from)
-    assert index.put_all(known) == []
+    index = Index(bf16_from=bf16_from)
+    assert index.update(known) == []
     rows = np.concatenate([rows for _, rows in known.values()])
     queries = [
         draw(rng, 1)[0],
@@ -114,13 +114,13 @@ def test_equals_brute_force(
 @given(
     seed=st.integers(0, 2**32 - 1),
     kind=st.sampled_from(KINDS),
-    packed_from=st.sampled_from((0, NEVER)),
+    bf16_from=st.sampled_from((0, NEVER)),
 )
-def test_nobody_but_one_is_left_out(seed: int, kind: str, packed_from: int) -> None:
+def test_nobody_but_one_is_left_out(seed: int, kind: str, bf16_from: int) -> None:
     rng = np.random.default_rng(seed)
     known = people(draw(rng, 30, kind), rng.integers(0, 5, 30))
-    index = Index(packed_from=packed_from)
-    index.put_all(known)
+    index = Index(bf16_from=bf16_from)
+    index.update(known)
     probe = draw(rng, 1, kind)[0]
     for owner, (name, _) in known.items():
         others = brute({other: one for other, one in known.items() if other != owner}, probe)
@@ -145,9 +145,13 @@ def test_products_in_bfloat16_keep_to_their_bound(seed: int, kind: str, dimensio
     )
     packed = Bf16Index()
     packed.update(rows, ())
-    wrong = np.abs(packed.products(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
+    wrong = np.abs(packed.scores(probes) - probes.astype(np.float64) @ rows.astype(np.float64).T)
     assert (
-        wrong <= [[bf16_index.error(dimension, float(np.linalg.norm(probe)))] for probe in probes]
+        wrong
+        <= [
+            [bf16_index.score_error_bound(dimension, float(np.linalg.norm(probe)))]
+            for probe in probes
+        ]
     ).all()
 
 
@@ -164,8 +168,8 @@ def test_the_bound_counts_for_both_of_two() -> None:
     one[6] = better[7] = np.sqrt(1 - 3 * in_row**2)
     best = unit(probe)
     known = {owner: (f"p{owner}", row[None]) for owner, row in enumerate((one, better, best))}
-    index = Index(packed_from=0)
-    index.put_all(known)
+    index = Index(bf16_from=0)
+    index.update(known)
     assert is_as(index.search(probe), known, probe)
 
 
@@ -179,15 +183,15 @@ def test_bfloat16_is_rounded_to_the_nearest() -> None:
         assert not np.array_equal(rounded, numbers)
 
 
-@pytest.mark.parametrize("packed_from", [0, NEVER])
-def test_a_subject_with_many_templates_does_not_hide_the_next(packed_from: int) -> None:
+@pytest.mark.parametrize("bf16_from", [0, NEVER])
+def test_a_subject_with_many_templates_does_not_hide_the_next(bf16_from: int) -> None:
     rng = np.random.default_rng(0)
     own, other = (
         unit(np.eye(1, DIMENSION)[0] + 0.001 * rng.standard_normal((2000, DIMENSION))),
         draw(rng, 1),
     )
-    index = Index.of(
-        ["Ada"] * 2000 + ["Eve"], np.concatenate([own, other]), packed_from=packed_from
+    index = Index.from_templates(
+        ["Ada"] * 2000 + ["Eve"], np.concatenate([own, other]), bf16_from=bf16_from
     )
     match = index.search(own[7])
     assert (
@@ -199,9 +203,9 @@ def test_a_subject_with_many_templates_does_not_hide_the_next(packed_from: int) 
 
 def test_two_with_the_same_face_leave_no_lead() -> None:
     face = draw(np.random.default_rng(0), 1)
-    for packed_from in (0, NEVER):
-        match = Index.of(
-            ["Ada", "Eve"], np.concatenate([face, face]), packed_from=packed_from
+    for bf16_from in (0, NEVER):
+        match = Index.from_templates(
+            ["Ada", "Eve"], np.concatenate([face, face]), bf16_from=bf16_from
         ).search(face[0])
         assert match is not None and match.score == match.runner_up == pytest.approx(1.0)
 
@@ -210,13 +214,13 @@ def test_masses_that_rounding_cannot_tell_apart() -> None:
     rows = draw(np.random.default_rng(0), 9000, "near")
     known = people(rows, np.arange(9000) // 2)
     index = Index()
-    index.put_all(known)
+    index.update(known)
     for probe in (rows[0], rows[8999], draw(np.random.default_rng(1), 1)[0]):
         assert is_as(index.search(probe), known, probe)
 
 
 def test_an_empty_gallery_knows_nobody() -> None:
-    index = Index.of([], np.zeros((0, 0), np.float32))
+    index = Index.from_templates([], np.zeros((0, 0), np.float32))
     assert index.search(np.ones(8, np.float32)) is None and index.search_all(
         np.ones((2, 8), np.float32)
     ) == [None, None]
@@ -239,19 +243,19 @@ def test_an_empty_gallery_knows_nobody() -> None:
 def test_what_is_no_template_is_refused_and_changes_nothing(row: Rows, message: str) -> None:
     face = draw(np.random.default_rng(0), 2)
     index = Index()
-    index.put(1, "Ada", face)
+    index.add(1, "Ada", face)
     before = index.search(face[0])
     with pytest.raises(GalleryError, match=message) as raised:
-        index.put(1, "Ada", row.astype(np.float32))
+        index.add(1, "Ada", row.astype(np.float32))
     # logged by the recogniser: numbers, no names
     assert "subject 1 " in str(raised.value) and "Ada" not in str(raised.value)
     assert index.search(face[0]) == before and index.templates == 2
 
 
-@pytest.mark.parametrize("packed_from", [0, NEVER])
-def test_a_probe_that_is_not_finite_is_a_defect_and_no_answer(packed_from: int) -> None:
-    index = Index(packed_from=packed_from)
-    index.put(1, "Ada", draw(np.random.default_rng(0), 3))
+@pytest.mark.parametrize("bf16_from", [0, NEVER])
+def test_a_probe_that_is_not_finite_is_a_defect_and_no_answer(bf16_from: int) -> None:
+    index = Index(bf16_from=bf16_from)
+    index.add(1, "Ada", draw(np.random.default_rng(0), 3))
     for wrong in (np.nan, np.inf):
         with pytest.raises(ValueError, match="finite"), np.errstate(all="ignore"):
             index.search(np.full(DIMENSION, wrong, np.float32))
@@ -264,13 +268,13 @@ def test_blocks_change_in_place() -> None:
     rows, owners = draw(rng, count), np.arange(count) // 3
     known = people(rows, owners)
     index = Index()
-    index.put_all(known)
+    index.update(known)
     for owner in (0, 5, count // 3 - 1, 1400, 2000):
         index.drop(owner)
         del known[owner]
     for owner in (7, 1500, 10_000):
         known[owner] = (f"p{owner}", draw(rng, 4))
-        index.put(owner, *known[owner])
+        index.add(owner, *known[owner])
     assert (index.templates, index.subjects) == (
         sum(len(rows) for _, rows in known.values()),
         len(known),
@@ -289,9 +293,9 @@ def test_blocks_change_in_place() -> None:
 
 def test_rows_that_made_room_are_overwritten() -> None:
     index = Index()
-    index.put(1, "Ada", draw(np.random.default_rng(0), 3))
+    index.add(1, "Ada", draw(np.random.default_rng(0), 3))
     before = index._rows
-    index.put(2, "crowd", draw(np.random.default_rng(1), len(before)))
+    index.add(2, "crowd", draw(np.random.default_rng(1), len(before)))
     assert index._rows is not before and not before.any() and index.templates == 3 + len(before)
 
 
@@ -300,16 +304,16 @@ def test_rows_that_made_room_are_overwritten() -> None:
 )
 def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.MonkeyPatch) -> None:
     numkong = pytest.importorskip("numkong")
-    index, rounded, astype = Index(packed_from=1), list[object](), numkong.astype
+    index, rounded, astype = Index(bf16_from=1), list[object](), numkong.astype
 
     def rounding(rows: np.ndarray, to: str) -> object:
         rounded.append(astype(rows, to))
         return rounded[-1]
 
     rows = draw(np.random.default_rng(0), 3)
-    index.put(1, "Ada", rows)
+    index.add(1, "Ada", rows)
     monkeypatch.setattr(numkong, "astype", rounding)
-    index.put(2, "Eve", draw(np.random.default_rng(1), 1))
+    index.add(2, "Eve", draw(np.random.default_rng(1), 1))
     (given,) = rounded
     assert not np.asarray(memoryview(given)).any()
     match = index.search(rows[0])
@@ -321,8 +325,8 @@ def test_what_was_rounded_to_be_packed_is_overwritten(monkeypatch: pytest.Monkey
 def test_who_was_dropped_is_overwritten() -> None:
     face = draw(np.random.default_rng(0), 3)
     index = Index()
-    index.put(1, "Ada", face)
-    index.put(2, "Eve", draw(np.random.default_rng(1), 2))
+    index.add(1, "Ada", face)
+    index.add(2, "Eve", draw(np.random.default_rng(1), 2))
     index.drop(1)
     assert face[0].tobytes()[:16] not in index._rows.tobytes()
 
@@ -332,7 +336,7 @@ class Enrolling(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.indices = [Index(packed_from=0), Index(packed_from=NEVER), Index(packed_from=20)]
+        self.indices = [Index(bf16_from=0), Index(bf16_from=NEVER), Index(bf16_from=20)]
         self.known: dict[int, tuple[str, Rows]] = {}
 
     @rule(
@@ -344,7 +348,7 @@ class Enrolling(RuleBasedStateMachine):
     def put(self, owner: int, seed: int, count: int, kind: str) -> None:
         self.known[owner] = f"p{owner}", draw(np.random.default_rng(seed), count, kind)
         for index in self.indices:
-            index.put(owner, *self.known[owner])
+            index.add(owner, *self.known[owner])
 
     @rule(owner=st.integers(0, 9))
     def drop(self, owner: int) -> None:
@@ -358,7 +362,7 @@ class Enrolling(RuleBasedStateMachine):
         new = {owner: (f"p{owner}", draw(rng, int(rng.integers(0, 20)) or 1)) for owner in owners}
         self.known.update(new)
         for index in self.indices:
-            index.put_all(new)
+            index.update(new)
 
     @precondition(lambda self: self.known)
     @rule(seed=st.integers(0, 999))
@@ -380,11 +384,11 @@ TestEnrolling = Enrolling.TestCase
 TestEnrolling.settings = settings(max_examples=40, stateful_step_count=20)
 
 
-class Lying(Bf16Index):
-    """A kernel that multiplies wrong."""
+class WrongKernel(Bf16Index):
+    """Kernel whose products are wrong."""
 
-    def products(self, queries: Rows) -> Rows:
-        return super().products(queries) + np.float32(0.1)
+    def scores(self, queries: Rows) -> Rows:
+        return super().scores(queries) + np.float32(0.1)
 
 
 def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
@@ -394,12 +398,12 @@ def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
     monkeypatch.setattr("numkong.get_capabilities", lambda: {"serial": True, "neon": False})
     assert bf16_index.build_bf16_index(DIMENSION) is None
     monkeypatch.undo()
-    monkeypatch.setattr(bf16_index, "Packed", Lying)
+    monkeypatch.setattr(bf16_index, "Bf16Index", WrongKernel)
     assert bf16_index.build_bf16_index(DIMENSION) is None
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "numkong", None)
     assert bf16_index.build_bf16_index(DIMENSION) is None
-    index = Index.of(["Ada", "Eve"], np.concatenate([ADA[:1], EVE[:1]]), packed_from=0)
+    index = Index.from_templates(["Ada", "Eve"], np.concatenate([ADA[:1], EVE[:1]]), bf16_from=0)
     match = index.search(EVE[0])
     assert match is not None and match.subject == "Eve"
 
@@ -407,7 +411,7 @@ def test_a_kernel_that_is_missing_slow_or_wrong_is_not_used(
 ADA, EVE, BOB = (draw(np.random.default_rng(seed), 2) for seed in (10, 11, 12))
 
 
-def subject_of(gallery: Gallery, face: Rows) -> str | None:
+def subject_of(gallery: LiveGallery, face: Rows) -> str | None:
     match = gallery.search(face)
     return match.subject if match is not None and match.score > 0.99 else None
 
@@ -415,10 +419,10 @@ def subject_of(gallery: Gallery, face: Rows) -> str | None:
 def test_a_gallery_follows_what_others_write(open_store: Open) -> None:
     store = open_store()
     store.enroll("Ada", ADA, record=SubjectRecord(extended=True))
-    gallery = Gallery(open_store())
+    gallery = LiveGallery(open_store())
     assert (
         subject_of(gallery, ADA[0]) == "Ada"
-        and gallery.record("Ada") == SubjectRecord(extended=True)
+        and gallery.find_record("Ada") == SubjectRecord(extended=True)
         and not gallery.refresh()
     )
     store.enroll("Eve", EVE)
@@ -427,10 +431,10 @@ def test_a_gallery_follows_what_others_write(open_store: Open) -> None:
     store.enroll("Ada", BOB, record=SubjectRecord(), replace=True)  # another record and face
     assert gallery.refresh() and subject_of(gallery, BOB[0]) == "Ada"
     assert subject_of(gallery, ADA[0]) is None
-    assert gallery.record("Ada") == SubjectRecord()
+    assert gallery.find_record("Ada") == SubjectRecord()
     store.remove("Ada")
     assert gallery.refresh() and subject_of(gallery, BOB[0]) is None and gallery.index.subjects == 1
-    assert gallery.record("Ada") is None
+    assert gallery.find_record("Ada") is None
 
 
 def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(
@@ -439,7 +443,7 @@ def test_who_is_damaged_is_left_out_and_keeps_nobody_else_out(
     store = open_store()
     store.enroll("Ada", ADA)
     store.enroll("Eve", EVE)
-    gallery = Gallery(open_store())
+    gallery = LiveGallery(open_store())
     store.enroll("Ada", ADA * np.float32(2), replace=True)
     store.remove("Eve")
     store.enroll("Bob", BOB)

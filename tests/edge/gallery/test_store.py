@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 
@@ -49,7 +49,7 @@ def change(folder: Path, *statements: str) -> None:
 
 def test_what_is_enrolled_comes_back(open_store: Open) -> None:
     assert open_store().enroll("Ada", rows(3), record=EVERYTHING) == 3
-    (ada,) = open_store().known()
+    (ada,) = open_store().read_subjects()
     assert ada.name == "Ada" and ada.record == EVERYTHING
     assert np.array_equal(ada.templates, rows(3))
 
@@ -60,9 +60,9 @@ def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place
     store = open_store()
     store.enroll("Ada", rows(2), record=EVERYTHING)
     assert store.enroll("Ada", rows(1, seed=1)) == 3
-    assert store.record("Ada") == EVERYTHING
+    assert store.find_record("Ada") == EVERYTHING
     assert store.enroll("Ada", rows(1, seed=2), replace=True) == 1
-    assert np.array_equal(store.load()[1], rows(1, seed=2))
+    assert np.array_equal(store.load_templates()[1], rows(1, seed=2))
 
 
 def test_neither_templates_nor_names_are_readable_in_the_files(
@@ -77,7 +77,10 @@ def test_neither_templates_nor_names_are_readable_in_the_files(
     for template in rows(2):
         for kind in ("<f4", "<f2", "<f8"):
             assert template.astype(kind).tobytes()[:16] not in content
-    assert [kept.chip for kept in store.kept("Ada Lovelace")] == [b"a picture of Ada", None]
+    assert [kept.chip for kept in store.list_templates("Ada Lovelace")] == [
+        b"a picture of Ada",
+        None,
+    ]
 
 
 def test_the_files_belong_to_their_owner_only(open_store: Open, tmp_path: Path) -> None:
@@ -112,9 +115,9 @@ def test_a_changed_row_lets_nobody_in_and_keeps_nobody_else_out(
     store = open_store()
     store.enroll("Ada", rows(1))
     store.enroll("Eve", rows(1, seed=1))
-    before = {known.name: known.templates for known in store.known()}
+    before = {known.name: known.templates for known in store.read_subjects()}
     change(tmp_path, statement)
-    left = [known for known in open_store().known() if len(known.templates)]
+    left = [known for known in open_store().read_subjects() if len(known.templates)]
     assert all(np.array_equal(known.templates, before[known.name]) for known in left)
     assert len(left) == 1 and "left out" in caplog.text
 
@@ -128,13 +131,13 @@ def test_a_foreign_gallery_is_refused_by_name(open_store: Open, field: str, valu
 
 def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
     open_store().enroll("Ada", rows(2))
-    other = open_store(model="n" * 64, changeover=True)
-    assert other.subjects() == {"Ada": 0}
+    other = open_store(model="n" * 64, allow_other_models=True)
+    assert other.template_counts() == {"Ada": 0}
     other.enroll("Ada", rows(1, seed=5))
-    assert open_store(model="n" * 64).subjects() == {"Ada": 1} and open_store().subjects() == {
-        "Ada": 2
-    }
-    assert other.models() == {"m" * 64: 2, "n" * 64: 1}
+    assert open_store(model="n" * 64).template_counts() == {
+        "Ada": 1
+    } and open_store().template_counts() == {"Ada": 2}
+    assert other.count_by_model() == {"m" * 64: 2, "n" * 64: 1}
 
 
 def test_a_file_that_is_no_database(tmp_path: Path) -> None:
@@ -180,9 +183,9 @@ def test_a_subject_is_stored_whole_or_not_at_all(open_store: Open) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         store.enroll("Ada", Failing())  # type: ignore[arg-type]
-    assert store.subjects() == {}
+    assert store.template_counts() == {}
     store.enroll("Ada", rows(1))
-    assert store.subjects() == {"Ada": 1}
+    assert store.template_counts() == {"Ada": 1}
 
 
 def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
@@ -205,14 +208,14 @@ def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
 
 
 def test_a_reader_sees_another_connection_s_change(open_store: Open) -> None:
-    gallery = Gallery(open_store())
+    gallery = LiveGallery(open_store())
     assert gallery.search(rows(1)[0]) is None
     assert not gallery.refresh()
     open_store().enroll("Ada", rows(1), record=EVERYTHING)
     assert gallery.refresh()
     match = gallery.search(rows(1)[0])
     assert match is not None and match.subject == "Ada" and match.score == pytest.approx(1)
-    assert gallery.record("Ada") == EVERYTHING
+    assert gallery.find_record("Ada") == EVERYTHING
 
 
 def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path) -> None:
@@ -227,14 +230,14 @@ def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path
             )
         ]
         theirs = peek.execute("SELECT sealed FROM templates ORDER BY id DESC").fetchone()[0]
-    tag = store.seal.tag("Ada")
+    tag = store.cipher.name_tag("Ada")
     assert all(row in on_disk(tmp_path) for row in sealed if len(row) < 1000) and tag in on_disk(
         tmp_path
     )
     assert store.remove("Ada") == 2
     assert store.remove("Ada") == 0
     left = on_disk(tmp_path)
-    assert tag not in left and theirs in left and store.subjects() == {"Eve": 2}
+    assert tag not in left and theirs in left and store.template_counts() == {"Eve": 2}
     assert [row[-64:] in left for row in sealed].count(True) == 2
 
 
@@ -251,15 +254,15 @@ def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(
             GalleryError, match="is removed, but a sealed copy is still in the write-ahead log"
         ):
             store.remove("Ada")
-    assert store.subjects() == {} and store.remove("Ada") == 0
+    assert store.template_counts() == {} and store.remove("Ada") == 0
 
 
 def test_who_is_kept_no_longer(open_store: Open) -> None:
     store = open_store()
     for name, day in (("Ada", date(2027, 1, 1)), ("Eve", date(2027, 1, 2)), ("Joe", None)):
         store.enroll(name, rows(1), record=SubjectRecord(erase_on=day))
-    assert store.expired(date(2026, 12, 31)) == []
-    assert store.expired(date(2027, 1, 1)) == ["Ada"]
+    assert store.expired_subjects(date(2026, 12, 31)) == []
+    assert store.expired_subjects(date(2027, 1, 1)) == ["Ada"]
 
 
 def test_a_pin_is_checked_and_never_stored(open_store: Open, tmp_path: Path) -> None:
@@ -291,7 +294,7 @@ def test_two_spellings_of_one_name_are_one_subject(open_store: Open) -> None:
     store = open_store()
     store.enroll("Zo\u00eb", rows(1))
     store.enroll("Zoe\u0308", rows(1))
-    assert store.subjects() == {"Zo\u00eb": 2}
+    assert store.template_counts() == {"Zo\u00eb": 2}
 
 
 def first_version(path: Path) -> None:
@@ -337,14 +340,14 @@ def test_a_gallery_of_the_first_version_becomes_one_of_this(
     first_version(tmp_path / "gallery.db")
     assert b"Ada" in on_disk(tmp_path)
     store = open_store()
-    names, templates = store.load()
+    names, templates = store.load_templates()
     assert names == ["Ada", "Ada", "Eve"] and np.array_equal(templates, rows(3))
     assert (
-        store.record("Eve") == SubjectRecord(extended=True)
-        and store.record("Ada") == SubjectRecord()
+        store.find_record("Eve") == SubjectRecord(extended=True)
+        and store.find_record("Ada") == SubjectRecord()
     )
     assert b"Ada" not in on_disk(tmp_path)
-    assert open_store().subjects() == {"Ada": 2, "Eve": 1}
+    assert open_store().template_counts() == {"Ada": 2, "Eve": 1}
 
 
 def test_a_damaged_gallery_of_the_first_version_is_left_as_it_is(

@@ -17,7 +17,7 @@ from edge.config import load_config
 from edge.errors import ConfigError
 from edge.face.liveness import LivenessChecker
 from edge.face.track import Tracker
-from edge.gallery.search import Gallery
+from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.recogniser.build import build_recogniser_settings, default_record
 from edge.recogniser.model_migration import ModelMigration
@@ -32,7 +32,9 @@ ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
 
 
 def opened(path: Path, model: str) -> GalleryStore:
-    return GalleryStore(path, key=bytes(32), terminal="lobby", model_digest=model, changeover=True)
+    return GalleryStore(
+        path, key=bytes(32), terminal="lobby", model_digest=model, allow_other_models=True
+    )
 
 
 class Terminal:
@@ -55,7 +57,7 @@ class Terminal:
             cooldown_s=4.0,
         )
         self.changeover = ModelMigration(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
-        self.gallery = Gallery(self.store)
+        self.gallery = LiveGallery(self.store)
         self.pipeline = Pipeline(
             self.new,  # type: ignore[arg-type]
             self.new,  # type: ignore[arg-type]
@@ -104,7 +106,7 @@ def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_t
     assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
     assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
     assert terminal.changeover.pending_subjects == ["Eve"]
-    assert terminal.gallery.refresh() and terminal.store.subjects() == {"Ada": 3, "Eve": 0}
+    assert terminal.gallery.refresh() and terminal.store.template_counts() == {"Ada": 3, "Eve": 0}
     terminal.at += 10
     again = terminal.see(ADA_OLD, ADA_NEW)
     assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].by_previous_model
@@ -188,7 +190,7 @@ def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) 
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
     with closing(opened(path, NEW)) as now:
-        assert now.subjects() == {"Ada": 3}
+        assert now.template_counts() == {"Ada": 3}
 
 
 def test_changeover_enrolls_no_removed_person(
@@ -197,5 +199,5 @@ def test_changeover_enrolls_no_removed_person(
     seen = terminal.see(ADA_OLD, ADA_NEW)
     terminal.store.remove("Ada")
     assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
-    assert terminal.store.subjects() == {"Eve": 0} and "Ada" not in caplog.text
+    assert terminal.store.template_counts() == {"Eve": 0} and "Ada" not in caplog.text
     assert "was removed" in caplog.text

@@ -99,7 +99,7 @@ class Run:
     ) -> None:
         self.networks = Scripted()
         known = {"Ada": ADA, "Eve": EVE}
-        gallery = Index.of(names, np.stack([known[name] for name in names]))
+        gallery = Index.from_templates(names, np.stack([known[name] for name in names]))
         self.pipeline = Pipeline(
             self.networks, self.networks, gallery, rules, regard, Tracker(0.4), LivenessChecker(layers), entry, people,
             changeover(self.networks),  # type: ignore[arg-type]
@@ -510,7 +510,7 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
         return decision.reason, decision.threshold
 
     assert seen() == ("insufficient-votes", 0.5)
-    index.put(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
+    index.add(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
     assert seen() == ("below-threshold", pytest.approx(0.9))
     index.drop(7)
     assert seen() == ("insufficient-votes", 0.5)

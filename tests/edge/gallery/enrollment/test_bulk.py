@@ -69,7 +69,7 @@ class Office:
             config.gallery_path, key=key, terminal=config.terminal, model_digest=digest
         )
         try:
-            return {known.name: known for known in store.known()}
+            return {known.name: known for known in store.read_subjects()}
         finally:
             store.close()
 

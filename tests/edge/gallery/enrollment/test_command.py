@@ -244,7 +244,7 @@ def test_enroll_large_gallery_raises_threshold(terminal: Terminal) -> None:
     """A score between the model's threshold and the door's threshold for 3,000 templates."""
     terminal.enroll("ada0")
     with closing(terminal.store()) as store:
-        ada = store.known()[0].templates[0]
+        ada = store.read_subjects()[0].templates[0]
         aside = np.roll(ada, 1) - np.roll(ada, 1) @ ada * ada
         store.enroll(
             "Ada",

@@ -41,7 +41,7 @@ def test_subjects_dry_run_stores_nothing(open_store: Open) -> None:
         assert ada is not None and bob is not None
         assert np.array_equal(ada.templates, np.vstack([*before, BOB]))
         assert np.array_equal(bob.templates, ADA) and len(subjects) == 2
-    assert store.subjects() == {"Ada": 1}
+    assert store.template_counts() == {"Ada": 1}
 
 
 def test_subjects_rights_alone_are_updated(open_store: Open) -> None:
@@ -49,6 +49,6 @@ def test_subjects_rights_alone_are_updated(open_store: Open) -> None:
     subjects = EnrolledSubjects(store, dry_run=False)
     subjects.enroll("Ada", ADA, SubjectRecord())
     subjects.enroll("Ada", np.zeros((0, 0), np.float32), SubjectRecord(groups=("staff",)))
-    assert store.subjects() == {"Ada": 1}
-    record = store.record("Ada")
+    assert store.template_counts() == {"Ada": 1}
+    record = store.find_record("Ada")
     assert record is not None and record.groups == ("staff",)

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from edge.errors import GalleryError
 from edge.gallery.database import Database
-from edge.gallery.rows import find_flaw
+from edge.gallery.template_checks import find_flaw
 from edge.subject import SubjectRecord
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Template:
+class StoredTemplate:
     """Template with its model and chip."""
 
     model: str
@@ -24,17 +24,17 @@ class Template:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Person:
+class StoredSubject:
     """Subject with all templates."""
 
     name: str
     record: SubjectRecord
-    templates: tuple[Template, ...]
+    templates: tuple[StoredTemplate, ...]
 
 
-def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person]:
+def read_subjects(gallery: Database, report: Callable[[str], None]) -> list[StoredSubject]:
     """Return all people, by number; a damaged row is left out and reported. Raises GalleryError."""
-    with gallery.reading():
+    with gallery.read_transaction():
         gallery.check_key()
         subjects = gallery.db.execute(
             "SELECT id, revision, sealed FROM subjects ORDER BY id"
@@ -43,7 +43,7 @@ def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person
             "SELECT t.id, t.subject, t.model, t.sealed, c.sealed FROM templates t "
             "LEFT JOIN chips c ON c.template = t.id ORDER BY t.id"
         ).fetchall()
-    templates: dict[int, list[Template]] = {}
+    templates: dict[int, list[StoredTemplate]] = {}
     for number, subject, model, sealed, chip in rows:
         try:
             template = _template(gallery, number, subject, model, sealed, chip)
@@ -53,8 +53,8 @@ def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person
     found = []
     for number, revision, sealed in subjects:
         try:
-            name, record = gallery.unseal(number, revision, sealed)
-            found.append(Person(name, record, tuple(templates.get(number, ()))))
+            name, record = gallery.decrypt_subject(number, revision, sealed)
+            found.append(StoredSubject(name, record, tuple(templates.get(number, ()))))
         except GalleryError as error:
             report(f"subject {number}: {error}")
     return found
@@ -62,10 +62,12 @@ def read_people(gallery: Database, report: Callable[[str], None]) -> list[Person
 
 def _template(
     gallery: Database, number: int, subject: int, model: str, sealed: bytes, chip: bytes | None
-) -> Template:
+) -> StoredTemplate:
     """Unseal a template; raises GalleryError or ValueError for a damaged row."""
-    vector = np.frombuffer(gallery.seal.open(sealed, "template", number, subject, model), "<f4")
+    vector = np.frombuffer(
+        gallery.cipher.decrypt(sealed, "template", number, subject, model), "<f4"
+    )
     if flaw := find_flaw(vector, vector.size):
         raise GalleryError(flaw)
-    kept = None if chip is None else gallery.seal.open(chip, "chip", number)
-    return Template(model, vector, kept)
+    kept = None if chip is None else gallery.cipher.decrypt(chip, "chip", number)
+    return StoredTemplate(model, vector, kept)

@@ -17,42 +17,42 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated:
+class TemplateMigration:
     """What came of it."""
 
-    had: int  # who had templates of the model before
+    already_enrolled: int  # who had templates of the model before
     enrolled: list[str]
-    must_come: list[str]  # people without a usable kept chip
+    not_enrolled: list[str]  # people without a usable kept chip
 
 
-def migrate(store: GalleryStore, embedder: Embedder) -> Migrated:
+def migrate_templates(store: GalleryStore, embedder: Embedder) -> TemplateMigration:
     """Make templates of the store's model from kept chips, for all people without any.
 
     May be interrupted and run again: each person is enrolled completely. A person whose chips
     cannot be used must come by; the others are migrated. Raises GalleryError, EngineError.
     """
     had, enrolled, must_come = 0, [], []
-    for known in store.known():
+    for known in store.read_subjects():
         if len(known.templates):
             had += 1
         elif _enroll(store, embedder, known.name):
             enrolled.append(known.name)
         else:
             must_come.append(known.name)
-    return Migrated(had, enrolled, must_come)
+    return TemplateMigration(had, enrolled, must_come)
 
 
 def _enroll(store: GalleryStore, embedder: Embedder, name: str) -> bool:
     """Return True if the person has templates now."""
     chips = []
     pictures = []
-    for chip in store.kept_chips(name):
+    for chip in store.read_chips(name):
         try:
             pictures.append(_decode(chip))
             chips.append(chip)
         except PhotoError as error:
             log.error("a kept chip is left out: %s", error)
-    if not chips or store.record(name) is None:
+    if not chips or store.find_record(name) is None:
         return False
     embeddings = np.stack([probe.embedding for probe in embedder.embed(np.stack(pictures))])
     store.enroll(name, embeddings, chips=chips, known_only=True)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from edge.errors import GalleryError
-from edge.gallery.migrate import migrate
 from edge.gallery.store import GalleryStore
+from edge.gallery.template_migration import migrate_templates
 from edge.subject import SubjectRecord
 from edge.values import Probe
 
@@ -38,14 +38,14 @@ def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
     before.enroll("Eve", np.eye(1, 16, dtype=np.float32))
     with pytest.raises(GalleryError, match="edge-gallery migrate"):
         open_store(model="n" * 64)
-    now = open_store(model="n" * 64, changeover=True)
-    told = migrate(now, Embedder())  # type: ignore[arg-type]
-    assert (told.had, told.enrolled, told.must_come) == (0, ["Ada"], ["Eve"])
-    ada, _ = open_store(model="n" * 64).known()
+    now = open_store(model="n" * 64, allow_other_models=True)
+    told = migrate_templates(now, Embedder())  # type: ignore[arg-type]
+    assert (told.already_enrolled, told.enrolled, told.not_enrolled) == (0, ["Ada"], ["Eve"])
+    ada, _ = open_store(model="n" * 64).read_subjects()
     assert ada.record.extended and ada.templates.argmax() == 3
-    again = migrate(now, Embedder())  # type: ignore[arg-type]
-    assert (again.had, again.enrolled, again.must_come) == (1, [], ["Eve"])
-    assert before.subjects() == {"Ada": 2, "Eve": 1}
+    again = migrate_templates(now, Embedder())  # type: ignore[arg-type]
+    assert (again.already_enrolled, again.enrolled, again.not_enrolled) == (1, [], ["Eve"])
+    assert before.template_counts() == {"Ada": 2, "Eve": 1}
 
 
 def test_migrate_damaged_chips_are_left_out(open_store: Open) -> None:
@@ -56,5 +56,5 @@ def test_migrate_damaged_chips_are_left_out(open_store: Open) -> None:
     before.db.execute(
         "UPDATE chips SET sealed = 7 WHERE template = (SELECT max(id) FROM templates)"
     )
-    told = migrate(open_store(model="n" * 64, changeover=True), Embedder())  # type: ignore[arg-type]
-    assert (told.enrolled, told.must_come) == (["Ada"], ["Eve", "Joe"])
+    told = migrate_templates(open_store(model="n" * 64, allow_other_models=True), Embedder())  # type: ignore[arg-type]
+    assert (told.enrolled, told.not_enrolled) == (["Ada"], ["Eve", "Joe"])

@@ -24,7 +24,7 @@ def find_flaw(vector: Vector, dimension: int) -> str | None:
     return None if abs(norm - 1) <= UNIT_ERROR else f"norm {norm:.4g}, expected 1"
 
 
-def usual_dimension(vectors: Iterable[Vector]) -> int:
+def most_common_dimension(vectors: Iterable[Vector]) -> int:
     """Return the length of most valid vectors, the longer of two equal counts; 0 without any."""
     lengths = Counter(v.size for v in vectors if v.ndim == 1 and not find_flaw(v, v.size))
     return max(lengths, key=lambda length: (lengths[length], length), default=0)

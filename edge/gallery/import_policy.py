@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.gallery.rows import find_flaw
+from edge.gallery.template_checks import find_flaw
 from edge.names import is_name, is_printable
 from edge.subject import SubjectRecord
 
@@ -18,7 +18,7 @@ _WORDS_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class ImportPolicy:
     """Checks of a person: name, consent, dates and day of erasure.
 
     `today` is called only if a day of erasure depends on it; it raises GalleryError if the clock is
@@ -26,8 +26,8 @@ class Admission:
     """
 
     today: Callable[[], date]
-    consent_needed: bool
-    keep_days: int | None
+    consent_required: bool
+    erase_after_days: int | None
 
     def check(self, name: str, record: SubjectRecord) -> SubjectRecord:
         """Return the record to store; raises GalleryError with the reason for a refusal."""
@@ -49,7 +49,7 @@ class Admission:
             _check_words(record.consent.noted_by, "account that noted the consent")
             if record.consent.words:
                 _check_words(record.consent.words, "consent")
-        elif self.consent_needed:
+        elif self.consent_required:
             raise GalleryError(
                 "no consent is recorded, and `enrollment.consent` requires one; enroll the person "
                 "with --consent, or record it on the other terminal and export again"
@@ -57,12 +57,12 @@ class Admission:
 
     def _erase_on(self, record: SubjectRecord) -> date | None:
         """Return the earlier of the record's own day and the one that the configuration sets."""
-        if record.erase_on is None and self.keep_days is None:
+        if record.erase_on is None and self.erase_after_days is None:
             return None
         today = self.today()
         days = [] if record.erase_on is None else [record.erase_on]
-        if self.keep_days is not None:
-            days.append(today + timedelta(days=self.keep_days))
+        if self.erase_after_days is not None:
+            days.append(today + timedelta(days=self.erase_after_days))
         if min(days) <= today:
             raise GalleryError(f"was to be erased on {min(days)}, today is {today}")
         return min(days)
