@@ -32,17 +32,17 @@ _FREE_CONDITIONS = ("door", "record_on")  # they say nothing of what is judged
 
 
 def compare(
-    before: Measured, after: Measured, *, names: tuple[str, str], regression: float, anyway: bool
+    before: Measured, after: Measured, *, names: tuple[str, str], regression: float, force: bool
 ) -> CompareReport:
-    """Raises ConfigError that names what was not measured alike, unless `anyway`, and where nothing is there to compare."""
+    """Compare two results; raises ConfigError if they were not measured alike, unless `force`."""
     if before.kind != after.kind:
         raise ConfigError(
             f"{names[0]} was measured by `{before.kind}`, {names[1]} by `{after.kind}`: measure both the same way"
         )
     differ = tuple(_differ(before, after))
-    if differ and not anyway:
+    if differ and not force:
         raise ConfigError(
-            f"not measured alike: {'; '.join(differ)}; measure again, or compare with --anyway"
+            f"not measured alike: {'; '.join(differ)}; measure again, or compare with --force"
         )
     ratios = tuple(_ratios(before, after, regression))
     if not ratios:

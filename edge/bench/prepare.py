@@ -85,8 +85,8 @@ class Bench:
         )
 
 
-def fixed(config: TerminalConfig, size: str) -> TerminalConfig:
-    """Every frame is searched wholly with this input of the detector."""
+def full_frame_config(config: TerminalConfig, size: str) -> TerminalConfig:
+    """Return a configuration that searches every frame completely with this detector input."""
     return config.model_copy(
         update={
             "detector": config.detector.model_copy(

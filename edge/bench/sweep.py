@@ -16,7 +16,7 @@ from edge.bench.accuracy import accuracy_in_use
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import Loop, ReplayClock
 from edge.bench.networks import Timed, gallery_of, open_timed
-from edge.bench.prepare import fixed
+from edge.bench.prepare import full_frame_config
 from edge.bench.results import Refused, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
 from edge.config import TerminalConfig
@@ -191,7 +191,7 @@ def _varied(config: TerminalConfig, what: Combination) -> TerminalConfig:
         raise ConfigError("FP16 is for TensorRT: a CPU only converts it")
     else:
         section = OrtEngineConfig(threads=what.threads or 1, precision=what.precision)
-    return fixed(config, what.detector).model_copy(update={"engine": section})
+    return full_frame_config(config, what.detector).model_copy(update={"engine": section})
 
 
 def _row(entry: Entry) -> SweepRow:

@@ -40,9 +40,9 @@ def _options(args: argparse.Namespace, **more: float) -> Options:
 
 def _config(args: argparse.Namespace) -> TerminalConfig:
     config = load_config(args.config)
-    from edge.bench.prepare import fixed
+    from edge.bench.prepare import full_frame_config
 
-    return config if args.fixed is None else fixed(config, args.fixed)
+    return config if args.full_frame is None else full_frame_config(config, args.full_frame)
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -148,7 +148,7 @@ def _compare(args: argparse.Namespace) -> int:
         read(args.after),
         names=names,
         regression=args.regression,
-        anyway=args.anyway,
+        force=args.force,
     )
     out.give(found)
     for one in found.differ:

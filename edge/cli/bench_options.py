@@ -1,4 +1,4 @@
-"""What `edge-bench` can be asked: its commands with their options and examples."""
+"""Options and examples of the subcommands of `edge-bench`."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from edge.bundle import DETECTOR_SIZES
 from edge.cli import common
 
 ABOUT = {
-    "run": "the whole way from camera to relay, each stage and end to end",
-    "soak": "the same for hours: memory, drift, heat, frames lost; exits with 1 where it got worse",
-    "sweep": "precisions, threads, detector sizes, faces and galleries against one another, in turns",
-    "engine": "the networks alone, each with its parity verdict and its masked TAR",
-    "gallery": "the search alone, over made-up templates",
-    "camera": "the camera alone: rate, age, jitter, drops",
-    "compare": "two results: ratio of medians with its interval; exits with 1 beyond --regression",
-    "report": "a result again, as table or page: measure on the device, draw on a workstation",
-    "schema": "the JSON Schema of all results",
+    "run": "measure the path from camera to relay, by stage and end to end",
+    "soak": "the same for hours: memory, drift, heat, lost frames; exits with 1 if it got worse",
+    "sweep": "compare precisions, threads, detector sizes, faces and galleries, in turns",
+    "engine": "measure the networks alone, each with its parity result and masked TAR",
+    "gallery": "measure the search alone, over synthetic templates",
+    "camera": "measure the camera alone: rate, age, jitter, drops",
+    "compare": "compare two results: ratio of medians with interval; exits with 1 beyond --regression",
+    "report": "show a result again, as table or page: measure on the device, draw on a workstation",
+    "schema": "print the JSON Schema of all results",
 }
 EXAMPLES = {
     "run": "edge-bench run --config terminal.yaml --duration 60 --json run.json --html run.html",
@@ -33,11 +33,12 @@ EXAMPLES = {
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
-    """The options, with `command`."""
+    """Return the options, with `command`."""
     parser = common.parser(
         "edge-bench",
-        "Measure a terminal on this machine. Nobody is let in: grants go to a door process of its own with a simulated relay, "
-        "and the terminal's gallery is not opened; whoever is seen is enrolled in memory among made-up templates.",
+        "Measure a terminal on this machine. No door opens: grants go to a separate door process with "
+        "a simulated relay, and the terminal's gallery is not opened. People in the frames are "
+        "enrolled in memory, among synthetic templates.",
         EXAMPLES["run"],
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -60,22 +61,30 @@ def _whole(target: argparse.ArgumentParser) -> None:
         type=int,
         choices=range(1, 7),
         metavar="1..6",
-        help="frames drawn with so many faces, not the camera's",
+        help="draw frames with N faces instead of using the camera",
     )
     target.add_argument(
-        "--fixed", choices=DETECTOR_SIZES, metavar="SIZE",
-        help=f"search every frame wholly with this input of the detector ({' or '.join(DETECTOR_SIZES)}), not as the config says",
+        "--full-frame", choices=DETECTOR_SIZES, metavar="SIZE",
+        help=f"search every frame completely, with this detector input: {' or '.join(DETECTOR_SIZES)}",
     )  # fmt: skip
     target.add_argument(
         "--templates",
         type=_count,
         default=1000,
-        help="in the gallery, made up but for who is seen (default %(default)s)",
+        help="number of templates in the gallery (default %(default)s)",
     )
     target.add_argument(
-        "--warm-up", type=_positive, default=2.0, metavar="SECONDS", help="default %(default)g"
+        "--warm-up",
+        type=_positive,
+        default=2.0,
+        metavar="SECONDS",
+        help="time before the measurement (default %(default)g)",
     )
-    target.add_argument("--no-door", action="store_true", help="follow grants to the record only")
+    target.add_argument(
+        "--no-door",
+        action="store_true",
+        help="measure up to the audit log only, without a door process",
+    )
     _outputs(target)
 
 
@@ -89,12 +98,12 @@ def _run(target: argparse.ArgumentParser) -> None:
     )
     target.add_argument(
         "--flat-out", type=_count, nargs="?", const=400, default=0, metavar="FRAMES",
-        help="so many frames from memory, again and again as fast as they are done, not at the camera's pace (default 400)",
+        help="repeat N frames from memory as fast as possible, without the camera (default 400)",
     )  # fmt: skip
     target.add_argument(
         "--no-allocations",
         action="store_true",
-        help="leave out the pass that counts what a frame allocates",
+        help="skip the pass that counts the allocations of a frame",
     )
 
 
@@ -109,21 +118,21 @@ def _soak(target: argparse.ArgumentParser) -> None:
         type=_positive,
         default=30.0,
         metavar="SECONDS",
-        help="a row (default %(default)g)",
+        help="time between rows (default %(default)g)",
     )
     target.add_argument(
         "--window",
         type=_positive,
         default=300.0,
         metavar="SECONDS",
-        help="whose medians are compared (default %(default)g)",
+        help="time of which medians are compared (default %(default)g)",
     )
 
 
 def _sweep(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
-        "--engines", nargs="+", choices=("ort", "trt"), help="default: the config's"
+        "--engines", nargs="+", choices=("ort", "trt"), help="default: that of the configuration"
     )
     target.add_argument(
         "--precisions",
@@ -133,7 +142,10 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         help="of the embedder (default: fp32 and int8)",
     )
     target.add_argument(
-        "--threads", nargs="+", type=_some, help="of ONNX Runtime; default: 1 and all cores"
+        "--threads",
+        nargs="+",
+        type=_some,
+        help="threads of ONNX Runtime (default: 1 and all cores)",
     )
     target.add_argument(
         "--detectors",
@@ -149,16 +161,23 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         choices=range(1, 7),
         default=[],
         metavar="1..6",
-        help="drawn; default: the camera's frames",
+        help="draw frames with N faces (default: use the camera)",
     )
     target.add_argument(
-        "--templates", nargs="+", type=_count, default=[1000], help="in the gallery (default 1000)"
+        "--templates",
+        nargs="+",
+        type=_count,
+        default=[1000],
+        help="templates in the gallery (default 1000)",
     )
     target.add_argument(
-        "--frames", type=_some, default=120, help="of each combination (default %(default)s)"
+        "--frames", type=_some, default=120, help="frames of each combination (default %(default)s)"
     )
     target.add_argument(
-        "--rounds", type=_some, default=6, help="in which all take turns (default %(default)s)"
+        "--rounds",
+        type=_some,
+        default=6,
+        help="rounds in which all take turns (default %(default)s)",
     )
     _outputs(target)
 
@@ -166,17 +185,17 @@ def _sweep(target: argparse.ArgumentParser) -> None:
 def _engine(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
-        "--calls", type=_some, default=200, help="of each row (default %(default)s)"
+        "--calls", type=_some, default=200, help="calls of each row (default %(default)s)"
     )
     target.add_argument(
         "--batches",
         nargs="+",
         type=_some,
         default=[1],
-        help="chips a call of the embedder (default 1)",
+        help="chips per call of the embedder (default 1)",
     )
     target.add_argument(
-        "--threads", nargs="+", type=_some, default=[1], help="of ONNX Runtime (default 1)"
+        "--threads", nargs="+", type=_some, default=[1], help="threads of ONNX Runtime (default 1)"
     )
     _outputs(target)
 
@@ -188,13 +207,13 @@ def _gallery(target: argparse.ArgumentParser) -> None:
         nargs="+",
         type=_some,
         default=sizes,
-        help="templates (default 1000 10000 100000)",
+        help="numbers of templates (default 1000 10000 100000)",
     )
     target.add_argument(
-        "--embedding", type=_some, default=256, help="numbers of a template (default %(default)s)"
+        "--embedding", type=_some, default=256, help="length of a template (default %(default)s)"
     )
     target.add_argument(
-        "--searches", type=_some, default=200, help="in each gallery (default %(default)s)"
+        "--searches", type=_some, default=200, help="searches in each gallery (default %(default)s)"
     )
     _outputs(target)
 
@@ -215,9 +234,9 @@ def _compare(target: argparse.ArgumentParser) -> None:
     target.add_argument("after", type=Path, metavar="B.json", help="later result")
     target.add_argument(
         "--regression", type=_positive, default=1.10, metavar="RATIO",
-        help="of medians, beyond which B is worse (default %(default)g)",
+        help="ratio of medians beyond which B is worse (default %(default)g)",
     )  # fmt: skip
-    target.add_argument("--anyway", action="store_true", help="compare what was not measured alike")
+    target.add_argument("--force", action="store_true", help="compare results not measured alike")
     _outputs(target)
 
 
@@ -237,9 +256,9 @@ def _outputs(target: argparse.ArgumentParser) -> None:
         "--json",
         type=Path,
         metavar="FILE",
-        help="the result for machines; - for standard output, not tables",
+        help="write the result as JSON; - for standard output instead of tables",
     )
-    target.add_argument("--html", type=Path, metavar="FILE", help="a page with plots")
+    target.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots")
 
 
 def _positive(text: str) -> float:

@@ -33,9 +33,10 @@ _ANSWER_S = 60.0
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-demo",
-        "Make a walk-up clip from two public-domain portraits, enroll one of the two people and run the real door and "
-        "recogniser on it, with a lockdown, a door left open and a fire. Exits with 0 only if the door opened for the "
-        "enrolled person, with and without mask but not during the lockdown, for nobody else, and by itself at the fire.",
+        "Make a walk-up clip from two public-domain portraits, enroll one of the two people and run the "
+        "real door process and recogniser on it, with a lockdown, a door held open and a fire. Exits "
+        "with 0 only if the door opened for the enrolled person, with and without mask, and for the "
+        "fire; and neither during the lockdown nor for the other person.",
         "edge-demo --bundle build/bundle --out build/demo",
     )
     parser.add_argument(
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         "--out",
         type=Path,
         default=Path("build/demo"),
-        help="folder for clip, records and report (default %(default)s)",
+        help="folder for clip, audit logs and report (default %(default)s)",
     )
     args = parser.parse_args(argv)
     return common.run("edge-demo", lambda: _demo(args))

@@ -1,4 +1,4 @@
-"""`edge-rehearse`: plays clips through a terminal's configuration and says what would have been decided."""
+"""`edge-rehearse`: the decisions of a terminal for recorded clips."""
 
 from __future__ import annotations
 
@@ -29,28 +29,29 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-rehearse",
-        "Rehearse a door: play clips through a terminal's configuration and see what would have been decided; nothing is "
-        "recorded, no door is asked. Exits with 1 where somebody was granted who must not be, or was not granted who must.",
+        "Play clips through a terminal's configuration and show its decisions. Nothing is recorded and "
+        "no door opens. Exits with 1 if an unexpected person was granted access, or an expected one "
+        "was not.",
         "edge-rehearse --config terminal.yaml --adversarial --html rehearsal.html strangers.mp4 'ada.mkv=Ada Lovelace'",
     )
     common.add_config(parser)
     parser.add_argument(
         "clips", nargs="*", metavar="CLIP[=PERSON]",
-        help="folder of pictures, GIF or video in which only strangers are, or an enrolled person who must be granted",
+        help="folder of pictures, GIF or video without enrolled people, or with one to be granted",
     )  # fmt: skip
     parser.add_argument(
         "--adversarial", action="store_true",
-        help="also clips made to mislead, drawn from two public-domain portraits, one of them enrolled in memory",
+        help="also play adversarial clips, drawn from two public-domain portraits, one enrolled in memory",
     )  # fmt: skip
     parser.add_argument(
         "--photo", action="append", default=[], dest="photos", metavar="PERSON=PHOTO",
-        help="enroll from a photo in memory, in place of the terminal's gallery; may be given several times",
+        help="enroll from a photo in memory instead of the gallery; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--fps",
         type=float,
         default=15.0,
-        help="of folders of pictures (default %(default)g); videos say their own",
+        help="frame rate of folders of pictures (default %(default)g)",
     )
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="a page with timelines and pictures of the clips"

@@ -73,7 +73,7 @@ def _picture(picture: Picture, words: str) -> dict[str, str]:
 def _plot(rehearsal: RehearsalResult) -> str:
     """Scores over time, where there are any, above a lane for each track and one for each reason; an SVG element."""
     attempts = rehearsal.attempts
-    told = [m for m in rehearsal.moments if m.told]
+    told = [m for m in rehearsal.moments if m.is_conclusive]
     reasons = list(dict.fromkeys(m.reason for m in told))
     scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
     heights = [_SCORES_INCHES] * bool(scored) + [
@@ -136,7 +136,7 @@ def _draw_track(axes: Axes, row: int, attempt: Attempt, frame_s: float) -> None:
 
 
 def _colour(moment: Moment) -> str:
-    return html.COLOURS[moment.verdict] if moment.told else _IN_VIEW
+    return html.COLOURS[moment.verdict] if moment.is_conclusive else _IN_VIEW
 
 
 def _who(attempt: Attempt) -> str:

@@ -33,8 +33,8 @@ class Moment:
     person: str | None  # whose face was drawn there, where that is known
 
     @property
-    def told(self) -> bool:
-        """Whether the frame said anything of this face, rather than passing it over."""
+    def is_conclusive(self) -> bool:
+        """Return True if the face was embedded or refused by a gate, not skipped."""
         return self.embedded or not self.usable
 
 
@@ -47,13 +47,13 @@ class Attempt:
 
     @property
     def decisive(self) -> Moment:
-        """Where its answer was first given: its first grant, else the first of the most frequent verdict."""
+        """Return the first grant, else the first moment of the most frequent verdict."""
         granted = next((m for m in self.moments if m.verdict == Verdict.GRANT), None)
         if granted is not None:
             return granted
-        told = [m for m in self.moments if m.embedded] or self.moments
-        answer, _ = Counter((m.verdict, m.reason) for m in told).most_common(1)[0]
-        return next(m for m in told if (m.verdict, m.reason) == answer)
+        embedded = [m for m in self.moments if m.embedded] or self.moments
+        answer, _ = Counter((m.verdict, m.reason) for m in embedded).most_common(1)[0]
+        return next(m for m in embedded if (m.verdict, m.reason) == answer)
 
     @property
     def decided_after_s(self) -> float | None:

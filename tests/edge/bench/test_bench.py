@@ -417,12 +417,11 @@ def test_what_was_not_measured_alike_is_refused_by_name(
     )
     assert "record_on" not in told and "versions" not in told
     assert (
-        main(["compare", str(path), str(other), "--anyway", "--json", str(tmp_path / "c.json")])
-        == 0
+        main(["compare", str(path), str(other), "--force", "--json", str(tmp_path / "c.json")]) == 0
     )
     assert len(json.loads((tmp_path / "c.json").read_text())["differ"]) == 2
     measure("gallery", "--sizes", "10", "--searches", "9", config=False)
-    assert main(["compare", str(path), str(tmp_path / "gallery.json"), "--anyway"]) == 2
+    assert main(["compare", str(path), str(tmp_path / "gallery.json"), "--force"]) == 2
     assert "measure both the same way" in capsys.readouterr().err
 
 
