@@ -1,33 +1,34 @@
 #!/usr/bin/env bash
-# Sets up a terminal: program, accounts, rights, units, configuration, keys of gallery and records. It starts nothing.
+# Installs a terminal: program, accounts, rights, units, configuration, keys. It starts nothing.
 set -euo pipefail
-umask 022 # what root installs here must be readable for the services' accounts
+umask 022 # the services' accounts must read what root installs
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 checkout=${here%/*}
 # shellcheck source=systemd/lib.sh
 . "$here/lib.sh"
 
-readonly OLDEST_SYSTEMD=249 # JetPack 6
+readonly OLDEST_SYSTEMD=249 # in JetPack 6
 readonly KEY_BYTES=32
 readonly SOURCES=(LICENSE README.md pyproject.toml calibration edge export train)
-readonly STAMP=$PROGRAM/.installed # the extras and a digest of the sources that are installed
+readonly STAMP=$PROGRAM/.installed # installed extras, and digest of the sources
 
 usage() {
     cat <<'END'
 usage: sudo systemd/install.sh [options]
 
-Sets up a terminal from this checkout. A second run changes nothing that is as it should be; your configuration and the
-gallery's key are never overwritten. It starts nothing.
+Install a terminal from this checkout. A second run changes only what differs. The configuration
+and the gallery's key are never overwritten. Nothing is started.
 
-  --dry-run          say every step, change nothing; needs no root
-  --extras WHICH     cpu (default) or jetson: TensorRT and OpenCV of JetPack, and its drop-in; see docs/jetson.md
+  --dry-run          print every step, change nothing; needs no root
+  --extras WHICH     cpu (default), or jetson for TensorRT and OpenCV of JetPack with the drop-in;
+                     see docs/jetson.md
   --bundle DIR       copy this model bundle, made by mfsa-bundle, to /opt/mfsa-edge/bundle
-  --network-camera   install the drop-in for cameras on the network; put the camera's network into it
+  --network-camera   install the drop-in for network cameras; enter the camera's network in it
   --python PY        Python 3.10 or newer for the program (default: python3)
-  --no-program       leave /opt/mfsa-edge alone: the program is there by other means
-  --root DIR         lay the files out in a staging root, for images; needs --no-program
-  --help             this text
+  --no-program       do not install the program: /opt/mfsa-edge is provided by other means
+  --root DIR         install into a staging root, for images; needs --no-program
+  --help             show this text
 
 example: sudo systemd/install.sh --bundle build/bundle
 exit codes: 0 done, 1 refused or failed, 2 usage
@@ -37,10 +38,10 @@ END
 extras=""
 python=python3
 bundle=""
-bundle_known=3 # 0: the same bundle is installed
+bundle_known=3 # 0: this bundle is installed already
 network_camera=no
 with_program=yes
-temp="" # what must not stay behind when a step fails
+temp="" # removed when a step fails
 trap '[ -z "$temp" ] || rm -rf -- "$temp"' EXIT
 
 while [ $# -gt 0 ]; do
@@ -71,25 +72,25 @@ case $extras in
     *) wrong_usage "--extras: expected cpu or jetson, found $extras" ;;
 esac
 if staged && [ "$with_program" = yes ]; then
-    wrong_usage "--root needs --no-program: a virtual environment holds absolute paths; make it where it will run, at $PROGRAM"
+    wrong_usage "--root needs --no-program: a virtual environment has absolute paths; create it on the target, at $PROGRAM"
 fi
 
-# Before anything is changed: what would stop the installation halfway.
+# Checks before anything is changed.
 
 check_systemd() {
     local version
     if staged; then
-        say "skipped" "systemd's version: the image's own counts; $OLDEST_SYSTEMD or newer"
+        say "skipped" "systemd's version: the image needs $OLDEST_SYSTEMD or newer"
     elif ! has systemctl; then
-        warn "expected systemd $OLDEST_SYSTEMD or newer, found no systemctl; the files are laid out, nothing can run the services"
+        warn "no systemctl found, expected systemd $OLDEST_SYSTEMD or newer; the files are installed, the services cannot run"
     else
         version=$(systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
         [ "${version:-0}" -ge "$OLDEST_SYSTEMD" ] ||
-            die "expected systemd $OLDEST_SYSTEMD or newer, found ${version:-an unknown one}; JetPack 6 and Ubuntu 22.04 have it"
+            die "expected systemd $OLDEST_SYSTEMD or newer, found ${version:-an unknown version}; use JetPack 6 or Ubuntu 22.04"
     fi
 }
 
-# A rerun without --extras keeps what is there: pip's OpenCV must never land over JetPack's.
+# A rerun without --extras keeps the installed extras: pip's OpenCV must not replace JetPack's.
 settle_extras() {
     local before="" rest
     if [ -f "$root$STAMP" ]; then
@@ -98,7 +99,7 @@ settle_extras() {
         before=jetson
     fi
     if [ "$with_program" = yes ] && [ -n "$extras" ] && [ -f "$root$STAMP" ] && [ "$extras" != "$before" ]; then
-        die "expected --extras $before, with which $PROGRAM was installed, found $extras; run uninstall.sh first, it keeps your data"
+        die "--extras $extras: $PROGRAM was installed with $before; run uninstall.sh first, it keeps your data"
     fi
     extras=${extras:-${before:-cpu}}
 }
@@ -107,31 +108,31 @@ check_python() {
     local prefix
     if [ -x "$PROGRAM/bin/python" ]; then
         if [ "$extras" = jetson ] && ! grep -qs '^include-system-site-packages = true' "$PROGRAM/pyvenv.cfg"; then
-            die "expected an environment at $PROGRAM that sees JetPack's packages, found one that does not; move it away and run this again"
+            die "$PROGRAM: the environment has no access to JetPack's packages; move it away and run this again"
         fi
         return
     fi
-    has "$python" || die "expected Python 3.10 or newer, found no $python; install python3, or name one with --python"
+    has "$python" || die "no $python found, expected Python 3.10 or newer; install python3, or name one with --python"
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
         die "expected Python 3.10 or newer, found $("$python" --version 2>&1); name another with --python"
     "$python" -c 'import ensurepip, venv' 2>/dev/null ||
-        die "expected a Python with venv, found $python without; install it: apt install python3-venv"
+        die "$python has no venv module; install it: apt install python3-venv"
     prefix=$("$python" -c 'import sys; print(sys.base_prefix)')
     case $prefix/ in
         /home/* | /root/* | /run/user/*)
-            die "expected a Python of the system, found one in $prefix, where the services cannot look; name another with --python"
+            die "Python in $prefix is not accessible to the services; name a Python of the system with --python"
             ;;
     esac
 }
 
 check_stopped() {
     if booted && systemctl is-active --quiet "${SERVICES[@]}"; then
-        die "expected edge-door and edge-daemon to be stopped while their program is replaced, found them running; \
-the door is locked meanwhile: systemctl stop ${SERVICES[*]}"
+        die "edge-door and edge-daemon are running, stop them first (this locks the door): \
+systemctl stop ${SERVICES[*]}"
     fi
 }
 
-# A Python with the standard library: it reads a delivered bundle without following links.
+# Reads a delivered bundle without following links, with Python's standard library.
 bundle_tool() {
     local interpreter=$python
     has "$interpreter" || interpreter=$PROGRAM/bin/python
@@ -140,48 +141,48 @@ bundle_tool() {
     (cd "$checkout" && "$interpreter" -B -m edge.cli.copy_bundle "$@")
 }
 
-# Root follows no link in a delivered bundle, and copies what its manifest lists, nothing else.
+# Root follows no link in a delivered bundle, and copies only the files in its manifest.
 check_bundle() {
     local status=0
     [ -f "$bundle/manifest.json" ] ||
-        die "--bundle: expected a folder with a manifest.json, found none in $bundle; make one: mfsa-bundle make $bundle"
+        die "--bundle: no manifest.json in $bundle; make a bundle: mfsa-bundle make $bundle"
     bundle=$(cd "$bundle" && pwd)
     bundle_tool same "$bundle" "$root$BUNDLE" || status=$?
     case $status in
         0 | 3) bundle_known=$status ;;
-        *) die "--bundle: $bundle is refused, see above; nothing was changed" ;;
+        *) die "--bundle: $bundle refused: see above; nothing was changed" ;;
     esac
 }
 
-# A key that is there is left as it is; without one, a new key must not meet an old gallery.
+# An existing key is kept. A new key would make an existing gallery unreadable.
 check_key() {
     local found mode
     if [ -e "$root$KEY" ] || [ -L "$root$KEY" ]; then
         found=$(LC_ALL=C stat -L -c '%F, %s bytes' "$root$KEY" 2>/dev/null || echo "a link to nothing")
         [ "$found" = "regular file, $KEY_BYTES bytes" ] ||
-            die "$KEY: expected a file of $KEY_BYTES bytes, found $found; restore the right one from your backup"
+            die "$KEY: expected a file of $KEY_BYTES bytes, found $found; restore the right key from your backup"
         mode=$(stat -L -c %a "$root$KEY")
         case $mode in
             600 | 400) ;;
-            *) warn "$KEY: expected mode 600, found $mode: others may have read it; systemd-tmpfiles sets the mode, the doubt stays" ;;
+            *) warn "$KEY: expected mode 600, found $mode: other accounts may have read it; systemd-tmpfiles corrects the mode" ;;
         esac
     elif [ -e "$root$GALLERY" ]; then
-        die "expected the gallery's key at $KEY, found none, but a gallery at $GALLERY: a new key cannot open it. \
-Restore the key from your backup (without an installer it was made as $STATE/gallery.key), or, to enroll everybody anew, move $GALLERY* away"
+        die "$KEY is missing, and $GALLERY needs it. Restore the key from your backup (without an installer \
+it was made as $STATE/gallery.key), or move $GALLERY* away and enroll all people again"
     elif [ -d "$root$STATE" ] && [ ! -x "$root$STATE" ]; then
-        say "unknown" "whether there is a gallery: this account cannot look into $STATE"
+        say "unknown" "if there is a gallery: this account has no access to $STATE"
     fi
 }
 
-# The steps.
+# Steps.
 
-# A file, whole or not at all.
+# Install a file atomically.
 put() {
     local source=$here/$1 target=$2 mode=$3
     [ ! -L "$root$target" ] ||
-        die "$target: expected a file, found a link to $(readlink "$root$target"); if it masks a unit: systemctl unmask, else remove it"
+        die "$target: expected a file, found a link to $(readlink "$root$target"); unmask the unit: systemctl unmask, or remove the link"
     if cmp -s "$source" "$root$target" && [ "$(stat -c %a "$root$target")" = "$mode" ]; then
-        say "is there" "$target"
+        say "unchanged" "$target"
         return
     fi
     if dry; then
@@ -196,12 +197,12 @@ put() {
     say "made" "$target"
 }
 
-# A file that is yours to edit: never overwritten. What we would have put there is put beside it.
-put_yours() {
+# Install a file that the operator edits. A changed one is kept, the new one is named .sample.
+put_editable() {
     if [ ! -e "$root$2" ] || cmp -s "$here/$1" "$root$2"; then
         put "$1" "$2" "$3"
     else
-        say "is there" "$2, with changes of yours"
+        say "unchanged" "$2, changed by the operator"
         put "$1" "$2.sample" "$3"
     fi
 }
@@ -215,12 +216,12 @@ make_program() {
     local wanted
     if [ "$with_program" = no ]; then
         say "skipped" "$PROGRAM (--no-program)"
-        staged || [ -x "$PROGRAM/bin/edge-door" ] || warn "expected the program at $PROGRAM/bin/edge-door, found none; the services need it"
+        staged || [ -x "$PROGRAM/bin/edge-door" ] || warn "$PROGRAM/bin/edge-door is missing; the services need it"
         return
     fi
     wanted="$extras $(fingerprint)"
     if [ "$(cat "$STAMP" 2>/dev/null)" = "$wanted" ]; then
-        say "is there" "$PROGRAM (mfsa-edge[$extras])"
+        say "unchanged" "$PROGRAM (mfsa-edge[$extras])"
         return
     fi
     check_python
@@ -239,27 +240,27 @@ make_program() {
     fi
     # pycuda is compiled against JetPack's CUDA, and sudo's PATH does not have it.
     if [ "$extras" = jetson ] && ! has nvcc; then PATH=/usr/local/cuda/bin:$PATH; fi
-    # From a copy: a build leaves files in its folder, and they would be root's.
+    # Build from a copy: the build writes files as root into its folder.
     temp=$(mktemp -d)
     (cd "$checkout" && cp -R -- "${SOURCES[@]}" "$temp/")
     "$PROGRAM/bin/python" -m pip install --disable-pip-version-check "${temp}[$extras]" ||
-        die "expected pip to install mfsa-edge[$extras], see above what it found; mend it and run this again"
+        die "pip could not install mfsa-edge[$extras]: see above; fix it and run this again"
     rm -rf -- "$temp"
     temp=""
-    "$PROGRAM/bin/edge-door" --help >/dev/null || die "expected $PROGRAM/bin/edge-door to start, see above what it found"
+    "$PROGRAM/bin/edge-door" --help >/dev/null || die "$PROGRAM/bin/edge-door does not start: see above"
     printf '%s\n' "$wanted" >"$STAMP"
     say "made" "$PROGRAM (mfsa-edge[$extras])"
 }
 
-# The commands by their bare names. A file of another program stays as it is.
+# Link the commands into the PATH. Files of other programs are kept.
 link_commands() {
     local command link target
     for command in "${COMMANDS[@]}"; do
         link=$LINKS/$command target=$PROGRAM/bin/$command
         if [ "$(readlink "$root$link" 2>/dev/null)" = "$target" ]; then
-            say "is there" "$link"
+            say "unchanged" "$link"
         elif [ -e "$root$link" ] || [ -L "$root$link" ]; then
-            warn "$link: expected no file, found one of another program; use $target"
+            warn "$link: belongs to another program and is kept; use $target"
         elif dry; then
             say "would make" "$link"
         else
@@ -270,12 +271,12 @@ link_commands() {
     done
 }
 
-# Engines built on this device are more files than the source has: that is no difference.
+# Engines built on this device do not count as a difference.
 copy_bundle() {
     local note
     [ -n "$bundle" ] || return 0
     if [ "$bundle_known" = 0 ]; then
-        say "is there" "$BUNDLE"
+        say "unchanged" "$BUNDLE"
         return
     fi
     if dry; then
@@ -284,13 +285,13 @@ copy_bundle() {
     fi
     mkdir -p "$root$PROGRAM"
     temp=$(mktemp -d "$root$PROGRAM/.bundle.XXXXXX")
-    note=$(bundle_tool copy "$bundle" "$temp") || die "--bundle: $bundle is refused, see above; nothing was copied"
+    note=$(bundle_tool copy "$bundle" "$temp") || die "--bundle: $bundle refused: see above; nothing was copied"
     [ -z "$note" ] || warn "$note"
     chmod 755 "$temp"
     if [ -e "$root$BUNDLE" ]; then
         rm -rf -- "$root$BUNDLE.old"
         mv -T "$root$BUNDLE" "$root$BUNDLE.old"
-        warn "$BUNDLE is another one now, the one before is $BUNDLE.old. A gallery belongs to its model: edge-doctor says if it fits"
+        warn "$BUNDLE was replaced, the previous bundle is $BUNDLE.old. Check with edge-doctor if the gallery fits the model"
     fi
     mv -T "$temp" "$root$BUNDLE"
     temp=""
@@ -300,27 +301,27 @@ copy_bundle() {
 make_accounts() {
     put mfsa-edge.sysusers "$SYSUSERS" 644
     if staged; then
-        say "skipped" "accounts; into the image: systemd-sysusers --root=$root"
+        say "skipped" "accounts; for the image: systemd-sysusers --root=$root"
     elif ! has systemd-sysusers; then
-        warn "expected systemd-sysusers, found none; make the accounts that $SYSUSERS names"
+        warn "no systemd-sysusers found; create the accounts in $SYSUSERS"
     else
         run systemd-sysusers "$SYSUSERS"
         dry || getent passwd mfsa-door mfsa-edge >/dev/null ||
-            die "expected the accounts mfsa-door and mfsa-edge, found one missing; look at $SYSUSERS"
+            die "account mfsa-door or mfsa-edge is missing after systemd-sysusers; see $SYSUSERS"
     fi
 }
 
-# After the accounts: udev ignores a group that is not there.
-give_pins() {
+# After the accounts: udev ignores an unknown group.
+install_udev_rule() {
     local before
     before=$(cat "$root$UDEV" 2>/dev/null || true)
     put 60-mfsa-edge.rules "$UDEV" 644
     if staged; then
-        say "skipped" "udevadm: the rule counts when the image boots"
+        say "skipped" "udevadm: the rule applies when the image boots"
     elif [ "$before" = "$(cat "$here/60-mfsa-edge.rules")" ]; then
         return
     elif ! booted || ! has udevadm; then
-        say "skipped" "udevadm: the rule counts from the next start of the machine"
+        say "skipped" "udevadm: the rule applies from the next boot"
     else
         run udevadm control --reload
         run udevadm trigger --subsystem-match=gpio
@@ -333,62 +334,62 @@ put_units() {
     put edge-expire.service "$UNITS/edge-expire.service" 644
     put edge-expire.timer "$UNITS/edge-expire.timer" 644
     if [ "$extras" = jetson ]; then put drop-ins/jetson.conf "$DROP_INS/jetson.conf" 644; fi
-    if [ "$network_camera" = yes ]; then put_yours drop-ins/network-camera.conf "$DROP_INS/network-camera.conf" 644; fi
+    if [ "$network_camera" = yes ]; then put_editable drop-ins/network-camera.conf "$DROP_INS/network-camera.conf" 644; fi
 }
 
 make_key() {
     if [ -e "$root$KEY" ]; then
-        say "is there" "$KEY"
+        say "unchanged" "$KEY"
         return
     fi
     if dry; then
         say "would make" "$KEY"
         return
     fi
-    temp=$(mktemp "$root$SETTINGS/.gallery.key.XXXXXX") # for its owner alone from the start
+    temp=$(mktemp "$root$SETTINGS/.gallery.key.XXXXXX") # readable for root alone from the start
     head -c "$KEY_BYTES" /dev/urandom >"$temp"
-    [ "$(stat -c '%a %s' "$temp")" = "600 $KEY_BYTES" ] || die "$KEY: expected to write $KEY_BYTES bytes, found fewer; is the disk full?"
+    [ "$(stat -c '%a %s' "$temp")" = "600 $KEY_BYTES" ] || die "$KEY: $KEY_BYTES bytes could not be written; is the disk full?"
     sync "$temp"
-    ln -T "$temp" "$root$KEY" || die "$KEY: expected no key yet, found one that was made meanwhile; run this again"
+    ln -T "$temp" "$root$KEY" || die "$KEY: was created meanwhile; run this again"
     rm -f -- "$temp"
     temp=""
     sync "$root$SETTINGS"
-    say "made" "$KEY; keep a copy in a safe place, without it everybody must be enrolled anew"
+    say "made" "$KEY; keep a copy in a safe place: without it all people must be enrolled again"
     if staged; then
-        warn "one key, one terminal: whoever has the image has the key. For more terminals delete it in the image and run this on each"
+        warn "the image contains the key. For several terminals delete it in the image and run this on each terminal"
     fi
 }
 
 set_rights() {
     put mfsa-edge.tmpfiles "$TMPFILES" 644
     if staged; then
-        say "skipped" "owners and modes: systemd-tmpfiles sets them when the image boots"
+        say "skipped" "owners and modes: systemd-tmpfiles sets them at boot"
     elif ! has systemd-tmpfiles; then
-        warn "expected systemd-tmpfiles, found none; make the folders that $TMPFILES names"
+        warn "no systemd-tmpfiles found; create the folders in $TMPFILES"
     else
         run systemd-tmpfiles --create "$TMPFILES"
     fi
 }
 
-# Before the processes start, so that they never hold a key older than the present one.
-prepare_records() {
+# Before the processes start: they never hold a key older than the current one.
+provision_audit_logs() {
     if staged; then
-        say "skipped" "keys of the records: run this again on the terminal, or the processes make keys of their own"
+        say "skipped" "keys of the audit logs: run this again on the terminal, else the processes create their own"
     elif [ ! -x "$PROGRAM/bin/edge-audit" ] && ! dry; then
-        warn "expected $PROGRAM/bin/edge-audit, found none; until edge-audit init has run, the records' keys lie beside them"
+        warn "$PROGRAM/bin/edge-audit is missing; run edge-audit init, else each key is stored next to its log"
     elif dry; then
         run "$PROGRAM/bin/edge-audit" init --config "$CONFIG"
     elif "$PROGRAM/bin/edge-audit" init --config "$CONFIG"; then
-        say "made" "keys of the records, or there already; keep a copy of them in a safe place"
+        say "made" "keys of the audit logs, unless they existed; keep a copy of them in a safe place"
     else
-        warn "expected edge-audit init to prepare the records, see above what it found; the door works without, and nobody can verify"
+        warn "edge-audit init failed: see above; the door works, but its audit log cannot be verified"
     fi
 }
 
 enable_services() {
     local service
     if staged; then
-        say "skipped" "enabling; into the image: systemctl --root=$root enable ${ENABLED[*]}"
+        say "skipped" "enabling; for the image: systemctl --root=$root enable ${ENABLED[*]}"
         return
     elif ! has systemctl; then
         return
@@ -396,7 +397,7 @@ enable_services() {
     if booted; then run systemctl daemon-reload; fi
     for service in "${ENABLED[@]}"; do
         if systemctl is-enabled --quiet "$service" 2>/dev/null; then
-            say "is there" "$service, enabled"
+            say "unchanged" "$service, enabled"
         else
             run systemctl enable --quiet "$service"
         fi
@@ -413,12 +414,12 @@ make_program
 link_commands
 copy_bundle
 make_accounts
-give_pins
+install_udev_rule
 put_units
-put_yours terminal.yaml "$CONFIG" 644
+put_editable terminal.yaml "$CONFIG" 644
 make_key
 set_rights
-prepare_records
+provision_audit_logs
 enable_services
 
 if dry; then
@@ -426,7 +427,7 @@ if dry; then
     exit 0
 fi
 if [ "$network_camera" = yes ]; then
-    printf "\nThe camera's own network belongs into %s.\n" "$DROP_INS/network-camera.conf"
+    printf "\nEnter the camera's network in %s.\n" "$DROP_INS/network-camera.conf"
 fi
 cat <<END
 

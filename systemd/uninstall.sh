@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes a terminal's program and units away; configuration, key, gallery and records only with --purge.
+# Removes a terminal's program and units; configuration, keys, gallery and audit logs with --purge.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
@@ -10,17 +10,18 @@ usage() {
     cat <<'END'
 usage: sudo systemd/uninstall.sh [options]
 
-Stops and removes the services and the program. The door is locked from then on. What it keeps: the configuration and the
-keys of gallery and records in /etc/mfsa-edge, the gallery and the records in /var/lib/mfsa-edge and /var/lib/mfsa-door, the
+Stop and remove the services and the program; this locks the door. Kept are the configuration and
+the keys in /etc/mfsa-edge, gallery and audit logs in /var/lib/mfsa-edge and /var/lib/mfsa-door, the
 model bundle, and the accounts that own them.
 
-  --dry-run    say every step, change nothing; needs no root
-  --purge      remove all of that too. On flash, deleting is not secure erasure: blocks may stay readable until they are
-               reused, also those of the key. Templates and pictures are sealed and unreadable without the key; records
-               are not sealed. To be sure, encrypt the disk beforehand, or destroy it
-  --yes        do not ask before --purge; needed where there is no terminal to ask
+  --dry-run    print every step, change nothing; needs no root
+  --purge      remove these too. On flash, deleting is not secure erasure: blocks may stay readable
+               until they are reused, also those of the key. Templates and pictures are encrypted
+               and unreadable without the key; audit logs are not encrypted. Encrypt the disk
+               before use, or destroy it
+  --yes        do not ask before --purge; required if there is no terminal for the question
   --root DIR   work in a staging root, for images
-  --help       this text
+  --help       show this text
 
 example: sudo systemd/uninstall.sh --dry-run
 exit codes: 0 done, 1 refused or failed, 2 usage
@@ -52,8 +53,8 @@ done
 confirm() {
     local answer=""
     if [ "$purge" = no ] || [ "$yes" = yes ] || dry; then return; fi
-    [ -t 0 ] || wrong_usage "--purge: expected --yes, since there is no terminal to ask; it erases key, gallery and records for good"
-    printf 'This erases configuration, key, gallery, records and pictures for good. Type "erase" to go on: '
+    [ -t 0 ] || wrong_usage "--purge: needs --yes if there is no terminal; it erases key, gallery and audit logs for good"
+    printf 'This erases configuration, keys, gallery, audit logs and pictures for good. Type "erase" to continue: '
     read -r answer || true
     [ "$answer" = erase ] || die 'expected "erase", found another answer; nothing was changed'
 }
@@ -64,11 +65,11 @@ remove() {
         if [ ! -e "$root$path" ] && [ ! -L "$root$path" ]; then
             say "not there" "$path"
         elif dry; then
-            say "would take" "$path"
+            say "would remove" "$path"
         elif rm -rf --one-file-system -- "$root${path:?}"; then
             say "removed" "$path"
         else
-            warn "$path: expected to remove it, found what is told above; remove the rest by hand"
+            warn "$path: could not be removed: see above; remove the rest by hand"
         fi
     done
 }
@@ -78,7 +79,7 @@ stop_services() {
     if staged; then
         say "skipped" "stopping: a staging root runs nothing"
     elif ! has systemctl; then
-        warn "expected systemctl, found none; make sure that edge-door and edge-daemon do not run"
+        warn "no systemctl found; make sure that edge-door and edge-daemon do not run"
     else
         for service in "${ENABLED[@]}"; do
             if [ ! -e "$UNITS/$service" ]; then
@@ -86,20 +87,20 @@ stop_services() {
                 continue
             fi
             if [ "$service" = edge-door.service ]; then
-                say "note" "the door will be locked: from now on only what is wired opens it, and keys"
+                say "note" "the door will be locked: from now on only hard-wired inputs and keys open it"
             fi
-            # While the program is there: stopping drives the lock's line to rest.
+            # Before the program is removed: stopping de-energises the lock's relay.
             if booted; then run systemctl stop "$service"; fi
             run systemctl disable --quiet "$service"
         done
     fi
 }
 
-# What others put into our folders stays.
+# Files of other programs are kept.
 remove_folder_if_empty() {
     [ -d "$root$1" ] || return 0
     if dry; then return; fi
-    rmdir "$root$1" 2>/dev/null || say "kept" "$1, since there is more in it"
+    rmdir "$root$1" 2>/dev/null || say "kept" "$1, it contains other files"
 }
 
 remove_units() {
@@ -132,7 +133,7 @@ remove_program() {
     done < <(find "$root$PROGRAM" -mindepth 1 -maxdepth 1 ! -path "$root$BUNDLE" ! -path "$root$BUNDLE.old" -print0 | LC_ALL=C sort -z)
 }
 
-# The key first: from then on the sealed templates are unreadable.
+# The key first: without it the encrypted templates are unreadable.
 remove_data() {
     if [ "$purge" = no ]; then
         local path
@@ -149,13 +150,13 @@ remove_accounts() {
     local account
     if [ "$purge" = no ]; then return; fi
     if staged; then
-        say "skipped" "accounts: take them out of the image"
+        say "skipped" "accounts: remove them from the image"
         return
     fi
     for account in mfsa-edge mfsa-door; do
         if getent passwd "$account" >/dev/null; then run userdel "$account"; else say "not there" "account $account"; fi
     done
-    # A group goes with its account, but not while others are in it.
+    # userdel keeps a group that has other members.
     for account in mfsa-edge mfsa-door; do
         if dry || ! getent group "$account" >/dev/null; then continue; fi
         run groupdel "$account"
@@ -176,5 +177,5 @@ remove_accounts
 if dry; then
     printf '\nNothing was changed.\n'
 elif [ "$purge" = yes ]; then
-    printf '\nOn flash, deleting is not secure erasure: to be sure, destroy the disk or have it encrypted.\n'
+    printf '\nOn flash, deleting is not secure erasure: destroy the disk, or use disk encryption.\n'
 fi

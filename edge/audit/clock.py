@@ -1,4 +1,4 @@
-"""Belief in the wall clock across restarts, from the audit records and the clock file."""
+"""Trust in the wall clock across restarts, from the audit records and the clock file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from edge.audit.reader import read_tail
 from edge.config import TerminalConfig
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular, write_atomic
+from edge.system.strict_json import read_json
 from edge.system.wallclock import LATEST, ClockTrust, WallClock
 
 DOUBT = "latest_believed"  # a field of records made while the clock was in doubt
@@ -21,7 +22,7 @@ _FILE_MAX = 4096
 
 
 def trust_from_records(tail: Iterable[Mapping[str, Any]]) -> ClockTrust:
-    """Return the belief that the last records give, newest record first.
+    """Return the trust that the last records give; newest record first.
 
     Records from before a confirmation are ignored: their clock was wrong.
     """
@@ -43,35 +44,35 @@ def confirmation_field(belief: ClockTrust) -> dict[str, Any]:
 
 
 def open_clock(config: TerminalConfig) -> WallClock:
-    """Return the clock of the recogniser and its commands with the persisted belief."""
+    """Return the clock of the recogniser and its commands with the persisted trust."""
     return WallClock(load_trust(config))
 
 
 def load_trust(config: TerminalConfig) -> ClockTrust:
-    """Return the belief of the clock file, else that of the last records."""
+    """Return the trust of the clock file, else that of the last records."""
     if (kept := read_trust(config.clock_path)) is not None:
         return kept
     found = ClockTrust()
     for folder in (config.decisions_path, config.door_record_path):
         with contextlib.suppress(RecordError):  # of another account, or damaged
             known = trust_from_records(read_tail(folder))
-            found = max(found, known, key=lambda belief: belief.latest)
+            found = max(found, known, key=lambda trust: trust.latest)
     return found
 
 
 def read_trust(path: Path) -> ClockTrust | None:
-    """Return a clock file's belief, None if the file is missing or damaged."""
+    """Return a clock file's trust, None if the file is missing or damaged."""
     try:
-        found = json.loads(read_regular(path, _FILE_MAX))
+        found = read_json(read_regular(path, _FILE_MAX))
         latest = _time(found["latest"])
         confirmed, boot = _confirmation([found["confirmed"], found["boot"]])
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError):
         return None
     return ClockTrust(latest, confirmed, boot)
 
 
 def write_trust(path: Path, clock: WallClock) -> None:
-    """Persist the belief in the clock. Raises OSError."""
+    """Persist the trust in the clock. Raises OSError."""
     clock.read_with_doubt()
     kept = clock.trust
     fields = {"latest": kept.latest, "confirmed": kept.confirmed, "boot": kept.boot}

@@ -14,13 +14,13 @@ from edge.system.wallclock import REMEDY, WallClock
 
 
 def save_clock_trust(config: TerminalConfig) -> None:
-    """Persist the belief in the clock, if this account may write it."""
+    """Persist the trust in the clock, if this account may write it."""
     with contextlib.suppress(OSError):
         write_trust(config.clock_path, open_clock(config))
 
 
 def trusted_day(config: TerminalConfig, consequence: str) -> date:
-    """Return today in the schedule's time zone. Raises GalleryError if the clock is in doubt."""
+    """Return today in the schedule's time zone. Raises GalleryError if the clock is not trusted."""
     clock = open_clock(config)
     now, doubt = clock.read_with_doubt()
     if doubt is not None and _confirmed_at_door(clock, config):
@@ -31,7 +31,7 @@ def trusted_day(config: TerminalConfig, consequence: str) -> date:
 
 
 def current_day(config: TerminalConfig) -> date:
-    """Return today by the clock as it is, for uses that erase and refuse nothing."""
+    """Return today by the clock as it is, for uses that neither erase nor refuse."""
     return _day(config, WallClock().read()[0])
 
 

@@ -36,53 +36,61 @@ from edge.system.wallclock import REMEDY, ClockDoubt
 
 log = logging.getLogger(__name__)
 
-_ALIVE_S = 0.5  # a quarter of the watchdog's patience
-_PAUSE_S = 5.0  # before a start that systemd tries again, where only people can help
+_ALIVE_S = 0.5  # a quarter of the watchdog's time
+_PAUSE_S = 5.0  # before a failed start that systemd repeats without end
 
 _COMMANDS = {
-    OperatorCommand.UNLOCK.value: "open once, for a pulse",
-    OperatorCommand.HOLD.value: "hold the door open until it is released",
-    OperatorCommand.LOCKDOWN.value: "open only for exit button and fire, until it is released",
+    OperatorCommand.UNLOCK.value: "unlock once, for one pulse",
+    OperatorCommand.HOLD.value: "hold the door unlocked until it is released",
+    OperatorCommand.LOCKDOWN.value: "unlock only for exit button and fire, until it is released",
     OperatorCommand.RELEASE.value: "end hold and lockdown",
-    OperatorCommand.RESET_FIRE.value: "end the fire state, once its input is quiet",
-    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm, once the case is closed",
+    OperatorCommand.RESET_FIRE.value: "end the fire state once its input is inactive",
+    OperatorCommand.RESET_TAMPER.value: "end the tamper alarm once the case is closed",
     TRUST_CLOCK: "trust the clock as it is now, in both processes: you checked that it is right",
 }
+_EXAMPLES = """\
+edge-door check --config /etc/mfsa-edge/terminal.yaml
+  edge-door status --config /etc/mfsa-edge/terminal.yaml
+  edge-door unlock --config /etc/mfsa-edge/terminal.yaml --reason "delivery"
+  edge-door trust-clock --config /etc/mfsa-edge/terminal.yaml --reason "compared with a phone\""""
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "edge-door",
-        "Own the door's relay, or ask the process that does.",
-        "edge-door run --config /etc/mfsa-edge/terminal.yaml",
+        "Run the process that owns the door's relay, or send it a command.",
+        _EXAMPLES,
     )
     commands = parser.add_subparsers(
         dest="command", required=True, metavar=f"run|safe-state|check|status|{'|'.join(_COMMANDS)}"
     )
-    serve = commands.add_parser(
-        "run", help="take grants and move the relay until SIGTERM; locked at start and end"
+    run = commands.add_parser(
+        "run", help="run the door until SIGTERM; it is locked at start and end"
     )
     safe_state = commands.add_parser(
         "safe-state",
         help="de-energise lock and alarm relay after the process ended; systemd calls it",
     )
     check = commands.add_parser(
-        "check", help="whether the configuration can be used; systemd asks before a reload"
+        "check", help="check the configuration; systemd calls it before a reload"
     )
-    status = commands.add_parser("status", help="whether the door is locked, and why")
-    asking = {name: commands.add_parser(name, help=words) for name, words in _COMMANDS.items()}
-    for sub in (serve, safe_state, check, status, *asking.values()):
+    status = commands.add_parser("status", help="show if the door is locked, and why")
+    operator = {name: commands.add_parser(name, help=text) for name, text in _COMMANDS.items()}
+    for sub in (run, safe_state, check, status, *operator.values()):
         common.add_config(sub)
-    for sub in asking.values():
+    for sub in operator.values():
         sub.add_argument(
-            "--reason", type=_reason, required=True, metavar="WORDS", help="why, for the record"
+            "--reason", type=_reason, required=True, metavar="TEXT", help="why, for the audit log"
         )
-    status.add_argument("--json", action="store_true", help="for machines")
+    status.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args(argv)
-    does = {"run": _serve, "safe-state": _force_safe_state, "check": _check, "status": _status}.get(
-        args.command, _ask
-    )
-    return common.run("edge-door", lambda: does(args))
+    actions = {
+        "run": _run,
+        "safe-state": _force_safe_state,
+        "check": _check,
+        "status": _show_status,
+    }
+    return common.run("edge-door", lambda: actions.get(args.command, _send_command)(args))
 
 
 def _reason(text: str) -> str:
@@ -93,33 +101,36 @@ def _reason(text: str) -> str:
     return text
 
 
-class _Asked:
-    """What signals ask for. Plain attributes: a handler that takes a lock may wait for the very code that it interrupts."""
+class SignalRequests:
+    """Requests by signals.
+
+    Plain attributes: a handler that takes a lock may wait for the code that it interrupts.
+    """
 
     def __init__(self) -> None:
         self.stop = self.reload = False
 
-    def listen(self) -> None:
+    def install(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self.hear)
+            signal.signal(number, self.handle)
 
-    def hear(self, number: int, _: object) -> None:
+    def handle(self, number: int, _: object) -> None:
         if number == signal.SIGHUP:
             self.reload = True
         else:
             self.stop = True
 
 
-def _serve(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace) -> int:
     config = _load(args.config)
-    asked = _Asked()
-    asked.listen()
+    requests = SignalRequests()
+    requests.install()
     common.log_in_background()
-    lock = acquire_lock(config.door_lock_path, "edge-door")  # before wires and record are touched
+    lock = acquire_lock(config.door_lock_path, "edge-door")  # before hardware and audit log
     notifier = SystemdNotifier()
     service = _open(config)
     try:
-        _run(service, config, ConfigReloader(args.config), asked, notifier)
+        _loop(service, config, ConfigReloader(args.config), requests, notifier)
     finally:
         service.close()
         notifier.close()
@@ -128,14 +139,17 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _load(path: Path) -> TerminalConfig:
-    """Raises ConfigError, under systemd after a while: it starts the door anew at once, for ever, and every start costs more than
-    a second of a small machine. The lock is locked meanwhile, `edge-door safe-state` has seen to it."""
+    """Load the configuration. Raises ConfigError, after a pause if systemd started the process.
+
+    systemd repeats a failed start at once and without end; each start takes over a second of a
+    small processor. The door is locked meanwhile: systemd has run `edge-door safe-state`.
+    """
     try:
         return load_config(path)
     except ConfigError as error:
         if os.environ.get("NOTIFY_SOCKET"):
             print(
-                f"edge-door: locked until the configuration is mended: {error}",
+                f"edge-door: locked until the configuration is fixed: {error}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -144,80 +158,82 @@ def _load(path: Path) -> TerminalConfig:
 
 
 def _open(config: TerminalConfig) -> DoorService:
-    """Wires first, so that the lock is at rest whatever else fails; raises DoorError."""
+    """Open the hardware first: the door is locked whatever else fails. Raises DoorError."""
     hardware.save_outputs(hardware.configured_outputs(config.door), config.door_wiring_path)
-    wires = hardware.open_hardware(config.door)
+    opened = hardware.open_hardware(config.door)
     try:
-        record = AsyncLogWriter(
+        log_writer = AsyncLogWriter(
             lambda: AuditLogWriter(config.door_record_path, of=f"{config.terminal}/door")
         )
         return DoorService(
             build_settings(config),
-            wires,
-            record,
+            opened,
+            log_writer,
             config.socket_path,
             previous=load_previous_run(config.door_record_path),
         )
     except BaseException:
-        wires.close()
+        opened.close()
         raise
 
 
-def _run(
+def _loop(
     service: DoorService,
     config: TerminalConfig,
-    reading: ConfigReloader,
-    asked: _Asked,
+    reloader: ConfigReloader,
+    requests: SignalRequests,
     notifier: SystemdNotifier,
 ) -> None:
-    """The loop, until a signal ends it."""
+    """Run the service until a signal stops it."""
     notifier.ready()
-    log.info("ready: %s", _line(service))
+    log.info("ready: %s", _status_line(service))
     alive_at = -math.inf
-    while not asked.stop:
+    while not requests.stop:
         service.step()
         if (now := time.monotonic()) - alive_at >= _ALIVE_S:
             alive_at = now
-            notifier.alive(_line(service))
-        if asked.reload:
-            asked.reload = False
+            notifier.alive(_status_line(service))
+        if requests.reload:
+            requests.reload = False
             notifier.reloading()
-            reading.start()
-        config = _reload(reading, config, service, notifier)
+            reloader.start()
+        config = _reload(reloader, config, service, notifier)
 
 
-def _line(service: DoorService) -> str:
-    """For `systemctl status`."""
+def _status_line(service: DoorService) -> str:
+    """Return the line for `systemctl status`."""
     status = service.status()
-    refused = (
-        f"; configuration refused: {status['reload_refused']}" if status["reload_refused"] else ""
-    )
-    return " ".join(f"{status['state']} ({status['reason']}){refused}".split())
+    refused = status["reload_refused"]
+    suffix = f"; configuration refused: {refused}" if refused else ""
+    return " ".join(f"{status['state']} ({status['reason']}){suffix}".split())
 
 
 def _reload(
-    reading: ConfigReloader, config: TerminalConfig, service: DoorService, notifier: SystemdNotifier
+    reloader: ConfigReloader,
+    config: TerminalConfig,
+    service: DoorService,
+    notifier: SystemdNotifier,
 ) -> TerminalConfig:
-    """The configuration that SIGHUP asked for, once it has been read, whole or not at all; the one that holds."""
+    """Apply a reloaded configuration completely or not at all; return the one that applies."""
     try:
-        found = reading.poll()
-        if found is None:
+        result = reloader.poll()
+        if result is None:
             return config
-        fresh, settings = found
-        check_unchanged(config, fresh, "door")
+        reloaded, settings = result
+        check_unchanged(config, reloaded, "door")
         service.reload(settings)
-        log.info("the configuration was read again")
+        log.info("configuration reloaded")
     except MfsaError as error:
-        log.error("the configuration stays as it was: %s", error)
+        log.error("configuration not reloaded: %s", error)
         service.refuse_reload(str(error))
-        fresh = config
+        reloaded = config
     notifier.ready()
-    return fresh
+    return reloaded
 
 
 def _check(args: argparse.Namespace) -> int:
     build_settings(load_config(args.config)).check_accounts()
-    print("the configuration can be used")
+    print("the configuration is valid")
     return common.DONE
 
 
@@ -227,7 +243,7 @@ def _force_safe_state(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _ask(args: argparse.Namespace) -> int:
+def _send_command(args: argparse.Namespace) -> int:
     client = DoorClient(load_config(args.config).socket_path)
     try:
         refused = client.command(args.command, args.reason)
@@ -239,33 +255,32 @@ def _ask(args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _status(args: argparse.Namespace) -> int:
+def _show_status(args: argparse.Namespace) -> int:
     client = DoorClient(load_config(args.config).socket_path)
     try:
-        answer = client.status()
+        status = client.status()
     finally:
         client.close()
-    if args.json:
-        print(json.dumps(answer))
-    else:
-        _tell(answer)
+    print(json.dumps(status) if args.json else "\n".join(status_lines(status)))
     return common.DONE
 
 
-def _tell(answer: dict[str, Any]) -> None:
-    soon = f", locks in {answer['relocks_in_s']:.1f} s" if answer["relocks_in_s"] else ""
-    reason = answer["reason"]
-    print(f"{answer['state']} ({reason}){soon}: {LockReason(reason).sentence}")
-    if doubt := answer["clock"]["doubt"]:
-        print(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
-    for name, active in answer["inputs"].items():
-        print(f"  {name}: {'active' if active else 'inactive'}")
-    for alarm in answer["alarms"]:
-        print(f"  ALARM: {alarm}: {DoorAlarm(alarm).sentence}")
-    if lost := answer["records_lost"]:
-        print(f"  {lost} records lost since the last that was written: is the disk full?")
-    if refused := answer["reload_refused"]:
-        print(f"  configuration refused, the one before holds: {refused}")
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """Return the lines that `edge-door status` prints."""
+    reason, relocks_in_s = status["reason"], status["relocks_in_s"]
+    soon = f", locks in {relocks_in_s:.1f} s" if relocks_in_s else ""
+    lines = [f"{status['state']} ({reason}){soon}: {LockReason(reason).sentence}"]
+    if doubt := status["clock"]["doubt"]:
+        lines.append(f"  CLOCK: {describe_doubt(ClockDoubt(doubt))}; {REMEDY}")
+    for name, active in status["inputs"].items():
+        lines.append(f"  {name}: {'active' if active else 'inactive'}")
+    for alarm in status["alarms"]:
+        lines.append(f"  ALARM: {alarm}: {DoorAlarm(alarm).sentence}")
+    if lost := status["records_lost"]:
+        lines.append(f"  {lost} events not recorded since the last one that was: is the disk full?")
+    if refused := status["reload_refused"]:
+        lines.append(f"  configuration refused, the previous one applies: {refused}")
+    return lines
 
 
 if __name__ == "__main__":

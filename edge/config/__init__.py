@@ -126,7 +126,7 @@ class TerminalConfig(Section):
 
     @property
     def clock_path(self) -> Path:
-        """Belief of the recogniser and its commands in the clock."""
+        """Trust of the recogniser and its commands in the clock."""
         return self.state / "clock.json"
 
     @property

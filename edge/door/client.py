@@ -1,4 +1,4 @@
-"""The recogniser's side of the door socket: every call ends within its timeout, a lost door is an answer."""
+"""Client of the door's socket. Each call ends within a timeout."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from edge.values import Grant
 
 
 class DoorClient:
-    """Connects when it is needed and again after a loss."""
+    """Connects at the first call, and again after a lost connection."""
 
     def __init__(self, path: Path, *, timeout_s: float = 0.5) -> None:
         self._path = path
         self._timeout_s = timeout_s
         self._socket: socket.socket | None = None
-        self.warning = ""  # what the door added to its last answer to a command
+        self.warning = ""  # of the latest answer to a command; empty if there is none
 
     def grant(self, grant: Grant) -> str | None:
-        """Ask the door to open; None if it did, else its reason. Raises DoorError where no door answers."""
+        """Request to unlock; return why it was refused, None if the door unlocked.
+
+        Raises DoorError if the door process does not answer.
+        """
         kind, fields = self._request("grant", protocol.grant_fields(grant))
         return None if kind == "granted" else str(fields.get("reason", "refused"))
 
     def status(self) -> dict[str, Any]:
-        """`state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `reload_refused`, `inputs`.
+        """Return `state`, `reason`, `relocks_in_s`, `alarms`, `records_lost`, `clock`, `inputs`
+        and `reload_refused`.
 
-        Raises DoorError where no door answers.
+        Raises DoorError if the door process does not answer.
         """
         return self._request("status", {})[1]
 
     def command(self, command: str, note: str) -> str | None:
-        """Ask as an operator; None where it was done, else why not. Raises DoorError where no door answers."""
+        """Send an operator's command; return why it was refused, None if it was done.
+
+        Raises DoorError if the door process does not answer.
+        """
         kind, fields = self._request("command", protocol.command_fields(command, note))
         self.warning = str(fields.get("note", ""))
         return None if kind == "done" else str(fields.get("reason", "refused"))
@@ -48,22 +55,21 @@ class DoorClient:
         reused = self._socket is not None
         try:
             answer = self._exchange(packet)
-            if (
-                not answer and reused
-            ):  # the door was started anew since; it refuses a grant that it has seen
+            if not answer and reused:  # the door was restarted; it refuses a repeated grant
                 answer = self._exchange(packet)
         except OSError as error:
             raise DoorError(
-                f"{self._path}: the door process does not answer ({error}); is edge-door running?"
+                f"{self._path}: no answer from the door process ({error}); is edge-door running?"
             ) from error
         if not answer:
             raise DoorError(
-                f"{self._path}: the door process closed the connection; is this account in `door.clients` or `door.operators`?"
+                f"{self._path}: the door process closed the connection; is this account in "
+                "`door.clients` or `door.operators`?"
             )
         return protocol.decode(answer)
 
     def _exchange(self, packet: bytes) -> bytes:
-        """One packet there and back; empty where the connection is gone. Raises OSError."""
+        """Return the answer to a packet, empty if the connection is lost. Raises OSError."""
         try:
             connection = self._connect()
             connection.send(packet)
@@ -71,7 +77,7 @@ class DoorClient:
         except (BrokenPipeError, ConnectionResetError):
             answer = b""
         except OSError:
-            self.close()  # an answer that comes late must not be taken for the next one
+            self.close()  # a late answer must not count as the next one
             raise
         if not answer:
             self.close()
@@ -79,12 +85,12 @@ class DoorClient:
 
     def _connect(self) -> socket.socket:
         if self._socket is None:
-            fresh = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            fresh.settimeout(self._timeout_s)
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.settimeout(self._timeout_s)
             try:
-                fresh.connect(str(self._path))
+                connection.connect(str(self._path))
             except OSError:
-                fresh.close()
+                connection.close()
                 raise
-            self._socket = fresh
+            self._socket = connection
         return self._socket

@@ -1,4 +1,4 @@
-"""Clock trust across the door's socket: the recogniser takes over an operator's confirmation."""
+"""Clock trust over the door's socket: the recogniser adopts an operator's confirmation."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TRUST_CLOCK = "trust-clock"  # the operator's command
 
 
 def clock_status(clock: WallClock) -> dict[str, Any]:
-    """Return the door's answer about its clock: `doubt` (empty if believed) and `confirmed`."""
+    """Return the door's answer about its clock: `doubt` (empty if trusted) and `confirmed`."""
     doubt = clock.read_with_doubt()[1]
     return {"doubt": doubt.value if doubt else "", "confirmed": clock.trust.confirmed}
 
 
 def adopt_confirmation(clock: WallClock, door: DoorClient) -> bool:
-    """Take over a confirmation that only the door has yet; return True if there is one.
+    """Adopt a confirmation that only the door has so far; return True if there is one.
 
     Both processes read the same clock, so the door's confirmation holds here as well.
     """

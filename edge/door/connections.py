@@ -1,4 +1,4 @@
-"""Who is connected to the door's socket: accounts by the kernel's word, so many and no more, each heard one packet at a time."""
+"""Connections of the door's socket: peers by account (SO_PEERCRED), limited per account."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from edge.system.unix_sockets import listen, peer_uid
 
 log = logging.getLogger(__name__)
 
-_A_CLIENT_MAX = 4  # connections of one account that may only ask
-_CLIENTS_MAX = 8  # of all that may only ask
-_OPERATORS_MAX = 8  # beside these: nobody who may only ask can keep an operator out
+_A_CLIENT_MAX = 4  # connections of one account that is no operator
+_CLIENTS_MAX = 8  # of all accounts that are no operators
+_OPERATORS_MAX = 8  # counted apart: a client cannot keep operators out
 
 
 class Connections:
-    """The listening socket and its connections."""
+    """Listening socket and its connections."""
 
     def __init__(self, path: Path) -> None:
-        """Raises DoorError."""
+        """Listen at `path`. Raises DoorError."""
         self._path = path
         self._clients: Collection[int] = ()
         self._operators: Collection[int] = ()
@@ -34,7 +34,7 @@ class Connections:
         self._selector.register(self._listener, selectors.EVENT_READ)
 
     def update_accounts(self, clients: Collection[int], operators: Collection[int]) -> None:
-        """User numbers that may be connected from now on; others are hung up on."""
+        """Set the user ids that may connect; others are disconnected."""
         self._clients, self._operators = clients, operators
         for peer in [
             peer for peer, uid in self._uids.items() if uid not in clients and uid not in operators
@@ -42,7 +42,7 @@ class Connections:
             self._drop(peer)
 
     def receive(self, timeout_s: float) -> Iterator[tuple[socket.socket, int, bytes]]:
-        """What came within some time: connection, user number, packet."""
+        """Yield connection, user id and packet of what arrives within some time."""
         for key, _ in self._selector.select(timeout_s):
             peer = key.fileobj
             assert isinstance(peer, socket.socket)
@@ -55,7 +55,7 @@ class Connections:
         try:
             peer.send(packet)
         except OSError:
-            log.warning("a client went away before its answer")
+            log.warning("a client disconnected before its answer")
 
     def close(self) -> None:
         for peer in list(self._uids):
@@ -71,23 +71,23 @@ class Connections:
             return
         peer.setblocking(False)
         uid = peer_uid(peer)
-        if not self._has_room(uid):
-            log.warning("refused a connection of user %d", uid)
+        if not self._is_admissible(uid):
+            log.warning("refused a connection of user %d: not configured, or too many", uid)
             peer.close()
             return
         self._uids[peer] = uid
         self._selector.register(peer, selectors.EVENT_READ)
 
-    def _has_room(self, uid: int) -> bool:
+    def _is_admissible(self, uid: int) -> bool:
         if uid in self._operators:
             return sum(other in self._operators for other in self._uids.values()) < _OPERATORS_MAX
-        asking = Counter(other for other in self._uids.values() if other not in self._operators)
+        clients = Counter(other for other in self._uids.values() if other not in self._operators)
         return (
-            uid in self._clients and asking[uid] < _A_CLIENT_MAX and asking.total() < _CLIENTS_MAX
+            uid in self._clients and clients[uid] < _A_CLIENT_MAX and clients.total() < _CLIENTS_MAX
         )
 
     def _receive(self, peer: socket.socket) -> bytes:
-        """Empty where there is nothing, or nobody any more."""
+        """Return a packet, empty if there is none or the peer disconnected."""
         try:
             packet = peer.recv(protocol.PACKET_MAX)
         except BlockingIOError:
@@ -110,7 +110,7 @@ def _listen(path: Path) -> socket.socket:
         listener = listen(path, socket.SOCK_SEQPACKET, 0o660, _CLIENTS_MAX + _OPERATORS_MAX)
     except OSError as error:
         raise DoorError(
-            f"{path}: cannot listen there: {error.strerror or error}; check folder and rights"
+            f"{path}: cannot listen: {error.strerror or error}; check the folder and its rights"
         ) from error
     listener.setblocking(False)
     return listener

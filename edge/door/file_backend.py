@@ -1,4 +1,7 @@
-"""Lines that are files, in place of wires: for laptops, demos and tests. Like wires they outlive the process with their level."""
+"""Relay and inputs as files, for laptops, demos and tests.
+
+Like an output pin, a file keeps its level when the process ends.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from edge.errors import DoorError
 
 
 class FileRelayOutput:
-    """Writes 1 while it is energised, else 0."""
+    """File that holds 1 while the relay is energised, else 0."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -17,7 +20,8 @@ class FileRelayOutput:
             self._fd = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise DoorError(
-                f"{path}: the relay's file cannot be opened: {error.strerror}; check folder and rights"
+                f"{path}: the relay's file cannot be opened: {error.strerror}; "
+                "check the folder and its rights"
             ) from error
         self._closed = False
         self.deenergise()
@@ -47,7 +51,7 @@ class FileRelayOutput:
 
 
 class FileInputLine:
-    """A file with 1 or 0 in it. No file is not active."""
+    """File that holds 1 or 0; a missing file counts as inactive."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

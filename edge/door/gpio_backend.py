@@ -1,4 +1,4 @@
-"""A relay on a pin, by gpiozero with the pin factory that the config names."""
+"""Relay and inputs on pins, through gpiozero."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from edge.errors import DoorError
 
 
 def open_factory(name: str) -> Any:
-    """gpiozero's pin factory `jetson`, `lgpio`, `native` or `mock`; raises DoorError where it does not work here."""
+    """Return the pin factory `jetson`, `lgpio`, `native` or `mock`. Raises DoorError."""
     if name == "mock":
         return MockFactory()
     try:
         if name == "lgpio":
-            os.environ.setdefault(
-                "LG_WD", "/tmp"
-            )  # lgpio leaves a FIFO in its working directory, which may be read-only
+            # lgpio writes a FIFO to its working directory, which may be read-only.
+            os.environ.setdefault("LG_WD", "/tmp")
             from gpiozero.pins.lgpio import LGPIOFactory
 
             return LGPIOFactory()
@@ -31,24 +30,26 @@ def open_factory(name: str) -> Any:
         from gpiozero.pins.native import NativeFactory
 
         return NativeFactory()
-    except Exception as error:  # boards, drivers and rights fail in many ways and types
+    except Exception as error:  # boards and drivers raise many types
         raise DoorError(
-            f"gpiozero's pin factory {name!r} does not work here: {error}; use `kind: simulated` on a machine without pins"
+            f"gpiozero's pin factory {name!r} does not work here: {error}; "
+            "use `kind: simulated` on a machine without pins"
         ) from error
 
 
 class GpioRelayOutput:
-    """The pin is driven to its inactive level when it is opened and before it is closed."""
+    """Relay on a pin; opening and closing drive the pin to its inactive level."""
 
     def __init__(self, pin: int | str, *, active_high: bool, factory: Any) -> None:
         try:
             self._device = DigitalOutputDevice(
                 pin, active_high=active_high, initial_value=False, pin_factory=factory
             )
-        except Exception as error:  # gpiozero's own, and those of each driver below it
+        except Exception as error:  # of gpiozero and of each driver
             factory.close()
             raise DoorError(
-                f"relay pin {pin!r} cannot be used: {error}; check `door.relay.pin` and the wiring guide"
+                f"relay pin {pin!r} cannot be used: {error}; "
+                "check `door.relay.pin` and docs/wiring.md"
             ) from error
         self._factory = factory
 
@@ -59,9 +60,7 @@ class GpioRelayOutput:
         self._switch(False)
 
     def close(self) -> None:
-        with (
-            contextlib.ExitStack() as steps
-        ):  # last in, first out, and each one whatever the others do
+        with contextlib.ExitStack() as steps:  # last in, first out; each even if another fails
             steps.callback(self._factory.close)
             steps.callback(self._device.close)
             if not self._device.closed:
@@ -75,7 +74,7 @@ class GpioRelayOutput:
 
 
 class GpioInputLine:
-    """An input pin, read as a level."""
+    """Input on a pin, read as a level."""
 
     def __init__(self, pin: int | str, *, active_high: bool, pull: str, factory: Any) -> None:
         pulled = {"up": True, "down": False, "external": None}[pull]
@@ -86,12 +85,12 @@ class GpioInputLine:
                 active_state=active_high if pulled is None else None,
                 pin_factory=factory,
             )
-        except Exception as error:  # gpiozero's own, and those of each driver below it
+        except Exception as error:  # of gpiozero and of each driver
             factory.close()
             raise DoorError(
-                f"input pin {pin!r} cannot be used: {error}; check `door.inputs` and the wiring guide"
+                f"input pin {pin!r} cannot be used: {error}; check `door.inputs` and docs/wiring.md"
             ) from error
-        # With a pull gpiozero calls the pulled level inactive; the config says what active is.
+        # With a pull gpiozero takes the pulled level as inactive; the configuration decides.
         self._inverted = pulled is not None and active_high is pulled
         self._factory = factory
 

@@ -1,4 +1,4 @@
-"""The door's hardware as a whole, and a note of its outputs: what a killed process left driven is put to rest by it."""
+"""The door's hardware, and a file with its outputs for the safe state after a kill."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
-
 from edge.config.door import DoorConfig, RelayConfig
+from edge.config.section import Section
 from edge.door.inputs import DoorInputs, open_inputs
 from edge.door.relay import RelayOutput, open_relay
 from edge.errors import DoorError
@@ -22,14 +21,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DoorHardware:
-    """The door's hardware: the lock's relay, and what else there is."""
+    """Relays and inputs of a door."""
 
     relay: RelayOutput
     alarm: RelayOutput | None = None
     inputs: DoorInputs | None = None
 
     def close(self) -> None:
-        """Lock first; each part whatever the others do."""
+        """Lock first, then close each part even if another one fails."""
         with contextlib.ExitStack() as steps:  # last in, first out
             for part in (self.inputs, self.alarm, self.relay):
                 if part is not None:
@@ -38,26 +37,25 @@ class DoorHardware:
 
 
 def open_hardware(door: DoorConfig) -> DoorHardware:
-    """The lock's relay first, so that it is locked whatever else fails; raises DoorError."""
-    wiring = DoorHardware(open_relay(door.relay))
+    """Open the lock's relay first: the door is locked whatever else fails. Raises DoorError."""
+    hardware = DoorHardware(open_relay(door.relay))
     try:
         if door.alarm is not None:
-            wiring = replace(wiring, alarm=open_relay(door.alarm))
-        return replace(wiring, inputs=open_inputs(door.inputs))
+            hardware = replace(hardware, alarm=open_relay(door.alarm))
+        return replace(hardware, inputs=open_inputs(door.inputs))
     except BaseException:
-        wiring.close()
+        hardware.close()
         raise
 
 
-class DoorOutputs(BaseModel):
-    """The outputs of a door. The configuration may name others by the time these must be put to rest."""
+class DoorOutputs(Section):
+    """Outputs of a door, kept in a file: the configuration may have changed since."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     relay: RelayConfig
     alarm: RelayConfig | None = None
 
 
-_NOTE_MAX = 1 << 16  # bytes
+_FILE_MAX = 1 << 16  # bytes
 
 
 def configured_outputs(door: DoorConfig) -> DoorOutputs:
@@ -65,31 +63,33 @@ def configured_outputs(door: DoorConfig) -> DoorOutputs:
 
 
 def load_outputs(path: Path) -> DoorOutputs | None:
-    """The outputs that a door process opened last; None where no note can be read."""
+    """Return the outputs that a door process opened last, None if the file cannot be read."""
     try:
-        return parse_json(DoorOutputs, read_regular(path, _NOTE_MAX))
+        return parse_json(DoorOutputs, read_regular(path, _FILE_MAX))
     except (OSError, ValueError):
         return None
 
 
-def save_outputs(lines: DoorOutputs, path: Path) -> None:
-    """To be called before they are opened; others that are still noted are put to rest first. Best effort: a door without a note
-    is better than none, and then `edge-door safe-state` goes by the configuration."""
-    before = load_outputs(path)
-    if before == lines:
-        return  # a full disk may hold it already
-    if before is not None:
+def save_outputs(outputs: DoorOutputs, path: Path) -> None:
+    """Save the outputs before they are opened; other saved outputs are de-energised first.
+
+    A failed write is logged only: `edge-door safe-state` uses the configuration then.
+    """
+    previous = load_outputs(path)
+    if previous == outputs:
+        return  # also works on a full disk
+    if previous is not None:
         try:
-            deenergise_outputs(before, path.parent)
+            deenergise_outputs(previous, path.parent)
         except DoorError as error:
-            log.error("a line of the wiring before this one: %s", error)
+            log.error("an output of the previous configuration: %s", error)
     try:
         with acting_as_owner(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-            write_atomic(path, lines.model_dump_json().encode(), 0o644)
+            write_atomic(path, outputs.model_dump_json().encode(), 0o644)
     except OSError as error:
         log.warning(
-            "%s: cannot be written (%s): `edge-door safe-state` will go by the configuration",
+            "%s: cannot be written (%s): `edge-door safe-state` will use the configuration",
             path,
             error.strerror,
         )
@@ -97,16 +97,16 @@ def save_outputs(lines: DoorOutputs, path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def deenergise_outputs(lines: DoorOutputs, noted_in: Path | None = None) -> None:
-    """Opening a relay drives it to rest, and so does closing it. Each line whatever the other does; raises DoorError."""
+def deenergise_outputs(outputs: DoorOutputs, saved_in: Path | None = None) -> None:
+    """De-energise outputs by opening and closing each. Raises DoorError after the last."""
     with contextlib.ExitStack() as steps:  # last in, first out
-        for line in (lines.alarm, lines.relay):
-            if line is not None:
-                steps.callback(_rest_line, line, noted_in)
+        for output in (outputs.alarm, outputs.relay):
+            if output is not None:
+                steps.callback(_deenergise_output, output, saved_in)
 
 
-def _rest_line(line: RelayConfig, noted_in: Path | None) -> None:
-    """Root writes a file that a note names only with the rights of the account that wrote it."""
-    as_writer = noted_in is not None and line.kind == "file"
-    with acting_as_owner(noted_in) if as_writer and noted_in else contextlib.nullcontext():
-        open_relay(line).close()
+def _deenergise_output(output: RelayConfig, saved_in: Path | None) -> None:
+    """Open and close an output. Root writes a file named by another account with its rights."""
+    is_foreign_file = saved_in is not None and output.kind == "file"
+    with acting_as_owner(saved_in) if is_foreign_file and saved_in else contextlib.nullcontext():
+        open_relay(output).close()

@@ -1,4 +1,4 @@
-"""What is wired to the door beside the lock: levels that are read, never edges that could be missed."""
+"""Inputs of the door. They are read as levels: an edge could be missed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ POLL_S = 0.02
 
 
 class InputLine(Protocol):
-    """One input's raw level; active is what the config calls active."""
+    """Raw level of one input; the configuration defines which level is active."""
 
     def is_active(self) -> bool: ...
 
@@ -22,16 +22,16 @@ class InputLine(Protocol):
 
 
 class Debounce:
-    """One input's level once it has stayed the same for a while; pure, the clock is an argument."""
+    """Debounce of one input. Pure: times are arguments in seconds."""
 
     def __init__(self, settle_s: float) -> None:
         self._settle_s = settle_s
-        self._level: bool | None = None  # unknown until it has settled for the first time
+        self._level: bool | None = None  # None until it settles for the first time
         self._raw = False
         self._since = -math.inf
 
     def update(self, raw: bool, now: float) -> bool | None:
-        """The settled level where it has just changed, else None."""
+        """Return the settled level if it changed just now, else None."""
         if self._since == -math.inf or raw != self._raw:
             self._raw, self._since = raw, now
         if raw != self._level and now - self._since >= self._settle_s:
@@ -41,7 +41,7 @@ class Debounce:
 
 
 class DoorInputs:
-    """All inputs of a door, each settled by its own debounce."""
+    """All inputs of a door with their debounce."""
 
     def __init__(
         self, lines: Mapping[InputKind, InputLine], settle_s: Mapping[InputKind, float]
@@ -53,7 +53,7 @@ class DoorInputs:
         return len(self._lines)
 
     def read_changes(self, now: float) -> list[tuple[InputKind, bool]]:
-        """Inputs whose settled level is new since the last call, first fire; raises DoorError where one cannot be read."""
+        """Return inputs with a new settled level, fire first. Raises DoorError if one fails."""
         changed = []
         for which in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
             if which in self._lines:
@@ -77,7 +77,7 @@ def _configured(config: InputsConfig) -> dict[InputKind, FileInputConfig | GpioI
 
 
 def open_inputs(config: InputsConfig) -> DoorInputs:
-    """The inputs of a config; raises DoorError."""
+    """Open the inputs of a configuration. Raises DoorError."""
     lines: dict[InputKind, InputLine] = {}
     settle: dict[InputKind, float] = {}
     try:

@@ -1,7 +1,8 @@
-"""gpiozero on a Jetson: a pin factory by lgpio that knows the 40-pin header; no factory of gpiozero's own does.
+"""gpiozero pin factory for the 40-pin header of a Jetson, through lgpio.
 
-Lines are those of the module's main GPIO controller, as NVIDIA's Jetson.GPIO has them. Header pins of the always-on
-controller, which is another chip, are left out. UNTRIED ON HARDWARE; tested against a stand-in for lgpio.
+gpiozero has none of its own. Lines are those of the module's main GPIO controller, as in NVIDIA's
+Jetson.GPIO. Header pins of the always-on controller, which is another chip, are left out.
+NOT TRIED ON HARDWARE; tested with a substitute for lgpio.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ from gpiozero import BoardInfo, HeaderInfo, PinInfo
 
 from edge.errors import DoorError
 
-os.environ.setdefault(
-    "LG_WD", "/tmp"
-)  # lgpio leaves a FIFO in its working directory, which may be read-only
+# lgpio writes a FIFO to its working directory, which may be read-only.
+os.environ.setdefault("LG_WD", "/tmp")
 
 import lgpio
 from gpiozero.pins.lgpio import LGPIOFactory
@@ -29,7 +29,7 @@ _HEADER = "J40"
 
 @dataclass(frozen=True, slots=True)
 class JetsonModule:
-    """One family of modules: its name in the device tree, its controller, and the line of each header pin."""
+    """Family of modules: device tree name, GPIO controller, and line of each header pin."""
 
     name: str
     part: str
@@ -39,22 +39,24 @@ class JetsonModule:
 
 MODULES = (
     JetsonModule("Jetson Orin NX or Nano", "p3767", "tegra234-gpio", {
-        7: 144, 11: 112, 12: 50, 13: 122, 15: 85, 16: 126, 18: 125, 19: 135, 21: 134, 22: 123, 23: 133, 24: 136, 26: 137,
-        29: 105, 31: 106, 32: 41, 33: 43, 35: 53, 36: 113, 37: 124, 38: 52, 40: 51,
-    }),
-    JetsonModule("Jetson AGX Orin", "p3701", "tegra234-gpio", {
-        7: 106, 11: 112, 12: 50, 13: 108, 15: 85, 18: 43, 19: 135, 21: 134, 22: 96, 23: 133, 24: 136, 26: 137, 35: 53, 36: 113,
+        7: 144, 11: 112, 12: 50, 13: 122, 15: 85, 16: 126, 18: 125, 19: 135, 21: 134, 22: 123,
+        23: 133, 24: 136, 26: 137, 29: 105, 31: 106, 32: 41, 33: 43, 35: 53, 36: 113, 37: 124,
         38: 52, 40: 51,
     }),
+    JetsonModule("Jetson AGX Orin", "p3701", "tegra234-gpio", {
+        7: 106, 11: 112, 12: 50, 13: 108, 15: 85, 18: 43, 19: 135, 21: 134, 22: 96, 23: 133,
+        24: 136, 26: 137, 35: 53, 36: 113, 38: 52, 40: 51,
+    }),
     JetsonModule("Jetson Xavier NX", "p3668", "tegra194-gpio", {
-        7: 118, 11: 112, 12: 127, 13: 149, 16: 153, 18: 152, 19: 162, 21: 161, 22: 150, 23: 160, 24: 163, 26: 164, 29: 105,
-        31: 106, 32: 108, 33: 84, 35: 130, 36: 113, 37: 151, 38: 129, 40: 128,
+        7: 118, 11: 112, 12: 127, 13: 149, 16: 153, 18: 152, 19: 162, 21: 161, 22: 150, 23: 160,
+        24: 163, 26: 164, 29: 105, 31: 106, 32: 108, 33: 84, 35: 130, 36: 113, 37: 151, 38: 129,
+        40: 128,
     }),
 )  # fmt: skip
 
 
-def module_here(compatible: Path = _COMPATIBLE) -> JetsonModule:
-    """The module this machine is, by its device tree; raises DoorError where it is none that is known."""
+def detect_module(compatible: Path = _COMPATIBLE) -> JetsonModule:
+    """Return this machine's module by its device tree. Raises DoorError for an unknown one."""
     try:
         names = compatible.read_bytes().decode("utf-8", "replace").split("\0")
     except OSError as error:
@@ -64,16 +66,17 @@ def module_here(compatible: Path = _COMPATIBLE) -> JetsonModule:
             return module
     known = ", ".join(module.name for module in MODULES)
     raise DoorError(
-        f"expected one of {known}, the device tree says {', '.join(filter(None, names)) or 'nothing'}"
+        f"expected one of {known}; found in the device tree: "
+        f"{', '.join(filter(None, names)) or 'nothing'}"
     )
 
 
-def _chip_of(controller: str) -> int:
-    """The number of the gpiochip with this label; raises DoorError."""
+def _find_chip(controller: str) -> int:
+    """Return the number of the gpiochip with this label. Raises DoorError."""
     for number in range(_CHIPS):
         try:
             handle = lgpio.gpiochip_open(number)
-        except Exception:  # lgpio.error, for chips that are not there or not ours
+        except Exception:  # lgpio.error: no such chip, or no rights
             continue
         try:
             label = lgpio.gpio_get_chip_info(handle)[-1]
@@ -82,17 +85,18 @@ def _chip_of(controller: str) -> int:
         if label == controller:
             return number
     raise DoorError(
-        f"no GPIO controller {controller} can be opened; is this account in the group of /dev/gpiochip*?"
+        f"GPIO controller {controller} cannot be opened; is this account in the group of "
+        "/dev/gpiochip*?"
     )
 
 
 class JetsonFactory(LGPIOFactory):  # type: ignore[misc]
-    """Pins are named BOARD<number on the header>. `GPIOZERO_PIN_FACTORY=jetson` chooses it elsewhere."""
+    """Pins are named BOARD<number>. Other programs select it by `GPIOZERO_PIN_FACTORY=jetson`."""
 
     def __init__(self, compatible: Path = _COMPATIBLE) -> None:
-        """Raises DoorError where this is no Jetson that is known."""
-        module = module_here(compatible)
-        super().__init__(chip=_chip_of(module.controller))
+        """Open the module's GPIO controller. Raises DoorError for an unknown module."""
+        module = detect_module(compatible)
+        super().__init__(chip=_find_chip(module.controller))
         self._info = _board(module)
 
     def _get_board_info(self) -> Any:
@@ -100,7 +104,7 @@ class JetsonFactory(LGPIOFactory):  # type: ignore[misc]
 
 
 def _board(module: JetsonModule) -> Any:
-    """What gpiozero wants to know of a board; a pin's name must be GPIO<line>."""
+    """Return gpiozero's description of the board; a pin's name must be GPIO<line>."""
     pins = {
         number: PinInfo(
             number=number,

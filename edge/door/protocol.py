@@ -1,4 +1,4 @@
-"""Messages between recogniser and door: one JSON object a packet over a Unix SOCK_SEQPACKET socket, version 1."""
+"""Messages of the door's socket: one JSON object per packet (Unix SOCK_SEQPACKET), version 1."""
 
 from __future__ import annotations
 
@@ -30,16 +30,17 @@ def encode(kind: str, fields: dict[str, Any]) -> bytes:
 
 
 def decode(packet: bytes) -> tuple[str, dict[str, Any]]:
-    """Kind and fields of a packet; raises DoorError for anything that is not of this version."""
+    """Return kind and fields of a packet. Raises DoorError if it is not valid."""
     try:
         message = read_json(packet)
     except ValueError as error:
-        raise DoorError("malformed: expected one JSON object a packet") from error
+        raise DoorError("malformed: expected one JSON object per packet") from error
     if not isinstance(message, dict) or not isinstance(message.get("kind"), str):
         raise DoorError("malformed: expected an object with `v` and `kind`")
     if message.pop("v", None) != VERSION:
         raise DoorError(
-            f"version: expected protocol version {VERSION}; run both processes from one installation"
+            f"version: expected protocol version {VERSION}; "
+            "run both processes from one installation"
         )
     return message.pop("kind"), message
 
@@ -49,7 +50,7 @@ def grant_fields(grant: Grant) -> dict[str, Any]:
 
 
 def parse_grant(fields: dict[str, Any]) -> Grant:
-    """Raises DoorError where a field is missing, unknown or of another type."""
+    """Return a grant. Raises DoorError for a missing or unknown field, or a wrong type."""
     if fields.keys() != _GRANT.keys():
         raise DoorError(f"malformed: expected the fields {', '.join(_GRANT)}")
     for name, expected in _GRANT.items():
@@ -67,7 +68,7 @@ def command_fields(command: str, note: str) -> dict[str, Any]:
 
 
 def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
-    """A command and the operator's reason for it; raises DoorError."""
+    """Return a command and the operator's reason for it. Raises DoorError."""
     if fields.keys() != {"command", "note"} or not isinstance(fields["command"], str):
         raise DoorError("malformed: expected a command and a reason")
     if not isinstance(fields["note"], str):
@@ -77,7 +78,7 @@ def parse_command(fields: dict[str, Any]) -> tuple[str, str]:
 
 
 def check_reason(text: str) -> None:
-    """Raises DoorError for an operator's reason that the record cannot hold."""
+    """Raise DoorError for an operator's reason that the audit log cannot hold."""
     if not _is_plain(text):
         raise DoorError(
             f"reason: expected 1 to {_TEXT_MAX} printable characters, found {len(text)}: "

@@ -1,4 +1,4 @@
-"""The door's record: what outlives the process, and what of it is known to be on disk."""
+"""The door's audit log, and the states in it that survive a restart."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from edge.values import DoorEvent
 log = logging.getLogger(__name__)
 
 LATCHES = tuple(latch.name for latch in fields(LatchedStates))
-_REFUSALS = 4  # on record in each second; more are counted
+_REFUSALS = 4  # recorded in each second; more are counted
 _SECOND_S = 1.0
-_COMPLAIN_S = 10.0  # between two lines of the journal about lost events
+_REPORT_S = 10.0  # between two log lines about lost events
 
 
 @dataclass(frozen=True, slots=True)
 class PreviousRun:
-    """What the end of the record says of the life before."""
+    """State at the end of the previous run, from the end of the audit log."""
 
     latches: LatchedStates = field(default_factory=LatchedStates)
     clock: ClockTrust = field(default_factory=ClockTrust)
-    last_event: str | None = None  # the last event
-    error: str | None = None  # why nothing of this is known; then the door starts in lockdown
+    last_event: str | None = None
+    error: str | None = None  # why the state is unknown; the door then starts in lockdown
 
 
 def load_previous_run(path: Path) -> PreviousRun:
-    """A look that changes nothing: the file may be full of what a crash left, or on a disk that takes nothing more."""
+    """Read the state of the previous run; the files may be damaged, and are not changed."""
     try:
         _check_segments(path)
         tail = read_tail(path)
         latched = next((r["latches"] for r in tail if isinstance(r.get("latches"), list)), None)
         if tail and latched is None:
             raise RecordError(
-                f"{path}: the record cannot be read: no line in its end tells the door's state"
+                f"{path}: the audit log cannot be read: no record at its end has the door's state"
             )
     except RecordError as error:
         return PreviousRun(LatchedStates(lockdown=True), error=str(error))
@@ -66,7 +66,7 @@ def _check_segments(path: Path) -> None:
         return
     for name, why in strange.items():
         if name.removesuffix(".log").isdecimal():
-            raise RecordError(f"{path / name}: the record cannot be read: {why}")
+            raise RecordError(f"{path / name}: the audit log cannot be read: {why}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +78,10 @@ class LockState:
 
 
 class DoorAuditLog:
-    """Writer of door events with the states that outlive a restart.
+    """Writer of door events with the states that survive a restart.
 
-    Nothing here waits; a caller waits for the job of an event that must be on disk. Events that a
-    hanging or full disk does not take are counted; the counts are recorded once the disk works.
+    Nothing waits here; a caller waits for the `PendingRecord` of an event that must be on disk.
+    Events lost to a hanging or full disk are counted; the counts are recorded when it works.
     """
 
     def __init__(
@@ -97,15 +97,15 @@ class DoorAuditLog:
         self._latches = latches
         self._state = state
         self._durable = None if past.error else past.latches
-        self._jobs: deque[tuple[PendingRecord, LatchedStates]] = (
-            deque()
-        )  # as many as the log's queue takes
-        self._again_at = -math.inf  # when latches that are not on disk may be told again
-        self._second = -math.inf  # when the present second of refusals began
-        self._refusals = self._left_out = 0
+        self._jobs: deque[tuple[PendingRecord, LatchedStates]] = deque()
+        self._again_at = -math.inf  # when latches that are not on disk may be recorded again
+        self._second = -math.inf  # start of the current second of refusals
+        self._refusals = self._suppressed = 0
         self._dropped: Counter[str] = Counter()  # lost events that no `gap` record counts yet
-        self._unlogged: Counter[str] = Counter()  # lost events that the journal does not count yet
-        self._complained = -math.inf
+        self._unlogged: Counter[str] = (
+            Counter()
+        )  # lost events that the process log does not count yet
+        self._reported_at = -math.inf
         self._error = ""
         self._is_back = False  # True if the newest job that ended was written
         self.newest = PendingRecord({})  # the last that was posted
@@ -117,62 +117,62 @@ class DoorAuditLog:
     def append(
         self, event: DoorEvent, more: Mapping[str, Any] | None = None, *, counted: bool = True
     ) -> PendingRecord:
-        """Hand an event over; its job is done once it is on disk or has failed."""
+        """Queue an event; its `PendingRecord` is done once it is on disk or has failed."""
         latches = self._latches()
-        told = {key: value for key, value in asdict(event).items() if value is not None}
-        fields = {**told, **(more or {}), "latches": _names(latches)}
+        given = {key: value for key, value in asdict(event).items() if value is not None}
+        fields = {**given, **(more or {}), "latches": _names(latches)}
         job = self.newest = self._log.submit(fields, counted=counted)
         if job.refused:
-            self._drop(job)
+            self._count_lost(job)
         else:
             self._jobs.append((job, latches))
         return job
 
     def append_refusal(self, event: DoorEvent) -> None:
-        """At most a few in a second: who asks without end must not wear the disk out. The rest is counted."""
+        """Record a refusal, at most a few per second: requests must not wear out the disk."""
         self._begin_second(event.at)
         self._refusals += 1
         if self._refusals <= _REFUSALS:
             self.append(event)
         else:
-            self._left_out += 1
+            self._suppressed += 1
 
-    def update_retention(self, keep: Retention) -> None:
-        """How long records stay, from now on."""
-        self._log.update_retention(keep)
+    def update_retention(self, retention: Retention) -> None:
+        """Use another retention."""
+        self._log.update_retention(retention)
 
     def run_maintenance(self, now: float) -> None:
-        """Handle the jobs that have ended, and write again latches that were not stored."""
+        """Handle finished records, and record latches again that are not on disk."""
         while self._jobs and self._jobs[0][0].done.is_set():
             job, latches = self._jobs.popleft()
             self._is_back = job.written
             if job.written:
                 self._durable = latches
             else:
-                self._drop(job)
+                self._count_lost(job)
         if not self._jobs and self._durable != self._latches() and now >= self._again_at:
             self._again_at = now + _SECOND_S
             self.append(DoorEvent(DoorEventCode.LATCHED, EventCause.RETRY, now), counted=False)
         self._begin_second(now)
-        self._account(now)
+        self._report_lost(now)
 
     def close(self) -> None:
         self._log.close()
 
-    def _drop(self, job: PendingRecord) -> None:
+    def _count_lost(self, job: PendingRecord) -> None:
         """Count an event that was not recorded, and the counts that it carried."""
-        self._left_out += int(job.fields.get("left_out", 0))
+        self._suppressed += int(job.fields.get("left_out", 0))
         dropped = job.fields.get("dropped") or ([job.fields["event"]] if job.counted else [])
         self._dropped.update(dropped)
         self._unlogged.update([job.fields["event"]])
         self._is_back = False
         self._error = str(job.error)
 
-    def _account(self, now: float) -> None:
-        """Report lost events: in the journal at intervals, in the record once the disk works."""
-        if self._unlogged and now - self._complained >= _COMPLAIN_S:
-            self._complained = now
-            log.error("not on record: %s: %s", _counts(self._unlogged), self._error)
+    def _report_lost(self, now: float) -> None:
+        """Report lost events: in the process log at intervals, in the audit log when it works."""
+        if self._unlogged and now - self._reported_at >= _REPORT_S:
+            self._reported_at = now
+            log.error("not recorded: %s: %s", _counts(self._unlogged), self._error)
             self._unlogged.clear()
         if self._dropped and self._is_back and not self._jobs:
             state, dropped = self._state(), dict(self._dropped)
@@ -184,7 +184,7 @@ class DoorAuditLog:
 
     def _begin_second(self, now: float) -> None:
         if now - self._second >= _SECOND_S:
-            self._second, self._refusals, left_out, self._left_out = now, 0, self._left_out, 0
+            self._second, self._refusals, left_out, self._suppressed = now, 0, self._suppressed, 0
             if left_out:
                 event = DoorEvent(DoorEventCode.REFUSED, DoorRefusal.SUPPRESSED, now)
                 self.append(event, {"left_out": left_out}, counted=False)

@@ -1,4 +1,4 @@
-"""The relay that holds or frees the lock: protocol and choice of its implementation."""
+"""Relay of the lock or alarm: protocol, and choice of the backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge.config.door import FileRelayConfig, GpioRelayConfig, RelayConfig
 
 
 class RelayOutput(Protocol):
-    """One output. Not energised means locked, before the first call and after `close`."""
+    """Relay output. It is de-energised, thus locked, before the first call and after `close`."""
 
     def energise(self) -> None: ...
 
@@ -18,7 +18,7 @@ class RelayOutput(Protocol):
 
 
 def open_relay(config: RelayConfig) -> RelayOutput:
-    """The relay of a config, not energised; raises DoorError."""
+    """Open the relay of a configuration, de-energised. Raises DoorError."""
     if isinstance(config, GpioRelayConfig):
         from edge.door.gpio_backend import GpioRelayOutput, open_factory
 

@@ -1,4 +1,4 @@
-"""What a killed process left driven is put to rest, whatever has become of its configuration since."""
+"""Safe state: de-energise outputs that a killed process left energised."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ log = logging.getLogger(__name__)
 
 
 def force_safe_state(config_path: Path) -> None:
-    """Drive the door's outputs to the safe state: those that the process noted, else the configured.
+    """De-energise the outputs that the door process saved, else the configured ones.
 
     Raises AlreadyRunningError if a door process runs, DoorError if an output cannot be reached,
     ConfigError if no source names the outputs.
     """
     config: TerminalConfig | None = None
-    wrong: ConfigError | None = None
+    config_error: ConfigError | None = None
     try:
         config = load_config(config_path)
     except ConfigError as error:
-        wrong = error
-    folders = _folders(config)
-    with contextlib.ExitStack() as steps:  # each one whatever the others do
-        for place in folders:
-            _claim(place, steps)
-        lines: list[tuple[DoorOutputs, Path | None]] = [
+        config_error = error
+    folders = _runtime_folders(config)
+    with contextlib.ExitStack() as steps:  # each even if another fails
+        for folder in folders:
+            _acquire_lock(folder, steps)
+        outputs: list[tuple[DoorOutputs, Path | None]] = [
             (found, folder)
             for folder in folders
             if (found := load_outputs(folder / DOOR_WIRING)) is not None
         ]
-        if not lines and config is not None:
-            lines = [(configured_outputs(config.door), None)]
-        if not lines and wrong is not None:
-            raise wrong
-        for each, folder in lines:
-            steps.callback(deenergise_outputs, each, folder)
+        if not outputs and config is not None:
+            outputs = [(configured_outputs(config.door), None)]
+        if not outputs and config_error is not None:
+            raise config_error
+        for each, saved_in in outputs:
+            steps.callback(deenergise_outputs, each, saved_in)
 
 
-def _folders(config: TerminalConfig | None) -> list[Path]:
-    """Where a process may have left its note: systemd's word for it holds without a configuration."""
+def _runtime_folders(config: TerminalConfig | None) -> list[Path]:
+    """Return folders that may hold the saved outputs; systemd names one without configuration."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
     folders = [Path(runtime)] if runtime else []
     if config is not None:
@@ -53,10 +53,8 @@ def _folders(config: TerminalConfig | None) -> list[Path]:
     return list(dict.fromkeys(folder.resolve() for folder in folders))
 
 
-def _claim(folder: Path, steps: contextlib.ExitStack) -> None:
+def _acquire_lock(folder: Path, steps: contextlib.ExitStack) -> None:
     try:
         steps.callback(os.close, acquire_lock(folder / DOOR_LOCK, "edge-door"))
-    except (
-        LockFileError
-    ) as error:  # a lock that stays open is worse than one that two processes drive to rest
-        log.warning("%s; going on without it", error)
+    except LockFileError as error:  # an unlocked door is worse than two processes at its outputs
+        log.warning("%s; continuing without the lock", error)

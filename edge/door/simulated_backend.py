@@ -1,4 +1,4 @@
-"""A relay without wires, for laptops, demos and tests: it remembers when it was switched."""
+"""Simulated relay that records its changes, for laptops, demos and tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class SimulatedRelayOutput:
-    """`history` holds (monotonic seconds, energised), one entry per change."""
+    """Relay in memory; `history` holds (monotonic seconds, energised) of each change."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

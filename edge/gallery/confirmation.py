@@ -14,6 +14,7 @@ from edge.errors import GalleryError
 from edge.gallery.database import Position
 from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.lockfile import is_locked
+from edge.system.strict_json import read_json
 
 _POLL_S = 0.05
 _FILE_MAX = 4096
@@ -33,8 +34,8 @@ def write_confirmation(path: Path, position: Position) -> None:
 def read_confirmation(path: Path) -> Position | None:
     """Return the position that was confirmed last; None if the file is missing or invalid."""
     try:
-        position = Position(**json.loads(read_regular(path, _FILE_MAX)))
-    except (OSError, ValueError, TypeError, RecursionError):
+        position = Position(**read_json(read_regular(path, _FILE_MAX)))
+    except (OSError, ValueError, TypeError):
         return None
     numbers = (position.device, position.inode, position.revision)
     return position if all(type(number) is int for number in numbers) else None

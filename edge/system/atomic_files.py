@@ -19,21 +19,21 @@ class NotRegularError(OSError):
 def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace a file atomically; on disk on return.
 
-    Raises OSError, NotRegularError where a folder, FIFO, socket or device is there.
+    Raises OSError, NotRegularError for a folder, FIFO, socket or device.
     """
     check_replaceable(path)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(
-            fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, mode
+            temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, mode
         )
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
+        temporary.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 
@@ -71,7 +71,7 @@ def read_regular(path: Path, max_bytes: int) -> bytes:
 
 
 def make_folder(path: Path, mode: int) -> None:
-    """A folder with those above it, where it is not there yet; their names are on disk on return. Raises OSError."""
+    """Create a folder and its parents; their names are on disk on return. Raises OSError."""
     if path.is_dir():
         return
     make_folder(path.parent, 0o700)
@@ -80,7 +80,7 @@ def make_folder(path: Path, mode: int) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """What was made or removed in it is so on disk too. Raises OSError."""
+    """Flush a folder's entries to disk (fsync). Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""Many keys of one: a key for each use, of which none tells another (HKDF-SHA256, RFC 5869)."""
+"""Derivation of independent keys for separate purposes from one key (HKDF-SHA256, RFC 5869)."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ KEY_BYTES = 32
 
 
 def derive_key(key: bytes, purpose: str) -> bytes:
-    """The key of a key for one use."""
+    """Return the key for a purpose."""
     return HKDF(SHA256(), KEY_BYTES, None, f"mfsa-edge {purpose}".encode()).derive(key)

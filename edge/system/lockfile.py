@@ -1,4 +1,4 @@
-"""One process per place: a lock that goes with the process, however it ends."""
+"""Lock files: one process per folder. The lock ends with the process."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ _PLAIN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def acquire_lock(path: Path, program: str) -> int:
-    """A descriptor that holds the lock file until it is closed.
+    """Return a descriptor that holds a lock file until it is closed.
 
-    Raises AlreadyRunningError where another process has it, LockFileError where it cannot be opened, so that nobody can tell.
+    Raises AlreadyRunningError if another process holds it, LockFileError if it cannot be opened.
+    `program` is the name for messages.
     """
     try:
-        with acting_as_owner(path.parent):  # root makes no file that the owner cannot open
+        with acting_as_owner(path.parent):  # a file of root could not be opened by the owner
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fd = os.open(path, os.O_CREAT | os.O_RDWR | _PLAIN, 0o600)
     except OSError as error:
         raise LockFileError(
-            f"{path}: {error.strerror}; check that the folder exists and is yours"
+            f"{path}: {error.strerror}; check that the folder exists and its rights"
         ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

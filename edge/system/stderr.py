@@ -54,7 +54,7 @@ def _forward(reader: int, own: int, clean: Callable[[str], str]) -> None:
         *lines, rest = (rest + chunk).split(b"\n")
         rest = rest[:_LINE_MAX]
         if time.monotonic() - since >= _PERIOD_S:
-            lines = [b"%d more lines of native libraries were left out" % dropped] * bool(
+            lines = [b"%d more lines of native libraries were suppressed" % dropped] * bool(
                 dropped
             ) + lines
             left, dropped, since = _LINES + bool(dropped), 0, time.monotonic()
@@ -63,4 +63,4 @@ def _forward(reader: int, own: int, clean: Callable[[str], str]) -> None:
         dropped += len(lines[left:])
         left = max(0, left - len(lines))
     if dropped:
-        os.write(own, b"%d more lines of native libraries were left out\n" % dropped)
+        os.write(own, b"%d more lines of native libraries were suppressed\n" % dropped)

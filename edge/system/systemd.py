@@ -1,4 +1,4 @@
-"""systemd's notification socket: readiness, liveness of the loop, and a status line for people."""
+"""Notifications to systemd: readiness, watchdog and status line (sd_notify protocol)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ import time
 
 
 class SystemdNotifier:
-    """Says nothing where systemd does not listen. `WATCHDOG=1` belongs into the loop it vouches for, never in a timer."""
+    """Sends notifications; does nothing if the service was not started by systemd.
+
+    Call `alive` in the loop that it stands for, never by a timer.
+    """
 
     def __init__(self, address: str | None = None) -> None:
-        path = os.environ.get("NOTIFY_SOCKET") if address is None else address
+        """Take the address from `NOTIFY_SOCKET`, which child processes then do not inherit."""
+        path = os.environ.pop("NOTIFY_SOCKET", None) if address is None else address
         self._address = f"\0{path[1:]}" if path and path.startswith("@") else path
         self._socket = (
             socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) if path else None
@@ -22,10 +26,11 @@ class SystemdNotifier:
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """To be followed by `ready`."""
+        """Announce a reload; call `ready` after it."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def alive(self, status: str | None = None) -> None:
+        """Ping the watchdog; set the status line."""
         self._send("WATCHDOG=1" + (f"\nSTATUS={status}" if status else ""))
 
     def stopping(self) -> None:
@@ -39,5 +44,5 @@ class SystemdNotifier:
     def _send(self, message: str) -> None:
         if self._socket is None or not self._address:
             return
-        with contextlib.suppress(OSError):  # a restart of systemd must not end a terminal
+        with contextlib.suppress(OSError):  # a restart of systemd must not end the service
             self._socket.sendto(message.encode(), socket.MSG_DONTWAIT, self._address)

@@ -1,4 +1,4 @@
-"""Words of messages."""
+"""Text for messages."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_the_choice_by_config(tmp_path: Path) -> None:
     assert isinstance(relay, FileRelayOutput)
     relay.close()
     relay.close()
-    with pytest.raises(DoorError, match="check folder and rights"):
+    with pytest.raises(DoorError, match="check the folder and its rights"):
         FileRelayOutput(tmp_path / "none" / "relay")
 
 

@@ -153,7 +153,7 @@ def test_commands_are_linked_and_unlinked(root: Path) -> None:
     other.parent.mkdir(parents=True)
     other.write_text("another program")
     done = install(root)
-    assert "edge-bench: expected no file" in done.stderr
+    assert "edge-bench: belongs to another program" in done.stderr
     linked = {path.name: str(path.readlink()) for path in other.parent.iterdir() if path != other}
     assert linked["edge-door"] == "/opt/mfsa-edge/bin/edge-door"
     assert set(linked) == terminal_commands() - {"edge-bench"}
@@ -173,7 +173,7 @@ def test_a_second_run_changes_nothing_and_says_so(root: Path, bundle: Path) -> N
     assert second.returncode == 0 and tree(root) == before
     assert steps(second.stdout, "made") == set()
     assert (
-        steps(second.stdout, "is there")
+        steps(second.stdout, "unchanged")
         == steps(first.stdout, "made")
         >= {f"/{name}" for name in PLAIN}
     )
@@ -257,7 +257,7 @@ def test_a_key_of_another_size_is_refused(root: Path, content: bytes) -> None:
     (root / KEY).parent.mkdir(parents=True)
     (root / KEY).write_bytes(content)
     done = install(root)
-    assert done.returncode == 1 and f"{len(content)} bytes; restore the right one" in done.stderr
+    assert done.returncode == 1 and f"{len(content)} bytes; restore the right key" in done.stderr
     assert set(tree(root)) == {KEY}
 
 
@@ -340,7 +340,7 @@ def test_without_root_nothing_is_tried(script: str) -> None:
     done = call(script, *(["--no-program"] if script == "install.sh" else []))
     assert (
         done.returncode == 1
-        and "expected to run as root" in done.stderr
+        and "must run as root" in done.stderr
         and "sudo" in done.stderr
         and done.stdout == ""
     )
@@ -404,7 +404,7 @@ def test_engines_of_this_device_stay_in_the_bundle(
     install(root, "--bundle", bundle)
     engine = root / told["BUNDLE"].lstrip("/") / "embedder.plan"
     engine.write_bytes(b"built here")
-    assert told["BUNDLE"] in steps(install(root, "--bundle", bundle).stdout, "is there")
+    assert told["BUNDLE"] in steps(install(root, "--bundle", bundle).stdout, "unchanged")
     assert engine.read_bytes() == b"built here"
 
 
@@ -526,7 +526,7 @@ def test_uninstalling_keeps_what_cannot_be_made_again(
     assert not any(p.is_symlink() for p in root.rglob("*")) and not (root / DROP_INS).exists()
     again = uninstall(root)
     assert again.returncode == 0 and tree(root) == kept and steps(again.stdout, "removed") == set()
-    assert told["KEY"] in steps(install(root).stdout, "is there")
+    assert told["KEY"] in steps(install(root).stdout, "unchanged")
 
 
 def test_drop_ins_of_others_stay(root: Path) -> None:
@@ -567,7 +567,7 @@ def test_a_dry_uninstallation_removes_nothing(
     before = tree(root)
     done = uninstall(root, "--purge", "--dry-run")
     assert done.returncode == 0 and tree(root) == before
-    assert steps(done.stdout, "would take") == steps(
+    assert steps(done.stdout, "would remove") == steps(
         uninstall(root, "--purge", "--yes").stdout, "removed"
     )
 

@@ -134,10 +134,10 @@ def test_each_module_is_known_by_its_device_tree(jetson: SimpleNamespace) -> Non
         (b"nvidia,p3509-0000+p3668-0001\0", "Jetson Xavier NX"),
     ):
         jetson.compatible.write_bytes(tree)
-        module = jetson.module.module_here(jetson.compatible)
+        module = jetson.module.detect_module(jetson.compatible)
         assert module.name == name and len(set(module.lines.values())) == len(module.lines)
     jetson.compatible.write_bytes(b"raspberrypi,4-model-b\0")
-    with pytest.raises(DoorError, match="the device tree says raspberrypi,4-model-b"):
+    with pytest.raises(DoorError, match="found in the device tree: raspberrypi,4-model-b"):
         factory(jetson)
     jetson.compatible.unlink()
     with pytest.raises(DoorError, match="not a Jetson"):
@@ -146,7 +146,7 @@ def test_each_module_is_known_by_its_device_tree(jetson: SimpleNamespace) -> Non
 
 def test_a_controller_that_cannot_be_opened_is_told(jetson: SimpleNamespace) -> None:
     jetson.lines.labels = {0: "tegra234-gpio-aon"}
-    with pytest.raises(DoorError, match="no GPIO controller tegra234-gpio can be opened"):
+    with pytest.raises(DoorError, match="GPIO controller tegra234-gpio cannot be opened"):
         factory(jetson)
 
 

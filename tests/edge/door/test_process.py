@@ -43,7 +43,7 @@ def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(
         until(lambda: answers(socket_path), "serves")
         for _ in range(1000):
             os.kill(door.popen.pid, signal.SIGHUP)
-        until(lambda: door.said("the configuration was read again"), "read it")
+        until(lambda: door.said("configuration reloaded"), "read it")
         assert answers(socket_path)
         assert door.stop() == 0
     events = [r["event"] for r in read_log(config.door_record_path)]
@@ -53,17 +53,17 @@ def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(
 
 def test_what_a_signal_does_takes_no_lock() -> None:
     """A handler runs in the middle of the code that it interrupts: a lock held there would never be given back."""
-    asked = command._Asked()
-    asked.hear(signal.SIGHUP, None)
-    assert vars(asked) == {"stop": False, "reload": True}
-    asked.hear(signal.SIGTERM, None)
-    assert vars(asked) == {"stop": True, "reload": True}
+    requests = command.SignalRequests()
+    requests.handle(signal.SIGHUP, None)
+    assert vars(requests) == {"stop": False, "reload": True}
+    requests.handle(signal.SIGTERM, None)
+    assert vars(requests) == {"stop": True, "reload": True}
 
 
 @pytest.mark.parametrize(
     ("door", "code", "words"),
     [
-        ({}, 0, "can be used"),
+        ({}, 0, "is valid"),
         ({"pulse_s": -1}, 2, "door.pulse_s"),
         (
             {"clients": ["nobody-at-all"]},
@@ -95,20 +95,19 @@ def test_a_broken_configuration_does_not_eat_the_machine(
     assert slept == ([5.0] if under_systemd else []) and "not valid YAML" in capsys.readouterr().err
 
 
-def test_status_tells_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    told = {
+def test_status_lines_name_all_parts() -> None:
+    status = {
         "state": "locked", "reason": "normal", "relocks_in_s": 0.0, "alarms": ["max-unlock-exceeded"], "records_lost": 3,
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
         "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip
-    command._tell(told)
-    assert capsys.readouterr().out.splitlines() == [
+    assert command.status_lines(status) == [
         "locked (normal): no reason to unlock",
         f"  CLOCK: {describe_doubt(ClockDoubt.AHEAD)}; {REMEDY}",
         "  contact: active",
         f"  ALARM: max-unlock-exceeded: {DoorAlarm.MAX_UNLOCK_EXCEEDED.sentence}",
-        "  3 records lost since the last that was written: is the disk full?",
-        "  configuration refused, the one before holds: door.pulse_s: too long",
+        "  3 events not recorded since the last one that was: is the disk full?",
+        "  configuration refused, the previous one applies: door.pulse_s: too long",
     ]
 
 
@@ -116,8 +115,8 @@ def test_an_order_that_is_not_on_record_says_so(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def done(client: DoorClient, name: str, reason: str) -> None:
-        client.warning = "not on record yet"
+        client.warning = "not recorded yet"
 
     monkeypatch.setattr(DoorClient, "command", done)
     assert command.main(["lockdown", "--config", str(write_config()), "--reason", "drill"]) == 0
-    assert capsys.readouterr().out == "done, but not on record yet\n"
+    assert capsys.readouterr().out == "done, but not recorded yet\n"

@@ -41,7 +41,7 @@ def test_stderr_native_is_limited() -> None:
     lines = _stderr(_PROGRAM)
     native = [line for line in lines if line.startswith("native")]
     assert native == [f"native {number} rtsp://host" for number in range(5)]
-    assert "295 more lines of native libraries were left out" in lines
+    assert "295 more lines of native libraries were suppressed" in lines
     assert sum(line.startswith("log line") for line in lines) == 300 and "python" in lines
 
 

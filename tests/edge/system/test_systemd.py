@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
+
+import pytest
 
 from edge.system.systemd import SystemdNotifier
 
@@ -21,6 +24,12 @@ def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
         ]
         notifier.close()
         notifier.alive()
+
+
+def test_notifier_removes_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    SystemdNotifier().close()
+    assert "NOTIFY_SOCKET" not in os.environ
 
 
 def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
