@@ -127,7 +127,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
     changed.write_bytes(content)
     with pytest.raises(GalleryError):
         export.import_people(there, export.read_encrypted_file(changed), PASSPHRASE, RULES)
-    assert there.subjects() == {}
+    assert there.template_counts() == {}
 
 
 def person(name: str = "Ada", more: dict[str, object] | None = None, **parts: object) -> object:
