@@ -1,4 +1,4 @@
-"""What a run of the demo was, told from the records of its two processes, and whether all of it was as expected."""
+"""Outcome of a demo, from the audit logs of both processes, compared with what was expected."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from edge.demo.scenario import FPS, Scene, frame_ranges
 
 PASSED = (
-    "The door opened for Eileen Collins with and without mask, but not during the lockdown, and for nobody else; "
-    "it told of being left open, and a fire opened it until the reset."
+    "The door opened for Eileen Collins, with and without mask, but not during the lockdown, and not "
+    "for Grace Hopper. The alarm reported the door held open; fire opened it until the reset."
 )
 
 
@@ -78,7 +78,7 @@ class LaneVisit:
 
     @property
     def door(self) -> str:
-        """What the door did for whom was seen, in words."""
+        """Return what the door did in this scene, in words."""
         if self.unlocks:
             return ", ".join(f"opens at {u['at_s']:.1f} s for {u['subject']}" for u in self.unlocks)
         reasons = sorted({answer["reason"] for answer in self.answers})
@@ -161,7 +161,7 @@ def _check_scene(stay: LaneVisit) -> Check:
 def _check_door(
     events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]], *, grants: int
 ) -> list[Check]:
-    """What is expected of the door beside the scenes; `grants` is the number of openings that belong to one."""
+    """Check the door outside of scenes; `grants` is the number of openings by grants in scenes."""
 
     def reasons(event: str) -> list[str]:
         return [e["reason"] for e in events if e["event"] == event]

@@ -18,16 +18,16 @@ from edge.demo.outcome import FIRE, OPEN, PASSED, DemoOutcome, Lane, LaneVisit, 
 
 _WORDS = {
     "started": "starts, locked",
-    "granted": "puts a grant on record",
+    "granted": "records a grant",
     "unlocked": "opens",
     "relocked": "locks",
     "refused": "refuses",
-    "operator-command": "is asked by an operator",
+    "operator-command": "gets an operator command",
     "lockdown": "is locked down",
     "release": "is released",
     "alarm": "raises an alarm",
     "alarm-ended": "ends the alarm",
-    "fire": "learns of a fire",
+    "fire": "enters the fire state",
     "reset-fire": "ends the fire state",
     "stopped": "ends, locked",
     "contact-active": "contact: it stands open",
@@ -68,7 +68,7 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
                 "The door": f"{words}, {len(again) + 1} times" if again else words,
                 "Reason": event["reason"],
                 "For or by": event.get("subject") or event.get("operator", ""),
-                "In their words": event.get("note", ""),
+                "Note": event.get("note", ""),
             }
         )
     return rows

@@ -111,7 +111,7 @@ ACTS = (
         cue=Did("unlocked"),
     ),
     Act(
-        "The alarm is on, somebody closes the door",
+        "The alarm is on; the door is closed",
         Wire(InputKind.CONTACT, False),
         pause_s=1.0,
         cue=Did("alarm"),
