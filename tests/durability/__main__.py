@@ -50,52 +50,69 @@ def page(
 ) -> str:
     total, inside = sum(k.rounds for k in kills.values()), sum(k.inside for k in kills.values())
     return f"""\
-# What is left after kill -9, and after the power is cut
+# Durability: kill -9 and power cuts
 
-Measured by `make durability`, on the real gallery and the real records. A process does operations one after the other and says of
-each when it begins and when it is acknowledged. What it leaves is opened by the real code, and must hold: whatever was
-acknowledged, exactly as it was written; of an operation that was not, all or nothing; nobody who was removed; rows and pages that
-`edge-gallery verify` finds whole; and the next operation must work.
+Measured by `make durability` on the real gallery and the real audit logs. A process does operations
+one after the other and reports when each begins and when it is acknowledged. The remaining files
+are opened by the real code. It must find
+
+- each acknowledged operation, exactly as written,
+- all or nothing of an operation that was not acknowledged,
+- no removed person,
+- valid rows and pages according to `edge-gallery verify`,
+
+and the next operation must work.
 
 ## kill -9
 
-{total} rounds, {inside} of them killed between the beginning and the end of an operation: a random time after it began, half of the
-rounds on a disk and half in memory.
+{total} rounds, {inside} of them killed between the beginning and the end of an operation, at a
+random time after its beginning. Half of the rounds ran on a disk, half in memory.
 
-| what was at work | rounds | killed inside | it was there | it was not | acknowledged before | rounds with a problem | problems |
+| operation | rounds | killed inside | complete | absent | acknowledged before | rounds with a problem | problems |
 |---|---|---|---|---|---|---|---|
 {NEWLINE.join(kill_row(name, found) for name, found in kills.items())}
 
-The same with code that was broken by hand, which must be seen:
+Controls: the same with code that was broken on purpose. The check must report problems.
 
-| broken | rounds | killed inside | it was there | it was not | acknowledged before | rounds with a problem | problems |
+| broken | rounds | killed inside | complete | absent | acknowledged before | rounds with a problem | problems |
 |---|---|---|---|---|---|---|---|
 {NEWLINE.join(kill_row(name, found) for name, found in broken.items())}
 
 ## Power cut
 
-Every system call that writes is traced (strace) and done again on a model of a disk. After each call the power is cut: of what
-was not synced by then nothing is left, or all, or a random part: whole writes, single sectors of 512 bytes, in any order, a torn
-last write; names are safe once their folder was synced. Each image that differs is opened by the real code.
+Every system call that writes is traced (strace) and repeated on a model of a disk. After each call
+the power is cut. Of what was not synced, the image holds nothing, everything, or a random part:
+complete writes or single sectors of 512 bytes, in any order, with a torn last write. Names are safe
+once their folder was synced. Each distinct image is opened by the real code.
 
-| what was at work | runs | moments | with something to lose | images | with a problem | share | problems |
+| operation | runs | moments | with unsynced data | images | with a problem | share | problems |
 |---|---|---|---|---|---|---|---|
 {NEWLINE.join(cut_row(name, found) for name, found in cuts.items())}
 
-The same with a gallery that does not wait for the disk, records that are not synced, and code that was broken by hand. Each must
-fail:
+Controls: a gallery that does not wait for the disk, audit logs that are not synced, and code that
+was broken on purpose. Each must fail.
 
-| control | runs | moments | with something to lose | images | with a problem | share | problems |
+| control | runs | moments | with unsynced data | images | with a problem | share | problems |
 |---|---|---|---|---|---|---|---|
 {NEWLINE.join(cut_row(name, found) for name, found in controls.items())}
 
-lost: acknowledged and not there. half: neither before nor after an operation. back: removed and there again. erased: a sealed row
-of somebody who was removed lies in the files. damaged: `verify` objects. unreadable: refused. order: records in another order, or
-with a number twice. stuck: the next operation fails.
+| problem | meaning |
+|---|---|
+| lost | acknowledged and absent |
+| half | neither the state before nor after an operation |
+| back | removed and present again |
+| erased | an encrypted row of a removed person is left in the files |
+| damaged | `verify` reports a finding |
+| unreadable | refused |
+| order | records in another order, or a number used twice |
+| stuck | the next operation fails |
 
-What this does not show: a disk that says it has synced and has not, one that changes sectors that nobody wrote, and flash that
-loses a page with its neighbours. SQLite's `-shm` file is left out: it is made anew. The model is stricter than ext4, which keeps
-the name of a file that was synced.
+## Limits
+
+- A disk that reports a sync and did not sync, or that changes other sectors, is not modelled.
+- Flash that loses a page together with its neighbours is not modelled.
+- SQLite's `-shm` file is left out: it is rebuilt at each start.
+- The model is stricter than ext4, which keeps the name of a synced file.
 """
 
 

@@ -18,23 +18,23 @@ from tests.faults.terminal import PULSE_S, Terminal
 from tests.processes import until
 
 _INTO_THE_PULSE_S = 0.3
-_NOTICEABLE_S = 0.1  # a pulse that ends so much late was made longer
+_NOTICEABLE_S = 0.1  # a pulse that ends this late counts as extended
 NEWLINE = "\n"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the line did around one fault."""
+    """Behaviour of the line around one fault."""
 
     longest_s: float  # energised on end
     granted: int  # pulses that began while the fault lasted
-    recovered_s: float  # from the fault's end until somebody was let in
+    recovered_s: float  # from the fault's end to the next grant
     starts: tuple[int, int]  # of door and recogniser because of it
     watchdog: tuple[int, int]  # of these by the watchdog
 
 
 def cause(terminal: Terminal, fault: Fault) -> Outcome:
-    """Begin the fault in the middle of a pulse, end it, and wait until people are let in again. Raises TimeoutError."""
+    """Run a fault in the middle of a pulse and wait for the next grant; raises TimeoutError."""
     terminal.wait_locked()
     services = (terminal.door, terminal.daemon)
     before = [(s.starts, s.watchdog_kills) for s in services]
@@ -63,7 +63,7 @@ def _wait_for(moment: float) -> None:
 
 
 def row(fault: Fault, outcomes: Sequence[Outcome]) -> str:
-    """The worst of the energised times, the median of the rest."""
+    """Return the table row: worst energised time, medians of the rest."""
     longest = max(o.longest_s for o in outcomes)
     cells = [
         fault.name,
@@ -86,11 +86,11 @@ def _restarts(name: str, which: int, outcomes: Sequence[Outcome]) -> str:
     by = " by its watchdog" if any(o.watchdog[which] for o in outcomes) else ""
     if not starts:
         return ""
-    return f"{name} started anew{by}" + (f", {starts} times" if starts > 1 else "")
+    return f"{name} restarted{by}" + (f", {starts} times" if starts > 1 else "")
 
 
 def longer(outcomes: Mapping[Fault, Sequence[Outcome]]) -> str:
-    """Which faults made a pulse longer, in words."""
+    """Return a sentence that lists the faults that extended a pulse."""
     beyond = {
         fault.name: max(o.longest_s for o in found) - PULSE_S for fault, found in outcomes.items()
     }
@@ -99,33 +99,36 @@ def longer(outcomes: Mapping[Fault, Sequence[Outcome]]) -> str:
     ]
     least = f"by more than {_NOTICEABLE_S:.1f} s"
     if not found:
-        return f"No fault made a pulse longer {least}."
-    return f"A pulse was made longer {least} by: {', '.join(found)}. No other fault did."
+        return f"No fault extended a pulse {least}."
+    return f"Faults that extended a pulse {least}: {', '.join(found)}."
 
 
 def page(outcomes: Mapping[Fault, Sequence[Outcome]], terminal: Terminal, repeats: int) -> str:
     door, daemon = terminal.door, terminal.daemon
     rows = [row(fault, found) for fault, found in outcomes.items()]
     return f"""\
-# What the lock does when something fails
+# The lock during faults
 
-Measured by `make faults`: both real processes, kept alive as their units say, an enrolled person who stands before the camera
-without end, and the lock's line watched from outside. Each fault begins {_INTO_THE_PULSE_S} s into a pulse of {PULSE_S:.0f} s.
-Worst energised time and medians of the rest, of {repeats} runs each.
+Measured by `make faults`. Both real processes run and are restarted as their units say. An enrolled
+person stands in front of the camera all the time, and the lock's line is observed from outside.
+Each fault begins {_INTO_THE_PULSE_S} s into a pulse of {PULSE_S:.0f} s. Energised times are the worst,
+all others the medians, of {repeats} runs each.
 
-Door: watchdog {door.watchdog_s:g} s, restart after {door.restart_s:g} s, `edge-door safe-state` before it.
-Recogniser: watchdog {daemon.watchdog_s:g} s, restart after {daemon.restart_s:g} s.
+| process | watchdog | restart after |
+|---|---|---|
+| door, with `edge-door safe-state` before the restart | {door.watchdog_s:g} s | {door.restart_s:g} s |
+| recogniser | {daemon.watchdog_s:g} s | {daemon.restart_s:g} s |
 
-| fault | lasts | energised at most | beyond the pulse | let in meanwhile | let in again after | what happened |
+| fault | lasts | energised at most | beyond the pulse | grants meanwhile | next grant after | restarts |
 |---|---|---|---|---|---|---|
 {NEWLINE.join(rows)}
 
 {longer(outcomes)}
 
-If the door process dies or is stopped while the door is unlocked, the output keeps its level until
-`edge-door safe-state` de-energises it. A relay module with a pulse limit of its own covers this time
-([wiring.md](../wiring.md)). Without a fault access is granted every two to three seconds; "let in
-again after" includes that time.
+If the door process dies or is stopped while the lock is open, the output keeps its level until
+`edge-door safe-state` de-energises it. A relay module with a pulse limit of its own covers this
+time ([wiring.md](../wiring.md)). Without a fault access is granted every two to three seconds;
+"next grant after" includes that time.
 """
 
 

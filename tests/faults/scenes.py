@@ -108,7 +108,7 @@ def locked_gallery(terminal: Terminal) -> Iterator[None]:
 
 
 @contextmanager
-def spoilt_gallery(terminal: Terminal) -> Iterator[None]:
+def corrupt_gallery(terminal: Terminal) -> Iterator[None]:
     """Templates that cannot be unsealed, put there as an enrollment would be: the recogniser sees that there are others."""
     with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
         sealed = other.execute("SELECT sealed, id FROM templates").fetchall()
@@ -146,6 +146,6 @@ FAULTS = (
     Fault("clock + 1 h", with_file("clock", "3600"), 5.0),
     Fault("clock - 1 h", with_file("clock", "-3600"), 5.0),
     Fault("gallery locked", locked_gallery, 5.0),
-    Fault("gallery spoilt", spoilt_gallery, 5.0),
+    Fault("gallery corrupt", corrupt_gallery, 5.0),
     Fault("all cores busy, twice over", busy, 10.0),
 )

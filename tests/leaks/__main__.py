@@ -24,17 +24,19 @@ from tests.processes import TIMEOUT_S
 MODEL = "m" * 64
 NAME = "Wilhelmina Template"
 PEOPLE = 50
-_HEAD = """# Is a template readable anywhere?
+_HEAD = """# Search for readable templates
 
-Made by `make leaks`: a gallery of {people} people in the product's own store; a process that holds it as the recogniser does and
-then aborts where core dumps are allowed. One template is looked for in its bytes as float32, float16 and int8, its owner's name as
-text. Where it says control, the search must find what is there.
+Made by `make leaks`: a gallery of {people} people in the product's own store, and a process that
+holds it as the recogniser does and then aborts while core dumps are allowed. The search looks for
+the bytes of one template as float32, float16 and int8, and for the subject's name as text. In
+controls the search must find them.
 
 """
 _TAIL = """
-Sealed rows of that person (record, tag, template, chip) in database, write-ahead log and free pages: before erasure {before}, after
-erasure {after}. What a flash drive keeps of blocks that it has replaced, nobody can reach by the file system: see
-[threat-model.md](../threat-model.md).
+
+Encrypted rows of that person (record, tag, template, chip) in database, write-ahead log and free
+pages: before erasure {before}, after erasure {after}. The file system cannot reach the blocks that
+a flash drive has replaced: see [threat-model.md](../threat-model.md).
 """
 
 
