@@ -132,7 +132,7 @@ def _memory_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cheap_scrypt(monkeypatch: pytest.MonkeyPatch) -> None:
     """Derive keys of passphrases at 1/64 of the cost; test_passphrase.py checks the real one."""
-    monkeypatch.setattr("edge.gallery.export.Scrypt", partial(_cheap, Scrypt))
+    monkeypatch.setattr("edge.gallery.encrypted_file.Scrypt", partial(_cheap, Scrypt))
 
 
 def _cheap(scrypt: type[Scrypt], *, n: int, **parameters: Any) -> Scrypt:

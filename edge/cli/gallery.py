@@ -180,8 +180,12 @@ def _add_changes(sub: argparse.ArgumentParser) -> None:
         metavar="DAY",
         help="day from which `expire` erases the person; `none`: never",
     )
-    sub.add_argument("--pin", action="store_true", help="ask for a PIN")
-    sub.add_argument("--no-pin", action="store_true", help="take the PIN away")
+    sub.add_argument(
+        "--pin",
+        action="store_true",
+        help="ask for a PIN and store it; the door does not use it yet",
+    )
+    sub.add_argument("--no-pin", action="store_true", help="remove the PIN")
 
 
 def _day(text: str) -> date | str:
@@ -435,7 +439,7 @@ def _verify(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from edge.bundle import open_bundle
     from edge.chip import PREPROCESSING
-    from edge.gallery import export
+    from edge.gallery import encrypted_file, export
     from edge.gallery.key import run_as_owner
     from edge.gallery.store import open_store
 
@@ -451,7 +455,7 @@ def _export(args: argparse.Namespace) -> int:
         return _joined(people, content)
 
     people, content = _split(run_as_owner(config, pack))
-    export.write_encrypted_file(args.out, content)
+    encrypted_file.write_encrypted_file(args.out, content)
     print(
         f"{args.out}: {count(people, 'person', 'people')}; keep it like the gallery itself, and erase it once it is "
         "imported"
@@ -477,10 +481,10 @@ def _split(joined: bytes) -> tuple[Any, bytes]:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from edge.gallery import export
+    from edge.gallery import encrypted_file, export
     from edge.recogniser.networks import open_networks
 
-    passphrase, file = _passphrase(args), export.read_encrypted_file(args.file)
+    passphrase, file = _passphrase(args), encrypted_file.read_encrypted_file(args.file)
     config, _, store = _open(args, allow_other_models=True, create=True)
     with closing(store):
         networks = open_networks(config)
@@ -519,7 +523,7 @@ def _print_refused(refused: Mapping[str, str]) -> None:
 
 
 def _backup(args: argparse.Namespace) -> int:
-    from edge.gallery import backup, export
+    from edge.gallery import backup, encrypted_file
     from edge.gallery.database import Database
     from edge.gallery.key import run_as_owner
 
@@ -534,7 +538,7 @@ def _backup(args: argparse.Namespace) -> int:
         return _joined([packed.people, packed.left_out], packed.content)
 
     (people, left_out), content = _split(run_as_owner(config, pack))
-    export.write_encrypted_file(args.file, content)
+    encrypted_file.write_encrypted_file(args.file, content)
     for row in left_out:
         print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
     print(
@@ -544,7 +548,7 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 def _restore(args: argparse.Namespace) -> int:
-    from edge.gallery import backup, export
+    from edge.gallery import backup, encrypted_file
     from edge.gallery.confirmation import await_confirmation
     from edge.gallery.database import Database
     from edge.gallery.key import has_gallery, load_key_and_drop_privileges
@@ -555,7 +559,7 @@ def _restore(args: argparse.Namespace) -> int:
             f"{config.gallery_path}: a gallery exists; --replace replaces it by the backup, "
             "and all people enrolled since the backup are lost"
         )
-    passphrase, file = _passphrase(args), export.read_encrypted_file(args.file)
+    passphrase, file = _passphrase(args), encrypted_file.read_encrypted_file(args.file)
     key = load_key_and_drop_privileges(config, create=True)
     save_clock_trust(config)
     result = backup.restore_backup(

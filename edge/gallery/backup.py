@@ -16,24 +16,28 @@ import numpy as np
 from edge.errors import GalleryError
 from edge.gallery import schema, secure_delete
 from edge.gallery.database import SECRETS, Database
-from edge.gallery.export import (
+from edge.gallery.encrypted_file import (
     EncryptedFile,
     check_passphrase,
-    decrypt_tree,
-    encrypt_tree,
-    subject_from_json,
-    subject_to_json,
+    decrypt_json,
+    encrypt_json,
 )
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.sealing import SECRET_BYTES
-from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, read_subjects
+from edge.gallery.stored_subjects import (
+    StoredSubject,
+    StoredTemplate,
+    read_subjects,
+    subject_from_json,
+    subject_to_json,
+)
 from edge.gallery.template_checks import find_flaw
 from edge.names import normalize_name, unused_name
 from edge.system.atomic_files import sync_folder
 
 log = logging.getLogger(__name__)
 
-_MAGIC = b"mfsa-edge backup 1\n"
+BACKUP_MAGIC = b"mfsa-edge backup 1\n"
 _NEXT = ".restored"
 
 
@@ -72,7 +76,7 @@ def build_backup(gallery: Database, passphrase: str) -> BackupContent:
         "secrets": {name: base64.b64encode(gallery.read_secret(name)).decode() for name in SECRETS},
         "people": [subject_to_json(person) for person in people],
     }
-    return BackupContent(encrypt_tree(_MAGIC, tree, passphrase), len(people), tuple(left_out))
+    return BackupContent(encrypt_json(BACKUP_MAGIC, tree, passphrase), len(people), tuple(left_out))
 
 
 def restore_backup(
@@ -87,7 +91,7 @@ def restore_backup(
 
     The old file stays until the new one is complete. Raises GalleryError.
     """
-    found = decrypt_tree(_MAGIC, file, passphrase, _parse)
+    found = decrypt_json(BACKUP_MAGIC, file, passphrase, _parse)
     if found["terminal"] != terminal:
         raise GalleryError(
             f"{file.path}: a backup of terminal {found['terminal']!r}, this one is {terminal!r}; "

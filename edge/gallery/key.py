@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import pwd
@@ -16,7 +15,7 @@ from edge.config import TerminalConfig
 from edge.errors import ConfigError, GalleryError, MfsaError
 from edge.gallery.identity import REMEDY
 from edge.system.accounts import acting_as_owner
-from edge.system.atomic_files import sync_folder
+from edge.system.atomic_files import create_atomic
 
 KEY_BYTES = 32
 _CREDENTIAL = "gallery.key"
@@ -148,23 +147,14 @@ def read_key(path: Path) -> bytes:
 
 
 def create_key(path: Path, key: bytes) -> None:
-    """Whole or not at all, and never over another process's key; durable on return. Raises GalleryError."""
-    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    """Write a key file atomically unless it exists; on disk on return. Raises GalleryError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
-            file.write(key)
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(fresh, path)
-        sync_folder(path.parent)
+        create_atomic(path, key)
     except OSError as error:
         raise GalleryError(
             f"{path}: cannot make the gallery key: {error.strerror}; check that the folder is yours"
         ) from error
-    finally:
-        fresh.unlink(missing_ok=True)
 
 
 def _read(path: Path, *, private: bool) -> bytes:

@@ -102,7 +102,7 @@ def drop_model(gallery: Database, model: str) -> int:
 
 
 def reencrypt(gallery: Database, key: bytes) -> None:
-    """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be unsealed."""
+    """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be decrypted."""
     old, new = gallery.cipher, RowCipher(key, gallery.terminal)
     with gallery.write_transaction("the key was not changed"):
         for subject, revision, sealed in gallery.db.execute(

@@ -98,7 +98,7 @@ def upgrade_from_v1(
 ) -> None:
     """From schema 1, where names lay open and each template was sealed by the key itself, within the caller's transaction.
 
-    Raises GalleryError where a row cannot be unsealed: nothing is thrown away unseen.
+    Raises GalleryError where a row cannot be decrypted: nothing is thrown away unseen.
     """
     old = read_meta(db)
     terminal, model = str(old["terminal"]), str(old["model"])
@@ -109,7 +109,7 @@ def upgrade_from_v1(
             return cipher.decrypt(sealed[:12], sealed[12:], f"{context}|{row}|{subject}".encode())
         except (InvalidTag, ValueError, TypeError) as error:
             raise GalleryError(
-                f"row {row} cannot be unsealed; go back to the version that made it"
+                f"row {row} cannot be decrypted; go back to the version that made it"
             ) from error
 
     records = {

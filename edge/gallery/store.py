@@ -18,15 +18,16 @@ from numpy.typing import NDArray
 
 from edge.config import TerminalConfig
 from edge.errors import GalleryError
-from edge.gallery import schema, sealing
+from edge.gallery import schema
 from edge.gallery.database import EVIDENCE, PEPPER, Database, abbreviate
 from edge.gallery.key import load_key
-from edge.gallery.sealing import NONCE_BYTES
+from edge.gallery.pin import hash_pin
 from edge.gallery.spelling import normalize_names
 from edge.gallery.template_checks import find_flaw, most_common_dimension
 from edge.names import check_name, is_name
 from edge.subject import SubjectRecord
 from edge.system.accounts import acting_as_owner
+from edge.system.crypto import NONCE_BYTES
 
 log = logging.getLogger(__name__)
 
@@ -196,14 +197,9 @@ class GalleryStore(Database):
         self.update_attributes(
             name,
             dataclasses.replace(
-                known, pin="" if pin is None else sealing.hash_pin(pin, self.read_secret(PEPPER))
+                known, pin="" if pin is None else hash_pin(pin, self.read_secret(PEPPER))
             ),
         )
-
-    def is_pin(self, name: str, pin: str) -> bool:
-        """Whether a PIN is a subject's own. Slow on purpose: some tens of milliseconds."""
-        known = self.find_record(name)
-        return known is not None and sealing.is_pin(pin, known.pin, self.read_secret(PEPPER))
 
     def changes(self, since: int = 0) -> Changes:
         """Return the subjects that changed after a revision, 0 for all.

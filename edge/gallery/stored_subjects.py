@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from numpy.typing import NDArray
 from edge.errors import GalleryError
 from edge.gallery.database import Database
 from edge.gallery.template_checks import find_flaw
-from edge.subject import SubjectRecord
+from edge.subject import SubjectRecord, from_json, to_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,3 +73,40 @@ def _template(
         raise GalleryError(flaw)
     kept = None if chip is None else gallery.cipher.decrypt(chip, "chip", number)
     return StoredTemplate(model, vector, kept)
+
+
+def subject_to_json(person: StoredSubject) -> dict[str, Any]:
+    """Return a person as a JSON value."""
+    return {
+        "subject": to_json(person.name, person.record).decode(),
+        "templates": [_base64(one.vector.astype("<f4").tobytes()) for one in person.templates],
+        "chips": [None if one.chip is None else _base64(one.chip) for one in person.templates],
+        "models": [one.model for one in person.templates],
+    }
+
+
+def subject_from_json(tree: dict[str, Any]) -> StoredSubject:
+    """Return a person of a file; raises GalleryError, ValueError, TypeError, KeyError."""
+    name, record = from_json(tree["subject"].encode())
+    vectors = [_vector(row) for row in tree["templates"]]
+    chips = tree["chips"] or [None] * len(vectors)
+    models = tree.get("models") or [""] * len(vectors)
+    if not len(chips) == len(models) == len(vectors):
+        raise ValueError("expected as many chips and models as templates")
+    if not all(isinstance(model, str) for model in models):
+        raise TypeError("expected the digest of a model")
+    templates = [
+        StoredTemplate(
+            model, vector, None if chip is None else base64.b64decode(chip, validate=True)
+        )
+        for model, vector, chip in zip(models, vectors, chips, strict=True)
+    ]
+    return StoredSubject(name, record, tuple(templates))
+
+
+def _vector(text: str) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 _NOT_REGULAR = "expected a regular file, found a link, folder, FIFO, socket or device"
@@ -22,6 +24,21 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
     Raises OSError, NotRegularError for a folder, FIFO, socket or device.
     """
     check_replaceable(path)
+    with _temporary_file(path, data, mode) as temporary:
+        temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def create_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Write a file atomically unless it exists; on disk on return. Raises OSError."""
+    with _temporary_file(path, data, mode) as temporary, contextlib.suppress(FileExistsError):
+        os.link(temporary, path, follow_symlinks=False)
+    sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
+    """Write a file next to `path`, synced to disk, and remove it afterwards unless renamed."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fd = os.open(
@@ -31,10 +48,9 @@ def write_atomic(path: Path, data: bytes, mode: int = 0o600) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        yield temporary
     finally:
         temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def check_replaceable(path: Path) -> None:

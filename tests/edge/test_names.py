@@ -20,7 +20,6 @@ from edge.cli import audit, gallery
 from edge.config import load_config
 from edge.door.protocol import decode, encode, grant_fields, parse_grant
 from edge.errors import ConfigError, GalleryError
-from edge.gallery import export
 from edge.gallery.database import Database
 from edge.gallery.enrollment.journal import EnrollmentJournal, JournalLine
 from edge.gallery.enrollment.registry import EnrolledSubjects
@@ -32,6 +31,7 @@ from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
 from edge.system.wallclock import WallClock
 from edge.values import Grant
+from tests.edge.gallery.conftest import write_export
 
 PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
 SINHALA = "\u0dc1\u0dca\u200d\u0dbb\u0dd3"
@@ -91,7 +91,7 @@ def test_name_spelling_reaches_one_subject(
         ]
         found = EnrolledSubjects(store, dry_run=False).find(other)
         assert found is not None and found.name == normalize_name(one)
-        assert export.export(store, folder / "people", "a long passphrase", [other]) == 1
+        assert write_export(store, folder / "people", "a long passphrase", [other]) == 1
         assert store.find_record(other) == SubjectRecord(groups=(normalize_name(one),))
         assert store.remove(other) == 2 and store.find_record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)

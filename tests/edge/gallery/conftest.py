@@ -1,10 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from cryptography.exceptions import InvalidKey
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from edge.gallery.database import PEPPER
+from edge.gallery.encrypted_file import write_encrypted_file
+from edge.gallery.export import build_export
 from edge.gallery.store import GalleryStore
 
 KEY = bytes(range(32))
@@ -29,3 +34,23 @@ def open_store(tmp_path: Path) -> Iterator[Open]:
     yield make
     for store in opened:
         store.close()
+
+
+def write_export(
+    store: GalleryStore, path: Path, passphrase: str, names: Sequence[str] = ()
+) -> int:
+    """Write people to a file for another terminal; return their number."""
+    content, count = build_export(store, passphrase, names)
+    write_encrypted_file(path, content)
+    return count
+
+
+def is_pin(store: GalleryStore, name: str, pin: str) -> bool:
+    """Return True if a PIN is the stored one of a subject."""
+    record = store.find_record(name)
+    assert record is not None
+    try:
+        Argon2id.verify_phc_encoded(pin.encode(), record.pin, secret=store.read_secret(PEPPER))
+    except (InvalidKey, ValueError):
+        return False
+    return True

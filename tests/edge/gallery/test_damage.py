@@ -15,11 +15,12 @@ import pytest
 
 from edge.errors import GalleryError
 from edge.gallery import export, maintenance
+from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, from_json, to_json
-from tests.edge.gallery.conftest import Open
+from tests.edge.gallery.conftest import Open, write_export
 
 ROW = np.full((1, 4), 0.5, np.float32)
 RULES = ImportPolicy(lambda: date(2026, 11, 29), consent_required=False, erase_after_days=None)
@@ -86,8 +87,8 @@ def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
 ) -> None:
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
-    export.export(store, tmp_path / "people", "a long passphrase")
-    file = export.read_encrypted_file(tmp_path / "people")
+    write_export(store, tmp_path / "people", "a long passphrase")
+    file = read_encrypted_file(tmp_path / "people")
     assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
     assert [kept.chip for kept in store.list_templates("Ada")] == [b""]
 
@@ -131,8 +132,8 @@ def test_name_damaged_is_left_out(open_store: Open, caplog: pytest.LogCaptureFix
 def test_export_leaves_damaged_templates_out(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", np.concatenate([ROW * 2, ROW]), chips=[b"one", b"two"])
-    export.export(store, tmp_path / "people", "a long passphrase")
-    file = export.read_encrypted_file(tmp_path / "people")
+    write_export(store, tmp_path / "people", "a long passphrase")
+    file = read_encrypted_file(tmp_path / "people")
     assert export.import_people(store, file, "a long passphrase", RULES, replace=True).imported == 1
     assert [kept.chip for kept in store.list_templates("Ada")] == [b"two"]
 

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 
 from edge.errors import GalleryError
 from edge.gallery import export
+from edge.gallery.encrypted_file import EncryptedFile, encrypt_json, read_encrypted_file
+from edge.gallery.export import EXPORT_MAGIC
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
+from tests.edge.gallery.conftest import write_export
 
 pytestmark = pytest.mark.usefixtures("cheap_scrypt")
 
@@ -55,14 +58,14 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
     here: GalleryStore, there: GalleryStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "people"
-    assert export.export(here, path, PASSPHRASE) == 2
+    assert write_export(here, path, PASSPHRASE) == 2
     assert (
         path.stat().st_mode & 0o777 == 0o600
         and b"Ada" not in path.read_bytes()
         and rows(1).tobytes() not in path.read_bytes()
     )
     assert export.import_people(
-        there, export.read_encrypted_file(path), PASSPHRASE, RULES
+        there, read_encrypted_file(path), PASSPHRASE, RULES
     ) == export.ImportResult(2)
     ada, eve = there.read_subjects()
     assert (ada.name, eve.name) == ("Ada", "Eve") and np.array_equal(ada.templates, rows(2))
@@ -79,32 +82,32 @@ def test_who_is_enrolled_there_is_refused_or_replaced(
 ) -> None:
     path = tmp_path / "people"
     there.enroll("Ada", rows(3, seed=9))
-    assert export.export(here, path, PASSPHRASE, ["Ada"]) == 1
+    assert write_export(here, path, PASSPHRASE, ["Ada"]) == 1
     assert list(
-        export.import_people(there, export.read_encrypted_file(path), PASSPHRASE, RULES).refused
+        export.import_people(there, read_encrypted_file(path), PASSPHRASE, RULES).refused
     ) == ["Ada"] and there.template_counts() == {"Ada": 3}
     assert export.import_people(
-        there, export.read_encrypted_file(path), PASSPHRASE, RULES, replace=True
+        there, read_encrypted_file(path), PASSPHRASE, RULES, replace=True
     ).imported == 1 and there.template_counts() == {"Ada": 2}
 
 
 def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_path: Path) -> None:
     path = tmp_path / "people"
     with pytest.raises(GalleryError, match="at least 12 characters"):
-        export.export(here, path, "short")
+        write_export(here, path, "short")
     with pytest.raises(GalleryError, match="'Nobody': not enrolled"):
-        export.export(here, path, PASSPHRASE, ["Nobody"])
-    export.export(here, path, PASSPHRASE)
-    with pytest.raises(GalleryError, match="the passphrase is wrong"):
-        export.import_people(there, export.read_encrypted_file(path), PASSPHRASE + "!", RULES)
+        write_export(here, path, PASSPHRASE, ["Nobody"])
+    write_export(here, path, PASSPHRASE)
+    with pytest.raises(GalleryError, match="wrong passphrase"):
+        export.import_people(there, read_encrypted_file(path), PASSPHRASE + "!", RULES)
     other = GalleryStore(
         tmp_path / "other.db", key=bytes(32), terminal="attic", model_digest="n" * 64
     )
     with pytest.raises(GalleryError, match="templates are of model"):
-        export.import_people(other, export.read_encrypted_file(path), PASSPHRASE, RULES)
+        export.import_people(other, read_encrypted_file(path), PASSPHRASE, RULES)
     other.close()
     with pytest.raises(GalleryError, match="cannot be read"):
-        export.read_encrypted_file(tmp_path / "none")
+        read_encrypted_file(tmp_path / "none")
 
 
 @settings(
@@ -116,7 +119,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
 ) -> None:
     path = tmp_path / "people"
     if not path.exists():
-        export.export(here, path, PASSPHRASE)
+        write_export(here, path, PASSPHRASE)
     content = bytearray(path.read_bytes())
     place = int(at * len(content))
     if cut:
@@ -126,7 +129,7 @@ def test_a_file_that_was_changed_enrolls_nobody(
     changed = tmp_path / "changed"
     changed.write_bytes(content)
     with pytest.raises(GalleryError):
-        export.import_people(there, export.read_encrypted_file(changed), PASSPHRASE, RULES)
+        export.import_people(there, read_encrypted_file(changed), PASSPHRASE, RULES)
     assert there.template_counts() == {}
 
 
@@ -141,9 +144,9 @@ def encoded(row: np.ndarray) -> list[str]:
     return [base64.b64encode(row.astype("<f4").tobytes()).decode()]
 
 
-def crafted(path: Path, *people: object) -> export.EncryptedFile:
+def crafted(path: Path, *people: object) -> EncryptedFile:
     tree = {"model": "m" * 64, "people": list(people)}
-    return export.EncryptedFile(path, export.encrypt_tree(export._MAGIC, tree, PASSPHRASE))
+    return EncryptedFile(path, encrypt_json(EXPORT_MAGIC, tree, PASSPHRASE))
 
 
 @pytest.mark.parametrize(

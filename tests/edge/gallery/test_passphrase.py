@@ -8,13 +8,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from edge.gallery.export import SealedFile, open_tree, seal_tree
+from edge.gallery.encrypted_file import EncryptedFile, decrypt_json, encrypt_json
 
 MAGIC, PASSPHRASE = b"mfsa-edge people 1\n", "a horse of some other colour"
 
 
 def test_passphrase_key_is_scrypt_of_full_cost() -> None:
-    sealed = seal_tree(MAGIC, {"people": []}, PASSPHRASE)
+    sealed = encrypt_json(MAGIC, {"people": []}, PASSPHRASE)
     rest = sealed.removeprefix(MAGIC)
     salt, nonce, encrypted = rest[:16], rest[16:28], rest[28:]
     key = Scrypt(salt=salt, length=32, n=1 << 16, r=8, p=1).derive(PASSPHRASE.encode())
@@ -22,5 +22,7 @@ def test_passphrase_key_is_scrypt_of_full_cost() -> None:
 
 
 def test_passphrase_opens_what_it_sealed(tmp_path: Path) -> None:
-    sealed = SealedFile(tmp_path / "people", seal_tree(MAGIC, {"people": ["Ada"]}, PASSPHRASE))
-    assert open_tree(MAGIC, sealed, PASSPHRASE, dict) == {"people": ["Ada"]}
+    sealed = EncryptedFile(
+        tmp_path / "people", encrypt_json(MAGIC, {"people": ["Ada"]}, PASSPHRASE)
+    )
+    assert decrypt_json(MAGIC, sealed, PASSPHRASE, dict) == {"people": ["Ada"]}
