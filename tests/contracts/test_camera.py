@@ -50,7 +50,7 @@ def opener(
         yield lambda: ReplayCamera(path, fps=240)
 
 
-def test_frames_are_numbered_pictures_in_order_of_time(opener: Opener) -> None:
+def test_frames_are_numbered_and_in_order(opener: Opener) -> None:
     camera = opener()
     frames, read_at = [], []
     for _ in range(FRAMES):
@@ -103,15 +103,13 @@ def test_stream_stall_drops_old_frames(tmp_path: Path) -> None:
     source.close()
 
 
-def test_closing_twice_is_closing(opener: Opener) -> None:
+def test_close_twice_is_allowed(opener: Opener) -> None:
     camera = opener()
     camera.close()
     camera.close()
 
 
-def test_a_source_that_is_not_there_is_one_sentence(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_source_is_one_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     for missing in (63, "/dev/video63", "http://127.0.0.1:1/img_001.jpg", "rtsp://127.0.0.1:1/x"):
         with pytest.raises(CameraError, match="cannot be opened"):
             OpencvCamera(missing)
@@ -135,7 +133,7 @@ def test_pipeline_without_gstreamer_is_named() -> None:
             check("v4l2src device=/dev/video0 ! videoconvert ! appsink")
 
 
-def test_credentials_of_a_stream_are_not_told() -> None:
+def test_stream_credentials_are_hidden() -> None:
     with pytest.raises(CameraError) as caught:
         OpencvCamera("rtsp://admin:secret@127.0.0.1:1/stream")
     assert "secret" not in str(caught.value) and "127.0.0.1" in str(caught.value)

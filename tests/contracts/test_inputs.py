@@ -53,14 +53,14 @@ def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
     return by_pin(high == "high", pull)
 
 
-def test_the_level_is_what_the_wire_says_each_time(wired: Wired) -> None:
+def test_level_follows_the_wire(wired: Wired) -> None:
     for active in (False, True, True, False, True):
         wired.put(active)
         assert wired.line.is_active() is active
     wired.line.close()
 
 
-def test_levels_are_told_once_they_settle_fire_first(tmp_path: Path) -> None:
+def test_settled_levels_come_once_fire_first(tmp_path: Path) -> None:
     contact, fire = by_file(tmp_path), by_pin(True, "down")
     inputs = DoorInputs(
         {InputKind.CONTACT: contact.line, InputKind.FIRE: fire.line},
@@ -75,7 +75,7 @@ def test_levels_are_told_once_they_settle_fire_first(tmp_path: Path) -> None:
     inputs.close()
 
 
-def test_the_choice_by_config(tmp_path: Path) -> None:
+def test_input_backend_follows_config(tmp_path: Path) -> None:
     config = InputsConfig(
         contact=FileInputConfig(kind="file", path=tmp_path / "c"),
         fire=GpioInputConfig(kind="gpio", pin=5, active_high=True, pull="down", factory="mock"),
@@ -85,7 +85,7 @@ def test_the_choice_by_config(tmp_path: Path) -> None:
     inputs.close()
 
 
-def test_an_input_that_does_not_work_is_refused(tmp_path: Path) -> None:
+def test_unusable_input_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DoorError, match="input pin 'NOPIN' cannot be used"):
         GpioInputLine("NOPIN", active_high=True, pull="external", factory=MockFactory())
     (tmp_path / "folder").mkdir()

@@ -73,11 +73,11 @@ def wired(request: pytest.FixtureRequest, tmp_path: Path) -> Wired:
     return KINDS[request.param](tmp_path)
 
 
-def test_rest_is_locked(wired: Wired) -> None:
+def test_relay_starts_deenergised(wired: Wired) -> None:
     assert not wired.energised()
 
 
-def test_it_switches_both_ways_and_twice_is_once(wired: Wired) -> None:
+def test_relay_switches_both_ways(wired: Wired) -> None:
     for _ in range(2):
         wired.relay.energise()
         assert wired.energised()
@@ -86,13 +86,13 @@ def test_it_switches_both_ways_and_twice_is_once(wired: Wired) -> None:
         assert not wired.energised()
 
 
-def test_closing_locks(wired: Wired) -> None:
+def test_close_locks(wired: Wired) -> None:
     wired.relay.energise()
     wired.relay.close()
     assert not wired.energised()
 
 
-def test_the_choice_by_config(tmp_path: Path) -> None:
+def test_relay_backend_follows_config(tmp_path: Path) -> None:
     assert type(open_relay(SimulatedRelayConfig())).__name__ == "SimulatedRelayOutput"
     relay = open_relay(GpioRelayConfig(kind="gpio", pin=17, factory="mock"))
     assert isinstance(relay, GpioRelayOutput)
@@ -105,7 +105,7 @@ def test_the_choice_by_config(tmp_path: Path) -> None:
         FileRelayOutput(tmp_path / "none" / "relay")
 
 
-def test_pins_and_factories_that_do_not_work_are_refused() -> None:
+def test_unusable_pin_or_factory_is_refused() -> None:
     with pytest.raises(DoorError, match="relay pin 'NOPIN' cannot be used"):
         GpioRelayOutput("NOPIN", active_high=True, factory=MockFactory())
     with pytest.raises(DoorError, match="kind: simulated"):

@@ -11,7 +11,7 @@ from tests.leaks.__main__ import look
     not Path("/proc/sys/kernel/core_pattern").read_text().startswith("core"),
     reason="core dumps of this machine go elsewhere",
 )
-def test_a_template_is_found_where_it_lies_open_and_nowhere_else(tmp_path: Path) -> None:
+def test_search_finds_plain_template_only(tmp_path: Path) -> None:
     told = look(tmp_path)
     for where, hits in told.rows.items():
         assert any(hits.values()) == ("control" in where), where

@@ -127,7 +127,7 @@ def told() -> dict[str, str]:
     return dict(line.split("=", 1) for line in said.stdout.splitlines())
 
 
-def test_every_file_is_laid_down_with_its_mode(root: Path) -> None:
+def test_files_are_installed_with_their_modes(root: Path) -> None:
     done = install(root, *EVERYTHING)
     assert done.returncode == 0, done.stderr
     found = tree(root)
@@ -161,12 +161,12 @@ def test_commands_are_linked_and_unlinked(root: Path) -> None:
     assert [path.name for path in other.parent.iterdir()] == ["edge-bench"]
 
 
-def test_drop_ins_come_only_when_asked_for(root: Path) -> None:
+def test_drop_ins_are_optional(root: Path) -> None:
     assert install(root).returncode == 0
     assert not (root / DROP_INS).exists()
 
 
-def test_a_second_run_changes_nothing_and_says_so(root: Path, bundle: Path) -> None:
+def test_second_install_changes_nothing(root: Path, bundle: Path) -> None:
     first = install(root, *EVERYTHING, "--bundle", bundle)
     before = tree(root)
     second = install(root, *EVERYTHING, "--bundle", bundle)
@@ -179,7 +179,7 @@ def test_a_second_run_changes_nothing_and_says_so(root: Path, bundle: Path) -> N
     )
 
 
-def test_a_changed_unit_is_put_right(root: Path) -> None:
+def test_changed_unit_is_replaced(root: Path) -> None:
     install(root)
     unit = root / "etc/systemd/system/edge-door.service"
     before = tree(root)
@@ -189,7 +189,7 @@ def test_a_changed_unit_is_put_right(root: Path) -> None:
     assert tree(root) == before
 
 
-def test_a_masked_unit_stays_masked(root: Path) -> None:
+def test_masked_unit_stays_masked(root: Path) -> None:
     unit = root / "etc/systemd/system/edge-daemon.service"
     unit.parent.mkdir(parents=True)
     unit.symlink_to("/dev/null")
@@ -203,7 +203,7 @@ def test_a_masked_unit_stays_masked(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [CONFIG, f"{DROP_INS}/network-camera.conf"])
-def test_what_you_edited_survives(root: Path, name: str) -> None:
+def test_edited_files_are_kept(root: Path, name: str) -> None:
     install(root, *EVERYTHING)
     (root / name).write_text("# mine\n")
     done = install(root, *EVERYTHING)
@@ -214,7 +214,7 @@ def test_what_you_edited_survives(root: Path, name: str) -> None:
     assert steps(install(root, *EVERYTHING).stdout, "made") == set() and tree(root) == before
 
 
-def test_the_key_is_random_and_never_said(tmp_path: Path) -> None:
+def test_key_is_random_and_not_printed(tmp_path: Path) -> None:
     keys = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -230,7 +230,7 @@ def test_the_key_is_random_and_never_said(tmp_path: Path) -> None:
     ] == []
 
 
-def test_a_key_that_is_there_is_not_touched(root: Path) -> None:
+def test_existing_key_is_kept(root: Path) -> None:
     install(root)
     key = root / KEY
     key.write_bytes(bytes(range(KEY_BYTES)))
@@ -245,7 +245,7 @@ def test_a_key_that_is_there_is_not_touched(root: Path) -> None:
     )
 
 
-def test_a_key_that_others_may_have_read_is_reported(root: Path) -> None:
+def test_readable_key_is_reported(root: Path) -> None:
     install(root)
     (root / KEY).chmod(0o644)
     done = install(root)
@@ -253,7 +253,7 @@ def test_a_key_that_others_may_have_read_is_reported(root: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * (KEY_BYTES - 1), b"x" * (KEY_BYTES + 1)])
-def test_a_key_of_another_size_is_refused(root: Path, content: bytes) -> None:
+def test_key_of_wrong_size_is_refused(root: Path, content: bytes) -> None:
     (root / KEY).parent.mkdir(parents=True)
     (root / KEY).write_bytes(content)
     done = install(root)
@@ -262,7 +262,9 @@ def test_a_key_of_another_size_is_refused(root: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
-def test_no_new_key_for_an_old_gallery(root: Path, told: dict[str, str], dry: list[str]) -> None:
+def test_new_key_for_old_gallery_is_refused(
+    root: Path, told: dict[str, str], dry: list[str]
+) -> None:
     gallery = root / told["GALLERY"].lstrip("/")
     gallery.parent.mkdir(parents=True)
     gallery.write_bytes(b"sealed")
@@ -277,7 +279,7 @@ def test_no_new_key_for_an_old_gallery(root: Path, told: dict[str, str], dry: li
     assert tree(root) == before
 
 
-def test_a_dry_run_tells_all_steps_and_takes_none(root: Path, bundle: Path) -> None:
+def test_dry_run_lists_all_steps(root: Path, bundle: Path) -> None:
     told_before = install(root, *EVERYTHING, "--bundle", bundle, "--dry-run")
     assert told_before.returncode == 0 and list(root.iterdir()) == []
     done = install(root, *EVERYTHING, "--bundle", bundle)
@@ -306,9 +308,7 @@ def machine(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_dry_run_on_the_machine_needs_no_root_and_calls_nothing(
-    machine: Path, tmp_path: Path
-) -> None:
+def test_dry_run_needs_no_root_and_calls_nothing(machine: Path, tmp_path: Path) -> None:
     told_now = call("install.sh", "--dry-run", "--no-program", path=machine)
     assert told_now.returncode == 0, told_now.stderr
     for command in (
@@ -327,7 +327,7 @@ def test_a_dry_run_on_the_machine_needs_no_root_and_calls_nothing(
     }
 
 
-def test_an_old_systemd_is_refused(machine: Path) -> None:
+def test_old_systemd_is_refused(machine: Path) -> None:
     command = machine / "systemctl"
     command.write_text(command.read_text().replace("249", "245"))
     done = call("install.sh", "--dry-run", "--no-program", path=machine)
@@ -336,7 +336,7 @@ def test_an_old_systemd_is_refused(machine: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="these tests run as root")
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_without_root_nothing_is_tried(script: str) -> None:
+def test_install_without_root_is_refused(script: str) -> None:
     done = call(script, *(["--no-program"] if script == "install.sh" else []))
     assert (
         done.returncode == 1
@@ -362,7 +362,7 @@ def test_without_root_nothing_is_tried(script: str) -> None:
         ("uninstall.sh", ["--root", "/"]),
     ],
 )
-def test_wrong_usage_is_told_with_the_usage(script: str, arguments: list[str]) -> None:
+def test_wrong_usage_prints_usage(script: str, arguments: list[str]) -> None:
     done = call(script, *arguments)
     assert (
         done.returncode == 2
@@ -371,7 +371,7 @@ def test_wrong_usage_is_told_with_the_usage(script: str, arguments: list[str]) -
     )
 
 
-def test_a_staged_program_is_refused(root: Path) -> None:
+def test_staged_program_is_refused(root: Path) -> None:
     done = call("install.sh", "--root", root)
     assert done.returncode == 2 and "--root needs --no-program" in done.stderr and tree(root) == {}
 
@@ -389,7 +389,7 @@ def test_help_names_every_option(script: str) -> None:
     assert parsed <= set(re.findall(r"--[a-z-]+", done.stdout))
 
 
-def test_a_bundle_is_copied_for_all_to_read(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_bundle_is_copied_readable(root: Path, bundle: Path, told: dict[str, str]) -> None:
     assert install(root, "--bundle", bundle).returncode == 0
     copy = root / told["BUNDLE"].lstrip("/")
     assert {p.name: (stat.S_IMODE(p.stat().st_mode), p.read_bytes()) for p in copy.iterdir()} == {
@@ -398,9 +398,7 @@ def test_a_bundle_is_copied_for_all_to_read(root: Path, bundle: Path, told: dict
     assert stat.S_IMODE(copy.stat().st_mode) == 0o755
 
 
-def test_engines_of_this_device_stay_in_the_bundle(
-    root: Path, bundle: Path, told: dict[str, str]
-) -> None:
+def test_bundle_engines_of_device_are_kept(root: Path, bundle: Path, told: dict[str, str]) -> None:
     install(root, "--bundle", bundle)
     engine = root / told["BUNDLE"].lstrip("/") / "embedder.plan"
     engine.write_bytes(b"built here")
@@ -408,9 +406,7 @@ def test_engines_of_this_device_stay_in_the_bundle(
     assert engine.read_bytes() == b"built here"
 
 
-def test_another_bundle_keeps_the_one_before(
-    root: Path, bundle: Path, told: dict[str, str]
-) -> None:
+def test_new_bundle_keeps_previous_one(root: Path, bundle: Path, told: dict[str, str]) -> None:
     install(root, "--bundle", bundle)
     write_bundle(bundle, "the second")
     done = install(root, "--bundle", bundle)
@@ -476,7 +472,7 @@ def test_bundle_file_not_listed_is_left_out(root: Path, bundle: Path, told: dict
     assert not (root / told["BUNDLE"].lstrip("/") / "notes.txt").exists()
 
 
-def test_a_folder_that_is_no_bundle_is_refused(root: Path, tmp_path: Path) -> None:
+def test_folder_without_manifest_is_refused(root: Path, tmp_path: Path) -> None:
     done = install(root, "--bundle", tmp_path)
     assert (
         done.returncode == 1
@@ -510,9 +506,7 @@ def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
     }
 
 
-def test_uninstalling_keeps_what_cannot_be_made_again(
-    root: Path, bundle: Path, told: dict[str, str]
-) -> None:
+def test_uninstall_keeps_data(root: Path, bundle: Path, told: dict[str, str]) -> None:
     kept = lived_in(root, bundle, told)
     assert {
         KEY,
@@ -529,7 +523,7 @@ def test_uninstalling_keeps_what_cannot_be_made_again(
     assert told["KEY"] in steps(install(root).stdout, "unchanged")
 
 
-def test_drop_ins_of_others_stay(root: Path) -> None:
+def test_foreign_drop_ins_are_kept(root: Path) -> None:
     install(root, *EVERYTHING)
     (root / DROP_INS / "override.conf").write_text("[Service]\n")
     done = uninstall(root)
@@ -538,7 +532,7 @@ def test_drop_ins_of_others_stay(root: Path) -> None:
     ] and f"/{DROP_INS}" in steps(done.stdout, "kept")
 
 
-def test_purging_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_purge_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> None:
     lived_in(root, bundle, told)
     done = uninstall(root, "--purge", "--yes")
     assert (
@@ -553,16 +547,14 @@ def test_purging_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> 
     assert uninstall(root, "--purge", "--yes").returncode == 0
 
 
-def test_purging_unasked_is_refused(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_purge_without_consent_is_refused(root: Path, bundle: Path, told: dict[str, str]) -> None:
     lived_in(root, bundle, told)
     before = tree(root)
     done = uninstall(root, "--purge")
     assert done.returncode == 2 and "--yes" in done.stderr and tree(root) == before
 
 
-def test_a_dry_uninstallation_removes_nothing(
-    root: Path, bundle: Path, told: dict[str, str]
-) -> None:
+def test_uninstall_dry_run_removes_nothing(root: Path, bundle: Path, told: dict[str, str]) -> None:
     lived_in(root, bundle, told)
     before = tree(root)
     done = uninstall(root, "--purge", "--dry-run")
@@ -573,7 +565,7 @@ def test_a_dry_uninstallation_removes_nothing(
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_the_door_is_told_of_before_it_is_stopped(script: str) -> None:
+def test_uninstall_warns_before_locking(script: str) -> None:
     """Whoever reads along learns first that the door will be locked; the installer stops nothing."""
     text = (SYSTEMD / script).read_text()
     if script == "install.sh":
@@ -624,7 +616,7 @@ def asked(*command: str | Path) -> str:
     return found.stdout + found.stderr
 
 
-def test_systemd_understands_the_accounts(root: Path) -> None:
+def test_systemd_accepts_accounts(root: Path) -> None:
     version_of("systemd-sysusers", 250)
     install(root)
     said = asked("systemd-sysusers", "--dry-run", f"--root={root}")
@@ -639,7 +631,7 @@ def test_systemd_understands_the_accounts(root: Path) -> None:
     assert "ignoring" not in said
 
 
-def test_systemd_understands_the_rights(root: Path) -> None:
+def test_systemd_accepts_rights(root: Path) -> None:
     version_of("systemd-tmpfiles", 256)
     install(root)
     (root / "var/lib").mkdir(parents=True)
@@ -650,7 +642,7 @@ def test_systemd_understands_the_rights(root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_accounts_and_rights_are_made(root: Path, told: dict[str, str]) -> None:
+def test_accounts_and_rights_are_created(root: Path, told: dict[str, str]) -> None:
     """All of it, by systemd itself, in the staging root."""
     version_of("systemd-sysusers", 249)
     version_of("systemd-tmpfiles", 249)
@@ -723,19 +715,19 @@ def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) ->
     }
 
 
-def test_the_daemons_key_is_the_one_that_is_made(told: dict[str, str]) -> None:
+def test_unit_loads_the_created_key(told: dict[str, str]) -> None:
     assert settings("edge-daemon.service")["LoadCredential"] == [f"gallery.key:{told['KEY']}"]
     assert f"\nz {told['KEY']}   0600 root " in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
     assert f"/{KEY}" == told["KEY"] and f"/{CONFIG}" == told["CONFIG"]
 
 
-def test_groups_of_the_drop_in_are_made() -> None:
+def test_drop_in_groups_are_created() -> None:
     groups = set(re.findall(r"^g (\S+)", (SYSTEMD / "mfsa-edge.sysusers").read_text(), re.M))
     assert set(settings("drop-ins/jetson.conf")["SupplementaryGroups"]) <= groups
     assert {group for _, group in members()} <= groups | set(settings("edge-door.service")["Group"])
 
 
-def test_pins_belong_to_the_doors_group() -> None:
+def test_pins_belong_to_door_group() -> None:
     rule = (SYSTEMD / "60-mfsa-edge.rules").read_text().splitlines()[-1]
     assert re.findall(r'(\w+)(==?)"([^"]*)"', rule) == [
         ("SUBSYSTEM", "==", "gpio"),
@@ -745,7 +737,7 @@ def test_pins_belong_to_the_doors_group() -> None:
     ]
 
 
-def test_the_sample_configuration_and_scripts_agree(told: dict[str, str]) -> None:
+def test_sample_configuration_matches_scripts(told: dict[str, str]) -> None:
     config = load_config(SYSTEMD / "terminal.yaml")
     door = settings("edge-door.service")
     assert str(config.bundle) == told["BUNDLE"]
@@ -760,7 +752,7 @@ def test_the_sample_configuration_and_scripts_agree(told: dict[str, str]) -> Non
     assert set(settings("edge-daemon.service")["User"]) <= set(config.door.clients)
 
 
-def test_what_is_built_is_all_that_a_build_needs() -> None:
+def test_install_copies_all_build_inputs() -> None:
     """The installer builds from a copy of some of the checkout."""
     sources = re.search(r"SOURCES=\((.*)\)", (SYSTEMD / "install.sh").read_text())
     project = (CHECKOUT / "pyproject.toml").read_text()

@@ -66,9 +66,7 @@ def test_drop_ins_are_clean(systemd: int, drop_in: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("unit", "most"), EXPOSURE.items())
-def test_units_expose_no_more_than_they_must(
-    systemd: int, unit: str, most: float, tmp_path: Path
-) -> None:
+def test_unit_exposure_is_limited(systemd: int, unit: str, most: float, tmp_path: Path) -> None:
     found = analyze(
         "security", "--offline=true", f"--threshold={most * 10:.0f}", installed(tmp_path, unit)
     )
@@ -89,13 +87,13 @@ def test_commands_of_units_exist(unit: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ["edge-door.service", "edge-daemon.service"])
-def test_a_reload_asks_first_whether_the_configuration_can_be_used(unit: str) -> None:
+def test_unit_reload_checks_configuration_first(unit: str) -> None:
     """The signal alone cannot fail: `systemctl reload` would say that all is well."""
     first, second = re.findall(r"^ExecReload=(.*)$", (UNITS / unit).read_text(), re.M)
     assert "edge-door check --config" in first and second == "/bin/kill -HUP $MAINPID"
 
 
-def test_the_door_finds_after_a_kill_what_it_needs() -> None:
+def test_unit_keeps_runtime_folder_after_kill() -> None:
     """Its note of the lines outlives the restart, /proc tells of the board, and memory that runs out takes others first."""
     door = (UNITS / "edge-door.service").read_text()
     assert (

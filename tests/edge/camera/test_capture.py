@@ -69,7 +69,7 @@ def test_the_newest_frame_wins() -> None:
     assert slot.dropped == 2 and slot.take(0) is None
 
 
-def test_in_lockstep_no_frame_is_lost_and_the_end_is_seen() -> None:
+def test_lockstep_loses_no_frame_and_ends() -> None:
     frames = Capture(lambda: Scripted(range(50)), lockstep=True)
     seen = []
     while not frames.ended:
@@ -79,7 +79,7 @@ def test_in_lockstep_no_frame_is_lost_and_the_end_is_seen() -> None:
     assert seen == list(range(50)) and frames.dropped == 0
 
 
-def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_camera_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hold = threading.Event()
     scripts = iter(
@@ -106,7 +106,7 @@ def test_a_lost_camera_is_a_state_and_comes_back(monkeypatch: pytest.MonkeyPatch
     frames.close()
 
 
-def test_a_camera_that_hangs_after_a_loss_is_given_up_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hang_after_loss_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
     hang = threading.Event()
     hanging = Scripted([hang])
@@ -121,7 +121,7 @@ def test_a_camera_that_hangs_after_a_loss_is_given_up_too(monkeypatch: pytest.Mo
     frames.close()
 
 
-def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(
+def test_driver_exception_is_a_lost_camera(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
@@ -133,7 +133,7 @@ def test_a_driver_that_fails_in_its_own_way_is_a_lost_camera(
     frames.close()
 
 
-def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(
+def test_close_waits_for_read_but_not_for_hang(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(capture, "_CLOSE_S", 0.5)
@@ -149,7 +149,7 @@ def test_closing_waits_for_the_read_in_progress_but_not_for_one_that_hangs(
     assert camera.closed
 
 
-def test_a_read_that_hangs_is_given_up() -> None:
+def test_hanging_read_is_abandoned() -> None:
     hang = threading.Event()
     opened: list[Scripted] = []
 

@@ -35,13 +35,13 @@ def read_all(camera: ReplayCamera) -> list[float]:
     return times
 
 
-def test_a_folder_plays_at_its_rate(clip: Callable[..., Path]) -> None:
+def test_folder_plays_at_its_rate(clip: Callable[..., Path]) -> None:
     time = Time()
     camera = ReplayCamera(clip((GREY, 4)), fps=10, clock=time.clock, sleep=time.sleep)
     assert np.allclose(np.diff(read_all(camera)), 0.1)
 
 
-def test_late_readers_are_not_sent_a_burst(clip: Callable[..., Path]) -> None:
+def test_late_client_gets_no_burst(clip: Callable[..., Path]) -> None:
     time = Time()
     camera = ReplayCamera(clip((GREY, 6)), fps=10, clock=time.clock, sleep=time.sleep)
     camera.read()
@@ -57,7 +57,7 @@ def read_all_rest(camera: ReplayCamera) -> list[float]:
     return times
 
 
-def test_a_loop_goes_on(clip: Callable[..., Path]) -> None:
+def test_loop_continues(clip: Callable[..., Path]) -> None:
     time = Time()
     camera = ReplayCamera(clip((GREY, 2)), fps=10, loop=True, clock=time.clock, sleep=time.sleep)
     assert [frame.number for frame in (camera.read() for _ in range(7)) if frame] == list(range(7))
@@ -169,7 +169,7 @@ def test_recording_damaged_later_ends_there(tmp_path: Path) -> None:
     assert 0 < len(read_all(ReplayCamera(tmp_path / "c.gif", fps=10, paced=False))) < 4
 
 
-def test_recordings_that_are_none(tmp_path: Path) -> None:
+def test_invalid_recordings_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CameraError, match="no such recording"):
         ReplayCamera(tmp_path / "none", fps=10)
     with pytest.raises(CameraError, match="no pictures in this folder"):
@@ -179,7 +179,7 @@ def test_recordings_that_are_none(tmp_path: Path) -> None:
         ReplayCamera(tmp_path, fps=10, paced=False).read()
 
 
-def test_a_damaged_gif_is_said_to_be_one(tmp_path: Path) -> None:
+def test_damaged_gif_is_reported(tmp_path: Path) -> None:
     """What its reader raises differs by what is damaged; 4 bytes of the size, and the first of the colours."""
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")

@@ -119,7 +119,7 @@ def endless(**size: int) -> Iterator[Frame]:
         number += 1
 
 
-def test_frames_arrive_as_they_were_taken(lend: Open, path: Path, tmp_path: Path) -> None:
+def test_frames_arrive_unchanged(lend: Open, path: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     clip.mkdir()
     for i in range(4):
@@ -145,7 +145,7 @@ def test_frames_arrive_as_they_were_taken(lend: Open, path: Path, tmp_path: Path
     assert over(lender, loan) == "finished" and loan.frames >= 10
 
 
-def test_pictures_that_do_not_lie_in_one_piece_arrive_too(lend: Open, path: Path) -> None:
+def test_noncontiguous_picture_arrives(lend: Open, path: Path) -> None:
     lender, whole = lend(), frame(7)
     with borrowed(path) as camera:
         begun(lender)
@@ -154,7 +154,7 @@ def test_pictures_that_do_not_lie_in_one_piece_arrive_too(lend: Open, path: Path
     assert got is not None and np.array_equal(got.image, whole.image[:, ::-1])
 
 
-def test_the_newest_frame_wins_and_nobody_waits(lend: Open, path: Path) -> None:
+def test_newest_frame_wins_without_waiting(lend: Open, path: Path) -> None:
     lender = lend()
     with borrowed(path) as camera:
         begun(lender)
@@ -165,7 +165,7 @@ def test_the_newest_frame_wins_and_nobody_waits(lend: Open, path: Path) -> None:
         assert (second := camera.read()) is not None and second.number == 199
 
 
-def test_borrowed_frame_old_is_dropped(lend: Open, path: Path) -> None:
+def test_remote_frame_old_is_dropped(lend: Open, path: Path) -> None:
     lender = lend()
     with borrowed(path) as camera:
         begun(lender)
@@ -176,7 +176,7 @@ def test_borrowed_frame_old_is_dropped(lend: Open, path: Path) -> None:
         assert reader.frame().number == 1
 
 
-def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path) -> None:
+def test_second_client_waits_for_first(lend: Open, path: Path) -> None:
     lender = lend()
     with Loop(lender, endless()):
         with borrowed(path) as first:
@@ -192,7 +192,7 @@ def test_only_one_borrows_at_a_time_and_the_next_after_it(lend: Open, path: Path
             assert third.read() is not None
 
 
-def test_nothing_that_was_seen_before_is_lent(lend: Open, path: Path) -> None:
+def test_session_gets_no_earlier_frame(lend: Open, path: Path) -> None:
     lender = lend()
     lender.publish(frame(1))
     with borrowed(path) as camera:
@@ -201,7 +201,7 @@ def test_nothing_that_was_seen_before_is_lent(lend: Open, path: Path) -> None:
         assert (got := camera.read()) is not None and got.number == 2
 
 
-def test_who_stalls_loses_the_camera(lend: Open, path: Path) -> None:
+def test_stalled_client_loses_camera(lend: Open, path: Path) -> None:
     """Frames larger than any socket's memory, and nobody who reads them: the loop goes on all the same."""
     lender = lend(stall_s=0.2)
     with (
@@ -216,14 +216,14 @@ def test_who_stalls_loses_the_camera(lend: Open, path: Path) -> None:
         assert loop.offered > offered
 
 
-def test_who_reads_and_never_asks_for_the_next_loses_it_too(lend: Open, path: Path) -> None:
+def test_client_without_request_loses_camera(lend: Open, path: Path) -> None:
     lender = lend(stall_s=0.2)
     with Loop(lender, endless()), borrowed(path) as camera:
         assert camera.read() is not None
         assert over(lender, begun(lender)) == "stalled"
 
 
-def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
+def test_session_time_is_limited(lend: Open, path: Path) -> None:
     lender = lend(session_s=0.3)
     with (
         Loop(lender, endless()),
@@ -235,20 +235,20 @@ def test_a_loan_has_its_time(lend: Open, path: Path) -> None:
     until(lambda: lender.session is None, "over")
 
 
-def test_a_loan_has_its_time_without_frames_too(lend: Open, path: Path) -> None:
+def test_session_ends_without_frames(lend: Open, path: Path) -> None:
     lender = lend(session_s=0.3)
     with borrowed(path):
         assert over(lender, begun(lender)) == "time-up"
 
 
-def test_who_hangs_up_before_a_frame_is_noticed(lend: Open, path: Path) -> None:
+def test_disconnect_before_frame_is_noticed(lend: Open, path: Path) -> None:
     lender = lend()
     with borrowed(path):
         loan = begun(lender)
     assert over(lender, loan) == "finished"
 
 
-def test_a_camera_that_shows_nothing_is_told(lend: Open, path: Path) -> None:
+def test_camera_without_frames_is_reported(lend: Open, path: Path) -> None:
     lend()
     with (
         borrowed(path, timeout_s=0.2) as camera,
@@ -257,7 +257,7 @@ def test_a_camera_that_shows_nothing_is_told(lend: Open, path: Path) -> None:
         camera.read()
 
 
-def test_a_daemon_that_ends_is_told_and_leaves_no_socket(lend: Open, path: Path) -> None:
+def test_server_end_is_noticed_and_removes_socket(lend: Open, path: Path) -> None:
     lender = lend()
     with Loop(lender, endless()), borrowed(path) as camera:
         assert camera.read() is not None
@@ -272,7 +272,7 @@ def test_a_daemon_that_ends_is_told_and_leaves_no_socket(lend: Open, path: Path)
         RemoteCamera(path)
 
 
-def test_the_socket_is_for_the_daemons_account_alone(
+def test_socket_is_private_to_account(
     lend: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lender = lend()
@@ -283,7 +283,7 @@ def test_the_socket_is_for_the_daemons_account_alone(
     assert lender.session is None
 
 
-def test_a_socket_that_a_dead_daemon_left_is_replaced(lend: Open, path: Path) -> None:
+def test_stale_socket_is_replaced(lend: Open, path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     lender = lend()
@@ -294,7 +294,7 @@ def test_a_socket_that_a_dead_daemon_left_is_replaced(lend: Open, path: Path) ->
 @pytest.mark.parametrize(
     "answer", [b"", b"x" * sharing.HEADER.size, sharing.HEADER.pack(sharing.FRAME, 0, 9, 0, 0)]
 )
-def test_what_is_no_daemon_is_told(path: Path, answer: bytes) -> None:
+def test_foreign_server_is_reported(path: Path, answer: bytes) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
@@ -307,7 +307,7 @@ def test_what_is_no_daemon_is_told(path: Path, answer: bytes) -> None:
         camera.close()
 
 
-def test_rubbish_from_a_borrower_changes_nothing(lend: Open, path: Path) -> None:
+def test_invalid_client_bytes_change_nothing(lend: Open, path: Path) -> None:
     lender = lend()
     with Loop(lender, endless()):
         for _ in range(20):
@@ -320,7 +320,7 @@ def test_rubbish_from_a_borrower_changes_nothing(lend: Open, path: Path) -> None
             assert camera.read() is not None
 
 
-def test_a_place_where_nobody_can_listen_is_told(tmp_path: Path) -> None:
+def test_unusable_socket_path_is_reported(tmp_path: Path) -> None:
     for place in (tmp_path / "none" / "enroll.sock", tmp_path / ("x" * 120)):
         with pytest.raises(CameraError, match="cannot listen"):
             FrameServer(place)

@@ -49,17 +49,17 @@ def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
     terminal.stop()
 
 
-def test_one_account_takes_no_more_than_its_share(crowd: Crowd) -> None:
+def test_connections_per_account_are_limited(crowd: Crowd) -> None:
     assert crowd.connect(50001, 12) == 4
     assert crowd.connect(50002, 12) == 4
     assert crowd.connect(50003, 1) == 0
 
 
-def test_idle_connections_of_clients_keep_no_operator_out(crowd: Crowd) -> None:
+def test_idle_clients_do_not_block_operators(crowd: Crowd) -> None:
     for uid in OTHERS:
         crowd.connect(uid, 12)
     assert crowd.connect(os.geteuid(), 12) == 8
 
 
-def test_strangers_are_turned_away(crowd: Crowd) -> None:
+def test_other_accounts_are_refused(crowd: Crowd) -> None:
     assert crowd.connect(60000, 2) == 0

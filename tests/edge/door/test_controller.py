@@ -318,7 +318,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-def test_a_broken_controller_is_caught(broken: type[Controller]) -> None:
+def test_broken_controller_is_caught(broken: type[Controller]) -> None:
     class Broken(Door):
         make = broken
 

@@ -35,7 +35,7 @@ from tests.doors import (
 )
 
 
-def test_without_a_record_the_door_stays_locked(tmp_path: Path) -> None:
+def test_full_disk_keeps_door_locked(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, NoDisk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -46,7 +46,7 @@ def test_without_a_record_the_door_stays_locked(tmp_path: Path) -> None:
         terminal.stop()
 
 
-def test_a_record_that_is_late_leaves_it_locked(tmp_path: Path) -> None:
+def test_late_record_keeps_door_locked(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -59,7 +59,7 @@ def test_a_record_that_is_late_leaves_it_locked(tmp_path: Path) -> None:
         terminal.stop()
 
 
-def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
+def test_full_disk_opens_if_configured_and_counts(
     tmp_path: Path,
 ) -> None:
     disk = FullAtFirst(tmp_path / "door")
@@ -78,7 +78,7 @@ def test_where_the_operator_says_so_a_full_disk_opens_and_the_loss_is_counted(
 
 
 @pytest.mark.parametrize("command", ["unlock", "lockdown"])
-def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, command: str) -> None:
+def test_full_disk_allows_restricting_only(tmp_path: Path, command: str) -> None:
     terminal = Terminal(tmp_path, NoDisk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -91,7 +91,7 @@ def test_without_a_disk_an_operator_may_restrict_but_not_open(tmp_path: Path, co
         terminal.stop()
 
 
-def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
+def test_pulse_ends_in_time_on_slow_disk(tmp_path: Path) -> None:
     """A second grant waits for the disk over the end of the first one's pulse."""
     relay: list[SimulatedRelayOutput] = []
 
@@ -115,7 +115,7 @@ def test_a_pulse_ends_in_time_while_the_disk_is_slow(tmp_path: Path) -> None:
         terminal.stop()
 
 
-def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Path) -> None:
+def test_relay_failure_ends_process_locked(tmp_path: Path) -> None:
     relay, path = Stuck(), tmp_path / "door.sock"
     service = DoorService(
         SETTINGS,
@@ -140,7 +140,7 @@ def test_a_relay_that_fails_ends_the_process_with_the_lock_released(tmp_path: Pa
     ]
 
 
-def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wires) -> None:
+def test_input_failure_ends_process_locked(tmp_path: Path, wires: Wires) -> None:
     relay = SimulatedRelayOutput()
     record = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door"))
     service = DoorService(
@@ -153,7 +153,7 @@ def test_an_input_that_fails_ends_the_process_locked(tmp_path: Path, wires: Wire
     assert not relay.energised
 
 
-def test_after_an_unclean_stop_there_is_a_gap_on_record(tmp_path: Path) -> None:
+def test_unclean_stop_records_gap(tmp_path: Path) -> None:
     Terminal(tmp_path).stop()
     record = AuditLogWriter(tmp_path / "door")
     record.append({"event": "unlocked"})
@@ -174,7 +174,7 @@ class BrokenSchedule:
 
 
 @pytest.mark.parametrize("strictest", [ScheduledMode.LOCKED, ScheduledMode.NORMAL])
-def test_a_schedule_that_raises_restricts_and_ends_no_door(
+def test_schedule_failure_uses_strictest_mode(
     tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
     terminal = Terminal(tmp_path, settings=make_settings(schedule=BrokenSchedule(strictest)))  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def test_a_schedule_that_raises_restricts_and_ends_no_door(
 
 
 @pytest.mark.parametrize("wall", [1e30, float("nan")])
-def test_a_clock_that_is_no_time_ends_no_door(tmp_path: Path, wall: float) -> None:
+def test_invalid_clock_does_not_end_door(tmp_path: Path, wall: float) -> None:
     terminal = Terminal(
         tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )  # type: ignore[arg-type]

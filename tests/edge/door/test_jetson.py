@@ -76,7 +76,7 @@ def factory(jetson: SimpleNamespace) -> Any:
     return jetson.module.JetsonFactory(jetson.compatible)
 
 
-def test_header_pins_are_lines_of_the_main_controller(jetson: SimpleNamespace) -> None:
+def test_header_pins_map_to_gpio_lines(jetson: SimpleNamespace) -> None:
     made = factory(jetson)
     assert made.chip == 1  # by its label, not by its number
     relay = GpioRelayOutput("BOARD7", active_high=True, factory=made)
@@ -94,7 +94,7 @@ def test_header_pins_are_lines_of_the_main_controller(jetson: SimpleNamespace) -
     )  # an input again: external resistors hold the rest
 
 
-def test_a_relay_that_is_energised_by_low_rests_high(jetson: SimpleNamespace) -> None:
+def test_active_low_relay_is_high_when_locked(jetson: SimpleNamespace) -> None:
     relay = GpioRelayOutput("BOARD11", active_high=False, factory=factory(jetson))
     assert jetson.lines.levels[112] == 1
     relay.energise()
@@ -112,7 +112,7 @@ def test_inputs_are_read_as_levels(jetson: SimpleNamespace) -> None:
     line.close()
 
 
-def test_what_a_killed_process_left_driven_is_put_to_rest(jetson: SimpleNamespace) -> None:
+def test_safe_state_after_kill_deenergises(jetson: SimpleNamespace) -> None:
     killed = GpioRelayOutput("BOARD7", active_high=True, factory=factory(jetson))
     killed.energise()
     del killed
@@ -121,13 +121,13 @@ def test_what_a_killed_process_left_driven_is_put_to_rest(jetson: SimpleNamespac
     assert jetson.lines.levels[144] == 0
 
 
-def test_pins_that_are_no_lines_are_refused(jetson: SimpleNamespace) -> None:
+def test_unmapped_pins_are_refused(jetson: SimpleNamespace) -> None:
     for pin in ("BOARD1", "BOARD3", 17):
         with pytest.raises(DoorError, match="cannot be used"):
             GpioRelayOutput(pin, active_high=True, factory=factory(jetson))
 
 
-def test_each_module_is_known_by_its_device_tree(jetson: SimpleNamespace) -> None:
+def test_module_is_known_by_device_tree(jetson: SimpleNamespace) -> None:
     for tree, name in (
         (ORIN_NANO, "Jetson Orin NX or Nano"),
         (b"nvidia,p3737-0000+p3701-0005\0", "Jetson AGX Orin"),
@@ -144,19 +144,19 @@ def test_each_module_is_known_by_its_device_tree(jetson: SimpleNamespace) -> Non
         factory(jetson)
 
 
-def test_a_controller_that_cannot_be_opened_is_told(jetson: SimpleNamespace) -> None:
+def test_unopenable_gpio_controller_is_reported(jetson: SimpleNamespace) -> None:
     jetson.lines.labels = {0: "tegra234-gpio-aon"}
     with pytest.raises(DoorError, match="GPIO controller tegra234-gpio cannot be opened"):
         factory(jetson)
 
 
-def test_gpiozero_finds_it_by_its_entry_point() -> None:
+def test_gpiozero_finds_factory_by_entry_point() -> None:
     from importlib.metadata import entry_points
 
     found = {point.name: point.value for point in entry_points(group="gpiozero_pin_factories")}
     assert found["jetson"] == "edge.door.jetson:JetsonFactory"
 
 
-def test_the_choice_by_config_is_a_sentence_elsewhere() -> None:
+def test_jetson_factory_elsewhere_is_refused() -> None:
     with pytest.raises(DoorError, match="pin factory 'jetson' does not work here"):
         open_factory("jetson")

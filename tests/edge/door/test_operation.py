@@ -29,9 +29,7 @@ from tests.doors import (
 )
 
 
-def test_the_exit_button_and_fire_open_whatever_an_operator_said(
-    wired: Terminal, wires: Wires, operator: DoorClient
-) -> None:
+def test_rex_and_fire_open_in_lockdown(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
     assert operator.command("lockdown", "drill") is None
     assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
     wires.put(InputKind.REX, True)
@@ -53,7 +51,7 @@ def test_the_exit_button_and_fire_open_whatever_an_operator_said(
     assert all(r["operator"] for r in records(wired, "operator-command"))
 
 
-def test_a_forced_door_drives_the_alarm_relay(
+def test_forced_open_energises_alarm_relay(
     wired: Terminal, wires: Wires, operator: DoorClient
 ) -> None:
     wires.put(InputKind.CONTACT, False)
@@ -66,9 +64,7 @@ def test_a_forced_door_drives_the_alarm_relay(
     until(lambda: [r["reason"] for r in records(wired, "alarm-ended")] == ["forced-open"])
 
 
-def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
-    tmp_path: Path, wires: Wires
-) -> None:
+def test_restart_keeps_latches_but_not_hold(tmp_path: Path, wires: Wires) -> None:
     def life(*commands: str, fire: bool = False) -> tuple[str, bool]:
         terminal = Terminal(tmp_path, wires=Wires(tmp_path))
         client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -93,14 +89,14 @@ def test_what_restricts_and_fire_outlive_a_restart_and_hold_does_not(
     assert life() == ("normal", False)
 
 
-def test_commands_that_are_wrong_do_nothing(wired: Terminal, operator: DoorClient) -> None:
+def test_invalid_commands_change_nothing(wired: Terminal, operator: DoorClient) -> None:
     assert "expected one of unlock" in str(operator.command("open-sesame", "please"))
     assert "reason: expected 1 to" in str(operator.command("hold", ""))
     assert operator.status()["state"] == "locked"
 
 
 @pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
-def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, state: str) -> None:
+def test_clock_never_set_does_not_open(tmp_path: Path, wall: float, state: str) -> None:
     terminal = Terminal(
         tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
     )
@@ -112,7 +108,7 @@ def test_a_clock_that_was_never_set_opens_no_door(tmp_path: Path, wall: float, s
         terminal.stop()
 
 
-def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
+def test_clock_before_last_record_is_not_trusted(tmp_path: Path) -> None:
     Terminal(tmp_path).stop()
     now = time.time()
     for wall, believed in ((now + 5, True), (now - 3600, False)):
@@ -129,7 +125,7 @@ def test_a_clock_before_the_last_record_is_not_believed(tmp_path: Path) -> None:
             terminal.stop()
 
 
-def test_other_conduct_holds_from_now_on(terminal: Terminal) -> None:
+def test_reload_applies_new_settings(terminal: Terminal) -> None:
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.grant(grant("g1")) is None and client.status()["relocks_in_s"] <= PULSE_S
@@ -166,7 +162,7 @@ def test_reload_disconnects_removed_account(
         terminal.stop()
 
 
-def test_an_extended_grant_opens_longer(tmp_path: Path) -> None:
+def test_extended_grant_opens_longer(tmp_path: Path) -> None:
     terminal = Terminal(
         tmp_path, settings=make_settings(timing=make_timing(pulse_s=PULSE_S, extended_pulse_s=5.0))
     )

@@ -33,9 +33,7 @@ def answers(path: Path) -> bool:
         client.close()
 
 
-def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(
-    write_config: WriteConfig, tmp_path: Path
-) -> None:
+def test_many_signals_keep_door_responsive(write_config: WriteConfig, tmp_path: Path) -> None:
     config_path = write_config()
     config = load_config(config_path)
     socket_path = config.socket_path
@@ -51,7 +49,7 @@ def test_a_storm_of_signals_ends_no_door_and_its_end_is_at_once(
     assert events[-1] == "stopped" and 1 <= events.count("reloaded") < 100
 
 
-def test_what_a_signal_does_takes_no_lock() -> None:
+def test_signal_handler_sets_attributes_only() -> None:
     """A handler runs in the middle of the code that it interrupts: a lock held there would never be given back."""
     requests = command.SignalRequests()
     requests.handle(signal.SIGHUP, None)
@@ -72,7 +70,7 @@ def test_what_a_signal_does_takes_no_lock() -> None:
         ),
     ],
 )
-def test_a_configuration_is_checked_before_a_reload(
+def test_check_reports_configuration_errors(
     write_config: WriteConfig, door: dict[str, object], code: int, words: str
 ) -> None:
     done = run(DOOR, "check", "--config", write_config(door=door))
@@ -80,7 +78,7 @@ def test_a_configuration_is_checked_before_a_reload(
 
 
 @pytest.mark.parametrize("under_systemd", [True, False])
-def test_a_broken_configuration_does_not_eat_the_machine(
+def test_invalid_config_pauses_under_systemd(
     tmp_path: Path,
     under_systemd: bool,
     monkeypatch: pytest.MonkeyPatch,
@@ -111,7 +109,7 @@ def test_status_lines_name_all_parts() -> None:
     ]
 
 
-def test_an_order_that_is_not_on_record_says_so(
+def test_command_unrecorded_is_printed(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def done(client: DoorClient, name: str, reason: str) -> None:

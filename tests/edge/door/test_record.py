@@ -40,7 +40,7 @@ def locked_down(path: Path) -> bool:
     return load_previous_run(path).latches.lockdown
 
 
-def test_an_order_is_acknowledged_once_its_state_is_on_disk(tmp_path: Path) -> None:
+def test_command_is_acknowledged_once_recorded(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -53,7 +53,7 @@ def test_an_order_is_acknowledged_once_its_state_is_on_disk(tmp_path: Path) -> N
         terminal.stop()
 
 
-def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_path: Path) -> None:
+def test_command_unrecorded_warns_and_is_retried(tmp_path: Path) -> None:
     disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -71,7 +71,7 @@ def test_an_order_that_is_not_on_disk_says_so_and_is_told_again_until_it_is(tmp_
         terminal.stop()
 
 
-def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
+def test_lockdown_does_not_wait_for_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(
         tmp_path,
@@ -97,7 +97,7 @@ def test_a_lockdown_waits_for_no_disk(tmp_path: Path) -> None:
         terminal.stop()
 
 
-def test_a_queue_that_is_full_forgets_no_state(tmp_path: Path) -> None:
+def test_full_queue_keeps_latches(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -128,7 +128,7 @@ class NoFile(AuditLogWriter):
         super().__init__(path)
 
 
-def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
+def test_unopenable_record_does_not_stop_door(tmp_path: Path) -> None:
     class Once(NoFile): ...
 
     terminal = Terminal(tmp_path, Once)
@@ -152,9 +152,7 @@ def test_a_record_that_cannot_be_opened_stops_no_door(tmp_path: Path) -> None:
     "content",
     [b"\0" * 4096, b'{"id": 1, "event": "started"}\t\n', None, "a file in place of the folder"],
 )
-def test_a_record_that_cannot_be_read_begins_in_lockdown(
-    tmp_path: Path, content: bytes | str | None
-) -> None:
+def test_unreadable_record_starts_in_lockdown(tmp_path: Path, content: bytes | str | None) -> None:
     path = tmp_path / "door"
     if isinstance(content, str):
         path.write_text(content)
@@ -178,7 +176,7 @@ def test_a_record_that_cannot_be_read_begins_in_lockdown(
         assert [r["reason"] for r in records(terminal, "gap")] == ["unreadable-record"]
 
 
-def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
+def test_reading_previous_run_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "door"
     assert load_previous_run(path) == PreviousRun() and not path.exists()
     path.mkdir()
@@ -195,7 +193,7 @@ def test_a_look_back_changes_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b'{"id":7,"wall":18'])
-def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content: bytes) -> None:
+def test_empty_new_segment_keeps_latches(tmp_path: Path, content: bytes) -> None:
     """The power went while the first record of a segment was written."""
     path = tmp_path / "door"
     log = AuditLogWriter(path)
@@ -208,7 +206,7 @@ def test_a_new_day_that_was_only_begun_forgets_no_latch(tmp_path: Path, content:
     assert [r["id"] for r in read_log(path)][:2] == [1, 2]
 
 
-def test_what_the_log_says_of_itself_hides_no_latch(tmp_path: Path) -> None:
+def test_log_maintenance_records_keep_latches(tmp_path: Path) -> None:
     path = tmp_path / "door"
     log = AuditLogWriter(path)
     log.append({"event": "lockdown", "reason": "operator", "latches": ["lockdown"]})
@@ -217,7 +215,7 @@ def test_what_the_log_says_of_itself_hides_no_latch(tmp_path: Path) -> None:
     assert locked_down(path) and load_previous_run(path).last_event == "lockdown"
 
 
-def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) -> None:
+def test_refusals_are_rate_limited_and_counted(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -232,7 +230,7 @@ def test_refusals_without_end_are_counted_and_not_each_recorded(tmp_path: Path) 
         terminal.stop()
 
 
-def test_refusals_left_out_are_not_forgotten_with_a_full_disk(tmp_path: Path) -> None:
+def test_suppressed_refusals_survive_full_disk(tmp_path: Path) -> None:
     disk = FullAtFirst(tmp_path / "door")
     terminal = Terminal(tmp_path, lambda _: disk)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
@@ -274,7 +272,7 @@ class TestClock:
         terminal.service.close()
         return opened
 
-    def test_doubt_outlives_restarts(self) -> None:
+    def test_clock_doubt_survives_restarts(self) -> None:
         assert self.life() == [True]
         self.now -= 3600
         for _ in range(3):
@@ -284,10 +282,10 @@ class TestClock:
         self.now = 1.8e9 + 1
         assert self.life() == [True]
 
-    def test_what_the_clock_showed_while_it_ran_counts_too(self) -> None:
+    def test_clock_jump_while_running_is_doubted(self) -> None:
         assert self.life(5000.0, -3600.0, 3600.0) == [True, True, False, True]
 
-    def test_doubt_outlives_many_records(self) -> None:
+    def test_clock_doubt_survives_many_records(self) -> None:
         """What is looked at of the file holds none of a believed clock any more."""
         assert self.life() == [True]
         self.now -= 3600
@@ -299,7 +297,7 @@ class TestClock:
 
 
 @pytest.mark.parametrize("wall", ["1e999", "NaN", "-Infinity", "9" * 400, "true", '"late"'])
-def test_a_time_that_is_none_in_a_damaged_line_is_no_time(tmp_path: Path, wall: str) -> None:
+def test_damaged_time_in_record_is_ignored(tmp_path: Path, wall: str) -> None:
     path = tmp_path / "door"
     path.mkdir()
     (path / "000000001.log").write_text(

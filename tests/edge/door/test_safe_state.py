@@ -49,12 +49,12 @@ def site(tmp_path: Path, write_config: WriteConfig) -> Site:
     return Site(tmp_path, write_config)
 
 
-def test_lock_and_alarm_are_put_to_rest(site: Site) -> None:
+def test_safe_state_covers_lock_and_alarm(site: Site) -> None:
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
 @pytest.mark.parametrize("today", ["door: [", "nonsense: 1"])
-def test_a_broken_configuration_leaves_no_line_driven(
+def test_safe_state_works_with_broken_config(
     site: Site, today: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.config_path.write_text(today)
@@ -64,7 +64,7 @@ def test_a_broken_configuration_leaves_no_line_driven(
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
-def test_the_line_that_was_opened_counts_and_not_the_one_that_is_configured_now(
+def test_safe_state_uses_saved_outputs(
     site: Site, write_config: WriteConfig, tmp_path: Path
 ) -> None:
     write_config(door={"relay": {"kind": "file", "path": "elsewhere"}})
@@ -73,27 +73,23 @@ def test_the_line_that_was_opened_counts_and_not_the_one_that_is_configured_now(
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"relay": {"kind": "telescope"}}'])
-def test_without_a_note_the_configuration_counts(site: Site, content: str) -> None:
+def test_safe_state_without_file_uses_config(site: Site, content: str) -> None:
     site.config.door_wiring_path.write_text(content)
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
-def test_where_nothing_tells_the_lines_it_says_so(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_safe_state_without_outputs_fails(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.config_path.write_text("door: [")
     assert site.rest() == 2 and "not valid YAML" in capsys.readouterr().err
 
 
-def test_a_lock_file_that_cannot_be_opened_leaves_no_line_driven(site: Site) -> None:
+def test_lock_file_unusable_still_deenergises(site: Site) -> None:
     """As on a state folder that turned read-only."""
     site.config.door_lock_path.mkdir()
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
-def test_while_a_door_is_at_work_its_lines_are_left_alone(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_safe_state_refuses_while_door_runs(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     lock = acquire_lock(site.config.door_lock_path, "edge-door")
     try:
         assert site.rest() == 1 and "another edge-door runs here" in capsys.readouterr().err
@@ -103,16 +99,14 @@ def test_while_a_door_is_at_work_its_lines_are_left_alone(
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_line_that_fails_does_not_keep_the_other_driven(site: Site, which: int) -> None:
+def test_failing_output_does_not_block_the_other(site: Site, which: int) -> None:
     site.lines[which].unlink()
     site.lines[which].mkdir()
     assert site.rest() == 1
     assert site.lines[1 - which].read_text() == "0\n"
 
 
-def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
-    site: Site, tmp_path: Path
-) -> None:
+def test_changed_outputs_deenergise_previous(site: Site, tmp_path: Path) -> None:
     """Where nobody called `edge-door safe-state` after a kill."""
     other = hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
     hardware.save_outputs(other, site.config.door_wiring_path)
@@ -122,7 +116,7 @@ def test_lines_of_another_wiring_are_put_to_rest_before_it_is_forgotten(
     )
 
 
-def test_a_full_disk_takes_no_note_and_stops_no_door(
+def test_full_disk_does_not_stop_door(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = site.config.door_wiring_path
@@ -143,7 +137,7 @@ def test_a_full_disk_takes_no_note_and_stops_no_door(
     )  # better no note than a wrong one: the configuration counts
 
 
-def test_who_holds_a_place_is_told_from_a_place_that_cannot_be_used(tmp_path: Path) -> None:
+def test_lock_held_differs_from_lock_unusable(tmp_path: Path) -> None:
     lock = acquire_lock(tmp_path / "door.lock", "edge-door")
     with pytest.raises(AlreadyRunningError, match="stop it first"):
         acquire_lock(tmp_path / "door.lock", "edge-door")
@@ -153,7 +147,7 @@ def test_who_holds_a_place_is_told_from_a_place_that_cannot_be_used(tmp_path: Pa
         acquire_lock(tmp_path / "file" / "door.lock", "edge-door")
 
 
-def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
+def test_saved_outputs_as_fifo_use_config(site: Site) -> None:
     note = site.config.door_wiring_path
     note.unlink()
     os.mkfifo(note)
@@ -161,7 +155,7 @@ def test_rest_note_as_fifo_uses_configuration(site: Site) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root and another account")
-def test_rest_note_gives_no_rights_of_root(site: Site, tmp_path: Path) -> None:
+def test_saved_outputs_give_no_root_rights(site: Site, tmp_path: Path) -> None:
     """The door's account wrote the note; a file of root's stays as it is."""
     victim = tmp_path / "passwd"
     victim.write_text("root")

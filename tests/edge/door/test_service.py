@@ -19,7 +19,7 @@ from tests.doors import (
 )
 
 
-def test_a_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> None:
+def test_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> None:
     assert client.status()["state"] == "locked"
     assert client.grant(grant()) is None
     assert client.status()["state"] == "unlocked"
@@ -30,9 +30,7 @@ def test_a_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> 
     until(lambda: terminal.events() == ["started", "granted", "unlocked", "relocked"])
 
 
-def test_the_record_is_on_disk_before_the_relay_moves(
-    terminal: Terminal, client: DoorClient
-) -> None:
+def test_grant_is_recorded_before_relay_moves(terminal: Terminal, client: DoorClient) -> None:
     seen: list[list[str]] = []
     move = terminal.relay.energise
     terminal.relay.energise = lambda: (seen.append(terminal.events()), move())[1]  # type: ignore[method-assign]
@@ -49,7 +47,7 @@ def test_replayed_and_stale_grants_are_refused(terminal: Terminal, client: DoorC
     assert len(terminal.relay.history) == 1
 
 
-def test_closing_locks_and_says_so(terminal: Terminal, client: DoorClient) -> None:
+def test_close_locks_and_records(terminal: Terminal, client: DoorClient) -> None:
     assert client.grant(grant()) is None
     terminal.stop()
     assert not terminal.relay.energised
@@ -58,7 +56,7 @@ def test_closing_locks_and_says_so(terminal: Terminal, client: DoorClient) -> No
         client.status()
 
 
-def test_a_door_that_was_started_anew_is_found_at_once(tmp_path: Path) -> None:
+def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
     client = DoorClient(tmp_path / "door.sock", timeout_s=PATIENCE_S)
     for number in range(2):
         terminal = Terminal(tmp_path)
@@ -90,7 +88,7 @@ def test_a_door_that_was_started_anew_is_found_at_once(tmp_path: Path) -> None:
         + b"}",
     ],
 )
-def test_no_packet_opens_or_ends_the_door(
+def test_invalid_packets_neither_open_nor_end(
     terminal: Terminal, client: DoorClient, packet: bytes
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
@@ -103,9 +101,7 @@ def test_no_packet_opens_or_ends_the_door(
     assert terminal.relay.history == []
 
 
-def test_a_peer_that_goes_or_floods_does_not_hold_the_lock(
-    terminal: Terminal, client: DoorClient
-) -> None:
+def test_lost_or_flooding_peer_does_not_block(terminal: Terminal, client: DoorClient) -> None:
     assert client.grant(grant()) is None
     flood = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     flood.connect(str(terminal.path))

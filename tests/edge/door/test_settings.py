@@ -22,9 +22,7 @@ WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
 
 
-def test_accounts_that_are_gone_are_left_out_at_the_start(
-    tmp_path: Path, write_config: WriteConfig
-) -> None:
+def test_unknown_accounts_are_ignored_at_start(tmp_path: Path, write_config: WriteConfig) -> None:
     found = build_settings(
         load_config(
             write_config(door={"clients": ["daemon", STRANGER], "operators": [STRANGER, "a\0b"]})
@@ -43,12 +41,12 @@ def test_accounts_that_are_gone_are_left_out_at_the_start(
     assert [r["note"] for r in records(terminal, "account-ignored")] == list(found.unknown_accounts)
 
 
-def test_accounts_that_are_gone_are_refused_at_a_reload(write_config: WriteConfig) -> None:
+def test_unknown_accounts_are_refused_at_reload(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: no such account"):
         taken(ConfigReloader(write_config(door={"operators": [STRANGER]})))
 
 
-def test_names_of_operators_are_known_before_they_ask(tmp_path: Path) -> None:
+def test_operator_names_are_looked_up_early(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path, settings=make_settings(operators={os.geteuid(): "guard"}))
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
@@ -70,7 +68,7 @@ def waited(reading: ConfigReloader) -> object:
     return found[-1]
 
 
-def test_whatever_goes_wrong_while_reading_is_an_answer(
+def test_unexpected_error_in_reload_is_reported(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Path) -> object:
@@ -81,7 +79,7 @@ def test_whatever_goes_wrong_while_reading_is_an_answer(
         taken(ConfigReloader(write_config()))
 
 
-def test_only_the_newest_reading_counts(
+def test_only_newest_reload_counts(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one hangs on a disk, and ends after the second."""
@@ -104,7 +102,7 @@ def test_only_the_newest_reading_counts(
     assert reading.poll() is None
 
 
-def test_a_configuration_that_was_refused_is_shown(terminal: Terminal, client: DoorClient) -> None:
+def test_status_shows_refused_reload(terminal: Terminal, client: DoorClient) -> None:
     assert client.status()["reload_refused"] == ""
     terminal.pause()
     terminal.service.refuse_reload("terminal.yaml: door.pulse_s: too long")

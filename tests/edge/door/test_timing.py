@@ -33,7 +33,7 @@ def said(door: Controller) -> list[tuple[str, str]]:
     return told
 
 
-def test_rest_is_locked() -> None:
+def test_default_is_locked() -> None:
     door = Controller(rules())
     assert (
         not door.energised and not door.alarm and door.deadline is None and door.reason == "normal"
@@ -42,11 +42,11 @@ def test_rest_is_locked() -> None:
 
 
 @pytest.mark.parametrize("frame_at", [math.nan, math.inf, -math.inf, 8.9, 10.1])
-def test_times_that_are_stale_or_impossible_are_refused(frame_at: float) -> None:
+def test_grant_with_invalid_time_is_refused(frame_at: float) -> None:
     assert Controller(rules()).check(Grant("a", "Ada", 1, frame_at), now=10.0) == "stale"
 
 
-def test_a_pulse_ends_at_its_deadline() -> None:
+def test_pulse_ends_at_its_deadline() -> None:
     door = opened()
     assert door.deadline == 10 + PULSE_S and not door.tick(12.99)
     assert door.tick(13.0) and not door.energised and said(door) == [("relocked", "pulse-ended")]
@@ -56,7 +56,9 @@ def test_a_pulse_ends_at_its_deadline() -> None:
     ("relock", "after_opening", "after_closing"),
     [("on_open", False, False), ("on_close", True, False), ("timeout", True, True)],
 )
-def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_closing: bool) -> None:
+def test_contact_ends_pulse_if_configured(
+    relock: str, after_opening: bool, after_closing: bool
+) -> None:
     door = opened(relock)
     door.update_input(InputKind.CONTACT, True, 10.5)
     assert door.energised == after_opening
@@ -66,7 +68,7 @@ def test_the_contact_may_end_a_pulse(relock: str, after_opening: bool, after_clo
     assert ("relocked", "pulse-ended" if relock == "timeout" else "contact") in said(door)
 
 
-def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
+def test_contact_open_while_locked_is_forced() -> None:
     door = opened()
     door.tick(13.0)
     door.update_input(
@@ -84,7 +86,7 @@ def test_a_door_that_is_opened_without_a_reason_was_forced() -> None:
     ]
 
 
-def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
+def test_contact_open_at_start_is_not_forced() -> None:
     door = Controller(rules())
     door.update_input(InputKind.CONTACT, True, 5.0)
     assert not door.alarm
@@ -92,7 +94,7 @@ def test_a_door_that_stood_open_when_the_process_began_was_not_forced() -> None:
     assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
 
 
-def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
+def test_held_open_counts_from_end_of_hold() -> None:
     door = Controller(rules())
     door.update_input(InputKind.CONTACT, False, 0.0)
     door.execute(OperatorCommand.HOLD, 1.0)
@@ -107,7 +109,7 @@ def test_held_open_counts_from_the_end_of_the_right_to_stand_open() -> None:
     assert not door.alarm
 
 
-def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
+def test_fire_opens_until_reset_by_level() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
     door.update_input(InputKind.FIRE, True, 1.0)
     assert door.energised and door.reason == "fire"
@@ -129,7 +131,7 @@ def test_fire_opens_until_it_is_reset_and_the_level_counts() -> None:
     ]
 
 
-def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
+def test_lockdown_allows_only_rex() -> None:
     door = opened()
     assert door.execute(OperatorCommand.LOCKDOWN, 10.5) is None and not door.energised
     assert door.check(Grant("h", "Ada", 1, 11.0), 11.0) == "lockdown"
@@ -141,7 +143,7 @@ def test_lockdown_refuses_everybody_but_the_exit_button() -> None:
     assert not door.energised and door.latches.lockdown
 
 
-def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
+def test_tamper_refuses_grants_until_reset() -> None:
     door = opened()
     door.update_input(InputKind.TAMPER, True, 10.5)
     assert not door.energised and door.alarm
@@ -153,7 +155,7 @@ def test_an_opened_case_refuses_grants_until_it_is_reset() -> None:
     )
 
 
-def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
+def test_operator_unlocks_in_locked_hours() -> None:
     door = Controller(rules())
     door.update_schedule(ScheduledMode.LOCKED, 1.0)
     said(door)
@@ -176,7 +178,7 @@ def test_an_operator_unlocks_once_in_locked_hours_too() -> None:
     assert not door.energised
 
 
-def test_a_case_that_is_opened_is_why_it_locks() -> None:
+def test_tamper_is_the_relock_cause() -> None:
     door = opened()
     said(door)
     door.update_input(InputKind.TAMPER, True, 10.5)
@@ -187,7 +189,7 @@ def test_a_case_that_is_opened_is_why_it_locks() -> None:
     ]
 
 
-def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
+def test_rex_stuck_opens_and_raises_alarm() -> None:
     door = Controller(rules(), LatchedStates(lockdown=True))
     door.update_input(InputKind.REX, True, 1.0)
     door.tick(1.0 + EXIT_S)
@@ -204,7 +206,7 @@ def test_an_exit_button_that_is_stuck_opens_and_is_an_alarm() -> None:
     ]
 
 
-def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_next() -> None:
+def test_max_unlock_raises_alarm_and_relocks() -> None:
     door, now = Controller(rules()), 10.0
     while (refused := door.check(Grant(f"g{now}", "Ada", 1, now), now)) is None:
         door.unlock(Grant(f"g{now}", "Ada", 1, now), now)
@@ -222,13 +224,13 @@ def test_a_door_that_grants_alone_keep_open_is_an_alarm_and_locks_before_the_nex
     assert door.check(Grant("later", "Ada", 1, now + PULSE_S), now + PULSE_S) is None
 
 
-def test_more_time_is_never_less() -> None:
+def test_extended_pulse_is_never_shorter() -> None:
     door = Controller(make_timing(pulse_s=15.0, extended_pulse_s=10.0))
     door.unlock(Grant("g", "Ada", 1, 1.0, extended=True), 1.0)
     assert door.relocks_at == 16.0
 
 
-def test_the_schedule_opens_and_locks() -> None:
+def test_schedule_opens_and_locks() -> None:
     door = Controller(rules())
     door.update_schedule(ScheduledMode.OPEN, 1.0)
     assert door.energised and door.reason == "schedule-open"
@@ -239,7 +241,7 @@ def test_the_schedule_opens_and_locks() -> None:
     )  # the operator stands above the schedule
 
 
-def test_a_level_counts_once_it_has_settled() -> None:
+def test_level_counts_once_settled() -> None:
     debounce = Debounce(0.03)
     assert debounce.update(False, 0.0) is None
     assert debounce.update(False, 0.03) is False  # what it is at the start is news too

@@ -133,7 +133,7 @@ def test_tegrastats_of_jetpack_7() -> None:
     assert idle.power_w is None  # without VIN and its parts nobody knows
 
 
-def test_nothing_in_a_line_is_nothing_known() -> None:
+def test_empty_line_gives_no_values() -> None:
     assert (
         parse_line("")
         == parse_line("RAM 100/7620MB (lfb 4x4MB) SWAP 0/100MB (cached 0MB)")
@@ -153,7 +153,7 @@ def test_tegrastats_fills_what_sysfs_lacks(root: Callable[[str], Path], tmp_path
     assert seen.loads["gpu"] == 87 and seen.power_w == 28.906  # sysfs first
 
 
-def test_without_the_command_nothing_is_known_and_nothing_fails() -> None:
+def test_tegrastats_missing_gives_no_values() -> None:
     absent = Tegrastats("no-such-command")
     assert absent.newest == MachineReading()
     absent.close()
@@ -204,7 +204,7 @@ def test_a_pc(tmp_path: Path) -> None:
     assert pc.setup() == MachineSetup()
 
 
-def test_a_pc_without_sensors(tmp_path: Path) -> None:
+def test_pc_without_sensors_gives_nothing(tmp_path: Path) -> None:
     class Bare:
         def cpu_freq(self, percpu: bool) -> None:
             return None
@@ -216,7 +216,7 @@ def test_a_pc_without_sensors(tmp_path: Path) -> None:
     assert seen.clocks_mhz == {} and seen.temperatures_c == {} and seen.power_w is None
 
 
-def test_thermal_throttling_of_a_pc_is_counted(tmp_path: Path) -> None:
+def test_pc_throttling_is_counted(tmp_path: Path) -> None:
     for number, count in enumerate((2, 3)):
         counter = (
             tmp_path / f"sys/devices/system/cpu/cpu{number}/thermal_throttle/core_throttle_count"
@@ -226,8 +226,6 @@ def test_thermal_throttling_of_a_pc_is_counted(tmp_path: Path) -> None:
     assert sysfs.throttle_events(tmp_path) == 5
 
 
-def test_the_platform_is_known_by_its_release_file(
-    root: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_platform_is_known_by_release_file(root: Callable[[str], Path], tmp_path: Path) -> None:
     assert isinstance(open_platform(tmp_path), PcPlatform)
     assert isinstance(open_platform(root("jetpack6-orin-nano")), JetsonPlatform)

@@ -11,7 +11,7 @@ import pytest
 from edge.system.atomic_files import NotRegularError, write_atomic
 
 
-def test_write_whole_fifo_leaves_it_in_place(tmp_path: Path) -> None:
+def test_write_atomic_keeps_fifo(tmp_path: Path) -> None:
     fifo = tmp_path / "null"  # stands for /dev/null, which root could replace by a file
     os.mkfifo(fifo)
     with pytest.raises(NotRegularError):

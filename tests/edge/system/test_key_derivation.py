@@ -9,7 +9,7 @@ from edge.system.key_derivation import derive_key
 
 
 @pytest.mark.parametrize("use", ["seal", "tag", "evidence 1", "head 1"])
-def test_each_use_has_the_key_by_which_it_was_always_sealed(use: str) -> None:
+def test_derived_keys_do_not_change(use: str) -> None:
     """RFC 5869 done by hand: what lies on disks must open in every version."""
     key = bytes(range(32))
     extracted = hmac.digest(bytes(32), key, hashlib.sha256)
@@ -18,7 +18,7 @@ def test_each_use_has_the_key_by_which_it_was_always_sealed(use: str) -> None:
     )
 
 
-def test_no_use_has_the_key_of_another() -> None:
+def test_derived_keys_differ() -> None:
     keys = {derive_key(bytes(32), use) for use in ("seal", "tag", "evidence 1", "head 1")} | {
         derive_key(b"\1" * 32, "seal")
     }

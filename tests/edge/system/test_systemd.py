@@ -9,7 +9,7 @@ import pytest
 from edge.system.systemd import SystemdNotifier
 
 
-def test_systemd_hears_what_is_said(tmp_path: Path) -> None:
+def test_notifier_sends_messages(tmp_path: Path) -> None:
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))
@@ -32,7 +32,7 @@ def test_notifier_removes_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert "NOTIFY_SOCKET" not in os.environ
 
 
-def test_without_systemd_nothing_happens(tmp_path: Path) -> None:
+def test_notifier_without_systemd_does_nothing(tmp_path: Path) -> None:
     SystemdNotifier("").ready()
     gone = SystemdNotifier(str(tmp_path / "gone"))
     gone.alive()

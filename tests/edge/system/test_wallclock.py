@@ -69,7 +69,7 @@ def test_clock_time_in_doubt_passes(times: Times) -> None:
     assert clock.read()[1]
 
 
-def test_clock_confirmed_is_believed(times: Times) -> None:
+def test_clock_confirmed_is_trusted(times: Times) -> None:
     clock = times.clock(ClockTrust(NOW))
     times.wall = NOW - 20 * DAY_S  # the latest believed time was the wrong one
     assert clock.read_with_doubt()[1] is ClockDoubt.BEHIND
@@ -101,7 +101,7 @@ def test_rtc_is_found_by_device_tree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kernel", "synced"), [(True, True), (False, False), (None, True)])
-def test_sync_is_what_the_kernel_says(tmp_path: Path, kernel: bool | None, synced: bool) -> None:
+def test_sync_state_comes_from_kernel(tmp_path: Path, kernel: bool | None, synced: bool) -> None:
     assert is_synchronised(tmp_path, lambda: kernel) is synced
     (tmp_path / "run/systemd/timesync").mkdir(parents=True)
     assert is_synchronised(tmp_path, lambda: kernel) is (kernel or False)
