@@ -70,7 +70,7 @@ def main() -> None:
         service = DoorService(
             build_settings(config),
             DoorHardware(SerialRelay(args.line)),
-            AsyncLogWriter(lambda: AuditLogWriter(log, of=f"{config.terminal}/door")),
+            AsyncLogWriter(lambda: AuditLogWriter(log, log_id=f"{config.terminal}/door")),
             config.socket_path,
             previous=load_previous_run(log),
         )

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from edge.audit.reader import read_log
-from edge.audit.verify import verify
+from edge.audit.verify import verify_log
 from edge.audit.writer_state import read_keys, read_state
 
 
@@ -31,7 +31,9 @@ def main() -> int:
     )
     for (what, reason), count in kinds.most_common():
         print(f"{count:6} x {what}" + (f" ({reason})" if reason else ""))
-    report = verify(args.log, read_keys(args.key) if args.key else (), state=read_state(args.log))
+    report = verify_log(
+        args.log, read_keys(args.key) if args.key else (), state=read_state(args.log)
+    )
     for finding in report.findings:
         print(f"finding: {finding}")
     print(f"{len(records)} records, {len(report.findings)} findings")

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.audit.provisioning import provision
+from edge.audit.provisioning import provision_log
 from edge.audit.writer import AuditLogWriter
 from edge.chip import SIZE
 from edge.portraits import COLLINS, HOPPER, Portrait, load_chip, load_portrait
@@ -66,8 +66,8 @@ def test_own_relay_is_energised_for_a_pulse(tmp_path: Path) -> None:
 
 def test_read_audit_log_verifies(tmp_path: Path) -> None:
     folder, key = tmp_path / "decisions", tmp_path / "keys" / "decisions.key"
-    provision(folder, key)
-    log = AuditLogWriter(folder, of="lobby-1/decisions")
+    provision_log(folder, key)
+    log = AuditLogWriter(folder, log_id="lobby-1/decisions")
     for reason in ("below-threshold", "below-threshold", "match"):
         log.append({"kind": "decision", "verdict": "unknown", "reason": reason})
     log.close()

@@ -46,7 +46,7 @@ class AsyncLogWriter:
     def __init__(self, open_log: Callable[[], AuditLogWriter]) -> None:
         self._open_log = open_log
         self._log: AuditLogWriter | None = None
-        self._keep: Retention | None = None
+        self._retention: Retention | None = None
         self._clock: WallClock | None = None
         self._unopened = 0  # records lost before it could be opened
         # Counted up and never back, each by one thread alone: what one forgets the other cannot lose.
@@ -78,9 +78,9 @@ class AsyncLogWriter:
 
     def update_retention(self, keep: Retention) -> None:
         """How long records are kept from now on."""
-        self._keep = keep
+        self._retention = keep
         if (log := self._log) is not None:
-            log.keep = keep
+            log.retention = keep
 
     def use_clock(self, clock: WallClock) -> None:
         """Set the clock that dates and expires records; call it before the first record."""
@@ -144,5 +144,5 @@ class AsyncLogWriter:
         self._log.lost = self._unopened
         if self._clock is not None:
             self._log.clock = self._clock
-        if self._keep is not None:
-            self._log.keep = self._keep
+        if self._retention is not None:
+            self._log.retention = self._retention

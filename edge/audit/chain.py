@@ -46,37 +46,37 @@ class ChainLine:
     personal: bytes  # as it stands: JSON, spaces once it is erased, or nothing
 
     @property
-    def erased(self) -> bool:
+    def is_erased(self) -> bool:
         return "commit" in self.public and not self.personal.strip(b" ")
 
     @property
-    def whole(self) -> bool:
+    def is_intact(self) -> bool:
         """Whether its personal part is as it was committed to, erased, or being erased."""
         personal = self.personal
         if personal.startswith(b" ") or personal.endswith(b" ") or not personal:
             return True
-        return self.public.get("commit") == commit_of(personal)
+        return self.public.get("commit") == personal_digest(personal)
 
 
-def build(
+def build_line(
     public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes, key: bytes
 ) -> tuple[bytes, bytes]:
     """A line, and its hash, which the next one needs. Raises ValueError for what is no JSON."""
     told = b""
     if personal:
         told = encode({SALT: secrets.token_hex(_SALT_BYTES), **personal}).encode()
-        public = {**public, "commit": commit_of(told)}
+        public = {**public, "commit": personal_digest(told)}
     body = encode(public)[:-1].encode()
-    digest = hash_of(before, body)
+    digest = record_hash(before, body)
     return b'%b,"hash":"%b","mac":"%b"}\t%b\n' % (
         body,
         digest.hex().encode(),
-        mac_of(key, digest).hex().encode(),
+        record_mac(key, digest).hex().encode(),
         told,
     ), digest
 
 
-def parse(line: bytes) -> ChainLine | None:
+def parse_line(line: bytes) -> ChainLine | None:
     """A line without its newline; None where it is none of ours."""
     if len(line) > LINE_MAX:
         return None
@@ -101,15 +101,15 @@ def parse(line: bytes) -> ChainLine | None:
     )
 
 
-def hash_of(before: bytes, body: bytes) -> bytes:
+def record_hash(before: bytes, body: bytes) -> bytes:
     return hashlib.sha256(_HASHED + before + body).digest()
 
 
-def mac_of(key: bytes, digest: bytes) -> bytes:
+def record_mac(key: bytes, digest: bytes) -> bytes:
     return hmac.digest(key, digest, "sha256")[:_MAC_BYTES]
 
 
-def commit_of(personal: bytes) -> str:
+def personal_digest(personal: bytes) -> str:
     return hashlib.sha256(personal).hexdigest()
 
 

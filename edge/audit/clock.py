@@ -15,9 +15,9 @@ from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.strict_json import read_json
 from edge.system.wallclock import LATEST, ClockTrust, WallClock
 
-DOUBT = "latest_believed"  # a field of records made while the clock was in doubt
-CONFIRMED = "clock_confirmed"  # a field: the operator's confirmation that holds, and its boot
-TRUSTED = "clock-trusted"  # an event: an operator confirms the clock
+LATEST_BELIEVED = "latest_believed"  # a field of records made while the clock was in doubt
+CLOCK_CONFIRMED = "clock_confirmed"  # a field: the operator's confirmation that holds, and its boot
+CLOCK_TRUSTED = "clock-trusted"  # an event: an operator confirms the clock
 _FILE_MAX = 4096
 
 
@@ -28,11 +28,11 @@ def trust_from_records(tail: Iterable[Mapping[str, Any]]) -> ClockTrust:
     """
     latest, confirmed, boot = 0.0, 0.0, ""
     for record in tail:
-        trusted = TRUSTED in (record.get("event"), record.get("reason"))
+        trusted = CLOCK_TRUSTED in (record.get("event"), record.get("reason"))
         wall = record.get("wall")
-        latest = max(latest, _time(wall if trusted else record.get(DOUBT, wall)))
+        latest = max(latest, _time(wall if trusted else record.get(LATEST_BELIEVED, wall)))
         if not confirmed:
-            confirmed, boot = _confirmation(record.get(CONFIRMED))
+            confirmed, boot = _confirmation(record.get(CLOCK_CONFIRMED))
         if trusted:
             break
     return ClockTrust(latest, confirmed, boot)
@@ -40,7 +40,7 @@ def trust_from_records(tail: Iterable[Mapping[str, Any]]) -> ClockTrust:
 
 def confirmation_field(belief: ClockTrust) -> dict[str, Any]:
     """Return the field that carries a confirmation; empty without a confirmation."""
-    return {CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
+    return {CLOCK_CONFIRMED: [belief.confirmed, belief.boot]} if belief.confirmed else {}
 
 
 def open_clock(config: TerminalConfig) -> WallClock:

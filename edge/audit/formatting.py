@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone, tzinfo
 from typing import Any
 
-from edge.audit.reader import number_of
+from edge.audit.reader import record_id
 from edge.names import is_printable
 
 COLUMNS = (
@@ -25,7 +25,7 @@ _TOLD = frozenset({
 })  # fmt: skip
 
 
-def time_of(record: Mapping[str, Any]) -> str:
+def utc_time(record: Mapping[str, Any]) -> str:
     """Of the clock on the wall, in UTC."""
     try:
         return datetime.fromtimestamp(record["wall"], timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
@@ -33,23 +33,23 @@ def time_of(record: Mapping[str, Any]) -> str:
         return "?"
 
 
-def moment(record: Mapping[str, Any]) -> float:
+def unix_time(record: Mapping[str, Any]) -> float:
     """Unix seconds to put it in order by; 0 where it has none that a clock can show."""
     wall = record.get("wall")
     return float(wall) if isinstance(wall, (int, float)) and abs(wall) < _WALL_MAX else 0.0
 
 
-def reached(record: Mapping[str, Any]) -> float:
+def trusted_time(record: Mapping[str, Any]) -> float:
     """Return the Unix seconds that had certainly been reached, not those of a clock in doubt."""
-    return moment({"wall": record.get("latest_believed", record.get("wall"))})
+    return unix_time({"wall": record.get("latest_believed", record.get("wall"))})
 
 
-def what(record: Mapping[str, Any]) -> str:
+def event_name(record: Mapping[str, Any]) -> str:
     """In one word: the verdict of a decision, else the event or the kind."""
     return str(record.get("verdict") or record.get("event") or record.get("kind") or "?")
 
 
-def local_time_of(record: Mapping[str, Any], zone: tzinfo) -> str:
+def local_time(record: Mapping[str, Any], zone: tzinfo) -> str:
     """Return the local time of a record with its UTC offset, `?` if its time is not valid."""
     try:
         return datetime.fromtimestamp(record["wall"], zone).isoformat(" ", timespec="seconds")
@@ -57,7 +57,7 @@ def local_time_of(record: Mapping[str, Any], zone: tzinfo) -> str:
         return "?"
 
 
-def liveness_of(record: Mapping[str, Any]) -> str:
+def liveness_text(record: Mapping[str, Any]) -> str:
     """Return the states of the liveness layers in words, such as `alive` or `screen spoof`."""
     found = record.get("liveness", "")
     if not isinstance(found, Mapping):
@@ -68,12 +68,12 @@ def liveness_of(record: Mapping[str, Any]) -> str:
     return " ".join(f"{layer} {state}" for layer, state in found.items())
 
 
-def heading() -> str:
+def table_heading() -> str:
     """Return the first line of the table."""
     return _row_of("time", "record", "id", "what", "reason", "who", "liveness", "details")
 
 
-def line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
+def table_line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
     """Return one line of the table."""
     who = str(
         record.get("subject")
@@ -89,9 +89,9 @@ def line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
     number, reason = str(record.get("id", "?")), str(record.get("reason", ""))
     doubt = "(clock in doubt)" if "latest_believed" in record else ""
     details = f"{words} {rest} {doubt}".strip()
-    when = local_time_of(record, zone)
+    when = local_time(record, zone)
     return _plain(
-        _row_of(when, name, number, what(record), reason, who, liveness_of(record), details)
+        _row_of(when, name, number, event_name(record), reason, who, liveness_text(record), details)
     )
 
 
@@ -102,23 +102,25 @@ def _row_of(
     return f"{first} {who:20} {liveness:12} {details}".rstrip()
 
 
-def cells(name: str, record: Mapping[str, Any]) -> list[str]:
+def csv_cells(name: str, record: Mapping[str, Any]) -> list[str]:
     """By `COLUMNS`. Text that a spreadsheet would take for a formula is marked as text."""
-    known = {**record, "time": time_of(record), "record": name, "what": what(record)}
+    known = {**record, "time": utc_time(record), "record": name, "what": event_name(record)}
     return [_safe(_cell(known.get(column, ""))) for column in COLUMNS]
 
 
-def exported(name: str, found: Iterable[Mapping[str, Any]], form: str) -> Iterator[tuple[str, int]]:
+def export_lines(
+    name: str, found: Iterable[Mapping[str, Any]], form: str
+) -> Iterator[tuple[str, int]]:
     """JSON lines or CSV, each with the number that it goes up to; the heading of a table has 0."""
     if form == "csv":
         yield _row(COLUMNS), 0
     for record in found:
         text = (
-            _row(cells(name, record))
+            _row(csv_cells(name, record))
             if form == "csv"
             else json.dumps({"record": name, **record}) + "\n"
         )
-        yield text, number_of(record)
+        yield text, record_id(record)
 
 
 def _row(values: Iterable[str]) -> str:

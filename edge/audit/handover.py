@@ -13,7 +13,7 @@ _BYTES_MAX = 1 << 16
 _FIELDS = frozenset({"event", "subject", "other", "operator", "note"})
 
 
-def leave(path: Path, fields: Fields) -> None:
+def write(path: Path, fields: Fields) -> None:
     """Write fields for the writer, durable on return; raises RecordError."""
     try:
         write_atomic(path, json.dumps(fields).encode())
@@ -38,7 +38,7 @@ def read(path: Path) -> Fields | None:
     return {name: text for name, text in found.items() if name in _FIELDS}
 
 
-def take_back(path: Path) -> bool:
+def remove(path: Path) -> bool:
     """Remove the file; return False if the writer has removed it already. Raises RecordError."""
     try:
         path.unlink()

@@ -70,13 +70,13 @@ class PictureStore:
     def __init__(
         self,
         path: Path,
-        keep: int,
-        days: float,
+        max_pictures: int,
+        max_days: float,
         cipher: EvidenceCipher,
         clock: WallClock,
     ) -> None:
         self._path = path
-        self._keep, self._days = keep, days
+        self._keep, self._days = max_pictures, max_days
         self._cipher = cipher
         self._clock = clock
         self._saved = 0
@@ -143,6 +143,6 @@ def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
     return plain
 
 
-def pictures(folder: Path) -> list[int]:
+def list_pictures(folder: Path) -> list[int]:
     """Of which records there are pictures."""
     return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())

@@ -29,7 +29,7 @@ SEALED = frozenset(
 )
 
 
-def split(fields: Fields) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+def split_fields(fields: Fields) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Public, personal, and what is to be sealed."""
     public: dict[str, Any] = {}
     personal: dict[str, Any] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edge.audit import writer_state
 from edge.audit.chain import KEY_BYTES
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import VerificationKey, WriterState
 from edge.errors import RecordError
@@ -17,12 +17,12 @@ from edge.system.atomic_files import make_folder, open_regular
 from edge.system.text import count
 
 
-def provision(folder: Path, key_path: Path) -> str:
+def provision_log(folder: Path, key_path: Path) -> str:
     """Make the missing key and state of a log; return what was done. Raises RecordError.
 
     A verification key that the writer made itself is moved to `key_path`.
     """
-    beside = writer_state.key_path_of(folder)
+    beside = writer_state.default_key_path(folder)
     try:
         if key_path == beside:
             with acting_as_owner(folder):
@@ -32,7 +32,7 @@ def provision(folder: Path, key_path: Path) -> str:
             own, state_is_there, empty = (
                 writer_state.read_keys(beside),
                 writer_state.read_state(folder) is not None,
-                not segments(folder),
+                not list_segments(folder),
             )
         make_folder(key_path.parent, 0o700)
         if moved := [key for key in own if key not in kept]:
@@ -53,7 +53,7 @@ def provision(folder: Path, key_path: Path) -> str:
                 writer_state.write_keys(key_path, [first])
             with acting_as_owner(folder):
                 make_folder(folder, 0o750)
-                writer_state.make_state(folder, WriterState(1, first.key))
+                writer_state.write_state(folder, WriterState(1, first.key))
             return f"{key_path}: made"
     except OSError as error:
         if isinstance(error, RecordError):
@@ -71,7 +71,7 @@ def provision(folder: Path, key_path: Path) -> str:
 
 
 def _prepare_beside(folder: Path, beside: Path) -> str:
-    if writer_state.read_state(folder) is not None or segments(folder):
+    if writer_state.read_state(folder) is not None or list_segments(folder):
         return (
             f"{beside}: is there"
             if beside.exists()

@@ -8,24 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.audit.chain import ChainLine, parse
-from edge.audit.clock import DOUBT
+from edge.audit.chain import ChainLine, parse_line
+from edge.audit.clock import LATEST_BELIEVED
 from edge.audit.kinds import RecordKind, RetentionReason
-from edge.audit.segments import SEGMENT_MAX, first_id_of, lines_of, segments, tail_of
+from edge.audit.segments import (
+    SEGMENT_MAX,
+    first_record_id,
+    list_segments,
+    read_segment_tail,
+    split_lines,
+)
 from edge.system.atomic_files import open_regular, sync_folder
 from edge.system.wallclock import BUILT_AFTER, DAY_S, ClockDoubt
 
 _STEP_BYTES = 1 << 18  # of a segment that are looked through, and reach the disk, in one step
 
-Tell = Callable[[dict[str, Any]], object]
+Append = Callable[[dict[str, Any]], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
     """In days."""
 
-    keep_days: float = 365
-    personal_days: float = 90
+    delete_after_days: float = 365
+    redact_after_days: float = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +43,27 @@ class _Segment:
     ]  # of its first and its newest record, where their clock can have been right
 
 
-def chores(
-    folder: Path, keep: Retention, now: float, doubt: ClockDoubt | None, blanked: int, tell: Tell
+def maintenance_steps(
+    folder: Path, keep: Retention, now: float, doubt: ClockDoubt | None, blanked: int, tell: Append
 ) -> Iterator[None]:
     """What is to be done, in steps of some milliseconds; the newest segment is left alone. `tell` puts it on record: what is
     removed before, so that a stop in between leaves no hole that nothing tells of, and what is blanked afterwards, so that it is
     gone through again. Raises OSError."""
     found: list[_Segment] = []
-    paths = segments(folder)
+    paths = list_segments(folder)
     for path, following in zip(paths, [*paths[1:], None], strict=True):
-        found.append(_look(path, first_id_of(following) - 1 if following else 0))
+        found.append(_look(path, first_record_id(following) - 1 if following else 0))
         yield
     ends = _ends(found, now)
     gone = [
         each
         for each, end in zip(found[:-1], ends, strict=False)
-        if end < now - keep.keep_days * DAY_S
+        if end < now - keep.delete_after_days * DAY_S
     ]
     faded = [
         each
         for each, end in zip(found[:-1], ends, strict=False)
-        if end < now - keep.personal_days * DAY_S
+        if end < now - keep.redact_after_days * DAY_S
     ]
     faded = [each for each in faded if each not in gone and each.upto > blanked]
     if not gone and not faded:
@@ -80,7 +86,7 @@ def chores(
         sync_folder(folder)
         yield
     for each in faded:
-        for _ in erase(each.path, lambda _: True):
+        for _ in erase_personal_parts(each.path, lambda _: True):
             yield
     if faded:
         tell(
@@ -95,11 +101,11 @@ def chores(
 def _look(path: Path, upto: int) -> _Segment:
     fd = open_regular(path)
     try:
-        first = parse(os.pread(fd, _STEP_BYTES, 0).partition(b"\n")[0])
+        first = parse_line(os.pread(fd, _STEP_BYTES, 0).partition(b"\n")[0])
     finally:
         os.close(fd)
-    ends = (first, tail_of(path).newest)
-    sure = (line for line in ends if line is not None and DOUBT not in line.public)
+    ends = (first, read_segment_tail(path).newest)
+    sure = (line for line in ends if line is not None and LATEST_BELIEVED not in line.public)
     walls = (line.public.get("wall") for line in sure)
     return _Segment(
         path,
@@ -118,7 +124,7 @@ def _ends(found: list[_Segment], now: float) -> list[float]:
     return ends[::-1]
 
 
-def erase(
+def erase_personal_parts(
     path: Path, wanted: Callable[[ChainLine], bool], *, dry: bool = False
 ) -> Iterator[list[ChainLine]]:
     """Overwrite the personal part of some lines of a segment with spaces, whoever appends to it meanwhile; what was erased in each
@@ -131,8 +137,8 @@ def erase(
         data = file.read(SEGMENT_MAX) or b""
         done: list[ChainLine] = []
         begun = 0
-        for offset, raw, ended in lines_of(data):
-            line = parse(raw) if ended else None
+        for offset, raw, ended in split_lines(data):
+            line = parse_line(raw) if ended else None
             if line is not None and line.personal.strip(b" ") and wanted(line):
                 if not dry:
                     os.pwrite(fd, b" " * len(line.personal), offset + len(raw) - len(line.personal))

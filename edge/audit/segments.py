@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from edge.audit.chain import ChainLine, parse
+from edge.audit.chain import ChainLine, parse_line
 from edge.system.atomic_files import open_regular
 
 TAIL_BYTES = 1 << 17
@@ -18,25 +18,25 @@ _SUFFIX = ".log"
 _BEGUN = b'{"id":'
 
 
-def path_of(folder: Path, first_id: int) -> Path:
+def segment_path(folder: Path, first_id: int) -> Path:
     return folder / f"{first_id:09d}{_SUFFIX}"
 
 
-def first_id_of(path: Path) -> int:
+def first_record_id(path: Path) -> int:
     return int(path.stem)
 
 
-def segments(folder: Path) -> list[Path]:
+def list_segments(folder: Path) -> list[Path]:
     """List the segments, oldest first; empty if the folder is missing. Raises OSError.
 
-    Files that the writer cannot have made are left out, see `strange_files`.
+    Files that the writer cannot have made are left out, see `invalid_segments`.
     """
     return sorted(
-        (Path(entry.path) for entry in _entries(folder) if not _strange(entry)), key=first_id_of
+        (Path(entry.path) for entry in _entries(folder) if not _strange(entry)), key=first_record_id
     )
 
 
-def strange_files(folder: Path) -> dict[str, str]:
+def invalid_segments(folder: Path) -> dict[str, str]:
     """Return why files named like segments are not segments, by name. Raises OSError."""
     found = {entry.name: _strange(entry) for entry in _entries(folder)}
     return {name: why for name, why in sorted(found.items()) if why}
@@ -64,7 +64,7 @@ def _strange(entry: os.DirEntry[str]) -> str:
     return f"it has {size} bytes, a segment at most {SEGMENT_MAX}" if size > SEGMENT_MAX else ""
 
 
-def lines_of(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
+def split_lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
     """Where each line begins, the line, and whether it was ended."""
     begin = 0
     while begin < len(data):
@@ -73,7 +73,7 @@ def lines_of(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
         begin = end + 1 if end >= 0 else len(data)
 
 
-def unacknowledged_from(tail: bytes, first_id: int, durable: int, *, partial: bool) -> int | None:
+def find_unacknowledged(tail: bytes, first_id: int, durable: int, *, partial: bool) -> int | None:
     """Where in the end of the newest file begins what was never acknowledged; None where all of it may have been.
 
     That is the first line that is no whole record and stands after `durable`, the newest record that was on disk for certain: what
@@ -81,9 +81,9 @@ def unacknowledged_from(tail: bytes, first_id: int, durable: int, *, partial: bo
     changed it, and it stays as it is. `partial`: the first line lacks its beginning. `first_id`: of the file.
     """
     newest, cut = first_id - 1, None
-    for at, raw, ended in islice(lines_of(tail), int(partial), None):
-        line = parse(raw) if ended else None
-        if line is None or not line.whole:
+    for at, raw, ended in islice(split_lines(tail), int(partial), None):
+        line = parse_line(raw) if ended else None
+        if line is None or not line.is_intact:
             cut = at if cut is None and newest >= durable else cut
         else:
             newest, cut = line.id, None if "torn" in line.public else cut
@@ -91,7 +91,7 @@ def unacknowledged_from(tail: bytes, first_id: int, durable: int, *, partial: bo
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class SegmentTail:
     """The end of one file."""
 
     lines: list[bytes]  # whole ones, newest first, and one that was not ended before them
@@ -99,24 +99,24 @@ class Tail:
     torn: bool  # whether it ends in the middle of a line
 
     @property
-    def begun(self) -> bool:
+    def is_unfinished(self) -> bool:
         """Whether all that is there is a record that was begun: whoever wrote it was stopped, and never acknowledged it."""
         return self.torn and len(self.lines) == 1 and self.lines[0].startswith(_BEGUN)
 
     @property
-    def spoilt(self) -> bool:
+    def is_damaged(self) -> bool:
         """Whether something after the newest record is none, ended or not: a disk that lost its power may keep any part of it."""
-        return self.torn or (bool(self.lines) and parse(self.lines[0]) is None)
+        return self.torn or (bool(self.lines) and parse_line(self.lines[0]) is None)
 
     @property
     def newest(self) -> ChainLine | None:
         """The newest line that is a record of ours."""
         return next(
-            (line for line in map(parse, self.lines[self.torn :]) if line is not None), None
+            (line for line in map(parse_line, self.lines[self.torn :]) if line is not None), None
         )
 
 
-def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:
+def read_segment_tail(path: Path, most: int = TAIL_BYTES) -> SegmentTail:
     """Raises OSError."""
     fd = open_regular(path)
     try:
@@ -129,11 +129,11 @@ def tail_of(path: Path, most: int = TAIL_BYTES) -> Tail:
     torn = bool(lines.pop()) if not data or data.endswith(b"\n") else True
     if start:
         del lines[:1]  # the end of a line whose beginning is not here
-    return Tail(lines[::-1], size, torn)
+    return SegmentTail(lines[::-1], size, torn)
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class LogEnd:
     """Where a record ends, and where it goes on."""
 
     last: ChainLine | None  # the newest record
@@ -142,18 +142,18 @@ class End:
     free_id: int  # the least that no file can hold already
 
 
-def end_of(folder: Path) -> End:
+def find_log_end(folder: Path) -> LogEnd:
     """A look that changes nothing. Raises OSError."""
-    paths = segments(folder)
+    paths = list_segments(folder)
     if not paths:
-        return End(None, None, False, 1)
-    tail = tail_of(paths[-1])
-    last, torn = tail.newest, tail.spoilt
+        return LogEnd(None, None, False, 1)
+    tail = read_segment_tail(paths[-1])
+    last, torn = tail.newest, tail.is_damaged
     usable = last is not None or not tail.size
     for path in reversed(paths[:-1]):
         if last is not None:
             break
-        tail = tail_of(path)
-        last, torn = tail.newest, torn or tail.spoilt
-    free_id = max(last.id + 1 if last else 1, first_id_of(paths[-1]) + (not usable))
-    return End(last, paths[-1] if usable else None, torn or not usable, free_id)
+        tail = read_segment_tail(path)
+        last, torn = tail.newest, torn or tail.is_damaged
+    free_id = max(last.id + 1 if last else 1, first_record_id(paths[-1]) + (not usable))
+    return LogEnd(last, paths[-1] if usable else None, torn or not usable, free_id)

@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from edge.audit.chain import GENESIS, ChainLine, commit_of, hash_of, next_key, parse
+from edge.audit.chain import GENESIS, ChainLine, next_key, parse_line, personal_digest, record_hash
 from edge.audit.findings import FindingCode
 from edge.audit.kinds import GapReason, RecordKind, RetentionReason
 from edge.audit.reader import GARBAGE_MAX, read_segment
-from edge.audit.segments import lines_of, segments, strange_files
+from edge.audit.segments import invalid_segments, list_segments, split_lines
 from edge.audit.verification_keys import VerificationKeys
 from edge.audit.writer_state import VerificationKey, WriterState
 
@@ -42,7 +42,7 @@ class VerificationFinding:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedRecord:
     """Record of a checkpoint."""
 
     id: int
@@ -67,13 +67,13 @@ class VerificationReport:
         return self.records - self.authentic
 
 
-class _Walk:
+class LogWalk:
     """One pass over all lines."""
 
-    def __init__(self, keys: VerificationKeys, of: str | None) -> None:
+    def __init__(self, keys: VerificationKeys, log_id: str | None) -> None:
         self.report = VerificationReport()
         self._keys = keys
-        self._of = of
+        self._log_id = log_id
         # Hashes that the next record may follow, newest last, with the losses that each told of.
         self._bases: deque[tuple[bytes, int]] = deque(maxlen=_SIBLINGS)
         self._claimed: bytes | None = None  # by a record whose hash is another one
@@ -88,7 +88,7 @@ class _Walk:
         self._skippable = _SKIPPED_MAX  # numbers that may be missing; each costs a step of the key
 
     def take(self, raw: bytes, where: str, *, ended: bool = True) -> None:
-        line, last = parse(raw), self.report.last
+        line, last = parse_line(raw), self.report.last
         if line is not None and not ended:
             self._find(
                 FindingCode.TORN,
@@ -160,7 +160,7 @@ class _Walk:
         garbage, self._garbage = self._garbage, []
         count, self._garbage_count = self._garbage_count, 0
         place = next(
-            (i for i, base in enumerate(bases) if hash_of(base, line.body) == line.hash), None
+            (i for i, base in enumerate(bases) if record_hash(base, line.body) == line.hash), None
         )
         sound = place is not None
         if place is not None and place < len(known):
@@ -172,7 +172,7 @@ class _Walk:
             return True
         self._explain(line, where, garbage[:1], count, sound)
         if not sound:
-            self._claimed = hash_of(
+            self._claimed = record_hash(
                 bases[0], line.body
             )  # where its own hash was changed, the next one follows this
         return sound
@@ -222,11 +222,11 @@ class _Walk:
                 line.id,
                 "the writer's state was lost: nothing ties what follows to what was before",
             )
-            if not self._keys.begins_anew(line):
-                self._keys.forget()
-        before = self._keys.present
-        fits = self._keys.fits(line)
-        if fits is False and self._keys.begins_anew(line):
+            if not self._keys.starts_chain(line):
+                self._keys.forget_chain()
+        before = self._keys.current
+        fits = self._keys.matches(line)
+        if fits is False and self._keys.starts_chain(line):
             self._find(
                 FindingCode.NEW_CHAIN,
                 where,
@@ -234,7 +234,7 @@ class _Walk:
                 "another verification key counts from here on: nothing ties it to what was before",
             )
             fits = True
-        if self._keys.strange and before is None:
+        if self._keys.is_untrusted and before is None:
             self._find(
                 FindingCode.NEW_CHAIN,
                 where,
@@ -267,11 +267,11 @@ class _Walk:
 
     def _check_personal(self, line: ChainLine, where: str) -> None:
         commit = line.public.get("commit")
-        if line.erased:
+        if line.is_erased:
             self.report.erased += 1
             self._erased_above.append(line.id)
         elif (commit is None and line.personal) or (
-            commit is not None and commit_of(line.personal) != commit
+            commit is not None and personal_digest(line.personal) != commit
         ):
             self._find(
                 FindingCode.PERSONAL_MODIFIED,
@@ -283,12 +283,12 @@ class _Walk:
     def _note(self, line: ChainLine, where: str) -> None:
         """What the log says of itself."""
         public = line.public
-        if "of" in public and self._of is not None and public["of"] != self._of:
+        if "of" in public and self._log_id is not None and public["of"] != self._log_id:
             self._find(
                 FindingCode.WRONG_LOG,
                 where,
                 line.id,
-                f"this is of {public['of']!r}, expected {self._of!r}",
+                f"this is of {public['of']!r}, expected {self._log_id!r}",
             )
         kind, reason = public.get("kind"), public.get("reason")
         if kind == RecordKind.RETENTION and isinstance(upto := public.get("upto"), int):
@@ -349,7 +349,7 @@ class _Walk:
                     last_id,
                     "the writer's state is gone or cannot be read: the next start begins anew",
                 )
-            elif self._keys.any:
+            elif self._keys.has_keys:
                 self._find(
                     FindingCode.STATE_MISMATCH,
                     "state",
@@ -375,7 +375,7 @@ class _Walk:
             )
         if last is None or state.next_id != last_id + 1:
             return
-        present = self._keys.present
+        present = self._keys.current
         if state.hash != last.hash or (
             present is not None and next_key(present[1].key) != state.key
         ):
@@ -407,12 +407,12 @@ class _Walk:
         self._find(FindingCode.NOT_A_SEGMENT, name, 0, words)
 
 
-def verify(
+def verify_log(
     folder: Path,
     first: Sequence[VerificationKey] = (),
     *,
-    of: str | None = None,
-    expected: Expected | None = None,
+    log_id: str | None = None,
+    expected: ExpectedRecord | None = None,
     state: WriterState | None = None,
     trusted: int = 0,
     progress: Callable[[int], object] = lambda _: None,
@@ -421,14 +421,14 @@ def verify(
 
     `state` is read before: a record that is written meanwhile is ahead of it and not behind. The first `trusted` keys are root's.
     """
-    walk = _Walk(VerificationKeys(first, trusted), of)
+    walk = LogWalk(VerificationKeys(first, trusted), log_id)
     unended, found_hash = None, None
-    for name, why in strange_files(folder).items():
+    for name, why in invalid_segments(folder).items():
         walk.report_strange(name, why)
-    paths = [path for path in segments(folder) if path.stat().st_size]
+    paths = [path for path in list_segments(folder) if path.stat().st_size]
     for path in paths:
         data, walk.no_records = read_segment(path), 0
-        for number, (_, raw, ended) in enumerate(lines_of(data), 1):
+        for number, (_, raw, ended) in enumerate(split_lines(data), 1):
             if walk.no_records >= GARBAGE_MAX:
                 walk.give_up(path.name)
                 break
@@ -450,7 +450,9 @@ def verify(
     return report
 
 
-def _check_checkpoint(report: VerificationReport, expected: Expected, found: bytes | None) -> None:
+def _check_checkpoint(
+    report: VerificationReport, expected: ExpectedRecord, found: bytes | None
+) -> None:
     last_id = report.last.id if report.last else 0
     if found == expected.hash:
         return

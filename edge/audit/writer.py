@@ -19,19 +19,19 @@ from edge.audit.chain import (
     ID_JUMP_MAX,
     KEY_BYTES,
     LINE_MAX,
-    build,
+    build_line,
     encode,
-    mac_of,
     next_key,
-    parse,
+    parse_line,
+    record_mac,
 )
-from edge.audit.clock import DOUBT, trust_from_records
+from edge.audit.clock import LATEST_BELIEVED, trust_from_records
 from edge.audit.kinds import GapReason, RecordKind, RetentionReason
-from edge.audit.privacy import Fields, split
-from edge.audit.reader import newest_first, read_tail
+from edge.audit.privacy import Fields, split_fields
+from edge.audit.reader import read_newest_first, read_tail
 from edge.audit.recovery import mend
 from edge.audit.retention import Retention
-from edge.audit.segments import End, end_of, path_of
+from edge.audit.segments import LogEnd, find_log_end, segment_path
 from edge.audit.writer_state import VerificationKey, WriterState, WriterStateFile
 from edge.errors import RecordError
 from edge.system.atomic_files import make_folder, open_regular, sync_folder
@@ -48,16 +48,16 @@ class AuditLogWriter:
         self,
         folder: Path,
         *,
-        of: str = "",
-        seal: Seal | None = None,
-        keep: Retention | None = None,
+        log_id: str = "",
+        encrypt: Seal | None = None,
+        retention: Retention | None = None,
         segment_bytes: int = SEGMENT_BYTES,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._folder, self._of, self._seal = folder, of, seal
+        self._folder, self._log_id, self._seal = folder, log_id, encrypt
         self.clock = WallClock(_belief_at(folder), wall)  # may be replaced at any time
         self._segment_bytes = segment_bytes
-        self.keep = keep  # may be changed at any time
+        self.retention = retention  # may be changed at any time
         self.lost = 0  # records since the last that was written
         self._torn = 0  # lines since then that are no records, or were not acknowledged
         self._state = WriterState(1, b"")
@@ -75,7 +75,7 @@ class AuditLogWriter:
             make_folder(folder, 0o750)
             _mend(folder)
             try:
-                self._resume(end_of(folder))
+                self._resume(find_log_end(folder))
             except OSError:
                 self.close()
                 raise
@@ -98,7 +98,7 @@ class AuditLogWriter:
         """The newest value of a field in the end of the record; None where nothing there has it."""
         try:
             return next(
-                (record[key] for record in newest_first(self._folder) if key in record), None
+                (record[key] for record in read_newest_first(self._folder) if key in record), None
             )
         except OSError:
             return None
@@ -107,10 +107,10 @@ class AuditLogWriter:
         """One step of what retention asks for, of some milliseconds; nothing where nothing is due. A step that fails is tried
         again the next day."""
         now, doubt = self.clock.read_with_doubt()
-        if self._chores is None and self.keep is not None and now // DAY_S != self._tended:
+        if self._chores is None and self.retention is not None and now // DAY_S != self._tended:
             self._tended = now // DAY_S
-            self._chores = retention.chores(
-                self._folder, self.keep, now, doubt, self._state.blanked, self._tell
+            self._chores = retention.maintenance_steps(
+                self._folder, self.retention, now, doubt, self._state.blanked_up_to, self._tell
             )
         if self._chores is not None:
             try:
@@ -127,7 +127,7 @@ class AuditLogWriter:
 
     # Where it was left.
 
-    def _resume(self, end: End) -> None:
+    def _resume(self, end: LogEnd) -> None:
         """Go on after the newest record; a state that is missing or of another record begins a new chain, and says so."""
         if end.segment is not None:
             self._fd = _open_to_append(end.segment)
@@ -152,7 +152,7 @@ class AuditLogWriter:
             self._state = self._with(hash=end.last.hash)
         self._end = os.fstat(self._fd).st_size if self._fd >= 0 else 0
 
-    def _recall(self, end: End) -> bool:
+    def _recall(self, end: LogEnd) -> bool:
         """Take the state up, brought to the newest record; False where there is none that fits."""
         try:
             self._file = WriterStateFile(self._folder / writer_state.STATE)
@@ -165,7 +165,7 @@ class AuditLogWriter:
             last is not None and self._state.next_id <= last.id
         ):  # written after the record, or left behind by a lost power
             key = next_key(self._state.key, last.id - self._state.next_id)
-            if mac_of(key, last.hash) != last.mac:
+            if record_mac(key, last.hash) != last.mac:
                 return False
             self._state = self._with(next_id=last.id + 1, key=next_key(key), hash=last.hash)
         elif (
@@ -177,7 +177,7 @@ class AuditLogWriter:
         self._skip_to(end.free_id)
         return True
 
-    def _begin_chain(self, end: End) -> None:
+    def _begin_chain(self, end: LogEnd) -> None:
         """Begin a chain with a new verification key.
 
         A key file that cannot be written does not stop the writer: what follows cannot be verified.
@@ -185,7 +185,7 @@ class AuditLogWriter:
         if self._file is not None:
             self._file.close()
         self._file = None
-        path = writer_state.key_path_of(self._folder)
+        path = writer_state.default_key_path(self._folder)
         self._state = WriterState(end.free_id, secrets.token_bytes(KEY_BYTES))
         with contextlib.suppress(OSError):  # of which RecordError is one
             keys = writer_state.read_keys(path)
@@ -198,7 +198,7 @@ class AuditLogWriter:
                 )
             else:
                 self._state = self._with(key=made)
-            writer_state.make_state(self._folder, self._state)
+            writer_state.write_state(self._folder, self._state)
             self._file = WriterStateFile(self._folder / writer_state.STATE)
         if end.free_id > 1:
             self._owed.append({"kind": RecordKind.GAP, "reason": GapReason.NEW_CHAIN})
@@ -220,7 +220,7 @@ class AuditLogWriter:
         durable = (
             durable or not self._state.durable
         )  # else a front that the power took looks like one that somebody took
-        public, personal, hidden = split(fields)
+        public, personal, hidden = split_fields(fields)
         if hidden and self._seal is not None:
             personal["sealed"] = self._seal(number, encode(hidden))
         else:
@@ -228,7 +228,7 @@ class AuditLogWriter:
         try:
             self._look_at_end()
             self._turn_page(wall)
-            heading = {} if self._end else {"of": self._of, "prev": self._state.hash.hex()}
+            heading = {} if self._end else {"of": self._log_id, "prev": self._state.hash.hex()}
             self._day = self._day if self._end else wall // DAY_S
             marks = {
                 name: count for name, count in (("lost", self.lost), ("torn", self._torn)) if count
@@ -237,12 +237,12 @@ class AuditLogWriter:
                 "id": number,
                 "wall": round(wall, 3),
                 "mono": round(time.monotonic(), 4),
-                **({DOUBT: round(self.clock.latest, 3)} if doubt else {}),
+                **({LATEST_BELIEVED: round(self.clock.latest, 3)} if doubt else {}),
                 **public,
                 **heading,
                 **marks,
             }
-            line, digest = build(told, personal, self._state.hash, self._state.key)
+            line, digest = build_line(told, personal, self._state.hash, self._state.key)
             self._write(b"\n" + line if self._half else line, durable)
         except OSError as error:
             self.lost += 1
@@ -255,7 +255,7 @@ class AuditLogWriter:
         """The key of what was written is forgotten."""
         after = self._state
         self._state = WriterState(
-            after.next_id + 1, next_key(after.key), digest, durable, after.blanked
+            after.next_id + 1, next_key(after.key), digest, durable, after.blanked_up_to
         )
         self._remember()
 
@@ -276,7 +276,7 @@ class AuditLogWriter:
             os.fsync(
                 self._fd
             )  # before there is a newer one: only the newest may end in what was never acknowledged
-        path = path_of(self._folder, self._state.next_id)
+        path = segment_path(self._folder, self._state.next_id)
         fd = -1
         try:
             fd = _open_to_append(path, os.O_CREAT)
@@ -324,7 +324,7 @@ class AuditLogWriter:
         """What retention did."""
         self._put(fields, durable=True)
         if fields["reason"] == RetentionReason.BLANKED:
-            self._state = self._with(blanked=fields["upto"])
+            self._state = self._with(blanked_up_to=fields["upto"])
             self._remember()
 
 
@@ -350,6 +350,6 @@ def _open_to_append(path: Path, flags: int = 0) -> int:
 def _day_of(segment: Path) -> float:
     """On which it began; -1 where it does not say."""
     with os.fdopen(open_regular(segment), "rb") as file:
-        first = parse(file.readline(LINE_MAX).rstrip(b"\n"))
+        first = parse_line(file.readline(LINE_MAX).rstrip(b"\n"))
     wall = first.public.get("wall") if first else None
     return float(wall // DAY_S) if isinstance(wall, (int, float)) else -1.0

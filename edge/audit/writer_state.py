@@ -29,11 +29,11 @@ class WriterState:
     key: bytes  # of the next record
     hash: bytes = GENESIS  # of the newest record
     durable: int = 0  # the newest record that was on disk for certain
-    blanked: int = 0  # personal parts up to this record are erased
+    blanked_up_to: int = 0  # personal parts up to this record are erased
 
     def pack(self) -> bytes:
         """The whole file."""
-        plain = _SHAPE.pack(self.next_id, self.durable, self.blanked, self.hash, self.key)
+        plain = _SHAPE.pack(self.next_id, self.durable, self.blanked_up_to, self.hash, self.key)
         return (plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]).ljust(
             _SLOT_BYTES, b"\0"
         ) * _SLOTS
@@ -73,7 +73,7 @@ def _newest(data: bytes) -> WriterState:
     if not any(found):
         raise ValueError("neither slot can be read")
     return max(
-        (state for state in found if state), key=lambda state: (state.next_id, state.blanked)
+        (state for state in found if state), key=lambda state: (state.next_id, state.blanked_up_to)
     )
 
 
@@ -94,7 +94,7 @@ def read_state(folder: Path) -> WriterState | None:
         os.close(fd)
 
 
-def make_state(folder: Path, state: WriterState) -> None:
+def write_state(folder: Path, state: WriterState) -> None:
     """In place of what was there. Raises OSError."""
     write_atomic(folder / STATE, state.pack())
 
@@ -107,7 +107,7 @@ class VerificationKey:
     key: bytes
 
 
-def key_path_of(folder: Path) -> Path:
+def default_key_path(folder: Path) -> Path:
     """Where a process puts a verification key that it had to make itself: beside the record."""
     return folder.with_name(f"{folder.name}.key")
 

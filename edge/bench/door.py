@@ -136,7 +136,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     ended = threading.Event()
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
-    record = AsyncLogWriter(lambda: AuditLogWriter(args.record, of="bench/door"))
+    record = AsyncLogWriter(lambda: AuditLogWriter(args.record, log_id="bench/door"))
     with contextlib.closing(
         DoorService(_settings(), DoorHardware(NotingRelay(args.edges)), record, args.socket)
     ) as service:

@@ -49,8 +49,8 @@ def measure(bench: Bench, stop: InterruptHandler, each: Each = lambda *_: None) 
     door, followed = _open_door(bench)
     record = AuditLogWriter(
         bench.folder / "decisions",
-        of="bench/decisions",
-        seal=score_cipher(os.urandom(32), "bench").encrypt_text,
+        log_id="bench/decisions",
+        encrypt=score_cipher(os.urandom(32), "bench").encrypt_text,
     )
     platform = open_platform()
     watch = machine.Watch(platform, bench.options.watch_s)

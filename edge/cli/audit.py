@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from edge.audit import formatting
 from edge.audit.chain import ChainLine
-from edge.audit.locations import KEYS_BESIDE, SET_KEYS, LogLocation, copied, places
-from edge.audit.provisioning import provision
-from edge.audit.reader import Unseal, follow, record_of, records, since_of
-from edge.audit.retention import erase
-from edge.audit.segments import segments, strange_files
-from edge.audit.verify import Expected, VerificationReport
-from edge.audit.writer_state import key_path_of
+from edge.audit.locations import KEYS_NEXT_TO_LOGS, SET_KEYS, LogLocation, copied_log, log_locations
+from edge.audit.provisioning import provision_log
+from edge.audit.reader import (
+    DecryptFields,
+    follow_records,
+    parse_record,
+    read_records,
+    segments_since,
+)
+from edge.audit.retention import erase_personal_parts
+from edge.audit.segments import invalid_segments, list_segments
+from edge.audit.verify import ExpectedRecord, VerificationReport
+from edge.audit.writer_state import default_key_path
 from edge.cli import common
 from edge.config import TerminalConfig, load_config
 from edge.door.events import DoorEventCode
@@ -201,7 +207,7 @@ def _evidence_key(config: TerminalConfig) -> bytes | None:
         return None
 
 
-def _unseal(config: TerminalConfig) -> Unseal | None:
+def _unseal(config: TerminalConfig) -> DecryptFields | None:
     from edge.audit.sealing import score_cipher
 
     key = _evidence_key(config)
@@ -209,10 +215,10 @@ def _unseal(config: TerminalConfig) -> Unseal | None:
 
 
 def _init(config: TerminalConfig, args: argparse.Namespace) -> int:
-    for place in places(config):
-        print(f"{place.name}: {provision(place.folder, place.key_path)}")
+    for place in log_locations(config):
+        print(f"{place.name}: {provision_log(place.folder, place.key_path)}")
     if config.record.verification_key_dir is None:
-        print(f"still to do: {KEYS_BESIDE}; {SET_KEYS}")
+        print(f"still to do: {KEYS_NEXT_TO_LOGS}; {SET_KEYS}")
     return common.DONE
 
 
@@ -224,14 +230,14 @@ def _show(config: TerminalConfig, args: argparse.Namespace) -> int:
     if args.picture is not None:
         return _picture(config, args.picture, args.out)
     unseal = _unseal(config)
-    _warn_of_strange_files(places(config, args.record))
+    _warn_of_invalid_segments(log_locations(config, args.record))
     streams = [
-        _named(place.name, records(place.folder, unseal, args.since))
-        for place in places(config, args.record)
+        _named(place.name, read_records(place.folder, unseal, args.since))
+        for place in log_locations(config, args.record)
     ]
     seen = _Seen(args)
     found: Iterable[Told] = filter(
-        seen.wants, heapq.merge(*streams, key=lambda named: formatting.moment(named[1]))
+        seen.wants, heapq.merge(*streams, key=lambda named: formatting.unix_time(named[1]))
     )
     table = _Table(config, args.json)
     for named in deque(found, maxlen=args.last) if args.last is not None else found:
@@ -240,11 +246,11 @@ def _show(config: TerminalConfig, args: argparse.Namespace) -> int:
     return common.DONE
 
 
-def _warn_of_strange_files(shown: Iterable[LogLocation]) -> bool:
+def _warn_of_invalid_segments(shown: Iterable[LogLocation]) -> bool:
     """Print the files that are left out; return True if there are any."""
     found = False
     for place in shown:
-        for name, why in list(strange_files(place.folder).items())[:_SHOWN]:
+        for name, why in list(invalid_segments(place.folder).items())[:_SHOWN]:
             words = f"{place.folder / name}: left out: {why}"
             print(f"edge-audit: warning: {words}; see edge-audit verify", file=sys.stderr)
             found = True
@@ -330,14 +336,17 @@ class _Table:
             return
         if not self._has_heading:
             self._has_heading = True
-            print(formatting.heading())
-        print(formatting.line(name, record, self._zone), flush=True)
+            print(formatting.table_heading())
+        print(formatting.table_line(name, record, self._zone), flush=True)
 
 
 def _follow(config: TerminalConfig, args: argparse.Namespace) -> int:
     unseal, seen, table = _unseal(config), _Seen(args), _Table(config, args.json)
     seen.check_kind()
-    streams = {place.name: follow(place.folder, unseal) for place in places(config, args.record)}
+    streams = {
+        place.name: follow_records(place.folder, unseal)
+        for place in log_locations(config, args.record)
+    }
     while True:
         for name, stream in streams.items():
             while (record := next(stream)) is not None:
@@ -352,9 +361,11 @@ def _export(config: TerminalConfig, args: argparse.Namespace) -> int:
     common.check_out(args.out)
     if args.out:
         check_replaceable(args.out)
-    (place,) = places(config, args.record)
-    _warn_of_strange_files([place])
-    size = sum(path.stat().st_size for path in since_of(segments(place.folder), args.since))
+    (place,) = log_locations(config, args.record)
+    _warn_of_invalid_segments([place])
+    size = sum(
+        path.stat().st_size for path in segments_since(list_segments(place.folder), args.since)
+    )
     last_id = args.since
     fresh = args.out.with_name(f".{args.out.name}.part") if args.out else None
     file = _open_fresh(fresh) if fresh else sys.stdout
@@ -362,8 +373,8 @@ def _export(config: TerminalConfig, args: argparse.Namespace) -> int:
         with tqdm(
             total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False
         ) as bar:
-            found = records(place.folder, _unseal(config), args.since, progress=bar.update)
-            for text, number in formatting.exported(place.name, found, args.format):
+            found = read_records(place.folder, _unseal(config), args.since, progress=bar.update)
+            for text, number in formatting.export_lines(place.name, found, args.format):
                 file.write(text)
                 last_id = max(last_id, number)
         if fresh:
@@ -388,7 +399,9 @@ def _open_fresh(path: Path) -> TextIO:
 def _places(args: argparse.Namespace) -> list[LogLocation]:
     """Return the logs that a checkpoint may belong to. Raises ConfigError, RecordError."""
     return (
-        places(load_config(args.config)) if args.folder is None else [copied(args.folder, args.key)]
+        log_locations(load_config(args.config))
+        if args.folder is None
+        else [copied_log(args.folder, args.key)]
     )
 
 
@@ -407,7 +420,7 @@ def _verify(every: list[LogLocation], args: argparse.Namespace) -> int:
             }  # fmt: skip
         else:
             _tell_report(
-                place, report, expected=checkpoint is not None and checkpoint.of == place.of
+                place, report, expected=checkpoint is not None and checkpoint.log_id == place.log_id
             )
     if args.json:
         print(json.dumps(told))
@@ -418,11 +431,11 @@ def _verified(place: LogLocation, checkpoint: Checkpoint | None = None) -> Verif
     from tqdm import tqdm
 
     expected = (
-        Expected(checkpoint.id, bytes.fromhex(checkpoint.hash))
-        if checkpoint is not None and checkpoint.of == place.of
+        ExpectedRecord(checkpoint.id, bytes.fromhex(checkpoint.hash))
+        if checkpoint is not None and checkpoint.log_id == place.log_id
         else None
     )
-    size = sum(path.stat().st_size for path in segments(place.folder))
+    size = sum(path.stat().st_size for path in list_segments(place.folder))
     with tqdm(
         total=size, unit="B", unit_scale=True, disable=None, delay=1.0, leave=False, desc=place.name
     ) as bar:
@@ -431,7 +444,7 @@ def _verified(place: LogLocation, checkpoint: Checkpoint | None = None) -> Verif
 
 def _load_checkpoint(every: list[LogLocation], args: argparse.Namespace) -> Checkpoint | None:
     """Read the checkpoint file; its signature is checked if a key is available."""
-    from edge.audit.checkpoint import public_key_of, read_checkpoint, signing_key
+    from edge.audit.checkpoint import public_key_hex, read_checkpoint, signing_key
 
     if args.checkpoint is None:
         return None
@@ -442,13 +455,13 @@ def _load_checkpoint(every: list[LogLocation], args: argparse.Namespace) -> Chec
             f"{args.checkpoint}: cannot be read; name a file that `edge-audit checkpoint` made"
         ) from error
     checkpoint = read_checkpoint(text, None)
-    place = next((place for place in every if place.of == checkpoint.of), None)
+    place = next((place for place in every if place.log_id == checkpoint.log_id), None)
     if place is None:
         raise RecordError(
-            f"{args.checkpoint}: is of {checkpoint.of}, expected one of {', '.join(place.of for place in every)}"
+            f"{args.checkpoint}: is of {checkpoint.log_id}, expected one of {', '.join(place.log_id for place in every)}"
         )
     first, _ = place.verification_keys()
-    public = args.public_key or (public_key_of(signing_key(first)) if first else None)
+    public = args.public_key or (public_key_hex(signing_key(first)) if first else None)
     if public is None:
         print(
             "note: the checkpoint's signature was not checked: no verification key here, and no "
@@ -460,7 +473,7 @@ def _load_checkpoint(every: list[LogLocation], args: argparse.Namespace) -> Chec
 
 def _key_advice(place: LogLocation) -> str:
     """Return where the verification key of a log that was verified without it can be."""
-    if place.key_path == key_path_of(place.folder):
+    if place.key_path == default_key_path(place.folder):
         return (
             "name the key with --key, or the folder of the keys with `record.verification_key_dir`"
         )
@@ -491,20 +504,20 @@ def _tell_report(place: LogLocation, report: VerificationReport, *, expected: bo
     if (more := len(report.findings) + report.unlisted - _SHOWN) > 0:
         print(f"  and {more} more; --json has {len(report.findings)} of them")
     if report.last is not None and not expected:
-        at = formatting.time_of(report.last.public)
+        at = formatting.utc_time(report.last.public)
         print(
             f"  whether more was there after record {report.last.id} ({at} UTC) only a checkpoint shows: --checkpoint"
         )
 
 
 def _checkpoint(config: TerminalConfig, args: argparse.Namespace) -> int:
-    from edge.audit.checkpoint import Checkpoint, public_key_of, signing_key
+    from edge.audit.checkpoint import Checkpoint, public_key_hex, signing_key
 
     common.check_out(args.out)
-    (place,) = places(config, args.record)
+    (place,) = log_locations(config, args.record)
     key = signing_key(place.verification_keys()[0])
     if args.public_key:
-        print(public_key_of(key))
+        print(public_key_hex(key))
         return common.DONE
     report = _verified(place)
     if report.last is None:
@@ -514,8 +527,11 @@ def _checkpoint(config: TerminalConfig, args: argparse.Namespace) -> int:
             f"{len(report.findings)} findings in {place.folder}; run edge-audit verify, or sign with --force"
         )
     text = Checkpoint(
-        place.of, report.last.id, report.last.hash.hex(), formatting.moment(report.last.public)
-    ).signed_by(key)
+        place.log_id,
+        report.last.id,
+        report.last.hash.hex(),
+        formatting.unix_time(report.last.public),
+    ).sign(key)
     if args.out:
         with acting_as_owner(args.out.parent):
             write_atomic(args.out, text.encode(), 0o644)
@@ -533,19 +549,19 @@ def _erase(config: TerminalConfig, args: argparse.Namespace) -> int:
         before = midnight.timestamp()
 
     def wanted(line: ChainLine) -> bool:
-        told = record_of(b"{}\t" + line.personal) or {}
+        told = parse_record(b"{}\t" + line.personal) or {}
         if not told or before is not None:  # nothing readable: what an erasure left half done
-            return not told or formatting.reached(line.public) < (before or 0.0)
+            return not told or formatting.trusted_time(line.public) < (before or 0.0)
         return any(_is_named(told, field, args.subject) for field in _NAMED)
 
     verb, is_found = "would be" if args.dry_run else "are", False
-    is_partial = _warn_of_strange_files(places(config))
-    for place in places(config):
+    is_partial = _warn_of_invalid_segments(log_locations(config))
+    for place in log_locations(config):
         with acting_as_owner(place.folder):
             lines = [
                 line
-                for path in segments(place.folder)
-                for step in erase(path, wanted, dry=args.dry_run)
+                for path in list_segments(place.folder)
+                for step in erase_personal_parts(path, wanted, dry=args.dry_run)
                 for line in step
             ]
             pictures = (

@@ -187,7 +187,7 @@ def _report(out: Path, config_path: Path) -> int:
     kept, cipher = config.pictures_path, picture_cipher(key, config.terminal)
     pictures = {
         number: picture(picture_store.read_picture(kept, number, cipher))
-        for number in picture_store.pictures(kept)
+        for number in picture_store.list_pictures(kept)
     }
     manifest = read_manifest(config.bundle)
     templates = next(

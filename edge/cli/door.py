@@ -163,7 +163,7 @@ def _open(config: TerminalConfig) -> DoorService:
     opened = hardware.open_hardware(config.door)
     try:
         log_writer = AsyncLogWriter(
-            lambda: AuditLogWriter(config.door_record_path, of=f"{config.terminal}/door")
+            lambda: AuditLogWriter(config.door_record_path, log_id=f"{config.terminal}/door")
         )
         return DoorService(
             build_settings(config),

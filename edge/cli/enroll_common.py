@@ -211,7 +211,7 @@ def _record_distinct(
     try:
         daemon = acquire_lock(config.daemon_lock_path, "edge-daemon")
         try:
-            record = AuditLogWriter(config.decisions_path, of=f"{config.terminal}/decisions")
+            record = AuditLogWriter(config.decisions_path, log_id=f"{config.terminal}/decisions")
             record.append(fields)
             record.close()
         finally:
@@ -224,10 +224,10 @@ def _record_distinct(
 
 def _hand_over(path: Path, fields: dict[str, str]) -> None:
     """Wait until the running recogniser has recorded the fields; raises RecordError."""
-    handover.leave(path, fields)
+    handover.write(path, fields)
     ends_at = time.monotonic() + _HANDOVER_S
     while path.exists():
-        if time.monotonic() >= ends_at and handover.take_back(path):
+        if time.monotonic() >= ends_at and handover.remove(path):
             raise RecordError(
                 f"edge-daemon did not record the statement in {_HANDOVER_S:.0f} s; nothing was "
                 "stored: see its log, or stop it meanwhile"

@@ -14,7 +14,7 @@ from edge.audit.async_writer import AsyncLogWriter, PendingRecord
 from edge.audit.clock import trust_from_records
 from edge.audit.reader import read_tail
 from edge.audit.retention import Retention
-from edge.audit.segments import strange_files
+from edge.audit.segments import invalid_segments
 from edge.door.events import DoorEventCode, DoorRefusal, EventCause
 from edge.door.timing import LatchedStates
 from edge.errors import RecordError
@@ -61,7 +61,7 @@ def load_previous_run(path: Path) -> PreviousRun:
 def _check_segments(path: Path) -> None:
     """Raise RecordError if a segment is not a regular file: it may hide a latched state."""
     try:
-        strange = strange_files(path)
+        strange = invalid_segments(path)
     except OSError:  # `read_tail` says why
         return
     for name, why in strange.items():

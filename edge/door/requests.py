@@ -7,7 +7,7 @@ import os
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from edge.audit.clock import CONFIRMED
+from edge.audit.clock import CLOCK_CONFIRMED
 from edge.door import protocol
 from edge.door.clock_trust import TRUST_CLOCK
 from edge.door.controller import OperatorCommand
@@ -139,7 +139,7 @@ class RequestHandler:
             EventCause.OPERATOR,
             operator=operator,
             note=note,
-            more={CONFIRMED: [round(now, 3), boot_id()]},
+            more={CLOCK_CONFIRMED: [round(now, 3), boot_id()]},
         )
         is_recorded = door.wait_recorded(record, self._deadline())
         if not (is_recorded or door.settings.unlock_unrecorded):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from edge.access.policy import describe_overload, describe_thresholds
 from edge.audit.clock import open_clock
-from edge.audit.locations import KEYS_BESIDE, SET_KEYS, places
-from edge.audit.writer_state import key_path_of
+from edge.audit.locations import KEYS_NEXT_TO_LOGS, SET_KEYS, log_locations
+from edge.audit.writer_state import default_key_path
 from edge.bundle import Bundle, open_bundle
 from edge.camera import open_camera
 from edge.chip import PREPROCESSING
@@ -95,12 +95,12 @@ def _bundle(config: TerminalConfig) -> Iterator[CheckResult]:
 def _record(config: TerminalConfig) -> Iterator[CheckResult]:
     """Runs before privileges are dropped: only root may read the verification keys."""
     if config.record.verification_key_dir is None:
-        yield CheckResult(WARNING, "record", f"{KEYS_BESIDE}; {SET_KEYS}")
+        yield CheckResult(WARNING, "record", f"{KEYS_NEXT_TO_LOGS}; {SET_KEYS}")
         return
-    for place in places(config):
-        beside = key_path_of(place.folder)
+    for place in log_locations(config):
+        beside = default_key_path(place.folder)
         if beside.exists():
-            words = f"{beside}: {KEYS_BESIDE}; run edge-audit init as root"
+            words = f"{beside}: {KEYS_NEXT_TO_LOGS}; run edge-audit init as root"
             yield CheckResult(WARNING, "record", words)
         elif place.key_path.exists():
             yield CheckResult(

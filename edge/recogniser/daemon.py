@@ -13,7 +13,7 @@ from typing import Any
 
 from edge.access.policy import describe_thresholds
 from edge.audit import handover, picture_store
-from edge.audit.clock import TRUSTED, confirmation_field, open_clock, write_trust
+from edge.audit.clock import CLOCK_TRUSTED, confirmation_field, open_clock, write_trust
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.retention import Retention
 from edge.audit.sealing import picture_cipher, score_cipher
@@ -123,8 +123,8 @@ class Daemon:
         self._read_evidence_key(config)
         self._record = AuditLogWriter(
             config.decisions_path,
-            of=f"{config.terminal}/decisions",
-            seal=lambda number, text: self._score_cipher.encrypt_text(number, text),
+            log_id=f"{config.terminal}/decisions",
+            encrypt=lambda number, text: self._score_cipher.encrypt_text(number, text),
         )
         self._record.clock = self._wall
         self._keep_for(config)
@@ -224,7 +224,7 @@ class Daemon:
             if adopt_confirmation(self._wall, self._door):
                 doubt = None
                 confirmed = confirmation_field(self._wall.trust)
-                self._record_event({"kind": "clock", "reason": TRUSTED, **confirmed})
+                self._record_event({"kind": "clock", "reason": CLOCK_TRUSTED, **confirmed})
                 self._clock_kept = -math.inf
         if doubt is not self._doubt:
             self._doubt = doubt
@@ -324,7 +324,7 @@ class Daemon:
     def _keep_for(self, config: TerminalConfig) -> None:
         """How long records and pictures stay, from now on."""
         record = config.record
-        self._record.keep = Retention(record.delete_after_days, record.redact_after_days)
+        self._record.retention = Retention(record.delete_after_days, record.redact_after_days)
         self._pictures = picture_store.PictureStore(
             config.pictures_path,
             record.max_pictures,
@@ -426,7 +426,7 @@ class Daemon:
             if fields:
                 self._record.append(fields)
             if fields is not None:
-                handover.take_back(path)
+                handover.remove(path)
         except RecordError as error:
             self._complain("record", str(error))
 

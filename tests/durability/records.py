@@ -12,12 +12,12 @@ from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.kinds import RetentionReason
-from edge.audit.provisioning import provision
+from edge.audit.provisioning import provision_log
 from edge.audit.reader import read_log
 from edge.audit.retention import Retention
-from edge.audit.verify import verify
+from edge.audit.verify import verify_log
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, read_keys, read_state
+from edge.audit.writer_state import default_key_path, read_keys, read_state
 from edge.door.record import LATCHES, load_previous_run
 from edge.system.wallclock import DAY_S
 from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_before
@@ -25,7 +25,7 @@ from tests.durability.steps import AFTERWARDS, Actor, Left, Step, refusing, run_
 _OF = "lobby/decisions"
 _SEGMENT_BYTES = 4000
 _BEGAN = 1.8e9 // DAY_S * DAY_S
-_KEEP = Retention(keep_days=20, personal_days=8)
+_KEEP = Retention(delete_after_days=20, redact_after_days=8)
 _CHORES = 400  # more steps than retention can have
 
 
@@ -44,9 +44,9 @@ class LogActor:
     def _open(self) -> AuditLogWriter:
         return AuditLogWriter(
             self._folder,
-            of=_OF,
+            log_id=_OF,
             segment_bytes=_SEGMENT_BYTES,
-            keep=_KEEP,
+            retention=_KEEP,
             wall=lambda: _BEGAN + self._day * DAY_S,
         )
 
@@ -99,7 +99,7 @@ class Log:
         return LogActor(self.folder(folder))
 
     def keys(self, folder: Path) -> Path:
-        return key_path_of(self.folder(folder))
+        return default_key_path(self.folder(folder))
 
     def problems(self, folder: Path, left: Left) -> Iterator[str]:
         """A record that was not promised may be lost in a power cut, though not if a later one was promised."""
@@ -136,13 +136,15 @@ class Log:
                 for r in after
                 if r["id"] <= blanked and "subject" in r
             )
-            report = verify(at, self._verification_keys(folder), of=_OF, state=read_state(at))
+            report = verify_log(
+                at, self._verification_keys(folder), log_id=_OF, state=read_state(at)
+            )
             yield from (f"damaged: {finding}" for finding in report.findings)
         yield from trouble
 
     def _verification_keys(self, folder: Path) -> list[Any]:
         """Those that are kept, and those that the process had to make."""
-        beside = key_path_of(self.folder(folder))
+        beside = default_key_path(self.folder(folder))
         return read_keys(self.keys(folder)) + (
             read_keys(beside) if beside != self.keys(folder) else []
         )
@@ -160,12 +162,12 @@ class Log:
         today = max((step.day for step in _all(left)), default=0)
         for step in acknowledged[:promised]:
             record = by_frame.get(step.seed)
-            if record is None and step.day > today - _KEEP.keep_days:
+            if record is None and step.day > today - _KEEP.delete_after_days:
                 yield f"lost: the record of {step.name}"
             elif (
                 record is not None
                 and record.get("erased")
-                and step.day <= today - _KEEP.personal_days
+                and step.day <= today - _KEEP.redact_after_days
             ):
                 continue
             elif record is not None and not _is(record, step):
@@ -174,7 +176,7 @@ class Log:
         for frame, record in by_frame.items():
             step = maybe.get(frame, Step(""))
             if not _is(record, step) and not (
-                record.get("erased") and step.day <= today - _KEEP.personal_days
+                record.get("erased") and step.day <= today - _KEEP.redact_after_days
             ):
                 yield f"half: {record}"
         script = left.acknowledged[len(left.acknowledged) - len(left.told) :]
@@ -218,7 +220,7 @@ class Init(Log):
         return _InitActor(self.folder(folder), self.keys(folder))
 
     def again(self, folder: Path) -> LogActor:
-        provision(self.folder(folder), self.keys(folder))
+        provision_log(self.folder(folder), self.keys(folder))
         return LogActor(self.folder(folder))
 
 
@@ -229,7 +231,7 @@ class _InitActor:
 
     def do(self, step: Step) -> str:
         if step.kind == "init":
-            provision(self._folder, self._keys)
+            provision_log(self._folder, self._keys)
             return ""
         if self._log is None:
             self._log = LogActor(self._folder)
@@ -299,7 +301,7 @@ class Door(Log):
 class _DoorActor:
     def __init__(self, folder: Path) -> None:
         self._log = AsyncLogWriter(
-            lambda: AuditLogWriter(folder, of=_OF, segment_bytes=_SEGMENT_BYTES)
+            lambda: AuditLogWriter(folder, log_id=_OF, segment_bytes=_SEGMENT_BYTES)
         )
 
     def do(self, step: Step) -> str:

@@ -231,7 +231,7 @@ def test_audit_of_earlier_spelling_is_erased(
     write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_config()
-    with closing(AuditLogWriter(load_config(path).decisions_path, of="test/decisions")) as log:
+    with closing(AuditLogWriter(load_config(path).decisions_path, log_id="test/decisions")) as log:
         log.append({"kind": "decision", "verdict": "grant", "subject": "Jose\u0301"})
     for command, code in (("show", 0), ("erase", 0), ("show", 1)):
         assert audit.main([command, "--config", str(path), "--subject", "Jos\u00e9"]) == code

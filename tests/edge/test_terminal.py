@@ -15,7 +15,7 @@ import yaml
 
 from edge.audit.reader import read_log
 from edge.audit.sealing import score_cipher
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from edge.config import TerminalConfig, load_config
 from edge.door.client import DoorClient
 from edge.errors import DoorError
@@ -243,7 +243,7 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
 
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
-        size = segments(site.config.decisions_path)[-1].stat().st_size
+        size = list_segments(site.config.decisions_path)[-1].stat().st_size
         resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         until(
             lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk"

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from tests.faults.systemd import Service
 from tests.faults.terminal import Terminal
 
@@ -79,7 +79,7 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
         (terminal.daemon, terminal.config.decisions_path),
     ]
     for service, record in records:
-        limit(service.pid, segments(record)[-1].stat().st_size)
+        limit(service.pid, list_segments(record)[-1].stat().st_size)
     yield
     for service, _ in records:
         limit(service.pid, resource.RLIM_INFINITY)
@@ -90,7 +90,7 @@ def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
     """The door is started anew while its record cannot grow."""
     with (
         full_disk(terminal),
-        with_file("disk", str(segments(terminal.config.door_record_path)[-1].stat().st_size))(
+        with_file("disk", str(list_segments(terminal.config.door_record_path)[-1].stat().st_size))(
             terminal
         ),
     ):

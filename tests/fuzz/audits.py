@@ -16,13 +16,13 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.audit import formatting
-from edge.audit.checkpoint import Checkpoint, public_key_of, read_checkpoint
-from edge.audit.picture_store import pictures, read_picture
-from edge.audit.reader import record_of
+from edge.audit.checkpoint import Checkpoint, public_key_hex, read_checkpoint
+from edge.audit.picture_store import list_pictures, read_picture
+from edge.audit.reader import parse_record
 from edge.audit.sealing import picture_cipher, score_cipher
-from edge.audit.verify import Expected, verify
+from edge.audit.verify import ExpectedRecord, verify_log
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, read_keys, read_state
+from edge.audit.writer_state import default_key_path, read_keys, read_state
 from edge.errors import RecordError
 from edge.names import is_printable
 from tests.fuzz.source import Source, edited, spoilt
@@ -55,22 +55,22 @@ def _text(data: bytes) -> str:
 
 def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
     """Heads without a key, with one, and signed by whoever has it; each is held against a real record."""
-    log = AuditLogWriter(folder / "door", of="lobby/door")
+    log = AuditLogWriter(folder / "door", log_id="lobby/door")
     for number in range(3):
         log.append({"event": "operator-command", "at": number, "latches": []})
     log.close()
-    first, state = read_keys(key_path_of(folder / "door")), read_state(folder / "door")
+    first, state = read_keys(default_key_path(folder / "door")), read_state(folder / "door")
     key = Ed25519PrivateKey.from_private_bytes(_KEY)
-    public = public_key_of(key)
-    report = verify(folder / "door", first, state=state)
+    public = public_key_hex(key)
+    report = verify_log(folder / "door", first, state=state)
     assert report.last is not None
     checkpoint = Checkpoint("lobby/door", report.last.id, report.last.hash.hex(), 1.8e9)
-    whole = checkpoint.signed_by(key).encode()
+    whole = checkpoint.sign(key).encode()
 
     def signed(tree: Any) -> bytes:
         """By the key, whatever it says."""
         try:
-            return Checkpoint(**tree).signed_by(key).encode()
+            return Checkpoint(**tree).sign(key).encode()
         except (TypeError, ValueError, RecursionError):
             return _dumped(tree)
 
@@ -91,8 +91,8 @@ def _open_checkpoint(folder: Path, at_end: ExitStack) -> Run:
             with contextlib.suppress(RecordError):
                 found = read_checkpoint(_text(text), by)
                 expect(by is None or by_key or found == checkpoint, "another checkpoint is signed")
-                expected = Expected(found.id, bytes.fromhex(found.hash))
-                after = verify(folder / "door", first, state=state, expected=expected)
+                expected = ExpectedRecord(found.id, bytes.fromhex(found.hash))
+                after = verify_log(folder / "door", first, state=state, expected=expected)
                 is_so = (expected.id, expected.hash) == (
                     checkpoint.id,
                     bytes.fromhex(checkpoint.hash),
@@ -146,7 +146,7 @@ def _open_evidence(folder: Path, at_end: ExitStack) -> Run:
         for name in names:
             with contextlib.suppress(OSError, UnicodeError):  # no name for a file
                 (folder / name).write_bytes(spoilt(sealed, source) if source.number(3) else sealed)
-        for found in {number, *pictures(folder)}:
+        for found in {number, *list_pictures(folder)}:
             with contextlib.suppress(RecordError):
                 expect(
                     read_picture(folder, found, cipher) == picture and found == _NUMBER,
@@ -177,18 +177,18 @@ def _open_rows(folder: Path, at_end: ExitStack) -> Run:
                 edited(half, source) if source.number(3) else half for half in (_RECORD, personal)
             ]
             line = _dumped(halves[0]) + b"\t" + _dumped(halves[1])
-        record = record_of(line, scores.decrypt_fields)
+        record = parse_record(line, scores.decrypt_fields)
         if record is None:
             return
-        expect(isinstance(formatting.moment(record), float), "no moment to put it in order by")
+        expect(isinstance(formatting.unix_time(record), float), "no moment to put it in order by")
         expect(
-            is_printable(formatting.line("door", record, timezone.utc)),
+            is_printable(formatting.table_line("door", record, timezone.utc)),
             "a row of two lines, or one that a terminal obeys",
         )
         for form in ("jsonl", "csv"):
-            for row, number in formatting.exported("door", [record], form):
+            for row, number in formatting.export_lines("door", [record], form):
                 expect(isinstance(number, int) and row.endswith("\n"), "no row")
-        for cell in formatting.cells("door", record):
+        for cell in formatting.csv_cells("door", record):
             expect(
                 not cell.startswith(("=", "+", "@")) or cell[1:2].isdigit(),
                 f"a formula: {cell[:40]!r}",

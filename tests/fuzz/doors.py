@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from edge.audit.async_writer import AsyncLogWriter
-from edge.audit.reader import number_of, read_log, read_tail
-from edge.audit.verify import verify
+from edge.audit.reader import read_log, read_tail, record_id
+from edge.audit.verify import verify_log
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import VerificationKey, key_path_of, read_keys, read_state
+from edge.audit.writer_state import VerificationKey, default_key_path, read_keys, read_state
 from edge.door import protocol
 from edge.door.hardware import DoorHardware
 from edge.door.record import load_previous_run
@@ -184,13 +184,13 @@ _EVENTS: list[dict[str, Any]] = [
 
 def _write(folder: Path) -> dict[str, bytes]:
     """A record of two segments, its state and its verification key, by name within the folder above."""
-    log = AuditLogWriter(folder, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+    log = AuditLogWriter(folder, log_id="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
     for event in _EVENTS:
         log.append(event)
     log.close()
     return {
         path.relative_to(folder.parent).as_posix(): path.read_bytes()
-        for path in [*folder.iterdir(), key_path_of(folder)]
+        for path in [*folder.iterdir(), default_key_path(folder)]
     }
 
 
@@ -228,7 +228,7 @@ def _spoil(content: bytes, source: Source) -> bytes:
 def _open_records(folder: Path, at_end: ExitStack) -> Run:
     """A door's record with one or two of its files spoilt: it is read, verified, and gone on with."""
     whole = _write(folder / "door")
-    place, key_path = folder / "door", key_path_of(folder / "door")
+    place, key_path = folder / "door", default_key_path(folder / "door")
     names = sorted(whole)
     found: dict[str, bytes] = {}
 
@@ -267,7 +267,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
         with contextlib.suppress(RecordError):
             first = read_keys(key_path)
         state = read_state(place)
-        report = verify(place, first, of="lobby/door", state=state)
+        report = verify_log(place, first, log_id="lobby/door", state=state)
         changed = [name for name in names if found[name] != whole[name]]
         if changed and all(
             name.endswith(".log") for name in changed
@@ -280,12 +280,12 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
                 "a record was changed, and it is only a note",
             )
         with contextlib.suppress(RecordError):
-            log = AuditLogWriter(place, of="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
+            log = AuditLogWriter(place, log_id="lobby/door", segment_bytes=900, wall=lambda: 1.8e9)
             try:
                 log.append({"event": "started", "latches": []})
                 after = read_log(place)
                 stay = [
-                    r for r in before if state is None or number_of(r) <= state.durable
+                    r for r in before if state is None or record_id(r) <= state.durable
                 ]  # what was on disk for certain
                 expect(
                     all(r in after for r in stay) and after[-1].get("event") == "started",
@@ -293,7 +293,7 @@ def _open_records(folder: Path, at_end: ExitStack) -> Run:
                 )
             finally:
                 log.close()
-        verify(place, first, of="lobby/door", state=read_state(place))
+        verify_log(place, first, log_id="lobby/door", state=read_state(place))
 
     return run
 

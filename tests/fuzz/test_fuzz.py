@@ -63,7 +63,7 @@ _PARSERS = (
     ("report", rosters, "EnrollmentJournal"),
     ("checkpoint", audits, "read_checkpoint"),
     ("evidence", audits, "read_picture"),
-    ("rows", audits, "record_of"),
+    ("rows", audits, "parse_record"),
 )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from edge.audit.chain import ChainLine, build, parse
-from edge.audit.segments import segments
-from edge.audit.verify import Expected, VerificationReport, verify
+from edge.audit.chain import ChainLine, build_line, parse_line
+from edge.audit.segments import list_segments
+from edge.audit.verify import ExpectedRecord, VerificationReport, verify_log
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, read_keys, read_state
+from edge.audit.writer_state import default_key_path, read_keys, read_state
 
 OF = "lobby-1/decisions"
 PEOPLE = ("Ada", "Ben", "Cleo", "Dora")
@@ -20,9 +20,9 @@ class Record:
     """Twelve records in three segments, four people in turn."""
 
     def __init__(
-        self, folder: Path, count: int = 12, of: str = OF, segment_bytes: int = 1500
+        self, folder: Path, count: int = 12, log_id: str = OF, segment_bytes: int = 1500
     ) -> None:
-        self.folder, self.of, self.segment_bytes = folder, of, segment_bytes
+        self.folder, self.log_id, self.segment_bytes = folder, log_id, segment_bytes
         self.write(count)
 
     def write(self, count: int, day: int = 0, **options: object) -> None:
@@ -41,12 +41,12 @@ class Record:
 
     def open(self, **options: object) -> AuditLogWriter:
         return AuditLogWriter(
-            self.folder, of=self.of, **{"segment_bytes": self.segment_bytes, **options}
+            self.folder, log_id=self.log_id, **{"segment_bytes": self.segment_bytes, **options}
         )  # type: ignore[arg-type]
 
     @property
     def paths(self) -> list[Path]:
-        return segments(self.folder)
+        return list_segments(self.folder)
 
     def lines(self) -> list[bytes]:
         return b"".join(path.read_bytes() for path in self.paths).splitlines(keepends=True)
@@ -59,7 +59,7 @@ class Record:
             lines = lines[count:]
 
     def at(self, number: int) -> ChainLine:
-        line = parse(self.lines()[number - 1].rstrip(b"\n"))
+        line = parse_line(self.lines()[number - 1].rstrip(b"\n"))
         assert line is not None
         return line
 
@@ -75,27 +75,27 @@ class Record:
             } | changes
             if "prev" in public:
                 public["prev"] = before.hex()
-            lines[number - 1], before = build(public, {"subject": "Eve"}, before, key)
+            lines[number - 1], before = build_line(public, {"subject": "Eve"}, before, key)
             key, changes = next_key(key), {}
         self.put(lines)
 
     def verify(
         self,
-        expected: Expected | None = None,
+        expected: ExpectedRecord | None = None,
         *,
         state: bool = True,
-        of: str | None = OF,
+        log_id: str | None = OF,
         keys: bool = True,
     ) -> VerificationReport:
-        first = read_keys(key_path_of(self.folder)) if keys else []
-        return verify(
+        first = read_keys(default_key_path(self.folder)) if keys else []
+        return verify_log(
             self.folder,
             first,
-            of=of,
+            log_id=log_id,
             expected=expected,
             state=read_state(self.folder) if state else None,
         )
 
-    def found(self, expected: Expected | None = None) -> list[tuple[str, int]]:
+    def found(self, expected: ExpectedRecord | None = None) -> list[tuple[str, int]]:
         """What is wrong, and at which record."""
         return [(finding.code, finding.id) for finding in self.verify(expected).findings]

@@ -19,12 +19,12 @@ import pytest
 
 import edge
 from edge.audit import formatting
-from edge.audit.picture_store import PictureStore, picture_path, pictures
+from edge.audit.picture_store import PictureStore, list_pictures, picture_path
 from edge.audit.reader import read_log
 from edge.audit.sealing import picture_cipher, score_cipher
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, read_keys
+from edge.audit.writer_state import default_key_path, read_keys
 from edge.cli import audit as command
 from edge.cli.audit import main
 from edge.config import TerminalConfig, load_config
@@ -51,11 +51,11 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
 
     decisions = AuditLogWriter(
         config.decisions_path,
-        of="test/decisions",
-        seal=score_cipher(key, "test").encrypt_text,
+        log_id="test/decisions",
+        encrypt=score_cipher(key, "test").encrypt_text,
         wall=wall,
     )
-    door = AuditLogWriter(config.door_record_path, of="test/door", wall=wall)
+    door = AuditLogWriter(config.door_record_path, log_id="test/door", wall=wall)
     shots = PictureStore(
         config.pictures_path, 9, 30, picture_cipher(key, "test"), WallClock(read=lambda: BEGAN)
     )
@@ -137,7 +137,7 @@ def test_what_is_shown_can_be_chosen(audit: Call) -> None:
 def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: TerminalConfig) -> None:
     shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
     assert shown["score"] == 0.9 and shown["votes"] == 3 and "sealed" not in shown
-    raw = b"".join(path.read_bytes() for path in segments(config.decisions_path))
+    raw = b"".join(path.read_bytes() for path in list_segments(config.decisions_path))
     assert b'"score"' not in raw and b'"votes"' not in raw and b'"subject":"Ada"' in raw
     config.key_path.unlink()
     shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
@@ -168,7 +168,7 @@ def test_an_export_goes_on_where_the_last_one_ended(
     assert code == 0 and said == "go on with: --since 5\n" and out.stat().st_mode & 0o077 == 0
     exported = [json.loads(line) for line in out.read_text().splitlines()]
     assert [r["id"] for r in exported] == [1, 2, 3, 4, 5] and exported[0]["subject"] == "Ada"
-    log = AuditLogWriter(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append({"event": "stopped", "reason": "locked", "latches": []})
     log.close()
     code, said, told = audit("export", "--record", "door", "--since", "5")
@@ -195,7 +195,7 @@ def test_records_verify_and_a_change_is_told_with_its_place(
 ) -> None:
     code, said, _ = audit("verify")
     assert code == 0 and said.count("chain and MACs fit") == 2 and "only a checkpoint shows" in said
-    path = segments(config.door_record_path)[0]
+    path = list_segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     code, said, _ = audit("verify")
     assert code == 1 and "FOUND 000000001.log, line 3: changed: record 3" in said
@@ -205,11 +205,11 @@ def test_records_verify_and_a_change_is_told_with_its_place(
 
 
 def test_verify_without_key_states_its_limit(audit: Call, config: TerminalConfig) -> None:
-    key_path_of(config.door_record_path).unlink()
+    default_key_path(config.door_record_path).unlink()
     code, said, _ = audit("verify", "--record", "door")
     assert code == 0 and "only the chain was checked" in said
     assert "(`record.verification_key_dir`) from your backup" in said
-    key_path_of(config.door_record_path).write_text("nonsense\n")
+    default_key_path(config.door_record_path).write_text("nonsense\n")
     code, _, told = audit("verify", "--record", "door")
     assert code == 1 and "expected lines of a record's number" in told
 
@@ -223,18 +223,18 @@ def test_checkpoint_shows_truncated_log(
     assert json.loads(out.read_text())["id"] == 5 and len(bytes.fromhex(public)) == 32
     code, said, _ = audit("verify", "--checkpoint", str(out))
     assert code == 0 and said.count("only a checkpoint shows") == 1
-    path, state = segments(config.door_record_path)[0], config.door_record_path / "state"
+    path, state = list_segments(config.door_record_path)[0], config.door_record_path / "state"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     state.unlink()
     log = AuditLogWriter(
-        config.door_record_path, of="test/door"
+        config.door_record_path, log_id="test/door"
     )  # whoever cut it lets it begin anew
     log.close()
     assert (
         "FOUND the end: truncated: records 4 to 5"
         in audit("verify", "--record", "door", "--checkpoint", str(out))[1]
     )
-    key_path_of(config.door_record_path).unlink()
+    default_key_path(config.door_record_path).unlink()
     code, said, told = audit(
         "verify", "--record", "door", "--checkpoint", str(out), "--public-key", public
     )
@@ -260,7 +260,7 @@ def test_changed_checkpoint_is_refused(audit: Call, tmp_path: Path) -> None:
     )
     out.write_text("{}")
     assert (
-        "expected a file that `edge-audit checkpoint` made"
+        "expected a file made by `edge-audit checkpoint`"
         in audit("verify", "--checkpoint", str(out))[2]
     )
     assert audit("verify", "--checkpoint", str(tmp_path / "none"))[0] == 2
@@ -270,7 +270,7 @@ def test_a_copy_is_verified_without_a_configuration(
     audit: Call, config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit("checkpoint", "--record", "door", "--out", str(tmp_path / "checkpoint.json"))
-    key, copy = key_path_of(config.door_record_path), tmp_path / "copy"
+    key, copy = default_key_path(config.door_record_path), tmp_path / "copy"
     shutil.copytree(config.door_record_path, copy)
 
     def verify(*arguments: str) -> tuple[int, str]:
@@ -282,12 +282,12 @@ def test_a_copy_is_verified_without_a_configuration(
     assert code == 0 and "copy: 5 records" in said and "only the chain was checked" in said
     code, said = verify("--key", str(key), "--checkpoint", str(tmp_path / "checkpoint.json"))
     assert code == 0 and "chain and MACs fit" in said and "only a checkpoint shows" not in said
-    other = key_path_of(config.decisions_path)
+    other = default_key_path(config.decisions_path)
     assert verify("--key", str(other))[0] == 1 and "a wrong key" in verify("--key", str(other))[1]
     assert verify("--key", str(tmp_path / "none"))[1].endswith(
         "name the verification keys that edge-audit init made, or none\n"
     )
-    path = segments(copy)[-1]
+    path = list_segments(copy)[-1]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     assert verify()[0] == 1 and "FOUND" in verify()[1]
     code = main(["verify", "--folder", str(tmp_path)])
@@ -319,7 +319,7 @@ def test_checkpoint_of_invalid_id_is_refused(audit: Call, tmp_path: Path) -> Non
     ):
         out.write_text(text)
         assert (
-            "expected a file that `edge-audit checkpoint` made"
+            "expected a file made by `edge-audit checkpoint`"
             in audit("verify", "--checkpoint", str(out))[2]
         )
 
@@ -327,7 +327,7 @@ def test_checkpoint_of_invalid_id_is_refused(audit: Call, tmp_path: Path) -> Non
 def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
-    path = segments(config.door_record_path)[-1]
+    path = list_segments(config.door_record_path)[-1]
     whole = path.read_bytes()
     for wall in (b'"x"', b"null", b"[]", b"1" + b"0" * 400, b"NaN"):
         strange = b'{"id":"x","wall":%b,"event":"strange","commit":""}\t{"sealed":"x"}\n' % wall
@@ -341,7 +341,7 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
 def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
     audit: Call, config: TerminalConfig
 ) -> None:
-    log = AuditLogWriter(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append(
         {
             "event": "operator-command",
@@ -358,7 +358,7 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
 
 
 def test_checkpoint_of_bad_log_needs_force(audit: Call, config: TerminalConfig) -> None:
-    path = segments(config.door_record_path)[0]
+    path = list_segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     code, said, told = audit("checkpoint", "--record", "door")
     assert code == 1 and said == "" and "1 findings" in told
@@ -374,15 +374,15 @@ def test_one_person_is_erased_from_both_records_with_the_pictures(
         and "decisions: 2 personal parts would be erased, 2 pictures" in said
         and "door: 2 " in said
     )
-    assert pictures(config.pictures_path) == [1, 2, 3, 4]
+    assert list_pictures(config.pictures_path) == [1, 2, 3, 4]
     assert (
         "decisions: 2 personal parts are erased, 2 pictures are removed"
         in audit("erase", "--subject", "Ada")[1]
     )
     for folder in (config.decisions_path, config.door_record_path):
-        assert b"Ada" not in b"".join(path.read_bytes() for path in segments(folder))
+        assert b"Ada" not in b"".join(path.read_bytes() for path in list_segments(folder))
         assert {r.get("subject") for r in read_log(folder)} == {None, "Ben"}
-    assert pictures(config.pictures_path) == [2, 4]
+    assert list_pictures(config.pictures_path) == [2, 4]
     code, said, _ = audit("verify")
     assert code == 0 and said.count("2 personal parts are erased, 0 by retention, 2 otherwise") == 2
     assert "(erased)" in audit("show", "--last", "9")[1]
@@ -401,11 +401,11 @@ def test_everybody_is_erased_before_a_day(audit: Call) -> None:
 def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
-    assert key_path_of(config.door_record_path).exists()
+    assert default_key_path(config.door_record_path).exists()
     code, said, _ = audit("init")
     assert code == 0 and said.count("1 verification key made by the process moved there") == 2
     assert (
-        not key_path_of(config.door_record_path).exists()
+        not default_key_path(config.door_record_path).exists()
         and (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     )
     assert (
@@ -415,7 +415,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     assert audit("init")[1].count("is there") == 2
     assert audit("verify")[1].count("chain and MACs fit") == 2
     (config.door_record_path / "state").unlink()
-    log = AuditLogWriter(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append({"event": "started", "latches": []})
     log.close()
     audit("init")
@@ -426,7 +426,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
 
 
 def test_init_with_lost_key_says_what_to_do(audit: Call, config: TerminalConfig) -> None:
-    key_path_of(config.decisions_path).unlink()
+    default_key_path(config.decisions_path).unlink()
     code, _, told = audit("init")
     assert code == 1 and "restore it from your backup" in told
 
@@ -438,10 +438,10 @@ def test_init_state_holds_no_verification_key(
     path = write_config(record={"verification_key_dir": keys})
     config = load_config(path)
     assert main(["init", "--config", str(path)]) == 0
-    log = AuditLogWriter(config.door_record_path, of="test/door")
+    log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append({"event": "started", "latches": []})
     log.close()
-    assert key_path_of(config.door_record_path).exists() == (keys is None)
+    assert default_key_path(config.door_record_path).exists() == (keys is None)
     assert config.state.stat().st_mode & 0o077 == 0
     first = read_keys(config.record_key_path(config.door_record_path))[0].key
     if keys:
@@ -485,7 +485,7 @@ def test_records_are_followed_as_they_come(config: TerminalConfig, tmp_path: Pat
         "door",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as following:
-        log = AuditLogWriter(config.door_record_path, of="test/door")
+        log = AuditLogWriter(config.door_record_path, log_id="test/door")
         assert following.stdout is not None
         os.set_blocking(following.stdout.fileno(), True)
         for _ in range(200):  # until it has begun
@@ -507,7 +507,7 @@ def _ready(fd: int) -> bool:
 
 
 def test_folder_as_segment_is_a_finding(audit: Call, config: TerminalConfig) -> None:
-    path = segments(config.door_record_path)[0]
+    path = list_segments(config.door_record_path)[0]
     path.unlink()
     path.mkdir()
     code, said, _ = audit("verify", "--record", "door")
@@ -548,8 +548,10 @@ def test_show_unknown_subject_is_an_error(audit: Call) -> None:
     ],
 )
 def test_show_liveness_is_in_words(liveness: object, words: str) -> None:
-    row = formatting.line("decisions", {"wall": BEGAN, "liveness": liveness}, timezone.utc)
-    assert row == formatting.line("decisions", {"wall": BEGAN, "liveness": words}, timezone.utc)
+    row = formatting.table_line("decisions", {"wall": BEGAN, "liveness": liveness}, timezone.utc)
+    assert row == formatting.table_line(
+        "decisions", {"wall": BEGAN, "liveness": words}, timezone.utc
+    )
     assert "{" not in row
 
 
@@ -609,7 +611,7 @@ def test_picture_as_link_is_refused(audit: Call, config: TerminalConfig, tmp_pat
 
 def test_erase_before_ignores_clock_in_doubt(audit: Call, config: TerminalConfig) -> None:
     """A clock at 1970 for a moment makes no record old."""
-    log = AuditLogWriter(config.door_record_path, of="test/door", wall=lambda: 0.0)
+    log = AuditLogWriter(config.door_record_path, log_id="test/door", wall=lambda: 0.0)
     log.append({"event": "unlocked", "subject": "Cleo", "latches": []})
     log.close()
     assert "door: 0 personal parts" in audit("erase", "--before", "2027-01-01", "--dry-run")[1]

@@ -8,7 +8,7 @@ import pytest
 
 from edge.access.reasons import Reason
 from edge.audit.decision import decision_fields, door_fields
-from edge.audit.privacy import split
+from edge.audit.privacy import split_fields
 from edge.values import (
     Decision,
     Face,
@@ -52,7 +52,7 @@ def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
         "c7e09a31",
         {"motion": "passed"},
     )
-    public, personal, sealed = split(fields)
+    public, personal, sealed = split_fields(fields)
     assert set(personal) == {"subject", "liveness"} and {
         "score",
         "attention",
@@ -80,4 +80,4 @@ def test_a_face_that_a_gate_stopped_has_no_scores() -> None:
 def test_what_the_door_said_points_at_the_decision() -> None:
     fields = door_fields(Grant("ab", "Ada", 12, 1.0), "unlocked")
     assert fields == {"kind": "door", "decision": 12, "grant_id": "ab", "outcome": "unlocked"}
-    assert not split(fields)[1]  # nothing tells of a person
+    assert not split_fields(fields)[1]  # nothing tells of a person

@@ -10,9 +10,9 @@ import pytest
 from edge.audit.picture_store import (
     PictureStore,
     attention_shares,
+    list_pictures,
     overlay,
     picture_path,
-    pictures,
     read_picture,
 )
 from edge.audit.sealing import picture_cipher
@@ -58,7 +58,7 @@ def test_only_the_newest_pictures_stay(tmp_path: Path) -> None:
         folder.save(i, PICTURE)
         made_at(tmp_path / "pictures", i, NOW + i)
     folder_of(tmp_path / "pictures", keep=2)
-    assert pictures(tmp_path / "pictures") == [3, 4]
+    assert list_pictures(tmp_path / "pictures") == [3, 4]
 
 
 def test_none_are_kept_unless_asked_for(tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_pictures_leave_with_their_time_and_unsealed_ones_at_once(tmp_path: Path
         made_at(tmp_path, number, NOW - age_days * 86400)
     (tmp_path / "000000001.png").write_bytes(b"as an older version left them")
     folder_of(tmp_path, keep=9)
-    assert pictures(tmp_path) == [2, 3] and not (tmp_path / "000000001.png").exists()
+    assert list_pictures(tmp_path) == [2, 3] and not (tmp_path / "000000001.png").exists()
 
 
 def test_a_clock_that_jumped_makes_no_picture_old(tmp_path: Path) -> None:
@@ -101,4 +101,4 @@ def test_a_clock_that_jumped_makes_no_picture_old(tmp_path: Path) -> None:
     folder.save(1, PICTURE)
     made_at(tmp_path, 1, NOW)
     folder_of(tmp_path, keep=9, now=NOW + 3650 * 86400)
-    assert pictures(tmp_path) == [1]
+    assert list_pictures(tmp_path) == [1]

@@ -15,9 +15,9 @@ import pytest
 
 from edge.audit import writer as writing
 from edge.audit.reader import read_log
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, read_state
+from edge.audit.writer_state import default_key_path, read_state
 from edge.errors import RecordError
 from tests.edge.audit.records import Record
 from tests.processes import TIMEOUT_S
@@ -116,11 +116,11 @@ def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
 
 def test_unwritable_key_file_does_not_stop_writer(tmp_path: Path) -> None:
     folder = tmp_path / "decisions"
-    key_path_of(folder).mkdir()  # no file can be put there
+    default_key_path(folder).mkdir()  # no file can be put there
     log = AuditLogWriter(folder)
     assert [log.append({"kind": "decision"}) for _ in range(3)] == [1, 2, 3]
     log.close()
-    key_path_of(folder).rmdir()
+    default_key_path(folder).rmdir()
     log = AuditLogWriter(folder)  # and it is made good at the next start
     log.append({"kind": "started"})
     log.close()
@@ -220,7 +220,7 @@ import sys
 from pathlib import Path
 from edge.audit import writer as writing
 from edge.audit.writer import AuditLogWriter
-log = AuditLogWriter(Path(sys.argv[1]), of="lobby-1/decisions", segment_bytes=4000)
+log = AuditLogWriter(Path(sys.argv[1]), log_id="lobby-1/decisions", segment_bytes=4000)
 while True:
     print(log.append({"kind": "decision", "subject": "Ada"}, durable=False), flush=True)
 """
@@ -241,7 +241,7 @@ def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -
         report = record.verify()
         assert report.findings == [] and report.last is not None and report.last.id >= acknowledged
         assert report.records == report.last.id == report.authentic
-    assert len(segments(record.folder)) > 2
+    assert len(list_segments(record.folder)) > 2
 
 
 @pytest.mark.parametrize("spoilt", [0, 512])
@@ -259,7 +259,7 @@ def test_no_key_but_the_present_one_is_kept(record: Record) -> None:
     from edge.audit.chain import next_key
     from edge.audit.writer_state import read_keys
 
-    keys = [read_keys(key_path_of(record.folder))[0].key]
+    keys = [read_keys(default_key_path(record.folder))[0].key]
     keys += [next_key(keys[0], steps) for steps in range(1, 4)]
     data = (record.folder / "state").read_bytes()
     assert [key in data for key in keys] == [False, False, False, True]
@@ -288,7 +288,7 @@ def life(path, steps):
         return stopped
     for name in CALLS:
         setattr(os, name, stopping(getattr(os, name)))
-    log = AuditLogWriter(path, of=OF, segment_bytes=700, keep=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
+    log = AuditLogWriter(path, log_id=OF, segment_bytes=700, retention=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
     for _ in range(4):
         write(acknowledged, b"%d\\n" % log.append({"kind": "decision", "subject": "Ada"}))
     for _ in range(300):

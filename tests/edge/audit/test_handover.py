@@ -12,11 +12,11 @@ FIELDS = {"event": "not-a-duplicate", "subject": "Ada", "other": "Bea", "note": 
 
 def test_handover_left_is_read_and_taken_once(tmp_path: Path) -> None:
     path = tmp_path / "handover.json"
-    assert handover.read(path) is None and not handover.take_back(path)
-    handover.leave(path, FIELDS)
+    assert handover.read(path) is None and not handover.remove(path)
+    handover.write(path, FIELDS)
     assert path.stat().st_mode & 0o077 == 0
     assert handover.read(path) == FIELDS
-    assert handover.take_back(path) and handover.read(path) is None
+    assert handover.remove(path) and handover.read(path) is None
 
 
 @pytest.mark.parametrize("content", ["", "[", "[1]", '{"event": 1}', "[" * 9000, "1"])
@@ -27,7 +27,7 @@ def test_handover_damaged_file_refused(tmp_path: Path, content: str) -> None:
 
 
 def test_handover_unknown_fields_dropped(tmp_path: Path) -> None:
-    handover.leave(tmp_path / "handover.json", {**FIELDS, "verdict": "grant"})
+    handover.write(tmp_path / "handover.json", {**FIELDS, "verdict": "grant"})
     assert handover.read(tmp_path / "handover.json") == FIELDS
 
 
@@ -40,4 +40,4 @@ def test_handover_link_is_not_followed(tmp_path: Path) -> None:
 
 def test_handover_in_missing_folder_refused(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="cannot be written"):
-        handover.leave(tmp_path / "none" / "handover.json", FIELDS)
+        handover.write(tmp_path / "none" / "handover.json", FIELDS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge.audit.reader import read_log
-from edge.audit.retention import Retention, erase
+from edge.audit.retention import Retention, erase_personal_parts
 from edge.audit.writer import AuditLogWriter
 from tests.edge.audit.records import BEGAN, OF, Record
 
@@ -27,7 +27,7 @@ def record(tmp_path: Path) -> Record:
 
 def tend(record: Record, day: float, keep: Retention, *, steps: int = 10_000) -> AuditLogWriter:
     """What a writer does that starts on a day and has nothing else to do."""
-    log = record.open(wall=lambda: BEGAN + day * DAY_S, keep=keep)
+    log = record.open(wall=lambda: BEGAN + day * DAY_S, retention=keep)
     for _ in range(steps):
         log.run_maintenance()
     return log
@@ -42,7 +42,7 @@ def told(record: Record) -> list[tuple[str, int | None]]:
 
 
 def test_old_records_go_and_personal_parts_before_them(record: Record) -> None:
-    log = tend(record, 40, Retention(keep_days=30, personal_days=10))
+    log = tend(record, 40, Retention(delete_after_days=30, redact_after_days=10))
     log.close()
     assert told(record) == [("removed", 20), ("blanked", 60)]
     report = record.verify()
@@ -79,7 +79,7 @@ def test_a_stop_in_between_is_made_good(record: Record, steps: int) -> None:
 
 def test_a_step_is_small(record: Record) -> None:
     """One segment at most: whoever waits at the door waits no longer for a record."""
-    log = record.open(wall=lambda: BEGAN + 40 * DAY_S, keep=Retention(30, 10))
+    log = record.open(wall=lambda: BEGAN + 40 * DAY_S, retention=Retention(30, 10))
     for _ in range(200):
         before = len(record.paths)
         log.run_maintenance()
@@ -89,7 +89,7 @@ def test_a_step_is_small(record: Record) -> None:
 
 def test_a_large_segment_is_erased_in_steps(tmp_path: Path) -> None:
     record = Record(tmp_path / "decisions", count=2000, segment_bytes=1 << 20)
-    steps = [len(done) for done in erase(record.paths[0], lambda _: True)]
+    steps = [len(done) for done in erase_personal_parts(record.paths[0], lambda _: True)]
     assert sum(steps) == 2000 and len(steps) > 2 and max(steps) < 1000
     assert record.found() == []
 
@@ -108,7 +108,7 @@ def test_clock_far_ahead_waits_for_operator(record: Record) -> None:
         tend(record, day, Retention(30, 20)).close()
         record.write(1, day)
     assert {reason for reason, _ in told(record)} == {"clock-untrusted"} and len(record.paths) > 40
-    log = record.open(wall=lambda: BEGAN + 110 * DAY_S, keep=Retention(30, 20))
+    log = record.open(wall=lambda: BEGAN + 110 * DAY_S, retention=Retention(30, 20))
     assert log.clock.confirm() is None
     for _ in range(10_000):
         log.run_maintenance()
@@ -139,7 +139,7 @@ def test_one_person_is_erased_beside_a_writer_at_work(record: Record) -> None:
     log = record.open(wall=lambda: BEGAN + 39.5 * DAY_S)
     done = 0
     for path in record.paths:
-        for lines in erase(path, lambda line: b'"Ada"' in line.personal):
+        for lines in erase_personal_parts(path, lambda line: b'"Ada"' in line.personal):
             done += len(lines)
             log.append({"kind": "decision", "subject": "Ben"}, durable=False)
     log.close()
@@ -156,7 +156,11 @@ def test_an_erasure_that_was_cut_short_is_found_and_finished(record: Record, kee
     path.write_bytes(data[:begin] + b" " * (end - begin - keep - 1) + data[end - keep - 1 :])
     assert record.found() == [("personal-modified", 11)]
     assert (
-        sum(len(done) for done in erase(path, lambda line: not line.personal.startswith(b"{"))) == 1
+        sum(
+            len(done)
+            for done in erase_personal_parts(path, lambda line: not line.personal.startswith(b"{"))
+        )
+        == 1
     )
     assert record.found() == []
 
@@ -174,18 +178,22 @@ def test_an_erasure_where_a_line_was_taken_back_spoils_no_record(record: Record)
 def test_dry_runs_erase_nothing(record: Record) -> None:
     before = record.lines()
     assert (
-        sum(len(done) for path in record.paths for done in erase(path, lambda _: True, dry=True))
+        sum(
+            len(done)
+            for path in record.paths
+            for done in erase_personal_parts(path, lambda _: True, dry=True)
+        )
         == 80
     )
     assert record.lines() == before
 
 
 def test_retention_may_change_while_the_log_is_open(record: Record) -> None:
-    log = AuditLogWriter(record.folder, of=OF, wall=lambda: BEGAN + 40 * DAY_S)
+    log = AuditLogWriter(record.folder, log_id=OF, wall=lambda: BEGAN + 40 * DAY_S)
     for _ in range(300):
         log.run_maintenance()
     assert told(record) == []
-    log.keep = Retention(30, 10)
+    log.retention = Retention(30, 10)
     for _ in range(300):
         log.run_maintenance()
     log.close()

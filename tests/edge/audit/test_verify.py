@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.audit.chain import build, next_key
-from edge.audit.segments import first_id_of
-from edge.audit.verify import Expected, verify
+from edge.audit.chain import build_line, next_key
+from edge.audit.segments import first_record_id
+from edge.audit.verify import ExpectedRecord, verify_log
 from edge.audit.writer import AuditLogWriter
-from edge.audit.writer_state import key_path_of, make_state, read_keys, read_state
+from edge.audit.writer_state import default_key_path, read_keys, read_state, write_state
 from tests.edge.audit.records import OF, Record
 
 
@@ -86,7 +86,7 @@ def test_records_are_removed_at_the_front(record: Record) -> None:
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_a_whole_segment_is_removed(record: Record, which: int) -> None:
-    gone = first_id_of(record.paths[which])
+    gone = first_record_id(record.paths[which])
     record.paths[which].unlink()
     assert record.found() == [("missing-start" if which == 0 else "removed", gone)]
 
@@ -106,7 +106,7 @@ def test_a_line_that_is_none_is_inserted(record: Record) -> None:
 def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) -> None:
     """Without the key: all hashes fit, and from there on no MAC does."""
     lines = record.lines()
-    forged, _ = build(
+    forged, _ = build_line(
         {"id": 7, "wall": 1.8e9, "kind": "decision"},
         {"subject": "Eve"},
         record.at(6).hash,
@@ -118,7 +118,7 @@ def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) ->
     before = record.at(6).hash
     for number, line in enumerate(record.lines()[6:], 7):
         public = {"id": number, "wall": 1.8e9, "kind": "decision"}
-        line, before = build(public, {"subject": "Eve"}, before, bytes(32))
+        line, before = build_line(public, {"subject": "Eve"}, before, bytes(32))
         renumbered.append(line)
     record.put([*lines[:6], *renumbered])
     assert (
@@ -142,14 +142,16 @@ def test_the_tail_is_cut_off(record: Record) -> None:
     old = record.at(10)
     forward = read_state(record.folder)
     assert forward is not None
-    make_state(
+    write_state(
         record.folder,
-        type(forward)(11, next_key(read_keys(key_path_of(record.folder))[0].key, 10), old.hash, 10),
+        type(forward)(
+            11, next_key(read_keys(default_key_path(record.folder))[0].key, 10), old.hash, 10
+        ),
     )
     assert (
         record.found() == []
     )  # a state that was turned back with it tells of nothing: that takes an old copy of it
-    assert record.found(Expected(12, end.hash)) == [("truncated", 11)]
+    assert record.found(ExpectedRecord(12, end.hash)) == [("truncated", 11)]
 
 
 def test_a_tail_that_was_cut_off_is_on_record_after_the_next_start(record: Record) -> None:
@@ -200,7 +202,7 @@ def test_the_state_is_replaced_by_that_of_another_record(record: Record, tmp_pat
 def test_the_key_in_the_state_is_replaced(record: Record) -> None:
     state = read_state(record.folder)
     assert state is not None
-    make_state(record.folder, type(state)(state.next_id, bytes(32), state.hash, state.durable))
+    write_state(record.folder, type(state)(state.next_id, bytes(32), state.hash, state.durable))
     assert record.found() == [("state-mismatch", 12)]
     record.write(3)
     assert record.found() == [("forged", 13), ("state-mismatch", 15)] or record.found() == [
@@ -234,10 +236,10 @@ def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Reco
     shutil.copytree(record.folder, record.folder.with_name("copy"))
     record.rewrite(13, stolen.key, reason="forged")
     assert [what for what, _ in record.found()] == ["state-mismatch"]
-    make_state(record.folder, type(stolen)(17, next_key(stolen.key, 4), record.at(16).hash, 16))
+    write_state(record.folder, type(stolen)(17, next_key(stolen.key, 4), record.at(16).hash, 16))
     assert record.found() == []
-    assert record.found(Expected(12, end.hash)) == [] and record.found(
-        Expected(16, newer.hash)
+    assert record.found(ExpectedRecord(12, end.hash)) == [] and record.found(
+        ExpectedRecord(16, newer.hash)
     ) == [("checkpoint-mismatch", 16)]
     shutil.rmtree(record.folder)
     shutil.copytree(record.folder.with_name("copy"), record.folder)
@@ -246,7 +248,7 @@ def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Reco
 
 
 def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_path: Path) -> None:
-    other = Record(tmp_path / "other", of="lobby-2/decisions")
+    other = Record(tmp_path / "other", log_id="lobby-2/decisions")
     for path in (*record.paths, *other.paths):
         if path in record.paths:
             path.unlink()
@@ -266,16 +268,18 @@ def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_
 
 
 def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Record) -> None:
-    kept = read_keys(key_path_of(record.folder))
+    kept = read_keys(default_key_path(record.folder))
     shutil.rmtree(record.folder)
-    key_path_of(record.folder).unlink()
+    default_key_path(record.folder).unlink()
     record.write(5)
-    made = read_keys(key_path_of(record.folder))
-    found = verify(
-        record.folder, [*kept, *made], of=OF, state=read_state(record.folder), trusted=1
+    made = read_keys(default_key_path(record.folder))
+    found = verify_log(
+        record.folder, [*kept, *made], log_id=OF, state=read_state(record.folder), trusted=1
     ).findings
     assert [finding.code for finding in found] == ["new-chain"]
-    assert verify(record.folder, made, of=OF, state=read_state(record.folder)).findings == []
+    assert (
+        verify_log(record.folder, made, log_id=OF, state=read_state(record.folder)).findings == []
+    )
 
 
 @pytest.fixture(scope="module")
@@ -324,13 +328,13 @@ def test_a_record_may_be_written_while_it_is_verified(record: Record) -> None:
     """The state is read first: what comes meanwhile is no tail that is missing."""
     state = read_state(record.folder)
     record.write(2)
-    first = read_keys(key_path_of(record.folder))
-    assert verify(record.folder, first, of=OF, state=state).findings == []
+    first = read_keys(default_key_path(record.folder))
+    assert verify_log(record.folder, first, log_id=OF, state=state).findings == []
 
 
 def test_nothing_is_no_record(tmp_path: Path) -> None:
-    report = verify(tmp_path / "none")
+    report = verify_log(tmp_path / "none")
     assert report.findings == [] and report.records == 0
     log = AuditLogWriter(tmp_path / "empty")
     log.close()
-    assert verify(tmp_path / "empty", state=read_state(tmp_path / "empty")).findings == []
+    assert verify_log(tmp_path / "empty", state=read_state(tmp_path / "empty")).findings == []

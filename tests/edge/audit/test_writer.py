@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from edge.audit.reader import read_log, read_tail
-from edge.audit.segments import segments
+from edge.audit.segments import list_segments
 from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
 
 
 def segment(folder: Path) -> Path:
     """The newest."""
-    return segments(folder)[-1]
+    return list_segments(folder)[-1]
 
 
 def test_records_count_up_over_restarts(tmp_path: Path) -> None:
@@ -158,11 +158,11 @@ def test_a_segment_ends_with_its_size_and_with_the_day(tmp_path: Path) -> None:
     log = AuditLogWriter(tmp_path / "log", wall=lambda: now[0], segment_bytes=1000)
     for _ in range(6):
         log.append({"a": 1})
-    full = len(segments(tmp_path / "log"))
-    assert full > 1 and all(path.stat().st_size < 1600 for path in segments(tmp_path / "log"))
+    full = len(list_segments(tmp_path / "log"))
+    assert full > 1 and all(path.stat().st_size < 1600 for path in list_segments(tmp_path / "log"))
     for days in (1, 1, -2):
         now[0] += days * 86400
         log.append({"a": 2})
     log.close()
-    assert len(segments(tmp_path / "log")) == full + 3
+    assert len(list_segments(tmp_path / "log")) == full + 3
     assert [r["id"] for r in read_log(tmp_path / "log")] == list(range(1, 10))
