@@ -1,4 +1,4 @@
-"""Adds up what turns cost, in memory that is taken once: a benchmark that grows could not tell whether the pipeline does."""
+"""Statistics of frame times, in memory of fixed size: a growing benchmark hides a growing pipeline."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from edge.values import Frame
 
 _CAPACITY = 20_000
 _SERIES_MOST = 5_000
-_REFERENCE = 30  # intervals, whose median is what a camera's pace is held against
+_REFERENCE = 30  # intervals, whose median is the reference of a camera's pace
 _GAP = 1.5
 _DIGITS = 4
 
 
 class DecimatedSeries:
-    """One number a frame; once there are too many, every other one is dropped, and then only every second is taken, and so on.
+    """One number per frame. When full, every second number is dropped and the step is doubled.
 
-    Those that are fed together stay beside one another. NaN stands for nothing.
+    Series that are fed together stay aligned. NaN is a missing value.
     """
 
     def __init__(self, capacity: int = _CAPACITY) -> None:
@@ -44,20 +44,20 @@ class DecimatedSeries:
         self._seen += 1
 
     def aligned(self) -> list[float]:
-        """NaN included."""
+        """Return all values, with NaN."""
         return [float(v) for v in self._values[: self._kept]]
 
     def present(self) -> list[float]:
-        """Without NaN."""
+        """Return the values that are present."""
         return [v for v in self.aligned() if v == v]
 
     def ms(self) -> list[float]:
-        """Present seconds in milliseconds."""
+        """Return the values that are present, in milliseconds (input: seconds)."""
         return [v * 1000 for v in self.present()]
 
 
 class RunStatistics:
-    """What all turns came to."""
+    """Statistics of all frames of a measurement."""
 
     def __init__(self, started_at: float) -> None:
         self._started_at = started_at
@@ -75,7 +75,7 @@ class RunStatistics:
         self.embedded += turn.embedded
         self.busy_s += turn.busy_s
         self.outside_s += turn.outside_s
-        if turn.is_rest:
+        if turn.is_idle:
             return
         self.looked_at += 1
         columns = self._columns
@@ -100,7 +100,7 @@ class RunStatistics:
             )
 
     def _add_stages(self, spent: dict[str, float], turn: FrameTiming) -> None:
-        """A stage that had nothing to do in a frame is left out of its summary."""
+        """Add the stage times. A stage without work in a frame is not in its summary."""
         idle = set() if turn.faces else {"look"}
         idle |= set() if turn.embedded else {"embed", "search", "decide"}
         for name in spent.keys() - self._stages.keys():
@@ -116,14 +116,14 @@ class RunStatistics:
         return [Granted(*(None if v != v else v for v in row)) for row in rows]  # type: ignore[arg-type]
 
     def stages(self) -> dict[str, Stage]:
-        """Those that were heard of."""
-        told = {name: column.ms() for name, column in self._stages.items()}
+        """Return the times of each stage; a stage without work in any frame is left out."""
+        times = {name: column.ms() for name, column in self._stages.items()}
         return {
             name: Stage(
                 summary=Summary.of(ms),
                 per_frame=round(self._sums[name] / self.frames * 1000, _DIGITS),
             )
-            for name, ms in told.items()
+            for name, ms in times.items()
             if ms or self._sums[name]
         }
 
@@ -148,8 +148,8 @@ class RunStatistics:
         )
 
     def end_to_end(self, switched: Sequence[float]) -> tuple[EndToEnd, dict[str, list[float]]]:
-        """With the single times, in ms; `switched` are the moments at which the relay was energised."""
-        told: dict[str, list[float]] = {
+        """Return report and single times in ms; `switched`: relay times, monotonic seconds."""
+        times: dict[str, list[float]] = {
             name: [] for name in EndToEnd.model_fields if name != "frame_to_decision"
         }
         for grant in self.grants:
@@ -160,37 +160,37 @@ class RunStatistics:
             ):
                 for end, at in (("grant", grant.granted_at), ("relay", relay_at)):
                     if since is not None and at is not None:
-                        told[f"{start}_to_{end}"].append((at - since) * 1000)
+                        times[f"{start}_to_{end}"].append((at - since) * 1000)
         decided = Summary.of(self._columns["decided"].ms())
         return EndToEnd(
-            frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in told.items()}
-        ), told
+            frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in times.items()}
+        ), times
 
     def series(self) -> dict[str, list[float]]:
-        """`at_s`, `frame`, `frame_to_decision` and `outside` of the same frames; each stage of those in which it did something."""
+        """Return the series by frame (`at_s`, `frame`, ...) and the stage times."""
         columns, ms = self._columns, 1000
-        beside = {
+        aligned = {
             "frame": columns["busy"],
             "frame_to_decision": columns["decided"],
             "outside": columns["outside"],
         }
-        told = {
+        series = {
             "at_s": columns["at"].aligned(),
-            **{name: [v * ms for v in c.aligned()] for name, c in beside.items()},
+            **{name: [v * ms for v in c.aligned()] for name, c in aligned.items()},
         }
-        told |= {
+        series |= {
             name: columns[key].ms()
             for name, key in (("network.detector", "detector"), ("network.embedder", "embedder"))
         }
-        told |= {f"stage.{name}": column.ms() for name, column in self._stages.items()}
-        return written(told)
+        series |= {f"stage.{name}": column.ms() for name, column in self._stages.items()}
+        return written(series)
 
     def age(self) -> Summary | None:
         return Summary.of(self._columns["age"].ms())
 
 
 def written(series: dict[str, list[float]]) -> dict[str, list[float]]:
-    """Decimated and rounded values; those without values are left out."""
+    """Return decimated and rounded series, without empty ones."""
     return {
         name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)]
         for name, values in series.items()
@@ -203,7 +203,7 @@ def _mean(calls: Sequence[float]) -> float:
 
 
 def _edge(switched: Sequence[float], grant: Granted) -> float | None:
-    """When the relay switched between our question and the door's answer."""
+    """Return the time at which the relay switched between request and answer, or None."""
     if grant.asked_at is None or grant.answered_at is None:
         return None
     next_one = bisect_left(switched, grant.asked_at)
@@ -214,8 +214,8 @@ def _edge(switched: Sequence[float], grant: Granted) -> float | None:
     )
 
 
-class TalliedCamera:
-    """A camera whose frames are counted, with the intervals between them; it can be opened again after a loss."""
+class CountingCamera:
+    """Camera that counts frames and intervals. It can be opened again after a loss."""
 
     def __init__(self, open_camera: Callable[[], CameraProtocol]) -> None:
         self._open_camera = open_camera
@@ -236,8 +236,8 @@ class TalliedCamera:
     def close(self) -> None:
         self._camera.close()
 
-    def again(self) -> TalliedCamera:
-        """Opened anew; raises CameraError."""
+    def again(self) -> CountingCamera:
+        """Open the camera again; raises CameraError."""
         self._camera = self._open_camera()
         return self
 
@@ -260,7 +260,7 @@ class TalliedCamera:
             self._reference = float(np.median(self._first))
             self.gaps = sum(one > _GAP * self._reference for one in self._first)
 
-    def told(self, dropped: int, age: Summary | None) -> Camera:
+    def summarise(self, dropped: int, age: Summary | None) -> Camera:
         intervals = self._intervals.present()
         passed = self._last_at - (self._began_at or 0.0)
         return Camera(

@@ -1,4 +1,4 @@
-"""What the bundle knows of a network's accuracy in a precision, to stand beside its speed."""
+"""Accuracy of a network by precision, from the bundle, shown next to its speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.values import Precision
 
 
 def accuracy_in_use(networks: TerminalNetworks) -> Accuracy:
-    """Of the embedder that a terminal runs; raises EngineError where its plan's sidecar cannot be read."""
+    """Return the accuracy of the configured embedder; raises EngineError if a sidecar is unreadable."""
     bundle, precision = networks.bundle, networks.precision
     plan = bundle.path / plan_file(EMBEDDER_NETWORK, precision)
     verdict = read_sidecar(plan).verdict if networks.engine == "trt" else None
@@ -22,7 +22,7 @@ def accuracy_in_use(networks: TerminalNetworks) -> Accuracy:
 def accuracy_of(
     bundle: Bundle, network: str, precision: Precision, verdict: ParityResult | None = None
 ) -> Accuracy:
-    """Of an ONNX file of the bundle, or of what has a `verdict` of its own, such as a plan."""
+    """Return the accuracy of an ONNX file of the bundle, or of a plan with its own `verdict`."""
     if verdict is None and precision != "fp32":
         entry = bundle.manifest.files.get(onnx_file(network, precision))
         verdict = entry.verdict if entry else None
@@ -56,7 +56,7 @@ def _words(verdict: ParityResult | None, precision: Precision) -> str:
 
 
 def _masked_tar(bundle: Bundle, precision: Precision) -> tuple[float | None, str | None]:
-    """TAR at FMR 1e-3 of a masked probe against a clean template, and what was measured for it."""
+    """Return TAR at FMR 1e-3 (masked probe, unmasked template), and the protocol."""
     measured = (
         bundle.manifest.int8.accuracy
         if precision == "int8" and bundle.manifest.int8

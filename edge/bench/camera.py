@@ -1,4 +1,4 @@
-"""`edge-bench camera`: only the camera, through the capture thread that the recogniser uses."""
+"""`edge-bench camera`: the camera alone, through the recogniser's capture thread."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import DecimatedSeries, TalliedCamera, written
+from edge.bench.accumulator import CountingCamera, DecimatedSeries, written
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER, check_length
 from edge.bench.results import CameraReport, Summary
@@ -21,10 +21,10 @@ _DURATION_S = 10.0
 
 
 def watch(source: Source, duration_s: float | None, stop: InterruptHandler) -> CameraReport:
-    """Take every frame as soon as it is there; raises CameraError where none comes at all."""
+    """Take every frame as soon as it arrives; raises CameraError if none arrives."""
     whole = source.recorded and duration_s is None
     limit_s = math.inf if whole else duration_s or _DURATION_S
-    camera = TalliedCamera(lambda: source.paced(not whole))
+    camera = CountingCamera(lambda: source.paced(not whole))
     capture = Capture(camera.again, first=camera)
     ages, size = DecimatedSeries(), None
     lost: list[str] = []
@@ -63,7 +63,7 @@ def watch(source: Source, duration_s: float | None, stop: InterruptHandler) -> C
         frame_size=size,
         ended=ended,
         seconds=round(time.monotonic() - began, 3),
-        camera=camera.told(capture.dropped, Summary.of(ages.ms())),
+        camera=camera.summarise(capture.dropped, Summary.of(ages.ms())),
         lost=tuple(lost),
         series=camera.series() | written({"age": ages.ms()}),
     )

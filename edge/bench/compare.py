@@ -1,4 +1,4 @@
-"""`edge-bench compare`: the ratio of two results with its interval, and whether they may be compared at all."""
+"""`edge-bench compare`: ratio of two results with its interval, if they are comparable."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _JUDGED = (
     "outside",
     "search",
     "call",
-)  # other series are told and do not count
+)  # other series are reported, not judged
 _TOLD = (*_JUDGED, "first_usable_to_relay", "frame_to_relay", "frame_to_grant", "age", "interval")
-_FREE = ("versions",)  # of the machine: what a comparison may be about
-_FREE_CONDITIONS = ("door", "record_on")  # they say nothing of what is judged
+_FREE = ("versions",)  # of the machine: may differ
+_FREE_CONDITIONS = ("door", "record_on")  # do not affect what is judged
 
 
 def compare(
@@ -42,7 +42,7 @@ def compare(
     differ = tuple(_differ(before, after))
     if differ and not force:
         raise ConfigError(
-            f"not measured alike: {'; '.join(differ)}; measure again, or compare with --force"
+            f"measured under different conditions: {'; '.join(differ)}; measure again, or compare with --force"
         )
     ratios = tuple(_ratios(before, after, regression))
     if not ratios:
@@ -79,7 +79,7 @@ def _fields(of: str, before: Part, after: Part, free: tuple[str, ...]) -> Iterat
 
 
 def _series(report: Measured) -> dict[str, list[float]]:
-    """Milliseconds by name; those of rows as `row: series`."""
+    """Return milliseconds by series name; rows are named `row: series`."""
     if isinstance(report, (RunReport, SoakReport, CameraReport)):
         return {
             name: ms

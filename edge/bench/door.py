@@ -1,4 +1,4 @@
-"""A door process of the benchmark's own: the real service over a real socket, with a relay that notes when it switches.
+"""Door process of the benchmark: the real service and socket, with a relay that writes its times.
 
 The terminal's own door is never asked: nobody is let in by a benchmark.
 """
@@ -28,13 +28,13 @@ from edge.door.timing import build_timing
 from edge.errors import DoorError
 from edge.values import Grant
 
-PULSE_S = 0.2  # short, so that the relay is at rest before the next grant
+PULSE_S = 0.2  # short, so that the relay is de-energised before the next grant
 _START_S = 20.0
 _STOP_S = 5.0
 
 
-class NotingRelay:
-    """Writes the moment of each energising, monotonic seconds, as a line of a file."""
+class TimestampingRelay:
+    """Relay that writes the time of each energising, monotonic seconds, as a line of a file."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._file = path.open("a", encoding="ascii")
@@ -56,7 +56,7 @@ class NotingRelay:
 
 
 class BenchDoor:
-    """The door process, started and waited for; its record is written to `folder`. Raises DoorError."""
+    """Starts the door process and waits for it. Its audit log is in `folder`. Raises DoorError."""
 
     def __init__(self, folder: Path) -> None:
         self._sockets = tempfile.TemporaryDirectory(
@@ -92,17 +92,17 @@ class BenchDoor:
                 time.sleep(0.02)
 
     def grant(self, grant: Grant) -> str | None:
-        """Why the door refused; None where it opened. Raises DoorError."""
+        """Request a grant; return the refusal, or None if the door opened. Raises DoorError."""
         return self._client.grant(grant)
 
     def switched(self) -> list[float]:
-        """Moments at which the relay was energised, monotonic seconds."""
+        """Return the times at which the relay was energised, monotonic seconds."""
         return [float(line) for line in self._edges.read_text(encoding="ascii").split()]
 
     def close(self) -> None:
         self._client.close()
         if self._process.stdin is not None:
-            self._process.stdin.close()  # at which it ends, as it does when we are killed
+            self._process.stdin.close()  # it ends at end of input, also if this process is killed
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
@@ -129,7 +129,7 @@ def _await_end(ended: threading.Event) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The process: serves until its standard input ends."""
+    """Run the door until standard input ends."""
     parser = argparse.ArgumentParser(prog="edge-bench-door", description=__doc__)
     for name in ("socket", "record", "edges"):
         parser.add_argument(f"--{name}", type=Path, required=True)
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> int:
     threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
     record = AsyncLogWriter(lambda: AuditLogWriter(args.record, log_id="bench/door"))
     with contextlib.closing(
-        DoorService(_settings(), DoorHardware(NotingRelay(args.edges)), record, args.socket)
+        DoorService(_settings(), DoorHardware(TimestampingRelay(args.edges)), record, args.socket)
     ) as service:
         while not ended.is_set():
             service.step()

@@ -1,4 +1,4 @@
-"""`edge-bench engine`: each network alone in every engine and precision that there is, with what is known of its accuracy."""
+"""`edge-bench engine`: each network alone, in every engine and precision, with its accuracy."""
 
 from __future__ import annotations
 
@@ -30,22 +30,21 @@ from edge.chip import PREPROCESSING, to_input
 from edge.config import TerminalConfig
 from edge.engine import Engine, open_engine
 from edge.engine.sidecar import PlanRequirements, read_sidecar
-from edge.engine.trt import EnginePhases as Told
-from edge.engine.trt import TrtEngine, open_plan
+from edge.engine.trt import EnginePhases, TrtEngine, open_plan
 from edge.errors import BundleError, EngineError
 from edge.values import Precision
 
 _PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 _WARM_CALLS = 5
 _MIB = 1 << 20
-_ENQUEUE = 0.8  # of the compute time: from here on the host holds the GPU up
+_ENQUEUE = 0.8  # share of the compute time above which the host limits the GPU
 _UNSTEADY = 0.025  # coefficient of variation
 Floats = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
 class Runner:
-    """One network, open, and what its calls took."""
+    """One open network and the times of its calls."""
 
     network: str
     engine: str
@@ -56,7 +55,7 @@ class Runner:
     open: Engine
     inputs: Floats
     ms: list[float] = field(default_factory=list)
-    phases: list[Told] = field(default_factory=list)
+    phases: list[EnginePhases] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -64,7 +63,7 @@ class Runner:
         return f"{self.network} {self.engine} {self.precision}, {len(self.inputs)} a call{threads}"
 
     def call(self, *, counts: bool = True) -> None:
-        """One call; and one with marks in between where the engine can tell its phases."""
+        """Time one call, and one more with its phases if the engine supports them."""
         started = time.perf_counter()
         self.open.run(self.inputs)
         ms = (time.perf_counter() - started) * 1000
@@ -82,7 +81,7 @@ def engines(
     calls: int,
     stop: InterruptHandler,
 ) -> EngineReport:
-    """Every network, engine and precision of the config's bundle takes turns. Raises BundleError."""
+    """Measure every network, engine and precision of the bundle in turns. Raises BundleError."""
     bundle = open_bundle(config.bundle, PREPROCESSING)
     with contextlib.ExitStack() as closing:
         runners, refused = _open_all(bundle, threads, batches, closing)
@@ -107,7 +106,7 @@ def engines(
 def _open_all(
     bundle: Bundle, threads: Sequence[int], batches: Sequence[int], closing: contextlib.ExitStack
 ) -> tuple[list[Runner], tuple[Refused, ...]]:
-    """What can be run here, and why the rest cannot."""
+    """Return the runners that can run here, and reasons for the others."""
     runners: list[Runner] = []
     refused: dict[str, str] = {}
     for network in NETWORKS:
@@ -134,7 +133,7 @@ def _open(
     threads: Sequence[int],
     batches: Sequence[int],
 ) -> Iterator[Runner]:
-    """Nothing where the bundle has no such file; raises BundleError or EngineError where it may not or cannot be run."""
+    """Open a network, or return None without its file; raises BundleError or EngineError."""
     most = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
     if engine == "trt":
         plan = bundle.path / plan_file(network, precision)
@@ -165,7 +164,7 @@ def _open(
             )
     elif (
         onnx_file(network, precision) in bundle.manifest.files and precision != "fp16"
-    ):  # a GPU's form: a CPU only converts it
+    ):  # FP16 is for GPUs: a CPU only converts it
         path, accuracy = (
             bundle.onnx_path(network, precision),
             accuracy_of(bundle, network, precision),
@@ -186,7 +185,7 @@ def _open(
 
 
 def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
-    """The bundle's own chips for the embedder; for a detector noise, since its time does not depend on what it sees."""
+    """Return parity chips for the embedder, or noise for a detector (its time is independent of it)."""
     if network == EMBEDDER_NETWORK:
         with np.load(bundle.path / PARITY) as known:
             chips = known["chips"]
@@ -217,18 +216,18 @@ def _row(runner: Runner) -> EngineRow:
     )
 
 
-def _phases(told: Sequence[Told]) -> Phases | None:
-    if not told:
+def _phases(phases: Sequence[EnginePhases]) -> Phases | None:
+    if not phases:
         return None
     summaries = {
-        name: Summary.of([getattr(one, name) for one in told]) for name in Phases.model_fields
+        name: Summary.of([getattr(one, name) for one in phases]) for name in Phases.model_fields
     }
     return Phases.model_validate(summaries)
 
 
 def _warnings(ms: Sequence[float], phases: Phases | None) -> Iterator[str]:
-    """Those of trtexec, by its limits."""
+    """Return the warnings of trtexec, with its limits."""
     if phases is not None and phases.enqueue.median > _ENQUEUE * phases.compute.median:
         yield "handing the work over takes about as long as the work: the host may hold the GPU up"
     if (spread := float(np.std(ms) / np.mean(ms))) > _UNSTEADY:
-        yield f"unsteady: the calls' coefficient of variation is {spread:.1%}; lock the clocks, and keep the machine free"
+        yield f"unsteady: coefficient of variation {spread:.1%}; lock the clocks and stop other work"

@@ -1,4 +1,4 @@
-"""`edge-bench gallery`: the search alone, over galleries of made-up templates."""
+"""`edge-bench gallery`: the search alone, over random templates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MIB = 1 << 20
 def search(
     sizes: Sequence[int], embedding: int, searches: int, stop: InterruptHandler
 ) -> GalleryReport:
-    """All sizes take turns, so that a machine that changes changes for all."""
+    """Measure all sizes in turns, so that changes of the machine affect all."""
     indices = [_index(size, embedding, seed) for seed, size in enumerate(sizes)]
     probes = random_templates(searches + 1, embedding, seed=len(sizes))
     times: list[list[float]] = [[] for _ in sizes]

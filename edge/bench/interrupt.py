@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a measurement, and what was measured is told all the same."""
+"""Ctrl-C and SIGTERM end a measurement early; the results are still reported."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class InterruptHandler:
-    """True once asked to stop. A second Ctrl-C ends the process as usual."""
+    """True after the first Ctrl-C or SIGTERM. A second Ctrl-C ends the process."""
 
     def __init__(self) -> None:
         self._asked = False

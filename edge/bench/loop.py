@@ -1,4 +1,4 @@
-"""The recogniser's loop with a clock on each step: recognise, record what is granted, ask the door."""
+"""The recogniser's loop with times of each step: recognise, record grants, request the door."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.writer import AuditLogWriter
 from edge.bench.door import BenchDoor
-from edge.bench.networks import Timed
+from edge.bench.networks import TimedNetworks
 from edge.recogniser.pipeline import Pipeline
 from edge.values import NOT_RECORDED, FaceResult, Frame, Grant, Verdict
 
@@ -24,28 +24,28 @@ STAGES = (
     "decide",
     "record",
     "door",
-)  # others are told after these
+)  # other stages follow
 _TRACKS_MOST = 256
-_ASK_AGAIN_S = 1.0  # as the recogniser asks a door that did not open
+_ASK_AGAIN_S = 1.0  # as the recogniser retries
 
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """One grant; moments by the loop's clock."""
+    """One grant; times by the loop's clock."""
 
     frame_at: float  # of the newest voting frame
-    first_usable_at: float | None  # of the person, where this is the first grant of a track
-    granted_at: float  # when it was on record
-    asked_at: float | None  # the door
-    answered_at: float | None  # where the door opened
+    first_usable_at: float | None  # of the person, on the first grant of a track
+    granted_at: float  # when it was recorded
+    asked_at: float | None  # when the door was requested
+    answered_at: float | None  # if the door opened
 
 
 @dataclass(frozen=True, slots=True)
 class FrameTiming:
-    """What one frame cost, in seconds; moments by the loop's clock."""
+    """Times of one frame in seconds; points in time by the loop's clock."""
 
     at: float  # of the frame
-    age_s: float  # when it was taken up
+    age_s: float  # when processing started
     busy_s: float
     decided_s: float  # from the frame's timestamp to the last decision
     stages: dict[str, float]
@@ -56,18 +56,18 @@ class FrameTiming:
     grants: tuple[Granted, ...] = ()
 
     @property
-    def is_rest(self) -> bool:
-        """Whether nothing was to be looked at: a search of the whole picture was not due, and everybody is decided."""
+    def is_idle(self) -> bool:
+        """Return True if no search was due and every track was decided."""
         return not self.detector
 
     @property
     def outside_s(self) -> float:
-        """Everything but the networks."""
+        """Return the time outside the networks."""
         return self.busy_s - sum(self.detector) - sum(self.embedder)
 
 
 class ReplayClock:
-    """A clock that starts anew with each frame at the frame's own time: frames from memory, dated as by a camera."""
+    """Clock that restarts at the time of each frame, for frames from memory."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -81,18 +81,18 @@ class ReplayClock:
 
 @dataclass(slots=True, eq=False)
 class Loop:
-    """`record` and `door` may be absent: then grants are followed no further."""
+    """Without `record` or `door` a grant is not followed further."""
 
     pipeline: Pipeline
-    timed: Timed
+    timed: TimedNetworks
     record: AuditLogWriter | None = None
     door: BenchDoor | None = None
     clock: Callable[[], float] = time.monotonic
     _usable: dict[int, float] = field(default_factory=dict)  # track -> its first usable frame
     _granted: set[int] = field(default_factory=set)  # tracks
 
-    def turn(self, frame: Frame) -> FrameTiming:
-        """Raises EngineError, RecordError or DoorError."""
+    def process_frame(self, frame: Frame) -> FrameTiming:
+        """Process one frame; raises EngineError, RecordError or DoorError."""
         begun = self.clock()
         sightings = self.pipeline.recognise(frame)
         decided = self.clock()
@@ -114,7 +114,7 @@ class Loop:
         )
 
     def forget(self) -> None:
-        """What the clocks on the networks hold, as after a warm-up."""
+        """Clear the times of the networks, after a warm-up."""
         self.pipeline.stopwatch.reset()
         self.timed.detector.take()
         self.timed.embedder.take()
@@ -130,7 +130,7 @@ class Loop:
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
     def _grant(self, frame: Frame, sighting: FaceResult, stages: dict[str, float]) -> Granted:
-        """Durably on record before the door is asked, and then what it said, as the recogniser does it."""
+        """Record the grant durably, request the door and record its answer, like the recogniser."""
         decision, number = sighting.decision, NOT_RECORDED
         assert decision.match is not None
         started = self.clock()
@@ -160,7 +160,7 @@ class Loop:
         )
 
     def _ask(self, track: int, grant: Grant) -> float | None:
-        """When the door answered that it opened; None where it did not, or there is none."""
+        """Return the time of the answer if the door opened, else None."""
         if self.door is None:
             return None
         if self.door.grant(grant) is None:

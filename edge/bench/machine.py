@@ -1,4 +1,4 @@
-"""The machine that a result was measured on, and a watch over it while it is measured."""
+"""Description of the machine, and samples of its load while it is measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from edge.ops.platform import MachineReading, Platform, open_platform
 
 _PACKAGES = ("mfsa-edge", "numpy", "onnxruntime", "opencv-python-headless", "tensorrt", "pycuda")
 _MIB = 1 << 20
-_SETTLE_S = 60.0  # memory grows at first in every process: nothing is said of shorter times, and no more than this is left out
+_SETTLE_S = (
+    60.0  # memory grows at first in every process: the first seconds are left out of the slope
+)
 
 
 def now() -> str:
@@ -41,7 +43,7 @@ def describe(platform: Platform) -> Machine:
 
 
 def here() -> Machine:
-    """This machine."""
+    """Return the description of this machine."""
     platform = open_platform()
     try:
         return describe(platform)
@@ -60,7 +62,7 @@ def _versions() -> dict[str, str]:
 
 
 def _processor(path: Path = Path("/proc/cpuinfo")) -> str | None:
-    """The first name that the kernel gives it; ARM kernels give none."""
+    """Return the processor's name from the kernel; ARM kernels have none."""
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -84,12 +86,12 @@ def _memory_mib() -> int | None:
 
 
 def rss_mib(path: Path = Path("/proc/self/statm")) -> float:
-    """Resident memory of this process."""
+    """Return the resident memory of this process in MiB."""
     return int(path.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / _MIB
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | None:
-    """Kind of the file system that a folder is on, such as ext4; it decides what a durable record costs."""
+    """Return the file system of a folder, such as ext4; it determines the cost of a durable record."""
     try:
         lines = [
             line.split()
@@ -107,7 +109,7 @@ def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | N
 
 
 class Watch:
-    """Looks at the machine every `interval_s` in a thread of its own, from `start` to `stop`."""
+    """Samples the machine every `interval_s` seconds in a thread, from `start` to `stop`."""
 
     def __init__(
         self, platform: Platform, interval_s: float, *, clock: Callable[[], float] = time.monotonic
@@ -117,7 +119,7 @@ class Watch:
         self._thread: threading.Thread | None = None
         self._samples: list[
             bytes
-        ] = []  # packed: what is kept of an hour must not show in the memory that is watched
+        ] = []  # packed, so that the samples do not show in the memory that is measured
         self._started = self._looked = self._worked = 0.0
 
     @property
@@ -126,20 +128,20 @@ class Watch:
 
     @property
     def newest(self) -> Sample:
-        """Taken now, where none was yet."""
+        """Return the newest sample; take one if there is none."""
         if not self._samples:
             self.look()
         return Sample.model_validate_json(self._samples[-1])
 
     def start(self) -> None:
-        self._platform.read()  # loads count from one look to the next
+        self._platform.read()  # loads are measured between two reads
         self._started = self._looked = self._clock()
         self._worked = time.process_time()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """After a last look; a second call does nothing."""
+        """Take a last sample and stop; a second call does nothing."""
         if self._thread is not None:
             self._stop.set()
             self._thread.join()
@@ -178,7 +180,7 @@ def _sample(at_s: float, reading: MachineReading, percent: float | None) -> Samp
 
 
 def memory(samples: Sequence[Sample]) -> Memory:
-    """Of this process; raises ValueError without samples."""
+    """Return the memory of this process; raises ValueError without samples."""
     rss, total_s = [sample.rss_mib for sample in samples], samples[-1].at_s
     settled = [sample for sample in samples if sample.at_s >= min(_SETTLE_S, total_s / 4)]
     slope = Slope.of([sample.at_s for sample in settled], [sample.rss_mib for sample in settled])
@@ -202,7 +204,7 @@ def throttling(samples: Sequence[Sample]) -> Throttling:
 
 
 def power(samples: Sequence[Sample], throughput_fps: float) -> Power | None:
-    """None where the machine does not tell its power."""
+    """Return the power, or None if the machine does not measure it."""
     watts = [sample.power_w for sample in samples if sample.power_w]
     if not watts:
         return None

@@ -1,4 +1,4 @@
-"""Measures the whole way from camera to relay as it runs at the door, stage by stage and end to end."""
+"""Measures all steps from camera to relay, by stage and end to end."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tqdm import tqdm
 from edge.audit.sealing import score_cipher
 from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
-from edge.bench.accumulator import RunStatistics, TalliedCamera, written
+from edge.bench.accumulator import CountingCamera, RunStatistics, written
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.door import BenchDoor
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import FrameTiming, Loop, ReplayClock
-from edge.bench.prepare import Bench
+from edge.bench.prepare import PreparedBench
 from edge.bench.results import Camera, PipelineReport, Sample, Speed
 from edge.bench.sources import kept
 from edge.camera.capture import Capture
@@ -28,9 +28,9 @@ from edge.system.text import count
 from edge.values import Frame
 
 _TAKE_S = 0.2
-_LOST_S = 10.0  # a camera that gives nothing for so long ends a measurement
+_LOST_S = 10.0  # without a frame for this time a measurement ends
 _FRAMES_MIN = 5  # of a recording that is played once
-_DURATION_S = 30.0  # where the source has no end and no duration was asked for
+_DURATION_S = 30.0  # default if the source has no end
 DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
     "duration",
     "end of the recording",
@@ -40,12 +40,14 @@ DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
 
 Each = Callable[
     [FrameTiming, float, int, machine.Watch], None
-]  # hears of every turn: seconds since the start, frames dropped so far
-_Driven = tuple[str, Camera]  # why it ended, what the camera did
+]  # called after each frame: seconds since the start, frames dropped so far
+_Driven = tuple[str, Camera]  # reason of the end, camera statistics
 
 
-def measure(bench: Bench, stop: InterruptHandler, each: Each = lambda *_: None) -> PipelineReport:
-    """Raises CameraError, EngineError, RecordError or DoorError."""
+def measure(
+    bench: PreparedBench, stop: InterruptHandler, each: Each = lambda *_: None
+) -> PipelineReport:
+    """Measure; raises CameraError, EngineError, RecordError or DoorError."""
     door, followed = _open_door(bench)
     record = AuditLogWriter(
         bench.folder / "decisions",
@@ -96,8 +98,8 @@ def measure(bench: Bench, stop: InterruptHandler, each: Each = lambda *_: None) 
     )
 
 
-def _open_door(bench: Bench) -> tuple[BenchDoor | None, str]:
-    """A door process of our own, and how far an opening is followed."""
+def _open_door(bench: PreparedBench) -> tuple[BenchDoor | None, str]:
+    """Start a door process; return it and how far a grant is followed."""
     if bench.options.flat_out:
         return None, "to the grant on record: a door refuses frames that are not of now"
     if not bench.options.door:
@@ -109,7 +111,7 @@ def _open_door(bench: Bench) -> tuple[BenchDoor | None, str]:
 
 
 def check_length(frames: int) -> None:
-    """Raise ConfigError if a recording that was played once is too short to measure with."""
+    """Check that a recording played once is long enough; raises ConfigError."""
     if frames < _FRAMES_MIN:
         raise ConfigError(
             f"the recording is over after {count(frames, 'frame')}, at least {_FRAMES_MIN} are "
@@ -118,18 +120,18 @@ def check_length(frames: int) -> None:
 
 
 def _at_pace(
-    bench: Bench,
+    bench: PreparedBench,
     loop: Loop,
     tally: RunStatistics,
     watch: machine.Watch,
     stop: InterruptHandler,
     each: Each,
 ) -> _Driven:
-    """As the camera gives them, for a time or to the end."""
+    """Process frames at the camera's pace, for a time or to the end."""
     source, duration_s = bench.source, bench.options.duration_s
     whole = source.recorded and duration_s is None
     limit_s = math.inf if whole else duration_s or _DURATION_S
-    camera = TalliedCamera(lambda: source.paced(not whole))
+    camera = CountingCamera(lambda: source.paced(not whole))
     capture = Capture(camera.again, first=camera)
     began = heard = time.monotonic()
     bar = tqdm(
@@ -154,7 +156,7 @@ def _at_pace(
                     )
                 continue
             heard = now
-            turn = loop.turn(frame)
+            turn = loop.process_frame(frame)
             tally.add(turn)
             each(turn, now - began, capture.dropped, watch)
     finally:
@@ -162,13 +164,17 @@ def _at_pace(
         capture.close()
     if ended == RECORDING_OVER:
         check_length(camera.frames)
-    return ended, camera.told(capture.dropped, tally.age())
+    return ended, camera.summarise(capture.dropped, tally.age())
 
 
 def _flat_out(
-    bench: Bench, loop: Loop, virtual: ReplayClock, tally: RunStatistics, stop: InterruptHandler
+    bench: PreparedBench,
+    loop: Loop,
+    virtual: ReplayClock,
+    tally: RunStatistics,
+    stop: InterruptHandler,
 ) -> _Driven:
-    """Frames from memory, again and again, dated as the camera would."""
+    """Process frames from memory in a loop, with the times of a camera."""
     images = kept(bench.source, bench.options.flat_out)
     for number in tqdm(
         range(bench.options.flat_out), desc="measuring", unit="frame", leave=False, disable=None
@@ -177,7 +183,7 @@ def _flat_out(
             break
         at = number / bench.source.fps
         virtual.begin(at)
-        tally.add(loop.turn(Frame(images[number % len(images)], at, number)))
+        tally.add(loop.process_frame(Frame(images[number % len(images)], at, number)))
     told = Camera(
         frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0
     )
@@ -191,7 +197,7 @@ def _speed(
     samples: Sequence[Sample],
     switched: Sequence[float],
 ) -> tuple[Speed, dict[str, list[float]]]:
-    """With the single times from end to end."""
+    """Return the speed and the single end-to-end times."""
     end_to_end, events = tally.end_to_end(switched)
     throughput = tally.frames / seconds
     speed = Speed(

@@ -1,4 +1,4 @@
-"""The terminal's networks with a clock on each call, and a gallery in which everybody who is seen is known."""
+"""Networks with timed calls, and a gallery that contains all people in the frames."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from edge.engine import Engine
 from edge.gallery.search import Index
 from edge.recogniser.networks import DETECTOR, EMBEDDER, TerminalNetworks, open_networks
 
-_SUBJECTS_MOST = 50  # of those seen in a source
+_SUBJECTS_MOST = 50  # people of a source
 
 
-class Calls:
-    """Seconds of each call of the engines of one role."""
+class CallTimes:
+    """Times of the calls of one network, seconds."""
 
     def __init__(self) -> None:
         self._seconds: list[float] = []
@@ -30,15 +30,15 @@ class Calls:
         self._seconds.append(seconds)
 
     def take(self) -> list[float]:
-        """Those since the last `take`."""
+        """Return and clear the times."""
         seconds, self._seconds = self._seconds, []
         return seconds
 
 
 class TimedEngine:
-    """An engine whose calls are noted."""
+    """Engine that records the time of each call."""
 
-    def __init__(self, engine: Engine, calls: Calls) -> None:
+    def __init__(self, engine: Engine, calls: CallTimes) -> None:
         self._engine, self._calls = engine, calls
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
@@ -52,23 +52,23 @@ class TimedEngine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Timed:
-    """The networks of a config and the clocks on them."""
+class TimedNetworks:
+    """Networks of a configuration and the times of their calls."""
 
     networks: TerminalNetworks
-    detector: Calls
-    embedder: Calls
+    detector: CallTimes
+    embedder: CallTimes
 
 
-def open_timed(config: TerminalConfig) -> Timed:
-    """Raises BundleError or EngineError."""
-    calls = {DETECTOR: Calls(), EMBEDDER: Calls()}
+def open_timed(config: TerminalConfig) -> TimedNetworks:
+    """Open the networks with timers; raises BundleError or EngineError."""
+    calls = {DETECTOR: CallTimes(), EMBEDDER: CallTimes()}
     networks = open_networks(config, lambda engine, role: TimedEngine(engine, calls[role]))
-    return Timed(networks, calls[DETECTOR], calls[EMBEDDER])
+    return TimedNetworks(networks, calls[DETECTOR], calls[EMBEDDER])
 
 
 def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.float32]:
-    """Unit vectors (count,embedding) in all directions."""
+    """Return random unit vectors (count,embedding)."""
     rows = np.random.default_rng(seed).standard_normal((count, embedding), np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     return rows
@@ -77,9 +77,9 @@ def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.fl
 def gallery_of(
     networks: TerminalNetworks, images: Iterable[Image], templates: int, min_face_px: int
 ) -> Index:
-    """Random templates, and as many as it takes of everybody in some pictures, so that they are recognised and let in.
+    """Build a gallery of random templates and of all people in some pictures.
 
-    Whoever is not like anybody before is another subject. Random templates make way, so that the total is as asked.
+    A face unlike all earlier ones is a new subject. The total is the requested number.
     """
     rows = random_templates(templates, networks.bundle.manifest.embedding)
     names: list[str] = []

@@ -1,4 +1,4 @@
-"""The page of a benchmark: one file with plots and tables, no scripts."""
+"""HTML page of a benchmark: one file with plots and tables, without scripts."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A figure to be seen first."""
+    """A headline figure."""
 
     words: str
     value: str
     unit: str = ""
-    beside: str = ""
+    detail: str = ""
 
 
 def page(report: Measured | CompareReport) -> str:
-    """The whole page; names are escaped."""
+    """Return the page; names are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
     )
@@ -64,7 +64,7 @@ def page(report: Measured | CompareReport) -> str:
 
 
 def _verdict(report: Measured | CompareReport) -> dict[str, object] | None:
-    """What passed or failed, where that was asked."""
+    """Return what passed or failed, if the result has a verdict."""
     if isinstance(report, CompareReport):
         worse = [one.name for one in report.ratios if one.worse]
         unsure = [
@@ -72,18 +72,18 @@ def _verdict(report: Measured | CompareReport) -> dict[str, object] | None:
             for one in report.ratios
             if one.judged and not one.worse and (one.high or 0) > report.regression
         ]
-        none = f"No slowing by more than {report.regression - 1:.0%} was shown" + (
-            f"; noise hides {', '.join(unsure)}" if unsure else ""
+        none = f"No regression above {report.regression - 1:.0%} was found" + (
+            f"; too noisy to decide: {', '.join(unsure)}" if unsure else ""
         )
         words = f"Worse: {', '.join(worse)}." if worse else f"{none}."
         return {
             "passed": report.passed,
             "words": words,
-            "lines": [f"not alike: {one}" for one in report.differ],
+            "lines": [f"different: {one}" for one in report.differ],
         }
     if isinstance(report, SoakReport):
         failed = [one.what for one in report.findings if one.passed is False]
-        words = f"Not as it should be: {', '.join(failed)}." if failed else "Nothing got worse."
+        words = f"Failed: {', '.join(failed)}." if failed else "All checks passed."
         return {
             "passed": not failed,
             "words": words,
@@ -116,9 +116,9 @@ def _tiles(report: Measured | CompareReport) -> Iterator[Tile]:
         f"of {max(report.camera.frames, speed.frames)}",
     )
     power = speed.power
-    beside = f"{power.frames_per_joule:.2f} frames a joule" if power else ""
+    detail = f"{power.frames_per_joule:.2f} frames/J" if power else ""
     yield Tile(
-        "power", f"{power.mean_w:.2f}" if power else tables.NONE, "W" if power else "", beside
+        "power", f"{power.mean_w:.2f}" if power else tables.NONE, "W" if power else "", detail
     )
 
 
@@ -132,7 +132,7 @@ def _time(words: str, summary: Summary | None) -> Tile:
 
 def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
     if isinstance(report, PipelineReport):
-        yield from _whole(report)
+        yield from _pipeline_plots(report)
     elif isinstance(report, (SweepReport, EngineReport)):
         yield Plot(
             "Medians",
@@ -145,10 +145,10 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
         names = {"interval": "interval between frames", "age": "age when taken"}
         yield Plot("How often how long", plots.spread(report.series, names))
     elif any(one.ratio is not None for one in report.ratios):
-        yield Plot("Ratios", plots.ratios(report), "Grey: told, and not judged.")
+        yield Plot("Ratios", plots.ratios(report), "Grey: reported, not judged.")
 
 
-def _whole(report: PipelineReport) -> Iterator[Plot]:
+def _pipeline_plots(report: PipelineReport) -> Iterator[Plot]:
     yield Plot(
         "Where a frame's time goes",
         plots.stages(report),
@@ -169,4 +169,4 @@ def _whole(report: PipelineReport) -> Iterator[Plot]:
     )
     drawn, absent = plots.watched(report.samples)
     words = f"Not available on this machine: {', '.join(absent)}." if absent else ""
-    yield Plot("The machine meanwhile", drawn, words)
+    yield Plot("System load", drawn, words)

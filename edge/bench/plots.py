@@ -1,4 +1,4 @@
-"""The plots of a benchmark's page, each an SVG element in the page itself."""
+"""Plots of a benchmark's page, each an inline SVG element."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _figure(height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def _legend(axes: Axes, columns: int) -> None:
-    """Above the plot, where it hides nothing."""
+    """Draw the legend above the plot."""
     axes.legend(
         frameon=False,
         fontsize=8,
@@ -53,7 +53,7 @@ def _legend(axes: Axes, columns: int) -> None:
 
 
 def latency(report: PipelineReport) -> str:
-    """Each frame's work and its way to a decision, over time."""
+    """Plot the processing time and the time to a decision of each frame."""
     figure, (axes,) = _figure(2.8)
     at_s = report.series["at_s"]
     lines = (
@@ -84,12 +84,12 @@ def _windows(axes: Axes, report: SoakReport) -> None:
 
 
 def _top(values: Sequence[float]) -> float:
-    """So that single outliers do not press all others to the ground."""
+    """Return an upper limit of the axis that ignores single outliers."""
     return float(np.percentile(values, 99.5)) * 1.4
 
 
 def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> str:
-    """Share of the values below each time; `names` are in words what is drawn of the series."""
+    """Plot cumulative distributions; `names` maps series to labels."""
     figure, (axes,) = _figure(2.8)
     for (name, words), colour in zip(names.items(), _LINES, strict=False):
         values = np.sort(series.get(name, []))
@@ -109,7 +109,7 @@ def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> s
 
 
 def stages(report: PipelineReport) -> str:
-    """Where the mean frame's time goes."""
+    """Plot the mean time of each stage."""
     figure, (axes,) = _figure(1.5)
     left = 0.0
     total = sum(stage.per_frame for stage in report.speed.stages.values())
@@ -136,7 +136,7 @@ def stages(report: PipelineReport) -> str:
 
 
 def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
-    """Memory, load, clocks, temperatures and power over time, as far as there are any; and what is not available."""
+    """Plot memory, load, clocks, temperatures and power; return also what is not available."""
     drawn: dict[str, dict[str, list[tuple[float, float]]]] = {
         "memory, MiB": {"": [(s.at_s, s.rss_mib) for s in samples]},
         "load, %": _lines(samples, [s.loads for s in samples]),
@@ -168,17 +168,17 @@ def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
 
 
 def _lines(
-    samples: Sequence[Sample], told: Sequence[Mapping[str, float]]
+    samples: Sequence[Sample], values: Sequence[Mapping[str, float]]
 ) -> dict[str, list[tuple[float, float]]]:
-    names = dict.fromkeys(name for one in told for name in one)
+    names = dict.fromkeys(name for one in values for name in one)
     return {
-        name: [(s.at_s, one[name]) for s, one in zip(samples, told, strict=True) if name in one]
+        name: [(s.at_s, one[name]) for s, one in zip(samples, values, strict=True) if name in one]
         for name in names
     }
 
 
 def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
-    """Medians with their 99th percentile, and the masked TAR beside them."""
+    """Plot medians with their 99th percentile and the masked TAR."""
     figure, (axes,) = _figure(0.32 * len(rows) + 0.8)
     summaries = [row.frame if isinstance(row, SweepRow) else row.call for row in rows]
     medians = [one.median for one in summaries]
@@ -204,7 +204,7 @@ def bars(rows: Sequence[SweepRow | EngineRow]) -> str:
 
 
 def growth(rows: Sequence[GalleryRow]) -> str:
-    """Time of a search by size of the gallery."""
+    """Plot the search time by gallery size."""
     figure, (axes,) = _figure(3.0)
     sizes = [row.templates for row in rows]
     for name, colour in (("median", _LINES[0]), ("p99", _ALARM)):
@@ -217,19 +217,19 @@ def growth(rows: Sequence[GalleryRow]) -> str:
 
 
 def ratios(report: CompareReport) -> str:
-    """After over before with the interval, and the limit."""
-    told = [
+    """Plot ratios with intervals and the limit."""
+    shown = [
         r for r in report.ratios if r.ratio is not None and r.low is not None and r.high is not None
     ]
-    figure, (axes,) = _figure(0.3 * len(told) + 0.9)
-    for number, one in enumerate(told):
+    figure, (axes,) = _figure(0.3 * len(shown) + 0.9)
+    for number, one in enumerate(shown):
         colour = _ALARM if one.worse else _LINES[0] if one.judged else "#8c959f"
         axes.plot([one.low or 0, one.high or 0], [number] * 2, color=colour, lw=2)
         axes.plot([one.ratio or 0], [number], "o", color=colour, ms=5)
     axes.axvline(1, color=_INK, lw=0.8)
     axes.axvline(report.regression, color=_ALARM, lw=0.8, ls="--")
-    axes.set(yticks=range(len(told)), yticklabels=[one.name for one in told])
+    axes.set(yticks=range(len(shown)), yticklabels=[one.name for one in shown])
     axes.set_xlabel("ratio of medians, with its 95 % interval; above 1 is slower")
-    axes.set_ylim(len(told) - 0.4, -0.6)
+    axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelsize=8)
     return html.svg(figure)

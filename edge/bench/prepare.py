@@ -1,4 +1,4 @@
-"""Makes a benchmark ready: networks loaded and warm, everybody in the frames known, a folder for records on the right disk."""
+"""Prepares a benchmark: warm networks, a gallery of all people in the frames, a log folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
 from edge.bench.door import BenchDoor
 from edge.bench.loop import Loop, ReplayClock
-from edge.bench.networks import Timed, gallery_of, open_timed
+from edge.bench.networks import TimedNetworks, gallery_of, open_timed
 from edge.bench.results import Conditions
 from edge.bench.sources import Image, Source, digest_of, frames
 from edge.config import TerminalConfig
@@ -22,34 +22,32 @@ from edge.gallery.search import Index
 from edge.recogniser.build import open_pipeline
 from edge.values import Frame
 
-_SEEN_MOST = 3000  # frames of a recording that are searched for people, every fifth of them
+_SEEN_MOST = 3000  # frames of a recording that are searched for people (every fifth)
 _SEEN_LIVE = 45  # of a camera
 _WARM_FRAMES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a measurement is made."""
+class BenchOptions:
+    """Options of a measurement."""
 
     duration_s: float | None = None  # None: to the end of a recording, else 30 s
     warm_up_s: float = 2.0
     templates: int = 1000
-    door: bool = True  # whether a door process is asked
-    flat_out: int = (
-        0  # frames to be done as fast as they can, in place of the camera's pace; 0: at its pace
-    )
-    watch_s: float = 1.0  # between two looks at the machine
+    door: bool = True  # send grants to a door process
+    flat_out: int = 0  # frames without pacing; 0: the camera's pace
+    watch_s: float = 1.0  # between two samples of the machine
     allocation_frames: int = 20  # 0: without that pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Bench:
-    """What is measured, ready."""
+class PreparedBench:
+    """A prepared measurement."""
 
     config: TerminalConfig
     source: Source
-    options: Options
-    timed: Timed
+    options: BenchOptions
+    timed: TimedNetworks
     gallery: Index
     warm: Sequence[Image]
     folder: Path
@@ -61,7 +59,7 @@ class Bench:
         record: AuditLogWriter | None = None,
         virtual: ReplayClock | None = None,
     ) -> Loop:
-        """With a pipeline that has seen nothing yet."""
+        """Return a loop with a fresh pipeline."""
         pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
         return Loop(pipeline, self.timed, record, door, virtual or time.monotonic)
 
@@ -97,15 +95,17 @@ def full_frame_config(config: TerminalConfig, size: str) -> TerminalConfig:
 
 
 @contextlib.contextmanager
-def prepared(config: TerminalConfig, source: Source, options: Options) -> Iterator[Bench]:
-    """Raises BundleError, EngineError, CameraError or ConfigError."""
+def prepared(
+    config: TerminalConfig, source: Source, options: BenchOptions
+) -> Iterator[PreparedBench]:
+    """Prepare; raises BundleError, EngineError, CameraError or ConfigError."""
     timed = open_timed(config)
     try:
         warm = list(frames(source, _WARM_FRAMES))
         seen = islice(frames(source, _SEEN_MOST if source.recorded else _SEEN_LIVE), 0, None, 5)
         gallery = gallery_of(timed.networks, seen, options.templates, config.detector.min_face_px)
         with _folder(config.state) as folder:
-            bench = Bench(config, source, options, timed, gallery, warm, folder)
+            bench = PreparedBench(config, source, options, timed, gallery, warm, folder)
             _warm_up(bench)
             yield bench
     finally:
@@ -114,7 +114,7 @@ def prepared(config: TerminalConfig, source: Source, options: Options) -> Iterat
 
 @contextlib.contextmanager
 def _folder(state: Path) -> Iterator[Path]:
-    """In the terminal's own state where that is possible: its disk decides what a record costs."""
+    """Return a folder on the disk of the state folder if possible: the disk determines the cost."""
     try:
         made = tempfile.TemporaryDirectory(prefix=".bench-", dir=state)
     except OSError:
@@ -123,7 +123,7 @@ def _folder(state: Path) -> Iterator[Path]:
         yield Path(path)
 
 
-def _warm_up(bench: Bench) -> None:
+def _warm_up(bench: PreparedBench) -> None:
     loop = bench.loop()
     until = time.monotonic() + bench.options.warm_up_s
     for number, image in enumerate(cycle(bench.warm)):

@@ -1,4 +1,4 @@
-"""What `edge-bench` found, in the form in which it is written, read again, compared and drawn: schema version 1.
+"""Results of `edge-bench`: written, read, compared and drawn in this form. Schema version 1.
 
 Milliseconds unless a name says otherwise. None stands for what is not available or did not happen, never 0.
 """
@@ -23,7 +23,7 @@ class Part(BaseModel):
 
 
 class Summary(Part):
-    """Of a number of times."""
+    """Statistics of a number of times, ms."""
 
     n: int = Field(ge=1)
     min: float
@@ -36,7 +36,7 @@ class Summary(Part):
 
     @classmethod
     def of(cls, ms: Sequence[float]) -> Summary | None:
-        """None where nothing was measured."""
+        """Return the statistics, or None without values."""
         if not len(ms):
             return None
         low, mean, median, p90, p95, p99, high = (
@@ -48,82 +48,78 @@ class Summary(Part):
 
 
 class Machine(Part):
-    """What it was measured on."""
+    """Machine of a measurement."""
 
     processor: str | None
-    cores: int = Field(description="that this process may use")
+    cores: int = Field(description="cores available to this process")
     memory_mib: int | None
     system: str
     board: str | None
-    l4t: str | None = Field(description="release of a Jetson's Linux")
-    power_mode: str | None = Field(description="of nvpmodel")
-    clocks_locked: bool | None = Field(
-        description="whether jetson_clocks, or something like it, holds the clocks where they are"
-    )
+    l4t: str | None = Field(description="release of Jetson Linux")
+    power_mode: str | None = Field(description="mode of nvpmodel")
+    clocks_locked: bool | None = Field(description="clocks are fixed, for example by jetson_clocks")
     governor: str | None
-    versions: dict[str, str] = Field(description="of Python and of what does the work")
+    versions: dict[str, str] = Field(description="versions of Python and of the libraries")
 
 
 class Conditions(Part):
-    """What must be alike so that two results may be compared."""
+    """Conditions that must be equal for a comparison."""
 
-    source: str = Field(description="where the frames came from")
+    source: str = Field(description="source of the frames")
     frames: str | None = Field(description="digest of the first frames; None for a live camera")
-    pace: str = Field(description="of the camera; `flat out`: as fast as frames are done")
+    pace: str = Field(description="pace of the frames; `flat out`: without pacing")
     frame_size: str | None = Field(description="width x height")
     engine: str
     precision: str
-    threads: int | None = Field(description="of ONNX Runtime")
+    threads: int | None = Field(description="threads of ONNX Runtime")
     detector: str
-    templates: int = Field(description="in the gallery")
+    templates: int = Field(description="templates in the gallery")
     model: str = Field(description="digest of the embedder")
     liveness: str
-    door: str = Field(description="how far an opening was followed")
-    record_on: str | None = Field(description="file system that records were written to")
+    door: str = Field(description="how far a grant was followed")
+    record_on: str | None = Field(description="file system of the audit log")
 
 
 class Accuracy(Part):
-    """Beside the speed of a network, so that nobody buys a fast wrong one."""
+    """Accuracy of a network, shown next to its speed."""
 
-    parity: str = Field(description="verdict of the parity gate")
+    parity: str = Field(description="result of the parity comparison")
     parity_passed: bool
     masked_tar: float | None = Field(
-        description="at FMR 1e-3, masked probe against clean template, of the manifest"
+        description="TAR at FMR 1e-3, masked probe and unmasked template, from the manifest"
     )
-    masked_tar_of: str | None = Field(
-        description="the precision and the pairs that it was measured with"
-    )
+    masked_tar_of: str | None = Field(description="precision and pairs of that measurement")
 
 
 class Stage(Part):
-    """One step of the way from camera to door."""
+    """One stage from camera to door."""
 
-    summary: Summary | None = Field(description="over the frames in which it had something to do")
+    summary: Summary | None = Field(description="over frames in which the stage had work")
     per_frame: float = Field(description="mean over all frames")
 
 
 class Networks(Part):
-    """The two networks against everything else; mean milliseconds where not said otherwise."""
+    """The two networks and all other work; mean milliseconds unless noted."""
 
     detector: Summary | None
-    embedder: Summary | None = Field(description="of one call, which may hold several faces")
-    outside: Summary = Field(description="everything but the networks, of a frame")
-    outside_share: float = Field(description="of all time in the pipeline")
+    embedder: Summary | None = Field(description="one call, which may contain several faces")
+    outside: Summary = Field(description="time of a frame outside the networks")
+    outside_share: float = Field(description="share of the time in the pipeline")
     outside_to_one_of_each: float | None = Field(
         description="median outside over the medians of one call of each network"
     )
 
 
 class EndToEnd(Part):
-    """From the camera's timestamp, which is taken when the driver has handed the frame over."""
+    """Times from the camera's timestamp."""
 
     frame_to_decision: Summary | None
-    frame_to_grant: Summary | None = Field(description="newest voting frame to the grant on record")
+    frame_to_grant: Summary | None = Field(description="newest voting frame to the recorded grant")
     frame_to_relay: Summary | None = Field(
         description="newest voting frame to the switching of the simulated relay"
     )
     first_usable_to_grant: Summary | None = Field(
-        description="a person's first usable frame to the grant on record"
+        description="first usable frame of a person to the recorded grant"
     )
     first_usable_to_relay: Summary | None
 
@@ -133,13 +129,13 @@ class Camera(Part):
     rate_fps: float | None
     interval: Summary | None
     jitter: float | None = Field(description="standard deviation of the interval")
-    age: Summary | None = Field(description="of a frame when it is taken up")
-    dropped: int = Field(description="overtaken by a newer one before they were taken up")
+    age: Summary | None = Field(description="age of a frame when its processing starts")
+    dropped: int = Field(description="frames replaced by newer ones before processing")
     gaps: int = Field(description="intervals of more than one and a half times the median")
 
 
 class Slope(Part):
-    """By least squares, with its 95 % interval."""
+    """Least-squares slope with its 95 % interval."""
 
     per_hour: float
     low: float
@@ -161,33 +157,31 @@ class Memory(Part):
     start_mib: float
     end_mib: float
     peak_mib: float
-    slope_mib: Slope | None = Field(description="None where the run was too short to tell")
+    slope_mib: Slope | None = Field(description="None if the run was too short")
 
 
 class Allocations(Part):
-    """By tracemalloc, in a pass of its own: it slows everything down."""
+    """Allocations, measured by tracemalloc in a separate pass."""
 
     frames: int
-    peak_kib: float = Field(
-        description="median of the memory that one frame takes at most, beyond what was held before it"
-    )
-    kept_bytes: float = Field(description="mean growth of what is held, a frame")
+    peak_kib: float = Field(description="median peak of additional memory of a frame")
+    kept_bytes: float = Field(description="mean growth of held memory per frame")
     kept_blocks: float
 
 
 class Sample(Part):
-    """The machine and this process at one moment."""
+    """Sample of the machine and of this process."""
 
     at_s: float
     rss_mib: float
-    cpu_percent: float | None = Field(description="of one core, by this process")
+    cpu_percent: float | None = Field(description="CPU of this process, percent of one core")
     clocks_mhz: dict[str, float]
     temperatures_c: dict[str, float]
     rails_w: dict[str, float]
     power_w: float | None
-    loads: dict[str, float] = Field(description="percent of each processor, by everybody")
+    loads: dict[str, float] = Field(description="percent of each processor, all processes")
     throttled_by: tuple[str, ...] | None
-    throttle_events: int | None = Field(description="since the machine was started")
+    throttle_events: int | None = Field(description="since the start of the machine")
 
 
 class Power(Part):
@@ -196,38 +190,34 @@ class Power(Part):
 
 
 class Speed(Part):
-    """How the whole pipeline did."""
+    """Performance of the pipeline."""
 
     seconds: float
     frames: int
-    looked_at: int = Field(
-        description="frames in which anything was to be looked at: the times are theirs"
-    )
+    looked_at: int = Field(description="frames with work; times are over these")
     faces: int
     embedded: int
     throughput_fps: float
-    capacity_fps: float = Field(
-        description="what one pipeline could do: frames over the time at work on them"
-    )
-    cpu_s: float = Field(description="of this process")
+    capacity_fps: float = Field(description="capacity: frames per second of processing time")
+    cpu_s: float = Field(description="CPU seconds of this process")
     cpu_ms_per_frame: float
-    frame: Summary = Field(description="work on one frame")
+    frame: Summary = Field(description="processing time of a frame")
     stages: dict[str, Stage]
     networks: Networks
     end_to_end: EndToEnd
     grants: int
-    openings: int = Field(description="grants after which the simulated relay switched")
+    openings: int = Field(description="grants followed by a switch of the simulated relay")
     power: Power | None
 
 
 class Throttling(Part):
-    known: bool = Field(description="whether this machine tells")
+    known: bool = Field(description="whether the machine reports throttling")
     by: dict[str, float] = Field(description="share of the samples in which each cause was active")
     events: int | None = Field(description="counted during the measurement")
 
 
 class Report(Part):
-    """What all results have."""
+    """Base of all results."""
 
     schema_version: Literal[1] = 1
     made_at: str
@@ -235,12 +225,12 @@ class Report(Part):
 
 
 class PipelineReport(Report):
-    """Of a measurement of the whole way from camera to door."""
+    """Result of a measurement from camera to door."""
 
     conditions: Conditions
     accuracy: Accuracy
     ended: str = Field(
-        description="why: duration, end of the recording, all frames done, interrupted"
+        description="reason: duration, end of the recording, all frames done, interrupted"
     )
     speed: Speed
     camera: Camera
@@ -248,7 +238,7 @@ class PipelineReport(Report):
     throttling: Throttling
     samples: tuple[Sample, ...]
     series: dict[str, list[float]] = Field(
-        description="milliseconds of frames or events, thinned; `at_s` seconds"
+        description="milliseconds of frames or events, decimated; `at_s` in seconds"
     )
 
 
@@ -270,7 +260,7 @@ class SoakRow(Part):
 
 
 class Window(Part):
-    """A stretch of a soak."""
+    """A window of a soak."""
 
     from_s: float
     frames: int
@@ -279,10 +269,10 @@ class Window(Part):
 
 
 class Finding(Part):
-    """What was asked of a soak."""
+    """One check of a soak."""
 
     what: str
-    passed: bool | None = Field(description="None where it cannot be told")
+    passed: bool | None = Field(description="None if it cannot be determined")
     words: str
 
 
@@ -303,9 +293,7 @@ class SweepRow(Part):
     precision: str
     threads: int | None
     detector: str
-    faces: int | None = Field(
-        description="drawn into each frame; None where the frames are the camera's"
-    )
+    faces: int | None = Field(description="drawn into each frame; None for frames of the camera")
     templates: int
     frame: Summary
     outside: Summary
@@ -326,9 +314,7 @@ class SweepReport(Report):
     source: str
     frames: str | None = Field(description="digest of the frames; None for a live camera")
     model: str
-    rounds: int = Field(
-        description="in which all combinations take turns, so that a machine that changes changes for all"
-    )
+    rounds: int = Field(description="rounds in which all combinations take turns")
     rows: tuple[SweepRow, ...]
     refused: tuple[Refused, ...]
 
@@ -336,7 +322,7 @@ class SweepReport(Report):
 class GalleryRow(Part):
     templates: int
     embedding: int
-    mib: float = Field(description="of the templates in memory")
+    mib: float = Field(description="memory of the templates")
     search: Summary
     templates_per_us: float
     series: dict[str, list[float]]
@@ -349,12 +335,12 @@ class GalleryReport(Report):
 
 
 class Phases(Part):
-    """Of calls to an engine that can tell, as trtexec names them: latency is h2d + compute + d2h."""
+    """Phases of a call, named as in trtexec: latency is h2d + compute + d2h."""
 
     h2d: Summary
     compute: Summary
     d2h: Summary
-    enqueue: Summary = Field(description="of the host, to hand the work over")
+    enqueue: Summary = Field(description="time of the host to enqueue the work")
 
 
 class EngineRow(Part):
@@ -388,21 +374,21 @@ class CameraReport(Report):
     ended: str
     seconds: float
     camera: Camera
-    lost: tuple[str, ...] = Field(description="what was said each time that the camera was lost")
+    lost: tuple[str, ...] = Field(description="message of each loss of the camera")
     series: dict[str, list[float]]
 
 
 class Ratio(Part):
-    """Of medians, after over before, with its 95 % interval."""
+    """Ratio of medians, after over before, with its 95 % interval."""
 
     name: str
     before: float
     after: float
-    ratio: float | None = Field(description="None where too few values are stored")
+    ratio: float | None = Field(description="None with too few values")
     low: float | None
     high: float | None
     judged: bool = Field(description="whether it counts for the verdict")
-    worse: bool = Field(description="beyond the limit, and surely more than noise")
+    worse: bool = Field(description="beyond the limit, and significant")
 
 
 class CompareReport(Part):
@@ -411,7 +397,7 @@ class CompareReport(Part):
     before: str
     after: str
     regression: float
-    differ: tuple[str, ...] = Field(description="conditions that were not alike")
+    differ: tuple[str, ...] = Field(description="conditions that differ")
     ratios: tuple[Ratio, ...]
     passed: bool
 
@@ -422,17 +408,17 @@ _ADAPTER: TypeAdapter[Measured | CompareReport] = TypeAdapter(Result)
 
 
 def schema() -> dict[str, Any]:
-    """JSON Schema of everything that edge-bench writes."""
-    told = _ADAPTER.json_schema(mode="serialization")
+    """Return the JSON Schema of all results."""
+    schema = _ADAPTER.json_schema(mode="serialization")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "edge-bench, schema version 1",
-        **told,
+        **schema,
     }
 
 
 def read(path: Path) -> Measured:
-    """A result that was written; raises ConfigError that says what is wrong with the file."""
+    """Read a result; raises ConfigError that describes the fault of the file."""
     try:
         found = parse_json(_ADAPTER, path.read_bytes())
     except OSError as error:
@@ -445,6 +431,6 @@ def read(path: Path) -> Measured:
         ) from error
     if isinstance(found, CompareReport):
         raise ConfigError(
-            f"{path}: is a comparison; expected what edge-bench run, sweep, gallery, engine or camera measured"
+            f"{path}: is a comparison; expected a result of edge-bench run, sweep, gallery, engine or camera"
         )
     return found

@@ -1,4 +1,4 @@
-"""`edge-bench run`: the whole way once, and what a frame allocates."""
+"""`edge-bench run`: all steps once, and the memory that a frame allocates."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ import numpy as np
 
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import measure
-from edge.bench.prepare import Bench
+from edge.bench.prepare import PreparedBench
 from edge.bench.results import Allocations, RunReport
 from edge.values import Frame
 
 
-def run(bench: Bench, stop: InterruptHandler) -> RunReport:
-    """Raises CameraError, EngineError, RecordError or DoorError."""
+def run(bench: PreparedBench, stop: InterruptHandler) -> RunReport:
+    """Run the measurement; raises CameraError, EngineError, RecordError or DoorError."""
     whole = measure(bench, stop)
     wanted = bench.options.allocation_frames and not stop
     return RunReport(**dict(whole), allocations=allocations(bench) if wanted else None)
 
 
-def allocations(bench: Bench) -> Allocations:
-    """Frames once more under tracemalloc, which slows everything down; as many before them fill what is kept on purpose."""
+def allocations(bench: PreparedBench) -> Allocations:
+    """Measure allocations with tracemalloc, after as many frames that fill the caches."""
     loop, count = bench.loop(), bench.options.allocation_frames
     dated = (Frame(image, n / bench.source.fps, n) for n, image in enumerate(cycle(bench.warm)))
     tracemalloc.start()
     try:
         for frame in islice(dated, count):
-            loop.turn(frame)
+            loop.process_frame(frame)
         gc.collect()
         peaks, held, blocks = [], tracemalloc.get_traced_memory()[0], sys.getallocatedblocks()
         for frame in islice(dated, count):
             tracemalloc.reset_peak()
             before = tracemalloc.get_traced_memory()[0]
-            loop.turn(frame)
+            loop.process_frame(frame)
             peaks.append(tracemalloc.get_traced_memory()[1] - before)
         gc.collect()
         grown, more = tracemalloc.get_traced_memory()[0] - held, sys.getallocatedblocks() - blocks

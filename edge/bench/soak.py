@@ -1,4 +1,4 @@
-"""`edge-bench soak`: whether the terminal is after hours what it was at first: memory, latency, heat, frames lost."""
+"""`edge-bench soak`: changes over hours: memory, latency, temperature, lost frames."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import FrameTiming
 from edge.bench.machine import Watch
 from edge.bench.measure import measure
-from edge.bench.prepare import Bench
+from edge.bench.prepare import PreparedBench
 from edge.bench.results import Finding, PipelineReport, Sample, SoakReport, SoakRow, Window
 
 Tell = Callable[[SoakRow], None]
 _DRIFT = 1.15  # largest over smallest median of windows
-_SLOPE_MIB = 1.0  # an hour, which the interval's lower end may not pass
+_SLOPE_MIB = 1.0  # MiB per hour, limit of the interval's lower end
 _LOST = 0.001  # share of the camera's frames
 
 
 class Rows:
-    """Turns the frames of each stretch of `every_s` into a row, and of each window into its medians."""
+    """Collects rows of `every_s` seconds, and medians of windows."""
 
     def __init__(self, every_s: float, window_s: float, tell: Tell) -> None:
         self._every_s, self._window_s, self._tell = every_s, window_s, tell
@@ -29,16 +29,16 @@ class Rows:
         self._decided: list[float] = []
         self._dropped = 0
         self._next_s, self._window_from_s = every_s, 0.0
-        self._rows: list[bytes] = []  # packed, so as not to show in the memory that is watched
+        self._rows: list[bytes] = []  # packed, so that they do not show in the measured memory
         self.windows: list[Window] = []
 
-    def hear(self, turn: FrameTiming, at_s: float, dropped: int, watch: Watch) -> None:
-        """One turn; rows and windows end when their time has passed."""
+    def add(self, turn: FrameTiming, at_s: float, dropped: int, watch: Watch) -> None:
+        """Add one frame; rows and windows end when their time has passed."""
         if at_s >= self._next_s:
             self._end_row(at_s, dropped, watch.newest)
         if at_s >= self._window_from_s + self._window_s:
             self._end_window()
-        if turn.is_rest:
+        if turn.is_idle:
             return
         self._row.append(turn.busy_s)
         self._busy.append(turn.busy_s)
@@ -72,7 +72,7 @@ class Rows:
         self._next_s += self._every_s * max(1, -(-(at_s - self._next_s) // self._every_s))
 
     def _end_window(self) -> None:
-        """A window that was cut short is left out: the last one."""
+        """End the rows; an incomplete last window is left out."""
         medians = (
             round(float(np.median(values)) * 1000, 4) for values in (self._busy, self._decided)
         )
@@ -91,11 +91,11 @@ class Rows:
 
 
 def soak(
-    bench: Bench, stop: InterruptHandler, *, every_s: float, window_s: float, tell: Tell
+    bench: PreparedBench, stop: InterruptHandler, *, every_s: float, window_s: float, tell: Tell
 ) -> SoakReport:
-    """`tell` hears of each row as it comes. Raises CameraError, EngineError, RecordError or DoorError."""
+    """Run; `tell` receives each row. Raises CameraError, EngineError, RecordError or DoorError."""
     rows = Rows(every_s, window_s, tell)
-    whole = measure(bench, stop, rows.hear)
+    whole = measure(bench, stop, rows.add)
     medians = [window.frame_median for window in rows.windows]
     drift = round(max(medians) / min(medians), 4) if len(medians) > 1 else None
     return SoakReport(
@@ -109,14 +109,14 @@ def soak(
 
 
 def findings(whole: PipelineReport, drift: float | None) -> tuple[Finding, ...]:
-    """What a soak is asked, with its bounds."""
+    """Return the findings of a soak with their limits."""
     return _memory(whole), _drift(drift), _lost(whole), _throttled(whole), _hot(whole.samples)
 
 
 def _memory(whole: PipelineReport) -> Finding:
     slope = whole.memory.slope_mib
     if slope is None:
-        return Finding(what="memory", passed=None, words="too short to tell a slope")
+        return Finding(what="memory", passed=None, words="too short for a slope")
     interval = f"95 % interval {slope.low:+.2f} to {slope.high:+.2f}; at most {_SLOPE_MIB:g} at its lower end"
     words = f"{slope.per_hour:+.2f} MiB an hour, {interval}"
     return Finding(what="memory", passed=slope.low <= _SLOPE_MIB, words=words)
@@ -124,10 +124,8 @@ def _memory(whole: PipelineReport) -> Finding:
 
 def _drift(drift: float | None) -> Finding:
     if drift is None:
-        return Finding(what="latency", passed=None, words="fewer than two whole windows")
-    words = (
-        f"the windows' medians lie within {drift - 1:.1%} of one another; at most {_DRIFT - 1:.0%}"
-    )
+        return Finding(what="latency", passed=None, words="fewer than two complete windows")
+    words = f"medians of the windows differ by {drift - 1:.1%}; at most {_DRIFT - 1:.0%}"
     return Finding(what="latency", passed=drift <= _DRIFT, words=words)
 
 
@@ -138,16 +136,18 @@ def _lost(whole: PipelineReport) -> Finding:
 
 
 def _throttled(whole: PipelineReport) -> Finding:
-    told = whole.throttling
-    if not told.known:
+    throttling = whole.throttling
+    if not throttling.known:
         return Finding(what="throttling", passed=None, words="not available on this machine")
     causes = (
-        ", ".join(f"{name} in {share:.0%} of the looks" for name, share in told.by.items())
+        ", ".join(f"{name} in {share:.0%} of the samples" for name, share in throttling.by.items())
         or "none active"
     )
-    counted = "" if told.events is None else f"; {told.events} events counted"
+    counted = "" if throttling.events is None else f"; {throttling.events} events counted"
     return Finding(
-        what="throttling", passed=not told.by and not told.events, words=causes + counted
+        what="throttling",
+        passed=not throttling.by and not throttling.events,
+        words=causes + counted,
     )
 
 
@@ -163,5 +163,5 @@ def _hot(samples: Sequence[Sample]) -> Finding:
     return Finding(
         what="temperature",
         passed=None,
-        words=f"{celsius:.1f} °C at most, {name}; no bound: throttling is what counts",
+        words=f"{celsius:.1f} °C at most, {name}; no limit: only throttling counts",
     )

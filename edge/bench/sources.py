@@ -1,4 +1,4 @@
-"""Where a benchmark's frames come from: the config's camera or clip, or frames drawn with a number of faces."""
+"""Frames of a benchmark: the configured camera or clip, or drawn frames with a number of faces."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from edge.values import Frame
 Image = NDArray[np.uint8]  # (H,W,3) BGR
 DRAWN_FPS = 15.0
 _MEMORY_BYTES = 256 << 20
-_DRAWN_FRAMES = 60  # after which drawn frames begin again
+_DRAWN_FRAMES = 60  # length of the loop of drawn frames
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Frames that can be had again: as a camera gives them, or at once."""
+    """Repeatable source of frames, at the camera's pace or without pacing."""
 
     name: str
-    fps: float  # nominal; 15 where the camera says nothing
-    recorded: bool  # whether it ends, unless it is looped
-    live: bool  # whether it is never the same again
-    paced: Callable[[bool], Camera]  # argument: whether a recording begins again at its end
-    at_once: Callable[[], Camera]  # without waiting
+    fps: float  # nominal; 15 if unknown
+    recorded: bool  # it ends unless it is looped
+    live: bool  # it is not repeatable
+    paced: Callable[[bool], Camera]  # argument: loop a recording
+    at_once: Callable[[], Camera]  # without pacing
 
 
 def source_of(config: CameraConfig) -> Source:
-    """The config's camera."""
+    """Return the configured camera."""
     if isinstance(config, ReplayCameraConfig):
         fps = config.fps or own_pace(config.path) or FOLDER_FPS
         return Source(
@@ -55,7 +55,7 @@ def source_of(config: CameraConfig) -> Source:
 
 
 def drawn(faces: int) -> Source:
-    """Frames with so many faces, without end; raises PhotoError where the portrait is not installed."""
+    """Return endless frames with `faces` faces; raises PhotoError if the portrait is not installed."""
     images = crowd(faces, _DRAWN_FRAMES)
     return Source(
         f"drawn, {faces} face{'s' * (faces != 1)}, {DRAWN_FPS:g} frames a second",
@@ -68,7 +68,7 @@ def drawn(faces: int) -> Source:
 
 
 class MemoryCamera:
-    """Images again and again, at a pace or as fast as they are taken."""
+    """Images in a loop, with or without pacing."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class MemoryCamera:
 
 
 def frames(source: Source, most: int) -> Iterator[Image]:
-    """Up to so many pictures of a source, without waiting; raises CameraError where it has none."""
+    """Return up to `count` pictures without pacing; raises CameraError if there are none."""
     camera = source.at_once()
     number = 0
     try:
@@ -109,9 +109,9 @@ def frames(source: Source, most: int) -> Iterator[Image]:
 
 
 def kept(source: Source, most: int) -> list[Image]:
-    """Up to so many pictures in memory, of which they take no more than 256 MiB; raises CameraError where there are none."""
+    """Return pictures in memory, at most 256 MiB; raises CameraError if there are none."""
     images: list[Image] = []
-    known: dict[int, int] = {}  # bytes by picture: drawn ones are the same again and again
+    known: dict[int, int] = {}  # bytes by picture: drawn ones are repeated
     for image in frames(source, most):
         known[id(image)] = image.nbytes
         if images and sum(known.values()) > _MEMORY_BYTES:
@@ -121,7 +121,7 @@ def kept(source: Source, most: int) -> list[Image]:
 
 
 def digest_of(images: Sequence[Image]) -> str:
-    """Of what is to be seen, short."""
+    """Return a short digest of the pictures."""
     digest = hashlib.sha256()
     for image in images:
         digest.update(image.tobytes())
@@ -129,7 +129,7 @@ def digest_of(images: Sequence[Image]) -> str:
 
 
 def crowd(faces: int, count: int) -> list[Image]:
-    """Frames (480,640,3) with up to six faces, drawn from a public-domain portrait, that move a little and have noise on them.
+    """Frames (480,640,3) with up to six moving faces of a public-domain portrait, and noise.
 
     Raises PhotoError where the portrait is not installed.
     """

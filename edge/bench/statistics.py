@@ -1,4 +1,4 @@
-"""What numbers say and how sure it is: percentiles, a slope with its bounds, a ratio of medians with its interval."""
+"""Percentiles, slopes and ratios of medians with confidence intervals."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 _RESAMPLES = 2000
-_FEWEST = 8  # values, below which nothing is said of a slope or ratio
-_BLOCKS = 10  # of neighbouring values, which are alike and so must be drawn together
+_FEWEST = 8  # values needed for a slope or ratio
+_BLOCKS = 10  # blocks of neighbouring values, which are correlated
 _AT_ONCE = 1 << 20  # values
 Floats = NDArray[np.float64]
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, ...]:
-    """min, mean, median, p90, p95, p99, max."""
+    """Return min, mean, median, p90, p95, p99 and max."""
     array = np.asarray(values, np.float64)
     low, median, p90, p95, p99, high = np.percentile(array, (0, 50, 90, 95, 99, 100))
     return tuple(float(v) for v in (low, array.mean(), median, p90, p95, p99, high))
@@ -24,7 +24,7 @@ def percentiles(values: Sequence[float]) -> tuple[float, ...]:
 def slope(
     at: Sequence[float], values: Sequence[float], *, seed: int = 0
 ) -> tuple[float, float, float] | None:
-    """Least squares, and its 95 % interval by a moving-block bootstrap of the residuals; None where there are too few values.
+    """Return the least-squares slope and its 95 % interval (moving-block bootstrap), or None.
 
     H. R. Kunsch, "The jackknife and the bootstrap for general stationary observations", Annals of Statistics 1989.
     """
@@ -42,7 +42,7 @@ def slope(
 def ratio_of_medians(
     before: Sequence[float], after: Sequence[float], *, seed: int = 0
 ) -> tuple[float, float, float] | None:
-    """Median after over median before, and its 95 % interval by a moving-block bootstrap of both.
+    """Return the ratio of medians, after over before, and its 95 % interval (moving-block bootstrap).
 
     None where there are too few values, or the median before is 0.
     """
@@ -66,13 +66,13 @@ def _medians(values: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _blocks(count: int, rng: np.random.Generator, resamples: int = _RESAMPLES) -> NDArray[np.int64]:
-    """Indices (resamples,count) of runs of neighbours that begin anywhere."""
+    """Return indices (resamples,count) of random blocks of neighbours."""
     length = max(1, count // _BLOCKS)
     starts = rng.integers(0, count - length + 1, (resamples, -(-count // length)))
     return (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :count]
 
 
 def thinned(values: Sequence[float], most: int) -> list[float]:
-    """Every n-th, so that there are at most so many."""
+    """Return every n-th value, at most `most` values."""
     step = max(1, -(-len(values) // most))
     return list(values[::step])

@@ -1,4 +1,4 @@
-"""`edge-bench sweep`: which precision, threads, detector size, crowd and gallery cost what, in one process and in turns."""
+"""`edge-bench sweep`: cost by precision, threads, detector size, faces and gallery size."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.bench.accumulator import RunStatistics, written
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import Loop, ReplayClock
-from edge.bench.networks import Timed, gallery_of, open_timed
+from edge.bench.networks import TimedNetworks, gallery_of, open_timed
 from edge.bench.prepare import full_frame_config
 from edge.bench.results import Refused, SweepReport, SweepRow
 from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
@@ -30,7 +30,7 @@ _SERIES = ("frame", "outside")
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """What is combined with what."""
+    """Values to combine."""
 
     engines: Sequence[str]  # ort, trt
     precisions: Sequence[Precision]
@@ -44,7 +44,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Combination:
-    """One point of a grid."""
+    """One point of the grid."""
 
     engine: str
     precision: Precision
@@ -64,20 +64,20 @@ class Combination:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shown:
-    """Frames of one source, in memory."""
+class SweepFrames:
+    """Frames of a source in memory."""
 
     source: Source
     images: Sequence[Image]
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
-    """One combination, open, with its own pipeline and what it cost so far."""
+class OpenCombination:
+    """One open combination with its pipeline and statistics."""
 
     what: Combination
-    shown: Shown
-    timed: Timed
+    shown: SweepFrames
+    timed: TimedNetworks
     loop: Loop
     clock: ReplayClock
     done: int = 0
@@ -85,13 +85,13 @@ class Entry:
     tally: RunStatistics = field(default_factory=lambda: RunStatistics(0.0))
 
     def advance(self, count: int, *, counts: bool = True) -> None:
-        """Some frames further; networks are shared, so their clocks are emptied first."""
+        """Process some frames; networks are shared, so their times are cleared first."""
         self.loop.forget()
         worked = time.process_time()
         for _ in range(count):
             at, images = self.done / self.shown.source.fps, self.shown.images
             self.clock.begin(at)
-            turn = self.loop.turn(Frame(images[self.done % len(images)], at, self.done))
+            turn = self.loop.process_frame(Frame(images[self.done % len(images)], at, self.done))
             self.done += 1
             if counts:
                 self.tally.add(turn)
@@ -100,11 +100,13 @@ class Entry:
 
 
 def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepReport:
-    """Raises CameraError, PhotoError, or ConfigError where no combination can be run."""
+    """Run the sweep; raises CameraError, PhotoError, or ConfigError if nothing can be run."""
     sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {
         None: source_of(config.camera)
     }
-    shown = {faces: Shown(source, kept(source, grid.frames)) for faces, source in sources.items()}
+    shown = {
+        faces: SweepFrames(source, kept(source, grid.frames)) for faces, source in sources.items()
+    }
     refused: list[Refused] = []
     with contextlib.ExitStack() as closing:
         entries = list(_open(config, grid, shown, refused, closing))
@@ -134,8 +136,10 @@ def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepRe
     )
 
 
-def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: InterruptHandler) -> int:
-    """How many rounds were done; at least one, and whole ones only."""
+def _take_turns(
+    entries: Sequence[OpenCombination], rounds: int, chunk: int, stop: InterruptHandler
+) -> int:
+    """Run in turns; return the number of complete rounds, at least one."""
     for number in tqdm(range(rounds), desc="measuring", unit="round", leave=False, disable=None):
         for entry in entries:
             entry.advance(chunk)
@@ -147,11 +151,11 @@ def _take_turns(entries: Sequence[Entry], rounds: int, chunk: int, stop: Interru
 def _open(
     config: TerminalConfig,
     grid: Grid,
-    shown: dict[int | None, Shown],
+    shown: dict[int | None, SweepFrames],
     refused: list[Refused],
     closing: contextlib.ExitStack,
-) -> Iterator[Entry]:
-    """All that can be run; networks are opened once for all crowds and galleries."""
+) -> Iterator[OpenCombination]:
+    """Yield what can be run; networks are opened once for all faces and galleries."""
     for engine, precision, detector in product(grid.engines, grid.precisions, grid.detectors):
         for threads in grid.threads if engine == "ort" else (None,):
             plain = Combination(engine, precision, threads, detector)
@@ -167,12 +171,14 @@ def _open(
                 )
 
 
-def _entry(config: TerminalConfig, what: Combination, timed: Timed, shown: Shown) -> Entry:
+def _entry(
+    config: TerminalConfig, what: Combination, timed: TimedNetworks, shown: SweepFrames
+) -> OpenCombination:
     gallery = gallery_of(
         timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px
     )
     clock = ReplayClock()
-    return Entry(
+    return OpenCombination(
         what,
         shown,
         timed,
@@ -182,7 +188,7 @@ def _entry(config: TerminalConfig, what: Combination, timed: Timed, shown: Shown
 
 
 def _varied(config: TerminalConfig, what: Combination) -> TerminalConfig:
-    """Raises ConfigError where an engine has no such precision."""
+    """Return the configuration of a combination; raises ConfigError for an unknown precision."""
     if what.engine == "trt":
         section: TrtEngineConfig | OrtEngineConfig = TrtEngineConfig(
             kind="trt", precision=what.precision
@@ -194,7 +200,7 @@ def _varied(config: TerminalConfig, what: Combination) -> TerminalConfig:
     return full_frame_config(config, what.detector).model_copy(update={"engine": section})
 
 
-def _row(entry: Entry) -> SweepRow:
+def _row(entry: OpenCombination) -> SweepRow:
     networks, what = entry.tally.networks(), entry.what
     return SweepRow(
         name=str(what),

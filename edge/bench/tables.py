@@ -1,4 +1,4 @@
-"""What a benchmark found as tables for people: with rich where it is installed, else in plain columns."""
+"""Tables of results: by rich if it is installed, else plain columns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from edge.bench.results import (
 )
 
 NONE = "not available"
-_PAPER = 150  # columns where nobody's terminal says how many there are
+_PAPER = 150  # columns if the width of the terminal is unknown
 _HEAD = ("n", "min", "mean", "median", "p90", "p95", "p99", "max")
 NO_RICH = "plain tables, since rich is not installed: pip install 'mfsa-edge[cpu]'"
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells are text; the first column is to the left, the others to the right where they are numbers."""
+    """Table of text cells; columns of numbers are right-aligned."""
 
     title: str
     head: tuple[str, ...]
@@ -37,7 +37,7 @@ class Table:
 
 
 def tables(report: Measured | CompareReport) -> list[Table]:
-    """In the order in which they are shown."""
+    """Return the tables of a result in display order."""
     if isinstance(report, CompareReport):
         return [_ratios(report)]
     made: list[Table] = []
@@ -57,7 +57,7 @@ def tables(report: Measured | CompareReport) -> list[Table]:
 
 
 def ms(value: float | None) -> str:
-    """Three digits after the point below a tenth, else two."""
+    """Format milliseconds: three decimals below 0.1, else two."""
     return "-" if value is None else f"{value:.3f}" if abs(value) < 0.1 else f"{value:.2f}"
 
 
@@ -72,10 +72,10 @@ def _facts(title: str, facts: dict[str, str]) -> Table:
 
 
 def machine_facts(machine: Machine) -> dict[str, str]:
-    """None is told as not available."""
+    """Return the facts; None is shown as not available."""
     locked = {True: "locked", False: "not locked", None: NONE}[machine.clocks_locked]
     return {
-        "processor": f"{machine.processor or NONE}, {machine.cores} cores to use",
+        "processor": f"{machine.processor or NONE}, {machine.cores} cores available",
         "memory": NONE if machine.memory_mib is None else f"{machine.memory_mib} MiB",
         "system": machine.system,
         "board": machine.board or NONE,
@@ -87,7 +87,7 @@ def machine_facts(machine: Machine) -> dict[str, str]:
 
 
 def accuracy_words(accuracy: Accuracy) -> str:
-    """One line."""
+    """Return one line."""
     tar = (
         ""
         if accuracy.masked_tar is None
@@ -120,7 +120,7 @@ def _whole(report: PipelineReport) -> Iterator[Table]:
 
 
 def short(report: PipelineReport) -> dict[str, str]:
-    """The figures that are asked for first."""
+    """Return the headline figures."""
     speed, networks, camera, memory = (
         report.speed,
         report.speed.networks,
@@ -134,26 +134,26 @@ def short(report: PipelineReport) -> dict[str, str]:
     )
     opened = f"; {speed.openings} switched it" if speed.openings else ""
     facts = {
-        "measured": f"{speed.frames} frames, {speed.looked_at} looked at, in {speed.seconds:.1f} s; {report.ended}",
+        "measured": f"{speed.frames} frames, {speed.looked_at} processed, in {speed.seconds:.1f} s; {report.ended}",
         "faces": f"{speed.faces}, {speed.embedded} embedded",
         "source": f"{report.conditions.source}, {report.conditions.frame_size}, pace: {report.conditions.pace}",
         "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
         "accuracy": accuracy_words(report.accuracy),
-        "throughput": f"{speed.throughput_fps:.1f} frames a second; could do {speed.capacity_fps:.1f}",
+        "throughput": f"{speed.throughput_fps:.1f} frames/s; capacity {speed.capacity_fps:.1f}",
         "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter "
         f"{NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
         "grants": f"{speed.grants}, followed {report.conditions.door}{opened}",
         "outside the networks": f"{networks.outside_share:.1%} of the time{ratio}",
-        "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms a frame",
+        "processor time": f"{speed.cpu_s:.2f} s, {speed.cpu_ms_per_frame:.2f} ms per frame",
         "memory": f"{memory.start_mib:.1f} to {memory.end_mib:.1f} MiB, at most {memory.peak_mib:.1f}; slope {_slope(report)}",
         "power": NONE
         if speed.power is None
-        else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames a joule",
+        else f"{speed.power.mean_w:.2f} W, {speed.power.frames_per_joule:.2f} frames/J",
         "throttling": _throttling(report),
     }
     if isinstance(report, RunReport) and (made := report.allocations):
         facts["allocations"] = (
-            f"{made.peak_kib:.0f} KiB a frame at most, {made.kept_bytes:.0f} bytes of it kept"
+            f"{made.peak_kib:.0f} KiB per frame at most, {made.kept_bytes:.0f} bytes of it kept"
         )
     return facts
 
@@ -161,15 +161,17 @@ def short(report: PipelineReport) -> dict[str, str]:
 def _slope(report: PipelineReport) -> str:
     slope = report.memory.slope_mib
     if slope is None:
-        return f"{NONE}: too short to tell"
-    return f"{slope.per_hour:+.2f} MiB an hour ({slope.low:+.2f} to {slope.high:+.2f})"
+        return f"{NONE}: too short"
+    return f"{slope.per_hour:+.2f} MiB/h ({slope.low:+.2f} to {slope.high:+.2f})"
 
 
 def _throttling(report: PipelineReport) -> str:
-    told = report.throttling
-    if not told.known:
+    throttling = report.throttling
+    if not throttling.known:
         return NONE
-    return ", ".join(told.by) or ("none" if not told.events else f"{told.events} events counted")
+    return ", ".join(throttling.by) or (
+        "none" if not throttling.events else f"{throttling.events} events counted"
+    )
 
 
 def _findings(report: SoakReport) -> Table:
@@ -212,7 +214,7 @@ def _sweep(report: SweepReport) -> Table:
         for row in report.rows
     )
     return Table(
-        f"{report.source}, in {report.rounds} rounds of turns; medians in ms, cpu in ms a frame",
+        f"{report.source}, in {report.rounds} rounds of turns; medians in ms, cpu in ms per frame",
         head,
         rows,
     )
@@ -240,18 +242,18 @@ def _engines(report: EngineReport) -> Table:
 
 
 def _phases(report: EngineReport) -> Iterator[Table]:
-    told = [row for row in report.rows if row.phases]
-    if told:
+    timed = [row for row in report.rows if row.phases]
+    if timed:
         names = ("h2d", "compute", "d2h", "enqueue")
         rows = tuple(
-            (row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in told
+            (row.name, *(ms(getattr(row.phases, name).median) for name in names)) for row in timed
         )
         yield Table("Where a call spends its time, medians in ms", ("", *names), rows)
 
 
 def _warnings(report: EngineReport) -> Iterator[Table]:
-    if told := {row.name: "; ".join(row.warnings) for row in report.rows if row.warnings}:
-        yield _facts("Warnings", told)
+    if warned := {row.name: "; ".join(row.warnings) for row in report.rows if row.warnings}:
+        yield _facts("Warnings", warned)
 
 
 def _gallery(report: GalleryReport) -> Table:
@@ -264,7 +266,7 @@ def _gallery(report: GalleryReport) -> Table:
 
 def _camera(report: CameraReport) -> Table:
     camera = report.camera
-    rate = NONE if camera.rate_fps is None else f"{camera.rate_fps:.2f} frames a second"
+    rate = NONE if camera.rate_fps is None else f"{camera.rate_fps:.2f} frames/s"
     facts = {
         "source": f"{report.source}, {report.frame_size}",
         "rate": f"{rate}, {camera.frames} frames in {report.seconds:.1f} s; {report.ended}",
@@ -311,7 +313,7 @@ def _judgement(judged: bool, worse: bool) -> str:
 
 
 def show(made: Sequence[Table]) -> str | None:
-    """Prints by rich; else gives the same as plain text to be printed."""
+    """Print by rich; without rich return plain text."""
     try:
         from rich.console import Console
         from rich.table import Table as RichTable
@@ -339,7 +341,7 @@ def show(made: Sequence[Table]) -> str | None:
 
 
 def plain(table: Table) -> str:
-    """Columns padded with spaces."""
+    """Return columns padded with spaces."""
     rows = [table.head, *table.rows] if any(table.head) else list(table.rows)
     widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
     right = [i > 0 and _numbers(table, i) for i in range(len(table.head))]
@@ -354,7 +356,7 @@ def plain(table: Table) -> str:
 
 
 def _numbers(table: Table, column: int) -> bool:
-    """Whether all cells of a column are numbers, or nothing."""
+    """Return True if all cells of a column are numbers or empty."""
     cells = [row[column] for row in table.rows]
     return all(
         cell in ("", "-") or cell.rstrip("%").replace(".", "", 1).lstrip("+-").isdigit()

@@ -15,7 +15,7 @@ from edge.config import TerminalConfig, load_config
 from edge.errors import ConfigError
 
 if TYPE_CHECKING:
-    from edge.bench.prepare import Options
+    from edge.bench.prepare import BenchOptions
     from edge.bench.results import CompareReport, Measured, SoakRow
     from edge.bench.sources import Source
 
@@ -32,10 +32,10 @@ def _source(args: argparse.Namespace, config: TerminalConfig) -> Source:
     return drawn(args.faces) if args.faces else source_of(config.camera)
 
 
-def _options(args: argparse.Namespace, **more: float) -> Options:
-    from edge.bench.prepare import Options
+def _options(args: argparse.Namespace, **more: float) -> BenchOptions:
+    from edge.bench.prepare import BenchOptions
 
-    return Options(args.duration, args.warm_up, args.templates, not args.no_door, **more)  # type: ignore[arg-type]
+    return BenchOptions(args.duration, args.warm_up, args.templates, not args.no_door, **more)  # type: ignore[arg-type]
 
 
 def _config(args: argparse.Namespace) -> TerminalConfig:

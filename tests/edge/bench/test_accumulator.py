@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from edge.bench.accumulator import RunStatistics, TalliedCamera
+from edge.bench.accumulator import CountingCamera, RunStatistics
 from edge.bench.loop import FrameTiming, Granted
 from edge.values import Frame
 
@@ -107,10 +107,10 @@ class Paced:
 
 def test_the_camera_s_pace_and_its_gaps() -> None:
     times = [n / 10 for n in range(50) if n not in (20, 40, 41)]
-    camera = TalliedCamera(lambda: Paced(iter(times)))
+    camera = CountingCamera(lambda: Paced(iter(times)))
     while camera.read() is not None:
         pass
-    told = camera.told(3, None)
+    told = camera.summarise(3, None)
     assert told.frames == 47 and told.gaps == 2 and told.dropped == 3
     assert (
         told.rate_fps == pytest.approx(46 / 4.9, abs=1e-3)
@@ -121,7 +121,7 @@ def test_the_camera_s_pace_and_its_gaps() -> None:
 
 
 def test_of_a_single_frame_no_pace_is_known() -> None:
-    camera = TalliedCamera(lambda: Paced(iter([1.0])))
+    camera = CountingCamera(lambda: Paced(iter([1.0])))
     camera.read()
-    told = camera.told(0, None)
+    told = camera.summarise(0, None)
     assert told.rate_fps is None and told.interval is None and told.jitter is None

@@ -20,7 +20,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.bench import engine, results, soak, tables
 from edge.bench.machine import memory, power, throttling
 from edge.bench.page import page
-from edge.bench.prepare import Options, prepared
+from edge.bench.prepare import BenchOptions, prepared
 from edge.bench.results import Finding, RunReport, Sample
 from edge.bench.sources import source_of
 from edge.chip import to_input
@@ -86,7 +86,7 @@ def test_bench_single_picture_names_duration(
     assert "over after 1 frame, at least 5 are needed; repeat it with --duration 30" in said
 
 
-def test_the_schema_that_is_checked_in_is_the_one_of_the_code() -> None:
+def test_bench_schema_file_is_current() -> None:
     assert json.loads(SCHEMA.read_text()) == results.schema()
     jsonschema.Draft202012Validator.check_schema(results.schema())
 
@@ -174,10 +174,16 @@ def test_what_a_grant_costs_is_what_the_recogniser_writes(
     terminal: Path, tmp_path: Path, collins: np.ndarray
 ) -> None:
     config = load_config(terminal)
-    with prepared(config, source_of(config.camera), Options(warm_up_s=0.1, templates=50)) as bench:
+    with prepared(
+        config, source_of(config.camera), BenchOptions(warm_up_s=0.1, templates=50)
+    ) as bench:
         record = AuditLogWriter(tmp_path / "decisions")
         loop = bench.loop(record=record)
-        grants = [grant for n in range(6) for grant in loop.turn(Frame(collins, n / 10, n)).grants]
+        grants = [
+            grant
+            for n in range(6)
+            for grant in loop.process_frame(Frame(collins, n / 10, n)).grants
+        ]
         record.close()
     assert len(grants) == 1 and not grants[0].asked_at
     decision, door = read_log(tmp_path / "decisions")
@@ -396,7 +402,7 @@ def test_compare_fails_beyond_a_regression(
     assert main(["compare", str(path), str(changed(path, frame=5.0)), "--regression", "6"]) == 0
     slower_stage = changed(path, **{"stage.track": 5.0})
     assert main(["compare", str(path), str(slower_stage)]) == 0  # told, not judged
-    assert "was shown" in (tmp_path / "same.html").read_text()
+    assert "was found" in (tmp_path / "same.html").read_text()
 
 
 def test_what_was_not_measured_alike_is_refused_by_name(
@@ -563,7 +569,7 @@ def test_a_soak_s_windows_are_whole_ones() -> None:
         newest = sample(0.0)
 
     for n in range(45):
-        rows.hear(turn(float(n)), float(n), n // 10, Watched())  # type: ignore[arg-type]
+        rows.add(turn(float(n)), float(n), n // 10, Watched())  # type: ignore[arg-type]
     assert [(window.from_s, window.frames) for window in rows.windows] == [(0.0, 20), (20.0, 20)]
     assert [(row.at_s, row.frames, row.dropped) for row in rows.rows] == [
         (10.0, 10, 1),
