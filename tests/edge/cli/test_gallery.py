@@ -42,7 +42,7 @@ def gallery(config: TerminalConfig, tmp_path: Path) -> Callable[..., int]:
     )
 
 
-def test_what_is_set_is_listed_and_shown(
+def test_set_attributes_are_listed_and_shown(
     gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = [
@@ -63,24 +63,25 @@ def test_what_is_set_is_listed_and_shown(
     assert gallery("set", "--subject", "Ada", "--valid-until", "none", "--groups", "") == 0
     capsys.readouterr()
     assert gallery("show", "--subject", "Ada", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    shown = json.loads(capsys.readouterr().out)
     assert (
-        told["valid_until"] is None
-        and told["groups"] == []
-        and told["extended"]
-        and told["pin"] is False
+        shown["valid_until"] is None
+        and shown["groups"] == []
+        and shown["extended"]
+        and shown["pin"] is False
     )
-    assert [template["chip_kept"] for template in told["templates"]] == [False, False]
+    assert [template["chip_kept"] for template in shown["templates"]] == [False, False]
 
 
-def test_who_is_kept_no_longer_is_erased(
+def test_expire_erases_without_printing_names(
     gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert gallery("set", "--subject", "Ada", "--erase-on", "2020-01-01") == 0
     assert gallery("expire", "--dry-run") == 0 and "Ada: would be erased" in capsys.readouterr().out
     assert gallery("expire") == 0
-    said = capsys.readouterr().out  # goes to the journal by the timer
-    assert "1 person erased" in said and "Ada" not in said
+    output = capsys.readouterr().out  # the timer's output is in the journal
+    assert "1 person erased" in output and "Ada" not in output
+    assert gallery("expire") == 0 and "no expired people to erase" in capsys.readouterr().out
     assert gallery("list", "--json") == 0 and list(json.loads(capsys.readouterr().out)) == ["Eve"]
     assert gallery("remove", "--subject", "Ada") == 1 and "not enrolled" in capsys.readouterr().err
     assert gallery("verify") == 0
@@ -98,14 +99,16 @@ def test_remove_several_checks_names_first(
         assert not store.template_counts()
 
 
-def test_figures(gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_json_counts_people_and_templates(
+    gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert gallery("stats", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["subjects"], told["templates"], told["without_consent"]) == (2, 3, 2)
-    assert told["supported_templates"] == 375
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["subjects"], shown["templates"], shown["without_consent"]) == (2, 3, 2)
+    assert shown["supported_templates"] == 375
 
 
-def test_people_go_through_a_file(
+def test_export_import_and_key_rotation(
     gallery: Callable[..., int],
     config: TerminalConfig,
     tmp_path: Path,
@@ -145,7 +148,7 @@ def test_gallery_file_exists_needs_force(
 @pytest.mark.parametrize(
     ("command", "code", "message"),
     [
-        (["set", "--subject", "Ada"], 2, "nothing to set"),
+        (["set", "--subject", "Ada"], 2, "no attribute to set"),
         (["set", "--subject", "Ada", "--pin"], 2, "asked for on a terminal"),
         (["show", "--subject", "Joe"], 1, "'Joe' is not enrolled"),
         (
@@ -161,7 +164,7 @@ def test_gallery_file_exists_needs_force(
         (["import", "none"], 2, "found none; use --passphrase-file FILE"),
     ],
 )
-def test_mistakes_are_one_sentence(
+def test_gallery_errors_are_one_sentence(
     gallery: Callable[..., int],
     capsys: pytest.CaptureFixture[str],
     command: list[str],
@@ -172,7 +175,7 @@ def test_mistakes_are_one_sentence(
     assert message in capsys.readouterr().err
 
 
-def test_days_that_are_none(
+def test_set_invalid_day_is_refused(
     gallery: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit, match="2"):
@@ -188,8 +191,12 @@ def test_expire_clock_far_ahead_erases_no_one(
     config.clock_path.write_text(json.dumps({"latest": then, "confirmed": 0, "boot": ""}))
     capsys.readouterr()
     assert gallery("expire") == 1
-    said = capsys.readouterr().err
-    assert "far-ahead" in said and "edge-door trust-clock" in said and "nothing was erased" in said
+    output = capsys.readouterr().err
+    assert (
+        "far-ahead" in output
+        and "edge-door trust-clock" in output
+        and "nothing was erased" in output
+    )
     assert gallery("list") == 0 and "Ada" in capsys.readouterr().out
 
 
@@ -211,7 +218,7 @@ def test_expire_takes_confirmation_from_door(
     assert "1 person erased" in capsys.readouterr().out
 
 
-def test_expire_that_fails_names_no_one(
+def test_expire_failure_prints_no_name(
     gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The timer's output is in the journal."""
@@ -222,14 +229,14 @@ def test_expire_that_fails_names_no_one(
         )
     capsys.readouterr()
     assert gallery("expire") == 1
-    told = "".join(capsys.readouterr())
-    assert "is not erased completely: no" in told and "Ada" not in told
+    output = "".join(capsys.readouterr())
+    assert "is not erased completely: no" in output and "Ada" not in output
 
 
-def test_enroll_clock_in_doubt_notes_no_consent(
+def test_enroll_clock_untrusted_stores_no_consent(
     gallery: Callable[..., int], config: TerminalConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The day of a consent would be wrong; nothing is read or stored."""
+    """The date of a consent would be wrong: nothing is stored."""
     kept = {"latest": BUILT_AFTER, "confirmed": 0, "boot": ""}
     config.clock_path.write_text(json.dumps(kept))
     path = str(config.state.parent / "terminal.yaml")

@@ -1,0 +1,87 @@
+"""What the `edge-gallery` commands share: opening the gallery, secrets, confirmation."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import sys
+from typing import TYPE_CHECKING
+
+from edge.cli.clock import save_clock_trust
+from edge.config import TerminalConfig, load_config
+from edge.errors import ConfigError, GalleryError
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.gallery.store import GalleryStore
+
+
+def open_gallery(
+    args: argparse.Namespace, *, allow_other_models: bool = False, create: bool = False
+) -> tuple[TerminalConfig, Bundle, GalleryStore]:
+    """Open config, bundle and gallery. Raises GalleryError if there is none, unless `create`."""
+    from edge.bundle import open_bundle
+    from edge.chip import PREPROCESSING
+    from edge.gallery.key import load_key_and_drop_privileges
+    from edge.gallery.store import open_store
+
+    config = load_config(args.config)
+    if not create:
+        check_gallery_exists(config)
+    key = load_key_and_drop_privileges(config)
+    save_clock_trust(config)
+    bundle = open_bundle(config.bundle, PREPROCESSING)
+    store = open_store(config, bundle.model_digest, key, allow_other_models=allow_other_models)
+    return config, bundle, store
+
+
+def check_gallery_exists(config: TerminalConfig) -> None:
+    """Raise GalleryError if the terminal has no gallery."""
+    from edge.gallery.key import has_gallery
+
+    if not has_gallery(config):
+        raise GalleryError(
+            f"{config.gallery_path}: no gallery yet; it is made by the first edge-enroll, by "
+            "edge-gallery import, or from a backup by edge-gallery restore"
+        )
+
+
+def confirm(config: TerminalConfig, store: GalleryStore) -> None:
+    """Wait until a running recogniser has the store's present state. Raises GalleryError."""
+    from edge.gallery.confirmation import await_confirmation
+
+    await_confirmation(config, store.read_position())
+
+
+def not_enrolled(name: str) -> GalleryError:
+    return GalleryError(f"{name!r} is not enrolled; edge-gallery list shows who is")
+
+
+def read_passphrase(args: argparse.Namespace, *, again: bool = False) -> str:
+    """Return the first line of --passphrase-file, else ask. Raises ConfigError."""
+    if args.passphrase_file is None:
+        return read_secret("passphrase", again=again, instead="--passphrase-file FILE")
+    try:  # Windows editors begin a file with a byte order mark
+        first, *_ = args.passphrase_file.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise ConfigError(f"{args.passphrase_file}: {_reason(error)}; check the path") from error
+    except ValueError as error:  # also for bytes that are not UTF-8
+        raise ConfigError(
+            f"{args.passphrase_file}: expected a passphrase in its first line"
+        ) from error
+    return str(first)
+
+
+def _reason(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def read_secret(what: str, *, again: bool = True, instead: str = "") -> str:
+    """Ask for a secret on the terminal without showing it. Raises ConfigError."""
+    if not sys.stdin.isatty():
+        remedy = f"use {instead}" if instead else "run this in one"
+        raise ConfigError(f"the {what} is asked for on a terminal, found none; {remedy}")
+    found = getpass.getpass(f"{what}: ")
+    if again and getpass.getpass(f"{what} again: ") != found:
+        raise ConfigError(f"the two {what}s differ; nothing was changed")
+    return found

@@ -1,0 +1,164 @@
+"""`edge-gallery export`, `import`, `backup` and `restore`: people in encrypted files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.cli import common, gallery_common
+from edge.cli.clock import save_clock_trust, trusted_day
+from edge.cli.gallery_common import check_gallery_exists, read_passphrase
+from edge.config import TerminalConfig, load_config
+from edge.errors import ConfigError, GalleryError
+from edge.system.text import count
+
+if TYPE_CHECKING:
+    from edge.gallery.import_policy import ImportPolicy
+
+
+def export_people(args: argparse.Namespace) -> int:
+    from edge.bundle import open_bundle
+    from edge.chip import PREPROCESSING
+    from edge.gallery import encrypted_file, export
+    from edge.gallery.key import run_as_owner
+    from edge.gallery.store import open_store
+
+    _check_new(args.out, force=args.force)
+    config = load_config(args.config)
+    check_gallery_exists(config)
+    passphrase = read_passphrase(args, again=True)
+
+    def build(key: bytes) -> bytes:
+        model = open_bundle(config.bundle, PREPROCESSING).model_digest
+        with closing(open_store(config, model, key, allow_other_models=True)) as store:
+            content, people = export.build_export(store, passphrase, args.subject)
+        return _joined(people, content)
+
+    people, content = _split(run_as_owner(config, build))
+    encrypted_file.write_encrypted_file(args.out, content)
+    print(
+        f"{args.out}: {count(people, 'person', 'people')}; protect it like the gallery, and erase "
+        "it after the import"
+    )
+    return common.DONE
+
+
+def _check_new(path: Path, *, force: bool) -> None:
+    """Raise ConfigError if the file cannot be written, or exists and may not be replaced."""
+    common.check_out(path)
+    if path.exists() and not force:
+        raise ConfigError(f"{path}: exists; name another file, or replace it with --force")
+
+
+def _joined(value: object, content: bytes) -> bytes:
+    """Join a JSON value and a file's content, to pass both to another process."""
+    return json.dumps(value).encode() + b"\n" + content
+
+
+def _split(joined: bytes) -> tuple[Any, bytes]:
+    value, _, content = joined.partition(b"\n")
+    return json.loads(value), content
+
+
+def import_people(args: argparse.Namespace) -> int:
+    from edge.gallery import encrypted_file, export
+    from edge.recogniser.networks import open_networks
+
+    passphrase = read_passphrase(args)
+    file = encrypted_file.read_encrypted_file(args.file)
+    config, _, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
+    with closing(store):
+        networks = open_networks(config)
+        try:
+            dimension = networks.embedder.dimension()
+        finally:
+            networks.close()
+        result = export.import_people(
+            store,
+            file,
+            passphrase,
+            _import_policy(config),
+            dimension=dimension,
+            replace=args.replace,
+        )
+        _print_refused(result.refused)
+        imported = count(result.imported, "person", "people")
+        print(f"{imported} imported, {len(result.refused)} refused")
+        gallery_common.confirm(config, store)
+    return common.FAILED if result.refused else common.DONE
+
+
+def _import_policy(config: TerminalConfig) -> ImportPolicy:
+    """Return the rules of an enrollment for people from a file."""
+    from edge.gallery.import_policy import ImportPolicy
+
+    today = partial(trusted_day, config, "the day of erasure would be wrong")
+    return ImportPolicy(today, config.enrollment.consent, config.enrollment.erase_after_days)
+
+
+def _print_refused(refused: Mapping[str, str]) -> None:
+    for name, why in refused.items():
+        print(f"edge-gallery: refused: {name}: {why}", file=sys.stderr)
+
+
+def _print_left_out(rows: Iterable[str]) -> None:
+    for row in rows:
+        print(f"edge-gallery: left out, damaged: {row}", file=sys.stderr)
+
+
+def back_up_gallery(args: argparse.Namespace) -> int:
+    from edge.gallery import backup, encrypted_file
+    from edge.gallery.database import Database
+    from edge.gallery.key import run_as_owner
+
+    _check_new(args.file, force=args.force)
+    config = load_config(args.config)
+    check_gallery_exists(config)
+    passphrase = read_passphrase(args, again=True)
+
+    def build(key: bytes) -> bytes:
+        with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+            result = backup.build_backup(gallery, passphrase)
+        return _joined([result.people, result.left_out], result.content)
+
+    (people, left_out), content = _split(run_as_owner(config, build))
+    encrypted_file.write_encrypted_file(args.file, content)
+    _print_left_out(left_out)
+    print(
+        f"{args.file}: {count(people, 'person', 'people')}; keep it and its passphrase apart from "
+        "this terminal"
+    )
+    return common.FAILED if left_out else common.DONE
+
+
+def restore_gallery(args: argparse.Namespace) -> int:
+    from edge.gallery import backup, encrypted_file
+    from edge.gallery.confirmation import await_confirmation
+    from edge.gallery.database import Database
+    from edge.gallery.key import has_gallery, load_key_and_drop_privileges
+
+    config = load_config(args.config)
+    if has_gallery(config) and not args.replace:
+        raise GalleryError(
+            f"{config.gallery_path}: a gallery exists; --replace replaces it by the backup, "
+            "and all people enrolled since the backup are lost"
+        )
+    passphrase = read_passphrase(args)
+    file = encrypted_file.read_encrypted_file(args.file)
+    key = load_key_and_drop_privileges(config, create=True)
+    save_clock_trust(config)
+    result = backup.restore_backup(
+        config.gallery_path, key, config.terminal, file, passphrase, _import_policy(config)
+    )
+    _print_refused(result.refused)
+    _print_left_out(result.left_out)
+    print(f"{count(result.people, 'person', 'people')} restored, {len(result.refused)} refused")
+    with closing(Database(config.gallery_path, key=key, terminal=config.terminal)) as gallery:
+        await_confirmation(config, gallery.read_position())
+    return common.FAILED if result.refused or result.left_out else common.DONE
