@@ -26,7 +26,7 @@ from edge.errors import EngineError
 FEWEST_CHIPS = 16
 PORTRAIT_BOUND = 0.98  # bound of the parity gate, which compares the portraits again
 _BATCH = 16
-_SENSITIVITY_CHIPS = 64
+SENSITIVITY_CHIPS = 64
 CLEAN, MASKED, PORTRAITS = "clean", "masked", "portraits"
 
 Chips = NDArray[np.uint8]
@@ -177,7 +177,7 @@ class QuantizationSearch:
         """What each layer or residual costs alone, the rest in float: mean of 1 - cosine, the costly first."""
         names = self.places.node_names
         cost = {
-            name: self.fidelity(ranges, [n for n in names if n != name], _SENSITIVITY_CHIPS).loss
+            name: self.fidelity(ranges, [n for n in names if n != name], SENSITIVITY_CHIPS).loss
             for name in tqdm(names, desc="sensitivity", unit="layer", disable=None)
         }
         return dict(sorted(cost.items(), key=lambda item: -item[1]))

@@ -130,7 +130,7 @@ class AuditLogWriter:
     def _resume(self, end: LogEnd) -> None:
         """Go on after the newest record; a state that is missing or of another record begins a new chain, and says so."""
         if end.segment is not None:
-            self._fd = _open_to_append(end.segment)
+            self._fd = open_to_append(end.segment)
             self._day = _day_of(end.segment)
         self._torn = int(end.torn)
         if not self._recall(end):
@@ -279,7 +279,7 @@ class AuditLogWriter:
         path = segment_path(self._folder, self._state.next_id)
         fd = -1
         try:
-            fd = _open_to_append(path, os.O_CREAT)
+            fd = open_to_append(path, os.O_CREAT)
             sync_folder(self._folder)
         except OSError:
             if fd >= 0:
@@ -343,7 +343,7 @@ def _mend(folder: Path) -> None:
             mend(folder, known.durable)
 
 
-def _open_to_append(path: Path, flags: int = 0) -> int:
+def open_to_append(path: Path, flags: int = 0) -> int:
     return open_regular(path, flags | os.O_RDWR | os.O_APPEND)
 
 

@@ -93,7 +93,7 @@ def engines(
                 runner.call()
             if stop and number:
                 break
-        rows = tuple(_row(runner) for runner in runners)
+        rows = tuple(engine_row(runner) for runner in runners)
     return EngineReport(
         made_at=machine.now(),
         machine=machine.here(),
@@ -194,7 +194,7 @@ def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
     return np.random.default_rng(0).integers(0, 256, (1, 3, height, width)).astype(np.float32)
 
 
-def _row(runner: Runner) -> EngineRow:
+def engine_row(runner: Runner) -> EngineRow:
     call = Summary.of(runner.ms)
     assert call is not None
     phases = _phases(runner.phases)

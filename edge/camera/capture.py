@@ -15,15 +15,15 @@ from edge.values import FRAME_AGE_MAX_S, Frame
 
 log = logging.getLogger(__name__)
 
-_BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+BACK_OFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _STEADY_S = 10.0  # after this time of frames a camera is opened again without a longer pause
 _SILENT_S = 8.0  # without a frame the camera counts as lost, also while a read blocks
-_HUNG_S = 15.0  # opening a network stream takes seconds as well
+HUNG_S = 15.0  # opening a network stream takes seconds as well
 _HUNG_MAX = 5  # threads that hang in the driver; only the end of the process frees them
 _REMIND_S = 600.0  # after this time an unchanged loss is logged again
 _REASON_S = 60.0  # after this time a loss with another reason is logged
 _SILENT = "no frame for some seconds; the camera or its driver does not answer"
-_CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
+CLOSE_S = 2.0  # a frame takes far less; a read that hangs is not waited for
 
 
 class FrameSlot:
@@ -119,7 +119,7 @@ class Capture:
         since = self._in_driver_since
         if frame is None and since is not None and not self._slot.ended and not self._lockstep:
             silent_s = self._clock() - since
-            if silent_s > _HUNG_S:
+            if silent_s > HUNG_S:
                 self._give_up()
         self._report()
         if frame is None or self._lockstep or self._clock() - frame.at <= FRAME_AGE_MAX_S:
@@ -134,7 +134,7 @@ class Capture:
         """
         self._stop.set()
         self._slot.end()
-        self._thread.join(_CLOSE_S)
+        self._thread.join(CLOSE_S)
 
     def _start(self, camera: Camera | None) -> None:
         generation = len(self._given_up)
@@ -190,7 +190,7 @@ class Capture:
                 was_steady = self._frame_at - began > _STEADY_S
                 failures = 0 if was_steady else failures
                 self._in_driver_since = None
-                self._stop.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+                self._stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
                 failures += 1
                 self._in_driver_since = self._clock()
 

@@ -48,7 +48,7 @@ Told = tuple[str, dict[str, Any]]  # a record, and which of the two it is in
 _NAMES = ("decisions", "door")
 _POLL_S = 0.2
 _DIGITS_MAX = 10
-_KINDS = frozenset({
+KINDS = frozenset({
     *(verdict.value for verdict in Verdict), *(event.value for event in DoorEventCode),
     "begin", "camera", "camera-back", "camera-lost", "changeover", "clock", "decision", "door",
     "end", "enrollment", "gallery", "not-a-duplicate", "older", "readable", "retention",
@@ -290,7 +290,7 @@ class _Seen:
     def __init__(self, args: argparse.Namespace) -> None:
         self._subject, self._kind = args.subject, args.kind
         self._has_subject = args.subject is None
-        self._has_kind = args.kind is None or args.kind in _KINDS
+        self._has_kind = args.kind is None or args.kind in KINDS
 
     def wants(self, named: Told) -> bool:
         """Return True if a record is to be shown."""
@@ -307,7 +307,7 @@ class _Seen:
     def check_kind(self) -> None:
         """Raise ConfigError for a kind that no record has."""
         if not self._has_kind:
-            known = ", ".join(sorted(_KINDS))
+            known = ", ".join(sorted(KINDS))
             raise ConfigError(f"--kind {self._kind!r}: unknown kind; expected one of {known}")
 
     def check(self) -> None:

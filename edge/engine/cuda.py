@@ -54,7 +54,9 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
             "tell the GPU's compute capability",
         )
         numbers.append(str(value.value))
-    return Device(name.value.decode("utf-8", "replace"), ".".join(numbers), _l4t(), _board())
+    return Device(
+        name.value.decode("utf-8", "replace"), ".".join(numbers), read_l4t(), read_board()
+    )
 
 
 def _ask(status: int, what: str) -> None:
@@ -64,14 +66,14 @@ def _ask(status: int, what: str) -> None:
         )
 
 
-def _board(path: Path = _BOARD) -> str:
+def read_board(path: Path = _BOARD) -> str:
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
     except OSError:
         return ""
 
 
-def _l4t(path: Path = _L4T_RELEASE) -> str:
+def read_l4t(path: Path = _L4T_RELEASE) -> str:
     """Release and revision from the file's first line, such as `R36.4.0`; empty where there is none."""
     try:
         words = (

@@ -42,7 +42,9 @@ def rotate_key(config: TerminalConfig) -> None:
         if not following.exists():
             create_key(following, secrets.token_bytes(KEY_BYTES))
         fresh = read_key(following)
-    run_as_owner(config, lambda key: _seal(config.gallery_path, config.terminal, key, fresh))
+    run_as_owner(
+        config, lambda key: reseal_gallery(config.gallery_path, config.terminal, key, fresh)
+    )
     try:
         with acting_as_owner(path.parent):
             following.replace(path)
@@ -70,7 +72,7 @@ def _await(config: TerminalConfig, key: bytes) -> bytes:
     return b""
 
 
-def _seal(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
+def reseal_gallery(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
     """Seal everything by the fresh key; if an earlier run did that, only compact the file."""
     try:
         opened = Database(gallery, key=key, terminal=terminal)

@@ -47,7 +47,7 @@ class Index:
         self._packed: Bf16Index | None = None  # where this processor can
         self._narrow: Bf16Index | None = None  # where it is worth it
         self._count = 0
-        self._rows = self._filled = _NOTHING  # with room at the end, and without
+        self.rows = self._filled = _NOTHING  # with room at the end, and without
         self._owners = np.zeros(0, np.int64)
         self._names: dict[int, str] = {}
         self._rows_of: dict[int, NDArray[np.intp]] = {}
@@ -106,7 +106,7 @@ class Index:
         first = self._count
         self._append(good, dimension)
         changed.update(range(first // BLOCK, -(-self._count // BLOCK)))
-        self._filled = self._rows[: self._count]
+        self._filled = self.rows[: self._count]
         self._narrow = self._packed if self._count >= self._packed_from else None
         if self._packed is not None:
             self._packed.update(self._filled if self._narrow else _NOTHING, changed)
@@ -203,11 +203,11 @@ class Index:
                 for i in range(0, len(rows), _AT_ONCE)
                 for score in self._exact(rows[i : i + _AT_ONCE], query)
             ]
-        scores: list[float] = (self._rows[rows] @ query).tolist()
+        scores: list[float] = (self.rows[rows] @ query).tolist()
         return scores
 
     def _dimension(self, templates: Templates) -> int:
-        return int(self._rows.shape[1] or templates.shape[-1])
+        return int(self.rows.shape[1] or templates.shape[-1])
 
     @staticmethod
     def _check(owner: int, templates: Templates, dimension: int) -> None:
@@ -240,8 +240,8 @@ class Index:
         for row, hole in zip(moved, holes, strict=True):
             of = self._rows_of[int(self._owners[row])]
             of[of == row] = hole
-        self._rows[holes], self._owners[holes] = self._rows[moved], self._owners[moved]
-        self._rows[left : self._count] = 0  # who was erased is not left lying here
+        self.rows[holes], self._owners[holes] = self.rows[moved], self._owners[moved]
+        self.rows[left : self._count] = 0  # who was erased is not left lying here
         self._count = left
         return [int(hole) for hole in holes]
 
@@ -251,26 +251,24 @@ class Index:
         )
         for owner, (name, templates) in subjects.items():
             until = self._count + len(templates)
-            self._rows[self._count : until], self._owners[self._count : until] = templates, owner
+            self.rows[self._count : until], self._owners[self._count : until] = templates, owner
             self._names[owner], self._rows_of[owner] = name, np.arange(self._count, until)
             self._count = until
 
     def _make_room(self, wanted: int, dimension: int) -> None:
-        if wanted <= len(self._rows):
+        if wanted <= len(self.rows):
             return
-        if not self._rows.shape[1]:
-            self._rows = np.zeros((0, dimension), np.float32)
+        if not self.rows.shape[1]:
+            self.rows = np.zeros((0, dimension), np.float32)
             self._packed = bf16_index.build_bf16_index(dimension)
         room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
         rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
         rows[: self._count], owners[: self._count] = (
-            self._rows[: self._count],
+            self.rows[: self._count],
             self._owners[: self._count],
         )
-        self._rows[:] = (
-            0  # who is erased later must not be left lying in memory that was given back
-        )
-        self._rows, self._owners = rows, owners
+        self.rows[:] = 0  # who is erased later must not be left lying in memory that was given back
+        self.rows, self._owners = rows, owners
 
 
 def _empty(room: int, dimension: int) -> Templates:

@@ -188,7 +188,7 @@ class _Scene:
     spoof: bool = False
 
 
-_SCENES = (
+SCENES = (
     _Scene("photo", "a printed photo of Collins, held still", 2.0, _photo, _MUST, spoof=True),
     _Scene(
         "frozen-stream",
@@ -255,4 +255,4 @@ def clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
             spoof=scene.spoof, drawn=True,
         )  # fmt: skip
 
-    return [clip(scene) for scene in _SCENES]
+    return [clip(scene) for scene in SCENES]

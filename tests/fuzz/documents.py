@@ -20,7 +20,7 @@ from edge.config.restart import check_unchanged
 from edge.door.file_backend import FileInputLine
 from edge.door.hardware import load_outputs
 from edge.door.settings import build_settings
-from edge.engine.cuda import Device, _board, _l4t
+from edge.engine.cuda import Device, read_board, read_l4t
 from edge.engine.sidecar import PlanRequirements, check_sidecar, read_sidecar, sidecar_path
 from edge.errors import BundleError, ConfigError, DoorError, EngineError
 from tests.fuzz.source import Source, edited, spoilt
@@ -204,8 +204,8 @@ def _open_notes(folder: Path, at_end: ExitStack) -> Run:
         load_outputs(path)
         with contextlib.suppress(DoorError):
             FileInputLine(path).is_active()
-        _l4t(path)
-        _board(path)
+        read_l4t(path)
+        read_board(path)
 
     return run
 

@@ -391,16 +391,22 @@ class FakeCuda:
                 self._current.stack = []
             return self._current.stack  # type: ignore[no-any-return]
 
-        self._stack = stack
+        self.stack = stack
+        self.sync_error: Exception | None = None
         self.Device = Device
         self.Context = SimpleNamespace(pop=lambda: stack().pop())
 
     def _needs_context(self) -> None:
-        assert self._stack(), "no currently active context"
+        assert self.stack(), "no currently active context"
+
+    def _synchronize(self) -> None:
+        self._needs_context()
+        if self.sync_error is not None:
+            raise self.sync_error
 
     def Stream(self) -> Any:
         self._needs_context()
-        return SimpleNamespace(handle=7, synchronize=self._needs_context)
+        return SimpleNamespace(handle=7, synchronize=self._synchronize)
 
     def Event(self) -> Any:
         self._needs_context()

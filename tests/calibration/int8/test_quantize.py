@@ -42,7 +42,7 @@ def test_the_command(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(quantize, "_SENSITIVITY_CHIPS", 2)
+    monkeypatch.setattr(quantize, "SENSITIVITY_CHIPS", 2)
     out, told = tmp_path / "int8.onnx", tmp_path / "int8.json"
     command = [
         "--embedder",

@@ -567,7 +567,7 @@ def test_kinds_name_all_that_is_written() -> None:
         r'(?:DoorEvent|_event|_say)\(\s*"([a-z-]+)"|"(?:kind|event)": "([a-z-]+)"', source
     )
     written = {one or other for one, other in found}
-    assert "camera" in written and not written - command._KINDS
+    assert "camera" in written and not written - command.KINDS
 
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])

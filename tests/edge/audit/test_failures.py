@@ -189,7 +189,7 @@ def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(
         0,
         os.fsync,
         os.write,
-        writing._open_to_append,
+        writing.open_to_append,
     )
 
     def opened(path: Path, flags: int = 0) -> int:
@@ -199,7 +199,7 @@ def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(
         return open_(path, flags)
 
     log = record.open(wall=lambda: 1.8e9 + 20, segment_bytes=700)
-    monkeypatch.setattr(writing, "_open_to_append", opened)
+    monkeypatch.setattr(writing, "open_to_append", opened)
     monkeypatch.setattr(os, "write", lambda fd, data: (unsynced.add(fd), write(fd, data))[1])
     monkeypatch.setattr(os, "fsync", lambda fd: (unsynced.discard(fd), fsync(fd))[1])
     for _ in range(6):

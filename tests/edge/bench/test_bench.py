@@ -333,7 +333,7 @@ def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(
     runner.call(counts=False)
     for _ in range(3):
         runner.call()
-    row = engine._row(runner)
+    row = engine.engine_row(runner)
     assert (
         row.phases is not None
         and row.phases.compute.median == 1.0

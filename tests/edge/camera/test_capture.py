@@ -80,7 +80,7 @@ def test_lockstep_loses_no_frame_and_ends() -> None:
 
 
 def test_lost_camera_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    monkeypatch.setattr(capture, "BACK_OFF_S", (0.01,))
     hold = threading.Event()
     scripts = iter(
         [Scripted([0, CameraError("unplugged")]), CameraError("not there"), Scripted([1, hold])]
@@ -107,14 +107,14 @@ def test_lost_camera_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hang_after_loss_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    monkeypatch.setattr(capture, "BACK_OFF_S", (0.01,))
     hang = threading.Event()
     hanging = Scripted([hang])
     scripts = iter([Scripted([0, CameraError("unplugged")]), hanging, Scripted([5, hang])])
     frames = Capture(lambda: next(scripts), clock=CLOCK)
     until(lambda: hanging.hangs, "the second one hangs")
     frames.take(0)
-    CLOCK.now += 2 * capture._HUNG_S
+    CLOCK.now += 2 * capture.HUNG_S
     until(lambda: given(frames) == 5, "the third one gives frames")
     assert frames.lost is None
     hang.set()
@@ -124,7 +124,7 @@ def test_hang_after_loss_is_abandoned(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_driver_exception_is_a_lost_camera(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.01,))
+    monkeypatch.setattr(capture, "BACK_OFF_S", (0.01,))
     hang = threading.Event()
     scripts = iter([Scripted([0, RuntimeError("driver")]), Scripted([5, hang])])
     frames = Capture(lambda: next(scripts), clock=CLOCK)
@@ -136,7 +136,7 @@ def test_driver_exception_is_a_lost_camera(
 def test_close_waits_for_read_but_not_for_hang(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(capture, "_CLOSE_S", 0.5)
+    monkeypatch.setattr(capture, "CLOSE_S", 0.5)
     hang = threading.Event()
     camera = Scripted([0, hang])
     frames = Capture(lambda: camera, clock=CLOCK)
@@ -162,7 +162,7 @@ def test_hanging_read_is_abandoned() -> None:
     def hung(times: int) -> None:
         until(lambda: len(opened) == times and opened[-1].hangs, f"hangs for the {times}. time")
         frames.take(0)  # what it gave before
-        CLOCK.now += 2 * capture._HUNG_S
+        CLOCK.now += 2 * capture.HUNG_S
 
     hung(1)
     until(lambda: given(frames) == 7, "the second one gives frames")
@@ -237,7 +237,7 @@ def test_capture_silent_camera_is_lost(caplog: pytest.LogCaptureFixture) -> None
 def test_capture_loss_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(capture, "_BACK_OFF_S", (0.001,))
+    monkeypatch.setattr(capture, "BACK_OFF_S", (0.001,))
     clock, tries = Clock(), []
 
     def refuse() -> Scripted:
@@ -262,7 +262,7 @@ def test_capture_threads_that_return_are_free() -> None:
     frames = Capture(lambda: next(waiting), clock=CLOCK)
     for hang, camera in zip(hangs[:8], cameras, strict=False):
         until(lambda camera=camera: camera.hangs, "hangs")  # type: ignore[misc]
-        CLOCK.now += 2 * capture._HUNG_S
+        CLOCK.now += 2 * capture.HUNG_S
         assert frames.take(0) is None
         hang.set()
         until(lambda camera=camera: camera.closed, "returns")  # type: ignore[misc]

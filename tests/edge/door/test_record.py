@@ -210,7 +210,7 @@ def test_log_maintenance_records_keep_latches(tmp_path: Path) -> None:
     path = tmp_path / "door"
     log = AuditLogWriter(path)
     log.append({"event": "lockdown", "reason": "operator", "latches": ["lockdown"]})
-    log._tell({"kind": "retention", "reason": "removed", "upto": 0})
+    log.append({"kind": "retention", "reason": "removed", "upto": 0})
     log.close()
     assert locked_down(path) and load_previous_run(path).last_event == "lockdown"
 

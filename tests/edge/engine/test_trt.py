@@ -14,7 +14,7 @@ import pytest
 from edge.bundle import ParityResult, file_digest
 from edge.chip import to_input
 from edge.engine import open_engine
-from edge.engine.cuda import Device, _l4t, find_device
+from edge.engine.cuda import Device, find_device, read_l4t
 from edge.engine.sidecar import PlanRequirements, PlanTensor, Sidecar, read_sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
@@ -58,7 +58,7 @@ def test_any_number_of_chips_gives_what_onnx_runtime_gives(
         found, expected = engine.run(chips[:count]), wanted.run(chips[:count])
         for name, value in expected.items():
             assert found[name].shape == value.shape and np.allclose(found[name], value, atol=1e-5)
-    assert not cuda._stack()  # every push has its pop
+    assert not cuda.stack()  # every push has its pop
     before = len(cuda.memory)
     engine.close()
     engine.close()
@@ -78,7 +78,7 @@ def test_a_call_can_be_timed_in_its_phases(trt: Any, cuda: FakeCuda, bundle_path
     ) and told.enqueue > 0  # a mark before, between and after
     with pytest.raises(EngineError, match="takes at most 4 samples a call, found 5"):
         engine.phases(chips[:5])
-    assert not cuda._stack()
+    assert not cuda.stack()
 
 
 def test_results_are_not_overwritten_by_the_next_call(
@@ -123,7 +123,7 @@ def test_a_plan_that_tensorrt_refuses_is_told_with_its_reason(
 ) -> None:
     with pytest.raises(EngineError, match="magic tag does not match"):
         TrtEngine(Path("e.plan"), b"not a plan", trt, cuda)  # type: ignore[arg-type]
-    assert not cuda._stack() and cuda.detached == 1
+    assert not cuda.stack() and cuda.detached == 1
 
 
 def test_what_the_gpu_refuses_is_told_and_given_back(
@@ -135,17 +135,13 @@ def test_what_the_gpu_refuses_is_told_and_given_back(
         EngineError, match="the GPU cannot open it: cuMemAlloc failed: out of memory"
     ):
         opened(trt, cuda, bundle_path)
-    assert len(cuda.memory) == before and cuda.detached == 1 and not cuda._stack()
+    assert len(cuda.memory) == before and cuda.detached == 1 and not cuda.stack()
     cuda.room = 1 << 30
     engine = opened(trt, cuda, bundle_path)
-
-    def lost(*_: Any) -> None:
-        raise cuda.Error("cuStreamSynchronize failed: an illegal memory access was encountered")
-
-    engine._stream.synchronize = lost
+    cuda.sync_error = cuda.Error("cuStreamSynchronize failed: an illegal memory access")
     with pytest.raises(EngineError, match="the GPU cannot run it: cuStreamSynchronize failed"):
         engine.run(to_input(portrait_chips()[:1]))
-    assert not cuda._stack()
+    assert not cuda.stack()
 
 
 def test_a_plan_for_a_dla_is_opened_on_its_core(
@@ -317,7 +313,7 @@ def test_the_release_of_a_jetson_is_read(tmp_path: Path) -> None:
     (tmp_path / "release").write_text(
         "# R36 (release), REVISION: 4.0, GCID: 37537400, BOARD: generic, EABI: aarch64\n"
     )
-    assert _l4t(tmp_path / "release") == "R36.4.0"
-    assert _l4t(tmp_path / "none") == ""
+    assert read_l4t(tmp_path / "release") == "R36.4.0"
+    assert read_l4t(tmp_path / "none") == ""
     (tmp_path / "odd").write_text("something else\n")
-    assert _l4t(tmp_path / "odd") == ""
+    assert read_l4t(tmp_path / "odd") == ""

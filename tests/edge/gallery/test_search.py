@@ -294,9 +294,9 @@ def test_blocks_change_in_place() -> None:
 def test_rows_that_made_room_are_overwritten() -> None:
     index = Index()
     index.add(1, "Ada", draw(np.random.default_rng(0), 3))
-    before = index._rows
+    before = index.rows
     index.add(2, "crowd", draw(np.random.default_rng(1), len(before)))
-    assert index._rows is not before and not before.any() and index.templates == 3 + len(before)
+    assert index.rows is not before and not before.any() and index.templates == 3 + len(before)
 
 
 @pytest.mark.skipif(
@@ -328,7 +328,7 @@ def test_who_was_dropped_is_overwritten() -> None:
     index.add(1, "Ada", face)
     index.add(2, "Eve", draw(np.random.default_rng(1), 2))
     index.drop(1)
-    assert face[0].tobytes()[:16] not in index._rows.tobytes()
+    assert face[0].tobytes()[:16] not in index.rows.tobytes()
 
 
 class Enrolling(RuleBasedStateMachine):

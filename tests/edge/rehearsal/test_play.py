@@ -270,7 +270,7 @@ def test_the_command_plays_what_is_drawn(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(adversarial, "_SCENES", [s for s in adversarial._SCENES if s.name == "far"])
+    monkeypatch.setattr(adversarial, "SCENES", [s for s in adversarial.SCENES if s.name == "far"])
     assert command.main(["--config", str(write_config()), "--adversarial"]) == 0
     assert "too-small" in capsys.readouterr().out
 
