@@ -8,7 +8,7 @@ from typing import Protocol
 
 from edge.access.reasons import Reason
 from edge.audit.findings import FindingCode
-from edge.audit.kinds import GapReason, RecordKind, RetentionReason
+from edge.audit.kinds import GapReason, RecordEvent, RecordKind, RetentionReason
 from edge.door.events import DoorAlarm, DoorEventCode, DoorRefusal, EventCause, LockReason
 from edge.gallery.enrollment.refusals import RefusalReason
 from edge.system.wallclock import ClockDoubt
@@ -45,6 +45,7 @@ ENUMS: dict[str, Sequence[DescribedCode]] = {
     "cause of a door event": list(EventCause),
     "doubt about the clock": list(ClockDoubt),
     "kind of a record": list(RecordKind),
+    "event of a record in the log of decisions": list(RecordEvent),
     "reason of a gap record": list(GapReason),
     "reason of a retention record": list(RetentionReason),
     "finding of `edge-audit verify`": list(FindingCode),

@@ -21,6 +21,19 @@ class RecordKind(Code):
     STOPPED = "stopped", "the process stopped"
 
 
+class RecordEvent(Code):
+    """Field `event` of a record in the log of decisions. Values are stored: never change one."""
+
+    BEGIN = "begin", "an enrollment began to use the camera"
+    END = "end", "an enrollment ended its use of the camera"
+    NOT_A_DUPLICATE = "not-a-duplicate", "an operator stated that two people are not the same"
+    CAMERA_LOST = "camera-lost", "the camera gives no frames"
+    CAMERA_BACK = "camera-back", "the camera gives frames again"
+    UNREADABLE = "unreadable", "the gallery cannot be read, all people are refused"
+    READABLE = "readable", "the gallery can be read again"
+    OLDER = "older", "a gallery file of an older revision was put in place"
+
+
 class GapReason(Code):
     """Reason of a `gap` record. Values are stored: never change one."""
 

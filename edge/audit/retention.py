@@ -125,32 +125,32 @@ def _ends(found: list[_Segment], now: float) -> list[float]:
 
 
 def erase_personal_parts(
-    path: Path, wanted: Callable[[ChainLine], bool], *, dry: bool = False
+    path: Path, wanted: Callable[[ChainLine], bool], *, dry_run: bool = False
 ) -> Iterator[list[ChainLine]]:
     """Overwrite the personal part of some lines of a segment with spaces, whoever appends to it meanwhile; what was erased in each
     step. A part that an erasure left half done is no JSON any more, and is finished. Raises OSError."""
     try:
-        fd = open_regular(path, os.O_RDONLY if dry else os.O_RDWR)
+        fd = open_regular(path, os.O_RDONLY if dry_run else os.O_RDWR)
     except FileNotFoundError:  # removed meanwhile
         return
-    with os.fdopen(fd, "r+b" if not dry else "rb", buffering=0) as file:
+    with os.fdopen(fd, "r+b" if not dry_run else "rb", buffering=0) as file:
         data = file.read(SEGMENT_MAX) or b""
         done: list[ChainLine] = []
         begun = 0
         for offset, raw, ended in split_lines(data):
             line = parse_line(raw) if ended else None
             if line is not None and line.personal.strip(b" ") and wanted(line):
-                if not dry:
+                if not dry_run:
                     os.pwrite(fd, b" " * len(line.personal), offset + len(raw) - len(line.personal))
                 done.append(line)
             if offset - begun >= _STEP_BYTES:
-                _sync(fd, dry, done)
+                _sync(fd, dry_run, done)
                 yield done
                 done, begun = [], offset
-        _sync(fd, dry, done)
+        _sync(fd, dry_run, done)
         yield done
 
 
-def _sync(fd: int, dry: bool, done: list[ChainLine]) -> None:
-    if done and not dry:
+def _sync(fd: int, dry_run: bool, done: list[ChainLine]) -> None:
+    if done and not dry_run:
         os.fsync(fd)

@@ -8,6 +8,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+from edge.system.accounts import acting_as_owner
 
 _NOT_REGULAR = "expected a regular file, found a link, folder, FIFO, socket or device"
 
@@ -49,6 +52,28 @@ def _temporary_file(path: Path, data: bytes, mode: int) -> Iterator[Path]:
             file.flush()
             os.fsync(file.fileno())
         yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replace_file(path: Path, mode: int = 0o600) -> Iterator[BinaryIO]:
+    """Open a new file that replaces `path` when the block ends without an exception.
+
+    root opens it with the rights of the folder's owner. Raises OSError.
+    """
+    check_replaceable(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW
+    with acting_as_owner(path.parent):
+        fd = os.open(temporary, flags, mode)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -25,8 +25,8 @@ from edge.audit.sealing import picture_cipher, score_cipher
 from edge.audit.segments import list_segments
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import default_key_path, read_keys
-from edge.cli import audit as command
 from edge.cli.audit import main
+from edge.cli.audit_filter import KINDS
 from edge.config import TerminalConfig, load_config
 from edge.gallery.key import load_key
 from edge.gallery.store import open_store, read_evidence_key
@@ -165,7 +165,7 @@ def test_an_export_goes_on_where_the_last_one_ended(
 ) -> None:
     out = tmp_path / "door.jsonl"
     code, said, _ = audit("export", "--record", "door", "--out", str(out))
-    assert code == 0 and said == "go on with: --since 5\n" and out.stat().st_mode & 0o077 == 0
+    assert code == 0 and said == "next export: --since 5\n" and out.stat().st_mode & 0o077 == 0
     exported = [json.loads(line) for line in out.read_text().splitlines()]
     assert [r["id"] for r in exported] == [1, 2, 3, 4, 5] and exported[0]["subject"] == "Ada"
     log = AuditLogWriter(config.door_record_path, log_id="test/door")
@@ -174,10 +174,10 @@ def test_an_export_goes_on_where_the_last_one_ended(
     code, said, told = audit("export", "--record", "door", "--since", "5")
     assert [json.loads(line)["id"] for line in said.splitlines()] == [
         6
-    ] and told == "go on with: --since 6\n"
+    ] and told == "next export: --since 6\n"
     assert audit("export", "--record", "door", "--since", "6")[1:] == (
         "",
-        "go on with: --since 6\n",
+        "next export: --since 6\n",
     )
 
 
@@ -194,7 +194,11 @@ def test_records_verify_and_a_change_is_told_with_its_place(
     audit: Call, config: TerminalConfig
 ) -> None:
     code, said, _ = audit("verify")
-    assert code == 0 and said.count("chain and MACs fit") == 2 and "only a checkpoint shows" in said
+    assert (
+        code == 0
+        and said.count("chain and MACs fit") == 2
+        and "only a checkpoint shows that" in said
+    )
     path = list_segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
     code, said, _ = audit("verify")
@@ -222,7 +226,7 @@ def test_checkpoint_shows_truncated_log(
     public = audit("checkpoint", "--record", "door", "--public-key")[1].strip()
     assert json.loads(out.read_text())["id"] == 5 and len(bytes.fromhex(public)) == 32
     code, said, _ = audit("verify", "--checkpoint", str(out))
-    assert code == 0 and said.count("only a checkpoint shows") == 1
+    assert code == 0 and said.count("only a checkpoint shows that") == 1
     path, state = list_segments(config.door_record_path)[0], config.door_record_path / "state"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
     state.unlink()
@@ -281,7 +285,7 @@ def test_a_copy_is_verified_without_a_configuration(
     code, said = verify()
     assert code == 0 and "copy: 5 records" in said and "only the chain was checked" in said
     code, said = verify("--key", str(key), "--checkpoint", str(tmp_path / "checkpoint.json"))
-    assert code == 0 and "chain and MACs fit" in said and "only a checkpoint shows" not in said
+    assert code == 0 and "chain and MACs fit" in said and "only a checkpoint shows that" not in said
     other = default_key_path(config.decisions_path)
     assert verify("--key", str(other))[0] == 1 and "a wrong key" in verify("--key", str(other))[1]
     assert verify("--key", str(tmp_path / "none"))[1].endswith(
@@ -567,7 +571,7 @@ def test_kinds_name_all_that_is_written() -> None:
         r'(?:DoorEvent|_event|_say)\(\s*"([a-z-]+)"|"(?:kind|event)": "([a-z-]+)"', source
     )
     written = {one or other for one, other in found}
-    assert "camera" in written and not written - command.KINDS
+    assert "camera" in written and not written - KINDS
 
 
 @pytest.mark.parametrize("plant", ["fifo", "link", "sparse", "newlines", "jumps"])

@@ -181,7 +181,7 @@ def test_dry_runs_erase_nothing(record: Record) -> None:
         sum(
             len(done)
             for path in record.paths
-            for done in erase_personal_parts(path, lambda _: True, dry=True)
+            for done in erase_personal_parts(path, lambda _: True, dry_run=True)
         )
         == 80
     )
