@@ -1,16 +1,13 @@
-"""Exact search: the nearest subject by cosine, and the best score of anybody else.
+"""Exact search: the best subject by cosine, and the best score of all others.
 
-Small galleries are searched by one float32 product. In larger ones a product of half the width rules out who can be neither, and
-the rest are scored in full.
+Small galleries are searched by one float32 product. In larger ones bfloat16 scores exclude most
+rows, and the rest are scored in float32: docs/measurements/search.md.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,120 +16,120 @@ from edge.access.reasons import Reason
 from edge.errors import GalleryError
 from edge.gallery import bf16_index
 from edge.gallery.bf16_index import BLOCK, UNIT_ERROR, Bf16Index
-from edge.gallery.database import Position
-from edge.gallery.store import Changes, GalleryStore
-from edge.subject import SubjectRecord
 from edge.values import Match
 
-log = logging.getLogger(__name__)
-
-_PACKED_FROM = 3000  # below, one float32 product is as fast: docs/measurements/search.md
-_LEAST_ROOM = 256
-_CHECK_S = 1.0  # between comparisons of the open file with the one at its path
-_LINE = 64  # bytes
-_AT_ONCE = 4096  # rows scored in full at once, so that many of them take little memory
+_BF16_FROM = 3000  # templates; below, one float32 product is as fast
+_CAPACITY_MIN = 256  # rows
+_CACHE_LINE = 64  # bytes
+_BATCH = 4096  # rows scored in float32 at once: limits the memory
 
 Templates = NDArray[np.float32]
-_NOTHING: Templates = np.zeros((0, 0), np.float32)
+_EMPTY: Templates = np.zeros((0, 0), np.float32)
+_REMEDY = "see edge-gallery verify, enroll again or restore a backup"
 
 
 class Index:
-    """Templates in memory, in rows that lie one after the other; changed in place. `bf16_from`: templates from which on numkong
-    is used, where there is a kernel for this processor."""
+    """Templates in memory, in contiguous rows that are changed in place.
 
-    refusal: Reason | None = None  # an index is never out of reach
+    From `bf16_from` templates on, bfloat16 is used if there is a kernel for this processor.
+    """
 
-    def __init__(self, *, bf16_from: int = _PACKED_FROM) -> None:
-        self._packed_from = bf16_from
-        self._packed: Bf16Index | None = None  # where this processor can
-        self._narrow: Bf16Index | None = None  # where it is worth it
+    refusal: Reason | None = None  # an index is always available
+
+    def __init__(self, *, bf16_from: int = _BF16_FROM) -> None:
+        self._bf16_from = bf16_from
+        self._bf16: Bf16Index | None = None  # None without a kernel for this processor
+        self._coarse: Bf16Index | None = None  # the same while the gallery is large, else None
         self._count = 0
-        self.rows = self._filled = _NOTHING  # with room at the end, and without
-        self._owners = np.zeros(0, np.int64)
+        self._rows = self._filled = _EMPTY  # with and without free capacity at the end
+        self._owners = np.zeros(0, np.int64)  # subject's number of each row
         self._names: dict[int, str] = {}
-        self._rows_of: dict[int, NDArray[np.intp]] = {}
+        self._rows_by_owner: dict[int, NDArray[np.intp]] = {}
 
     @classmethod
     def from_templates(
-        cls, subjects: Sequence[str], templates: Templates, *, bf16_from: int = _PACKED_FROM
+        cls, subjects: Sequence[str], templates: Templates, *, bf16_from: int = _BF16_FROM
     ) -> Index:
-        """From one subject's name for each template (N,D); raises GalleryError."""
+        """Build an index from the subject of each template (N,D); raises GalleryError."""
         names = sorted(set(subjects))
-        order = {name: owner for owner, name in enumerate(names)}
-        owners = np.array([order[subject] for subject in subjects], np.int64)
-        by_owner = np.argsort(owners, kind="stable")
-        parts = (
-            np.split(by_owner, np.cumsum(np.bincount(owners, minlength=len(names)))[:-1])
-            if names
-            else []
-        )
+        number = {name: owner for owner, name in enumerate(names)}
+        owners = np.array([number[subject] for subject in subjects], np.int64)
+        order = np.argsort(owners, kind="stable")
+        ends = np.cumsum(np.bincount(owners, minlength=len(names)))
+        rows = np.split(order, ends[:-1]) if names else []
         index = cls(bf16_from=bf16_from)
         for error in index.update(
-            {owner: (name, templates[parts[owner]]) for owner, name in enumerate(names)}
+            {owner: (name, templates[rows[owner]]) for owner, name in enumerate(names)}
         ):
             raise error
         return index
 
     @property
     def templates(self) -> int:
+        """Number of templates."""
         return self._count
 
     @property
     def subjects(self) -> int:
+        """Number of subjects with templates."""
         return len(self._names)
 
+    def templates_of(self, owner: int) -> Templates:
+        """Return a copy of a subject's templates (N,D); (0,0) for an unknown number."""
+        rows = self._rows_by_owner.get(owner)
+        return _EMPTY if rows is None else self._rows[rows]
+
     def add(self, owner: int, name: str, templates: Templates) -> None:
-        """Templates (N,D) of unit norm in place of whatever this subject had; raises GalleryError, changing nothing."""
+        """Replace the templates (N,D), of unit norm, of one subject.
+
+        Raises GalleryError and changes nothing if they are invalid.
+        """
         self._check(owner, templates, self._dimension(templates))
         self.update({owner: (name, templates)})
 
-    def drop(self, owner: int) -> None:
-        """Forget a subject, if there is one; the rows are overwritten."""
-        self.update({owner: ("", _NOTHING)})
+    def update(self, subjects: Mapping[int, tuple[str, Templates] | None]) -> list[GalleryError]:
+        """Replace the templates of many subjects, None to remove one.
 
-    def update(self, subjects: Mapping[int, tuple[str, Templates]]) -> list[GalleryError]:
-        """Put many at once, each as by `put`; none to drop one. Who is refused is out, and named in what comes back."""
-        refused, good, dimension = [], {}, 0
-        for owner, (name, templates) in subjects.items():
-            if len(templates):
-                wanted = dimension or self._dimension(templates)
+        A subject with invalid templates is removed; the errors are returned.
+        """
+        errors: list[GalleryError] = []
+        valid: dict[int, tuple[str, Templates]] = {}
+        dimension = 0
+        for owner, entry in subjects.items():
+            if entry is not None and len(entry[1]):
+                wanted = dimension or self._dimension(entry[1])
                 try:
-                    self._check(owner, templates, wanted)
+                    self._check(owner, entry[1], wanted)
                 except GalleryError as error:
-                    refused.append(error)
+                    errors.append(error)
                 else:
-                    good[owner], dimension = (name, templates), wanted
-        changed = {row // BLOCK for row in self._take_out(subjects.keys())}
+                    valid[owner], dimension = entry, wanted
+        changed = {row // BLOCK for row in self._remove(subjects.keys())}
         first = self._count
-        self._append(good, dimension)
+        self._append(valid, dimension)
         changed.update(range(first // BLOCK, -(-self._count // BLOCK)))
-        self._filled = self.rows[: self._count]
-        self._narrow = self._packed if self._count >= self._packed_from else None
-        if self._packed is not None:
-            self._packed.update(self._filled if self._narrow else _NOTHING, changed)
-        return refused
+        self._filled = self._rows[: self._count]
+        self._coarse = self._bf16 if self._count >= self._bf16_from else None
+        if self._bf16 is not None:
+            self._bf16.update(self._filled if self._coarse else _EMPTY, changed)
+        return errors
 
     def clear(self) -> None:
         """Remove all subjects; all rows are overwritten."""
-        self.update(dict.fromkeys(list(self._names), ("", _NOTHING)))
+        self.update(dict.fromkeys(list(self._names)))
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
-        """The best subject for one embedding (D,) of unit norm; None in an empty gallery."""
-        if not self._count:
-            return None
-        scores = (
-            self._narrow.scores(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
-        )
-        return self._match(scores, embedding)
+        """Return the best subject for an embedding (D,) of unit norm; None in an empty gallery."""
+        return self._match(self._scores(embedding), embedding) if self._count else None
 
     def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
-        """The best subject for each embedding (B,D); templates are read once for all of them."""
+        """Return the best subject for each embedding (B,D); all rows are read once."""
         if not self._count:
             return [None] * len(embeddings)
-        # The other way round BLAS packs all templates first.
+        # In the other order BLAS packs all templates first.
         scores = (
-            self._narrow.scores(embeddings)
-            if self._narrow
+            self._coarse.scores(embeddings)
+            if self._coarse
             else np.ascontiguousarray((self._filled @ embeddings.T).T)
         )
         return [self._match(row, query) for row, query in zip(scores, embeddings, strict=True)]
@@ -140,53 +137,65 @@ class Index:
     def best_other(
         self, embedding: NDArray[np.float32], *subjects: str
     ) -> tuple[float, str | None]:
-        """Return the best score of all except `subjects` and its owner; -1 and None without any."""
-        own = [self._rows_of[owner] for owner, name in self._names.items() if name in subjects]
+        """Return the best score of all except `subjects`, and its subject; -1, None if empty."""
+        own = self._rows_of_names(subjects)
         if sum(len(rows) for rows in own) == self._count:
             return -1.0, None
-        scores = (
-            self._narrow.scores(embedding[None])[0] if self._narrow else self._filled.dot(embedding)
-        )
+        scores = self._scores(embedding)
         for rows in own:
             scores[rows] = -np.inf
         best = scores.argmax()
         score, owner = float(scores[best]), self._owners.item(best)
-        if self._narrow:
-            (score, owner), _ = self._rescored(scores, score, embedding)
+        if self._coarse:
+            (score, owner), _ = self._rescore(scores, score, embedding)
         return score, self._names[owner]
 
     def subject_scores(self, embeddings: Templates, subject: str) -> NDArray[np.float32]:
         """Return scores (N,M) of embeddings (N,D) with the M templates of an enrolled subject."""
-        rows = [self._rows_of[owner] for owner, name in self._names.items() if name == subject]
-        return np.asarray(embeddings @ self._filled[np.concatenate(rows)].T, np.float32)
+        rows = np.concatenate(self._rows_of_names([subject]))
+        return np.asarray(embeddings @ self._filled[rows].T, np.float32)
+
+    def _rows_of_names(self, subjects: Collection[str]) -> list[NDArray[np.intp]]:
+        owners = [owner for owner, name in self._names.items() if name in subjects]
+        return [self._rows_by_owner[owner] for owner in owners]
+
+    def _scores(self, embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the scores (N,) of all rows, approximate in a large gallery."""
+        scores: NDArray[np.float32] = (
+            self._coarse.scores(embedding[None])[0] if self._coarse else self._filled.dot(embedding)
+        )
+        return scores
 
     def _match(self, scores: NDArray[np.float32], query: NDArray[np.float32]) -> Match:
-        """From a query's products with all rows (N,). Raises ValueError for a query that is not finite."""
+        """Return the match of a query with scores (N,). Raises ValueError if it is not finite."""
         best = scores.argmax()
         score, owner = float(scores[best]), self._owners.item(best)
         if not math.isfinite(score):
             raise ValueError(
-                "expected a finite embedding to search for, found one that is not: the embedder is broken"
+                "expected a finite embedding, found NaN or inf: the embedder is broken"
             )
-        own = self._rows_of[owner]
+        own = self._rows_by_owner[owner]
         kept = scores[own]
         scores[own] = -np.inf
         runner_up = float(scores[scores.argmax()])
-        if self._narrow:
+        if self._coarse:
             scores[own] = kept
-            (score, owner), (runner_up, _) = self._rescored(scores, runner_up, query)
+            (score, owner), (runner_up, _) = self._rescore(scores, runner_up, query)
         return Match(self._names[owner], score, max(runner_up, -1.0))
 
-    def _rescored(
+    def _rescore(
         self, scores: NDArray[np.float32], floor: float, query: NDArray[np.float32]
     ) -> tuple[tuple[float, int], tuple[float, int]]:
-        """The best subject and the best other, with exact scores: both are among the rows that could be as good as one whose almost
-        exact score is `floor`, if there are rows of two subjects at or above it."""
+        """Return the best subject and the best other one, with exact scores.
+
+        Both are among the rows whose approximate score may reach `floor` within the error bound,
+        if rows of two subjects are at or above `floor`.
+        """
         error = bf16_index.score_error_bound(len(query), math.sqrt(np.dot(query, query)))
         found = (scores >= floor - 2 * error).nonzero()[0]
         best = second = (-math.inf, -1)
         for score, owner in zip(
-            self._exact(found, query), self._owners[found].tolist(), strict=True
+            self._exact_scores(found, query), self._owners[found].tolist(), strict=True
         ):
             if owner == best[1]:
                 best = max(best, (score, owner))
@@ -196,242 +205,79 @@ class Index:
                 second = score, owner
         return best, second
 
-    def _exact(self, rows: NDArray[np.intp], query: NDArray[np.float32]) -> list[float]:
-        if len(rows) > _AT_ONCE:
-            return [
-                score
-                for i in range(0, len(rows), _AT_ONCE)
-                for score in self._exact(rows[i : i + _AT_ONCE], query)
-            ]
-        scores: list[float] = (self.rows[rows] @ query).tolist()
+    def _exact_scores(self, rows: NDArray[np.intp], query: NDArray[np.float32]) -> list[float]:
+        scores: list[float] = []
+        for first in range(0, len(rows), _BATCH):
+            scores += (self._rows[rows[first : first + _BATCH]] @ query).tolist()
         return scores
 
     def _dimension(self, templates: Templates) -> int:
-        return int(self.rows.shape[1] or templates.shape[-1])
+        return int(self._rows.shape[1] or templates.shape[-1])
 
     @staticmethod
     def _check(owner: int, templates: Templates, dimension: int) -> None:
-        """Raise GalleryError for a bad shape; the message is logged: number, not name."""
+        """Raise GalleryError for invalid templates; the message is logged: number, not name."""
         if templates.ndim != 2 or templates.shape[1] != dimension:
             raise GalleryError(
                 f"the templates of subject {owner} have {templates.shape[-1]} numbers, "
-                f"expected {dimension}: the gallery is damaged or of another model; "
-                "see edge-gallery verify, enroll again or restore a backup"
+                f"expected {dimension}: the gallery is damaged or of another model; {_REMEDY}"
             )
         with np.errstate(over="ignore", invalid="ignore"):
             norms = np.sqrt(np.einsum("ij,ij->i", templates, templates))
         if not (np.abs(norms - 1) <= UNIT_ERROR).all():
             raise GalleryError(
                 f"a template of subject {owner} is not of unit length: the gallery is damaged; "
-                "see edge-gallery verify, enroll again or restore a backup"
+                f"{_REMEDY}"
             )
 
-    def _take_out(self, owners: Collection[int]) -> list[int]:
-        """Remove all rows of some owners; the rows at the end move into the holes, which come back."""
+    def _remove(self, owners: Collection[int]) -> list[int]:
+        """Remove all rows of some owners; rows at the end fill the gaps, which are returned."""
         own = [
-            self._rows_of.pop(owner) for owner in owners if self._names.pop(owner, None) is not None
+            self._rows_by_owner.pop(owner)
+            for owner in owners
+            if self._names.pop(owner, None) is not None
         ]
         if not own:
             return []
         gone = np.concatenate(own)
         left = self._count - len(gone)
-        holes = np.sort(gone[gone < left])
+        gaps = np.sort(gone[gone < left])
         moved = np.setdiff1d(np.arange(left, self._count), gone, assume_unique=True)
-        for row, hole in zip(moved, holes, strict=True):
-            of = self._rows_of[int(self._owners[row])]
-            of[of == row] = hole
-        self.rows[holes], self._owners[holes] = self.rows[moved], self._owners[moved]
-        self.rows[left : self._count] = 0  # who was erased is not left lying here
+        for row, gap in zip(moved, gaps, strict=True):
+            rows = self._rows_by_owner[int(self._owners[row])]
+            rows[rows == row] = gap
+        self._rows[gaps], self._owners[gaps] = self._rows[moved], self._owners[moved]
+        self._rows[left : self._count] = 0  # erased templates do not stay in memory
         self._count = left
-        return [int(hole) for hole in holes]
+        return [int(gap) for gap in gaps]
 
     def _append(self, subjects: Mapping[int, tuple[str, Templates]], dimension: int) -> None:
-        self._make_room(
-            self._count + sum(len(templates) for _, templates in subjects.values()), dimension
-        )
+        added = sum(len(templates) for _, templates in subjects.values())
+        self._reserve(self._count + added, dimension)
         for owner, (name, templates) in subjects.items():
             until = self._count + len(templates)
-            self.rows[self._count : until], self._owners[self._count : until] = templates, owner
-            self._names[owner], self._rows_of[owner] = name, np.arange(self._count, until)
+            self._rows[self._count : until], self._owners[self._count : until] = templates, owner
+            self._names[owner], self._rows_by_owner[owner] = name, np.arange(self._count, until)
             self._count = until
 
-    def _make_room(self, wanted: int, dimension: int) -> None:
-        if wanted <= len(self.rows):
+    def _reserve(self, rows: int, dimension: int) -> None:
+        """Make room for this many rows; the old memory is overwritten."""
+        if rows <= len(self._rows):
             return
-        if not self.rows.shape[1]:
-            self.rows = np.zeros((0, dimension), np.float32)
-            self._packed = bf16_index.build_bf16_index(dimension)
-        room = max(_LEAST_ROOM, 1 << (wanted - 1).bit_length())
-        rows, owners = _empty(room, dimension), np.zeros(room, np.int64)
-        rows[: self._count], owners[: self._count] = (
-            self.rows[: self._count],
-            self._owners[: self._count],
-        )
-        self.rows[:] = 0  # who is erased later must not be left lying in memory that was given back
-        self.rows, self._owners = rows, owners
+        if not self._rows.shape[1]:
+            self._rows = np.zeros((0, dimension), np.float32)
+            self._bf16 = bf16_index.build_bf16_index(dimension)
+        capacity = max(_CAPACITY_MIN, 1 << (rows - 1).bit_length())
+        larger, owners = _aligned_zeros(capacity, dimension), np.zeros(capacity, np.int64)
+        larger[: self._count] = self._rows[: self._count]
+        owners[: self._count] = self._owners[: self._count]
+        self._rows[:] = 0  # templates erased later must not stay in memory given back
+        self._rows, self._owners = larger, owners
 
 
-def _empty(room: int, dimension: int) -> Templates:
-    """Zeros that begin on a line of the cache: with rows across two lines a product takes a tenth longer."""
-    numbers = _LINE // 4
-    whole = np.zeros(room * dimension + numbers, np.float32)
-    first = -(whole.ctypes.data // 4) % numbers
-    return whole[first : first + room * dimension].reshape(room, dimension)
-
-
-@dataclass(slots=True, eq=False)
-class _Held:
-    """Content of a gallery in memory."""
-
-    index: Index = field(default_factory=Index)
-    names: dict[int, str] = field(default_factory=dict)  # by number
-    records: dict[str, SubjectRecord] = field(default_factory=dict)  # by name
-    marks: dict[int, bytes] = field(default_factory=dict)  # by number
-    revision: int = 0
-
-    def update(self, changes: Changes) -> None:
-        """Take over changes. A subject that cannot be searched is left out and reported."""
-        known = {owner: known for owner, known in changes.subjects.items() if known is not None}
-        gone = {owner: ("", _NOTHING) for owner in changes.subjects if owner not in known}
-        for error in self.index.update(
-            {**gone, **{owner: (one.name, one.templates) for owner, one in known.items()}}
-        ):
-            log.error("%s", error)
-        for owner in changes.subjects:
-            self.records.pop(self.names.pop(owner, ""), None)
-            self.marks.pop(owner, None)
-        for owner, one in known.items():
-            self.names[owner], self.records[one.name] = one.name, one.record
-        self.marks.update(changes.row_versions)
-        self.revision = changes.revision
-
-
-class LiveGallery:
-    """Index of a store, kept up to date with the writes of other processes.
-
-    Once a second, and with every commit of another process, the file at the store's path is
-    compared with the open one; another file is opened and loaded.
-    """
-
-    refusal: Reason | None = None  # while this gallery may admit no one
-
-    def __init__(self, store: GalleryStore, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """Raises GalleryError."""
-        self._store, self._clock = store, clock
-        self._held, self._version = _Held(), 0
-        self._trouble: GalleryError | None = None  # of the last check
-        self._next_check = clock() + _CHECK_S
-        self.position: Position  # state in memory, for processes that wait for a change
-        self._load()
-
-    @property
-    def index(self) -> Index:
-        return self._held.index
-
-    @property
-    def templates(self) -> int:
-        return self._held.index.templates
-
-    @property
-    def revision(self) -> int:
-        """Number of the last change in memory; an older file makes it smaller."""
-        return self._held.revision
-
-    def refresh(self) -> bool:
-        """Take over commits of other processes; return True if they changed a subject.
-
-        Raises GalleryError, until a later check succeeds; the content in memory stays as it was.
-        """
-        now = self._clock()
-        if now < self._next_check and (self._trouble is not None or self._is_unchanged()):
-            if self._trouble is not None:
-                raise type(self._trouble)(str(self._trouble))
-            return False
-        self._next_check = now + _CHECK_S
-        try:
-            changed = self._follow()
-        except GalleryError as error:
-            self._trouble = error
-            raise
-        self._trouble = None
-        return changed
-
-    def reload(self) -> None:
-        """Load all subjects from the file that is at the path now; raises GalleryError."""
-        try:
-            self._store.reconnect()
-            self._load()
-        except GalleryError as error:
-            self._trouble = error
-            raise
-        self._trouble = None
-
-    def _is_unchanged(self) -> bool:
-        try:
-            return self._store.data_version() == self._version
-        except GalleryError:
-            return False
-
-    def _follow(self) -> bool:
-        changed = self._trouble is None and self._store.is_same_file() and self._read_changes()
-        if self._trouble is None and self._store.is_current():
-            return changed
-        self._store.reconnect()
-        return self._compare() or changed
-
-    def _read_changes(self) -> bool:
-        """Take over commits since the last time, by the open connection."""
-        try:
-            version = self._store.data_version()
-            if version == self._version:
-                return False
-            changes = self._store.changes(self._held.revision)
-        except GalleryError as error:
-            self._trouble = error  # a retry by a fresh connection follows
-            return False
-        if changes.revision < self._held.revision:  # the file was replaced by an older one
-            self._load()
-            return True
-        self._update(changes)
-        self._version = version
-        self._note_position()
-        return bool(changes.subjects)
-
-    def _compare(self) -> bool:
-        """Load all subjects if the reopened file has other content; return True if so."""
-        version = self._store.data_version()
-        if self._store.row_versions() == self._held.marks:
-            self._held.revision = self._store.read_position().revision
-            self._version = version
-            self._note_position()
-            return False
-        self._load()
-        return True
-
-    def _load(self) -> None:
-        version, held = self._store.data_version(), _Held()
-        held.update(self._store.changes(0))
-        before, self._held, self._version = self._held, held, version
-        before.index.clear()
-        self._note_position()
-
-    def _note_position(self) -> None:
-        self.position = replace(self._store.read_position(), revision=self._held.revision)
-
-    def _update(self, changes: Changes) -> None:
-        """Apply changes to the memory completely; after an error all subjects are removed."""
-        try:
-            self._held.update(changes)
-        except BaseException:
-            self._held, self._version = _Held(), -1
-            raise
-
-    def find_record(self, subject: str) -> SubjectRecord | None:
-        """Return the record of a subject; None if not enrolled."""
-        return self._held.records.get(subject)
-
-    def search(self, embedding: NDArray[np.float32]) -> Match | None:
-        return self._held.index.search(embedding)
-
-    def search_all(self, embeddings: NDArray[np.float32]) -> list[Match | None]:
-        return self._held.index.search_all(embeddings)
+def _aligned_zeros(rows: int, dimension: int) -> Templates:
+    """Return zeros aligned to a cache line: rows across two lines are a tenth slower."""
+    numbers = _CACHE_LINE // 4
+    memory = np.zeros(rows * dimension + numbers, np.float32)
+    first = -(memory.ctypes.data // 4) % numbers
+    return memory[first : first + rows * dimension].reshape(rows, dimension)

@@ -20,7 +20,7 @@ from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
 from edge.errors import MfsaError
 from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.spelling import find_numbered
 from edge.gallery.store import open_store
 from edge.recogniser.build import build_rules

@@ -31,9 +31,9 @@ from edge.errors import CameraError, DoorError, GalleryError, MfsaError, RecordE
 from edge.gallery.confirmation import forget_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import EVIDENCE, Position
 from edge.gallery.key import load_key_and_drop_privileges
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.outage import GalleryOutage
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
-from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore, open_store
 from edge.recogniser.build import build_recogniser_settings, build_rules, open_pipeline
 from edge.recogniser.model_migration import open_model_migration

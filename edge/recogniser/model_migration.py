@@ -17,8 +17,8 @@ from edge.config.access import PolicyConfig
 from edge.errors import GalleryError
 from edge.face import quality
 from edge.face.embed import Embedder
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.schema import LOOP_LOCK_WAIT_S
-from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore, open_store
 from edge.recogniser.networks import TerminalNetworks, open_networks
 from edge.values import FaceResult, Match

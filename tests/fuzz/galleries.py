@@ -20,8 +20,8 @@ from edge.gallery.database import PEPPER
 from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.export import EXPORT_MAGIC
 from edge.gallery.import_policy import ImportPolicy
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.maintenance import verify
-from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord, from_json, to_json
 from tests.fuzz.source import Source, edited, spoilt

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from edge.config import load_config
 from edge.gallery import key
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import open_store
 
 if __name__ == "__main__":

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.gallery.search import Index
 from edge.gallery.store import GalleryStore, Subject
-from edge.names import name_key, normalize_name
+from edge.gallery.subject_cache import SubjectCache
+from edge.names import normalize_name
 from edge.subject import SubjectRecord
 
-log = logging.getLogger(__name__)
-
 Embeddings = NDArray[np.float32]  # (N,D) of unit norm
-
-_EMPTY = np.zeros((0, 0), np.float32)
 
 
 class EnrolledSubjects:
@@ -26,20 +22,21 @@ class EnrolledSubjects:
     def __init__(self, store: GalleryStore | None, *, dry_run: bool) -> None:
         """Load the store's subjects; without a store every run is dry. Raises GalleryError."""
         self._store, self._dry_run = store, dry_run or store is None
-        self._revision = 0
-        self._known: dict[int, Subject] = {}
-        self._numbers: dict[str, int] = {}
+        self._cache = SubjectCache()
         self._next_dry = -1  # the store's numbers are positive
-        self.index = Index()  # templates of all subjects
         self.refresh()
 
     def __len__(self) -> int:
-        return len(self._known)
+        return len(self._cache)
+
+    @property
+    def index(self) -> Index:
+        """Index of the templates of all subjects."""
+        return self._cache.index
 
     def find(self, name: str) -> Subject | None:
         """Return a subject, None if the name is not enrolled."""
-        number = self._numbers.get(name_key(name))
-        return None if number is None else self._known[number]
+        return self._cache.find(name)
 
     def spelling(self, name: str) -> str:
         """Return a subject's stored name, or the normalised name if it is not enrolled."""
@@ -48,11 +45,8 @@ class EnrolledSubjects:
 
     def refresh(self) -> None:
         """Apply changes made here or by another process; raises GalleryError."""
-        if self._store is None:
-            return
-        changes = self._store.changes(self._revision)
-        self._revision = changes.revision
-        self._apply(changes.subjects)
+        if self._store is not None:
+            self._cache.apply(self._store.changes(self._cache.revision))
 
     def enroll(
         self,
@@ -83,24 +77,7 @@ class EnrolledSubjects:
         parts = [embeddings]
         if known is not None and len(known.templates) and not replace:
             parts = [known.templates, embeddings] if len(embeddings) else [known.templates]
-        number = self._numbers.get(name_key(name), self._next_dry)
-        self._apply({number: Subject(name, record, np.concatenate(parts))})
-        self._next_dry -= 1
-
-    def _apply(self, subjects: Mapping[int, Subject | None]) -> None:
-        """Apply changed subjects by number, None for an erased one.
-
-        Damaged templates are logged; the other subjects stay usable.
-        """
-        for number in subjects:
-            if (old := self._known.pop(number, None)) is not None:
-                self._numbers.pop(name_key(old.name), None)
-        for number, known in subjects.items():
-            if known is not None:
-                self._known[number], self._numbers[name_key(known.name)] = known, number
-        changed = {
-            number: (known.name, known.templates) if known else ("", _EMPTY)
-            for number, known in subjects.items()
-        }
-        for error in self.index.update(changed):
-            log.error("%s", error)
+        number = self._cache.number(name)
+        if number is None:
+            number, self._next_dry = self._next_dry, self._next_dry - 1
+        self._cache.update({number: Subject(name, record, np.concatenate(parts))})

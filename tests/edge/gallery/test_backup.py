@@ -27,8 +27,8 @@ from edge.gallery.database import EVIDENCE, SECRETS
 from edge.gallery.encrypted_file import EncryptedFile, check_passphrase, decrypt_json, encrypt_json
 from edge.gallery.import_policy import ImportPolicy
 from edge.gallery.key import load_key
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.sealing import SECRET_BYTES
-from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.gallery.stored_subjects import StoredSubject, StoredTemplate, subject_to_json
 from edge.subject import SubjectRecord

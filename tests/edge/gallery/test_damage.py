@@ -17,7 +17,7 @@ from edge.errors import GalleryError
 from edge.gallery import export, maintenance
 from edge.gallery.encrypted_file import read_encrypted_file
 from edge.gallery.import_policy import ImportPolicy
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import SubjectRecord, from_json, to_json
 from tests.edge.gallery.conftest import Open, write_export

@@ -17,9 +17,9 @@ from edge.config import TerminalConfig
 from edge.errors import GalleryError
 from edge.gallery.confirmation import await_confirmation, read_confirmation, write_confirmation
 from edge.gallery.database import WrongKeyError
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.maintenance import reencrypt
 from edge.gallery.outage import GalleryOutage
-from edge.gallery.search import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.system.lockfile import acquire_lock
 

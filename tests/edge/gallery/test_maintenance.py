@@ -10,7 +10,7 @@ import pytest
 
 from edge.errors import GalleryError
 from edge.gallery import maintenance, secure_delete
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from tests.edge.gallery.conftest import is_pin
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from edge.errors import GalleryError
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.subject import Consent, SubjectRecord
 from tests.edge.gallery.conftest import is_pin

@@ -17,7 +17,7 @@ from edge.config import load_config
 from edge.errors import ConfigError
 from edge.face.liveness import LivenessChecker
 from edge.face.track import Tracker
-from edge.gallery.search import LiveGallery
+from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.recogniser.build import build_recogniser_settings, default_record
 from edge.recogniser.model_migration import ModelMigration

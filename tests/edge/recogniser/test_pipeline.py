@@ -512,7 +512,7 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
     assert seen() == ("insufficient-votes", 0.5)
     index.add(7, "Bob", np.tile(np.eye(1, 8, 5, dtype=np.float32), (18, 1)))
     assert seen() == ("below-threshold", pytest.approx(0.9))
-    index.drop(7)
+    index.update({7: None})
     assert seen() == ("insufficient-votes", 0.5)
 
 
