@@ -94,3 +94,17 @@ def test_navigation_lists_every_page() -> None:
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in ROOT.glob("docs/**/*.md")}
     of_root = {"index.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples.md"}
     assert sorted(listed) == sorted(pages | of_root)
+
+
+def test_make_targets_named_in_pages_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    named = {
+        (page, target)
+        for page in PAGES
+        if page != "CHANGELOG.md"
+        for code in _CODE.findall((ROOT / page).read_text(encoding="utf-8"))
+        for target in re.findall(r"^`?make ([a-z-]+)", code, re.MULTILINE)
+    }
+    assert len(named) > 20
+    assert not [each for each in named if each[1] not in targets]
