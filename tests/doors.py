@@ -1,4 +1,4 @@
-"""A door service on a thread of its own, and what can be wired to it or be wrong with it."""
+"""Door service in a thread for tests, with inputs, schedules and faulty disks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edge.values import Grant
 from tests.processes import until as wait_until
 
 PULSE_S = 0.3
-PATIENCE_S = 120.0  # for what takes milliseconds on an idle machine
+PATIENCE_S = 120.0  # far above the milliseconds of an idle machine
 _POLL_S = 0.002
 
 
@@ -75,7 +75,7 @@ CLOCK = Clock()
 
 
 class Terminal:
-    """A door service on a thread of its own, over a real socket."""
+    """Door service in a thread, with a real socket."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class Terminal:
             self.service.step()
 
     def pause(self) -> None:
-        """No more turns, so that the service can be called from here."""
+        """Stop the loop, so that the test may call the service."""
         self._stop.set()
         self._thread.join(PATIENCE_S)
 
@@ -180,7 +180,7 @@ class Wires:
 
 
 class Schedules:
-    """One span, always open."""
+    """Schedule with one constant mode."""
 
     def __init__(self, window: ScheduledMode) -> None:
         self.window, self.strictest, self.doubts = window, ScheduledMode.NORMAL, 0
@@ -195,7 +195,7 @@ class Schedules:
 
 
 class NoDisk(AuditLogWriter):
-    """A disk that is full."""
+    """Audit log on a full disk."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         raise RecordError("disk full")
@@ -218,7 +218,7 @@ class FullAtFirst(AuditLogWriter):
 
 
 class HangingDisk(AuditLogWriter):
-    """A disk that takes nothing until it is released."""
+    """Audit log on a disk that hangs until it is released."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -240,7 +240,7 @@ class SlowDisk(HangingDisk):
 
 
 class Stuck(SimulatedRelayOutput):
-    """A relay whose pin fails when it is driven."""
+    """Relay that fails when it is energised."""
 
     def energise(self) -> None:
         raise DoorError("the relay pin cannot be switched")

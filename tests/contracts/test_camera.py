@@ -1,4 +1,4 @@
-"""One suite for every camera: numbered frames in order of time, a lost source is a CameraError."""
+"""One suite for every camera: frames are numbered and ordered, a lost source is a CameraError."""
 
 from __future__ import annotations
 

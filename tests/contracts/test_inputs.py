@@ -1,4 +1,4 @@
-"""One suite for every input: whatever the wire, active is what the config calls active."""
+"""One suite for every input backend: the configuration defines which level is active."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge.errors import DoorError
 
 
 class Wired:
-    """An input, and a hand that makes it active or quiet."""
+    """Input with a function that sets its level."""
 
     def __init__(self, line: InputLine, put: Callable[[bool], object]) -> None:
         self.line = line

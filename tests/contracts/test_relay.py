@@ -1,4 +1,4 @@
-"""One suite for every relay: whatever drives the wire, rest is locked."""
+"""One suite for every relay backend: de-energised means locked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge.errors import DoorError
 
 
 class Wired:
-    """A relay with what a voltmeter on its wire would say."""
+    """Relay with a function that reads its output."""
 
     def __init__(self, relay: RelayOutput, energised: Callable[[], bool]) -> None:
         self.relay = relay
@@ -45,7 +45,7 @@ def file(folder: Path) -> Wired:
 
 
 def real() -> Wired:
-    """MFSA_TEST_PINS is `factory:output:input`, such as `jetson:BOARD7:BOARD13`, with a wire between the two pins."""
+    """MFSA_TEST_PINS is `factory:output:input`, such as `jetson:BOARD7:BOARD13`, pins connected."""
     if "MFSA_TEST_PINS" not in os.environ:
         pytest.skip("MFSA_TEST_PINS names no pins that are wired for this")
     name, output, back = os.environ["MFSA_TEST_PINS"].split(":")

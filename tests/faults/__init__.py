@@ -1,1 +1,1 @@
-"""What the lock's line does while parts of a terminal are killed, stopped, blocked or lied to: `python -m tests.faults`."""
+"""Behaviour of the lock while parts of a terminal fail: `python -m tests.faults`."""

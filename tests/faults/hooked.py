@@ -1,9 +1,9 @@
-"""Runs one of our commands with faults that appear with a file in a folder: `hooked FOLDER MODULE ARGUMENT...`.
+"""Command with faults that appear with a file in a folder: `hooked FOLDER MODULE ARGUMENT...`.
 
-clock   seconds by which the clock on the wall is wrong
+clock   error of the wall clock in seconds
 camera  its read blocks
 engine  the embedder raises
-disk    no file can grow beyond so many bytes; for processes that are started meanwhile
+disk    largest size of a file in bytes, for processes that start meanwhile
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def main(folder: Path, module: str, arguments: list[str]) -> int:
         except (OSError, ValueError):
             return wall()
 
-    time.time = wrong  # before anything of ours takes it as a default
+    time.time = wrong  # before a module takes it as a default
     if (folder / "disk").exists() and "run" in arguments:
         resource.setrlimit(
             resource.RLIMIT_FSIZE, (int((folder / "disk").read_text()), resource.RLIM_INFINITY)

@@ -1,4 +1,4 @@
-"""The lock's line, watched from outside: the relay's file, which keeps its level whatever becomes of the process."""
+"""Observed output of the lock: the relay's file, which keeps its level after the process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _POLL_S = 0.001
 
 
 class Line:
-    """`changes` holds (monotonic seconds, energised). The file's own time stamp says when, so that a late look costs nothing."""
+    """`changes` holds (monotonic seconds, energised), dated by the file's time stamp."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,11 +24,11 @@ class Line:
         return bool(self.changes) and self.changes[-1][1]
 
     def energised_since(self, moment: float) -> float | None:
-        """When it was energised for the first time from then on; None where it was not."""
+        """Return when it was first energised after a moment, None if it was not."""
         return next((at for at, level in self.changes if level and at >= moment), None)
 
     def longest_s(self, since: float, until: float) -> float:
-        """The longest time on end that it was energised, of those times that end after `since`."""
+        """Return the longest time it was energised without a break, ending after `since`."""
         longest, began = 0.0, None
         for at, level in [*self.changes, (until, False)]:
             if level and began is None:

@@ -1,4 +1,4 @@
-"""The faults: how each is begun and ended, and how long it lasts."""
+"""Faults: how each starts and ends, and how long it lasts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Begin = Callable[[Terminal], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Fault:
-    """Begins in the middle of a pulse and lasts `lasts_s`; 0 for what happens at once."""
+    """Fault that starts in a pulse and lasts `lasts_s`; 0 for an instant."""
 
     name: str
     begin: Begin
@@ -35,7 +35,7 @@ def nothing(terminal: Terminal) -> Iterator[None]:
 
 
 def signalled(which: str, number: signal.Signals) -> Begin:
-    """Where the signal stops the process it is continued at the end, if the watchdog has not killed it before."""
+    """Signal to a process; a stopped one continues at the end unless the watchdog killed it."""
 
     @contextmanager
     def begin(terminal: Terminal) -> Iterator[None]:
@@ -53,7 +53,7 @@ def signalled(which: str, number: signal.Signals) -> Begin:
 
 
 def with_file(name: str, content: str = "") -> Begin:
-    """A fault that `tests.faults.hooked` knows."""
+    """Fault of `tests.faults.hooked`."""
 
     @contextmanager
     def begin(terminal: Terminal) -> Iterator[None]:
@@ -69,7 +69,7 @@ def with_file(name: str, content: str = "") -> Begin:
 
 @contextmanager
 def full_disk(terminal: Terminal) -> Iterator[None]:
-    """No record can grow: each process is limited to the size that its record has now."""
+    """Audit logs cannot grow: each process is limited to their present size."""
 
     def limit(pid: int, size: int) -> None:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -87,7 +87,7 @@ def full_disk(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
-    """The door is started anew while its record cannot grow."""
+    """The door restarts while its audit log cannot grow."""
     with (
         full_disk(terminal),
         with_file("disk", str(list_segments(terminal.config.door_record_path)[-1].stat().st_size))(
@@ -100,7 +100,7 @@ def full_disk_and_killed_door(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def locked_gallery(terminal: Terminal) -> Iterator[None]:
-    """Somebody writes and does not end: with a write-ahead log that keeps other writers out, and readers not."""
+    """A writer that does not end: with a write-ahead log it blocks writers, not readers."""
     with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
@@ -109,7 +109,7 @@ def locked_gallery(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def corrupt_gallery(terminal: Terminal) -> Iterator[None]:
-    """Templates that cannot be unsealed, put there as an enrollment would be: the recogniser sees that there are others."""
+    """Templates that cannot be decrypted, written as by an enrollment."""
     with closing(sqlite3.connect(terminal.config.gallery_path, isolation_level=None)) as other:
         sealed = other.execute("SELECT sealed, id FROM templates").fetchall()
         other.execute("UPDATE templates SET sealed = randomblob(length(sealed))")
@@ -119,7 +119,7 @@ def corrupt_gallery(terminal: Terminal) -> Iterator[None]:
 
 @contextmanager
 def busy(terminal: Terminal) -> Iterator[None]:
-    """Twice as many busy processes as there are cores."""
+    """Two busy processes per core."""
     burning = [
         subprocess.Popen([sys.executable, "-c", "while True: pass"])
         for _ in range(2 * (os.cpu_count() or 1))

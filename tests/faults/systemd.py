@@ -1,4 +1,4 @@
-"""As much of systemd as a unit of ours asks for: readiness, watchdog, restart and ExecStopPost, read from the unit's own file."""
+"""Substitute for systemd: readiness, watchdog, restart and ExecStopPost, from the unit file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _POLL_S = 0.01
 
 
 def setting(unit: str, name: str) -> str:
-    """What a unit says; raises LookupError where it says nothing."""
+    """Return a value of a unit. Raises LookupError if it is missing."""
     found = re.search(rf"^{name}=(.*)$", (UNITS / unit).read_text(), re.MULTILINE)
     if found is None:
         raise LookupError(f"{unit} has no {name}")
@@ -26,12 +26,12 @@ def setting(unit: str, name: str) -> str:
 
 
 def seconds(text: str) -> float:
-    """`2` or `200ms`."""
+    """Return the seconds of `2` or `200ms`."""
     return float(text.removesuffix("ms")) / 1000 if text.endswith("ms") else float(text)
 
 
 class Service:
-    """One unit's process, kept alive as the unit says."""
+    """Process of one unit, restarted as its unit says."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Service:
         self.process = subprocess.Popen(
             self._command, stdout=self._log, stderr=self._log, env=self._environment
         )
-        alive: float | None = None  # when the watchdog last heard of it; None until it is ready
+        alive: float | None = None  # latest watchdog ping; None until it is ready
         while self.process.poll() is None:
             for message in self._messages():
                 if message == "READY=1":

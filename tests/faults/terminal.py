@@ -1,4 +1,4 @@
-"""A terminal whose two processes run as their units say, before a camera that shows an enrolled person without end."""
+"""Terminal whose processes run as their units say; its camera shows an enrolled person."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Terminal:
         )
 
     def energised_after(self, moment: float) -> float:
-        """When the line was energised for the first time from then on; waits for it, raises TimeoutError."""
+        """Wait until the lock is energised after a moment; return when. Raises TimeoutError."""
         until(
             lambda: self.line.energised_since(moment) is not None,
             f"the door is unlocked; see {self.folder}/*.log",

@@ -41,7 +41,7 @@ a flash drive has replaced: see [threat-model.md](../threat-model.md).
 
 
 def terminal(folder: Path) -> tuple[TerminalConfig, Path]:
-    """A config whose state is in a folder."""
+    """Return a configuration with its state in a folder."""
     path = folder / "terminal.yaml"
     fields = {
         "bundle": "bundle",
@@ -67,7 +67,7 @@ def fill(store: GalleryStore, templates: np.ndarray) -> None:
 
 
 def dump(config_path: Path, folder: Path, guard: str) -> list[Path]:
-    """The core files that a process leaves which holds the gallery."""
+    """Return the core files of a process that holds the gallery."""
     folder.mkdir()
     arguments = [
         sys.executable,
@@ -134,10 +134,11 @@ def look(folder: Path) -> Found:
 
 
 def sealed_rows(store: GalleryStore, name: str) -> list[bytes]:
-    """What lies in the files of a person."""
+    """Return the encrypted rows of a person in the files."""
     subject, _, record = store.find_row(name) or (0, 0, b"")
     rows = store.db.execute(
-        "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id WHERE t.subject = ?",
+        "SELECT t.sealed, c.sealed FROM templates t JOIN chips c ON c.template = t.id "
+        "WHERE t.subject = ?",
         (subject,),
     )
     return [record, store.cipher.name_tag(name), *(blob for row in rows for blob in row)]

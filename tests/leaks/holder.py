@@ -1,4 +1,4 @@
-"""A process that holds a gallery in memory as the recogniser does, and dies with a core dump if it may."""
+"""Process that holds a gallery in memory and aborts, with a core dump if allowed."""
 
 from __future__ import annotations
 

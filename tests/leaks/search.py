@@ -1,4 +1,4 @@
-"""Where the numbers of a template are, in any form that a program might keep them in."""
+"""Search for the numbers of a template in every form that a program may keep."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ _PIECE = 24  # bytes: no two templates share so many by chance
 
 
 def forms(template: np.ndarray) -> dict[str, list[bytes]]:
-    """Pieces of a template (D,) of unit norm as float32, float16 and int8. Scales of int8 that are in use: 127 for a length of
-    one, and 127 for the largest value."""
+    """Return pieces of a template (D,) of unit norm as float32, float16 and int8.
+
+    Usual scales of int8: 127 for a length of one, and 127 for the largest value.
+    """
     largest = float(np.abs(template).max())
     scaled = {"int8": (127.0, 127.0 / largest)}
     kinds = {
@@ -31,7 +33,7 @@ def forms(template: np.ndarray) -> dict[str, list[bytes]]:
 
 
 def found(files: Iterable[Path], template: np.ndarray) -> dict[str, bool]:
-    """By form: whether it is in any of the files."""
+    """Return by form if it is in one of the files."""
     contents = [path.read_bytes() for path in files if path.is_file()]
     return {
         kind: any(piece in content for content in contents for piece in pieces)
@@ -40,7 +42,7 @@ def found(files: Iterable[Path], template: np.ndarray) -> dict[str, bool]:
 
 
 def table(rows: Mapping[str, Mapping[str, bool]]) -> str:
-    """As Markdown."""
+    """Return the table as Markdown."""
     kinds = ("float32", "float16", "int8")
     lines = [f"| where | {' | '.join(kinds)} |", "|---|" + "---|" * len(kinds)]
     lines += [

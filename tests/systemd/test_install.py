@@ -1,4 +1,4 @@
-"""The installer in staging roots: what it lays down, what it never touches, and that every path is told once and the same."""
+"""Installer in staging roots: created files, kept files, consistent paths."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Tree = dict[str, tuple[int, str]]
 def call(
     script: str, *arguments: str | Path, path: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """One of the scripts under a strict umask, nothing on its standard input; `path` comes first where it looks for commands."""
+    """Run a script with a strict umask and empty standard input; `path` precedes PATH."""
     search = os.environ["PATH"] if path is None else f"{path}:{os.environ['PATH']}"
     return subprocess.run(
         [SYSTEMD / script, *arguments],
@@ -70,7 +70,7 @@ def uninstall(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def tree(root: Path) -> Tree:
-    """Mode and digest of every file."""
+    """Return mode and digest of every file."""
     return {
         str(path.relative_to(root)): (
             stat.S_IMODE(path.stat().st_mode),
@@ -82,7 +82,7 @@ def tree(root: Path) -> Tree:
 
 
 def steps(output: str, word: str) -> set[str]:
-    """What the lines that begin with a word are about."""
+    """Return the subjects of the lines that start with a word."""
     return {found.group(1) for found in re.finditer(rf"^{word} +(\S+?)[;,]?(?: |$)", output, re.M)}
 
 
@@ -95,7 +95,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    """Files as they may come from a workstation: for nobody else."""
+    """Bundle files that only their owner can read, as from a workstation."""
     path = tmp_path / "bundle"
     path.mkdir(mode=0o700)
     write_bundle(path, "the first embedder.onnx")
@@ -115,7 +115,7 @@ def write_bundle(path: Path, embedder: str) -> None:
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, str]:
-    """The paths as the scripts have them."""
+    """Return the paths of the scripts."""
     names = ("PROGRAM", "BUNDLE", "SETTINGS", "CONFIG", "KEY", "STATE", "GALLERY", "DOOR_STATE")
     script = '. "$0"; for name; do printf "%s=%s\\n" "$name" "${!name}"; done'
     said = subprocess.run(
@@ -288,7 +288,7 @@ def test_dry_run_lists_all_steps(root: Path, bundle: Path) -> None:
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """Commands that would change this machine, replaced by ones that only say that they were called."""
+    """Replace the commands that would change this machine by ones that log their calls."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in (
@@ -483,7 +483,7 @@ def test_folder_without_manifest_is_refused(root: Path, tmp_path: Path) -> None:
 
 
 def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
-    """A staged terminal with a program, a gallery and records; what must outlive an uninstallation."""
+    """Create a staged terminal with data; return what an uninstallation must keep."""
     install(root, *EVERYTHING, "--bundle", bundle)
     kept = [
         told["GALLERY"],
@@ -566,7 +566,7 @@ def test_uninstall_dry_run_removes_nothing(root: Path, bundle: Path, told: dict[
 
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_uninstall_warns_before_locking(script: str) -> None:
-    """Whoever reads along learns first that the door will be locked; the installer stops nothing."""
+    """The message precedes the stop; the installer stops nothing."""
     text = (SYSTEMD / script).read_text()
     if script == "install.sh":
         assert re.search(r"run systemctl (stop|start|restart)", text) is None
@@ -596,7 +596,7 @@ def test_scripts_satisfy_shellcheck() -> None:
 
 
 def version_of(command: str, least: int) -> None:
-    """Skips where the command is missing or too old."""
+    """Skip if the command is missing or too old."""
     if shutil.which(command) is None:
         pytest.skip(f"{command} is not installed")
     version = int(
@@ -643,7 +643,7 @@ def test_systemd_accepts_rights(root: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
 def test_accounts_and_rights_are_created(root: Path, told: dict[str, str]) -> None:
-    """All of it, by systemd itself, in the staging root."""
+    """Apply all of it with systemd in the staging root."""
     version_of("systemd-sysusers", 249)
     version_of("systemd-tmpfiles", 249)
     install(root)
@@ -671,7 +671,7 @@ def test_accounts_and_rights_are_created(root: Path, told: dict[str, str]) -> No
 
 
 def settings(unit: str) -> dict[str, list[str]]:
-    """Words of each setting of a unit, all its lines together."""
+    """Return the words of each setting of a unit, from all its lines."""
     found: dict[str, list[str]] = {}
     for name, value in re.findall(r"^(\w+)=(.*)$", (SYSTEMD / unit).read_text(), re.M):
         found.setdefault(name, []).extend(value.split())
@@ -753,7 +753,7 @@ def test_sample_configuration_matches_scripts(told: dict[str, str]) -> None:
 
 
 def test_install_copies_all_build_inputs() -> None:
-    """The installer builds from a copy of some of the checkout."""
+    """The installer builds from a copy of parts of the checkout."""
     sources = re.search(r"SOURCES=\((.*)\)", (SYSTEMD / "install.sh").read_text())
     project = (CHECKOUT / "pyproject.toml").read_text()
     packages, licences = (

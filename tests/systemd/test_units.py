@@ -1,4 +1,4 @@
-"""The units as systemd reads them, and how much of the machine they expose: regression gates where systemd can tell."""
+"""Units as systemd reads them, and their exposure as a regression limit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def systemd() -> int:
-    """Its version; skips where there is none that can tell."""
+    """Return the version of systemd-analyze; skip without one."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     version = int(analyze("--version").stdout.split()[1])
@@ -37,7 +37,7 @@ def systemd() -> int:
 
 
 def installed(folder: Path, unit: str, drop_in: str | None = None) -> Path:
-    """A copy whose commands exist on this machine."""
+    """Return a copy of a unit with commands that exist on this machine."""
     path = folder / unit
     path.write_text(re.sub(r"/opt/mfsa-edge/bin/\S+", "/bin/true", (UNITS / unit).read_text()))
     if drop_in:
@@ -78,7 +78,7 @@ def test_unit_exposure_is_limited(systemd: int, unit: str, most: float, tmp_path
 
 @pytest.mark.parametrize("unit", EXPOSURE)
 def test_commands_of_units_exist(unit: str) -> None:
-    """What a unit calls is what this package installs."""
+    """Units call only commands of this package."""
     from importlib.metadata import entry_points
 
     scripts = {script.name for script in entry_points(group="console_scripts")}
@@ -88,13 +88,13 @@ def test_commands_of_units_exist(unit: str) -> None:
 
 @pytest.mark.parametrize("unit", ["edge-door.service", "edge-daemon.service"])
 def test_unit_reload_checks_configuration_first(unit: str) -> None:
-    """The signal alone cannot fail: `systemctl reload` would say that all is well."""
+    """A signal alone cannot fail, and `systemctl reload` would report success."""
     first, second = re.findall(r"^ExecReload=(.*)$", (UNITS / unit).read_text(), re.M)
     assert "edge-door check --config" in first and second == "/bin/kill -HUP $MAINPID"
 
 
 def test_unit_keeps_runtime_folder_after_kill() -> None:
-    """Its note of the lines outlives the restart, /proc tells of the board, and memory that runs out takes others first."""
+    """Saved outputs survive a restart, /proc shows the board, and OOM kills others first."""
     door = (UNITS / "edge-door.service").read_text()
     assert (
         "\nRuntimeDirectoryPreserve=restart\n" in door

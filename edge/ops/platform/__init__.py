@@ -1,4 +1,4 @@
-"""Clocks, temperatures, power and throttling of the machine that this runs on."""
+"""Clocks, temperatures, power and throttling of this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["MachineReading", "MachineSetup", "Platform", "open_platform"]
 
 
 def open_platform(root: Path = Path("/")) -> Platform:
-    """A Jetson by its release file, else a PC."""
+    """Return the platform: a Jetson if its release file exists, else a PC."""
     if (root / "etc/nv_tegra_release").is_file():
         from edge.ops.platform.jetson import JetsonPlatform
 

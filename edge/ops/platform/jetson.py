@@ -1,4 +1,4 @@
-"""A Jetson: sysfs first, and what only `tegrastats` tells from there."""
+"""Readings of a Jetson: from sysfs, the rest from `tegrastats`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from edge.ops.platform.tegrastats import Tegrastats
 
 
 class JetsonPlatform:
-    """Everything here can be read without rights."""
+    """Jetson whose sensors are readable by every account."""
 
     def __init__(self, root: Path = Path("/"), tegrastats: str = "tegrastats") -> None:
         self._root = root
         self._command = tegrastats
-        self._tegrastats: Tegrastats | None = None  # runs from the first look on
+        self._tegrastats: Tegrastats | None = None  # runs from the first reading on
 
     def setup(self) -> MachineSetup:
         root = self._root
@@ -50,14 +50,17 @@ class JetsonPlatform:
             self._tegrastats.close()
 
 
-def release(told: str) -> str | None:
-    """`R36.4.0` of the first line of nv_tegra_release."""
-    match = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", told)
+def release(text: str) -> str | None:
+    """Return the release, such as `R36.4.0`, from the first line of nv_tegra_release."""
+    match = re.match(r"# (R\d+) \(release\), REVISION: ([\d.]+)", text)
     return f"{match[1]}.{match[2]}" if match else None
 
 
 def power_mode(status: str, conf: str) -> str | None:
-    """The mode's name in nvpmodel.conf for the number in nvpmodel's status, else for the default; None where neither is told."""
+    """Return the name of the power mode, None if it is unknown.
+
+    `status` has the number of the mode, `conf` (nvpmodel.conf) the names and the default.
+    """
     chosen = re.search(r"pmode:0*(\d+)", status) or re.search(
         r"^< *PM_CONFIG +DEFAULT=(\d+)", conf, re.MULTILINE
     )

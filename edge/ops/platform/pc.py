@@ -1,4 +1,4 @@
-"""A PC: what psutil can tell, and the kernel's own count of thermal throttling."""
+"""Readings of a PC: from psutil, and the kernel's count of thermal throttling."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from edge.ops.platform import sysfs
 from edge.ops.platform.readings import MachineReading, MachineSetup
 
-_SHORTEST_S = 0.1  # in which a load can be told
+_SHORTEST_S = 0.1  # shortest interval for a load
 
 
 def import_psutil() -> Any:
-    """None where it is not installed; then clocks, temperatures and loads are not available."""
+    """Return psutil, None if it is not installed: without clocks, temperatures and loads."""
     try:
         import psutil
     except ImportError:
@@ -24,7 +24,7 @@ def import_psutil() -> Any:
 
 
 class PcPlatform:
-    """`psutil` may be another object with its functions."""
+    """PC; `psutil` may be an object with the same functions."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class PcPlatform:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._root, self._clock = root, clock
-        self._looked_at = math.inf
+        self._read_at = math.inf
         self._psutil = psutil or import_psutil()
 
     def setup(self) -> MachineSetup:
@@ -59,30 +59,29 @@ class PcPlatform:
 
     def _clocks(self) -> dict[str, float]:
         try:
-            told = self._psutil.cpu_freq(percpu=True) or []
-        except (
-            OSError,
-            NotImplementedError,
-            AttributeError,
-        ):  # no such file on many virtual machines
+            clocks = self._psutil.cpu_freq(percpu=True) or []
+        except (OSError, NotImplementedError, AttributeError):  # on many virtual machines
             return {}
-        return {f"cpu{n}": float(one.current) for n, one in enumerate(told) if one.current}
+        return {f"cpu{n}": float(one.current) for n, one in enumerate(clocks) if one.current}
 
     def _temperatures(self) -> dict[str, float]:
         try:
-            told = self._psutil.sensors_temperatures()
+            chips = self._psutil.sensors_temperatures()
         except (OSError, AttributeError):
             return {}
         named = [
-            (one.label or chip, one.current) for chip, sensors in told.items() for one in sensors
+            (one.label or chip, one.current) for chip, sensors in chips.items() for one in sensors
         ]
         return {name.lower(): float(celsius) for name, celsius in named if celsius}
 
     def _loads(self) -> dict[str, float]:
-        """Of each processor since the last look; the first look knows nothing, nor does one that comes at once."""
+        """Return the load of each processor since the last reading.
+
+        Empty for the first reading and for one shortly after another.
+        """
         now = self._clock()
-        if 0 <= now - self._looked_at < _SHORTEST_S:
+        if 0 <= now - self._read_at < _SHORTEST_S:
             return {}
-        known, self._looked_at = math.isfinite(self._looked_at), now
+        known, self._read_at = math.isfinite(self._read_at), now
         loads = self._psutil.cpu_percent(percpu=True)
         return {f"cpu{n}": float(percent) for n, percent in enumerate(loads)} if known else {}

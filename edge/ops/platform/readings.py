@@ -1,4 +1,4 @@
-"""What a machine says of itself while it works; what it cannot say is absent, never 0."""
+"""Readings of a machine; a value that is not available is absent, never 0."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-# Rails that carry everything, and sets of rails that do so together; by the first that is there.
-_WHOLE: tuple[tuple[str, ...], ...] = (
+# Rails, or sets of rails, that supply the whole module; the first available set counts.
+_SUPPLY: tuple[tuple[str, ...], ...] = (
     ("VDD_IN",),
     ("VIN",),
     ("POM_5V_IN",),
@@ -19,38 +19,36 @@ _WHOLE: tuple[tuple[str, ...], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class MachineSetup:
-    """How a machine is set up; None: not available."""
+    """Setup of a machine; None: not available."""
 
     board: str | None = None
     l4t: str | None = None  # release of a Jetson's Linux
     power_mode: str | None = None  # of nvpmodel
-    clocks_locked: bool | None = (
-        None  # whether jetson_clocks, or something like it, holds clocks where they are
-    )
+    clocks_locked: bool | None = None  # by jetson_clocks or a similar tool
     governor: str | None = None  # of the CPU's clock
 
 
 @dataclass(frozen=True, slots=True)
 class MachineReading:
-    """One look at a machine; an absent key or None: not available."""
+    """One reading of a machine; an absent key or None: not available."""
 
     clocks_mhz: Mapping[str, float] = field(default_factory=dict)
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     rails_w: Mapping[str, float] = field(default_factory=dict)
     loads: Mapping[str, float] = field(default_factory=dict)  # percent
-    throttled_by: tuple[str, ...] | None = None  # what slows it down now; empty: nothing does
-    throttle_events: int | None = None  # since it was started
+    throttled_by: tuple[str, ...] | None = None  # causes of throttling now; empty: none
+    throttle_events: int | None = None  # since boot
 
     @property
     def power_w(self) -> float | None:
-        """Of the whole module or board, where a rail or a set of rails says so."""
-        for rails in _WHOLE:
+        """Power of the module or board, None if no supply rail is available."""
+        for rails in _SUPPLY:
             if all(rail in self.rails_w for rail in rails):
                 return round(sum(self.rails_w[rail] for rail in rails), 3)
         return None
 
     def merged(self, other: MachineReading) -> MachineReading:
-        """With what the other knows besides."""
+        """Return this reading with the missing values of another one."""
         return MachineReading(
             {**other.clocks_mhz, **self.clocks_mhz},
             {**other.temperatures_c, **self.temperatures_c},
@@ -62,7 +60,7 @@ class MachineReading:
 
 
 class Platform(Protocol):
-    """A machine that can be looked at again and again; never raises for what it cannot tell."""
+    """Machine with readings; never raises for a value that is not available."""
 
     def setup(self) -> MachineSetup: ...
 

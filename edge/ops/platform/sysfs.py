@@ -1,4 +1,4 @@
-"""Reads a Linux machine's sensors from the files of its kernel, under any root."""
+"""Sensors of a Linux machine from the kernel's files, below any root."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _CPU = "sys/devices/system/cpu"
-_COLDEST_C = -40.0  # zones without power say -256
+_COLDEST_C = -40.0  # zones without power report -256
 _ALERTS = ("throttle-alert", "hot-surface-alert")
 
 
 def text(path: Path) -> str | None:
-    """The stripped content of a file; None where it cannot be read, as of a zone that is without power."""
+    """Return the stripped content of a file, None if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").strip("\0 \n")
     except OSError:
@@ -20,7 +20,7 @@ def text(path: Path) -> str | None:
 
 
 def number(path: Path) -> float | None:
-    """None where there is no number."""
+    """Return the number in a file, None if there is none."""
     try:
         return float(text(path) or "")
     except ValueError:
@@ -28,14 +28,17 @@ def number(path: Path) -> float | None:
 
 
 def cpus(root: Path) -> Iterator[tuple[str, Path]]:
-    """Name and cpufreq folder of each processor that is on."""
+    """Yield name and cpufreq folder of each processor that is on."""
     for folder in sorted((root / _CPU).glob("cpu[0-9]*"), key=lambda p: int(p.name[3:])):
         if text(folder / "online") != "0" and (folder / "cpufreq").is_dir():
             yield folder.name, folder / "cpufreq"
 
 
 def gpu(root: Path) -> Path | None:
-    """The devfreq folder of a Tegra's GPU: `17000000.ga10b` in JetPack 5, `17000000.gpu` in 6, `gpu-gpc-0` on Thor."""
+    """Return the devfreq folder of a Tegra's GPU, None if there is none.
+
+    `17000000.ga10b` in JetPack 5, `17000000.gpu` in 6, `gpu-gpc-0` on Thor.
+    """
     for pattern in ("gpu-gpc-0", "*.gpu", "*.ga10b", "*.gv11b", "*.gp10b"):
         for folder in sorted((root / "sys/class/devfreq").glob(pattern)):
             return folder
@@ -43,7 +46,7 @@ def gpu(root: Path) -> Path | None:
 
 
 def clocks_mhz(root: Path) -> dict[str, float]:
-    """Of each processor and of the GPU; one that sleeps is left out."""
+    """Return the clock of each processor and of the GPU; a sleeping one is left out."""
     found = {name: number(folder / "scaling_cur_freq") for name, folder in cpus(root)}
     clocks = {name: khz / 1e3 for name, khz in found.items() if khz}
     folder = gpu(root)
@@ -52,14 +55,14 @@ def clocks_mhz(root: Path) -> dict[str, float]:
 
 
 def gpu_load(root: Path) -> float | None:
-    """Percent."""
+    """Return the load of the GPU in percent."""
     folder = gpu(root)
     per_mille = number(folder / "device/load") if folder else None
     return None if per_mille is None else per_mille / 10
 
 
 def locked(root: Path) -> bool | None:
-    """Whether all clocks have nowhere to go, as `jetson_clocks` leaves them; None where nothing tells."""
+    """Return True if all clocks are fixed, as by `jetson_clocks`; None if that is unknown."""
     folders = [
         (folder / "scaling_min_freq", folder / "scaling_max_freq") for _, folder in cpus(root)
     ]
@@ -73,18 +76,18 @@ def locked(root: Path) -> bool | None:
 
 
 def governor(root: Path) -> str | None:
-    """Of the processors, joined where they differ."""
-    found = {told for _, folder in cpus(root) if (told := text(folder / "scaling_governor"))}
+    """Return the governor of the processors, joined if they differ."""
+    found = {name for _, folder in cpus(root) if (name := text(folder / "scaling_governor"))}
     return ", ".join(sorted(found)) or None
 
 
-def zone_name(told: str) -> str:
-    """`CPU-therm` of JetPack 5 and `cpu-thermal` of 6 and 7 are both `cpu`."""
-    return re.sub(r"[-_]?therm(al)?$", "", told.lower()) or told.lower()
+def zone_name(name: str) -> str:
+    """Return the short name of a zone: `cpu` for `CPU-therm` (JetPack 5) and `cpu-thermal`."""
+    return re.sub(r"[-_]?therm(al)?$", "", name.lower()) or name.lower()
 
 
 def temperatures_c(root: Path) -> dict[str, float]:
-    """By thermal zone."""
+    """Return temperatures by thermal zone."""
     found = {}
     for zone in sorted((root / "sys/class/thermal").glob("thermal_zone*")):
         name, milli = text(zone / "type"), number(zone / "temp")
@@ -94,7 +97,7 @@ def temperatures_c(root: Path) -> dict[str, float]:
 
 
 def rails_w(root: Path) -> dict[str, float]:
-    """By label, of the power monitors INA3221 and INA238: millivolts times milliamperes, or microwatts."""
+    """Return power by label, from the monitors INA3221 and INA238."""
     found: dict[str, float] = {}
     for folder in sorted((root / "sys/class/hwmon").glob("hwmon*")):
         chip = text(folder / "name") or ""
@@ -121,7 +124,7 @@ def _ina3221(folder: Path) -> dict[str, float]:
 
 
 def throttled_by(root: Path) -> tuple[str, ...] | None:
-    """The kernel's alerts that hold clocks down now; None where it has none to tell."""
+    """Return the kernel's active throttling alerts, None if it has no alerts."""
     alerts = []
     for device in sorted((root / "sys/class/thermal").glob("cooling_device*")):
         name, state = text(device / "type") or "", number(device / "cur_state")
@@ -131,7 +134,10 @@ def throttled_by(root: Path) -> tuple[str, ...] | None:
 
 
 def throttle_events(root: Path) -> int | None:
-    """Times that clocks were held down since the start: over-current events of a Tegra, thermal ones of a PC's processors."""
+    """Return the throttling events since boot, None if they are not counted.
+
+    Over-current events of a Tegra, thermal events of a PC's processors.
+    """
     counters = [
         *(root / "sys/class/hwmon").glob("hwmon*/oc[0-9]*_event_cnt"),
         *(root / _CPU).glob("cpu[0-9]*/thermal_throttle/core_throttle_count"),

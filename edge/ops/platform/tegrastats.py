@@ -1,4 +1,4 @@
-"""Reads what `tegrastats` prints on a Jetson: JetPack 5, 6 and 7 each write some of it another way."""
+"""Readings from `tegrastats` on a Jetson; JetPack 5, 6 and 7 differ in format."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MEMORY = re.compile(r"\bEMC_FREQ (?:(\d+)%)?(?:@(\d+))?")
 _TEMPERATURE = re.compile(r"\b([A-Za-z][A-Za-z0-9_]*)@(-?\d+(?:\.\d+)?)C")
 _RAIL = re.compile(r"\b([A-Z][A-Z0-9_]+) (\d+)(?:mW)?/\d+(?:mW)?(?=[ /]|$)")
 _COLDEST_C = -40.0
-_MADE_UP = ("pmic",)  # a constant of the driver
+_CONSTANT = ("pmic",)  # a constant of the driver, not a temperature
 _END_S = 2.0
 
 
 def parse_line(line: str) -> MachineReading:
-    """One line; what it does not hold is absent. A clock of 0 is one that sleeps, and is left out."""
+    """Parse a line. A value that is not in it is absent, and so is a clock of 0 (asleep)."""
     clocks: dict[str, float] = {}
     loads: dict[str, float] = {}
     _cpus(line, clocks, loads)
@@ -28,19 +28,14 @@ def parse_line(line: str) -> MachineReading:
         if match := pattern.search(line):
             if match[1]:
                 loads[name] = float(match[1])
-            if mhz := max(
-                (
-                    float(told)
-                    for told in re.findall(r"\d+", ",".join(filter(None, match.groups()[1:])))
-                ),
-                default=0.0,
-            ):
+            numbers = re.findall(r"\d+", ",".join(filter(None, match.groups()[1:])))
+            if mhz := max(map(float, numbers), default=0.0):
                 clocks[name] = mhz
-    temperatures = {name.lower(): float(told) for name, told in _TEMPERATURE.findall(line)}
+    temperatures = {name.lower(): float(celsius) for name, celsius in _TEMPERATURE.findall(line)}
     return MachineReading(
         clocks_mhz=clocks,
         temperatures_c={
-            n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _MADE_UP
+            n: t for n, t in temperatures.items() if t > _COLDEST_C and n not in _CONSTANT
         },
         rails_w={name: int(milliwatts) / 1e3 for name, milliwatts in _RAIL.findall(line)},
         loads=loads,
@@ -48,10 +43,10 @@ def parse_line(line: str) -> MachineReading:
 
 
 def _cpus(line: str, clocks: dict[str, float], loads: dict[str, float]) -> None:
-    """`[1%@729,off,2%@729]` or `[1%,2%]@2601`; a processor that is off is left out."""
+    """Parse `[1%@729,off,2%@729]` or `[1%,2%]@2601`; a processor that is off is left out."""
     match = _CPU.search(line)
-    for number, told in enumerate(match[1].split(",") if match else ()):
-        load, _, mhz = told.strip().partition("%")
+    for number, cpu in enumerate(match[1].split(",") if match else ()):
+        load, _, mhz = cpu.strip().partition("%")
         if load.isdigit():
             loads[f"cpu{number}"] = float(load)
             if mhz := mhz.lstrip("@") or (match[2] or "" if match else ""):
@@ -59,7 +54,7 @@ def _cpus(line: str, clocks: dict[str, float], loads: dict[str, float]) -> None:
 
 
 class Tegrastats:
-    """The command, running beside us; `newest` is what its last line said."""
+    """Running command; `newest` is the reading of its last line."""
 
     def __init__(self, command: str = "tegrastats", interval_ms: int = 1000) -> None:
         self.newest = MachineReading()
@@ -78,8 +73,8 @@ class Tegrastats:
 
     def _follow(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        with process.stdout as told:
-            for line in told:
+        with process.stdout as lines:
+            for line in lines:
                 self.newest = parse_line(line)
 
     def close(self) -> None:
@@ -91,4 +86,4 @@ class Tegrastats:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._thread.join(_END_S)  # it reads to the end, and closes what it reads
+        self._thread.join(_END_S)  # it reads to the end and closes the pipe

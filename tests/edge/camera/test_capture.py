@@ -34,7 +34,7 @@ def frame(number: int) -> Frame:
 
 
 class Scripted:
-    """A camera that does what each step says: a number is a frame, an exception is raised, an event is waited for."""
+    """Camera by steps: a number is a frame, an exception is raised, an event is waited for."""
 
     def __init__(self, steps: Iterable[object]) -> None:
         self._steps = iter(steps)
@@ -161,7 +161,7 @@ def test_hanging_read_is_abandoned() -> None:
 
     def hung(times: int) -> None:
         until(lambda: len(opened) == times and opened[-1].hangs, f"hangs for the {times}. time")
-        frames.take(0)  # what it gave before
+        frames.take(0)  # the frame from before
         CLOCK.now += 2 * capture.HUNG_S
 
     hung(1)
@@ -201,7 +201,7 @@ def test_capture_old_frame_is_dropped() -> None:
 
 
 def test_capture_frame_ages_in_the_slot() -> None:
-    """The process was stopped between the reading of a frame and its use."""
+    """A process may be stopped between reading and using a frame."""
     clock, hold = Clock(), threading.Event()
 
     reads: list[int] = []
@@ -221,7 +221,7 @@ def test_capture_frame_ages_in_the_slot() -> None:
 
 
 def test_capture_silent_camera_is_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """Also while its first read still blocks; once in the log, and rarely while it lasts."""
+    """Also while the first read blocks; the loss is logged at once, then rarely."""
     clock, hold = Clock(), threading.Event()
     frames = Capture(lambda: Scripted([hold]), clock=clock)
     assert frames.take(0.01) is None and frames.lost is None
@@ -255,7 +255,7 @@ def test_capture_loss_is_logged_once(
 
 
 def test_capture_threads_that_return_are_free() -> None:
-    """Reads that hang and return later never end the process."""
+    """A read that hangs and returns later does not end the process."""
     hangs = [threading.Event() for _ in range(9)]
     cameras = [Scripted([hang]) for hang in hangs]
     waiting = iter(cameras)

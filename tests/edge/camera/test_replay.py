@@ -15,7 +15,7 @@ GREY = np.full((48, 64, 3), 100, np.uint8)
 
 
 class Time:
-    """A clock that only sleeping moves."""
+    """Clock that advances only by sleeping."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -180,7 +180,7 @@ def test_invalid_recordings_are_refused(tmp_path: Path) -> None:
 
 
 def test_damaged_gif_is_reported(tmp_path: Path) -> None:
-    """What its reader raises differs by what is damaged; 4 bytes of the size, and the first of the colours."""
+    """Exceptions of the reader differ by the damaged bytes: of the size, of the colours."""
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")
     whole = (tmp_path / "whole.gif").read_bytes()

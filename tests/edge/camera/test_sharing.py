@@ -50,7 +50,7 @@ def borrowed(path: Path, **times: float) -> Iterator[RemoteCamera]:
 
 
 def lent(path: Path) -> bool:
-    """Return True if a borrower gets a frame, with patience for a busy machine."""
+    """Return True if a client gets a frame within a generous time."""
     with borrowed(path) as camera, suppress(CameraError):
         return camera.read() is not None
     return False
@@ -73,7 +73,7 @@ def over(lender: FrameServer, loan: FrameSession) -> str:
 
 
 class Loop:
-    """As the daemon's: offers frames for ever, and counts."""
+    """Loop that publishes and counts frames."""
 
     def __init__(self, lender: FrameServer, frames: Iterator[Frame]) -> None:
         self._stop = threading.Event()
@@ -160,7 +160,7 @@ def test_newest_frame_wins_without_waiting(lend: Open, path: Path) -> None:
         begun(lender)
         lender.publish(frame(0))
         assert (first := camera.read()) is not None and first.number == 0
-        for number in range(1, 200):  # while the borrower looks at the first
+        for number in range(1, 200):  # while the client handles the first
             lender.publish(frame(number))
         assert (second := camera.read()) is not None and second.number == 199
 
@@ -202,7 +202,7 @@ def test_session_gets_no_earlier_frame(lend: Open, path: Path) -> None:
 
 
 def test_stalled_client_loses_camera(lend: Open, path: Path) -> None:
-    """Frames larger than any socket's memory, and nobody who reads them: the loop goes on all the same."""
+    """The loop continues when a client reads no frames, larger than the socket's buffer."""
     lender = lend(stall_s=0.2)
     with (
         Loop(lender, endless(height=1500, width=2000)) as loop,
@@ -314,7 +314,7 @@ def test_invalid_client_bytes_change_nothing(lend: Open, path: Path) -> None:
             with socket.socket(socket.AF_UNIX) as rude:
                 rude.connect(str(path))
                 rude.sendall(os.urandom(100))
-                assert rude.recv(1)  # it is served
+                assert rude.recv(1)  # the connection is served
             until(lambda: lender.session is None, "gone")
         with borrowed(path) as camera:
             assert camera.read() is not None

@@ -12,7 +12,7 @@ import pytest
 from edge.camera.timing import DeviceTimes, FrameTimes, PaceTimes, StreamTimes
 
 LIMIT_S = 1.0
-HIDDEN_S = 0.35  # delay that nothing in the arrival of frames shows
+HIDDEN_S = 0.35  # delay that arrival times do not show
 
 
 @dataclass(frozen=True)

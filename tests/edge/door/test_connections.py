@@ -1,4 +1,4 @@
-"""Who may be connected, and how many."""
+"""Accounts and numbers of connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
 
 
 class Crowd:
-    """Connections of one account or another, by the kernel's word as the door hears it."""
+    """Connections with a chosen account in place of SO_PEERCRED."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._path, self._uid = path, os.geteuid()
@@ -25,7 +25,7 @@ class Crowd:
         monkeypatch.setattr(connections, "peer_uid", lambda _: self._uid)
 
     def connect(self, uid: int, count: int) -> int:
-        """How many of so many connections the door takes."""
+        """Return how many of some connections the door accepts."""
         self._uid, taken = uid, 0
         for _ in range(count):
             self._clients.append(DoorClient(self._path, timeout_s=PATIENCE_S))

@@ -92,7 +92,7 @@ def test_full_disk_allows_restricting_only(tmp_path: Path, command: str) -> None
 
 
 def test_pulse_ends_in_time_on_slow_disk(tmp_path: Path) -> None:
-    """A second grant waits for the disk over the end of the first one's pulse."""
+    """A second grant waits for the disk when the pulse of the first one ends."""
     relay: list[SimulatedRelayOutput] = []
 
     class SlowSecond(AuditLogWriter):
@@ -177,12 +177,13 @@ class BrokenSchedule:
 def test_schedule_failure_uses_strictest_mode(
     tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
-    terminal = Terminal(tmp_path, settings=make_settings(schedule=BrokenSchedule(strictest)))  # type: ignore[arg-type]
+    settings = make_settings(schedule=BrokenSchedule(strictest))
+    terminal = Terminal(tmp_path, settings=settings)
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.status()["state"] == "locked"
         assert client.grant(grant()) == ("schedule" if strictest is ScheduledMode.LOCKED else None)
-        CLOCK.advance(1.1)  # asked again
+        CLOCK.advance(1.1)  # the schedule is read again
         assert client.status()["reason"] == (
             "schedule-locked" if strictest is ScheduledMode.LOCKED else "normal"
         )

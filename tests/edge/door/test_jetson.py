@@ -1,4 +1,4 @@
-"""The Jetson's pin factory on a stand-in for lgpio that outlives the devices, as a kernel does."""
+"""Pin factory of a Jetson with a substitute for lgpio that keeps its state, like a kernel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegr
 
 
 class Lines:
-    """The kernel's side: levels and directions by chip and line; they stay when a process goes."""
+    """Levels and directions by chip and line; they survive a process, as in a kernel."""
 
     def __init__(self) -> None:
         self.labels = {0: "tegra234-gpio-aon", 1: "tegra234-gpio"}
@@ -42,11 +42,13 @@ class Lines:
             self.levels[line] = int(level)
 
         members = {
-            "SET_PULL_NONE": 0, "SET_PULL_UP": 32, "SET_PULL_DOWN": 64, "BOTH_EDGES": 3, "RISING_EDGE": 1, "FALLING_EDGE": 2,
+            "SET_PULL_NONE": 0, "SET_PULL_UP": 32, "SET_PULL_DOWN": 64,
+            "BOTH_EDGES": 3, "RISING_EDGE": 1, "FALLING_EDGE": 2,
             "error": OSError, "gpiochip_open": opened, "gpiochip_close": lambda handle: None,
             "gpio_get_chip_info": lambda handle: [0, 164, f"gpiochip{handle}", self.labels[handle]],
             "gpio_claim_input": lambda handle, line, flags=0: self.outputs.discard(line),
-            "gpio_claim_output": output, "gpio_write": write, "gpio_free": lambda handle, line: None,
+            "gpio_claim_output": output, "gpio_write": write,
+            "gpio_free": lambda handle, line: None,
             "gpio_read": lambda handle, line: self.levels.get(line, 0),
             "gpio_get_mode": lambda handle, line: 2 if line in self.outputs else 0,
             "gpio_set_debounce_micros": lambda handle, line, micros: None,
@@ -60,7 +62,7 @@ class Lines:
 
 @pytest.fixture
 def jetson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[SimpleNamespace]:
-    """An Orin Nano, as far as the factory can tell."""
+    """Substitute of an Orin Nano."""
     lines = Lines()
     monkeypatch.setitem(sys.modules, "lgpio", lines.module())
     for name in ("gpiozero.pins.lgpio", "edge.door.jetson"):
@@ -78,11 +80,11 @@ def factory(jetson: SimpleNamespace) -> Any:
 
 def test_header_pins_map_to_gpio_lines(jetson: SimpleNamespace) -> None:
     made = factory(jetson)
-    assert made.chip == 1  # by its label, not by its number
+    assert made.chip == 1  # found by its label, not its number
     relay = GpioRelayOutput("BOARD7", active_high=True, factory=made)
     assert (
         jetson.lines.outputs == {144} and jetson.lines.levels[144] == 0
-    )  # rest from the first moment on
+    )  # inactive from the start
     relay.energise()
     assert jetson.lines.levels[144] == 1
     relay.deenergise()
@@ -91,7 +93,7 @@ def test_header_pins_map_to_gpio_lines(jetson: SimpleNamespace) -> None:
     relay.close()
     assert (
         jetson.lines.levels[144] == 0 and not jetson.lines.outputs
-    )  # an input again: external resistors hold the rest
+    )  # an input again: external resistors hold the level
 
 
 def test_active_low_relay_is_high_when_locked(jetson: SimpleNamespace) -> None:
@@ -116,7 +118,7 @@ def test_safe_state_after_kill_deenergises(jetson: SimpleNamespace) -> None:
     killed = GpioRelayOutput("BOARD7", active_high=True, factory=factory(jetson))
     killed.energise()
     del killed
-    jetson.lines.levels[144] = 1  # nobody closed anything: the line stays as it was
+    jetson.lines.levels[144] = 1  # without close the line keeps its level
     GpioRelayOutput("BOARD7", active_high=True, factory=factory(jetson)).close()
     assert jetson.lines.levels[144] == 0
 

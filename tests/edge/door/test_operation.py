@@ -1,4 +1,4 @@
-"""Inputs, operators, schedule, and other settings while the door is at work."""
+"""Inputs, operators, schedule and reload of a running door."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_extended_grant_opens_longer(tmp_path: Path) -> None:
 
 
 def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
-    """The clock was twenty days ahead and believed; set right, an operator confirms it."""
+    """A clock that was twenty days ahead is corrected, and confirmed by an operator."""
     now = [time.time() + 20 * 86400]
     settings = make_settings(schedule=Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
     Terminal(tmp_path, settings=settings, wall=lambda: now[0]).stop()
@@ -210,7 +210,7 @@ def test_trust_clock_needs_a_time_after_build(tmp_path: Path) -> None:
 
 
 def test_status_held_names_no_end(wired: Terminal, operator: DoorClient) -> None:
-    """A pulse that runs beneath ends nothing while the door is held open."""
+    """The end of a pulse does not end a hold."""
     assert operator.command("unlock", "delivery") is None
     assert operator.status()["relocks_in_s"] > 0
     assert operator.command("hold", "delivery") is None

@@ -1,4 +1,4 @@
-"""`edge-door` as a process: signals, configurations that cannot be used, and what it tells about them."""
+"""`edge-door` as a process: signals, invalid configurations, messages."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_many_signals_keep_door_responsive(write_config: WriteConfig, tmp_path: 
         assert answers(socket_path)
         assert door.stop() == 0
     events = [r["event"] for r in read_log(config.door_record_path)]
-    # A thousand signals are a few reloads, and none of them is waited for at the end.
+    # A thousand signals cause a few reloads, and the end does not wait for them.
     assert events[-1] == "stopped" and 1 <= events.count("reloaded") < 100
 
 
 def test_signal_handler_sets_attributes_only() -> None:
-    """A handler runs in the middle of the code that it interrupts: a lock held there would never be given back."""
+    """A handler that takes a lock could wait for the code that it interrupts."""
     requests = command.SignalRequests()
     requests.handle(signal.SIGHUP, None)
     assert vars(requests) == {"stop": False, "reload": True}
@@ -84,7 +84,7 @@ def test_invalid_config_pauses_under_systemd(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """systemd starts the door anew 200 ms after it ended, whatever it ended with."""
+    """systemd restarts the door 200 ms after each end."""
     slept: list[float] = []
     monkeypatch.setattr(command.time, "sleep", slept.append)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify") if under_systemd else "")
@@ -95,7 +95,8 @@ def test_invalid_config_pauses_under_systemd(
 
 def test_status_lines_name_all_parts() -> None:
     status = {
-        "state": "locked", "reason": "normal", "relocks_in_s": 0.0, "alarms": ["max-unlock-exceeded"], "records_lost": 3,
+        "state": "locked", "reason": "normal", "relocks_in_s": 0.0,
+        "alarms": ["max-unlock-exceeded"], "records_lost": 3,
         "reload_refused": "door.pulse_s: too long", "inputs": {"contact": True},
         "clock": {"doubt": "far-ahead", "confirmed": 0.0},
     }  # fmt: skip

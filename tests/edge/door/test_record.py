@@ -1,4 +1,4 @@
-"""What outlives the process, and what is done where the disk does not take it."""
+"""States that survive a restart, and disks that do not take them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_command_is_acknowledged_once_recorded(tmp_path: Path) -> None:
     client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
     try:
         assert client.command("lockdown", "drill") is None and client.warning == ""
-        assert locked_down(terminal.record_path)  # a power cut now would not open the door
+        assert locked_down(terminal.record_path)  # a power cut now keeps the door locked
         assert client.command("release", "over") is None and client.warning == ""
         assert not locked_down(terminal.record_path)
     finally:
@@ -63,7 +63,7 @@ def test_command_unrecorded_warns_and_is_retried(tmp_path: Path) -> None:
         lost = client.status()["records_lost"]
         for _ in range(3):
             CLOCK.advance(1.2)
-            assert client.status()["records_lost"] == lost  # telling again is no further loss
+            assert client.status()["records_lost"] == lost  # a repeated record counts once
         disk.full = False
         until(lambda: locked_down(terminal.record_path))
     finally:
@@ -85,7 +85,7 @@ def test_lockdown_does_not_wait_for_disk(tmp_path: Path) -> None:
         with passing():
             assert client.grant(grant()) is None and terminal.relay.energised
         order.start()
-        # The clock stands: no deadline can end what waits.
+        # The clock does not advance: no deadline ends the wait.
         wait_until(lambda: not (terminal.relay.energised and order.is_alive()), "locks")
         assert order.is_alive()
         with passing():
@@ -107,7 +107,7 @@ def test_full_queue_keeps_latches(tmp_path: Path) -> None:
             terminal.service.door.append(DoorEventCode.CONTACT_ACTIVE, EventCause.INPUT)
         terminal.resume()
         assert client.status()["records_lost"] > 0
-        # The clock stands, so the queue that is full is what answers, and not the end of a wait.
+        # The clock does not advance: the full queue answers, not a deadline.
         assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
         disk.released.set()
         until(lambda: locked_down(terminal.record_path))
@@ -118,7 +118,7 @@ def test_full_queue_keeps_latches(tmp_path: Path) -> None:
 
 
 class NoFile(AuditLogWriter):
-    """A state folder that cannot be written."""
+    """Audit log in a folder that is not writable."""
 
     possible = False
 
@@ -182,7 +182,8 @@ def test_reading_previous_run_changes_nothing(tmp_path: Path) -> None:
     path.mkdir()
     segment = path / "000000001.log"
     segment.write_bytes(
-        b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\t\n{"wall": 1.9e9, "latest_believed": 1.5e9'
+        b'{"wall": 1.8e9, "event": "fire", "latches": ["fire"]}\t\n'
+        b'{"wall": 1.9e9, "latest_believed": 1.5e9'
     )
     before = segment.read_bytes()
     assert (
@@ -194,7 +195,7 @@ def test_reading_previous_run_changes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b'{"id":7,"wall":18'])
 def test_empty_new_segment_keeps_latches(tmp_path: Path, content: bytes) -> None:
-    """The power went while the first record of a segment was written."""
+    """A power cut while the first record of a segment is written."""
     path = tmp_path / "door"
     log = AuditLogWriter(path)
     log.append({"event": "lockdown", "latches": ["lockdown"]})
@@ -247,7 +248,7 @@ def test_suppressed_refusals_survive_full_disk(tmp_path: Path) -> None:
 
 
 class TestClock:
-    """Lives of a door by a clock that may be wrong: whether the schedule opens it."""
+    """Runs of a door with a clock that may be wrong."""
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:
@@ -255,11 +256,11 @@ class TestClock:
         self.now = 1.8e9
 
     def life(self, *jumps: float) -> list[bool]:
-        """Whether the door stands open at the start, and after each jump of the clock."""
+        """Return if the door is unlocked at the start and after each jump of the clock."""
         terminal = Terminal(
             self.path,
             lambda path: AuditLogWriter(path, wall=lambda: self.now),
-            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),  # type: ignore[arg-type]
+            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),
             wall=lambda: self.now,
         )
         terminal.pause()
@@ -286,7 +287,7 @@ class TestClock:
         assert self.life(5000.0, -3600.0, 3600.0) == [True, True, False, True]
 
     def test_clock_doubt_survives_many_records(self) -> None:
-        """What is looked at of the file holds none of a believed clock any more."""
+        """The end of the log has no record of a trusted clock any more."""
         assert self.life() == [True]
         self.now -= 3600
         log = AuditLogWriter(self.path / "door", wall=lambda: self.now)
@@ -301,7 +302,8 @@ def test_damaged_time_in_record_is_ignored(tmp_path: Path, wall: str) -> None:
     path = tmp_path / "door"
     path.mkdir()
     (path / "000000001.log").write_text(
-        f'{{"id":1,"wall":1.8e9,"event":"started","latches":[]}}\n{{"id":2,"wall":{wall},"event":"fire","latches":["fire"]}}\n'
+        '{"id":1,"wall":1.8e9,"event":"started","latches":[]}\n'
+        f'{{"id":2,"wall":{wall},"event":"fire","latches":["fire"]}}\n'
     )
     assert load_previous_run(path) == PreviousRun(
         LatchedStates(fire=True), ClockTrust(1.8e9), "fire"
@@ -309,7 +311,7 @@ def test_damaged_time_in_record_is_ignored(tmp_path: Path, wall: str) -> None:
 
 
 def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
-    """Ten thousand events while the disk hangs; then a gap says how many of which are missing."""
+    """Ten thousand events while the disk hangs; the gap record counts them by kind."""
     held: list[HangingDisk] = []
 
     def disk(path: Path) -> HangingDisk:

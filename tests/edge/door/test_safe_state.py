@@ -1,4 +1,4 @@
-"""What a killed process left driven is put to rest: by its own note, whatever the configuration says by now."""
+"""Safe state after a kill: saved outputs count, not the configuration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WriteConfig = Callable[..., Path]
 
 
 class Site:
-    """A terminal whose door process was killed with both its lines driven."""
+    """Terminal whose door process was killed with both outputs energised."""
 
     def __init__(self, folder: Path, write_config: WriteConfig) -> None:
         self.lines = folder / "relay", folder / "alarm"
@@ -60,7 +60,7 @@ def test_safe_state_works_with_broken_config(
     site.config_path.write_text(today)
     monkeypatch.setenv(
         "RUNTIME_DIRECTORY", str(site.config.door_wiring_path.parent)
-    )  # as systemd has it
+    )  # as set by systemd
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
@@ -84,7 +84,7 @@ def test_safe_state_without_outputs_fails(site: Site, capsys: pytest.CaptureFixt
 
 
 def test_lock_file_unusable_still_deenergises(site: Site) -> None:
-    """As on a state folder that turned read-only."""
+    """As in a state folder that became read-only."""
     site.config.door_lock_path.mkdir()
     assert site.rest() == 0 and site.at_rest == [True, True]
 
@@ -107,7 +107,7 @@ def test_failing_output_does_not_block_the_other(site: Site, which: int) -> None
 
 
 def test_changed_outputs_deenergise_previous(site: Site, tmp_path: Path) -> None:
-    """Where nobody called `edge-door safe-state` after a kill."""
+    """Start without `edge-door safe-state` after a kill."""
     other = hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
     hardware.save_outputs(other, site.config.door_wiring_path)
     assert (
@@ -125,16 +125,14 @@ def test_full_disk_does_not_stop_door(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    hardware.save_outputs(
-        hardware.configured_outputs(site.config.door), path
-    )  # it is there already
+    hardware.save_outputs(hardware.configured_outputs(site.config.door), path)  # it exists already
     assert hardware.load_outputs(path) == hardware.configured_outputs(site.config.door)
     hardware.save_outputs(
         hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other")), path
     )
     assert (
         hardware.load_outputs(path) is None
-    )  # better no note than a wrong one: the configuration counts
+    )  # no file rather than a wrong one: the configuration counts
 
 
 def test_lock_held_differs_from_lock_unusable(tmp_path: Path) -> None:
@@ -156,7 +154,7 @@ def test_saved_outputs_as_fifo_use_config(site: Site) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root and another account")
 def test_saved_outputs_give_no_root_rights(site: Site, tmp_path: Path) -> None:
-    """The door's account wrote the note; a file of root's stays as it is."""
+    """The door's account wrote the file; a file of root is not changed."""
     victim = tmp_path / "passwd"
     victim.write_text("root")
     victim.chmod(0o600)

@@ -32,8 +32,13 @@ def test_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> No
 
 def test_grant_is_recorded_before_relay_moves(terminal: Terminal, client: DoorClient) -> None:
     seen: list[list[str]] = []
-    move = terminal.relay.energise
-    terminal.relay.energise = lambda: (seen.append(terminal.events()), move())[1]  # type: ignore[method-assign]
+    energise = terminal.relay.energise
+
+    def watch() -> None:
+        seen.append(terminal.events())
+        energise()
+
+    terminal.relay.energise = watch  # type: ignore[method-assign]
     assert client.grant(grant()) is None
     assert seen == [["started", "granted"]]
 
@@ -80,9 +85,11 @@ def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": true, "frame_at": 1}',
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "", "record_id": 1, "frame_at": 1}',
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": NaN}',
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1, "pulse_s": 900}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, '
+        b'"frame_at": 1, "pulse_s": 900}',
         b"[" * 4000,
-        b'{"v": 1, "kind": "grant", "id": "a", "subject": "\\ud800", "record_id": 1, "frame_at": 1}',
+        b'{"v": 1, "kind": "grant", "id": "a", "subject": "\\ud800", '
+        b'"record_id": 1, "frame_at": 1}',
         b'{"v": 1, "kind": "grant", "id": "a", "subject": "a", "record_id": 1, "frame_at": 1'
         + b"0" * 400
         + b"}",
@@ -109,7 +116,7 @@ def test_lost_or_flooding_peer_does_not_block(terminal: Terminal, client: DoorCl
 
     def locked_while_flooded() -> bool:
         with contextlib.suppress(BlockingIOError):
-            for _ in range(1000):  # asks without ever reading an answer
+            for _ in range(1000):  # sends without reading answers
                 flood.send(protocol.encode("status", {}))
         return not terminal.relay.energised
 

@@ -1,4 +1,4 @@
-"""What may change while the door is at work: accounts, and the configuration read again by a thread."""
+"""Settings of a running door: accounts, and reload in a thread."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_unknown_accounts_are_ignored_at_start(tmp_path: Path, write_config: Wri
 
 def test_unknown_accounts_are_refused_at_reload(write_config: WriteConfig) -> None:
     with pytest.raises(ConfigError, match=f"door.operators: {STRANGER}: no such account"):
-        taken(ConfigReloader(write_config(door={"operators": [STRANGER]})))
+        reload(ConfigReloader(write_config(door={"operators": [STRANGER]})))
 
 
 def test_operator_names_are_looked_up_early(tmp_path: Path) -> None:
@@ -57,15 +57,17 @@ def test_operator_names_are_looked_up_early(tmp_path: Path) -> None:
     assert [r["operator"] for r in records(terminal, "operator-command")] == ["guard"]
 
 
-def taken(reading: ConfigReloader) -> object:
-    reading.start()
-    return waited(reading)
+def reload(reloader: ConfigReloader) -> object:
+    """Return the result of a reload."""
+    results: list[object] = []
 
+    def is_done() -> bool:
+        results.append(reloader.poll())
+        return results[-1] is not None
 
-def waited(reading: ConfigReloader) -> object:
-    found: list[object] = []
-    until(lambda: found.append(reading.poll()) or found[-1] is not None)  # type: ignore[func-returns-value]
-    return found[-1]
+    reloader.start()
+    until(is_done)
+    return results[-1]
 
 
 def test_unexpected_error_in_reload_is_reported(
@@ -76,13 +78,13 @@ def test_unexpected_error_in_reload_is_reported(
 
     monkeypatch.setattr(config_reloader, "load_config", fail)
     with pytest.raises(MfsaError, match="a defect"):
-        taken(ConfigReloader(write_config()))
+        reload(ConfigReloader(write_config()))
 
 
 def test_only_newest_reload_counts(
     write_config: WriteConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first one hangs on a disk, and ends after the second."""
+    """The first load hangs on a disk and ends after the second one."""
     path = write_config(door={"pulse_s": 1.0})
     old, new = load_config(path), load_config(write_config(door={"pulse_s": 2.0}))
     go_on, calls = threading.Event(), iter([True, False])
@@ -94,12 +96,12 @@ def test_only_newest_reload_counts(
         return new
 
     monkeypatch.setattr(config_reloader, "load_config", slow_at_first)
-    reading = ConfigReloader(path)
-    reading.start()
-    assert taken(reading)[0].door.pulse_s == 2.0  # type: ignore[index]
+    reloader = ConfigReloader(path)
+    reloader.start()
+    assert reload(reloader)[0].door.pulse_s == 2.0  # type: ignore[index]
     go_on.set()
     until(lambda: not any(t.name == "configuration" for t in threading.enumerate()))
-    assert reading.poll() is None
+    assert reloader.poll() is None
 
 
 def test_status_shows_refused_reload(terminal: Terminal, client: DoorClient) -> None:

@@ -1,4 +1,4 @@
-"""The door's rules by example."""
+"""Door controller by examples."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def test_contact_ends_pulse_if_configured(
 def test_contact_open_while_locked_is_forced() -> None:
     door = opened()
     door.tick(13.0)
-    door.update_input(
-        InputKind.CONTACT, True, 13.9
-    )  # within the grace: somebody pushed just as it locked
+    door.update_input(InputKind.CONTACT, True, 13.9)  # opened within the grace time after locking
     assert not door.alarm
     door.update_input(InputKind.CONTACT, False, 14.0)
     said(door)
@@ -165,7 +163,7 @@ def test_operator_unlocks_in_locked_hours() -> None:
         and door.reason == "operator"
     )
     assert door.relocks_at == door.deadline == 2.0 + PULSE_S
-    assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # nobody else
+    assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # grants are refused
     door.tick(2.0 + PULSE_S)
     assert not door.energised
     assert said(door) == [
@@ -238,13 +236,13 @@ def test_schedule_opens_and_locks() -> None:
     assert not door.energised and door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"
     assert (
         door.execute(OperatorCommand.HOLD, 3.0) is None and door.energised
-    )  # the operator stands above the schedule
+    )  # the operator outranks the schedule
 
 
 def test_level_counts_once_settled() -> None:
     debounce = Debounce(0.03)
     assert debounce.update(False, 0.0) is None
-    assert debounce.update(False, 0.03) is False  # what it is at the start is news too
+    assert debounce.update(False, 0.03) is False  # the first level counts as a change
     assert debounce.update(True, 0.10) is None and debounce.update(False, 0.11) is None  # a bounce
     assert debounce.update(True, 0.20) is None and debounce.update(True, 0.22) is None
     assert debounce.update(True, 0.231) is True and debounce.update(True, 9.0) is None

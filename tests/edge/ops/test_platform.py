@@ -1,4 +1,4 @@
-"""What machines say of themselves, on samples made after public examples: what is not there is absent, never 0."""
+"""Readings of machines from samples: a value that is not available is absent, never 0."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SAMPLES = Path(__file__).with_name("samples")
 
 
 def lines(name: str) -> list[str]:
-    """Of a sample, without its header."""
+    """Return a sample without its header."""
     return [line for line in (SAMPLES / name).read_text().splitlines() if not line.startswith("#")]
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Callable[[str], Path]:
-    """A file tree of a sample."""
+    """Create the files of a sample."""
 
     def make(name: str) -> Path:
         for line in lines(f"{name}.sysfs"):
@@ -48,7 +48,7 @@ def test_jetpack_5(root: Callable[[str], Path]) -> None:
     )
     seen = board.read()
     assert seen.clocks_mhz == {"cpu0": 1344.0, "gpu": 612.0} and seen.loads == {"gpu": 41.2}
-    assert seen.temperatures_c == {"cpu": 48.5, "gpu": 43.5}  # a zone without power says -256
+    assert seen.temperatures_c == {"cpu": 48.5, "gpu": 43.5}  # a zone without power reports -256
     assert seen.rails_w == {
         "VDD_GPU_SOC": 3.6,
         "VDD_CPU_CV": 0.8,
@@ -71,7 +71,7 @@ def test_jetpack_6(root: Callable[[str], Path]) -> None:
     }
     assert (
         seen.power_w == pytest.approx(7.157, abs=1e-3) and "VDD_SOC" not in seen.rails_w
-    )  # a rail whose current is not told
+    )  # a rail without current
     assert seen.throttled_by == ("gpu-throttle-alert",) and seen.throttle_events == 0
 
 
@@ -86,7 +86,7 @@ def test_jetpack_7(root: Callable[[str], Path]) -> None:
     assert seen.power_w == 28.906 and seen.clocks_mhz["gpu"] == 1575.0 and seen.loads == {}
     assert (
         seen.throttled_by == () and seen.temperatures_c["soc012"] == 48.1
-    )  # a clock's own steps are no throttling
+    )  # steps of a clock are no throttling
 
 
 def test_tegrastats_of_jetpack_5() -> None:
@@ -113,7 +113,7 @@ def test_tegrastats_of_jetpack_6() -> None:
     busy, idle = (parse_line(line) for line in lines("jetpack6-orin-nano.tegrastats"))
     assert busy.loads["gpu"] == 63 and busy.clocks_mhz["gpu"] == 624 and busy.power_w == 7.164
     assert busy.temperatures_c["tj"] == 52.125
-    assert idle.loads["gpu"] == 0 and "gpu" not in idle.clocks_mhz  # at rest, and its clock sleeps
+    assert idle.loads["gpu"] == 0 and "gpu" not in idle.clocks_mhz  # idle, its clock sleeps
 
 
 def test_tegrastats_of_jetpack_7() -> None:
@@ -129,8 +129,10 @@ def test_tegrastats_of_jetpack_7() -> None:
         and busy.clocks_mhz["cpu1"] == 2601
     )
     assert busy.power_w == 124.486
-    assert "gpu" not in idle.loads and idle.clocks_mhz["gpu"] == 1574  # Thor at rest tells no load
-    assert idle.power_w is None  # without VIN and its parts nobody knows
+    assert (
+        "gpu" not in idle.loads and idle.clocks_mhz["gpu"] == 1574
+    )  # an idle Thor reports no load
+    assert idle.power_w is None  # unknown without VIN and its parts
 
 
 def test_empty_line_gives_no_values() -> None:
@@ -174,7 +176,7 @@ def test_power_modes_by_name(status: str, conf: str, name: str | None) -> None:
 
 
 class Psutil:
-    """What psutil tells on a laptop; a clock and a temperature of 0 are what it says where it knows nothing."""
+    """psutil of a laptop; it reports 0 for unknown clocks and temperatures."""
 
     def cpu_freq(self, percpu: bool) -> list[SimpleNamespace]:
         return [SimpleNamespace(current=2400.0), SimpleNamespace(current=0.0)]
@@ -194,7 +196,7 @@ class Psutil:
 def test_a_pc(tmp_path: Path) -> None:
     now = [10.0]
     pc = PcPlatform(tmp_path, Psutil(), lambda: now[0])
-    assert pc.read().loads == {}  # since when?
+    assert pc.read().loads == {}  # no interval yet
     now[0] += 1
     assert pc.read() == MachineReading(
         {"cpu0": 2400.0}, {"package id 0": 61.0}, {}, {"cpu0": 12.5, "cpu1": 0.0}, None, None

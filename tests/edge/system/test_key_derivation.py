@@ -10,7 +10,7 @@ from edge.system.key_derivation import derive_key
 
 @pytest.mark.parametrize("use", ["seal", "tag", "evidence 1", "head 1"])
 def test_derived_keys_do_not_change(use: str) -> None:
-    """RFC 5869 done by hand: what lies on disks must open in every version."""
+    """RFC 5869 by hand: stored files must stay readable in every version."""
     key = bytes(range(32))
     extracted = hmac.digest(bytes(32), key, hashlib.sha256)
     assert derive_key(key, use) == hmac.digest(

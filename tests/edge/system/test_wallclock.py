@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,13 +14,13 @@ NOW = 1.8e9
 
 
 class Times:
-    """Both clocks of a machine, moved by hand."""
+    """Both clocks of a machine, set by the test."""
 
     def __init__(self) -> None:
         self.wall, self.mono = NOW, 100.0
 
-    def clock(self, belief: ClockTrust = ClockTrust(), **options: object) -> WallClock:
-        return WallClock(belief, lambda: self.wall, monotonic=lambda: self.mono, **options)  # type: ignore[arg-type]
+    def clock(self, trust: ClockTrust = ClockTrust(), **options: Any) -> WallClock:
+        return WallClock(trust, lambda: self.wall, monotonic=lambda: self.mono, **options)
 
     def run(self, seconds: float) -> None:
         self.wall, self.mono = self.wall + seconds, self.mono + seconds
@@ -59,7 +60,7 @@ def test_clock_ahead_for_a_moment_is_forgotten(times: Times) -> None:
 
 
 def test_clock_time_in_doubt_passes(times: Times) -> None:
-    """Forty days with a clock ten years ahead; then it is set right."""
+    """Forty days with a clock ten years ahead; then it is corrected."""
     clock = times.clock(ClockTrust(NOW))
     times.wall += 3650 * DAY_S
     for _ in range(40):
@@ -71,7 +72,7 @@ def test_clock_time_in_doubt_passes(times: Times) -> None:
 
 def test_clock_confirmed_is_trusted(times: Times) -> None:
     clock = times.clock(ClockTrust(NOW))
-    times.wall = NOW - 20 * DAY_S  # the latest believed time was the wrong one
+    times.wall = NOW - 20 * DAY_S  # the latest trusted time was wrong
     assert clock.read_with_doubt()[1] is ClockDoubt.BEHIND
     assert clock.confirm() is None and clock.read()[1]
     assert clock.trust.confirmed == times.wall
