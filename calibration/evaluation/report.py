@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Callable
 from functools import partial
 from importlib import resources
@@ -199,9 +200,12 @@ def markdown(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> 
         "|---" * (len(done) + 1) + "|",
     ]
     body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
-    told = [f"- {sentence}" for sentence in (*_sentences(comparisons), *_notes(done))]
+    notes = [
+        textwrap.fill(f"- {sentence}", 100, subsequent_indent="  ", break_on_hyphens=False)
+        for sentence in (*_sentences(comparisons), *_notes(done))
+    ]
     title = f"# {', '.join(model.title for model in done)}: figures of mfsa-evaluate"
-    return "\n".join([title, "", *head, *body, "", *told]) + "\n"
+    return "\n".join([title, "", *head, *body, "", *notes]) + "\n"
 
 
 def html(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -53,17 +54,20 @@ def _warnings(rehearsals: Sequence[RehearsalResult]) -> list[str]:
 
 
 def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
-    """The same for a document."""
+    """Return the same for a document."""
     table = rows(rehearsals)
     lines = [
         list(table[0]),
         ["---"] * len(table[0]),
         *([cell.replace("|", "\\|") for cell in row.values()] for row in table),
     ]
-    told = "\n".join(f"- {name}: {value}" for name, value in facts.items())
+    notes = "\n".join(
+        textwrap.fill(f"- {name}: {value}", 100, subsequent_indent="  ", break_on_hyphens=False)
+        for name, value in facts.items()
+    )
     return (
         "# Rehearsal\n\n"
-        + told
+        + notes
         + "\n\n"
         + "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
         + "".join(f"\n\n{warning}" for warning in _warnings(rehearsals))
