@@ -13,7 +13,7 @@ from calibration import metrics, scores
 from calibration.chips import decode_chip
 from calibration.scores import LabelledEmbeddings
 from edge import masks
-from edge.audit.picture_store import overlay
+from edge.audit.attention import overlay
 from edge.chip import to_input
 from edge.errors import ConfigError
 from edge.values import Probe

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from calibration import occluders
 from calibration.evaluation.faithfulness import FaithfulnessCurves
 from edge import masks
-from edge.audit.picture_store import overlay
+from edge.audit.attention import overlay
 from edge.errors import PhotoError
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from edge.audit.attention import attention_shares
 from edge.audit.kinds import RecordKind
-from edge.audit.picture_store import attention_shares
 from edge.values import FaceResult, Frame, Grant, Verdict
 
 

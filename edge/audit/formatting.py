@@ -10,6 +10,7 @@ from datetime import datetime, timezone, tzinfo
 from typing import Any
 
 from edge.audit.reader import record_id
+from edge.audit.record_fields import NOT_IN_DETAILS
 from edge.names import is_printable
 
 COLUMNS = (
@@ -18,11 +19,6 @@ COLUMNS = (
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WALL_MAX = 1e12
-_TOLD = frozenset({
-    "id", "wall", "mono", "kind", "event", "verdict", "reason", "subject", "operator", "note", "hash", "mac", "commit", "model",
-    "engine", "liveness", "latest_believed", "clock_confirmed",
-    "of", "prev", "was", "at", "frame_at", "attention", "quality", "visible", "box_xyxy", "latches", "grant_id", "erased",
-})  # fmt: skip
 
 
 def utc_time(record: Mapping[str, Any]) -> str:
@@ -83,7 +79,7 @@ def table_line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
     rest = ", ".join(
         f"{key} {_short(value)}"
         for key, value in record.items()
-        if key not in _TOLD and value not in (None, "", [])
+        if key not in NOT_IN_DETAILS and value not in (None, "", [])
     )
     words = f'"{record["note"]}"' if record.get("note") else ""
     number, reason = str(record.get("id", "?")), str(record.get("reason", ""))

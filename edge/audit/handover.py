@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from edge.audit.privacy import Fields
+from edge.audit.record_fields import Fields
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular, sync_folder, write_atomic
 

@@ -1,4 +1,4 @@
-"""Why a decision was made, for people: the attention map over the chip, and its shares in numbers."""
+"""Store of encrypted evidence pictures."""
 
 from __future__ import annotations
 
@@ -14,45 +14,6 @@ from edge.audit.sealing import EvidenceCipher
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular, write_atomic
 from edge.system.wallclock import DAY_S, WallClock
-from edge.values import Probe
-
-# Regions of the canonical chip as (top, bottom) rows of the 14x14 map and (left, right) columns, 8 px a cell.
-_REGIONS = {"eyes": (5, 8, 3, 11), "nose": (8, 10, 5, 9), "mouth": (10, 13, 4, 10)}
-_COLOURS_BGR = np.array(
-    [(80, 200, 60), (60, 60, 230), (200, 140, 40)], np.float32
-)  # face, mask, background
-
-
-def attention_shares(probe: Probe) -> dict[str, float]:
-    """Where the embedding looked: of all weight of A_u the share on eyes, nose, mouth and the rest of the chip, and the
-    mean of each of the three maps."""
-    unmasked = probe.attention[0]
-    total = float(unmasked.sum()) or 1.0
-    shares = {
-        f"on_{name}": round(float(unmasked[top:bottom, left:right].sum()) / total, 4)
-        for name, (top, bottom, left, right) in _REGIONS.items()
-    }
-    shares["on_rest"] = round(1 - sum(shares.values()), 4)
-    means = probe.attention.mean(axis=(1, 2))
-    return {
-        **shares,
-        **{
-            f"mean_{n}": round(float(v), 4)
-            for n, v in zip(("face", "mask", "background"), means, strict=True)
-        },
-    }
-
-
-def overlay(chip: NDArray[np.uint8], probe: Probe) -> NDArray[np.uint8]:
-    """The chip beside itself tinted by the three maps (112,224,3): green face, red mask, blue background."""
-    maps = np.stack(
-        [cv2.resize(m, chip.shape[1::-1], interpolation=cv2.INTER_CUBIC) for m in probe.attention],
-        axis=-1,
-    )
-    tint = maps.clip(0, 1) @ _COLOURS_BGR
-    tinted = chip.astype(np.float32) * 0.5 + tint * 0.5
-    return np.hstack([chip, tinted.clip(0, 255).astype(np.uint8)])
-
 
 _SUFFIX = ".sealed"
 _UNKNOWN_TIME = 4_000_000_000  # file time of a picture made in doubt: it ages as the next one
@@ -60,12 +21,15 @@ _PICTURE_MAX = 16 << 20  # bytes of an encrypted picture
 
 
 def picture_path(folder: Path, record_id: int) -> Path:
+    """Return the file of the picture of a record."""
     return folder / f"{record_id:09d}{_SUFFIX}"
 
 
 class PictureStore:
-    """Evidence pictures named by record id, sealed; only the newest `keep` of the last `days` stay, and a tenth more for a while.
-    None are kept unless the config says so, and those of a config that did are removed."""
+    """Encrypted evidence pictures, named by record id.
+
+    The newest `max_pictures` of the last `max_days` stay, up to a tenth more between two clean-ups.
+    """
 
     def __init__(
         self,
@@ -76,7 +40,7 @@ class PictureStore:
         clock: WallClock,
     ) -> None:
         self._path = path
-        self._keep, self._days = max_pictures, max_days
+        self._max_pictures, self._max_days = max_pictures, max_days
         self._cipher = cipher
         self._clock = clock
         self._saved = 0
@@ -84,8 +48,8 @@ class PictureStore:
         self.run_maintenance()
 
     def save(self, record_id: int, picture: NDArray[np.uint8]) -> None:
-        """Best effort: a picture that cannot be stored never stops a decision."""
-        if not self._keep:
+        """Save a picture if possible: a failure does not stop a decision."""
+        if not self._max_pictures:
             return
         done, encoded = cv2.imencode(".png", picture)
         if not done:
@@ -100,49 +64,52 @@ class PictureStore:
         except OSError:
             return
         self._saved += 1
-        if (
-            self._saved % max(1, self._keep // 10) == 0
-        ):  # a folder of many takes a while to look through
+        if self._saved % max(1, self._max_pictures // 10) == 0:  # listing a large folder is slow
             self._prune()
 
     def run_maintenance(self) -> None:
-        """Once a day."""
+        """Remove old pictures once a day."""
         if self._pruned != (day := self._clock.read()[0] // DAY_S):
             self._pruned = day
             self._prune()
 
     def _prune(self) -> None:
-        """Leave only the newest; what cannot be removed now is tried again later. A clock that is in doubt makes none old."""
+        """Remove all but the newest pictures; while the clock is not trusted none is too old.
+
+        A picture that cannot be removed is tried again later.
+        """
         with contextlib.suppress(OSError):
-            for unsealed in self._path.glob("*.png"):  # of a version that did not seal them
+            for unsealed in self._path.glob("*.png"):  # of a version without encryption
                 unsealed.unlink(missing_ok=True)
             now, believed = self._clock.read()
-            ends = now - self._days * DAY_S if believed else 0.0
+            ends = now - self._max_days * DAY_S if believed else 0.0
             made = sorted(path for path in self._path.glob(f"*{_SUFFIX}") if path.stem.isdecimal())
-            latest = now  # a picture is no newer than those after it, whatever the clock showed
+            latest = now  # a picture is not newer than those after it
             for newer, path in enumerate(reversed(made)):
                 latest = min(latest, path.stat().st_mtime)
-                if newer >= self._keep or latest < ends:
+                if newer >= self._max_pictures or latest < ends:
                     path.unlink(missing_ok=True)
 
 
 def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
-    """A PNG file. Raises RecordError where there is none, or the key does not fit."""
+    """Return the picture of a record as PNG. Raises RecordError if it is missing or of another key."""
     path = picture_path(folder, record_id)
     try:
         sealed = read_regular(path, _PICTURE_MAX)
     except OSError as error:
         raise RecordError(
-            f"{path}: no picture of record {record_id}: {error.strerror}; `record.max_pictures` says how many are kept"
+            f"{path}: no picture of record {record_id}: {error.strerror}; `record.max_pictures` "
+            "sets how many are kept"
         ) from error
     plain = cipher.decrypt(record_id, sealed)
     if plain is None:
         raise RecordError(
-            f"{path}: the picture cannot be unsealed: another key, another terminal's, or it was changed"
+            f"{path}: the picture cannot be decrypted: it has another key, is of another terminal, or "
+            "was changed"
         )
     return plain
 
 
 def list_pictures(folder: Path) -> list[int]:
-    """Of which records there are pictures."""
+    """Return the ids of the records with a picture."""
     return sorted(int(path.stem) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdecimal())

@@ -13,6 +13,7 @@ from typing import Any
 
 from edge.access.policy import describe_thresholds
 from edge.audit import handover, picture_store
+from edge.audit.attention import overlay
 from edge.audit.clock import CLOCK_TRUSTED, confirmation_field, open_clock, write_trust
 from edge.audit.decision import decision_fields, door_fields
 from edge.audit.retention import Retention
@@ -403,7 +404,7 @@ class Daemon:
             and sighting.chip is not None
             and sighting.probe is not None
         ):
-            self._pictures.save(record_id, picture_store.overlay(sighting.chip, sighting.probe))
+            self._pictures.save(record_id, overlay(sighting.chip, sighting.probe))
 
     def _enroll_anew(self, track: int, subject: str) -> None:
         """A person who was let in by the model before has templates of the new one from now on."""

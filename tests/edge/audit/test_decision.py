@@ -8,7 +8,7 @@ import pytest
 
 from edge.access.reasons import Reason
 from edge.audit.decision import decision_fields, door_fields
-from edge.audit.privacy import split_fields
+from edge.audit.record_fields import split_fields
 from edge.values import (
     Decision,
     Face,

@@ -1,0 +1,102 @@
+"""Fields of audit records: who may read them, how long they are kept, what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+Fields = Mapping[str, Any]
+
+
+class FieldClass(str, Enum):
+    """Protection of a field."""
+
+    PUBLIC = "public"  # kept as long as the record
+    PERSONAL = "personal"  # in the personal part, which is erased
+    SEALED = "sealed"  # in the personal part, encrypted with a key of the gallery
+
+
+@dataclass(frozen=True, slots=True)
+class RecordField:
+    """Name, protection and meaning of a field."""
+
+    name: str
+    protection: FieldClass
+    meaning: str
+    in_details: bool = False  # shown in the column `details` of `edge-audit show`
+
+
+_PUBLIC, _PERSONAL, _SEALED = FieldClass.PUBLIC, FieldClass.PERSONAL, FieldClass.SEALED
+
+# A field that is not listed is personal: a new field is safe by default.
+FIELDS: tuple[RecordField, ...] = (
+    RecordField("id", _PUBLIC, "number of the record; never used twice, counts over restarts"),
+    RecordField("wall", _PUBLIC, "Unix seconds"),
+    RecordField("mono", _PUBLIC, "seconds since the machine started"),
+    RecordField("latest_believed", _PUBLIC, "the clock was not trusted: latest time reached"),
+    RecordField("clock_confirmed", _PUBLIC, "confirmation of the clock by an operator, its boot"),
+    RecordField("kind", _PUBLIC, "kind of the record"),
+    RecordField("event", _PUBLIC, "event of the door, camera, gallery or enrollment"),
+    RecordField("verdict", _PUBLIC, "verdict of a decision"),
+    RecordField("reason", _PUBLIC, "reason code"),
+    RecordField("subject", _PERSONAL, "name of the person"),
+    RecordField("other", _PERSONAL, "name of the second person", in_details=True),
+    RecordField("operator", _PERSONAL, "account of the operator"),
+    RecordField("account", _PERSONAL, "account that ran an enrollment", in_details=True),
+    RecordField("note", _PERSONAL, "text of an operator"),
+    RecordField("liveness", _PERSONAL, "state of each liveness layer"),
+    RecordField("after_s", _PERSONAL, "seconds that the gallery was unreadable", in_details=True),
+    RecordField("model", _PUBLIC, "SHA-256 of the embedder"),
+    RecordField("engine", _PUBLIC, "engine and precision"),
+    RecordField("frame", _PUBLIC, "number of the camera frame", in_details=True),
+    RecordField("frame_at", _PUBLIC, "time of the frame, monotonic seconds"),
+    RecordField("track", _PUBLIC, "number of the track", in_details=True),
+    RecordField("at", _PUBLIC, "time of a door event, monotonic seconds"),
+    RecordField("grant_id", _PUBLIC, "id of a grant"),
+    RecordField("record_id", _PUBLIC, "id of the decision behind a grant", in_details=True),
+    RecordField("decision", _PUBLIC, "id of the decision that the door answered", in_details=True),
+    RecordField("outcome", _PUBLIC, "answer of the door", in_details=True),
+    RecordField("subjects", _PUBLIC, "number of enrolled people", in_details=True),
+    RecordField("templates", _PUBLIC, "number of templates", in_details=True),
+    RecordField("left", _PUBLIC, "people still to migrate", in_details=True),
+    RecordField("latches", _PUBLIC, "latched states of the door"),
+    RecordField("lock", _PUBLIC, "`locked` or `unlocked`", in_details=True),
+    RecordField("alarms", _PUBLIC, "active alarms of the door", in_details=True),
+    RecordField("dropped", _PUBLIC, "door events that were not recorded", in_details=True),
+    RecordField("left_out", _PUBLIC, "refusals beyond four in a second", in_details=True),
+    RecordField("lost_s", _PUBLIC, "seconds without frames", in_details=True),
+    RecordField("doubt", _PUBLIC, "reason why the clock is not trusted", in_details=True),
+    RecordField("from", _PUBLIC, "first missing record, or gallery revision", in_details=True),
+    RecordField("to", _PUBLIC, "last missing record, or gallery revision", in_details=True),
+    RecordField("upto", _PUBLIC, "last record that retention erased", in_details=True),
+    RecordField("was", _PUBLIC, "hash of the last missing record"),
+    RecordField("lost", _PUBLIC, "records before this one not written", in_details=True),
+    RecordField("not_taken", _PUBLIC, "records that the queue refused", in_details=True),
+    RecordField("torn", _PUBLIC, "invalid lines before this one", in_details=True),
+    RecordField("score", _SEALED, "similarity to the best match", in_details=True),
+    RecordField("runner_up", _SEALED, "similarity to the second person", in_details=True),
+    RecordField("threshold", _SEALED, "threshold of the decision", in_details=True),
+    RecordField("votes", _SEALED, "frames that voted", in_details=True),
+    RecordField("mask_worn", _SEALED, "probability of a mask", in_details=True),
+    RecordField("attention", _SEALED, "shares of the attention map"),
+    RecordField("quality", _SEALED, "quality components"),
+    RecordField("visible", _SEALED, "visible part of the face"),
+    RecordField("box_xyxy", _SEALED, "face box in pixels"),
+    RecordField("of", _PUBLIC, "first line of a segment: terminal and log"),
+    RecordField("prev", _PUBLIC, "first line of a segment: hash of the record before it"),
+    RecordField("commit", _PUBLIC, "SHA-256 of the personal part"),
+    RecordField("hash", _PUBLIC, "SHA-256 of the previous hash and the public part"),
+    RecordField("mac", _PUBLIC, "HMAC of the hash"),
+)
+_PROTECTION = {field.name: field.protection for field in FIELDS}
+NOT_IN_DETAILS = frozenset(field.name for field in FIELDS if not field.in_details) | {"erased"}
+
+
+def split_fields(fields: Fields) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Return the public, personal and sealed fields."""
+    split: dict[FieldClass, dict[str, Any]] = {each: {} for each in FieldClass}
+    for name, value in fields.items():
+        split[_PROTECTION.get(name, FieldClass.PERSONAL)][name] = value
+    return split[FieldClass.PUBLIC], split[FieldClass.PERSONAL], split[FieldClass.SEALED]

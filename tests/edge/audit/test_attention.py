@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.audit.attention import attention_shares, overlay
+from edge.values import Probe
+
+
+def probe(unmasked: np.ndarray) -> Probe:
+    maps = np.stack([unmasked, np.zeros((14, 14)), 1 - unmasked]).astype(np.float32)
+    return Probe(np.ones(4, np.float32) / 2, maps, 0.0)
+
+
+def test_shares_add_up_and_name_the_region() -> None:
+    eyes = np.zeros((14, 14))
+    eyes[5:8, 3:11] = 1
+    shares = attention_shares(probe(eyes))
+    assert shares["on_eyes"] == 1 and shares["mean_mask"] == 0
+    even = attention_shares(probe(np.ones((14, 14))))
+    assert sum(v for k, v in even.items() if k.startswith("on_")) == pytest.approx(1, abs=1e-3)
+
+
+def test_shares_of_zero_map_are_zero() -> None:
+    assert attention_shares(probe(np.zeros((14, 14))))["on_eyes"] == 0
+
+
+def test_overlay_has_chip_and_tinted_copy() -> None:
+    chip = np.full((112, 112, 3), 100, np.uint8)
+    shown = overlay(chip, probe(np.ones((14, 14))))
+    assert shown.shape == (112, 224, 3) and np.array_equal(shown[:, :112], chip)
+    assert shown[50, 160].argmax() == 1  # green: the map of the face
