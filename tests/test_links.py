@@ -108,3 +108,16 @@ def test_make_targets_named_in_pages_exist() -> None:
     }
     assert len(named) > 20
     assert not [each for each in named if each[1] not in targets]
+
+
+def test_modules_of_api_pages_exist() -> None:
+    named = [
+        module
+        for page in ROOT.glob("docs/api/*.md")
+        for module in re.findall(r"^::: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert len(named) > 40
+    paths = [ROOT / module.replace(".", "/") for module in named]
+    assert not [
+        path for path in paths if not (path.is_dir() or path.with_name(f"{path.name}.py").is_file())
+    ]
