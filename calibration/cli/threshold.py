@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ from edge.engine import Engine, open_engine
 from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import ConfigError
-from edge.gallery.key import has_gallery, load_key_and_drop_privileges
-from edge.gallery.store import open_store
+from edge.gallery.key import has_gallery
+from edge.gallery.opening import open_gallery
 from edge.recogniser.build import build_rules
 
 
@@ -147,14 +148,11 @@ def _site(args: argparse.Namespace) -> int:
             "--config looks at enrolled people alone: leave --chips, --out, --det and --plan out"
         )
     config = load_config(args.config)
-    bundle = open_bundle(config.bundle, PREPROCESSING)
     if not has_gallery(config):
         raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
-    store = open_store(config, bundle.model_digest, load_key_and_drop_privileges(config))
-    try:
+    opened = open_gallery(config)
+    with closing(opened.store) as store:
         subjects, templates = store.load_templates()
-    finally:
-        store.close()
     names = sorted(set(subjects))
     if len(names) < 2:
         raise ConfigError(
@@ -175,7 +173,7 @@ def _site(args: argparse.Namespace) -> int:
         f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
         f"most alike are {one} and {other}"
     )
-    rules = build_rules(config.policy, bundle.calibration(config.engine.precision))
+    rules = build_rules(config.policy, opened.bundle.calibration(config.engine.precision))
     own = policy.rules_for_size(rules, len(templates)).thresholds.unmasked
     if threshold >= 1:
         raise ConfigError(

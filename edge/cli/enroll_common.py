@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from edge.gallery.enrollment.enroller import Enroller
     from edge.gallery.enrollment.photos import QualityLevel, QualityRequirements, Refusal
     from edge.gallery.enrollment.registry import EnrolledSubjects
-    from edge.gallery.store import GalleryStore
     from edge.recogniser.networks import TerminalNetworks
 
 _HANDOVER_S, _HANDOVER_POLL_S = 5.0, 0.05
@@ -119,27 +118,30 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
     from edge.gallery.enrollment.enroller import check_level
     from edge.gallery.enrollment.photos import QualityRequirements
     from edge.gallery.enrollment.registry import EnrolledSubjects
-    from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
+    from edge.gallery.key import become_owner, has_gallery
+    from edge.gallery.opening import open_gallery
     from edge.recogniser.build import build_rules
     from edge.recogniser.networks import open_networks
 
     level = check_level(args.quality, config.enrollment.quality)
     account = calling_account()  # before this process becomes the gallery's owner
-    key = None
+    store = None
     if args.dry_run and not has_gallery(config):  # a dry run does not create one
         become_owner(config.state)
     else:
-        key = load_key_and_drop_privileges(config)
+        store = open_gallery(config).store
     policy = AttributePolicy(
         account,
         _enrollment_day(args, config),
         config.enrollment.consent,
         config.enrollment.erase_after_days,
     )
-    networks = open_networks(config)
-    rules = build_rules(config.policy, networks.calibration)
-    store = _open_gallery(config, networks, key) if key is not None else None
-    try:
+    with ExitStack() as stack:
+        if store is not None:
+            stack.callback(store.close)
+        networks = open_networks(config)
+        stack.callback(networks.close)
+        rules = build_rules(config.policy, networks.calibration)
         subjects = EnrolledSubjects(store, dry_run=args.dry_run)
         before = store.read_position() if store is not None else None
         yield EnrollmentContext(
@@ -151,10 +153,6 @@ def open_context(args: argparse.Namespace, config: TerminalConfig) -> Iterator[E
         )
         if store is not None and (after := store.read_position()) != before:
             await_confirmation(config, after)
-    finally:
-        networks.close()
-        if store is not None:
-            store.close()
 
 
 def _build_enroller(
@@ -177,18 +175,6 @@ def _build_enroller(
         policy,
         EnrollmentRules(level, args.masked_templates, config.enrollment.keep_chips),
         _record_nothing if args.dry_run else record,
-    )
-
-
-def _open_gallery(config: TerminalConfig, networks: TerminalNetworks, key: bytes) -> GalleryStore:
-    from edge.gallery.store import open_store
-
-    return open_store(
-        config,
-        networks.bundle.model_digest,
-        key,
-        allow_other_models=config.previous_bundle is not None,
-        dimension=networks.embedder.dimension(),
     )
 
 

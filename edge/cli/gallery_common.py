@@ -20,19 +20,14 @@ def open_gallery(
     args: argparse.Namespace, *, allow_other_models: bool = False, create: bool = False
 ) -> tuple[TerminalConfig, Bundle, GalleryStore]:
     """Open config, bundle and gallery. Raises GalleryError if there is none, unless `create`."""
-    from edge.bundle import open_bundle
-    from edge.chip import PREPROCESSING
-    from edge.gallery.key import load_key_and_drop_privileges
-    from edge.gallery.store import open_store
+    from edge.gallery import opening
 
     config = load_config(args.config)
     if not create:
         check_gallery_exists(config)
-    key = load_key_and_drop_privileges(config)
+    opened = opening.open_gallery(config, allow_other_models=allow_other_models)
     save_clock_trust(config)
-    bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = open_store(config, bundle.model_digest, key, allow_other_models=allow_other_models)
-    return config, bundle, store
+    return config, opened.bundle, opened.store
 
 
 def check_gallery_exists(config: TerminalConfig) -> None:

@@ -71,7 +71,7 @@ def _rehearse(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     photos = _read_photos(args.photos)
     wanted = [_parse_clip(told) for told in args.clips]
-    key = _enter(config) if wanted and not photos else None
+    loaded = _load_gallery(config) if wanted and not photos else None
     common.check_out(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
     from edge.rehearsal import tables
@@ -84,11 +84,7 @@ def _rehearse(args: argparse.Namespace) -> int:
     if args.adversarial:
         clips += _adversarial(config, networks)
     if wanted:
-        names, gallery = (
-            _terminal_gallery(config, networks, key)
-            if key
-            else (set(photos), enrolled(photos, config, networks))
-        )
+        names, gallery = loaded or (set(photos), enrolled(photos, config, networks))
         spelled = {name_key(name): name for name in names}
         for path, name in wanted:
             person = None if name is None else spelled.get(name_key(name))
@@ -139,27 +135,17 @@ def _read_photos(told: Sequence[str]) -> dict[str, list[tuple[str, NDArray[np.ui
     return photos
 
 
-def _enter(config: TerminalConfig) -> bytes:
-    """The gallery's key; raises GalleryError where there is no gallery, for one would be made."""
-    from edge.gallery.key import has_gallery, load_key_and_drop_privileges
+def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
+    """Return the enrolled subjects and their templates; raises GalleryError if there are none."""
+    from edge.gallery.key import has_gallery
+    from edge.gallery.opening import open_gallery
+    from edge.gallery.search import Index
 
     if not has_gallery(config):
         raise GalleryError(
             f"{config.gallery_path}: nobody is enrolled yet; run edge-enroll, or name people with --photo"
         )
-    return load_key_and_drop_privileges(config)
-
-
-def _terminal_gallery(
-    config: TerminalConfig, networks: TerminalNetworks, key: bytes
-) -> tuple[set[str], Index]:
-    """Who is enrolled, and the templates as they are now; raises GalleryError."""
-    from edge.gallery.search import Index
-    from edge.gallery.store import open_store
-
-    dimension = networks.embedder.dimension()
-    model = networks.bundle.model_digest
-    with contextlib.closing(open_store(config, model, key, dimension=dimension)) as store:
+    with contextlib.closing(open_gallery(config).store) as store:
         subjects, templates = store.load_templates()
         return set(subjects), Index.from_templates(subjects, templates)
 

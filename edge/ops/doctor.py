@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 from edge.access.policy import describe_overload, describe_thresholds
@@ -19,10 +20,10 @@ from edge.config.access import NoLivenessConfig
 from edge.door.client import DoorClient
 from edge.door.clock_trust import describe_doubt
 from edge.errors import MfsaError
-from edge.gallery.key import become_owner, has_gallery, load_key_and_drop_privileges
+from edge.gallery.key import become_owner, has_gallery
 from edge.gallery.live_gallery import LiveGallery
+from edge.gallery.opening import open_gallery
 from edge.gallery.spelling import find_numbered
-from edge.gallery.store import open_store
 from edge.recogniser.build import build_rules
 from edge.recogniser.networks import open_networks
 from edge.system.text import count
@@ -141,20 +142,16 @@ def _gallery(config: TerminalConfig) -> Iterator[CheckResult]:
         yield CheckResult(WARNING, "gallery", "no one is enrolled; begin with edge-enroll")
         yield _thresholds(config, open_bundle(config.bundle, PREPROCESSING), 0)
         return
-    key = load_key_and_drop_privileges(config)
-    bundle = open_bundle(config.bundle, PREPROCESSING)
-    store = open_store(config, bundle.model_digest, key)
-    try:
+    opened = open_gallery(config)
+    with closing(opened.store) as store:
         index = LiveGallery(store).index
         pairs = find_numbered(list(store.template_counts()))
-    finally:
-        store.close()
     people = f"{count(index.subjects, 'subject')}, {count(index.templates, 'template')}"
     yield CheckResult(OK, "gallery", f"{people}, readable with the key")
     for name, numbered in pairs:
         words = "if they are one person, remove one: edge-gallery remove --subject NAME"
         yield CheckResult(WARNING, "gallery", f"{name!r} and {numbered!r} are enrolled: {words}")
-    yield _thresholds(config, bundle, index.templates)
+    yield _thresholds(config, opened.bundle, index.templates)
 
 
 def _thresholds(config: TerminalConfig, bundle: Bundle, templates: int) -> CheckResult:
