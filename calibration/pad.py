@@ -117,7 +117,7 @@ def play_clip(
             outcome = _NONE if outcome is NO_FACE else outcome
             face, at = max(faces, key=lambda found: found.width_px), frame.number / fps
             liveness.observe(1, crop_frame(frame.image, face, at), clip.name, _NO_EMBEDDING)
-            answers = liveness.results(1, at, unsure=True)
+            answers = liveness.results(1, at, near_threshold=True)
             state = join_results(answers).state
             if state is LivenessState.PASSED:
                 return _PASSED, ""

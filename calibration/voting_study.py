@@ -144,7 +144,7 @@ def compare_policies(
         made = tqdm(galleries(people, size), desc=f"{probes}, {size}", unit="gallery", disable=None)
         for enrolled, walking, strangers in made:
             index = streams.index(enrolled)
-            grown = policy.rules_for_size(rules, index.templates)
+            grown = rules.for_size(index.templates)
             counted = counted or [
                 StudyRow(probes, size, name, grown.thresholds) for name in ("single frame", "voted")
             ]

@@ -24,7 +24,6 @@ from calibration.threshold import (
     threshold_at,
     write_thresholds,
 )
-from edge.access import policy
 from edge.bundle import (
     EMBEDDER_NETWORK,
     MANIFEST,
@@ -174,7 +173,7 @@ def _site(args: argparse.Namespace) -> int:
         f"most alike are {one} and {other}"
     )
     rules = build_rules(config.policy, opened.bundle.calibration(config.engine.precision))
-    own = policy.rules_for_size(rules, len(templates)).thresholds.unmasked
+    own = rules.for_size(len(templates)).thresholds.unmasked
     if threshold >= 1:
         raise ConfigError(
             f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove"

@@ -1,4 +1,4 @@
-"""Whether a person who was recognised may pass here today. Pure, the day is told."""
+"""Access rights of a recognised person at one door. Pure: the day is an argument."""
 
 from __future__ import annotations
 
@@ -11,18 +11,12 @@ from edge.names import name_key
 from edge.subject import SubjectRecord
 
 
-def _unknown_day() -> date | None:
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class AccessRights:
-    """Of one door."""
+    """Groups with access to one door, and the present day."""
 
-    groups: frozenset[str] = (
-        frozenset()
-    )  # keys of group names; a person must be in one of them; empty: all enrolled people
-    today: Callable[[], date | None] = _unknown_day  # None where the clock cannot be right
+    groups: frozenset[str]  # keys of group names; empty: all enrolled people have access
+    today: Callable[[], date | None]  # None while the clock is not trusted
 
     def find_refusal(self, record: SubjectRecord) -> Reason | None:
         """Return why a person has no access, None if they have."""

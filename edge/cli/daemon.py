@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         daemon = Daemon(config)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: daemon.stop())
-        signal.signal(signal.SIGHUP, lambda *_: daemon.ask_reload())
+        signal.signal(signal.SIGHUP, lambda *_: daemon.request_reload())
         daemon.run(lambda: load_config(args.config))
         return common.DONE
 

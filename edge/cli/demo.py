@@ -162,7 +162,7 @@ def _report(out: Path, config_path: Path) -> int:
     import cv2
     import numpy as np
 
-    from edge.access import policy
+    from edge.access.messages import describe_thresholds
     from edge.audit import picture_store
     from edge.audit.reader import read_log
     from edge.audit.sealing import picture_cipher, score_cipher
@@ -196,7 +196,7 @@ def _report(out: Path, config_path: Path) -> int:
     facts = {
         "Model": f"{manifest.name}, {manifest.licence}",
         "Trained on": manifest.data,
-        "Thresholds": policy.describe_thresholds(
+        "Thresholds": describe_thresholds(
             build_rules(config.policy, manifest.calibration), templates
         ),
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",

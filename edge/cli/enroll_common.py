@@ -241,7 +241,7 @@ def calling_account() -> str:
 
 def warn_about_size(context: EnrollmentContext) -> None:
     """Warn if the gallery is larger than the model supports."""
-    from edge.access.policy import describe_overload, describe_thresholds
+    from edge.access.messages import describe_overload, describe_thresholds
 
     templates, supported = (
         context.subjects.index.templates,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def describe_gallery_thresholds(config: TerminalConfig, bundle: Bundle, templates: int) -> str:
     """Return the thresholds that apply in a gallery of this size, for people."""
-    from edge.access.policy import describe_thresholds
+    from edge.access.messages import describe_thresholds
     from edge.recogniser.build import build_rules
 
     rules = build_rules(config.policy, bundle.calibration(config.engine.precision))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from edge.access.policy import describe_overload, describe_thresholds
+from edge.access.messages import describe_overload, describe_thresholds
 from edge.audit.clock import open_clock
 from edge.audit.locations import KEYS_NEXT_TO_LOGS, SET_KEYS, log_locations
 from edge.audit.writer_state import default_key_path

@@ -1,74 +1,149 @@
-"""What a configuration makes of the parts: a pipeline, its rules, who may pass, which faces count."""
+"""Composition of the recogniser: networks, gallery, rules and pipeline of a configuration."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from functools import partial
 
-from edge.access.policy import Rules, ThresholdScaling, rules_for_size
+from edge.access.policy import Rules
 from edge.access.schedule import within
+from edge.access.thresholds import ThresholdScaling
 from edge.access.validity import AccessRights
 from edge.bundle import SAME_PERSON_FMR, Calibration
 from edge.config import TerminalConfig
 from edge.config.access import NoLivenessConfig, PolicyConfig
 from edge.config.recognition import DetectorConfig
 from edge.errors import ConfigError
-from edge.face.liveness import LivenessChecker, LivenessLayer
+from edge.face.liveness import LivenessLayer
 from edge.face.liveness.challenge import Action, ChallengeLiveness
 from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.passive import PassiveLiveness
 from edge.face.liveness.screen import ScreenLiveness
-from edge.face.track import Tracker
 from edge.gallery.enrollment.consistency import MatchThresholds
+from edge.gallery.live_gallery import LiveGallery
+from edge.gallery.schema import LOOP_LOCK_WAIT_S
+from edge.gallery.store import GalleryStore, open_store
 from edge.names import name_key
 from edge.recogniser.model_migration import ModelMigration
-from edge.recogniser.networks import TerminalNetworks
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline, Searchable, SubjectLookup
+from edge.recogniser.networks import TerminalNetworks, open_networks
+from edge.recogniser.pipeline import (
+    AccessPolicy,
+    FaceFilter,
+    Pipeline,
+    PipelineSettings,
+    Searchable,
+    SubjectLookup,
+)
 from edge.subject import SubjectRecord
 from edge.system.wallclock import WallClock
 from edge.values import Thresholds
 
+log = logging.getLogger(__name__)
 
-def default_record(subject: str) -> SubjectRecord:
-    """For galleries that know no more than templates."""
-    return SubjectRecord()
+_MIN_DECADES = 0.5  # of FMR between two measured points, for a line through them
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recogniser:
+    """Networks, gallery and pipeline of a running terminal, open."""
+
+    networks: TerminalNetworks
+    store: GalleryStore
+    gallery: LiveGallery
+    migration: ModelMigration | None  # None: there is no previous model
+    pipeline: Pipeline
+
+    @property
+    def model(self) -> str:
+        """Model of the embedder, as it is named in records."""
+        return self.networks.bundle.model_digest[:12]
+
+    @property
+    def engine(self) -> str:
+        """Engine and precision of the embedder."""
+        return f"{self.networks.engine} {self.networks.precision}"
+
+    def close(self) -> None:
+        self.networks.close()
+        self.store.close()
+        if self.migration is not None:
+            self.migration.close()
 
 
 @dataclass(frozen=True, slots=True)
 class RecogniserSettings:
-    """The part of a configuration that a running recogniser can change."""
+    """Settings that a running recogniser can change."""
 
-    rules: Rules
-    face_filter: FaceFilter
-    access: AccessPolicy
-    layers: Sequence[Callable[[], LivenessLayer]]
-    previous: Rules | None  # rules of the previous model, during a migration
+    pipeline: PipelineSettings
+    previous_rules: Rules | None  # rules of the previous model, during a migration
 
-    def apply(self, pipeline: Pipeline, changeover: ModelMigration | None) -> None:
+    def apply(self, pipeline: Pipeline, migration: ModelMigration | None) -> None:
         """Apply everything from the next frame on."""
-        pipeline.update_rules(self.rules, self.face_filter, self.access)
-        pipeline.update_layers(self.layers)
-        if changeover is not None and self.previous is not None:
-            changeover.update_rules(self.previous)
+        pipeline.update_settings(self.pipeline)
+        if migration is not None and self.previous_rules is not None:
+            migration.update_rules(self.previous_rules)
 
 
-def build_recogniser_settings(
+def open_recogniser(
     config: TerminalConfig,
     networks: TerminalNetworks,
-    changeover: ModelMigration | None,
+    key: bytes,
+    *,
     wall: WallClock,
-) -> RecogniserSettings:
-    """Build the settings of a config; raises ConfigError, also for the previous model."""
-    return RecogniserSettings(
-        build_rules(config.policy, networks.calibration),
-        build_face_filter(config.detector),
-        build_access_policy(config, wall),
-        build_liveness_layers(config, networks, wall),
-        build_rules(config.policy, changeover.calibration) if changeover is not None else None,
+    clock: Callable[[], float],
+) -> Recogniser:
+    """Open the gallery and build the pipeline of the recogniser process.
+
+    The gallery's file is created or upgraded first, then opened read-only for the loop.
+    Raises BundleError, EngineError, GalleryError, ConfigError.
+    """
+    model, is_migrating = networks.bundle.model_digest, config.previous_bundle is not None
+    open_store(config, model, key, allow_other_models=is_migrating).close()
+    store = open_store(
+        config,
+        model,
+        key,
+        allow_other_models=is_migrating,
+        dimension=networks.embedder.dimension(),
+        read_only=True,
+        lock_wait_s=LOOP_LOCK_WAIT_S,
     )
+    gallery = LiveGallery(store, clock=clock)
+    migration = open_model_migration(config, model, key)
+    pipeline = open_pipeline(
+        config, networks, gallery, lookup=gallery.find_record, wall=wall, migration=migration
+    )
+    return Recogniser(networks, store, gallery, migration, pipeline)
+
+
+def open_model_migration(config: TerminalConfig, model: str, key: bytes) -> ModelMigration | None:
+    """Open the previous model of a config, None if it names none.
+
+    Raises BundleError, EngineError, GalleryError, ConfigError.
+    """
+    if config.previous_bundle is None:
+        return None
+    networks = open_networks(config.model_copy(update={"bundle": config.previous_bundle}))
+    previous_store = open_store(
+        config,
+        networks.bundle.model_digest,
+        key,
+        allow_other_models=True,
+        dimension=networks.embedder.dimension(),
+        read_only=True,
+        lock_wait_s=LOOP_LOCK_WAIT_S,
+    )
+    store = open_store(config, model, key, allow_other_models=True, lock_wait_s=LOOP_LOCK_WAIT_S)
+    rules = build_rules(config.policy, networks.calibration)
+    migration = ModelMigration(networks, previous_store, store, rules)
+    pending = len(migration.pending_subjects)
+    previous = migration.model[:12]
+    log.info("migration from model %s: %d people have no new templates yet", previous, pending)
+    return migration
 
 
 def open_pipeline(
@@ -76,30 +151,54 @@ def open_pipeline(
     networks: TerminalNetworks,
     gallery: Searchable,
     *,
-    people: SubjectLookup = default_record,
+    lookup: SubjectLookup | None = None,
     wall: WallClock | None = None,
-    changeover: ModelMigration | None = None,
+    migration: ModelMigration | None = None,
 ) -> Pipeline:
-    """Build the pipeline of a config; `people` finds a subject's record. Raises ConfigError."""
-    settings = build_recogniser_settings(config, networks, changeover, wall or WallClock())
+    """Build the pipeline of a config; without `lookup` no subject has a record of its own.
+
+    Raises ConfigError.
+    """
+    settings = build_recogniser_settings(config, networks, migration, wall or WallClock())
     return Pipeline(
         networks.detector,
         networks.embedder,
         gallery,
-        settings.rules,
-        settings.face_filter,
-        Tracker(networks.calibration.same_person),
-        LivenessChecker(settings.layers),
-        settings.access,
-        people,
-        changeover,
+        lookup or default_record,
+        settings.pipeline,
+        migration,
     )
 
 
+def default_record(subject: str) -> SubjectRecord:
+    """Return the record of a subject in a gallery that holds only templates."""
+    return SubjectRecord()
+
+
+def build_recogniser_settings(
+    config: TerminalConfig,
+    networks: TerminalNetworks,
+    migration: ModelMigration | None,
+    wall: WallClock,
+) -> RecogniserSettings:
+    """Build the settings of a config; raises ConfigError, also for the previous model."""
+    pipeline = PipelineSettings(
+        build_rules(config.policy, networks.calibration),
+        build_face_filter(config.detector),
+        build_access_policy(config, wall),
+        tuple(build_liveness_layers(config, networks, wall)),
+        networks.calibration.same_person,
+    )
+    previous = None
+    if migration is not None:
+        previous = build_rules(config.policy, migration.calibration)
+    return RecogniserSettings(pipeline, previous)
+
+
 def build_liveness_layers(
-    terminal: TerminalConfig, networks: TerminalNetworks, wall: WallClock | None = None
+    terminal: TerminalConfig, networks: TerminalNetworks, wall: WallClock
 ) -> list[Callable[[], LivenessLayer]]:
-    """The layers of liveness that a config wants, each made anew for each track."""
+    """Build the factories of the configured liveness layers; each track has its own layers."""
     config = terminal.liveness
     if isinstance(config, NoLivenessConfig):
         return []
@@ -108,35 +207,44 @@ def build_liveness_layers(
         layers.append(MotionLiveness)
     if config.screen:
         layers.append(ScreenLiveness)
-    if networks.passive is not None and networks.bundle.manifest.liveness is not None:
-        layers.append(
-            partial(PassiveLiveness, networks.passive, networks.bundle.manifest.liveness.threshold)
-        )
-    # Anything that comes closer has come closer; only beside `motion` does that tell a person from a photo.
-    actions = tuple(Action) if config.motion else (Action.TURN_LEFT, Action.TURN_RIGHT)
+    network = networks.bundle.manifest.liveness
+    if networks.passive is not None and network is not None:
+        layers.append(partial(PassiveLiveness, networks.passive, network.threshold))
+    # A photo can come closer too: that action needs the motion layer.
+    turns = (Action.TURN_LEFT, Action.TURN_RIGHT)
+    actions: Sequence[Action] = tuple(Action) if config.motion else turns
     if config.challenge == "hours":
-        now_in = within(config.challenge_hours, terminal.door.schedule)
-        clock = wall or WallClock()
-
-        def is_due() -> bool:
-            """Return True within the hours, and while the clock is in doubt."""
-            now, believed = clock.read()
-            return not believed or now_in(datetime.fromtimestamp(now, timezone.utc))
-
-        layers.append(partial(ChallengeLiveness, when=is_due, actions=actions))
+        due = _challenge_hours(terminal, wall)
+        layers.append(partial(ChallengeLiveness, when=due, actions=actions))
     elif config.challenge != "never":
         layers.append(partial(ChallengeLiveness, when=config.challenge, actions=actions))
     return layers
 
 
-def build_rules(config: PolicyConfig, calibrated: Calibration) -> Rules:
-    """The config's rules with the model's thresholds; raises ConfigError where the config would lower one."""
+def _challenge_hours(terminal: TerminalConfig, wall: WallClock) -> Callable[[], bool]:
+    assert not isinstance(terminal.liveness, NoLivenessConfig)
+    is_within = within(terminal.liveness.challenge_hours, terminal.door.schedule)
+
+    def is_due() -> bool:
+        """Return True within the hours, and while the clock is in doubt."""
+        now, is_trusted = wall.read()
+        return not is_trusted or is_within(datetime.fromtimestamp(now, timezone.utc))
+
+    return is_due
+
+
+def build_rules(config: PolicyConfig, calibration: Calibration) -> Rules:
+    """Build rules from a config and a model's thresholds.
+
+    Raises ConfigError if the config lowers a threshold.
+    """
     chosen = {}
-    for name, point in (("unmasked", calibrated.unmasked), ("masked", calibrated.masked)):
+    for name, point in (("unmasked", calibration.unmasked), ("masked", calibration.masked)):
         wanted = getattr(config, f"threshold_{name}")
         if wanted is not None and wanted < point.threshold:
             raise ConfigError(
-                f"policy.threshold_{name}: {wanted} is below the model's own {point.threshold:.4f}; it can only be raised"
+                f"policy.threshold_{name}: {wanted} is below the model's own "
+                f"{point.threshold:.4f}; it can only be raised"
             )
         chosen[name] = point.threshold if wanted is None else wanted
     return Rules(
@@ -150,52 +258,50 @@ def build_rules(config: PolicyConfig, calibrated: Calibration) -> Rules:
         cooldown_s=config.cooldown_s,
         mask=config.mask,
         uncertainty_band=config.uncertainty_band,
-        scaling=build_threshold_scaling(calibrated),
+        scaling=build_threshold_scaling(calibration),
     )
 
 
-def build_threshold_scaling(calibrated: Calibration) -> ThresholdScaling:
-    """How thresholds rise beyond the gallery that a model supports; by all there is, where it was measured at one FMR alone."""
-    point = calibrated.unmasked
-    decades, rising = (
-        math.log10(SAME_PERSON_FMR / point.target_fmr),
-        point.threshold - calibrated.same_person,
-    )
+def build_threshold_scaling(calibration: Calibration) -> ThresholdScaling:
+    """Build the scaling of a model's thresholds beyond the gallery size that it supports.
+
+    If the model was measured at a single FMR, each decade takes all the way to a score of 1.
+    """
+    point = calibration.unmasked
+    decades = math.log10(SAME_PERSON_FMR / point.target_fmr)
+    rise = point.threshold - calibration.same_person
+    is_measured = decades > _MIN_DECADES and rise > 0
     return ThresholdScaling(
-        Thresholds(point.threshold, calibrated.masked.threshold),
-        calibrated.gallery_size,
-        rising / decades if decades > 0.5 and rising > 0 else 1 - point.threshold,
-        max(point.fmr_upper, calibrated.masked.fmr_upper),
+        Thresholds(point.threshold, calibration.masked.threshold),
+        calibration.gallery_size,
+        rise / decades if is_measured else 1 - point.threshold,
+        max(point.fmr_upper, calibration.masked.fmr_upper),
     )
 
 
-def duplicate_thresholds(rules: Rules, calibrated: Calibration, templates: int) -> MatchThresholds:
-    """From which scores on enrollment takes two for one, in a gallery of that size."""
-    return MatchThresholds(
-        calibrated.same_person, rules_for_size(rules, templates).thresholds.unmasked
-    )
+def duplicate_thresholds(rules: Rules, calibration: Calibration, templates: int) -> MatchThresholds:
+    """Return the scores from which enrollment takes two people for one, in a gallery of a size."""
+    return MatchThresholds(calibration.same_person, rules.for_size(templates).thresholds.unmasked)
 
 
 def build_access_policy(config: TerminalConfig, wall: WallClock) -> AccessPolicy:
-    """Who may pass, by the config; days begin and end in the time zone of the schedule."""
+    """Build the access policy; days begin and end in the time zone of the schedule."""
     zone = config.door.schedule.zone
 
     def today() -> date | None:
-        now, believed = wall.read()
-        return datetime.fromtimestamp(now, zone).date() if believed else None
+        now, is_trusted = wall.read()
+        return datetime.fromtimestamp(now, zone).date() if is_trusted else None
 
-    return AccessPolicy(
-        AccessRights(frozenset(map(name_key, config.policy.groups)), today),
-        config.policy.max_unknown_per_minute,
-    )
+    groups = frozenset(map(name_key, config.policy.groups))
+    return AccessPolicy(AccessRights(groups, today), config.policy.max_unknown_per_minute)
 
 
 def build_face_filter(config: DetectorConfig) -> FaceFilter:
-    """Which faces count, by the config."""
+    """Build the filter of the faces that are examined."""
     return FaceFilter(
-        config.min_face_px,
-        config.zone,
-        config.nearest_only,
-        config.max_faces_per_frame,
-        config.search_interval_s,
+        min_face_px=config.min_face_px,
+        zone=config.zone,
+        nearest_only=config.nearest_only,
+        max_faces=config.max_faces_per_frame,
+        search_interval_s=config.search_interval_s,
     )

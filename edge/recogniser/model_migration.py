@@ -1,10 +1,13 @@
-"""Between two models: whoever has no template of the new one yet is recognised by the one before, and then enrolled for the new."""
+"""Model migration: the previous model recognises people who have no template of the new one yet.
+
+Such a person is enrolled for the new model when the door opens for them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,46 +15,44 @@ from numpy.typing import NDArray
 
 from edge.access.policy import Rules, mask_state
 from edge.bundle import Calibration
-from edge.config import TerminalConfig
-from edge.config.access import PolicyConfig
 from edge.errors import GalleryError
 from edge.face import quality
 from edge.face.embed import Embedder
 from edge.gallery.live_gallery import LiveGallery
-from edge.gallery.schema import LOOP_LOCK_WAIT_S
-from edge.gallery.store import GalleryStore, open_store
-from edge.recogniser.networks import TerminalNetworks, open_networks
+from edge.gallery.store import GalleryStore
+from edge.recogniser.networks import TerminalNetworks
 from edge.values import FaceResult, Match
 
 log = logging.getLogger(__name__)
 
-_TEMPLATES = 3  # that one passage gives at most
+_TEMPLATES_MAX = 3  # templates that are enrolled from one passage
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class _EnrollmentSample:
-    """What the new model said of a face that the one before knows."""
+    """Embedding by the new model of a face that the previous model knows."""
 
-    weight: float
-    embedding: NDArray[np.float32]
+    weight: float  # 0..1, by quality
+    embedding: NDArray[np.float32]  # (D,) unit norm
 
 
 class ModelMigration:
-    """The model before, with what it knows of people who have not passed by since."""
+    """The previous model with the templates of people who are not enrolled for the new one."""
 
     def __init__(
         self,
         networks: TerminalNetworks,
-        store_before: GalleryStore,
+        previous_store: GalleryStore,
         store: GalleryStore,
         rules: Rules,
     ) -> None:
-        self.rules = rules  # only thresholds and their growth are read; the rest is shared
+        self.rules = rules  # only thresholds and their scaling are used; the rest is shared
         self.model = networks.bundle.model_digest
-        self._networks, self._store_before, self._store = networks, store_before, store
-        self._gallery = LiveGallery(store_before)
-        self._seen: dict[int, tuple[str, list[_EnrollmentSample]]] = {}  # by track
-        self._is_behind = True  # until the subjects with templates of the new model are known
+        self._networks, self._previous_store, self._store = networks, previous_store, store
+        self._gallery = LiveGallery(previous_store)
+        self._samples: dict[int, tuple[str, list[_EnrollmentSample]]] = {}  # by track
+        self._enrolled: set[str] = set()  # subjects with templates of the new model
+        self._is_stale = True  # until `_enrolled` is loaded
         self._load_enrolled()
 
     @property
@@ -63,117 +64,93 @@ class ModelMigration:
         """Thresholds of the previous model, as measured."""
         return self._networks.calibration
 
-    def update_rules(self, rules: Rules) -> None:
-        """Apply other thresholds from the next frame on."""
-        self.rules = rules
-
     @property
     def templates(self) -> int:
+        """Number of templates of the previous model."""
         return self._gallery.templates
 
     @property
     def pending_subjects(self) -> list[str]:
-        """Who has not passed by yet."""
-        return sorted(set(self._store_before.template_counts()) - self._enrolled)
+        """Subjects without templates of the new model."""
+        return sorted(set(self._previous_store.template_counts()) - self._enrolled)
+
+    def update_rules(self, rules: Rules) -> None:
+        """Apply other thresholds from the next frame on."""
+        self.rules = rules
 
     def search(self, embedding: NDArray[np.float32]) -> Match | None:
-        """The best of all, if that person has no template of the new model: who has is judged by that alone."""
+        """Return the best match of an embedding (D,) of the previous model.
+
+        None if that subject has templates of the new model: these alone decide then.
+        """
         match = self._gallery.search(embedding)
         return None if match is None or match.subject in self._enrolled else match
 
     def refresh(self) -> None:
         """Load what another process changed; raises GalleryError."""
-        self._is_behind |= self._gallery.refresh()
-        if self._is_behind:
+        self._is_stale |= self._gallery.refresh()
+        if self._is_stale:
             self._load_enrolled()
 
     def reload(self) -> None:
         """Load all subjects again; raises GalleryError."""
-        self._is_behind = True
+        self._is_stale = True
         self._gallery.reload()
         self._load_enrolled()
 
-    def add_sample(self, sighting: FaceResult, embedding: NDArray[np.float32]) -> None:
-        """What the new model says (D,) of a face that the one before found in the gallery. Only faces that would do for
-        enrollment are kept, and only those of one person."""
-        match, measured, visible = sighting.decision.match, sighting.quality, sighting.visibility
-        if (
-            match is None
-            or measured is None
-            or visible is None
-            or mask_state(sighting.decision.mask_worn) != "unmasked"
-        ):
+    def add_sample(self, result: FaceResult, embedding: NDArray[np.float32]) -> None:
+        """Keep the new model's embedding (D,) of a face that the previous model matched.
+
+        Only faces that pass the gate of enrollment are kept, without a mask and of one subject.
+        """
+        match, measured, visibility = result.decision.match, result.quality, result.visibility
+        if match is None or measured is None or visibility is None:
             return
-        if quality.ENROLLMENT_GATE.find_refusal(measured) or quality.ENROLLMENT_GATE.find_refusal(
-            visible
-        ):
+        gate = quality.ENROLLMENT_GATE
+        if mask_state(result.decision.mask_worn) != "unmasked":
             return
-        subject, seen = self._seen.get(sighting.track, (match.subject, []))
+        if gate.find_refusal(measured) or gate.find_refusal(visibility):
+            return
+        subject, samples = self._samples.get(result.track, (match.subject, []))
         if subject != match.subject:
-            subject, seen = match.subject, []
-        seen.append(_EnrollmentSample(measured.weight, embedding))
-        self._seen[sighting.track] = subject, sorted(seen, key=lambda one: -one.weight)[:_TEMPLATES]
+            subject, samples = match.subject, []
+        samples = [*samples, _EnrollmentSample(measured.weight, embedding)]
+        best = sorted(samples, key=lambda sample: -sample.weight)[:_TEMPLATES_MAX]
+        self._samples[result.track] = subject, best
 
     def enroll(self, track: int, subject: str) -> int:
-        """The door opened for a person by the model before: enroll what the new one saw on the way; how many templates."""
-        known, seen = self._seen.pop(track, ("", []))
-        if known != subject or not seen or subject in self._enrolled:
+        """Enroll a person for the new model after the door opened; return the number of templates.
+
+        The samples of the track are used if they are of this subject. Errors are logged.
+        """
+        known, samples = self._samples.pop(track, ("", []))
+        if known != subject or not samples or subject in self._enrolled:
             return 0
         try:
             self._store.reopen_if_replaced()
-            self._store.enroll(subject, np.stack([one.embedding for one in seen]), known_only=True)
+            embeddings = np.stack([sample.embedding for sample in samples])
+            self._store.enroll(subject, embeddings, known_only=True)
         except GalleryError as error:
-            why = error.__cause__ or "the person was removed, or the gallery was replaced"
-            log.error("a person is not enrolled for the new model: %s", why)  # without the name
+            reason = error.__cause__ or "the person was removed, or the gallery was replaced"
+            log.error("a person is not enrolled for the new model: %s", reason)  # without the name
             return 0
-        self._is_behind = True  # the next refresh learns it, if this fails
+        self._is_stale = True  # the next refresh loads it if this fails
         with contextlib.suppress(GalleryError):
             self._load_enrolled()
-        return len(seen)
+        return len(samples)
 
-    def retain_tracks(self, tracks: set[int]) -> None:
-        """Forget all other tracks."""
-        self._seen = {track: seen for track, seen in self._seen.items() if track in tracks}
+    def retain_tracks(self, tracks: Iterable[int]) -> None:
+        """Forget the samples of all other tracks."""
+        live = set(tracks)
+        self._samples = {track: found for track, found in self._samples.items() if track in live}
 
     def close(self) -> None:
         self._networks.close()
-        self._store_before.close()
+        self._previous_store.close()
         self._store.close()
 
     def _load_enrolled(self) -> None:
         self._store.reopen_if_replaced()
-        self._enrolled = {
-            name for name, templates in self._store.template_counts().items() if templates
-        }
-        self._is_behind = False
-
-
-def open_model_migration(
-    config: TerminalConfig,
-    model: str,
-    key: bytes,
-    build_rules: Callable[[PolicyConfig, Calibration], Rules],
-) -> ModelMigration | None:
-    """What the config says of the model before, None where it names none. Raises BundleError, EngineError, GalleryError."""
-    if config.previous_bundle is None:
-        return None
-    networks = open_networks(config.model_copy(update={"bundle": config.previous_bundle}))
-    before = open_store(
-        config,
-        networks.bundle.model_digest,
-        key,
-        allow_other_models=True,
-        dimension=networks.embedder.dimension(),
-        read_only=True,
-        lock_wait_s=LOOP_LOCK_WAIT_S,
-    )
-    now = open_store(config, model, key, allow_other_models=True, lock_wait_s=LOOP_LOCK_WAIT_S)
-    changeover = ModelMigration(
-        networks, before, now, build_rules(config.policy, networks.calibration)
-    )
-    log.info(
-        "changeover from model %s: %d people have not passed by yet",
-        changeover.model[:12],
-        len(changeover.pending_subjects),
-    )
-    return changeover
+        counts = self._store.template_counts()
+        self._enrolled = {subject for subject, templates in counts.items() if templates}
+        self._is_stale = False

@@ -1,4 +1,28 @@
-"""From a frame to decisions: detect, track, choose, look, embed, search, decide. Start reading here."""
+"""From a frame to decisions. Start reading here.
+
+    Frame -> Face -> chip -> Probe -> Match -> Decision -> Grant
+    camera   detect  align   embed    gallery  rules       door
+
+    Frame     image (H,W,3) uint8 BGR; `at`, monotonic seconds of its exposure
+    Face      box_xyxy (4,) and landmarks_xy (5,2) in pixels of the frame; detector score 0..1
+    chip      (112,112,3) uint8 BGR, the face aligned by its landmarks
+    Probe     embedding (D,) float32 of unit norm; attention (3,14,14) 0..1; mask_worn 0..1
+    Match     nearest subject with its score, and the best score of another subject; cosines
+    Decision  verdict (grant, pending, unknown, refused) and reason of one face in one frame
+    Grant     request to the door process: made by the daemon from a decision with verdict GRANT
+
+`Pipeline.recognise` takes these steps with each frame:
+
+1. detect   find faces in the whole frame, or only near the tracks that still need a decision
+2. track    assign each face to the track of one person; refuse faces by zone, size and distance
+3. choose   take the faces that waited longest, at most `FaceFilter.max_faces`
+4. align    cut out the chips and measure their quality; refuse poor ones
+5. embed    compute the probes; correct the tracks by the embeddings
+6. search   find the nearest subject in the gallery, during a migration also by the previous model
+7. decide   apply rules, access rights and rate limit; check liveness; count votes
+
+Every face gets a result. A face that is refused or skipped in a step does not take the next ones.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +30,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +43,7 @@ from edge.access.reasons import Reason
 from edge.access.validity import AccessRights
 from edge.access.voting import Voting
 from edge.face import quality
-from edge.face.detect import FULL_FRAME, FaceDetector
+from edge.face.detect import FaceDetector
 from edge.face.embed import Embedder
 from edge.face.liveness import (
     LivenessChecker,
@@ -35,31 +59,9 @@ from edge.recogniser.model_migration import ModelMigration
 from edge.subject import SubjectRecord
 from edge.values import Decision, Face, FaceResult, Frame, Match, Probe, Quality, Verdict, Zone
 
-_AGAIN_S = (
-    1.0  # a face that is decided is embedded again after this time, in case it became somebody else
-)
+_REEMBED_S = 1.0  # interval of embedding a decided face again: it may be another person by now
+_NO_RECORD = SubjectRecord()  # for a face without a match
 
-
-class Stopwatch:
-    """Seconds spent per stage since the last `reset`; a few hundred nanoseconds a lap."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def lap(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
-
-    def reset(self) -> dict[str, float]:
-        seconds, self.seconds = self.seconds, {}
-        return seconds
-
-
-_PLAIN = SubjectRecord()
 SubjectLookup = Callable[[str], SubjectRecord | None]  # finds a subject's record
 
 
@@ -77,328 +79,376 @@ class Searchable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FaceFilter:
-    """Which faces count, and how often the picture is searched for them."""
+    """Faces that are examined, and how often the frame is searched for them."""
 
-    min_face_px: int
-    zone: Zone = FULL_FRAME  # for a face's centre
-    nearest_only: bool = False  # nobody but the largest face: for lanes where people queue
-    max_faces: int = 2  # faces looked at a frame
-    search_interval_s: float = 0.0  # from one search to the next; 0: in every frame
+    min_face_px: int  # width of the box
+    zone: Zone  # for the centre of the box
+    nearest_only: bool  # examine only the widest face in the zone: for lanes with a queue
+    max_faces: int  # faces that are embedded per frame
+    search_interval_s: float  # between full-frame searches; 0: every frame
 
 
 @dataclass(frozen=True, slots=True)
 class AccessPolicy:
-    """Who of those who are recognised may pass, and how many others may try."""
+    """Access rights at this door, and the limit on unknown faces."""
 
-    rights: AccessRights = field(default_factory=AccessRights)
-    max_unknown_per_minute: int = 10_000  # unknown faces a minute
+    rights: AccessRights
+    max_unknown_per_minute: int
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSettings:
+    """Settings of a pipeline; all except `same_person` can change while it runs."""
+
+    rules: Rules
+    face_filter: FaceFilter
+    access: AccessPolicy
+    layers: Sequence[Callable[[], LivenessLayer]]  # liveness layers, made for each track
+    same_person: float  # cosine below which two embeddings of a track are of two people
 
 
 @dataclass(slots=True, eq=False)
 class FaceInFrame:
-    """A face of the present frame on its way through the pipeline."""
+    """A face of the present frame. Mutable: each step of the pipeline fills in its part."""
 
     track: Track
     face: Face
-    refusal: Reason | None  # why a gate stopped it
-    crop: LivenessFrame | None = None  # set once a face is aligned
+    refusal: Reason | None  # set by the gate that stopped it
+    crop: LivenessFrame | None = None  # set once the face is aligned
     quality: Quality | None = None
     probe: Probe | None = None
 
     @property
     def chip(self) -> NDArray[np.uint8] | None:
+        """Aligned face (112,112,3) uint8 BGR."""
         return self.crop.chip if self.crop is not None else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelResult:
-    """What one model says of a face, with the rules that belong to it."""
+    """Match of a face by one model, with the rules for its scores."""
 
     probe: Probe
     match: Match | None
     rules: Rules
-    by_previous_model: bool = False  # of the model before, in a changeover
+    by_previous_model: bool = False
+
+
+class Stopwatch:
+    """Measures seconds per stage since the last `reset`."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def lap(self, stage: str) -> Iterator[None]:
+        """Add the time of a block to a stage; costs less than a microsecond."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - started
+
+    def reset(self) -> dict[str, float]:
+        """Return the seconds by stage and start again from zero."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
 
 
 class Pipeline:
-    """Everything between camera and door. Not for several threads at once; frames come in order of time."""
+    """Recognises faces in frames that come in order of time; for one thread."""
 
     def __init__(
         self,
         detector: FaceDetector,
         embedder: Embedder,
         gallery: Searchable,
-        rules: Rules,
-        regard: FaceFilter,
-        tracker: Tracker,
-        liveness: LivenessChecker,
-        entry: AccessPolicy,
-        people: SubjectLookup,
-        changeover: ModelMigration | None = None,
+        lookup: SubjectLookup,
+        settings: PipelineSettings,
+        migration: ModelMigration | None,
     ) -> None:
         self.embedder, self.gallery = embedder, gallery
         self.stopwatch = Stopwatch()
-        self._rules, self._regard, self._entry, self._people = rules, regard, entry, people
-        self._changeover = changeover
-        self._attempts = UnknownFaceLimiter(entry.max_unknown_per_minute)
-        self._tracker, self._liveness = tracker, liveness
-        self._voting = Voting(rules)
-        self._lookout = SearchScheduler(detector)
-        self._last_at = -math.inf  # when a frame was last looked at
+        self._lookup, self._migration = lookup, migration
+        self._settings = settings
+        self._scheduler = SearchScheduler(detector)
+        self._tracker = Tracker(settings.same_person)
+        self._liveness = LivenessChecker(settings.layers)
+        self._voting = Voting(settings.rules)
+        self._limiter = UnknownFaceLimiter(settings.access.max_unknown_per_minute)
+        self._previous_at = -math.inf  # time of the previous frame
 
     def recognise(self, frame: Frame) -> list[FaceResult]:
-        """What is decided of each face in a frame; raises EngineError."""
-        faces = self._detect(frame)
-        seen = self._track(frame, faces)
-        chosen = self._choose(frame, seen)
-        self._sharpen(frame, chosen)
-        self._embed(frame, self._look(frame, chosen))
-        return self._decide(frame, seen)
+        """Return the result of each face in a frame; raises EngineError."""
+        detected = self._detect(frame)
+        faces = self._track(frame, detected)
+        chosen = self._choose(frame, faces)
+        aligned = self._align(frame, chosen)
+        self._embed(frame, aligned)
+        matches = self._search(faces)
+        return [
+            self._decide(frame, face, match) for face, match in zip(faces, matches, strict=True)
+        ]
 
-    def update_rules(self, rules: Rules, regard: FaceFilter, entry: AccessPolicy) -> None:
-        """Other rules from the next frame on."""
-        self._voting.update_rules(rules)
-        self._attempts.update_limit(entry.max_unknown_per_minute)
-        self._rules, self._regard, self._entry = rules, regard, entry
+    def update_settings(self, settings: PipelineSettings) -> None:
+        """Apply other settings from the next frame on; new tracks get the new liveness layers."""
+        self._voting.update_rules(settings.rules)
+        self._limiter.update_limit(settings.access.max_unknown_per_minute)
+        self._liveness.update_layers(settings.layers)
+        self._settings = settings
 
-    def update_layers(self, layers: Sequence[Callable[[], LivenessLayer]]) -> None:
-        """Check the liveness of new tracks by other layers."""
-        self._liveness.update_layers(layers)
+    def revoke_grant(self, track: int, subject: str, retry_s: float) -> None:
+        """Shorten the cooldown to `retry_s` after a grant that did not open the door."""
+        self._voting.revoke_grant(track, subject, retry_s)
 
-    def revoke_grant(self, track: int, subject: str, again_after_s: float) -> None:
-        """The door did not open for a grant: the person need not wait for the cooldown."""
-        self._voting.revoke_grant(track, subject, again_after_s)
+    # 1. detect
 
     def _detect(self, frame: Frame) -> list[Face]:
         with self.stopwatch.lap("detect"):
-            regard = self._regard
-            expected, least_px = self._expected(frame), regard.min_face_px
-            every_s = 0.0 if self._must_search() else regard.search_interval_s
-            return self._lookout.detect(
-                frame, expected, search_interval_s=every_s, min_face_px=least_px, zone=regard.zone
+            face_filter = self._settings.face_filter
+            expected = self._predict_boxes(frame)
+            interval_s = 0.0 if self._must_search() else face_filter.search_interval_s
+            return self._scheduler.detect(
+                frame,
+                expected,
+                search_interval_s=interval_s,
+                min_face_px=face_filter.min_face_px,
+                zone=face_filter.zone,
             )
 
-    def _expected(self, frame: Frame) -> list[NDArray[np.float64]]:
-        """Predict the boxes of the tracks to examine between two full-frame searches.
+    def _predict_boxes(self, frame: Frame) -> list[NDArray[np.float64]]:
+        """Predict the boxes (4,) to examine if this frame is not searched completely.
 
         With `nearest_only` only that of the nearest track, decided or not.
         """
-        at = frame.at
-        last_at, self._last_at = self._last_at, at
-        tracks = self._tracker.tracks
-        if self._regard.nearest_only:
-            nearest = self._nearest(frame)
-            tracks = (nearest,) if nearest is not None else ()
-        large = [t for t in tracks if t.face.width_px >= self._regard.min_face_px]
-        seen = [t for t in large if t.seen_at >= last_at]
-        due = seen if self._regard.nearest_only else self._in_turn(seen, at)
-        return [track.predict(at) for track in due]
-
-    def _nearest(self, frame: Frame) -> Track | None:
-        """Return the widest live track in the zone, even if this frame does not show it."""
-        inside = [t for t in self._tracker.tracks if self._is_in_zone(frame, t.face)]
-        return max(inside, key=lambda track: track.face.width_px, default=None)
+        previous_at, self._previous_at = self._previous_at, frame.at
+        face_filter = self._settings.face_filter
+        tracks: Iterable[Track] = self._tracker.tracks
+        if face_filter.nearest_only:
+            nearest = self._find_nearest(frame)
+            tracks = () if nearest is None else (nearest,)
+        shown = [
+            track
+            for track in tracks
+            if track.face.width_px >= face_filter.min_face_px and track.seen_at >= previous_at
+        ]
+        due = shown if face_filter.nearest_only else self._take_turns(shown, frame.at)
+        return [track.predict(frame.at) for track in due]
 
     def _must_search(self) -> bool:
-        """Return True if the next vote may grant and another face may be nearer by then."""
-        return self._regard.nearest_only and any(
+        """Return True if the next vote may grant, and a nearer face would then be missed."""
+        return self._settings.face_filter.nearest_only and any(
             map(self._voting.is_near_grant, self._tracker.numbers)
         )
 
-    def _in_turn(self, tracks: Iterable[Track], at: float) -> list[Track]:
-        """Of whom another look can change anything, those who waited longest; of the decided ones nobody too often."""
-        due = [
-            t
-            for t in tracks
-            if not self._voting.is_decided(t.number, at) or at - t.embedded_at >= _AGAIN_S
-        ]
-        return sorted(due, key=lambda track: track.examined_at)[: self._regard.max_faces]
+    # 2. track
 
-    def _track(self, frame: Frame, faces: Sequence[Face]) -> list[FaceInFrame]:
-        """Assign a track to each face, widest first, with the reason if its box is refused."""
+    def _track(self, frame: Frame, detected: Sequence[Face]) -> list[FaceInFrame]:
+        """Assign a track to each face, and refuse by the box; widest face first."""
         with self.stopwatch.lap("track"):
-            tracks = self._tracker.update(faces, frame.at)
-            seen = [
-                FaceInFrame(track, face, self.gallery.refusal or self._box_refuses(frame, face))
-                for track, face in zip(tracks, faces, strict=True)
+            tracks = self._tracker.update(detected, frame.at)
+            faces = [
+                FaceInFrame(track, face, self.gallery.refusal or self._find_refusal(frame, face))
+                for track, face in zip(tracks, detected, strict=True)
             ]
-            seen.sort(key=lambda candidate: -candidate.face.width_px)
-            if self._regard.nearest_only:
-                self._refuse_farther(frame, seen)
-            self._forget_lost(frame.at)
-            return seen
+            faces.sort(key=lambda face: -face.face.width_px)
+            if self._settings.face_filter.nearest_only:
+                self._refuse_farther(frame, faces)
+            self._forget_lost_tracks(frame.at)
+            return faces
 
-    def _refuse_farther(self, frame: Frame, seen: Sequence[FaceInFrame]) -> None:
-        """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
-        nearest = self._nearest(frame)
-        for candidate in seen:
-            if candidate.track is not nearest and candidate.refusal != Reason.OUTSIDE_ZONE:
-                candidate.refusal = Reason.NOT_NEAREST
-
-    def _forget_lost(self, at: float) -> None:
-        numbers = self._tracker.numbers
-        self._voting.retain_tracks(numbers, at)
-        self._attempts.retain_tracks(numbers, at)
-        self._liveness.retain_tracks(numbers)
-        if self._changeover is not None:
-            self._changeover.retain_tracks(set(numbers))
+    def _find_refusal(self, frame: Frame, face: Face) -> Reason | None:
+        """Return why a face is refused by its box, None if it is not."""
+        if not self._is_in_zone(frame, face):
+            return Reason.OUTSIDE_ZONE
+        is_small = face.width_px < self._settings.face_filter.min_face_px
+        return Reason.TOO_SMALL if is_small else None
 
     def _is_in_zone(self, frame: Frame, face: Face) -> bool:
         height, width = frame.image.shape[:2]
         x, y = (face.box_xyxy[:2] + face.box_xyxy[2:]) / 2 / (width, height)
-        x0, y0, x1, y1 = self._regard.zone
-        return bool(x0 <= x <= x1 and y0 <= y <= y1)
+        left, top, right, bottom = self._settings.face_filter.zone
+        return bool(left <= x <= right and top <= y <= bottom)
 
-    def _box_refuses(self, frame: Frame, face: Face) -> Reason | None:
-        if not self._is_in_zone(frame, face):
-            return Reason.OUTSIDE_ZONE
-        return Reason.TOO_SMALL if face.width_px < self._regard.min_face_px else None
+    def _refuse_farther(self, frame: Frame, faces: Iterable[FaceInFrame]) -> None:
+        """Refuse all faces in the zone except the nearest live track, seen in this frame or not."""
+        nearest = self._find_nearest(frame)
+        for face in faces:
+            if face.track is not nearest and face.refusal is not Reason.OUTSIDE_ZONE:
+                face.refusal = Reason.NOT_NEAREST
 
-    def _choose(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
-        """The faces that are looked at now."""
-        counting = {candidate.track: candidate for candidate in seen if candidate.refusal is None}
-        return [counting[track] for track in self._in_turn(counting, frame.at)]
+    def _find_nearest(self, frame: Frame) -> Track | None:
+        """Return the widest live track in the zone, even if this frame does not show it."""
+        inside = [track for track in self._tracker.tracks if self._is_in_zone(frame, track.face)]
+        return max(inside, key=lambda track: track.face.width_px, default=None)
 
-    def _sharpen(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> None:
-        with self.stopwatch.lap("detect"):
-            for candidate in chosen:
-                candidate.face = candidate.track.face = self._lookout.refine(frame, candidate.face)
+    def _forget_lost_tracks(self, at: float) -> None:
+        live = self._tracker.numbers
+        self._voting.retain_tracks(live, at)
+        self._limiter.retain_tracks(live, at)
+        self._liveness.retain_tracks(live)
+        if self._migration is not None:
+            self._migration.retain_tracks(live)
 
-    def _look(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
+    # 3. choose
+
+    def _choose(self, frame: Frame, faces: Iterable[FaceInFrame]) -> list[FaceInFrame]:
+        """Return the faces that are examined in this frame."""
+        by_track = {face.track: face for face in faces if face.refusal is None}
+        return [by_track[track] for track in self._take_turns(by_track, frame.at)]
+
+    def _take_turns(self, tracks: Iterable[Track], at: float) -> list[Track]:
+        """Return the undecided tracks that waited longest, and decided ones once a second."""
+        due = [
+            track
+            for track in tracks
+            if not self._voting.is_decided(track.number, at) or at - track.embedded_at >= _REEMBED_S
+        ]
+        due.sort(key=lambda track: track.examined_at)
+        return due[: self._settings.face_filter.max_faces]
+
+    # 4. align
+
+    def _align(self, frame: Frame, chosen: Sequence[FaceInFrame]) -> list[FaceInFrame]:
         """Align faces and measure their quality; return those that pass the gate."""
+        with self.stopwatch.lap("detect"):
+            for face in chosen:
+                face.face = face.track.face = self._scheduler.refine(frame, face.face)
         with self.stopwatch.lap("look"):
-            for candidate in chosen:
-                candidate.track.examined_at = frame.at
-                look = candidate.crop = crop_frame(frame.image, candidate.face, frame.at)
-                candidate.quality = quality.measure_quality(
-                    look.face, look.chip, frame.image.shape, look.pose
+            for face in chosen:
+                face.track.examined_at = frame.at
+                crop = face.crop = crop_frame(frame.image, face.face, frame.at)
+                face.quality = quality.measure_quality(
+                    crop.face, crop.chip, frame.image.shape, crop.pose
                 )
-                candidate.refusal = quality.RECOGNITION_GATE.find_refusal(candidate.quality)
-            return [candidate for candidate in chosen if candidate.refusal is None]
+                face.refusal = quality.RECOGNITION_GATE.find_refusal(face.quality)
+            return [face for face in chosen if face.refusal is None]
 
-    def _embed(self, frame: Frame, good: Sequence[FaceInFrame]) -> None:
-        """Embeds, and lets the tracker see who it is."""
+    # 5. embed
+
+    def _embed(self, frame: Frame, aligned: Sequence[FaceInFrame]) -> None:
+        """Embed all chips in one batch; the tracker corrects its tracks by the embeddings."""
         with self.stopwatch.lap("embed"):
-            chips = [candidate.chip for candidate in good if candidate.chip is not None]
+            chips = [face.chip for face in aligned if face.chip is not None]
             probes = self.embedder.embed(np.stack(chips)) if chips else []
         with self.stopwatch.lap("track"):
-            seen = [(candidate.track, probe) for candidate, probe in zip(good, probes, strict=True)]
-            for candidate, probe, track in zip(
-                good, probes, self._tracker.reassign(seen, frame.at), strict=True
-            ):
-                candidate.probe, candidate.track = probe, track
+            shown = [(face.track, probe) for face, probe in zip(aligned, probes, strict=True)]
+            tracks = self._tracker.reassign(shown, frame.at)
+            for face, probe, track in zip(aligned, probes, tracks, strict=True):
+                face.probe, face.track = probe, track
 
-    def _decide(self, frame: Frame, seen: Sequence[FaceInFrame]) -> list[FaceResult]:
+    # 6. search
+
+    def _search(self, faces: Sequence[FaceInFrame]) -> list[Match | None]:
+        """Return the best match of each face; None without a probe, or in an empty gallery."""
         with self.stopwatch.lap("search"):
-            probes = [
-                candidate.probe.embedding for candidate in seen if candidate.probe is not None
-            ]
+            probes = [face.probe.embedding for face in faces if face.probe is not None]
             matches = iter(self.gallery.search_all(np.stack(probes)) if probes else [])
-        return [
-            self._judge(frame, one, next(matches) if one.probe is not None else None)
-            for one in seen
-        ]
+            return [next(matches) if face.probe is not None else None for face in faces]
 
-    def _judge(self, frame: Frame, candidate: FaceInFrame, match: Match | None) -> FaceResult:
-        face, track, probe = candidate.face, candidate.track.number, candidate.probe
-        if candidate.refusal is not None:
-            decision = policy.refuse(candidate.refusal, frame.at)
-            return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
-        if probe is None or candidate.quality is None:
-            decision = policy.skipped(frame.at)
-            return FaceResult(face, track, candidate.chip, None, decision, candidate.quality)
+    def _search_by_model(self, face: FaceInFrame, probe: Probe, match: Match | None) -> ModelResult:
+        """Return the match that counts: of the previous model if only that knows the face."""
+        migration, rules = self._migration, self._settings.rules
+        templates = self.gallery.templates + (migration.templates if migration else 0)
+        result = ModelResult(probe, match, rules.for_size(templates))
+        if migration is None or face.chip is None or _is_known(result, face.track):
+            return result
+        (previous,) = migration.embedder.embed(face.chip[None])
+        previous_result = ModelResult(
+            previous,
+            migration.search(previous.embedding),
+            rules.for_model(migration.rules).for_size(templates),
+            by_previous_model=True,
+        )
+        return previous_result if _is_known(previous_result, face.track) else result
+
+    # 7. decide
+
+    def _decide(self, frame: Frame, face: FaceInFrame, match: Match | None) -> FaceResult:
+        """Return the result of a face, after all gates and votes."""
+        if face.refusal is not None:
+            return _unmatched(face, policy.refuse(face.refusal, frame.at))
+        if face.probe is None or face.quality is None:
+            return _unmatched(face, policy.skipped(frame.at))
         with self.stopwatch.lap("search"):
-            opinion = self._ask(candidate, probe, match)
-        visible = quality.measure_visibility(opinion.probe)
+            found = self._search_by_model(face, face.probe, match)
+        visibility = quality.measure_visibility(found.probe)
         with self.stopwatch.lap("look"):
-            person = self._people(opinion.match.subject) if opinion.match else _PLAIN
-            decision = self._weigh(opinion, person, candidate.track, frame.at)
-            if (hidden := quality.RECOGNITION_GATE.find_refusal(visible)) is not None:
+            record = self._lookup(found.match.subject) if found.match else _NO_RECORD
+            decision = self._apply_rules(found, record, face.track, frame.at)
+            if (hidden := quality.RECOGNITION_GATE.find_refusal(visibility)) is not None:
                 decision = policy.refuse(hidden, frame.at)
-            self._feed_liveness(candidate, decision)
+            self._add_liveness_evidence(face, decision)
         with self.stopwatch.lap("decide"):
-            answers = self._liveness.results(
-                track, frame.at, unsure=policy.is_near_threshold(decision, opinion.rules)
-            )
-            if person is not None and person.liveness == "no-challenge":
-                answers.pop(ChallengeLiveness.name, None)
+            track = face.track.number
+            is_near = policy.is_near_threshold(decision, found.rules)
+            liveness = self._liveness.results(track, frame.at, near_threshold=is_near)
+            if record is not None and record.liveness == "no-challenge":
+                liveness.pop(ChallengeLiveness.name, None)
             decision = self._voting.add_frame(
-                track, decision, candidate.quality.weight, join_results(answers)
+                track, decision, face.quality.weight, join_results(liveness)
             )
-            seen = FaceResult(
-                face,
-                track,
-                candidate.chip,
-                opinion.probe,
-                decision,
-                candidate.quality,
-                visible,
-                answers,
-                opinion.by_previous_model,
-            )
-            if self._changeover is not None and opinion.by_previous_model:
-                self._changeover.add_sample(seen, probe.embedding)
-            return seen
-
-    def _feed_liveness(self, candidate: FaceInFrame, decision: Decision) -> None:
-        """Count a frame as liveness evidence, only if it was embedded as the track's subject.
-
-        A frame below the threshold, such as of a turned head, must be as like the newest evidence
-        as the threshold asks: a photo and another person's face are not.
-        """
-        look, probe, match = candidate.crop, candidate.probe, decision.match
-        if look is None or probe is None or match is None:
-            return
-        track, is_above = candidate.track.number, match.score >= decision.threshold
-        if (is_above and decision.verdict is not Verdict.UNKNOWN) or self._liveness.is_continuation(
-            track, look.at, match.subject, probe.embedding, decision.threshold
-        ):
-            self._liveness.observe(track, look, match.subject, probe.embedding)
-
-    def _ask(self, candidate: FaceInFrame, probe: Probe, match: Match | None) -> ModelResult:
-        """Match a face; during a migration, ask the previous model if the new one knows no one."""
-        changeover = self._changeover
-        templates = self.gallery.templates + (changeover.templates if changeover else 0)
-        now = ModelResult(probe, match, policy.rules_for_size(self._rules, templates))
-        if changeover is None or candidate.chip is None or self._knows(now, candidate):
-            return now
-        (earlier,) = changeover.embedder.embed(candidate.chip[None])
-        rules = policy.rules_for_size(
-            policy.with_model_thresholds(self._rules, changeover.rules), templates
+        result = FaceResult(
+            face.face,
+            track,
+            face.chip,
+            found.probe,
+            decision,
+            face.quality,
+            visibility,
+            liveness,
+            found.by_previous_model,
         )
-        before = ModelResult(
-            earlier, changeover.search(earlier.embedding), rules, by_previous_model=True
-        )
-        return before if self._knows(before, candidate) else now
+        if self._migration is not None and found.by_previous_model:
+            self._migration.add_sample(result, face.probe.embedding)
+        return result
 
-    def _knows(self, opinion: ModelResult, candidate: FaceInFrame) -> bool:
-        return (
-            policy.decide_frame(
-                opinion.match, candidate.track.mask_worn, opinion.rules, 0.0
-            ).verdict
-            is not Verdict.UNKNOWN
-        )
-
-    def _weigh(
-        self, opinion: ModelResult, person: SubjectRecord | None, track: Track, at: float
+    def _apply_rules(
+        self, found: ModelResult, record: SubjectRecord | None, track: Track, at: float
     ) -> Decision:
-        """Decide one frame by the rules, the person's rights and the limit on unknown faces."""
-        if person is None:  # erased, while the previous model's gallery still has the templates
+        """Decide one frame by the rules, the access rights and the limit on unknown faces."""
+        if record is None:  # erased, while the previous model's gallery still has the templates
             return policy.refuse(Reason.NOT_ENROLLED, at)
-        rules = (
-            opinion.rules
-            if person.mask == "as-configured"
-            else replace(opinion.rules, mask="ignore")
-        )
-        decision = policy.decide_frame(opinion.match, track.mask_worn, rules, at)
+        rules = found.rules
+        if record.mask != "as-configured":
+            rules = replace(rules, mask="ignore")
+        decision = policy.decide_frame(found.match, track.mask_worn, rules, at)
         if decision.verdict is not Verdict.UNKNOWN:
-            self._attempts.note_known(track.number)
-        elif opinion.match is not None:
-            self._attempts.note_unknown(track.number, track.face_count, at)
+            self._limiter.note_known(track.number)
+        elif found.match is not None:
+            self._limiter.note_unknown(track.number, track.face_count, at)
         if decision.verdict is not Verdict.PENDING:
             return decision
-        if self._attempts.is_exceeded(at):
-            refused: Reason | None = Reason.TOO_MANY_ATTEMPTS
-        else:
-            refused = self._entry.rights.find_refusal(person)
-        return replace(decision, verdict=Verdict.REFUSED, reason=refused) if refused else decision
+        refusal: Reason | None = Reason.TOO_MANY_ATTEMPTS
+        if not self._limiter.is_exceeded(at):
+            refusal = self._settings.access.rights.find_refusal(record)
+        if refusal is None:
+            return decision
+        return replace(decision, verdict=Verdict.REFUSED, reason=refusal)
+
+    def _add_liveness_evidence(self, face: FaceInFrame, decision: Decision) -> None:
+        """Count a frame as liveness evidence only if the face was identified in it.
+
+        A frame below the threshold, such as of a turned head, counts if its score against the
+        newest evidence reaches the threshold. A photo and another person's face do not.
+        """
+        crop, probe, match = face.crop, face.probe, decision.match
+        if crop is None or probe is None or match is None:
+            return
+        track, subject, threshold = face.track.number, match.subject, decision.threshold
+        is_identified = match.score >= threshold and decision.verdict is not Verdict.UNKNOWN
+        if is_identified or self._liveness.is_continuation(
+            track, crop.at, subject, probe.embedding, threshold
+        ):
+            self._liveness.observe(track, crop, subject, probe.embedding)
+
+
+def _is_known(found: ModelResult, track: Track) -> bool:
+    """Return True if the match counts by the rules of its model."""
+    decision = policy.decide_frame(found.match, track.mask_worn, found.rules, at=0.0)
+    return decision.verdict is not Verdict.UNKNOWN
+
+
+def _unmatched(face: FaceInFrame, decision: Decision) -> FaceResult:
+    """Return the result of a face that was refused or skipped before it was matched."""
+    return FaceResult(face.face, face.track.number, face.chip, None, decision, face.quality)

@@ -16,12 +16,11 @@ from calibration.voting_study import (
     galleries,
     split_people,
 )
-from edge.access.policy import Rules, ThresholdScaling
+from edge.access.thresholds import ThresholdScaling
 from edge.values import Thresholds
+from tests.builders import make_rules
 
-RULES = Rules(
-    Thresholds(0.5, 0.5), min_votes=3, min_votes_masked=3, window_s=1.5, margin=0.05, cooldown_s=4.0
-)
+RULES = make_rules(Thresholds(0.5, 0.5), min_votes_masked=3, window_s=1.5)
 
 
 def outputs(rows: list[np.ndarray]) -> dict[str, np.ndarray]:

@@ -7,15 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from edge.access.policy import Rules
 from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY
 from edge.face.boxes import iou
-from edge.face.liveness import LivenessChecker, LivenessFrame, LivenessLayer
-from edge.face.track import Tracker
+from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import default_record
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
+from edge.recogniser.pipeline import FaceFilter, Pipeline
 from edge.values import (
     Face,
     FaceResult,
@@ -26,6 +24,7 @@ from edge.values import (
     Thresholds,
     Zone,
 )
+from tests.builders import make_rules, make_settings
 from tests.crossings.scene import (
     DIMENSION,
     ENROLLED,
@@ -64,19 +63,19 @@ class World:
             self,  # type: ignore[arg-type]
             self,  # type: ignore[arg-type]
             Index.from_templates([subject(i) for i in range(ENROLLED)], templates),
-            Rules(
-                Thresholds(0.5, 0.5),
-                min_votes=scene.votes,
-                min_votes_masked=scene.votes,
-                window_s=1.5,
-                margin=0.05,
-                cooldown_s=2.0,
-            ),
-            FaceFilter(60, zone, nearest_only, scene.budget, scene.search_interval_s),
-            Tracker(0.4),
-            LivenessChecker(layers),
-            AccessPolicy(),
             default_record,
+            make_settings(
+                make_rules(
+                    Thresholds(0.5, 0.5),
+                    min_votes=scene.votes,
+                    min_votes_masked=scene.votes,
+                    window_s=1.5,
+                    cooldown_s=2.0,
+                ),
+                FaceFilter(60, zone, nearest_only, scene.budget, scene.search_interval_s),
+                layers=layers,
+            ),
+            None,
         )
 
     def step(self) -> list[FaceResult]:
@@ -153,7 +152,7 @@ class TruthLayer:
         self._is_photo = self._is_photo or person.kind is Kind.PHOTO
         self._seen.append(look.at)
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         if self._is_photo:
             return LivenessResult(LivenessState.FAILED, Reason.NO_MOTION)
         enough = len(self._seen) >= _EVIDENCE and self._seen[-1] - self._seen[0] >= _EVIDENCE_S

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from calibration.chips import read_chips
 from calibration.photos import find_photos
-from edge.access.validity import AccessRights
 from edge.audit.writer import AuditLogWriter
 from edge.cli import audit, gallery
 from edge.config import load_config
@@ -31,6 +30,7 @@ from edge.recogniser.build import build_access_policy
 from edge.subject import SubjectRecord, pair_of
 from edge.system.wallclock import WallClock
 from edge.values import Grant
+from tests.builders import make_rights
 from tests.edge.gallery.conftest import write_export
 
 PERSIAN = "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627"
@@ -96,7 +96,7 @@ def test_name_spelling_reaches_one_subject(
         assert store.remove(other) == 2 and store.find_record(one) is None
     assert pair_of(one, "Bob") == pair_of("Bob", other)
     assert parse_group(one) == parse_group(other)
-    rights = AccessRights(frozenset({name_key(other)}))
+    rights = make_rights(frozenset({name_key(other)}))
     assert rights.find_refusal(SubjectRecord(groups=(one,))) is None
     photos = folder / "photos"
     (photos / other.strip()).mkdir(parents=True)

@@ -246,7 +246,8 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
         size = list_segments(site.config.decisions_path)[-1].stat().st_size
         resource.prlimit(daemon.popen.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
         until(
-            lambda: daemon.said("nobody is let in until it can be written"), "noticed the full disk"
+            lambda: daemon.said("no one is admitted until it can be written"),
+            "noticed the full disk",
         )
         until(lambda: site.door_state() == "locked", "locked")
         opened = site.door_events().count("unlocked")

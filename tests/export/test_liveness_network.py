@@ -98,7 +98,7 @@ def test_a_challenge_by_the_clock(write_config: Callable[..., Path]) -> None:
         }
         config = load_config(write_config(liveness=layers))
         (make,) = build_liveness_layers(config, open_networks(config))
-        assert make().result(0.0, unsure=False).state.value == demanded
+        assert make().result(0.0, near_threshold=False).state.value == demanded
     with pytest.raises(ConfigError, match="belong together"):
         load_config(write_config(liveness={"kind": "layers", "challenge": "hours"}))
 

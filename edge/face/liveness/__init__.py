@@ -60,8 +60,8 @@ class LivenessLayer(Protocol):
     def observe(self, look: LivenessFrame) -> None:
         """Take one more frame into account; frames come in order of time."""
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
-        """What it says now; `unsure` where the score lies in between, for layers that ask only then."""
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
+        """What it says now; `near_threshold` where the score lies in between, for layers that ask only then."""
 
 
 @dataclass(slots=True)
@@ -116,11 +116,14 @@ class LivenessChecker:
             return False
         return float(known.embedding @ embedding) >= least
 
-    def results(self, track: int, at: float, *, unsure: bool) -> dict[str, LivenessResult]:
+    def results(self, track: int, at: float, *, near_threshold: bool) -> dict[str, LivenessResult]:
         """Return the answer of each layer by its name; empty if there are no layers."""
         known = self._current(track, at)
         since = -math.inf if known is None else known.since
-        found = {layer.name: layer.result(at, unsure=unsure) for layer in self._layers(track)}
+        found = {
+            layer.name: layer.result(at, near_threshold=near_threshold)
+            for layer in self._layers(track)
+        }
         return {
             name: replace(answer, since=max(answer.since, since)) for name, answer in found.items()
         }

@@ -44,9 +44,9 @@ class _Stage(Enum):
 
 
 class ChallengeLiveness:
-    """One track, one challenge. It begins when it is demanded: always, once an answer was `unsure`, or once the call says so.
+    """One challenge for one track, requested always, near the threshold, or when a call says so.
 
-    `limit_s`: from the question until the person looks straight again. `choose` draws the lot.
+    `limit_s`: from the request until the person looks straight again. `choose` draws the action.
     """
 
     name = "challenge"
@@ -94,10 +94,12 @@ class ChallengeLiveness:
             self._since = self._last[0][0]
             self._go(_Stage.PASSED, None)
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         self._expire(at)
         self._demanded = self._demanded or (
-            unsure if self._when == "near_threshold" else callable(self._when) and self._when()
+            near_threshold
+            if self._when == "near_threshold"
+            else callable(self._when) and self._when()
         )
         if not self._demanded or self._stage is _Stage.PASSED:
             return LivenessResult(LivenessState.PASSED, since=self._since)

@@ -110,7 +110,7 @@ class MotionLiveness:
             found += old[-1:]
         return found
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         if self._frozen:
             return LivenessResult(LivenessState.FAILED, Reason.FROZEN, at)
         if len(self._signs) == _SIGNS and at - self._signs[0] <= self._seconds:

@@ -43,7 +43,7 @@ class PassiveLiveness:
         while look.at - self._found[0][0] > self._seconds:
             self._found.popleft()
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         valid = [
             (seen_at, living) for seen_at, living in self._found if at - seen_at <= self._seconds
         ]

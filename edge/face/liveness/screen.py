@@ -93,7 +93,7 @@ class ScreenLiveness:
         if self._answer.state is not LivenessState.FAILED:  # a screen turns into no face
             self._answer = _judge(self._seen)
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return self._answer
 
 

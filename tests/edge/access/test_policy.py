@@ -7,23 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.access.messages import describe_thresholds
 from edge.access.policy import (
     MaskPolicy,
-    Rules,
-    ThresholdScaling,
     decide_frame,
-    describe_thresholds,
-    fpir,
     is_near_threshold,
     min_votes_for,
-    rules_for_size,
     threshold_for,
 )
+from edge.access.thresholds import ThresholdScaling
 from edge.values import Match, Thresholds, Verdict
+from tests.builders import make_rules
 
-RULES = Rules(
-    Thresholds(unmasked=0.5, masked=0.6), min_votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0
-)
+RULES = make_rules(Thresholds(unmasked=0.5, masked=0.6))
 BARE, WORN, UNCLEAR = 0.0, 1.0, 0.5
 
 
@@ -65,7 +61,7 @@ def test_unknown_has_a_reason(match: Match | None, reason: str) -> None:
 def test_masks_are_what_the_operator_says(
     mask: MaskPolicy, bare: str | None, worn: str | None, unclear: str | None
 ) -> None:
-    rules = Rules(
+    rules = make_rules(
         RULES.thresholds, min_votes=3, window_s=1.0, margin=0.05, cooldown_s=4.0, mask=mask
     )
     for mask_worn, refused in ((BARE, bare), (WORN, worn), (UNCLEAR, unclear)):
@@ -75,7 +71,7 @@ def test_masks_are_what_the_operator_says(
 
 
 def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
-    rules = Rules(
+    rules = make_rules(
         RULES.thresholds,
         min_votes=3,
         window_s=1.0,
@@ -124,7 +120,7 @@ def test_thresholds_only_rise_with_the_gallery(
     rules = replace(
         RULES, thresholds=Thresholds(own.unmasked + raised, own.masked), scaling=scaling
     )
-    small, large = (rules_for_size(rules, size).thresholds for size in sorted(sizes))
+    small, large = (rules.for_size(size).thresholds for size in sorted(sizes))
     for base, before, after in zip(
         (rules.thresholds.unmasked, own.masked),
         (small.unmasked, small.masked),
@@ -133,7 +129,7 @@ def test_thresholds_only_rise_with_the_gallery(
     ):
         assert base <= before <= after
         assert after <= max(base, 1.0)
-    assert rules_for_size(rules, min(*sizes, scaling.supported_templates)) is rules
+    assert rules.for_size(min(*sizes, scaling.supported_templates)) is rules
 
 
 @given(
@@ -147,11 +143,10 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
 ) -> None:
     target = 0.01
     supported = int(math.log1p(-target) / math.log1p(-fmr))
-    rules = replace(
-        RULES, thresholds=base, scaling=ThresholdScaling(base, supported, score_per_decade, fmr)
-    )
-    thresholds, wrong = rules_for_size(rules, size).thresholds, fpir(rules, size)
-    assert wrong is not None
+    scaling = ThresholdScaling(base, supported, score_per_decade, fmr)
+    rules = replace(RULES, thresholds=base, scaling=scaling)
+    thresholds = rules.for_size(size).thresholds
+    wrong = scaling.fpir(thresholds, size)
     if supported and max(thresholds.unmasked, thresholds.masked) < 1:
         assert wrong <= target * (1 + 1e-6)
     if size <= supported:
@@ -161,16 +156,14 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
 def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
     scaling = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
     rules = replace(RULES, thresholds=scaling.base, scaling=scaling)
-    assert rules_for_size(rules, 1000).thresholds == Thresholds(
-        pytest.approx(0.59), pytest.approx(0.54)
-    )  # type: ignore[arg-type]
-    assert fpir(rules, 100) == pytest.approx(1 - (1 - 1e-4) ** 100) and fpir(
-        rules, 1000
-    ) == pytest.approx(0.00995, abs=1e-5)
+    assert rules.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))  # type: ignore[arg-type]
+    assert scaling.fpir(scaling.base, 100) == pytest.approx(1 - (1 - 1e-4) ** 100)
+    large = rules.for_size(1000).thresholds
+    assert scaling.fpir(large, 1000) == pytest.approx(0.00995, abs=1e-5)
     raised = replace(
         rules, thresholds=Thresholds(0.55, 0.58)
     )  # by the operator: what the gallery wants may be more, or less
-    assert rules_for_size(raised, 1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
+    assert raised.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
     assert describe_thresholds(rules, 1000) == (
         "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and 0.450); "
         "false-positive identification rate per frame (FPIR) at most 0.995 %"
@@ -180,7 +173,7 @@ def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
 
 
 def test_thresholds_that_somebody_fixed_hold_at_every_size() -> None:
-    assert rules_for_size(RULES, 10**6) is RULES and fpir(RULES, 10**6) is None
+    assert RULES.for_size(10**6) is RULES
     assert (
         describe_thresholds(RULES, 5) == "thresholds 0.500 unmasked, 0.600 masked for 5 templates"
     )

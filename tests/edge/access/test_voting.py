@@ -9,19 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.access.policy import Rules, decide_frame, min_votes_for, threshold_for
+from edge.access.policy import decide_frame, min_votes_for, threshold_for
 from edge.access.reasons import Reason
 from edge.access.voting import Voting
 from edge.values import Decision, LivenessResult, LivenessState, Match, Thresholds, Verdict
+from tests.builders import make_rules
 
-RULES = Rules(
-    Thresholds(unmasked=0.5, masked=0.6),
-    min_votes=3,
-    window_s=1.0,
-    margin=0.05,
-    cooldown_s=4.0,
-    decision_timeout_s=5.0,
-)
+RULES = make_rules(Thresholds(unmasked=0.5, masked=0.6), decision_timeout_s=5.0)
 ADA, EVE = Match("Ada", 0.9, 0.1), Match("Eve", 0.9, 0.1)
 ALIVE = LivenessResult(LivenessState.PASSED)
 

@@ -39,7 +39,7 @@ def show(
 ) -> LivenessResult:
     for i in range(round(seconds * 10)):
         challenge.observe(look(begin + i / 10, yaw, size))
-    return challenge.result(begin + seconds, unsure=False)
+    return challenge.result(begin + seconds, near_threshold=False)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +79,10 @@ def test_the_wrong_side_and_no_answer_fail() -> None:
 def test_nothing_is_asked_before_somebody_is_unsure() -> None:
     challenge = asked(Action.TURN_LEFT, when="near_threshold")
     assert show(challenge, 0.0, 2.0).state is LivenessState.PASSED
-    assert challenge.result(2.0, unsure=True).state is LivenessState.WAITING
+    assert challenge.result(2.0, near_threshold=True).state is LivenessState.WAITING
     assert show(challenge, 2.0, 0.6).reason == "turn-left"
     demanded = asked(Action.TURN_LEFT, when=lambda: True)
-    assert demanded.result(0.0, unsure=False).reason == "look-straight"
+    assert demanded.result(0.0, near_threshold=False).reason == "look-straight"
 
 
 @given(
@@ -100,7 +100,7 @@ def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
         at += gap
         challenge.observe(look(at, yaw))
         seen.append((at, yaw))
-        told = challenge.result(at, unsure=False)
+        told = challenge.result(at, near_threshold=False)
         if told.state is LivenessState.PASSED:
             turned = [t for t, y in seen if y == 40.0 and t < told.since]
             back = [t for t, y in seen if abs(y) <= 5.0 and t >= told.since]
@@ -146,7 +146,7 @@ def test_a_network_is_believed_in_the_mean_of_a_second() -> None:
     states = []
     for i in range(6):
         layer.observe(look(i * 0.3))
-        states.append(layer.result(i * 0.3, unsure=False).state)
+        states.append(layer.result(i * 0.3, near_threshold=False).state)
     assert (
         states[:3] == [LivenessState.WAITING, LivenessState.WAITING, LivenessState.PASSED]
         and states[-1] is LivenessState.FAILED

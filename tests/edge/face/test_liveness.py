@@ -24,7 +24,7 @@ def answers(layer: LivenessLayer, looks: Iterable[LivenessFrame]) -> list[Livene
     told = []
     for look in looks:
         layer.observe(look)
-        told.append(layer.result(look.at, unsure=False))
+        told.append(layer.result(look.at, near_threshold=False))
     return told
 
 

@@ -29,7 +29,7 @@ def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[
             image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
         face = max(detector.detect(image), key=lambda found: found.width_px)
         made.observe(crop_frame(image, face, i / FPS))
-        answers.append(made.result(i / FPS, unsure=True))
+        answers.append(made.result(i / FPS, near_threshold=True))
     return answers
 
 
@@ -63,7 +63,7 @@ def test_a_looped_stream_is_frozen(detector: FaceDetector) -> None:
         image = loop[i % 12]
         face = detector.detect(image)[0]
         layer.observe(crop_frame(image, face, i / FPS))
-    assert layer.result(2.0, unsure=False).reason == "frozen"
+    assert layer.result(2.0, near_threshold=False).reason == "frozen"
 
 
 @pytest.mark.shared

@@ -11,19 +11,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from edge.access.policy import Rules
 from edge.bundle import read_manifest
 from edge.config import load_config
 from edge.errors import ConfigError
-from edge.face.liveness import LivenessChecker
-from edge.face.track import Tracker
 from edge.gallery.live_gallery import LiveGallery
 from edge.gallery.store import GalleryStore
 from edge.recogniser.build import build_recogniser_settings, default_record
 from edge.recogniser.model_migration import ModelMigration
-from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline
+from edge.recogniser.pipeline import Pipeline
 from edge.system.wallclock import WallClock
 from edge.values import FaceResult, Frame, Thresholds, Verdict
+from tests.builders import make_rules, make_settings
 from tests.edge.recogniser.test_pipeline import NOISE, RULES, Scripted, face
 
 WriteConfig = Callable[..., Path]
@@ -48,26 +46,15 @@ class Terminal:
         self.store = opened(path, NEW)
         bundle = SimpleNamespace(model_digest=OLD)
         networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
-        before = Rules(
-            Thresholds(0.9, 0.9),
-            min_votes=3,
-            min_votes_masked=3,
-            window_s=1.0,
-            margin=0.05,
-            cooldown_s=4.0,
-        )
+        before = make_rules(Thresholds(0.9, 0.9), min_votes_masked=3)
         self.changeover = ModelMigration(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
         self.gallery = LiveGallery(self.store)
         self.pipeline = Pipeline(
             self.new,  # type: ignore[arg-type]
             self.new,  # type: ignore[arg-type]
             self.gallery,
-            RULES,
-            FaceFilter(60),
-            Tracker(0.4),
-            LivenessChecker(()),
-            AccessPolicy(),
             default_record,
+            make_settings(RULES),
             self.changeover,
         )
         self.at = 0.0
@@ -149,7 +136,11 @@ def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
     known = read_manifest(bundle_path).calibration
     point = known.unmasked.model_copy(update={"threshold": threshold})
     calibration = known.model_copy(update={"unmasked": point, "masked": point})
-    return SimpleNamespace(calibration=calibration, passive=None)
+    return SimpleNamespace(
+        calibration=calibration,
+        passive=None,
+        bundle=SimpleNamespace(manifest=SimpleNamespace(liveness=None)),
+    )
 
 
 def test_settings_below_old_model_are_refused(write_config: WriteConfig, bundle_path: Path) -> None:

@@ -12,16 +12,15 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.access.policy import Rules, ThresholdScaling, rules_for_size
+from edge.access.policy import Rules
 from edge.access.reasons import Reason
-from edge.access.validity import AccessRights
+from edge.access.thresholds import ThresholdScaling
 from edge.bundle import read_manifest
 from edge.chip import REFERENCE_XY
 from edge.config.access import PolicyConfig
 from edge.face.boxes import iou
 from edge.face.detect import FaceDetector
-from edge.face.liveness import LivenessChecker, LivenessFrame, LivenessLayer
-from edge.face.track import Tracker
+from edge.face.liveness import LivenessFrame, LivenessLayer
 from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, build_threshold_scaling, default_record
 from edge.recogniser.pipeline import AccessPolicy, FaceFilter, Pipeline, SubjectLookup
@@ -38,10 +37,9 @@ from edge.values import (
     Verdict,
     Zone,
 )
+from tests.builders import make_access, make_filter, make_rights, make_rules, make_settings
 
-RULES = Rules(
-    Thresholds(0.5, 0.5), min_votes=3, min_votes_masked=3, window_s=1.0, margin=0.05, cooldown_s=4.0
-)
+RULES = make_rules(Thresholds(0.5, 0.5), min_votes_masked=3)
 ADA, EVE, STRANGER = np.eye(3, 8, dtype=np.float32)
 NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8)
 
@@ -89,21 +87,25 @@ class Scripted:
 class Run:
     def __init__(
         self,
-        regard: FaceFilter = FaceFilter(60),
+        face_filter: FaceFilter | None = None,
         layers: Sequence[type[LivenessLayer]] = (),
-        entry: AccessPolicy = AccessPolicy(),
-        people: SubjectLookup = default_record,
+        access: AccessPolicy | None = None,
+        lookup: SubjectLookup = default_record,
         rules: Rules = RULES,
         names: Sequence[str] = ("Ada", "Eve"),
-        changeover: Callable[[Scripted], Any] = lambda networks: None,
+        migration: Callable[[Scripted], Any] = lambda networks: None,
     ) -> None:
         self.networks = Scripted()
         known = {"Ada": ADA, "Eve": EVE}
         gallery = Index.from_templates(names, np.stack([known[name] for name in names]))
         self.pipeline = Pipeline(
-            self.networks, self.networks, gallery, rules, regard, Tracker(0.4), LivenessChecker(layers), entry, people,
-            changeover(self.networks),  # type: ignore[arg-type]
-        )  # fmt: skip
+            self.networks,  # type: ignore[arg-type]
+            self.networks,  # type: ignore[arg-type]
+            gallery,
+            lookup,
+            make_settings(rules, face_filter, access, layers=layers),
+            migration(self.networks),
+        )
         self.at = 0.0
 
     def frame(self, *faces: Face, image: np.ndarray = NOISE) -> list[FaceResult]:
@@ -126,9 +128,9 @@ def test_three_frames_of_one_face_are_a_grant() -> None:
 @pytest.mark.parametrize(
     ("regard", "where", "reason"),
     [
-        (FaceFilter(60), face(100, width=40), "too-small"),
-        (FaceFilter(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
-        (FaceFilter(60), face(-40), "off-centre"),
+        (make_filter(60), face(100, width=40), "too-small"),
+        (make_filter(60, zone=(0.5, 0, 1, 1)), face(100), "outside-zone"),
+        (make_filter(60), face(-40), "off-centre"),
     ],
 )
 def test_faces_that_do_not_count_are_not_embedded(
@@ -144,7 +146,7 @@ def test_faces_that_do_not_count_are_not_embedded(
 
 
 def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
-    run = Run(FaceFilter(60, search_interval_s=1.0))
+    run = Run(make_filter(60, search_interval_s=1.0))
     verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
     assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
     for _ in range(7):
@@ -156,7 +158,7 @@ def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> Non
 
 
 def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
-    run = Run(FaceFilter(60, search_interval_s=1.0))
+    run = Run(make_filter(60, search_interval_s=1.0))
     run.frame(face(100))
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
     assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
@@ -166,14 +168,14 @@ def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
 
 
 def test_with_no_time_between_scans_every_frame_is_searched() -> None:
-    run = Run(FaceFilter(60))
+    run = Run(make_filter(60))
     for _ in range(5):
         run.frame(face(100))
     assert (run.networks.scans, run.networks.looks) == (5, 0)
 
 
 def test_a_crowd_takes_turns_within_the_budget() -> None:
-    run = Run(FaceFilter(60, max_faces=2))
+    run = Run(make_filter(60, max_faces=2))
     crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
     told = [sum(seen.is_conclusive for seen in run.frame(*crowd)) for _ in range(6)]
     assert told == [2] * 6
@@ -187,14 +189,14 @@ def test_a_dark_or_blurred_face_is_told_so() -> None:
 
 
 def test_only_the_nearest_where_people_queue() -> None:
-    run = Run(FaceFilter(60, nearest_only=True))
+    run = Run(make_filter(60, nearest_only=True))
     near, far = run.frame(face(400, width=100), face(100, width=150))
     assert near.face.width_px == 150 and far.decision.reason == "not-nearest"
 
 
 @pytest.mark.parametrize("budget", [1, 2, 4])
 def test_nearest_only_ignores_faces_behind(budget: int) -> None:
-    run = Run(FaceFilter(60, nearest_only=True, search_interval_s=0.2, max_faces=budget))
+    run = Run(make_filter(60, nearest_only=True, search_interval_s=0.2, max_faces=budget))
     run.networks.identity = STRANGER
     queue = face(400, width=160), face(100, width=100), face(250, width=90)
     for _ in range(150):  # past the time limit of the one in front
@@ -203,7 +205,7 @@ def test_nearest_only_ignores_faces_behind(budget: int) -> None:
 
 
 def test_nearest_only_missed_face_still_blocks() -> None:
-    run = Run(FaceFilter(60, nearest_only=True))
+    run = Run(make_filter(60, nearest_only=True))
     front, behind = face(400, width=160), face(100, width=100)
     run.frame(front, behind)
     reasons = [seen.decision.reason for _ in range(9) for seen in run.frame(behind)]
@@ -214,7 +216,7 @@ def test_nearest_only_missed_face_still_blocks() -> None:
 
 
 def test_nearest_only_grant_needs_a_full_search() -> None:
-    run = Run(FaceFilter(60, nearest_only=True, search_interval_s=1.0))
+    run = Run(make_filter(60, nearest_only=True, search_interval_s=1.0))
     run.frame(face(100, width=100))
     run.frame(face(100, width=100))
     newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
@@ -224,7 +226,7 @@ def test_nearest_only_grant_needs_a_full_search() -> None:
 
 
 def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
-    run = Run(FaceFilter(60, max_faces=2))
+    run = Run(make_filter(60, max_faces=2))
     crowd = [face(10 + 125 * i, width=100) for i in range(5)]
     tracks: set[int] = set()
     for _ in range(3):
@@ -269,7 +271,7 @@ class Reluctant:
     def observe(self, look: LivenessFrame) -> None:
         self.seen += 1
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return (
             LivenessResult(LivenessState.PASSED, since=0.65)
             if self.seen > 6
@@ -295,7 +297,7 @@ class Counting:
     def observe(self, look: LivenessFrame) -> None:
         self.looks.append(look)
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return LivenessResult(LivenessState.PASSED)
 
 
@@ -408,16 +410,16 @@ class Previous:
     [({"mask": "require"}, "mask-required"), ({"margin": 2.5}, "below-threshold")],
 )
 def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str) -> None:
-    run = Run(names=("Eve",), changeover=Previous)
+    run = Run(names=("Eve",), migration=Previous)
     assert run.frame(face(100))[0].decision.reason == "insufficient-votes"
-    run.pipeline.update_rules(replace(RULES, **changed), FaceFilter(60), AccessPolicy())
+    run.pipeline.update_settings(make_settings(replace(RULES, **changed)))
     assert run.frame(face(100))[0].decision.reason == reason
 
 
 def test_other_rules_hold_from_the_next_frame_on() -> None:
     run = Run()
     run.frame(face(100))
-    run.pipeline.update_rules(replace(RULES, min_votes=2), FaceFilter(60), AccessPolicy())
+    run.pipeline.update_settings(make_settings(replace(RULES, min_votes=2)))
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
@@ -437,8 +439,8 @@ def test_who_is_known_and_may_not_pass_is_told_why() -> None:
     guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
     day: list[date | None] = [date(2026, 5, 1)]
     run = Run(
-        entry=AccessPolicy(AccessRights(frozenset({"guests"}), lambda: day[0])),
-        people=lambda subject: guest,
+        access=make_access(make_rights(frozenset({"guests"}), lambda: day[0])),
+        lookup=lambda subject: guest,
     )
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
     for today, reason in ((date(2026, 5, 2), "not-valid-today"), (None, "clock-untrusted")):
@@ -451,7 +453,7 @@ def test_who_is_known_and_may_not_pass_is_told_why() -> None:
 
 
 def test_subject_without_record_is_refused() -> None:
-    run = Run(people=lambda subject: None)
+    run = Run(lookup=lambda subject: None)
     assert {run.frame(face(100))[0].decision.reason for _ in range(5)} == {"not-enrolled"}
 
 
@@ -460,12 +462,12 @@ def test_who_need_not_wear_a_mask_passes_without() -> None:
     assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == [
         "mask-required"
     ]
-    run = Run(rules=strict, people=lambda subject: SubjectRecord(mask="any"))
+    run = Run(rules=strict, lookup=lambda subject: SubjectRecord(mask="any"))
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
 
 
 def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
-    run = Run(entry=AccessPolicy(max_unknown_per_minute=3))
+    run = Run(access=make_access(max_unknown_per_minute=3))
     for n in range(5):
         run.networks.identity = STRANGER
         run.frame(face(100 + 400 * (n % 2)))
@@ -481,14 +483,14 @@ class Asking:
 
     def observe(self, look: LivenessFrame) -> None: ...
 
-    def result(self, at: float, *, unsure: bool) -> LivenessResult:
+    def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT)
 
 
 def test_who_cannot_turn_is_not_asked_to() -> None:
     run = Run(layers=[Asking])
     assert [run.frame(face(100))[0].decision.reason for _ in range(3)][-1] == "turn-left"
-    run = Run(layers=[Asking], people=lambda subject: SubjectRecord(liveness="no-challenge"))
+    run = Run(layers=[Asking], lookup=lambda subject: SubjectRecord(liveness="no-challenge"))
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
 
 
@@ -532,9 +534,8 @@ def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
         update={"unmasked": calibration.unmasked.model_copy(update={"target_fmr": 1e-2})}
     )
     steep = build_threshold_scaling(at_one)
-    assert rules_for_size(
-        replace(rules, scaling=steep), 10 * steep.supported_templates
-    ).thresholds.unmasked == pytest.approx(1)
+    large = replace(rules, scaling=steep).for_size(10 * steep.supported_templates)
+    assert large.thresholds.unmasked == pytest.approx(1)
 
 
 def test_gallery_unreadable_refuses_all() -> None:

@@ -63,8 +63,9 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 def found_in(settings: RecogniserSettings) -> object:
     """Return the comparable part of the settings, without layers and the present day."""
-    entry = settings.access
-    return settings.rules, settings.face_filter, entry.rights.groups, entry.max_unknown_per_minute
+    pipeline, access = settings.pipeline, settings.pipeline.access
+    groups, limit = access.rights.groups, access.max_unknown_per_minute
+    return pipeline.rules, pipeline.face_filter, groups, limit
 
 
 @pytest.fixture(scope="module")

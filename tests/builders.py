@@ -1,0 +1,69 @@
+"""Builders of runtime values for tests, with values that most tests do not care about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+from edge.access.policy import Rules
+from edge.access.validity import AccessRights
+from edge.face.detect import FULL_FRAME
+from edge.face.liveness import LivenessLayer
+from edge.recogniser.pipeline import AccessPolicy, FaceFilter, PipelineSettings
+from edge.values import Thresholds
+
+
+def make_rules(thresholds: Thresholds, **changes: Any) -> Rules:
+    """Return rules of three votes within a second."""
+    rules = Rules(
+        thresholds,
+        min_votes=3,
+        min_votes_masked=5,
+        window_s=1.0,
+        min_agreement=0.66,
+        decision_timeout_s=10.0,
+        margin=0.05,
+        cooldown_s=4.0,
+        mask="ignore",
+        uncertainty_band=0.1,
+        scaling=None,
+    )
+    return replace(rules, **changes)
+
+
+def make_filter(min_face_px: int = 60, **changes: Any) -> FaceFilter:
+    """Return a filter that searches every frame completely."""
+    everywhere = FaceFilter(
+        min_face_px, zone=FULL_FRAME, nearest_only=False, max_faces=2, search_interval_s=0.0
+    )
+    return replace(everywhere, **changes)
+
+
+def make_rights(
+    groups: frozenset[str] = frozenset(), today: Callable[[], date | None] = lambda: None
+) -> AccessRights:
+    """Return the rights of a door that is open to all enrolled people."""
+    return AccessRights(groups, today)
+
+
+def make_access(
+    rights: AccessRights | None = None, max_unknown_per_minute: int = 10_000
+) -> AccessPolicy:
+    """Return a policy that admits all enrolled people."""
+    return AccessPolicy(rights or make_rights(), max_unknown_per_minute)
+
+
+def make_settings(
+    rules: Rules,
+    face_filter: FaceFilter | None = None,
+    access: AccessPolicy | None = None,
+    *,
+    layers: Sequence[Callable[[], LivenessLayer]] = (),
+    same_person: float = 0.4,
+) -> PipelineSettings:
+    """Return settings of a pipeline without liveness layers."""
+    return PipelineSettings(
+        rules, face_filter or make_filter(), access or make_access(), tuple(layers), same_person
+    )
