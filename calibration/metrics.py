@@ -132,11 +132,6 @@ class ComparisonCounts:
         return bound, float(np.quantile(fnmr, confidence))
 
 
-def fpir(fmr: float, gallery_size: int) -> float:
-    """False-positive identification rate of a search in a gallery: 1 - (1 - FMR)^N, comparisons taken as independent."""
-    return float(-np.expm1(gallery_size * np.log1p(-min(fmr, 1 - 1e-12))))
-
-
 def fmr_for_fpir(fpir_target: float, gallery_size: int) -> float:
     """The FMR at which a search in a gallery of this size keeps the FPIR: 1 - (1 - FPIR)^(1/N)."""
     return float(-np.expm1(np.log1p(-fpir_target) / gallery_size))

@@ -1,4 +1,4 @@
-"""The model bundle: a folder whose manifest names every file by digest and says what the model may be trusted with."""
+"""Model bundle: a folder whose manifest lists each file with its digest, and the thresholds."""
 
 from __future__ import annotations
 
@@ -7,24 +7,27 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge.bundle_files import MANIFEST as MANIFEST
 from edge.bundle_files import check_digest, read_fields, read_file
 from edge.errors import BundleError, EngineError
+from edge.frozen_model import FrozenModel, Sha256
 from edge.onnx_file import has_external_data
 from edge.parsing import parse_json
+from edge.system.digest import file_digest as file_digest
 from edge.values import Precision
 
 SCHEMA = 1
-PARITY = "parity.npz"  # chips and what the FP32 embedder says of them
-SCENE = "parity-detector.npz"  # a picture with faces and what the FP32 detectors find in it
+PARITY = "parity.npz"  # chips and the outputs of the FP32 embedder for them
+SCENE = "parity-detector.npz"  # a picture with faces and the results of the FP32 detectors
 SAME_PERSON_FMR = 1e-2  # of `Calibration.same_person`
 DETECTOR_SIZES = ("640x480", "320x256")
 EMBEDDER_NETWORK = "embedder"
 
 
 def detector_network(size: str) -> str:
+    """Return the name of the detector network of an input size."""
     return f"detector-{size}"
 
 
@@ -32,61 +35,62 @@ NETWORKS = (EMBEDDER_NETWORK, *(detector_network(size) for size in DETECTOR_SIZE
 
 
 def onnx_file(network: str, precision: Precision = "fp32", *, fp16_scales: bool = False) -> str:
-    """The name of a network's ONNX file. `fp16_scales`: what is not int8 is FP16, as strongly typed builders want it."""
-    form = "" if precision == "fp32" else f"-{precision}"
-    return f"{network}{form}{'-fp16' if fp16_scales and precision == 'int8' else ''}.onnx"
+    """Return the name of a network's ONNX file.
+
+    `fp16_scales`: an INT8 file whose other parts are FP16, for strongly typed builders.
+    """
+    suffix = "" if precision == "fp32" else f"-{precision}"
+    return f"{network}{suffix}{'-fp16' if fp16_scales and precision == 'int8' else ''}.onnx"
 
 
 def plan_file(network: str, precision: Precision) -> str:
-    """The name of a TensorRT plan that was built on the device."""
+    """Return the name of a TensorRT plan, which is built on the device."""
     return f"{network}-{precision}.plan"
 
 
 def detector_file(size: str) -> str:
+    """Return the name of the FP32 detector file of an input size."""
     return onnx_file(detector_network(size))
 
 
 def prelu_form(path: Path) -> Path:
-    """Where the form of a network with PReLU lies that TensorRT wants; ONNX Runtime wants PReLU in parts."""
+    """Return the path of a network's file with PReLU nodes, which TensorRT needs.
+
+    The file at `path` has PReLU decomposed for ONNX Runtime.
+    """
     return path.with_name(f"{path.stem}-whole{path.suffix}")
 
 
 EMBEDDER = onnx_file(EMBEDDER_NETWORK)
 EMBEDDER_PRELU = prelu_form(Path(EMBEDDER)).name
-LIVENESS = "liveness.onnx"  # an optional network of the layer `passive`
+LIVENESS = "liveness.onnx"  # optional, network of the layer `passive`
 REQUIRED_FILES = (EMBEDDER, PARITY, SCENE, *(detector_file(size) for size in DETECTOR_SIZES))
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class ParityResult(_Part):
-    """What the parity gate found when it compared one file with the FP32 network on real chips or scenes."""
+class ParityResult(FrozenModel):
+    """Result of the parity gate: one file compared with the FP32 network on chips or a scene."""
 
     passed: bool
-    reason: str = Field("", description="why not, in words")
-    judged: str = Field(description="sha256 of the file that was run", pattern=r"^[0-9a-f]{64}$")
-    reference: str = Field(description="sha256 of the FP32 ONNX file", pattern=r"^[0-9a-f]{64}$")
+    reason: str = Field("", description="why the file did not pass, for people")
+    judged: Sha256 = Field(description="sha256 of the file that was compared")
+    reference: Sha256 = Field(description="sha256 of the FP32 ONNX file")
     samples: int = Field(ge=0)
     figures: dict[str, float] = Field(
-        description="such as min_cosine and attention_error, beside their bounds"
+        description="such as min_cosine and attention_error, with their bounds"
     )
 
 
-class BundledFile(_Part):
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    origin: str = Field(
-        description="where it comes from; for converted files with the digest of the source"
-    )
+class BundledFile(FrozenModel):
+    """Entry of the manifest for one file."""
+
+    sha256: Sha256
+    origin: str = Field(description="source; for converted files with the digest of the source")
     licence: str
-    verdict: ParityResult | None = Field(
-        None, description="of networks in other precisions: what the parity gate found"
-    )
+    verdict: ParityResult | None = Field(None, description="of networks in other precisions")
 
 
-class OperatingPoint(_Part):
-    """One threshold and what was measured at it, on comparisons of different people."""
+class OperatingPoint(FrozenModel):
+    """Threshold with the error rates that were measured at it."""
 
     threshold: float = Field(gt=-1, lt=1)
     target_fmr: float = Field(gt=0, lt=1)
@@ -98,21 +102,21 @@ class OperatingPoint(_Part):
     mated: int = Field(ge=0)
 
 
-class Calibration(_Part):
-    """Thresholds of the model; both are fixed on data that it was not trained on."""
+class Calibration(FrozenModel):
+    """Thresholds of an embedder, measured on data that it was not trained on."""
 
-    embedder: str = Field(
-        description="sha256 of the ONNX file that was measured", pattern=r"^[0-9a-f]{64}$"
-    )
+    embedder: Sha256 = Field(description="sha256 of the ONNX file that was measured")
     unmasked: OperatingPoint
     masked: OperatingPoint
     same_person: float = Field(
-        gt=-1, lt=1, description="enrollment photos less alike are refused: FMR 1e-2, unmasked"
+        gt=-1,
+        lt=1,
+        description="least score between photos of one person at enrollment: FMR 1e-2, unmasked",
     )
     data: str
     people: int = Field(ge=0)
     kept_apart: bool = Field(
-        description="whether these people were kept apart from training by the fixed split"
+        description="true if the fixed split kept these people apart from training"
     )
     gallery_size: int = Field(
         ge=0,
@@ -122,8 +126,8 @@ class Calibration(_Part):
     fpir_target: float = Field(gt=0, lt=1)
 
 
-class Int8Embedder(_Part):
-    """What was measured of the INT8 embedder by itself; its scores are not quite those of the FP32 one."""
+class Int8Embedder(FrozenModel):
+    """Measurements of the INT8 embedder, whose scores differ from those of the FP32 embedder."""
 
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
@@ -132,15 +136,15 @@ class Int8Embedder(_Part):
     float_layers: tuple[str, ...]
 
 
-class BundledLiveness(_Part):
-    """What `liveness.onnx` was measured at, by whoever brought it."""
+class BundledLiveness(FrozenModel):
+    """Threshold of `liveness.onnx`."""
 
-    threshold: float = Field(
-        ge=0, le=1, description="probability from which on a face counts as living"
-    )
+    threshold: float = Field(ge=0, le=1, description="least probability of a living face")
 
 
-class Manifest(_Part):
+class Manifest(FrozenModel):
+    """Content of manifest.json."""
+
     schema_version: Literal[1]
     name: str = Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     preprocessing: str
@@ -149,57 +153,62 @@ class Manifest(_Part):
     calibration: Calibration
     accuracy: dict[str, Any] = Field(description="figures of mfsa-evaluate, as it printed them")
     not_measured: tuple[str, ...] = Field(
-        (), description="exams of mfsa-evaluate without figures, and how they are measured"
+        (), description="protocols of mfsa-evaluate without figures, and their options"
     )
     int8: Int8Embedder | None = None
     liveness: BundledLiveness | None = None
-    data: str = Field(description="what the model was trained on")
+    data: str = Field(description="training data, for people")
     licence: str
     code_version: str
     files: dict[str, BundledFile]
 
 
-class Bundle(_Part):
-    """A checked bundle."""
+class Bundle(FrozenModel):
+    """Bundle whose files were checked against the manifest."""
 
     path: Path
     manifest: Manifest
 
     def onnx_path(self, network: str, precision: Precision, *, fp16_scales: bool = False) -> Path:
-        """The ONNX file of a network in a precision, which the parity gate let pass; raises BundleError or EngineError."""
+        """Return the ONNX file of a network in a precision.
+
+        Raises BundleError if there is none, EngineError if it did not pass the parity gate.
+        """
         name = onnx_file(network, precision, fp16_scales=fp16_scales)
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(
-                f"{self.path}: holds no {network} in {precision}; name another precision or complete the bundle"
+                f"{self.path}: no {network} in {precision} in the bundle; name another precision "
+                "or complete the bundle with mfsa-bundle make"
             )
         return self.path / name if precision == "fp32" else self.checked_path(name, network)
 
     def checked_path(self, name: str, network: str) -> Path:
-        """A file that is another form of a network; raises EngineError unless the parity gate let it pass."""
+        """Return a converted file of a network; raises EngineError if the gate refused it."""
         entry = self.manifest.files[name]
         check_parity_result(self.path / name, entry.verdict, entry.sha256, self.digest(network))
         return self.path / name
 
     def calibration(self, precision: Precision) -> Calibration:
-        """The thresholds that were measured with this precision; FP16 differs from FP32 by rounding only.
+        """Return the thresholds for a precision; raises BundleError if none were measured.
 
-        Raises BundleError where none were.
+        FP16 uses those of FP32: it differs by rounding only.
         """
         if precision != "int8":
             return self.manifest.calibration
         if self.manifest.int8 is None:
             raise BundleError(
-                f"{self.path}: no thresholds were measured for the INT8 embedder; make them with mfsa-threshold"
+                f"{self.path}: no thresholds for the INT8 embedder; "
+                "measure them with mfsa-threshold"
             )
         return self.manifest.int8.calibration
 
     def digest(self, network: str) -> str:
-        """The digest of a network's FP32 file."""
+        """Return the digest of a network's FP32 file."""
         return self.manifest.files[onnx_file(network)].sha256
 
     def plan_sources(self, network: str, precision: Precision) -> frozenset[str]:
-        """The digests of the files that a plan of a network may be built from, so that its thresholds are its own."""
+        """Return the digests of the files that a plan may be built from to keep its thresholds."""
         names = {onnx_file(network, precision), onnx_file(network, precision, fp16_scales=True)}
         if precision != "int8":
             names |= {
@@ -212,17 +221,18 @@ class Bundle(_Part):
 
     @property
     def model_digest(self) -> str:
-        """What a gallery belongs to: the embedder's digest."""
+        """Digest of the FP32 embedder; a gallery belongs to one model digest."""
         return self.manifest.files[EMBEDDER].sha256
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest of a bundle folder, its files unchecked; raises BundleError."""
+    """Read the manifest of a bundle folder without its files; raises BundleError."""
     fields = read_fields(path)
     found = fields.get("schema_version")
     if found != SCHEMA:
         raise BundleError(
-            f"{path / MANIFEST}: expected schema_version {SCHEMA}, found {found!r}; make the bundle with this version"
+            f"{path / MANIFEST}: expected schema_version {SCHEMA}, found {found!r}; "
+            "make the bundle with this version"
         )
     try:
         return parse_json(Manifest, json.dumps(fields))
@@ -231,31 +241,31 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def open_bundle(path: Path, preprocessing: str, *, complete: bool = True) -> Bundle:
-    """A bundle whose every file has the digest that the manifest names, made for this preprocessing.
+    """Open a bundle and check the digest of each file.
 
-    `complete`: with everything a terminal needs, as `mfsa-bundle make` leaves it.
-
-    Raises BundleError that names the first file which is missing or changed.
+    `complete`: also require the files that a terminal needs, as `mfsa-bundle make` writes them.
+    Raises BundleError with the first missing or changed file, or for another preprocessing.
     """
     manifest = read_manifest(path)
     if manifest.preprocessing != preprocessing:
         raise BundleError(
-            f"{path}: the model wants preprocessing {manifest.preprocessing!r}, this version does {preprocessing!r}; "
-            "use the version that made it"
+            f"{path}: the model needs preprocessing {manifest.preprocessing!r}, this version has "
+            f"{preprocessing!r}; use the version that made the bundle"
         )
     absent = [name for name in REQUIRED_FILES if name not in manifest.files]
     if absent and complete:
         raise BundleError(
-            f"{path}: the bundle lacks {', '.join(absent)}; complete it with: mfsa-bundle make OUT --from {path}"
+            f"{path}: the bundle lacks {', '.join(absent)}; "
+            f"complete it with: mfsa-bundle make OUT --from {path}"
         )
     check_files(path, manifest)
     return Bundle(path=path, manifest=manifest)
 
 
 def check_files(path: Path, manifest: Manifest) -> None:
-    """Raise BundleError that names the first file of a manifest which is missing or changed.
+    """Raise BundleError with the first missing or changed file of a manifest.
 
-    Files are regular ones in the folder, and networks hold their own weights.
+    Files must be regular files in the folder, and networks must contain their weights.
     """
     for name, entry in manifest.files.items():
         file = path / name
@@ -266,7 +276,7 @@ def check_files(path: Path, manifest: Manifest) -> None:
 
 
 def check_self_contained(file: Path, content: bytes) -> None:
-    """Raise BundleError for a file that is no ONNX network or keeps weights in other files."""
+    """Raise BundleError if a file is not an ONNX network or has weights in other files."""
     try:
         external = has_external_data(content)
     except ValueError as error:
@@ -278,25 +288,16 @@ def check_self_contained(file: Path, content: bytes) -> None:
         )
 
 
-_AGAIN = "make it again with mfsa-bundle, or mfsa-build-engine where it is a plan"
+_AGAIN = "make it again with mfsa-bundle, or with mfsa-build-engine if it is a plan"
 
 
 def check_parity_result(
     file: Path, verdict: ParityResult | None, digest: str, reference: str
 ) -> None:
-    """Raises EngineError unless the parity gate passed this very file against this very network."""
+    """Raise EngineError unless a file passed the parity gate against a network, by digests."""
     if verdict is None:
-        raise EngineError(f"{file}: was never compared with the FP32 network; {_AGAIN}")
+        raise EngineError(f"{file}: not compared with the FP32 network yet; {_AGAIN}")
     if (verdict.judged, verdict.reference) != (digest, reference):
-        raise EngineError(f"{file}: its parity verdict is about another file or network; {_AGAIN}")
+        raise EngineError(f"{file}: its parity result is for another file or network; {_AGAIN}")
     if not verdict.passed:
         raise EngineError(f"{file}: the parity gate refused it: {verdict.reason}")
-
-
-def file_digest(path: Path) -> str:
-    """The sha256 of a file, as hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

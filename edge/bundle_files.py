@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edge.errors import BundleError
+from edge.system.atomic_files import NotRegularError, open_regular
+from edge.system.digest import SHA256_PATTERN, stream_digest
 from edge.system.strict_json import read_json
 
 MANIFEST = "manifest.json"
@@ -25,7 +27,7 @@ FILE_BYTES_MAX = 1 << 30
 FILES_MAX = 100
 _DEPTH_MAX = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SHA256 = re.compile(SHA256_PATTERN)
 _AGAIN = "make the bundle again with mfsa-bundle"
 
 
@@ -33,21 +35,18 @@ _AGAIN = "make the bundle again with mfsa-bundle"
 def open_file(path: Path, limit: int = FILE_BYTES_MAX, remedy: str = _AGAIN) -> Iterator[BinaryIO]:
     """Open a regular file of at most `limit` bytes; raises BundleError for links and others."""
     try:
-        # Non-blocking: opening a FIFO would wait for its other end.
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except FileNotFoundError:
         raise BundleError(f"{path}: missing from the bundle; {remedy}") from None
-    except OSError as error:
-        found = "a link" if path.is_symlink() else error.strerror
+    except NotRegularError as error:
+        found = _kind(path.lstat())
         raise BundleError(f"{path}: expected a regular file, found {found}; {remedy}") from error
-    with open(number, "rb") as file:  # noqa: PTH123 - a descriptor, not a path
-        status = os.fstat(number)
-        if not stat.S_ISREG(status.st_mode):
-            raise BundleError(f"{path}: expected a regular file, found {_kind(status)}; {remedy}")
-        if status.st_size > limit:
-            raise BundleError(
-                f"{path}: {status.st_size:,} bytes, at most {limit:,} are accepted; {remedy}"
-            )
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}; {remedy}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        size = os.fstat(descriptor).st_size
+        if size > limit:
+            raise BundleError(f"{path}: {size:,} bytes, at most {limit:,} are accepted; {remedy}")
         yield file
 
 
@@ -145,15 +144,12 @@ def _copy(source: Path, target: Path) -> str:
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a regular file of a bundle, as hex; raises BundleError."""
-    digest = hashlib.sha256()
     with open_file(path) as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return stream_digest(file)
 
 
 def _regular_files(folder: Path) -> set[str]:
-    """Return the names in a folder that holds regular files only; raises BundleError."""
+    """Return the names of the files in a folder; raises BundleError if one is not regular."""
     names: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:

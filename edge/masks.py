@@ -1,8 +1,9 @@
-"""Draws face masks on photos: a style is a value, drawing it is deterministic, the pixel truth comes along.
+"""Face mask renderer: deterministic drawings of mask styles, with their coverage per pixel.
 
-Outlines live on the canonical chip (112x112, reference landmarks of `edge.chip`) and are carried to any photo by the
-similarity transform of its landmarks, so that training chips, enrollment photos and demo clips share one renderer.
-The truth is for measuring only: the network learns where masks are without pixel labels.
+Outlines are defined on the canonical chip (112x112, reference landmarks of `edge.chip`) and are
+mapped to a photo by the similarity transform of its landmarks. Training chips, enrollment photos
+and demo clips share this renderer. The coverage is used for measurements only: the network learns
+to locate masks without pixel labels.
 """
 
 from __future__ import annotations
@@ -16,20 +17,18 @@ from numpy.typing import NDArray
 
 from edge import chip
 
-# Seen in training; and kept out of it, so that a mask can be measured that the network has never met.
+# Families that training draws, and families that are only measured.
 TRAINED = ("surgical", "kn95", "cloth", "scarf", "nose-out", "valve", "half", "chin")
 HELD_OUT = ("duckbill", "bandana")
 FAMILIES = TRAINED + HELD_OUT
-_NOT_WORN = ("chin",)  # a mask is there, but hides nothing of the face
+_NOT_WORN = ("chin",)  # hides nothing of the face
 PROTOCOL = "masks-v1"
 PROTOCOL_FAMILIES = ("surgical", "kn95", "cloth")
 
-_MARGIN = (
-    44  # canonical pixels drawn around the chip: masks reach below the chin and beyond the cheeks
-)
+_MARGIN = 44  # canonical pixels around the chip: masks extend below the chin and beyond the cheeks
 _CANVAS = chip.SIZE + 2 * _MARGIN
 
-# Right half of each outline (x from the middle of the face, y), from the nose bridge down; mirrored to the left.
+# Right half of each outline: x from the middle of the face, y, from the nose bridge down.
 _OUTLINES: dict[str, tuple[tuple[float, float], ...]] = {
     "surgical": ((0, 62), (10, 63), (24, 69), (36, 76), (35, 96), (26, 111), (12, 119), (0, 121)),
     "kn95": (
@@ -73,7 +72,7 @@ _WITHOUT_STRAPS = ("scarf", "bandana")
 
 @dataclass(frozen=True, slots=True)
 class MaskStyle:
-    """Everything that decides how a mask looks; geometry in canonical chip pixels."""
+    """Appearance of a mask; geometry in canonical chip pixels."""
 
     family: str
     colour_bgr: tuple[int, int, int]
@@ -95,12 +94,12 @@ class MaskStyle:
 
     @property
     def worn(self) -> bool:
-        """Whether the mask hides part of the face, which one under the chin does not."""
+        """True if the mask hides part of the face; a mask under the chin does not."""
         return self.family not in _NOT_WORN
 
 
 def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) -> MaskStyle:
-    """A style for training: wide in form, colour and fit."""
+    """Return a random style for training, with wide ranges of shape, colour and fit."""
     family = str(rng.choice(families))
     palette = _COLOURS_BGR.get(family)
     if palette is not None and rng.random() < 0.8:
@@ -111,7 +110,7 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
         base = rng.uniform(15, 245, 3) if rng.random() < 0.6 else np.repeat(rng.uniform(15, 245), 3)
     printed = family in _PRINTED or rng.random() < 0.12
     shift, tilt = (rng.normal(0, 1.8), rng.normal(0, 2.5)), rng.normal(0, 0.04)
-    if family == "half":  # hangs from one ear, or is pulled to one side
+    if family == "half":  # hangs from one ear or is pulled to one side
         side = rng.choice((-1, 1))
         shift, tilt = (
             (side * rng.uniform(8, 24), rng.uniform(2, 18)),
@@ -139,10 +138,10 @@ def random_style(rng: np.random.Generator, families: tuple[str, ...] = TRAINED) 
 
 
 def protocol_style(name: str, family: str | None = None) -> MaskStyle:
-    """The style of the frozen exam `masks-v1` for one file name (`identity/image`), always the same.
+    """Return the style of the frozen protocol `masks-v1` for a file name (`identity/image`).
 
-    Surgical, KN95 or cloth, from the nose bridge to under the chin. Never change what this returns or how it is
-    drawn: add a new version and publish both results.
+    Surgical, KN95 or cloth, from the nose bridge to below the chin. Never change the styles or
+    their drawing: add a new version and publish both results.
     """
     digest = hashlib.sha256(f"{PROTOCOL}/{name}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
@@ -175,9 +174,9 @@ def draw(
     style: MaskStyle,
     landmarks_xy: NDArray[np.floating] = chip.REFERENCE_XY,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The image with the mask worn, and the truth: how much of each pixel (H,W), 0..1, the mask covers.
+    """Return an image (H,W,3) uint8 BGR with the mask, and its coverage (H,W) in 0..1.
 
-    `image` is (H,W,3) uint8 BGR; landmarks (5,2) in its pixels, by default those of a chip.
+    Landmarks (5,2) are in pixels of the image, by default those of a chip.
     """
     if style.family not in _OUTLINES:
         raise ValueError(
@@ -204,17 +203,20 @@ def draw(
 def draw_protocol(
     image: NDArray[np.uint8], name: str, family: str | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """A chip with its mask of the frozen exam, and the truth, see `exam_style` and `draw`."""
+    """Draw the mask of the frozen protocol on a chip; see `protocol_style` and `draw`."""
     return draw(image, protocol_style(name, family))
 
 
 def draw_for_template(chip: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
-    """A chip with the mask that it wears where it enrolls, another than its mask of the exam."""
+    """Draw the mask of a masked template, which differs from the mask of the protocol."""
     return draw_protocol(chip, f"template {name}")[0]
 
 
 def _paint(style: MaskStyle, detail: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Coverage (S,S) in 0..1 and colour (S,S,3) in 0..255 on the canonical canvas, `detail` pixels per chip pixel."""
+    """Return coverage (S,S) in 0..1 and colour (S,S,3) in 0..255 on the canonical canvas.
+
+    The canvas has `detail` pixels per chip pixel.
+    """
     rng = np.random.default_rng(style.seed)
     side = _CANVAS * detail
     outline = (_outline(style, rng) + _MARGIN) * detail
@@ -263,7 +265,7 @@ def _outline(style: MaskStyle, rng: np.random.Generator) -> NDArray[np.float64]:
 
 
 def _smooth(points: NDArray[np.float64], steps: int = 6) -> NDArray[np.float64]:
-    """A closed Catmull-Rom curve through the points."""
+    """Return a closed Catmull-Rom curve through the points."""
     t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
     p0, p1, p2, p3 = (np.roll(points, shift, axis=0)[None] for shift in (1, 0, -1, -2))
     curve = 0.5 * (
@@ -297,7 +299,7 @@ def _draw_straps(
 
 
 def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Relative brightness of pleats, ridges and seams, for a row of x and a column of y."""
+    """Return the relative brightness of pleats, ridges and seams for x (1,S) and y (S,1)."""
     if family in ("surgical", "nose-out", "half"):
         return np.asarray(
             -0.16 * sum(np.exp(-(((y - at) / 1.3) ** 2)) for at in (82.0, 92.0, 102.0)), np.float32
@@ -322,7 +324,7 @@ def _folds(family: str, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArr
 
 
 def _print(style: MaskStyle, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How much of the print shows at each point, 0..1."""
+    """Return the share of the print colour at each point, 0..1."""
     cos, sin = np.cos(style.print_angle), np.sin(style.print_angle)
     u = np.sin((x * cos + y * sin) * 2 * np.pi / style.print_pitch_px)
     v = np.sin((y * cos - x * sin) * 2 * np.pi / style.print_pitch_px)
@@ -331,7 +333,7 @@ def _print(style: MaskStyle, x: NDArray[np.float32], y: NDArray[np.float32]) -> 
 
 
 def _exposure(image: NDArray[np.uint8], landmarks_xy: NDArray[np.floating]) -> float:
-    """How bright a mask would look here: from the mean grey level around the nose, so that dark photos get dark masks."""
+    """Return the brightness of a mask in this photo, from the mean grey level around the nose."""
     x, y = np.asarray(landmarks_xy).mean(axis=0)
     reach = max(2.0, float(np.ptp(np.asarray(landmarks_xy)[:, 0])) / 2)
     top, left = max(0, int(y - reach)), max(0, int(x - reach))
@@ -345,5 +347,5 @@ def _colour(values: NDArray[np.floating]) -> tuple[int, int, int]:
 
 
 def _fixed(points: NDArray[np.float64]) -> NDArray[np.int32]:
-    """OpenCV's fixed-point coordinates with four fractional bits."""
+    """Return OpenCV's fixed-point coordinates with four fractional bits."""
     return np.round(points * 16).astype(np.int32)

@@ -42,7 +42,7 @@ def has_external_data(content: bytes) -> bool:
 
 
 def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Yield field numbers with their values: the number of a varint, else the bytes."""
+    """Yield field numbers with their values: an integer for a varint, otherwise bytes."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)

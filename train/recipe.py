@@ -7,19 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from edge import masks
 from edge.errors import ConfigError
+from edge.frozen_model import FrozenModel
 from edge.parsing import Document, read_yaml, validate
 from train.network import NetworkConfig
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LossWeights(_Section):
+class LossWeights(FrozenModel):
     """What each loss counts; 0 switches it off."""
 
     distil: float = Field(
@@ -50,7 +47,7 @@ class LossWeights(_Section):
     map_entropy: float = Field(0.0, ge=0, description="entropy of the three maps at each place")
 
 
-class NetworkRecipe(_Section):
+class NetworkRecipe(FrozenModel):
     encoder: Literal["mbf", "ir18"] = "mbf"
     variant: Literal["none", "sa", "cal", "mfsa", "mfsa-product"] = "mfsa"
     embedding: int = Field(256, ge=16)
@@ -71,7 +68,7 @@ class NetworkRecipe(_Section):
         return NetworkConfig(**self.model_dump())
 
 
-class DrawRecipe(_Section):
+class DrawRecipe(FrozenModel):
     """What is drawn on the chips of a run."""
 
     mask_probability: float = Field(0.4, ge=0, le=1)
@@ -91,7 +88,7 @@ class DrawRecipe(_Section):
         return self
 
 
-class DataRecipe(_Section):
+class DataRecipe(FrozenModel):
     """Chips aligned to 112x112: tar files or folders of `<identity>/<image>.jpg`."""
 
     sources: tuple[str, ...] = Field(
@@ -120,7 +117,7 @@ class DataRecipe(_Section):
         return source in self.split if self.split is not None else source not in self.unlabelled
 
 
-class Recipe(_Section):
+class Recipe(FrozenModel):
     network: NetworkRecipe = NetworkRecipe()
     data: DataRecipe
     draw: DrawRecipe = DrawRecipe()

@@ -24,6 +24,7 @@ from calibration.threshold import (
     threshold_at,
     write_thresholds,
 )
+from edge.access.error_rates import fpir
 from edge.bundle import (
     EMBEDDER_NETWORK,
     MANIFEST,
@@ -128,7 +129,7 @@ def _told(result: Calibration, chips: int) -> str:
         for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
     ]
     worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
-    table = ", ".join(f"{metrics.fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
+    table = ", ".join(f"{fpir(worst, size):.1%} at {size:,}" for size in GALLERY_SIZES)
     lines.append(f"FPIR at the upper bound by gallery size: {table}")
     fewest = min(result.unmasked.comparisons, result.masked.comparisons)
     lines.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edge.access import error_rates
 from edge.values import Thresholds
 
 
@@ -49,5 +50,5 @@ class ThresholdScaling:
 
         Comparisons count as independent, each at the upper bound of its FMR.
         """
-        fmr = min(self.fmr_at(thresholds), 1 - 1e-12)
-        return -math.expm1(templates * math.log1p(-fmr))
+        fmr = self.fmr_at(thresholds)
+        return error_rates.fpir(fmr, templates)

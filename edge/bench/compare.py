@@ -11,13 +11,13 @@ from edge.bench.results import (
     EngineReport,
     GalleryReport,
     Measured,
-    Part,
     Ratio,
     RunReport,
     SoakReport,
     SweepReport,
 )
 from edge.errors import ConfigError
+from edge.frozen_model import FrozenModel
 
 _JUDGED = (
     "frame",
@@ -71,7 +71,9 @@ def _differ(before: Measured, after: Measured) -> Iterator[str]:
         yield f"{row}: only in one of the two"
 
 
-def _fields(of: str, before: Part, after: Part, free: tuple[str, ...]) -> Iterator[str]:
+def _fields(
+    of: str, before: FrozenModel, after: FrozenModel, free: tuple[str, ...]
+) -> Iterator[str]:
     for name in type(before).model_fields:
         old, new = getattr(before, name), getattr(after, name)
         if old != new and name not in free:

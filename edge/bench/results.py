@@ -9,20 +9,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from edge.bench import statistics
 from edge.errors import ConfigError
+from edge.frozen_model import FrozenModel
 from edge.parsing import parse_json
 
 _DIGITS = 4
 
 
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Summary(Part):
+class Summary(FrozenModel):
     """Statistics of a number of times, ms."""
 
     n: int = Field(ge=1)
@@ -47,7 +44,7 @@ class Summary(Part):
         )
 
 
-class Machine(Part):
+class Machine(FrozenModel):
     """Machine of a measurement."""
 
     processor: str | None
@@ -62,7 +59,7 @@ class Machine(Part):
     versions: dict[str, str] = Field(description="versions of Python and of the libraries")
 
 
-class Conditions(Part):
+class Conditions(FrozenModel):
     """Conditions that must be equal for a comparison."""
 
     source: str = Field(description="source of the frames")
@@ -80,7 +77,7 @@ class Conditions(Part):
     record_on: str | None = Field(description="file system of the audit log")
 
 
-class Accuracy(Part):
+class Accuracy(FrozenModel):
     """Accuracy of a network, shown next to its speed."""
 
     parity: str = Field(description="result of the parity comparison")
@@ -91,14 +88,14 @@ class Accuracy(Part):
     masked_tar_of: str | None = Field(description="precision and pairs of that measurement")
 
 
-class Stage(Part):
+class Stage(FrozenModel):
     """One stage from camera to door."""
 
     summary: Summary | None = Field(description="over frames in which the stage had work")
     per_frame: float = Field(description="mean over all frames")
 
 
-class Networks(Part):
+class Networks(FrozenModel):
     """The two networks and all other work; mean milliseconds unless noted."""
 
     detector: Summary | None
@@ -110,7 +107,7 @@ class Networks(Part):
     )
 
 
-class EndToEnd(Part):
+class EndToEnd(FrozenModel):
     """Times from the camera's timestamp."""
 
     frame_to_decision: Summary | None
@@ -124,7 +121,7 @@ class EndToEnd(Part):
     first_usable_to_relay: Summary | None
 
 
-class Camera(Part):
+class Camera(FrozenModel):
     frames: int
     rate_fps: float | None
     interval: Summary | None
@@ -134,7 +131,7 @@ class Camera(Part):
     gaps: int = Field(description="intervals of more than one and a half times the median")
 
 
-class Slope(Part):
+class Slope(FrozenModel):
     """Least-squares slope with its 95 % interval."""
 
     per_hour: float
@@ -153,14 +150,14 @@ class Slope(Part):
         )
 
 
-class Memory(Part):
+class Memory(FrozenModel):
     start_mib: float
     end_mib: float
     peak_mib: float
     slope_mib: Slope | None = Field(description="None if the run was too short")
 
 
-class Allocations(Part):
+class Allocations(FrozenModel):
     """Allocations, measured by tracemalloc in a separate pass."""
 
     frames: int
@@ -169,7 +166,7 @@ class Allocations(Part):
     kept_blocks: float
 
 
-class Sample(Part):
+class Sample(FrozenModel):
     """Sample of the machine and of this process."""
 
     at_s: float
@@ -184,12 +181,12 @@ class Sample(Part):
     throttle_events: int | None = Field(description="since the start of the machine")
 
 
-class Power(Part):
+class Power(FrozenModel):
     mean_w: float
     frames_per_joule: float
 
 
-class Speed(Part):
+class Speed(FrozenModel):
     """Performance of the pipeline."""
 
     seconds: float
@@ -210,13 +207,13 @@ class Speed(Part):
     power: Power | None
 
 
-class Throttling(Part):
+class Throttling(FrozenModel):
     known: bool = Field(description="whether the machine reports throttling")
     by: dict[str, float] = Field(description="share of the samples in which each cause was active")
     events: int | None = Field(description="counted during the measurement")
 
 
-class Report(Part):
+class Report(FrozenModel):
     """Base of all results."""
 
     schema_version: Literal[1] = 1
@@ -247,7 +244,7 @@ class RunReport(PipelineReport):
     allocations: Allocations | None
 
 
-class SoakRow(Part):
+class SoakRow(FrozenModel):
     at_s: float
     frames: int
     dropped: int
@@ -259,7 +256,7 @@ class SoakRow(Part):
     throttled_by: tuple[str, ...] | None
 
 
-class Window(Part):
+class Window(FrozenModel):
     """A window of a soak."""
 
     from_s: float
@@ -268,7 +265,7 @@ class Window(Part):
     decision_median: float
 
 
-class Finding(Part):
+class Finding(FrozenModel):
     """One check of a soak."""
 
     what: str
@@ -287,7 +284,7 @@ class SoakReport(PipelineReport):
     rows: tuple[SoakRow, ...]
 
 
-class SweepRow(Part):
+class SweepRow(FrozenModel):
     name: str
     engine: str
     precision: str
@@ -304,7 +301,7 @@ class SweepRow(Part):
     series: dict[str, list[float]]
 
 
-class Refused(Part):
+class Refused(FrozenModel):
     name: str
     why: str
 
@@ -319,7 +316,7 @@ class SweepReport(Report):
     refused: tuple[Refused, ...]
 
 
-class GalleryRow(Part):
+class GalleryRow(FrozenModel):
     templates: int
     embedding: int
     mib: float = Field(description="memory of the templates")
@@ -334,7 +331,7 @@ class GalleryReport(Report):
     rows: tuple[GalleryRow, ...]
 
 
-class Phases(Part):
+class Phases(FrozenModel):
     """Phases of a call, named as in trtexec: latency is h2d + compute + d2h."""
 
     h2d: Summary
@@ -343,7 +340,7 @@ class Phases(Part):
     enqueue: Summary = Field(description="time of the host to enqueue the work")
 
 
-class EngineRow(Part):
+class EngineRow(FrozenModel):
     name: str
     network: str
     engine: str
@@ -378,7 +375,7 @@ class CameraReport(Report):
     series: dict[str, list[float]]
 
 
-class Ratio(Part):
+class Ratio(FrozenModel):
     """Ratio of medians, after over before, with its 95 % interval."""
 
     name: str
@@ -391,7 +388,7 @@ class Ratio(Part):
     worse: bool = Field(description="beyond the limit, and significant")
 
 
-class CompareReport(Part):
+class CompareReport(FrozenModel):
     kind: Literal["compare"] = "compare"
     schema_version: Literal[1] = 1
     before: str

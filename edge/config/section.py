@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BeforeValidator
 from pydantic.config import JsonDict
+
+from edge.frozen_model import FrozenModel
 
 Process = Literal["recogniser", "door"]
 
@@ -32,10 +34,8 @@ def _check_path(value: object) -> object:
 ConfigPath = Annotated[Path, BeforeValidator(_check_path)]
 
 
-class Section(BaseModel):
-    """Base of all sections: unknown keys are refused, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class Section(FrozenModel):
+    """Base of all sections."""
 
 
 AnySection = TypeVar("AnySection", bound=Section)

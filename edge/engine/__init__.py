@@ -1,4 +1,4 @@
-"""Running a network: the Engine protocol and the choice of its implementation."""
+"""Inference engines: the Engine protocol and its factory."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """One loaded network. Not for several threads at once."""
+    """One loaded network; not thread-safe."""
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """All outputs by name for one input batch; raises EngineError."""
+        """Return all outputs by name for one input batch; raises EngineError."""
         ...
 
     def close(self) -> None: ...
 
 
 def open_engine(model: Path, *, threads: int) -> Engine:
-    """An ONNX file in ONNX Runtime; raises EngineError where it cannot be run here. Plans: `edge.engine.trt.open_plan`."""
+    """Open an ONNX file in ONNX Runtime; raises EngineError.
+
+    TensorRT plans are opened by `edge.engine.trt.open_plan`.
+    """
     from edge.engine.ort import OrtEngine
 
     return OrtEngine(model, threads=threads)

@@ -1,4 +1,7 @@
-"""What the NVIDIA driver says, asked before TensorRT is touched: without a GPU some versions of it end the process."""
+"""GPU detection through the NVIDIA driver.
+
+It runs before TensorRT is imported: without a GPU some versions of TensorRT end the process.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ _BOARD = Path("/sys/firmware/devicetree/base/model")
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU."""
+    """GPU of this machine."""
 
     name: str
     compute_capability: str  # such as 8.7
     l4t: str  # release of a Jetson's Linux, empty elsewhere
-    board: str = ""  # its model: the driver calls Orin Nano, NX and AGX by one name
+    board: str = ""  # board model: the driver has one name for Orin Nano, NX and AGX
 
 
 def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Device:
-    """The GPU of this number; raises EngineError with a sentence where there is no driver or no such GPU."""
+    """Return the GPU of this number; raises EngineError without a driver or such a GPU."""
     try:
         cuda = load(_LIBRARY)
     except OSError as error:
@@ -51,7 +54,7 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
         value = ctypes.c_int()
         _ask(
             cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, handle),
-            "tell the GPU's compute capability",
+            "report the GPU's compute capability",
         )
         numbers.append(str(value.value))
     return Device(
@@ -62,7 +65,8 @@ def find_device(index: int = 0, load: Callable[[str], Any] = ctypes.CDLL) -> Dev
 def _ask(status: int, what: str) -> None:
     if status:
         raise EngineError(
-            f"the NVIDIA driver cannot {what}: CUDA error {status}; see what `nvidia-smi` or `dmesg` says"
+            f"the NVIDIA driver cannot {what}: CUDA error {status}; "
+            "look at the output of `nvidia-smi` and `dmesg`"
         )
 
 
@@ -74,7 +78,7 @@ def read_board(path: Path = _BOARD) -> str:
 
 
 def read_l4t(path: Path = _L4T_RELEASE) -> str:
-    """Release and revision from the file's first line, such as `R36.4.0`; empty where there is none."""
+    """Return release and revision from the file's first line, such as `R36.4.0`, or ''."""
     try:
         words = (
             path.read_text(encoding="utf-8", errors="replace")

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the default engine, on every machine.
+"""ONNX Runtime on the CPU: the default engine.
 
 The only module that imports ONNX Runtime; `edge/__init__.py` switches its telemetry off before.
 """
@@ -33,7 +33,7 @@ def import_half_converter() -> tuple[Any, Any]:
 
 
 def session_options(threads: int) -> ort.SessionOptions:
-    """A fixed number of threads; spinning is off so that waiting costs no core."""
+    """Return options with a fixed number of threads; spinning is off to save CPU time."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -43,7 +43,7 @@ def session_options(threads: int) -> ort.SessionOptions:
 
 
 class OrtEngine:
-    """One session, as `session_options` has it."""
+    """Engine of one ONNX Runtime session."""
 
     def __init__(self, model: Path, *, threads: int = 1) -> None:
         try:

@@ -1,7 +1,7 @@
-"""What is known of a TensorRT plan, in JSON beside it: what it was built from and for, and the verdict of the parity gate.
+"""Sidecar of a TensorRT plan: a JSON file with its origin, its target and its parity result.
 
-A plan runs only on the TensorRT version and the GPU model that built it. Nothing can ask a plan beforehand, so the
-sidecar is compared with the running machine, and the field that differs is named.
+A plan runs only on the TensorRT version and GPU model that built it. A plan cannot be queried
+before it is loaded, so the sidecar is compared with this machine.
 """
 
 from __future__ import annotations
@@ -11,40 +11,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge.bundle import ParityResult, check_parity_result
 from edge.bundle_files import read_file
 from edge.engine.cuda import Device
 from edge.errors import BundleError, EngineError
+from edge.frozen_model import FrozenModel, Sha256
 from edge.parsing import parse_json
 from edge.values import Precision
 
 SCHEMA = 1
 SIDECAR_BYTES_MAX = 1 << 20
 BUILD_REMEDY = "build the engine with mfsa-build-engine"
-_SHA256 = r"^[0-9a-f]{64}$"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlanTensor(_Part):
-    """One input or output of a plan; -1 stands for a batch that the profile bounds."""
+class PlanTensor(FrozenModel):
+    """Input or output of a plan; a batch of -1 is bounded by the profile."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
 
 
-class Sidecar(_Part):
+class Sidecar(FrozenModel):
+    """Origin, target and parity result of a plan."""
+
     schema_version: Literal[1] = 1
     network: str = Field(description="embedder or detector-<size>")
     precision: Precision
-    plan: str = Field(description="sha256 of the plan", pattern=_SHA256)
-    onnx: str = Field(description="sha256 of the ONNX file that it was built from", pattern=_SHA256)
-    reference: str = Field(description="sha256 of the network's FP32 ONNX file", pattern=_SHA256)
+    plan: Sha256 = Field(description="sha256 of the plan")
+    onnx: Sha256 = Field(description="sha256 of the ONNX file that the plan was built from")
+    reference: Sha256 = Field(description="sha256 of the network's FP32 ONNX file")
     builder: Literal["tensorrt", "tensorrt_rtx"]
     tensorrt: str
     gpu: str
@@ -57,11 +55,12 @@ class Sidecar(_Part):
     workspace_mib: int
     dla_core: int | None = None
     off_dla: tuple[str, ...] = Field(
-        (), description="layers that run on the GPU although a DLA was asked for"
+        (), description="layers that run on the GPU instead of the DLA"
     )
     calibration: str = Field(
         "",
-        description="digest of the chips that gave the int8 ranges, or of chips and network for TensorRT's own calibrator",
+        description="digest of the chips that gave the int8 ranges; with the network for "
+        "TensorRT's own calibrator",
     )
     power_mode: str = ""
     built_at: str
@@ -70,11 +69,12 @@ class Sidecar(_Part):
 
 
 def sidecar_path(plan: Path) -> Path:
+    """Return the path of the sidecar of a plan."""
     return plan.with_suffix(plan.suffix + ".json")
 
 
 def read_sidecar(plan: Path) -> Sidecar:
-    """Raises EngineError where it is missing or wrong."""
+    """Read the sidecar of a plan; raises EngineError if it is missing or invalid."""
     path = sidecar_path(plan)
     try:
         return parse_json(Sidecar, read_file(path, SIDECAR_BYTES_MAX, BUILD_REMEDY))
@@ -88,15 +88,13 @@ def read_sidecar(plan: Path) -> Sidecar:
 
 @dataclass(frozen=True)
 class PlanRequirements:
-    """What a plan is opened for: a network of a bundle in a precision."""
+    """Network of a bundle and precision that a plan is opened for."""
 
     network: str
     precision: Precision
     reference: str  # digest of its FP32 ONNX file
-    sources: frozenset[str]  # digests of the files that it may have been built from
-    calibrated: str = (
-        ""  # digest of the plan that the thresholds were measured with, where it was a plan
-    )
+    sources: frozenset[str]  # digests of the ONNX files that it may have been built from
+    calibrated: str = ""  # digest of the plan that the thresholds were measured with
 
 
 def check_sidecar(
@@ -107,10 +105,10 @@ def check_sidecar(
     tensorrt: str,
     required: PlanRequirements,
 ) -> None:
-    """Raises EngineError that names the first thing in which the plan, this machine or the model differ.
+    """Raise EngineError with the first difference between the plan, this machine and the model.
 
-    Without a passing verdict of the parity gate for this very content a plan is refused, and one whose scores are not
-    those of the file that its thresholds were measured with.
+    The plan must have a passing parity result for this content, and must be built from a file
+    that the thresholds were measured with.
     """
     rebuild = "build the engine again with mfsa-build-engine"
     fields = (
@@ -127,16 +125,19 @@ def check_sidecar(
     for what, built, here in fields:
         if built != here:
             raise EngineError(
-                f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} here; {rebuild}"
+                f"{plan}: built with {what} {built or 'none'}, found {here or 'none'} "
+                f"here; {rebuild}"
             )
     digest = hashlib.sha256(content).hexdigest()
     if digest != sidecar.plan:
         raise EngineError(
-            f"{plan}: sha256 is {digest[:12]}..., its sidecar says {sidecar.plan[:12]}...; {rebuild}"
+            f"{plan}: sha256 is {digest[:12]}..., its sidecar says "
+            f"{sidecar.plan[:12]}...; {rebuild}"
         )
     if sidecar.onnx not in required.sources and digest != required.calibrated:
         raise EngineError(
             f"{plan}: built from an ONNX file that is not the bundle's {required.precision} form, "
-            f"so the thresholds are not its own; {rebuild}, or measure them with mfsa-threshold --bundle --plan"
+            f"so the thresholds are not its own; {rebuild}, or measure them with "
+            "mfsa-threshold --bundle --plan"
         )
     check_parity_result(plan, sidecar.verdict, digest, required.reference)

@@ -1,7 +1,7 @@
-"""TensorRT with pycuda: a plan that the parity gate let pass, on the GPU that built it.
+"""TensorRT engine with pycuda.
 
-The primary context is pushed and popped around each call, so that any one thread may infer; host buffers are
-page-locked, device buffers are allocated once, and all work goes through one stream.
+The primary context is pushed and popped around each call, so that any thread may call the engine.
+Host buffers are page-locked, device buffers are allocated once, and all work uses one stream.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _FLOAT32 = "FLOAT"  # name of TensorRT's type; all inputs and outputs of our gra
 
 
 def import_tensorrt() -> ModuleType:
-    """Raises EngineError where it is not installed."""
+    """Import TensorRT; raises EngineError if it is not installed."""
     try:
         import tensorrt
     except ImportError as error:
@@ -43,7 +43,7 @@ def import_tensorrt() -> ModuleType:
 
 
 def import_pycuda() -> ModuleType:
-    """The driver interface, started; raises EngineError where it is not installed or finds no driver."""
+    """Import pycuda and initialise the driver; raises EngineError without either."""
     try:
         import pycuda.driver as cuda
     except ImportError as error:
@@ -67,7 +67,10 @@ def open_plan(
     tensorrt: Callable[[], ModuleType] = import_tensorrt,
     pycuda: Callable[[], ModuleType] = import_pycuda,
 ) -> TrtEngine:
-    """A plan that may be used for a network of a bundle; raises EngineError. What was checked is what is run."""
+    """Open a plan after its sidecar was checked; raises EngineError.
+
+    The bytes that were checked are those that run.
+    """
     here = device()
     sidecar, content = read_sidecar(plan), read_plan(plan)
     trt = tensorrt()
@@ -84,7 +87,7 @@ def read_plan(plan: Path) -> bytes:
 
 
 class TrtLogger:
-    """A TensorRT logger that keeps warnings and errors."""
+    """Logger for TensorRT that keeps warnings and errors."""
 
     def __init__(self, trt: ModuleType) -> None:
         self.messages: list[str] = []
@@ -115,7 +118,7 @@ _loggers: dict[ModuleType, TrtLogger] = {}
 
 
 def shared_logger(trt: ModuleType) -> TrtLogger:
-    """The one logger of this process, which lives as long: TensorRT keeps a pointer to the first and ignores others."""
+    """Return the logger of this process: TensorRT uses the first and ignores others."""
     if trt not in _loggers:
         _loggers[trt] = TrtLogger(trt)
     return _loggers[trt]
@@ -123,7 +126,7 @@ def shared_logger(trt: ModuleType) -> TrtLogger:
 
 @dataclass(eq=False)
 class _Buffer:
-    """One input or output: page-locked memory here, and its place on the GPU."""
+    """Buffers of one input or output: page-locked host memory and device memory."""
 
     name: str
     host: NDArray[np.float32]  # flat, for the largest batch
@@ -131,13 +134,13 @@ class _Buffer:
     sample: tuple[int, ...]  # shape of one sample
 
     def view(self, batch: int) -> NDArray[np.float32]:
-        """The part of the host's memory that a batch fills."""
+        """Return the part of the host memory that a batch uses."""
         return self.host[: batch * int(np.prod(self.sample))].reshape(batch, *self.sample)
 
 
 @dataclass(frozen=True, slots=True)
 class EnginePhases:
-    """Milliseconds of one call, as trtexec names them: copies and work on the GPU, and on the host handing it over."""
+    """Milliseconds of one call, named as trtexec does: GPU copies and compute, host enqueue."""
 
     h2d: float
     compute: float
@@ -146,7 +149,10 @@ class EnginePhases:
 
 
 class TrtEngine:
-    """Implements `edge.engine.Engine`. Larger batches than the plan allows run in parts; a fixed batch is filled up."""
+    """Implements `edge.engine.Engine`.
+
+    A batch larger than the plan allows runs in parts; a batch smaller than it allows is padded.
+    """
 
     def __init__(
         self,
@@ -157,7 +163,7 @@ class TrtEngine:
         *,
         dla_core: int | None = None,
     ) -> None:
-        """`content` is the plan's; the path is for messages. Raises EngineError where TensorRT refuses it."""
+        """Deserialise a plan; `plan` is its path for messages. Raises EngineError."""
         self._plan, self._cuda, self._log = plan, cuda, shared_logger(trt)
         self._log.clear()
         self._primary: Any = None
@@ -232,23 +238,22 @@ class TrtEngine:
 
     @contextmanager
     def _translate_errors(self, what: str) -> Iterator[None]:
-        """pycuda's errors, and TensorRT's where it finds no GPU that it can use, as ours."""
+        """Raise errors of pycuda and TensorRT as EngineError."""
         try:
             yield
-        except (
-            self._cuda.Error
-        ) as error:  # the base of MemoryError, LogicError, LaunchError and RuntimeError of pycuda
+        except self._cuda.Error as error:  # the base class of all errors of pycuda
             raise EngineError(
-                f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; {self._log.reason()}"
+                f"{self._plan}: the GPU cannot {what}: {' '.join(str(error).split())}; "
+                f"{self._log.reason()}"
             ) from error
-        except TypeError as error:  # a constructor of TensorRT that got nothing from the driver
+        except TypeError as error:  # a constructor of TensorRT without a usable GPU
             raise EngineError(
                 f"{self._plan}: TensorRT cannot {what} here ({error}): {self._log.reason()}"
             ) from error
 
     @contextmanager
     def _current(self) -> Iterator[None]:
-        """The GPU's primary context in this thread."""
+        """Make the GPU's primary context current in this thread."""
         if self._primary is None:
             raise EngineError(f"{self._plan}: the engine is closed")
         self._primary.push()
@@ -262,7 +267,8 @@ class TrtEngine:
             raise EngineError(f"{self._plan}: the engine is closed")
         if batch.dtype != np.float32 or batch.shape[1:] != self._input.sample or not len(batch):
             raise EngineError(
-                f"{self._plan}: expected a batch of (N, {', '.join(map(str, self._input.sample))}) float32, "
+                f"{self._plan}: expected a batch of (N, {', '.join(map(str, self._input.sample))}) "
+                "float32, "
                 f"found {batch.shape} {batch.dtype}"
             )
         with self._current(), self._translate_errors("run it"):
@@ -272,7 +278,7 @@ class TrtEngine:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def phases(self, batch: NDArray[np.float32]) -> EnginePhases:
-        """What one call spends where; the batch must fit in one part. Raises EngineError."""
+        """Measure the phases of one call; the batch must fit in one part. Raises EngineError."""
         if len(batch) > self._most:
             raise EngineError(
                 f"{self._plan}: takes at most {self._most} samples a call, found {len(batch)}"
@@ -289,7 +295,7 @@ class TrtEngine:
     def _run_marked(
         self, samples: NDArray[np.float32], marks: Sequence[Any]
     ) -> tuple[dict[str, NDArray[np.float32]], float]:
-        """Outputs, and the seconds that handing the work over took; the marks are set between copy, work and copy."""
+        """Return the outputs and the seconds of the enqueue; marks separate copies and compute."""
         mark = iter(marks)
         count = len(samples)
         size = max(count, self._fewest)
@@ -319,13 +325,13 @@ class TrtEngine:
             mark.record(self._stream)
 
     def close(self) -> None:
-        """Give the GPU's memory back; a second call does nothing."""
+        """Free the GPU's memory; a second call does nothing."""
         if self._primary is None:
             return
         with self._current():
             for buffer in self._buffers:
                 buffer.device.free()
-            # Page-locked memory must go while its context is still there.
+            # Page-locked memory must be freed before its context.
             self._buffers.clear()
             self._input, self._outputs = None, []  # type: ignore[assignment]
             self._execution = self._engine = self._stream = None
