@@ -1,4 +1,4 @@
-"""Aligned chips from tar files and folders, and the fixed split by identity. No torch."""
+"""Read aligned chips from tar files and folders; fixed train/validation split by identity."""
 
 from __future__ import annotations
 
@@ -103,12 +103,12 @@ def chip_name(name: str) -> str:
 
 
 def decode_chip(encoded: bytes, name: str) -> NDArray[np.uint8]:
-    """A chip (112,112,3) uint8 BGR; raises ConfigError where the bytes are no chip."""
+    """Decode a chip (112,112,3) uint8 BGR; raises ConfigError for other bytes."""
     try:
         image = (
             cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
         )
-    except cv2.error:  # a header that promises more pixels than OpenCV accepts
+    except cv2.error:  # the header states more pixels than OpenCV accepts
         image = None
     if image is None or image.shape != (SIZE, SIZE, 3):
         found = "no image" if image is None else f"{image.shape[1]}x{image.shape[0]}"
@@ -119,7 +119,10 @@ def decode_chip(encoded: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def pick_chips(source: Path, max_chips: int) -> NDArray[np.uint8]:
-    """Up to `most` chips (N,112,112,3) spread over a folder or tar file; raises ConfigError where there are none."""
+    """Return up to `max_chips` chips (N,112,112,3), evenly spaced over a folder or tar file.
+
+    Raises ConfigError if there are none.
+    """
     found = list(read_chips(source))
     if not found:
         raise ConfigError(f"{source}: expected aligned chips as <person>/<image>, found none")
@@ -132,23 +135,23 @@ def pick_chips(source: Path, max_chips: int) -> NDArray[np.uint8]:
 
 
 def is_validation_identity(identity: str) -> bool:
-    """The fixed split: a tenth of the identities, by a digest of the folder's name, is never trained on."""
+    """Return True for a fixed tenth of identities, by name digest; they are never trained on."""
     return int(hashlib.sha256(identity.encode()).hexdigest(), 16) % _VALIDATION_SHARE == 0
 
 
 def has_real_mask(name: str) -> bool:
-    """Whether the file's name says that a real mask is worn: `<identity>/m_<...>`."""
+    """Return True if the file name marks a real mask: `<identity>/m_<...>`."""
     return name.rsplit("/", 1)[-1].startswith(_REAL_MASK_PREFIX)
 
 
 @dataclass(frozen=True, eq=False)
 class ChipFolder:
-    """Encoded chips with their names and the number of the person on each."""
+    """Encoded chips with their names and person labels."""
 
     names: tuple[str, ...]  # <identity>/<image>
     encoded: tuple[bytes, ...]
     labels: NDArray[np.int64]
-    identities: dict[str, int]  # the label of each person
+    identities: dict[str, int]  # label of each person
 
     def __len__(self) -> int:
         return len(self.names)
@@ -168,12 +171,12 @@ def validation_chips(
     real_masks: bool = False,
     labels_of: ChipFolder | None = None,
 ) -> ChipFolder:
-    """The chips of the identities kept apart from training, or of `everybody`; photos with real masks only on request.
+    """Return the chips of the validation identities, or of all identities.
 
-    People of `known` keep the labels they have there.
-
-    A folder name is one person in all sources together, and a picture found in two of them counts once: parts of one
-    data set overlap, and people counted as strangers to themselves would raise every threshold.
+    Only chips without a real mask are returned, or with `real_masks` only those with one. People of
+    `labels_of` keep their labels. A folder name is one person across all sources, and a picture in
+    two sources counts once: parts of one data set overlap, and one person under two labels would
+    raise every threshold. Raises ConfigError if no chip is left.
     """
     names: list[str] = []
     encoded: list[bytes] = []

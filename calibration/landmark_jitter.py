@@ -1,6 +1,6 @@
-"""How far the detector's landmarks move a chip, bare and under a mask: `python -m calibration.landmark_jitter` measures it.
+"""Alignment error caused by landmark detection on bare and masked chips.
 
-What it finds sets the jitter of the alignment in training (`train.data`).
+The results set the alignment jitter of training (`train.data`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edge import chip as chips
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
 
-_BORDER = 40  # pixels around a chip when a face is looked for in it again
+_BORDER = 40  # pixels around a chip for redetection
 MIN_SCORE = 0.5
 DETECTOR = "320x256"
 
@@ -24,7 +24,7 @@ Picture = NDArray[np.uint8]
 def redetect_landmarks(
     chip: Picture, detector: FaceDetector
 ) -> tuple[Picture, NDArray[np.float32]] | None:
-    """The chip with a border, and the landmarks (5,2) that the detector finds in it; None where it finds no face."""
+    """Return the chip with a border and its detected landmarks (5,2); None without a face."""
     wide = np.pad(chip, ((_BORDER, _BORDER), (_BORDER, _BORDER), (0, 0)), mode="edge")
     middle = np.array([wide.shape[1], wide.shape[0]]) / 2
     for face in detector.detect(wide):
@@ -34,9 +34,9 @@ def redetect_landmarks(
 
 
 def alignment_shift(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, float, float]:
-    """What `chip.align` by these landmarks (5,2) of `find_again` does to a chip that was aligned before.
+    """Return the change of an aligned chip by `chip.align` with redetected landmarks (5,2).
 
-    Degrees, logarithm of the scale, and pixels to the right and down at the middle of the chip.
+    Rotation in degrees, logarithm of the scale, shift of the centre right and down in pixels.
     """
     transform = chips.similarity(landmarks_xy, chips.REFERENCE_XY)
     middle = np.full(2, chips.SIZE / 2)
@@ -51,7 +51,10 @@ def alignment_shift(landmarks_xy: NDArray[np.floating]) -> tuple[float, float, f
 def measure_jitter(
     views: Iterable[Picture], detector: FaceDetector
 ) -> tuple[NDArray[np.float64], float]:
-    """Half the distance from the 16th to the 84th percentile of each movement (4,), and the share of faces not found."""
+    """Return the jitter (4,) of all shifts and the share of missed faces.
+
+    The jitter is half the range from the 16th to the 84th percentile.
+    """
     moved, looked_at = [], 0
     for view in views:
         looked_at += 1

@@ -1,4 +1,4 @@
-"""`mfsa-masks`: a contact sheet of everything the renderers draw, since people should look at what a network is taught."""
+"""Contact sheet of all drawings that the renderers make, for visual checks of the training data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from calibration import occluders
 from edge import masks
 from edge.chip import SIZE
 
-_LABEL = 130  # pixels for a row's name
+_LABEL = 130  # pixels for the name of a row
 
 
 def draw_sheet(chips: list[NDArray[np.uint8]], columns: int, seed: int) -> NDArray[np.uint8]:
-    """A row for each mask family, each other occluder and each frozen exam; the chips take turns."""
+    """Draw a row for each mask family, occluder and frozen protocol; chips are used in turn."""
     rows = []
     for family in masks.FAMILIES:
         name = f"{family}, unseen" if family in masks.HELD_OUT else family

@@ -1,7 +1,7 @@
-"""Figures of biometric verification: FMR, FNMR, TAR, EER, ten-fold accuracy, and bounds by bootstrap over people.
+"""Biometric error rates: FMR, FNMR, TAR, EER, k-fold accuracy, and bootstrap bounds over people.
 
-Terms as in ISO/IEC 19795-1. A comparison is mated when both samples are of one person. Scores are cosines; a
-comparison matches when its score is at least the threshold.
+Terms as in ISO/IEC 19795-1. A comparison is mated if both samples are of one person. Scores are
+cosines; a comparison matches if its score is at least the threshold.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ Floats = NDArray[np.floating]
 
 
 def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
-    """The lowest threshold at which at most a share `fmr` of the non-mated scores match.
+    """Return the lowest threshold at which at most a share `fmr` of non-mated scores match.
 
-    Raises ValueError where there are too few comparisons to say so: at least 1/fmr are needed.
+    Raises ValueError for fewer than 1/fmr comparisons.
     """
     allowed = int(np.floor(len(non_mated) * fmr + 1e-9))
     if allowed < 1:
         raise ValueError(
-            f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, found {len(non_mated):,}"
+            f"FMR {fmr:g} needs at least {int(np.ceil(1 / fmr)):,} non-mated comparisons, "
+            f"found {len(non_mated):,}"
         )
     last_refused = np.partition(non_mated, len(non_mated) - allowed - 1)[
         len(non_mated) - allowed - 1
@@ -33,12 +34,12 @@ def threshold_at_fmr(non_mated: Floats, fmr: float) -> float:
 
 
 def match_rate(scores: Floats, threshold: float) -> float:
-    """The share of scores that match; NaN where there are none."""
+    """Return the share of scores that match; NaN for no scores."""
     return float((np.asarray(scores) >= threshold).mean()) if len(scores) else float("nan")
 
 
 def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
-    """Where FMR and FNMR meet, by linear interpolation between the scores."""
+    """Return the equal error rate, by linear interpolation between the scores."""
     thresholds = np.append(np.sort(np.concatenate([mated, non_mated])), np.inf)
     fnmr = np.searchsorted(np.sort(mated), thresholds, side="left") / len(mated)
     fmr = 1 - np.searchsorted(np.sort(non_mated), thresholds, side="left") / len(non_mated)
@@ -53,9 +54,10 @@ def equal_error_rate(mated: Floats, non_mated: Floats) -> float:
 def k_fold_accuracy(
     scores: Floats, mated: NDArray[np.bool_], folds: int = 10
 ) -> tuple[float, float]:
-    """Mean and standard deviation over folds of the accuracy at the threshold that is best on the other folds.
+    """Return mean and standard deviation of the accuracy over folds.
 
-    The protocol of LFW (G. B. Huang et al., "Labeled Faces in the Wild", 2007): pairs in the list's order, equal folds.
+    Each fold is measured at the best threshold of the other folds. Protocol of LFW (G. B. Huang et
+    al., "Labeled Faces in the Wild", 2007): pairs in the order of the list, equal folds.
     """
     parts = np.array_split(np.arange(len(scores)), folds)
     accuracies = []
@@ -75,7 +77,7 @@ def _best_threshold(scores: Floats, mated: NDArray[np.bool_]) -> float:
 
 
 def clopper_pearson_upper(found: int, trials: int, confidence: float = 0.95) -> float:
-    """Upper end of the one-sided interval of a rate; 1 where nothing was tried.
+    """Return the upper end of the one-sided interval of a rate; 1 without trials.
 
     C. Clopper, E. Pearson, "The use of confidence or fiducial limits", Biometrika 1934.
     """
@@ -85,7 +87,7 @@ def clopper_pearson_upper(found: int, trials: int, confidence: float = 0.95) -> 
 
 
 def bootstrap_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArray[np.float64]]:
-    """How often each person is drawn, with replacement, in each round."""
+    """Yield, for each round, how often each person is drawn with replacement."""
     rng = np.random.default_rng(seed)
     for _ in range(rounds):
         yield np.bincount(rng.integers(0, people, people), minlength=people).astype(np.float64)
@@ -93,7 +95,7 @@ def bootstrap_people(people: int, rounds: int, seed: int = 0) -> Iterator[NDArra
 
 @dataclass(frozen=True, slots=True)
 class ComparisonCounts:
-    """Comparisons and matches of non-mated pairs by pair of people (P,P), and of mated ones by person (P,)."""
+    """Comparisons and matches: non-mated by pair of people (P,P), mated by person (P,)."""
 
     non_mated: NDArray[np.int64]
     false_matches: NDArray[np.int64]
@@ -111,12 +113,12 @@ class ComparisonCounts:
     def upper_bounds(
         self, rounds: int = 1000, confidence: float = 0.95, seed: int = 0
     ) -> tuple[float, float]:
-        """One-sided upper bounds of FMR and FNMR by drawing people with replacement.
+        """Return one-sided upper bounds of FMR and FNMR by bootstrap over people.
 
-        A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
-        recognition systems: the subsets bootstrap", CVIU 2004, applied to both people of a pair). Where no false match
-        was seen at all, the bound of the rule of three is returned instead, over pairs of people: their pictures are not
-        independent.
+        A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error
+        analysis of pattern recognition systems: the subsets bootstrap", CVIU 2004, applied to both
+        people of a pair). Without any false match the rule of three over pairs of people bounds
+        the FMR: the pictures of one pair are not independent.
         """
         fmr, fnmr = np.empty(rounds), np.empty(rounds)
         for i, weight in enumerate(bootstrap_people(len(self.mated), rounds, seed)):
@@ -133,12 +135,12 @@ class ComparisonCounts:
 
 
 def fmr_for_fpir(fpir_target: float, gallery_size: int) -> float:
-    """The FMR at which a search in a gallery of this size keeps the FPIR: 1 - (1 - FPIR)^(1/N)."""
+    """Return the FMR at which a search in this gallery has the FPIR: 1 - (1 - FPIR)^(1/N)."""
     return float(-np.expm1(np.log1p(-fpir_target) / gallery_size))
 
 
 def supported_gallery(fmr: float, fpir_target: float) -> int:
-    """The largest gallery for which the FPIR stays within the target at this FMR."""
+    """Return the largest gallery for which the FPIR stays within the target at this FMR."""
     if fmr <= 0:
-        raise ValueError("an FMR of 0 supports any gallery only in appearance; use its upper bound")
+        raise ValueError("expected an FMR above 0, found 0; use its upper bound")
     return int(np.floor(np.log1p(-fpir_target) / np.log1p(-fmr)))

@@ -1,6 +1,6 @@
-"""What else hides a face at a door, drawn on chips: sunglasses, caps, hands, held objects, and hard light from a side.
+"""Renderer of other occluders on chips: sunglasses, caps, hands, objects and light from one side.
 
-As with masks, the pixel truth is a by-product for measuring; training learns only that something is there.
+The coverage per pixel is used for measurements only, as for masks.
 """
 
 from __future__ import annotations
@@ -17,30 +17,30 @@ from edge.chip import REFERENCE_XY, SIZE
 
 Drawn = tuple[NDArray[np.uint8], NDArray[np.float32]]
 
-# Protocols of their own beside `masks-v1`: one kind on every chip; and another thing in another place on each.
+# Frozen protocols: one kind on every chip; and a random kind at a random place on each chip.
 PROTOCOL = "occluders-v1"
 PLACES_PROTOCOL = "places-v1"
 PLACES_KINDS = ("sunglasses", "hand", "object", "half-mask")
 
-_DETAIL = 4  # outlines are filled at four times the chip's resolution and shrunk, for soft edges
+_DETAIL = 4  # outlines are drawn at four times the chip's resolution, for soft edges
 
 
 def draw(chip: NDArray[np.uint8], kind: str, rng: np.random.Generator) -> Drawn:
-    """A chip (112,112,3) with one occluder of a kind, and how much of each pixel (112,112) it covers, 0..1."""
+    """Return a chip (112,112,3) with an occluder, and its coverage (112,112) in 0..1."""
     if kind not in _KINDS:
         raise ValueError(f"expected an occluder out of {', '.join(_KINDS)}, found {kind!r}")
     return _KINDS[kind](chip, rng)
 
 
 def covers_skin(kind: str) -> bool:
-    """Whether a kind covers skin; hard light only changes it."""
+    """Return True if a kind covers skin; side light only changes it."""
     return kind != "side-light"
 
 
 def draw_protocol(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
-    """One kind on the chip of a file name, by the frozen exam `occluders-v1`: always the same.
+    """Draw a kind on the chip of a file name by the frozen protocol `occluders-v1`.
 
-    Never change what this returns: add a new version and publish both results.
+    Never change the drawing: add a new version and publish both results.
     """
     return draw(chip, kind, _keyed(f"{PROTOCOL}/{kind}/{name}"))
 
@@ -48,7 +48,7 @@ def draw_protocol(chip: NDArray[np.uint8], kind: str, name: str) -> Drawn:
 def draw_in_place(
     chip: NDArray[np.uint8], name: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
-    """The frozen exam `places-v1` for one file name: chip, truth (112,112) and kind, always the same, likewise frozen."""
+    """Return chip, coverage (112,112) and kind for a file name; frozen protocol `places-v1`."""
     rng = _keyed(f"{PLACES_PROTOCOL}/{name}")
     kind = PLACES_KINDS[int(rng.integers(len(PLACES_KINDS)))]
     if kind == "half-mask":
@@ -71,7 +71,7 @@ def _blend(
 
 
 def _fill(shapes: list[NDArray[np.floating]], blur_px: float = 0.5) -> NDArray[np.float32]:
-    """Coverage (112,112) of closed outlines (N,2) in chip pixels."""
+    """Return the coverage (112,112) of closed outlines (N,2) in chip pixels."""
     canvas = np.zeros((SIZE * _DETAIL, SIZE * _DETAIL), np.uint8)
     for shape in shapes:
         cv2.fillPoly(canvas, [np.round(shape * _DETAIL).astype(np.int32)], 255)
@@ -80,7 +80,7 @@ def _fill(shapes: list[NDArray[np.floating]], blur_px: float = 0.5) -> NDArray[n
 
 
 def _ramp(rng: np.random.Generator, depth: float) -> NDArray[np.float32]:
-    """Brightness (112,112,1) that falls evenly in some direction, mean 1."""
+    """Return a linear brightness gradient (112,112,1) of random direction, mean 1."""
     angle = rng.uniform(0, 2 * np.pi)
     along = np.linspace(-1, 1, SIZE, dtype=np.float32)
     return np.asarray(
@@ -185,7 +185,7 @@ def _hand(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
 
 
 def _object(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
-    """A phone, a cup, the edge of a door: a turned box of one colour."""
+    """Draw a rotated box of one colour, such as a phone or a cup."""
     middle = (float(rng.uniform(8, SIZE - 8)), float(rng.uniform(20, SIZE - 4)))
     width, height = rng.uniform(18, 52, 2)
     box = (middle, (float(width), float(height)), float(rng.uniform(0, 180)))
@@ -196,7 +196,7 @@ def _object(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
 
 
 def _side_light(chip: NDArray[np.uint8], rng: np.random.Generator) -> Drawn:
-    """A lamp or the sun from one side; what lies in its shadow keeps a fifth to a half of its light."""
+    """Light a face from one side; the shadow keeps a fifth to a half of the light."""
     x = np.linspace(-1, 1, SIZE, dtype=np.float32)[None] * rng.choice((-1, 1)) + rng.uniform(
         -0.3, 0.3
     )

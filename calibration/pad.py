@@ -1,7 +1,8 @@
-"""`mfsa-pad`: liveness layers on recorded clips, by the terms of ISO/IEC 30107-3. No certificate: figures of your clips, no more.
+"""Presentation attack detection (PAD) of the liveness layers on clips, in terms of ISO/IEC 30107-3.
 
-A clip is one presentation. It passes where all layers agreed at any moment, since that moment would have opened the door; it
-is refused where a layer failed; and it is a non-response where neither came.
+A clip is one presentation. It passes if all layers passed at any moment, since the door would have
+opened then. It is refused if a layer failed. Otherwise it is a non-response. This is not a
+certification.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from edge.face.liveness.challenge import ChallengeLiveness
 from edge.face.liveness.motion import MotionLiveness
 from edge.face.liveness.screen import ScreenLiveness
 from edge.system.leftovers import is_leftover
+from edge.system.markdown import format_table
 
-_NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person: nobody is identified
+_NO_EMBEDDING = np.zeros(0, np.float32)  # a clip shows one person, who is not identified
 LAYERS: dict[str, Callable[[], LivenessLayer]] = {
     "motion": MotionLiveness,
     "screen": ScreenLiveness,
@@ -43,7 +45,7 @@ NO_FACE = "no-face"  # counts as no response
 
 @dataclass(slots=True)
 class SpeciesResult:
-    """What came of the clips of one kind."""
+    """Outcomes of the clips of one species: bona fide, or a kind of attack."""
 
     name: str
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -55,10 +57,11 @@ class SpeciesResult:
 
     @property
     def wrong(self) -> int:
-        """Attacks that passed, or living people who were refused."""
+        """Number of attacks that passed, or of bona fide presentations that were refused."""
         return self.outcomes[_REFUSED if self.name == BONA_FIDE else _PASSED]
 
     def as_dict(self) -> dict[str, object]:
+        """Return all figures for JSON."""
         responded = self.clips - self.outcomes[_NONE] - self.outcomes[NO_FACE]
         return {
             "species": self.name,
@@ -76,7 +79,7 @@ class SpeciesResult:
 
 
 def find_clips(tree: Path) -> list[tuple[str, Path]]:
-    """Species and clip, living people first; raises ConfigError for a tree of another form."""
+    """Return species and clip, bona fide first; raises ConfigError for another layout."""
     living = [(BONA_FIDE, clip) for clip in _clips(tree / BONA_FIDE)]
     attacks = [
         (folder.name, clip)
@@ -105,7 +108,10 @@ def play_clip(
     layers: Sequence[Callable[[], LivenessLayer]],
     default_fps: float,
 ) -> tuple[str, str]:
-    """What comes of one clip, and the layer that refused it; of each frame the largest face counts. Raises CameraError."""
+    """Play a clip; return its outcome and the layer that refused it. Raises CameraError.
+
+    The largest face of each frame counts.
+    """
     fps = own_pace(clip) or default_fps
     camera, liveness = ReplayCamera(clip, fps=fps, paced=False), LivenessChecker(layers)
     outcome, layer = NO_FACE, ""
@@ -131,29 +137,38 @@ def play_clip(
     return outcome, layer
 
 
-def format_table(species: Sequence[SpeciesResult], layers: Sequence[str]) -> str:
-    head = f"""\
+_INTRODUCTION = """\
 # Presentation attack detection, measured
 
-By `mfsa-pad`, layers {", ".join(layers)}. **No certificate**: these clips, this camera, these attacks. An attack counts as passed
-if all layers agreed at any moment of its clip. Rates are of the clips that responded, as the column says; the standard divides
-APCER by all presentations, which is never more. No average over species: the weakest one is what an attacker takes.
+Measured by `mfsa-pad` with the layers {layers}. **Not a certification**: these clips, this camera,
+these attacks. An attack counts as passed if all layers passed at any moment of its clip. Rates are
+of the clips that responded; the standard divides APCER by all presentations, which is never more.
+There is no average over species: an attacker uses the weakest one.
 
-| species | figure | wrong of those that responded | rate | at most (95 %) | no response | no face | refused by |
-|---|---|---|---|---|---|---|---|
 """
-    lines = []
-    for kind in species:
-        told = kind.as_dict()
-        rate = "-" if told["rate"] is None else f"{told['rate']:.1%}"
-        name = (
-            f"{kind.name} (tests the plumbing, no detection rate)"
-            if told["tests_the_plumbing_only"]
-            else kind.name
-        )
-        by = ", ".join(f"{layer} {count}" for layer, count in kind.refused_by.items()) or "-"
-        lines.append(
-            f"| {name} | {told['figure']} | {kind.wrong} of {told['responded']} | {rate} | {told['at_most_95']:.1%} | "
-            f"{told['no_response']} of {kind.clips} | {told['no_face']} | {by} |"
-        )
-    return head + "\n".join(lines) + "\n"
+_COLUMNS = (
+    "species", "figure", "wrong of those that responded", "rate", "at most (95 %)", "no response",
+    "no face", "refused by",
+)  # fmt: skip
+
+
+def format_report(species: Sequence[SpeciesResult], layers: Sequence[str]) -> str:
+    """Return the figures of all species as a Markdown page."""
+    head = _INTRODUCTION.format(layers=", ".join(layers))
+    return head + format_table(_COLUMNS, map(_row, species))
+
+
+def _row(kind: SpeciesResult) -> list[str]:
+    figures = kind.as_dict()
+    plumbing = " (tests the plumbing, no detection rate)"
+    refused = ", ".join(f"{layer} {count}" for layer, count in kind.refused_by.items())
+    return [
+        f"{kind.name}{plumbing if figures['tests_the_plumbing_only'] else ''}",
+        str(figures["figure"]),
+        f"{kind.wrong} of {figures['responded']}",
+        "-" if figures["rate"] is None else f"{figures['rate']:.1%}",
+        f"{figures['at_most_95']:.1%}",
+        f"{figures['no_response']} of {kind.clips}",
+        str(figures["no_face"]),
+        refused or "-",
+    ]

@@ -1,4 +1,4 @@
-"""Photos as people keep them: found in folders and tar files, read with the care that files of strangers need."""
+"""Find and read photos in folders and tar files of untrusted origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAME_BYTES_MAX = 200
 
 @dataclass(frozen=True, slots=True, order=True)
 class Photo:
-    """One photo, where its bytes are, and the name that its chip gets."""
+    """Location of a photo and the name of its chip."""
 
     chip: str  # <identity>/<image>.jpg
     name: str  # <identity>/[folders/]<image> as found
@@ -38,15 +38,15 @@ _WHOLE_FILE, _NOT_PLAIN = -1, -2
 
 @dataclass(frozen=True, slots=True)
 class FoundPhotos:
-    """What lies in PHOTOS."""
+    """Files in the folder or tar file PHOTOS."""
 
     photos: list[Photo]  # in the order of their chips' names
-    strays: list[str]  # photos in no person's folder
-    others: Counter[str]  # other files by their ending
+    strays: list[str]  # photos outside of identity folders
+    others: Counter[str]  # other files by file extension
 
 
 def find_photos(source: Path) -> FoundPhotos:
-    """All photos of a folder or tar file; raises ConfigError where a part of it cannot be listed."""
+    """Find all photos of a folder or tar file; raises ConfigError if it cannot be listed."""
     photos: list[Photo] = []
     strays: list[str] = []
     others: Counter[str] = Counter()
@@ -75,7 +75,7 @@ def find_photos(source: Path) -> FoundPhotos:
 
 
 def _check_layout(source: Path, photos: list[Photo]) -> None:
-    """Raise ConfigError if one folder is around the people's folders: it would be one person."""
+    """Raise ConfigError if one folder contains all identity folders: it would be one person."""
     parts = [[part for part in photo.name.split("/") if part not in ("", ".")] for photo in photos]
     inner = {names[1] for names in parts if len(names) > 2}
     if len(inner) > 1 and len({names[0] for names in parts}) == 1 and min(map(len, parts)) > 2:
@@ -87,7 +87,7 @@ def _check_layout(source: Path, photos: list[Photo]) -> None:
 
 
 def _chip_name(parts: list[str], taken: set[str]) -> str:
-    """A name of its own; folders go behind the image's, whose beginning tells a real mask (`calibration.chips`)."""
+    """Return a unique chip name: image name, then inner folders; its prefix marks a real mask."""
     stem = "-".join([PurePosixPath(parts[-1]).stem, *parts[1:-1]])
     if len(os.fsencode(stem)) > _NAME_BYTES_MAX:
         stem = os.fsencode(stem)[:_NAME_BYTES_MAX].decode("utf-8", "ignore")
@@ -102,7 +102,8 @@ def _chip_name(parts: list[str], taken: set[str]) -> str:
 def _in_folder(root: Path) -> Iterator[tuple[str, str, int, int]]:
     def fail(error: OSError) -> None:
         raise ConfigError(
-            f"{error.filename}: cannot be listed ({error.strerror}); expected a folder or .tar file of photos"
+            f"{error.filename}: cannot be listed ({error.strerror}); "
+            "expected a folder or .tar file of photos"
         ) from error
 
     for where, folders, files in os.walk(root, onerror=fail, followlinks=True):
@@ -110,14 +111,15 @@ def _in_folder(root: Path) -> Iterator[tuple[str, str, int, int]]:
         for link in (here / name for name in folders if (here / name).is_symlink()):
             if link.resolve() in {above.resolve() for above in (here, *here.parents)}:
                 raise ConfigError(
-                    f"{link}: expected a folder of photos, found a link to a folder above it; remove the link"
+                    f"{link}: expected a folder of photos, found a link to a folder above it; "
+                    "remove the link"
                 )
         for file in (here / name for name in files):
             yield file.relative_to(root).as_posix(), str(file), 0, _WHOLE_FILE
 
 
 def _in_tar(source: Path) -> Iterator[tuple[str, str, int, int]]:
-    """Where the members' contents lie, so that workers read them there; links are not followed."""
+    """Yield the offsets of the members' contents for workers; links are not followed."""
     try:
         with tarfile.open(source, "r:") as tar:
             while (member := tar.next()) is not None:
@@ -133,9 +135,8 @@ def _in_tar(source: Path) -> Iterator[tuple[str, str, int, int]]:
             ends_at = tar.offset
         with source.open("rb") as file:
             file.seek(ends_at)
-            if file.read(tarfile.BLOCKSIZE) != bytes(
-                tarfile.BLOCKSIZE
-            ):  # tarfile takes damage for the end
+            # tarfile treats a damaged header as the end of the archive.
+            if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise ConfigError(
                     f"{source}: damaged or cut off at byte {ends_at:,}; copy it again"
                 )

@@ -1,4 +1,4 @@
-"""`mfsa-prepare`: folders of photos become aligned chips, by the terminal's own detector and alignment. No torch."""
+"""Align photos to chips with the detector and alignment of the terminal."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from edge.chip import PREPROCESSING, SIZE, align
 from edge.engine import open_engine
 from edge.errors import ConfigError, MfsaError, PhotoError
 from edge.face.detect import FaceDetector
-from edge.system.atomic_files import check_replaceable
+from edge.system.atomic_files import write_atomic
 from edge.values import Face
 
 _QUALITY = 95
@@ -43,7 +43,7 @@ _AHEAD = 8  # photos in flight for each worker
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """What decides of a photo's chip, beside the photo."""
+    """Settings that determine the chip of a photo."""
 
     detector: str
     size: str
@@ -54,7 +54,7 @@ class PrepareSettings:
 
 @dataclass(frozen=True, slots=True)
 class PhotoOutcome:
-    """A chip as JPEG, or the reason why there is none."""
+    """Chip as JPEG, or the reason for a refusal."""
 
     jpeg: bytes = b""
     reason: str = ""
@@ -63,14 +63,14 @@ class PhotoOutcome:
 
 @cache
 def open_detector(settings: PrepareSettings) -> FaceDetector:
-    """The terminal's detector, opened once in a process."""
+    """Open the detector once per process."""
     return FaceDetector(
         {settings.size: open_engine(Path(settings.detector), threads=1)}, settings.min_score
     )
 
 
 def make_chip(settings: PrepareSettings, photo: Photo) -> PhotoOutcome:
-    """One photo's chip, or why there is none; raises EngineError."""
+    """Make the chip of a photo or return the reason for its refusal; raises EngineError."""
     try:
         image = read_photo(photo)
         face = choose_face(
@@ -91,7 +91,7 @@ def make_chip(settings: PrepareSettings, photo: Photo) -> PhotoOutcome:
 
 
 def choose_face(faces: list[Face], width: int, height: int, rule: str) -> Face:
-    """The only face, or the most prominent; raises PhotoError no-face or several-faces."""
+    """Return the only or most prominent face; raises PhotoError no-face or several-faces."""
     if not faces:
         raise PhotoError("no-face", "no face found")
     if rule == "only" and len(faces) > 1:
@@ -100,19 +100,17 @@ def choose_face(faces: list[Face], width: int, height: int, rule: str) -> Face:
 
 
 def _prominence(face: Face, width: int, height: int) -> float:
-    """The area in the picture, less where the border cuts the face, less with the distance from the middle."""
+    """Return the visible area, reduced for faces cut by the border and far from the centre."""
     x0, y0, x1, y1 = (float(v) for v in face.box_xyxy)
     inside = max(0.0, min(x1, width) - max(x0, 0)) * max(0.0, min(y1, height) - max(y0, 0))
-    off_centre = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 1) / math.sqrt(
-        2
-    )  # 1 in a corner
+    # 0 in the centre, 1 in a corner.
+    off_centre = math.hypot((x0 + x1) / width - 1, (y0 + y1) / height - 1) / math.sqrt(2)
     return inside * (inside / ((x1 - x0) * (y1 - y0))) ** 2 * max(0.0, 1 - off_centre)
 
 
 def _start_worker(settings: PrepareSettings) -> None:
-    def end_with_parent() -> (
-        None
-    ):  # a worker whose parent was killed would wait for photos for ever
+    def end_with_parent() -> None:
+        """End this worker after a kill of its parent; it would wait for photos forever."""
         parent = parent_process()
         assert parent is not None
         parent.join()
@@ -120,20 +118,18 @@ def _start_worker(settings: PrepareSettings) -> None:
 
     threading.Thread(target=end_with_parent, daemon=True).start()
     cv2.setNumThreads(0)
-    cv2.utils.logging.setLogLevel(
-        cv2.utils.logging.LOG_LEVEL_SILENT
-    )  # a damaged photo is in the report
+    # Damaged photos are listed in the report.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     open_detector(settings)
 
 
 @contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Ctrl-C waits for the end of the block, and processes started in it never see it: this one ends them."""
+    """Defer Ctrl-C to the end of the block; processes started in it never receive it."""
     pressed: list[int] = []
-    before = signal.signal(
-        signal.SIGINT, lambda number, _: pressed.append(number)
-    )  # may reach any thread of this process
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # is inherited
+    # Any thread of this process may receive the signal; the mask is inherited by workers.
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
@@ -146,13 +142,16 @@ def defer_interrupts() -> Iterator[None]:
 def make_chips(
     settings: PrepareSettings, photos: list[Photo], workers: int
 ) -> Generator[PhotoOutcome, None, None]:
-    """Outcomes in the order of the photos, by processes or with 0 in this one; raises EngineError or MfsaError."""
+    """Yield outcomes in the order of the photos; 0 workers run in this process.
+
+    Raises EngineError or MfsaError.
+    """
     workers = min(workers, len(photos))
     if not workers:
         yield from (make_chip(settings, photo) for photo in photos)
         return
     waiting: deque[Future[PhotoOutcome]] = deque()
-    # Spawned, not forked: the engine and tqdm have threads in this process.
+    # Spawn, not fork: the engine and tqdm have threads in this process.
     pool = ProcessPoolExecutor(workers, get_context("spawn"), _start_worker, (settings,))
     try:
         for photo in photos:
@@ -164,14 +163,14 @@ def make_chips(
             yield waiting.popleft().result()
     except BrokenProcessPool as error:
         raise MfsaError(
-            "a worker process was killed, perhaps for want of memory; use fewer --workers"
+            "a worker process was killed, possibly out of memory; use fewer --workers"
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def contact_sheet(chips: list[bytes], ending: str) -> bytes:
-    """A picture of encoded chips, eight in a row."""
+    """Return a picture of encoded chips, eight per row."""
     sheet = np.zeros((-(-len(chips) // _SHEET_COLUMNS) * SIZE, _SHEET_COLUMNS * SIZE, 3), np.uint8)
     for place, chip in enumerate(chips):
         y, x = (SIZE * v for v in divmod(place, _SHEET_COLUMNS))
@@ -181,7 +180,7 @@ def contact_sheet(chips: list[bytes], ending: str) -> bytes:
 
 @contextmanager
 def _writer(path: Path, *, as_tar: bool) -> Iterator[Callable[[str, bytes], None]]:
-    """What adds one chip to a tar file or folder."""
+    """Yield a function that adds a chip to a tar file or folder."""
 
     def to_folder(name: str, data: bytes) -> None:
         (path / name).parent.mkdir(exist_ok=True)
@@ -194,19 +193,19 @@ def _writer(path: Path, *, as_tar: bool) -> Iterator[Callable[[str, bytes], None
     with tarfile.open(path, "w") as tar:
 
         def to_tar(name: str, data: bytes) -> None:
-            entry = tarfile.TarInfo(name)  # its time, owner and group are 0
+            entry = tarfile.TarInfo(name)  # time, owner and group are 0
             entry.size = len(data)
             tar.addfile(entry, BytesIO(data))
-            tar.members = []  # type: ignore[attr-defined]  # else every member is kept
+            tar.members = []  # type: ignore[attr-defined]  # saves memory
 
         yield to_tar
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOutputs:
-    """Where everything goes."""
+    """Output paths of a run."""
 
-    photos: Path  # what must stay as it is
+    photos: Path  # input, which must not change
     chips: Path
     sheet: Path | None
     replace: bool
@@ -224,45 +223,48 @@ class PrepareOutputs:
         return self.chips.suffix == ".tar"
 
     def check(self) -> None:
-        """Raises ConfigError where something would be overwritten that should not."""
+        """Raise ConfigError if a run would overwrite photos or foreign files."""
         source, out = self.photos.resolve(), self.chips.resolve()
         if source in (out, *out.parents) or out in source.parents:
             raise ConfigError(
-                f"--out {self.chips}: expected a place apart from the photos in {self.photos}; name another"
+                f"--out {self.chips}: inside or around the photos in {self.photos}; "
+                "name another path"
             )
         for path in (self.chips, self.sheet):
             if path and path.exists() and not self.replace:
-                raise ConfigError(f"{path} exists: add --replace to make it anew, or name another")
+                raise ConfigError(f"{path} exists; add --replace, or name another path")
         if self.chips.exists() and not (
             self.report.is_file() and self.chips.is_dir() != self.as_tar
         ):
             raise ConfigError(
-                f"{self.chips}: --replace takes only what mfsa-prepare made, with {self.report.name} beside it"
+                f"{self.chips}: not an output of mfsa-prepare, which has "
+                f"{self.report.name} next to it; "
+                "name another path"
             )
         if self.sheet and self.sheet.suffix.lower() not in (".jpg", ".jpeg", ".png"):
             raise ConfigError(
-                f"--contact-sheet: expected a name that ends in .jpg or .png, found {self.sheet.name}"
+                f"--contact-sheet: expected a .jpg or .png file, found {self.sheet.name}"
             )
 
 
 def prepare(
     found: FoundPhotos, settings: PrepareSettings, out: PrepareOutputs, workers: int
 ) -> dict[str, Any]:
-    """Make chips, report and list of refusals, whole or not at all; the report. Raises MfsaError or OSError."""
+    """Write chips, report and refusals atomically; return the report. Raises MfsaError, OSError."""
     out.chips.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.chips.parent, prefix=f".{out.chips.name}-") as name:
         scratch = Path(name)
         report, sheet = write_chips(scratch, found, settings, workers, as_tar=out.as_tar)
         (scratch / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        out.check()  # again: another run may have ended meanwhile
+        out.check()  # another run may have ended meanwhile
         if report["chips"] and out.sheet:
-            _write_whole(out.sheet, contact_sheet(sheet, out.sheet.suffix.lower()))
-        if (
-            report["chips"] or not out.chips.exists()
-        ):  # else what was made before stays, with its own report
+            out.sheet.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(out.sheet, contact_sheet(sheet, out.sheet.suffix.lower()), 0o644)
+        # Without chips an earlier output stays, with its own report.
+        if report["chips"] or not out.chips.exists():
             (scratch / "refused.csv").replace(out.refused)
             (scratch / "report.json").replace(out.report)
-        if report["chips"]:  # last, so that new chips never lie there without their report
+        if report["chips"]:  # last: new chips must not exist without their report
             if out.chips.exists():
                 out.chips.rename(scratch / "old")
             (scratch / "chips").rename(out.chips)
@@ -272,35 +274,30 @@ def prepare(
 def write_chips(
     scratch: Path, found: FoundPhotos, settings: PrepareSettings, workers: int, *, as_tar: bool
 ) -> tuple[dict[str, Any], list[bytes]]:
-    """Chips and refused.csv into a folder; the report, and chips for the contact sheet."""
+    """Write chips and refused.csv into a folder; return the report and chips for the sheet."""
     kept: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     sheet: dict[int, bytes] = {}
-    total, digest = len(found.photos), file_digest(Path(settings.detector))
+    total = len(found.photos)
     with (
-        (scratch / "refused.csv").open(
-            "w", encoding="utf-8", errors="backslashreplace", newline=""
-        ) as file,
+        _refusals(scratch / "refused.csv") as refuse,
         _writer(scratch / "chips", as_tar=as_tar) as write,
         closing(make_chips(settings, found.photos, workers)) as outcomes,
     ):
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(("photo", "reason", "detail"))
         for name in found.strays:
-            table.writerow((name, "no-identity", "expected <identity>/<image> below PHOTOS"))
+            refuse(name, "no-identity", "expected <identity>/<image> below PHOTOS")
             reasons["no-identity"] += 1
         bar = tqdm(outcomes, "align", total, unit="photo", disable=None)
         for place, (photo, outcome) in enumerate(zip(found.photos, bar, strict=True)):
             identity = photo.chip.split("/")[0]
             if outcome.jpeg:
                 write(photo.chip, outcome.jpeg)
-                sheet.setdefault(
-                    place * _SHEET_CHIPS // total, outcome.jpeg
-                )  # the first of each 64th of the photos
+                # The first chip of each 64th of the photos.
+                sheet.setdefault(place * _SHEET_CHIPS // total, outcome.jpeg)
                 kept[identity] += 1
             else:
-                table.writerow((photo.name, outcome.reason, outcome.detail))
+                refuse(photo.name, outcome.reason, outcome.detail)
                 reasons[outcome.reason] += 1
                 lost[identity] += 1
     report = {
@@ -311,7 +308,7 @@ def write_chips(
         "refused": dict(sorted(reasons.items())),
         "other_files": dict(sorted(found.others.items())),
         "preprocessing": PREPROCESSING,
-        "detector_sha256": digest,
+        "detector_sha256": file_digest(Path(settings.detector)),
         "settings": {**asdict(settings), "jpeg_quality": _QUALITY},
         "identities": {
             i: {"kept": kept[i], "refused": lost[i]} for i in sorted(kept.keys() | lost.keys())
@@ -320,9 +317,10 @@ def write_chips(
     return report, list(sheet.values())
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    check_replaceable(path)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(data)
-    part.replace(path)
+@contextmanager
+def _refusals(path: Path) -> Iterator[Callable[[str, str, str], None]]:
+    """Yield a function that adds a row (photo, reason, detail) to a CSV file."""
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(("photo", "reason", "detail"))
+        yield lambda *row: table.writerow(row)

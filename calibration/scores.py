@@ -1,4 +1,4 @@
-"""Embeddings of many chips, and scores of all against all. No torch."""
+"""Embeddings of many chips, and scores of all against all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def embed_chips(
     keep: Sequence[str] = ("mask_worn",),
     quiet: bool = False,
 ) -> Outputs:
-    """Unit-norm `embedding` (N,D) of `count` chips and the other outputs in `keep`, with a progress bar."""
+    """Return unit-norm `embedding` (N,D) of `count` chips and the outputs in `keep`.
+
+    Shows a progress bar. Raises EngineError for zero or non-finite embeddings.
+    """
     parts: list[Outputs] = []
     with tqdm(total=count, desc=what, unit="chip", disable=True if quiet else None) as bar:
         for start in range(0, count, batch):
@@ -44,18 +47,19 @@ def embed_chips(
 
 
 def require_outputs(outputs: Outputs, *names: str) -> Outputs:
-    """The outputs; raises EngineError where one is missing."""
+    """Return the outputs; raises EngineError if one is missing."""
     missing = [name for name in names if name not in outputs]
     if missing:
         raise EngineError(
-            f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: not an MFSA embedder"
+            f"expected the outputs {', '.join(names)}, missing {', '.join(missing)}: "
+            "not an MFSA embedder"
         )
     return outputs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledEmbeddings:
-    """Embeddings (N,D) of unit norm, and the number of the person of each (N,), 0..P-1."""
+    """Unit-norm embeddings (N,D) with person labels (N,), 0..P-1."""
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -64,7 +68,7 @@ class LabelledEmbeddings:
 def all_scores(
     probes: LabelledEmbeddings, templates: LabelledEmbeddings
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mated and non-mated scores of every probe against every template, see `_comparisons`."""
+    """Return mated and non-mated scores of all probes against all templates."""
     scores, own, wanted = _comparisons(probes, templates)
     return scores[own & wanted], scores[~own & wanted]
 
@@ -72,7 +76,7 @@ def all_scores(
 def count_by_person(
     probes: LabelledEmbeddings, templates: LabelledEmbeddings, threshold: float
 ) -> ComparisonCounts:
-    """Comparisons and matches at a threshold, by person, for the bootstrap."""
+    """Count comparisons and matches at a threshold, by person, for the bootstrap."""
     scores, own, wanted = _comparisons(probes, templates)
     people = int(max(probes.labels.max(), templates.labels.max())) + 1
     by_pair = probes.labels[:, None] * people + templates.labels[None]
@@ -92,10 +96,10 @@ def count_by_person(
 def _comparisons(
     probes: LabelledEmbeddings, templates: LabelledEmbeddings
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Scores (N,M), which are of one person, and which count.
+    """Return scores (N,M), which of them are mated, and which of them count.
 
-    One set against itself counts each unordered pair once. Two views of the same pictures, row by row, count every
-    pair but those of a picture with itself.
+    For one set against itself each unordered pair counts once. For two variants of the same
+    pictures, row by row, all pairs count except a picture with itself.
     """
     scores = probes.vectors @ templates.vectors.T
     own = probes.labels[:, None] == templates.labels[None]

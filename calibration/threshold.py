@@ -1,4 +1,4 @@
-"""`mfsa-threshold`: the scores from which a door may open, from all-vs-all comparisons of people the model never saw."""
+"""Decision thresholds from all-against-all comparisons of people that were not trained on."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from calibration import metrics, scores
 from calibration.chips import ChipFolder
+from calibration.det_plot import draw_det_curve, label_det_axes, smallest_rate
 from calibration.scores import LabelledEmbeddings
 from edge import masks
 from edge.bundle import (
@@ -35,7 +35,10 @@ GALLERY_SIZES = (100, 1_000, 10_000, 100_000)
 def measure_operating_point(
     probes: LabelledEmbeddings, templates: LabelledEmbeddings, target_fmr: float
 ) -> OperatingPoint:
-    """The threshold at a target FMR with what was measured at it. Raises ConfigError where the data cannot support it."""
+    """Return the threshold at a target FMR with its error rates.
+
+    Raises ConfigError if the data has too few comparisons.
+    """
     threshold = threshold_at(probes, templates, target_fmr)
     counts = scores.count_by_person(probes, templates, threshold)
     fmr_upper, fnmr_upper = counts.upper_bounds()
@@ -52,32 +55,32 @@ def measure_operating_point(
 
 
 def threshold_at(probes: LabelledEmbeddings, templates: LabelledEmbeddings, fmr: float) -> float:
-    """Rounded up to what the manifest shows, so that what was measured is what is used."""
+    """Return the threshold at an FMR, rounded up to the four digits of the manifest."""
     _, non_mated = scores.all_scores(probes, templates)
     try:
         threshold = math.ceil(metrics.threshold_at_fmr(non_mated, fmr) * 1e4) / 1e4
     except ValueError as error:
         least = 10.0 ** math.ceil(math.log10(1 / max(1, len(non_mated))))
         raise ConfigError(
-            f"{error}; name more people, or ask for a larger one, here --target-fmr {least:g}"
+            f"{error}; name more people, or a larger --target-fmr, here {least:g}"
         ) from error
     if threshold >= 1:
         raise ConfigError(
-            "pictures of two people are the same picture; is somebody filed under two names?"
+            "two people have the same picture: one person has two names; merge the folders"
         )
     return threshold
 
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedFaces:
-    """Embeddings of the same people bare and masked."""
+    """Embeddings of the same people, bare and masked."""
 
     bare: LabelledEmbeddings
     masked: LabelledEmbeddings
 
     @classmethod
     def embed(cls, engine: Engine, chips: ChipFolder) -> EmbeddedFaces:
-        """Raises ConfigError for fewer than two people, EngineError."""
+        """Embed chips bare and masked; raises ConfigError for one person only, EngineError."""
         if chips.people < 2:
             raise ConfigError(f"expected chips of at least two people, found {chips.people}")
         bare = scores.embed_chips(engine, len(chips), chips.chip, what="unmasked")
@@ -106,9 +109,9 @@ def calibrate(
     kept_apart: bool,
     fpir_target: float = FPIR_TARGET,
 ) -> Calibration:
-    """Thresholds for unmasked probes and for probes with masks of the exam, both against unmasked templates.
+    """Return thresholds for unmasked and masked probes, both against unmasked templates.
 
-    Raises ConfigError where the target needs more comparisons than there are.
+    Raises ConfigError if the target needs more comparisons.
     """
     unmasked_point = measure_operating_point(faces.bare, faces.bare, target_fmr)
     masked_point = measure_operating_point(faces.masked, faces.bare, target_fmr)
@@ -141,7 +144,10 @@ def write_thresholds(bundle: Path, precision: Precision, result: Calibration) ->
 
 
 def plot_det(faces: EmbeddedFaces, result: Calibration, path: Path) -> None:
-    """Detection error trade-off of unmasked and masked probes, with the thresholds that were chosen. Raises ConfigError."""
+    """Plot the DET curves of unmasked and masked probes; dots mark the thresholds.
+
+    Raises ConfigError if the file cannot be written.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 5), layout="constrained")
@@ -151,33 +157,14 @@ def plot_det(faces: EmbeddedFaces, result: Calibration, path: Path) -> None:
         ("masked", faces.masked, result.masked),
     ):
         mated, non_mated = scores.all_scores(probes, faces.bare)
-        at = np.unique(np.quantile(non_mated, 1 - np.geomspace(1 / len(non_mated), 1, 400)))
-        fmr, fnmr = _rates(non_mated, at), 1 - _rates(mated, at)
-        least = 0.5 / max(1, len(mated))  # a logarithm shows no zero
-        (line,) = axes.plot(fmr, np.maximum(fnmr, least), label=name)
-        axes.plot(
-            [max(point.fmr, 0.5 / len(non_mated))],
-            [max(point.fnmr, least)],
-            "o",
-            color=line.get_color(),
-        )
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="false match rate",
-        ylabel="false non-match rate",
-        title="DET; dots: the thresholds",
-    )
-    axes.grid(which="both", alpha=0.3)
-    axes.legend()
+        colour = draw_det_curve(axes, mated, non_mated, label=name)
+        fmr = max(point.fmr, smallest_rate(len(non_mated)))
+        fnmr = max(point.fnmr, smallest_rate(len(mated)))
+        axes.plot([fmr], [fnmr], "o", color=colour)
+    label_det_axes(axes, "DET; dots: the thresholds")
     try:
         figure.savefig(path, dpi=110)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path}: the plot cannot be written: {error}; name a .png file"
         ) from error
-
-
-def _rates(values: NDArray[np.float32], thresholds: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The share of values at or above each threshold."""
-    return 1 - np.searchsorted(np.sort(values), thresholds, side="left") / max(1, len(values))

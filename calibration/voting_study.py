@@ -1,7 +1,7 @@
-"""`mfsa-voting`: what voting brings, on streams made of photos: false and missed grants of one frame and of many.
+"""Voting study: false and missed grants of a single-frame policy and of voting, on photo streams.
 
-Independent photos of a person vary more than frames of one walk-up, and strangers' photos err independently of one another:
-both flatter voting. The table says so.
+The results favour voting: independent photos of a person vary more than frames of one approach,
+and the errors of a stranger's photos are independent. The report states this.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edge.access.policy import Rules
 from edge.access.voting import Voting
 from edge.face.track import Track
 from edge.gallery.search import Index
+from edge.system.markdown import format_table
 from edge.values import Face, LivenessResult, LivenessState, Probe, Thresholds, Verdict
 
 ENROLLED_PHOTOS = 2  # photos a subject
@@ -31,7 +32,7 @@ _NO_MAP = np.zeros((3, 14, 14), np.float32)
 
 @dataclass(frozen=True, slots=True)
 class StudySubject:
-    """Rows of one person's photos: those that enroll, and those of the stream."""
+    """Rows of one person's photos: enrolled ones and those of the stream."""
 
     name: str
     enrolled: tuple[int, ...]
@@ -40,7 +41,7 @@ class StudySubject:
 
 @dataclass(frozen=True, slots=True)
 class StudyGroups:
-    """Those enrolled who walk up, strangers in equal number, and those with too few photos for either, who fill galleries."""
+    """Subjects that approach, equally many strangers, and others that only fill galleries."""
 
     subjects: Sequence[StudySubject]
     strangers: Sequence[StudySubject]
@@ -49,29 +50,31 @@ class StudyGroups:
 
 @dataclass(slots=True)
 class StudyRow:
-    """One policy on one kind of stream in galleries of one size, all with as many templates."""
+    """Counts of one policy on one kind of stream, in galleries of one size."""
 
     probes: str
     gallery: int
     policy: str
-    thresholds: Thresholds  # for so many templates
+    thresholds: Thresholds  # for the number of templates
     subjects: int = 0
     missed: int = 0
     strangers: int = 0
     false: int = 0
-    wrong: int = 0  # subjects who were let in under another's name
+    wrong: int = 0  # subjects that were granted under another name
 
     @property
     def false_bound(self) -> float:
-        """What the false-grant rate is at most, at 95 %."""
+        """Upper bound of the false-grant rate, 95 %."""
         return clopper_pearson_upper(self.false + self.wrong, self.strangers + self.subjects)
 
 
 def split_people(
     bare: NDArray[np.int64], shown: NDArray[np.int64] | None, names: Sequence[str]
 ) -> StudyGroups:
-    """People by the labels of their bare photos (N,), and of the photos that streams show (M,); None: the bare ones that do not
-    enroll. `names` holds each label's name."""
+    """Split people into groups by the labels of their bare photos (N,) and stream photos (M,).
+
+    `shown` None: streams show the bare photos that are not enrolled. `names` belong to the labels.
+    """
     able, fillers = [], []
     for label in np.unique(bare):
         rows = np.flatnonzero(bare == label).tolist()
@@ -89,7 +92,10 @@ def split_people(
 def galleries(
     people: StudyGroups, size: int
 ) -> Iterator[tuple[list[StudySubject], list[StudySubject], list[StudySubject]]]:
-    """Who is enrolled, who of them walks up, and which strangers do; no gallery where there are too few people."""
+    """Yield enrolled people, those of them that approach, and strangers, for each gallery.
+
+    Yields nothing if there are too few people.
+    """
     subjects, walking = people.subjects, min(size, len(people.subjects))
     if size > len(subjects) + len(people.fillers) or not walking:
         return
@@ -103,7 +109,7 @@ def galleries(
 
 
 class PhotoStreams:
-    """Everybody's embeddings, in each form that enrolls, and as the streams show them."""
+    """Embeddings of all people, in each enrolled form and as the streams show them."""
 
     def __init__(self, enrolled: Sequence[Outputs], shown: Outputs) -> None:
         self._enrolled, self._shown = enrolled, shown
@@ -117,7 +123,7 @@ class PhotoStreams:
         )
 
     def play(self, person: StudySubject, index: Index, rules: Rules, *, voted: bool) -> str | None:
-        """Who is let in; the photos come again and again, ten a second."""
+        """Return the name that is granted; the photos repeat, ten per second."""
         voting, track = Voting(rules), Track(1, _NO_FACE, 0.0)
         for frame in range(_FRAMES):
             row, at = person.stream[frame % len(person.stream)], frame / _FPS
@@ -137,7 +143,7 @@ class PhotoStreams:
 def compare_policies(
     streams: PhotoStreams, people: StudyGroups, rules: Rules, probes: str, sizes: Sequence[int]
 ) -> list[StudyRow]:
-    """Both policies in galleries of each size for which there are people."""
+    """Run both policies in galleries of each size that the number of people allows."""
     rows = []
     for size in sizes:
         counted: list[StudyRow] = []
@@ -165,6 +171,14 @@ def compare_policies(
     return rows
 
 
+_INTRODUCTION = """\
+# Single frames against voting
+
+Measured by `mfsa-voting`. **Optimistic**: the streams are independent photos of a person, which
+differ more than the frames of one walk-up, and the errors of an impostor's photos are independent
+too. Both make voting look better.
+
+"""
 _COLUMNS = (
     "probes",
     "gallery",
@@ -177,39 +191,38 @@ _COLUMNS = (
 )
 
 
-def format_table(rows: Sequence[StudyRow], model: str, rules: Rules) -> str:
+def format_report(rows: Sequence[StudyRow], model: str, rules: Rules) -> str:
+    """Return settings and counts as a Markdown page."""
+    settings = format_table(("setting", "value"), _settings(model, rules))
+    return f"{_INTRODUCTION}{settings}\n{format_table(_COLUMNS, map(_cells, rows))}"
+
+
+def _settings(model: str, rules: Rules) -> list[tuple[str, str]]:
     thresholds = rules.thresholds
-    raised = (
-        f"; raised as the terminal does beyond {rules.scaling.supported_templates:,} templates"
-        if rules.scaling
-        else ""
-    )
-    head = f"""\
-# Single frames against voting
+    shown = f"unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}"
+    if rules.scaling:
+        supported = rules.scaling.supported_templates
+        shown += f"; raised as the terminal does beyond {supported:,} templates"
+    frames = f"{rules.min_votes} frames, or {rules.min_votes_masked} with a mask"
+    return [
+        ("model", model),
+        ("thresholds", shown),
+        ("single frame", "the first frame that matches grants access"),
+        ("voted", f"{frames}, within {rules.window_s:g} s"),
+        ("enrollment", f"{ENROLLED_PHOTOS} photos per person if available"),
+        ("stream", f"{_FRAMES} frames"),
+        ("masked templates", "each enrollment photo once more, with a drawn mask"),
+    ]
 
-Measured by `mfsa-voting`. **Optimistic**: the streams are independent photos of a person, which
-differ more than the frames of one walk-up, and the errors of an impostor's photos are independent
-too. Both make voting look better.
 
-| setting | value |
-|---|---|
-| model | {model} |
-| thresholds | unmasked {thresholds.unmasked:.3f}, masked {thresholds.masked:.3f}{raised} |
-| single frame | the first frame that matches grants access |
-| voted | {rules.min_votes} frames, or {rules.min_votes_masked} with a mask, within {rules.window_s:g} s |
-| enrollment | {ENROLLED_PHOTOS} photos per person if available |
-| stream | {_FRAMES} frames |
-| masked templates | each enrollment photo once more, with a drawn mask |
-
-| {" | ".join(_COLUMNS)} |
-|---|---|---|---|---|---|---|---|
-"""
-    lines = []
-    for row in rows:
-        unmasked, masked = row.thresholds.unmasked, row.thresholds.masked
-        lines.append(
-            f"| {row.probes} | {row.gallery:,} | {unmasked:.3f}, {masked:.3f} | {row.policy} | "
-            f"{row.missed} of {row.subjects} ({row.missed / row.subjects:.0%}) | "
-            f"{row.false} of {row.strangers} | {row.wrong} of {row.subjects} | {row.false_bound:.2%} |"
-        )
-    return head + "\n".join([*lines, ""])
+def _cells(row: StudyRow) -> list[str]:
+    return [
+        row.probes,
+        f"{row.gallery:,}",
+        f"{row.thresholds.unmasked:.3f}, {row.thresholds.masked:.3f}",
+        row.policy,
+        f"{row.missed} of {row.subjects} ({row.missed / row.subjects:.0%})",
+        f"{row.false} of {row.strangers}",
+        f"{row.wrong} of {row.subjects}",
+        f"{row.false_bound:.2%}",
+    ]

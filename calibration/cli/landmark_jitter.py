@@ -24,7 +24,8 @@ from edge.face.detect import FaceDetector
 def main(argv: list[str] | None = None) -> int:
     parser = common.parser(
         "python -m calibration.cli.landmark_jitter",
-        "Measure how far a chip moves when the detector finds its landmarks again, bare and under each mask family of training.",
+        "Measure how far a chip moves if its landmarks are detected again: bare, and with each mask "
+        "family of training.",
         "python -m calibration.cli.landmark_jitter --chips faces.tar --bundle build/bundle",
     )
     parser.add_argument(
@@ -52,14 +53,16 @@ def _measure(args: argparse.Namespace) -> int:
     ]
     if args.max_chips < 1 or not read:
         raise ConfigError(
-            f"expected --max-chips of 1 or more and chips in {args.chips}, found {args.max_chips} and {len(read)}"
+            f"expected --max-chips of 1 or more and chips in {args.chips}, "
+            f"found {args.max_chips} and {len(read)}"
         )
     bare = [
         decode_chip(data, name)
         for name, data in read[:: max(1, len(read) // args.max_chips)][: args.max_chips]
     ]
     print(
-        f"{len(bare)} chips, detector at {DETECTOR}; spread of rotation, scale, shift right, shift down; not found"
+        f"{len(bare)} chips, detector at {DETECTOR}; jitter of rotation, scale, shift right, "
+        "shift down; faces not found"
     )
 
     def worn(family: str) -> Iterable[Picture]:
@@ -68,9 +71,10 @@ def _measure(args: argparse.Namespace) -> int:
 
     rows = {"bare": bare, **{family: worn(family) for family in masks.TRAINED}}
     for name, views in tqdm(rows.items(), desc="families", disable=None):
-        (turn, grow, right, down), lost = measure_jitter(views, detector)
+        (rotation, scale, right, down), lost = measure_jitter(views, detector)
         print(
-            f"{name:10} {turn:4.1f} degrees  {grow:5.1%}  {right:4.1f} px  {down:4.1f} px  {lost:5.1%}"
+            f"{name:10} {rotation:4.1f} degrees  {scale:5.1%}  {right:4.1f} px  {down:4.1f} px  "
+            f"{lost:5.1%}"
         )
     return common.DONE
 

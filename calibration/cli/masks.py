@@ -30,14 +30,14 @@ def _sheet(args: argparse.Namespace) -> int:
     else:
         found = list(read_chips(args.chips))
         if not found:
-            raise ConfigError(f"{args.chips}: no chips in it")
+            raise ConfigError(f"{args.chips}: contains no chips; name another source")
         chips = [
             decode_chip(data, name)
             for name, data in found[:: max(1, len(found) // args.columns)][: args.columns]
         ]
     if not cv2.imwrite(str(args.out), draw_sheet(chips, args.columns, args.seed)):
-        raise ConfigError(f"{args.out}: cannot be written; does its folder exist?")
-    print(f"look at {args.out}")
+        raise ConfigError(f"{args.out}: cannot be written; make its folder first")
+    print(f"written: {args.out}")
     return common.DONE
 
 

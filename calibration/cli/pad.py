@@ -9,7 +9,7 @@ import sys
 from tqdm import tqdm
 
 from calibration.cli import parsers
-from calibration.pad import LAYERS, NO_FACE, SpeciesResult, find_clips, format_table, play_clip
+from calibration.pad import LAYERS, NO_FACE, SpeciesResult, find_clips, format_report, play_clip
 from edge.bundle import DETECTOR_SIZES, detector_network, open_bundle
 from edge.chip import PREPROCESSING
 from edge.cli import common
@@ -54,11 +54,11 @@ def _pad(args: argparse.Namespace) -> int:
             f"{args.tree}: no face was found in any of {len(clips)} clips; "
             "name recordings of faces that fill 80 pixels or more"
         )
-    text = format_table(list(species.values()), args.layers)
+    text = format_report(list(species.values()), args.layers)
     print(text)
     if args.json:
-        told = {"layers": args.layers, "species": [kind.as_dict() for kind in species.values()]}
-        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
+        figures = {"layers": args.layers, "species": [kind.as_dict() for kind in species.values()]}
+        args.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     if args.markdown:
         args.markdown.write_text(text, encoding="utf-8")
     return common.DONE

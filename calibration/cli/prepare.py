@@ -27,7 +27,8 @@ def main(argv: list[str] | None = None) -> int:
 def _settings(args: argparse.Namespace) -> PrepareSettings:
     if not args.min_eyes > 0 or args.workers < 0:
         raise ConfigError(
-            f"expected --min-eyes above 0 and --workers from 0, found {args.min_eyes:g} and {args.workers}"
+            f"expected --min-eyes above 0 and --workers of 0 or more, "
+            f"found {args.min_eyes:g} and {args.workers}"
         )
     try:
         model = args.detector
@@ -55,7 +56,8 @@ def _prepare(args: argparse.Namespace) -> int:
         raise MfsaError(f"stopped before the end; {args.out} was not written") from None
     except OSError as error:
         raise MfsaError(
-            f"{error.filename or args.out}: cannot be written ({error.strerror}); {args.out} was not made"
+            f"{error.filename or args.out}: cannot be written ({error.strerror}); "
+            f"{args.out} was not written"
         ) from error
     if args.json:
         print(json.dumps({name: value for name, value in report.items() if name != "identities"}))
@@ -70,18 +72,17 @@ def _prepare(args: argparse.Namespace) -> int:
 
 def _print_summary(report: dict[str, Any], out: PrepareOutputs) -> None:
     print(
-        f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people from {report['photos']:,} photos"
+        f"{out.chips}: {report['chips']:,} chips of {report['people']:,} people "
+        f"from {report['photos']:,} photos"
     )
     if report["refused"]:
-        print(f"  refused: {_listed(report['refused'])}; each is named in {out.refused}")
+        print(f"  refused: {_listed(report['refused'])}; listed in {out.refused}")
     if report["people_without_chips"]:
-        print(
-            f"  people of whom no photo was kept: {report['people_without_chips']:,}; see {out.report}"
-        )
+        print(f"  people without a chip: {report['people_without_chips']:,}; see {out.report}")
     if report["other_files"]:
-        print(f"  other files, not looked at: {_listed(report['other_files'])}")
+        print(f"  other files, skipped: {_listed(report['other_files'])}")
     if out.sheet and report["chips"]:
-        print(f"  look at {out.sheet}: eyes and mouths should be at the same places everywhere")
+        print(f"  check {out.sheet}: eyes and mouths should be at the same positions in all chips")
 
 
 def _listed(counts: dict[str, int]) -> str:

@@ -26,13 +26,13 @@ def main(argv: list[str] | None = None) -> int:
 def _quantize(args: argparse.Namespace) -> int:
     if not 0 < args.bound < 1 or args.max_chips < FEWEST_CHIPS:
         raise ConfigError(
-            f"expected --bound between 0 and 1 and --max-chips from {FEWEST_CHIPS} on, "
+            f"expected --bound between 0 and 1 and --max-chips of {FEWEST_CHIPS} or more, "
             f"found {args.bound} and {args.max_chips}"
         )
     common.check_out(args.out, args.report, args.plot)
-    # TensorRT wants PReLU whole.
-    whole = prelu_form(args.embedder)
-    model = _load(whole if whole.is_file() else args.embedder)
+    # TensorRT needs PReLU nodes.
+    with_prelu = prelu_form(args.embedder)
+    model = _load(with_prelu if with_prelu.is_file() else args.embedder)
     folder = validation_chips(args.chips, all_identities=args.all_identities)
     result, report = quantize(
         model,
@@ -54,7 +54,7 @@ def _quantize(args: argparse.Namespace) -> int:
 
 
 def _load(path: Path) -> onnx.ModelProto:
-    """Raises ConfigError where it is no ONNX file."""
+    """Load an ONNX file; raises ConfigError."""
     try:
         return onnx.load(path)
     except Exception as error:  # protobuf's DecodeError has no public home
@@ -62,7 +62,7 @@ def _load(path: Path) -> onnx.ModelProto:
 
 
 def _properties(model: onnx.ModelProto, path: Path, report: QuantizationReport) -> dict[str, str]:
-    """The file's own lineage, beside what the exporter wrote."""
+    """Return the properties of the source file with the lineage of the INT8 file."""
     known = {entry.key: entry.value for entry in model.metadata_props}
     return known | {
         "source_sha256": file_digest(path),

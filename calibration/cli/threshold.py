@@ -50,17 +50,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _target(args: argparse.Namespace) -> float:
-    """The FMR that is asked for, by itself or by FPIR and gallery size; raises ConfigError."""
+    """Return the target FMR, given directly or by FPIR and gallery size; raises ConfigError."""
     if (args.fpir is None) != (args.gallery is None):
         raise ConfigError(
-            "--fpir and --gallery belong together: a share of strangers, and how many templates they meet"
+            "--fpir and --gallery belong together: a target rate, and a number of templates"
         )
     if args.fpir is not None:
         if args.target_fmr is not None:
-            raise ConfigError("name either --target-fmr or --fpir with --gallery")
+            raise ConfigError("--target-fmr and --fpir exclude each other; name one of them")
         if not 0 < args.fpir < 1 or args.gallery < 1:
             raise ConfigError(
-                f"expected --fpir between 0 and 1 and --gallery from 1 on, found {args.fpir} and {args.gallery}"
+                f"expected --fpir between 0 and 1 and --gallery of 1 or more, "
+                f"found {args.fpir} and {args.gallery}"
             )
         return metrics.fmr_for_fpir(args.fpir, args.gallery)
     target = parsers.TARGET_FMR if args.target_fmr is None else float(args.target_fmr)
@@ -72,10 +73,11 @@ def _target(args: argparse.Namespace) -> float:
 def _threshold(args: argparse.Namespace) -> int:
     if args.chips is None or (args.embedder is not None and args.out is None):
         raise ConfigError(
-            "name the people to measure on with --chips, and with --embedder where to write with --out"
+            "--chips is required, and --out with --embedder: name the people to measure on and the "
+            "output file"
         )
     if args.plan and args.bundle is None:
-        raise ConfigError("--plan: only with --bundle, whose plan is meant")
+        raise ConfigError("--plan: only with --bundle, which holds the plan")
     common.check_out(args.out, args.det, args.bundle / MANIFEST if args.bundle else None)
     target = _target(args)
     model, engine = _open(args)
@@ -91,13 +93,13 @@ def _threshold(args: argparse.Namespace) -> int:
         kept_apart=not args.all_identities,
         fpir_target=args.fpir or FPIR_TARGET,
     )
-    print(_told(result, len(chips)))
+    print(_describe(result, len(chips)))
     if args.out:
         args.out.write_text(result.model_dump_json(indent=2) + "\n", encoding="utf-8")
     if args.bundle:
         write_thresholds(args.bundle, args.precision, result)
         print(
-            f"written into {args.bundle / MANIFEST}; the model card beside it still tells those it was packed with"
+            f"written into {args.bundle / MANIFEST}; the model card still shows the earlier thresholds"
         )
     if args.det:
         plot_det(faces, result, args.det)
@@ -105,11 +107,11 @@ def _threshold(args: argparse.Namespace) -> int:
 
 
 def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
-    """The file that is measured, and its engine; raises BundleError or EngineError."""
+    """Return the measured file and its engine; raises BundleError or EngineError."""
     if args.embedder:
         return args.embedder, open_engine(args.embedder, threads=2)
     bundle = open_bundle(args.bundle, PREPROCESSING)
-    bundle.calibration(args.precision)  # there must be some to replace
+    bundle.calibration(args.precision)  # raises if there are none to replace
     if not args.plan:
         model = bundle.onnx_path(EMBEDDER_NETWORK, args.precision)
         return model, open_engine(model, threads=2)
@@ -117,15 +119,16 @@ def _open(args: argparse.Namespace) -> tuple[Path, Engine]:
         bundle.path / plan_file(EMBEDDER_NETWORK, args.precision),
         bundle.digest(EMBEDDER_NETWORK),
     )
-    # Its thresholds are about to be its own.
+    # The thresholds of the plan are measured now: accept the file that it was built from.
     own = frozenset({read_sidecar(plan).onnx})
     return plan, open_plan(plan, PlanRequirements(EMBEDDER_NETWORK, args.precision, reference, own))
 
 
-def _told(result: Calibration, chips: int) -> str:
+def _describe(result: Calibration, chips: int) -> str:
     lines = [
-        f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} (upper {point.fmr_upper:.1e}, {point.comparisons:,} "
-        f"comparisons), FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
+        f"{name:9} threshold {point.threshold:.4f}: FMR {point.fmr:.1e} "
+        f"(upper {point.fmr_upper:.1e}, {point.comparisons:,} comparisons), "
+        f"FNMR {point.fnmr:.1%} (upper {point.fnmr_upper:.1%}, {point.mated:,} comparisons)"
         for name, point in (("unmasked", result.unmasked), ("masked", result.masked))
     ]
     worst = max(result.unmasked.fmr_upper, result.masked.fmr_upper)
@@ -136,20 +139,21 @@ def _told(result: Calibration, chips: int) -> str:
         f"the smallest FMR that {fewest:,} non-mated comparisons support: {1 / max(1, fewest):.1e}"
     )
     lines.append(
-        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates at FPIR {result.fpir_target:.2%}"
+        f"{chips:,} chips of {result.people} people; supports {result.gallery_size} templates "
+        f"at FPIR {result.fpir_target:.2%}"
     )
     return "\n".join(lines)
 
 
 def _site(args: argparse.Namespace) -> int:
-    """What the templates of a terminal say; nothing is written: the threshold is the operator's to raise. Raises ConfigError."""
+    """Check the thresholds against the templates of a terminal, without writing anything."""
     if args.chips or args.out or args.det or args.plan:
         raise ConfigError(
-            "--config looks at enrolled people alone: leave --chips, --out, --det and --plan out"
+            "--config checks enrolled people only; remove --chips, --out, --det and --plan"
         )
     config = load_config(args.config)
     if not has_gallery(config):
-        raise ConfigError(f"{config.gallery_path}: nobody is enrolled; begin with edge-enroll")
+        raise ConfigError(f"{config.gallery_path}: no people are enrolled; start with edge-enroll")
     opened = open_gallery(config)
     with closing(opened.store) as store:
         subjects, templates = store.load_templates()
@@ -170,18 +174,20 @@ def _site(args: argparse.Namespace) -> int:
         wanted, threshold = f"FMR is {target:.1e}", threshold_at(enrolled, enrolled, target)
     one, other = _most_alike(enrolled, subjects)
     print(
-        f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from {threshold:.4f} on; "
-        f"most alike are {one} and {other}"
+        f"{len(names)} people, {len(non_mated):,} comparisons of different people; {wanted} from "
+        f"{threshold:.4f} on; highest score: {one} and {other}"
     )
     rules = build_rules(config.policy, opened.bundle.calibration(config.engine.precision))
     own = rules.for_size(len(templates)).thresholds.unmasked
     if threshold >= 1:
         raise ConfigError(
-            f"{one} and {other} have the same template: one person under two names? mend it with edge-gallery remove"
+            f"{one} and {other} have the same template: one person has two names; remove one with "
+            "edge-gallery remove"
         )
     if threshold > own:
         print(
-            f"the terminal's threshold is {own:.4f}: raise it in {args.config} with\npolicy:\n  threshold_unmasked: {threshold:.4f}"
+            f"the terminal's threshold is {own:.4f}: raise it in {args.config} with\n"
+            f"policy:\n  threshold_unmasked: {threshold:.4f}"
         )
     else:
         print(f"the terminal's threshold of {own:.4f} is stricter; nothing to do")
@@ -189,7 +195,7 @@ def _site(args: argparse.Namespace) -> int:
 
 
 def _most_alike(enrolled: LabelledEmbeddings, subjects: list[str]) -> tuple[str, str]:
-    """The two people whose templates are nearest."""
+    """Return the two people with the highest score."""
     alike = enrolled.vectors @ enrolled.vectors.T
     alike[enrolled.labels[:, None] == enrolled.labels[None]] = -2
     one, other = np.unravel_index(int(alike.argmax()), alike.shape)

@@ -18,7 +18,7 @@ from calibration.voting_study import (
     StudyGroups,
     StudyRow,
     compare_policies,
-    format_table,
+    format_report,
     split_people,
 )
 from edge import masks
@@ -55,13 +55,14 @@ def _voting(args: argparse.Namespace) -> int:
         engine.close()
     if not rows:
         raise ConfigError(
-            f"expected {2 * min(args.galleries)} people with {ENROLLED_PHOTOS + MIN_STREAM_PHOTOS} photos or more, found too few"
+            f"expected {2 * min(args.galleries)} people with "
+            f"{ENROLLED_PHOTOS + MIN_STREAM_PHOTOS} photos or more, found too few"
         )
-    text = format_table(rows, bundle.manifest.name, rules)
+    text = format_report(rows, bundle.manifest.name, rules)
     print(text)
     if args.json:
-        told = [asdict(row) | {"false_bound": row.false_bound} for row in rows]
-        args.json.write_text(json.dumps(told, indent=2), encoding="utf-8")
+        figures = [asdict(row) | {"false_bound": row.false_bound} for row in rows]
+        args.json.write_text(json.dumps(figures, indent=2), encoding="utf-8")
     if args.markdown:
         args.markdown.write_text(text, encoding="utf-8")
     return common.DONE
@@ -70,7 +71,7 @@ def _voting(args: argparse.Namespace) -> int:
 def _rows(
     engine: Engine, folder: ChipFolder, args: argparse.Namespace, rules: Rules
 ) -> list[StudyRow]:
-    """Streams of bare photos, of the same with masks drawn on, and where there are any of photos with real masks on."""
+    """Study streams of bare photos, of photos with drawn masks, and of photos with real masks."""
     names = list(folder.identities)
     bare = embed_chips(engine, len(folder), folder.chip, what="bare")
     drawn = embed_chips(
@@ -102,7 +103,7 @@ def _rows(
         worn = validation_chips(
             args.chips, all_identities=args.all_identities, real_masks=True, labels_of=folder
         )
-    except ConfigError:  # no photo wears one
+    except ConfigError:  # there are no photos with real masks
         return rows
     real = embed_chips(engine, len(worn), worn.chip, what="with real masks")
     return rows + both(real, split_people(folder.labels, worn.labels, names), "real masks")

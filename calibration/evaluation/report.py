@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration import occluders
+from calibration.det_plot import draw_det_curve, label_det_axes
 from calibration.evaluation.faithfulness import FaithfulnessCurves
 from edge import masks
 from edge.audit.attention import overlay
@@ -269,35 +270,16 @@ def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
 
 
 def _det(done: list[ModelEvaluation], which: int, axes: Axes) -> None:
-    """FNMR over FMR, both logarithmic: lower is better."""
+    """Draw the DET curves of all models on one set of pairs."""
     for colour, model in zip(_COLOURS * 9, done, strict=False):
         scores = model.pair_scores[which]
         mated = scores.pairs.mated
         for condition, line in (("clean", "-"), ("one_masked", "--")):
-            own, other = (
-                np.sort(scores.by_condition[condition][mated]),
-                np.sort(scores.by_condition[condition][~mated]),
-            )
-            thresholds = np.quantile(other, 1 - np.geomspace(1 / len(other), 0.3, 200))
-            fmr = 1 - np.searchsorted(other, thresholds) / len(other)
-            fnmr = np.searchsorted(own, thresholds) / len(own)
-            axes.plot(
-                fmr,
-                np.maximum(fnmr, 1e-4),
-                line,
-                color=colour,
-                lw=1.4,
-                label=f"{model.title}, {condition.replace('_', ' ')}",
-            )
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="FMR: strangers let in",
-        ylabel="FNMR: own people refused",
-        title=done[0].pair_scores[which].pairs.title,
-    )
-    axes.grid(which="both", alpha=0.25)
-    axes.legend(fontsize=7)
+            values = scores.by_condition[condition]
+            label = f"{model.title}, {condition.replace('_', ' ')}"
+            style = {"linestyle": line, "color": colour, "lw": 1.4, "label": label}
+            draw_det_curve(axes, values[mated], values[~mated], **style)
+    label_det_axes(axes, done[0].pair_scores[which].pairs.title)
 
 
 def _curves(curves: FaithfulnessCurves, axes: list[Axes]) -> None:

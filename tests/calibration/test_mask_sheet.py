@@ -32,9 +32,9 @@ def test_wrong_use_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / "empty").mkdir()
     for arguments, part in (
         (["sheet.gif"], "ending in .png or .jpg"),
-        ([str(tmp_path / "no" / "sheet.png")], "does its folder exist"),
+        ([str(tmp_path / "no" / "sheet.png")], "make its folder first"),
         (["sheet.png", "--columns", "0"], "at least 1"),
-        (["sheet.png", "--chips", str(tmp_path / "empty")], "no chips in it"),
+        (["sheet.png", "--chips", str(tmp_path / "empty")], "contains no chips"),
     ):
         assert main(arguments) == 2
         assert part in capsys.readouterr().err

@@ -67,7 +67,7 @@ def test_thresholds_for_a_share_of_strangers_in_a_gallery(
     assert plot.stat().st_size > 1000
     for wrong, part in (
         (["--fpir", "0.5"], "belong together"),
-        (["--fpir", "0.5", "--gallery", "3", "--target-fmr", "0.1"], "name either"),
+        (["--fpir", "0.5", "--gallery", "3", "--target-fmr", "0.1"], "exclude each other"),
         (["--fpir", "2", "--gallery", "3"], "between 0 and 1"),
         (["--target-fmr", "0"], "between 0 and 1"),
         (

@@ -12,7 +12,7 @@ from calibration.voting_study import (
     StudyGroups,
     StudyRow,
     compare_policies,
-    format_table,
+    format_report,
     galleries,
     split_people,
 )
@@ -84,7 +84,7 @@ def test_thresholds_are_those_of_the_gallery_s_size() -> None:
         [0.5 + 0.1 * np.log10(2)] * 2
     )
     assert [row.thresholds.unmasked for row in more] == pytest.approx([0.5 + 0.1 * np.log10(4)] * 2)
-    told = format_table(plain, "tiny", rules)
+    told = format_report(plain, "tiny", rules)
     assert "beyond 1 templates" in told and "| 0.530, 0.530 |" in told
 
 
