@@ -1,4 +1,4 @@
-"""`mfsa-parity`: checkpoint, ONNX, INT8 ONNX and engine on the same chips, with a verdict for each."""
+"""Compare checkpoint, ONNX, INT8 ONNX and TensorRT forms of an embedder on the same chips."""
 
 from __future__ import annotations
 
@@ -17,21 +17,15 @@ from edge.engine.sidecar import read_sidecar
 from edge.engine.trt import TrtEngine, import_pycuda, import_tensorrt, read_plan
 from edge.errors import ConfigError, EngineError
 from edge.values import Precision
-from export.parity import (
-    Outputs,
-    ParityReference,
-    check_embedder,
-    is_input_mistake,
-    portrait_chips,
-    run_chips,
-)
+from export.parity import Outputs, check_embedder, is_input_mistake, run_chips
+from export.parity_data import ParityReference, portrait_chips
 
-_LOOKED_INTO = 4  # chips on which the first different layer is sought
+_SEARCH_CHIPS = 4  # for the search of the first different layer
 
 
 @dataclass(frozen=True, eq=False)
 class EmbedderForm:
-    """One file of the embedder and how it is run."""
+    """File of an embedder with its engine."""
 
     path: Path
     engine: Engine
@@ -39,7 +33,7 @@ class EmbedderForm:
 
 
 class FixedBatchEngine:
-    """An engine that takes batches of one size only, filled up to it."""
+    """Engine wrapper that pads batches to a fixed size."""
 
     def __init__(self, engine: Engine, batch: int) -> None:
         self._engine, self._batch = engine, batch
@@ -61,7 +55,7 @@ class FixedBatchEngine:
 
 
 def open_form(path: Path) -> EmbedderForm:
-    """A checkpoint, ONNX file or plan; raises ConfigError or EngineError."""
+    """Open a checkpoint, ONNX file or plan; raises ConfigError or EngineError."""
     if not path.is_file():
         raise ConfigError(f"{path}: expected a checkpoint, an ONNX file or a plan, found none")
     if path.suffix in (".pt", ".safetensors"):
@@ -74,7 +68,7 @@ def open_form(path: Path) -> EmbedderForm:
             ) from error
         return EmbedderForm(path, TorchEngine(load_network(path)), "fp32")
     if path.suffix == ".plan":
-        find_device()  # before TensorRT is touched
+        find_device()  # before TensorRT is imported
         sidecar = read_sidecar(path)
         engine = TrtEngine(
             path, read_plan(path), import_tensorrt(), import_pycuda(), dla_core=sidecar.dla_core
@@ -88,7 +82,7 @@ def open_form(path: Path) -> EmbedderForm:
 
 
 def _of_onnx(path: Path) -> tuple[Precision, int | None]:
-    """Precision and fixed batch, as an ONNX file's own nodes and weights say."""
+    """Return precision and fixed batch from the nodes and weights of an ONNX file."""
     import onnx
 
     graph = onnx.load(path).graph
@@ -104,14 +98,14 @@ def _of_onnx(path: Path) -> tuple[Precision, int | None]:
 
 @dataclass(frozen=True, eq=False)
 class ComparisonReference:
-    """The FP32 network: its file, the chips to compare on and what it says of them."""
+    """FP32 network: its file, the chips to compare on and its outputs for them."""
 
     path: Path
     parity: ParityReference
 
     @classmethod
     def load(cls, path: Path, site: Path | None, max_chips: int) -> ComparisonReference:
-        """Of a bundle, whose own chips and outputs need no engine; or of one file, with the portraits' chips."""
+        """Load from a bundle with its own chips, or run a file on the chips of the portraits."""
         if (path / MANIFEST).is_file():
             return cls(
                 path / EMBEDDER,
@@ -130,7 +124,10 @@ class ComparisonReference:
 def compare_form(
     reference: ComparisonReference, candidate: EmbedderForm, precision: Precision
 ) -> ParityResult:
-    """The gate's verdict; where two ONNX files differ, the reason names the first layer that does. Raises EngineError."""
+    """Return the parity result; for two ONNX files the reason names the first different layer.
+
+    Raises EngineError.
+    """
     chips = reference.parity.chips
     verdict = check_embedder(
         candidate.engine, chips, reference.parity.expected, precision,
@@ -144,9 +141,9 @@ def compare_form(
         or isinstance(candidate.engine, FixedBatchEngine)
     ):
         return verdict
-    from export.first_difference import first_difference  # needs onnx, which no terminal has
+    from export.first_difference import first_difference  # needs onnx, which terminals lack
 
-    parting = first_difference(reference.path, candidate.path, to_input(chips[:_LOOKED_INTO]))
+    parting = first_difference(reference.path, candidate.path, to_input(chips[:_SEARCH_CHIPS]))
     return (
         verdict.model_copy(update={"reason": f"{verdict.reason}; {parting}"})
         if parting

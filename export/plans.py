@@ -1,4 +1,4 @@
-"""`mfsa-build-engine`: on the device, the plans of a bundle; each goes through the parity gate before it gets its name."""
+"""Build, compare and write the TensorRT plans of a bundle. Runs on the device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from edge.errors import EngineError
 from edge.face.detect import FaceDetector
 from edge.system.atomic_files import write_atomic
 from edge.values import Precision
-from export.parity import ParityReference, check_detector, check_embedder, load_scene
+from export.detector_parity import check_detector
+from export.parity import check_embedder
+from export.parity_data import ParityReference, load_scene
 from export.trt_builder import BuildOptions, BuiltPlan, build_plan, strongly_typed
 
 _POWER_MODE = Path("/var/lib/nvpmodel/status")
@@ -34,7 +36,7 @@ _POWER_MODE = Path("/var/lib/nvpmodel/status")
 
 @dataclass(frozen=True)
 class PlanBuilder:
-    """TensorRT or TensorRT for RTX, and the GPU that plans are for; None where there is none on this machine."""
+    """TensorRT or TensorRT for RTX, and the target GPU; None without a GPU on this machine."""
 
     trt: ModuleType
     device: Device | None
@@ -45,7 +47,7 @@ class PlanBuilder:
 
 
 def open_builder(*, rtx: bool) -> PlanBuilder:
-    """Asks the driver first; raises EngineError where TensorRT could not build here."""
+    """Open the builder after a check of the driver; raises EngineError."""
     if not rtx:
         device = find_device()
         return PlanBuilder(import_tensorrt(), device)
@@ -64,13 +66,13 @@ def open_builder(*, rtx: bool) -> PlanBuilder:
 def source_file(
     bundle: Bundle, network: str, precision: Precision, trt: ModuleType, *, calibrated: bool
 ) -> Path:
-    """The ONNX file to build a precision from; raises BundleError or EngineError where the bundle holds none that passed."""
+    """Return the ONNX file for a precision; raises BundleError or EngineError if none passed."""
     if precision == "fp32" or (not strongly_typed(trt) and (precision == "fp16" or calibrated)):
-        # The flags, or the calibrator, do the rest.
-        whole = network == EMBEDDER_NETWORK and EMBEDDER_PRELU in bundle.manifest.files
+        # Builder flags or the calibrator set the precision.
+        with_prelu = network == EMBEDDER_NETWORK and EMBEDDER_PRELU in bundle.manifest.files
         return (
             bundle.checked_path(EMBEDDER_PRELU, network)
-            if whole
+            if with_prelu
             else bundle.onnx_path(network, "fp32")
         )
     return bundle.onnx_path(network, precision, fp16_scales=strongly_typed(trt))
@@ -79,9 +81,10 @@ def source_file(
 def build_with_sidecar(
     bundle: Bundle, network: str, options: BuildOptions, builder: PlanBuilder, calibration: str = ""
 ) -> tuple[BuiltPlan, Sidecar]:
-    """A plan in memory and its sidecar, still without a verdict. Raises BundleError, ConfigError, EngineError.
+    """Build a plan in memory with its sidecar, without a parity result.
 
-    `calibration` is the digest of what TensorRT's own calibrator was given; otherwise int8 ranges are the Q/DQ file's.
+    `calibration` is the digest of the input of TensorRT's calibrator; otherwise INT8 ranges are
+    those of the Q/DQ file. Raises BundleError, ConfigError, EngineError.
     """
     source = source_file(
         bundle, network, options.precision, builder.trt, calibrated=bool(calibration)
@@ -118,7 +121,7 @@ def build_with_sidecar(
 
 
 def _power_mode() -> str:
-    """As nvpmodel keeps it on a Jetson, such as `pmode:0000`; empty elsewhere."""
+    """Return nvpmodel's power mode of a Jetson, such as `pmode:0000`; empty elsewhere."""
     try:
         return _POWER_MODE.read_text(encoding="utf-8", errors="replace").strip()[:40]
     except OSError:
@@ -126,12 +129,17 @@ def _power_mode() -> str:
 
 
 def parity_result(
-    bundle: Bundle, sidecar: Sidecar, engine: Engine, proof: ParityReference
+    bundle: Bundle, sidecar: Sidecar, engine: Engine, reference: ParityReference
 ) -> ParityResult:
-    """The verdict on a plan, from chips for the embedder, from the bundle's scene for a detector. Raises EngineError."""
+    """Compare a plan with the FP32 network: an embedder on chips, a detector on the scene.
+
+    Raises EngineError.
+    """
     digests = {"judged": sidecar.plan, "reference": sidecar.reference}
     if sidecar.network == EMBEDDER_NETWORK:
-        return check_embedder(engine, proof.chips, proof.expected, sidecar.precision, **digests)
+        return check_embedder(
+            engine, reference.chips, reference.expected, sidecar.precision, **digests
+        )
     scene, faces = load_scene(bundle.path, sidecar.network)
     detector = FaceDetector(
         {sidecar.network.partition("-")[2]: engine}, DetectorDefaults().min_score
@@ -144,31 +152,33 @@ def write_plan(
     built: BuiltPlan,
     sidecar: Sidecar,
     builder: PlanBuilder,
-    judge_plan: Callable[[Engine], ParityResult],
+    compare_plan: Callable[[Engine], ParityResult],
 ) -> Sidecar:
-    """Write the plan and its sidecar, with a GPU only once the gate has let it pass; what was there stays until then.
+    """Write a plan and its sidecar; with a GPU only after it passed the parity gate.
 
-    Raises EngineError.
+    An earlier plan is kept until then. Raises EngineError.
     """
     if builder.device is not None and builder.kind == "tensorrt":
         engine = TrtEngine(
             plan, built.plan, builder.trt, import_pycuda(), dla_core=sidecar.dla_core
         )
         try:
-            sidecar = sidecar.model_copy(update={"verdict": judge_plan(engine)})
+            sidecar = sidecar.model_copy(update={"verdict": compare_plan(engine)})
         finally:
             engine.close()
     if sidecar.verdict is not None and not sidecar.verdict.passed:
         raise EngineError(
-            f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; nothing was written"
+            f"{plan.name}: the parity gate refused it: {sidecar.verdict.reason}; "
+            "nothing was written"
         )
-    beside = sidecar_path(plan)
+    sidecar_file = sidecar_path(plan)
     try:
-        beside.unlink(missing_ok=True)  # never a new plan with an old verdict
+        sidecar_file.unlink(missing_ok=True)  # never a new plan with an old sidecar
         write_atomic(plan, built.plan, 0o644)
-        write_atomic(beside, f"{sidecar.model_dump_json(indent=2)}\n".encode(), 0o644)
+        write_atomic(sidecar_file, f"{sidecar.model_dump_json(indent=2)}\n".encode(), 0o644)
     except OSError as error:
         raise EngineError(
-            f"{plan}: cannot be written ({error.strerror}); make room, or run as who owns the bundle"
+            f"{plan}: cannot be written ({error.strerror}); free disk space, or run as the "
+            "owner of the bundle"
         ) from error
     return sidecar

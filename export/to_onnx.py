@@ -1,4 +1,4 @@
-"""From a checkpoint to the one ONNX file that terminals run; `mfsa-export`."""
+"""Export a network to ONNX."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge.bundle import prelu_form
 from edge.chip import PREPROCESSING, SIZE
 from edge.face.embed import OUTPUTS
 from export.onnx_transforms import decompose_prelu, has_prelu, with_batch
-from export.parity import portrait_chips
+from export.parity_data import portrait_chips
 from export.version import code_version
 from train.network import MfsaNetwork, count_parameters
 from train.torch_engine import Deployed
@@ -28,14 +28,15 @@ IR_VERSION = 8  # what TensorRT 8 reads
 
 
 def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> bool:
-    """Write the ONNX file: opset 17, outputs embedding, attention and mask_worn, a batch of any size or of exactly `batch`.
+    """Write an ONNX file, opset 17, with the outputs embedding, attention and mask_worn.
 
-    ONNX Runtime computes PReLU slowly on a CPU, so the file has it in parts, and a second one beside it, `prelu_form`,
-    has it whole for TensorRT; returns whether there is one.
+    The batch size is dynamic, or `batch`. ONNX Runtime computes PReLU slowly on a CPU, so this file
+    has it decomposed, and a second file, `prelu_form`, keeps it for TensorRT. Return True if there
+    is a second file.
     """
     deployed = Deployed(_folded(network)).eval()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+        warnings.simplefilter("ignore")  # the exporter warns of its own deprecation
         torch.onnx.export(
             deployed,
             (torch.zeros(1, 3, SIZE, SIZE),),
@@ -67,7 +68,10 @@ def export(network: MfsaNetwork, path: Path, *, batch: int | None = None) -> boo
 
 
 def _folded(network: MfsaNetwork) -> MfsaNetwork:
-    """A copy whose last norm is part of the last linear layer; the exporter does this for convolutions by itself."""
+    """Return a copy with the last norm folded into the last linear layer.
+
+    The exporter folds the norms of convolutions only.
+    """
     folded = copy.deepcopy(network).eval()
     *body, linear, norm = folded.tail
     assert isinstance(linear, nn.Linear) and isinstance(norm, nn.BatchNorm1d)
@@ -76,7 +80,7 @@ def _folded(network: MfsaNetwork) -> MfsaNetwork:
 
 
 def comparison_chips(sources: list[Path], max_chips: int) -> NDArray[np.uint8]:
-    """Portrait chips with and without drawn masks, and up to `most` chips of each source spread over it. Raises ConfigError."""
+    """Return portrait chips and up to `max_chips` chips of each source; raises ConfigError."""
     return np.concatenate(
         [portrait_chips(), *(pick_faces(source, max_chips) for source in sources)]
     )

@@ -1,10 +1,10 @@
-"""One builder of TensorRT plans for all versions from 8.6 to 11 and for TensorRT for RTX; what a version offers is asked of it.
+"""Builder of TensorRT plans for versions 8.6 to 11 and for TensorRT for RTX.
 
-    up to 10    precisions are flags (FP16, INT8 with Q/DQ in the ONNX file); the entropy calibrator exists
+    up to 10    precisions are flags (FP16, INT8 with Q/DQ in the ONNX file); entropy calibrator
     from 11     networks are strongly typed: the ONNX file alone decides, INT8 is Q/DQ
-    RTX         as 11, and builds for named compute capabilities on a machine without a GPU
+    RTX         as 11; builds for named compute capabilities on a machine without a GPU
 
-Runs on the device, without torch.
+Runs on the device, without torch. The features of a version are detected.
 """
 
 from __future__ import annotations
@@ -29,14 +29,10 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How one plan is built."""
+    """Options of a plan."""
 
     precision: Precision
-    batch: tuple[int, int, int] = (
-        1,
-        1,
-        1,
-    )  # least, best, largest; equal numbers make a static plan
+    batch: tuple[int, int, int] = (1, 1, 1)  # least, best, largest; static if all are equal
     workspace_mib: int = 1024
     timing_cache: Path | None = None
     dla_core: int | None = None
@@ -47,7 +43,7 @@ class BuildOptions:
         least, best, largest = self.batch
         if not 1 <= least <= best <= largest:  # TensorRT itself does not complain
             raise ConfigError(
-                f"batch: expected least <= best <= largest from 1 on, found {least}, {best}, {largest}"
+                f"batch: expected 1 <= least <= best <= largest, found {least}, {best}, {largest}"
             )
         if self.workspace_mib < 1:
             raise ConfigError(f"workspace: expected at least 1 MiB, found {self.workspace_mib}")
@@ -79,7 +75,10 @@ def has_calibrators(trt: ModuleType) -> bool:
 
 
 def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> BuiltPlan:
-    """A serialized plan of an ONNX file with one input; raises EngineError that names the node TensorRT refuses."""
+    """Build a serialised plan of an ONNX file with one input.
+
+    Raises EngineError with the node that TensorRT refuses.
+    """
     log = shared_logger(trt)
     log.clear()
     started = time.monotonic()
@@ -87,7 +86,8 @@ def build_plan(trt: ModuleType, model: Path, options: BuildOptions) -> BuiltPlan
         builder = trt.Builder(log.logger)
     except TypeError as error:  # it got nothing from the driver
         raise EngineError(
-            f"TensorRT {trt.__version__} cannot build here: {log.reason()}; is the driver too old for it?"
+            f"TensorRT {trt.__version__} cannot build on this machine: {log.reason()}; "
+            "the driver may be too old for it"
         ) from error
     network = builder.create_network(_network_flags(trt))
     parser = trt.OnnxParser(network, log.logger)
@@ -140,7 +140,10 @@ def _refusals(parser: Any) -> str:
 
 
 def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOptions) -> list[str]:
-    """Flags where the version has them; INT8 goes with FP16 for the rest. Names of the flags that were set."""
+    """Set precision flags if the version has them, and return their names.
+
+    INT8 includes FP16 for the other layers.
+    """
     if options.precision == "fp32":
         config.clear_flag(
             trt.BuilderFlag.TF32
@@ -151,7 +154,7 @@ def _set_precision(trt: ModuleType, config: Any, network: Any, options: BuildOpt
     for name in names:
         config.set_flag(getattr(trt.BuilderFlag, name))
     if "FP16" in names:
-        # The attention is a share of one: its softmax stays in float32, here as in the half-precision ONNX files.
+        # The attention is a share of one: its softmax stays in float32, as in FP16 ONNX files.
         config.set_flag(trt.BuilderFlag.PREFER_PRECISION_CONSTRAINTS)
         for layer in _layers(network):
             if layer.type == trt.LayerType.SOFTMAX:
@@ -166,14 +169,15 @@ def _layers(network: Any) -> Iterator[Any]:
 
 
 def _set_shapes(builder: Any, config: Any, network: Any, options: BuildOptions) -> None:
-    """One profile for a batch of any size; a single size is fixed in the network, which a DLA needs."""
+    """Set a profile for dynamic batches; a single size is fixed, which a DLA needs."""
     taken = network.get_input(0)
     shape = tuple(taken.shape)
     least, best, largest = options.batch
     if shape[0] != -1:
         if (shape[0],) * 3 != options.batch:
             raise EngineError(
-                f"the ONNX file is for batches of {shape[0]}, found the wish for {least} to {largest}"
+                f"the ONNX file is for batches of {shape[0]}, the options ask for "
+                f"{least} to {largest}"
             )
     elif least == largest:
         taken.shape = (largest, *shape[1:])
@@ -190,7 +194,8 @@ def _set_target(trt: ModuleType, config: Any, capability: str) -> None:
     known = getattr(trt, "ComputeCapability", None)
     if known is None:
         raise ConfigError(
-            f"TensorRT {trt.__version__} builds for this machine's GPU only; leave the compute capability out"
+            f"TensorRT {trt.__version__} builds for this machine's GPU only; "
+            "remove the compute capability"
         )
     name = f"SM{capability.replace('.', '')}"
     if not hasattr(known, name):
@@ -204,12 +209,13 @@ def _set_target(trt: ModuleType, config: Any, capability: str) -> None:
 def _set_dla(
     trt: ModuleType, builder: Any, config: Any, network: Any, core: int | None, flags: list[str]
 ) -> tuple[str, ...]:
-    """Send layers to a DLA; the names of those that it cannot run, which fall back to the GPU without a word."""
+    """Assign layers to a DLA and return those that fall back to the GPU silently."""
     if core is None:
         return ()
     if not 0 <= core < builder.num_DLA_cores:
         raise EngineError(
-            f"expected DLA core {core}, this device has {builder.num_DLA_cores}; an Orin Nano has none"
+            f"expected DLA core {core}, this device has {builder.num_DLA_cores}; "
+            "an Orin Nano has none"
         )
     config.default_device_type = trt.DeviceType.DLA
     config.DLA_core = core
@@ -219,7 +225,7 @@ def _set_dla(
 
 
 def _open_cache(config: Any, path: Path | None) -> Any:
-    """A timing cache makes the next build on this device fast; one of another device is begun anew."""
+    """Load the timing cache of this device; one of another device is replaced."""
     if path is None:
         return None
     try:

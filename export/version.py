@@ -1,4 +1,4 @@
-"""Which code made a file."""
+"""Version of the code that makes a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def code_version() -> str:
-    """The package's version and, in a checkout, the commit, with `-dirty` where files were changed since."""
+    """Return the package version and, in a checkout, the commit, `-dirty` with changed files."""
     try:
         release = version("mfsa-edge")
     except PackageNotFoundError:

@@ -12,6 +12,7 @@ import pytest
 
 from edge.bundle import file_digest, read_manifest
 from export import bundle as bundles
+from export import packing
 
 
 def make_once(
@@ -50,9 +51,9 @@ def make_int8(path: Path, scratch: Path) -> None:
         calibration = manifest.calibration.model_copy(update={"embedder": digest})
         thresholds.write_text(calibration.model_dump_json())
         accuracy.write_text(json.dumps({**manifest.accuracy, "embedder": digest}))
-        measured.append(bundles.MeasuredEmbedder(file, thresholds, accuracy))
-    description = bundles.ModelDescription("test", "none", "test")
-    bundles.pack_bundle(scratch / "packed", measured[0], description, measured[1])
+        measured.append(packing.MeasuredEmbedder(file, thresholds, accuracy))
+    description = packing.ModelDescription("test", "none", "test")
+    packing.pack_bundle(scratch / "packed", measured[0], description, measured[1])
     bundles.make_bundle(path, scratch / "packed", replace=False)
 
 
@@ -63,7 +64,7 @@ def _quantise(out: Path) -> None:
     from calibration.int8.quantize import collect_histograms
     from calibration.int8.ranges import mse
     from edge.chip import to_input
-    from export.parity import portrait_chips
+    from export.parity_data import portrait_chips
 
     model = onnx.load(bundles.reference_bundle() / "embedder.onnx")
     histograms = collect_histograms(

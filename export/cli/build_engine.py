@@ -27,7 +27,7 @@ from edge.engine.sidecar import Sidecar
 from edge.engine.trt import import_pycuda
 from edge.errors import ConfigError, EngineError
 from export.cli import parsers
-from export.parity import ParityReference
+from export.parity_data import ParityReference
 from export.plans import PlanBuilder, build_with_sidecar, open_builder, parity_result, write_plan
 from export.trt_builder import BuildOptions, has_calibrators
 
@@ -45,22 +45,23 @@ def _build(args: argparse.Namespace) -> int:
     builder = open_builder(rtx=args.rtx)
     if args.rtx and builder.device is None and not args.compute_capability:
         raise ConfigError(
-            "no GPU here: name the one to build for with --compute-capability, such as 8.6"
+            "no GPU on this machine: name the target with --compute-capability, such as 8.6"
         )
-    proof = ParityReference.load(bundle, args.chips, _SITE_CHIPS)
+    parity = ParityReference.load(bundle, args.chips, _SITE_CHIPS)
     print(
-        f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, GPU {_named(builder.device)}"
+        f"{builder.kind} {builder.trt.__version__} on {platform.machine()}, "
+        f"GPU {_gpu_name(builder.device)}"
     )
     for network in args.network:
-        _build_one(args, bundle, builder, network, proof)
+        _build_one(args, bundle, builder, network, parity)
     return common.DONE
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Raises ConfigError for what cannot be, before minutes of work."""
+    """Raise ConfigError for options that contradict each other, before minutes of work."""
     if args.compute_capability and not args.rtx:
         raise ConfigError(
-            "--compute-capability: only with --rtx; TensorRT builds for the GPU that is here"
+            "--compute-capability: only with --rtx; TensorRT builds for the GPU of this machine"
         )
     if args.calibrate and (
         args.precision != "int8" or EMBEDDER_NETWORK not in args.network or args.rtx
@@ -73,7 +74,7 @@ def _check(args: argparse.Namespace) -> None:
         _options(args, network)
 
 
-def _named(device: Device | None) -> str:
+def _gpu_name(device: Device | None) -> str:
     return (
         "none"
         if device is None
@@ -86,7 +87,7 @@ def _build_one(
     bundle: Bundle,
     builder: PlanBuilder,
     network: str,
-    proof: ParityReference,
+    parity: ParityReference,
 ) -> None:
     options = _options(args, network)
     if args.calibrate and network == EMBEDDER_NETWORK:
@@ -99,20 +100,24 @@ def _build_one(
             )
     else:
         built, sidecar = build_with_sidecar(bundle, network, options, builder)
-    # A plan of TensorRT for RTX runs on no Jetson: it gets a name that no terminal looks for.
+    # A plan of TensorRT for RTX does not run on a Jetson; terminals ignore this name.
     name = plan_file(network, options.precision)
     plan = bundle.path / (f"rtx-{name}" if args.rtx else name)
     sidecar = write_plan(
-        plan, built, sidecar, builder, lambda engine: parity_result(bundle, sidecar, engine, proof)
+        plan, built, sidecar, builder, lambda engine: parity_result(bundle, sidecar, engine, parity)
     )
-    print(f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, {_told(sidecar)}")
+    print(
+        f"{plan.name}: {len(built.plan) / 1e6:.2f} MB in {built.seconds:.1f} s, "
+        f"{_describe(sidecar)}"
+    )
     for layer in built.off_dla:
         print(f"  runs on the GPU, not on the DLA: {layer}")
     for warning in dict.fromkeys(built.warnings):
         print(f"  TensorRT warns: {warning}", file=sys.stderr)
     if args.calibrate and network == EMBEDDER_NETWORK:
         print(
-            "  its ranges are not the Q/DQ file's: measure its thresholds with mfsa-threshold --bundle --plan before use"
+            "  its ranges differ from the Q/DQ file: measure its thresholds before use with "
+            "mfsa-threshold --bundle --plan"
         )
 
 
@@ -133,10 +138,11 @@ def _options(args: argparse.Namespace, network: str) -> BuildOptions:
 def _calibrator(
     trt: ModuleType, source: Path, bundle: Bundle, batch: int
 ) -> Iterator[tuple[object, str]]:
-    """TensorRT's own calibrator and the digest of what it is given; the GPU's context is current meanwhile."""
+    """Yield TensorRT's calibrator and the digest of its input, with the GPU's context current."""
     if not has_calibrators(trt):
         raise EngineError(
-            f"TensorRT {trt.__version__} has no calibrators; leave --calibrate out and build from the Q/DQ file"
+            f"TensorRT {trt.__version__} has no calibrators; remove --calibrate to build from the "
+            "Q/DQ file"
         )
     chips = pick_faces(source, _SITE_CHIPS)
     digest = hashlib.sha256(chips.tobytes() + bundle.model_digest.encode()).hexdigest()
@@ -156,11 +162,12 @@ def _calibrator(
         primary.detach()
 
 
-def _told(sidecar: Sidecar) -> str:
+def _describe(sidecar: Sidecar) -> str:
     verdict = sidecar.verdict
     if verdict is None:
         return (
-            "NOT compared with the FP32 network, for it cannot run here; a terminal will refuse it"
+            "NOT compared with the FP32 network, since it cannot run on this machine; "
+            "a terminal will refuse it"
         )
     figures = ", ".join(
         f"{name} {value:.4g}"

@@ -10,19 +10,12 @@ from edge.cli import common
 from edge.errors import BundleError
 from export.bundle import (
     LivenessNetwork,
-    MeasuredEmbedder,
-    ModelDescription,
     check_bundle,
     make_bundle,
-    pack_bundle,
     reference_bundle,
-    threshold_command,
 )
 from export.cli import parsers
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    return parsers.bundle_parser().parse_args(argv)
+from export.packing import MeasuredEmbedder, ModelDescription, pack_bundle, threshold_command
 
 
 def _int8(args: argparse.Namespace) -> MeasuredEmbedder | None:
@@ -30,22 +23,24 @@ def _int8(args: argparse.Namespace) -> MeasuredEmbedder | None:
         return None
     if args.int8_thresholds is None:
         raise BundleError(
-            "--int8 needs --int8-thresholds: its scores are not those of the FP32 embedder; make "
+            "--int8 needs --int8-thresholds: its scores differ from the FP32 embedder; make "
             f"them: {threshold_command(args.int8, 'thresholds-int8.json')}"
         )
     return MeasuredEmbedder(args.int8, args.int8_thresholds, args.int8_accuracy or args.accuracy)
 
 
 def main(argv: list[str] | None = None) -> int:
-    args = _parse(argv)
+    args = parsers.bundle_parser().parse_args(argv)
 
     def making() -> str:
-        brought = (
+        liveness = (
             LivenessNetwork(args.liveness, args.liveness_threshold, args.liveness_licence)
             if args.liveness
             else None
         )
-        return f"{args.out}: {make_bundle(args.out, args.base or reference_bundle(), replace=args.replace, passive=brought)}"
+        base = args.base or reference_bundle()
+        line = make_bundle(args.out, base, replace=args.replace, passive=liveness)
+        return f"{args.out}: {line}"
 
     def packing() -> str:
         try:

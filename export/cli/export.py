@@ -30,7 +30,7 @@ from train.weights import load_checkpoint, load_network, save_weights
 
 
 def _check_finished(checkpoint: Path) -> None:
-    """Raises ConfigError for a run that has not come to its recipe's end; the best of a run may well lie before it."""
+    """Raise ConfigError for an incomplete run; its best checkpoint may be of any time."""
     if checkpoint.name == BEST:
         return
     state = load_checkpoint(checkpoint)
@@ -38,7 +38,8 @@ def _check_finished(checkpoint: Path) -> None:
     planned = recipe.get("stop_at") or recipe["chips"]
     if state["seen"] < planned:
         raise ConfigError(
-            f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; let it end, or add --unfinished"
+            f"{checkpoint}: has seen {state['seen']:,} of {planned:,} chips; "
+            "finish the run, or add --unfinished"
         )
 
 
@@ -65,7 +66,7 @@ def _export(args: argparse.Namespace) -> int:
             onnx.save(to_fp16(onnx.load(written[-1][0])), half)
             written.append((half, args.half, "fp16"))
         _compare(network, written, comparison_chips(args.chips, args.max_chips), args.batch)
-        prelu_form(args.out).unlink(missing_ok=True)  # of an earlier network
+        prelu_form(args.out).unlink(missing_ok=True)  # an earlier network may have had one
         for made, out, _ in written:
             shutil.move(made, out)
     if args.weights:
@@ -79,8 +80,8 @@ def _compare(
     chips: NDArray[np.uint8],
     batch: int | None,
 ) -> None:
-    """Raises EngineError where a file says something else than the checkpoint; then none of them is kept."""
-    if batch is not None:  # whole batches only, each chip at least once
+    """Raise EngineError if the outputs of a file differ from the checkpoint."""
+    if batch is not None:  # full batches only, each chip at least once
         chips = chips[np.arange(-(-len(chips) // batch) * batch) % len(chips)]
     expected = run_chips(TorchEngine(network), to_input(chips))
     for made, out, precision in written:
@@ -90,7 +91,8 @@ def _compare(
         print(f"{out}: {made.stat().st_size / 1e6:.2f} MB, {parity}")
         if not parity.within(PARITY_BOUNDS[precision]):
             raise EngineError(
-                f"{out} differs from the checkpoint: {parity.against(PARITY_BOUNDS[precision])}; nothing was written"
+                f"{out} differs from the checkpoint: {parity.against(PARITY_BOUNDS[precision])}; "
+                "nothing was written"
             )
 
 

@@ -17,7 +17,7 @@ from export.parity import (
     accuracy_loss,
 )
 
-_TOLD = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
+_FIGURES = ("accuracy", "tar_at_fmr_0.01", "tar_at_fmr_0.001")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -27,30 +27,29 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parity(args: argparse.Namespace) -> int:
     if (args.pairs is None) != (args.pair_chips is None):
-        raise ConfigError(
-            "--pairs and --pair-chips belong together: a list, and the chips it names"
-        )
+        raise ConfigError("--pairs and --pair-chips belong together: a list, and its chips")
     if args.max_chips < 1:
         raise ConfigError(f"--max-chips: expected at least 1, found {args.max_chips}")
     common.check_out(args.json)
     reference = ComparisonReference.load(args.reference, args.chips, args.max_chips)
     candidates = [open_form(path) for path in args.candidates]
-    told: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     refused = []
     for form in candidates:
         precision: Precision = args.precision or form.precision
-        verdict = compare_form(reference, form, precision)
-        told[str(form.path)] = {"precision": precision, "verdict": verdict.model_dump()}
+        result = compare_form(reference, form, precision)
+        report[str(form.path)] = {"precision": precision, "verdict": result.model_dump()}
         print(
-            f"{form.path} ({precision}): {'passed' if verdict.passed else 'REFUSED: ' + verdict.reason}"
+            f"{form.path} ({precision}): "
+            f"{'passed' if result.passed else 'REFUSED: ' + result.reason}"
         )
-        print("   " + ", ".join(f"{name} {value:.6g}" for name, value in verdict.figures.items()))
-        refused += [] if verdict.passed else [str(form.path)]
+        print("   " + ", ".join(f"{name} {value:.6g}" for name, value in result.figures.items()))
+        refused += [] if result.passed else [str(form.path)]
     if args.pairs:
-        told["verification"], lost = _verification(args, open_form(reference.path), candidates)
+        report["verification"], lost = _verification(args, open_form(reference.path), candidates)
         refused += lost
     if args.json:
-        args.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if refused:
         names = list(dict.fromkeys(refused))
         raise EngineError(
@@ -62,24 +61,24 @@ def _parity(args: argparse.Namespace) -> int:
 def _verification(
     args: argparse.Namespace, reference: EmbedderForm, candidates: list[EmbedderForm]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Figures of the pairs, clean and one masked, for each form; and the forms that lose more than the bounds allow."""
+    """Return the figures of the pairs for each form, and the forms that lose too much."""
     chosen = pair_sets.read_list(args.pairs, args.pair_chips)
-    told: dict[str, Any] = {}
+    figures_of: dict[str, Any] = {}
     lost = []
     print(f"\n{chosen.title}: 10-fold accuracy, TAR at FMR 1e-2 and 1e-3; less the reference's")
     for form in (reference, *candidates):
         figures = pairs.run(form.engine, chosen, every_condition=False).figures()
-        told[str(form.path)] = {
+        figures_of[str(form.path)] = {
             "pairs": {chosen.title: {name: figures[name] for name in ("clean", "one_masked")}}
         }
-        before = told[str(reference.path)]["pairs"][chosen.title]
-        for name, row in told[str(form.path)]["pairs"][chosen.title].items():
-            values = [f"{row[key]:.2%} ({row[key] - before[name][key]:+.2%})" for key in _TOLD]
+        before = figures_of[str(reference.path)]["pairs"][chosen.title]
+        for name, row in figures_of[str(form.path)]["pairs"][chosen.title].items():
+            values = [f"{row[key]:.2%} ({row[key] - before[name][key]:+.2%})" for key in _FIGURES]
             print(f"  {form.path.name:28} {name:11} {'  '.join(values)}")
-        if words := accuracy_loss(told[str(reference.path)], told[str(form.path)]):
+        if words := accuracy_loss(figures_of[str(reference.path)], figures_of[str(form.path)]):
             print(f"  REFUSED: {words}")
             lost.append(str(form.path))
-    return told, lost
+    return figures_of, lost
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def test_a_bundle_without_detector_says_how_to_complete_it() -> None:
     ("changes", "part"),
     [
         ({"schema_version": 9}, "expected schema_version 1, found 9"),
-        ({"preprocessing": "bgr-0..1"}, "wants preprocessing 'bgr-0..1'"),
+        ({"preprocessing": "bgr-0..1"}, "needs preprocessing 'bgr-0..1'"),
         ({"surprise": 1}, "surprise: unknown key"),
         ({"calibration": {}}, "calibration.unmasked: required"),
     ],

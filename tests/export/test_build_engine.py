@@ -20,7 +20,7 @@ from edge.engine.sidecar import PlanRequirements, read_sidecar
 from edge.engine.trt import open_plan
 from edge.errors import EngineError
 from export.cli.build_engine import main
-from export.parity import portrait_chips
+from export.parity_data import portrait_chips
 from export.plans import PlanBuilder
 from export.trt_builder import build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
@@ -175,7 +175,7 @@ def test_the_calibrator_where_there_is_one(
         with pytest.raises(EngineError, match="measure them with mfsa-threshold --bundle --plan"):
             opened(bundle, "int8", device)
     else:
-        assert "has no calibrators; leave --calibrate out" in capsys.readouterr().err
+        assert "has no calibrators; remove --calibrate" in capsys.readouterr().err
     assert main([*command[:3], "--calibrate", str(tmp_path / "site")]) == 2
 
 

@@ -17,7 +17,7 @@ from edge.engine import open_engine
 from edge.errors import BundleError
 from export import bundle, detector
 from export.cli.bundle import main
-from export.parity import load_parity
+from export.parity_data import load_parity
 
 Packing = Callable[..., int]
 
@@ -130,7 +130,7 @@ def test_an_embedder_that_computes_something_else_is_refused(tmp_path: Path) -> 
 
     manifest["files"]["parity.npz"]["sha256"] = file_digest(out / "parity.npz")
     (out / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(BundleError, match="does not reproduce its own outputs"):
+    with pytest.raises(BundleError, match="does not reproduce its outputs"):
         bundle.check_bundle(out)
 
 
@@ -224,7 +224,7 @@ def test_an_int8_form_that_loses_too_much_is_not_packed(
     assert "clean: tar_at_fmr_0.001 falls by 1.20%, 1.0% is allowed" in capsys.readouterr().err
     assert packing(lambda figures: figures.pop("pairs")) == 1
     told = capsys.readouterr().err
-    assert "what INT8 loses was not measured" in told
+    assert "the loss by INT8 was not measured" in told
     assert "mfsa-evaluate fp32=" in told and " int8=" in told and "--pairs auto" in told
     assert "--keep-ends-float" not in told
     assert packing(lose("one_masked", "accuracy", 0.002)) == 0

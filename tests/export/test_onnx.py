@@ -16,7 +16,8 @@ from edge.chip import to_input
 from export.cli.export import main
 from export.cli.parity import main as parity
 from export.onnx_transforms import has_prelu
-from export.parity import check_parity, portrait_chips
+from export.parity import check_parity
+from export.parity_data import portrait_chips
 from export.to_onnx import export
 from train.network import VARIANTS, MfsaNetwork, NetworkConfig
 from train.torch_engine import TorchEngine

@@ -15,7 +15,8 @@ from edge.engine import open_engine
 from edge.errors import EngineError
 from export.bundle import reference_bundle
 from export.onnx_transforms import decompose_prelu, has_prelu, to_fp16, widen_to_fp32, with_batch
-from export.parity import check_parity, compare_outputs, portrait_chips, run_chips
+from export.parity import check_parity, compare_outputs, run_chips
+from export.parity_data import portrait_chips
 
 
 @pytest.fixture(scope="module")

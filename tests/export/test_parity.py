@@ -16,18 +16,9 @@ from edge.engine import open_engine
 from edge.face.detect import FaceDetector
 from export.bundle import reference_bundle
 from export.cli.parity import main
-from export.parity import (
-    PARITY_BOUNDS,
-    Outputs,
-    Parity,
-    check_detector,
-    check_embedder,
-    compare_engine,
-    detect_faces,
-    portrait_chips,
-    portrait_scene,
-    run_chips,
-)
+from export.detector_parity import check_detector, detect_faces
+from export.parity import PARITY_BOUNDS, Outputs, Parity, check_embedder, compare_engine, run_chips
+from export.parity_data import portrait_chips, portrait_scene
 
 MODEL = reference_bundle() / "embedder.onnx"
 
@@ -94,7 +85,7 @@ def spoil(model: onnx.ModelProto) -> None:
             "zeroed",
             ["cosine", "the first layer that differs is stem.8/body.1.0"],
         ),
-        (zero("tail.7"), "dead", ["it says the same of every chip: a layer is dead"]),
+        (zero("tail.7"), "dead", ["it has the same output for every chip: a layer is dead"]),
         (
             normalise_inside,
             "preprocessing",

@@ -75,7 +75,7 @@ def test_static_shapes_need_no_profile(version: str, int8_bundle: Path) -> None:
         fake_tensorrt(version), int8_bundle / "detector-320x256.onnx", BuildOptions("fp32")
     )
     assert detector.tensors[0].shape == (1, 3, 256, 320)
-    with pytest.raises(EngineError, match="for batches of 1, found the wish for 1 to 4"):
+    with pytest.raises(EngineError, match="for batches of 1, the options ask for 1 to 4"):
         build_plan(
             fake_tensorrt(version),
             int8_bundle / "detector-320x256.onnx",

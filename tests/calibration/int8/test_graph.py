@@ -15,7 +15,7 @@ from edge.engine import open_engine
 from edge.errors import EngineError
 from export import detector
 from export.bundle import reference_bundle
-from export.parity import portrait_chips
+from export.parity_data import portrait_chips
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from edge.cli.bench import main
 from edge.config import load_config
 from edge.engine.trt import TrtEngine
 from edge.values import Frame
-from export.parity import portrait_chips
+from export.parity_data import portrait_chips
 from export.trt_builder import BuildOptions, build_plan
 from tests.edge.bench.test_accumulator import turn
 from tests.processes import TIMEOUT_S, run

@@ -18,7 +18,7 @@ from edge.engine.cuda import Device, find_device, read_l4t
 from edge.engine.sidecar import PlanRequirements, PlanTensor, Sidecar, read_sidecar, sidecar_path
 from edge.engine.trt import TrtEngine, open_plan
 from edge.errors import EngineError
-from export.parity import portrait_chips
+from export.parity_data import portrait_chips
 from export.trt_builder import BuildOptions, build_plan
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 from tests.tensorrt.table import load
