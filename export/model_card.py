@@ -1,7 +1,8 @@
-"""The model card of a bundle, written from its manifest, so that no figure in it is typed by hand."""
+"""Model card of a bundle, written from its manifest."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +11,32 @@ import onnx
 from calibration.metrics import supported_gallery
 from edge import masks
 from edge.bundle import EMBEDDER, EMBEDDER_NETWORK, Manifest, OperatingPoint, onnx_file
+from edge.system.markdown import format_table
 
 CARD_FILE = "MODEL_CARD.md"
 
-_CARD = """# Model card: {name}
+_CARD = """\
+# Model card: {name}
 
-An embedder of aligned 112x112 face chips for terminals at doors: embedding of {embedding} numbers, three attention maps
-(unmasked face, mask, background), and whether a mask is worn. Network and losses: `docs/method.md`. Made by code {code_version}.
+Embedder of aligned 112x112 face chips for access-control terminals. Outputs: an embedding of
+{embedding} numbers, three attention maps (unmasked face, mask, background) and a mask probability.
+Network and losses: `docs/method.md`. Code version: {code_version}.
 
 - **Size**: {parameters} parameters, {megabytes:.1f} MB as ONNX (FP32).
-- **Trained on**: {data}.
+- **Training data**: {data}.
 - **Licence**: {licence}.
-- It knows nothing of attacks by photos or screens.
+- No protection against presentation attacks such as photos or screens.
 
 {verification}{more}
 ## Thresholds of the terminal
 
-All against all of {people:,} people, {apart} ({calibration_data}); upper bounds are 95 %, by bootstrap over people.
+All against all of {people:,} people, {apart}.
+Data: {calibration_data}.
+Upper bounds are 95 %, by bootstrap over people.
 
-| probe | threshold | FMR (upper) | non-mated | FNMR (upper) | mated |
-|---|---|---|---|---|---|
 {points}
-
-The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates; **at the upper bound the data supports
-{gallery_size:,} templates**.
+The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates. **At the upper bound the
+data supports {gallery_size:,} templates**.
 {int8}
 ## Limits
 
@@ -45,37 +48,34 @@ The target FMR stands for an FPIR of {fpir_target:.2%} at {aim:,} templates; **a
 _VERIFICATION = """\
 ## Verification
 
-{pairs:,} pairs of `{list}`{drawn}, one embedding per chip. Masks are drawn by the frozen exam `{masks}`,
-by the renderer that training uses; rows marked *unseen* are of families that this project's recipes
-never draw.
+{pairs:,} pairs of `{list}`{drawn}, one embedding per chip. Masks are drawn by the frozen protocol
+`{masks}` with the renderer of the training. Rows marked *unseen* are of families that the recipes
+of this project never draw.
 
-| probe against template | {folds}-fold accuracy | EER | TAR at FMR 1e-2 | TAR at FMR 1e-3 |
-|---|---|---|---|---|
 {rows}
-
-At the threshold fixed on **unmasked** impostors at FMR 1e-3: FNMR unmasked {fnmr_unmasked:.1%},
-masked **{fnmr_masked:.1%}** ({fnmr_masked_95[0]:.1%} to {fnmr_masked_95[1]:.1%}), with a masked-impostor FMR of
-{fmr_masked:.2%} there.
-Mask-worn is right on {right_on_clean:.1%} of clean and {right_on_drawn:.1%} of drawn masks.
+At the threshold for **unmasked** impostors at FMR 1e-3: FNMR unmasked {fnmr_unmasked:.1%},
+FNMR masked **{fnmr_masked:.1%}** ({fnmr_masked_95[0]:.1%} to {fnmr_masked_95[1]:.1%}), FMR masked
+{fmr_masked:.2%}. Mask detection is correct on {right_on_clean:.1%} of clean chips and
+{right_on_drawn:.1%} of chips with drawn masks.
 """
 
-# Exams of mfsa-evaluate, and the options by which they are measured.
+# Protocols of mfsa-evaluate, and the options that measure them.
 PROTOCOLS = {
     "pairs": "verification of pairs (mfsa-evaluate --pairs auto --chips CHIPS)",
-    "places": "where the attention maps look (mfsa-evaluate --pairs auto --chips CHIPS)",
-    "trust": "if a map may be shown as a reason (the same without --quick)",
-    "people": "all against all, and searches (mfsa-evaluate --people CHIPS)",
+    "places": "attention localization (mfsa-evaluate --pairs auto --chips CHIPS)",
+    "trust": "faithfulness of the maps (the same without --quick)",
+    "people": "all against all and searches (mfsa-evaluate --people CHIPS)",
     "real_masks": "real masks (mfsa-evaluate --real-masks CHIPS)",
 }
 
 
 def not_measured(accuracy: dict[str, Any]) -> tuple[str, ...]:
-    """Return the exams without figures, with the options that measure them."""
-    return tuple(words for exam, words in PROTOCOLS.items() if not accuracy.get(exam))
+    """Return the protocols without figures, with the options that measure them."""
+    return tuple(words for name, words in PROTOCOLS.items() if not accuracy.get(name))
 
 
 def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
-    """Write MODEL_CARD.md next to the manifest; raises KeyError if an exam lacks a figure."""
+    """Write MODEL_CARD.md next to the manifest; raises KeyError if a figure is missing."""
     properties = {p.key: p.value for p in onnx.load(folder / EMBEDDER).metadata_props}
     figures, calibration = manifest.accuracy, manifest.calibration
     text = _CARD.format(
@@ -96,9 +96,9 @@ def write_card(folder: Path, manifest: Manifest, limits: str) -> None:
         if calibration.kept_apart
         else "some of whom may have been trained on",
         calibration_data=calibration.data,
-        points="\n".join(
-            _point(name, p)
-            for name, p in (("unmasked", calibration.unmasked), ("masked", calibration.masked))
+        points=format_table(
+            _POINT_COLUMNS,
+            [_point("unmasked", calibration.unmasked), _point("masked", calibration.masked)],
         ),
         fpir_target=calibration.fpir_target,
         aim=supported_gallery(calibration.unmasked.target_fmr, calibration.fpir_target),
@@ -114,15 +114,16 @@ def _verification(figures: dict[str, Any]) -> str:
     if not figures.get("pairs"):
         return ""
     verified = next(iter(figures["pairs"].values()))
+    folds = verified.get("folds", 10)
     people = f" ({verified['people']:,} people)" if "people" in verified else ""
     return _VERIFICATION.format(
         drawn=people,
-        folds=verified.get("folds", 10),
         pairs=verified["pairs"],
         list=verified["list"],
         masks=verified["masks"],
-        rows="\n".join(
-            _row(name, verified[key]) for name, key in _CASES.items() if key in verified
+        rows=format_table(
+            _pair_columns(folds),
+            [_row(name, verified[key]) for name, key in _CASES.items() if key in verified],
         ),
         **verified["at_unmasked_threshold_fmr_1e-3"],
         **verified["mask_worn"],
@@ -139,26 +140,41 @@ _CASES = {
         for family in masks.HELD_OUT
     },
     "sunglasses against clean": "one_with:sunglasses",
-    "hand before the face against clean": "one_with:hand",
+    "hand in front of the face against clean": "one_with:hand",
 }
 
 
 _INT8 = """
 ## INT8
 
-`embedder-int8.onnx` ({megabytes:.2f} MB): ranges by {ranges}; left in float: {float_layers}. On {samples} portrait chips its
-embeddings have a cosine of {min_cosine:.4f} at least and {mean_cosine:.4f} in the mean with the FP32 ones.
+`embedder-int8.onnx` ({megabytes:.2f} MB): ranges by {ranges}; layers in float:
+{float_layers}.
+On {samples} portrait chips the cosine with the FP32 embeddings is at least {min_cosine:.4f}, in the
+mean {mean_cosine:.4f}.
 
-| probe against template | accuracy, less FP32's | TAR at FMR 1e-3, less FP32's |
-|---|---|---|
 {rows}
-
-Its own thresholds: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,} templates.
+Thresholds of INT8: unmasked {unmasked:.4f}, masked {masked:.4f}; supports {gallery_size:,} templates.
 """
+_POINT_COLUMNS = ("probe", "threshold", "FMR (upper)", "non-mated", "FNMR (upper)", "mated")
+_INT8_COLUMNS = (
+    "probe against template",
+    "accuracy, difference to FP32",
+    "TAR at FMR 1e-3, difference to FP32",
+)
+
+
+def _pair_columns(folds: int) -> tuple[str, ...]:
+    return (
+        "probe against template",
+        f"{folds}-fold accuracy",
+        "EER",
+        "TAR at FMR 1e-2",
+        "TAR at FMR 1e-3",
+    )
 
 
 def _int8(folder: Path, manifest: Manifest) -> str:
-    """What was measured of the INT8 form, beside FP32; empty where there is none."""
+    """Return the section on the INT8 embedder, compared with FP32; empty without one."""
     entry = manifest.files.get(onnx_file(EMBEDDER_NETWORK, "int8"))
     if manifest.int8 is None or entry is None or entry.verdict is None:
         return ""
@@ -167,8 +183,11 @@ def _int8(folder: Path, manifest: Manifest) -> str:
         for figures in (manifest.accuracy, manifest.int8.accuracy)
     )
     rows = [
-        f"| {name} | {after[key]['accuracy']:.2%} ({after[key]['accuracy'] - before[key]['accuracy']:+.2%}) "
-        f"| {after[key]['tar_at_fmr_0.001']:.1%} ({after[key]['tar_at_fmr_0.001'] - before[key]['tar_at_fmr_0.001']:+.1%}) |"
+        (
+            name,
+            _with_difference(before[key]["accuracy"], after[key]["accuracy"], 2),
+            _with_difference(before[key]["tar_at_fmr_0.001"], after[key]["tar_at_fmr_0.001"], 1),
+        )
         for name, key in _CASES.items()
         if key in before and key in after
     ]
@@ -176,64 +195,90 @@ def _int8(folder: Path, manifest: Manifest) -> str:
     return _INT8.format(
         megabytes=(folder / onnx_file(EMBEDDER_NETWORK, "int8")).stat().st_size / 1e6,
         ranges=manifest.int8.ranges,
-        float_layers=", ".join(manifest.int8.float_layers) or "none beyond the gates",
+        float_layers=",\n".join(f"`{name}`" for name in manifest.int8.float_layers)
+        or "none except the gates",
         samples=entry.verdict.samples,
         min_cosine=entry.verdict.figures["min_cosine"],
         mean_cosine=entry.verdict.figures["mean_cosine"],
-        rows="\n".join(rows),
+        rows=format_table(_INT8_COLUMNS, rows),
         unmasked=calibration.unmasked.threshold,
         masked=calibration.masked.threshold,
         gallery_size=calibration.gallery_size,
     )
 
 
-def _apart(exam: dict[str, Any]) -> str:
+def _with_difference(before: float, after: float, digits: int) -> str:
+    return f"{after:.{digits}%} ({after - before:+.{digits}%})"
+
+
+def _apart(figures: dict[str, Any]) -> str:
     return (
         "kept apart from training"
-        if exam["kept_apart"]
+        if figures["kept_apart"]
         else "some of whom may have been trained on"
     )
 
 
 def _more(figures: dict[str, Any]) -> str:
-    """Sentences for the exams that were sat, each with what it was measured on."""
-    told = []
-    if "recall_95" in figures.get("real_masks", {}).get("mask_worn", {}):
-        seen, known = (figures["real_masks"][exam] for exam in ("mask_worn", "verification"))
-        told.append(
-            f"**Real masks** ({seen['masked']} pictures of {seen['masked_people']} people, {_apart(figures['real_masks'])}): "
-            f"{seen['recall_at_1_percent_false_alarms']:.1%} are seen at 1 % false alarms "
-            f"({seen['recall_95'][0]:.0%} to {seen['recall_95'][1]:.0%})."
+    """Return the list of the other protocols' results."""
+    items = [*_real_masks(figures), *_searches(figures), *_maps(figures)]
+    return "".join(f"\n- {item}" for item in items) + ("\n" if items else "")
+
+
+def _real_masks(figures: dict[str, Any]) -> Iterator[str]:
+    if "recall_95" not in figures.get("real_masks", {}).get("mask_worn", {}):
+        return
+    seen, known = (figures["real_masks"][part] for part in ("mask_worn", "verification"))
+    yield (
+        f"**Real masks** ({seen['masked']} pictures of {seen['masked_people']} people, "
+        f"{_apart(figures['real_masks'])}):\n"
+        f"  recall {seen['recall_at_1_percent_false_alarms']:.1%} at 1 % false alarms "
+        f"({seen['recall_95'][0]:.0%} to {seen['recall_95'][1]:.0%})."
+    )
+    if row := known.get("at_unmasked_threshold_fmr_0.01"):
+        yield (
+            "**People with real masks** at the threshold for unmasked impostors at FMR 1e-2:\n"
+            f"  FNMR {row['fnmr']:.1%}, FMR {row['fmr']:.1%} (the labels of this data are noisy)."
         )
-        if row := known.get("at_unmasked_threshold_fmr_0.01"):
-            told.append(
-                f"**People in real masks** at the threshold fixed on the unmasked at FMR 1e-2: FNMR {row['fnmr']:.1%}, "
-                f"FMR {row['fmr']:.1%} (labels of that data are noisy)."
-            )
-    if (figures.get("people") or {}).get("identification"):
-        found = figures["people"]["identification"]
-        told.append(
-            f"**Searches** among {found['gallery']} enrolled people, {_apart(figures['people'])}, at an FPIR of "
-            f"{found['fpir']:.0%}: FNIR {found['fnir']:.1%} unmasked, {found['fnir_masked']:.1%} masked."
+
+
+def _searches(figures: dict[str, Any]) -> Iterator[str]:
+    found = (figures.get("people") or {}).get("identification")
+    if found:
+        yield (
+            f"**Searches** among {found['gallery']} enrolled people, "
+            f"{_apart(figures['people'])}, at an FPIR of {found['fpir']:.0%}:\n"
+            f"  FNIR {found['fnir']:.1%} unmasked, {found['fnir_masked']:.1%} masked."
         )
+
+
+def _maps(figures: dict[str, Any]) -> Iterator[str]:
     if figures.get("places"):
         where, auc = figures["places"], figures["places"]["in_places"]["mask_map_auc"]
         ratio = where["exam_masks"]["unmasked_on_cover_to_skin"]
-        told.append(
-            f"**Maps**, against the pixel truth: what hides the face in varying places is found by A_m with an AUC of "
-            f"{auc['per_image']:.3f} a picture (best constant map {auc['best_constant_map']:.3f}); A_u on a mask is {ratio:.2f} of "
-            f"its value on skin, on the clean lower face {where['clean']['lower_to_upper']:.2f} of that on the upper."
+        yield (
+            f"**Maps** against the drawn coverage: A_m localizes occluders with an AUC of "
+            f"{auc['per_image']:.3f} per picture\n"
+            f"  (best constant map {auc['best_constant_map']:.3f}). A_u on a mask is {ratio:.2f} of "
+            f"its value on skin; on the clean lower\n"
+            f"  face it is {where['clean']['lower_to_upper']:.2f} of its value on the upper face."
         )
     if figures.get("trust"):
-        told.append("**As a reason** (masked probes): " + figures["trust"]["masked"]["verdict"])
-    return "\n".join(f"\n{sentence}" for sentence in told)
+        yield f"**Faithfulness** (masked probes): {figures['trust']['masked']['verdict']}"
 
 
-def _row(name: str, f: dict[str, Any]) -> str:
+def _row(name: str, f: dict[str, Any]) -> tuple[str, ...]:
     accuracy = f"{f['accuracy']:.2%} ± {f['accuracy_std']:.2%}"
-    return f"| {name} | {accuracy} | {f['eer']:.2%} | {f['tar_at_fmr_0.01']:.1%} | {f['tar_at_fmr_0.001']:.1%} |"
+    tar = (f"{f['tar_at_fmr_0.01']:.1%}", f"{f['tar_at_fmr_0.001']:.1%}")
+    return (name, accuracy, f"{f['eer']:.2%}", *tar)
 
 
-def _point(name: str, p: OperatingPoint) -> str:
-    rates = f"{p.fmr:.1e} ({p.fmr_upper:.1e}) | {p.comparisons:,} | {p.fnmr:.1%} ({p.fnmr_upper:.1%}) | {p.mated:,}"
-    return f"| {name} | {p.threshold:.4f} | {rates} |"
+def _point(name: str, p: OperatingPoint) -> tuple[str, ...]:
+    return (
+        name,
+        f"{p.threshold:.4f}",
+        f"{p.fmr:.1e} ({p.fmr_upper:.1e})",
+        f"{p.comparisons:,}",
+        f"{p.fnmr:.1%} ({p.fnmr_upper:.1%})",
+        f"{p.mated:,}",
+    )
