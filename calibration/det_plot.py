@@ -9,20 +9,21 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.lines import Line2D
 
 _POINTS = 400
 
 
 def draw_det_curve(
     axes: Axes, mated: NDArray[np.floating], non_mated: NDArray[np.floating], **style: Any
-) -> str:
-    """Draw FNMR over FMR and return the colour of the curve; `style` as in `Axes.plot`."""
+) -> Line2D:
+    """Draw FNMR over FMR and return the curve; `style` as in `Axes.plot`."""
     own, other = np.sort(mated), np.sort(non_mated)
     thresholds = np.quantile(other, 1 - np.geomspace(1 / len(other), 1, _POINTS))
     fmr = 1 - np.searchsorted(other, thresholds) / len(other)
     fnmr = np.searchsorted(own, thresholds) / max(1, len(own))
-    (line,) = axes.plot(fmr, np.maximum(fnmr, smallest_rate(len(own))), **style)
-    return str(line.get_color())
+    (curve,) = axes.plot(fmr, np.maximum(fnmr, smallest_rate(len(own))), **style)
+    return curve
 
 
 def smallest_rate(comparisons: int) -> float:

@@ -157,10 +157,10 @@ def plot_det(faces: EmbeddedFaces, result: Calibration, path: Path) -> None:
         ("masked", faces.masked, result.masked),
     ):
         mated, non_mated = scores.all_scores(probes, faces.bare)
-        colour = draw_det_curve(axes, mated, non_mated, label=name)
+        curve = draw_det_curve(axes, mated, non_mated, label=name)
         fmr = max(point.fmr, smallest_rate(len(non_mated)))
         fnmr = max(point.fnmr, smallest_rate(len(mated)))
-        axes.plot([fmr], [fnmr], "o", color=colour)
+        axes.plot([fmr], [fnmr], "o", color=curve.get_color())
     label_det_axes(axes, "DET; dots: the thresholds")
     try:
         figure.savefig(path, dpi=110)

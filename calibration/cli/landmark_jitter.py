@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from calibration.chips import decode_chip, has_real_mask, is_validation_identity, read_chips
+from calibration.cli import options
 from calibration.landmark_jitter import DETECTOR, MIN_SCORE, Picture, measure_jitter
 from edge import chip as chips
 from edge import masks
@@ -32,12 +33,12 @@ def main(argv: list[str] | None = None) -> int:
         "--chips",
         type=Path,
         required=True,
-        help=".tar file or folder of <person>/<image>; of those trained on",
+        help=".tar file or folder of <person>/<image> that training uses",
     )
     parser.add_argument(
         "--bundle", type=Path, required=True, help="complete bundle, for its detector"
     )
-    parser.add_argument("--max-chips", type=int, default=300, help="chips (default %(default)s)")
+    options.add_max_chips(parser, 300, "chips")
     args = parser.parse_args(argv)
     return common.run("calibration.cli.landmark_jitter", lambda: _measure(args))
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from calibration.cli import options
 from edge.bundle import NETWORKS
 from edge.cli import common
 
-_MOST = 500
+_MAX_CHIPS = 500
 
 
 def export_parser() -> argparse.ArgumentParser:
@@ -26,14 +27,12 @@ def export_parser() -> argparse.ArgumentParser:
         help="checkpoint.pt of a run, or .safetensors weights",
     )
     parser.add_argument("--out", type=Path, required=True, help="ONNX file to write")
-    parser.add_argument(
-        "--batch", type=int, help="exactly this many chips a call; default: any number"
-    )
-    parser.add_argument("--half", type=Path, help="also write a half-precision file there")
+    parser.add_argument("--batch", type=int, help="fixed batch size; default: dynamic")
+    parser.add_argument("--half", type=Path, help="also write a half-precision ONNX file")
     parser.add_argument(
         "--weights",
         type=Path,
-        help="also write bare half-precision weights there, to fine-tune from",
+        help="also write half-precision weights (.safetensors), to fine-tune from",
     )
     parser.add_argument(
         "--chips",
@@ -42,12 +41,8 @@ def export_parser() -> argparse.ArgumentParser:
         default=[],
         help="more chips to compare on: .tar files or folders",
     )
-    parser.add_argument(
-        "--unfinished", action="store_true", help="export a run that is not complete"
-    )
-    parser.add_argument(
-        "--max-chips", type=int, default=500, help="chips per source (default %(default)s)"
-    )
+    parser.add_argument("--unfinished", action="store_true", help="export an incomplete run")
+    options.add_max_chips(parser, _MAX_CHIPS, "chips of each source")
     return parser
 
 
@@ -74,7 +69,7 @@ def _add_making(making: argparse.ArgumentParser) -> None:
         "--from",
         dest="base",
         type=Path,
-        help="folder made by `pack`; default: the reference that ships",
+        help="folder made by `pack`; default: the reference of this package",
     )
     making.add_argument("--replace", action="store_true", help="replace the folder if it exists")
     making.add_argument(
@@ -84,16 +79,16 @@ def _add_making(making: argparse.ArgumentParser) -> None:
         "--liveness-threshold",
         type=float,
         default=0.5,
-        help="probability of a living face (default %(default)s)",
+        help="least probability of a living face (default %(default)s)",
     )
     making.add_argument(
-        "--liveness-licence", default="of its makers", help="of its weights, in a line"
+        "--liveness-licence", default="of its makers", help="licence of its weights, one line"
     )
 
 
 def _add_packing(packing: argparse.ArgumentParser) -> None:
     packing.add_argument("out", type=Path, help="folder to write")
-    packing.add_argument("--name", required=True, help="of the model")
+    packing.add_argument("--name", required=True, help="name of the model")
     packing.add_argument("--embedder", type=Path, required=True, help="ONNX file of mfsa-export")
     packing.add_argument("--thresholds", type=Path, required=True, help="JSON of mfsa-threshold")
     packing.add_argument("--accuracy", type=Path, required=True, help="JSON of mfsa-evaluate")
@@ -104,11 +99,11 @@ def _add_packing(packing: argparse.ArgumentParser) -> None:
         type=Path,
         help="JSON of mfsa-evaluate for it; default: that of --accuracy",
     )
-    packing.add_argument("--data", required=True, help="what the model was trained on, in words")
+    packing.add_argument("--data", required=True, help="training data, one line")
     packing.add_argument(
         "--licence",
         required=True,
-        help="of the weights, in a line; a LICENSE in the folder is kept",
+        help="licence of the weights, one line; a LICENSE in the folder is kept",
     )
     packing.add_argument(
         "--limits", type=Path, help="Markdown file with further limits for the model card"
@@ -120,7 +115,7 @@ def build_engine_parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "mfsa-build-engine",
         "Build the TensorRT engines of a bundle on this device and compare each with the FP32 "
-        "network on real chips; an engine that differs is not kept. With an INT8 embedder the "
+        "network on real chips; an engine that differs is deleted. With an INT8 embedder the "
         "detector is built in FP16.",
         "mfsa-build-engine build/bundle --precision int8",
     )
@@ -128,7 +123,10 @@ def build_engine_parser() -> argparse.ArgumentParser:
         "bundle", type=Path, help="complete bundle made by mfsa-bundle; plans are written into it"
     )
     parser.add_argument(
-        "--precision", choices=("fp32", "fp16", "int8"), default="fp16", help="default %(default)s"
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        default="fp16",
+        help="precision of the engines (default %(default)s)",
     )
     parser.add_argument(
         "--network",
@@ -136,7 +134,7 @@ def build_engine_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=NETWORKS,
         metavar="NAME",
-        help="default: all of them",
+        help="networks to build (default: all)",
     )
     parser.add_argument(
         "--batch", type=int, default=4, help="largest batch of the embedder (default %(default)s)"
@@ -146,7 +144,7 @@ def build_engine_parser() -> argparse.ArgumentParser:
         type=int,
         default=1024,
         metavar="MIB",
-        help="memory while building (default %(default)s)",
+        help="memory for building (default %(default)s)",
     )
     parser.add_argument(
         "--timing-cache", type=Path, help="file that makes the next build on this device fast"
@@ -160,7 +158,7 @@ def _add_variants(parser: argparse.ArgumentParser) -> None:
         "--dla",
         type=int,
         metavar="CORE",
-        help="run on a DLA, with a list of what falls back to the GPU",
+        help="build for a DLA and list the layers that fall back to the GPU",
     )
     parser.add_argument(
         "--chips", type=Path, help="a site's aligned chips, compared in addition to the bundle's"
@@ -172,12 +170,14 @@ def _add_variants(parser: argparse.ArgumentParser) -> None:
         help="INT8 by TensorRT's own calibrator instead of Q/DQ: TensorRT 8 to 10",
     )
     parser.add_argument(
-        "--rtx", action="store_true", help="build with TensorRT for RTX; on a Jetson it cannot run"
+        "--rtx",
+        action="store_true",
+        help="build with TensorRT for RTX, which does not run on a Jetson",
     )
     parser.add_argument(
         "--compute-capability",
         metavar="X.Y",
-        help="with --rtx, for a GPU that is not here, such as 8.6",
+        help="with --rtx, for a GPU of another machine, such as 8.6",
     )
 
 
@@ -186,32 +186,30 @@ def parity_parser() -> argparse.ArgumentParser:
     parser = common.parser(
         "mfsa-parity",
         "Compare forms of one embedder (checkpoint, ONNX, INT8 ONNX, TensorRT plan) with a "
-        "reference on the same chips: portraits plain, masked, dark, blurred and in false colours, "
-        "and your own. Exit code 1 if one is out of its bounds.",
+        "reference on the same chips: portraits plain, masked, dark, blurred and with swapped "
+        "colours, and your own. Exit code 1 if a form is out of its bounds.",
         "mfsa-parity embedder.onnx embedder-int8.onnx --chips faces.tar",
     )
     parser.add_argument("reference", type=Path, help="FP32 ONNX file, checkpoint, or bundle folder")
     parser.add_argument(
-        "candidates", type=Path, nargs="+", metavar="FILE", help="other forms of it"
+        "candidates", type=Path, nargs="+", metavar="FILE", help="other forms of the embedder"
     )
     parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8"),
-        help="precision whose bounds apply; default: the file's own",
+        help="precision whose bounds apply; default: that of the file",
     )
     parser.add_argument(
         "--chips", type=Path, help="more chips: a .tar file or folder of <person>/<image>"
     )
-    parser.add_argument(
-        "--max-chips", type=int, default=_MOST, help="chips of --chips (default %(default)s)"
-    )
+    options.add_max_chips(parser, _MAX_CHIPS, "chips of --chips")
     parser.add_argument(
         "--pairs",
         type=Path,
-        help="list in LFW's format: verification before and after, with --pair-chips",
+        help="list in LFW's format: also compare verification figures, with --pair-chips",
     )
     parser.add_argument(
         "--pair-chips", type=Path, help=".tar file or folder of the list's aligned chips"
     )
-    parser.add_argument("--json", type=Path, help="write verdicts and figures there")
+    parser.add_argument("--json", type=Path, help="write results and figures as JSON")
     return parser

@@ -58,7 +58,7 @@ def test_each_species_has_its_own_counts_and_bounds(
     )
     text = page.read_text()
     assert (
-        "No certificate" in text
+        "Not a certification" in text
         and "tests the plumbing" in text
         and text in capsys.readouterr().out
     )

@@ -411,8 +411,8 @@ def test_nothing_kept_leaves_what_was_there(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--out", "photos/chips.tar"), "apart from the photos"),
-        (("--out", "."), "apart from the photos"),
+        (("--out", "photos/chips.tar"), "inside or around the photos"),
+        (("--out", "."), "inside or around the photos"),
         (("--detector", "none.onnx"), "none.onnx"),
         (("--detector", "photos"), "no model bundle"),
         (("--detector", "bundle/embedder.onnx"), "YuNet"),

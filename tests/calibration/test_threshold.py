@@ -78,7 +78,7 @@ def test_thresholds_for_a_share_of_strangers_in_a_gallery(
         assert main([*command, *wrong]) == 2
         assert part in capsys.readouterr().err
     assert main(["--embedder", str(MODEL), "--chips", str(people)]) == 2
-    assert "with --out" in capsys.readouterr().err
+    assert "--out with --embedder" in capsys.readouterr().err
 
 
 def test_thresholds_go_into_a_bundle(

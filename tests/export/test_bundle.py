@@ -139,7 +139,7 @@ def test_only_a_bundle_is_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
     run.mkdir()
     (run / "checkpoint.pt").write_bytes(b"weeks of work")
     assert main(["make", str(run), "--replace"]) == 1
-    assert "is no bundle; name another folder" in capsys.readouterr().err
+    assert "exists and is not a bundle; name another folder" in capsys.readouterr().err
     assert (run / "checkpoint.pt").read_bytes() == b"weeks of work"
     (tmp_path / "empty").mkdir()
     assert main(["make", str(tmp_path / "empty"), "--replace"]) == 0

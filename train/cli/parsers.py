@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from calibration.cli import options
 from edge.cli import common
 
 
@@ -12,12 +13,12 @@ def train_parser() -> argparse.ArgumentParser:
     """Options of mfsa-train."""
     parser = common.parser(
         "mfsa-train",
-        "Train the MFSA network by a recipe; a run that was stopped goes on with --resume.",
+        "Train the MFSA network by a recipe; --resume continues a stopped run.",
         "mfsa-train --recipe train/recipes/workstation.yaml --data FACES --out runs/mine",
     )
     parser.add_argument("--recipe", type=Path, required=True, help="YAML file, see train/recipes/")
     parser.add_argument(
-        "--data", type=Path, required=True, help="folder that the recipe's sources are under"
+        "--data", type=Path, required=True, help="folder that contains the recipe's sources"
     )
     parser.add_argument(
         "--out",
@@ -25,12 +26,12 @@ def train_parser() -> argparse.ArgumentParser:
         required=True,
         help="folder for checkpoint.pt, best.pt, log.jsonl and tensorboard/",
     )
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in --out")
     parser.add_argument(
         "--start-from",
         type=Path,
         metavar="WEIGHTS",
-        help="checkpoint or .safetensors to begin with",
+        help="checkpoint or .safetensors with initial weights",
     )
     parser.add_argument(
         "--set",
@@ -39,7 +40,7 @@ def train_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="KEY=VALUE",
         dest="changes",
-        help="change keys of the recipe: network.variant=none",
+        help="change keys of the recipe, such as network.variant=none",
     )
     parser.add_argument(
         "--save-every",
@@ -54,9 +55,9 @@ def evaluate_parser() -> argparse.ArgumentParser:
     """Options of mfsa-evaluate."""
     parser = common.parser(
         "mfsa-evaluate",
-        "Measure embedders: verification of pairs, all against all, searches, real masks, and the "
-        "attention maps with their reliability; clean, masked by the frozen exam, by unseen mask "
-        "families, and with other occlusions.",
+        "Measure embedders: verification of pairs, all against all, searches, real masks, and "
+        "localization and faithfulness of the attention maps; clean, masked by the frozen "
+        "protocol, by unseen mask families, and with other occluders.",
         "mfsa-evaluate embedder.onnx --pairs auto --chips people.tar --html report.html",
     )
     parser.add_argument(
@@ -64,34 +65,36 @@ def evaluate_parser() -> argparse.ArgumentParser:
         type=Path,
         nargs="+",
         metavar="MODEL",
-        help="ONNX file, bundle folder, or checkpoint; NAME=FILE names it",
+        help="ONNX file, bundle folder or checkpoint; NAME=FILE sets its name",
     )
     _add_data(parser)
     parser.add_argument(
         "--detector",
         type=Path,
         metavar="BUNDLE",
-        help="also find the landmarks of masked faces again; default: a MODEL that is a bundle",
+        help="also detect the landmarks of masked faces; default: a MODEL that is a bundle",
     )
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="the headline figures only: no unseen families, no other occluders, no trust",
+        help="the headline figures only: no unseen families, no other occluders, no faithfulness",
     )
     _add_reports(parser)
     return parser
 
 
 def _add_data(parser: argparse.ArgumentParser) -> None:
-    data = parser.add_argument_group("what to measure on (at least one)")
+    data = parser.add_argument_group("data to measure on (at least one)")
     data.add_argument(
         "--pairs",
         help="list in LFW's format or of --write-pairs; auto: drawn from --chips, else --people",
     )
     data.add_argument("--chips", type=Path, help=".tar file or folder of the pairs' aligned chips")
-    data.add_argument("--seed", type=int, default=0, help="of --pairs auto (default %(default)s)")
     data.add_argument(
-        "--write-pairs", type=Path, metavar="FILE", help="write the pairs of --pairs auto there"
+        "--seed", type=int, default=0, help="seed of --pairs auto (default %(default)s)"
+    )
+    data.add_argument(
+        "--write-pairs", type=Path, metavar="FILE", help="write the pairs of --pairs auto"
     )
     data.add_argument(
         "--bin",
@@ -115,27 +118,20 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="SOURCE",
-        help="the same; the person in m_<image> wears a real mask",
+        help="the same, with real masks in m_<image>",
     )
-    data.add_argument(
-        "--all-identities",
-        action="store_true",
-        help="all people of these, not only the tenth that training keeps apart",
-    )
+    options.add_all_identities(data)
 
 
 def _add_reports(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", type=Path, help="write all figures there")
+    options.add_reports(parser)
     parser.add_argument(
         "--html",
         type=Path,
-        help="write a report for people there, one file with all pictures in it",
-    )
-    parser.add_argument(
-        "--markdown", type=Path, help="write the summary of all models there as a table"
+        help="write an HTML report, one file with all pictures",
     )
     parser.add_argument(
         "--show-faces",
         action="store_true",
-        help="put chips of the data into the report; without it only public-domain portraits",
+        help="show chips of the data in the report, otherwise only public-domain portraits",
     )
