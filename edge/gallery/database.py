@@ -1,34 +1,34 @@
-"""The open database of a gallery: key and terminal proved, whole transactions, files without leftovers."""
+"""Database of a gallery with encrypted rows, bound to one terminal and one key."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import GalleryError
-from edge.gallery import schema, sealing, secure_delete
-from edge.gallery.identity import REMEDY, FileIdentity, identify
+from edge.gallery import schema, sealing
+from edge.gallery.identity import REMEDY, identify
 from edge.gallery.sealing import RowCipher
+from edge.gallery.sqlite_file import SqliteFile
 from edge.subject import SubjectRecord, from_json, to_json
 
 CHECK = b"the key of this gallery"
-# Made with the gallery, and the same after a change of its key: what PIN hashes need besides the PIN, and what seals scores and
-# pictures in records.
+# Made with the gallery, and kept when its key changes: the pepper of PIN hashes, and the key of
+# scores and pictures in the audit log.
 SECRETS = PEPPER, EVIDENCE = "pepper", "evidence"
-_ROOM_BYTES = 1 << 16  # of the files that SQLite opens next to a gallery
+_ABBREVIATED = 12  # characters of a digest
 
 
 class WrongKeyError(GalleryError):
-    """The gallery is sealed by another key."""
+    """The gallery is encrypted by another key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +41,11 @@ class Position:
     key_check: str  # digest; changes with the key
 
 
-def _is_full(folder: Path) -> bool:
-    """Return True if SQLite has no room for the files it opens next to the gallery."""
-    try:
-        space = os.statvfs(folder)
-    except OSError:
-        return False
-    return space.f_bavail * space.f_frsize < _ROOM_BYTES
-
-
-class Database:
-    """SQLite with every row sealed. Raises GalleryError for another terminal, key or schema.
+class Database(SqliteFile):
+    """Rows of a gallery. Raises GalleryError for another terminal, key or schema.
 
     `read_only`: the file must exist, and is never changed. `renew_key` reads the key again after
-    the gallery was sealed by another one.
+    the gallery was encrypted by another one.
     """
 
     def __init__(
@@ -67,68 +58,15 @@ class Database:
         renew_key: Callable[[], bytes] | None = None,
         lock_wait_s: float = schema.LOCK_WAIT_S,
     ) -> None:
-        self.path, self.terminal = path, terminal
-        self.cipher = RowCipher(key, terminal)
-        self._read_only, self._renew_key, self._lock_wait_s = read_only, renew_key, lock_wait_s
-        if not read_only:
-            self._make_file()
-        self._connect()
-        self._or_close(lambda: self._prepare(key))
-
-    def _make_file(self) -> None:
-        """Make the file readable for the owner only, before SQLite makes it."""
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(self.path, flags, 0o600))
-        except OSError as error:
-            raise self._unopened(error) from error
-
-    def _connect(self) -> None:
-        before = identify(self.path)
-        try:
-            self.db = schema.connect(
-                self.path, read_only=self._read_only, lock_wait_s=self._lock_wait_s
-            )
-        except schema.SQLITE_ERRORS as error:
-            raise self._unopened(error) from error
-        self._or_close(lambda: self._note_identity(before))
-
-    def _note_identity(self, before: FileIdentity) -> None:
-        self.db.execute("SELECT 1 FROM sqlite_schema").fetchone()  # opens log and shared memory
-        self.identity = replace(before, companions=identify(self.path).companions)
-
-    def _or_close(self, step: Callable[[], None]) -> None:
-        """Run a step of opening; close the connection if it raises."""
-        try:
-            step()
-        except BaseException as error:
-            self.db.close()
-            if isinstance(error, schema.SQLITE_ERRORS):
-                raise self._unopened(error) from error
-            raise
-
-    def _unopened(self, error: Exception) -> GalleryError:
-        if _is_full(self.path.parent):
-            remedy = "the disk is full: make room, nothing is lost"
-        else:
-            remedy = f"check that the folder exists and is yours; if the file is damaged, {REMEDY}"
-        return GalleryError(f"{self.path}: cannot open the gallery: {error}; {remedy}")
-
-    def is_same_file(self) -> bool:
-        """Return True if the path still leads to the open file. Raises GalleryError."""
-        return identify(self.path).is_same_file(self.identity)
-
-    def is_current(self) -> bool:
-        """Return True if the file was not written since it was opened. Raises GalleryError."""
-        return identify(self.path) == self.identity
+        self.terminal, self.cipher, self._renew_key = terminal, RowCipher(key, terminal), renew_key
+        super().__init__(path, read_only=read_only, lock_wait_s=lock_wait_s)
+        self._run_or_close(lambda: self._prepare(key))
 
     def reconnect(self) -> None:
         """Open the file that is at the path now. After a GalleryError no file is open."""
         self.db.close()
         self._connect()
-        self._or_close(self._check)
+        self._run_or_close(self._check)
 
     def reopen_if_replaced(self) -> None:
         """Open the file that is at the path now, unless it is open already. Raises GalleryError."""
@@ -141,36 +79,23 @@ class Database:
     def _prepare(self, key: bytes) -> None:
         """Make or upgrade the tables, and check terminal, schema and key."""
         if not self._read_only:
-            if not schema.read_meta(self.db):
-                with self._transaction():
+            meta = schema.read_meta(self.db)
+            if not meta:
+                with self.transaction():
                     if not schema.read_meta(self.db):
-                        schema.create_tables(self.db, self._fresh_meta())
-            elif schema.read_meta(self.db).get("schema") == schema.SCHEMA_V1:
-                self._demand_terminal(schema.read_meta(self.db))
+                        schema.create_tables(self.db, self._new_meta())
+            elif meta.get("schema") == schema.SCHEMA_V1:
+                self._check_terminal(meta)
                 self._upgrade(key)
         self._check()
 
-    def _check(self) -> None:
-        """Raise GalleryError if the gallery is of another terminal, schema or key."""
-        meta = schema.read_meta(self.db)
-        if not meta:
-            raise GalleryError(f"{self.path}: the file is empty, it is not a gallery; {REMEDY}")
-        self._demand_terminal(meta)
-        self._demand("schema", meta.get("schema"), schema.SCHEMA, "use the version that made it")
-        try:
-            self.check_key()
-        except WrongKeyError:
-            if self._renew_key is None:
-                raise
-            with contextlib.suppress(GalleryError):  # this account may not read the key again
-                self.cipher = RowCipher(self._renew_key(), self.terminal)
-            self.check_key()
+    def _upgrade(self, key: bytes) -> None:
+        with self.transaction():
+            if schema.read_meta(self.db).get("schema") == schema.SCHEMA_V1:
+                schema.upgrade_from_v1(self.db, key, self._new_meta(), self.write_subject)
+        self.compact()
 
-    def _demand_terminal(self, meta: Mapping[str, object]) -> None:
-        remedy = "set `terminal:` back, or enroll in another state folder"
-        self._demand("terminal", meta.get("terminal"), self.terminal, remedy)
-
-    def _fresh_meta(self) -> dict[str, str | int | bytes]:
+    def _new_meta(self) -> dict[str, str | int | bytes]:
         return {
             "terminal": self.terminal,
             "check": self.cipher.encrypt(CHECK, "check"),
@@ -180,21 +105,29 @@ class Database:
             },
         }
 
-    def read_secret(self, name: str) -> bytes:
-        """One of SECRETS; raises GalleryError."""
-        with self.read_transaction():
-            (sealed,) = self.db.execute(
-                "SELECT value FROM meta WHERE name = ?", (name,)
-            ).fetchone() or (b"",)
-        return self.cipher.decrypt(sealed, name)
+    def _check(self) -> None:
+        """Raise GalleryError if the gallery is of another terminal, schema or key."""
+        meta = schema.read_meta(self.db)
+        if not meta:
+            raise GalleryError(f"{self.path}: the file is empty, it is not a gallery; {REMEDY}")
+        self._check_terminal(meta)
+        self._check_meta(
+            "schema", meta.get("schema"), schema.SCHEMA, "use the version that made it"
+        )
+        try:
+            self.check_key()
+        except WrongKeyError:
+            if self._renew_key is None:
+                raise
+            with contextlib.suppress(GalleryError):  # this account may not read the key again
+                self.cipher = RowCipher(self._renew_key(), self.terminal)
+            self.check_key()
 
-    def _upgrade(self, key: bytes) -> None:
-        with self._transaction():
-            if schema.read_meta(self.db).get("schema") == schema.SCHEMA_V1:
-                schema.upgrade_from_v1(self.db, key, self._fresh_meta(), self.write_subject)
-        self.compact()
+    def _check_terminal(self, meta: Mapping[str, object]) -> None:
+        remedy = "set `terminal:` back, or enroll in another state folder"
+        self._check_meta("terminal", meta.get("terminal"), self.terminal, remedy)
 
-    def _demand(self, name: str, found: object, expected: object, remedy: str) -> None:
+    def _check_meta(self, name: str, found: object, expected: object, remedy: str) -> None:
         if found != expected:
             raise GalleryError(
                 f"{self.path}: the gallery belongs to {name} {abbreviate(found)}, "
@@ -203,7 +136,7 @@ class Database:
 
     def check_key(self) -> None:
         """Raise WrongKeyError if the gallery has another key, GalleryError if it is damaged."""
-        check = self._key_check()
+        check = self._read_key_check()
         try:
             if self.cipher.decrypt(check, "check") == CHECK:
                 return
@@ -215,91 +148,67 @@ class Database:
             ) from error
         raise GalleryError(f"{self.path}: the key check value is wrong: damaged; {REMEDY}")
 
-    def _key_check(self) -> bytes:
-        (check,) = self.db.execute("SELECT value FROM meta WHERE name = 'check'").fetchone() or (
-            None,
-        )
-        if not isinstance(check, bytes):
+    def _read_key_check(self) -> bytes:
+        found = self.db.execute("SELECT value FROM meta WHERE name = 'check'").fetchone()
+        if not found or not isinstance(found[0], bytes):
             raise GalleryError(f"{self.path}: the key check value is missing: damaged; {REMEDY}")
-        return check
+        return found[0]
+
+    def read_secret(self, name: str) -> bytes:
+        """Return one of SECRETS. Raises GalleryError."""
+        with self.read_transaction():
+            row = self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        return self.cipher.decrypt(row[0] if row else b"", name)
 
     def read_position(self) -> Position:
         """Return the position that identifies the gallery's state. Raises GalleryError."""
         with self.read_transaction():
-            check, revision = self._key_check(), self.read_counter()
+            check, revision = self._read_key_check(), self.read_counter()
         return Position(*self.identity.file, revision, hashlib.sha256(check).hexdigest()[:16])
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self.db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self.db.execute("COMMIT")
-        except BaseException:
-            if self.db.in_transaction:
-                self.db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def write_transaction(self, failure: str) -> Iterator[None]:
         """Run one transaction, durable when the block has ended.
 
-        Raises GalleryError if the file was replaced or sealed by another key since it was opened:
-        written data would be lost, or could never be read.
+        Raises GalleryError, whose message says `failure`, for errors of SQLite, and if the file was
+        replaced or encrypted by another key since it was opened: the data would be lost.
         """
-        with self._transaction():
-            self.check_key()
-            yield
-            if identify(self.path).file != self.identity.file:
-                raise GalleryError(
-                    f"{self.path}: the file was replaced during the work; run the command again"
-                )
-
-    @contextmanager
-    def write_transaction(self, what: str) -> Iterator[None]:
-        """The same, with SQLite's errors as ours: `what` did not happen."""
         try:
-            with self.writing():
+            with self.transaction():
+                self.check_key()
                 yield
+                if identify(self.path).file != self.identity.file:
+                    raise GalleryError(
+                        f"{self.path}: the file was replaced during the work; run the command again"
+                    )
         except schema.SQLITE_ERRORS as error:
-            raise GalleryError(f"{self.path}: {what}: {error}; nothing was changed") from error
-
-    @contextmanager
-    def read_transaction(self) -> Iterator[None]:
-        """One moment of the gallery, whatever others commit meanwhile; SQLite's errors as ours."""
-        try:
-            self.db.execute("BEGIN")
-            try:
-                yield
-            finally:
-                if self.db.in_transaction:
-                    self.db.execute("ROLLBACK")
-        except schema.SQLITE_ERRORS as error:
-            raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
+            raise GalleryError(f"{self.path}: {failure}: {error}; nothing was changed") from error
 
     def allocate_numbers(self, count: int) -> int:
-        """So many numbers that nobody has had; the first. Within a transaction."""
+        """Reserve numbers that were never used, within a transaction; return the first."""
         counter = self.read_counter()
         self.db.execute("UPDATE meta SET value = ? WHERE name = 'counter'", (counter + count,))
         return counter + 1
 
     def read_counter(self) -> int:
-        """The last number that was given; raises GalleryError where the gallery does not know it."""
+        """Return the last number that was allocated. Raises GalleryError if it is missing."""
         found = self.db.execute("SELECT value FROM meta WHERE name = 'counter'").fetchone()
         if not found or not isinstance(found[0], int) or found[0] < 0:
-            raise GalleryError(f"{self.path}: the gallery has lost its counter: damaged; {REMEDY}")
+            raise GalleryError(f"{self.path}: the counter is missing: damaged; {REMEDY}")
         return found[0]
 
     def find_row(self, name: str) -> tuple[int, int, bytes] | None:
-        """Number, revision and sealed record of a subject."""
+        """Return number, revision and encrypted record of a subject, None if not enrolled."""
         found: tuple[int, int, bytes] | None = self.db.execute(
-            "SELECT id, revision, sealed FROM subjects WHERE tag = ?", (self.cipher.name_tag(name),)
+            "SELECT id, revision, sealed FROM subjects WHERE tag = ?",
+            (self.cipher.name_tag(name),),
         ).fetchone()
         return found
 
     def decrypt_subject(
         self, subject: int, revision: int, sealed: bytes
     ) -> tuple[str, SubjectRecord]:
+        """Return name and attributes of a row. Raises GalleryError."""
         return from_json(self.cipher.decrypt(sealed, "subject", subject, revision))
 
     def write_subject(
@@ -310,37 +219,42 @@ class Database:
         model: str,
         chips: Sequence[bytes | None] = (),
     ) -> int:
-        """Within a transaction: the subject's row anew, and rows for more templates; the subject's number."""
+        """Replace the row of a subject and add templates, within a transaction.
+
+        Returns the subject's number.
+        """
         first = self.allocate_numbers(2 + len(embeddings))
         known = self.find_row(name)
-        name = self._spelling(known, name)
+        name = self._stored_spelling(known, name)
         revision, subject = first, known[0] if known else first + 1
+        sealed = self.cipher.encrypt(to_json(name, record), "subject", subject, revision)
         self.db.execute(
             "INSERT INTO subjects VALUES (?, ?, ?, ?) "
             "ON CONFLICT (id) DO UPDATE SET revision = excluded.revision, sealed = excluded.sealed",
-            (
-                subject,
-                self.cipher.name_tag(name),
-                revision,
-                self.cipher.encrypt(to_json(name, record), "subject", subject, revision),
-            ),
+            (subject, self.cipher.name_tag(name), revision, sealed),
         )
         for i, embedding in enumerate(embeddings):
-            template = first + 2 + i
-            sealed = self.cipher.encrypt(
-                np.asarray(embedding, "<f4").tobytes(), "template", template, subject, model
-            )
-            self.db.execute(
-                "INSERT INTO templates VALUES (?, ?, ?, ?)", (template, subject, model, sealed)
-            )
-            if chips and (chip := chips[i]) is not None:
-                self.db.execute(
-                    "INSERT INTO chips VALUES (?, ?)",
-                    (template, self.cipher.encrypt(chip, "chip", template)),
-                )
+            chip = chips[i] if chips else None
+            self._write_template(first + 2 + i, subject, model, embedding, chip)
         return subject
 
-    def _spelling(self, known: tuple[int, int, bytes] | None, name: str) -> str:
+    def _write_template(
+        self,
+        template: int,
+        subject: int,
+        model: str,
+        embedding: NDArray[np.float32],
+        chip: bytes | None,
+    ) -> None:
+        plain = np.asarray(embedding, "<f4").tobytes()
+        sealed = self.cipher.encrypt(plain, "template", template, subject, model)
+        row = (template, subject, model, sealed)
+        self.db.execute("INSERT INTO templates VALUES (?, ?, ?, ?)", row)
+        if chip is not None:
+            sealed_chip = self.cipher.encrypt(chip, "chip", template)
+            self.db.execute("INSERT INTO chips VALUES (?, ?)", (template, sealed_chip))
+
+    def _stored_spelling(self, known: tuple[int, int, bytes] | None, name: str) -> str:
         """Return the stored spelling of a name, so that its joiners are not lost."""
         if known is None:
             return name
@@ -349,56 +263,8 @@ class Database:
         except GalleryError:  # the row is about to be replaced
             return name
 
-    def truncate_log(self) -> bool:
-        """Whether the write-ahead log is empty now; not while another process reads, or where the disk is full."""
-        try:
-            return not self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        except schema.SQLITE_ERRORS:
-            return False
-
-    def compact(self) -> None:
-        """Write the file anew, without anything that was deleted. Raises GalleryError."""
-        try:
-            self.db.execute("VACUUM")
-        except schema.SQLITE_ERRORS as error:
-            raise GalleryError(
-                f"{self.path}: cannot write the file anew: {error}; is the disk full?"
-            ) from error
-        if not self.truncate_log():
-            raise GalleryError(
-                f"{self.path}: the write-ahead log cannot be emptied while another process reads; try again"
-            )
-
-    def assert_erased(self, gone: Sequence[bytes]) -> None:
-        """Raises GalleryError where a piece of some deleted rows is still in a file."""
-        if not self.truncate_log():
-            raise GalleryError(
-                "a sealed copy is still in the write-ahead log since another process reads or the disk is full"
-            )
-        with self.disconnected():
-            secure_delete.sync_files(self.path)
-            left = secure_delete.find_remnants(self.path, gone)
-        if left:
-            self.compact()
-            with self.disconnected():
-                secure_delete.sync_files(self.path)
-                left = secure_delete.find_remnants(self.path, gone)
-        if left:
-            raise GalleryError("a sealed copy is still in the file")
-
-    @contextmanager
-    def disconnected(self) -> Iterator[None]:
-        """The file for somebody else than SQLite: whoever closes a file gives up all locks that his process has on it."""
-        self.db.close()
-        try:
-            yield
-        finally:
-            self._connect()
-
-    def close(self) -> None:
-        self.db.close()
-
 
 def abbreviate(value: object) -> str:
+    """Return a value for a message, the first characters of a digest."""
     text = "unknown" if value is None else str(value)
-    return text if len(text) <= 20 else f"{text[:12]}..."
+    return text if len(text) <= 20 else f"{text[:_ABBREVIATED]}..."

@@ -1,7 +1,7 @@
-"""Enrolled people, sealed in SQLite; another process may write while this one reads.
+"""Enrolled people in an encrypted database; another process may write while this one reads.
 
-What is stored is biometric data, also when it is sealed: a template can be compared with any photo by whoever has key
-and model. Pictures are in here only where the configuration keeps chips.
+Templates are biometric data even when encrypted: with the key and the model they can be compared
+with any photo. Images are stored only if the configuration keeps chips.
 """
 
 from __future__ import annotations
@@ -31,38 +31,40 @@ from edge.system.crypto import NONCE_BYTES
 
 log = logging.getLogger(__name__)
 
+_NO_TEMPLATES = np.zeros((0, 0), np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:
-    """One subject as it stands in the gallery."""
+    """Subject with attributes and templates."""
 
     name: str
     record: SubjectRecord
-    templates: NDArray[np.float32]  # (n,D) of the store's model; (0,0) where there is none
+    templates: NDArray[np.float32]  # (N,D) of the store's model; (0,0) without any
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has happened since a revision."""
+    """Subjects that changed after a revision."""
 
-    revision: int  # to ask from the next time
+    revision: int  # of the last change
     subjects: dict[int, Subject | None]  # by number; None: erased or left out
-    row_versions: dict[int, bytes]  # by number; another mark means another content of the row
+    row_versions: dict[int, bytes]  # by number; differs after every write
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateInfo:
-    """One template as far as it can be told without its numbers."""
+    """Template without its vector."""
 
     template: int
     model: str
-    chip: bytes | None  # PNG, where it was kept
+    chip: bytes | None  # PNG, if it was kept
 
 
 class GalleryStore(Database):
-    """The gallery of one terminal, seen with one model; refuses any other by name.
+    """Gallery of one terminal with the templates of one model.
 
-    `changeover`: also where all templates are of other models, for whoever enrolls people again.
+    Raises GalleryError for a gallery of another model, unless `allow_other_models`.
     """
 
     def __init__(
@@ -88,20 +90,18 @@ class GalleryStore(Database):
         )
         self._dimension = dimension  # of the model; None: the dimension of most templates
         self.model = model_digest
-        try:
-            models = self.count_by_model()
-        except GalleryError:
-            self.close()
-            raise
-        if models and model_digest not in models and not allow_other_models:
-            self.close()
+        self._run_or_close(lambda: self._check_model(allow_other_models))
+        if not read_only:
+            self._run_or_close(lambda: normalize_names(self))
+
+    def _check_model(self, allow_other_models: bool) -> None:
+        models = self.count_by_model()
+        if models and self.model not in models and not allow_other_models:
             raise GalleryError(
-                f"{path}: the gallery belongs to model {', '.join(map(abbreviate, models))}, "
-                f"expected {abbreviate(model_digest)}; templates of different models cannot be "
+                f"{self.path}: the gallery belongs to model {', '.join(map(abbreviate, models))}, "
+                f"expected {abbreviate(self.model)}; templates of different models cannot be "
                 "compared: use that bundle again, or run edge-gallery migrate"
             )
-        if not read_only:
-            self._or_close(lambda: normalize_names(self))
 
     def enroll(
         self,
@@ -122,84 +122,85 @@ class GalleryStore(Database):
         """
         if chips and len(chips) != len(embeddings):
             raise ValueError(
-                f"expected a chip or None for each of {len(embeddings)} templates, found {len(chips)}"
+                f"expected a chip or None for each of {len(embeddings)} templates, "
+                f"found {len(chips)}"
             )
-        gone: list[bytes] = []
+        deleted: list[bytes] = []
         with self.write_transaction("the templates of the subject were not stored"):
             known = self.find_row(name)
             if known is None and known_only:
-                raise _stranger(name)
+                raise _not_enrolled(name)
             if known is None:
                 check_name(name)
             if record is None:
                 record = self.decrypt_subject(*known)[1] if known else SubjectRecord()
             if known and replace:
-                gone = self._sealed(known[0])
+                deleted = self._sealed_rows(known[0])
                 self.db.execute("DELETE FROM templates WHERE subject = ?", (known[0],))
             subject = self.write_subject(name, record, embeddings, self.model, chips)
-            count = int(
-                self.db.execute(
-                    "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
-                ).fetchone()[0]
-            )
-        if gone:
-            self._prove_gone("the subject is replaced", gone)
+            count = self._count_templates(subject)
+        if deleted:
+            self._check_erased("the subject is replaced", deleted)
         return count
 
     def update_attributes(self, name: str, record: SubjectRecord) -> None:
-        """Put a record in place of a subject's old one; durable on return. Raises GalleryError, also for a stranger."""
+        """Replace the attributes of a subject; durable on return.
+
+        Raises GalleryError, also if the subject is not enrolled.
+        """
         with self.write_transaction("the subject was not changed"):
             if not self.find_row(name):
-                raise _stranger(name)
-            self.write_subject(name, record, np.zeros((0, 0), np.float32), self.model)
+                raise _not_enrolled(name)
+            self.write_subject(name, record, _NO_TEMPLATES, self.model)
 
     def remove(self, name: str) -> int:
-        """Erase a subject: record, templates and chips, overwritten in the file and then looked for there; how many templates.
+        """Erase a subject with templates and chips; return the number of templates.
 
-        Raises GalleryError, also where a sealed copy is still in a file.
+        The files are searched for remnants. Raises GalleryError, also if there are any.
         """
         with self.write_transaction("the subject was not removed"):
             known = self.find_row(name)
             if known is None:
                 return 0
             subject, _, sealed = known
-            (count,) = self.db.execute(
-                "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
-            ).fetchone()
-            gone = [*_bytes(sealed), self.cipher.name_tag(name), *self._sealed(subject)]
+            count = self._count_templates(subject)
+            deleted = [*_blobs(sealed), self.cipher.name_tag(name), *self._sealed_rows(subject)]
             self.db.execute("DELETE FROM subjects WHERE id = ?", (subject,))
             self.db.execute("INSERT INTO erased VALUES (?, ?)", (subject, self.allocate_numbers(1)))
-        self._prove_gone("the subject is removed", gone)
+        self._check_erased("the subject is removed", deleted)
+        return count
+
+    def _count_templates(self, subject: int) -> int:
+        (count,) = self.db.execute(
+            "SELECT count(*) FROM templates WHERE subject = ?", (subject,)
+        ).fetchone()
         return int(count)
 
-    def _sealed(self, subject: int) -> list[bytes]:
-        """What of a subject's templates and chips lies in the file."""
+    def _sealed_rows(self, subject: int) -> list[bytes]:
+        """Return the encrypted templates and chips of a subject."""
         rows = self.db.execute(
             "SELECT sealed FROM templates WHERE subject = :subject UNION ALL "
-            "SELECT c.sealed FROM chips c JOIN templates t ON t.id = c.template WHERE t.subject = :subject",
+            "SELECT c.sealed FROM chips c JOIN templates t ON t.id = c.template "
+            "WHERE t.subject = :subject",
             {"subject": subject},
         )
-        return [blob for (sealed,) in rows for blob in _bytes(sealed)]
+        return [blob for (sealed,) in rows for blob in _blobs(sealed)]
 
-    def _prove_gone(self, done: str, gone: Sequence[bytes]) -> None:
+    def _check_erased(self, done: str, deleted: Sequence[bytes]) -> None:
         try:
-            self.assert_erased(gone)
+            self.assert_erased(deleted)
         except GalleryError as error:
             raise GalleryError(
                 f"{self.path}: {done}, but {error}; run edge-gallery verify --repair"
             ) from error
 
     def set_pin(self, name: str, pin: str | None) -> None:
-        """A subject's PIN, or none; raises GalleryError."""
-        known = self.find_record(name)
-        if known is None:
-            raise _stranger(name)
-        self.update_attributes(
-            name,
-            dataclasses.replace(
-                known, pin="" if pin is None else hash_pin(pin, self.read_secret(PEPPER))
-            ),
-        )
+        """Store the hash of a subject's PIN, or remove it. Raises GalleryError."""
+        record = self.find_record(name)
+        if record is None:
+            raise _not_enrolled(name)
+        hashed = "" if pin is None else hash_pin(pin, self.read_secret(PEPPER))
+        self.update_attributes(name, dataclasses.replace(record, pin=hashed))
 
     def changes(self, since: int = 0) -> Changes:
         """Return the subjects that changed after a revision, 0 for all.
@@ -213,26 +214,24 @@ class GalleryStore(Database):
             rows = self.db.execute(
                 "SELECT id, revision, sealed FROM subjects WHERE revision > ?", (since,)
             ).fetchall()
-            templates = self.db.execute(  # subjects first, and no order asked for: else all templates are read to find the few
-                "SELECT t.id, t.subject, t.sealed FROM subjects s CROSS JOIN templates t ON s.id = t.subject "
+            # CROSS JOIN keeps the order of the tables: few subjects, then their templates.
+            templates = self.db.execute(
+                "SELECT t.id, t.subject, t.sealed "
+                "FROM subjects s CROSS JOIN templates t ON s.id = t.subject "
                 "WHERE s.revision > ? AND t.model = ?",
                 (since, self.model),
             ).fetchall()
-            erased = (
-                self.db.execute(
-                    "SELECT subject FROM erased WHERE revision > ?", (since,)
-                ).fetchall()
-                if since
-                else []
-            )
+            erased = self.db.execute(
+                "SELECT subject FROM erased WHERE revision > ?1 AND ?1 > 0", (since,)
+            ).fetchall()
         found: dict[int, Subject | None] = {int(subject): None for (subject,) in erased}
         vectors = self._vectors(templates)
         for subject, revision, sealed in rows:
-            found[subject] = self._known(subject, revision, sealed, vectors.get(subject, []))
-        marks = {subject: _mark(sealed) for subject, _, sealed in rows}
-        return Changes(revision_now, found, marks)
+            found[subject] = self._decrypt(subject, revision, sealed, vectors.get(subject, []))
+        versions = {subject: _row_version(sealed) for subject, _, sealed in rows}
+        return Changes(revision_now, found, versions)
 
-    def _known(
+    def _decrypt(
         self, subject: int, revision: int, sealed: bytes, vectors: list[NDArray[np.float32]]
     ) -> Subject | None:
         try:
@@ -243,22 +242,22 @@ class GalleryStore(Database):
         if not is_name(name):
             self._report(f"subject {subject}: its name is invalid")
             return None
-        return Subject(name, record, np.stack(vectors) if vectors else np.zeros((0, 0), np.float32))
+        return Subject(name, record, np.stack(vectors) if vectors else _NO_TEMPLATES)
 
     def _vectors(
         self, rows: Sequence[tuple[int, int, bytes]]
     ) -> dict[int, list[NDArray[np.float32]]]:
         """Return the valid templates by subject."""
-        unsealed = []
+        decrypted = []
         for template, subject, sealed in rows:
             try:
                 plain = self.cipher.decrypt(sealed, "template", template, subject, self.model)
-                unsealed.append((template, subject, np.frombuffer(plain, "<f4")))
+                decrypted.append((template, subject, np.frombuffer(plain, "<f4")))
             except (GalleryError, ValueError) as error:
                 self._report(f"template {template}: {error}")
-        dimension = self._dimension or most_common_dimension(vector for _, _, vector in unsealed)
+        dimension = self._dimension or most_common_dimension(vector for _, _, vector in decrypted)
         found: dict[int, list[NDArray[np.float32]]] = {}
-        for template, subject, vector in unsealed:
+        for template, subject, vector in decrypted:
             if flaw := find_flaw(vector, dimension):
                 self._report(f"template {template}: {flaw}")
             else:
@@ -269,43 +268,43 @@ class GalleryStore(Database):
         log.error("%s: left out: %s; see edge-gallery verify", self.path, flaw)
 
     def row_versions(self) -> dict[int, bytes]:
-        """Return each subject's mark, which changes with every write. Raises GalleryError."""
+        """Return a value for each subject that differs after every write. Raises GalleryError."""
         with self.read_transaction():
             rows = self.db.execute("SELECT id, substr(sealed, 1, 12) FROM subjects").fetchall()
-        return {subject: _mark(sealed) for subject, sealed in rows}
+        return {subject: _row_version(sealed) for subject, sealed in rows}
 
     def read_subjects(self) -> list[Subject]:
-        """Everybody, by name. Raises GalleryError."""
+        """Return all subjects, sorted by name. Raises GalleryError."""
         return sorted(
-            (known for known in self.changes().subjects.values() if known is not None),
-            key=lambda known: known.name,
+            (subject for subject in self.changes().subjects.values() if subject is not None),
+            key=lambda subject: subject.name,
         )
 
     def template_counts(self) -> dict[str, int]:
-        """Templates of this model per subject, by name. Raises GalleryError."""
-        return {known.name: len(known.templates) for known in self.read_subjects()}
+        """Return the number of templates of this model by subject. Raises GalleryError."""
+        return {subject.name: len(subject.templates) for subject in self.read_subjects()}
 
     def load_templates(self) -> tuple[list[str], NDArray[np.float32]]:
-        """Everybody's templates (N,D), row by row, with their names. Raises GalleryError."""
-        known = [known for known in self.read_subjects() if len(known.templates)]
-        names = [known.name for known in known for _ in known.templates]
-        return names, np.vstack([known.templates for known in known]) if known else np.zeros(
-            (0, 0), np.float32
-        )
+        """Return the subject of each template, and all templates (N,D). Raises GalleryError."""
+        subjects = [subject for subject in self.read_subjects() if len(subject.templates)]
+        if not subjects:
+            return [], _NO_TEMPLATES
+        names = [subject.name for subject in subjects for _ in subject.templates]
+        return names, np.vstack([subject.templates for subject in subjects])
 
     def find_record(self, name: str) -> SubjectRecord | None:
-        """What is known of a subject; None for a stranger. Raises GalleryError."""
+        """Return the attributes of a subject; None if not enrolled. Raises GalleryError."""
         with self.read_transaction():
             found = self.find_row(name)
         return self.decrypt_subject(*found)[1] if found else None
 
     def list_templates(self, name: str) -> list[TemplateInfo]:
-        """A subject's templates of all models, with their chips. Raises GalleryError."""
+        """Return the templates of a subject, of all models. Raises GalleryError."""
         with self.read_transaction():
             found = self.find_row(name)
             rows = self.db.execute(
-                "SELECT t.id, t.model, c.sealed FROM templates t LEFT JOIN chips c ON c.template = t.id WHERE t.subject = ? "
-                "ORDER BY t.id",
+                "SELECT t.id, t.model, c.sealed FROM templates t "
+                "LEFT JOIN chips c ON c.template = t.id WHERE t.subject = ? ORDER BY t.id",
                 (found[0] if found else 0,),
             ).fetchall()
         return [
@@ -334,7 +333,7 @@ class GalleryStore(Database):
         return chips
 
     def count_by_model(self) -> dict[str, int]:
-        """Templates per model digest. Raises GalleryError."""
+        """Return the number of templates by model digest. Raises GalleryError."""
         with self.read_transaction():
             return dict(
                 self.db.execute(
@@ -343,19 +342,12 @@ class GalleryStore(Database):
             )
 
     def expired_subjects(self, day: date) -> list[str]:
-        """Who is kept no longer on a day. Raises GalleryError."""
+        """Return the subjects whose day of erasure has come. Raises GalleryError."""
         return [
             known.name
             for known in self.read_subjects()
             if known.record.erase_on is not None and known.record.erase_on <= day
         ]
-
-    def data_version(self) -> int:
-        """Changes when another connection has committed; cheap enough for every frame."""
-        try:
-            return int(self.db.execute("PRAGMA data_version").fetchone()[0])
-        except schema.SQLITE_ERRORS as error:
-            raise GalleryError(f"{self.path}: cannot read the gallery: {error}") from error
 
 
 def open_store(
@@ -397,15 +389,15 @@ def read_evidence_key(config: TerminalConfig) -> bytes:
             gallery.close()
 
 
-def _mark(sealed: object) -> bytes:
+def _row_version(sealed: object) -> bytes:
     """Return the nonce of a sealed row, fresh with every write."""
     return sealed[:NONCE_BYTES] if isinstance(sealed, bytes) else b""
 
 
-def _bytes(sealed: object) -> list[bytes]:
-    """Nothing for a number or a text that somebody put in its place."""
+def _blobs(sealed: object) -> list[bytes]:
+    """Return a list without values of another type, which only a changed row can hold."""
     return [sealed] if isinstance(sealed, bytes) else []
 
 
-def _stranger(name: str) -> GalleryError:
+def _not_enrolled(name: str) -> GalleryError:
     return GalleryError(f"{name!r} is not enrolled; edge-gallery list shows who is")

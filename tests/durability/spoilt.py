@@ -76,15 +76,15 @@ def _no_fsync() -> None:
 
 def _each_statement_by_itself() -> None:
     @contextmanager
-    def writing(self: Database) -> Iterator[None]:
+    def transaction(self: Database) -> Iterator[None]:
         yield
 
-    Database.writing = writing  # type: ignore[method-assign]
+    Database.transaction = transaction  # type: ignore[method-assign]
 
 
 def _committed_by_the_next_one() -> None:
     @contextmanager
-    def writing(self: Database) -> Iterator[None]:
+    def transaction(self: Database) -> Iterator[None]:
         if self.db.in_transaction:
             self.db.execute("COMMIT")
         self.db.execute("BEGIN IMMEDIATE")
@@ -94,7 +94,7 @@ def _committed_by_the_next_one() -> None:
         self.db.commit()
         self.db.close()
 
-    Database.writing, Database.close = writing, close  # type: ignore[method-assign]
+    Database.transaction, Database.close = transaction, close  # type: ignore[method-assign]
     _not_looked_for()
 
 

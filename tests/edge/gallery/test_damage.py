@@ -123,7 +123,7 @@ def test_templates_of_other_length_only_are_none(open_store: Open) -> None:
 def test_name_damaged_is_left_out(open_store: Open, caplog: pytest.LogCaptureFixture) -> None:
     store = open_store()
     store.enroll("Ada", ROW)
-    with store.writing():
+    with store.write_transaction("test"):
         store.write_subject("a\nb", SubjectRecord(), ROW, store.model)
     assert store.template_counts() == {"Ada": 1} and "subject 5: its name is invalid" in caplog.text
     assert maintenance.verify(store) == ["subject 5: its name is invalid"]

@@ -152,11 +152,11 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
     [
         ("DELETE FROM meta WHERE name = 'check'", "key check value is missing"),
         ("UPDATE meta SET value = 7 WHERE name = 'check'", "key check value is missing"),
-        ("DELETE FROM meta WHERE name = 'counter'", "lost its counter"),
-        ("UPDATE meta SET value = 'x' WHERE name = 'counter'", "lost its counter"),
+        ("DELETE FROM meta WHERE name = 'counter'", "counter is missing"),
+        ("UPDATE meta SET value = 'x' WHERE name = 'counter'", "counter is missing"),
         (
             "UPDATE meta SET value = -65022 WHERE name = 'counter'",
-            "lost its counter",
+            "counter is missing",
         ),  # who is enrolled then is never seen
         ("UPDATE meta SET value = 9 WHERE name = 'schema'", "belongs to schema 9, expected 2"),
         ("DROP TABLE templates", "no such table"),
