@@ -72,7 +72,7 @@ def _add_preparing(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         default=min(8, os.cpu_count() or 1),
-        help="worker processes (default %(default)s); 0: none",
+        help="worker processes (default: one per core, at most 8); 0: none",
     )
     parser.add_argument(
         "--contact-sheet",
