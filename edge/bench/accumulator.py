@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edge.bench import statistics
-from edge.bench.loop import STAGES, FrameTiming, Granted
-from edge.bench.results import Camera, EndToEnd, Networks, Stage, Summary
+from edge.bench.loop import STAGES, FrameTiming, GrantTiming
+from edge.bench.quantities import CameraStatistics, EndToEnd, NetworkTimes, StageTimes, Summary
 from edge.camera import Camera as CameraProtocol
 from edge.values import Frame
 
@@ -69,25 +69,25 @@ class RunStatistics:
         self.frames = self.looked_at = self.faces = self.embedded = 0
         self.busy_s = self.outside_s = 0.0
 
-    def add(self, turn: FrameTiming) -> None:
+    def add(self, timing: FrameTiming) -> None:
         self.frames += 1
-        self.faces += turn.faces
-        self.embedded += turn.embedded
-        self.busy_s += turn.busy_s
-        self.outside_s += turn.outside_s
-        if turn.is_idle:
+        self.faces += timing.faces
+        self.embedded += timing.embedded
+        self.busy_s += timing.busy_s
+        self.outside_s += timing.outside_s
+        if timing.is_idle:
             return
         self.looked_at += 1
         columns = self._columns
-        columns["at"].add(turn.at - self._started_at)
-        columns["age"].add(turn.age_s)
-        columns["busy"].add(turn.busy_s)
-        columns["decided"].add(turn.decided_s)
-        columns["outside"].add(turn.outside_s)
-        columns["detector"].add(_mean(turn.detector))
-        columns["embedder"].add(_mean(turn.embedder))
-        self._add_stages({"capture": turn.age_s, **turn.stages}, turn)
-        for grant in turn.grants:
+        columns["at"].add(timing.at - self._started_at)
+        columns["age"].add(timing.age_s)
+        columns["busy"].add(timing.busy_s)
+        columns["decided"].add(timing.decided_s)
+        columns["outside"].add(timing.outside_s)
+        columns["detector"].add(_mean(timing.detector))
+        columns["embedder"].add(_mean(timing.embedder))
+        self._add_stages({"capture": timing.age_s, **timing.stages}, timing)
+        for grant in timing.grants:
             self._grants.extend(
                 math.nan if v is None else v
                 for v in (
@@ -111,16 +111,16 @@ class RunStatistics:
             self._sums[name] += seconds or 0.0
 
     @property
-    def grants(self) -> list[Granted]:
+    def grants(self) -> list[GrantTiming]:
         rows = [self._grants[i : i + 5] for i in range(0, len(self._grants), 5)]
-        return [Granted(*(None if v != v else v for v in row)) for row in rows]  # type: ignore[arg-type]
+        return [GrantTiming(*(None if v != v else v for v in row)) for row in rows]  # type: ignore[arg-type]
 
-    def stages(self) -> dict[str, Stage]:
+    def stages(self) -> dict[str, StageTimes]:
         """Return the times of each stage; a stage without work in any frame is left out."""
         times = {name: column.ms() for name, column in self._stages.items()}
         return {
-            name: Stage(
-                summary=Summary.of(ms),
+            name: StageTimes(
+                summary=Summary.from_ms(ms),
                 per_frame=round(self._sums[name] / self.frames * 1000, _DIGITS),
             )
             for name, ms in times.items()
@@ -128,18 +128,18 @@ class RunStatistics:
         }
 
     def frame(self) -> Summary:
-        summary = Summary.of(self._columns["busy"].ms())
+        summary = Summary.from_ms(self._columns["busy"].ms())
         assert summary is not None
         return summary
 
-    def networks(self) -> Networks:
+    def networks(self) -> NetworkTimes:
         detector, embedder = (
-            Summary.of(self._columns[name].ms()) for name in ("detector", "embedder")
+            Summary.from_ms(self._columns[name].ms()) for name in ("detector", "embedder")
         )
-        outside = Summary.of(self._columns["outside"].ms())
+        outside = Summary.from_ms(self._columns["outside"].ms())
         assert outside is not None
         both = detector.median + embedder.median if detector and embedder else None
-        return Networks(
+        return NetworkTimes(
             detector=detector,
             embedder=embedder,
             outside=outside,
@@ -153,7 +153,7 @@ class RunStatistics:
             name: [] for name in EndToEnd.model_fields if name != "frame_to_decision"
         }
         for grant in self.grants:
-            relay_at = _edge(switched, grant)
+            relay_at = _switch_time(switched, grant)
             for start, since in (
                 ("frame", grant.frame_at),
                 ("first_usable", grant.first_usable_at),
@@ -161,9 +161,9 @@ class RunStatistics:
                 for end, at in (("grant", grant.granted_at), ("relay", relay_at)):
                     if since is not None and at is not None:
                         times[f"{start}_to_{end}"].append((at - since) * 1000)
-        decided = Summary.of(self._columns["decided"].ms())
+        decided = Summary.from_ms(self._columns["decided"].ms())
         return EndToEnd(
-            frame_to_decision=decided, **{name: Summary.of(ms) for name, ms in times.items()}
+            frame_to_decision=decided, **{name: Summary.from_ms(ms) for name, ms in times.items()}
         ), times
 
     def series(self) -> dict[str, list[float]]:
@@ -183,16 +183,16 @@ class RunStatistics:
             for name, key in (("network.detector", "detector"), ("network.embedder", "embedder"))
         }
         series |= {f"stage.{name}": column.ms() for name, column in self._stages.items()}
-        return written(series)
+        return rounded_series(series)
 
     def age(self) -> Summary | None:
-        return Summary.of(self._columns["age"].ms())
+        return Summary.from_ms(self._columns["age"].ms())
 
 
-def written(series: dict[str, list[float]]) -> dict[str, list[float]]:
+def rounded_series(series: dict[str, list[float]]) -> dict[str, list[float]]:
     """Return decimated and rounded series, without empty ones."""
     return {
-        name: [round(v, _DIGITS) for v in statistics.thinned(values, _SERIES_MOST)]
+        name: [round(v, _DIGITS) for v in statistics.decimated(values, _SERIES_MOST)]
         for name, values in series.items()
         if values
     }
@@ -202,7 +202,7 @@ def _mean(calls: Sequence[float]) -> float:
     return sum(calls) / len(calls) if calls else math.nan
 
 
-def _edge(switched: Sequence[float], grant: Granted) -> float | None:
+def _switch_time(switched: Sequence[float], grant: GrantTiming) -> float | None:
     """Return the time at which the relay switched between request and answer, or None."""
     if grant.asked_at is None or grant.answered_at is None:
         return None
@@ -260,15 +260,15 @@ class CountingCamera:
             self._reference = float(np.median(self._first))
             self.gaps = sum(one > _GAP * self._reference for one in self._first)
 
-    def summarise(self, dropped: int, age: Summary | None) -> Camera:
+    def summarise(self, dropped: int, age: Summary | None) -> CameraStatistics:
         intervals = self._intervals.present()
         passed = self._last_at - (self._began_at or 0.0)
-        return Camera(
+        return CameraStatistics(
             frames=self.frames,
             rate_fps=round((self.frames - 1) / passed, 3)
             if self.frames > 1 and passed > 0
             else None,
-            interval=Summary.of([v * 1000 for v in intervals]),
+            interval=Summary.from_ms([v * 1000 for v in intervals]),
             jitter=round(float(np.std(intervals)) * 1000, _DIGITS) if len(intervals) > 1 else None,
             age=age,
             dropped=dropped,
@@ -276,4 +276,4 @@ class CountingCamera:
         )
 
     def series(self) -> dict[str, list[float]]:
-        return written({"interval": [v * 1000 for v in self._intervals.present()]})
+        return rounded_series({"interval": [v * 1000 for v in self._intervals.present()]})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.bench.results import Accuracy
+from edge.bench.quantities import Accuracy
 from edge.bundle import EMBEDDER_NETWORK, Bundle, ParityResult, onnx_file, plan_file
 from edge.engine.sidecar import read_sidecar
 from edge.recogniser.networks import TerminalNetworks

@@ -8,10 +8,11 @@ import time
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import CountingCamera, DecimatedSeries, written
+from edge.bench.accumulator import CountingCamera, DecimatedSeries, rounded_series
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import DURATION, INTERRUPTED, RECORDING_OVER, check_length
-from edge.bench.results import CameraReport, Summary
+from edge.bench.quantities import Summary
+from edge.bench.results import CameraReport
 from edge.bench.sources import Source
 from edge.camera.capture import Capture
 from edge.errors import CameraError
@@ -20,7 +21,9 @@ _TAKE_S = 0.2
 _DURATION_S = 10.0
 
 
-def watch(source: Source, duration_s: float | None, stop: InterruptHandler) -> CameraReport:
+def measure_camera(
+    source: Source, duration_s: float | None, stop: InterruptHandler
+) -> CameraReport:
     """Take every frame as soon as it arrives; raises CameraError if none arrives."""
     whole = source.recorded and duration_s is None
     limit_s = math.inf if whole else duration_s or _DURATION_S
@@ -58,12 +61,12 @@ def watch(source: Source, duration_s: float | None, stop: InterruptHandler) -> C
         check_length(camera.frames)
     return CameraReport(
         made_at=machine.now(),
-        machine=machine.here(),
+        machine=machine.describe_this_machine(),
         source=source.name,
         frame_size=size,
         ended=ended,
         seconds=round(time.monotonic() - began, 3),
-        camera=camera.summarise(capture.dropped, Summary.of(ages.ms())),
+        camera=camera.summarise(capture.dropped, Summary.from_ms(ages.ms())),
         lost=tuple(lost),
-        series=camera.series() | written({"age": ages.ms()}),
+        series=camera.series() | rounded_series({"age": ages.ms()}),
     )

@@ -26,7 +26,14 @@ _JUDGED = (
     "search",
     "call",
 )  # other series are reported, not judged
-_TOLD = (*_JUDGED, "first_usable_to_relay", "frame_to_relay", "frame_to_grant", "age", "interval")
+_REPORTED = (
+    *_JUDGED,
+    "first_usable_to_relay",
+    "frame_to_relay",
+    "frame_to_grant",
+    "age",
+    "interval",
+)
 _FREE = ("versions",)  # of the machine: may differ
 _FREE_CONDITIONS = ("door", "record_on")  # do not affect what is judged
 
@@ -86,7 +93,7 @@ def _series(report: Measured) -> dict[str, list[float]]:
         return {
             name: ms
             for name, ms in report.series.items()
-            if name in _TOLD or name.startswith("stage.")
+            if name in _REPORTED or name.startswith("stage.")
         }
     rows: list[tuple[str, dict[str, list[float]]]] = []
     if isinstance(report, GalleryReport):

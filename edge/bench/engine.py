@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import written
+from edge.bench.accumulator import rounded_series
 from edge.bench.accuracy import accuracy_of
 from edge.bench.interrupt import InterruptHandler
-from edge.bench.results import Accuracy, EngineReport, EngineRow, Phases, Refused, Summary
+from edge.bench.quantities import Accuracy, Summary
+from edge.bench.results import EngineReport, EngineRow, NotMeasured, Phases
 from edge.bundle import (
     EMBEDDER_NETWORK,
     NETWORKS,
@@ -43,7 +44,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
-class Runner:
+class EngineRunner:
     """One open network and the times of its calls."""
 
     network: str
@@ -73,7 +74,7 @@ class Runner:
             self.phases.append(self.open.phases(self.inputs))
 
 
-def engines(
+def measure_engines(
     config: TerminalConfig,
     *,
     threads: Sequence[int],
@@ -96,7 +97,7 @@ def engines(
         rows = tuple(engine_row(runner) for runner in runners)
     return EngineReport(
         made_at=machine.now(),
-        machine=machine.here(),
+        machine=machine.describe_this_machine(),
         model=bundle.model_digest,
         rows=rows,
         refused=refused,
@@ -105,9 +106,9 @@ def engines(
 
 def _open_all(
     bundle: Bundle, threads: Sequence[int], batches: Sequence[int], closing: contextlib.ExitStack
-) -> tuple[list[Runner], tuple[Refused, ...]]:
+) -> tuple[list[EngineRunner], tuple[NotMeasured, ...]]:
     """Return the runners that can run here, and reasons for the others."""
-    runners: list[Runner] = []
+    runners: list[EngineRunner] = []
     refused: dict[str, str] = {}
     for network in NETWORKS:
         for precision in _PRECISIONS:
@@ -122,7 +123,7 @@ def _open_all(
         refused["trt"] = (
             "the bundle holds no engines of TensorRT; build them on the device with mfsa-build-engine"
         )
-    return runners, tuple(Refused(name=name, why=why) for name, why in refused.items())
+    return runners, tuple(NotMeasured(name=name, why=why) for name, why in refused.items())
 
 
 def _open(
@@ -132,7 +133,7 @@ def _open(
     engine: str,
     threads: Sequence[int],
     batches: Sequence[int],
-) -> Iterator[Runner]:
+) -> Iterator[EngineRunner]:
     """Open a network, or return None without its file; raises BundleError or EngineError."""
     most = tuple(batches) if network == EMBEDDER_NETWORK else (1,)
     if engine == "trt":
@@ -152,7 +153,7 @@ def _open(
             accuracy_of(bundle, network, precision, read_sidecar(plan).verdict),
         )
         for batch in most:
-            yield Runner(
+            yield EngineRunner(
                 network,
                 engine,
                 precision,
@@ -172,7 +173,7 @@ def _open(
         for count in threads:
             for batch in most:
                 opened_here = open_engine(path, threads=count)
-                yield Runner(
+                yield EngineRunner(
                     network,
                     engine,
                     precision,
@@ -194,8 +195,8 @@ def _inputs(bundle: Bundle, network: str, batch: int) -> Floats:
     return np.random.default_rng(0).integers(0, 256, (1, 3, height, width)).astype(np.float32)
 
 
-def engine_row(runner: Runner) -> EngineRow:
-    call = Summary.of(runner.ms)
+def engine_row(runner: EngineRunner) -> EngineRow:
+    call = Summary.from_ms(runner.ms)
     assert call is not None
     phases = _phases(runner.phases)
     return EngineRow(
@@ -212,7 +213,7 @@ def engine_row(runner: Runner) -> EngineRow:
         phases=phases,
         warnings=tuple(_warnings(runner.ms, phases)),
         accuracy=runner.accuracy,
-        series=written({"call": runner.ms}),
+        series=rounded_series({"call": runner.ms}),
     )
 
 
@@ -220,7 +221,8 @@ def _phases(phases: Sequence[EnginePhases]) -> Phases | None:
     if not phases:
         return None
     summaries = {
-        name: Summary.of([getattr(one, name) for one in phases]) for name in Phases.model_fields
+        name: Summary.from_ms([getattr(one, name) for one in phases])
+        for name in Phases.model_fields
     }
     return Phases.model_validate(summaries)
 

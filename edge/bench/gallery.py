@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import written
+from edge.bench.accumulator import rounded_series
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.networks import random_templates
-from edge.bench.results import GalleryReport, GalleryRow, Summary
+from edge.bench.quantities import Summary
+from edge.bench.results import GalleryReport, GalleryRow
 from edge.gallery.search import Index
 
 _PER_SUBJECT = 3
 _MIB = 1 << 20
 
 
-def search(
+def measure_searches(
     sizes: Sequence[int], embedding: int, searches: int, stop: InterruptHandler
 ) -> GalleryReport:
     """Measure all sizes in turns, so that changes of the machine affect all."""
@@ -37,7 +38,10 @@ def search(
             break
     rows = tuple(_row(size, embedding, ms) for size, ms in zip(sizes, times, strict=True))
     return GalleryReport(
-        made_at=machine.now(), machine=machine.here(), templates_per_subject=_PER_SUBJECT, rows=rows
+        made_at=machine.now(),
+        machine=machine.describe_this_machine(),
+        templates_per_subject=_PER_SUBJECT,
+        rows=rows,
     )
 
 
@@ -49,7 +53,7 @@ def _index(size: int, embedding: int, seed: int) -> Index:
 
 
 def _row(size: int, embedding: int, ms: list[float]) -> GalleryRow:
-    summary = Summary.of(ms)
+    summary = Summary.from_ms(ms)
     assert summary is not None
     return GalleryRow(
         templates=size,
@@ -57,5 +61,5 @@ def _row(size: int, embedding: int, ms: list[float]) -> GalleryRow:
         mib=round(size * embedding * 4 / _MIB, 2),
         search=summary,
         templates_per_us=round(size / summary.median / 1000, 2),
-        series=written({"search": ms}),
+        series=rounded_series({"search": ms}),
     )

@@ -30,7 +30,7 @@ _ASK_AGAIN_S = 1.0  # as the recogniser retries
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class GrantTiming:
     """One grant; times by the loop's clock."""
 
     frame_at: float  # of the newest voting frame
@@ -53,7 +53,7 @@ class FrameTiming:
     embedder: list[float]
     faces: int
     embedded: int
-    grants: tuple[Granted, ...] = ()
+    grants: tuple[GrantTiming, ...] = ()
 
     @property
     def is_idle(self) -> bool:
@@ -80,7 +80,7 @@ class ReplayClock:
 
 
 @dataclass(slots=True, eq=False)
-class Loop:
+class BenchLoop:
     """Without `record` or `door` a grant is not followed further."""
 
     pipeline: Pipeline
@@ -113,7 +113,7 @@ class Loop:
             grants,
         )
 
-    def forget(self) -> None:
+    def reset_clocks(self) -> None:
         """Clear the times of the networks, after a warm-up."""
         self.pipeline.stopwatch.reset()
         self.timed.detector.take()
@@ -129,7 +129,7 @@ class Loop:
             self._granted.discard(oldest)
         return decision.verdict is Verdict.GRANT and decision.match is not None
 
-    def _grant(self, frame: Frame, sighting: FaceResult, stages: dict[str, float]) -> Granted:
+    def _grant(self, frame: Frame, sighting: FaceResult, stages: dict[str, float]) -> GrantTiming:
         """Record the grant durably, request the door and record its answer, like the recogniser."""
         decision, number = sighting.decision, NOT_RECORDED
         assert decision.match is not None
@@ -143,7 +143,7 @@ class Loop:
             number = self.record.append(decision_fields(frame, sighting, model, engine))
         granted = self.clock()
         grant = Grant(secrets.token_hex(8), decision.match.subject, number, decision.frame_at)
-        answered = self._ask(sighting.track, grant)
+        answered = self._request_door(sighting.track, grant)
         ended = self.clock()
         if self.record is not None:
             self.record.append(
@@ -155,11 +155,11 @@ class Loop:
             stages["door"] = stages.get("door", 0.0) + ended - granted
         first = None if sighting.track in self._granted else self._usable.get(sighting.track)
         self._granted.add(sighting.track)
-        return Granted(
+        return GrantTiming(
             decision.frame_at, first, granted, granted if self.door is not None else None, answered
         )
 
-    def _ask(self, track: int, grant: Grant) -> float | None:
+    def _request_door(self, track: int, grant: Grant) -> float | None:
         """Return the time of the answer if the door opened, else None."""
         if self.door is None:
             return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge.bench.results import Machine, Memory, Power, Sample, Slope, Throttling
+from edge.bench.quantities import Machine, MachineSample, Memory, Power, Slope, Throttling
 from edge.ops.platform import MachineReading, Platform, open_platform
 
 _PACKAGES = ("mfsa-edge", "numpy", "onnxruntime", "opencv-python-headless", "tensorrt", "pycuda")
@@ -42,7 +42,7 @@ def describe(platform: Platform) -> Machine:
     )
 
 
-def here() -> Machine:
+def describe_this_machine() -> Machine:
     """Return the description of this machine."""
     platform = open_platform()
     try:
@@ -108,7 +108,7 @@ def file_system(path: Path, mounts: Path = Path("/proc/self/mounts")) -> str | N
     return max(over)[1] if over else None
 
 
-class Watch:
+class MachineMonitor:
     """Samples the machine every `interval_s` seconds in a thread, from `start` to `stop`."""
 
     def __init__(
@@ -123,15 +123,15 @@ class Watch:
         self._started = self._looked = self._worked = 0.0
 
     @property
-    def samples(self) -> Sequence[Sample]:
-        return tuple(Sample.model_validate_json(packed) for packed in self._samples)
+    def samples(self) -> Sequence[MachineSample]:
+        return tuple(MachineSample.model_validate_json(packed) for packed in self._samples)
 
     @property
-    def newest(self) -> Sample:
+    def newest(self) -> MachineSample:
         """Return the newest sample; take one if there is none."""
         if not self._samples:
-            self.look()
-        return Sample.model_validate_json(self._samples[-1])
+            self.sample()
+        return MachineSample.model_validate_json(self._samples[-1])
 
     def start(self) -> None:
         self._platform.read()  # loads are measured between two reads
@@ -146,9 +146,9 @@ class Watch:
             self._stop.set()
             self._thread.join()
             self._thread = None
-            self.look()
+            self.sample()
 
-    def look(self) -> None:
+    def sample(self) -> None:
         """Take a sample now."""
         reading, at, worked = self._platform.read(), self._clock(), time.process_time()
         passed = at - self._looked
@@ -159,13 +159,13 @@ class Watch:
         )
 
     def _run(self) -> None:
-        self.look()
+        self.sample()
         while not self._stop.wait(self._interval_s):
-            self.look()
+            self.sample()
 
 
-def _sample(at_s: float, reading: MachineReading, percent: float | None) -> Sample:
-    return Sample(
+def _sample(at_s: float, reading: MachineReading, percent: float | None) -> MachineSample:
+    return MachineSample(
         at_s=round(at_s, 3),
         rss_mib=round(rss_mib(), 3),
         cpu_percent=percent,
@@ -179,11 +179,11 @@ def _sample(at_s: float, reading: MachineReading, percent: float | None) -> Samp
     )
 
 
-def memory(samples: Sequence[Sample]) -> Memory:
+def memory(samples: Sequence[MachineSample]) -> Memory:
     """Return the memory of this process; raises ValueError without samples."""
     rss, total_s = [sample.rss_mib for sample in samples], samples[-1].at_s
     settled = [sample for sample in samples if sample.at_s >= min(_SETTLE_S, total_s / 4)]
-    slope = Slope.of([sample.at_s for sample in settled], [sample.rss_mib for sample in settled])
+    slope = Slope.fit([sample.at_s for sample in settled], [sample.rss_mib for sample in settled])
     return Memory(
         start_mib=rss[0],
         end_mib=rss[-1],
@@ -192,7 +192,7 @@ def memory(samples: Sequence[Sample]) -> Memory:
     )
 
 
-def throttling(samples: Sequence[Sample]) -> Throttling:
+def throttling(samples: Sequence[MachineSample]) -> Throttling:
     told = [sample.throttled_by for sample in samples if sample.throttled_by is not None]
     counts = [sample.throttle_events for sample in samples if sample.throttle_events is not None]
     causes = Counter(cause for one in told for cause in one)
@@ -203,7 +203,7 @@ def throttling(samples: Sequence[Sample]) -> Throttling:
     )
 
 
-def power(samples: Sequence[Sample], throughput_fps: float) -> Power | None:
+def power(samples: Sequence[MachineSample], throughput_fps: float) -> Power | None:
     """Return the power, or None if the machine does not measure it."""
     watts = [sample.power_w for sample in samples if sample.power_w]
     if not watts:

@@ -13,14 +13,15 @@ from tqdm import tqdm
 from edge.audit.sealing import score_cipher
 from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
-from edge.bench.accumulator import CountingCamera, RunStatistics, written
+from edge.bench.accumulator import CountingCamera, RunStatistics, rounded_series
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.door import BenchDoor
 from edge.bench.interrupt import InterruptHandler
-from edge.bench.loop import FrameTiming, Loop, ReplayClock
+from edge.bench.loop import BenchLoop, FrameTiming, ReplayClock
 from edge.bench.prepare import PreparedBench
-from edge.bench.results import Camera, PipelineReport, Sample, Speed
-from edge.bench.sources import kept
+from edge.bench.quantities import CameraStatistics, MachineSample, Speed
+from edge.bench.results import PipelineReport
+from edge.bench.sources import load_frames
 from edge.camera.capture import Capture
 from edge.errors import CameraError, ConfigError, DoorError
 from edge.ops.platform import open_platform
@@ -38,14 +39,14 @@ DURATION, RECORDING_OVER, ALL_DONE, INTERRUPTED = (
     "interrupted",
 )
 
-Each = Callable[
-    [FrameTiming, float, int, machine.Watch], None
+OnFrame = Callable[
+    [FrameTiming, float, int, machine.MachineMonitor], None
 ]  # called after each frame: seconds since the start, frames dropped so far
-_Driven = tuple[str, Camera]  # reason of the end, camera statistics
+_Driven = tuple[str, CameraStatistics]  # reason of the end, camera statistics
 
 
 def measure(
-    bench: PreparedBench, stop: InterruptHandler, each: Each = lambda *_: None
+    bench: PreparedBench, stop: InterruptHandler, on_frame: OnFrame = lambda *_: None
 ) -> PipelineReport:
     """Measure; raises CameraError, EngineError, RecordError or DoorError."""
     door, followed = _open_door(bench)
@@ -55,7 +56,7 @@ def measure(
         encrypt=score_cipher(os.urandom(32), "bench").encrypt_text,
     )
     platform = open_platform()
-    watch = machine.Watch(platform, bench.options.watch_s)
+    watch = machine.MachineMonitor(platform, bench.options.sample_interval_s)
     gc.collect()
     try:
         watch.start()
@@ -66,7 +67,7 @@ def measure(
         ended, camera = (
             _flat_out(bench, loop, virtual, tally, stop)
             if virtual
-            else _at_pace(bench, loop, tally, watch, stop, each)
+            else _at_pace(bench, loop, tally, watch, stop, on_frame)
         )
         seconds, cpu_s = time.monotonic() - began, time.process_time() - worked
         watch.stop()
@@ -94,7 +95,7 @@ def measure(
         memory=machine.memory(samples),
         throttling=machine.throttling(samples),
         samples=tuple(samples),
-        series=tally.series() | written(events),
+        series=tally.series() | rounded_series(events),
     )
 
 
@@ -121,11 +122,11 @@ def check_length(frames: int) -> None:
 
 def _at_pace(
     bench: PreparedBench,
-    loop: Loop,
-    tally: RunStatistics,
-    watch: machine.Watch,
+    loop: BenchLoop,
+    statistics: RunStatistics,
+    watch: machine.MachineMonitor,
     stop: InterruptHandler,
-    each: Each,
+    on_frame: OnFrame,
 ) -> _Driven:
     """Process frames at the camera's pace, for a time or to the end."""
     source, duration_s = bench.source, bench.options.duration_s
@@ -157,64 +158,70 @@ def _at_pace(
                 continue
             heard = now
             turn = loop.process_frame(frame)
-            tally.add(turn)
-            each(turn, now - began, capture.dropped, watch)
+            statistics.add(turn)
+            on_frame(turn, now - began, capture.dropped, watch)
     finally:
         bar.close()
         capture.close()
     if ended == RECORDING_OVER:
         check_length(camera.frames)
-    return ended, camera.summarise(capture.dropped, tally.age())
+    return ended, camera.summarise(capture.dropped, statistics.age())
 
 
 def _flat_out(
     bench: PreparedBench,
-    loop: Loop,
-    virtual: ReplayClock,
-    tally: RunStatistics,
+    loop: BenchLoop,
+    replay_clock: ReplayClock,
+    statistics: RunStatistics,
     stop: InterruptHandler,
 ) -> _Driven:
     """Process frames from memory in a loop, with the times of a camera."""
-    images = kept(bench.source, bench.options.flat_out)
+    images = load_frames(bench.source, bench.options.flat_out)
     for number in tqdm(
         range(bench.options.flat_out), desc="measuring", unit="frame", leave=False, disable=None
     ):
         if stop:
             break
         at = number / bench.source.fps
-        virtual.begin(at)
-        tally.add(loop.process_frame(Frame(images[number % len(images)], at, number)))
-    told = Camera(
-        frames=tally.frames, rate_fps=None, interval=None, jitter=None, age=None, dropped=0, gaps=0
+        replay_clock.begin(at)
+        statistics.add(loop.process_frame(Frame(images[number % len(images)], at, number)))
+    told = CameraStatistics(
+        frames=statistics.frames,
+        rate_fps=None,
+        interval=None,
+        jitter=None,
+        age=None,
+        dropped=0,
+        gaps=0,
     )
     return INTERRUPTED if stop else ALL_DONE, told
 
 
 def _speed(
-    tally: RunStatistics,
+    statistics: RunStatistics,
     seconds: float,
     cpu_s: float,
-    samples: Sequence[Sample],
+    samples: Sequence[MachineSample],
     switched: Sequence[float],
 ) -> tuple[Speed, dict[str, list[float]]]:
     """Return the speed and the single end-to-end times."""
-    end_to_end, events = tally.end_to_end(switched)
-    throughput = tally.frames / seconds
+    end_to_end, events = statistics.end_to_end(switched)
+    throughput = statistics.frames / seconds
     speed = Speed(
         seconds=round(seconds, 3),
-        frames=tally.frames,
-        looked_at=tally.looked_at,
-        faces=tally.faces,
-        embedded=tally.embedded,
+        frames=statistics.frames,
+        looked_at=statistics.looked_at,
+        faces=statistics.faces,
+        embedded=statistics.embedded,
         throughput_fps=round(throughput, 3),
-        capacity_fps=round(tally.frames / tally.busy_s, 3),
+        capacity_fps=round(statistics.frames / statistics.busy_s, 3),
         cpu_s=round(cpu_s, 3),
-        cpu_ms_per_frame=round(cpu_s / tally.frames * 1000, 3),
-        frame=tally.frame(),
-        stages=tally.stages(),
-        networks=tally.networks(),
+        cpu_ms_per_frame=round(cpu_s / statistics.frames * 1000, 3),
+        frame=statistics.frame(),
+        stages=statistics.stages(),
+        networks=statistics.networks(),
         end_to_end=end_to_end,
-        grants=len(tally.grants),
+        grants=len(statistics.grants),
         openings=len(events["frame_to_relay"]),
         power=machine.power(samples, throughput),
     )

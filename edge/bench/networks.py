@@ -74,7 +74,7 @@ def random_templates(count: int, embedding: int, seed: int = 0) -> NDArray[np.fl
     return rows
 
 
-def gallery_of(
+def build_gallery(
     networks: TerminalNetworks, images: Iterable[Image], templates: int, min_face_px: int
 ) -> Index:
     """Build a gallery of random templates and of all people in some pictures.

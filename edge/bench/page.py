@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import jinja2
 
 from edge.bench import plots, tables
+from edge.bench.quantities import Summary
 from edge.bench.results import (
     CameraReport,
     CompareReport,
@@ -16,7 +17,6 @@ from edge.bench.results import (
     Measured,
     PipelineReport,
     SoakReport,
-    Summary,
     SweepReport,
 )
 
@@ -32,25 +32,25 @@ class Plot:
 
     title: str
     svg: str
-    words: str = ""
+    caption: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
     """A headline figure."""
 
-    words: str
+    label: str
     value: str
     unit: str = ""
     detail: str = ""
 
 
-def page(report: Measured | CompareReport) -> str:
+def render_page(report: Measured | CompareReport) -> str:
     """Return the page; names are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
     )
-    made = tables.tables(report)
+    made = tables.build_tables(report)
     return environment.get_template("bench.html").render(
         title=_TITLES[report.kind],
         made_at=getattr(report, "made_at", ""),
@@ -143,7 +143,7 @@ def _plots(report: Measured | CompareReport) -> Iterator[Plot]:
         yield Plot("Time of a search", plots.growth(report.rows))
     elif isinstance(report, CameraReport):
         names = {"interval": "interval between frames", "age": "age when taken"}
-        yield Plot("How often how long", plots.spread(report.series, names))
+        yield Plot("Latency distribution", plots.distribution(report.series, names))
     elif any(one.ratio is not None for one in report.ratios):
         yield Plot("Ratios", plots.ratios(report), "Grey: reported, not judged.")
 
@@ -163,10 +163,10 @@ def _pipeline_plots(report: PipelineReport) -> Iterator[Plot]:
         "first_usable_to_relay": "first usable frame to relay",
     }
     yield Plot(
-        "How often how long",
-        plots.spread(report.series, names),
+        "Latency distribution",
+        plots.distribution(report.series, names),
         "The dotted line is the 99th percentile.",
     )
-    drawn, absent = plots.watched(report.samples)
+    drawn, absent = plots.system_load(report.samples)
     words = f"Not available on this machine: {', '.join(absent)}." if absent else ""
     yield Plot("System load", drawn, words)

@@ -10,12 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter
 
 from edge import html
+from edge.bench.quantities import MachineSample
 from edge.bench.results import (
     CompareReport,
     EngineRow,
     GalleryRow,
     PipelineReport,
-    Sample,
     SoakReport,
     SweepRow,
 )
@@ -88,7 +88,7 @@ def _top(values: Sequence[float]) -> float:
     return float(np.percentile(values, 99.5)) * 1.4
 
 
-def spread(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> str:
+def distribution(series: Mapping[str, Sequence[float]], names: Mapping[str, str]) -> str:
     """Plot cumulative distributions; `names` maps series to labels."""
     figure, (axes,) = _figure(2.8)
     for (name, words), colour in zip(names.items(), _LINES, strict=False):
@@ -135,7 +135,7 @@ def stages(report: PipelineReport) -> str:
     return html.svg(figure)
 
 
-def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
+def system_load(samples: Sequence[MachineSample]) -> tuple[str, list[str]]:
     """Plot memory, load, clocks, temperatures and power; return also what is not available."""
     drawn: dict[str, dict[str, list[tuple[float, float]]]] = {
         "memory, MiB": {"": [(s.at_s, s.rss_mib) for s in samples]},
@@ -168,7 +168,7 @@ def watched(samples: Sequence[Sample]) -> tuple[str, list[str]]:
 
 
 def _lines(
-    samples: Sequence[Sample], values: Sequence[Mapping[str, float]]
+    samples: Sequence[MachineSample], values: Sequence[Mapping[str, float]]
 ) -> dict[str, list[tuple[float, float]]]:
     names = dict.fromkeys(name for one in values for name in one)
     return {

@@ -13,10 +13,10 @@ from pathlib import Path
 from edge.audit.writer import AuditLogWriter
 from edge.bench import machine
 from edge.bench.door import BenchDoor
-from edge.bench.loop import Loop, ReplayClock
-from edge.bench.networks import TimedNetworks, gallery_of, open_timed
-from edge.bench.results import Conditions
-from edge.bench.sources import Image, Source, digest_of, frames
+from edge.bench.loop import BenchLoop, ReplayClock
+from edge.bench.networks import TimedNetworks, build_gallery, open_timed
+from edge.bench.quantities import Conditions
+from edge.bench.sources import Image, Source, digest_images, read_frames
 from edge.config import TerminalConfig
 from edge.gallery.search import Index
 from edge.recogniser.build import open_pipeline
@@ -31,13 +31,13 @@ _WARM_FRAMES = 20
 class BenchOptions:
     """Options of a measurement."""
 
-    duration_s: float | None = None  # None: to the end of a recording, else 30 s
-    warm_up_s: float = 2.0
-    templates: int = 1000
-    door: bool = True  # send grants to a door process
-    flat_out: int = 0  # frames without pacing; 0: the camera's pace
-    watch_s: float = 1.0  # between two samples of the machine
-    allocation_frames: int = 20  # 0: without that pass
+    duration_s: float | None  # None: to the end of a recording, else 30 s
+    warm_up_s: float
+    templates: int
+    door: bool  # send grants to a door process
+    flat_out: int  # frames without pacing; 0: the camera's pace
+    sample_interval_s: float  # of the machine
+    allocation_frames: int  # 0: without that pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,17 +58,17 @@ class PreparedBench:
         door: BenchDoor | None = None,
         record: AuditLogWriter | None = None,
         virtual: ReplayClock | None = None,
-    ) -> Loop:
+    ) -> BenchLoop:
         """Return a loop with a fresh pipeline."""
         pipeline = open_pipeline(self.config, self.timed.networks, self.gallery)
-        return Loop(pipeline, self.timed, record, door, virtual or time.monotonic)
+        return BenchLoop(pipeline, self.timed, record, door, virtual or time.monotonic)
 
     def conditions(self, door: str) -> Conditions:
         networks, config = self.timed.networks, self.config
         height, width = self.warm[0].shape[:2]
         return Conditions(
             source=self.source.name,
-            frames=None if self.source.live else digest_of(self.warm),
+            frames=None if self.source.live else digest_images(self.warm),
             pace="flat out" if self.options.flat_out else "camera",
             frame_size=f"{width}x{height}",
             engine=networks.engine,
@@ -95,15 +95,19 @@ def full_frame_config(config: TerminalConfig, size: str) -> TerminalConfig:
 
 
 @contextlib.contextmanager
-def prepared(
+def open_bench(
     config: TerminalConfig, source: Source, options: BenchOptions
 ) -> Iterator[PreparedBench]:
     """Prepare; raises BundleError, EngineError, CameraError or ConfigError."""
     timed = open_timed(config)
     try:
-        warm = list(frames(source, _WARM_FRAMES))
-        seen = islice(frames(source, _SEEN_MOST if source.recorded else _SEEN_LIVE), 0, None, 5)
-        gallery = gallery_of(timed.networks, seen, options.templates, config.detector.min_face_px)
+        warm = list(read_frames(source, _WARM_FRAMES))
+        seen = islice(
+            read_frames(source, _SEEN_MOST if source.recorded else _SEEN_LIVE), 0, None, 5
+        )
+        gallery = build_gallery(
+            timed.networks, seen, options.templates, config.detector.min_face_px
+        )
         with _folder(config.state) as folder:
             bench = PreparedBench(config, source, options, timed, gallery, warm, folder)
             _warm_up(bench)
@@ -130,4 +134,4 @@ def _warm_up(bench: PreparedBench) -> None:
         loop.pipeline.recognise(Frame(image, number / bench.source.fps, number))
         if time.monotonic() >= until and number + 1 >= len(bench.warm):
             break
-    loop.forget()
+    loop.reset_clocks()

@@ -12,7 +12,8 @@ import numpy as np
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.measure import measure
 from edge.bench.prepare import PreparedBench
-from edge.bench.results import Allocations, RunReport
+from edge.bench.quantities import Allocations
+from edge.bench.results import RunReport
 from edge.values import Frame
 
 

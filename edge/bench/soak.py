@@ -8,22 +8,23 @@ import numpy as np
 
 from edge.bench.interrupt import InterruptHandler
 from edge.bench.loop import FrameTiming
-from edge.bench.machine import Watch
+from edge.bench.machine import MachineMonitor
 from edge.bench.measure import measure
 from edge.bench.prepare import PreparedBench
-from edge.bench.results import Finding, PipelineReport, Sample, SoakReport, SoakRow, Window
+from edge.bench.quantities import MachineSample
+from edge.bench.results import Finding, PipelineReport, SoakReport, SoakRow, Window
 
-Tell = Callable[[SoakRow], None]
+OnRow = Callable[[SoakRow], None]
 _DRIFT = 1.15  # largest over smallest median of windows
 _SLOPE_MIB = 1.0  # MiB per hour, limit of the interval's lower end
 _LOST = 0.001  # share of the camera's frames
 
 
-class Rows:
+class SoakRows:
     """Collects rows of `every_s` seconds, and medians of windows."""
 
-    def __init__(self, every_s: float, window_s: float, tell: Tell) -> None:
-        self._every_s, self._window_s, self._tell = every_s, window_s, tell
+    def __init__(self, every_s: float, window_s: float, on_row: OnRow) -> None:
+        self._every_s, self._window_s, self._on_row = every_s, window_s, on_row
         self._row: list[float] = []
         self._busy: list[float] = []
         self._decided: list[float] = []
@@ -32,7 +33,7 @@ class Rows:
         self._rows: list[bytes] = []  # packed, so that they do not show in the measured memory
         self.windows: list[Window] = []
 
-    def add(self, turn: FrameTiming, at_s: float, dropped: int, watch: Watch) -> None:
+    def add(self, turn: FrameTiming, at_s: float, dropped: int, watch: MachineMonitor) -> None:
         """Add one frame; rows and windows end when their time has passed."""
         if at_s >= self._next_s:
             self._end_row(at_s, dropped, watch.newest)
@@ -48,7 +49,7 @@ class Rows:
     def rows(self) -> tuple[SoakRow, ...]:
         return tuple(SoakRow.model_validate_json(packed) for packed in self._rows)
 
-    def _end_row(self, at_s: float, dropped: int, seen: Sample) -> None:
+    def _end_row(self, at_s: float, dropped: int, seen: MachineSample) -> None:
         median, p99 = (
             (round(float(v) * 1000, 3) for v in np.percentile(self._row, (50, 99)))
             if self._row
@@ -66,7 +67,7 @@ class Rows:
             throttled_by=seen.throttled_by,
         )
         self._rows.append(row.model_dump_json().encode())
-        self._tell(row)
+        self._on_row(row)
         self._row.clear()
         self._dropped = dropped
         self._next_s += self._every_s * max(1, -(-(at_s - self._next_s) // self._every_s))
@@ -91,10 +92,10 @@ class Rows:
 
 
 def soak(
-    bench: PreparedBench, stop: InterruptHandler, *, every_s: float, window_s: float, tell: Tell
+    bench: PreparedBench, stop: InterruptHandler, *, every_s: float, window_s: float, on_row: OnRow
 ) -> SoakReport:
-    """Run; `tell` receives each row. Raises CameraError, EngineError, RecordError or DoorError."""
-    rows = Rows(every_s, window_s, tell)
+    """Run; `on_row` receives each row. Raises CameraError, EngineError, RecordError or DoorError."""
+    rows = SoakRows(every_s, window_s, on_row)
     whole = measure(bench, stop, rows.add)
     medians = [window.frame_median for window in rows.windows]
     drift = round(max(medians) / min(medians), 4) if len(medians) > 1 else None
@@ -108,13 +109,13 @@ def soak(
     )
 
 
-def findings(whole: PipelineReport, drift: float | None) -> tuple[Finding, ...]:
+def findings(report: PipelineReport, drift: float | None) -> tuple[Finding, ...]:
     """Return the findings of a soak with their limits."""
-    return _memory(whole), _drift(drift), _lost(whole), _throttled(whole), _hot(whole.samples)
+    return _memory(report), _drift(drift), _lost(report), _throttled(report), _hot(report.samples)
 
 
-def _memory(whole: PipelineReport) -> Finding:
-    slope = whole.memory.slope_mib
+def _memory(report: PipelineReport) -> Finding:
+    slope = report.memory.slope_mib
     if slope is None:
         return Finding(what="memory", passed=None, words="too short for a slope")
     interval = f"95 % interval {slope.low:+.2f} to {slope.high:+.2f}; at most {_SLOPE_MIB:g} at its lower end"
@@ -129,14 +130,14 @@ def _drift(drift: float | None) -> Finding:
     return Finding(what="latency", passed=drift <= _DRIFT, words=words)
 
 
-def _lost(whole: PipelineReport) -> Finding:
-    dropped, frames = whole.camera.dropped, whole.camera.frames
+def _lost(report: PipelineReport) -> Finding:
+    dropped, frames = report.camera.dropped, report.camera.frames
     words = f"{dropped} of {frames} frames were overtaken before they were looked at; at most {_LOST:.1%}"
     return Finding(what="frames", passed=dropped <= frames * _LOST, words=words)
 
 
-def _throttled(whole: PipelineReport) -> Finding:
-    throttling = whole.throttling
+def _throttled(report: PipelineReport) -> Finding:
+    throttling = report.throttling
     if not throttling.known:
         return Finding(what="throttling", passed=None, words="not available on this machine")
     causes = (
@@ -151,7 +152,7 @@ def _throttled(whole: PipelineReport) -> Finding:
     )
 
 
-def _hot(samples: Sequence[Sample]) -> Finding:
+def _hot(samples: Sequence[MachineSample]) -> Finding:
     hottest = [
         max(sample.temperatures_c.items(), key=lambda item: item[1])
         for sample in samples

@@ -35,7 +35,7 @@ class Source:
     at_once: Callable[[], Camera]  # without pacing
 
 
-def source_of(config: CameraConfig) -> Source:
+def build_source(config: CameraConfig) -> Source:
     """Return the configured camera."""
     if isinstance(config, ReplayCameraConfig):
         fps = config.fps or own_pace(config.path) or FOLDER_FPS
@@ -54,7 +54,7 @@ def source_of(config: CameraConfig) -> Source:
     )
 
 
-def drawn(faces: int) -> Source:
+def drawn_source(faces: int) -> Source:
     """Return endless frames with `faces` faces; raises PhotoError if the portrait is not installed."""
     images = crowd(faces, _DRAWN_FRAMES)
     return Source(
@@ -94,7 +94,7 @@ class MemoryCamera:
         pass
 
 
-def frames(source: Source, most: int) -> Iterator[Image]:
+def read_frames(source: Source, most: int) -> Iterator[Image]:
     """Return up to `count` pictures without pacing; raises CameraError if there are none."""
     camera = source.at_once()
     number = 0
@@ -108,11 +108,11 @@ def frames(source: Source, most: int) -> Iterator[Image]:
         raise CameraError("no frames to measure with; check `camera.path`")
 
 
-def kept(source: Source, most: int) -> list[Image]:
+def load_frames(source: Source, most: int) -> list[Image]:
     """Return pictures in memory, at most 256 MiB; raises CameraError if there are none."""
     images: list[Image] = []
     known: dict[int, int] = {}  # bytes by picture: drawn ones are repeated
-    for image in frames(source, most):
+    for image in read_frames(source, most):
         known[id(image)] = image.nbytes
         if images and sum(known.values()) > _MEMORY_BYTES:
             break
@@ -120,7 +120,7 @@ def kept(source: Source, most: int) -> list[Image]:
     return images
 
 
-def digest_of(images: Sequence[Image]) -> str:
+def digest_images(images: Sequence[Image]) -> str:
     """Return a short digest of the pictures."""
     digest = hashlib.sha256()
     for image in images:

@@ -72,7 +72,7 @@ def _blocks(count: int, rng: np.random.Generator, resamples: int = _RESAMPLES) -
     return (starts[:, :, None] + np.arange(length)).reshape(resamples, -1)[:, :count]
 
 
-def thinned(values: Sequence[float], most: int) -> list[float]:
+def decimated(values: Sequence[float], most: int) -> list[float]:
     """Return every n-th value, at most `most` values."""
     step = max(1, -(-len(values) // most))
     return list(values[::step])

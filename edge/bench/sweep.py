@@ -11,14 +11,14 @@ from itertools import product
 from tqdm import tqdm
 
 from edge.bench import machine
-from edge.bench.accumulator import RunStatistics, written
+from edge.bench.accumulator import RunStatistics, rounded_series
 from edge.bench.accuracy import accuracy_in_use
 from edge.bench.interrupt import InterruptHandler
-from edge.bench.loop import Loop, ReplayClock
-from edge.bench.networks import TimedNetworks, gallery_of, open_timed
+from edge.bench.loop import BenchLoop, ReplayClock
+from edge.bench.networks import TimedNetworks, build_gallery, open_timed
 from edge.bench.prepare import full_frame_config
-from edge.bench.results import Refused, SweepReport, SweepRow
-from edge.bench.sources import Image, Source, digest_of, drawn, kept, source_of
+from edge.bench.results import NotMeasured, SweepReport, SweepRow
+from edge.bench.sources import Image, Source, build_source, digest_images, drawn_source, load_frames
 from edge.config import TerminalConfig
 from edge.config.recognition import OrtEngineConfig, TrtEngineConfig
 from edge.errors import BundleError, ConfigError, EngineError
@@ -78,7 +78,7 @@ class OpenCombination:
     what: Combination
     shown: SweepFrames
     timed: TimedNetworks
-    loop: Loop
+    loop: BenchLoop
     clock: ReplayClock
     done: int = 0
     cpu_s: float = 0.0
@@ -86,7 +86,7 @@ class OpenCombination:
 
     def advance(self, count: int, *, counts: bool = True) -> None:
         """Process some frames; networks are shared, so their times are cleared first."""
-        self.loop.forget()
+        self.loop.reset_clocks()
         worked = time.process_time()
         for _ in range(count):
             at, images = self.done / self.shown.source.fps, self.shown.images
@@ -101,13 +101,14 @@ class OpenCombination:
 
 def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepReport:
     """Run the sweep; raises CameraError, PhotoError, or ConfigError if nothing can be run."""
-    sources: dict[int | None, Source] = {n: drawn(n) for n in grid.faces} or {
-        None: source_of(config.camera)
+    sources: dict[int | None, Source] = {n: drawn_source(n) for n in grid.faces} or {
+        None: build_source(config.camera)
     }
     shown = {
-        faces: SweepFrames(source, kept(source, grid.frames)) for faces, source in sources.items()
+        faces: SweepFrames(source, load_frames(source, grid.frames))
+        for faces, source in sources.items()
     }
-    refused: list[Refused] = []
+    refused: list[NotMeasured] = []
     with contextlib.ExitStack() as closing:
         entries = list(_open(config, grid, shown, refused, closing))
         if not entries:
@@ -124,11 +125,11 @@ def sweep(config: TerminalConfig, grid: Grid, stop: InterruptHandler) -> SweepRe
         model = entries[0].timed.networks.bundle.model_digest
     return SweepReport(
         made_at=machine.now(),
-        machine=machine.here(),
+        machine=machine.describe_this_machine(),
         source=", ".join(one.source.name for one in shown.values()),
         frames=None
         if any(one.source.live for one in shown.values())
-        else digest_of([i for s in shown.values() for i in s.images]),
+        else digest_images([i for s in shown.values() for i in s.images]),
         model=model,
         rounds=done,
         rows=rows,
@@ -152,7 +153,7 @@ def _open(
     config: TerminalConfig,
     grid: Grid,
     shown: dict[int | None, SweepFrames],
-    refused: list[Refused],
+    refused: list[NotMeasured],
     closing: contextlib.ExitStack,
 ) -> Iterator[OpenCombination]:
     """Yield what can be run; networks are opened once for all faces and galleries."""
@@ -160,9 +161,9 @@ def _open(
         for threads in grid.threads if engine == "ort" else (None,):
             plain = Combination(engine, precision, threads, detector)
             try:
-                timed = open_timed(_varied(config, plain))
+                timed = open_timed(_configure(config, plain))
             except (BundleError, EngineError, ConfigError) as error:
-                refused.append(Refused(name=plain.networks, why=str(error)))
+                refused.append(NotMeasured(name=plain.networks, why=str(error)))
                 continue
             closing.callback(timed.networks.close)
             for faces, templates in product(shown, grid.templates):
@@ -174,7 +175,7 @@ def _open(
 def _entry(
     config: TerminalConfig, what: Combination, timed: TimedNetworks, shown: SweepFrames
 ) -> OpenCombination:
-    gallery = gallery_of(
+    gallery = build_gallery(
         timed.networks, shown.images[:30:5], what.templates, config.detector.min_face_px
     )
     clock = ReplayClock()
@@ -182,12 +183,12 @@ def _entry(
         what,
         shown,
         timed,
-        Loop(open_pipeline(config, timed.networks, gallery), timed, clock=clock),
+        BenchLoop(open_pipeline(config, timed.networks, gallery), timed, clock=clock),
         clock,
     )
 
 
-def _varied(config: TerminalConfig, what: Combination) -> TerminalConfig:
+def _configure(config: TerminalConfig, what: Combination) -> TerminalConfig:
     """Return the configuration of a combination; raises ConfigError for an unknown precision."""
     if what.engine == "trt":
         section: TrtEngineConfig | OrtEngineConfig = TrtEngineConfig(
@@ -216,5 +217,7 @@ def _row(entry: OpenCombination) -> SweepRow:
         embedder_network=networks.embedder,
         cpu_ms_per_frame=round(entry.cpu_s / entry.tally.frames * 1000, 3),
         accuracy=accuracy_in_use(entry.timed.networks),
-        series=written({name: ms for name, ms in entry.tally.series().items() if name in _SERIES}),
+        series=rounded_series(
+            {name: ms for name, ms in entry.tally.series().items() if name in _SERIES}
+        ),
     )

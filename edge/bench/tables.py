@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from edge.bench.quantities import Accuracy, Machine, Summary
 from edge.bench.results import (
-    Accuracy,
     CameraReport,
     CompareReport,
     EngineReport,
     GalleryReport,
-    Machine,
     Measured,
     PipelineReport,
     RunReport,
     SoakReport,
-    Summary,
     SweepReport,
 )
+from edge.bench.table_output import Table
 
 NONE = "not available"
-_PAPER = 150  # columns if the width of the terminal is unknown
 _HEAD = ("n", "min", "mean", "median", "p90", "p95", "p99", "max")
-NO_RICH = "plain tables, since rich is not installed: pip install 'mfsa-edge[cpu]'"
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Table of text cells; columns of numbers are right-aligned."""
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-
-def tables(report: Measured | CompareReport) -> list[Table]:
+def build_tables(report: Measured | CompareReport) -> list[Table]:
     """Return the tables of a result in display order."""
     if isinstance(report, CompareReport):
         return [_ratios(report)]
     made: list[Table] = []
     if isinstance(report, PipelineReport):
-        made = [*_whole(report)]
+        made = [*_pipeline_tables(report)]
     if isinstance(report, SoakReport):
         made.append(_findings(report))
     elif isinstance(report, SweepReport):
@@ -86,7 +72,7 @@ def machine_facts(machine: Machine) -> dict[str, str]:
     }
 
 
-def accuracy_words(accuracy: Accuracy) -> str:
+def describe_accuracy(accuracy: Accuracy) -> str:
     """Return one line."""
     tar = (
         ""
@@ -96,7 +82,7 @@ def accuracy_words(accuracy: Accuracy) -> str:
     return f"parity: {accuracy.parity}{tar}"
 
 
-def _whole(report: PipelineReport) -> Iterator[Table]:
+def _pipeline_tables(report: PipelineReport) -> Iterator[Table]:
     speed, networks = report.speed, report.speed.networks
     stages = [
         (*_cells(name, stage.summary), ms(stage.per_frame)) for name, stage in speed.stages.items()
@@ -116,10 +102,10 @@ def _whole(report: PipelineReport) -> Iterator[Table]:
     names = {name: name.replace("_", " ") for name in type(speed.end_to_end).model_fields}
     ends = tuple(_cells(words, getattr(speed.end_to_end, name)) for name, words in names.items())
     yield Table("End to end, ms from the camera's timestamp", ("", *_HEAD), ends)
-    yield _facts("In short", short(report))
+    yield _facts("In short", summary_facts(report))
 
 
-def short(report: PipelineReport) -> dict[str, str]:
+def summary_facts(report: PipelineReport) -> dict[str, str]:
     """Return the headline figures."""
     speed, networks, camera, memory = (
         report.speed,
@@ -138,7 +124,7 @@ def short(report: PipelineReport) -> dict[str, str]:
         "faces": f"{speed.faces}, {speed.embedded} embedded",
         "source": f"{report.conditions.source}, {report.conditions.frame_size}, pace: {report.conditions.pace}",
         "engine": f"{report.conditions.engine} {report.conditions.precision}, detector {report.conditions.detector}",
-        "accuracy": accuracy_words(report.accuracy),
+        "accuracy": describe_accuracy(report.accuracy),
         "throughput": f"{speed.throughput_fps:.1f} frames/s; capacity {speed.capacity_fps:.1f}",
         "camera": f"{camera.dropped} frames dropped, {camera.gaps} gaps, jitter "
         f"{NONE if camera.jitter is None else ms(camera.jitter) + ' ms'}",
@@ -310,55 +296,3 @@ def _ratios(report: CompareReport) -> Table:
 
 def _judgement(judged: bool, worse: bool) -> str:
     return "WORSE" if worse else "ok" if judged else ""
-
-
-def show(made: Sequence[Table]) -> str | None:
-    """Print by rich; without rich return plain text."""
-    try:
-        from rich.console import Console
-        from rich.table import Table as RichTable
-    except ImportError:
-        return "\n\n".join(plain(table) for table in made)
-    console = Console(width=None if sys.stdout.isatty() else _PAPER)
-    for table in made:
-        shown = RichTable(
-            title=table.title,
-            title_justify="left",
-            show_header=any(table.head),
-            box=None,
-            padding=(0, 2, 0, 0),
-        )
-        for number, name in enumerate(table.head):
-            right = number > 0 and _numbers(table, number)
-            shown.add_column(
-                name, justify="right" if right else "left", overflow="fold", no_wrap=right
-            )
-        for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown, markup=False)
-        console.print()
-    return None
-
-
-def plain(table: Table) -> str:
-    """Return columns padded with spaces."""
-    rows = [table.head, *table.rows] if any(table.head) else list(table.rows)
-    widths = [max(len(row[i]) for row in rows) for i in range(len(table.head))]
-    right = [i > 0 and _numbers(table, i) for i in range(len(table.head))]
-    lines = [
-        "  ".join(
-            cell.rjust(w) if r else cell.ljust(w)
-            for cell, w, r in zip(row, widths, right, strict=True)
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([table.title, *lines])
-
-
-def _numbers(table: Table, column: int) -> bool:
-    """Return True if all cells of a column are numbers or empty."""
-    cells = [row[column] for row in table.rows]
-    return all(
-        cell in ("", "-") or cell.rstrip("%").replace(".", "", 1).lstrip("+-").isdigit()
-        for cell in cells
-    )

@@ -54,7 +54,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _whole(target: argparse.ArgumentParser) -> None:
+def _add_pipeline_options(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
         "--faces",
@@ -89,7 +89,7 @@ def _whole(target: argparse.ArgumentParser) -> None:
 
 
 def _run(target: argparse.ArgumentParser) -> None:
-    _whole(target)
+    _add_pipeline_options(target)
     target.add_argument(
         "--duration",
         type=_positive,
@@ -108,7 +108,7 @@ def _run(target: argparse.ArgumentParser) -> None:
 
 
 def _soak(target: argparse.ArgumentParser) -> None:
-    _whole(target)
+    _add_pipeline_options(target)
     target.add_argument(
         "--duration", type=_positive, default=1800.0, metavar="SECONDS",
         help="default %(default)g; Ctrl-C ends it with a report",
@@ -144,7 +144,7 @@ def _sweep(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--threads",
         nargs="+",
-        type=_some,
+        type=_positive_count,
         help="threads of ONNX Runtime (default: 1 and all cores)",
     )
     target.add_argument(
@@ -171,11 +171,14 @@ def _sweep(target: argparse.ArgumentParser) -> None:
         help="templates in the gallery (default 1000)",
     )
     target.add_argument(
-        "--frames", type=_some, default=120, help="frames of each combination (default %(default)s)"
+        "--frames",
+        type=_positive_count,
+        default=120,
+        help="frames of each combination (default %(default)s)",
     )
     target.add_argument(
         "--rounds",
-        type=_some,
+        type=_positive_count,
         default=6,
         help="rounds in which all take turns (default %(default)s)",
     )
@@ -185,17 +188,21 @@ def _sweep(target: argparse.ArgumentParser) -> None:
 def _engine(target: argparse.ArgumentParser) -> None:
     common.add_config(target)
     target.add_argument(
-        "--calls", type=_some, default=200, help="calls of each row (default %(default)s)"
+        "--calls", type=_positive_count, default=200, help="calls of each row (default %(default)s)"
     )
     target.add_argument(
         "--batches",
         nargs="+",
-        type=_some,
+        type=_positive_count,
         default=[1],
         help="chips per call of the embedder (default 1)",
     )
     target.add_argument(
-        "--threads", nargs="+", type=_some, default=[1], help="threads of ONNX Runtime (default 1)"
+        "--threads",
+        nargs="+",
+        type=_positive_count,
+        default=[1],
+        help="threads of ONNX Runtime (default 1)",
     )
     _outputs(target)
 
@@ -205,15 +212,21 @@ def _gallery(target: argparse.ArgumentParser) -> None:
     target.add_argument(
         "--sizes",
         nargs="+",
-        type=_some,
+        type=_positive_count,
         default=sizes,
         help="numbers of templates (default 1000 10000 100000)",
     )
     target.add_argument(
-        "--embedding", type=_some, default=256, help="length of a template (default %(default)s)"
+        "--embedding",
+        type=_positive_count,
+        default=256,
+        help="length of a template (default %(default)s)",
     )
     target.add_argument(
-        "--searches", type=_some, default=200, help="searches in each gallery (default %(default)s)"
+        "--searches",
+        type=_positive_count,
+        default=200,
+        help="searches in each gallery (default %(default)s)",
     )
     _outputs(target)
 
@@ -275,7 +288,7 @@ def _count(text: str) -> int:
     return value
 
 
-def _some(text: str) -> int:
+def _positive_count(text: str) -> int:
     if value := _count(text):
         return value
     raise argparse.ArgumentTypeError("expected a whole number of at least 1, found 0")

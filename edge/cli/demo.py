@@ -117,7 +117,7 @@ def _prepare(out: Path, bundle: Path) -> Path:
 def _run_terminal(config_path: Path) -> None:
     """Door and recogniser as processes of their own until clip and acts are over."""
     from edge.demo.actor import DemoActor
-    from edge.demo.scenario import ACTS
+    from edge.demo.scenario import ACTIONS
     from edge.door.client import DoorClient
 
     config = load_config(config_path)
@@ -128,7 +128,7 @@ def _run_terminal(config_path: Path) -> None:
     ):
         _until_it_answers(client, door)
         with _process("edge.cli.daemon", *arguments) as daemon:
-            DemoActor(config, client, daemon.poll).play(ACTS, _say)
+            DemoActor(config, client, daemon.poll).run(ACTIONS, _say)
             _demand_success("edge.cli.daemon", daemon.wait())
 
 
@@ -176,7 +176,7 @@ def _report(out: Path, config_path: Path) -> int:
     key = read_evidence_key(config)
     decisions = read_log(config.decisions_path, score_cipher(key, config.terminal).decrypt_fields)
     try:
-        told = outcome.tell(SCENES, decisions, read_log(config.door_record_path))
+        told = outcome.build_outcome(SCENES, decisions, read_log(config.door_record_path))
     except ValueError as error:
         raise MfsaError(f"the demo has nothing to tell: {error}; see the lines above") from error
 
@@ -202,7 +202,7 @@ def _report(out: Path, config_path: Path) -> int:
         "Portraits": "Eileen Collins (NASA) and Grace Hopper (US Navy), public domain; masks are drawn",
     }
     target = out / "report.html"
-    target.write_text(report.page(told, frames, pictures, facts), encoding="utf-8")
+    target.write_text(report.render_report(told, frames, pictures, facts), encoding="utf-8")
     print(outcome.summary(told))
     print(f"Report: {target.resolve()}")
     if not told.passed:

@@ -75,8 +75,8 @@ def _rehearse(args: argparse.Namespace) -> int:
     common.check_out(args.html, args.json, args.markdown)
     from edge.recogniser.networks import open_networks
     from edge.rehearsal import tables
-    from edge.rehearsal.clips import recorded
-    from edge.rehearsal.play import enrolled, rehearse
+    from edge.rehearsal.clips import recorded_clip
+    from edge.rehearsal.play import enroll_in_memory, rehearse
 
     make_page = _page_maker() if args.html else None
     networks = open_networks(config)
@@ -84,7 +84,7 @@ def _rehearse(args: argparse.Namespace) -> int:
     if args.adversarial:
         clips += _adversarial(config, networks)
     if wanted:
-        names, gallery = loaded or (set(photos), enrolled(photos, config, networks))
+        names, gallery = loaded or (set(photos), enroll_in_memory(photos, config, networks))
         spelled = {name_key(name): name for name in names}
         for path, name in wanted:
             person = None if name is None else spelled.get(name_key(name))
@@ -93,12 +93,12 @@ def _rehearse(args: argparse.Namespace) -> int:
                     f"{path}={name}: {name!r} is not enrolled; correct the name, or enroll with "
                     "--photo"
                 )
-            clips.append((recorded(path, args.fps, person), gallery))
+            clips.append((recorded_clip(path, args.fps, person), gallery))
     done = rehearse(clips, config, networks)
-    facts = tables.facts_of(config, networks)
+    facts = tables.describe_terminal(config, networks)
     if args.json:
         args.json.write_text(
-            json.dumps(tables.figures(done, facts), indent=1) + "\n", encoding="utf-8"
+            json.dumps(tables.to_json_data(done, facts), indent=1) + "\n", encoding="utf-8"
         )
     if args.markdown:
         args.markdown.write_text(tables.markdown(done, facts), encoding="utf-8")
@@ -153,25 +153,25 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:
     """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
     from edge.demo.clip import cut_out, enrollment_views
-    from edge.rehearsal.adversarial import SUBJECT, clips
-    from edge.rehearsal.play import enrolled
+    from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
+    from edge.rehearsal.play import enroll_in_memory
 
     cutouts = cut_out(networks.detector)
     views = [
         (f"view {n} of {SUBJECT}", view)
         for n, view in enumerate(enrollment_views(cutouts[SUBJECT]), 1)
     ]
-    gallery = enrolled({SUBJECT: views}, config, networks)
-    return [(clip, gallery) for clip in clips(cutouts)]
+    gallery = enroll_in_memory({SUBJECT: views}, config, networks)
+    return [(clip, gallery) for clip in adversarial_clips(cutouts)]
 
 
 def _page_maker() -> Callable[[Sequence[RehearsalResult], dict[str, str]], str]:
     """Asked for before the work; raises ConfigError where what draws the page is not installed."""
     try:
-        from edge.rehearsal.page import page
+        from edge.rehearsal.page import render_page
     except ImportError as error:
         raise ConfigError(f"--html needs {error.name}: pip install 'mfsa-edge[demo]'") from error
-    return page
+    return render_page
 
 
 if __name__ == "__main__":

@@ -9,7 +9,15 @@ from collections.abc import Callable, Sequence
 from edge.audit.reader import read_log
 from edge.config import TerminalConfig
 from edge.config.door import FileInputConfig
-from edge.demo.scenario import SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
+from edge.demo.scenario import (
+    SCENES,
+    Action,
+    DoorRecorded,
+    FaceDecided,
+    InputChange,
+    OperatorRequest,
+    frame_ranges,
+)
 from edge.door.client import DoorClient
 
 _POLL_S = 0.05
@@ -33,25 +41,25 @@ class DemoActor:
         self._ended = ended
         self._clock, self._sleep = clock, sleep
 
-    def play(self, acts: Sequence[Act], say: Callable[[str], None]) -> None:
+    def run(self, acts: Sequence[Action], say: Callable[[str], None]) -> None:
         """Do all acts; ends early where a cue never comes. Raises DoorError where no door answers."""
         acted_at = self._clock()
         for act in acts:
-            if act.cue is not None and not self._comes(act.cue, acted_at):
-                say(f"Waited in vain for the cue of: {act.words}")
+            if act.trigger is not None and not self._wait_for(act.trigger, acted_at):
+                say(f"Waited in vain for the cue of: {act.description}")
                 break
             self._sleep(act.pause_s)
-            say(act.words)
+            say(act.description)
             acted_at = self._clock()
-            if isinstance(act.does, Wire):
-                self._move(act.does)
+            if isinstance(act.effect, InputChange):
+                self._set_input(act.effect)
             else:
-                self._ask(act.does, say)
+                self._send_command(act.effect, say)
 
-    def _comes(self, cue: Seen | Did, acted_at: float) -> bool:
+    def _wait_for(self, cue: FaceDecided | DoorRecorded, acted_at: float) -> bool:
         """Wait until a cue is on record; False where the recogniser has failed, or the clip ended long ago."""
         give_up_at = math.inf
-        while not self._on_record(cue, acted_at):
+        while not self._is_recorded(cue, acted_at):
             code = self._ended()
             if code is not None:
                 give_up_at = min(give_up_at, self._clock() + _PATIENCE_S)
@@ -60,8 +68,8 @@ class DemoActor:
             self._sleep(_POLL_S)
         return True
 
-    def _on_record(self, cue: Seen | Did, acted_at: float) -> bool:
-        if isinstance(cue, Did):
+    def _is_recorded(self, cue: FaceDecided | DoorRecorded, acted_at: float) -> bool:
+        if isinstance(cue, DoorRecorded):
             return any(
                 e.get("event") == cue.event and e["at"] > acted_at
                 for e in read_log(self._config.door_record_path)
@@ -73,12 +81,12 @@ class DemoActor:
         )
         return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
 
-    def _move(self, wire: Wire) -> None:
+    def _set_input(self, wire: InputChange) -> None:
         line = getattr(self._config.door.inputs, wire.input.value)
         assert isinstance(line, FileInputConfig)
         line.path.write_text("1" if wire.active else "0", encoding="ascii")
 
-    def _ask(self, ask: Ask, say: Callable[[str], None]) -> None:
+    def _send_command(self, ask: OperatorRequest, say: Callable[[str], None]) -> None:
         refused = self._door.command(ask.command.value, ask.note)
         if refused is not None:
             say(f"  The door refuses: {refused}")

@@ -15,7 +15,7 @@ PASSED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class DoorState:
     """A state of the door over time: the events between which it holds."""
 
     name: str
@@ -24,18 +24,18 @@ class Lane:
     colour: str
 
 
-OPEN = Lane("door open", "unlocked", "relocked", "#2da44e")
-CONTACT = Lane("contact open", "contact-active", "contact-inactive", "#0969da")
-ALARM = Lane("held-open alarm", "alarm", "alarm-ended", "#bf8700")
-LOCKDOWN = Lane("lockdown", "lockdown", "release", "#8250df")
-FIRE_INPUT = Lane("fire input", "fire-active", "fire-inactive", "#57606a")
-FIRE = Lane("fire, until reset", "fire", "reset-fire", "#cf222e")
-LANES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
+OPEN = DoorState("door open", "unlocked", "relocked", "#2da44e")
+CONTACT = DoorState("contact open", "contact-active", "contact-inactive", "#0969da")
+ALARM = DoorState("held-open alarm", "alarm", "alarm-ended", "#bf8700")
+LOCKDOWN = DoorState("lockdown", "lockdown", "release", "#8250df")
+FIRE_INPUT = DoorState("fire input", "fire-active", "fire-inactive", "#57606a")
+FIRE = DoorState("fire, until reset", "fire", "reset-fire", "#cf222e")
+STATES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """How long a lane's state held, and why it began; one that never ended is cut at the last event."""
+class Interval:
+    """How long a state's state held, and why it began; one that never ended is cut at the last event."""
 
     start_s: float
     end_s: float
@@ -44,7 +44,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class LaneVisit:
+class SceneResult:
     """One scene with what the recogniser decided in it and what the door answered."""
 
     scene: Scene
@@ -86,40 +86,40 @@ class LaneVisit:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class DemoCheck:
     """Something that was expected of the terminal, and what came of it."""
 
     title: str
     passed: bool
-    words: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
     """The whole run on one clock: seconds since the clip's first frame."""
 
-    stays: list[LaneVisit]
+    scenes: list[SceneResult]
     events: list[dict[str, Any]]  # of the door's record
-    lanes: dict[Lane, list[Span]]
-    checks: list[Check]
+    states: dict[DoorState, list[Interval]]
+    checks: list[DemoCheck]
 
     @property
     def passed(self) -> bool:
         return all(check.passed for check in self.checks)
 
 
-def tell(
+def build_outcome(
     scenes: Sequence[Scene],
     decisions: Sequence[dict[str, Any]],
     door: Sequence[dict[str, Any]],
 ) -> DemoOutcome:
-    """Sort the two processes' records into scenes and lanes; raises ValueError where no face was decided on at all."""
+    """Sort the two processes' records into scenes and states; raises ValueError where no face was decided on at all."""
     judged = [d for d in decisions if d.get("kind") == "decision"]
     if not judged:
         raise ValueError("the recogniser recorded no decision")
     origin = min(d["frame_at"] - d["frame"] / FPS for d in judged)
     events = [{**e, "at_s": e["at"] - origin} for e in door if "event" in e]
-    stays = []
+    results = []
     for scene, frames in zip(scenes, frame_ranges(scenes), strict=True):
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]
         # A grant crosses to the door within a few milliseconds; its frame, not its arrival, says whose it is.
@@ -127,50 +127,52 @@ def tell(
         answers = [
             e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
         ]
-        stays.append(LaneVisit(scene, frames, here, answers))
-    lanes = {lane: _spans(lane, events) for lane in LANES}
-    seen = [_check_scene(stay) for stay in stays if stay.scene.person or not stay.as_expected]
+        results.append(SceneResult(scene, frames, here, answers))
+    states = {state: _find_intervals(state, events) for state in STATES}
+    seen = [
+        _check_scene(result) for result in results if result.scene.person or not result.as_expected
+    ]
     return DemoOutcome(
-        stays,
+        results,
         events,
-        lanes,
-        seen + _check_door(events, lanes, grants=sum(len(stay.unlocks) for stay in stays)),
+        states,
+        seen + _check_door(events, states, grants=sum(len(result.unlocks) for result in results)),
     )
 
 
-def _spans(lane: Lane, events: Sequence[dict[str, Any]]) -> list[Span]:
-    spans = []
+def _find_intervals(state: DoorState, events: Sequence[dict[str, Any]]) -> list[Interval]:
+    intervals = []
     begun: dict[str, Any] | None = None
     for event in events:
-        if event["event"] == lane.begins:
+        if event["event"] == state.begins:
             begun = begun or event
-        elif event["event"] == lane.ends and begun is not None:
-            spans.append(Span(begun["at_s"], event["at_s"], begun["reason"]))
+        elif event["event"] == state.ends and begun is not None:
+            intervals.append(Interval(begun["at_s"], event["at_s"], begun["reason"]))
             begun = None
     if begun is not None:
-        spans.append(Span(begun["at_s"], events[-1]["at_s"], begun["reason"], ended=False))
-    return spans
+        intervals.append(Interval(begun["at_s"], events[-1]["at_s"], begun["reason"], ended=False))
+    return intervals
 
 
-def _check_scene(stay: LaneVisit) -> Check:
-    best = max((d["score"] for d in stay.decisions if "score" in d), default=None)
+def _check_scene(result: SceneResult) -> DemoCheck:
+    best = max((d["score"] for d in result.decisions if "score" in d), default=None)
     seen = "no face decided on" if best is None else f"best score {best:.3f}"
-    return Check(stay.scene.title, stay.as_expected, f"{seen}, door {stay.door}")
+    return DemoCheck(result.scene.title, result.as_expected, f"{seen}, door {result.door}")
 
 
 def _check_door(
-    events: Sequence[dict[str, Any]], lanes: dict[Lane, list[Span]], *, grants: int
-) -> list[Check]:
+    events: Sequence[dict[str, Any]], states: dict[DoorState, list[Interval]], *, grants: int
+) -> list[DemoCheck]:
     """Check the door outside of scenes; `grants` is the number of openings by grants in scenes."""
 
     def reasons(event: str) -> list[str]:
         return [e["reason"] for e in events if e["event"] == event]
 
-    def once(lane: Lane) -> bool:
-        return [span.ended for span in lanes[lane]] == [True]
+    def once(state: DoorState) -> bool:
+        return [interval.ended for interval in states[state]] == [True]
 
-    fires = lanes[FIRE]
-    by_fire = [span for span in lanes[OPEN] if span.reason == "fire"]
+    fires = states[FIRE]
+    by_fire = [interval for interval in states[OPEN] if interval.reason == "fire"]
     refusals = [e for e in events if e["event"] == "refused" and "operator" in e]
     resets = [
         e["reason"]
@@ -179,44 +181,49 @@ def _check_door(
     ]
     openings = sorted(reasons("unlocked"))
     return [
-        Check(
-            "Lockdown", once(LOCKDOWN) and "lockdown" in reasons("refused"), _times(lanes[LOCKDOWN])
+        DemoCheck(
+            "Lockdown",
+            once(LOCKDOWN) and "lockdown" in reasons("refused"),
+            _times(states[LOCKDOWN]),
         ),
-        Check(
+        DemoCheck(
             "Alarm: held open",
             reasons("alarm") == reasons("alarm-ended") == ["held-open"],
-            _times(lanes[ALARM]),
+            _times(states[ALARM]),
         ),
-        Check(
+        DemoCheck(
             "Fire opens, until reset",
-            once(FIRE) and [span.end_s >= fires[0].end_s for span in by_fire] == [True],
+            once(FIRE) and [interval.end_s >= fires[0].end_s for interval in by_fire] == [True],
             _times(by_fire),
         ),
-        Check(
+        DemoCheck(
             "Reset during fire",
             len(resets) == 1,
             f"refused: {resets[0]}" if resets else "not refused",
         ),
-        Check(
+        DemoCheck(
             "No other opening",
             openings == ["fire"] + ["grant"] * grants,
             f"opened by {', '.join(openings)}",
         ),
-        Check(
+        DemoCheck(
             "Locked at the end",
-            all(span.ended for span in lanes[OPEN]),
-            f"open last {_times(lanes[OPEN][-1:])}",
+            all(interval.ended for interval in states[OPEN]),
+            f"open last {_times(states[OPEN][-1:])}",
         ),
     ]
 
 
-def _times(spans: Sequence[Span]) -> str:
-    return ", ".join(f"{span.start_s:.1f} to {span.end_s:.1f} s" for span in spans) or "never"
+def _times(intervals: Sequence[Interval]) -> str:
+    return (
+        ", ".join(f"{interval.start_s:.1f} to {interval.end_s:.1f} s" for interval in intervals)
+        or "never"
+    )
 
 
-def summary(story: DemoOutcome) -> str:
+def summary(outcome: DemoOutcome) -> str:
     """For the terminal: one line per check."""
     return "\n".join(
-        f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.words}"
-        for check in story.checks
+        f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.detail}"
+        for check in outcome.checks
     )

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge import html
-from edge.demo.outcome import FIRE, OPEN, PASSED, DemoOutcome, Lane, LaneVisit, Span
+from edge.demo.outcome import FIRE, OPEN, PASSED, DemoOutcome, DoorState, Interval, SceneResult
 
 _WORDS = {
     "started": "starts, locked",
@@ -37,22 +37,22 @@ _WORDS = {
 }
 
 
-def page(
-    story: DemoOutcome,
+def render_report(
+    outcome: DemoOutcome,
     frames: Sequence[NDArray[np.uint8]],
     pictures: dict[int, NDArray[np.uint8]],
     facts: dict[str, str],
 ) -> str:
     """The report; `pictures` are the evidence overlays by record id."""
     environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.demo", "."), autoescape=True)
-    cards = [_card(stay, frames, pictures) for stay in story.stays if stay.scene.person]
+    cards = [_card(result, frames, pictures) for result in outcome.scenes if result.scene.person]
     return environment.get_template("report.html").render(
-        verdict=PASSED if story.passed else "Not as expected, see below.",
-        story=story,
+        verdict=PASSED if outcome.passed else "Not as expected, see below.",
+        outcome=outcome,
         cards=cards,
-        events=_table(story.events),
+        events=_table(outcome.events),
         facts=facts,
-        plot=_plot(story),
+        plot=_plot(outcome),
     )
 
 
@@ -75,16 +75,16 @@ def _table(events: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
 
 
 def _card(
-    stay: LaneVisit, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
+    result: SceneResult, frames: Sequence[NDArray[np.uint8]], pictures: dict[int, NDArray[np.uint8]]
 ) -> dict[str, Any]:
     """What the template shows of one scene: its grant, else its highest score."""
-    scored = [d for d in stay.decisions if "score" in d]
+    scored = [d for d in result.decisions if "score" in d]
     shown = next((d for d in scored if d["verdict"] == "grant"), None) or max(
         scored, key=lambda d: float(d["score"]), default=None
     )
     if shown is None:
         return {
-            "title": stay.scene.title,
+            "title": result.scene.title,
             "pictures": [],
             "numbers": {"Verdict": "no face was decided on"},
         }
@@ -103,58 +103,67 @@ def _card(
         "Mask worn": f"{shown['mask_worn']:.0%}",
         "Frames that agree": shown["votes"],
         "Embedding looks at": ", ".join(f"{region} {share:.0%}" for region, share in looks.items()),
-        "Door": stay.door,
+        "Door": result.door,
         "Record": f"no. {shown['id']}, model {shown['model']}, {shown['liveness']}",
     }
-    return {"title": stay.scene.title, "pictures": images, "numbers": numbers}
+    return {"title": result.scene.title, "pictures": images, "numbers": numbers}
 
 
-def _plot(story: DemoOutcome) -> str:
+def _plot(outcome: DemoOutcome) -> str:
     """Scores over time against the threshold that applied, above the states of the door; an SVG element."""
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     scores, door = figure.subplots(2, 1, sharex=True, height_ratios=[5, 3])
-    for stay in story.stays:
-        if stay.scene.person:
+    for result in outcome.scenes:
+        if result.scene.person:
             for axes in (scores, door):
-                axes.axvspan(stay.start_s, stay.end_s, color="#ddf4ff")
+                axes.axvspan(result.start_s, result.end_s, color="#ddf4ff")
             scores.text(
-                stay.start_s + 0.1, 1.3, textwrap.fill(stay.scene.title, 15), fontsize=8, va="top"
+                result.start_s + 0.1,
+                1.3,
+                textwrap.fill(result.scene.title, 15),
+                fontsize=8,
+                va="top",
             )
-    html.draw_scores(scores, [d for stay in story.stays for d in stay.decisions if "score" in d])
+    html.draw_scores(
+        scores, [d for result in outcome.scenes for d in result.decisions if "score" in d]
+    )
     scores.set(ylim=(-0.15, 1.35), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
     figure.legend(loc="outside upper center", ncols=5, fontsize=8)
-    _draw_lanes(door, story.lanes)
+    _draw_states(door, outcome.states)
     door.set(
         xlabel="seconds",
-        xlim=(0, max(story.stays[-1].end_s, story.events[-1]["at_s"] if story.events else 0)),
+        xlim=(
+            0,
+            max(outcome.scenes[-1].end_s, outcome.events[-1]["at_s"] if outcome.events else 0),
+        ),
     )
     return html.svg(figure)
 
 
-def _draw_lanes(axes: Axes, lanes: dict[Lane, list[Span]]) -> None:
-    for row, (lane, spans) in enumerate(lanes.items()):
-        for span in spans:
-            width_s = span.end_s - span.start_s
+def _draw_states(axes: Axes, states: dict[DoorState, list[Interval]]) -> None:
+    for row, (state, intervals) in enumerate(states.items()):
+        for interval in intervals:
+            width_s = interval.end_s - interval.start_s
             axes.barh(
                 row,
                 width_s,
-                left=span.start_s,
+                left=interval.start_s,
                 height=0.7,
-                color=FIRE.colour if span.reason == "fire" else lane.colour,
+                color=FIRE.colour if interval.reason == "fire" else state.colour,
             )
-            if lane is OPEN:
+            if state is OPEN:
                 axes.text(
-                    span.start_s + width_s / 2,
+                    interval.start_s + width_s / 2,
                     row,
-                    span.reason,
+                    interval.reason,
                     fontsize=7,
                     color="white",
                     ha="center",
                     va="center_baseline",
                 )
     axes.set(
-        ylim=(len(lanes) - 0.5, -0.5),
-        yticks=range(len(lanes)),
-        yticklabels=[lane.name for lane in lanes],
+        ylim=(len(states) - 0.5, -0.5),
+        yticks=range(len(states)),
+        yticklabels=[state.name for state in states],
     )
     axes.tick_params(axis="y", length=0, labelsize=8)

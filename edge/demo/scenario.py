@@ -30,21 +30,21 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FaceDecided:
     """A face in the scene of this title was decided on."""
 
     scene: str
 
 
 @dataclass(frozen=True, slots=True)
-class Did:
+class DoorRecorded:
     """The door has recorded this event since the act before."""
 
     event: str
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
+class InputChange:
     """An input of the door changes its level."""
 
     input: InputKind
@@ -52,7 +52,7 @@ class Wire:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class OperatorRequest:
     """An operator asks for something and says why."""
 
     command: OperatorCommand
@@ -60,13 +60,13 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class Action:
     """Something done to the door, some seconds after its cue; without a cue, after the act before."""
 
-    words: str
-    does: Wire | Ask
+    description: str
+    effect: InputChange | OperatorRequest
     pause_s: float
-    cue: Seen | Did | None = None
+    trigger: FaceDecided | DoorRecorded | None = None
 
 
 _SURGICAL = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
@@ -91,41 +91,45 @@ SCENES = (
 # Cues are what the two processes put on record, never the clock: the networks take their time to load, and a busy machine
 # plays the clip late. The lockdown alone must be in time for somebody, and has the rest of a scene and an empty one for it.
 # The door reads its inputs before it serves a command, so that an operator's word finds the level of the act before.
-ACTS = (
-    Act(
+ACTIONS = (
+    Action(
         "An operator locks the door down",
-        Ask(OperatorCommand.LOCKDOWN, "a stranger tries the door"),
+        OperatorRequest(OperatorCommand.LOCKDOWN, "a stranger tries the door"),
         pause_s=2.0,
-        cue=Seen("Grace Hopper, masked"),
+        trigger=FaceDecided("Grace Hopper, masked"),
     ),
-    Act(
+    Action(
         "The operator ends the lockdown",
-        Ask(OperatorCommand.RELEASE, "the stranger has gone"),
+        OperatorRequest(OperatorCommand.RELEASE, "the stranger has gone"),
         pause_s=0.0,
-        cue=Seen("Released: Eileen Collins"),
+        trigger=FaceDecided("Released: Eileen Collins"),
     ),
-    Act(
+    Action(
         "Eileen Collins opens the door and leaves it open",
-        Wire(InputKind.CONTACT, True),
+        InputChange(InputKind.CONTACT, True),
         pause_s=0.5,
-        cue=Did("unlocked"),
+        trigger=DoorRecorded("unlocked"),
     ),
-    Act(
+    Action(
         "The alarm is on; the door is closed",
-        Wire(InputKind.CONTACT, False),
+        InputChange(InputKind.CONTACT, False),
         pause_s=1.0,
-        cue=Did("alarm"),
+        trigger=DoorRecorded("alarm"),
     ),
-    Act("Fire", Wire(InputKind.FIRE, True), pause_s=1.0, cue=Did("alarm-ended")),
-    Act(
+    Action(
+        "Fire", InputChange(InputKind.FIRE, True), pause_s=1.0, trigger=DoorRecorded("alarm-ended")
+    ),
+    Action(
         "An operator tries to reset while the fire burns",
-        Ask(OperatorCommand.RESET_FIRE, "everybody is out"),
+        OperatorRequest(OperatorCommand.RESET_FIRE, "everybody is out"),
         pause_s=1.0,
-        cue=Did("unlocked"),
+        trigger=DoorRecorded("unlocked"),
     ),
-    Act("The fire is out", Wire(InputKind.FIRE, False), pause_s=0.8),
-    Act(
-        "The operator resets again", Ask(OperatorCommand.RESET_FIRE, "the fire is out"), pause_s=0.8
+    Action("The fire is out", InputChange(InputKind.FIRE, False), pause_s=0.8),
+    Action(
+        "The operator resets again",
+        OperatorRequest(OperatorCommand.RESET_FIRE, "the fire is out"),
+        pause_s=0.8,
     ),
 )
 

@@ -16,13 +16,13 @@ from edge.demo.clip import HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
 from edge.demo.scenario import FPS
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER
-from edge.rehearsal.clips import Clip, Expected, Present, Shot
+from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson
 
 SUBJECT = COLLINS.person  # the only one who is enrolled
 _MUST, _MAY, _NEVER = (
-    Expected(must=frozenset({SUBJECT})),
-    Expected(may=frozenset({SUBJECT})),
-    Expected(),
+    ExpectedGrants(must=frozenset({SUBJECT})),
+    ExpectedGrants(may=frozenset({SUBJECT})),
+    ExpectedGrants(),
 )
 _THERE = Stance(WIDTH / 2, HEIGHT * 0.44, 120)  # where most people stand
 _MASK = MaskStyle("surgical", (222, 190, 140), light=0.3, seed=7)
@@ -31,14 +31,14 @@ _DARK = 0.03  # what is left of the light
 _TOO_FEW = 2  # frames, for the votes that are the default
 
 
-class _Stage:
+class _View:
     """The two people, and a camera that looks into a room."""
 
     def __init__(self, cutouts: Mapping[str, Cutout]) -> None:
         self.collins, self.hopper = cutouts[SUBJECT], cutouts[HOPPER.person]
         self._room, self._rng = room(), np.random.default_rng(0)
 
-    def shot(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> Shot:
+    def shot(self, *people: tuple[Cutout, Stance], light: float = 1.0) -> ClipFrame:
         """One frame; who stands behind comes first."""
         canvas = self._room.copy()
         for person, stance in people:
@@ -48,20 +48,20 @@ class _Stage:
             for i, (who, at) in enumerate(people)
             if not any(_hides(front, at) for _, front in people[i + 1 :])
         ]
-        present = tuple(Present(who.person, (at.x, at.y)) for who, at in seen)
-        return Shot(exposed(canvas, light, self._rng), present)
+        present = tuple(VisiblePerson(who.person, (at.x, at.y)) for who, at in seen)
+        return ClipFrame(exposed(canvas, light, self._rng), present)
 
 
-def _photo(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _photo(stage: _View, frames: int) -> Iterator[ClipFrame]:
     photo = props.print_of(stage.collins)
     return (stage.shot((photo, _THERE)) for _ in range(frames))
 
 
-def _frozen(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _frozen(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return iter([stage.shot((stage.collins, _THERE))] * frames)
 
 
-def _screen(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _screen(stage: _View, frames: int) -> Iterator[ClipFrame]:
     tablet = props.tablet_with(stage.collins)
     for i in range(frames):
         s = i / FPS
@@ -74,7 +74,7 @@ def _screen(stage: _Stage, frames: int) -> Iterator[Shot]:
         yield stage.shot((tablet, held))
 
 
-def _crossing(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _crossing(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for p in _progress(frames):
         left, right = WIDTH * (0.2 + 0.6 * p), WIDTH * (0.8 - 0.6 * p)
         yield stage.shot(
@@ -83,14 +83,14 @@ def _crossing(stage: _Stage, frames: int) -> Iterator[Shot]:
         )
 
 
-def _from_the_side(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _from_the_side(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
         stage.shot((stage.collins, replace(_THERE, x=_THERE.x * min(1.0, 1.5 * p))))
         for p in _progress(frames)
     )
 
 
-def _mask_put_on(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _mask_put_on(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for i in range(_TOO_FEW):
         yield stage.shot((stage.collins, _sway(_THERE, i)))
     yield from _masked(
@@ -98,50 +98,50 @@ def _mask_put_on(stage: _Stage, frames: int) -> Iterator[Shot]:
     )
 
 
-def _mask_pulled_down(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _mask_pulled_down(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return _masked(stage, [_ramp(p, 0.45, 0.6) for p in _progress(frames)], first=0)
 
 
-def _masked(stage: _Stage, lowered: Sequence[float], first: int) -> Iterator[Shot]:
+def _masked(stage: _View, lowered: Sequence[float], first: int) -> Iterator[ClipFrame]:
     """A mask in its place at 0, below the mouth at 1."""
     for i, down in enumerate(lowered, first):
         masked = stage.collins.masked(replace(_MASK, shift_xy=(0.0, _CHIN_PX * down)))
         yield stage.shot((masked, _sway(_THERE, i)))
 
 
-def _light_off(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _light_off(stage: _View, frames: int) -> Iterator[ClipFrame]:
     for i in range(frames):
         yield stage.shot(
             (stage.collins, _sway(_THERE, i)), light=_DARK if _TOO_FEW <= i < 0.6 * frames else 1.0
         )
 
 
-def _five_faces(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _five_faces(stage: _View, frames: int) -> Iterator[ClipFrame]:
     others = [Stance(95, 95, 60), Stance(480, 85, 75), Stance(130, 290, 90), Stance(520, 275, 120)]
     for i in range(frames):
         crowd = [(stage.hopper, _sway(stance, i + 7 * n)) for n, stance in enumerate(others)]
         yield stage.shot(*crowd, (stage.collins, _sway(Stance(315, 265, 105), i)))
 
 
-def _profile(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _profile(stage: _View, frames: int) -> Iterator[ClipFrame]:
     profile = props.turned(stage.collins, squeeze=8)
     return (stage.shot((profile, _sway(_THERE, i))) for i in range(frames))
 
 
-def _far(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _far(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
         stage.shot((stage.collins, _sway(replace(_THERE, face_px=25), i))) for i in range(frames)
     )
 
 
-def _near(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _near(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
         stage.shot((stage.collins, Stance(_THERE.x, HEIGHT / 2, 360 + 90 * p)))
         for p in _progress(frames)
     )
 
 
-def _motion_blur(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _motion_blur(stage: _View, frames: int) -> Iterator[ClipFrame]:
     smeared = props.smeared(stage.collins, 23)
     return (
         stage.shot((smeared, replace(_THERE, x=WIDTH * (0.15 + 0.7 * p))))
@@ -149,7 +149,7 @@ def _motion_blur(stage: _Stage, frames: int) -> Iterator[Shot]:
     )
 
 
-def _swap(stage: _Stage, frames: int) -> Iterator[Shot]:
+def _swap(stage: _View, frames: int) -> Iterator[ClipFrame]:
     return (
         stage.shot((stage.collins if i < _TOO_FEW else stage.hopper, _sway(_THERE, i)))
         for i in range(frames)
@@ -179,18 +179,18 @@ def _sway(stance: Stance, frame: int) -> Stance:
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _ClipSpec:
     name: str
     words: str
     seconds: float
-    draw: Callable[[_Stage, int], Iterator[Shot]]
-    expected: Expected
+    draw: Callable[[_View, int], Iterator[ClipFrame]]
+    expected: ExpectedGrants
     spoof: bool = False
 
 
-SCENES = (
-    _Scene("photo", "a printed photo of Collins, held still", 2.0, _photo, _MUST, spoof=True),
-    _Scene(
+CLIPS = (
+    _ClipSpec("photo", "a printed photo of Collins, held still", 2.0, _photo, _MUST, spoof=True),
+    _ClipSpec(
         "frozen-stream",
         "Collins in the very same frame again and again",
         2.0,
@@ -198,61 +198,61 @@ SCENES = (
         _MUST,
         spoof=True,
     ),
-    _Scene(
+    _ClipSpec(
         "screen", "Collins on a tablet with a bezel, moved by hand", 3.0, _screen, _MUST, spoof=True
     ),
-    _Scene(
+    _ClipSpec(
         "crossing",
         "Collins walks past Hopper, who is not enrolled, and hides her for a moment",
         3.0,
         _crossing,
         _MUST,
     ),
-    _Scene(
+    _ClipSpec(
         "from-the-side",
         "Collins comes in from the side, half outside the picture at first",
         3.0,
         _from_the_side,
         _MUST,
     ),
-    _Scene("mask-put-on", "Collins puts on a mask after two frames", 3.0, _mask_put_on, _MUST),
-    _Scene(
+    _ClipSpec("mask-put-on", "Collins puts on a mask after two frames", 3.0, _mask_put_on, _MUST),
+    _ClipSpec(
         "mask-pulled-down", "Collins wears a mask and pulls it down", 3.0, _mask_pulled_down, _MUST
     ),
-    _Scene(
+    _ClipSpec(
         "light-off",
         "the light goes off after two frames of Collins, and on again",
         3.0,
         _light_off,
         _MUST,
     ),
-    _Scene(
+    _ClipSpec(
         "five-faces", "Collins among four of Hopper, of different sizes", 2.0, _five_faces, _MAY
     ),
-    _Scene(
+    _ClipSpec(
         "profile",
         "Collins turned far away; the portrait is warped, a true profile looks otherwise",
         2.0,
         _profile,
         _MAY,
     ),
-    _Scene("far", "Collins far away: a face of 25 pixels", 2.0, _far, _NEVER),
-    _Scene("near", "Collins so near that the face fills the picture", 2.0, _near, _MAY),
-    _Scene("motion-blur", "Collins walks by and is smeared by motion", 2.0, _motion_blur, _MAY),
-    _Scene(
+    _ClipSpec("far", "Collins far away: a face of 25 pixels", 2.0, _far, _NEVER),
+    _ClipSpec("near", "Collins so near that the face fills the picture", 2.0, _near, _MAY),
+    _ClipSpec("motion-blur", "Collins walks by and is smeared by motion", 2.0, _motion_blur, _MAY),
+    _ClipSpec(
         "swap", "Collins for two frames, then Hopper's face at the same place", 3.0, _swap, _MAY
     ),
 )
 
 
-def clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
+def adversarial_clips(cutouts: Mapping[str, Cutout]) -> list[Clip]:
     """All of them, the same on every machine; frames are (480,640,3) at the demo's pace."""
 
-    def clip(scene: _Scene) -> Clip:
+    def clip(scene: _ClipSpec) -> Clip:
         frames = round(scene.seconds * FPS)
         return Clip(
-            scene.name, scene.words, FPS, lambda: scene.draw(_Stage(cutouts), frames), scene.expected, frames,
+            scene.name, scene.words, FPS, lambda: scene.draw(_View(cutouts), frames), scene.expected, frames,
             spoof=scene.spoof, drawn=True,
         )  # fmt: skip
 
-    return [clip(scene) for scene in SCENES]
+    return [clip(scene) for scene in CLIPS]

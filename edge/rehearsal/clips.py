@@ -16,7 +16,7 @@ Image = NDArray[np.uint8]  # (H,W,3) BGR
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class VisiblePerson:
     """Whose face is to be seen where in a frame, known because it was drawn there."""
 
     person: str
@@ -24,15 +24,15 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shot:
+class ClipFrame:
     """One frame of a clip; `present` is None where nobody wrote down who is in it."""
 
     image: Image
-    present: tuple[Present, ...] | None = None
+    present: tuple[VisiblePerson, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedGrants:
     """Whom a clip's frames must let in, and whom they may; all others never."""
 
     must: frozenset[str] = frozenset()
@@ -52,39 +52,39 @@ class Clip:
     """Frames at a pace, which can be played again and again."""
 
     name: str
-    words: str  # one line of what it shows
+    description: str  # one line of what it shows
     fps: float
-    play: Callable[[], Iterator[Shot]]
-    expected: Expected  # of living people
+    play: Callable[[], Iterator[ClipFrame]]
+    expected: ExpectedGrants  # of living people
     frames: int | None = None  # None where only its end tells
     spoof: bool = False  # a presentation attack: nobody stands there
     drawn: bool = False  # made of photos, also where it shows living people
 
-    def expected_of(self, *, liveness: bool) -> Expected:
+    def expected_of(self, *, liveness: bool) -> ExpectedGrants:
         """What must hold of a terminal with or without liveness layers.
 
         With them an attack must let nobody in, and they may see through what is only drawn.
         """
         if liveness and self.spoof:
-            return Expected()
+            return ExpectedGrants()
         if liveness and self.drawn:
-            return Expected(may=self.expected.must | self.expected.may)
+            return ExpectedGrants(may=self.expected.must | self.expected.may)
         return self.expected
 
 
-def recorded(path: Path, fps: float, person: str | None = None) -> Clip:
+def recorded_clip(path: Path, fps: float, person: str | None = None) -> Clip:
     """A folder of pictures at `fps`, or a GIF or video at its own pace; `person` is in it, or strangers only where None.
 
     Playing it raises CameraError where it cannot be read.
     """
     pace = own_pace(path) or fps
 
-    def play() -> Iterator[Shot]:
+    def play() -> Iterator[ClipFrame]:
         with contextlib.closing(ReplayCamera(path, fps=pace, paced=False)) as camera:
             while (frame := camera.read()) is not None:
-                yield Shot(frame.image)
+                yield ClipFrame(frame.image)
 
-    expected = Expected(must=frozenset({person} if person else ()))
+    expected = ExpectedGrants(must=frozenset({person} if person else ()))
     return Clip(
         path.name,
         f"recorded, {f'with {person}' if person else 'strangers only'}",

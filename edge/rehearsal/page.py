@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from edge import html
 from edge.rehearsal import tables
-from edge.rehearsal.results import Attempt, Moment, Picture, RehearsalResult
+from edge.rehearsal.results import ClipPicture, FaceDecision, RehearsalResult, TrackResult
 
 _IN_VIEW = "#d0d7de"  # a face in frames that said nothing of it
 _ALARM = html.COLOURS["unknown"]
@@ -21,7 +21,7 @@ _SCORES_INCHES, _LANE_INCHES = 2.0, 0.24
 _WIDTH_PX = 400  # of a picture
 
 
-def page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
+def render_page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
     """The whole page; names of people and files are escaped."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("edge.rehearsal", "."), autoescape=True, trim_blocks=True
@@ -41,7 +41,7 @@ def page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
 
 
 def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
-    chief = rehearsal.chief
+    chief = rehearsal.main_track
     return {
         "clip": rehearsal.clip,
         "passed": rehearsal.passed,
@@ -54,14 +54,14 @@ def _card(rehearsal: RehearsalResult) -> dict[str, Any]:
             "frames": rehearsal.frames,
             "faces": len(rehearsal.moments),
             "embedded": sum(m.embedded for m in rehearsal.moments),
-            "tracks": len(rehearsal.attempts),
+            "tracks": len(rehearsal.tracks),
             "time to decision": tables.seconds(chief),
             "frames used": chief.frames_used if chief else tables.NONE,
         },
     }
 
 
-def _picture(picture: Picture, words: str) -> dict[str, str]:
+def _picture(picture: ClipPicture, words: str) -> dict[str, str]:
     boxes = html.boxed(picture.image, [(m.box_xyxy, _colour(m)) for m in picture.moments])
     shown = words if picture.moments else "no face"
     return {
@@ -72,7 +72,7 @@ def _picture(picture: Picture, words: str) -> dict[str, str]:
 
 def _plot(rehearsal: RehearsalResult) -> str:
     """Scores over time, where there are any, above a lane for each track and one for each reason; an SVG element."""
-    attempts = rehearsal.attempts
+    attempts = rehearsal.tracks
     told = [m for m in rehearsal.moments if m.is_conclusive]
     reasons = list(dict.fromkeys(m.reason for m in told))
     scored = [asdict(m) for m in rehearsal.moments if m.score is not None]
@@ -98,7 +98,7 @@ def _plot(rehearsal: RehearsalResult) -> str:
             marker="s",
             lw=0,
         )
-    names = [f"track {a.track}{_who(a)}" for a in attempts] + reasons
+    names = [f"track {a.track}{_people(a)}" for a in attempts] + reasons
     rows.set(
         ylim=(len(names) - 0.4, -0.6), yticks=range(len(names)), yticklabels=names, xlabel="seconds"
     )
@@ -109,7 +109,7 @@ def _plot(rehearsal: RehearsalResult) -> str:
 
 
 def _draw_scores(
-    axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Sequence[Moment]
+    axes: Axes, scored: Sequence[dict[str, Any]], false_grants: Sequence[FaceDecision]
 ) -> None:
     html.draw_scores(axes, scored)
     axes.set(ylim=(-0.3, 1.05), yticks=(0, 0.25, 0.5, 0.75, 1), ylabel="score")
@@ -118,7 +118,7 @@ def _draw_scores(
         axes.text(false.at_s, -0.25, " false grant", color=_ALARM, fontsize=8)
 
 
-def _draw_track(axes: Axes, row: int, attempt: Attempt, frame_s: float) -> None:
+def _draw_track(axes: Axes, row: int, attempt: TrackResult, frame_s: float) -> None:
     """A bar for each run of frames of one colour."""
     runs = groupby(
         enumerate(attempt.moments),
@@ -135,11 +135,11 @@ def _draw_track(axes: Axes, row: int, attempt: Attempt, frame_s: float) -> None:
         )
 
 
-def _colour(moment: Moment) -> str:
+def _colour(moment: FaceDecision) -> str:
     return html.COLOURS[moment.verdict] if moment.is_conclusive else _IN_VIEW
 
 
-def _who(attempt: Attempt) -> str:
+def _people(attempt: TrackResult) -> str:
     """Whose face the track was on, where that is known."""
     people = dict.fromkeys(m.person for m in attempt.moments if m.person)
     return f" ({', then '.join(person.split()[-1] for person in people)})" if people else ""

@@ -18,8 +18,8 @@ from edge.gallery.search import Index
 from edge.recogniser.build import build_rules, duplicate_thresholds, open_pipeline
 from edge.recogniser.networks import TerminalNetworks
 from edge.recogniser.pipeline import Pipeline, Searchable
-from edge.rehearsal.clips import Clip, Image, Present, Shot
-from edge.rehearsal.results import Moment, Picture, RehearsalResult
+from edge.rehearsal.clips import Clip, ClipFrame, Image, VisiblePerson
+from edge.rehearsal.results import ClipPicture, FaceDecision, RehearsalResult
 from edge.values import FaceResult, Frame, Verdict
 
 
@@ -34,7 +34,7 @@ def rehearse(
     ]
 
 
-def enrolled(
+def enroll_in_memory(
     photos: Mapping[str, Sequence[tuple[str, Image]]],
     config: TerminalConfig,
     networks: TerminalNetworks,
@@ -58,8 +58,8 @@ def enrolled(
 
 def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
     """One clip through a pipeline that has seen nothing yet; raises CameraError or EngineError."""
-    moments: list[Moment] = []
-    shown = _Shown()
+    moments: list[FaceDecision] = []
+    shown = _PictureSelection()
     frames = 0
     for number, shot in enumerate(
         tqdm(
@@ -68,31 +68,31 @@ def play(clip: Clip, pipeline: Pipeline, *, liveness: bool) -> RehearsalResult:
     ):
         at_s = number / clip.fps
         seen = tuple(
-            _moment(s, shot, number, at_s)
+            _face_decision(s, shot, number, at_s)
             for s in pipeline.recognise(Frame(shot.image, at_s, number))
         )
         moments += seen
-        shown.offer(Picture(shot.image, at_s, seen))
+        shown.update(ClipPicture(shot.image, at_s, seen))
         frames = number + 1
     return RehearsalResult(
         clip, clip.expected_of(liveness=liveness), frames, tuple(moments), shown.pictures
     )
 
 
-class _Shown:
+class _PictureSelection:
     """Keeps three pictures of a clip of any length."""
 
     def __init__(self) -> None:
-        self._first: Picture | None = None
-        self._decisive: Picture | None = None
-        self._last: Picture | None = None
+        self._first: ClipPicture | None = None
+        self._decisive: ClipPicture | None = None
+        self._last: ClipPicture | None = None
         self._interest = (
             False,
             -1.0,
             0.0,
         )  # whether somebody was granted, highest score, width of the largest face
 
-    def offer(self, picture: Picture) -> None:
+    def update(self, picture: ClipPicture) -> None:
         """Take the frame in if it is worth more: the first grant is, else the highest score, else the nearest face."""
         if self._last is None or picture.moments or not self._last.moments:
             self._last = picture
@@ -106,7 +106,7 @@ class _Shown:
             self._decisive, self._interest = picture, interest
 
     @property
-    def pictures(self) -> dict[str, Picture]:
+    def pictures(self) -> dict[str, ClipPicture]:
         """In words why each is shown; empty for a clip without frames."""
         granted, score, _ = self._interest
         best = "grant" if granted else "highest score" if score > -1 else "nearest face"
@@ -114,11 +114,11 @@ class _Shown:
         return {words: picture for words, picture in kept.items() if picture is not None}
 
 
-def _moment(sighting: FaceResult, shot: Shot, number: int, at_s: float) -> Moment:
+def _face_decision(sighting: FaceResult, shot: ClipFrame, number: int, at_s: float) -> FaceDecision:
     decision, match = sighting.decision, sighting.decision.match
     box = tuple(round(float(v), 1) for v in sighting.face.box_xyxy)
     embedded = sighting.probe is not None
-    return Moment(
+    return FaceDecision(
         at_s=round(at_s, 4),
         frame=number,
         track=sighting.track,
@@ -134,11 +134,11 @@ def _moment(sighting: FaceResult, shot: Shot, number: int, at_s: float) -> Momen
         liveness={name: answer.state.value for name, answer in sighting.liveness.items()},
         weight=round(sighting.quality.weight, 3) if sighting.quality else None,
         box_xyxy=box,
-        person=_whose(box, shot.present),
+        person=_nearest_person(box, shot.present),
     )
 
 
-def _whose(box: Sequence[float], present: Sequence[Present] | None) -> str | None:
+def _nearest_person(box: Sequence[float], present: Sequence[VisiblePerson] | None) -> str | None:
     """The one whose face was drawn nearest to the middle of a box."""
     if not present:
         return None

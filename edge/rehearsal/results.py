@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.rehearsal.clips import Clip, Expected, Image
+from edge.rehearsal.clips import Clip, ExpectedGrants, Image
 from edge.system.text import count
 from edge.values import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class FaceDecision:
     """What was decided of one face in one frame."""
 
     at_s: float  # since the clip's first frame
@@ -39,14 +39,14 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class TrackResult:
     """One track from its first frame to its last."""
 
     track: int
-    moments: tuple[Moment, ...]
+    moments: tuple[FaceDecision, ...]
 
     @property
-    def decisive(self) -> Moment:
+    def decisive(self) -> FaceDecision:
         """Return the first grant, else the first moment of the most frequent verdict."""
         granted = next((m for m in self.moments if m.verdict == Verdict.GRANT), None)
         if granted is not None:
@@ -68,12 +68,12 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class ClipPicture:
     """A frame to show, with what was decided in it."""
 
     image: Image
     at_s: float
-    moments: tuple[Moment, ...]
+    moments: tuple[FaceDecision, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,29 +81,29 @@ class RehearsalResult:
     """What a clip came to."""
 
     clip: Clip
-    expected: Expected
+    expected: ExpectedGrants
     frames: int
-    moments: tuple[Moment, ...]  # in order of time
-    pictures: dict[str, Picture]  # in words why each is shown
+    moments: tuple[FaceDecision, ...]  # in order of time
+    pictures: dict[str, ClipPicture]  # in words why each is shown
 
     @property
-    def attempts(self) -> list[Attempt]:
-        tracks: dict[int, list[Moment]] = {}
+    def tracks(self) -> list[TrackResult]:
+        tracks: dict[int, list[FaceDecision]] = {}
         for moment in self.moments:
             tracks.setdefault(moment.track, []).append(moment)
-        return [Attempt(track, tuple(moments)) for track, moments in sorted(tracks.items())]
+        return [TrackResult(track, tuple(moments)) for track, moments in sorted(tracks.items())]
 
     @property
-    def chief(self) -> Attempt | None:
+    def main_track(self) -> TrackResult | None:
         """The attempt that was granted first, else the one with most embedded frames; None without a face."""
-        return max(self.attempts, key=_prominence, default=None)
+        return max(self.tracks, key=_prominence, default=None)
 
     @property
-    def grants(self) -> list[Moment]:
+    def grants(self) -> list[FaceDecision]:
         return [m for m in self.moments if m.verdict == Verdict.GRANT]
 
     @property
-    def false_grants(self) -> list[Moment]:
+    def false_grants(self) -> list[FaceDecision]:
         """To somebody the clip never lets in, or to the right name on another's face."""
         allowed = self.expected.must | self.expected.may
         return [
@@ -111,7 +111,7 @@ class RehearsalResult:
         ]
 
     @property
-    def closest(self) -> Moment | None:
+    def best_match(self) -> FaceDecision | None:
         """The moment of the highest score; None where nothing was compared."""
         scored = [m for m in self.moments if m.score is not None]
         return max(scored, key=lambda m: m.score or -1.0, default=None)
@@ -135,8 +135,8 @@ class RehearsalResult:
             return f"grant: {', '.join(granted)}"
         return (
             "no face"
-            if self.chief is None
-            else f"{self.chief.decisive.verdict}: {self.chief.decisive.reason}"
+            if self.main_track is None
+            else f"{self.main_track.decisive.verdict}: {self.main_track.decisive.reason}"
         )
 
     @property
@@ -150,9 +150,9 @@ class RehearsalResult:
         """Reasons why the result of a recording is not meaningful."""
         if self.clip.drawn or self.clip.spoof:
             return []
-        return self._unusable() or self._too_short()
+        return self._warn_unusable() or self._warn_too_short()
 
-    def _too_short(self) -> list[str]:
+    def _warn_too_short(self) -> list[str]:
         if self.frames != 1 or self.grants:
             return []
         return [
@@ -160,7 +160,7 @@ class RehearsalResult:
             "forever; use several pictures or a video"
         ]
 
-    def _unusable(self) -> list[str]:
+    def _warn_unusable(self) -> list[str]:
         if any(m.usable for m in self.moments):
             return []
         seen = Counter(m.reason for m in self.moments).most_common(1)
@@ -181,7 +181,7 @@ class RehearsalResult:
         return false + [f"{subject} never granted" for subject in self.missed]
 
 
-def _prominence(attempt: Attempt) -> tuple[bool, float, int]:
+def _prominence(attempt: TrackResult) -> tuple[bool, float, int]:
     granted = attempt.decisive.verdict == Verdict.GRANT
     return (
         granted,

@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.config import TerminalConfig
 from edge.recogniser.networks import TerminalNetworks
-from edge.rehearsal.results import Attempt, Moment, RehearsalResult
+from edge.rehearsal.results import FaceDecision, RehearsalResult, TrackResult
 
 NONE = "-"
 
@@ -21,9 +21,9 @@ def rows(rehearsals: Sequence[RehearsalResult]) -> list[dict[str, str]]:
         {
             "clip": r.clip.name,
             "decision": r.decision,
-            "time to decision": seconds(r.chief),
-            "frames used": str(r.chief.frames_used) if r.chief else NONE,
-            "highest score": _closeness(r.closest),
+            "time to decision": seconds(r.main_track),
+            "frames used": str(r.main_track.frames_used) if r.main_track else NONE,
+            "highest score": _score_words(r.best_match),
             "false grants": str(len(r.false_grants)),
             "expected": r.expectation,
             "": "ok" if r.passed else "FAIL",
@@ -75,7 +75,7 @@ def markdown(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> st
     )
 
 
-def facts_of(config: TerminalConfig, networks: TerminalNetworks) -> dict[str, str]:
+def describe_terminal(config: TerminalConfig, networks: TerminalNetworks) -> dict[str, str]:
     """What was rehearsed."""
     manifest, calibration, policy = networks.bundle.manifest, networks.calibration, config.policy
     return {
@@ -89,7 +89,7 @@ def facts_of(config: TerminalConfig, networks: TerminalNetworks) -> dict[str, st
     }
 
 
-def figures(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> dict[str, Any]:
+def to_json_data(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> dict[str, Any]:
     """Everything that is known, in plain types."""
     return {
         "facts": facts,
@@ -102,7 +102,7 @@ def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
     clip, expected = rehearsal.clip, rehearsal.expected
     return {
         "clip": clip.name,
-        "words": clip.words,
+        "words": clip.description,
         "spoof": clip.spoof,
         "fps": round(clip.fps, 3),
         "frames": rehearsal.frames,
@@ -116,12 +116,12 @@ def _figures(rehearsal: RehearsalResult) -> dict[str, Any]:
         "grants": [asdict(m) for m in rehearsal.grants],
         "false_grants": len(rehearsal.false_grants),
         "missed": rehearsal.missed,
-        "tracks": [_attempt(attempt) for attempt in rehearsal.attempts],
+        "tracks": [_attempt(attempt) for attempt in rehearsal.tracks],
         "timeline": [asdict(m) for m in rehearsal.moments],
     }
 
 
-def _attempt(attempt: Attempt) -> dict[str, Any]:
+def _attempt(attempt: TrackResult) -> dict[str, Any]:
     first, last, decisive = attempt.moments[0], attempt.moments[-1], attempt.decisive
     return {
         "track": attempt.track,
@@ -136,11 +136,11 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _closeness(moment: Moment | None) -> str:
+def _score_words(moment: FaceDecision | None) -> str:
     return NONE if moment is None else f"{moment.score:.2f} / {moment.threshold:.2f}"
 
 
-def seconds(attempt: Attempt | None) -> str:
+def seconds(attempt: TrackResult | None) -> str:
     """From a track's first usable frame to its decision, in words."""
     return (
         NONE

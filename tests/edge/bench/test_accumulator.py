@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from edge.bench.accumulator import CountingCamera, RunStatistics
-from edge.bench.loop import FrameTiming, Granted
+from edge.bench.loop import FrameTiming, GrantTiming
 from edge.values import Frame
 
 IMAGE = np.zeros((4, 4, 3), np.uint8)
 
 
 def turn(
-    at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[Granted, ...] = ()
+    at: float, *, faces: int = 1, embedded: int = 1, grants: tuple[GrantTiming, ...] = ()
 ) -> FrameTiming:
     """Ten milliseconds of work, eight of them in the networks."""
     stages = {"detect": 0.006, "track": 0.0, "look": 0.0, "embed": 0.003 if embedded else 0.000001}
@@ -67,9 +67,9 @@ def test_a_stage_that_nobody_named_is_told_too() -> None:
 
 def test_openings_are_matched_with_their_grants() -> None:
     tally = RunStatistics(0.0)
-    opened = Granted(1.0, 0.8, 1.020, 1.020, 1.024)
-    while_open = Granted(1.1, None, 1.120, 1.120, 1.124)  # the relay was energised already
-    refused = Granted(1.2, 1.0, 1.220, 1.220, None)
+    opened = GrantTiming(1.0, 0.8, 1.020, 1.020, 1.024)
+    while_open = GrantTiming(1.1, None, 1.120, 1.120, 1.124)  # the relay was energised already
+    refused = GrantTiming(1.2, 1.0, 1.220, 1.220, None)
     tally.add(turn(1.2, grants=(opened, while_open, refused)))
     ends, single = tally.end_to_end([0.5, 1.022, 1.3])
     assert single["frame_to_relay"] == [pytest.approx(22.0)] and single[
@@ -85,7 +85,7 @@ def test_openings_are_matched_with_their_grants() -> None:
 
 def test_without_a_door_nothing_is_said_of_the_relay() -> None:
     tally = RunStatistics(0.0)
-    tally.add(turn(1.0, grants=(Granted(1.0, 0.8, 1.02, None, None),)))
+    tally.add(turn(1.0, grants=(GrantTiming(1.0, 0.8, 1.02, None, None),)))
     ends, _ = tally.end_to_end([1.021])
     assert ends.frame_to_grant is not None and ends.frame_to_relay is None
 

@@ -17,12 +17,13 @@ import pytest
 
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
-from edge.bench import engine, results, soak, tables
+from edge.bench import engine, quantities, results, soak, table_output
 from edge.bench.machine import memory, power, throttling
-from edge.bench.page import page
-from edge.bench.prepare import BenchOptions, prepared
-from edge.bench.results import Finding, RunReport, Sample
-from edge.bench.sources import source_of
+from edge.bench.page import render_page
+from edge.bench.prepare import BenchOptions, open_bench
+from edge.bench.quantities import MachineSample
+from edge.bench.results import Finding, RunReport
+from edge.bench.sources import build_source
 from edge.chip import to_input
 from edge.cli.bench import main
 from edge.config import load_config
@@ -34,6 +35,15 @@ from tests.edge.bench.test_accumulator import turn
 from tests.processes import TIMEOUT_S, run
 from tests.tensorrt.fakes import FakeCuda, fake_tensorrt
 
+OPTIONS = BenchOptions(
+    duration_s=None,
+    warm_up_s=0.1,
+    templates=50,
+    door=True,
+    flat_out=0,
+    sample_interval_s=1.0,
+    allocation_frames=0,
+)
 BENCH = "edge.cli.bench"
 SCHEMA = Path(__file__).resolve().parents[3] / "docs" / "bench.schema.json"
 EMPTY = np.full((480, 640, 3), 90, np.uint8)
@@ -174,9 +184,7 @@ def test_what_a_grant_costs_is_what_the_recogniser_writes(
     terminal: Path, tmp_path: Path, collins: np.ndarray
 ) -> None:
     config = load_config(terminal)
-    with prepared(
-        config, source_of(config.camera), BenchOptions(warm_up_s=0.1, templates=50)
-    ) as bench:
+    with open_bench(config, build_source(config.camera), OPTIONS) as bench:
         record = AuditLogWriter(tmp_path / "decisions")
         loop = bench.loop(record=record)
         grants = [
@@ -324,12 +332,12 @@ def test_a_gpu_s_calls_are_told_by_phases_with_trtexec_s_warnings(
     plan = build_plan(trt, bundle_path / "embedder.onnx", BuildOptions("fp32", (1, 1, 4))).plan
     file = tmp_path / "embedder-fp32.plan"
     file.write_bytes(plan)
-    accuracy = results.Accuracy(
+    accuracy = quantities.Accuracy(
         parity="passed", parity_passed=True, masked_tar=0.7, masked_tar_of="fp32"
     )
     chips = to_input(portrait_chips()[:2])
     opened = TrtEngine(file, plan, trt, FakeCuda())  # type: ignore[arg-type]
-    runner = engine.Runner("embedder", "trt", "fp32", None, file, accuracy, opened, chips)
+    runner = engine.EngineRunner("embedder", "trt", "fp32", None, file, accuracy, opened, chips)
     runner.call(counts=False)
     for _ in range(3):
         runner.call()
@@ -485,7 +493,7 @@ def test_where_nothing_can_be_written_nothing_is_measured(
     assert "its folder does not exist" in capsys.readouterr().err
 
 
-def sample(at_s: float, rss: float = 100.0, **more: Any) -> Sample:
+def sample(at_s: float, rss: float = 100.0, **more: Any) -> MachineSample:
     told = {
         "clocks_mhz": {},
         "temperatures_c": {},
@@ -494,7 +502,7 @@ def sample(at_s: float, rss: float = 100.0, **more: Any) -> Sample:
         "power_w": None,
         "throttled_by": None,
     }
-    return Sample(
+    return MachineSample(
         at_s=at_s, rss_mib=rss, cpu_percent=None, throttle_events=None, **{**told, **more}
     )
 
@@ -535,7 +543,7 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
     )
     camera = whole.camera.model_copy(update={"frames": 1000, "dropped": 2})
     assert asked(None, camera=camera)["frames"] is False
-    grows = results.Slope(per_hour=9.0, low=2.0, high=16.0)
+    grows = quantities.Slope(per_hour=9.0, low=2.0, high=16.0)
     assert (
         asked(None, memory=whole.memory.model_copy(update={"slope_mib": grows}))["memory"] is False
     )
@@ -543,7 +551,7 @@ def test_findings_fail_where_it_got_worse(measure: Measure, tmp_path: Path) -> N
     assert (
         asked(None, memory=whole.memory.model_copy(update={"slope_mib": unsure}))["memory"] is True
     )
-    hot = results.Throttling(known=True, by={}, events=1)
+    hot = quantities.Throttling(known=True, by={}, events=1)
     assert asked(None, throttling=hot)["throttling"] is False
 
 
@@ -553,17 +561,17 @@ def test_names_are_escaped_in_the_page(measure: Measure, tmp_path: Path) -> None
     odd = whole.model_copy(
         update={"conditions": whole.conditions.model_copy(update={"source": "<script>x</script>"})}
     )
-    assert "<script" not in page(odd)
+    assert "<script" not in render_page(odd)
 
 
 def test_tables_without_rich_are_plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = tables.Table("Title", ("", "median"), (("frame", "9.80"), ("outside", "-")))
+    table = table_output.Table("Title", ("", "median"), (("frame", "9.80"), ("outside", "-")))
     monkeypatch.setitem(sys.modules, "rich.console", None)
-    assert tables.show([table]) == "Title\n         median\nframe      9.80\noutside       -"
+    assert table_output.show([table]) == "Title\n         median\nframe      9.80\noutside       -"
 
 
 def test_a_soak_s_windows_are_whole_ones() -> None:
-    rows = soak.Rows(10.0, 20.0, lambda row: None)
+    rows = soak.SoakRows(10.0, 20.0, lambda row: None)
 
     class Watched:
         newest = sample(0.0)

@@ -9,16 +9,30 @@ import pytest
 
 from edge.config import load_config
 from edge.demo.actor import DemoActor
-from edge.demo.scenario import ACTS, SCENES, Act, Ask, Did, Seen, Wire, frame_ranges
+from edge.demo.scenario import (
+    ACTIONS,
+    SCENES,
+    Action,
+    DoorRecorded,
+    FaceDecided,
+    InputChange,
+    OperatorRequest,
+    frame_ranges,
+)
 from edge.door.controller import InputKind, OperatorCommand
 
-OPENS = Act("She opens the door", Wire(InputKind.CONTACT, True), pause_s=0.5, cue=Did("unlocked"))
-CLOSES = Act("It is closed", Wire(InputKind.CONTACT, False), pause_s=1.0)
-LOCKS_DOWN = Act(
+OPENS = Action(
+    "She opens the door",
+    InputChange(InputKind.CONTACT, True),
+    pause_s=0.5,
+    trigger=DoorRecorded("unlocked"),
+)
+CLOSES = Action("It is closed", InputChange(InputKind.CONTACT, False), pause_s=1.0)
+LOCKS_DOWN = Action(
     "Lockdown",
-    Ask(OperatorCommand.LOCKDOWN, "a test"),
+    OperatorRequest(OperatorCommand.LOCKDOWN, "a test"),
     pause_s=0.0,
-    cue=Seen("Grace Hopper, masked"),
+    trigger=FaceDecided("Grace Hopper, masked"),
 )
 
 
@@ -34,9 +48,9 @@ class Run:
         self.said: list[tuple[str, float]] = []
         self.exit_code = 0
 
-    def play(self, *acts: Act) -> None:
+    def play(self, *acts: Action) -> None:
         stage = DemoActor(self.config, self, self._ended, clock=lambda: self.now, sleep=self._sleep)
-        stage.play(acts, lambda words: self.said.append((words, self.now)))
+        stage.run(acts, lambda words: self.said.append((words, self.now)))
 
     def unlocks(self, at: float) -> None:
         self.coming.append((at, self.config.door_record_path, {"event": "unlocked", "at": at}))
@@ -71,7 +85,7 @@ def test_an_act_follows_its_cue(demo: Run, tmp_path: Path) -> None:
     demo.play(OPENS, CLOSES)
     (opens, opened), (closes, closed) = demo.said
     assert (
-        (opens, closes) == (OPENS.words, CLOSES.words)
+        (opens, closes) == (OPENS.description, CLOSES.description)
         and 3.5 <= opened <= 3.6
         and 4.5 <= closed <= 4.6
     )
@@ -87,7 +101,7 @@ def test_what_the_door_did_before_the_last_act_is_no_cue(demo: Run) -> None:
 
 
 def test_an_operator_asks_once_a_face_in_the_scene_was_decided_on(demo: Run) -> None:
-    title = LOCKS_DOWN.cue.scene
+    title = LOCKS_DOWN.trigger.scene
     frames = next(
         frames
         for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
@@ -112,8 +126,8 @@ def test_a_recogniser_that_fails_ends_it_at_once(demo: Run) -> None:
 
 
 def test_scenes_that_are_cues_have_somebody_to_decide_on_and_a_title_of_their_own() -> None:
-    for act in ACTS:
-        if isinstance(act.cue, Seen):
-            assert [bool(scene.person) for scene in SCENES if scene.title == act.cue.scene] == [
+    for act in ACTIONS:
+        if isinstance(act.trigger, FaceDecided):
+            assert [bool(scene.person) for scene in SCENES if scene.title == act.trigger.scene] == [
                 True
             ]

@@ -26,7 +26,9 @@ from tests.edge.demo.records import (
 def failing(decisions: Records, door: Records) -> list[str]:
     """What is not as expected."""
     return [
-        check.title for check in outcome.tell(SCENES, decisions, door).checks if not check.passed
+        check.title
+        for check in outcome.build_outcome(SCENES, decisions, door).checks
+        if not check.passed
     ]
 
 
@@ -35,7 +37,7 @@ def without(*dropped: dict[str, object]) -> Records:
 
 
 def test_a_run_as_expected_passes_and_tells_all_of_it() -> None:
-    told = outcome.tell(SCENES, DECISIONS, DOOR)
+    told = outcome.build_outcome(SCENES, DECISIONS, DOOR)
     assert told.passed and failing(DECISIONS, DOOR) == []
     lines = outcome.summary(told)
     assert (
@@ -43,9 +45,14 @@ def test_a_run_as_expected_passes_and_tells_all_of_it() -> None:
         and "door refuses: lockdown" in lines
         and "FAIL" not in lines
     )
-    assert [span.reason for span in told.lanes[outcome.OPEN]] == ["grant", "grant", "grant", "fire"]
+    assert [span.reason for span in told.states[outcome.OPEN]] == [
+        "grant",
+        "grant",
+        "grant",
+        "fire",
+    ]
     assert all(
-        len(told.lanes[lane]) == 1
+        len(told.states[lane]) == 1
         for lane in (outcome.CONTACT, outcome.ALARM, outcome.LOCKDOWN, outcome.FIRE)
     )
 
@@ -102,11 +109,11 @@ def test_a_fire_opens_until_the_reset_which_waits_for_a_quiet_input() -> None:
 
 def test_nothing_decided_is_no_story() -> None:
     with pytest.raises(ValueError, match="no decision"):
-        outcome.tell(SCENES, [], [])
+        outcome.build_outcome(SCENES, [], [])
 
 
 def test_a_door_that_did_nothing_is_told_as_well() -> None:
-    told = outcome.tell(SCENES, DECISIONS, [])
+    told = outcome.build_outcome(SCENES, DECISIONS, [])
     assert (
         not told.passed
         and f"{COLLINS:28}" in outcome.summary(told)

@@ -13,8 +13,10 @@ FRAMES = [np.zeros((480, 640, 3), np.uint8)] * frame_ranges(SCENES)[-1].stop
 
 
 def page(decisions: Records, door: Records, name: str = "reference") -> str:
-    told = outcome.tell(SCENES, decisions, door)
-    return report.page(told, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name})
+    told = outcome.build_outcome(SCENES, decisions, door)
+    return report.render_report(
+        told, FRAMES, {1: np.zeros((112, 224, 3), np.uint8)}, {"Model": name}
+    )
 
 
 def test_the_page_shows_pictures_scores_and_what_the_door_did() -> None:

@@ -19,7 +19,7 @@ FPS = 15.0
 
 def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[LivenessResult]:
     """The layer's answer after each frame of a drawn clip, which is played forth and back."""
-    drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == clip)
+    drawn = next(c for c in adversarial.adversarial_clips(cut_out(detector)) if c.name == clip)
     frames = [shot.image for shot in drawn.play()]
     there_and_back = [*frames, *frames[-2:0:-1]]
     rng, made, answers = np.random.default_rng(0), LAYERS[layer](), []
@@ -53,7 +53,7 @@ def test_drawn_attacks_are_refused(
 
 def test_a_looped_stream_is_frozen(detector: FaceDetector) -> None:
     rng = np.random.default_rng(0)
-    drawn = next(c for c in adversarial.clips(cut_out(detector)) if c.name == "photo")
+    drawn = next(c for c in adversarial.adversarial_clips(cut_out(detector)) if c.name == "photo")
     loop = [
         np.clip(s.image + rng.normal(0, 2, s.image.shape), 0, 255).astype(np.uint8)
         for s in list(drawn.play())[:12]

@@ -13,13 +13,13 @@ from edge.demo.clip import Cutout, cut_out, enrollment_views
 from edge.face.detect import FaceDetector
 from edge.portraits import HOPPER
 from edge.recogniser.networks import open_networks
-from edge.rehearsal.adversarial import SUBJECT, clips
-from edge.rehearsal.clips import Clip, Shot
-from edge.rehearsal.play import enrolled, rehearse
+from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
+from edge.rehearsal.clips import Clip, ClipFrame
+from edge.rehearsal.play import enroll_in_memory, rehearse
 from edge.rehearsal.results import RehearsalResult
 
 STRANGER = HOPPER.person
-NAMES = [clip.name for clip in clips({})]
+NAMES = [clip.name for clip in adversarial_clips({})]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def cutouts(detector: FaceDetector) -> dict[str, Cutout]:
 
 @pytest.fixture(scope="module")
 def by_name(cutouts: dict[str, Cutout]) -> dict[str, Clip]:
-    return {clip.name: clip for clip in clips(cutouts)}
+    return {clip.name: clip for clip in adversarial_clips(cutouts)}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def rehearsed(
     )
     networks = open_networks(config)
     views = [(f"view {n}", view) for n, view in enumerate(enrollment_views(cutouts[SUBJECT]))]
-    gallery = enrolled({SUBJECT: views}, config, networks)
+    gallery = enroll_in_memory({SUBJECT: views}, config, networks)
     return cache(lambda name: rehearse([(by_name[name], gallery)], config, networks)[0])
 
 
@@ -61,7 +61,7 @@ def test_whoever_must_be_granted_is(name: str, rehearsed: Callable[[str], Rehear
     assert rehearsed(name).missed == []
 
 
-def shots(clip: Clip, frames: int | None = None) -> list[Shot]:
+def shots(clip: Clip, frames: int | None = None) -> list[ClipFrame]:
     return list(islice(clip.play(), frames))
 
 
@@ -117,7 +117,7 @@ def test_who_is_in_it_changes_as_the_clip_says(by_name: dict[str, Clip]) -> None
 
 
 def test_a_mask_comes_and_goes(by_name: dict[str, Clip]) -> None:
-    def blue(shot: Shot) -> float:  # of the lower half of the face
+    def blue(shot: ClipFrame) -> float:  # of the lower half of the face
         patch = shot.image[230:265, 290:350].reshape(-1, 3).mean(axis=0)
         return float(patch[0] - patch[2])
 

@@ -18,26 +18,26 @@ from edge.gallery.key import load_key_and_drop_privileges
 from edge.gallery.store import open_store
 from edge.recogniser.networks import open_networks
 from edge.rehearsal import adversarial, page, tables
-from edge.rehearsal.clips import Clip, Expected, Shot, recorded
-from edge.rehearsal.play import enrolled, rehearse
-from edge.rehearsal.results import Moment, RehearsalResult
+from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, recorded_clip
+from edge.rehearsal.play import enroll_in_memory, rehearse
+from edge.rehearsal.results import FaceDecision, RehearsalResult
 
 ADA, BOB = "Ada", "Bob"
-SEEN = Moment(
+SEEN = FaceDecision(
     at_s=0.0, frame=0, track=1, verdict="pending", reason="insufficient-votes", usable=True, embedded=True, subject=ADA, score=0.9,
     threshold=0.6, mask_worn=0.0, votes=1, liveness={}, weight=1.0, box_xyxy=(10.0, 10.0, 60.0, 60.0), person=None,
 )  # fmt: skip
 
 
-def at(frame: int, **changes: object) -> Moment:
+def at(frame: int, **changes: object) -> FaceDecision:
     return replace(SEEN, frame=frame, at_s=frame / 10, **changes)  # type: ignore[arg-type]
 
 
-def granted(frame: int, **changes: object) -> Moment:
+def granted(frame: int, **changes: object) -> FaceDecision:
     return at(frame, verdict="grant", reason="match", **changes)
 
 
-def too_small(frame: int, track: int = 1) -> Moment:
+def too_small(frame: int, track: int = 1) -> FaceDecision:
     nothing = {"subject": None, "score": None, "threshold": None, "mask_worn": None, "weight": None}
     return at(
         frame,
@@ -51,7 +51,7 @@ def too_small(frame: int, track: int = 1) -> Moment:
 
 
 def came_to(
-    *moments: Moment, expected: Expected = Expected(must=frozenset({ADA}))
+    *moments: FaceDecision, expected: ExpectedGrants = ExpectedGrants(must=frozenset({ADA}))
 ) -> RehearsalResult:
     clip = Clip("clip", "a clip", 10.0, lambda: iter(()), expected)
     return RehearsalResult(
@@ -69,8 +69,8 @@ def test_the_time_to_a_decision_runs_from_the_first_usable_frame() -> None:
         granted(5),
         at(6),
     )
-    assert told.chief is not None and told.chief.decided_after_s == 0.3
-    assert told.chief.frames_used == 3 and told.passed and told.decision == "grant: Ada"
+    assert told.main_track is not None and told.main_track.decided_after_s == 0.3
+    assert told.main_track.frames_used == 3 and told.passed and told.decision == "grant: Ada"
 
 
 def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
@@ -78,9 +78,9 @@ def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
         at(i, track=2, verdict="unknown", reason="below-threshold", subject=None) for i in range(9)
     ]
     both = came_to(*stranger, granted(7, track=3), granted(4, track=1))
-    assert both.chief is not None and both.chief.track == 1
-    assert len(both.attempts) == 3
-    nobody = came_to(*stranger, too_small(3, track=4), expected=Expected())
+    assert both.main_track is not None and both.main_track.track == 1
+    assert len(both.tracks) == 3
+    nobody = came_to(*stranger, too_small(3, track=4), expected=ExpectedGrants())
     assert nobody.decision == "unknown: below-threshold" and nobody.passed
     assert came_to(too_small(0), too_small(1)).decision == "refused: too-small"
     assert came_to().decision == "no face" and came_to().missed == [ADA]
@@ -89,15 +89,15 @@ def test_who_was_granted_first_comes_first_and_else_who_was_seen_best() -> None:
 @pytest.mark.parametrize(
     "expected, moment, false",
     [
-        (Expected(must=frozenset({ADA})), granted(1), False),
-        (Expected(may=frozenset({ADA})), granted(1, person=ADA), False),
-        (Expected(), granted(1), True),
-        (Expected(must=frozenset({BOB})), granted(1), True),
-        (Expected(must=frozenset({ADA})), granted(1, person=BOB), True),
+        (ExpectedGrants(must=frozenset({ADA})), granted(1), False),
+        (ExpectedGrants(may=frozenset({ADA})), granted(1, person=ADA), False),
+        (ExpectedGrants(), granted(1), True),
+        (ExpectedGrants(must=frozenset({BOB})), granted(1), True),
+        (ExpectedGrants(must=frozenset({ADA})), granted(1, person=BOB), True),
     ],
 )
 def test_a_grant_is_false_for_another_name_or_on_another_face(
-    expected: Expected, moment: Moment, false: bool
+    expected: ExpectedGrants, moment: FaceDecision, false: bool
 ) -> None:
     told = came_to(at(0), moment, expected=expected)
     assert bool(told.false_grants) is false
@@ -112,14 +112,16 @@ def test_the_right_name_on_another_face_is_no_grant_for_its_owner() -> None:
 def test_liveness_turns_attacks_down_and_may_turn_drawings_down() -> None:
     clip = came_to().clip
     assert clip.expected_of(liveness=True) == clip.expected
-    assert replace(clip, spoof=True, drawn=True).expected_of(liveness=True) == Expected()
+    assert replace(clip, spoof=True, drawn=True).expected_of(liveness=True) == ExpectedGrants()
     assert replace(clip, spoof=True, drawn=True).expected_of(liveness=False) == clip.expected
-    assert replace(clip, drawn=True).expected_of(liveness=True) == Expected(may=frozenset({ADA}))
+    assert replace(clip, drawn=True).expected_of(liveness=True) == ExpectedGrants(
+        may=frozenset({ADA})
+    )
 
 
 def test_the_table_has_a_row_for_every_clip_and_a_line_for_every_failure() -> None:
     shown = tables.text(
-        [came_to(granted(1)), came_to(expected=Expected()), came_to(at(1, person=ADA))]
+        [came_to(granted(1)), came_to(expected=ExpectedGrants()), came_to(at(1, person=ADA))]
     )
     assert [line.split()[-1] for line in shown.splitlines()[1:4]] == ["ok", "ok", "FAIL"]
     warning, failure = shown.splitlines()[4:]
@@ -138,18 +140,20 @@ def test_rehearsal_attack_without_pad_opens() -> None:
     attack = came_to(granted(1))
     attack = replace(attack, clip=replace(attack.clip, spoof=True))
     assert attack.expectation == "opens: no PAD" and "opens: no PAD  ok" in tables.text([attack])
-    assert replace(attack, expected=Expected()).expectation == "grants nobody"
+    assert replace(attack, expected=ExpectedGrants()).expectation == "grants nobody"
 
 
 def test_the_page_shows_what_failed_and_escapes_names() -> None:
     evil = "<script>alert(1)</script>"
     told = came_to(at(0), too_small(1), granted(2, subject=evil), granted(3, track=2, person=BOB))
-    html = page.page([told, came_to(expected=Expected())], {"Terminal": evil, "Liveness": "none"})
+    html = page.render_page(
+        [told, came_to(expected=ExpectedGrants())], {"Terminal": evil, "Liveness": "none"}
+    )
     assert "<script>" not in html and "&lt;script&gt;" in html
     assert (
         "Not as expected: clip." in html and html.count("<svg") == 1 and "Liveness is off" in html
     )
-    assert "Everything was as expected" in page.page(
+    assert "Everything was as expected" in page.render_page(
         [came_to(granted(1))], {"Terminal": "t", "Liveness": "layers"}
     )
 
@@ -160,7 +164,7 @@ def test_a_recording_is_played_at_its_own_pace(tmp_path: Path, collins: np.ndarr
     for _ in range(3):
         writer.write(collins)
     writer.release()
-    clip = recorded(path, fps=30)
+    clip = recorded_clip(path, fps=30)
     assert clip.fps == 12.5 and len(list(clip.play())) == len(list(clip.play())) == 3
 
 
@@ -168,22 +172,28 @@ def test_rehearsal_without_face_warns(
     config: TerminalConfig, collins: np.ndarray, clip: Callable[..., Path]
 ) -> None:
     networks = open_networks(config)
-    gallery = enrolled({ADA: [("a", collins)]}, config, networks)
-    turned = recorded(clip((np.rot90(collins), 3), name="turned"), 15)
-    upright = recorded(clip((collins, 3), name="upright"), 15)
+    gallery = enroll_in_memory({ADA: [("a", collins)]}, config, networks)
+    turned = recorded_clip(clip((np.rot90(collins), 3), name="turned"), 15)
+    upright = recorded_clip(clip((collins, 3), name="upright"), 15)
     done = rehearse([(turned, gallery), (upright, gallery)], config, networks)
     words = "WARNING turned: no usable face in 3 frames"
     assert words in tables.text(done) and words in tables.markdown(done, {})
     assert [bool(r.warnings) for r in done] == [True, False]
-    assert tables.figures(done, {})["clips"][1]["warnings"] == []
+    assert tables.to_json_data(done, {})["clips"][1]["warnings"] == []
 
 
 def test_a_frame_s_time_comes_from_the_pace_alone(
     config: TerminalConfig, collins: np.ndarray
 ) -> None:
     networks = open_networks(config)
-    gallery = enrolled({ADA: [("a", collins)]}, config, networks)
-    clip = Clip("clip", "", 4.0, lambda: iter([Shot(collins)] * 4), Expected(may=frozenset({ADA})))
+    gallery = enroll_in_memory({ADA: [("a", collins)]}, config, networks)
+    clip = Clip(
+        "clip",
+        "",
+        4.0,
+        lambda: iter([ClipFrame(collins)] * 4),
+        ExpectedGrants(may=frozenset({ADA})),
+    )
     told = rehearse([(clip, gallery)], config, networks)[0]
     assert [m.at_s for m in told.moments] == [0.0, 0.25, 0.5, 0.75] and told.frames == 4
     assert [m.at_s for m in told.grants] == [0.5] and told.grants[0].votes == 3
@@ -199,17 +209,20 @@ def test_photos_are_checked_as_in_enrollment(
 ) -> None:
     networks = open_networks(config)
     with pytest.raises(PhotoError, match="a and b score"):
-        enrolled({ADA: [("a", collins), ("b", hopper)]}, config, networks)
+        enroll_in_memory({ADA: [("a", collins), ("b", hopper)]}, config, networks)
     with pytest.raises(PhotoError, match="in the gallery as 'Ada'"):
-        enrolled({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
+        enroll_in_memory({ADA: [("a", collins)], BOB: [("b", collins)]}, config, networks)
     config = config.model_copy(update={"policy": PolicyConfig(threshold_unmasked=0.9999)})
     other = np.clip(collins * 1.1, 0, 255).astype(np.uint8)
     assert (
-        enrolled({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects == 2
+        enroll_in_memory({ADA: [("a", collins)], BOB: [("b", other)]}, config, networks).subjects
+        == 2
     )  # the door tells them apart
     with pytest.raises(CameraError, match="no pictures"):
-        empty = recorded(config.bundle, fps=15)
-        rehearse([(empty, enrolled({ADA: [("a", collins)]}, config, networks))], config, networks)
+        empty = recorded_clip(config.bundle, fps=15)
+        rehearse(
+            [(empty, enroll_in_memory({ADA: [("a", collins)]}, config, networks))], config, networks
+        )
 
 
 @pytest.fixture
@@ -270,7 +283,7 @@ def test_the_command_plays_what_is_drawn(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(adversarial, "SCENES", [s for s in adversarial.SCENES if s.name == "far"])
+    monkeypatch.setattr(adversarial, "CLIPS", [s for s in adversarial.CLIPS if s.name == "far"])
     assert command.main(["--config", str(write_config()), "--adversarial"]) == 0
     assert "too-small" in capsys.readouterr().out
 
