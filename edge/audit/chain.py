@@ -1,10 +1,11 @@
-"""One line of a record: what is hashed, chained and authenticated in it, and what can be erased without breaking the chain.
+"""One line of an audit log: hashed, chained and authenticated; its personal part is erasable.
 
     {"id":7,...,"commit":"..","hash":"..","mac":".."}  TAB  {"salt":"..","subject":".."}  newline
 
-The public part is hashed byte by byte, together with the hash of the line before. Of the personal part it holds the digest
-alone, and the salt makes that digest worthless once the personal part is blank. The key of each record is made of the one
-before, which is forgotten: whoever takes it later can make no earlier record.
+The public part is hashed byte by byte, together with the hash of the previous line. It contains the
+digest of the personal part; its salt makes the digest useless once the personal part is blank. The
+key of each record is derived from the previous key, which is forgotten: an attacker who reads a key
+can forge no earlier record.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-GENESIS = bytes(32)  # in place of the hash before the first record
+GENESIS = bytes(32)  # previous hash of the first record
 KEY_BYTES = 32
 SALT = "salt"
-ID_JUMP_MAX = 10_000_000  # a number so far from the one before is none of ours: its key takes too long to make
-LINE_MAX = 1 << 16  # bytes; the writer's records have a few hundred
+ID_JUMP_MAX = 10_000_000  # ids that may be skipped at once: each costs a derivation
+LINE_MAX = 1 << 16  # bytes; a record of the writer has a few hundred
 _SALT_BYTES = 16
 _MAC_BYTES = 16
 _HASHED = b"mfsa-edge record 1\n"
@@ -36,22 +37,23 @@ encode = json.JSONEncoder(
 
 @dataclass(frozen=True, slots=True)
 class ChainLine:
-    """A line taken apart."""
+    """Parsed line."""
 
     id: int
     public: Mapping[str, Any]
-    body: bytes  # of the public part, as it stands: what is hashed
+    body: bytes  # public part as stored, without hash and MAC: the hashed bytes
     hash: bytes
     mac: bytes
-    personal: bytes  # as it stands: JSON, spaces once it is erased, or nothing
+    personal: bytes  # as stored: JSON, spaces once it is erased, or empty
 
     @property
     def is_erased(self) -> bool:
+        """True if the line had a personal part that is blank."""
         return "commit" in self.public and not self.personal.strip(b" ")
 
     @property
     def is_intact(self) -> bool:
-        """Whether its personal part is as it was committed to, erased, or being erased."""
+        """True if the personal part matches its digest, is erased, or is being erased."""
         personal = self.personal
         if personal.startswith(b" ") or personal.endswith(b" ") or not personal:
             return True
@@ -59,25 +61,21 @@ class ChainLine:
 
 
 def build_line(
-    public: Mapping[str, Any], personal: Mapping[str, Any], before: bytes, key: bytes
+    public: Mapping[str, Any], personal: Mapping[str, Any], previous_hash: bytes, key: bytes
 ) -> tuple[bytes, bytes]:
-    """A line, and its hash, which the next one needs. Raises ValueError for what is no JSON."""
-    told = b""
+    """Return a line and its hash. Raises ValueError for values that JSON does not have."""
+    private = b""
     if personal:
-        told = encode({SALT: secrets.token_hex(_SALT_BYTES), **personal}).encode()
-        public = {**public, "commit": personal_digest(told)}
+        private = encode({SALT: secrets.token_hex(_SALT_BYTES), **personal}).encode()
+        public = {**public, "commit": personal_digest(private)}
     body = encode(public)[:-1].encode()
-    digest = record_hash(before, body)
-    return b'%b,"hash":"%b","mac":"%b"}\t%b\n' % (
-        body,
-        digest.hex().encode(),
-        record_mac(key, digest).hex().encode(),
-        told,
-    ), digest
+    digest = record_hash(previous_hash, body)
+    hash_hex, mac_hex = digest.hex().encode(), record_mac(key, digest).hex().encode()
+    return b'%b,"hash":"%b","mac":"%b"}\t%b\n' % (body, hash_hex, mac_hex, private), digest
 
 
 def parse_line(line: bytes) -> ChainLine | None:
-    """A line without its newline; None where it is none of ours."""
+    """Parse a line without its newline; None if it is no record."""
     if len(line) > LINE_MAX:
         return None
     public, tab, personal = line.partition(b"\t")
@@ -101,20 +99,23 @@ def parse_line(line: bytes) -> ChainLine | None:
     )
 
 
-def record_hash(before: bytes, body: bytes) -> bytes:
-    return hashlib.sha256(_HASHED + before + body).digest()
+def record_hash(previous_hash: bytes, body: bytes) -> bytes:
+    """Return the hash of a record: SHA-256 of the previous hash and the public part."""
+    return hashlib.sha256(_HASHED + previous_hash + body).digest()
 
 
 def record_mac(key: bytes, digest: bytes) -> bytes:
+    """Return the MAC of a record's hash (HMAC-SHA256, first 128 bits)."""
     return hmac.digest(key, digest, "sha256")[:_MAC_BYTES]
 
 
 def personal_digest(personal: bytes) -> str:
+    """Return the SHA-256 of a personal part in hex."""
     return hashlib.sha256(personal).hexdigest()
 
 
 def next_key(key: bytes, steps: int = 1) -> bytes:
-    """The key of the record so many numbers later; there is no way back."""
+    """Return the key of the record `steps` ids later; the derivation is one-way."""
     for _ in range(steps):
         key = hashlib.sha256(_STEPPED + key).digest()
     return key

@@ -1,4 +1,4 @@
-"""What is on record of one decision, and of what the door made of a grant."""
+"""Record fields of a decision and of the door's answer to a grant."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from edge.values import FaceResult, Frame, Grant, Verdict
 
 
 def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str) -> dict[str, Any]:
-    """As far as the face went through the pipeline. A nearest neighbour is not a name: only who is known is called a subject."""
+    """Return the fields of a decision, as far as the face went through the pipeline.
+
+    The best match is a subject only if it is known.
+    """
     decision, match = sighting.decision, sighting.decision.match
     fields: dict[str, Any] = {
         "kind": RecordKind.DECISION,
@@ -45,7 +48,7 @@ def decision_fields(frame: Frame, sighting: FaceResult, model: str, engine: str)
 
 
 def door_fields(grant: Grant, outcome: str) -> dict[str, Any]:
-    """What became of a grant."""
+    """Return the fields of the door's answer to a grant."""
     return {
         "kind": RecordKind.DOOR,
         "decision": grant.record_id,

@@ -1,4 +1,4 @@
-"""Records as people and programs want them: both parts of a line in one, whatever cannot be read left out."""
+"""Reader of audit logs: both parts of a line in one record; unreadable lines are left out."""
 
 from __future__ import annotations
 
@@ -21,47 +21,49 @@ from edge.audit.writer_state import read_state
 from edge.errors import RecordError
 from edge.system.atomic_files import read_regular
 
-DecryptFields = Callable[
-    [int, str], dict[str, Any] | None
-]  # what was sealed to the number of a record; None where the key does not fit
+# Decrypts the sealed fields of a record id; None if the key does not fit.
+DecryptFields = Callable[[int, str], dict[str, Any] | None]
 REDACTED = "redacted"
 GARBAGE_MAX = 10_000  # invalid lines of a segment, after which its rest is not read
 
 
-def parse_record(line: bytes, unseal: DecryptFields | None = None) -> dict[str, Any] | None:
-    """A line's public and personal fields; None where it is no record."""
+def parse_record(line: bytes, decrypt: DecryptFields | None = None) -> dict[str, Any] | None:
+    """Return the public and personal fields of a line; None if it is no record."""
     public, _, personal = line.partition(b"\t")
     record = _object(public)
     if record is None:
         return None
-    told = _object(personal)
-    if told is None:
+    personal_fields = _object(personal)
+    if personal_fields is None:
         return {**record, "erased": True} if "commit" in record else record
-    told.pop(SALT, None)
-    if isinstance(sealed := told.get("sealed"), str):
-        opened = unseal(record_id(record), sealed) if unseal else None
+    personal_fields.pop(SALT, None)
+    if isinstance(sealed := personal_fields.get("sealed"), str):
+        opened = decrypt(record_id(record), sealed) if decrypt else None
         if opened is None:
-            told["sealed"] = REDACTED
+            personal_fields["sealed"] = REDACTED
         else:
-            del told["sealed"]
-            told |= opened
-    return {**record, **told}
+            del personal_fields["sealed"]
+            personal_fields |= opened
+    return {**record, **personal_fields}
 
 
-def read_log(folder: Path, unseal: DecryptFields | None = None) -> list[dict[str, Any]]:
-    """All readable records, in order."""
-    return list(read_records(folder, unseal))
+def read_log(folder: Path, decrypt: DecryptFields | None = None) -> list[dict[str, Any]]:
+    """Return all readable records in order. Raises OSError."""
+    return list(read_records(folder, decrypt))
 
 
 def read_records(
     folder: Path,
-    unseal: DecryptFields | None = None,
+    decrypt: DecryptFields | None = None,
     since: int = 0,
     *,
     progress: Callable[[int], object] = lambda _: None,
 ) -> Iterator[dict[str, Any]]:
-    """The readable records after a number, in order; a segment that is removed meanwhile is left out, and so is what was never
-    acknowledged: its writer takes it back when it starts. `progress` is told of bytes. Raises OSError."""
+    """Yield the readable records after an id, in order. Raises OSError.
+
+    Segments that are removed meanwhile and lines that were never acknowledged are left out.
+    `progress` is called with bytes.
+    """
     durable, paths = (
         _durable(folder),
         list_segments(folder),
@@ -73,7 +75,7 @@ def read_records(
             data = _acknowledged(data, first_record_id(path), durable)
         garbage = 0
         for _, line, ended in split_lines(data):
-            record = parse_record(line, unseal) if ended and len(line) <= LINE_MAX else None
+            record = parse_record(line, decrypt) if ended and len(line) <= LINE_MAX else None
             garbage += record is None
             if garbage > GARBAGE_MAX:
                 break
@@ -82,7 +84,7 @@ def read_records(
 
 
 def _durable(folder: Path) -> int | None:
-    """The newest record that was on disk for certain; None where this account may not look, or nobody knows."""
+    """Return the newest record that was certainly on disk; None if this account cannot read it."""
     try:
         known = read_state(folder)
     except OSError:
@@ -97,13 +99,13 @@ def _acknowledged(data: bytes, first_id: int, durable: int) -> bytes:
 
 
 def segments_since(paths: list[Path], since: int) -> list[Path]:
-    """Those that may hold records after a number."""
+    """Return the segments that may contain records after an id."""
     after = [i for i, path in enumerate(paths) if first_record_id(path) > since]
     return paths[max(0, (after[0] if after else len(paths)) - 1) :]
 
 
 def read_segment(path: Path) -> bytes:
-    """Nothing where it was removed meanwhile. Raises OSError."""
+    """Return the content of a segment, empty if it was removed meanwhile. Raises OSError."""
     try:
         return read_regular(path, SEGMENT_MAX)
     except FileNotFoundError:
@@ -111,7 +113,7 @@ def read_segment(path: Path) -> bytes:
 
 
 def read_newest_first(folder: Path) -> list[dict[str, Any]]:
-    """The readable records in the end, whichever segments it is in. Raises OSError."""
+    """Return the readable records at the end of a log, newest first. Raises OSError."""
     found: list[dict[str, Any]] = []
     room = TAIL_BYTES
     for path in reversed(list_segments(folder)):
@@ -120,7 +122,9 @@ def read_newest_first(folder: Path) -> list[dict[str, Any]]:
             record for record in map(parse_record, tail.lines[tail.torn :]) if record is not None
         ]
         if tail.size and not here and not found and not tail.is_unfinished:
-            raise RecordError(f"{path}: the record cannot be read: no line in its end is a record")
+            raise RecordError(
+                f"{path}: the audit log cannot be read: no line at its end is a record"
+            )
         found += here
         room -= min(tail.size, room)
         if not room:
@@ -129,29 +133,29 @@ def read_newest_first(folder: Path) -> list[dict[str, Any]]:
 
 
 def read_tail(folder: Path) -> list[dict[str, Any]]:
-    """The readable records in the end, newest first; none where there is no record. Raises RecordError."""
+    """Return the records at the end, newest first; empty without a log. Raises RecordError."""
     try:
         return read_newest_first(folder)
     except RecordError:
         raise
     except OSError as error:
-        raise RecordError(f"{folder}: the record cannot be read: {error.strerror}") from error
+        raise RecordError(f"{folder}: the audit log cannot be read: {error.strerror}") from error
 
 
 def follow_records(
-    folder: Path, unseal: DecryptFields | None = None
+    folder: Path, decrypt: DecryptFields | None = None
 ) -> Iterator[dict[str, Any] | None]:
-    """Records from now on, without end; None each time that there is none. Raises OSError."""
+    """Yield new records without end, None when there is none at present. Raises OSError."""
     reached = next(map(record_id, read_newest_first(folder)), 0)
     while True:
-        for record in read_records(folder, unseal, reached):
+        for record in read_records(folder, decrypt, reached):
             reached = record_id(record)
             yield record
         yield None
 
 
 def record_id(record: Mapping[str, Any]) -> int:
-    """0 for a line that has none."""
+    """Return the id of a record, 0 if it has none."""
     number = record.get("id")
     return number if isinstance(number, int) else 0
 

@@ -1,4 +1,4 @@
-"""The files of a record: which there are, and what stands at their ends."""
+"""Segments of an audit log: their files and their ends."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _BEGUN = b'{"id":'
 
 
 def segment_path(folder: Path, first_id: int) -> Path:
+    """Return the file of a segment, named by the id of its first record."""
     return folder / f"{first_id:09d}{_SUFFIX}"
 
 
 def first_record_id(path: Path) -> int:
+    """Return the id in a segment's name."""
     return int(path.stem)
 
 
@@ -65,7 +67,7 @@ def _strange(entry: os.DirEntry[str]) -> str:
 
 
 def split_lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
-    """Where each line begins, the line, and whether it was ended."""
+    """Yield offset and content of each line, and True if it has its newline."""
     begin = 0
     while begin < len(data):
         end = data.find(b"\n", begin)
@@ -74,11 +76,12 @@ def split_lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
 
 
 def find_unacknowledged(tail: bytes, first_id: int, durable: int, *, partial: bool) -> int | None:
-    """Where in the end of the newest file begins what was never acknowledged; None where all of it may have been.
+    """Return the offset of the unacknowledged lines at the end of the newest segment, or None.
 
-    That is the first line that is no whole record and stands after `durable`, the newest record that was on disk for certain: what
-    follows was not on disk either, or its writer had said that a line before it is torn. Where such a line stands before, somebody
-    changed it, and it stays as it is. `partial`: the first line lacks its beginning. `first_id`: of the file.
+    They begin with the first invalid line after `durable`, the newest record that was certainly on
+    disk: later lines were not on disk either, or a later record says that a line is torn. An
+    invalid line before `durable` was changed afterwards and stays. `partial`: the first line lacks
+    its beginning. `first_id`: of the segment.
     """
     newest, cut = first_id - 1, None
     for at, raw, ended in islice(split_lines(tail), int(partial), None):
@@ -92,32 +95,32 @@ def find_unacknowledged(tail: bytes, first_id: int, durable: int, *, partial: bo
 
 @dataclass(frozen=True, slots=True)
 class SegmentTail:
-    """The end of one file."""
+    """End of one segment."""
 
-    lines: list[bytes]  # whole ones, newest first, and one that was not ended before them
-    size: int  # of the file
-    torn: bool  # whether it ends in the middle of a line
+    lines: list[bytes]  # newest first; an unfinished line comes first
+    size: int  # bytes of the file
+    torn: bool  # the file ends in the middle of a line
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether all that is there is a record that was begun: whoever wrote it was stopped, and never acknowledged it."""
+        """True if the file has only the beginning of a record, which was never acknowledged."""
         return self.torn and len(self.lines) == 1 and self.lines[0].startswith(_BEGUN)
 
     @property
     def is_damaged(self) -> bool:
-        """Whether something after the newest record is none, ended or not: a disk that lost its power may keep any part of it."""
+        """True if there is something invalid after the newest record, such as after a power cut."""
         return self.torn or (bool(self.lines) and parse_line(self.lines[0]) is None)
 
     @property
     def newest(self) -> ChainLine | None:
-        """The newest line that is a record of ours."""
+        """Newest line that is a record."""
         return next(
             (line for line in map(parse_line, self.lines[self.torn :]) if line is not None), None
         )
 
 
 def read_segment_tail(path: Path, most: int = TAIL_BYTES) -> SegmentTail:
-    """Raises OSError."""
+    """Read the end of a segment, at most `most` bytes. Raises OSError."""
     fd = open_regular(path)
     try:
         size = os.fstat(fd).st_size
@@ -128,22 +131,22 @@ def read_segment_tail(path: Path, most: int = TAIL_BYTES) -> SegmentTail:
     lines = data.split(b"\n")
     torn = bool(lines.pop()) if not data or data.endswith(b"\n") else True
     if start:
-        del lines[:1]  # the end of a line whose beginning is not here
+        del lines[:1]  # the end of a line that begins before
     return SegmentTail(lines[::-1], size, torn)
 
 
 @dataclass(frozen=True, slots=True)
 class LogEnd:
-    """Where a record ends, and where it goes on."""
+    """Where a log ends, and where it continues."""
 
     last: ChainLine | None  # the newest record
-    segment: Path | None  # that can be gone on with
-    torn: bool  # whether something after that record is none
-    free_id: int  # the least that no file can hold already
+    segment: Path | None  # that can be continued
+    torn: bool  # there is something invalid after the newest record
+    free_id: int  # the lowest id that no segment can contain
 
 
 def find_log_end(folder: Path) -> LogEnd:
-    """A look that changes nothing. Raises OSError."""
+    """Find the end of a log without changing it. Raises OSError."""
     paths = list_segments(folder)
     if not paths:
         return LogEnd(None, None, False, 1)

@@ -1,4 +1,4 @@
-"""What a record's writer must remember: the present key, and where the record ends. It may lag behind, and is evolved then."""
+"""State of a log's writer: the next key and the end of the log. It may be behind after a crash."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _KEYS_MAX = 1 << 20  # bytes of the file of verification keys: more than ten tho
 
 @dataclass(frozen=True, slots=True)
 class WriterState:
-    """Of a record, after a line of it was written."""
+    """State after a record was written."""
 
     next_id: int
-    key: bytes  # of the next record
+    key: bytes  # sealing key of the next record
     hash: bytes = GENESIS  # of the newest record
-    durable: int = 0  # the newest record that was on disk for certain
+    durable: int = 0  # the newest record that was certainly on disk
     blanked_up_to: int = 0  # personal parts up to this record are erased
 
     def pack(self) -> bytes:
-        """The whole file."""
+        """Return the content of the state file."""
         plain = _SHAPE.pack(self.next_id, self.durable, self.blanked_up_to, self.hash, self.key)
         return (plain + hashlib.sha256(plain).digest()[:_SUM_BYTES]).ljust(
             _SLOT_BYTES, b"\0"
@@ -48,11 +48,13 @@ def _unpack(slot: bytes) -> WriterState | None:
 
 
 class WriterStateFile:
-    """Two slots with the same in them, written at once and without waiting for the disk: no older key stays, and one that is spoilt
-    by a lost power leaves the other."""
+    """State file of two equal slots, written in one call without fsync.
+
+    No older key stays in it. If a power cut damages one slot, the other one is used.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError, and ValueError where neither slot can be read."""
+        """Open the file. Raises OSError, ValueError if neither slot can be read."""
         self._fd = open_regular(path, os.O_RDWR)
         try:
             self.state = _newest(os.pread(self._fd, _SLOTS * _SLOT_BYTES, 0))
@@ -61,7 +63,7 @@ class WriterStateFile:
             raise
 
     def write(self, state: WriterState) -> None:
-        """Raises OSError; then the state on disk lags behind."""
+        """Write the state. Raises OSError; the state on disk is behind then."""
         os.pwrite(self._fd, state.pack(), 0)
 
     def close(self) -> None:
@@ -95,25 +97,25 @@ def read_state(folder: Path) -> WriterState | None:
 
 
 def write_state(folder: Path, state: WriterState) -> None:
-    """In place of what was there. Raises OSError."""
+    """Replace the state file. Raises OSError."""
     write_atomic(folder / STATE, state.pack())
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationKey:
-    """With which a chain began, and at which record."""
+    """First sealing key of a chain, and the id of its first record."""
 
     first_id: int
     key: bytes
 
 
 def default_key_path(folder: Path) -> Path:
-    """Where a process puts a verification key that it had to make itself: beside the record."""
+    """Return the file next to a log for a verification key that the writer made itself."""
     return folder.with_name(f"{folder.name}.key")
 
 
 def read_keys(path: Path) -> list[VerificationKey]:
-    """In the order in which they were made; none where there is no file. Raises RecordError."""
+    """Return the keys, oldest first; empty without a file. Raises RecordError."""
     try:
         lines = read_regular(path, _KEYS_MAX).decode("ascii").splitlines()
         keys = [
@@ -130,11 +132,12 @@ def read_keys(path: Path) -> list[VerificationKey]:
         keys = [VerificationKey(0, b"")]
     if any(key.first_id < 1 or len(key.key) != KEY_BYTES for key in keys):
         raise RecordError(
-            f"{path}: expected lines of a record's number and {2 * KEY_BYTES} hex digits; restore the right file"
+            f"{path}: expected lines of a record id and {2 * KEY_BYTES} hex digits; restore the file "
+            "from your backup"
         )
     return keys
 
 
 def write_keys(path: Path, keys: list[VerificationKey]) -> None:
-    """Raises OSError."""
+    """Replace the key file. Raises OSError."""
     write_atomic(path, "".join(f"{key.first_id} {key.key.hex()}\n" for key in keys).encode())

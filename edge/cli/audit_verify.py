@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from edge.audit import formatting
 from edge.audit.locations import LogLocation, copied_log, log_locations
+from edge.audit.report import VerificationReport
 from edge.audit.segments import list_segments
-from edge.audit.verify import ExpectedRecord, VerificationReport
+from edge.audit.verify import ExpectedRecord
 from edge.audit.writer_state import default_key_path
 from edge.cli import common
 from edge.cli.audit_filter import SHOWN_MAX
@@ -154,8 +155,8 @@ def _print_report(location: LogLocation, report: VerificationReport, *, is_cover
     if report.last is not None and not is_covered:
         at = formatting.utc_time(report.last.public)
         print(
-            f"  records after {report.last.id} ({at} UTC) may have been removed: only a "
-            "checkpoint shows that, see --checkpoint"
+            f"  end: record {report.last.id} ({at} UTC); only a checkpoint shows a truncation "
+            "(--checkpoint)"
         )
 
 

@@ -6,8 +6,9 @@ import itertools
 from pathlib import Path
 
 from edge.audit.chain import ChainLine, build_line, parse_line
+from edge.audit.report import VerificationReport
 from edge.audit.segments import list_segments
-from edge.audit.verify import ExpectedRecord, VerificationReport, verify_log
+from edge.audit.verify import ExpectedRecord, verify_log
 from edge.audit.writer import AuditLogWriter
 from edge.audit.writer_state import default_key_path, read_keys, read_state
 

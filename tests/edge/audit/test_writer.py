@@ -126,7 +126,7 @@ def test_the_end_of_a_record_is_read_without_changing_it(tmp_path: Path) -> None
     assert [r["a"] for r in read_tail(folder)] == [2, 1]
     assert path.read_bytes().endswith(b'{"a"')
     path.write_bytes(b"\0" * 100)
-    with pytest.raises(RecordError, match="no line in its end is a record"):
+    with pytest.raises(RecordError, match="no line at its end is a record"):
         read_tail(folder)
 
 
