@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from calibration.metrics import clopper_pearson_upper
-from edge.camera.replay import ReplayCamera, own_pace
+from edge.camera.replay import ReplayCamera, native_fps
 from edge.errors import ConfigError
 from edge.face.detect import FaceDetector
 from edge.face.liveness import (
@@ -112,7 +112,7 @@ def play_clip(
 
     The largest face of each frame counts.
     """
-    fps = own_pace(clip) or default_fps
+    fps = native_fps(clip) or default_fps
     camera, liveness = ReplayCamera(clip, fps=fps, paced=False), LivenessChecker(layers)
     outcome, layer = NO_FACE, ""
     try:

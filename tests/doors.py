@@ -29,7 +29,7 @@ from edge.values import Grant
 from tests.processes import until as wait_until
 
 PULSE_S = 0.3
-PATIENCE_S = 120.0  # far above the milliseconds of an idle machine
+TIMEOUT_S = 120.0  # far above the milliseconds of an idle machine
 _POLL_S = 0.002
 
 
@@ -74,14 +74,14 @@ class Clock:
 CLOCK = Clock()
 
 
-class Terminal:
+class RunningDoor:
     """Door service in a thread, with a real socket."""
 
     def __init__(
         self,
         folder: Path,
         disk: Callable[[Path], AuditLogWriter] = AuditLogWriter,
-        wires: Wires | None = None,
+        wires: FileInputs | None = None,
         settings: DoorSettings = SETTINGS,
         clock: Callable[[], float] = CLOCK,
         **options: Any,
@@ -111,7 +111,7 @@ class Terminal:
     def pause(self) -> None:
         """Stop the loop, so that the test may call the service."""
         self._stop.set()
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
 
     def resume(self) -> None:
         self._stop.clear()
@@ -137,7 +137,7 @@ def until(condition: Callable[[], bool]) -> None:
         CLOCK.advance(_POLL_S)
         return condition()
 
-    wait_until(is_met, "the door does it", timeout_s=PATIENCE_S, poll_s=_POLL_S)
+    wait_until(is_met, "the door does it", timeout_s=TIMEOUT_S, poll_s=_POLL_S)
 
 
 @contextmanager
@@ -158,11 +158,11 @@ def passing() -> Iterator[None]:
         thread.join()
 
 
-def records(terminal: Terminal, event: str) -> list[dict[str, Any]]:
+def records(terminal: RunningDoor, event: str) -> list[dict[str, Any]]:
     return [r for r in read_log(terminal.record_path) if r.get("event") == event]
 
 
-class Wires:
+class FileInputs:
     """Inputs as files, and both relays."""
 
     def __init__(self, folder: Path) -> None:
@@ -179,7 +179,7 @@ class Wires:
         fresh.replace(self._folder / which.value)
 
 
-class Schedules:
+class FixedSchedule:
     """Schedule with one constant mode."""
 
     def __init__(self, window: ScheduledMode) -> None:
@@ -194,14 +194,14 @@ class Schedules:
         )
 
 
-class NoDisk(AuditLogWriter):
+class FullDisk(AuditLogWriter):
     """Audit log on a full disk."""
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
         raise RecordError("disk full")
 
 
-class FullAtFirst(AuditLogWriter):
+class RecoveringDisk(AuditLogWriter):
     """Disk that is full until the test makes room; `refused` holds the rejected records."""
 
     def __init__(self, path: Path) -> None:
@@ -225,7 +225,7 @@ class HangingDisk(AuditLogWriter):
         self.released = threading.Event()
 
     def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-        assert self.released.wait(PATIENCE_S)
+        assert self.released.wait(TIMEOUT_S)
         return super().append(fields, durable=durable)
 
 
@@ -239,7 +239,7 @@ class SlowDisk(HangingDisk):
         return super().append(fields, durable=durable)
 
 
-class Stuck(SimulatedRelayOutput):
+class FailingRelay(SimulatedRelayOutput):
     """Relay that fails when it is energised."""
 
     def energise(self) -> None:

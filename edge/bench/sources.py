@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Camera, open_camera
-from edge.camera.replay import own_pace
+from edge.camera.replay import native_fps
 from edge.config.recognition import FOLDER_FPS, CameraConfig, CsiCameraConfig, ReplayCameraConfig
 from edge.errors import CameraError
 from edge.portraits import COLLINS, load_portrait
@@ -38,7 +38,7 @@ class Source:
 def build_source(config: CameraConfig) -> Source:
     """Return the configured camera."""
     if isinstance(config, ReplayCameraConfig):
-        fps = config.fps or own_pace(config.path) or FOLDER_FPS
+        fps = config.fps or native_fps(config.path) or FOLDER_FPS
         return Source(
             f"clip {config.path.name}, {fps:g} frames a second",
             fps,

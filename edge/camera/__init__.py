@@ -27,7 +27,7 @@ class Camera(Protocol):
 
 
 def open_camera(config: CameraConfig) -> Camera:
-    """Open the camera of a config; raises CameraError that says what to do."""
+    """Open the camera of a config; raises CameraError with the remedy."""
     camera = _open(config)
     if not config.rotate and not config.mirror:
         return camera
@@ -47,12 +47,12 @@ def check_camera(config: CameraConfig) -> None:
         check_backend(config.pipeline)
         return
     check_backend(config.source)
-    asked = {key for key in _DEVICE_KEYS if getattr(config, key) is not None}
-    if asked and not is_device(config.source):
+    requested = {key for key in _DEVICE_KEYS if getattr(config, key) is not None}
+    if requested and not is_device(config.source):
         log.warning(
             "camera: `%s` is for V4L2 devices and has no effect here: set it in the camera "
             "or pipeline",
-            "`, `".join(sorted(asked)),
+            "`, `".join(sorted(requested)),
         )
 
 

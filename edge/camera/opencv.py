@@ -117,14 +117,16 @@ class OpencvCamera:
     ) -> None:
         """Ask a device for the configured values; log the values that it did not accept."""
         code = cv2.VideoWriter.fourcc(*pixel_format) if pixel_format else None
-        asked = {  # in this order: the format decides which sizes and rates there are
+        requested = {  # in this order: the format decides which sizes and rates there are
             "pixel_format": (cv2.CAP_PROP_FOURCC, code),
             "width": (cv2.CAP_PROP_FRAME_WIDTH, width),
             "height": (cv2.CAP_PROP_FRAME_HEIGHT, height),
             "fps": (cv2.CAP_PROP_FPS, fps),
         }
         self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-        wanted = {key: (prop, value) for key, (prop, value) in asked.items() if value is not None}
+        wanted = {
+            key: (prop, value) for key, (prop, value) in requested.items() if value is not None
+        }
         for prop, value in wanted.values():
             self._capture.set(prop, value)
         for key, (prop, value) in wanted.items():

@@ -47,7 +47,7 @@ class ReplayCamera:
         """Raises CameraError if not even the first frame can be read."""
         self._path = path
         self._fps = fps
-        self._interval_s = 1 / (fps or own_pace(path) or FOLDER_FPS)
+        self._interval_s = 1 / (fps or native_fps(path) or FOLDER_FPS)
         self._loop = loop
         self._paced = paced
         self._clock = clock
@@ -84,9 +84,9 @@ class ReplayCamera:
             raise CameraError(
                 f"{self._path}: no frame can be read; name a folder of pictures, a GIF or a video"
             )
-        return self._to_the_end(first, steps)
+        return self._until_damage(first, steps)
 
-    def _to_the_end(self, first: Step, rest: Iterator[Step]) -> Iterator[Step]:
+    def _until_damage(self, first: Step, rest: Iterator[Step]) -> Iterator[Step]:
         """Yield steps up to the end of the recording, or to the point where it is damaged."""
         yield first
         try:
@@ -103,7 +103,7 @@ class ReplayCamera:
         return self._interval_s
 
 
-def own_pace(path: Path) -> float | None:
+def native_fps(path: Path) -> float | None:
     """Return a GIF's or video's frames per second; None for a folder or without a rate."""
     if not path.is_file() or path.suffix.lower() in _PICTURES:
         return None

@@ -159,7 +159,7 @@ def _load(path: Path) -> TerminalConfig:
 
 def _open(config: TerminalConfig) -> DoorService:
     """Open the hardware first: the door is locked whatever else fails. Raises DoorError."""
-    hardware.save_outputs(hardware.configured_outputs(config.door), config.door_wiring_path)
+    hardware.save_outputs(hardware.configured_outputs(config.door), config.door_outputs_path)
     opened = hardware.open_hardware(config.door)
     try:
         log_writer = AsyncLogWriter(

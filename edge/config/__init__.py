@@ -26,7 +26,7 @@ from edge.parsing import read_yaml, validate
 from edge.validation_messages import Renamed
 
 # In the folder of the door's socket: in memory, never full or read-only.
-DOOR_LOCK, DOOR_WIRING = "door.lock", "wiring.json"
+DOOR_LOCK, DOOR_OUTPUTS = "door.lock", "wiring.json"
 
 
 _BOTH = restart("recogniser", "door")
@@ -150,9 +150,9 @@ class TerminalConfig(Section):
         return self.socket_path.parent / DOOR_LOCK
 
     @property
-    def door_wiring_path(self) -> Path:
+    def door_outputs_path(self) -> Path:
         """Which outputs the door process opened, for `edge-door safe-state`."""
-        return self.socket_path.parent / DOOR_WIRING
+        return self.socket_path.parent / DOOR_OUTPUTS
 
     @property
     def daemon_lock_path(self) -> Path:

@@ -12,7 +12,7 @@ from gpiozero.pins.mock import MockFactory
 from edge.errors import DoorError
 
 
-def open_factory(name: str) -> Any:
+def open_pin_factory(name: str) -> Any:
     """Return the pin factory `jetson`, `lgpio`, `native` or `mock`. Raises DoorError."""
     if name == "mock":
         return MockFactory()

@@ -14,7 +14,7 @@ POLL_S = 0.02
 
 
 class InputLine(Protocol):
-    """Raw level of one input; the configuration defines which level is active."""
+    """Raw level of one input; the configuration defines kind level is active."""
 
     def is_active(self) -> bool: ...
 
@@ -47,7 +47,7 @@ class DoorInputs:
         self, lines: Mapping[InputKind, InputLine], settle_s: Mapping[InputKind, float]
     ) -> None:
         self._lines = dict(lines)
-        self._debounce = {which: Debounce(settle_s[which]) for which in lines}
+        self._debounce = {kind: Debounce(settle_s[kind]) for kind in lines}
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -55,11 +55,11 @@ class DoorInputs:
     def read_changes(self, now: float) -> list[tuple[InputKind, bool]]:
         """Return inputs with a new settled level, fire first. Raises DoorError if one fails."""
         changed = []
-        for which in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
-            if which in self._lines:
-                level = self._debounce[which].update(self._lines[which].is_active(), now)
+        for kind in (InputKind.FIRE, InputKind.REX, InputKind.TAMPER, InputKind.CONTACT):
+            if kind in self._lines:
+                level = self._debounce[kind].update(self._lines[kind].is_active(), now)
                 if level is not None:
-                    changed.append((which, level))
+                    changed.append((kind, level))
         return changed
 
     def close(self) -> None:
@@ -81,20 +81,20 @@ def open_inputs(config: InputsConfig) -> DoorInputs:
     lines: dict[InputKind, InputLine] = {}
     settle: dict[InputKind, float] = {}
     try:
-        for which, wired in _configured(config).items():
-            if isinstance(wired, FileInputConfig):
-                lines[which] = FileInputLine(wired.path)
-            elif isinstance(wired, GpioInputConfig):
-                from edge.door.gpio_backend import GpioInputLine, open_factory
+        for kind, input_config in _configured(config).items():
+            if isinstance(input_config, FileInputConfig):
+                lines[kind] = FileInputLine(input_config.path)
+            elif isinstance(input_config, GpioInputConfig):
+                from edge.door.gpio_backend import GpioInputLine, open_pin_factory
 
-                lines[which] = GpioInputLine(
-                    wired.pin,
-                    active_high=wired.active_high,
-                    pull=wired.pull,
-                    factory=open_factory(wired.factory),
+                lines[kind] = GpioInputLine(
+                    input_config.pin,
+                    active_high=input_config.active_high,
+                    pull=input_config.pull,
+                    factory=open_pin_factory(input_config.factory),
                 )
-            if wired is not None:
-                settle[which] = wired.settle_ms / 1000
+            if input_config is not None:
+                settle[kind] = input_config.settle_ms / 1000
     except BaseException:
         for line in lines.values():
             line.close()

@@ -37,7 +37,7 @@ class JetsonModule:
     lines: dict[int, int]
 
 
-MODULES = (
+KNOWN_MODULES = (
     JetsonModule("Jetson Orin NX or Nano", "p3767", "tegra234-gpio", {
         7: 144, 11: 112, 12: 50, 13: 122, 15: 85, 16: 126, 18: 125, 19: 135, 21: 134, 22: 123,
         23: 133, 24: 136, 26: 137, 29: 105, 31: 106, 32: 41, 33: 43, 35: 53, 36: 113, 37: 124,
@@ -61,10 +61,10 @@ def detect_module(compatible: Path = _COMPATIBLE) -> JetsonModule:
         names = compatible.read_bytes().decode("utf-8", "replace").split("\0")
     except OSError as error:
         raise DoorError(f"{compatible}: cannot be read ({error.strerror}): not a Jetson") from error
-    for module in MODULES:
+    for module in KNOWN_MODULES:
         if any(module.part in name for name in names):
             return module
-    known = ", ".join(module.name for module in MODULES)
+    known = ", ".join(module.name for module in KNOWN_MODULES)
     raise DoorError(
         f"expected one of {known}; found in the device tree: "
         f"{', '.join(filter(None, names)) or 'nothing'}"

@@ -20,10 +20,10 @@ class RelayOutput(Protocol):
 def open_relay(config: RelayConfig) -> RelayOutput:
     """Open the relay of a configuration, de-energised. Raises DoorError."""
     if isinstance(config, GpioRelayConfig):
-        from edge.door.gpio_backend import GpioRelayOutput, open_factory
+        from edge.door.gpio_backend import GpioRelayOutput, open_pin_factory
 
         return GpioRelayOutput(
-            config.pin, active_high=config.active_high, factory=open_factory(config.factory)
+            config.pin, active_high=config.active_high, factory=open_pin_factory(config.factory)
         )
     if isinstance(config, FileRelayConfig):
         from edge.door.file_backend import FileRelayOutput

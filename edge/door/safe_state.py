@@ -7,7 +7,7 @@ import logging
 import os
 from pathlib import Path
 
-from edge.config import DOOR_LOCK, DOOR_WIRING, TerminalConfig, load_config
+from edge.config import DOOR_LOCK, DOOR_OUTPUTS, TerminalConfig, load_config
 from edge.door.hardware import DoorOutputs, configured_outputs, deenergise_outputs, load_outputs
 from edge.errors import ConfigError, LockFileError
 from edge.system.lockfile import acquire_lock
@@ -34,7 +34,7 @@ def force_safe_state(config_path: Path) -> None:
         outputs: list[tuple[DoorOutputs, Path | None]] = [
             (found, folder)
             for folder in folders
-            if (found := load_outputs(folder / DOOR_WIRING)) is not None
+            if (found := load_outputs(folder / DOOR_OUTPUTS)) is not None
         ]
         if not outputs and config is not None:
             outputs = [(configured_outputs(config.door), None)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.replay import ReplayCamera, own_pace
+from edge.camera.replay import ReplayCamera, native_fps
 
 Image = NDArray[np.uint8]  # (H,W,3) BGR
 
@@ -77,7 +77,7 @@ def recorded_clip(path: Path, fps: float, person: str | None = None) -> Clip:
 
     Playing it raises CameraError where it cannot be read.
     """
-    pace = own_pace(path) or fps
+    pace = native_fps(path) or fps
 
     def play() -> Iterator[ClipFrame]:
         with contextlib.closing(ReplayCamera(path, fps=pace, paced=False)) as camera:

@@ -11,7 +11,7 @@ from gpiozero.pins.mock import MockFactory
 
 from edge.config.door import FileRelayConfig, GpioRelayConfig, SimulatedRelayConfig
 from edge.door.file_backend import FileRelayOutput as FileRelayOutput
-from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_factory
+from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_pin_factory
 from edge.door.relay import RelayOutput, open_relay
 from edge.errors import DoorError
 
@@ -49,9 +49,9 @@ def real() -> Wired:
     if "MFSA_TEST_PINS" not in os.environ:
         pytest.skip("MFSA_TEST_PINS names no pins that are wired for this")
     name, output, back = os.environ["MFSA_TEST_PINS"].split(":")
-    line = GpioInputLine(back, active_high=True, pull="external", factory=open_factory(name))
+    line = GpioInputLine(back, active_high=True, pull="external", factory=open_pin_factory(name))
     return Wired(
-        GpioRelayOutput(output, active_high=True, factory=open_factory(name)), line.is_active
+        GpioRelayOutput(output, active_high=True, factory=open_pin_factory(name)), line.is_active
     )
 
 
@@ -109,4 +109,4 @@ def test_unusable_pin_or_factory_is_refused() -> None:
     with pytest.raises(DoorError, match="relay pin 'NOPIN' cannot be used"):
         GpioRelayOutput("NOPIN", active_high=True, factory=MockFactory())
     with pytest.raises(DoorError, match="kind: simulated"):
-        open_factory("lgpio")
+        open_pin_factory("lgpio")

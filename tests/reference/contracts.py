@@ -39,7 +39,7 @@ FILES: dict[str, tuple[str, str, str]] = {
     "decisions_path": ("audit log of decisions", "recogniser", "`mfsa-edge record 1`"),
     "door_lock_path": ("lock of the running door process", "door process", "lock file"),
     "door_record_path": ("audit log of the door", "door process", "`mfsa-edge record 1`"),
-    "door_wiring_path": ("outputs to put into the safe state", "door process", "JSON"),
+    "door_outputs_path": ("outputs to put into the safe state", "door process", "JSON"),
     "enroll_lock_path": ("lock of a running enrollment", "`edge-enroll`", "lock file"),
     "enroll_socket_path": ("frames for enrollment", "recogniser", "Unix socket"),
     "gallery_confirmed_path": ("gallery revision in memory", "recogniser", "JSON"),

@@ -10,7 +10,7 @@ from edge.audit.async_writer import AsyncLogWriter
 from edge.audit.reader import read_log
 from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
-from tests.doors import PATIENCE_S, HangingDisk
+from tests.doors import TIMEOUT_S, HangingDisk
 
 
 def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_one_record_that_fails_does_not_stop_the_next(
 
     def written(fields: dict[str, object]) -> bool:
         job = bounded.submit(fields)
-        assert job.done.wait(PATIENCE_S)
+        assert job.done.wait(TIMEOUT_S)
         return job.written
 
     assert written({"a": 1})
@@ -60,7 +60,7 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
         failed = False
 
         def append(self, fields: dict[str, object], *, durable: bool = True) -> int:
-            assert self.released.wait(PATIENCE_S)
+            assert self.released.wait(TIMEOUT_S)
             if "not_taken" in fields and not self.failed:
                 self.failed = True
                 self.lost += 1
@@ -74,9 +74,9 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
     assert not_taken > 30 and bounded.lost == not_taken
     log.released.set()
     for job in jobs:
-        assert job.done.wait(PATIENCE_S)
+        assert job.done.wait(TIMEOUT_S)
     last = bounded.submit({"a": 100})
-    assert last.done.wait(PATIENCE_S) and bounded.lost == 0
+    assert last.done.wait(TIMEOUT_S) and bounded.lost == 0
     bounded.close()
     told = read_log(tmp_path / "log")
     assert (
@@ -91,10 +91,10 @@ def test_a_log_that_cannot_be_opened_is_tried_again_with_each_record(tmp_path: P
     bounded = AsyncLogWriter(lambda: AuditLogWriter(folder / "log"))
     for number in range(3):
         job = bounded.submit({"a": number}, counted=number > 0)
-        assert job.done.wait(PATIENCE_S) and "cannot open the audit log" in str(job.error)
+        assert job.done.wait(TIMEOUT_S) and "cannot open the audit log" in str(job.error)
     assert bounded.lost == 2
     folder.unlink()
     job = bounded.submit({"a": 3})
-    assert job.done.wait(PATIENCE_S) and job.written and bounded.lost == 0
+    assert job.done.wait(TIMEOUT_S) and job.written and bounded.lost == 0
     bounded.close()
     assert [(r["a"], r["lost"]) for r in read_log(folder / "log")] == [(3, 2)]

@@ -18,7 +18,7 @@ from edge.door.client import DoorClient
 from edge.gallery.key import load_key
 from edge.gallery.store import GalleryStore, open_store
 from edge.system.wallclock import BUILT_AFTER
-from tests.doors import Terminal as Door
+from tests.doors import RunningDoor as Door
 from tests.doors import until
 
 

@@ -11,7 +11,7 @@ import pytest
 from edge.door import connections
 from edge.door.client import DoorClient
 from edge.errors import DoorError
-from tests.doors import PATIENCE_S, Terminal, make_settings
+from tests.doors import TIMEOUT_S, RunningDoor, make_settings
 
 OTHERS = {uid: f"client{uid}" for uid in (50001, 50002, 50003)}
 
@@ -28,7 +28,7 @@ class Crowd:
         """Return how many of some connections the door accepts."""
         self._uid, taken = uid, 0
         for _ in range(count):
-            self._clients.append(DoorClient(self._path, timeout_s=PATIENCE_S))
+            self._clients.append(DoorClient(self._path, timeout_s=TIMEOUT_S))
             try:
                 taken += self._clients[-1].status()["state"] == "locked"
             except DoorError as error:
@@ -42,7 +42,7 @@ class Crowd:
 
 @pytest.fixture
 def crowd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crowd]:
-    terminal = Terminal(tmp_path, settings=make_settings(clients=OTHERS))
+    terminal = RunningDoor(tmp_path, settings=make_settings(clients=OTHERS))
     made = Crowd(terminal.path, monkeypatch)
     yield made
     made.close()

@@ -19,16 +19,16 @@ from edge.door.simulated_backend import SimulatedRelayOutput
 from edge.errors import DoorError
 from tests.doors import (
     CLOCK,
-    PATIENCE_S,
     PULSE_S,
     SETTINGS,
-    FullAtFirst,
-    NoDisk,
-    Schedules,
+    TIMEOUT_S,
+    FailingRelay,
+    FileInputs,
+    FixedSchedule,
+    FullDisk,
+    RecoveringDisk,
+    RunningDoor,
     SlowDisk,
-    Stuck,
-    Terminal,
-    Wires,
     grant,
     make_settings,
     until,
@@ -36,8 +36,8 @@ from tests.doors import (
 
 
 def test_full_disk_keeps_door_locked(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, NoDisk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, FullDisk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant()) == "not-recorded"
         assert terminal.relay.history == [] and client.status()["state"] == "locked"
@@ -48,8 +48,8 @@ def test_full_disk_keeps_door_locked(tmp_path: Path) -> None:
 
 def test_late_record_keeps_door_locked(tmp_path: Path) -> None:
     disk = SlowDisk(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant()) == "not-recorded"
         assert terminal.relay.history == [] and client.status()["state"] == "locked"
@@ -62,9 +62,9 @@ def test_late_record_keeps_door_locked(tmp_path: Path) -> None:
 def test_full_disk_opens_if_configured_and_counts(
     tmp_path: Path,
 ) -> None:
-    disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk, settings=make_settings(unlock_unrecorded=True))
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    disk = RecoveringDisk(tmp_path / "door")
+    terminal = RunningDoor(tmp_path, lambda _: disk, settings=make_settings(unlock_unrecorded=True))
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant()) is None
         until(lambda: client.status()["records_lost"] == 4)  # started, granted, unlocked, relocked
@@ -79,8 +79,8 @@ def test_full_disk_opens_if_configured_and_counts(
 
 @pytest.mark.parametrize("command", ["unlock", "lockdown"])
 def test_full_disk_allows_restricting_only(tmp_path: Path, command: str) -> None:
-    terminal = Terminal(tmp_path, NoDisk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, FullDisk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.command(command, "test") == (
             None if command == "lockdown" else "not-recorded"
@@ -102,9 +102,9 @@ def test_pulse_ends_in_time_on_slow_disk(tmp_path: Path) -> None:
                 until(lambda: not relay[0].energised)
             return super().append(fields, durable=durable)
 
-    terminal = Terminal(tmp_path, SlowSecond)
+    terminal = RunningDoor(tmp_path, SlowSecond)
     relay.append(terminal.relay)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant("g1")) is None
         CLOCK.advance(PULSE_S - 0.05)
@@ -116,7 +116,7 @@ def test_pulse_ends_in_time_on_slow_disk(tmp_path: Path) -> None:
 
 
 def test_relay_failure_ends_process_locked(tmp_path: Path) -> None:
-    relay, path = Stuck(), tmp_path / "door.sock"
+    relay, path = FailingRelay(), tmp_path / "door.sock"
     service = DoorService(
         SETTINGS,
         DoorHardware(relay),
@@ -140,7 +140,7 @@ def test_relay_failure_ends_process_locked(tmp_path: Path) -> None:
     ]
 
 
-def test_input_failure_ends_process_locked(tmp_path: Path, wires: Wires) -> None:
+def test_input_failure_ends_process_locked(tmp_path: Path, wires: FileInputs) -> None:
     relay = SimulatedRelayOutput()
     record = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "door"))
     service = DoorService(
@@ -154,11 +154,11 @@ def test_input_failure_ends_process_locked(tmp_path: Path, wires: Wires) -> None
 
 
 def test_unclean_stop_records_gap(tmp_path: Path) -> None:
-    Terminal(tmp_path).stop()
+    RunningDoor(tmp_path).stop()
     record = AuditLogWriter(tmp_path / "door")
     record.append({"event": "unlocked"})
     record.close()
-    terminal = Terminal(tmp_path)
+    terminal = RunningDoor(tmp_path)
     terminal.stop()
     assert terminal.events() == ["started", "stopped", "unlocked", "gap", "started", "stopped"]
 
@@ -178,8 +178,8 @@ def test_schedule_failure_uses_strictest_mode(
     tmp_path: Path, strictest: ScheduledMode, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = make_settings(schedule=BrokenSchedule(strictest))
-    terminal = Terminal(tmp_path, settings=settings)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, settings=settings)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.status()["state"] == "locked"
         assert client.grant(grant()) == ("schedule" if strictest is ScheduledMode.LOCKED else None)
@@ -197,8 +197,10 @@ def test_schedule_failure_uses_strictest_mode(
 
 @pytest.mark.parametrize("wall", [1e30, float("nan")])
 def test_invalid_clock_does_not_end_door(tmp_path: Path, wall: float) -> None:
-    terminal = Terminal(
-        tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+    terminal = RunningDoor(
+        tmp_path,
+        settings=make_settings(schedule=FixedSchedule(ScheduledMode.OPEN)),
+        wall=lambda: wall,
     )  # type: ignore[arg-type]
     terminal.stop()
     assert not terminal.relay.history and terminal.events()[:1] == ["started"]

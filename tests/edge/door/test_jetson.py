@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_factory
+from edge.door.gpio_backend import GpioInputLine, GpioRelayOutput, open_pin_factory
 from edge.errors import DoorError
 
 ORIN_NANO = b"nvidia,p3768-0000+p3767-0005-super\0nvidia,p3767-0005\0nvidia,tegra234\0"
@@ -161,4 +161,4 @@ def test_gpiozero_finds_factory_by_entry_point() -> None:
 
 def test_jetson_factory_elsewhere_is_refused() -> None:
     with pytest.raises(DoorError, match="pin factory 'jetson' does not work here"):
-        open_factory("jetson")
+        open_pin_factory("jetson")

@@ -15,12 +15,12 @@ from edge.door.controller import InputKind
 from edge.errors import DoorError
 from tests.doors import (
     CLOCK,
-    PATIENCE_S,
     PULSE_S,
     SETTINGS,
-    Schedules,
-    Terminal,
-    Wires,
+    TIMEOUT_S,
+    FileInputs,
+    FixedSchedule,
+    RunningDoor,
     grant,
     make_settings,
     make_timing,
@@ -29,7 +29,9 @@ from tests.doors import (
 )
 
 
-def test_rex_and_fire_open_in_lockdown(wired: Terminal, wires: Wires, operator: DoorClient) -> None:
+def test_rex_and_fire_open_in_lockdown(
+    wired: RunningDoor, wires: FileInputs, operator: DoorClient
+) -> None:
     assert operator.command("lockdown", "drill") is None
     assert operator.grant(grant()) == "lockdown" and operator.status()["reason"] == "lockdown"
     wires.put(InputKind.REX, True)
@@ -52,7 +54,7 @@ def test_rex_and_fire_open_in_lockdown(wired: Terminal, wires: Wires, operator: 
 
 
 def test_forced_open_energises_alarm_relay(
-    wired: Terminal, wires: Wires, operator: DoorClient
+    wired: RunningDoor, wires: FileInputs, operator: DoorClient
 ) -> None:
     wires.put(InputKind.CONTACT, False)
     until(lambda: operator.status()["inputs"].get("contact") is False)
@@ -64,10 +66,10 @@ def test_forced_open_energises_alarm_relay(
     until(lambda: [r["reason"] for r in records(wired, "alarm-ended")] == ["forced-open"])
 
 
-def test_restart_keeps_latches_but_not_hold(tmp_path: Path, wires: Wires) -> None:
+def test_restart_keeps_latches_but_not_hold(tmp_path: Path, wires: FileInputs) -> None:
     def life(*commands: str, fire: bool = False) -> tuple[str, bool]:
-        terminal = Terminal(tmp_path, wires=Wires(tmp_path))
-        client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+        terminal = RunningDoor(tmp_path, wires=FileInputs(tmp_path))
+        client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
         try:
             at_start = client.status()["reason"], terminal.relay.energised
             if fire:
@@ -89,7 +91,7 @@ def test_restart_keeps_latches_but_not_hold(tmp_path: Path, wires: Wires) -> Non
     assert life() == ("normal", False)
 
 
-def test_invalid_commands_change_nothing(wired: Terminal, operator: DoorClient) -> None:
+def test_invalid_commands_change_nothing(wired: RunningDoor, operator: DoorClient) -> None:
     assert "expected one of unlock" in str(operator.command("open-sesame", "please"))
     assert "reason: expected 1 to" in str(operator.command("hold", ""))
     assert operator.status()["state"] == "locked"
@@ -97,10 +99,12 @@ def test_invalid_commands_change_nothing(wired: Terminal, operator: DoorClient) 
 
 @pytest.mark.parametrize(("wall", "state"), [(2e9, "unlocked"), (0.0, "locked"), (1.7e9, "locked")])
 def test_clock_never_set_does_not_open(tmp_path: Path, wall: float, state: str) -> None:
-    terminal = Terminal(
-        tmp_path, settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)), wall=lambda: wall
+    terminal = RunningDoor(
+        tmp_path,
+        settings=make_settings(schedule=FixedSchedule(ScheduledMode.OPEN)),
+        wall=lambda: wall,
     )
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.status()["state"] == state
     finally:
@@ -109,15 +113,15 @@ def test_clock_never_set_does_not_open(tmp_path: Path, wall: float, state: str) 
 
 
 def test_clock_before_last_record_is_not_trusted(tmp_path: Path) -> None:
-    Terminal(tmp_path).stop()
+    RunningDoor(tmp_path).stop()
     now = time.time()
     for wall, believed in ((now + 5, True), (now - 3600, False)):
-        terminal = Terminal(
+        terminal = RunningDoor(
             tmp_path,
-            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),
+            settings=make_settings(schedule=FixedSchedule(ScheduledMode.OPEN)),
             wall=lambda wall=wall: wall,
         )
-        client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+        client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
         try:
             assert (client.status()["state"] == "unlocked") == believed
         finally:
@@ -125,13 +129,15 @@ def test_clock_before_last_record_is_not_trusted(tmp_path: Path) -> None:
             terminal.stop()
 
 
-def test_reload_applies_new_settings(terminal: Terminal) -> None:
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+def test_reload_applies_new_settings(terminal: RunningDoor) -> None:
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant("g1")) is None and client.status()["relocks_in_s"] <= PULSE_S
         terminal.pause()
         terminal.service.reload(
-            make_settings(timing=make_timing(pulse_s=9.0), schedule=Schedules(ScheduledMode.LOCKED))
+            make_settings(
+                timing=make_timing(pulse_s=9.0), schedule=FixedSchedule(ScheduledMode.LOCKED)
+            )
         )
         terminal.resume()
         assert client.grant(grant("g2")) == "schedule"
@@ -148,8 +154,8 @@ def test_reload_disconnects_removed_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "peer_uid", lambda _: 54321)
-    terminal = Terminal(tmp_path, settings=make_settings(clients={54321: "recogniser"}))
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, settings=make_settings(clients={54321: "recogniser"}))
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.status()["state"] == "locked"
         terminal.pause()
@@ -163,10 +169,10 @@ def test_reload_disconnects_removed_account(
 
 
 def test_extended_grant_opens_longer(tmp_path: Path) -> None:
-    terminal = Terminal(
+    terminal = RunningDoor(
         tmp_path, settings=make_settings(timing=make_timing(pulse_s=PULSE_S, extended_pulse_s=5.0))
     )
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(replace(grant(), extended=True)) is None
         assert PULSE_S < client.status()["relocks_in_s"] <= 5
@@ -178,10 +184,10 @@ def test_extended_grant_opens_longer(tmp_path: Path) -> None:
 def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     """A clock that was twenty days ahead is corrected, and confirmed by an operator."""
     now = [time.time() + 20 * 86400]
-    settings = make_settings(schedule=Schedules(ScheduledMode.OPEN))  # type: ignore[arg-type]
-    Terminal(tmp_path, settings=settings, wall=lambda: now[0]).stop()
+    settings = make_settings(schedule=FixedSchedule(ScheduledMode.OPEN))  # type: ignore[arg-type]
+    RunningDoor(tmp_path, settings=settings, wall=lambda: now[0]).stop()
     now[0] -= 20 * 86400
-    terminal = Terminal(tmp_path, settings=settings, wall=lambda: now[0])
+    terminal = RunningDoor(tmp_path, settings=settings, wall=lambda: now[0])
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert client.status()["clock"]["doubt"] == "before-last-record"
@@ -190,7 +196,7 @@ def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
     finally:
         client.close()
         terminal.stop()
-    terminal = Terminal(tmp_path, settings=settings, wall=lambda: now[0])
+    terminal = RunningDoor(tmp_path, settings=settings, wall=lambda: now[0])
     terminal.stop()
     told = records(terminal, "clock-trusted")[-1]
     assert told["note"] == "compared with my watch" and told["operator"]
@@ -199,7 +205,7 @@ def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
 
 
 def test_trust_clock_needs_a_time_after_build(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, wall=lambda: 0.0)
+    terminal = RunningDoor(tmp_path, wall=lambda: 0.0)
     client = DoorClient(terminal.path, timeout_s=5)
     try:
         assert "before this software was built" in str(client.command("trust-clock", "please"))
@@ -209,7 +215,7 @@ def test_trust_clock_needs_a_time_after_build(tmp_path: Path) -> None:
         terminal.stop()
 
 
-def test_status_held_names_no_end(wired: Terminal, operator: DoorClient) -> None:
+def test_status_held_names_no_end(wired: RunningDoor, operator: DoorClient) -> None:
     """The end of a pulse does not end a hold."""
     assert operator.command("unlock", "delivery") is None
     assert operator.status()["relocks_in_s"] > 0

@@ -21,11 +21,11 @@ from edge.system.wallclock import ClockTrust
 from edge.values import DoorEvent
 from tests.doors import (
     CLOCK,
-    PATIENCE_S,
-    FullAtFirst,
+    TIMEOUT_S,
+    FixedSchedule,
     HangingDisk,
-    Schedules,
-    Terminal,
+    RecoveringDisk,
+    RunningDoor,
     grant,
     make_settings,
     make_timing,
@@ -41,8 +41,8 @@ def locked_down(path: Path) -> bool:
 
 
 def test_command_is_acknowledged_once_recorded(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.command("lockdown", "drill") is None and client.warning == ""
         assert locked_down(terminal.record_path)  # a power cut now keeps the door locked
@@ -54,9 +54,9 @@ def test_command_is_acknowledged_once_recorded(tmp_path: Path) -> None:
 
 
 def test_command_unrecorded_warns_and_is_retried(tmp_path: Path) -> None:
-    disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    disk = RecoveringDisk(tmp_path / "door")
+    terminal = RunningDoor(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
         assert client.status()["reason"] == "lockdown" and not locked_down(terminal.record_path)
@@ -73,12 +73,12 @@ def test_command_unrecorded_warns_and_is_retried(tmp_path: Path) -> None:
 
 def test_lockdown_does_not_wait_for_disk(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
-    terminal = Terminal(
+    terminal = RunningDoor(
         tmp_path,
         lambda _: disk,
         settings=make_settings(timing=make_timing(pulse_s=900.0), unlock_unrecorded=True),
     )
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     asked: list[str | None] = []
     order = threading.Thread(target=lambda: asked.append(client.command("lockdown", "drill")))
     try:
@@ -89,7 +89,7 @@ def test_lockdown_does_not_wait_for_disk(tmp_path: Path) -> None:
         wait_until(lambda: not (terminal.relay.energised and order.is_alive()), "locks")
         assert order.is_alive()
         with passing():
-            order.join(PATIENCE_S)
+            order.join(TIMEOUT_S)
         assert asked == [None] and client.warning == NOT_YET_RECORDED
     finally:
         disk.released.set()
@@ -99,8 +99,8 @@ def test_lockdown_does_not_wait_for_disk(tmp_path: Path) -> None:
 
 def test_full_queue_keeps_latches(tmp_path: Path) -> None:
     disk = HangingDisk(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         terminal.pause()
         for _ in range(70):
@@ -131,8 +131,8 @@ class NoFile(AuditLogWriter):
 def test_unopenable_record_does_not_stop_door(tmp_path: Path) -> None:
     class Once(NoFile): ...
 
-    terminal = Terminal(tmp_path, Once)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, Once)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.grant(grant("g1")) == "not-recorded"
         assert client.command("lockdown", "drill") is None and client.warning == NOT_YET_RECORDED
@@ -161,8 +161,8 @@ def test_unreadable_record_starts_in_lockdown(tmp_path: Path, content: bytes | s
     else:
         path.mkdir()
         (path / "000000001.log").write_bytes(content)
-    terminal = Terminal(tmp_path)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.status()["reason"] == "lockdown"
         assert (
@@ -202,7 +202,7 @@ def test_empty_new_segment_keeps_latches(tmp_path: Path, content: bytes) -> None
     log.close()
     (path / "000000002.log").write_bytes(content)
     assert locked_down(path) and load_previous_run(path).error is None
-    terminal = Terminal(tmp_path)
+    terminal = RunningDoor(tmp_path)
     terminal.stop()
     assert [r["id"] for r in read_log(path)][:2] == [1, 2]
 
@@ -217,8 +217,8 @@ def test_log_maintenance_records_keep_latches(tmp_path: Path) -> None:
 
 
 def test_refusals_are_rate_limited_and_counted(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         for number in range(100):
             assert client.grant(grant(f"old{number}", age=9.0)) == "stale"
@@ -232,9 +232,9 @@ def test_refusals_are_rate_limited_and_counted(tmp_path: Path) -> None:
 
 
 def test_suppressed_refusals_survive_full_disk(tmp_path: Path) -> None:
-    disk = FullAtFirst(tmp_path / "door")
-    terminal = Terminal(tmp_path, lambda _: disk)
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    disk = RecoveringDisk(tmp_path / "door")
+    terminal = RunningDoor(tmp_path, lambda _: disk)
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         for number in range(50):
             client.grant(grant(f"old{number}", age=9.0))
@@ -257,10 +257,10 @@ class TestClock:
 
     def life(self, *jumps: float) -> list[bool]:
         """Return if the door is unlocked at the start and after each jump of the clock."""
-        terminal = Terminal(
+        terminal = RunningDoor(
             self.path,
             lambda path: AuditLogWriter(path, wall=lambda: self.now),
-            settings=make_settings(schedule=Schedules(ScheduledMode.OPEN)),
+            settings=make_settings(schedule=FixedSchedule(ScheduledMode.OPEN)),
             wall=lambda: self.now,
         )
         terminal.pause()
@@ -318,7 +318,7 @@ def test_hung_disk_keeps_queue_bounded(tmp_path: Path) -> None:
         held.append(HangingDisk(path))
         return held[0]
 
-    terminal = Terminal(tmp_path, disk)
+    terminal = RunningDoor(tmp_path, disk)
     terminal.pause()
     record = terminal.service.door.log
     for _ in range(10_000):

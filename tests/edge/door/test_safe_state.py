@@ -28,7 +28,7 @@ class Site:
         self.config_path = write_config(door={"relay": relay, "alarm": alarm})
         self.config = load_config(self.config_path)
         hardware.save_outputs(
-            hardware.configured_outputs(self.config.door), self.config.door_wiring_path
+            hardware.configured_outputs(self.config.door), self.config.door_outputs_path
         )
         self.drive()
 
@@ -59,7 +59,7 @@ def test_safe_state_works_with_broken_config(
 ) -> None:
     site.config_path.write_text(today)
     monkeypatch.setenv(
-        "RUNTIME_DIRECTORY", str(site.config.door_wiring_path.parent)
+        "RUNTIME_DIRECTORY", str(site.config.door_outputs_path.parent)
     )  # as set by systemd
     assert site.rest() == 0 and site.at_rest == [True, True]
 
@@ -74,7 +74,7 @@ def test_safe_state_uses_saved_outputs(
 
 @pytest.mark.parametrize("content", ["", "{", '{"relay": {"kind": "telescope"}}'])
 def test_safe_state_without_file_uses_config(site: Site, content: str) -> None:
-    site.config.door_wiring_path.write_text(content)
+    site.config.door_outputs_path.write_text(content)
     assert site.rest() == 0 and site.at_rest == [True, True]
 
 
@@ -109,17 +109,17 @@ def test_failing_output_does_not_block_the_other(site: Site, which: int) -> None
 def test_changed_outputs_deenergise_previous(site: Site, tmp_path: Path) -> None:
     """Start without `edge-door safe-state` after a kill."""
     other = hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=tmp_path / "other"))
-    hardware.save_outputs(other, site.config.door_wiring_path)
+    hardware.save_outputs(other, site.config.door_outputs_path)
     assert (
         site.at_rest == [True, True]
-        and hardware.load_outputs(site.config.door_wiring_path) == other
+        and hardware.load_outputs(site.config.door_outputs_path) == other
     )
 
 
 def test_full_disk_does_not_stop_door(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = site.config.door_wiring_path
+    path = site.config.door_outputs_path
 
     def full(*_: object, **__: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -146,7 +146,7 @@ def test_lock_held_differs_from_lock_unusable(tmp_path: Path) -> None:
 
 
 def test_saved_outputs_as_fifo_use_config(site: Site) -> None:
-    note = site.config.door_wiring_path
+    note = site.config.door_outputs_path
     note.unlink()
     os.mkfifo(note)
     assert site.rest() == 0 and site.at_rest == [True, True]
@@ -158,10 +158,10 @@ def test_saved_outputs_give_no_root_rights(site: Site, tmp_path: Path) -> None:
     victim = tmp_path / "passwd"
     victim.write_text("root")
     victim.chmod(0o600)
-    folder = site.config.door_wiring_path.parent
+    folder = site.config.door_outputs_path.parent
     hardware.save_outputs(
         hardware.DoorOutputs(relay=FileRelayConfig(kind="file", path=victim)),
-        site.config.door_wiring_path,
+        site.config.door_outputs_path,
     )
     victim.write_text("root")
     os.chown(folder, 65534, 65534)

@@ -11,15 +11,15 @@ from edge.door import protocol
 from edge.door.client import DoorClient
 from edge.errors import DoorError
 from tests.doors import (
-    PATIENCE_S,
     PULSE_S,
-    Terminal,
+    TIMEOUT_S,
+    RunningDoor,
     grant,
     until,
 )
 
 
-def test_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> None:
+def test_grant_opens_for_one_pulse(terminal: RunningDoor, client: DoorClient) -> None:
     assert client.status()["state"] == "locked"
     assert client.grant(grant()) is None
     assert client.status()["state"] == "unlocked"
@@ -30,7 +30,7 @@ def test_grant_opens_for_one_pulse(terminal: Terminal, client: DoorClient) -> No
     until(lambda: terminal.events() == ["started", "granted", "unlocked", "relocked"])
 
 
-def test_grant_is_recorded_before_relay_moves(terminal: Terminal, client: DoorClient) -> None:
+def test_grant_is_recorded_before_relay_moves(terminal: RunningDoor, client: DoorClient) -> None:
     seen: list[list[str]] = []
     energise = terminal.relay.energise
 
@@ -43,7 +43,7 @@ def test_grant_is_recorded_before_relay_moves(terminal: Terminal, client: DoorCl
     assert seen == [["started", "granted"]]
 
 
-def test_replayed_and_stale_grants_are_refused(terminal: Terminal, client: DoorClient) -> None:
+def test_replayed_and_stale_grants_are_refused(terminal: RunningDoor, client: DoorClient) -> None:
     first = grant()
     assert client.grant(first) is None
     assert client.grant(first) == "replayed"
@@ -52,7 +52,7 @@ def test_replayed_and_stale_grants_are_refused(terminal: Terminal, client: DoorC
     assert len(terminal.relay.history) == 1
 
 
-def test_close_locks_and_records(terminal: Terminal, client: DoorClient) -> None:
+def test_close_locks_and_records(terminal: RunningDoor, client: DoorClient) -> None:
     assert client.grant(grant()) is None
     terminal.stop()
     assert not terminal.relay.energised
@@ -62,9 +62,9 @@ def test_close_locks_and_records(terminal: Terminal, client: DoorClient) -> None
 
 
 def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
-    client = DoorClient(tmp_path / "door.sock", timeout_s=PATIENCE_S)
+    client = DoorClient(tmp_path / "door.sock", timeout_s=TIMEOUT_S)
     for number in range(2):
-        terminal = Terminal(tmp_path)
+        terminal = RunningDoor(tmp_path)
         assert client.grant(grant(f"g{number}")) is None
         terminal.stop()
     client.close()
@@ -96,7 +96,7 @@ def test_client_reconnects_to_restarted_door(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_packets_neither_open_nor_end(
-    terminal: Terminal, client: DoorClient, packet: bytes
+    terminal: RunningDoor, client: DoorClient, packet: bytes
 ) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as raw:
         raw.settimeout(5)
@@ -108,7 +108,7 @@ def test_invalid_packets_neither_open_nor_end(
     assert terminal.relay.history == []
 
 
-def test_lost_or_flooding_peer_does_not_block(terminal: Terminal, client: DoorClient) -> None:
+def test_lost_or_flooding_peer_does_not_block(terminal: RunningDoor, client: DoorClient) -> None:
     assert client.grant(grant()) is None
     flood = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     flood.connect(str(terminal.path))

@@ -16,7 +16,7 @@ from edge.door.client import DoorClient
 from edge.door.config_reloader import ConfigReloader
 from edge.door.settings import build_settings
 from edge.errors import ConfigError, MfsaError
-from tests.doors import PATIENCE_S, SETTINGS, Terminal, make_settings, records, until
+from tests.doors import SETTINGS, TIMEOUT_S, RunningDoor, make_settings, records, until
 
 WriteConfig = Callable[..., Path]
 STRANGER = "nobody-at-all"
@@ -35,7 +35,7 @@ def test_unknown_accounts_are_ignored_at_start(tmp_path: Path, write_config: Wri
         f"door.operators: {STRANGER}",
         "door.operators: a\0b",
     )
-    terminal = Terminal(tmp_path, settings=found)
+    terminal = RunningDoor(tmp_path, settings=found)
     until(lambda: "started" in terminal.events())
     terminal.stop()
     assert [r["note"] for r in records(terminal, "account-ignored")] == list(found.unknown_accounts)
@@ -47,8 +47,8 @@ def test_unknown_accounts_are_refused_at_reload(write_config: WriteConfig) -> No
 
 
 def test_operator_names_are_looked_up_early(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path, settings=make_settings(operators={os.geteuid(): "guard"}))
-    client = DoorClient(terminal.path, timeout_s=PATIENCE_S)
+    terminal = RunningDoor(tmp_path, settings=make_settings(operators={os.geteuid(): "guard"}))
+    client = DoorClient(terminal.path, timeout_s=TIMEOUT_S)
     try:
         assert client.command("lockdown", "drill") is None
     finally:
@@ -91,7 +91,7 @@ def test_only_newest_reload_counts(
 
     def slow_at_first(_: Path) -> object:
         if next(calls):
-            assert go_on.wait(PATIENCE_S)
+            assert go_on.wait(TIMEOUT_S)
             return old
         return new
 
@@ -104,7 +104,7 @@ def test_only_newest_reload_counts(
     assert reloader.poll() is None
 
 
-def test_status_shows_refused_reload(terminal: Terminal, client: DoorClient) -> None:
+def test_status_shows_refused_reload(terminal: RunningDoor, client: DoorClient) -> None:
     assert client.status()["reload_refused"] == ""
     terminal.pause()
     terminal.service.refuse_reload("terminal.yaml: door.pulse_s: too long")
