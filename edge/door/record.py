@@ -61,10 +61,10 @@ def load_previous_run(path: Path) -> PreviousRun:
 def _check_segments(path: Path) -> None:
     """Raise RecordError if a segment is not a regular file: it may hide a latched state."""
     try:
-        strange = invalid_segments(path)
+        invalid = invalid_segments(path)
     except OSError:  # `read_tail` says why
         return
-    for name, why in strange.items():
+    for name, why in invalid.items():
         if name.removesuffix(".log").isdecimal():
             raise RecordError(f"{path / name}: the audit log cannot be read: {why}")
 
@@ -87,7 +87,7 @@ class DoorAuditLog:
     def __init__(
         self,
         log: AsyncLogWriter,
-        past: PreviousRun,
+        previous: PreviousRun,
         latches: Callable[[], LatchedStates],
         state: Callable[[], LockState],
         wall: WallClock,
@@ -96,19 +96,17 @@ class DoorAuditLog:
         self._log = log
         self._latches = latches
         self._state = state
-        self._durable = None if past.error else past.latches
-        self._jobs: deque[tuple[PendingRecord, LatchedStates]] = deque()
-        self._again_at = -math.inf  # when latches that are not on disk may be recorded again
+        self._durable = None if previous.error else previous.latches
+        self._pending: deque[tuple[PendingRecord, LatchedStates]] = deque()
+        self._retry_at = -math.inf  # when latches that are not on disk may be recorded again
         self._second = -math.inf  # start of the current second of refusals
         self._refusals = self._suppressed = 0
-        self._dropped: Counter[str] = Counter()  # lost events that no `gap` record counts yet
-        self._unlogged: Counter[str] = (
-            Counter()
-        )  # lost events that the process log does not count yet
+        self._dropped: Counter[str] = Counter()  # lost events not in a `gap` record yet
+        self._unlogged: Counter[str] = Counter()  # lost events that are not logged yet
         self._reported_at = -math.inf
         self._error = ""
-        self._is_back = False  # True if the newest job that ended was written
-        self.newest = PendingRecord({})  # the last that was posted
+        self._is_back = False  # True if the latest finished record was written
+        self.newest = PendingRecord({})  # the latest one
 
     @property
     def lost(self) -> int:
@@ -119,14 +117,14 @@ class DoorAuditLog:
     ) -> PendingRecord:
         """Queue an event; its `PendingRecord` is done once it is on disk or has failed."""
         latches = self._latches()
-        given = {key: value for key, value in asdict(event).items() if value is not None}
-        fields = {**given, **(more or {}), "latches": _names(latches)}
-        job = self.newest = self._log.submit(fields, counted=counted)
-        if job.refused:
-            self._count_lost(job)
+        values = {key: value for key, value in asdict(event).items() if value is not None}
+        fields = {**values, **(more or {}), "latches": _names(latches)}
+        record = self.newest = self._log.submit(fields, counted=counted)
+        if record.refused:
+            self._count_lost(record)
         else:
-            self._jobs.append((job, latches))
-        return job
+            self._pending.append((record, latches))
+        return record
 
     def append_refusal(self, event: DoorEvent) -> None:
         """Record a refusal, at most a few per second: requests must not wear out the disk."""
@@ -143,15 +141,15 @@ class DoorAuditLog:
 
     def run_maintenance(self, now: float) -> None:
         """Handle finished records, and record latches again that are not on disk."""
-        while self._jobs and self._jobs[0][0].done.is_set():
-            job, latches = self._jobs.popleft()
-            self._is_back = job.written
-            if job.written:
+        while self._pending and self._pending[0][0].done.is_set():
+            record, latches = self._pending.popleft()
+            self._is_back = record.written
+            if record.written:
                 self._durable = latches
             else:
-                self._count_lost(job)
-        if not self._jobs and self._durable != self._latches() and now >= self._again_at:
-            self._again_at = now + _SECOND_S
+                self._count_lost(record)
+        if not self._pending and self._durable != self._latches() and now >= self._retry_at:
+            self._retry_at = now + _SECOND_S
             self.append(DoorEvent(DoorEventCode.LATCHED, EventCause.RETRY, now), counted=False)
         self._begin_second(now)
         self._report_lost(now)
@@ -159,14 +157,16 @@ class DoorAuditLog:
     def close(self) -> None:
         self._log.close()
 
-    def _count_lost(self, job: PendingRecord) -> None:
+    def _count_lost(self, record: PendingRecord) -> None:
         """Count an event that was not recorded, and the counts that it carried."""
-        self._suppressed += int(job.fields.get("left_out", 0))
-        dropped = job.fields.get("dropped") or ([job.fields["event"]] if job.counted else [])
+        self._suppressed += int(record.fields.get("left_out", 0))
+        dropped = record.fields.get("dropped") or (
+            [record.fields["event"]] if record.counted else []
+        )
         self._dropped.update(dropped)
-        self._unlogged.update([job.fields["event"]])
+        self._unlogged.update([record.fields["event"]])
         self._is_back = False
-        self._error = str(job.error)
+        self._error = str(record.error)
 
     def _report_lost(self, now: float) -> None:
         """Report lost events: in the process log at intervals, in the audit log when it works."""
@@ -174,7 +174,7 @@ class DoorAuditLog:
             self._reported_at = now
             log.error("not recorded: %s: %s", _counts(self._unlogged), self._error)
             self._unlogged.clear()
-        if self._dropped and self._is_back and not self._jobs:
+        if self._dropped and self._is_back and not self._pending:
             state, dropped = self._state(), dict(self._dropped)
             self._dropped.clear()
             more = {"dropped": dropped, "lock": state.lock, "alarms": list(state.alarms)}

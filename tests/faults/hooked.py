@@ -48,7 +48,7 @@ def _hook_daemon(folder: Path) -> None:
 
     def fail() -> None:
         if (folder / "engine").exists():
-            raise EngineError("the engine failed, as it was told to")
+            raise EngineError("the engine failed, as requested")
 
     _before(ReplayCamera, "read", block)
     _before(Embedder, "embed", fail)

@@ -90,13 +90,13 @@ def dump(config_path: Path, folder: Path, guard: str) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     rows: dict[str, dict[str, bool]]  # of the table
-    before: bool  # whether sealed rows of the person were in the files before erasure
+    before: bool  # True if encrypted rows of the person were in the files before erasure
     after: bool  # and after it
 
 
-def look(folder: Path) -> Found:
+def search_files(folder: Path) -> SearchResult:
     config, path = terminal(folder)
     templates = people(PEOPLE)
     wanted = templates[0]
@@ -130,7 +130,7 @@ def look(folder: Path) -> Found:
         store.remove(NAME)
         rows["all files after erasure"] = found(config.state.iterdir(), wanted)
         after = find_remnants(store.path, sealed)
-    return Found(rows, before, after)
+    return SearchResult(rows, before, after)
 
 
 def sealed_rows(store: GalleryStore, name: str) -> list[bytes]:
@@ -151,11 +151,11 @@ def main() -> None:
     )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        told = look(Path(folder))
+        result = search_files(Path(folder))
     tail = _TAIL.format(
-        before="found" if told.before else "none", after="found" if told.after else "none"
+        before="found" if result.before else "none", after="found" if result.after else "none"
     )
-    args.out.write_text(_HEAD.format(people=PEOPLE) + table(told.rows) + tail)
+    args.out.write_text(_HEAD.format(people=PEOPLE) + table(result.rows) + tail)
     print(args.out.read_text())
 
 

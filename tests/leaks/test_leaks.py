@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.leaks.__main__ import look
+from tests.leaks.__main__ import search_files
 
 
 @pytest.mark.skipif(
@@ -12,8 +12,8 @@ from tests.leaks.__main__ import look
     reason="core dumps of this machine go elsewhere",
 )
 def test_search_finds_plain_template_only(tmp_path: Path) -> None:
-    told = look(tmp_path)
-    for where, hits in told.rows.items():
-        assert any(hits.values()) == ("control" in where), where
-    assert told.before and not told.after
+    result = search_files(tmp_path)
+    for place, hits in result.rows.items():
+        assert any(hits.values()) == ("control" in place), place
+    assert result.before and not result.after
     assert not list((tmp_path / "guarded").iterdir())

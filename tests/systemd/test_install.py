@@ -114,7 +114,7 @@ def write_bundle(path: Path, embedder: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def told() -> dict[str, str]:
+def paths() -> dict[str, str]:
     """Return the paths of the scripts."""
     names = ("PROGRAM", "BUNDLE", "SETTINGS", "CONFIG", "KEY", "STATE", "GALLERY", "DOOR_STATE")
     script = '. "$0"; for name; do printf "%s=%s\\n" "$name" "${!name}"; done'
@@ -263,17 +263,17 @@ def test_key_of_wrong_size_is_refused(root: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
 def test_new_key_for_old_gallery_is_refused(
-    root: Path, told: dict[str, str], dry: list[str]
+    root: Path, paths: dict[str, str], dry: list[str]
 ) -> None:
-    gallery = root / told["GALLERY"].lstrip("/")
+    gallery = root / paths["GALLERY"].lstrip("/")
     gallery.parent.mkdir(parents=True)
     gallery.write_bytes(b"sealed")
     before = tree(root)
     done = install(root, *dry)
     assert done.returncode == 1
     assert (
-        told["KEY"] in done.stderr
-        and told["GALLERY"] in done.stderr
+        paths["KEY"] in done.stderr
+        and paths["GALLERY"] in done.stderr
         and "Restore the key" in done.stderr
     )
     assert tree(root) == before
@@ -389,31 +389,31 @@ def test_help_names_every_option(script: str) -> None:
     assert parsed <= set(re.findall(r"--[a-z-]+", done.stdout))
 
 
-def test_bundle_is_copied_readable(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_bundle_is_copied_readable(root: Path, bundle: Path, paths: dict[str, str]) -> None:
     assert install(root, "--bundle", bundle).returncode == 0
-    copy = root / told["BUNDLE"].lstrip("/")
+    copy = root / paths["BUNDLE"].lstrip("/")
     assert {p.name: (stat.S_IMODE(p.stat().st_mode), p.read_bytes()) for p in copy.iterdir()} == {
         p.name: (0o644, p.read_bytes()) for p in bundle.iterdir()
     }
     assert stat.S_IMODE(copy.stat().st_mode) == 0o755
 
 
-def test_bundle_engines_of_device_are_kept(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_bundle_engines_of_device_are_kept(root: Path, bundle: Path, paths: dict[str, str]) -> None:
     install(root, "--bundle", bundle)
-    engine = root / told["BUNDLE"].lstrip("/") / "embedder.plan"
+    engine = root / paths["BUNDLE"].lstrip("/") / "embedder.plan"
     engine.write_bytes(b"built here")
-    assert told["BUNDLE"] in steps(install(root, "--bundle", bundle).stdout, "unchanged")
+    assert paths["BUNDLE"] in steps(install(root, "--bundle", bundle).stdout, "unchanged")
     assert engine.read_bytes() == b"built here"
 
 
-def test_new_bundle_keeps_previous_one(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_new_bundle_keeps_previous_one(root: Path, bundle: Path, paths: dict[str, str]) -> None:
     install(root, "--bundle", bundle)
     write_bundle(bundle, "the second")
     done = install(root, "--bundle", bundle)
-    copy = root / told["BUNDLE"].lstrip("/")
+    copy = root / paths["BUNDLE"].lstrip("/")
     assert (copy / "embedder.onnx").read_text() == "the second"
     assert Path(f"{copy}.old", "embedder.onnx").read_text() == "the first embedder.onnx"
-    assert f"{told['BUNDLE']}.old" in done.stderr
+    assert f"{paths['BUNDLE']}.old" in done.stderr
 
 
 def test_bundle_with_link_is_refused(root: Path, bundle: Path, tmp_path: Path) -> None:
@@ -464,12 +464,14 @@ def test_bundle_that_was_changed_is_refused(root: Path, bundle: Path) -> None:
     assert tree(root) == {}
 
 
-def test_bundle_file_not_listed_is_left_out(root: Path, bundle: Path, told: dict[str, str]) -> None:
+def test_bundle_file_not_listed_is_left_out(
+    root: Path, bundle: Path, paths: dict[str, str]
+) -> None:
     (bundle / "notes.txt").write_text("not part of it")
     done = install(root, "--bundle", bundle)
     assert done.returncode == 0
     assert "'notes.txt' is not listed in the manifest" in done.stderr
-    assert not (root / told["BUNDLE"].lstrip("/") / "notes.txt").exists()
+    assert not (root / paths["BUNDLE"].lstrip("/") / "notes.txt").exists()
 
 
 def test_folder_without_manifest_is_refused(root: Path, tmp_path: Path) -> None:
@@ -482,15 +484,15 @@ def test_folder_without_manifest_is_refused(root: Path, tmp_path: Path) -> None:
     assert tree(root) == {}
 
 
-def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
+def create_data(root: Path, bundle: Path, paths: dict[str, str]) -> Tree:
     """Create a staged terminal with data; return what an uninstallation must keep."""
     install(root, *EVERYTHING, "--bundle", bundle)
     kept = [
-        told["GALLERY"],
-        f"{told['STATE']}/decisions/000000001.log",
-        f"{told['DOOR_STATE']}/door/000000001.log",
+        paths["GALLERY"],
+        f"{paths['STATE']}/decisions/000000001.log",
+        f"{paths['DOOR_STATE']}/door/000000001.log",
     ]
-    for name in (*kept, f"{told['PROGRAM']}/bin/edge-door", f"{told['PROGRAM']}/.installed"):
+    for name in (*kept, f"{paths['PROGRAM']}/bin/edge-door", f"{paths['PROGRAM']}/.installed"):
         path = root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -506,13 +508,13 @@ def lived_in(root: Path, bundle: Path, told: dict[str, str]) -> Tree:
     }
 
 
-def test_uninstall_keeps_data(root: Path, bundle: Path, told: dict[str, str]) -> None:
-    kept = lived_in(root, bundle, told)
+def test_uninstall_keeps_data(root: Path, bundle: Path, paths: dict[str, str]) -> None:
+    kept = create_data(root, bundle, paths)
     assert {
         KEY,
         CONFIG,
-        told["GALLERY"].lstrip("/"),
-        f"{told['BUNDLE']}/manifest.json".lstrip("/"),
+        paths["GALLERY"].lstrip("/"),
+        f"{paths['BUNDLE']}/manifest.json".lstrip("/"),
     } <= set(kept)
     done = uninstall(root)
     assert done.returncode == 0, done.stderr
@@ -520,7 +522,7 @@ def test_uninstall_keeps_data(root: Path, bundle: Path, told: dict[str, str]) ->
     assert not any(p.is_symlink() for p in root.rglob("*")) and not (root / DROP_INS).exists()
     again = uninstall(root)
     assert again.returncode == 0 and tree(root) == kept and steps(again.stdout, "removed") == set()
-    assert told["KEY"] in steps(install(root).stdout, "unchanged")
+    assert paths["KEY"] in steps(install(root).stdout, "unchanged")
 
 
 def test_foreign_drop_ins_are_kept(root: Path) -> None:
@@ -532,8 +534,8 @@ def test_foreign_drop_ins_are_kept(root: Path) -> None:
     ] and f"/{DROP_INS}" in steps(done.stdout, "kept")
 
 
-def test_purge_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> None:
-    lived_in(root, bundle, told)
+def test_purge_removes_all(root: Path, bundle: Path, paths: dict[str, str]) -> None:
+    create_data(root, bundle, paths)
     done = uninstall(root, "--purge", "--yes")
     assert (
         done.returncode == 0
@@ -541,21 +543,23 @@ def test_purge_removes_all(root: Path, bundle: Path, told: dict[str, str]) -> No
         and not any(p.is_symlink() for p in root.rglob("*"))
     )
     for name in ("SETTINGS", "STATE", "DOOR_STATE", "PROGRAM"):
-        assert not (root / told[name].lstrip("/")).exists(), name
-    assert done.stdout.index(told["KEY"]) < done.stdout.index(f"{told['STATE']}\n")  # first the key
+        assert not (root / paths[name].lstrip("/")).exists(), name
+    assert done.stdout.index(paths["KEY"]) < done.stdout.index(
+        f"{paths['STATE']}\n"
+    )  # first the key
     assert "not secure erasure" in done.stdout
     assert uninstall(root, "--purge", "--yes").returncode == 0
 
 
-def test_purge_without_consent_is_refused(root: Path, bundle: Path, told: dict[str, str]) -> None:
-    lived_in(root, bundle, told)
+def test_purge_without_consent_is_refused(root: Path, bundle: Path, paths: dict[str, str]) -> None:
+    create_data(root, bundle, paths)
     before = tree(root)
     done = uninstall(root, "--purge")
     assert done.returncode == 2 and "--yes" in done.stderr and tree(root) == before
 
 
-def test_uninstall_dry_run_removes_nothing(root: Path, bundle: Path, told: dict[str, str]) -> None:
-    lived_in(root, bundle, told)
+def test_uninstall_dry_run_removes_nothing(root: Path, bundle: Path, paths: dict[str, str]) -> None:
+    create_data(root, bundle, paths)
     before = tree(root)
     done = uninstall(root, "--purge", "--dry-run")
     assert done.returncode == 0 and tree(root) == before
@@ -642,7 +646,7 @@ def test_systemd_accepts_rights(root: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_accounts_and_rights_are_created(root: Path, told: dict[str, str]) -> None:
+def test_accounts_and_rights_are_created(root: Path, paths: dict[str, str]) -> None:
     """Apply all of it with systemd in the staging root."""
     version_of("systemd-sysusers", 249)
     version_of("systemd-tmpfiles", 249)
@@ -662,7 +666,7 @@ def test_accounts_and_rights_are_created(root: Path, told: dict[str, str]) -> No
         accounts, "/usr/sbin/nologin"
     )
     assert groups | {"gpio": "mfsa-door", "video": "mfsa-edge", "mfsa-door": "mfsa-edge"} == groups
-    state, key = (root / told["STATE"].lstrip("/")).stat(), (root / KEY).stat()
+    state, key = (root / paths["STATE"].lstrip("/")).stat(), (root / KEY).stat()
     assert (stat.S_IMODE(state.st_mode), str(state.st_uid), str(state.st_gid)) == (
         0o700,
         *accounts["mfsa-edge"][2:4],
@@ -685,7 +689,7 @@ def members() -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("unit", "state"), [("edge-door.service", "DOOR_STATE"), ("edge-daemon.service", "STATE")]
 )
-def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) -> None:
+def test_units_and_scripts_agree(unit: str, state: str, paths: dict[str, str]) -> None:
     found = settings(unit)
     commands = [
         line
@@ -694,10 +698,10 @@ def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) ->
     ]
     assert {c.split("=")[0] for c in commands} >= {"ExecStart", "ExecReload"}
     assert all(
-        f"={told['PROGRAM']}/bin/" in c and c.endswith(f"--config {told['CONFIG']}")
+        f"={paths['PROGRAM']}/bin/" in c and c.endswith(f"--config {paths['CONFIG']}")
         for c in commands
     )
-    assert [f"/var/lib/{name}" for name in found["StateDirectory"]] == [told[state]]
+    assert [f"/var/lib/{name}" for name in found["StateDirectory"]] == [paths[state]]
     accounts = dict(
         re.findall(
             r'^u (\S+) - ".*" +(\S+) /usr/sbin/nologin$',
@@ -705,7 +709,7 @@ def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) ->
             re.M,
         )
     )
-    assert accounts[found["User"][0]] == told[state] and found["User"] == found["Group"]
+    assert accounts[found["User"][0]] == paths[state] and found["User"] == found["Group"]
     groups = {
         *found["SupplementaryGroups"],
         *(settings("drop-ins/jetson.conf")["SupplementaryGroups"] if state == "STATE" else ()),
@@ -715,10 +719,10 @@ def test_units_and_scripts_agree(unit: str, state: str, told: dict[str, str]) ->
     }
 
 
-def test_unit_loads_the_created_key(told: dict[str, str]) -> None:
-    assert settings("edge-daemon.service")["LoadCredential"] == [f"gallery.key:{told['KEY']}"]
-    assert f"\nz {told['KEY']}   0600 root " in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
-    assert f"/{KEY}" == told["KEY"] and f"/{CONFIG}" == told["CONFIG"]
+def test_unit_loads_the_created_key(paths: dict[str, str]) -> None:
+    assert settings("edge-daemon.service")["LoadCredential"] == [f"gallery.key:{paths['KEY']}"]
+    assert f"\nz {paths['KEY']}   0600 root " in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()
+    assert f"/{KEY}" == paths["KEY"] and f"/{CONFIG}" == paths["CONFIG"]
 
 
 def test_drop_in_groups_are_created() -> None:
@@ -737,13 +741,13 @@ def test_pins_belong_to_door_group() -> None:
     ]
 
 
-def test_sample_configuration_matches_scripts(told: dict[str, str]) -> None:
+def test_sample_configuration_matches_scripts(paths: dict[str, str]) -> None:
     config = load_config(SYSTEMD / "terminal.yaml")
     door = settings("edge-door.service")
-    assert str(config.bundle) == told["BUNDLE"]
-    assert str(config.gallery_path) == told["GALLERY"]
-    assert str(config.key_path) == told["KEY"]
-    assert str(config.door_record_path.parent) == told["DOOR_STATE"]
+    assert str(config.bundle) == paths["BUNDLE"]
+    assert str(config.gallery_path) == paths["GALLERY"]
+    assert str(config.key_path) == paths["KEY"]
+    assert str(config.door_record_path.parent) == paths["DOOR_STATE"]
     assert (
         f"d {config.record.verification_key_dir}         0700 root"
         in (SYSTEMD / "mfsa-edge.tmpfiles").read_text()

@@ -184,13 +184,13 @@ def test_damaged_gif_is_reported(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     image.fromarray(np.full((48, 64, 3), 100, np.uint8)).save(tmp_path / "whole.gif")
     whole = (tmp_path / "whole.gif").read_bytes()
-    for spoilt in (
+    for damaged in (
         whole[:6] + b"\xff\xff\xff\xff" + whole[10:],
         whole[:13],
         whole[:12],
         whole[:-20],
     ):
-        (tmp_path / "clip.gif").write_bytes(spoilt)
+        (tmp_path / "clip.gif").write_bytes(damaged)
         with pytest.raises(CameraError, match="not a GIF that can be read"):
             ReplayCamera(tmp_path / "clip.gif", fps=10, paced=False).read()
 

@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def lend(path: Path) -> Iterator[Open]:
+def open_server(path: Path) -> Iterator[Open]:
     opened: list[FrameServer] = []
 
     def make(**times: float) -> FrameServer:
@@ -36,12 +36,12 @@ def lend(path: Path) -> Iterator[Open]:
         return opened[-1]
 
     yield make
-    for lender in opened:
-        lender.close()
+    for server in opened:
+        server.close()
 
 
 @contextmanager
-def borrowed(path: Path, **times: float) -> Iterator[RemoteCamera]:
+def connect(path: Path, **times: float) -> Iterator[RemoteCamera]:
     camera = RemoteCamera(path, **times)
     try:
         yield camera
@@ -49,9 +49,9 @@ def borrowed(path: Path, **times: float) -> Iterator[RemoteCamera]:
         camera.close()
 
 
-def lent(path: Path) -> bool:
+def is_served(path: Path) -> bool:
     """Return True if a client gets a frame within a generous time."""
-    with borrowed(path) as camera, suppress(CameraError):
+    with connect(path) as camera, suppress(CameraError):
         return camera.read() is not None
     return False
 
@@ -61,31 +61,31 @@ def frame(number: int, *, height: int = 48, width: int = 64) -> Frame:
     return Frame(image, time.monotonic(), number)
 
 
-def begun(lender: FrameServer) -> FrameSession:
-    until(lambda: lender.session is not None, "somebody borrows")
-    assert lender.session is not None
-    return lender.session
+def wait_session(server: FrameServer) -> FrameSession:
+    until(lambda: server.session is not None, "a session starts")
+    assert server.session is not None
+    return server.session
 
 
-def over(lender: FrameServer, loan: FrameSession) -> str:
-    until(lambda: lender.session is not loan, "the loan is over")
-    return loan.ended
+def wait_ended(server: FrameServer, session: FrameSession) -> str:
+    until(lambda: server.session is not session, "the session ends")
+    return session.ended
 
 
 class Loop:
     """Loop that publishes and counts frames."""
 
-    def __init__(self, lender: FrameServer, frames: Iterator[Frame]) -> None:
+    def __init__(self, server: FrameServer, frames: Iterator[Frame]) -> None:
         self._stop = threading.Event()
         self.offered = 0
-        self._thread = threading.Thread(target=self._run, args=(lender, frames))
+        self._thread = threading.Thread(target=self._run, args=(server, frames))
 
-    def _run(self, lender: FrameServer, frames: Iterator[Frame]) -> None:
+    def _run(self, server: FrameServer, frames: Iterator[Frame]) -> None:
         for one in frames:
             if self._stop.is_set():
                 return
-            if lender.session is not None:
-                lender.publish(one)
+            if server.session is not None:
+                server.publish(one)
                 self.offered += 1
             self._stop.wait(0.001)
 
@@ -119,7 +119,7 @@ def endless(**size: int) -> Iterator[Frame]:
         number += 1
 
 
-def test_frames_arrive_unchanged(lend: Open, path: Path, tmp_path: Path) -> None:
+def test_frames_arrive_unchanged(open_server: Open, path: Path, tmp_path: Path) -> None:
     clip = tmp_path / "clip"
     clip.mkdir()
     for i in range(4):
@@ -130,10 +130,10 @@ def test_frames_arrive_unchanged(lend: Open, path: Path, tmp_path: Path) -> None
         while (one := replay.read()) is not None:
             yield one
 
-    lender = lend()
-    with Loop(lender, taken()), borrowed(path) as camera:
+    server = open_server()
+    with Loop(server, taken()), connect(path) as camera:
         got = [camera.read() for _ in range(10)]
-        loan = begun(lender)
+        session = wait_session(server)
     numbers = [one.number for one in got if one is not None]
     assert len(numbers) == 10 and numbers == sorted(set(numbers))
     for one in got:
@@ -142,126 +142,126 @@ def test_frames_arrive_unchanged(lend: Open, path: Path, tmp_path: Path) -> None
             and np.array_equal(one.image, frame(one.number % 4).image)
             and one.at > 0
         )
-    assert over(lender, loan) == "finished" and loan.frames >= 10
+    assert wait_ended(server, session) == "finished" and session.frames >= 10
 
 
-def test_noncontiguous_picture_arrives(lend: Open, path: Path) -> None:
-    lender, whole = lend(), frame(7)
-    with borrowed(path) as camera:
-        begun(lender)
-        lender.publish(Frame(whole.image[:, ::-1], whole.at, 1))
+def test_noncontiguous_picture_arrives(open_server: Open, path: Path) -> None:
+    server, whole = open_server(), frame(7)
+    with connect(path) as camera:
+        wait_session(server)
+        server.publish(Frame(whole.image[:, ::-1], whole.at, 1))
         got = camera.read()
     assert got is not None and np.array_equal(got.image, whole.image[:, ::-1])
 
 
-def test_newest_frame_wins_without_waiting(lend: Open, path: Path) -> None:
-    lender = lend()
-    with borrowed(path) as camera:
-        begun(lender)
-        lender.publish(frame(0))
+def test_newest_frame_wins_without_waiting(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with connect(path) as camera:
+        wait_session(server)
+        server.publish(frame(0))
         assert (first := camera.read()) is not None and first.number == 0
         for number in range(1, 200):  # while the client handles the first
-            lender.publish(frame(number))
+            server.publish(frame(number))
         assert (second := camera.read()) is not None and second.number == 199
 
 
-def test_remote_frame_old_is_dropped(lend: Open, path: Path) -> None:
-    lender = lend()
-    with borrowed(path) as camera:
-        begun(lender)
-        lender.publish(Frame(frame(0).image, time.monotonic() - 1.5, 0))
+def test_remote_frame_old_is_dropped(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with connect(path) as camera:
+        wait_session(server)
+        server.publish(Frame(frame(0).image, time.monotonic() - 1.5, 0))
         reader = Reader(camera)
-        until(lambda: begun(lender).frames == 1, "the old frame is sent")
-        lender.publish(frame(1))
+        until(lambda: wait_session(server).frames == 1, "the old frame is sent")
+        server.publish(frame(1))
         assert reader.frame().number == 1
 
 
-def test_second_client_waits_for_first(lend: Open, path: Path) -> None:
-    lender = lend()
-    with Loop(lender, endless()):
-        with borrowed(path) as first:
+def test_second_client_waits_for_first(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with Loop(server, endless()):
+        with connect(path) as first:
             assert first.read() is not None
             with (
-                borrowed(path) as second,
+                connect(path) as second,
                 pytest.raises(CameraError, match="another enrollment uses"),
             ):
                 second.read()
             assert first.read() is not None
-        until(lambda: lender.session is None, "the first is done")
-        with borrowed(path) as third:
+        until(lambda: server.session is None, "the first is done")
+        with connect(path) as third:
             assert third.read() is not None
 
 
-def test_session_gets_no_earlier_frame(lend: Open, path: Path) -> None:
-    lender = lend()
-    lender.publish(frame(1))
-    with borrowed(path) as camera:
-        begun(lender)
-        lender.publish(frame(2))
+def test_session_gets_no_earlier_frame(open_server: Open, path: Path) -> None:
+    server = open_server()
+    server.publish(frame(1))
+    with connect(path) as camera:
+        wait_session(server)
+        server.publish(frame(2))
         assert (got := camera.read()) is not None and got.number == 2
 
 
-def test_stalled_client_loses_camera(lend: Open, path: Path) -> None:
+def test_stalled_client_loses_camera(open_server: Open, path: Path) -> None:
     """The loop continues when a client reads no frames, larger than the socket's buffer."""
-    lender = lend(stall_s=0.2)
+    server = open_server(stall_s=0.2)
     with (
-        Loop(lender, endless(height=1500, width=2000)) as loop,
+        Loop(server, endless(height=1500, width=2000)) as loop,
         socket.socket(socket.AF_UNIX) as silent,
     ):
         silent.connect(str(path))
-        loan = begun(lender)
-        assert over(lender, loan) == "stalled"
+        session = wait_session(server)
+        assert wait_ended(server, session) == "stalled"
         offered = loop.offered
-        until(lambda: lent(path), "the next one gets the camera")
+        until(lambda: is_served(path), "the next client gets the camera")
         assert loop.offered > offered
 
 
-def test_client_without_request_loses_camera(lend: Open, path: Path) -> None:
-    lender = lend(stall_s=0.2)
-    with Loop(lender, endless()), borrowed(path) as camera:
+def test_client_without_request_loses_camera(open_server: Open, path: Path) -> None:
+    server = open_server(stall_s=0.2)
+    with Loop(server, endless()), connect(path) as camera:
         assert camera.read() is not None
-        assert over(lender, begun(lender)) == "stalled"
+        assert wait_ended(server, wait_session(server)) == "stalled"
 
 
-def test_session_time_is_limited(lend: Open, path: Path) -> None:
-    lender = lend(session_s=0.3)
+def test_session_time_is_limited(open_server: Open, path: Path) -> None:
+    server = open_server(session_s=0.3)
     with (
-        Loop(lender, endless()),
-        borrowed(path) as camera,
+        Loop(server, endless()),
+        connect(path) as camera,
         pytest.raises(CameraError, match="ended the session"),
     ):
         while True:
             camera.read()
-    until(lambda: lender.session is None, "over")
+    until(lambda: server.session is None, "over")
 
 
-def test_session_ends_without_frames(lend: Open, path: Path) -> None:
-    lender = lend(session_s=0.3)
-    with borrowed(path):
-        assert over(lender, begun(lender)) == "time-up"
+def test_session_ends_without_frames(open_server: Open, path: Path) -> None:
+    server = open_server(session_s=0.3)
+    with connect(path):
+        assert wait_ended(server, wait_session(server)) == "time-up"
 
 
-def test_disconnect_before_frame_is_noticed(lend: Open, path: Path) -> None:
-    lender = lend()
-    with borrowed(path):
-        loan = begun(lender)
-    assert over(lender, loan) == "finished"
+def test_disconnect_before_frame_is_noticed(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with connect(path):
+        session = wait_session(server)
+    assert wait_ended(server, session) == "finished"
 
 
-def test_camera_without_frames_is_reported(lend: Open, path: Path) -> None:
-    lend()
+def test_camera_without_frames_is_reported(open_server: Open, path: Path) -> None:
+    open_server()
     with (
-        borrowed(path, timeout_s=0.2) as camera,
+        connect(path, timeout_s=0.2) as camera,
         pytest.raises(CameraError, match="sends no frames"),
     ):
         camera.read()
 
 
-def test_server_end_is_noticed_and_removes_socket(lend: Open, path: Path) -> None:
-    lender = lend()
-    with Loop(lender, endless()), borrowed(path) as camera:
+def test_server_end_is_noticed_and_removes_socket(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with Loop(server, endless()), connect(path) as camera:
         assert camera.read() is not None
-        lender.close()
+        server.close()
         with pytest.raises(
             CameraError, match=r"ended the session|closed the connection|sends no frames"
         ):
@@ -273,21 +273,21 @@ def test_server_end_is_noticed_and_removes_socket(lend: Open, path: Path) -> Non
 
 
 def test_socket_is_private_to_account(
-    lend: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+    open_server: Open, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lender = lend()
+    server = open_server()
     assert path.stat().st_mode & 0o777 == 0o600
     monkeypatch.setattr(sharing, "peer_uid", lambda peer: os.geteuid() + 1)
-    with borrowed(path) as camera, pytest.raises(CameraError, match="refuses this account"):
+    with connect(path) as camera, pytest.raises(CameraError, match="refuses this account"):
         camera.read()
-    assert lender.session is None
+    assert server.session is None
 
 
-def test_stale_socket_is_replaced(lend: Open, path: Path) -> None:
+def test_stale_socket_is_replaced(open_server: Open, path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
-    lender = lend()
-    with Loop(lender, endless()), borrowed(path) as camera:
+    server = open_server()
+    with Loop(server, endless()), connect(path) as camera:
         assert camera.read() is not None
 
 
@@ -307,16 +307,16 @@ def test_foreign_server_is_reported(path: Path, answer: bytes) -> None:
         camera.close()
 
 
-def test_invalid_client_bytes_change_nothing(lend: Open, path: Path) -> None:
-    lender = lend()
-    with Loop(lender, endless()):
+def test_invalid_client_bytes_change_nothing(open_server: Open, path: Path) -> None:
+    server = open_server()
+    with Loop(server, endless()):
         for _ in range(20):
-            with socket.socket(socket.AF_UNIX) as rude:
-                rude.connect(str(path))
-                rude.sendall(os.urandom(100))
-                assert rude.recv(1)  # the connection is served
-            until(lambda: lender.session is None, "gone")
-        with borrowed(path) as camera:
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(os.urandom(100))
+                assert client.recv(1)  # the connection is served
+            until(lambda: server.session is None, "gone")
+        with connect(path) as camera:
             assert camera.read() is not None
 
 

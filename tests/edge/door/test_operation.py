@@ -198,8 +198,8 @@ def test_trust_clock_opens_by_schedule_again(tmp_path: Path) -> None:
         terminal.stop()
     terminal = RunningDoor(tmp_path, settings=settings, wall=lambda: now[0])
     terminal.stop()
-    told = records(terminal, "clock-trusted")[-1]
-    assert told["note"] == "compared with my watch" and told["operator"]
+    confirmed = records(terminal, "clock-trusted")[-1]
+    assert confirmed["note"] == "compared with my watch" and confirmed["operator"]
     started = records(terminal, "started")
     assert ["latest_believed" in record for record in started] == [False, True, False]
 

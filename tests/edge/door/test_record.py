@@ -223,8 +223,12 @@ def test_refusals_are_rate_limited_and_counted(tmp_path: Path) -> None:
         for number in range(100):
             assert client.grant(grant(f"old{number}", age=9.0)) == "stale"
         CLOCK.advance(1.1)
-        told = lambda: sum(r.get("left_out", 1) for r in records(terminal, "refused"))  # noqa: E731
-        until(lambda: told() == 100)
+
+        def is_counted() -> bool:
+            refused = records(terminal, "refused")
+            return sum(record.get("left_out", 1) for record in refused) == 100
+
+        until(is_counted)
         assert len(records(terminal, "refused")) == 5
     finally:
         client.close()

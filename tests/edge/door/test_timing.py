@@ -27,10 +27,10 @@ def opened(relock: str = "timeout") -> Controller:
     return door
 
 
-def said(door: Controller) -> list[tuple[str, str]]:
-    told = [(event.event, event.reason) for event in door.events]
+def take_events(door: Controller) -> list[tuple[str, str]]:
+    events = [(event.event, event.reason) for event in door.events]
     door.events.clear()
-    return told
+    return events
 
 
 def test_default_is_locked() -> None:
@@ -49,7 +49,11 @@ def test_grant_with_invalid_time_is_refused(frame_at: float) -> None:
 def test_pulse_ends_at_its_deadline() -> None:
     door = opened()
     assert door.deadline == 10 + PULSE_S and not door.tick(12.99)
-    assert door.tick(13.0) and not door.energised and said(door) == [("relocked", "pulse-ended")]
+    assert (
+        door.tick(13.0)
+        and not door.energised
+        and take_events(door) == [("relocked", "pulse-ended")]
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +69,7 @@ def test_contact_ends_pulse_if_configured(
     door.update_input(InputKind.CONTACT, False, 11.0)
     assert door.energised == after_closing and not door.alarm
     door.tick(13.0)
-    assert ("relocked", "pulse-ended" if relock == "timeout" else "contact") in said(door)
+    assert ("relocked", "pulse-ended" if relock == "timeout" else "contact") in take_events(door)
 
 
 def test_contact_open_while_locked_is_forced() -> None:
@@ -74,11 +78,14 @@ def test_contact_open_while_locked_is_forced() -> None:
     door.update_input(InputKind.CONTACT, True, 13.9)  # opened within the grace time after locking
     assert not door.alarm
     door.update_input(InputKind.CONTACT, False, 14.0)
-    said(door)
+    take_events(door)
     door.update_input(InputKind.CONTACT, True, 20.0)
-    assert door.alarm and said(door) == [("contact-active", "input"), ("alarm", "forced-open")]
+    assert door.alarm and take_events(door) == [
+        ("contact-active", "input"),
+        ("alarm", "forced-open"),
+    ]
     door.update_input(InputKind.CONTACT, False, 25.0)
-    assert not door.alarm and said(door) == [
+    assert not door.alarm and take_events(door) == [
         ("contact-inactive", "input"),
         ("alarm-ended", "forced-open"),
     ]
@@ -89,7 +96,7 @@ def test_contact_open_at_start_is_not_forced() -> None:
     door.update_input(InputKind.CONTACT, True, 5.0)
     assert not door.alarm
     door.tick(5.0 + HELD_OPEN_S)
-    assert said(door) == [("contact-active", "input"), ("alarm", "held-open")]
+    assert take_events(door) == [("contact-active", "input"), ("alarm", "held-open")]
 
 
 def test_held_open_counts_from_end_of_hold() -> None:
@@ -120,9 +127,9 @@ def test_fire_opens_until_reset_by_level() -> None:
         and not door.energised
         and door.reason == "lockdown"
     )
-    told = said(door)
-    assert told[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
-    assert told[-3:] == [
+    events = take_events(door)
+    assert events[:3] == [("fire-active", "input"), ("fire", "input"), ("unlocked", "fire")]
+    assert events[-3:] == [
         ("fire-inactive", "input"),
         ("reset-fire", "operator"),
         ("relocked", "lockdown"),
@@ -156,7 +163,7 @@ def test_tamper_refuses_grants_until_reset() -> None:
 def test_operator_unlocks_in_locked_hours() -> None:
     door = Controller(rules())
     door.update_schedule(ScheduledMode.LOCKED, 1.0)
-    said(door)
+    take_events(door)
     assert (
         door.execute(OperatorCommand.UNLOCK, 2.0) is None
         and door.energised
@@ -166,7 +173,7 @@ def test_operator_unlocks_in_locked_hours() -> None:
     assert door.check(Grant("h", "Ada", 1, 2.0), 2.0) == "schedule"  # grants are refused
     door.tick(2.0 + PULSE_S)
     assert not door.energised
-    assert said(door) == [
+    assert take_events(door) == [
         ("unlock", "operator"),
         ("unlocked", "operator"),
         ("relocked", "schedule-locked"),
@@ -178,9 +185,9 @@ def test_operator_unlocks_in_locked_hours() -> None:
 
 def test_tamper_is_the_relock_cause() -> None:
     door = opened()
-    said(door)
+    take_events(door)
     door.update_input(InputKind.TAMPER, True, 10.5)
-    assert said(door) == [
+    assert take_events(door) == [
         ("tamper-active", "input"),
         ("tamper", "case-opened"),
         ("relocked", "tamper"),
@@ -194,10 +201,10 @@ def test_rex_stuck_opens_and_raises_alarm() -> None:
     assert door.deadline == 1.0 + HELD_OPEN_S and not door.alarm
     door.tick(1.0 + HELD_OPEN_S)
     assert door.energised and door.alarms == ("rex-stuck",)
-    said(door)
+    take_events(door)
     door.update_input(InputKind.REX, False, 40.0)
     assert not door.energised and not door.alarm
-    assert said(door) == [
+    assert take_events(door) == [
         ("rex-inactive", "input"),
         ("alarm-ended", "rex-stuck"),
         ("relocked", "lockdown"),
