@@ -470,7 +470,7 @@ def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(s
         )
         assert done.returncode == 0, done.stderr
         assert (
-            "from the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
+            "using the camera of edge-daemon" in done.stderr and "3 of 3 poses done" in done.stderr
         )
         assert "(1 in total), 1 photo already" in done.stdout
         until(lambda: daemon.said("gallery changed: 1 subjects"), "noticed")
@@ -596,7 +596,7 @@ def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None
         done = run(DOOR, "safe-state", "--config", site.config_path)
         assert done.returncode == 1 and "another edge-door runs here" in done.stderr
     done = run(DOOR, "safe-state", "--config", site.config_path)
-    assert done.returncode == 0 and "at rest" in done.stdout
+    assert done.returncode == 0 and "de-energised" in done.stdout
 
 
 def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
