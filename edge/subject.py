@@ -1,4 +1,4 @@
-"""What is known of a subject beside the templates."""
+"""Attributes of a subject, stored with the templates."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Challenge = Literal["as-configured", "no-challenge"]
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """That the person agreed to be recognised, as somebody noted it."""
+    """Consent of a person to be recognised, as recorded by an account."""
 
     given: date
     noted_by: str  # account
-    words: str = ""  # such as the form and where it lies
+    words: str = ""  # such as the form and its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +46,17 @@ def pair_of(one: str, other: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SubjectRecord:
-    """Rights and wishes of one subject; dates are days in the time zone of `door.schedule`, first and last included."""
+    """Rights and preferences of a subject.
+
+    Dates are days in the time zone of `door.schedule`, first and last included.
+    """
 
     extended: bool = False  # the door stays open for `door.extended_pulse_s`
     valid_from: date | None = None
     valid_until: date | None = None
     groups: tuple[str, ...] = ()
-    mask: Mask = "as-configured"  # any: let in with and without one, whatever `policy.mask` says
-    liveness: Challenge = "as-configured"  # no-challenge: cannot turn, or not be asked to
+    mask: Mask = "as-configured"  # any: overrides `policy.mask`
+    liveness: Challenge = "as-configured"  # no-challenge: is never asked to turn the head
     pin: str = ""  # Argon2id of the peppered PIN
     consent: Consent | None = None
     erase_on: date | None = None  # `edge-gallery expire` erases the person from this day on
@@ -66,19 +69,19 @@ class SubjectRecord:
 
     @property
     def is_limited(self) -> bool:
-        """Whether the clock must be right to know that the person may pass."""
+        """Return True if the rights depend on the date."""
         return self.valid_from is not None or self.valid_until is not None
 
 
 def to_json(name: str, record: SubjectRecord) -> bytes:
-    """The whole subject, as it is sealed."""
+    """Return name and attributes in the form that is encrypted."""
     return json.dumps(
         {"name": normalize_name(name), **asdict(record)}, default=date.isoformat
     ).encode()
 
 
 def from_json(text: bytes) -> tuple[str, SubjectRecord]:
-    """Raises GalleryError where this is no subject of this version."""
+    """Return name and attributes. Raises GalleryError for invalid content."""
     try:
         found = json.loads(text)
         name = found.pop("name")
@@ -95,7 +98,7 @@ _WORDS = {"mask": get_args(Mask), "liveness": get_args(Challenge)}
 
 
 def _value(key: str, value: Any) -> Any:
-    """Raises KeyError, TypeError, ValueError or AttributeError for what such a field cannot hold."""
+    """Return the value of a field. Raises KeyError, TypeError, ValueError, AttributeError."""
     if key in _DATES:
         return None if value is None else date.fromisoformat(value)
     if key == "groups":

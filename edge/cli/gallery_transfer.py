@@ -68,23 +68,17 @@ def _split(joined: bytes) -> tuple[Any, bytes]:
 
 def import_people(args: argparse.Namespace) -> int:
     from edge.gallery import encrypted_file, export
-    from edge.recogniser.networks import open_networks
 
     passphrase = read_passphrase(args)
     file = encrypted_file.read_encrypted_file(args.file)
-    config, _, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
+    config, bundle, store = gallery_common.open_gallery(args, allow_other_models=True, create=True)
     with closing(store):
-        networks = open_networks(config)
-        try:
-            dimension = networks.embedder.dimension()
-        finally:
-            networks.close()
         result = export.import_people(
             store,
             file,
             passphrase,
             _import_policy(config),
-            dimension=dimension,
+            dimension=bundle.manifest.embedding,
             replace=args.replace,
         )
         _print_refused(result.refused)

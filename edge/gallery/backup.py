@@ -62,7 +62,7 @@ class RestoreResult:
 def build_backup(gallery: Database, passphrase: str) -> BackupContent:
     """Return the content of a backup. Raises GalleryError.
 
-    It holds people with PINs, templates of all models, chips, and the keys of PINs and audit
+    It contains people with PINs, templates of all models, chips, and the keys of PINs and audit
     evidence, but not the gallery's own key.
     """
     check_passphrase(passphrase)
@@ -190,7 +190,7 @@ def _put_in_place(fresh: Path, path: Path) -> None:
     The write-ahead log of the old one is removed first: SQLite would apply it to the new file.
     """
     secure_delete.sync_files(fresh)
-    with _held(path):
+    with _write_locked(path):
         for ending in ("-wal", "-shm", "-journal"):
             path.with_name(f"{path.name}{ending}").unlink(missing_ok=True)
         fresh.replace(path)
@@ -198,8 +198,8 @@ def _put_in_place(fresh: Path, path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Keep other processes from writing to a gallery; a damaged one is not held."""
+def _write_locked(path: Path) -> Iterator[None]:
+    """Keep other processes from writing to a gallery, unless it is damaged."""
     if not path.is_file() or path.is_symlink():
         yield
         return

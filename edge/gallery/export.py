@@ -85,7 +85,7 @@ def import_people(
     for person in people:
         try:
             if name_key(person.name) in here and not replace:
-                raise GalleryError("is enrolled here already; use --replace, or remove it first")
+                raise GalleryError("is enrolled already; use --replace, or remove it first")
             _enroll(store, person, admission, wanted, replace=replace)
         except GalleryError as error:
             refused[person.name] = str(error)
@@ -129,7 +129,7 @@ def _read_each(trees: Sequence[Any]) -> tuple[list[StoredSubject], dict[str, str
         try:
             person = subject_from_json(tree)
         except (GalleryError, *INVALID_JSON) as error:
-            refused[f"person {number} of the file"] = f"cannot be understood: {error}"
+            refused[f"person {number} of the file"] = f"invalid content: {error}"
             continue
         if people.setdefault(name_key(person.name), person) is not person:
             refused[f"person {number} of the file"] = "has the name of another person in the file"

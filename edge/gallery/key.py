@@ -1,4 +1,4 @@
-"""The gallery's key, and the account that may use it."""
+"""Gallery key, and the change from root to the account that owns the gallery."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def load_key_and_drop_privileges(config: TerminalConfig, *, create: bool | None 
             return load_key(config.key_path, create=create)
     finally:
         become_owner(config.state, owner)
-        disable_memory_dumps()  # after the change of accounts, which sets it back
+        disable_memory_dumps()  # after the change of accounts, which resets it
 
 
 def run_as_owner(config: TerminalConfig, work: Callable[[bytes], bytes]) -> bytes:
@@ -83,7 +83,7 @@ def _run_child(config: TerminalConfig, work: Callable[[bytes], bytes], writing: 
 
 
 def disable_memory_dumps() -> None:
-    """No core dump of this process is written, and no other process of its account may look into its memory (prctl(2))."""
+    """Prevent core dumps, and reads of memory by other processes of the account (prctl(2))."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
@@ -97,8 +97,10 @@ def has_gallery(config: TerminalConfig) -> bool:
 
 
 def become_owner(state: Path, owner: pwd.struct_passwd | None = None) -> None:
-    """Root becomes the account of the state folder, for good: what root wrote there, the recogniser could not read, and
-    photos and models are not read with more rights than they need. Raises GalleryError where this is neither of the two.
+    """Change from root to the account of the state folder, for good.
+
+    The recogniser could not read files of root, and photos and models need no rights of root.
+    Raises GalleryError if this process is neither root nor that account.
     """
     owner = owner or _owner(state)
     if owner is not None and owner.pw_uid != os.geteuid():
@@ -108,7 +110,7 @@ def become_owner(state: Path, owner: pwd.struct_passwd | None = None) -> None:
 
 
 def _owner(state: Path) -> pwd.struct_passwd | None:
-    """The account of the state folder, None where there is none yet."""
+    """Return the account of the state folder, None if there is no folder yet."""
     if not state.exists():
         return None
     uid = state.stat().st_uid
@@ -124,9 +126,10 @@ def _owner(state: Path) -> pwd.struct_passwd | None:
 
 
 def load_key(path: Path, *, create: bool) -> bytes:
-    """The gallery's key: systemd's credential `gallery.key` if there is one, else a file only its owner can read.
+    """Return the key: systemd's credential `gallery.key` if given, else the file's content.
 
-    With `create` a missing file is made. Raises GalleryError where it is absent, readable by others or of another size.
+    `create`: make a missing file. Raises GalleryError for a missing file, one that other accounts
+    can read, and one of another size.
     """
     credentials = os.environ.get("CREDENTIALS_DIRECTORY")
     if credentials and (credential := Path(credentials) / _CREDENTIAL).is_file():

@@ -1,4 +1,4 @@
-"""A fresh key for a gallery, which a crash at any moment leaves with one key that opens it."""
+"""Rotation of the gallery key; after a crash at any moment one key opens the gallery."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from edge.system.atomic_files import sync_folder
 
 
 def rotate_key(config: TerminalConfig) -> None:
-    """Seal the gallery by a fresh key.
+    """Encrypt the gallery by a new key.
 
-    The next key is on disk before the gallery is sealed by it, and replaces the old one afterwards;
-    running it again finishes an interrupted rotation. Raises GalleryError.
+    The new key is on disk before the gallery is encrypted by it, and replaces the old one
+    afterwards; running this again completes an interrupted rotation. Raises GalleryError.
     """
     if not has_gallery(config):
         raise GalleryError(
@@ -37,26 +37,27 @@ def rotate_key(config: TerminalConfig) -> None:
     if config.key is None:
         become_owner(config.state)
     path = config.key_path
-    following = path.with_name(f"{path.name}.next")
+    next_path = path.with_name(f"{path.name}.next")
     with acting_as_owner(path.parent):
-        if not following.exists():
-            create_key(following, secrets.token_bytes(KEY_BYTES))
-        fresh = read_key(following)
+        if not next_path.exists():
+            create_key(next_path, secrets.token_bytes(KEY_BYTES))
+        new_key = read_key(next_path)
     run_as_owner(
-        config, lambda key: reseal_gallery(config.gallery_path, config.terminal, key, fresh)
+        config, lambda key: reencrypt_gallery(config.gallery_path, config.terminal, key, new_key)
     )
     try:
         with acting_as_owner(path.parent):
-            following.replace(path)
+            next_path.replace(path)
             sync_folder(path.parent)
     except OSError as error:
         raise GalleryError(
-            f"{path}: cannot be replaced: {error.strerror}; the gallery is sealed by {following}, run this again"
+            f"{path}: cannot be replaced: {error.strerror}; the gallery is encrypted by "
+            f"{next_path}; run this again"
         ) from error
 
 
 def confirm_rotation(config: TerminalConfig) -> None:
-    """Wait until a running recogniser has read the gallery under the present key.
+    """Wait until a running recogniser has read the gallery with the present key.
 
     Raises GalleryError if it does not: as a service it gets the key at its start only.
     """
@@ -72,15 +73,15 @@ def _await(config: TerminalConfig, key: bytes) -> bytes:
     return b""
 
 
-def reseal_gallery(gallery: Path, terminal: str, key: bytes, fresh: bytes) -> bytes:
-    """Seal everything by the fresh key; if an earlier run did that, only compact the file."""
+def reencrypt_gallery(gallery: Path, terminal: str, key: bytes, new_key: bytes) -> bytes:
+    """Encrypt all rows by the new key; if an earlier run did that, only compact the file."""
     try:
         opened = Database(gallery, key=key, terminal=terminal)
     except WrongKeyError:
-        with closing(Database(gallery, key=fresh, terminal=terminal)) as sealed:
-            sealed.compact()
+        with closing(Database(gallery, key=new_key, terminal=terminal)) as gallery_file:
+            gallery_file.compact()
         return b""
     with closing(opened):
         normalize_names(opened)
-        reencrypt(opened, fresh)
+        reencrypt(opened, new_key)
     return b""

@@ -1,4 +1,4 @@
-"""Looking after a gallery's file: is every row whole, under another key, without what belongs to other models."""
+"""Maintenance of a gallery: check of all rows, encryption by a new key, removal of models."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge.subject import from_json
 
 
 def verify(gallery: Database) -> list[str]:
-    """What is wrong, in words; empty where every row is whole, unseals and belongs where it is, and nothing is left of others."""
+    """Return the defects of all rows and free pages; an empty list if there are none."""
     try:
         findings = [
             f"SQLite: {row}"
@@ -24,7 +24,7 @@ def verify(gallery: Database) -> list[str]:
             if row != "ok"
         ]
         findings += [
-            f"row {row} of {table} belongs to nothing"
+            f"row {row} of {table} refers to a missing row"
             for table, row, *_ in gallery.db.execute("PRAGMA foreign_key_check")
         ]
         for subject, tag, revision, sealed in gallery.db.execute(
@@ -40,7 +40,7 @@ def verify(gallery: Database) -> list[str]:
     except schema.SQLITE_ERRORS as error:
         return [f"cannot be read: {error}"]
     if not gallery.truncate_log():
-        findings.append("the write-ahead log cannot be emptied while another process reads")
+        findings.append("the write-ahead log cannot be emptied: another process reads it")
     with gallery.disconnected():
         return findings + secure_delete.find_dirty_free_pages(gallery.path)
 
@@ -57,7 +57,7 @@ def _subject(
     return (
         []
         if gallery.cipher.name_tag(name) == tag
-        else [f"subject {subject} is filed under another name"]
+        else [f"subject {subject} has the tag of another name"]
     )
 
 
@@ -84,7 +84,7 @@ def _row(gallery: Database, sealed: bytes, *bound_to: str | int) -> list[str]:
 def drop_model(gallery: Database, model: str) -> int:
     """Erase all templates of one model; return their number. Raises GalleryError.
 
-    Their subjects get another revision, so that a running recogniser forgets the templates too.
+    Their subjects get a new revision, so that a running recogniser removes the templates too.
     """
     with gallery.write_transaction("no template was removed"):
         owners = gallery.db.execute(
@@ -94,7 +94,7 @@ def drop_model(gallery: Database, model: str) -> int:
         ).fetchall()
         gone = gallery.db.execute("DELETE FROM templates WHERE model = ?", (model,)).rowcount
         for subject, revision, sealed in owners:
-            with contextlib.suppress(GalleryError):  # a damaged row admits no one
+            with contextlib.suppress(GalleryError):  # a damaged row is not used
                 name, record = gallery.decrypt_subject(subject, revision, sealed)
                 gallery.write_subject(name, record, np.zeros((0, 0), np.float32), model)
     gallery.compact()
@@ -102,7 +102,10 @@ def drop_model(gallery: Database, model: str) -> int:
 
 
 def reencrypt(gallery: Database, key: bytes) -> None:
-    """Every row under another key, all or none; durable on return. Raises GalleryError where a row cannot be decrypted."""
+    """Encrypt all rows by a new key, all or none; durable on return.
+
+    Raises GalleryError if a row cannot be decrypted.
+    """
     old, new = gallery.cipher, RowCipher(key, gallery.terminal)
     with gallery.write_transaction("the key was not changed"):
         for subject, revision, sealed in gallery.db.execute(
@@ -118,22 +121,26 @@ def reencrypt(gallery: Database, key: bytes) -> None:
         for template, subject, model, sealed in gallery.db.execute(
             "SELECT id, subject, model, sealed FROM templates"
         ).fetchall():
-            again = _again(old, new, sealed, "template", template, subject, model)
-            gallery.db.execute("UPDATE templates SET sealed = ? WHERE id = ?", (again, template))
+            encrypted = _reencrypt_row(old, new, sealed, "template", template, subject, model)
+            gallery.db.execute(
+                "UPDATE templates SET sealed = ? WHERE id = ?", (encrypted, template)
+            )
         for template, sealed in gallery.db.execute("SELECT template, sealed FROM chips").fetchall():
-            again = _again(old, new, sealed, "chip", template)
-            gallery.db.execute("UPDATE chips SET sealed = ? WHERE template = ?", (again, template))
+            encrypted = _reencrypt_row(old, new, sealed, "chip", template)
+            gallery.db.execute(
+                "UPDATE chips SET sealed = ? WHERE template = ?", (encrypted, template)
+            )
         kept = gallery.db.execute(
             "SELECT name, value FROM meta WHERE name IN (?, ?)", SECRETS
         ).fetchall()
         for name, sealed in (
             ("check", new.encrypt(CHECK, "check")),
-            *((name, _again(old, new, sealed, name)) for name, sealed in kept),
+            *((name, _reencrypt_row(old, new, sealed, name)) for name, sealed in kept),
         ):
             gallery.db.execute("UPDATE meta SET value = ? WHERE name = ?", (sealed, name))
     gallery.cipher = new
     gallery.compact()
 
 
-def _again(old: RowCipher, new: RowCipher, sealed: bytes, *bound_to: str | int) -> bytes:
+def _reencrypt_row(old: RowCipher, new: RowCipher, sealed: bytes, *bound_to: str | int) -> bytes:
     return new.encrypt(old.decrypt(sealed, *bound_to), *bound_to)

@@ -1,4 +1,4 @@
-"""The gallery's tables, and how those of an older version become them."""
+"""Tables of the gallery, and the upgrade from schema 1."""
 
 from __future__ import annotations
 
@@ -22,11 +22,17 @@ log = logging.getLogger(__name__)
 SCHEMA = 2
 SCHEMA_V1 = "1"
 
-# One counter, in `meta`, gives every row its number and every change its revision: none is ever used twice. Whatever tells of a
-# person is sealed; `tag` finds a subject by name, `erased` says that one is gone to whoever holds it in memory.
+# One counter in `meta` gives every row its number and every change its revision; none is used
+# twice. Personal data is in `sealed` columns only. `tag` finds a subject by name. `erased` lists
+# removed subjects for processes that hold them in memory.
 _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-CREATE TABLE subjects (id INTEGER PRIMARY KEY, tag BLOB NOT NULL UNIQUE, revision INTEGER NOT NULL, sealed BLOB NOT NULL);
+CREATE TABLE subjects (
+    id INTEGER PRIMARY KEY,
+    tag BLOB NOT NULL UNIQUE,
+    revision INTEGER NOT NULL,
+    sealed BLOB NOT NULL
+);
 CREATE INDEX subjects_revision ON subjects (revision);
 CREATE TABLE templates (
     id INTEGER PRIMARY KEY,
@@ -35,13 +41,16 @@ CREATE TABLE templates (
     sealed BLOB NOT NULL
 );
 CREATE INDEX templates_subject ON templates (subject);
-CREATE TABLE chips (template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE, sealed BLOB NOT NULL);
+CREATE TABLE chips (
+    template INTEGER PRIMARY KEY REFERENCES templates ON DELETE CASCADE,
+    sealed BLOB NOT NULL
+);
 CREATE TABLE erased (subject INTEGER PRIMARY KEY, revision INTEGER NOT NULL);
 CREATE INDEX erased_revision ON erased (revision)
 """
 
 
-# What SQLite raises for a file that is not as it should be. The second: where its message quotes bytes that are no text.
+# Raised for a damaged file. The second: the message of SQLite quotes bytes that are no text.
 SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
@@ -74,7 +83,7 @@ def connect(
 
 
 def create_tables(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) -> None:
-    """The tables of an empty gallery, within the caller's transaction."""
+    """Create the tables of an empty gallery, within the caller's transaction."""
     for statement in _TABLES.split(";"):
         db.execute(statement)
     db.executemany(
@@ -84,7 +93,7 @@ def create_tables(db: sqlite3.Connection, meta: dict[str, str | int | bytes]) ->
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, object]:
-    """Empty where the file is."""
+    """Return the table `meta`; empty for an empty file."""
     if not db.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
         return {}
     return dict(db.execute("SELECT name, value FROM meta").fetchall())
@@ -96,15 +105,16 @@ Enroll = Callable[[str, SubjectRecord, NDArray[np.float32], str], object]
 def upgrade_from_v1(
     db: sqlite3.Connection, key: bytes, meta: dict[str, str | int | bytes], enroll: Enroll
 ) -> None:
-    """From schema 1, where names lay open and each template was sealed by the key itself, within the caller's transaction.
+    """Upgrade from schema 1, within the caller's transaction.
 
-    Raises GalleryError where a row cannot be decrypted: nothing is thrown away unseen.
+    There, names were plain text, and each template was encrypted by the gallery key itself. Raises
+    GalleryError if a row cannot be decrypted: no data is dropped silently.
     """
     old = read_meta(db)
     terminal, model = str(old["terminal"]), str(old["model"])
     cipher, context = AESGCM(key), f"mfsa-edge/1|{terminal}|{model}"
 
-    def unseal(subject: str, row: int, sealed: bytes) -> bytes:
+    def decrypt(subject: str, row: int, sealed: bytes) -> bytes:
         try:
             return cipher.decrypt(sealed[:12], sealed[12:], f"{context}|{row}|{subject}".encode())
         except (InvalidTag, ValueError, TypeError) as error:
@@ -113,14 +123,16 @@ def upgrade_from_v1(
             ) from error
 
     records = {
-        subject: SubjectRecord(extended=bool(json.loads(unseal(subject, -1, sealed))["extended"]))
+        subject: SubjectRecord(extended=bool(json.loads(decrypt(subject, -1, sealed))["extended"]))
         for subject, sealed in db.execute("SELECT subject, sealed FROM subjects").fetchall()
     }
     templates: dict[str, list[NDArray[np.float32]]] = {}
     for row, subject, sealed in db.execute(
         "SELECT id, subject, sealed FROM templates ORDER BY id"
     ).fetchall():
-        templates.setdefault(subject, []).append(np.frombuffer(unseal(subject, row, sealed), "<f4"))
+        templates.setdefault(subject, []).append(
+            np.frombuffer(decrypt(subject, row, sealed), "<f4")
+        )
     for table in ("meta", "templates", "subjects"):
         db.execute(f"DROP TABLE {table}")
     create_tables(db, meta)

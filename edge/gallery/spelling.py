@@ -1,4 +1,4 @@
-"""Normalisation of names of earlier versions, when a gallery is opened for writing."""
+"""Normalisation of names that earlier versions stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading of all people of a gallery with their templates, row by row."""
+"""Subjects with templates of all models, read row by row, and their form in JSON."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def read_subjects(gallery: Database, report: Callable[[str], None]) -> list[Stor
 def _template(
     gallery: Database, number: int, subject: int, model: str, sealed: bytes, chip: bytes | None
 ) -> StoredTemplate:
-    """Unseal a template; raises GalleryError or ValueError for a damaged row."""
+    """Decrypt a template; raises GalleryError or ValueError for a damaged row."""
     vector = np.frombuffer(
         gallery.cipher.decrypt(sealed, "template", number, subject, model), "<f4"
     )

@@ -1,4 +1,4 @@
-"""A new model: people are enrolled again from the chips that were kept of them."""
+"""Enrollment for a new model from stored chips."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TemplateMigration:
-    """What came of it."""
+    """Result of a migration."""
 
-    already_enrolled: int  # who had templates of the model before
+    already_enrolled: int  # people who had templates of the model already
     enrolled: list[str]
-    not_enrolled: list[str]  # people without a usable kept chip
+    not_enrolled: list[str]  # people without a usable stored chip
 
 
 def migrate_templates(store: GalleryStore, embedder: Embedder) -> TemplateMigration:
-    """Make templates of the store's model from kept chips, for all people without any.
+    """Make templates of the store's model from stored chips, for all people without any.
 
-    May be interrupted and run again: each person is enrolled completely. A person whose chips
-    cannot be used must come by; the others are migrated. Raises GalleryError, EngineError.
+    May be interrupted and run again: each person is enrolled completely. A person without a usable
+    chip must be enrolled again. Raises GalleryError, EngineError.
     """
     had, enrolled, must_come = 0, [], []
     for known in store.read_subjects():
@@ -51,7 +51,7 @@ def _enroll(store: GalleryStore, embedder: Embedder, name: str) -> bool:
             pictures.append(_decode(chip))
             chips.append(chip)
         except PhotoError as error:
-            log.error("a kept chip is left out: %s", error)
+            log.error("a stored chip is left out: %s", error)
     if not chips or store.find_record(name) is None:
         return False
     embeddings = np.stack([probe.embedding for probe in embedder.embed(np.stack(pictures))])
@@ -60,8 +60,8 @@ def _enroll(store: GalleryStore, embedder: Embedder, name: str) -> bool:
 
 
 def _decode(chip: bytes) -> NDArray[np.uint8]:
-    """Decode a kept chip; raises PhotoError if it is not an aligned face."""
-    picture = decode_photo(chip, "a kept chip")
+    """Decode a stored chip; raises PhotoError if it is not an aligned face."""
+    picture = decode_photo(chip, "a stored chip")
     if picture.shape != CHIP_SHAPE:
         raise PhotoError("unreadable", f"expected a chip of {CHIP_SHAPE}, found {picture.shape}")
     return picture

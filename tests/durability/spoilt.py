@@ -141,7 +141,7 @@ def _key_first() -> None:
     def rotate(config: TerminalConfig) -> None:
         key, fresh = key_rotation.read_key(config.key_path), random.randbytes(32)
         config.key_path.write_bytes(fresh)
-        key_rotation.reseal_gallery(config.gallery_path, config.terminal, key, fresh)
+        key_rotation.reencrypt_gallery(config.gallery_path, config.terminal, key, fresh)
 
     people.rotate_key = rotate  # type: ignore[assignment]
 

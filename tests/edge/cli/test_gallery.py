@@ -120,7 +120,7 @@ def test_export_import_and_key_rotation(
         gallery("export", "--out", str(tmp_path / "people"), *passphrase, "--subject", "Ada") == 0
     )
     assert gallery("import", str(tmp_path / "people"), *passphrase) == 1
-    assert "Ada: is enrolled here already" in capsys.readouterr().err
+    assert "Ada: is enrolled already" in capsys.readouterr().err
     assert gallery("remove", "--subject", "Ada") == 0
     assert gallery("import", str(tmp_path / "people"), *passphrase) == 0
     assert gallery("rotate-key") == 0

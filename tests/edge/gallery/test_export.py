@@ -156,7 +156,7 @@ def crafted(path: Path, *people: object) -> EncryptedFile:
         (person("Bad", templates=encoded(np.full(16, np.nan))), "not finite"),
         (person("Bad", templates=encoded(np.eye(1, 8))), "8 numbers, expected 16"),
         (person("Bad", templates=[]), "no template"),
-        (person("Bad", templates=["no base64!"]), "cannot be understood"),
+        (person("Bad", templates=["no base64!"]), "invalid content"),
         (person("B\nd"), "expected a subject name"),
         (person("Bad", {"erase_on": "2026-11-29"}), "was to be erased on 2026-11-29"),
         (
@@ -164,10 +164,10 @@ def crafted(path: Path, *people: object) -> EncryptedFile:
             "which is after",
         ),
         (person("Bad", {"groups": ["a\tb"]}), "group: expected"),
-        (person("Bad", {"mask": "never"}), "cannot be understood"),
+        (person("Bad", {"mask": "never"}), "invalid content"),
         (person("Ada"), "the name of another person"),
         (person("A\u200dda"), "the name of another person"),
-        (7, "cannot be understood"),
+        (7, "invalid content"),
     ],
 )
 def test_import_refuses_one_bad_person(

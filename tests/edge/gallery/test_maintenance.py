@@ -52,13 +52,13 @@ def test_a_whole_gallery_is_found_whole(store: GalleryStore) -> None:
         ),
         (
             "UPDATE subjects SET tag = x'00' WHERE id = (SELECT min(id) FROM subjects)",
-            "under another name",
+            "the tag of another name",
         ),
         ("UPDATE templates SET subject = (SELECT max(id) FROM subjects)", "cannot be decrypted"),
         ("UPDATE chips SET sealed = zeroblob(40)", "cannot be decrypted"),
         (
             "UPDATE templates SET subject = 5000 WHERE id = (SELECT min(id) FROM templates)",
-            "belongs to nothing",
+            "refers to a missing row",
         ),
         ("DROP TABLE chips", "cannot be read"),
     ],
@@ -82,7 +82,7 @@ def test_what_others_left_in_free_pages_is_found_and_mended(store: GalleryStore)
         "DELETE FROM old",
         "DROP TABLE old",
     )
-    assert any("is free, and not empty" in found for found in maintenance.verify(store))
+    assert any("is free and not empty" in found for found in maintenance.verify(store))
     store.compact()
     assert maintenance.verify(store) == []
 
