@@ -1,18 +1,18 @@
-"""Every error a user can cause or meet, in one tree; anything else is a defect.
+"""Errors that a user can cause or meet, in one tree. Any other exception is a defect.
 
     MfsaError
-    ├── ConfigError      a file or option that people write is wrong
-    ├── BundleError      a model bundle is incomplete, changed or of another kind
-    ├── CameraError      no frames: missing, lost, or not readable
-    ├── EngineError      a network cannot be loaded or run here
-    ├── PhotoError       a photo or person that cannot be enrolled, with a reason code
-    ├── GalleryError     the gallery cannot be opened, read or written
-    ├── DoorError        the door process cannot be reached, or hardware refuses
-    ├── RecordError      the record cannot be written
-    ├── LockFileError       a lock file that a process needs cannot be opened
-    └── AlreadyRunningError       another process has this terminal already
+    ├── ConfigError          a configuration file or an option is wrong
+    ├── BundleError          a model bundle is incomplete, changed or of another kind
+    ├── CameraError          no frames: the camera is missing, lost or not readable
+    ├── EngineError          a network cannot be loaded or run here
+    ├── PhotoError           a photo or person cannot be enrolled, with a reason code
+    ├── GalleryError         the gallery cannot be opened, read or written
+    ├── DoorError            the door process cannot be reached, or its hardware fails
+    ├── RecordError          the audit log cannot be written
+    ├── LockFileError        a lock file cannot be opened
+    └── AlreadyRunningError  another process uses this terminal
 
-A message says what was expected, what was found and what to do, in one sentence or two.
+A message has the form: what failed: why; what to do. It contains the value that was found.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Mapping
 
 _ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://((?:[^'\"<>\n]*@)?[^\s'\"<>]*)")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:[0-9]+)?")
-# For an address that a mistake has cut into pieces.
+# Account of an address that a typing error has split.
 _ACCOUNT = re.compile(r"[^\s:'\"]*:[^\s'\"]+@")
 _SECRET = re.compile(
     r"\b([\w-]*(?:user|pass|pwd|pw|token|secret|key|auth|credential|session)[\w-]*\s*=\s*)"
@@ -33,28 +33,30 @@ _HIDDEN = "***"
 
 
 class MfsaError(Exception):
-    """Base of all; commands print it without a traceback and exit with 1."""
+    """Base of all errors; commands print it without a traceback and exit with 1."""
 
 
 class ConfigError(MfsaError, ValueError):
-    """Wrong configuration or recipe; commands exit with 2."""
+    """A configuration or recipe is wrong; commands exit with 2."""
 
 
 class BundleError(MfsaError):
-    """A model bundle that must not be used."""
+    """A model bundle must not be used."""
 
 
 class CameraError(MfsaError, OSError):
-    """No frames from the camera."""
+    """The camera delivers no frames."""
 
 
 class EngineError(MfsaError, RuntimeError):
-    """A network that cannot be loaded or run."""
+    """A network cannot be loaded or run."""
 
 
 class PhotoError(MfsaError, ValueError):
-    """A photo, or all of a person, that cannot be used; `reason` is a stable code such as `no-face`, `components` what was
-    measured, 0 to 100."""
+    """A photo, or all photos of a person, cannot be used.
+
+    `reason` is a stable code such as `no-face`; `components` are the measured values, 0 to 100.
+    """
 
     def __init__(
         self, reason: str, message: str, components: Mapping[str, float] | None = None
@@ -69,23 +71,23 @@ class GalleryError(MfsaError):
 
 
 class DoorError(MfsaError, OSError):
-    """The door process cannot be reached, or its hardware refuses."""
+    """The door process cannot be reached, or its hardware fails."""
 
 
 class RecordError(MfsaError, OSError):
-    """The record of decisions or door events cannot be written."""
+    """The audit log of decisions or door events cannot be written."""
 
 
 class LockFileError(MfsaError, OSError):
-    """A lock file cannot be opened: nobody can tell whether another process is at work."""
+    """A lock file cannot be opened: it is unknown whether another process runs."""
 
 
 class AlreadyRunningError(MfsaError):
-    """Another process has this terminal already."""
+    """Another process uses this terminal."""
 
 
 def describe_source(source: int | str) -> str:
-    """Describe a camera's source without account, password, path and query: all can be secret."""
+    """Describe a camera's source without account, password, path and query; all can be secret."""
     text = str(source)
     if "!" in text:
         element = re.match(r"\s*([A-Za-z][\w-]*)", text)

@@ -102,34 +102,34 @@ def _value(key: str, value: Any) -> Any:
     if key in _DATES:
         return None if value is None else date.fromisoformat(value)
     if key == "groups":
-        return tuple(normalize_name(_of(str, group)) for group in _of(list, value))
+        return tuple(normalize_name(_checked(str, group)) for group in _checked(list, value))
     if key == "consent":
         return None if value is None else _consent(value)
     if key == "distinct":
-        return tuple(_distinct(item) for item in _of(list, value))
+        return tuple(_distinct(item) for item in _checked(list, value))
     if key in _WORDS and value not in _WORDS[key]:
         raise ValueError(f"expected {' or '.join(_WORDS[key])} for {key}, found {value!r}")
-    return _of(bool if key == "extended" else str, value)
+    return _checked(bool if key == "extended" else str, value)
 
 
 def _consent(value: Any) -> Consent:
     return Consent(
         date.fromisoformat(value["given"]),
-        _of(str, value["noted_by"]),
-        _of(str, value.get("words", "")),
+        _checked(str, value["noted_by"]),
+        _checked(str, value.get("words", "")),
     )
 
 
 def _distinct(value: Any) -> Distinct:
     return Distinct(
-        _of(str, value["pair"]),
+        _checked(str, value["pair"]),
         date.fromisoformat(value["noted"]),
-        _of(str, value["noted_by"]),
-        _of(str, value["reason"]),
+        _checked(str, value["noted_by"]),
+        _checked(str, value["reason"]),
     )
 
 
-def _of(kind: type[_Kind], value: Any) -> _Kind:
+def _checked(kind: type[_Kind], value: Any) -> _Kind:
     if not isinstance(value, kind):
         raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
     return value

@@ -1,7 +1,7 @@
-"""The values that flow through a terminal: Frame -> Face -> Probe -> Match -> Decision -> Grant -> DoorEvent.
+"""Values of the data path: Frame -> Face -> Probe -> Match -> Decision -> Grant -> DoorEvent.
 
-All are frozen. Those that hold arrays compare by identity. numpy is named for type checkers only, so that the door
-process can import this module without it.
+All are frozen. Values with arrays compare by identity. numpy is imported for type checkers only:
+the door process imports this module without it.
 """
 
 from __future__ import annotations
@@ -20,21 +20,20 @@ if TYPE_CHECKING:
 
     from edge.access.reasons import Reason
 
-NOT_RECORDED = 0  # in place of a record's number, where `record.on_write_failure: open` lets people in without one
+NOT_RECORDED = 0  # number of a decision without a record, see `record.on_write_failure`
 FRAME_AGE_MAX_S = 1.0  # older frames are not recognised, and the door refuses grants from them
-Zone = tuple[float, float, float, float]  # left, top, right, bottom as parts of a picture
-Precision = Literal[
-    "fp32", "fp16", "int8"
-]  # of the numbers inside a network; inputs and outputs are float32
+Zone = tuple[float, float, float, float]  # left, top, right, bottom as parts of a frame, 0..1
+# Precision inside a network; inputs and outputs are float32.
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """One picture of the camera."""
+    """One frame of the camera."""
 
     image: NDArray[np.uint8]  # (H,W,3) BGR
-    at: float  # monotonic seconds of its capture
-    number: int  # counts up from 0 in one run of the camera
+    at: float  # monotonic seconds of its exposure
+    number: int  # counts from 0 in one run of the camera
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,16 +51,19 @@ class Face:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probe:
-    """What the embedder says of one chip."""
+    """Output of the embedder for one chip."""
 
     embedding: NDArray[np.float32]  # (D,) unit norm
-    attention: NDArray[np.float32]  # (3,14,14) in 0..1: unmasked face, mask, background
-    mask_worn: float  # probability
+    attention: NDArray[np.float32]  # (3,14,14), 0..1: unmasked face, mask, background
+    mask_worn: float  # probability 0..1
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Degrees. Yaw is positive where the person looks to the right of the picture, pitch where they look down."""
+    """Pose of a head in degrees.
+
+    Yaw is positive if the person looks to the right of the image, pitch if they look down.
+    """
 
     yaw: float
     pitch: float
@@ -70,42 +72,42 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """Each component from 0, useless, to 100."""
+    """Quality of a face by component: 0 (unusable) to 100."""
 
     inter_eye_distance: float
     head_pose: float
     sharpness: float
     under_exposure_prevention: float
     over_exposure_prevention: float
-    face_inside_image: float  # in the standard four crops, one a side
+    face_inside_image: float  # the standard has four components, one per side
 
     @property
     def weight(self) -> float:
-        """Of a vote, in 0..1: what its worst component allows."""
+        """Weight of a vote, 0..1: the worst component."""
         return float(min(astuple(self))) / 100
 
 
 @dataclass(frozen=True, slots=True)
 class Visibility:
-    """What the attention maps say is not hidden: 0 to 100. The last is ours and not the standard's."""
+    """Visibility of a face by the attention maps: 0 to 100. The last is not in the standard."""
 
     eyes_visible: float
     mouth_occlusion_prevention: float
-    attention_on_face: float  # share of the network's look at neither mask nor background
+    attention_on_face: float  # share of the attention on neither mask nor background
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The nearest subject of the gallery; scores are cosines."""
+    """Nearest subject of the gallery. Scores are cosines."""
 
     subject: str
     score: float
-    runner_up: float  # the best score of any OTHER subject, -1 where there is none
+    runner_up: float  # best score of another subject, -1 without one
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Scores from which on two embeddings count as the same person."""
+    """Scores from which two embeddings count as the same person."""
 
     unmasked: float
     masked: float
@@ -122,74 +124,74 @@ class Verdict(Code):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A verdict with everything that led to it."""
+    """Verdict on one face, with its evidence."""
 
     verdict: Verdict
     reason: Reason
     match: Match | None
-    threshold: float  # the one that applied, after the mask state
+    threshold: float  # that applied, by the mask state
     mask_worn: float
-    votes: int
-    frame_at: float  # monotonic seconds of the newest frame that counts
+    votes: int  # frames that agree
+    frame_at: float  # monotonic seconds of the newest voting frame
 
 
 class LivenessState(str, Enum):
-    """Of one layer of liveness."""
+    """State of a liveness layer."""
 
     PASSED = "passed"
-    WAITING = "waiting"  # not known yet, or the person must do something
+    WAITING = "waiting"  # not decided yet, or a response of the person is missing
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class LivenessResult:
-    """Of one layer of liveness for one track, or of all of them together."""
+    """Result of one liveness layer for one track, or of all layers together."""
 
     state: LivenessState
     reason: Reason | None = None  # None only if passed
-    since: float = -math.inf  # votes before this moment do not count
+    since: float = -math.inf  # earlier votes do not count
 
 
 @dataclass(frozen=True, slots=True)
 class FaceResult:
-    """One face in one frame, as far as it went through the pipeline."""
+    """Result of one face in one frame; fields of steps that it did not reach are None."""
 
     face: Face
-    track: int  # the same number for the same person from frame to frame; counts up
-    chip: NDArray[np.uint8] | None  # None where a gate refused it before alignment
-    probe: Probe | None  # None where it was not embedded
+    track: int  # number of the person's track over frames
+    chip: NDArray[np.uint8] | None  # (112,112,3) BGR; None if refused before alignment
+    probe: Probe | None  # None if it was not embedded
     decision: Decision
     quality: Quality | None = None
     visibility: Visibility | None = None
     liveness: Mapping[str, LivenessResult] = field(default_factory=dict)  # by layer; empty: no PAD
-    by_previous_model: bool = False  # said by the model before, in a changeover
+    by_previous_model: bool = False  # during a model migration
 
     @property
     def is_conclusive(self) -> bool:
-        """Whether the frame said anything of this face: it was embedded, or a gate refused it."""
+        """True if the frame led to a decision: the face was embedded, or refused by a gate."""
         return self.probe is not None or self.decision.verdict is Verdict.REFUSED
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What the recogniser asks of the door process."""
+    """Request of the recogniser to unlock the door once."""
 
     id: str  # unique; a repeated one is refused
     subject: str
-    record_id: int  # of the decision in the recogniser's record, or NOT_RECORDED
+    record_id: int  # number of the decision in the audit log, or NOT_RECORDED
     frame_at: float  # monotonic seconds of the newest voting frame
-    extended: bool = False  # the subject needs more time
+    extended: bool = False  # the subject needs more time: a longer pulse
 
 
 @dataclass(frozen=True, slots=True)
 class DoorEvent:
-    """What the relay did and why."""
+    """Event of the door with its cause."""
 
-    event: str  # started, gap, granted, unlocked, relocked, refused, failed, stopped, alarm, fire, contact-active, a command ...
+    event: str  # code of edge/door/events.py
     reason: str
     at: float  # monotonic seconds
     subject: str | None = None
     grant_id: str | None = None
-    record_id: int | None = None  # of the decision in the recogniser's record
-    operator: str | None = None  # account that asked
-    note: str | None = None  # and why, in their words
+    record_id: int | None = None  # number of the decision
+    operator: str | None = None  # account of the operator
+    note: str | None = None  # reason in the operator's words

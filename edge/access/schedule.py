@@ -1,4 +1,4 @@
-"""When the door stands open or locked by itself: weekly windows, holidays, a time zone. Pure, the time is an argument."""
+"""Door schedule: weekly spans, holidays and a time zone. Pure: the time is an argument."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ScheduledMode(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleSpan:
-    """From a local time to another on some days; one that ends at or before its begin ends on the next day."""
+    """Span of local time on some days. If it ends at or before its begin, it ends the next day."""
 
     days: frozenset[str]  # of DAYS and HOLIDAY
     begin: time
@@ -33,35 +33,32 @@ class ScheduleSpan:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """On a holiday only spans that name `holiday` begin. Where two overlap the restrictive one counts."""
+    """Spans and holidays of a door.
+
+    On a holiday only spans that name `holiday` begin. If two overlap, the restrictive one counts.
+    """
 
     spans: tuple[ScheduleSpan, ...] = ()
     holidays: frozenset[date] = frozenset()
     zone: ZoneInfo = _UTC
 
     def at(self, moment: datetime, *, plausible: bool) -> ScheduledMode:
-        """What holds at a moment (with its zone). With a clock that cannot be right no door stands open by it."""
+        """Return the mode at an aware moment; never OPEN if the clock is not plausible."""
         local = moment.astimezone(self.zone).replace(tzinfo=None)
         found = {span.window for span in self.spans if self._covers(span, local)}
         if ScheduledMode.LOCKED in found:
             return ScheduledMode.LOCKED
-        return (
-            ScheduledMode.OPEN
-            if ScheduledMode.OPEN in found and plausible
-            else ScheduledMode.NORMAL
-        )
+        is_open = ScheduledMode.OPEN in found and plausible
+        return ScheduledMode.OPEN if is_open else ScheduledMode.NORMAL
 
     @property
     def strictest(self) -> ScheduledMode:
-        """What holds where `at` cannot tell: no hour may be taken for an open one, and any may be one that locks."""
-        return (
-            ScheduledMode.LOCKED
-            if any(span.window is ScheduledMode.LOCKED for span in self.spans)
-            else ScheduledMode.NORMAL
-        )
+        """Mode if the time is unknown: LOCKED if any span locks, never OPEN."""
+        locks = any(span.window is ScheduledMode.LOCKED for span in self.spans)
+        return ScheduledMode.LOCKED if locks else ScheduledMode.NORMAL
 
     def _covers(self, span: ScheduleSpan, local: datetime) -> bool:
-        """By the clock on the wall: an hour that is skipped or comes twice is what the wall shows."""
+        """Compare local times; a skipped or repeated hour counts as the clock shows it."""
         for begins in (local.date(), local.date() - timedelta(days=1)):
             if self._kind(begins) not in span.days:
                 continue
@@ -75,7 +72,7 @@ class Schedule:
 
 
 def within(hours: Sequence[HoursConfig], config: ScheduleConfig) -> Callable[[datetime], bool]:
-    """Whether a moment lies in some hours, by the holidays and the time zone of a schedule."""
+    """Return a check of a moment against hours, with holidays and time zone of a schedule."""
     spans = tuple(
         ScheduleSpan(parse_days(span.days), span.begin, span.end, ScheduledMode.LOCKED)
         for span in hours
@@ -85,7 +82,7 @@ def within(hours: Sequence[HoursConfig], config: ScheduleConfig) -> Callable[[da
 
 
 def build_schedule(config: ScheduleConfig) -> Schedule:
-    """The schedule that a config describes."""
+    """Build the schedule of a config."""
     spans = (
         ScheduleSpan(parse_days(span.days), span.begin, span.end, ScheduledMode(span.mode))
         for span in config.spans

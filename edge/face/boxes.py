@@ -1,4 +1,4 @@
-"""Boxes x0, y0, x1, y1 in pixels, and how much two of them share."""
+"""Overlap of boxes x0, y0, x1, y1 in pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
-    """Intersection over union of two boxes (4,), plain numbers: for so few they are faster than arrays."""
+    """Return the intersection over union of two boxes (4,); faster than with arrays."""
     x0, y0, x1, y1 = one.tolist()
     u0, v0, u1, v1 = other.tolist()
     common = max(0.0, min(x1, u1) - max(x0, u0)) * max(0.0, min(y1, v1) - max(y0, v0))
@@ -17,7 +17,10 @@ def iou(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
 def suppress_overlaps(
     boxes_xyxy: NDArray[np.float32], scores: NDArray[np.float32], max_iou: float
 ) -> list[int]:
-    """Greedy non-maximum suppression: indices to keep, best score first, no two of a higher IoU than `most`."""
+    """Greedy non-maximum suppression: return the indices to keep, best score first.
+
+    No two of the kept boxes have an IoU above `max_iou`.
+    """
     order = np.argsort(-scores, kind="stable")
     area = (boxes_xyxy[:, 2] - boxes_xyxy[:, 0]) * (boxes_xyxy[:, 3] - boxes_xyxy[:, 1])
     keep: list[int] = []

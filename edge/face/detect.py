@@ -1,12 +1,13 @@
-"""Finding faces: YuNet's outputs decoded in numpy, in whatever engine runs the network.
+"""Face detection: YuNet in any engine, its outputs decoded in numpy.
 
-W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 2023. Per stride
-8, 16 and 32 there is one prediction a cell: class and objectness scores, a box (centre offset, log size) and five
-landmarks as offsets from the cell, all in units of the stride.
+W. Wu, H. Peng, S. Yu, "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence
+Research 2023. Per stride 8, 16 and 32 there is one prediction per cell: class and objectness
+scores, a box (centre offset, log size) and five landmarks as offsets from the cell, all in units
+of the stride.
 
-The zone in which faces count, with what surrounds it, is searched with the smallest input in which those faces can still be found;
-where that shrinks the picture, landmarks come from a close look at the face alone, in the small network and in the picture's own
-pixels.
+The zone with its surroundings is searched with the smallest input in which faces of the minimum
+width are still found. If that shrinks the image, the landmarks come from a second, close search of
+the face alone: with the smallest network, in the original pixels.
 """
 
 from __future__ import annotations
@@ -27,23 +28,23 @@ from edge.values import Face, Zone
 _STRIDES = (8, 16, 32)
 _NMS_IOU = 0.3
 _CANDIDATES = 400
-_NEAR_SCALE = 0.4  # at which a face that fills the picture is one of a size that the network knows
-_FOUND_PX = 24  # a face so wide in the network's input is found as surely as a larger one
-FULL_FRAME = (0.0, 0.0, 1.0, 1.0)  # the zone that is all of a picture
-_BESIDE = (
-    1 / 8
-)  # of the picture, searched on each side of a zone: half of a face whose middle is in it may lie there
-_CUT = 0.1  # of a face's width: nearer to where the search ended it may have been cut
-_AROUND = 0.6  # of a face's size, on each side of it in a close look
-_GRID = 32  # pixels: where close looks begin and end, so that a face at rest is seen alike again and again
-_SAME_IOU = 0.3  # from which on a face of a close look is the one that was looked for
-_FINER = 1.1  # times as many pixels make a close look worth it
+_NEAR_SCALE = 0.4  # scale at which a face that fills the image has a size that the network knows
+_FOUND_PX = 24  # width in the network's input from which a face is found reliably
+FULL_FRAME = (0.0, 0.0, 1.0, 1.0)  # zone of a complete image
+_MARGIN = 1 / 8  # of the image, searched around a zone: half of a face may reach beyond it
+_CUT = 0.1  # of a face's width: closer to the border of the search the face may be cut off
+_AROUND = 0.6  # of a face's size, on each side of it in a close search
+_GRID = (
+    32  # pixels: regions of close searches are aligned, so that a still face gives equal results
+)
+_SAME_IOU = 0.3  # from this overlap on the face of a close search is the expected one
+_FINER = 1.1  # ratio of scales from which a close search is worth its time
 
 
 class FaceDetector:
-    """Faces of a frame of any size, by one network for each size of its input; their keys are such as `640x480`.
+    """Finds faces in images of any size, with one network per input size such as `640x480`.
 
-    `whole` is the size in which whole pictures are looked at, None where that is for each picture to decide.
+    `full_frame_size` is the input size for complete images; None chooses it for each image.
     """
 
     def __init__(
@@ -51,61 +52,66 @@ class FaceDetector:
     ) -> None:
         networks = {size: _Network(engine, size, min_score) for size, engine in engines.items()}
         self._networks = sorted(networks.values(), key=lambda network: network.width)
-        self._for_whole = self._networks if full_frame_size is None else [networks[full_frame_size]]
-        self._look_near = False
-        self._scale = 1.0  # of the last search
-        self._part = _Region(0, 0, 0, 0)  # that it saw
+        self._for_search = (
+            self._networks if full_frame_size is None else [networks[full_frame_size]]
+        )
+        self._search_near = False
+        self._scale = 1.0  # scale of the last search
+        self._part = _Region(0, 0, 0, 0)  # region of the last search
 
     def close(self) -> None:
         for network in self._networks:
             network.close()
 
     def detect(self, image: NDArray[np.uint8]) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR as exactly as can be, best score first; raises EngineError."""
+        """Return all faces of an image (H,W,3) uint8 BGR with exact landmarks, best score first.
+
+        Raises EngineError.
+        """
         return [self.refine(image, face) for face in self.search(image)]
 
     def search(
         self, image: NDArray[np.uint8], min_face_px: float = 0.0, zone: Zone = FULL_FRAME
     ) -> list[Face]:
-        """All faces of an image (H,W,3) uint8 BGR that are at least so wide and whose middle lies in a zone, and some
-        beside it; best score first. Raises EngineError.
+        """Return the faces of an image (H,W,3) uint8 BGR in a zone, best score first.
 
-        Where there is none, every other call looks again at the whole picture and a smaller scale: the network does not know
-        faces that fill the picture.
+        Faces near the zone, or narrower than `min_face_px`, can be among them. If no face is found,
+        every other call searches the complete image again at a smaller scale: the network does not
+        know faces that fill the image. Raises EngineError.
         """
         _check_image(image)
         height, width = image.shape[:2]
         part = self._part = _around(zone, width, height)
         fine = [
             network
-            for network in self._for_whole
+            for network in self._for_search
             if network.scale(part.width, part.height) * min_face_px >= _FOUND_PX
         ]
-        network = fine[0] if fine else self._for_whole[-1]
+        network = fine[0] if fine else self._for_search[-1]
         whole_scale = network.scale(width, height)
         self._scale = min(network.scale(part.width, part.height), max(1.0, whole_scale))
         found = network.find(image, part, self._scale)
         if found:
             return found
-        self._look_near = not self._look_near
-        if not self._look_near:
+        self._search_near = not self._search_near
+        if not self._search_near:
             return []
         self._part, self._scale = _around(FULL_FRAME, width, height), whole_scale * _NEAR_SCALE
         return self._smallest(width, height, self._scale).find(image, self._part, self._scale)
 
     def refine(self, image: NDArray[np.uint8], face: Face) -> Face:
-        """A face of the last `scan`, looked at closely where that shows more of it."""
+        """Return a face of the last `search` with exact landmarks."""
         shown = 0.0 if self._part.cuts(face, image) else self._scale
         return self._find_close(image, face.box_xyxy, finer_than=shown * _FINER) or face
 
     def find_at(self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating]) -> Face | None:
-        """The face (4,) of an image that is there or hereabouts, None where there is none; raises EngineError."""
+        """Return the face at or near a box (4,), None without one; raises EngineError."""
         return self._find_close(image, box_xyxy)
 
     def _find_close(
         self, image: NDArray[np.uint8], box_xyxy: NDArray[np.floating], finer_than: float = 0.0
     ) -> Face | None:
-        """By the small network, unless its scale would be no finer than that."""
+        """Search around a box (4,) with the smallest network, at a scale above `finer_than`."""
         _check_image(image)
         part = _surroundings(box_xyxy, image)
         if part.width <= 0 or part.height <= 0:
@@ -119,7 +125,7 @@ class FaceDetector:
         return best if overlap >= _SAME_IOU else None
 
     def _smallest(self, width: int, height: int, scale: float) -> _Network:
-        """The network of the fewest pixels that holds an image at a scale."""
+        """Return the smallest network that holds an image at a scale."""
         return next(
             (n for n in self._networks if n.scale(width, height) >= scale), self._networks[-1]
         )
@@ -127,7 +133,7 @@ class FaceDetector:
 
 @dataclass(frozen=True, slots=True)
 class _Region:
-    """A part of an image, in its pixels."""
+    """Region of an image, in its pixels."""
 
     left: int
     top: int
@@ -142,11 +148,11 @@ class _Region:
     def height(self) -> int:
         return self.bottom - self.top
 
-    def of(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def crop(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return image[self.top : self.bottom, self.left : self.right]
 
     def cuts(self, face: Face, image: NDArray[np.uint8]) -> bool:
-        """Whether a face may go on beyond it in the image."""
+        """Return True if a face may be cut off by the region, inside the image."""
         height, width = image.shape[:2]
         x0, y0, x1, y1 = map(float, face.box_xyxy)
         near = _CUT * face.width_px
@@ -159,25 +165,25 @@ class _Region:
 
 
 def _around(zone: Zone, width: int, height: int) -> _Region:
-    """A zone of an image of that size with what is beside it."""
+    """Return the region of a zone, with a margin, in an image of that size."""
     left, top, right, bottom = zone
     return _Region(
-        math.floor(max(0.0, left - _BESIDE) * width),
-        math.floor(max(0.0, top - _BESIDE) * height),
-        math.ceil(min(1.0, right + _BESIDE) * width),
-        math.ceil(min(1.0, bottom + _BESIDE) * height),
+        math.floor(max(0.0, left - _MARGIN) * width),
+        math.floor(max(0.0, top - _MARGIN) * height),
+        math.ceil(min(1.0, right + _MARGIN) * width),
+        math.ceil(min(1.0, bottom + _MARGIN) * height),
     )
 
 
 class _Network:
-    """One network of a fixed input; what it reads lies in memory that is taken once."""
+    """One network of a fixed input size; its buffers are allocated once."""
 
     def __init__(self, engine: Engine, size: str, min_score: float) -> None:
         self._engine = engine
         self.width, self.height = (int(part) for part in size.split("x"))
-        self._least = min_score**2  # the score is the geometric mean of two
+        self._min_product = min_score**2  # the score is the geometric mean of two
         self._canvas = np.zeros((self.height, self.width, 3), np.uint8)
-        self._drawn = (self.width, self.height)  # how much of the canvas is not black
+        self._drawn = (self.width, self.height)  # size of the canvas that is not black
         self._colours = [np.empty((self.height, self.width), np.uint8) for _ in range(3)]
         self._input = np.empty((1, 3, self.height, self.width), np.float32)
         self._grids = [_grid(self.width // s, self.height // s) * s for s in _STRIDES]
@@ -186,12 +192,15 @@ class _Network:
         self._engine.close()
 
     def scale(self, width: int, height: int) -> float:
-        """At which an image just fits."""
+        """Return the scale at which an image just fits."""
         return min(self.width / width, self.height / height)
 
     def find(self, image: NDArray[np.uint8], part: _Region, scale: float) -> list[Face]:
-        """Faces of a part of an image (H,W,3) at a scale, padded at the right and bottom; in the image's pixels."""
-        cv2.split(self._draw(part.of(image), scale), self._colours)
+        """Return the faces of a region of an image (H,W,3), in pixels of the image.
+
+        The region is scaled, and padded at the right and the bottom.
+        """
+        cv2.split(self._draw(part.crop(image), scale), self._colours)
         for channel, colour in zip(self._input[0], self._colours, strict=True):
             np.copyto(channel, colour)
         scores, boxes, landmarks = self._decode(self._engine.run(self._input))
@@ -207,7 +216,7 @@ class _Network:
         ]
 
     def _draw(self, image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-        """The image on the canvas, or itself where it needs none."""
+        """Return the scaled image on the canvas, or the image itself if it fits exactly."""
         height, width = image.shape[:2]
         shown = (max(1, round(width * scale)), max(1, round(height * scale)))
         if shown == (width, height) == (self.width, self.height):
@@ -224,11 +233,11 @@ class _Network:
     def _decode(
         self, outputs: dict[str, NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (N,), boxes_xyxy (N,4) and landmarks_xy (N,5,2) in canvas pixels, of the cells above the threshold."""
+        """Return scores (N,), boxes (N,4) and landmarks (N,5,2) in pixels of the canvas."""
         found: list[tuple[NDArray[np.float32], ...]] = []
         for stride, grid in zip(_STRIDES, self._grids, strict=True):
             quality = outputs[f"cls_{stride}"][0, :, 0] * outputs[f"obj_{stride}"][0, :, 0]
-            hit = np.flatnonzero(quality > self._least)
+            hit = np.flatnonzero(quality > self._min_product)
             if not hit.size:
                 continue
             cell, box = grid[hit], outputs[f"bbox_{stride}"][0, hit]
@@ -249,7 +258,7 @@ class _Network:
 
 
 def _check_image(image: NDArray[np.uint8]) -> None:
-    """Raise EngineError for anything but a non-empty picture (H,W,3) uint8."""
+    """Raise EngineError if the image is not (H,W,3) uint8, or empty."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise EngineError(
             f"the detector expects pictures (height, width, 3) of uint8, found {image.shape} "
@@ -258,7 +267,7 @@ def _check_image(image: NDArray[np.uint8]) -> None:
 
 
 def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _Region:
-    """What a close look at a box (4,) sees of an image; empty where the box lies outside."""
+    """Return the region of a close search at a box (4,); empty if the box is outside."""
     height, width = image.shape[:2]
     x0, y0, x1, y1 = box_xyxy.tolist()
     wide, high = _AROUND * (x1 - x0), _AROUND * (y1 - y0)
@@ -268,6 +277,6 @@ def _surroundings(box_xyxy: NDArray[np.floating], image: NDArray[np.uint8]) -> _
 
 
 def _grid(columns: int, rows: int) -> NDArray[np.float32]:
-    """(rows * columns, 2) x and y of each cell, row by row."""
+    """Return x and y of each cell (rows * columns, 2), row by row."""
     x, y = np.meshgrid(np.arange(columns), np.arange(rows))
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From chips to probes: the embedder's outputs checked and brought to unit norm."""
+"""Embedder: chips to probes. Outputs are checked, embeddings are scaled to unit norm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OUTPUTS = ("embedding", "attention", "mask_worn")
 
 
 class Embedder:
-    """Probes of chips, one batch a call."""
+    """Computes the probes of chips, one batch per call."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -29,25 +29,26 @@ class Embedder:
         return len(probe.embedding)
 
     def embed(self, chips: NDArray[np.uint8]) -> list[Probe]:
-        """One probe per chip of (N,112,112,3) uint8 BGR; raises EngineError, also where an output is not finite."""
+        """Return one probe per chip of (N,112,112,3) uint8 BGR.
+
+        Raises EngineError, also if an output is missing or not finite.
+        """
         if not len(chips):
             return []
         outputs = self._engine.run(to_input(chips))
         missing = [name for name in OUTPUTS if name not in outputs]
         if missing:
             raise EngineError(
-                f"expected the outputs {', '.join(OUTPUTS)}, missing {', '.join(missing)}: not an MFSA embedder"
+                f"expected the outputs {', '.join(OUTPUTS)}, missing {', '.join(missing)}: "
+                "not an MFSA embedder"
             )
         embedding, attention, mask_worn = (outputs[name] for name in OUTPUTS)
         norm = np.linalg.norm(embedding, axis=1, keepdims=True)
-        if not (
-            np.isfinite(norm).all()
-            and np.isfinite(attention).all()
-            and np.isfinite(mask_worn).all()
-            and (norm > 0).all()
-        ):
+        is_finite = all(np.isfinite(values).all() for values in (norm, attention, mask_worn))
+        if not is_finite or not (norm > 0).all():
             raise EngineError(
-                "the embedder gave values that are not finite, or an embedding of zeros: the engine is broken"
+                "the embedder returned values that are not finite, or an embedding of zeros: "
+                "the engine is broken"
             )
         unit = embedding / norm
         return [Probe(unit[i], attention[i], float(mask_worn[i])) for i in range(len(chips))]

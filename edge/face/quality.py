@@ -1,7 +1,7 @@
-"""How usable a face is, component by component, with the names of ISO/IEC 29794-5:2025 on its scale of 0 to 100.
+"""Face quality by component, named as in ISO/IEC 29794-5:2025, on its scale of 0 to 100.
 
-The measures are ours, plain and fast, and are not those of the standard: their values compare with nobody else's. What of
-a face is hidden comes from the attention maps, so it is known only after embedding.
+The measures are simpler and faster than those of the standard; their values are not comparable.
+Visibility comes from the attention maps, so it is known only after embedding.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY
 from edge.values import Face, Pose, Probe, Quality, Visibility
 
-# A frontal face in units of the chip: x right, y down, z towards the camera. The points that align chips, with the depth of
-# an average adult's nose tip (half the distance of the eyes) and mouth corners before the plane of the eyes.
+# A frontal face in units of the chip: x right, y down, z towards the camera. The reference points
+# of alignment, with average depths: the nose tip half the eye distance before the eyes.
 _EYES_APART = float(REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0])
 _MODEL_XYZ = np.column_stack([REFERENCE_XY, np.array([0.0, 0.0, 0.5, 0.12, 0.12]) * _EYES_APART])
 _MODEL_XYZ -= _MODEL_XYZ.mean(axis=0)
 _MODEL_INVERSE = np.linalg.pinv(_MODEL_XYZ)
 
-# Rows and columns of the chip that show skin with and without a mask: brow to cheek.
+# Rows and columns of the chip from brow to cheek: skin with and without a mask.
 _UPPER = (slice(32, 72), slice(20, 92))
 _ABOVE, _BELOW = np.s_[:-1], np.s_[1:]
 _LEFT, _RIGHT = np.s_[:, :-1], np.s_[:, 1:]
@@ -36,13 +36,13 @@ _MOUTH_CELLS = (slice(10, 13), slice(4, 10))
 
 
 def estimate_pose(landmarks_xy: NDArray[np.floating]) -> Pose:
-    """The pose of five landmarks (5,2) under scaled orthographic projection; good to some ten degrees.
+    """Estimate the pose from five landmarks (5,2); accurate to about ten degrees.
 
-    D. DeMenthon, L. Davis, "Model-based object pose in 25 lines of code", IJCV 1995, its first step. Zero is the pose that
-    the chip's reference points have.
+    Scaled orthographic projection: the first step of D. DeMenthon, L. Davis, "Model-based object
+    pose in 25 lines of code", IJCV 1995. Zero is the pose of the chip's reference points.
     """
     points = np.asarray(landmarks_xy, np.float64)
-    # Rows of the rotation, once they are of length one; the third is normal to both.
+    # The first two rows of the rotation, not yet of length one.
     across = (_MODEL_INVERSE @ (points - points.mean(axis=0))).T.tolist()
     yaw, pitch = (
         math.asin(max(-1.0, min(1.0, row[2] / (math.hypot(*row) or 1.0)))) for row in across
@@ -51,7 +51,7 @@ def estimate_pose(landmarks_xy: NDArray[np.floating]) -> Pose:
     return Pose(*(round(math.degrees(angle), 1) for angle in (yaw, pitch, roll)))
 
 
-# What to tell the person, by component: a reason code and words.
+# By component: the reason if it is too low, and the prompt to a person at the camera.
 MESSAGES = {
     "inter_eye_distance": (Reason.TOO_FAR, "come closer"),
     "face_inside_image": (Reason.OFF_CENTRE, "step into the middle"),
@@ -68,18 +68,18 @@ MESSAGES = {
 
 
 def prompt_for(reason: str) -> str:
-    """What to tell the person for a reason code of `MESSAGES`."""
+    """Return the prompt for a reason of `MESSAGES`."""
     return next(message for code, message in MESSAGES.values() if code == reason)
 
 
 def component_of(reason: str) -> str:
-    """The component that a reason code of `MESSAGES` is about."""
+    """Return the component of a reason of `MESSAGES`."""
     return next(name for name, (code, _) in MESSAGES.items() if code == reason)
 
 
 @dataclass(frozen=True, slots=True)
 class QualityGate:
-    """The least that each component must reach for one use."""
+    """Minimum of each component for one use."""
 
     inter_eye_distance: float
     head_pose: float
@@ -91,7 +91,7 @@ class QualityGate:
     attention_on_face: float
 
     def find_refusal(self, found: Quality | Visibility) -> Reason | None:
-        """The reason code of the first component that is too low, None where all reach."""
+        """Return the reason of the first component that is too low, None if there is none."""
         for name, (reason, _) in MESSAGES.items():
             value = getattr(found, name, None)
             if value is not None and value < getattr(self, name):
@@ -106,7 +106,7 @@ ENROLLMENT_GATE = QualityGate(40, 60, 35, 40, 40, 98, 60, 50)
 def measure_quality(
     face: Face, chip: NDArray[np.uint8], frame_shape: tuple[int, ...], pose: Pose
 ) -> Quality:
-    """The quality of one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR and its pose."""
+    """Measure one face in a frame of shape (H,W,3), with its chip (112,112,3) uint8 BGR."""
     grey = cv2.cvtColor(chip[_UPPER], cv2.COLOR_BGR2GRAY)
     eyes_px = math.dist(face.landmarks_xy[0].tolist(), face.landmarks_xy[1].tolist())
     return Quality(
@@ -120,11 +120,12 @@ def measure_quality(
 
 
 def _blur(grey: NDArray[np.uint8]) -> float:
-    """0, sharp, to 1: how little a picture (H,W) loses when it is blurred once more, in the worse of two directions.
+    """Return the blur of an image (H,W), 0 (sharp) to 1, in the worse of two directions.
 
-    F. Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference perceptual blur metric",
-    SPIE 2007, after a light smoothing that takes the noise out. Sharp photos of faces: 0.45 to 0.67; blurred by a Gaussian of
-    3 pixels of the chip, or moved by 17: 0.75 to 0.86.
+    F. Crété-Roffet et al., "The blur effect: perception and estimation with a new no-reference
+    perceptual blur metric", SPIE 2007, after a light smoothing against noise. Sharp photos of
+    faces: 0.45 to 0.67. Blurred by a Gaussian of 3 pixels of the chip, or moved by 17: 0.75 to
+    0.86.
     """
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     kept = []
@@ -143,9 +144,9 @@ def eye_distance_px(inter_eye_distance: float) -> float:
 
 
 def measure_visibility(probe: Probe) -> Visibility:
-    """How much of eyes and mouth the map of what hides the face leaves free, and whether the network looked at the face.
+    """Measure how visible eyes and mouth are, and whether the attention is on the face.
 
-    The maps say what was let through, not what decided; but weight on what the other two maps claim has no business there.
+    A decision whose attention is on mask or background is not based on the face.
     """
     unmasked, hidden, background = probe.attention
     elsewhere = float(
@@ -159,8 +160,11 @@ def measure_visibility(probe: Probe) -> Visibility:
 
 
 def _share_inside(face: Face, frame_shape: tuple[int, ...]) -> float:
-    """Of the box's area, in 0..1. The detector ends a box where the picture ends: one that touches a side is taken to be as wide
-    or as high as faces are."""
+    """Return the share of the face's area inside the frame, 0..1.
+
+    The detector clips boxes at the border of the frame: a box that touches it is extended to the
+    usual ratio of width to height.
+    """
     height, width = frame_shape[:2]
     x0, y0, x1, y1 = face.box_xyxy.tolist()
     shown_x, shown_y = min(x1, width) - max(x0, 0.0), min(y1, height) - max(y0, 0.0)
@@ -173,5 +177,5 @@ def _share_inside(face: Face, frame_shape: tuple[int, ...]) -> float:
 
 
 def _ramp(value: float, worst: float, best: float) -> float:
-    """0 at `worst` and beyond, 100 at `best` and beyond, a straight line between."""
+    """Scale a value linearly to 0 at `worst` and 100 at `best`, clipped."""
     return round(100 * min(1.0, max(0.0, (value - worst) / (best - worst))), 1)

@@ -1,4 +1,4 @@
-"""When the picture is searched: every so often, and in between nobody is looked at but who is not decided yet."""
+"""Schedules full-frame detection; between runs only undecided tracks are re-detected."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edge.face.boxes import iou
 from edge.face.detect import FaceDetector
 from edge.values import Face, Frame, Zone
 
-_EARLY_S = 0.01  # frames do not come to the millisecond
-_SAME_IOU = 0.5  # two looks from which on they found one face
+_EARLY_S = 0.01  # tolerance: frames do not arrive to the millisecond
+_SAME_IOU = 0.5  # from this overlap on two findings are the same face
 
 
 class SearchScheduler:
-    """Decides of each frame how much of it the detector sees. Frames come in order of time."""
+    """Decides how much of each frame is searched. Frames come in order of time."""
 
     def __init__(self, detector: FaceDetector) -> None:
         self._detector = detector
         self._searched_at = -math.inf
-        self._searched = False  # the last frame
+        self._searched = False  # True if the previous frame was searched completely
 
     def detect(
         self,
@@ -33,26 +33,27 @@ class SearchScheduler:
         min_face_px: float,
         zone: Zone,
     ) -> list[Face]:
-        """The faces of a frame's zone that are at least so wide, all of them once every `every_s`.
+        """Return the faces in the zone, of at least `min_face_px`; raises EngineError.
 
-        In between those that are where they are `expected`, boxes (4,), and all again where one of them is not. Raises EngineError.
+        The frame is searched completely once per `search_interval_s`. In between only the boxes
+        (4,) where faces are `expected` are searched, and the complete frame if one is not found.
         """
         if frame.at - self._searched_at < search_interval_s - _EARLY_S:
-            looks = [self._detector.find_at(frame.image, box) for box in expected]
-            found = [face for face in looks if face is not None]
-            if len(found) == len(looks):
+            searched = [self._detector.find_at(frame.image, box) for box in expected]
+            found = [face for face in searched if face is not None]
+            if len(found) == len(searched):
                 self._searched = False
                 return _distinct(found)
         self._searched, self._searched_at = True, frame.at
         return self._detector.search(frame.image, min_face_px, zone)
 
     def refine(self, frame: Frame, face: Face) -> Face:
-        """A face that the last `see` has found, as exactly as can be; raises EngineError."""
+        """Return a face of the last `detect` with exact landmarks; raises EngineError."""
         return self._detector.refine(frame.image, face) if self._searched else face
 
 
 def _distinct(faces: list[Face]) -> list[Face]:
-    """Best score first; of two that are one, the better."""
+    """Remove duplicates; best score first."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(iou(face.box_xyxy, other.box_xyxy) < _SAME_IOU for other in kept):

@@ -1,7 +1,8 @@
-"""Faces of one frame become people from frame to frame. All in seconds and pixels: the frame rate does not matter.
+"""Tracks of people over frames. All values are in seconds and pixels, not in frames.
 
-A face goes to the track that it overlaps most where the track should be by now. Embeddings, where there are any, have the
-last word: a track whose face turns into somebody else's is split, and two that crossed are put right.
+A face is assigned to the track whose predicted box it overlaps most. Identity is checked again by
+embedding: a track whose face becomes another person's is split, and two that crossed are swapped
+back.
 """
 
 from __future__ import annotations
@@ -17,11 +18,9 @@ from edge.values import Face, Probe
 
 _LOST_S = 1.0
 _MIN_IOU = 0.2
-_NEAR = (
-    0.7  # of the face's width: how far from where it should be a face may be found without overlap
-)
+_NEAR = 0.7  # widths of the face: distance from the prediction at which a match needs no overlap
 _SIZES = 1.6  # ratio of widths up to which this holds
-_SETTLE_S = 0.3  # of velocity, mask state and embedding
+_SETTLE_S = 0.3  # time constant of velocity, mask state and embedding
 
 
 class Track:
@@ -30,20 +29,20 @@ class Track:
     def __init__(self, number: int, face: Face, at: float) -> None:
         self.number = number
         self.face = face
-        self.first_at = self.seen_at = at
+        self.seen_at = at
         self.examined_at = self.embedded_at = -math.inf
-        self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, the mean of the last
-        self.face_count = 0  # different faces so far: a face that changes slowly stays one track
+        self.embedding: NDArray[np.float32] | None = None  # (D,) unit norm, moving average
+        self.face_count = 0  # different faces so far: a slow change of the face stays one track
         self._first: NDArray[np.float32] | None = None  # (D,) embedding of the present face
         self.mask_worn = 0.5  # smoothed probability
         self._velocity = np.zeros(4)  # of the box, pixels per second
 
     def predict(self, at: float) -> NDArray[np.float64]:
-        """Where the box (4,) should be by now."""
+        """Predict the box (4,) at a time, with constant velocity."""
         return np.asarray(self.face.box_xyxy + self._velocity * (at - self.seen_at), np.float64)
 
     def update(self, face: Face, at: float) -> None:
-        """A new sighting."""
+        """Move the track to a face that was found."""
         elapsed = at - self.seen_at
         if elapsed > 0:
             measured = (face.box_xyxy - self.face.box_xyxy) / elapsed
@@ -51,11 +50,11 @@ class Track:
         self.face, self.seen_at = face, at
 
     def relocate(self, face: Face, at: float) -> None:
-        """A sighting that is no motion: the face was taken for another's before."""
+        """Move the track to a face that was assigned to another track before; no motion."""
         self.face, self.seen_at, self._velocity = face, at, np.zeros(4)
 
     def add_probe(self, probe: Probe, at: float, same_person: float) -> None:
-        """Update embedding and mask state; `same_person` is the tracker's cosine."""
+        """Update embedding and mask state; below the cosine `same_person` it is another face."""
         if self._first is None or float(self._first @ probe.embedding) < same_person:
             self._first, self.face_count = probe.embedding, self.face_count + 1
         if self.embedding is None:
@@ -69,7 +68,7 @@ class Track:
 
 
 class Tracker:
-    """All tracks of one camera; `same_person` is the cosine below which two embeddings are of two people."""
+    """Tracks of one camera. Below the cosine `same_person` two embeddings are of two people."""
 
     def __init__(self, same_person: float) -> None:
         self._same_person = same_person
@@ -78,16 +77,16 @@ class Tracker:
 
     @property
     def tracks(self) -> tuple[Track, ...]:
-        """All that are not lost."""
+        """Live tracks."""
         return tuple(self._tracks)
 
     @property
     def numbers(self) -> list[int]:
-        """Of all tracks that are not lost."""
+        """Numbers of the live tracks."""
         return [track.number for track in self._tracks]
 
     def update(self, faces: Sequence[Face], at: float) -> list[Track]:
-        """The track of each face of one frame, in their order; frames come in order of time."""
+        """Return the track of each face of one frame, in their order."""
         self._tracks = [track for track in self._tracks if at - track.seen_at <= _LOST_S]
         boxes = {track.number: track.predict(at) for track in self._tracks}
         fits = [
@@ -104,9 +103,12 @@ class Tracker:
         return [taken[i] if i in taken else self._begin(face, at) for i, face in enumerate(faces)]
 
     def reassign(self, seen: Sequence[tuple[Track, Probe]], at: float) -> list[Track]:
-        """The track of each probe of this frame, after a look at who it is; tracks must come from the last `update`."""
+        """Return the track of each probe of this frame, corrected by the embeddings.
+
+        The tracks must come from the last `update`.
+        """
         strangers = [i for i, (track, probe) in enumerate(seen) if not self._is(track, probe)]
-        # Tracks that nobody, or somebody else, was found on.
+        # Tracks without a face in this frame, or with the face of another person.
         free = [track for track in self._tracks if track.seen_at < at] + [
             seen[i][0] for i in strangers
         ]
@@ -125,7 +127,7 @@ class Tracker:
                 owner.relocate(faces[i], at)
                 owners[i] = owner
         for track in {seen[i][0] for i in strangers} - set(owners):
-            self._tracks.remove(track)  # whoever it was is not in view: the face was never theirs
+            self._tracks.remove(track)  # the face was never this person's, who is not in view
         for owner, (_, probe) in zip(owners, seen, strict=True):
             owner.add_probe(probe, at, self._same_person)
         return owners
@@ -140,7 +142,7 @@ class Tracker:
 
 
 def _fit(expected: NDArray[np.float64], box: NDArray[np.float32]) -> float:
-    """How well a face fits a track: 1 + IoU where they overlap enough, below 1 for near misses, 0 for others."""
+    """Return the fit of a face to a track: 1 + IoU, below 1 for near misses, 0 for others."""
     overlap = iou(expected, box)
     if overlap >= _MIN_IOU:
         return 1 + overlap
@@ -157,5 +159,5 @@ def _cosine(track: Track, probe: Probe) -> float:
 
 
 def _share(elapsed_s: float) -> float:
-    """Of something new after some time, for a mean that settles in `_SETTLE_S`."""
+    """Return the share of a new value in a moving average that settles in `_SETTLE_S`."""
     return 1 - math.exp(-max(0.0, elapsed_s) / _SETTLE_S)

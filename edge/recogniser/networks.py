@@ -1,4 +1,4 @@
-"""The two networks of a terminal, in the engine and precision that its config names."""
+"""Networks of a terminal, in the engine and precision of its configuration."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ DETECTOR, EMBEDDER = "detector", "embedder"
 
 @dataclass(frozen=True, eq=False)
 class TerminalNetworks:
-    """What a terminal recognises faces with."""
+    """Networks that a terminal recognises faces with."""
 
     bundle: Bundle
     detector: FaceDetector
     embedder: Embedder
     engine: str  # ort or trt
     precision: Precision  # of the embedder
-    fallback: str = ""  # why it is not the engine that was asked for first
-    passive: Engine | None = None  # of the liveness layer of this name, where the config wants it
+    fallback: str = ""  # why the preferred engine is not used
+    passive: Engine | None = None  # network of the liveness layer `passive`, if configured
 
     @property
     def calibration(self) -> Calibration:
@@ -54,7 +54,7 @@ class TerminalNetworks:
         return self.bundle.calibration(self.precision)
 
     def close(self) -> None:
-        """Give back what the engines hold; a GPU's memory is not freed by itself in time."""
+        """Release the engines; the memory of a GPU is not released in time otherwise."""
         for part in (self.detector, self.embedder, self.passive):
             if part is not None:
                 part.close()
@@ -68,10 +68,9 @@ class TerminalNetworks:
 def open_networks(
     config: TerminalConfig, wrap: EngineWrapper = lambda engine, role: engine
 ) -> TerminalNetworks:
-    """The checked bundle of a config and its networks; `wrap` may put something around each engine, of which it is told what
-    it is for.
+    """Open the networks of a config's bundle; `wrap` may wrap each engine, by its role.
 
-    Raises BundleError or EngineError. ONNX Runtime takes the place of TensorRT only where the config allows it.
+    ONNX Runtime replaces TensorRT only if the config allows it. Raises BundleError, EngineError.
     """
     bundle, engine = open_bundle(config.bundle, PREPROCESSING), config.engine
     if isinstance(engine, OrtEngineConfig):
@@ -81,7 +80,7 @@ def open_networks(
     except EngineError as error:
         if not isinstance(engine, AutoEngineConfig) or not engine.allow_ort:
             raise
-        log.warning("TensorRT cannot be used, ONNX Runtime takes its place: %s", error)
+        log.warning("TensorRT cannot be used, ONNX Runtime is used instead: %s", error)
         return _with_ort(config, bundle, "fp32", engine.threads, wrap, fallback=str(error))
 
 
@@ -94,7 +93,7 @@ def _with_ort(
     *,
     fallback: str = "",
 ) -> TerminalNetworks:
-    bundle.calibration(precision)  # no embedder without thresholds of its own
+    bundle.calibration(precision)  # raises if this precision has no thresholds
     detectors = {
         size: wrap(
             open_engine(bundle.onnx_path(detector_network(size), "fp32"), threads=threads), DETECTOR
@@ -110,7 +109,7 @@ def _with_ort(
 def _with_trt(
     config: TerminalConfig, bundle: Bundle, precision: Precision, wrap: EngineWrapper
 ) -> TerminalNetworks:
-    bundle.calibration(precision)  # no embedder without thresholds of its own
+    bundle.calibration(precision)  # raises if this precision has no thresholds
     sizes = _sizes(config.detector)
     plans: list[tuple[str, Precision]] = [
         (detector_network(size), "fp16" if precision == "int8" else precision) for size in sizes
@@ -138,7 +137,7 @@ def _with_trt(
 
 
 def _sizes(config: DetectorConfig) -> tuple[str, ...]:
-    """Of the inputs whose networks are needed; the smallest is for close looks as well."""
+    """Return the input sizes that are needed; the smallest is also for close searches."""
     smallest = DETECTOR_SIZES[-1]
     return (
         DETECTOR_SIZES
@@ -182,17 +181,18 @@ def _check_outputs(bundle: Bundle, embedder: Embedder) -> None:
     wanted = (bundle.manifest.embedding, *bundle.manifest.attention)
     if found != wanted:
         raise EngineError(
-            f"{bundle.path}: the embedder's embedding and attention are of {found}, the manifest "
-            f"says {wanted}; make the bundle again with mfsa-bundle"
+            f"{bundle.path}: embedding and attention of the embedder have the shape {found}, "
+            f"expected {wanted} by the manifest; make the bundle again with mfsa-bundle"
         )
 
 
 def _passive(config: TerminalConfig, bundle: Bundle) -> Engine | None:
-    """The bundle's liveness network in ONNX Runtime, where the config wants it; raises ConfigError where there is none."""
+    """Open the bundle's liveness network, if configured; raises ConfigError if there is none."""
     if not isinstance(config.liveness, LayeredLivenessConfig) or not config.liveness.passive:
         return None
     if bundle.manifest.liveness is None:
         raise ConfigError(
-            f"liveness.passive: {bundle.path} holds no {LIVENESS}; add one with mfsa-bundle make --liveness, or leave it out"
+            f"liveness.passive: {bundle.path} holds no {LIVENESS}; add one with mfsa-bundle make "
+            "--liveness, or leave it out"
         )
     return open_engine(bundle.path / LIVENESS, threads=1)

@@ -1,8 +1,8 @@
-"""Presentation attack detection in layers that must all pass, over the frames that vote.
+"""Presentation attack detection (PAD) in layers that must all pass, over the voting frames.
 
-A layer sees the frames of one track that passed the quality gate and were identified as the
-track's subject. Answers are joined by AND: a failed layer refuses, a waiting layer makes the person
-wait, and votes cast before a layer passed do not count.
+A layer gets the frames of one track that passed the quality gate and were identified as the
+track's subject. A failed layer refuses the person, a waiting layer makes the person wait, and votes
+from before a layer passed do not count.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-_GAP_S = 1.0  # without an identified frame evidence is void; a track is lost after this time too
+_GAP_S = 1.0  # evidence is void after this time without an identified frame
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,29 +39,32 @@ class LivenessFrame:
     """One usable frame of one track."""
 
     at: float  # monotonic seconds of the frame
-    image: NDArray[np.uint8]  # the whole frame (H,W,3) BGR
+    image: NDArray[np.uint8]  # complete frame (H,W,3) BGR
     face: Face
     chip: NDArray[np.uint8]  # (112,112,3) BGR
     pose: Pose
 
 
 def crop_frame(image: NDArray[np.uint8], face: Face, at: float) -> LivenessFrame:
-    """What the layers see of a face in a frame (H,W,3) uint8 BGR."""
+    """Align a face of a frame (H,W,3) uint8 BGR, and estimate its pose."""
     return LivenessFrame(
         at, image, face, align(image, face.landmarks_xy), estimate_pose(face.landmarks_xy)
     )
 
 
 class LivenessLayer(Protocol):
-    """What one layer knows of one track."""
+    """One liveness layer of one track."""
 
     name: str
 
-    def observe(self, look: LivenessFrame) -> None:
-        """Take one more frame into account; frames come in order of time."""
+    def observe(self, frame: LivenessFrame) -> None:
+        """Add one frame; frames come in order of time."""
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
-        """What it says now; `near_threshold` where the score lies in between, for layers that ask only then."""
+        """Return the present result.
+
+        `near_threshold`: the score is uncertain; some layers request a response only then.
+        """
 
 
 @dataclass(slots=True)
@@ -92,17 +95,17 @@ class LivenessChecker:
         self._make = tuple(layers)
 
     def observe(
-        self, track: int, look: LivenessFrame, subject: str, embedding: NDArray[np.float32]
+        self, track: int, frame: LivenessFrame, subject: str, embedding: NDArray[np.float32]
     ) -> None:
         """Feed one frame, in which the face (D,) was identified as `subject`, to all layers."""
-        known = self._current(track, look.at)
+        known = self._current(track, frame.at)
         if known is None or known.subject != subject:
             if known is not None:
                 self._forget(track)
-            known = self._evidence[track] = _Evidence(subject, look.at, look.at, embedding)
-        known.newest, known.embedding = look.at, embedding
+            known = self._evidence[track] = _Evidence(subject, frame.at, frame.at, embedding)
+        known.newest, known.embedding = frame.at, embedding
         for layer in self._layers(track):
-            layer.observe(look)
+            layer.observe(frame)
 
     def is_continuation(
         self, track: int, at: float, subject: str, embedding: NDArray[np.float32], least: float
@@ -152,7 +155,7 @@ class LivenessChecker:
 
 
 def join_results(answers: Mapping[str, LivenessResult]) -> LivenessResult:
-    """All layers as one: the first that fails, else the first that waits, else passed."""
+    """Join the results of all layers: the first that failed, else that waits, else passed."""
     for state in (LivenessState.FAILED, LivenessState.WAITING):
         for answer in answers.values():
             if answer.state is state:

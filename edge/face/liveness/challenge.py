@@ -1,9 +1,10 @@
-"""Layer `challenge`: the person is asked to turn or to come closer, and must look straight again before they are known.
+"""Layer `challenge`: the person must turn or come closer, then look straight again.
 
-What is asked is drawn by lot. Turns are judged by how far the nose stands out (`edge.face.quality.pose_of`), so a flat photo
-that is turned does not pass them; `come-closer` is passed by anything that comes closer, and tells a person from a photo only
-beside the layer `motion`. A video that happens to show what is asked passes, and so does whoever plays one of each kind on
-demand.
+The action is drawn at random. Turns are measured by the parallax of the nose
+(`edge.face.quality.estimate_pose`), so a flat photo that is turned does not pass. Anything that
+comes closer passes `come-closer`: it separates a person from a photo only together with the layer
+`motion`. A video that happens to show the action passes, and so does an attacker who plays a
+matching video on demand.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from edge.access.reasons import Reason
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
 _STRAIGHT_DEG = 15.0
-_TURN_DEG = 20.0  # from where the person looked before
-_CLOSER = 1.25  # times the size before
-_LOOKS, _HELD_S = 3, 0.2  # in a row, and for so long, for anything to count
+_TURN_DEG = 20.0  # from the yaw at the request
+_CLOSER = 1.25  # times the size at the request
+_FRAMES, _HELD_S = 3, 0.2  # consecutive frames, and their duration, that count as a pose
 
 
 class Action(str, Enum):
-    """What is asked; left and right are the person's own."""
+    """Requested action; left and right are the person's own."""
 
     TURN_LEFT = "turn-left"
     TURN_RIGHT = "turn-right"
@@ -36,9 +37,9 @@ class Action(str, Enum):
 
 
 class _Stage(Enum):
-    BEFORE = "before"  # not yet looked straight
+    BEFORE = "before"  # the person has not looked straight yet
     ASKED = "asked"
-    DONE = "done"  # and not yet back
+    DONE = "done"  # the person must look straight again
     PASSED = "passed"
     FAILED = "failed"
 
@@ -64,25 +65,24 @@ class ChallengeLiveness:
         self._demanded = when == "always"
         self._stage = _Stage.BEFORE
         self._reason: Reason | None = Reason.LOOK_STRAIGHT
-        self._last: deque[tuple[float, float, float]] = (
-            deque()
-        )  # when, yaw in degrees, size in pixels
+        # Time, yaw in degrees, size in pixels
+        self._last: deque[tuple[float, float, float]] = deque()
         self._asked_at = self._since = -math.inf
-        self._yaw_before = self._size_before = 0.0  # it was asked
+        self._yaw_before = self._size_before = 0.0  # at the request
 
-    def observe(self, look: LivenessFrame) -> None:
-        self._expire(look.at)
+    def observe(self, frame: LivenessFrame) -> None:
+        self._expire(frame.at)
         if not self._demanded or self._stage in (_Stage.PASSED, _Stage.FAILED):
             return
-        self._last.append((look.at, look.pose.yaw, _size(look)))
-        while len(self._last) > _LOOKS and look.at - self._last[1][0] >= _HELD_S:
+        self._last.append((frame.at, frame.pose.yaw, _size(frame)))
+        while len(self._last) > _FRAMES and frame.at - self._last[1][0] >= _HELD_S:
             self._last.popleft()
-        if len(self._last) < _LOOKS or look.at - self._last[0][0] < _HELD_S:
+        if len(self._last) < _FRAMES or frame.at - self._last[0][0] < _HELD_S:
             return
         if self._stage is _Stage.BEFORE and self._all_straight():
             self._yaw_before = median(yaw for _, yaw, _ in self._last)
             self._size_before = median(size for _, _, size in self._last)
-            self._asked_at = look.at
+            self._asked_at = frame.at
             self._go(_Stage.ASKED, Reason(self._action.value))
         elif self._stage is _Stage.ASKED and self._all(self._action):
             self._go(_Stage.DONE, Reason.LOOK_STRAIGHT)
@@ -120,7 +120,7 @@ class ChallengeLiveness:
         return all(abs(yaw) <= _STRAIGHT_DEG for _, yaw, _ in self._last)
 
     def _all(self, action: Action) -> bool:
-        """Whether all of the last looks show it."""
+        """Return True if all of the last frames show an action."""
         if action is Action.COME_CLOSER:
             return all(size >= _CLOSER * self._size_before for _, _, size in self._last)
         # A person's left is the picture's right, where yaw is positive.
@@ -128,7 +128,7 @@ class ChallengeLiveness:
         return all(side * (yaw - self._yaw_before) >= _TURN_DEG for _, yaw, _ in self._last)
 
 
-def _size(look: LivenessFrame) -> float:
-    """From the middle of the eyes to that of the mouth, in pixels: turning the head to a side does not change it."""
-    points = look.face.landmarks_xy
+def _size(frame: LivenessFrame) -> float:
+    """Return the distance from eyes to mouth in pixels; a turn to a side does not change it."""
+    points = frame.face.landmarks_xy
     return float(np.linalg.norm(points[:2].mean(axis=0) - points[3:].mean(axis=0)))

@@ -1,13 +1,15 @@
-"""Layer `motion`: no frame comes twice, and a face changes as no photo does.
+"""Layer `motion`: the frames do not repeat, and the face does not move like a photo.
 
-A stream whose frames repeat is refused as `frozen`. A photo that is held or moved about gives looks that an affine motion makes
-alike again; a face has blinks, lips and depth: who shows none of it within some seconds is refused as `no-motion`, until they do.
+A stream whose frames repeat is refused as `frozen`. Two frames of a photo that is held or moved
+differ by an affine motion only. A living face has blinks, lips and depth: without any such sign
+within some seconds it is refused as `no-motion`, until there is one.
 
-Measured with `mfsa-pad`: eight recordings of living people, who walk up, turn their heads or stand at a terminal's distance: all
-passed. Portraits moved about with a camera's noise on them, on paper and in a drawn tablet, 8 s each: none passed; drawn attacks
-test the plumbing and are no detection rate. Likeness of looks half a second and a second apart, clip by clip: living least 0.00
-to 0.96, median 0.81 to 0.996; drawn photo never below 0.997, drawn tablet never below 0.993; hence `rigid` = 0.98. It never stops a
-video of the person, nor a mask of their face. 1 ms a look.
+Measured with `mfsa-pad`: eight recordings of living people passed, who walk up, turn their heads or
+stand at a terminal's distance. Portraits moved with a camera's noise on them, on paper and in a
+drawn tablet, 8 s each, did not pass. Drawn attacks are no detection rate. Correlation of frames
+half a second and a second apart, by clip: living people minimum 0.00 to 0.96, median 0.81 to 0.996;
+drawn photos never below 0.997, drawn tablets never below 0.993; hence `rigid` = 0.98. The layer
+never stops a video of the person, nor a mask of their face. 1 ms per frame.
 """
 
 from __future__ import annotations
@@ -25,14 +27,14 @@ from edge.access.reasons import Reason
 from edge.chip import REFERENCE_XY, SIZE, align, invert, similarity
 from edge.face.liveness import LivenessFrame, LivenessResult, LivenessState
 
-_STEP = 4  # every so many rows and columns of a frame are compared
-_SAME = 0.02  # grey levels, mean: less is the same frame; a recording of a room at rest was found to change by 0.07
-_FROZEN_S = 0.5  # some cameras deliver a frame twice
-_LOOP_S = 30.0  # longer loops are not seen
-_CAME_AGAIN = 2  # frames in a row
+_STEP = 4  # rows and columns between the compared pixels
+_SAME = 0.02  # mean grey levels below which frames are equal; an empty room changes by 0.07
+_FROZEN_S = 0.5  # longer than the pause of cameras that deliver a frame twice
+_LOOP_S = 30.0  # longer loops are not detected
+_REPEATED = 2  # frames in a row that came before
 
 _EVERY_S = 0.06
-_STEADY = 0.6  # widths of the face per second; what moves faster is smeared, and no chips of it are compared
+_STEADY = 0.6  # widths of the face per second; faster faces are blurred and not compared
 _LAGS_S = (0.5, 1.0)
 _KEPT_S = 2.0
 _SIZE = 56
@@ -40,19 +42,23 @@ _SHRINK = 1.2  # pixels of the frame per pixel of the chip
 _FACE = cv2.ellipse(np.zeros((_SIZE, _SIZE), np.uint8), (28, 34), (18, 23), 0, 0, 360, 255, -1)
 _SEARCH = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
 _CORNERS = np.array([[0, 0], [0, SIZE], [SIZE, 0], [SIZE, SIZE]])
-_SIGNS = 2  # looks that differ as only a face does
-_BREAK = 0.8  # less alike is not the same face: it was covered, turned away or exchanged
+_SIGNS = 2  # frames that differ as only a living face does
+_BREAK = 0.8  # lower correlation: the face was covered, turned away or exchanged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _MotionSample:
     at: float
-    middle: NDArray[np.float32]  # of the face: x and y, in pixels
-    detail: NDArray[np.float32] | None  # None where it cannot be compared
+    middle: NDArray[np.float32]  # (2,) centre of the face, in pixels
+    detail: NDArray[np.float32] | None  # (56,56); None if it cannot be compared
 
 
 class MotionLiveness:
-    """One track. `rigid`: the correlation from which on two looks differ no more than those of a photo; `seconds` to show it."""
+    """Motion of one track.
+
+    `rigid`: correlation from which two frames differ no more than those of a photo. `seconds`:
+    time within which a sign of life must be shown.
+    """
 
     name = "motion"
 
@@ -60,46 +66,46 @@ class MotionLiveness:
         self._seconds, self._rigid = seconds, rigid
         self._repeats = _Repeats()
         self._frozen = self._cut_off = False
-        self._begin_again(math.inf)
+        self._restart(math.inf)
 
-    def _begin_again(self, at: float) -> None:
+    def _restart(self, at: float) -> None:
         self._since = at
         self._seen: deque[_MotionSample] = deque()
         self._signs: deque[float] = deque(maxlen=_SIGNS)
 
-    def observe(self, look: LivenessFrame) -> None:
-        self._frozen = self._repeats.see(look.image, look.at)
+    def observe(self, frame: LivenessFrame) -> None:
+        self._frozen = self._repeats.add(frame.image, frame.at)
         if self._frozen or math.isinf(self._since):
-            self._begin_again(look.at)
-        if self._seen and look.at - self._seen[-1].at < _EVERY_S:
+            self._restart(frame.at)
+        if self._seen and frame.at - self._seen[-1].at < _EVERY_S:
             return
-        middle = look.face.box_xyxy.reshape(2, 2).mean(axis=0)
-        self._cut_off = not _is_whole(look)
-        usable = self._is_steady(middle, look) and not self._cut_off
-        detail = _detail(look) if usable else None
+        middle = frame.face.box_xyxy.reshape(2, 2).mean(axis=0)
+        self._cut_off = not _is_inside(frame)
+        usable = self._is_steady(middle, frame) and not self._cut_off
+        detail = _detail(frame) if usable else None
         if detail is not None:
-            self._compare(look.at, detail)
-        self._seen.append(_MotionSample(look.at, middle, detail))
-        while look.at - self._seen[0].at > _KEPT_S:
+            self._compare(frame.at, detail)
+        self._seen.append(_MotionSample(frame.at, middle, detail))
+        while frame.at - self._seen[0].at > _KEPT_S:
             self._seen.popleft()
 
-    def _is_steady(self, middle: NDArray[np.float32], look: LivenessFrame) -> bool:
+    def _is_steady(self, middle: NDArray[np.float32], frame: LivenessFrame) -> bool:
         if not self._seen:
             return True
         last = self._seen[-1]
-        return float(np.linalg.norm(middle - last.middle)) <= _STEADY * look.face.width_px * (
-            look.at - last.at
+        return float(np.linalg.norm(middle - last.middle)) <= _STEADY * frame.face.width_px * (
+            frame.at - last.at
         )
 
     def _compare(self, at: float, detail: NDArray[np.float32]) -> None:
-        alike = [_likeness(earlier, detail) for earlier in self._references(at)]
+        alike = [_correlation(earlier, detail) for earlier in self._references(at)]
         if alike and max(alike) < _BREAK:
-            self._begin_again(at)
+            self._restart(at)
         elif alike and min(alike) < self._rigid:
             self._signs.append(at)
 
     def _references(self, at: float) -> list[NDArray[np.float32]]:
-        """The newest look that can be compared and is old enough, for each lag."""
+        """Return the newest comparable frame that is old enough, for each lag."""
         found = []
         for lag in _LAGS_S:
             old = [
@@ -123,16 +129,16 @@ class MotionLiveness:
 
 
 class _Repeats:
-    """Whether the frames of a stream come again."""
+    """Detector of repeated frames in a stream."""
 
     def __init__(self) -> None:
         self._last: NDArray[np.uint8] | None = None
         self._changed_at = 0.0
         self._seen: dict[bytes, float] = {}
-        self._came_again = 0
+        self._repeated = 0
 
-    def see(self, image: NDArray[np.uint8], at: float) -> bool:
-        """True where the stream stands still or runs in a loop by now."""
+    def add(self, image: NDArray[np.uint8], at: float) -> bool:
+        """Add a frame; return True if the stream stands still or runs in a loop."""
         sample = np.ascontiguousarray(image[::_STEP, ::_STEP])
         last, self._last = self._last, sample
         if (
@@ -141,49 +147,49 @@ class _Repeats:
             or cv2.norm(last, sample, cv2.NORM_L1) >= _SAME * sample.size
         ):
             digest = hashlib.blake2b(sample.tobytes(), digest_size=16).digest()
-            self._came_again = self._came_again + 1 if digest in self._seen else 0
+            self._repeated = self._repeated + 1 if digest in self._seen else 0
             self._seen = {
                 digest: seen_at for digest, seen_at in self._seen.items() if at - seen_at <= _LOOP_S
             }
             self._seen[digest] = self._changed_at = at
-        return at - self._changed_at >= _FROZEN_S or self._came_again >= _CAME_AGAIN
+        return at - self._changed_at >= _FROZEN_S or self._repeated >= _REPEATED
 
 
-def _is_whole(look: LivenessFrame) -> bool:
-    """Whether the frame cuts nothing off the chip: what is black there would come and go."""
-    to_frame = invert(similarity(look.face.landmarks_xy, REFERENCE_XY))
+def _is_inside(frame: LivenessFrame) -> bool:
+    """Return True if the chip is completely inside the frame: a black border would flicker."""
+    to_frame = invert(similarity(frame.face.landmarks_xy, REFERENCE_XY))
     corners = _CORNERS @ to_frame[:, :2].T + to_frame[:, 2]
-    return bool((corners >= 0).all() and (corners < look.image.shape[1::-1]).all())
+    return bool((corners >= 0).all() and (corners < frame.image.shape[1::-1]).all())
 
 
-def _detail(look: LivenessFrame) -> NDArray[np.float32]:
-    """The face as (56,56): without light and shade, and without the finest noise."""
+def _detail(frame: LivenessFrame) -> NDArray[np.float32]:
+    """Return the details of a face (56,56), without shading and without the finest noise."""
     grey = cv2.resize(
-        cv2.cvtColor(_chip(look), cv2.COLOR_BGR2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA
+        cv2.cvtColor(_chip(frame), cv2.COLOR_BGR2GRAY), (_SIZE, _SIZE), interpolation=cv2.INTER_AREA
     )
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     return np.asarray(smooth - cv2.GaussianBlur(smooth, (0, 0), 8.0), np.float32)
 
 
-def _chip(look: LivenessFrame) -> NDArray[np.uint8]:
-    """The look's chip, or for a near face one that is made smaller first: what is left out of it must not decide."""
-    shrink = look.face.width_px / SIZE
+def _chip(frame: LivenessFrame) -> NDArray[np.uint8]:
+    """Return the chip; of a near face one from a smaller frame, without aliasing."""
+    shrink = frame.face.width_px / SIZE
     if shrink <= _SHRINK:
-        return look.chip
-    x0, y0 = np.maximum(look.face.landmarks_xy.min(axis=0) - look.face.width_px, 0).astype(int)
-    x1, y1 = (look.face.landmarks_xy.max(axis=0) + look.face.width_px).astype(int)
+        return frame.chip
+    x0, y0 = np.maximum(frame.face.landmarks_xy.min(axis=0) - frame.face.width_px, 0).astype(int)
+    x1, y1 = (frame.face.landmarks_xy.max(axis=0) + frame.face.width_px).astype(int)
     small = cv2.resize(
-        look.image[y0:y1, x0:x1], None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA
+        frame.image[y0:y1, x0:x1], None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA
     )
-    return align(np.asarray(small, np.uint8), (look.face.landmarks_xy - (x0, y0)) / shrink)
+    return align(np.asarray(small, np.uint8), (frame.face.landmarks_xy - (x0, y0)) / shrink)
 
 
-def _likeness(earlier: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """The correlation within the face after the affine motion that makes it highest; 0 where none can be found."""
+def _correlation(earlier: NDArray[np.float32], now: NDArray[np.float32]) -> float:
+    """Return the correlation of two faces after the best affine motion; 0 without one."""
     try:
         found, _ = cv2.findTransformECC(
             earlier, now, np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE, _SEARCH, _FACE, 1
         )
-    except cv2.error:  # the two have nothing in common
+    except cv2.error:  # no motion aligns the two
         return 0.0
     return float(found)

@@ -1,7 +1,8 @@
-"""The rectangle of straight edges around a face, where there is one: the border of a print, the bezel of a screen, a door.
+"""Rectangle of straight edges around a face: border of a print, bezel of a screen, door frame.
 
-Edges are found by R. Grompone von Gioi et al., "LSD: a fast line segment detector", PAMI 2010. Of all rectangles on a grid of
-a tenth of the face's width, at a few tilts, the one wins whose least seen side is seen best.
+Edges are found by R. Grompone von Gioi et al., "LSD: a fast line segment detector", PAMI 2010. Of
+all rectangles on a grid of a tenth of the face's width, at a few tilts, the one is chosen whose
+worst side is the most complete.
 """
 
 from __future__ import annotations
@@ -15,33 +16,32 @@ from numpy.typing import NDArray
 
 from edge.values import Face
 
-_REACH = 2.2  # widths of the face, from its middle
-_FACE_PX = 32  # the picture is scaled to that
-_SHORTEST = 0.25  # widths of the face; shorter edges are left out
+_REACH = 2.2  # widths of the face, from its centre
+_FACE_PX = 32  # width to which the face is scaled
+_SHORTEST = 0.25  # widths of the face; shorter edges are ignored
 _TILTS_DEG, _SKEW_DEG = (-16.0, -8.0, 0.0, 8.0, 16.0), 6.0
 _CELL = 0.1  # widths of the face
 _MIDDLE = round(_REACH / _CELL)
-_SIDES = np.arange(5, 21)  # cells from the middle at which a side may lie
-_SPAN = (_SIDES[:, None] + _SIDES[None]).astype(np.float32)  # cells from one side to the one across
+_SIDES = np.arange(5, 21)  # cells from the centre to a side
+_SPAN = (_SIDES[:, None] + _SIDES[None]).astype(np.float32)  # cells between opposite sides
 
-_Segments = NDArray[
-    np.float64
-]  # (N,2,2): both ends, x and y, in widths of the face from its middle
+# (N,2,2): both ends, x and y, in widths of the face from its centre
+_Segments = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """In pixels of the frame."""
+    """Rectangle in pixels of the frame."""
 
-    x: float  # of its middle
+    x: float  # of its centre
     y: float
     width: float
     height: float
-    closed: float  # 0 to 1: how much is seen of the side that is seen least
+    closed: float  # 0..1: visible part of the worst side
 
 
 def around(image: NDArray[np.uint8], face: Face) -> Rectangle | None:
-    """The best rectangle in an image (H,W,3) with the face's middle in it; None where there are not four sides of any."""
+    """Return the best rectangle around a face in an image (H,W,3), None without four sides."""
     middle, width = face.box_xyxy.reshape(2, 2).mean(axis=0).astype(np.float64), face.width_px
     segments = _segments(image, middle, width)
     best: tuple[float, NDArray[np.float64], float] = (0.0, np.zeros(4), 0.0)
@@ -70,9 +70,8 @@ def _segments(
         fy=scale,
         interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR,
     )
-    found: Any = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[
-        0
-    ]  # None where there is no segment
+    # None if there is no segment
+    found: Any = cv2.createLineSegmentDetector(cv2.LSD_REFINE_NONE).detect(small)[0]
     if found is None:
         return np.zeros((0, 2, 2))
     ends = (found.reshape(-1, 2, 2) / scale + first - middle_xy) / width_px
@@ -87,7 +86,7 @@ def _turn(degrees: float) -> NDArray[np.float64]:
 
 
 def _split(segments: _Segments, tilt_deg: float) -> tuple[_Segments, _Segments]:
-    """Those along and those across a tilt, turned upright."""
+    """Return the segments along and across a tilt, turned upright."""
     upright = segments @ _turn(tilt_deg).T
     run = np.abs(upright[:, 1] - upright[:, 0])
     skewed = np.tan(np.radians(_SKEW_DEG))
@@ -95,7 +94,10 @@ def _split(segments: _Segments, tilt_deg: float) -> tuple[_Segments, _Segments]:
 
 
 def _closed(along: _Segments, across: _Segments) -> tuple[float, NDArray[np.float64]]:
-    """How far the best rectangle is closed, and its sides x0, y0, x1, y1 in widths of the face from the middle."""
+    """Return how far the best rectangle is closed, and its sides x0, y0, x1, y1.
+
+    Sides are in widths of the face from its centre.
+    """
     if len(along) < 2 or len(across) < 2:
         return 0.0, np.zeros(4)
     rows, columns = _covered(along), _covered(across[:, :, ::-1])
@@ -120,14 +122,14 @@ def _closed(along: _Segments, across: _Segments) -> tuple[float, NDArray[np.floa
 
 
 def _precise(lines: _Segments, offset: float) -> float:
-    """The mean of the lines near an offset, by their length."""
+    """Return the mean offset of the lines near an offset, weighted by length."""
     offsets, lengths = lines[:, :, 1].mean(axis=1), np.abs(lines[:, 1, 0] - lines[:, 0, 0])
     near = np.abs(offsets - offset) <= 1.5 * _CELL
     return float(np.average(offsets[near], weights=lengths[near])) if near.any() else offset
 
 
 def _covered(lines: _Segments) -> NDArray[np.int32]:
-    """For each cell across the lines, how many cells along them are covered up to each: (cells, cells + 1)."""
+    """Return the cumulative coverage along the lines, for each cell across: (cells, cells + 1)."""
     grid = np.zeros((2 * _MIDDLE, 2 * _MIDDLE + 1), np.int32)
     for (begin, offset), (end, other) in np.floor(lines / _CELL).astype(int) + _MIDDLE:
         across = (offset + other) // 2
@@ -139,7 +141,7 @@ def _covered(lines: _Segments) -> NDArray[np.int32]:
 
 
 def _share(covered: NDArray[np.int32], offsets: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Of the lines at some offsets, the share that is covered between each two sides across them: (offset, low, high)."""
+    """Return the covered share of lines at some offsets, between two sides: (offset, low, high)."""
     upto = covered[offsets]
     return np.asarray(
         (upto[:, None, _MIDDLE + _SIDES] - upto[:, _MIDDLE - _SIDES, None]) / _SPAN, np.float32

@@ -1,9 +1,9 @@
-"""Layer `screen`: a face that is shown on something: in a rectangle that moves with it, or in a pattern of pixels.
+"""Layer `screen`: a face on a screen or print: in a rectangle that moves with it, or in pixels.
 
-Conservative: what is seen must be seen in most looks of some seconds, and a rectangle must move with the face, as the frame of
-a door does not. Measured with `mfsa-pad`: eight recordings of living people, none refused; a drawn tablet in a hand, refused after
-a second. That tests the plumbing and is no detection rate: a screen without a border, sharp enough for its pixels not to be seen,
-passes. 0 to 5 ms a look.
+Conservative: most frames of some seconds must agree, and a rectangle must move with the face, which
+the frame of a door does not. Measured with `mfsa-pad`: eight recordings of living people, none
+refused; a drawn tablet in a hand, refused after a second. That is no detection rate: a screen
+without a border, and with pixels too fine to be seen, passes. 0 to 5 ms per frame.
 """
 
 from __future__ import annotations
@@ -22,22 +22,25 @@ from edge.face.liveness.rectangle import around
 from edge.values import Face
 
 _EVERY_S = 0.15
-_FEWEST = 5  # looks
-_SHARE = 0.6  # of the looks that must agree
+_MIN_FRAMES = 5
+_SHARE = 0.6  # of the frames that must agree
 
-# Pattern: a square of the raw frame in the middle of the face, and its spectrum.
+# Pixel pattern: spectrum of a square of the raw frame, in the middle of the face
 _PATCH = 48  # pixels
 _WINDOW = np.outer(np.hanning(_PATCH), np.hanning(_PATCH)).astype(np.float32)
 _BAND = (0.15, 0.45)  # cycles per pixel; below is the face itself
-_PEAK = 50.0  # times what lies beside it
+_PEAK = 50.0  # times the power of its neighbours
 
 # Rectangle
-_CLOSED = 0.7  # of each side that must be seen
-_MOVED = 0.05  # widths of the face, median deviation: less does not show whether the rectangle moves along
+_CLOSED = 0.7  # of each side that must be visible
+_MOVED = 0.05  # widths of the face: smaller median deviations do not show a common motion
 
 
 def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Of each place (N,) of the band in a spectrum: what lies beside it along the row and along the column, (N,24)."""
+    """Return the indices (N,) of the band in a spectrum, and their neighbours (N,24).
+
+    The neighbours are returned along the row, and along the column.
+    """
     frequency = np.fft.fftfreq(_PATCH)
     distance = np.hypot(frequency[:, None], frequency[None])
     row, column = np.nonzero(
@@ -45,27 +48,27 @@ def _neighbours() -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int6
     )
     across, along = np.meshgrid([-1, 0, 1], [-6, -5, -4, -3, 3, 4, 5, 6], indexing="ij")
 
-    def beside(down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
+    def neighbours(down: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.int64]:
         return (row[:, None] + down.ravel()) % _PATCH * _PATCH + (
             column[:, None] + right.ravel()
         ) % _PATCH
 
-    return row * _PATCH + column, beside(across, along), beside(along, across)
+    return row * _PATCH + column, neighbours(across, along), neighbours(along, across)
 
 
-_PLACES, _BESIDE_ROW, _BESIDE_COLUMN = _neighbours()
+_BAND_INDEX, _ROW_NEIGHBOURS, _COLUMN_NEIGHBOURS = _neighbours()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _ScreenSample:
     at: float
     peak: float
-    face: NDArray[np.float64]  # (3,) middle and width, in pixels
-    rectangle: NDArray[np.float64] | None  # (4,) middle, width and height, in pixels
+    face: NDArray[np.float64]  # (3,) centre and width, in pixels
+    rectangle: NDArray[np.float64] | None  # (4,) centre, width and height, in pixels
 
 
 class ScreenLiveness:
-    """One track; what was seen in the last `seconds` counts."""
+    """Signs of a screen in the last `seconds` of one track."""
 
     name = "screen"
 
@@ -74,23 +77,23 @@ class ScreenLiveness:
         self._seen: deque[_ScreenSample] = deque()
         self._answer = LivenessResult(LivenessState.WAITING, Reason.CHECKING)
 
-    def observe(self, look: LivenessFrame) -> None:
-        if self._seen and look.at - self._seen[-1].at < _EVERY_S:
+    def observe(self, frame: LivenessFrame) -> None:
+        if self._seen and frame.at - self._seen[-1].at < _EVERY_S:
             return
-        found = around(look.image, look.face)
+        found = around(frame.image, frame.face)
         rectangle = (
             np.array([found.x, found.y, found.width, found.height])
             if found and found.closed >= _CLOSED
             else None
         )
         face = np.array(
-            [*look.face.box_xyxy.reshape(2, 2).mean(axis=0), look.face.width_px], np.float64
+            [*frame.face.box_xyxy.reshape(2, 2).mean(axis=0), frame.face.width_px], np.float64
         )
-        self._seen.append(_ScreenSample(look.at, peak(look.image, look.face), face, rectangle))
-        while look.at - self._seen[0].at > self._seconds:
+        self._seen.append(_ScreenSample(frame.at, peak(frame.image, frame.face), face, rectangle))
+        while frame.at - self._seen[0].at > self._seconds:
             self._seen.popleft()
 
-        if self._answer.state is not LivenessState.FAILED:  # a screen turns into no face
+        if self._answer.state is not LivenessState.FAILED:  # final: a screen does not become a face
             self._answer = _judge(self._seen)
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
@@ -98,7 +101,7 @@ class ScreenLiveness:
 
 
 def _judge(seen: Collection[_ScreenSample]) -> LivenessResult:
-    enough = max(_FEWEST, _SHARE * len(seen))
+    enough = max(_MIN_FRAMES, _SHARE * len(seen))
     if len(seen) < enough:
         return LivenessResult(LivenessState.WAITING, Reason.CHECKING)
     if sum(s.peak >= _PEAK for s in seen) >= enough:
@@ -117,7 +120,10 @@ def _judge(seen: Collection[_ScreenSample]) -> LivenessResult:
 
 
 def _deviations(framed: Sequence[_ScreenSample]) -> tuple[float, float]:
-    """How much the rectangle varies in the frame, and how much seen from the face, both in widths of the face."""
+    """Return the deviation of the rectangle in the frame, and relative to the face.
+
+    Both are in widths of the face.
+    """
     rectangle, face = np.array([s.rectangle for s in framed]), np.array([s.face for s in framed])
     width = face[:, 2:]
     from_face = np.hstack([rectangle[:, :2] - face[:, :2], rectangle[:, 2:]]) / width
@@ -125,15 +131,17 @@ def _deviations(framed: Sequence[_ScreenSample]) -> tuple[float, float]:
 
 
 def _deviation(values: NDArray[np.float64]) -> float:
-    """The median distance from the median, of the column where it is largest."""
+    """Return the median absolute deviation of the column with the largest one."""
     return float(np.median(np.abs(values - np.median(values, axis=0)), axis=0).max())
 
 
 def peak(image: NDArray[np.uint8], face: Face) -> float:
-    """How far the strongest narrow peak in the spectrum of the face stands out: its power over the median beside it.
+    """Return the power of the strongest narrow peak in the spectrum of a face.
 
-    Ridges along rows or columns, as straight edges and the blocks of compressed video make them, are no peaks. 0 where the
-    face is smaller than the patch.
+    The power is relative to the median of its neighbours.
+
+    Ridges along rows or columns, from straight edges and the blocks of compressed video, are no
+    peaks. 0 if the face is smaller than the patch.
     """
     x, y = (face.box_xyxy.reshape(2, 2).mean(axis=0) - _PATCH / 2).round().astype(int)
     patch = image[max(0, y) : y + _PATCH, max(0, x) : x + _PATCH, 1].astype(np.float32)
@@ -141,7 +149,7 @@ def peak(image: NDArray[np.uint8], face: Face) -> float:
         return 0.0
     fine = patch - cv2.GaussianBlur(patch, (0, 0), 3.0)
     power = (np.abs(np.fft.fft2(fine * _WINDOW)) ** 2).ravel()
-    beside = np.maximum(
-        np.median(power[_BESIDE_ROW], axis=1), np.median(power[_BESIDE_COLUMN], axis=1)
+    surroundings = np.maximum(
+        np.median(power[_ROW_NEIGHBOURS], axis=1), np.median(power[_COLUMN_NEIGHBOURS], axis=1)
     )
-    return float((power[_PLACES] / (beside + 1e-9)).max())
+    return float((power[_BAND_INDEX] / (surroundings + 1e-9)).max())

@@ -110,7 +110,7 @@ def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
 def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
     voting = Voting(RULES)
     run(voting, [0.0, 0.1, 0.2])
-    voting.revoke_grant(1, "Ada", again_after_s=1.0)
+    voting.revoke_grant(1, "Ada", retry_s=1.0)
     assert vote(voting, 1.1).reason == "cooldown"
     assert run(voting, [1.3, 1.4, 1.5]) == ["pending", "pending", "grant"]
 

@@ -73,7 +73,7 @@ def test_what_takes_tensorrt_s_place_says_so(
     assert (networks.engine, networks.precision) == ("ort", "fp32") and networks.fallback in str(
         networks
     )
-    assert "ONNX Runtime takes its place" in caplog.text
+    assert "ONNX Runtime is used instead" in caplog.text
     doctor.main(["--config", str(path)])
     told = capsys.readouterr().out
     assert "ort fp32 (instead of trt:" in told
