@@ -1,4 +1,4 @@
-"""What the `edge-gallery` commands share: opening the gallery, secrets, confirmation."""
+"""Shared by the `edge-gallery` commands: opening the gallery, secrets, confirmation."""
 
 from __future__ import annotations
 

@@ -36,14 +36,16 @@ def made(changes: list[Written | Resized], start: bytes = b"") -> File:
 
 
 @given(_CHANGES, st.sampled_from(Loss), st.integers())
-def test_what_was_synced_stays(changes: list[Written | Resized], loss: Loss, seed: int) -> None:
+def test_power_cut_keeps_synced_writes(
+    changes: list[Written | Resized], loss: Loss, seed: int
+) -> None:
     file = made(changes)
     file.sync()
     assert file.image(loss, random.Random(seed)) == bytes(file.now)
 
 
 @given(_CHANGES, _CHANGES, st.sampled_from(Loss), st.integers())
-def test_each_sector_is_as_it_was_at_some_moment(
+def test_power_cut_sector_is_old_or_new(
     before: list[Written | Resized], changes: list[Written | Resized], loss: Loss, seed: int
 ) -> None:
     """Or zeros, where the file grew and nothing of it reached the disk; and the size is one that the file had."""
@@ -67,13 +69,13 @@ def _is_cut(sector: bytes, possible: set[bytes]) -> bool:
     )
 
 
-def test_a_later_write_to_a_sector_brings_the_earlier_one_along() -> None:
+def test_sector_write_includes_earlier_ones() -> None:
     file = made([Written(0, b"first"), Written(5, b"second")])
     images = {file.image(Loss.WRITES, random.Random(seed)) for seed in range(200)}
     assert bytes(5) + b"second" not in images and b"firstsecond" in images and b"" in images
 
 
-def test_writes_to_different_sectors_may_come_in_any_order() -> None:
+def test_sector_writes_are_reordered() -> None:
     file = made([Written(0, b"a" * SECTOR), Written(SECTOR, b"b" * SECTOR)])
     images = {file.image(Loss.WRITES, random.Random(seed)) for seed in range(200)}
     assert {
@@ -84,7 +86,7 @@ def test_writes_to_different_sectors_may_come_in_any_order() -> None:
     } <= images
 
 
-def test_names_are_safe_once_their_folder_was_synced(tmp_path: Path) -> None:
+def test_names_survive_after_folder_sync(tmp_path: Path) -> None:
     disk, nobody, root = Disk(tmp_path), random.Random(0), PurePosixPath()
     file = made([Written(0, b"content")])
     disk.name(Named(root / "fresh", file))
@@ -103,7 +105,7 @@ def test_names_are_safe_once_their_folder_was_synced(tmp_path: Path) -> None:
     )
 
 
-def test_what_lies_in_a_folder_goes_with_it(tmp_path: Path) -> None:
+def test_folder_lost_with_its_files(tmp_path: Path) -> None:
     disk, root = Disk(tmp_path), PurePosixPath()
     disk.name(Named(root / "folder", Folder()))
     disk.name(Named(root / "folder" / "file", made([])))

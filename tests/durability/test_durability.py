@@ -45,7 +45,7 @@ def killed(name: str, rounds: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [name for name in VICTIMS if name != "bulk enrollment"])
-def test_kill_9_at_any_moment(name: str) -> None:
+def test_kill_at_any_moment_loses_nothing(name: str) -> None:
     inside = 0
     for _ in range(TRIES):
         found = killed(name, 12)
@@ -59,13 +59,13 @@ def test_kill_9_at_any_moment(name: str) -> None:
 @pytest.mark.parametrize(
     "spoilt", [s for s in SPOILT if s.by_kill and s.rounds], ids=lambda s: s.name
 )
-def test_kill_9_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
+def test_kill_detects_broken_control(spoilt: Spoilt) -> None:
     assert any(killed(spoilt.name, spoilt.rounds)["bad"] for _ in range(TRIES))
 
 
 @needs_strace
 @pytest.mark.parametrize("name", [name for name in VICTIMS if name != "bulk enrollment"])
-def test_the_power_is_cut_at_any_moment(name: str) -> None:
+def test_power_cut_at_any_moment_loses_nothing(name: str) -> None:
     with scratch() as memory:
         found = cut(VICTIMS[name], 60, 1, Path(memory))
     assert found.images >= 60 and found.unsynced > 10
@@ -74,7 +74,7 @@ def test_the_power_is_cut_at_any_moment(name: str) -> None:
 
 @needs_strace
 @pytest.mark.parametrize("spoilt", SPOILT, ids=lambda s: s.name)
-def test_a_power_cut_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
+def test_power_cut_detects_broken_control(spoilt: Spoilt) -> None:
     with scratch() as memory:
         assert cut(spoilt, 40, 1, Path(memory), first=True).bad
 
@@ -89,7 +89,7 @@ def test_a_power_cut_shows_what_was_broken_by_hand(spoilt: Spoilt) -> None:
         "os.symlink(p + 'a', p + 'b')",
     ],
 )
-def test_what_cannot_be_done_again_is_not_passed_over(code: str, tmp_path: Path) -> None:
+def test_trace_unknown_write_is_refused(code: str, tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     (state / "a").write_text("content")
@@ -102,7 +102,7 @@ def test_what_cannot_be_done_again_is_not_passed_over(code: str, tmp_path: Path)
 
 
 @needs_strace
-def test_files_are_as_the_process_left_them(tmp_path: Path) -> None:
+def test_replay_reproduces_the_files(tmp_path: Path) -> None:
     """Each way of writing that is understood, in one process and its child."""
     state = tmp_path / "state"
     state.mkdir()

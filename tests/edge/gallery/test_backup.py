@@ -65,8 +65,8 @@ def saved(tmp_path: Path) -> EncryptedFile:
 @pytest.mark.parametrize("key", [KEY, OTHER_KEY], ids=["same-key", "other-key"])
 def test_restore_on_a_fresh_folder(tmp_path: Path, saved: EncryptedFile, key: bytes) -> None:
     path = tmp_path / "new" / "gallery.db"
-    told = backup.restore_backup(path, key, "lobby", saved, PASSPHRASE, RULES)
-    assert told == backup.RestoreResult(2, {}, ())
+    result = backup.restore_backup(path, key, "lobby", saved, PASSPHRASE, RULES)
+    assert result == backup.RestoreResult(2, {}, ())
     with closing(opened(path, key)) as store, closing(opened(tmp_path / "old.db")) as old:
         assert (
             store.template_counts() == {"Ada": 2, "Eve": 1}
@@ -142,8 +142,8 @@ def test_restore_is_followed_while_running(tmp_path: Path, saved: EncryptedFile)
 
 def test_restore_keeps_to_retention(tmp_path: Path, saved: EncryptedFile) -> None:
     rules = replace(RULES, consent_required=True)
-    told = backup.restore_backup(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
-    assert told.people == 0 and set(told.refused) == {"Ada", "Eve"}
+    result = backup.restore_backup(tmp_path / "gallery.db", KEY, "lobby", saved, PASSPHRASE, rules)
+    assert result.people == 0 and set(result.refused) == {"Ada", "Eve"}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Files and records that somebody else changed: each is refused in one sentence, and gives nobody a right."""
+"""Files and records with changed content: each is refused in one sentence and gives no rights."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def change(path: Path, *statements: str) -> None:
      {"consent": {"given": "2026-01-01", "noted_by": 1}}, {"valid_from": "2026-02-30"}, {"erase_on": 5}, {"more": 1}],
     ids=str,
 )  # fmt: skip
-def test_a_record_that_holds_something_else_is_none(fields: dict[str, Any]) -> None:
+def test_record_with_wrong_types_is_refused(fields: dict[str, Any]) -> None:
     whole = json.loads(to_json("Ada", SubjectRecord()))
     with pytest.raises(GalleryError, match="cannot be read"):
         from_json(json.dumps({**whole, **fields}).encode())
 
 
-def test_a_record_that_is_nested_without_end_is_none() -> None:
+def test_record_nested_too_deep_is_refused() -> None:
     with pytest.raises(GalleryError, match="cannot be read"):
         from_json(b"[" * 10_000)
 
 
-def test_a_row_that_holds_no_bytes_can_be_removed(open_store: Open, tmp_path: Path) -> None:
+def test_remove_row_without_bytes_is_erased(open_store: Open, tmp_path: Path) -> None:
     open_store().enroll("Ada", ROW, chips=[b"chip"])
     change(
         tmp_path / "gallery.db",
@@ -60,7 +60,7 @@ def test_a_row_that_holds_no_bytes_can_be_removed(open_store: Open, tmp_path: Pa
     assert store.remove("Ada") == 1 and store.template_counts() == {}
 
 
-def test_a_schema_that_is_no_text_is_one_sentence(open_store: Open, tmp_path: Path) -> None:
+def test_open_schema_not_text_is_refused(open_store: Open, tmp_path: Path) -> None:
     """SQLite quotes the bytes in its message, and Python cannot read that."""
     store = open_store()
     store.enroll("Ada", ROW)
@@ -73,7 +73,7 @@ def test_a_schema_that_is_no_text_is_one_sentence(open_store: Open, tmp_path: Pa
         open_store()
 
 
-def test_a_gallery_that_is_refused_is_not_held_open(open_store: Open, tmp_path: Path) -> None:
+def test_open_refused_leaves_no_lock(open_store: Open, tmp_path: Path) -> None:
     open_store().close()
     change(tmp_path / "gallery.db", "DROP TABLE templates")
     with pytest.raises(GalleryError):
@@ -82,9 +82,7 @@ def test_a_gallery_that_is_refused_is_not_held_open(open_store: Open, tmp_path: 
     assert tmp_path / "gallery.db" not in held
 
 
-def test_a_chip_that_is_an_empty_text_is_one_without_bytes(
-    open_store: Open, tmp_path: Path
-) -> None:
+def test_export_chip_empty_text_is_empty_bytes(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", ROW, chips=[b""])
     write_export(store, tmp_path / "people", "a long passphrase")
@@ -113,7 +111,7 @@ def test_template_damaged_is_left_out(
     assert len(maintenance.verify(store)) == (1 if row.size != 1 else 0)
 
 
-def test_templates_of_other_length_only_are_none(open_store: Open) -> None:
+def test_live_gallery_other_dimension_is_empty(open_store: Open) -> None:
     """The model decides what is right, not the majority."""
     open_store().enroll("Bob", np.eye(2, 3, dtype=np.float32))
     gallery = LiveGallery(open_store(dimension=4))

@@ -54,7 +54,7 @@ def there(tmp_path: Path) -> GalleryStore:
     )
 
 
-def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
+def test_import_keeps_attributes_except_pin(
     here: GalleryStore, there: GalleryStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "people"
@@ -77,7 +77,7 @@ def test_people_arrive_with_all_that_is_known_of_them_but_the_pin(
     assert [kept.chip for kept in there.list_templates("Ada")] == [b"picture", None]
 
 
-def test_who_is_enrolled_there_is_refused_or_replaced(
+def test_import_enrolled_is_refused_or_replaced(
     here: GalleryStore, there: GalleryStore, tmp_path: Path
 ) -> None:
     path = tmp_path / "people"
@@ -91,12 +91,14 @@ def test_who_is_enrolled_there_is_refused_or_replaced(
     ).imported == 1 and there.template_counts() == {"Ada": 2}
 
 
-def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_path: Path) -> None:
+def test_transfer_errors_name_the_cause(
+    here: GalleryStore, there: GalleryStore, tmp_path: Path
+) -> None:
     path = tmp_path / "people"
     with pytest.raises(GalleryError, match="at least 12 characters"):
         write_export(here, path, "short")
-    with pytest.raises(GalleryError, match="'Nobody': not enrolled"):
-        write_export(here, path, PASSPHRASE, ["Nobody"])
+    with pytest.raises(GalleryError, match="'Joe': not enrolled"):
+        write_export(here, path, PASSPHRASE, ["Joe"])
     write_export(here, path, PASSPHRASE)
     with pytest.raises(GalleryError, match="wrong passphrase"):
         export.import_people(there, read_encrypted_file(path), PASSPHRASE + "!", RULES)
@@ -114,7 +116,7 @@ def test_what_is_refused_by_name(here: GalleryStore, there: GalleryStore, tmp_pa
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(at=st.floats(0, 1, exclude_max=True), cut=st.booleans())
-def test_a_file_that_was_changed_enrolls_nobody(
+def test_import_changed_file_enrolls_no_one(
     here: GalleryStore, there: GalleryStore, tmp_path: Path, at: float, cut: bool
 ) -> None:
     path = tmp_path / "people"
@@ -174,9 +176,9 @@ def test_import_refuses_one_bad_person(
     there: GalleryStore, tmp_path: Path, bad: object, reason: str
 ) -> None:
     file = crafted(tmp_path / "people", person("Ada"), bad, person("Eve"))
-    told = export.import_people(there, file, PASSPHRASE, RULES, dimension=16)
-    assert told.imported == 2 and there.template_counts() == {"Ada": 1, "Eve": 1}
-    (why,) = told.refused.values()
+    result = export.import_people(there, file, PASSPHRASE, RULES, dimension=16)
+    assert result.imported == 2 and there.template_counts() == {"Ada": 1, "Eve": 1}
+    (why,) = result.refused.values()
     assert reason in why
 
 
@@ -184,8 +186,8 @@ def test_import_refuses_one_bad_person(
 def test_import_spellings_never_replace(there: GalleryStore, tmp_path: Path, other: str) -> None:
     eve = person(other, templates=encoded(rows(2)[1]))
     file = crafted(tmp_path / "people", person("Zo\u00eb"), eve)
-    told = export.import_people(there, file, PASSPHRASE, RULES, replace=True)
-    assert told.imported == 1 and len(told.refused) == 1
+    result = export.import_people(there, file, PASSPHRASE, RULES, replace=True)
+    assert result.imported == 1 and len(result.refused) == 1
     assert np.array_equal(there.read_subjects()[0].templates, rows(1))
 
 
@@ -194,8 +196,8 @@ def test_import_asks_for_consent_and_erases(there: GalleryStore, tmp_path: Path)
     late = {**agreed, "erase_on": "2030-01-01"}
     people = person("Ada"), person("Eve", agreed), person("Joe", late)
     rules = replace(RULES, consent_required=True, erase_after_days=10)
-    told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
-    assert list(told.refused) == ["Ada"] and "no consent is recorded" in told.refused["Ada"]
+    result = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert list(result.refused) == ["Ada"] and "no consent is recorded" in result.refused["Ada"]
     assert {known.record.erase_on for known in there.read_subjects()} == {date(2026, 12, 9)}
     assert there.template_counts() == {"Eve": 1, "Joe": 1}
 
@@ -208,5 +210,5 @@ def test_import_without_a_trusted_clock(there: GalleryStore, tmp_path: Path) -> 
 
     people = person("Ada"), person("Eve", {"erase_on": "2030-01-01"})
     rules = replace(RULES, today=doubtful)
-    told = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
-    assert told.imported == 1 and told.refused == {"Eve": "the clock was never set"}
+    result = export.import_people(there, crafted(tmp_path / "people", *people), PASSPHRASE, rules)
+    assert result.imported == 1 and result.refused == {"Eve": "the clock was never set"}

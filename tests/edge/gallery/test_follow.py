@@ -59,7 +59,7 @@ class Running:
         matches = {name: self.gallery.search(row[0]) for name, row in rows.items()}
         return {n for n, m in matches.items() if m and m.subject == n and m.score > 0.9}
 
-    def drop_beside(self) -> None:
+    def remove_log_files(self) -> None:
         for ending in ("-wal", "-shm"):
             self.path.with_name(f"gallery.db{ending}").unlink(missing_ok=True)
 
@@ -73,7 +73,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 
 
 def rename_over(running: Running) -> None:
-    running.drop_beside()
+    running.remove_log_files()
     running.backup.replace(running.path)
 
 
@@ -82,7 +82,7 @@ def rename_over_with_log_left(running: Running) -> None:
 
 
 def copy_over(running: Running) -> None:
-    running.drop_beside()
+    running.remove_log_files()
     shutil.copy(running.backup, running.path)
 
 
@@ -91,7 +91,7 @@ def without_log(running: Running) -> None:
     copy = running.path.with_name("copy.db")
     with closing(sqlite3.connect(running.backup)) as db:
         db.execute("VACUUM INTO ?", (str(copy),))
-    running.drop_beside()
+    running.remove_log_files()
     copy.replace(running.path)
 
 
@@ -109,7 +109,7 @@ def test_gallery_replaced_is_followed(running: Running, put_back: Callable[..., 
 
 def test_gallery_replaced_by_a_newer_copy(running: Running) -> None:
     """The revisions of both are equal, the people are not."""
-    running.drop_beside()
+    running.remove_log_files()
     with closing(running.writer(path=running.backup)) as store:
         store.enroll("Eve", EVE)
     running.backup.replace(running.path)
@@ -117,7 +117,7 @@ def test_gallery_replaced_by_a_newer_copy(running: Running) -> None:
 
 
 def test_log_removed_commits_are_followed(running: Running) -> None:
-    running.drop_beside()
+    running.remove_log_files()
     with closing(running.writer()) as store:
         store.remove("Ada")
         running.later()
@@ -144,17 +144,17 @@ def another_terminal(running: Running) -> None:
 
 def emptied(running: Running) -> None:
     os.truncate(running.path, 0)
-    running.drop_beside()
+    running.remove_log_files()
 
 
 def cut(running: Running) -> None:
     os.truncate(running.path, running.path.stat().st_size // 2)
-    running.drop_beside()
+    running.remove_log_files()
 
 
 def garbage(running: Running) -> None:
     running.path.write_bytes(b"no gallery " * 1000)
-    running.drop_beside()
+    running.remove_log_files()
 
 
 def folder(running: Running) -> None:
@@ -177,7 +177,7 @@ def test_gallery_unreadable_raises_until_back(
     assert running.people == {"Ada", "Bob"}
     if running.path.is_dir():
         running.path.rmdir()
-    running.drop_beside()
+    running.remove_log_files()
     (tmp_path / "whole.db").replace(running.path)
     running.later()
     assert running.people == {"Ada", "Bob"} and not running.later(0.1)
@@ -215,9 +215,7 @@ def test_gallery_locked_does_not_hold_up(running: Running) -> None:
     assert running.later() and running.people == {"Ada"}
 
 
-def test_reading_that_breaks_off_forgets_all(
-    running: Running, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_refresh_aborted_empties_memory(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(running.writer()) as store:
         store.enroll("Eve", EVE)
         store.remove("Ada")

@@ -29,9 +29,7 @@ KEY = bytes(range(32))
 LINES = DoorOutputs(relay=FileRelayConfig(kind="file", path=Path("relay")))
 
 
-def test_a_folder_of_another_account_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_owner_of_other_account_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     become_owner(tmp_path)
     become_owner(tmp_path / "none")
     monkeypatch.setattr("os.geteuid", lambda: 12345)
@@ -39,11 +37,11 @@ def test_a_folder_of_another_account_is_refused(
         become_owner(tmp_path)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")
+def test_root_reads_key_and_becomes_owner(config: TerminalConfig) -> None:
     config.state.mkdir(mode=0o700)
-    nobody = pwd.getpwnam("nobody")
-    os.chown(config.state, nobody.pw_uid, nobody.pw_gid)
+    account = pwd.getpwnam("nobody")
+    os.chown(config.state, account.pw_uid, account.pw_gid)
     key_path = config.state.parent / "gallery.key"
     key_path.write_bytes(KEY)
     key_path.chmod(0o600)
@@ -64,7 +62,7 @@ def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> Non
         str(key_path),
     ]
     done = subprocess.run(arguments, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)
-    assert done.stdout.split() == [KEY.hex(), str(nobody.pw_uid), "True"]
+    assert done.stdout.split() == [KEY.hex(), str(account.pw_uid), "True"]
     refusing = code.replace(
         "print(load(config).hex(),", "\ntry: load(config)\nexcept Exception: print('refused',"
     )
@@ -78,12 +76,12 @@ def test_root_reads_the_key_and_becomes_the_owner(config: TerminalConfig) -> Non
     )
     assert done.stdout.split() == [
         "refused",
-        str(nobody.pw_uid),
+        str(account.pw_uid),
         "True",
     ]  # no more root, also where it failed
 
 
-def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_key_checks_mode_and_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state" / "gallery.key"
     with pytest.raises(GalleryError, match="key is missing"):
         load_key(path, create=False)
@@ -102,16 +100,16 @@ def test_the_key_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_key(path, create=False) == KEY
 
 
-def owned_by_nobody(config: TerminalConfig) -> pwd.struct_passwd:
+def give_to_unprivileged(config: TerminalConfig) -> pwd.struct_passwd:
     """State folder of an account without rights; the key is elsewhere, for root only."""
-    nobody = pwd.getpwnam("nobody")
+    account = pwd.getpwnam("nobody")
     for place in (config.state.parent, *config.state.parents):
         if place == Path("/tmp"):
             break
         place.chmod(0o755)
     for place in (config.state, *config.state.rglob("*")):
-        os.chown(place, nobody.pw_uid, nobody.pw_gid, follow_symlinks=False)
-    return nobody
+        os.chown(place, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    return account
 
 
 def made(config: TerminalConfig) -> TerminalConfig:
@@ -142,16 +140,16 @@ def in_child(work: Callable[[], object]) -> str:
     return result
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")
 def test_owner_works_for_root_that_stays_root(config: TerminalConfig, tmp_path: Path) -> None:
     made(config)
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
     config.key_path.rename(private / "gallery.key")
     apart = config.model_copy(update={"key": private / "gallery.key"})
-    nobody = owned_by_nobody(config)
+    account = give_to_unprivileged(config)
     seen = run_as_owner(apart, lambda key: f"{os.geteuid()} {len(key)}".encode())
-    assert seen.decode() == f"{nobody.pw_uid} 32" and os.geteuid() == 0
+    assert seen.decode() == f"{account.pw_uid} 32" and os.geteuid() == 0
 
     def fail(key: bytes) -> bytes:
         raise GalleryError("the reason")
@@ -186,7 +184,7 @@ def test_root_follows_no_link_in_the_state(
     (config.state / name).unlink(missing_ok=True)
     (config.state / name).symlink_to(victim)
     before = victim.read_bytes() if victim.exists() else None
-    owned_by_nobody(config)
+    give_to_unprivileged(config)
     for work in (read_evidence_key, load_key_and_drop_privileges, key_rotation.rotate_key, locked):
         in_child(lambda work=work: work(config))  # type: ignore[misc]
         assert (victim.read_bytes() if victim.exists() else None) == before
@@ -205,12 +203,12 @@ def locked(config: TerminalConfig) -> None:
     os.close(acquire_lock(config.daemon_lock_path, "edge-daemon"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its account")
 def test_lock_file_of_root_is_the_owners(config: TerminalConfig) -> None:
     config.state.mkdir(mode=0o700)
-    nobody = owned_by_nobody(config)
+    account = give_to_unprivileged(config)
     in_child(lambda: locked(config))
-    assert config.daemon_lock_path.stat().st_uid == nobody.pw_uid
+    assert config.daemon_lock_path.stat().st_uid == account.pw_uid
 
 
 @pytest.mark.parametrize("kind", ["fifo", "folder"])
@@ -235,6 +233,6 @@ def test_root_makes_no_file_through_a_link(
     config.state.mkdir(mode=0o700)
     for name in ("file", "file.fresh", ".file.part"):
         (config.state / name).symlink_to(target / "victim")
-    owned_by_nobody(config)
+    give_to_unprivileged(config)
     in_child(lambda: make(config.state / "file"))
     assert not list(target.iterdir())

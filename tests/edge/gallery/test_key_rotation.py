@@ -39,7 +39,7 @@ def holds(config: TerminalConfig) -> bool:
         return store.template_counts() == {"Ada": 1}
 
 
-def test_the_gallery_is_sealed_by_a_fresh_key(config: TerminalConfig, key: bytes) -> None:
+def test_rotate_key_reencrypts_gallery(config: TerminalConfig, key: bytes) -> None:
     key_rotation.rotate_key(config)
     assert read_key(config.key_path) != key and not following(config).exists() and holds(config)
     assert config.key_path.stat().st_mode & 0o777 == 0o600
@@ -60,18 +60,14 @@ def test_rotate_gallery_of_an_earlier_version(config: TerminalConfig, key: bytes
         assert store.template_counts() == {"Ada": 1, "A\u200dda (2)": 0}
 
 
-def test_a_crash_before_the_gallery_was_sealed_is_finished_later(
-    config: TerminalConfig, key: bytes
-) -> None:
+def test_rotate_key_resumes_before_encryption(config: TerminalConfig, key: bytes) -> None:
     create_key(following(config), NEXT)
     assert holds(config)
     key_rotation.rotate_key(config)
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
-def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
-    config: TerminalConfig, key: bytes
-) -> None:
+def test_rotate_key_resumes_after_encryption(config: TerminalConfig, key: bytes) -> None:
     create_key(following(config), NEXT)
     with closing(opened(config, key)) as store:
         reencrypt(store, NEXT)
@@ -81,7 +77,7 @@ def test_a_crash_after_the_gallery_was_sealed_is_finished_later(
     assert read_key(config.key_path) == NEXT and holds(config)
 
 
-def test_without_the_old_key_nothing_changes(config: TerminalConfig, key: bytes) -> None:
+def test_rotate_key_without_old_key_does_nothing(config: TerminalConfig, key: bytes) -> None:
     config.key_path.write_bytes(bytes(32))
     with pytest.raises(GalleryError, match="the key is not the one"):
         key_rotation.rotate_key(config)
@@ -90,7 +86,7 @@ def test_without_the_old_key_nothing_changes(config: TerminalConfig, key: bytes)
         assert store.template_counts() == {"Ada": 1}
 
 
-def test_no_gallery_no_key(config: TerminalConfig) -> None:
+def test_rotate_key_without_gallery_is_refused(config: TerminalConfig) -> None:
     with pytest.raises(GalleryError, match="no gallery yet"):
         key_rotation.rotate_key(config)
     assert not config.key_path.exists()

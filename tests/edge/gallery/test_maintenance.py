@@ -37,7 +37,7 @@ def change(store: GalleryStore, *statements: str) -> None:
             intruder.execute(statement)
 
 
-def test_a_whole_gallery_is_found_whole(store: GalleryStore) -> None:
+def test_verify_valid_gallery_has_no_findings(store: GalleryStore) -> None:
     assert maintenance.verify(store) == []
     store.remove("Ada")
     assert maintenance.verify(store) == [] and store.template_counts() == {"Eve": 2}
@@ -63,12 +63,12 @@ def test_a_whole_gallery_is_found_whole(store: GalleryStore) -> None:
         ("DROP TABLE chips", "cannot be read"),
     ],
 )
-def test_what_was_changed_is_found(store: GalleryStore, statement: str, finding: str) -> None:
+def test_verify_finds_changed_rows(store: GalleryStore, statement: str, finding: str) -> None:
     change(store, statement)
     assert any(finding in found for found in maintenance.verify(store))
 
 
-def test_what_others_left_in_free_pages_is_found_and_mended(store: GalleryStore) -> None:
+def test_compact_clears_dirty_free_pages(store: GalleryStore) -> None:
     change(
         store,
         "PRAGMA secure_delete=OFF",
@@ -87,7 +87,7 @@ def test_what_others_left_in_free_pages_is_found_and_mended(store: GalleryStore)
     assert maintenance.verify(store) == []
 
 
-def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
+def test_find_remnants_at_any_offset(tmp_path: Path) -> None:
     secret = np.random.default_rng(0).bytes(3000)
     path = tmp_path / "gallery.db"
     path.write_bytes(bytes(5000))
@@ -96,7 +96,7 @@ def test_pieces_are_found_wherever_they_lie(tmp_path: Path) -> None:
     assert secure_delete.find_remnants(path, [secret])
 
 
-def test_another_key_seals_everything_anew(
+def test_reencrypt_changes_all_rows(
     store: GalleryStore, open_store: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     running = LiveGallery(open_store())
@@ -113,16 +113,14 @@ def test_another_key_seals_everything_anew(
     assert "left out" not in caplog.text
 
 
-def test_a_key_is_not_changed_by_halves(store: GalleryStore, open_store: Open) -> None:
+def test_reencrypt_damaged_row_changes_nothing(store: GalleryStore, open_store: Open) -> None:
     change(store, "UPDATE chips SET sealed = zeroblob(40)")
     with pytest.raises(GalleryError, match="cannot be decrypted"):
         maintenance.reencrypt(store, NEW_KEY)
     assert open_store().template_counts() == {"Ada": 2, "Eve": 2}
 
 
-def test_templates_of_one_model_go_without_the_others(
-    store: GalleryStore, open_store: Open
-) -> None:
+def test_drop_model_keeps_other_templates(store: GalleryStore, open_store: Open) -> None:
     other = open_store(model="n" * 64, allow_other_models=True)
     other.enroll("Ada", rows(1))
     running = LiveGallery(open_store())

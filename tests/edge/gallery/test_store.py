@@ -42,20 +42,20 @@ def on_disk(folder: Path) -> bytes:
 
 
 def change(folder: Path, *statements: str) -> None:
-    """By somebody who has the file and not the key."""
+    """Change rows as an attacker without the key would."""
     with closing(sqlite3.connect(folder / "gallery.db")) as intruder, intruder:
         for statement in statements:
             intruder.execute(statement)
 
 
-def test_what_is_enrolled_comes_back(open_store: Open) -> None:
+def test_enroll_returns_template_count(open_store: Open) -> None:
     assert open_store().enroll("Ada", rows(3), record=EVERYTHING) == 3
     (ada,) = open_store().read_subjects()
     assert ada.name == "Ada" and ada.record == EVERYTHING
     assert np.array_equal(ada.templates, rows(3))
 
 
-def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place(
+def test_enroll_adds_or_replaces_templates(
     open_store: Open,
 ) -> None:
     store = open_store()
@@ -66,9 +66,7 @@ def test_more_templates_leave_the_record_as_it_is_and_replacing_ones_go_in_place
     assert np.array_equal(store.load_templates()[1], rows(1, seed=2))
 
 
-def test_neither_templates_nor_names_are_readable_in_the_files(
-    open_store: Open, tmp_path: Path
-) -> None:
+def test_files_contain_no_plain_text(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada Lovelace", rows(2), record=EVERYTHING, chips=[b"a picture of Ada", None])
     content = on_disk(tmp_path)
@@ -84,12 +82,12 @@ def test_neither_templates_nor_names_are_readable_in_the_files(
     ]
 
 
-def test_the_files_belong_to_their_owner_only(open_store: Open, tmp_path: Path) -> None:
+def test_files_are_readable_by_owner_only(open_store: Open, tmp_path: Path) -> None:
     open_store().enroll("Ada", rows(1))
     assert {p.stat().st_mode & 0o077 for p in tmp_path.glob("gallery.db*")} == {0}
 
 
-def test_another_key_is_refused(open_store: Open) -> None:
+def test_open_with_other_key_is_refused(open_store: Open) -> None:
     open_store().enroll("Ada", rows(1))
     with pytest.raises(GalleryError, match="the key is not the one of this gallery"):
         open_store(key=bytes(32))
@@ -110,7 +108,7 @@ def test_another_key_is_refused(open_store: Open) -> None:
         "UPDATE subjects SET sealed = zeroblob(200) WHERE id = (SELECT min(id) FROM subjects)",
     ],
 )
-def test_a_changed_row_lets_nobody_in_and_keeps_nobody_else_out(
+def test_changed_row_is_left_out(
     open_store: Open, tmp_path: Path, statement: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = open_store()
@@ -124,13 +122,13 @@ def test_a_changed_row_lets_nobody_in_and_keeps_nobody_else_out(
 
 
 @pytest.mark.parametrize(("field", "value"), [("terminal", "cellar"), ("model", "n" * 64)])
-def test_a_foreign_gallery_is_refused_by_name(open_store: Open, field: str, value: str) -> None:
+def test_open_other_terminal_or_model_is_refused(open_store: Open, field: str, value: str) -> None:
     open_store().enroll("Ada", rows(1))
     with pytest.raises(GalleryError, match=f"belongs to {field}"):
         open_store(**{field: value})
 
 
-def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
+def test_templates_of_two_models_are_separate(open_store: Open) -> None:
     open_store().enroll("Ada", rows(2))
     other = open_store(model="n" * 64, allow_other_models=True)
     assert other.template_counts() == {"Ada": 0}
@@ -141,7 +139,7 @@ def test_two_models_lie_side_by_side_and_never_mix(open_store: Open) -> None:
     assert other.count_by_model() == {"m" * 64: 2, "n" * 64: 1}
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_open_file_not_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "gallery.db").write_text("hello" * 1000)
     with pytest.raises(GalleryError, match="cannot open the gallery"):
         GalleryStore(tmp_path / "gallery.db", key=KEY, terminal="lobby", model_digest="m")
@@ -162,7 +160,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
         ("DROP TABLE templates", "no such table"),
     ],
 )
-def test_a_damaged_gallery_is_refused_by_name(
+def test_enroll_damaged_gallery_is_refused(
     open_store: Open, tmp_path: Path, statement: str, message: str
 ) -> None:
     open_store().enroll("Ada", rows(1))
@@ -171,7 +169,7 @@ def test_a_damaged_gallery_is_refused_by_name(
         open_store().enroll("Eve", rows(1))
 
 
-def test_a_subject_is_stored_whole_or_not_at_all(open_store: Open) -> None:
+def test_enroll_interrupted_stores_nothing(open_store: Open) -> None:
     store = open_store()
 
     class Failing:
@@ -189,7 +187,7 @@ def test_a_subject_is_stored_whole_or_not_at_all(open_store: Open) -> None:
     assert store.template_counts() == {"Ada": 1}
 
 
-def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
+def test_changes_list_new_and_erased_subjects(open_store: Open) -> None:
     store = open_store()
     store.enroll("Ada", rows(1))
     store.enroll("Eve", rows(1, seed=1))
@@ -198,17 +196,17 @@ def test_changes_tell_what_is_new_and_what_is_gone(open_store: Open) -> None:
     assert store.changes(first.revision).subjects == {}
     store.update_attributes("Ada", EVERYTHING)
     store.remove("Eve")
-    told = store.changes(first.revision)
-    assert told.subjects[number["Eve"]] is None and len(told.subjects) == 2
-    ada = told.subjects[number["Ada"]]
+    changes = store.changes(first.revision)
+    assert changes.subjects[number["Eve"]] is None and len(changes.subjects) == 2
+    ada = changes.subjects[number["Ada"]]
     assert ada is not None and ada.record == EVERYTHING and np.array_equal(ada.templates, rows(1))
     store.enroll("Eve", rows(1))
     assert (
-        number["Eve"] not in store.changes(told.revision).subjects
+        number["Eve"] not in store.changes(changes.revision).subjects
     )  # numbers are never used again
 
 
-def test_a_reader_sees_another_connection_s_change(open_store: Open) -> None:
+def test_refresh_sees_other_connection(open_store: Open) -> None:
     gallery = LiveGallery(open_store())
     assert gallery.search(rows(1)[0]) is None
     assert not gallery.refresh()
@@ -219,7 +217,7 @@ def test_a_reader_sees_another_connection_s_change(open_store: Open) -> None:
     assert gallery.find_record("Ada") == EVERYTHING
 
 
-def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path) -> None:
+def test_remove_erases_rows_from_files(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", rows(2), chips=[bytes(range(256)) * 40, None])
     store.enroll("Eve", rows(2, seed=1))
@@ -242,9 +240,7 @@ def test_removal_takes_the_rows_out_of_the_file(open_store: Open, tmp_path: Path
     assert [row[-64:] in left for row in sealed].count(True) == 2
 
 
-def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(
-    open_store: Open, tmp_path: Path
-) -> None:
+def test_remove_reports_copy_left_in_log(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", rows(1))
     with closing(sqlite3.connect(tmp_path / "gallery.db")) as reader:
@@ -258,7 +254,7 @@ def test_erasure_is_not_claimed_while_a_copy_stays_in_the_log(
     assert store.template_counts() == {} and store.remove("Ada") == 0
 
 
-def test_who_is_kept_no_longer(open_store: Open) -> None:
+def test_expired_subjects_by_day(open_store: Open) -> None:
     store = open_store()
     for name, day in (("Ada", date(2027, 1, 1)), ("Eve", date(2027, 1, 2)), ("Joe", None)):
         store.enroll(name, rows(1), record=SubjectRecord(erase_on=day))
@@ -266,7 +262,7 @@ def test_who_is_kept_no_longer(open_store: Open) -> None:
     assert store.expired_subjects(date(2027, 1, 1)) == ["Ada"]
 
 
-def test_a_pin_is_checked_and_never_stored(open_store: Open, tmp_path: Path) -> None:
+def test_set_pin_stores_only_a_hash(open_store: Open, tmp_path: Path) -> None:
     store = open_store()
     store.enroll("Ada", rows(1))
     store.set_pin("Ada", "4711")
@@ -281,16 +277,16 @@ def test_a_pin_is_checked_and_never_stored(open_store: Open, tmp_path: Path) -> 
         with pytest.raises(GalleryError, match="4 to 12 digits"):
             store.set_pin("Ada", wrong)
     with pytest.raises(GalleryError, match="not enrolled"):
-        store.set_pin("Nobody", "4711")
+        store.set_pin("Joe", "4711")
 
 
 @pytest.mark.parametrize("name", ["", "  ", "x" * 200, "a\nb"])
-def test_names_that_are_none(open_store: Open, name: str) -> None:
+def test_enroll_invalid_name_is_refused(open_store: Open, name: str) -> None:
     with pytest.raises(GalleryError, match="expected a subject name"):
         open_store().enroll(name, rows(1))
 
 
-def test_two_spellings_of_one_name_are_one_subject(open_store: Open) -> None:
+def test_enroll_two_spellings_are_one_subject(open_store: Open) -> None:
     store = open_store()
     store.enroll("Zo\u00eb", rows(1))
     store.enroll("Zoe\u0308", rows(1))
@@ -334,9 +330,7 @@ def first_version(path: Path) -> None:
         )
 
 
-def test_a_gallery_of_the_first_version_becomes_one_of_this(
-    open_store: Open, tmp_path: Path
-) -> None:
+def test_schema_1_is_upgraded_when_opened(open_store: Open, tmp_path: Path) -> None:
     first_version(tmp_path / "gallery.db")
     assert b"Ada" in on_disk(tmp_path)
     store = open_store()
@@ -350,9 +344,7 @@ def test_a_gallery_of_the_first_version_becomes_one_of_this(
     assert open_store().template_counts() == {"Ada": 2, "Eve": 1}
 
 
-def test_a_damaged_gallery_of_the_first_version_is_left_as_it_is(
-    open_store: Open, tmp_path: Path
-) -> None:
+def test_schema_1_damaged_stays_unchanged(open_store: Open, tmp_path: Path) -> None:
     first_version(tmp_path / "gallery.db")
     change(tmp_path, "UPDATE templates SET sealed = x'00' WHERE id = 2")
     with pytest.raises(GalleryError, match="cannot be decrypted"):

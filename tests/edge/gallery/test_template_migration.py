@@ -27,7 +27,7 @@ def png(level: int) -> bytes:
     return cv2.imencode(".png", np.full((112, 112, 3), level, np.uint8))[1].tobytes()
 
 
-def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
+def test_migrate_enrolls_from_stored_chips(open_store: Open) -> None:
     before = open_store()
     before.enroll(
         "Ada",
@@ -39,8 +39,8 @@ def test_people_of_whom_chips_were_kept_need_not_come(open_store: Open) -> None:
     with pytest.raises(GalleryError, match="edge-gallery migrate"):
         open_store(model="n" * 64)
     now = open_store(model="n" * 64, allow_other_models=True)
-    told = migrate_templates(now, Embedder())  # type: ignore[arg-type]
-    assert (told.already_enrolled, told.enrolled, told.not_enrolled) == (0, ["Ada"], ["Eve"])
+    result = migrate_templates(now, Embedder())  # type: ignore[arg-type]
+    assert (result.already_enrolled, result.enrolled, result.not_enrolled) == (0, ["Ada"], ["Eve"])
     ada, _ = open_store(model="n" * 64).read_subjects()
     assert ada.record.extended and ada.templates.argmax() == 3
     again = migrate_templates(now, Embedder())  # type: ignore[arg-type]
@@ -56,5 +56,5 @@ def test_migrate_damaged_chips_are_left_out(open_store: Open) -> None:
     before.db.execute(
         "UPDATE chips SET sealed = 7 WHERE template = (SELECT max(id) FROM templates)"
     )
-    told = migrate_templates(open_store(model="n" * 64, allow_other_models=True), Embedder())  # type: ignore[arg-type]
-    assert (told.enrolled, told.not_enrolled) == (["Ada"], ["Eve", "Joe"])
+    result = migrate_templates(open_store(model="n" * 64, allow_other_models=True), Embedder())  # type: ignore[arg-type]
+    assert (result.enrolled, result.not_enrolled) == (["Ada"], ["Eve", "Joe"])
