@@ -1,11 +1,13 @@
 """Pytest plugin of `make test-fast`: skips each test when it starts a process or loads a network.
 
-No test has to be marked: the interpreter's audit events show what a test does.
+No test has to be marked: the interpreter's audit events show what a test does. Left out as well:
+tests of seconds that draw many random inputs or videos.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from hypothesis import settings
 from edge.engine.ort import ort
 
 _PROCESSES = {"subprocess.Popen", "os.fork", "os.forkpty", "os.posix_spawn", "os.system"}
+_LONG = {"crossings", "fuzz", "test_conventions.py", "test_liveness.py"}
 _HEAVY = {"torch", "tensorrt_rtx"}
 
 
@@ -27,6 +30,10 @@ def skip_at(event: str, arguments: tuple[Any, ...]) -> None:
 
 def _skip_network(*_: object, **__: object) -> None:
     pytest.skip("loads a network", allow_module_level=True)
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    return True if collection_path.name in _LONG else None
 
 
 def pytest_collection(session: pytest.Session) -> None:

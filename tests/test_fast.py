@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.fast import skip_at
+from tests.fast import pytest_ignore_collect, skip_at
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,8 @@ def test_fast_run_skips_heavy_tests(event: str, argument: str) -> None:
 )
 def test_fast_run_keeps_light_tests(event: str, argument: str) -> None:
     assert skip_at(event, (argument,)) is None
+
+
+@pytest.mark.parametrize(("name", "ignored"), [("fuzz", True), ("test_names.py", None)])
+def test_fast_run_ignores_long_files(name: str, ignored: bool | None) -> None:
+    assert pytest_ignore_collect(Path("tests") / name) is ignored

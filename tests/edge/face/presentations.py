@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import cv2
 import numpy as np
@@ -67,22 +68,27 @@ def moved(picture: Picture, reach: float, at_xy: tuple[float, float] = (160, 115
 
 
 def alive(image: Image, landmarks_xy: Image, t: float) -> Image:
-    """A blink of a quarter of a second every 1.2 s, and lips that move."""
-    left, right, nose, *mouth = landmarks_xy.astype(np.float32)
-    y, x = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
+    """Draw a blink of a quarter of a second every 1.2 s, and lips that move."""
+    height, width = image.shape[:2]
+    x, y, blink, lips, nose = _motions(height, width, tuple(map(tuple, landmarks_xy)))
+    down = 3.0 * (t % 1.2 < 0.25) * blink + np.sin(5 * t) * lips + np.sin(2 * t) * nose
+    return cv2.remap(image, x, y + down.astype(np.float32), cv2.INTER_LINEAR)
+
+
+@cache
+def _motions(
+    height: int, width: int, points: tuple[tuple[float, float], ...]
+) -> tuple[Image, Image, Image, Image, Image]:
+    """Return the pixels' places, and how far lids, lips and nose move them down."""
+    left, right, nose, *mouth = np.array(points, np.float32)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
     apart, lips = float(np.linalg.norm(right - left)), (mouth[0] + mouth[1]) / 2
 
     def near(point: Image, reach: float) -> Image:
         return np.exp(-((x - point[0]) ** 2 + (y - point[1]) ** 2) / (2 * (reach * apart) ** 2))
 
-    closed = 3.0 * (t % 1.2 < 0.25)
-    down = sum(closed * near(eye, 0.12) * (y - eye[1]) for eye in (left, right))
-    down = (
-        down
-        + 0.08 * apart * np.sin(5 * t) * near(lips, 0.25)
-        + 0.02 * apart * np.sin(2 * t) * near(nose, 0.3)
-    )
-    return cv2.remap(image, x, y + down.astype(np.float32), cv2.INTER_LINEAR)
+    blink = near(left, 0.12) * (y - left[1]) + near(right, 0.12) * (y - right[1])
+    return x, y, blink, 0.08 * apart * near(lips, 0.25), 0.02 * apart * near(nose, 0.3)
 
 
 def show(
