@@ -1,4 +1,4 @@
-"""A record whose caller never has to wait: one thread opens it and writes, and a disk that hangs holds nobody up."""
+"""Background writer: a thread opens and writes an audit log, so that its caller never waits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.audit.writer import AuditLogWriter
 from edge.errors import RecordError
 from edge.system.wallclock import WallClock
 
-_TEND_S = 60.0  # how often old records are looked after while nothing happens
+_MAINTENANCE_S = 60.0  # interval of the maintenance while no records come
 
 
 class QueueFullError(RecordError):
@@ -21,7 +21,7 @@ class QueueFullError(RecordError):
 
 
 class PendingRecord:
-    """One record on its way to the disk. One that is not `counted` is not missed where it cannot be written."""
+    """Record on its way to the disk; one that is not `counted` is not counted if it is lost."""
 
     def __init__(self, fields: dict[str, Any], *, counted: bool = True) -> None:
         self.fields = fields
@@ -36,28 +36,31 @@ class PendingRecord:
 
     @property
     def written(self) -> bool:
+        """True if the record is on disk."""
         return self.done.is_set() and self.error is None
 
 
 class AsyncLogWriter:
-    """A log whose caller never has to wait: a hanging disk must not hold a lock open. One thread opens it and writes, in order;
-    where it cannot be opened, each record tries again."""
+    """Writes records in order by one thread: a hanging disk does not hold a lock open.
+
+    If the log cannot be opened, each record tries again.
+    """
 
     def __init__(self, open_log: Callable[[], AuditLogWriter]) -> None:
         self._open_log = open_log
         self._log: AuditLogWriter | None = None
         self._retention: Retention | None = None
         self._clock: WallClock | None = None
-        self._unopened = 0  # records lost before it could be opened
-        # Counted up and never back, each by one thread alone: what one forgets the other cannot lose.
-        self._not_taken = 0  # for want of room in the queue; the caller's
-        self._told = 0  # of those, on record; the writer's
+        self._unopened = 0  # records lost before the log was opened
+        # Each is changed by one thread and never decreases, so that no lock is needed.
+        self._not_taken = 0  # records that the queue refused; of the caller
+        self._recorded = 0  # how many of them are recorded; of the writer thread
         self._jobs: queue.Queue[PendingRecord | None] = queue.Queue(maxsize=64)
         self._thread = threading.Thread(target=self._write, name="record", daemon=True)
         self._thread.start()
 
     def submit(self, fields: dict[str, Any], *, counted: bool = True) -> PendingRecord:
-        """Hand over a record; `done` is set once it is on disk or has failed. A full queue is a failure."""
+        """Hand over a record; `done` is set when it is on disk or failed, at once if refused."""
         job = PendingRecord(fields, counted=counted)
         try:
             self._jobs.put_nowait(job)
@@ -72,22 +75,22 @@ class AsyncLogWriter:
 
     @property
     def lost(self) -> int:
-        """Records lost since the last that was written."""
+        """Records lost since the last one that was written."""
         log = self._log
-        return (log.lost if log else self._unopened) + self._not_taken - self._told
+        return (log.lost if log else self._unopened) + self._not_taken - self._recorded
 
-    def update_retention(self, keep: Retention) -> None:
-        """How long records are kept from now on."""
-        self._retention = keep
+    def update_retention(self, retention: Retention) -> None:
+        """Set how long records are kept."""
+        self._retention = retention
         if (log := self._log) is not None:
-            log.retention = keep
+            log.retention = retention
 
     def use_clock(self, clock: WallClock) -> None:
         """Set the clock that dates and expires records; call it before the first record."""
         self._clock = clock
 
     def close(self, timeout_s: float = 1.0) -> None:
-        """Write what waits, for at most `timeout_s`."""
+        """Write the waiting records, for at most `timeout_s`."""
         try:
             self._jobs.put(None, timeout=timeout_s)
         except queue.Full:
@@ -102,47 +105,47 @@ class AsyncLogWriter:
                 self._append(job)
             except RecordError as error:
                 job.error = error
-            except Exception as error:  # whatever one record does, the next one is written
+            except Exception as error:  # the next record must still be written
                 job.error = RecordError(f"the record was not written: {error!r}")
             job.done.set()
             if self._jobs.empty():
-                self._tend()
+                self._run_maintenance()
 
     def _next(self) -> PendingRecord | None:
-        """Of what waits; None at the end."""
+        """Wait for the next record; None at the end."""
         while True:
             try:
-                return self._jobs.get(timeout=_TEND_S)
+                return self._jobs.get(timeout=_MAINTENANCE_S)
             except queue.Empty:
-                self._tend()
+                self._run_maintenance()
 
-    def _tend(self) -> None:
-        """Between records, so that none waits for more than a step of it."""
+    def _run_maintenance(self) -> None:
+        """Run one step between records, so that a record waits for one step at most."""
         if self._log is not None:
-            with contextlib.suppress(Exception):  # whatever it is, records are written
+            with contextlib.suppress(Exception):  # records must still be written
                 self._log.run_maintenance()
 
     def _append(self, job: PendingRecord) -> None:
-        if self._log is None:
-            self._open(job)
-        assert self._log is not None
-        before, not_taken = self._log.lost, self._not_taken
-        more = {"not_taken": not_taken - self._told} if not_taken > self._told else {}
+        log = self._log or self._open(job)
+        before, not_taken = log.lost, self._not_taken
+        count = not_taken - self._recorded
         try:
-            self._log.append({**job.fields, **more})
+            log.append({**job.fields, **({"not_taken": count} if count > 0 else {})})
         except Exception:
-            self._log.lost = before + job.counted
+            log.lost = before + job.counted
             raise
-        self._told = not_taken
+        self._recorded = not_taken
 
-    def _open(self, job: PendingRecord) -> None:
+    def _open(self, job: PendingRecord) -> AuditLogWriter:
         try:
-            self._log = self._open_log()
+            log = self._open_log()
         except Exception:
             self._unopened += job.counted
             raise
-        self._log.lost = self._unopened
+        log.lost = self._unopened
         if self._clock is not None:
-            self._log.clock = self._clock
+            log.clock = self._clock
         if self._retention is not None:
-            self._log.retention = self._retention
+            log.retention = self._retention
+        self._log = log
+        return log

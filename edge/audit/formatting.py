@@ -1,4 +1,4 @@
-"""Records as rows: a line for people, cells for spreadsheets."""
+"""Records as text: table lines for people, JSON lines and CSV for programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from edge.audit.record_fields import NOT_IN_DETAILS
 from edge.names import is_printable
 
 COLUMNS = (
-    "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold", "votes", "liveness",
-    "decision", "outcome", "grant_id", "frame", "model", "engine", "lost", "erased", "other", "hash",
+    "time", "record", "id", "what", "reason", "subject", "operator", "note", "score", "threshold",
+    "votes", "liveness", "decision", "outcome", "grant_id", "frame", "model", "engine", "lost",
+    "erased", "other", "hash",
 )  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _WALL_MAX = 1e12
 
 
 def utc_time(record: Mapping[str, Any]) -> str:
-    """Of the clock on the wall, in UTC."""
+    """Return the time of a record in UTC, `?` if its time is not valid."""
     try:
         return datetime.fromtimestamp(record["wall"], timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
     except (KeyError, TypeError, ValueError, OverflowError, OSError):
@@ -30,18 +31,18 @@ def utc_time(record: Mapping[str, Any]) -> str:
 
 
 def unix_time(record: Mapping[str, Any]) -> float:
-    """Unix seconds to put it in order by; 0 where it has none that a clock can show."""
+    """Return the Unix seconds of a record, 0 if its time is not valid."""
     wall = record.get("wall")
     return float(wall) if isinstance(wall, (int, float)) and abs(wall) < _WALL_MAX else 0.0
 
 
 def trusted_time(record: Mapping[str, Any]) -> float:
-    """Return the Unix seconds that had certainly been reached, not those of a clock in doubt."""
+    """Return the Unix seconds that had certainly been reached, not those of an untrusted clock."""
     return unix_time({"wall": record.get("latest_believed", record.get("wall"))})
 
 
 def event_name(record: Mapping[str, Any]) -> str:
-    """In one word: the verdict of a decision, else the event or the kind."""
+    """Return the verdict of a decision, else the event or the kind."""
     return str(record.get("verdict") or record.get("event") or record.get("kind") or "?")
 
 
@@ -66,7 +67,7 @@ def liveness_text(record: Mapping[str, Any]) -> str:
 
 def table_heading() -> str:
     """Return the first line of the table."""
-    return _row_of("time", "record", "id", "what", "reason", "who", "liveness", "details")
+    return _table_row("time", "record", "id", "what", "reason", "who", "liveness", "details")
 
 
 def table_line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
@@ -83,15 +84,17 @@ def table_line(name: str, record: Mapping[str, Any], zone: tzinfo) -> str:
     )
     words = f'"{record["note"]}"' if record.get("note") else ""
     number, reason = str(record.get("id", "?")), str(record.get("reason", ""))
-    doubt = "(clock in doubt)" if "latest_believed" in record else ""
+    doubt = "(clock not trusted)" if "latest_believed" in record else ""
     details = f"{words} {rest} {doubt}".strip()
     when = local_time(record, zone)
     return _plain(
-        _row_of(when, name, number, event_name(record), reason, who, liveness_text(record), details)
+        _table_row(
+            when, name, number, event_name(record), reason, who, liveness_text(record), details
+        )
     )
 
 
-def _row_of(
+def _table_row(
     when: str, name: str, number: str, what: str, reason: str, who: str, liveness: str, details: str
 ) -> str:
     first = f"{when:25}  {name:9} {number:>7}  {what:14} {reason:20}"
@@ -99,7 +102,7 @@ def _row_of(
 
 
 def csv_cells(name: str, record: Mapping[str, Any]) -> list[str]:
-    """By `COLUMNS`. Text that a spreadsheet would take for a formula is marked as text."""
+    """Return the cells of `COLUMNS`. A text that looks like a formula is marked as text."""
     known = {**record, "time": utc_time(record), "record": name, "what": event_name(record)}
     return [_safe(_cell(known.get(column, ""))) for column in COLUMNS]
 
@@ -107,19 +110,20 @@ def csv_cells(name: str, record: Mapping[str, Any]) -> list[str]:
 def export_lines(
     name: str, found: Iterable[Mapping[str, Any]], form: str
 ) -> Iterator[tuple[str, int]]:
-    """JSON lines or CSV, each with the number that it goes up to; the heading of a table has 0."""
+    """Yield JSON lines or CSV rows with the id of their record; the CSV heading has 0."""
     if form == "csv":
-        yield _row(COLUMNS), 0
+        yield _csv_row(COLUMNS), 0
     for record in found:
-        text = (
-            _row(csv_cells(name, record))
-            if form == "csv"
-            else json.dumps({"record": name, **record}) + "\n"
-        )
+        is_csv = form == "csv"
+        text = _csv_row(csv_cells(name, record)) if is_csv else _json_line(name, record)
         yield text, record_id(record)
 
 
-def _row(values: Iterable[str]) -> str:
+def _json_line(name: str, record: Mapping[str, Any]) -> str:
+    return json.dumps({"record": name, **record}) + "\n"
+
+
+def _csv_row(values: Iterable[str]) -> str:
     text = io.StringIO()
     csv.writer(text).writerow(values)
     return text.getvalue()
@@ -142,19 +146,13 @@ def _is_number(cell: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Without what would begin another row or tell a terminal what to do."""
-    return (
-        text
-        if is_printable(text)
-        else "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)
-    )
+    """Escape line breaks and control characters."""
+    if is_printable(text):
+        return text
+    return "".join(c if is_printable(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _short(value: Any) -> str:
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else value
-        if isinstance(value, str)
-        else json.dumps(value)
-    )
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -144,9 +144,9 @@ class Log:
 
     def _verification_keys(self, folder: Path) -> list[Any]:
         """Those that are kept, and those that the process had to make."""
-        beside = default_key_path(self.folder(folder))
+        next_to_log = default_key_path(self.folder(folder))
         return read_keys(self.keys(folder)) + (
-            read_keys(beside) if beside != self.keys(folder) else []
+            read_keys(next_to_log) if next_to_log != self.keys(folder) else []
         )
 
     def _compare(self, found: Sequence[dict[str, Any]], left: Left) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A record to tamper with: three segments of it, and what an auditor has in hand."""
+"""Sample log of three segments to tamper with, and its verification."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Record:
         return b"".join(path.read_bytes() for path in self.paths).splitlines(keepends=True)
 
     def put(self, lines: list[bytes]) -> None:
-        """Other lines, in one segment each file as long as it was where that is possible: the last takes the rest."""
+        """Replace the lines; each segment keeps its number of lines, the last one takes the rest."""
         counts = [len(path.read_bytes().splitlines()) for path in self.paths]
         for path, count in zip(self.paths, [*counts[:-1], len(lines)], strict=True):
             path.write_bytes(b"".join(lines[:count]))
@@ -65,7 +65,7 @@ class Record:
         return line
 
     def rewrite(self, since: int, key: bytes, **changes: object) -> None:
-        """All records from one on, by the key of that record, with other fields in the first of them."""
+        """Rewrite all records from an id on with the key of that record; change fields of the first."""
         from edge.audit.chain import next_key
 
         lines, before = self.lines(), self.at(since - 1).hash
@@ -98,5 +98,5 @@ class Record:
         )
 
     def found(self, expected: ExpectedRecord | None = None) -> list[tuple[str, int]]:
-        """What is wrong, and at which record."""
+        """Return code and record id of the findings."""
         return [(finding.code, finding.id) for finding in self.verify(expected).findings]

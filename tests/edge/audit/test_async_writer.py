@@ -13,7 +13,7 @@ from edge.errors import RecordError
 from tests.doors import TIMEOUT_S, HangingDisk
 
 
-def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
+def test_async_writer_hanging_disk_no_wait(tmp_path: Path) -> None:
     hanging = HangingDisk(tmp_path / "log")
     bounded = AsyncLogWriter(lambda: hanging)
     jobs = [bounded.submit({"a": i}) for i in range(100)]
@@ -30,7 +30,7 @@ def test_a_hanging_disk_does_not_hold_the_caller(tmp_path: Path) -> None:
     assert [r["a"] for r in read_log(tmp_path / "log")] == written
 
 
-def test_one_record_that_fails_does_not_stop_the_next(
+def test_async_writer_continues_after_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bounded = AsyncLogWriter(lambda: AuditLogWriter(tmp_path / "log"))
@@ -53,8 +53,8 @@ def test_one_record_that_fails_does_not_stop_the_next(
     assert [r["a"] for r in read_log(tmp_path / "log")][-1] == "\ud800 \u2028"
 
 
-def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> None:
-    """The record that was to tell of it fails too."""
+def test_async_writer_records_refused_count(tmp_path: Path) -> None:
+    """The record with the count fails once as well."""
 
     class FailsOnce(HangingDisk):
         failed = False
@@ -78,14 +78,14 @@ def test_what_the_queue_did_not_take_is_told_once_it_can_be(tmp_path: Path) -> N
     last = bounded.submit({"a": 100})
     assert last.done.wait(TIMEOUT_S) and bounded.lost == 0
     bounded.close()
-    told = read_log(tmp_path / "log")
+    fields = read_log(tmp_path / "log")
     assert (
-        sum(r.get("not_taken", 0) for r in told) == not_taken
-        and sum(r.get("lost", 0) for r in told) == 1
+        sum(r.get("not_taken", 0) for r in fields) == not_taken
+        and sum(r.get("lost", 0) for r in fields) == 1
     )
 
 
-def test_a_log_that_cannot_be_opened_is_tried_again_with_each_record(tmp_path: Path) -> None:
+def test_async_writer_retries_opening(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     folder.write_text("no folder")
     bounded = AsyncLogWriter(lambda: AuditLogWriter(folder / "log"))

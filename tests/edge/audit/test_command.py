@@ -1,4 +1,4 @@
-"""`edge-audit` on the records of a terminal."""
+"""`edge-audit` on the audit logs of a terminal."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PACKAGE = Path(edge.__file__).parent
 
 @pytest.fixture
 def config(write_config: Callable[..., Path]) -> TerminalConfig:
-    """Ada and Ben were let in twice each, with pictures; an operator has asked for something."""
+    """Two grants with pictures for Ada and for Ben, and one operator command."""
     config = load_config(write_config(record={"verification_key_dir": "keys", "max_pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
     key = read_evidence_key(config)
@@ -60,7 +60,7 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
         config.pictures_path, 9, 30, picture_cipher(key, "test"), WallClock(read=lambda: BEGAN)
     )
     for subject in ("Ada", "Ben", "Ada", "Ben"):
-        told = {
+        err = {
             "kind": "decision",
             "verdict": "grant",
             "reason": "match",
@@ -68,7 +68,7 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
             "score": 0.9,
             "votes": 3,
         }
-        number = decisions.append(told)
+        number = decisions.append(err)
         door.append(
             {
                 "event": "unlocked",
@@ -103,7 +103,7 @@ def audit(config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[
     return call
 
 
-def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
+def test_show_merges_logs_by_time(audit: Call) -> None:
     code, said, _ = audit("show")
     heading, *lines = said.splitlines()
     assert heading.split() == [
@@ -126,7 +126,7 @@ def test_both_records_are_shown_in_the_order_of_time(audit: Call) -> None:
     )
 
 
-def test_what_is_shown_can_be_chosen(audit: Call) -> None:
+def test_show_options_select_records(audit: Call) -> None:
     assert len(audit("show", "--record", "door")[1].splitlines()) == 6
     assert len(audit("show", "--subject", "Ben")[1].splitlines()) == 5
     assert len(audit("show", "--kind", "unlocked", "--since", "2")[1].splitlines()) == 3
@@ -134,7 +134,7 @@ def test_what_is_shown_can_be_chosen(audit: Call) -> None:
     assert newest["record"] == "door" and newest["operator"] == "guard"
 
 
-def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: TerminalConfig) -> None:
+def test_show_without_gallery_key_redacts(audit: Call, config: TerminalConfig) -> None:
     shown = json.loads(audit("show", "--record", "decisions", "--last", "1", "--json")[1])
     assert shown["score"] == 0.9 and shown["votes"] == 3 and "sealed" not in shown
     raw = b"".join(path.read_bytes() for path in list_segments(config.decisions_path))
@@ -150,7 +150,7 @@ def test_without_the_gallerys_key_scores_are_redacted(audit: Call, config: Termi
     )
 
 
-def test_a_picture_is_unsealed(audit: Call, config: TerminalConfig, tmp_path: Path) -> None:
+def test_show_picture_is_decrypted(audit: Call, config: TerminalConfig, tmp_path: Path) -> None:
     out = tmp_path / "seen.png"
     assert audit("show", "--picture", "3", "--out", str(out))[0] == 0
     assert cv2.imread(str(out)).mean() == 3 and out.stat().st_mode & 0o077 == 0
@@ -160,9 +160,7 @@ def test_a_picture_is_unsealed(audit: Call, config: TerminalConfig, tmp_path: Pa
     assert "run this as root" in audit("show", "--picture", "3", "--out", str(out))[2]
 
 
-def test_an_export_goes_on_where_the_last_one_ended(
-    audit: Call, config: TerminalConfig, tmp_path: Path
-) -> None:
+def test_export_continues_after_since(audit: Call, config: TerminalConfig, tmp_path: Path) -> None:
     out = tmp_path / "door.jsonl"
     code, said, _ = audit("export", "--record", "door", "--out", str(out))
     assert code == 0 and said == "next export: --since 5\n" and out.stat().st_mode & 0o077 == 0
@@ -171,17 +169,17 @@ def test_an_export_goes_on_where_the_last_one_ended(
     log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append({"event": "stopped", "reason": "locked", "latches": []})
     log.close()
-    code, said, told = audit("export", "--record", "door", "--since", "5")
+    code, said, err = audit("export", "--record", "door", "--since", "5")
     assert [json.loads(line)["id"] for line in said.splitlines()] == [
         6
-    ] and told == "next export: --since 6\n"
+    ] and err == "next export: --since 6\n"
     assert audit("export", "--record", "door", "--since", "6")[1:] == (
         "",
         "next export: --since 6\n",
     )
 
 
-def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path) -> None:
+def test_export_csv_has_no_formula(audit: Call, tmp_path: Path) -> None:
     out = tmp_path / "door.csv"
     assert audit("export", "--record", "door", "--format", "csv", "--out", str(out))[0] == 0
     rows = list(csv.DictReader(out.read_text().splitlines()))
@@ -190,9 +188,7 @@ def test_an_export_for_spreadsheets_holds_no_formula(audit: Call, tmp_path: Path
     ] == "'=1+1"
 
 
-def test_records_verify_and_a_change_is_told_with_its_place(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_verify_names_line_of_a_change(audit: Call, config: TerminalConfig) -> None:
     code, said, _ = audit("verify")
     assert code == 0 and said.count("chain and MACs fit") == 2 and "only a checkpoint shows" in said
     path = list_segments(config.door_record_path)[0]
@@ -210,8 +206,8 @@ def test_verify_without_key_states_its_limit(audit: Call, config: TerminalConfig
     assert code == 0 and "only the chain was checked" in said
     assert "(`record.verification_key_dir`) from your backup" in said
     default_key_path(config.door_record_path).write_text("nonsense\n")
-    code, _, told = audit("verify", "--record", "door")
-    assert code == 1 and "expected lines of a record id" in told
+    code, _, err = audit("verify", "--record", "door")
+    assert code == 1 and "expected lines of a record id" in err
 
 
 def test_checkpoint_shows_truncated_log(
@@ -228,17 +224,17 @@ def test_checkpoint_shows_truncated_log(
     state.unlink()
     log = AuditLogWriter(
         config.door_record_path, log_id="test/door"
-    )  # whoever cut it lets it begin anew
+    )  # the attacker lets a new chain begin
     log.close()
     assert (
         "FOUND the end: truncated: records 4 to 5"
         in audit("verify", "--record", "door", "--checkpoint", str(out))[1]
     )
     default_key_path(config.door_record_path).unlink()
-    code, said, told = audit(
+    code, said, err = audit(
         "verify", "--record", "door", "--checkpoint", str(out), "--public-key", public
     )
-    assert code == 1 and "records 4 to 5" in said and told == ""
+    assert code == 1 and "records 4 to 5" in said and err == ""
     assert "signature was not checked" in audit("verify", "--checkpoint", str(out))[2]
 
 
@@ -251,8 +247,8 @@ def test_changed_checkpoint_is_refused(audit: Call, tmp_path: Path) -> None:
         whole.replace("test/door", "test/decisions"),
     ):
         out.write_text(changed)
-        code, _, told = audit("verify", "--checkpoint", str(out))
-        assert code == 1 and "signature is not by this log's key" in told
+        code, _, err = audit("verify", "--checkpoint", str(out))
+        assert code == 1 and "signature is not by this log's key" in err
     out.write_text(whole.replace("test/door", "lobby/door"))
     assert (
         "is of lobby/door, expected one of test/decisions, test/door"
@@ -266,7 +262,7 @@ def test_changed_checkpoint_is_refused(audit: Call, tmp_path: Path) -> None:
     assert audit("verify", "--checkpoint", str(tmp_path / "none"))[0] == 2
 
 
-def test_a_copy_is_verified_without_a_configuration(
+def test_verify_copy_without_config(
     audit: Call, config: TerminalConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     audit("checkpoint", "--record", "door", "--out", str(tmp_path / "checkpoint.json"))
@@ -303,7 +299,7 @@ def test_a_copy_is_verified_without_a_configuration(
         ["--folder", "x", "--record", "door"],
     ],
 )
-def test_a_copy_and_a_configuration_do_not_go_together(arguments: list[str]) -> None:
+def test_verify_folder_and_config_exclude(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["verify", *arguments])
     assert ended.value.code == 2
@@ -324,7 +320,7 @@ def test_checkpoint_of_invalid_id_is_refused(audit: Call, tmp_path: Path) -> Non
         )
 
 
-def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
+def test_show_invalid_id_and_time_are_rows(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     path = list_segments(config.door_record_path)[-1]
@@ -338,9 +334,7 @@ def test_lines_with_a_number_and_a_time_that_are_none_are_rows_too(
         assert audit("erase", "--before", "2020-01-31", "--dry-run")[0] == 0
 
 
-def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_show_escapes_control_characters(audit: Call, config: TerminalConfig) -> None:
     log = AuditLogWriter(config.door_record_path, log_id="test/door")
     log.append(
         {
@@ -360,14 +354,12 @@ def test_what_an_operator_wrote_makes_no_row_and_moves_no_cursor(
 def test_checkpoint_of_bad_log_needs_force(audit: Call, config: TerminalConfig) -> None:
     path = list_segments(config.door_record_path)[0]
     path.write_bytes(path.read_bytes().replace(b'"record_id":3', b'"record_id":1'))
-    code, said, told = audit("checkpoint", "--record", "door")
-    assert code == 1 and said == "" and "1 findings" in told
+    code, said, err = audit("checkpoint", "--record", "door")
+    assert code == 1 and said == "" and "1 findings" in err
     assert audit("checkpoint", "--record", "door", "--force")[0] == 0
 
 
-def test_one_person_is_erased_from_both_records_with_the_pictures(
-    audit: Call, config: TerminalConfig
-) -> None:
+def test_erase_subject_in_both_logs_with_pictures(audit: Call, config: TerminalConfig) -> None:
     code, said, _ = audit("erase", "--subject", "Ada", "--dry-run")
     assert (
         code == 0
@@ -389,7 +381,7 @@ def test_one_person_is_erased_from_both_records_with_the_pictures(
     assert "door: 1 " in audit("erase", "--subject", "guard")[1]
 
 
-def test_everybody_is_erased_before_a_day(audit: Call) -> None:
+def test_erase_before_a_day(audit: Call) -> None:
     assert "door: 0 " in audit("erase", "--before", "2027-01-15")[1]
     assert "door: 5 " in audit("erase", "--before", "2027-01-16")[1]
     assert audit("verify")[0] == 0
@@ -398,7 +390,7 @@ def test_everybody_is_erased_before_a_day(audit: Call) -> None:
     assert ended.value.code == 2
 
 
-def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
+def test_init_moves_keys_of_the_processes(
     audit: Call, config: TerminalConfig, tmp_path: Path
 ) -> None:
     assert default_key_path(config.door_record_path).exists()
@@ -412,7 +404,7 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
         len(read_keys(tmp_path / "keys" / "door.key")) == 1
         and (tmp_path / "keys" / "door.key").stat().st_mode & 0o077 == 0
     )
-    assert audit("init")[1].count("is there") == 2
+    assert audit("init")[1].count("exists") == 2
     assert audit("verify")[1].count("chain and MACs fit") == 2
     (config.door_record_path / "state").unlink()
     log = AuditLogWriter(config.door_record_path, log_id="test/door")
@@ -425,10 +417,10 @@ def test_keys_that_the_processes_made_are_moved_to_where_root_keeps_them(
     ] == ["new-chain"]
 
 
-def test_init_with_lost_key_says_what_to_do(audit: Call, config: TerminalConfig) -> None:
+def test_init_lost_key_names_remedy(audit: Call, config: TerminalConfig) -> None:
     default_key_path(config.decisions_path).unlink()
-    code, _, told = audit("init")
-    assert code == 1 and "restore it from your backup" in told
+    code, _, err = audit("init")
+    assert code == 1 and "restore it from your backup" in err
 
 
 @pytest.mark.parametrize("keys", ["keys", None])
@@ -450,19 +442,19 @@ def test_init_state_holds_no_verification_key(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
-def test_root_prepares_what_the_account_of_the_folder_writes(
+def test_init_as_root_makes_files_of_owner(
     write_config: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """State and folder are the account's, the key is root's; a link that the account lays leads root nowhere."""
-    nobody = 65534
+    """State and folder belong to the account, the key to root; root does not follow its links."""
+    account = 65534
     path = write_config(record={"verification_key_dir": "keys"})
     config = load_config(path)
     config.state.mkdir(mode=0o700)
-    os.chown(config.state, nobody, nobody)
+    os.chown(config.state, account, account)
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
     assert main(["init", "--config", str(path)]) == 0
-    assert (config.door_record_path / "state").stat().st_uid == nobody and (
+    assert (config.door_record_path / "state").stat().st_uid == account and (
         tmp_path / "keys" / "door.key"
     ).stat().st_uid == 0
     precious = tmp_path / "precious"
@@ -506,7 +498,7 @@ def _ready(fd: int) -> bool:
     return bool(select.select([fd], [], [], 0.05)[0])
 
 
-def test_folder_as_segment_is_a_finding(audit: Call, config: TerminalConfig) -> None:
+def test_verify_folder_as_segment_is_found(audit: Call, config: TerminalConfig) -> None:
     path = list_segments(config.door_record_path)[0]
     path.unlink()
     path.mkdir()
@@ -523,9 +515,9 @@ def test_show_time_is_local_with_offset(audit: Call, write_config: Callable[...,
 
 
 def test_show_unknown_kind_lists_kinds(audit: Call) -> None:
-    code, said, told = audit("show", "--kind", "unlockd")
+    code, said, err = audit("show", "--kind", "unlockd")
     assert code == 2 and not said
-    assert "unknown kind; expected one of" in told and "unlocked" in told and "decision" in told
+    assert "unknown kind; expected one of" in err and "unlocked" in err and "decision" in err
     assert audit("follow", "--kind", "unlockd")[0] == 2
 
 
@@ -534,8 +526,8 @@ def test_show_kind_without_records_is_empty(audit: Call) -> None:
 
 
 def test_show_unknown_subject_is_an_error(audit: Call) -> None:
-    code, said, told = audit("show", "--subject", "Zoe")
-    assert code == 1 and not said and "no record of subject 'Zoe'" in told
+    code, said, err = audit("show", "--subject", "Zoe")
+    assert code == 1 and not said and "no record of subject 'Zoe'" in err
 
 
 @pytest.mark.parametrize(
@@ -588,9 +580,9 @@ def test_verify_hostile_segment_is_found(audit: Call, config: TerminalConfig, pl
         path.write_bytes(b"".join(line % (i * 9_000_000) for i in range(1, 600)))
     code, said, _ = audit("verify", "--record", "door")
     assert code == 1 and "000000900.log" in said
-    code, said, told = audit("show", "--record", "door")
+    code, said, err = audit("show", "--record", "door")
     assert code == 0 and len(said.splitlines()) >= 6
-    assert ("000000900.log: left out" in told) is (plant in ("fifo", "link", "sparse"))
+    assert ("000000900.log: left out" in err) is (plant in ("fifo", "link", "sparse"))
 
 
 def test_verify_fifo_as_state_is_found(audit: Call, config: TerminalConfig) -> None:
@@ -605,8 +597,8 @@ def test_picture_as_link_is_refused(audit: Call, config: TerminalConfig, tmp_pat
     picture = picture_path(config.pictures_path, 3)
     picture.unlink()
     picture.symlink_to("/dev/zero")
-    code, _, told = audit("show", "--picture", "3", "--out", str(tmp_path / "seen.png"))
-    assert code == 1 and "expected a regular file" in told
+    code, _, err = audit("show", "--picture", "3", "--out", str(tmp_path / "seen.png"))
+    assert code == 1 and "expected a regular file" in err
 
 
 def test_erase_before_ignores_clock_in_doubt(audit: Call, config: TerminalConfig) -> None:
@@ -619,13 +611,13 @@ def test_erase_before_ignores_clock_in_doubt(audit: Call, config: TerminalConfig
 
 
 @pytest.mark.parametrize("number", ["-1", "many", "9" * 5000])
-def test_show_last_of_no_number_is_a_usage_error(audit: Call, number: str) -> None:
+def test_show_last_invalid_number_is_usage_error(audit: Call, number: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         audit("show", "--last", number)
     assert stopped.value.code == 2
 
 
-def test_export_leaves_a_fifo_in_its_place(audit: Call, tmp_path: Path) -> None:
+def test_export_keeps_fifo_in_place(audit: Call, tmp_path: Path) -> None:
     fifo = tmp_path / "null"  # stands for a device, which root could replace by a file
     os.mkfifo(fifo)
     code, _, said = audit("export", "--record", "door", "--out", str(fifo))
@@ -637,7 +629,7 @@ def test_audit_init_keys_unset_names_next_step(
     write_config: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write_config()
-    for state in ("made", "is there"):
+    for state in ("made", "exists"):
         assert main(["init", "--config", str(path)]) == 0
         said = capsys.readouterr().out
         assert f"decisions.key: {state}" in said and "still to do: " in said

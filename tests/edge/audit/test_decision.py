@@ -38,7 +38,7 @@ GRANTED = FaceResult(
 )
 
 
-def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
+def test_decision_fields_of_grant_are_complete() -> None:
     fields = decision_fields(FRAME, GRANTED, "c7e09a31", "ort fp32")
     json.dumps(fields, allow_nan=False)
     assert (fields["verdict"], fields["subject"], fields["frame"], fields["frame_at"]) == (
@@ -63,21 +63,21 @@ def test_a_grant_is_recorded_with_everything_that_led_to_it() -> None:
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNKNOWN, Verdict.PENDING, Verdict.REFUSED])
-def test_a_nearest_neighbour_is_not_a_name(verdict: Verdict) -> None:
+def test_decision_fields_unknown_has_no_subject(verdict: Verdict) -> None:
     fields = decision_fields(
         FRAME, replace(GRANTED, decision=replace(GRANTED.decision, verdict=verdict)), "m", "e"
     )
     assert ("subject" in fields) is (verdict is not Verdict.UNKNOWN) and fields["score"] == 0.8123
 
 
-def test_a_face_that_a_gate_stopped_has_no_scores() -> None:
+def test_decision_fields_gated_face_no_scores() -> None:
     decision = Decision(Verdict.REFUSED, Reason.TOO_SMALL, None, 1.0, 0.0, 0, 12.3)
     fields = decision_fields(FRAME, FaceResult(FACE, 3, None, None, decision), "m", "e")
     assert not {"threshold", "score", "attention", "visible", "quality", "subject"} & set(fields)
     assert fields["liveness"] == "no PAD"
 
 
-def test_what_the_door_said_points_at_the_decision() -> None:
+def test_door_fields_point_at_decision() -> None:
     fields = door_fields(Grant("ab", "Ada", 12, 1.0), "unlocked")
     assert fields == {"kind": "door", "decision": 12, "grant_id": "ab", "outcome": "unlocked"}
     assert not split_fields(fields)[1]  # nothing tells of a person

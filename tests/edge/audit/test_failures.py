@@ -1,4 +1,4 @@
-"""After whatever a disk, a power supply or `kill -9` can do, the record verifies, and no number is given twice."""
+"""After disk failures, power cuts and `kill -9` the log verifies, and ids are unique."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def half(write: Callable[[int, bytes], int]) -> Callable[[int, bytes], int]:
 @pytest.mark.parametrize(
     "how", ["nothing is written", "half is written", "it does not reach the disk"]
 )
-def test_a_disk_that_fails_leaves_a_record_that_verifies(
+def test_log_after_disk_failure_verifies(
     record: Record, monkeypatch: pytest.MonkeyPatch, how: str, can_take_back: bool
 ) -> None:
     log = record.open()
@@ -70,7 +70,7 @@ def test_a_disk_that_fails_leaves_a_record_that_verifies(
 
 
 @pytest.mark.parametrize("how", ["half", "whole"])
-def test_a_stop_before_the_loss_could_be_told_leaves_a_record_that_verifies(
+def test_stop_before_loss_recorded_verifies(
     record: Record, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     log = record.open()
@@ -86,7 +86,7 @@ def test_a_stop_before_the_loss_could_be_told_leaves_a_record_that_verifies(
     assert record.found() == []
 
 
-def test_a_new_segment_that_cannot_be_made_stops_no_record(
+def test_writer_without_new_segment_continues(
     record: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = record.open(segment_bytes=10)
@@ -108,7 +108,7 @@ def test_a_new_segment_that_cannot_be_made_stops_no_record(
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_is_not_ours_is_one_sentence(tmp_path: Path) -> None:
+def test_writer_forbidden_folder_is_one_sentence(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RecordError, match="check folder and rights"):
         AuditLogWriter(tmp_path / "log")
@@ -128,7 +128,7 @@ def test_unwritable_key_file_does_not_stop_writer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0" * 4096, b'{"id":4,"wall":', b"nonsense\n" * 3])
-def test_an_end_that_is_no_record_is_cut_off(record: Record, content: bytes) -> None:
+def test_recovery_truncates_invalid_end(record: Record, content: bytes) -> None:
     path = record.paths[-1]
     with path.open("ab") as file:
         file.write(content)
@@ -137,18 +137,18 @@ def test_an_end_that_is_no_record_is_cut_off(record: Record, content: bytes) -> 
     assert record.found() == [] and len(record.lines()) == 5
 
 
-def test_a_record_that_was_on_disk_and_is_none_any_more_stays_as_it_is(record: Record) -> None:
+def test_recovery_keeps_changed_durable_record(record: Record) -> None:
     path = record.paths[-1]
-    spoilt = path.read_bytes()[:-20] + b"?" * 19 + b"\n"
-    path.write_bytes(spoilt)
+    damaged = path.read_bytes()[:-20] + b"?" * 19 + b"\n"
+    path.write_bytes(damaged)
     assert [r["id"] for r in read_log(record.folder)] == [1, 2, 3]
     record.write(1)
-    assert path.read_bytes().startswith(spoilt)
+    assert path.read_bytes().startswith(damaged)
     assert record.found() != []
 
 
-def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -> None:
-    """It was never acknowledged; the sector with its end was written, and the one before it was not."""
+def test_recovery_truncates_lost_personal_part(record: Record) -> None:
+    """It was never acknowledged; the sector with its end was written, the previous one was not."""
     path, whole = record.paths[-1], record.paths[-1].read_bytes()
     log = record.open(wall=lambda: 1.8e9 + 20)
     log.append({"kind": "decision", "subject": "Ada"}, durable=False)
@@ -164,7 +164,7 @@ def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -
         3,
     ]  # readers leave out already what the next start takes back
     (record.folder / "state").rename(record.folder / "elsewhere")
-    unknown = read_log(record.folder)[3:]  # nobody knows what was on disk
+    unknown = read_log(record.folder)[3:]  # it is unknown what was on disk
     assert [(r["id"], r.get("erased")) for r in unknown] == [(4, True), (5, None)]
     (record.folder / "elsewhere").rename(record.folder / "state")
     record.write(1)
@@ -172,7 +172,7 @@ def test_a_record_whose_personal_part_the_disk_lost_is_cut_off(record: Record) -
 
 
 def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
-    """Else one that went with the power would look like one that somebody removed at the front."""
+    """Otherwise a record lost with the power would look like a removed start."""
     log = AuditLogWriter(tmp_path / "decisions")
     assert [log.append({"kind": "decision"}, durable=False) for _ in range(2)] == [1, 2]
     state = read_state(tmp_path / "decisions")
@@ -180,10 +180,8 @@ def test_the_first_record_is_on_disk_in_any_case(tmp_path: Path) -> None:
     log.close()
 
 
-def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(
-    record: Record, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """For only the newest is mended, and only its end may be what was never acknowledged."""
+def test_segment_is_synced_before_the_next(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the end of the newest segment may be unacknowledged; recovery truncates only that."""
     unsynced, turned, fsync, write, open_ = (
         set[int](),
         0,
@@ -208,7 +206,7 @@ def test_all_of_a_segment_is_on_disk_before_there_is_a_newer_one(
     assert turned >= 2 and record.found() == []
 
 
-def test_a_segment_that_was_only_begun_is_gone_on_with(record: Record) -> None:
+def test_writer_continues_unfinished_segment(record: Record) -> None:
     (record.folder / "000000004.log").write_bytes(b"\0" * 10)
     record.write(2)
     assert [path.stem for path in record.paths] == ["000000001", "000000004"]
@@ -226,8 +224,8 @@ while True:
 """
 
 
-def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -> None:
-    """At any moment, again and again: all that it acknowledged is there."""
+def test_log_of_killed_writer_verifies(tmp_path: Path) -> None:
+    """Killed at random moments: all acknowledged records exist."""
     record, random_ = Record(tmp_path / "decisions", count=0), random.Random(1)
     for _ in range(12):
         with subprocess.Popen(
@@ -244,11 +242,11 @@ def test_a_writer_that_is_killed_leaves_a_record_that_verifies(tmp_path: Path) -
     assert len(list_segments(record.folder)) > 2
 
 
-@pytest.mark.parametrize("spoilt", [0, 512])
-def test_one_half_of_the_state_may_be_spoilt(record: Record, spoilt: int) -> None:
+@pytest.mark.parametrize("slot", [0, 512])
+def test_state_with_one_damaged_slot_is_read(record: Record, slot: int) -> None:
     path = record.folder / "state"
     data = bytearray(path.read_bytes())
-    data[spoilt + 40] ^= 1
+    data[slot + 40] ^= 1
     path.write_bytes(data)
     record.write(2)
     report = record.verify()
@@ -311,10 +309,8 @@ for steps in range(10_000):
 
 
 @pytest.mark.parametrize("old_days", [0, 25])
-def test_a_stop_between_any_two_steps_leaves_a_record_that_verifies(
-    tmp_path: Path, old_days: int
-) -> None:
-    """Opening, writing, new segments, removing and blanking: stopped before each call to the system."""
+def test_stop_between_any_two_steps_verifies(tmp_path: Path, old_days: int) -> None:
+    """Stopped before each system call of opening, writing, rotation, removal and blanking."""
     before = Record(tmp_path / "before" / "decisions", count=0)
     if old_days:
         for day in range(15, 15 + old_days):

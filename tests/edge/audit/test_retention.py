@@ -1,4 +1,4 @@
-"""What is erased, when, and that the chain does not mind."""
+"""Retention and erasure, after which the chain still verifies."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def record(tmp_path: Path) -> Record:
 
 
 def tend(record: Record, day: float, keep: Retention, *, steps: int = 10_000) -> AuditLogWriter:
-    """What a writer does that starts on a day and has nothing else to do."""
+    """Run the maintenance of a writer that starts on a day."""
     log = record.open(wall=lambda: BEGAN + day * DAY_S, retention=keep)
     for _ in range(steps):
         log.run_maintenance()
     return log
 
 
-def told(record: Record) -> list[tuple[str, int | None]]:
+def recorded(record: Record) -> list[tuple[str, int | None]]:
     return [
         (r["reason"], r.get("upto"))
         for r in read_log(record.folder)
@@ -41,10 +41,10 @@ def told(record: Record) -> list[tuple[str, int | None]]:
     ]
 
 
-def test_old_records_go_and_personal_parts_before_them(record: Record) -> None:
+def test_retention_redacts_then_deletes(record: Record) -> None:
     log = tend(record, 40, Retention(delete_after_days=30, redact_after_days=10))
     log.close()
-    assert told(record) == [("removed", 20), ("blanked", 60)]
+    assert recorded(record) == [("removed", 20), ("blanked", 60)]
     report = record.verify()
     assert report.findings == [] and (report.first_id, report.erased) == (21, 40)
     assert report.notes[0] == "records up to 20 were removed by retention"
@@ -57,14 +57,14 @@ def test_old_records_go_and_personal_parts_before_them(record: Record) -> None:
 def test_it_is_not_done_twice(record: Record) -> None:
     for _ in range(3):
         tend(record, 40, Retention(30, 10)).close()
-    assert told(record) == [("removed", 20), ("blanked", 60)]
+    assert recorded(record) == [("removed", 20), ("blanked", 60)]
     tend(record, 41, Retention(30, 10)).close()
-    assert told(record)[2:] == [("removed", 22), ("blanked", 62)]
+    assert recorded(record)[2:] == [("removed", 22), ("blanked", 62)]
     assert record.found() == []
 
 
 @pytest.mark.parametrize("steps", range(0, 90, 7))
-def test_a_stop_in_between_is_made_good(record: Record, steps: int) -> None:
+def test_retention_continues_after_stop(record: Record, steps: int) -> None:
     tend(record, 40, Retention(30, 10), steps=steps).close()
     assert record.found() == []
     tend(record, 40, Retention(30, 10)).close()
@@ -77,8 +77,8 @@ def test_a_stop_in_between_is_made_good(record: Record, steps: int) -> None:
     )
 
 
-def test_a_step_is_small(record: Record) -> None:
-    """One segment at most: whoever waits at the door waits no longer for a record."""
+def test_retention_step_is_small(record: Record) -> None:
+    """One segment at most, so that a record at the door does not wait longer."""
     log = record.open(wall=lambda: BEGAN + 40 * DAY_S, retention=Retention(30, 10))
     for _ in range(200):
         before = len(record.paths)
@@ -87,7 +87,7 @@ def test_a_step_is_small(record: Record) -> None:
     log.close()
 
 
-def test_a_large_segment_is_erased_in_steps(tmp_path: Path) -> None:
+def test_erase_large_segment_in_steps(tmp_path: Path) -> None:
     record = Record(tmp_path / "decisions", count=2000, segment_bytes=1 << 20)
     steps = [len(done) for done in erase_personal_parts(record.paths[0], lambda _: True)]
     assert sum(steps) == 2000 and len(steps) > 2 and max(steps) < 1000
@@ -95,7 +95,7 @@ def test_a_large_segment_is_erased_in_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("day", [-400, -1, 40 + 60, 40 + 3650])
-def test_a_clock_that_cannot_be_right_removes_nothing(record: Record, day: float) -> None:
+def test_retention_untrusted_clock_keeps_all(record: Record, day: float) -> None:
     before = {path: path.read_bytes() for path in record.paths[:-1]}
     tend(record, day, Retention(30, 10)).close()
     assert {path: path.read_bytes() for path in before} == before
@@ -107,27 +107,29 @@ def test_clock_far_ahead_waits_for_operator(record: Record) -> None:
     for day in range(100, 110):
         tend(record, day, Retention(30, 20)).close()
         record.write(1, day)
-    assert {reason for reason, _ in told(record)} == {"clock-untrusted"} and len(record.paths) > 40
+    assert {reason for reason, _ in recorded(record)} == {"clock-untrusted"} and len(
+        record.paths
+    ) > 40
     log = record.open(wall=lambda: BEGAN + 110 * DAY_S, retention=Retention(30, 20))
     assert log.clock.confirm() is None
     for _ in range(10_000):
         log.run_maintenance()
     log.close()
-    assert ("removed", 80) in told(record) and record.found() == []
+    assert ("removed", 80) in recorded(record) and record.found() == []
 
 
-def test_a_clock_that_was_ahead_for_a_while_keeps_nothing_for_longer(record: Record) -> None:
-    """What was written meanwhile is as old as what follows it says."""
+def test_retention_after_clock_ahead_is_in_time(record: Record) -> None:
+    """The age of its records is limited by the records that follow."""
     record.write(2, 4000)
     for day in range(40, 52):
         record.write(2, day)
     tend(record, 52, Retention(11, 5)).close()
-    assert told(record)[-2][0] == "removed" and record.found() == []
+    assert recorded(record)[-2][0] == "removed" and record.found() == []
     assert not [r for r in read_log(record.folder) if r["wall"] > BEGAN + 1000 * DAY_S]
 
 
-def test_a_clock_that_was_never_set_makes_no_record_old(record: Record) -> None:
-    """Written at 1970, before the time was known: as old as what surrounds it."""
+def test_retention_unset_clock_ages_nothing(record: Record) -> None:
+    """Records of 1970, before the time was known, are as old as their neighbours."""
     for day in range(-20000, -19998):
         record.write(2, day)
     record.write(2, 40)
@@ -135,7 +137,7 @@ def test_a_clock_that_was_never_set_makes_no_record_old(record: Record) -> None:
     assert [r["wall"] > 1.7e9 for r in read_log(record.folder)].count(False) == 4
 
 
-def test_one_person_is_erased_beside_a_writer_at_work(record: Record) -> None:
+def test_erase_while_writer_runs(record: Record) -> None:
     log = record.open(wall=lambda: BEGAN + 39.5 * DAY_S)
     done = 0
     for path in record.paths:
@@ -149,7 +151,7 @@ def test_one_person_is_erased_beside_a_writer_at_work(record: Record) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 1, 20])
-def test_an_erasure_that_was_cut_short_is_found_and_finished(record: Record, keep: int) -> None:
+def test_erase_completes_partial_erasure(record: Record, keep: int) -> None:
     path = record.paths[5]
     data = path.read_bytes()
     begin, end = data.index(b"\t") + 1, data.index(b"\n")
@@ -165,8 +167,8 @@ def test_an_erasure_that_was_cut_short_is_found_and_finished(record: Record, kee
     assert record.found() == []
 
 
-def test_an_erasure_where_a_line_was_taken_back_spoils_no_record(record: Record) -> None:
-    """It writes beyond the end, and so leaves a hole there: the next record is ended before it begins."""
+def test_erase_of_truncated_line_harms_none(record: Record) -> None:
+    """It writes beyond the end and leaves a hole; the next record begins on a new line."""
     log = record.open()
     with open(record.paths[-1], "r+b") as file:  # noqa: PTH123
         os.pwrite(file.fileno(), b" " * 30, record.paths[-1].stat().st_size + 50)
@@ -188,13 +190,13 @@ def test_dry_runs_erase_nothing(record: Record) -> None:
     assert record.lines() == before
 
 
-def test_retention_may_change_while_the_log_is_open(record: Record) -> None:
+def test_retention_changes_while_log_is_open(record: Record) -> None:
     log = AuditLogWriter(record.folder, log_id=OF, wall=lambda: BEGAN + 40 * DAY_S)
     for _ in range(300):
         log.run_maintenance()
-    assert told(record) == []
+    assert recorded(record) == []
     log.retention = Retention(30, 10)
     for _ in range(300):
         log.run_maintenance()
     log.close()
-    assert told(record) == [("removed", 20), ("blanked", 60)]
+    assert recorded(record) == [("removed", 20), ("blanked", 60)]

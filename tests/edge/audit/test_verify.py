@@ -1,4 +1,4 @@
-"""What somebody with the rights of the writer's account can do to a record, and what an auditor sees of it."""
+"""Changes by an attacker with the writer's account, and the findings of a verification."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def record(tmp_path: Path) -> Record:
     return made
 
 
-def test_a_record_that_nobody_touched_is_authentic_to_its_end(record: Record) -> None:
+def test_verify_untouched_log_is_authentic(record: Record) -> None:
     report = record.verify()
     assert (report.findings, report.notes) == ([], [])
     assert (
@@ -41,19 +41,19 @@ def test_verify_without_key_checks_the_chain(record: Record) -> None:
     assert [finding.id for finding in record.verify(keys=False).findings] == [7]
 
 
-def test_a_public_field_is_changed(record: Record) -> None:
+def test_verify_changed_public_field(record: Record) -> None:
     record.put([line.replace(b'"frame":6,', b'"frame":9,') for line in record.lines()])
     assert record.found() == [("changed", 7)]
 
 
-def test_a_personal_part_is_changed(record: Record) -> None:
+def test_verify_changed_personal_part(record: Record) -> None:
     lines = record.lines()
     lines[4] = lines[4].replace(b"Ada", b"Eve")
     record.put(lines)
     assert record.found() == [("personal-modified", 5)]
 
 
-def test_a_personal_part_is_put_where_there_was_none(record: Record) -> None:
+def test_verify_added_personal_part(record: Record) -> None:
     log = record.open()
     log.append({"kind": "stopped"})
     log.close()
@@ -69,7 +69,7 @@ def test_personal_parts_are_swapped(record: Record) -> None:
     assert record.found() == [("personal-modified", 5), ("personal-modified", 6)]
 
 
-def test_a_record_is_removed_in_the_middle(record: Record) -> None:
+def test_verify_removed_record(record: Record) -> None:
     lines = record.lines()
     record.put([*lines[:6], *lines[7:]])
     assert record.found() == [("removed", 7)]
@@ -85,26 +85,26 @@ def test_records_are_removed_at_the_front(record: Record) -> None:
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_a_whole_segment_is_removed(record: Record, which: int) -> None:
+def test_verify_removed_segment(record: Record, which: int) -> None:
     gone = first_record_id(record.paths[which])
     record.paths[which].unlink()
     assert record.found() == [("missing-start" if which == 0 else "removed", gone)]
 
 
-def test_a_copy_is_inserted(record: Record) -> None:
+def test_verify_inserted_copy(record: Record) -> None:
     lines = record.lines()
     record.put([*lines[:8], lines[2], *lines[8:]])
     assert record.found() == [("inserted", 3)]
 
 
-def test_a_line_that_is_none_is_inserted(record: Record) -> None:
+def test_verify_inserted_invalid_line(record: Record) -> None:
     lines = record.lines()
     record.put([*lines[:8], b"nothing\n", *lines[8:]])
     assert [what for what, _ in record.found()] == ["inserted"]
 
 
-def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) -> None:
-    """Without the key: all hashes fit, and from there on no MAC does."""
+def test_verify_forged_chain_without_key(record: Record) -> None:
+    """Without the key all hashes fit, and no MAC from there on."""
     lines = record.lines()
     forged, _ = build_line(
         {"id": 7, "wall": 1.8e9, "kind": "decision"},
@@ -127,14 +127,14 @@ def test_a_forged_record_is_inserted_with_the_chain_made_anew(record: Record) ->
     )
 
 
-def test_two_records_are_reordered(record: Record) -> None:
+def test_verify_reordered_records(record: Record) -> None:
     lines = record.lines()
     lines[5:7] = [lines[6], lines[5]]
     record.put(lines)
     assert record.found() == [("reordered", 6)]
 
 
-def test_the_tail_is_cut_off(record: Record) -> None:
+def test_verify_truncated_log(record: Record) -> None:
     end = record.verify().last
     assert end is not None
     record.put(record.lines()[:-2])
@@ -154,7 +154,7 @@ def test_the_tail_is_cut_off(record: Record) -> None:
     assert record.found(ExpectedRecord(12, end.hash)) == [("truncated", 11)]
 
 
-def test_a_tail_that_was_cut_off_is_on_record_after_the_next_start(record: Record) -> None:
+def test_verify_cut_tail_recorded_at_next_start(record: Record) -> None:
     record.put(record.lines()[:-2])
     log = record.open()
     assert log.append({"kind": "started"}) == 14  # numbers are never used again
@@ -163,7 +163,7 @@ def test_a_tail_that_was_cut_off_is_on_record_after_the_next_start(record: Recor
     assert record.at(11).public["from"] == 11 and record.at(11).public["to"] == 12
 
 
-def test_a_tail_that_went_with_the_power_is_on_record_and_is_no_finding(record: Record) -> None:
+def test_verify_lost_tail_is_no_finding(record: Record) -> None:
     log = record.open()
     log.append({"kind": "decision"}, durable=False)
     log.close()
@@ -175,14 +175,14 @@ def test_a_tail_that_went_with_the_power_is_on_record_and_is_no_finding(record: 
     assert report.findings == [] and "records 13 to 13 were lost with the power" in report.notes[0]
 
 
-def test_the_end_of_the_last_line_is_cut_off(record: Record) -> None:
+def test_verify_truncated_last_line(record: Record) -> None:
     path = record.paths[-1]
     path.write_bytes(path.read_bytes()[:-20])
     assert record.found() == [("truncated", 12)]
 
 
-def test_the_state_is_turned_back(record: Record) -> None:
-    """It lags behind as after a lost power, and is brought forward: nothing is gained by it."""
+def test_verify_old_state_gains_nothing(record: Record) -> None:
+    """The state is behind as after a power cut; the writer brings it forward."""
     old = (record.folder / "state").read_bytes()
     record.write(3)
     (record.folder / "state").write_bytes(old)
@@ -191,7 +191,7 @@ def test_the_state_is_turned_back(record: Record) -> None:
     assert record.found() == [] and record.verify().authentic == 17
 
 
-def test_the_state_is_replaced_by_that_of_another_record(record: Record, tmp_path: Path) -> None:
+def test_verify_state_of_another_log(record: Record, tmp_path: Path) -> None:
     other = Record(tmp_path / "other")
     shutil.copy(other.folder / "state", record.folder / "state")
     assert record.found() == [("state-mismatch", 12)]
@@ -199,7 +199,7 @@ def test_the_state_is_replaced_by_that_of_another_record(record: Record, tmp_pat
     assert ("new-chain", 13) in record.found()
 
 
-def test_the_key_in_the_state_is_replaced(record: Record) -> None:
+def test_verify_replaced_key_in_state(record: Record) -> None:
     state = read_state(record.folder)
     assert state is not None
     write_state(record.folder, type(state)(state.next_id, bytes(32), state.hash, state.durable))
@@ -211,9 +211,7 @@ def test_the_key_in_the_state_is_replaced(record: Record) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 1024])
-def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(
-    record: Record, content: bytes | None
-) -> None:
+def test_verify_missing_state_begins_new_chain(record: Record, content: bytes | None) -> None:
     path = record.folder / "state"
     path.unlink()
     if content is not None:
@@ -223,9 +221,11 @@ def test_a_state_that_is_gone_begins_a_new_chain_and_says_so(
     assert record.found() == [("new-chain", 13)] and record.verify().authentic == 16
 
 
-def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Record) -> None:
-    """The chain is made anew from a record on. By the key of that time it shows nowhere, but for a checkpoint that was made; from
-    any record before, every line up to the theft shows."""
+def test_verify_stolen_key_forges_nothing_before(record: Record) -> None:
+    """The chain is rewritten from a record on.
+
+    With the key of that time only a checkpoint shows it; records before the theft cannot be forged.
+    """
     end = record.verify().last
     assert end is not None
     stolen = read_state(record.folder)
@@ -247,7 +247,7 @@ def test_with_a_key_that_was_stolen_nothing_before_it_can_be_forged(record: Reco
     assert record.found()[:1] == [("forged", 9)]
 
 
-def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_path: Path) -> None:
+def test_verify_log_of_another_terminal(record: Record, tmp_path: Path) -> None:
     other = Record(tmp_path / "other", log_id="lobby-2/decisions")
     for path in (*record.paths, *other.paths):
         if path in record.paths:
@@ -267,7 +267,7 @@ def test_the_record_of_another_terminal_is_put_in_its_place(record: Record, tmp_
     )
 
 
-def test_all_is_made_anew_by_the_process_and_root_keeps_another_key(record: Record) -> None:
+def test_verify_restarted_log_has_untrusted_key(record: Record) -> None:
     kept = read_keys(default_key_path(record.folder))
     shutil.rmtree(record.folder)
     default_key_path(record.folder).unlink()
@@ -291,7 +291,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Record:
 
 @settings(max_examples=400)
 @given(data=st.data())
-def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -> None:
+def test_verify_finds_any_changed_byte(small: Record, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(small.paths))
     whole = path.read_bytes()
     position = data.draw(st.integers(0, len(whole) - 1))
@@ -305,9 +305,7 @@ def test_any_byte_that_is_changed_is_found(small: Record, data: st.DataObject) -
 
 @settings(max_examples=150)
 @given(data=st.data())
-def test_lines_that_are_removed_repeated_or_moved_are_found(
-    small: Record, data: st.DataObject
-) -> None:
+def test_verify_finds_any_moved_lines(small: Record, data: st.DataObject) -> None:
     before = {path: path.read_bytes() for path in small.paths}
     lines = small.lines()
     untouched = [*range(len(lines))]
@@ -324,15 +322,15 @@ def test_lines_that_are_removed_repeated_or_moved_are_found(
             path.write_bytes(whole)
 
 
-def test_a_record_may_be_written_while_it_is_verified(record: Record) -> None:
-    """The state is read first: what comes meanwhile is no tail that is missing."""
+def test_verify_during_writing(record: Record) -> None:
+    """The state is read first, so that records written meanwhile are not missing."""
     state = read_state(record.folder)
     record.write(2)
     first = read_keys(default_key_path(record.folder))
     assert verify_log(record.folder, first, log_id=OF, state=state).findings == []
 
 
-def test_nothing_is_no_record(tmp_path: Path) -> None:
+def test_verify_empty_folder(tmp_path: Path) -> None:
     report = verify_log(tmp_path / "none")
     assert report.findings == [] and report.records == 0
     log = AuditLogWriter(tmp_path / "empty")

@@ -13,7 +13,7 @@ from edge.errors import RecordError
 
 
 def segment(folder: Path) -> Path:
-    """The newest."""
+    """Return the newest segment."""
     return list_segments(folder)[-1]
 
 
@@ -27,7 +27,7 @@ def test_records_count_up_over_restarts(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o007 == 0
 
 
-def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
+def test_torn_line_loses_one_record(tmp_path: Path) -> None:
     path = tmp_path / "log"
     log = AuditLogWriter(path)
     log.append({"a": 1})
@@ -40,7 +40,9 @@ def test_a_torn_line_costs_only_itself(tmp_path: Path) -> None:
     assert [r["a"] for r in read_log(path)] == [1, 3]
 
 
-def test_a_full_disk_leaves_no_half_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_partial_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "log"
     log = AuditLogWriter(path)
     log.append({"a": 1})
@@ -69,9 +71,7 @@ def test_values_that_are_no_json_are_refused(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_line_that_cannot_be_taken_back_spoils_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_line_not_truncated_harms_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "log"
     log, write = AuditLogWriter(path), os.write
     log.append({"a": 1})
@@ -93,8 +93,8 @@ def test_a_line_that_cannot_be_taken_back_spoils_no_other(
     )
 
 
-def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record that was not acknowledged may stand in the file all the same."""
+def test_record_ids_are_unique(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record that was not acknowledged may be in the file nevertheless."""
     path = tmp_path / "log"
     log = AuditLogWriter(path)
     log.append({"a": 0})
@@ -110,14 +110,14 @@ def test_a_number_is_given_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert [r["id"] for r in read_log(path)] == [1, 2, 3]
 
 
-def test_times_are_those_of_the_clock_that_is_given(tmp_path: Path) -> None:
+def test_record_time_is_of_given_clock(tmp_path: Path) -> None:
     log = AuditLogWriter(tmp_path / "log", wall=lambda: 1.5)
     log.append({})
     log.close()
     assert read_log(tmp_path / "log")[0]["wall"] == 1.5
 
 
-def test_the_end_of_a_record_is_read_without_changing_it(tmp_path: Path) -> None:
+def test_read_tail_changes_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "log"
     assert read_tail(folder) == [] and not folder.exists()
     folder.mkdir()
@@ -130,7 +130,7 @@ def test_the_end_of_a_record_is_read_without_changing_it(tmp_path: Path) -> None
         read_tail(folder)
 
 
-def test_what_is_acknowledged_is_on_disk_with_its_file(
+def test_append_durable_syncs_file_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, synced = tmp_path / "log", list[Path]()
@@ -153,7 +153,7 @@ def test_what_is_acknowledged_is_on_disk_with_its_file(
     log.close()
 
 
-def test_a_segment_ends_with_its_size_and_with_the_day(tmp_path: Path) -> None:
+def test_segment_rotates_by_size_and_day(tmp_path: Path) -> None:
     now = [1.8e9]
     log = AuditLogWriter(tmp_path / "log", wall=lambda: now[0], segment_bytes=1000)
     for _ in range(6):
