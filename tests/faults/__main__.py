@@ -20,6 +20,15 @@ from tests.processes import until
 _INTO_THE_PULSE_S = 0.3
 _NOTICEABLE_S = 0.1  # a pulse that ends this late counts as extended
 NEWLINE = "\n"
+_COLUMNS = (
+    "fault",
+    "lasts",
+    "energised at most",
+    "beyond the pulse",
+    "grants meanwhile",
+    "next grant after",
+    "restarts",
+)
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,11 @@ def row(fault: Fault, outcomes: Sequence[Outcome]) -> str:
             if any(o.starts[i] for o in outcomes)
         ),
     ]
+    return _line(*cells)
+
+
+def _line(*cells: str) -> str:
+    """Return a line of a Markdown table."""
     return f"| {' | '.join(cells)} |"
 
 
@@ -104,23 +118,26 @@ def longer(outcomes: Mapping[Fault, Sequence[Outcome]]) -> str:
 
 
 def page(outcomes: Mapping[Fault, Sequence[Outcome]], terminal: Terminal, repeats: int) -> str:
-    door, daemon = terminal.door, terminal.daemon
+    begin = f"Each fault begins {_INTO_THE_PULSE_S} s into a pulse of {PULSE_S:.0f} s."
+    services = [_line("process", "watchdog", "restart after"), "|---|---|---|"]
+    for name, service in (
+        ("door, with `edge-door safe-state` before the restart", terminal.door),
+        ("recogniser", terminal.daemon),
+    ):
+        services.append(_line(name, f"{service.watchdog_s:g} s", f"{service.restart_s:g} s"))
     rows = [row(fault, found) for fault, found in outcomes.items()]
     return f"""\
 # The lock during faults
 
 Measured by `make faults`. Both real processes run and are restarted as their units say. An enrolled
 person stands in front of the camera all the time, and the lock's line is observed from outside.
-Each fault begins {_INTO_THE_PULSE_S} s into a pulse of {PULSE_S:.0f} s. Energised times are the worst,
+{begin} Energised times are the worst,
 all others the medians, of {repeats} runs each.
 
-| process | watchdog | restart after |
-|---|---|---|
-| door, with `edge-door safe-state` before the restart | {door.watchdog_s:g} s | {door.restart_s:g} s |
-| recogniser | {daemon.watchdog_s:g} s | {daemon.restart_s:g} s |
+{NEWLINE.join(services)}
 
-| fault | lasts | energised at most | beyond the pulse | grants meanwhile | next grant after | restarts |
-|---|---|---|---|---|---|---|
+{_line(*_COLUMNS)}
+|{"---|" * len(_COLUMNS)}
 {NEWLINE.join(rows)}
 
 {longer(outcomes)}
