@@ -1,4 +1,4 @@
-"""One door: controller, hardware, schedule and audit log together."""
+"""The door: controller, hardware, schedule and audit log together."""
 
 from __future__ import annotations
 
