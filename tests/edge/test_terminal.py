@@ -1,4 +1,4 @@
-"""Whole processes: door and recogniser as systemd would run them, and what happens when parts of them fail."""
+"""Door and recogniser as processes, as under systemd, with failures of their parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DOOR, DAEMON, ENROLL = "edge.cli.door", "edge.cli.daemon", "edge.cli.enroll"
 
 
 class Site:
-    """One terminal in a folder: its config, its processes, and what they recorded."""
+    """Terminal in a folder: configuration, processes and audit logs."""
 
     def __init__(self, folder: Path, config_path: Path) -> None:
         self.folder = folder
@@ -79,7 +79,7 @@ def site(
     clip: Callable[..., Path],
     collins: np.ndarray,
 ) -> Iterator[Site]:
-    """Eileen Collins is enrolled and stands before the camera again and again."""
+    """Terminal with Eileen Collins enrolled, who is repeatedly in front of the camera."""
     clip((EMPTY, 3), (collins, 9))
     photo = tmp_path / "collins.png"
     cv2.imwrite(str(photo), collins)
@@ -95,7 +95,7 @@ def site(
     return made
 
 
-def test_a_known_face_opens_the_door_and_both_sides_record_it(site: Site) -> None:
+def test_known_face_opens_and_is_recorded(site: Site) -> None:
     with site.door() as door, site.daemon() as daemon:
         until(lambda: "relocked" in site.door_events(), "opened and closed")
         assert daemon.stop() == 0
@@ -118,7 +118,7 @@ def test_a_known_face_opens_the_door_and_both_sides_record_it(site: Site) -> Non
     assert not site.config.pictures_path.exists()
 
 
-def test_a_killed_recogniser_leaves_a_door_that_locks(site: Site) -> None:
+def test_recogniser_killed_door_still_locks(site: Site) -> None:
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
         daemon.popen.send_signal(signal.SIGKILL)
@@ -130,7 +130,7 @@ def test_a_killed_recogniser_leaves_a_door_that_locks(site: Site) -> None:
         assert "relocked" in site.door_events()
 
 
-def test_without_a_door_the_recogniser_goes_on_and_finds_it_later(site: Site) -> None:
+def test_recogniser_without_door_finds_it_later(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: bool(site.decisions(kind="door", outcome="unreachable")), "missed the door")
         assert daemon.said("is edge-door running?")
@@ -138,7 +138,7 @@ def test_without_a_door_the_recogniser_goes_on_and_finds_it_later(site: Site) ->
             until(lambda: "unlocked" in site.door_events(), "found the door")
 
 
-def test_a_killed_door_starts_locked(site: Site) -> None:
+def test_door_killed_starts_locked(site: Site) -> None:
     with site.door() as door, site.daemon():
         until(lambda: "unlocked" in site.door_events(), "opened")
         door.popen.send_signal(signal.SIGKILL)
@@ -147,7 +147,7 @@ def test_a_killed_door_starts_locked(site: Site) -> None:
         assert site.door_state() == "locked"
 
 
-def test_a_camera_that_vanishes_is_said_and_comes_back(site: Site) -> None:
+def test_camera_lost_is_reported_and_comes_back(site: Site) -> None:
     clip = site.folder / "clip"
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
@@ -165,7 +165,7 @@ def change_camera(site: Site, **camera: object) -> None:
     site.config_path.write_text(yaml.safe_dump({**fields, "camera": camera}))
 
 
-def test_camera_turned_recognises_and_lends(
+def test_camera_rotated_recognises_and_enrolls(
     site: Site, clip: Callable[..., Path], collins: np.ndarray
 ) -> None:
     clip((np.rot90(collins), 9), name="turned")
@@ -178,7 +178,7 @@ def test_camera_turned_recognises_and_lends(
 
 
 def test_camera_missing_at_start_is_a_state(site: Site, collins: np.ndarray) -> None:
-    """A network camera that is switched on later, goes, and comes back."""
+    """A network camera is switched on later, is lost, and comes back."""
     first = MjpegCamera(collins)
     first.close()
     change_camera(site, kind="opencv", source=first.address, accept_network_injection=True)
@@ -195,8 +195,8 @@ def test_camera_missing_at_start_is_a_state(site: Site, collins: np.ndarray) -> 
     assert events == ["camera-lost", "camera-back", "camera-lost"]
 
 
-def test_frames_of_a_stall_open_no_door(site: Site, collins: np.ndarray) -> None:
-    """A person came and left while the recogniser was stopped; the network kept the frames."""
+def test_frames_of_a_stall_do_not_open(site: Site, collins: np.ndarray) -> None:
+    """The frames of a person wait in the network while the recogniser is stopped."""
     with mjpeg_camera(EMPTY) as camera:
         change_camera(site, kind="opencv", source=camera.address, accept_network_injection=True)
         with site.door(), site.daemon() as daemon:
@@ -228,7 +228,7 @@ def test_frames_of_a_stall_open_no_door(site: Site, collins: np.ndarray) -> None
         ({"kind": "replay", "path": "terminal.yaml"}, 1, "no frame can be read"),
     ],
 )
-def test_camera_mistake_ends_the_start(
+def test_camera_error_ends_the_start(
     site: Site, camera: dict[str, object], code: int, words: str
 ) -> None:
     change_camera(site, **camera)
@@ -237,7 +237,7 @@ def test_camera_mistake_ends_the_start(
     assert words in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None:
+def test_full_disk_keeps_door_locked_until_space(site: Site) -> None:
     """The decisions file is limited to its present size, as on a full disk."""
     import resource
 
@@ -262,7 +262,7 @@ def test_a_full_disk_keeps_the_door_shut_until_there_is_room(site: Site) -> None
     assert ids == list(range(1, len(ids) + 1))
 
 
-def test_an_erased_person_is_a_stranger_within_a_second(site: Site) -> None:
+def test_erased_person_is_unknown_in_a_second(site: Site) -> None:
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
         done = run(
@@ -292,9 +292,7 @@ def refused(site: Site, reason: str) -> bool:
     return any(r.get("reason") == reason for r in read_log(site.config.decisions_path))
 
 
-def test_gallery_gone_refuses_until_it_is_back(
-    site: Site, write_config: Callable[..., Path]
-) -> None:
+def test_gallery_missing_refuses_until_back(site: Site, write_config: Callable[..., Path]) -> None:
     write_config(camera=CAMERA, policy={"cooldown_s": 0.8}, gallery={"unreadable_s": 1})
     away = site.folder / "away.db"
     with site.door(), site.daemon() as daemon:
@@ -346,7 +344,7 @@ def test_key_unreadable_refuses_all(
         assert done.returncode == 0, done.stderr
 
 
-def test_change_that_is_not_confirmed_fails(site: Site, write_config: Callable[..., Path]) -> None:
+def test_unconfirmed_change_fails(site: Site, write_config: Callable[..., Path]) -> None:
     write_config(camera=CAMERA, gallery={"confirm_s": 1})
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
@@ -359,7 +357,7 @@ def test_change_that_is_not_confirmed_fails(site: Site, write_config: Callable[.
         assert "Traceback" not in done.stderr and "erased with 1 template;" in done.stdout
 
 
-def test_a_second_recogniser_is_refused(site: Site) -> None:
+def test_second_recogniser_is_refused(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         done = run(DAEMON, "--config", site.config_path)
@@ -378,7 +376,7 @@ def test_a_second_recogniser_is_refused(site: Site) -> None:
         (lambda site: site.config_path.write_text("camera: ["), 2, "not valid YAML"),
     ],
 )
-def test_a_broken_config_is_one_sentence(
+def test_broken_config_is_one_sentence(
     site: Site, module: str, harm: Callable[[Site], object], code: int, part: str
 ) -> None:
     harm(site)
@@ -389,7 +387,7 @@ def test_a_broken_config_is_one_sentence(
     assert "Traceback" not in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
-def test_a_changed_bundle_stops_the_start(
+def test_changed_bundle_stops_the_start(
     site: Site, write_config: Callable[..., Path], bundle_path: Path
 ) -> None:
     copy = Path(shutil.copytree(bundle_path, site.folder / "bundle"))
@@ -401,14 +399,14 @@ def test_a_changed_bundle_stops_the_start(
     assert "embedder.onnx: sha256 is" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_a_missing_camera_stops_the_start(site: Site) -> None:
+def test_missing_recording_stops_the_start(site: Site) -> None:
     shutil.rmtree(site.folder / "clip")
     done = run(DAEMON, "--config", site.config_path)
     assert done.returncode == 1
     assert "no such recording" in done.stderr and "Traceback" not in done.stderr
 
 
-def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
+def test_unusable_photos_store_nothing(site: Site) -> None:
     bad = site.folder / "bad.jpg"
     bad.write_text("not a picture")
     done = run(
@@ -430,9 +428,7 @@ def test_photos_that_cannot_be_used_store_nothing(site: Site) -> None:
     }
 
 
-def test_more_time_for_one_person_reaches_the_door(
-    site: Site, write_config: Callable[..., Path]
-) -> None:
+def test_extended_time_reaches_the_door(site: Site, write_config: Callable[..., Path]) -> None:
     def gallery(*arguments: str) -> str:
         done = run("edge.cli.gallery", *arguments, "--config", site.config_path)
         assert done.returncode == 0, done.stderr
@@ -462,7 +458,7 @@ def test_more_time_for_one_person_reaches_the_door(
     assert done.returncode == 1 and "'Nobody' is not enrolled" in done.stderr
 
 
-def test_enrolling_from_the_camera_of_the_daemon_that_lets_nobody_in_meanwhile(site: Site) -> None:
+def test_enroll_from_daemon_camera_pauses_grants(site: Site) -> None:
     with site.door(), site.daemon() as daemon:
         until(lambda: "unlocked" in site.door_events(), "opened")
         done = run(
@@ -515,7 +511,7 @@ def test_enroll_statement_recorded_by_daemon(site: Site) -> None:
 
 
 def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
-    """The recogniser hangs: the statement is taken back."""
+    """The recogniser hangs: the statement is withdrawn."""
     photo = site.folder / "collins.png"
     statement = ("--not-a-duplicate", "Eileen Collins", "--reason", "twins")
     with site.daemon() as daemon:
@@ -530,7 +526,7 @@ def test_enroll_unrecorded_statement_stores_none(site: Site) -> None:
     assert not site.decisions(event="not-a-duplicate")
 
 
-def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> None:
+def test_enroll_unreachable_daemon_is_reported(site: Site) -> None:
     with site.daemon() as daemon:
         until(lambda: daemon.said("running with 1 subjects"), "runs")
         (site.config.state / "enroll.sock").unlink()
@@ -543,7 +539,7 @@ def test_a_daemon_that_cannot_be_asked_for_its_camera_is_told(site: Site) -> Non
     assert "Traceback" not in done.stderr
 
 
-def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
+def test_enroll_from_camera_without_daemon(site: Site) -> None:
     done = run(
         ENROLL,
         "--config",
@@ -559,7 +555,7 @@ def test_enrolling_from_the_camera_without_a_daemon(site: Site) -> None:
     assert json.loads(listed.stdout)["Eileen Collins"]["templates"] == 1
 
 
-def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None:
+def test_second_door_is_refused_without_change(site: Site) -> None:
     with site.door():
         until(lambda: bool(site.door_events()), "is on record")
         events = site.door_events()
@@ -568,7 +564,7 @@ def test_a_second_door_is_refused_before_it_touches_anything(site: Site) -> None
         assert site.door_events() == events and site.door_state() == "locked"
 
 
-def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
+def test_operator_commands_are_recorded(site: Site) -> None:
     with site.door():
         assert run(DOOR, "hold", "--config", site.config_path).returncode == 2  # no reason
         done = run(DOOR, "hold", "--config", site.config_path, "--reason", "delivery")
@@ -591,7 +587,7 @@ def test_operators_ask_with_a_reason_and_are_on_record(site: Site) -> None:
         assert "locked (lockdown)" in run(DOOR, "status", "--config", site.config_path).stdout
 
 
-def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None:
+def test_safe_state_only_without_running_door(site: Site) -> None:
     with site.door():
         done = run(DOOR, "safe-state", "--config", site.config_path)
         assert done.returncode == 1 and "another edge-door runs here" in done.stderr
@@ -599,7 +595,7 @@ def test_a_line_is_put_to_rest_only_where_no_door_is_at_work(site: Site) -> None
     assert done.returncode == 0 and "de-energised" in done.stdout
 
 
-def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
+def test_doctor_finds_errors(site: Site) -> None:
     done = run("edge.cli.doctor", "--config", site.config_path, "--json")
     levels = {f["subject"]: f["level"] for f in json.loads(done.stdout)}
     assert (
@@ -618,7 +614,7 @@ def test_the_doctor_finds_what_is_wrong(site: Site) -> None:
         assert "edge-door answers: locked" in done.stdout
 
 
-def test_a_door_at_work_is_told_by_status(site: Site) -> None:
+def test_status_shows_running_door(site: Site) -> None:
     with site.door():
         done = run(DOOR, "status", "--config", site.config_path, "--json")
         told = {
@@ -635,7 +631,7 @@ def test_a_door_at_work_is_told_by_status(site: Site) -> None:
     assert done.returncode == 1 and "is edge-door running?" in done.stderr
 
 
-def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
+def test_gallery_is_encrypted_on_disk(site: Site, bundle_path: Path) -> None:
     config = site.config
     digest = json.loads((bundle_path / "manifest.json").read_text())["files"]["embedder.onnx"][
         "sha256"
@@ -656,7 +652,7 @@ def test_the_gallery_is_sealed_on_disk(site: Site, bundle_path: Path) -> None:
     assert config.state.stat().st_mode & 0o077 == 0
 
 
-def test_an_enrollment_on_a_full_disk_changes_nothing(site: Site) -> None:
+def test_enroll_on_full_disk_changes_nothing(site: Site) -> None:
     import resource
     import subprocess
     import sys
