@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 
 from edge.chip import REFERENCE_XY, align
 from edge.config import TerminalConfig, load_config
-from edge.demo.scenario import FPS, SCENES
+from edge.demo.scenario import SCENES
 from edge.engine.ort import ort
 from edge.gallery.search import Index
 from edge.portraits import COLLINS
 from edge.recogniser.build import open_pipeline
 from edge.recogniser.networks import open_networks
+from edge.synthesis.drawing import FPS
 from edge.values import Frame, Verdict
 from export.detector import source
 

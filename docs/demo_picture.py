@@ -14,8 +14,9 @@ from xml.sax.saxutils import escape
 from edge.audit.reader import read_log
 from edge.audit.sealing import score_cipher
 from edge.config import load_config
-from edge.demo.scenario import FPS, SCENES, frame_ranges
+from edge.demo.scenario import SCENES, frame_ranges
 from edge.gallery.store import read_evidence_key
+from edge.synthesis.drawing import FPS
 
 WIDTH, LEFT, RIGHT = 960, 110, 20
 TOP, SCORES, LANES = 96, 150, 262  # y of titles' end, height of the scores, y of the first lane

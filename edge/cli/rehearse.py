@@ -152,9 +152,9 @@ def _load_gallery(config: TerminalConfig) -> tuple[set[str], Index]:
 
 def _adversarial(config: TerminalConfig, networks: TerminalNetworks) -> list[tuple[Clip, Index]]:
     """Each clip with a gallery of the one who is enrolled; raises PhotoError."""
-    from edge.demo.clip import cut_out, enrollment_views
     from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
     from edge.rehearsal.play import enroll_in_memory
+    from edge.synthesis.drawing import cut_out, enrollment_views
 
     cutouts = cut_out(networks.detector)
     views = [

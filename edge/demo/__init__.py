@@ -1,1 +1,1 @@
-"""What the demo, the tests and the bundle's parity check need: two public-domain portraits and a clip made of them."""
+"""Demo of a complete terminal on a clip drawn from two public-domain portraits."""

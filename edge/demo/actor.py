@@ -1,4 +1,4 @@
-"""Plays the script's acts at the real door while the clip runs: wires are files, commands go over the door's socket."""
+"""Carries out the scenario's actions: inputs are files, commands use the door's socket."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _PATIENCE_S = 60.0  # wait after the clip: pulse and open door take seconds, mor
 
 
 class DemoActor:
-    """One door, its wires, and the recogniser's process; `ended` is its exit code, None while it plays the clip."""
+    """Acts on a door and its inputs while the recogniser runs.
+
+    `ended` returns the recogniser's exit code, None while it runs.
+    """
 
     def __init__(
         self,
@@ -41,25 +44,28 @@ class DemoActor:
         self._ended = ended
         self._clock, self._sleep = clock, sleep
 
-    def run(self, acts: Sequence[Action], say: Callable[[str], None]) -> None:
-        """Do all acts; ends early where a cue never comes. Raises DoorError where no door answers."""
+    def run(self, actions: Sequence[Action], say: Callable[[str], None]) -> None:
+        """Carry out all actions; stop early if a trigger does not come. Raises DoorError."""
         acted_at = self._clock()
-        for act in acts:
-            if act.trigger is not None and not self._wait_for(act.trigger, acted_at):
-                say(f"Waited in vain for the cue of: {act.description}")
+        for action in actions:
+            if action.trigger is not None and not self._wait_for(action.trigger, acted_at):
+                say(f"No trigger in time for: {action.description}")
                 break
-            self._sleep(act.pause_s)
-            say(act.description)
+            self._sleep(action.pause_s)
+            say(action.description)
             acted_at = self._clock()
-            if isinstance(act.effect, InputChange):
-                self._set_input(act.effect)
+            if isinstance(action.effect, InputChange):
+                self._set_input(action.effect)
             else:
-                self._send_command(act.effect, say)
+                self._send_command(action.effect, say)
 
-    def _wait_for(self, cue: FaceDecided | DoorRecorded, acted_at: float) -> bool:
-        """Wait until a cue is on record; False where the recogniser has failed, or the clip ended long ago."""
+    def _wait_for(self, trigger: FaceDecided | DoorRecorded, acted_at: float) -> bool:
+        """Wait until a trigger is on record.
+
+        Return False if the recogniser failed, or if the clip ended too long ago.
+        """
         give_up_at = math.inf
-        while not self._is_recorded(cue, acted_at):
+        while not self._is_recorded(trigger, acted_at):
             code = self._ended()
             if code is not None:
                 give_up_at = min(give_up_at, self._clock() + _PATIENCE_S)
@@ -68,25 +74,25 @@ class DemoActor:
             self._sleep(_POLL_S)
         return True
 
-    def _is_recorded(self, cue: FaceDecided | DoorRecorded, acted_at: float) -> bool:
-        if isinstance(cue, DoorRecorded):
+    def _is_recorded(self, trigger: FaceDecided | DoorRecorded, acted_at: float) -> bool:
+        if isinstance(trigger, DoorRecorded):
             return any(
-                e.get("event") == cue.event and e["at"] > acted_at
+                e.get("event") == trigger.event and e["at"] > acted_at
                 for e in read_log(self._config.door_record_path)
             )
         frames = next(
             frames
             for scene, frames in zip(SCENES, frame_ranges(SCENES), strict=True)
-            if scene.title == cue.scene
+            if scene.title == trigger.scene
         )
         return any(d.get("frame") in frames for d in read_log(self._config.decisions_path))
 
-    def _set_input(self, wire: InputChange) -> None:
-        line = getattr(self._config.door.inputs, wire.input.value)
+    def _set_input(self, change: InputChange) -> None:
+        line = getattr(self._config.door.inputs, change.input.value)
         assert isinstance(line, FileInputConfig)
-        line.path.write_text("1" if wire.active else "0", encoding="ascii")
+        line.path.write_text("1" if change.active else "0", encoding="ascii")
 
-    def _send_command(self, ask: OperatorRequest, say: Callable[[str], None]) -> None:
-        refused = self._door.command(ask.command.value, ask.note)
+    def _send_command(self, request: OperatorRequest, say: Callable[[str], None]) -> None:
+        refused = self._door.command(request.command.value, request.note)
         if refused is not None:
             say(f"  The door refuses: {refused}")

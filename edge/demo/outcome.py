@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge.demo.scenario import FPS, Scene, frame_ranges
+from edge.demo.scenario import Scene, frame_ranges
+from edge.synthesis.drawing import FPS
 
 PASSED = (
     "The door opened for Eileen Collins, with and without mask, but not during the lockdown, and not "
@@ -35,7 +36,7 @@ STATES = (OPEN, CONTACT, ALARM, LOCKDOWN, FIRE_INPUT, FIRE)
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How long a state's state held, and why it began; one that never ended is cut at the last event."""
+    """Time during which a state held, and its cause; without an end, up to the last event."""
 
     start_s: float
     end_s: float
@@ -87,7 +88,7 @@ class SceneResult:
 
 @dataclass(frozen=True, slots=True)
 class DemoCheck:
-    """Something that was expected of the terminal, and what came of it."""
+    """Expectation and its result."""
 
     title: str
     passed: bool
@@ -96,7 +97,7 @@ class DemoCheck:
 
 @dataclass(frozen=True, slots=True)
 class DemoOutcome:
-    """The whole run on one clock: seconds since the clip's first frame."""
+    """Outcome of a run; times are seconds since the clip's first frame."""
 
     scenes: list[SceneResult]
     events: list[dict[str, Any]]  # of the door's record
@@ -113,7 +114,7 @@ def build_outcome(
     decisions: Sequence[dict[str, Any]],
     door: Sequence[dict[str, Any]],
 ) -> DemoOutcome:
-    """Sort the two processes' records into scenes and states; raises ValueError where no face was decided on at all."""
+    """Sort the records of both processes by scene and state; raises ValueError without decisions."""
     judged = [d for d in decisions if d.get("kind") == "decision"]
     if not judged:
         raise ValueError("the recogniser recorded no decision")
@@ -122,7 +123,7 @@ def build_outcome(
     results = []
     for scene, frames in zip(scenes, frame_ranges(scenes), strict=True):
         here = [{**d, "at_s": d["frame"] / FPS} for d in judged if d["frame"] in frames]
-        # A grant crosses to the door within a few milliseconds; its frame, not its arrival, says whose it is.
+        # A grant belongs to the scene of its frame, not to the time of its arrival.
         ids = {d["id"] for d in here}
         answers = [
             e for e in events if e["event"] in ("unlocked", "refused") and e.get("record_id") in ids
@@ -222,7 +223,7 @@ def _times(intervals: Sequence[Interval]) -> str:
 
 
 def summary(outcome: DemoOutcome) -> str:
-    """For the terminal: one line per check."""
+    """Return one line per check."""
     return "\n".join(
         f"  {'ok  ' if check.passed else 'FAIL'} {check.title:28} {check.detail}"
         for check in outcome.checks

@@ -110,7 +110,7 @@ def _card(
 
 
 def _plot(outcome: DemoOutcome) -> str:
-    """Scores over time against the threshold that applied, above the states of the door; an SVG element."""
+    """Plot scores and thresholds above the states of the door; return an SVG element."""
     figure = Figure(figsize=(11, 5.2), layout="constrained")
     scores, door = figure.subplots(2, 1, sharex=True, height_ratios=[5, 3])
     for result in outcome.scenes:

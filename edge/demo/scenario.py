@@ -10,13 +10,12 @@ from typing import Literal
 from edge.door.controller import InputKind, OperatorCommand
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER, Portrait
-
-FPS = 15.0
+from edge.synthesis.drawing import FPS
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Some seconds with one person, or nobody, in view, and what the door must answer the recogniser."""
+    """Some seconds of the clip with at most one person, and the expected answer of the door."""
 
     title: str
     seconds: float
@@ -31,14 +30,14 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class FaceDecided:
-    """A face in the scene of this title was decided on."""
+    """The recogniser has decided on a face in the scene of this title."""
 
     scene: str
 
 
 @dataclass(frozen=True, slots=True)
 class DoorRecorded:
-    """The door has recorded this event since the act before."""
+    """The door has recorded this event since the previous action."""
 
     event: str
 
@@ -53,7 +52,7 @@ class InputChange:
 
 @dataclass(frozen=True, slots=True)
 class OperatorRequest:
-    """An operator asks for something and says why."""
+    """Command of an operator, with a reason."""
 
     command: OperatorCommand
     note: str
@@ -61,7 +60,7 @@ class OperatorRequest:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """Something done to the door, some seconds after its cue; without a cue, after the act before."""
+    """Action on the door, some seconds after its trigger, or after the previous action without one."""
 
     description: str
     effect: InputChange | OperatorRequest
@@ -88,9 +87,10 @@ SCENES = (
     Scene("Empty", 5.0),
 )
 
-# Cues are what the two processes put on record, never the clock: the networks take their time to load, and a busy machine
-# plays the clip late. The lockdown alone must be in time for somebody, and has the rest of a scene and an empty one for it.
-# The door reads its inputs before it serves a command, so that an operator's word finds the level of the act before.
+# Triggers are records of the two processes, not times: networks load slowly, and a busy machine
+# plays the clip late. Only the lockdown must be in time for the next person; it has the rest of a
+# scene and an empty scene. The door reads its inputs before it serves a command, so that a command
+# sees the input level of the previous action.
 ACTIONS = (
     Action(
         "An operator locks the door down",

@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edge.demo import props
-from edge.demo.clip import HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
-from edge.demo.scenario import FPS
 from edge.masks import MaskStyle
 from edge.portraits import COLLINS, HOPPER
 from edge.rehearsal.clips import Clip, ClipFrame, ExpectedGrants, VisiblePerson
+from edge.synthesis import props
+from edge.synthesis.drawing import FPS, HEIGHT, WIDTH, Cutout, Stance, exposed, place, room
 
 SUBJECT = COLLINS.person  # the only one who is enrolled
 _MUST, _MAY, _NEVER = (

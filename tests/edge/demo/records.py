@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.demo.scenario import FPS, SCENES, frame_ranges
+from edge.demo.scenario import SCENES, frame_ranges
+from edge.synthesis.drawing import FPS
 
 Records = list[dict[str, Any]]
 

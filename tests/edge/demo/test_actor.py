@@ -116,13 +116,13 @@ def test_an_operator_asks_once_a_face_in_the_scene_was_decided_on(demo: Run) -> 
 
 def test_a_cue_that_never_comes_ends_the_play(demo: Run) -> None:
     demo.play(OPENS, CLOSES)
-    assert 70 < demo.now < 90 and "in vain" in demo.said[-1][0]
+    assert 70 < demo.now < 90 and "No trigger" in demo.said[-1][0]
 
 
 def test_a_recogniser_that_fails_ends_it_at_once(demo: Run) -> None:
     demo.exit_code = 1
     demo.play(OPENS)
-    assert demo.now < 20.1 and "in vain" in demo.said[-1][0]
+    assert demo.now < 20.1 and "No trigger" in demo.said[-1][0]
 
 
 def test_scenes_that_are_cues_have_somebody_to_decide_on_and_a_title_of_their_own() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from edge.demo import clip, outcome, report
 from edge.demo.outcome import PASSED
 from edge.demo.scenario import SCENES, Scene, frame_ranges
+from edge.synthesis import drawing
 from tests.edge.demo.records import DECISIONS, DOOR, PLAIN, Records, decision, opening
 
 FRAMES = [np.zeros((480, 640, 3), np.uint8)] * frame_ranges(SCENES)[-1].stop
@@ -58,10 +59,10 @@ def test_the_clip_is_the_same_every_time(
     collins: np.ndarray, hopper: np.ndarray, detector: Any
 ) -> None:
     cutouts = {
-        name: clip.Cutout(image, detector.detect(image)[0])
+        name: drawing.Cutout(image, detector.detect(image)[0])
         for name, image in (("Eileen Collins", collins), ("Grace Hopper", hopper))
     }
     scenes = tuple(Scene(s.title, 0.2, s.person, s.mask) for s in SCENES)
     first, again = (np.stack(list(clip.frames(scenes, cutouts))) for _ in range(2))
     assert first.shape == (39, 480, 640, 3) and np.array_equal(first, again)
-    assert len(clip.enrollment_views(cutouts["Eileen Collins"])) == 3
+    assert len(drawing.enrollment_views(cutouts["Eileen Collins"])) == 3

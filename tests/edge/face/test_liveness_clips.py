@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from calibration.pad import LAYERS, play_clip
-from edge.demo.clip import cut_out
 from edge.face.detect import FaceDetector
 from edge.face.liveness import LivenessResult, LivenessState, crop_frame
 from edge.face.liveness.motion import MotionLiveness
 from edge.rehearsal import adversarial
+from edge.synthesis.drawing import cut_out
 
 FPS = 15.0
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from edge.config import TerminalConfig
-from edge.demo.clip import Cutout, cut_out, enrollment_views
 from edge.face.detect import FaceDetector
 from edge.portraits import HOPPER
 from edge.recogniser.networks import open_networks
@@ -16,6 +15,7 @@ from edge.rehearsal.adversarial import SUBJECT, adversarial_clips
 from edge.rehearsal.clips import Clip, ClipFrame
 from edge.rehearsal.play import enroll_in_memory, rehearse
 from edge.rehearsal.results import RehearsalResult
+from edge.synthesis.drawing import Cutout, cut_out, enrollment_views
 
 STRANGER = HOPPER.person
 NAMES = [clip.name for clip in adversarial_clips({})]

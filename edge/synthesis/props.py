@@ -1,4 +1,4 @@
-"""What can stand before a camera in place of a person: a print, a screen, a head that is turned away; drawn from a portrait."""
+"""Presentation attacks and poses drawn from a portrait: print, screen, turned and blurred head."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.demo.clip import Cutout
+from edge.synthesis.drawing import Cutout
 
 _Picture = NDArray[np.uint8]  # (H,W,3) BGR
 _PAPER_BGR, _BEZEL_BGR = (238, 240, 241), (30, 28, 27)
@@ -16,12 +16,12 @@ _SCREEN_ZOOM = 3.0  # pixels of the screen per pixel of the portrait
 
 
 def print_of(person: Cutout) -> Cutout:
-    """A photo on paper with a white border."""
+    """Return a photo on paper with a white border."""
     return _mounted(person, _upper_body(person), zoom=1.0, border=8, colour_bgr=_PAPER_BGR)
 
 
 def tablet_with(person: Cutout) -> Cutout:
-    """A screen with bezel and glare; the grid of its pixels beats with that of a camera."""
+    """Return a screen with bezel and glare, whose pixel grid gives a moire pattern."""
     top, left, picture = _upper_body(person)
     screen = cv2.resize(
         picture, None, fx=_SCREEN_ZOOM, fy=_SCREEN_ZOOM, interpolation=cv2.INTER_CUBIC
@@ -34,9 +34,9 @@ def tablet_with(person: Cutout) -> Cutout:
 
 
 def turned(person: Cutout, squeeze: float) -> Cutout:
-    """One half of the picture squeezed towards the nose, the other stretched a little, as in a head that is turned away.
+    """Return a turned head: one half squeezed towards the nose, the other stretched a little.
 
-    It is no profile: what a portrait does not show, nobody can draw from it.
+    It is not a true profile, which a portrait does not show.
     """
     height, width = person.image.shape[:2]
     v, u = np.mgrid[:height, :width].astype(np.float32)
@@ -52,12 +52,12 @@ def turned(person: Cutout, squeeze: float) -> Cutout:
 
 
 def smeared(person: Cutout, length_px: int) -> Cutout:
-    """Blurred along the rows, by pixels of the portrait."""
+    """Return the portrait with motion blur along the rows, in its pixels."""
     return replace(person, image=np.asarray(cv2.blur(person.image, (length_px, 1)), np.uint8))
 
 
 def _upper_body(person: Cutout) -> tuple[int, int, _Picture]:
-    """What is cut from the portrait, and its first row and column there."""
+    """Return first row, first column and pixels of the upper body."""
     (x, y), reach = person.centre_xy, 1.4 * person.face.width_px
     top, left = max(0, int(y - 1.2 * reach)), max(0, int(x - reach))
     return top, left, person.image[top : int(y + 1.6 * reach), left : int(x + reach)]
@@ -71,7 +71,7 @@ def _mounted(
     border: int,
     colour_bgr: tuple[int, int, int],
 ) -> Cutout:
-    """A cut of the portrait, enlarged by `zoom`, with a border: something flat that hides all behind it."""
+    """Return a flat, opaque object: a cut of the portrait, enlarged by `zoom`, with a border."""
     top, left, picture = cut
     image = cv2.copyMakeBorder(
         picture, border, border, border, border, cv2.BORDER_CONSTANT, value=colour_bgr
