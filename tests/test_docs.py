@@ -103,3 +103,12 @@ def test_docs_name_subcommands_that_exist(script: str) -> None:
 
 def test_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_changelog_entries_are_short() -> None:
+    """One change for each entry, in at most two lines; no entry twice."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    entries = re.findall(r"^- .*(?:\n  .*)*", text, re.MULTILINE)
+    assert len(entries) > 100
+    assert not [entry for entry in entries if entry.count("\n") > 1]
+    assert len(set(entries)) == len(entries)
