@@ -1,4 +1,4 @@
-"""What HTML pages are made of here: pictures and plots inside the one file, and the colour of each verdict."""
+"""Parts of HTML pages: base template, embedded pictures and plots, colours of verdicts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import cv2
+import jinja2
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,8 +18,17 @@ from numpy.typing import NDArray
 COLOURS = {"grant": "#1a7f37", "pending": "#9a6700", "unknown": "#cf222e", "refused": "#57606a"}
 
 
+def render(package: str, template: str, **fields: Any) -> str:
+    """Render a template of a package that extends `base.html`; values are escaped."""
+    loaders = [jinja2.PackageLoader(package, "."), jinja2.PackageLoader("edge", ".")]
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(loaders), autoescape=True, trim_blocks=True
+    )
+    return environment.get_template(template).render(**fields)
+
+
 def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] = "png") -> str:
-    """A picture (H,W,3) BGR as base64, to follow `data:image/png;base64,` or `data:image/jpeg;base64,`."""
+    """Return a picture (H,W,3) BGR as base64 of a PNG or JPEG, for a data URL."""
     sized = cv2.resize(
         image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     )
@@ -29,7 +39,7 @@ def encoded(image: NDArray[np.uint8], zoom: float, form: Literal["png", "jpg"] =
 def boxed(
     image: NDArray[np.uint8], boxes: Iterable[tuple[Iterable[float], str]]
 ) -> NDArray[np.uint8]:
-    """A copy with boxes (4,) xyxy in pixels, each in a colour such as `#1a7f37`."""
+    """Return a copy with boxes (4,) xyxy in pixels, each in a colour such as `#1a7f37`."""
     copy: NDArray[np.uint8] = image.copy()
     for box_xyxy, colour in boxes:
         x0, y0, x1, y1 = (round(v) for v in box_xyxy)
@@ -39,7 +49,10 @@ def boxed(
 
 
 def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
-    """Scores over time in the colours of their verdicts, with the threshold that applied; keys at_s, score, threshold, verdict."""
+    """Plot scores by verdict and their thresholds over time.
+
+    Keys: at_s, score, threshold, verdict.
+    """
     for layer, (verdict, colour) in enumerate(reversed(COLOURS.items()), 3):  # grants on top
         chosen = [d for d in judged if d["verdict"] == verdict]
         if chosen:
@@ -64,7 +77,7 @@ def draw_scores(axes: Axes, judged: Sequence[Mapping[str, Any]]) -> None:
 
 
 def svg(figure: Figure) -> str:
-    """A plot as an SVG element, the same every time."""
+    """Return a plot as a reproducible SVG element."""
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

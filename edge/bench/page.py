@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import jinja2
-
+from edge import html
 from edge.bench import plots, tables
 from edge.bench.quantities import Summary
 from edge.bench.results import (
@@ -47,11 +46,10 @@ class Tile:
 
 def render_page(report: Measured | CompareReport) -> str:
     """Return the page; names are escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.bench", "."), autoescape=True, trim_blocks=True
-    )
     made = tables.build_tables(report)
-    return environment.get_template("bench.html").render(
+    return html.render(
+        "edge.bench",
+        "bench.html",
         title=_TITLES[report.kind],
         made_at=getattr(report, "made_at", ""),
         verdict=_verdict(report),

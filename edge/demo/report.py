@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -44,9 +43,10 @@ def render_report(
     facts: dict[str, str],
 ) -> str:
     """The report; `pictures` are the evidence overlays by record id."""
-    environment = jinja2.Environment(loader=jinja2.PackageLoader("edge.demo", "."), autoescape=True)
     cards = [_card(result, frames, pictures) for result in outcome.scenes if result.scene.person]
-    return environment.get_template("report.html").render(
+    return html.render(
+        "edge.demo",
+        "report.html",
         verdict=PASSED if outcome.passed else "Not as expected, see below.",
         outcome=outcome,
         cards=cards,

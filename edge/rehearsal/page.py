@@ -7,7 +7,6 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Any
 
-import jinja2
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -23,11 +22,10 @@ _WIDTH_PX = 400  # of a picture
 
 def render_page(rehearsals: Sequence[RehearsalResult], facts: dict[str, str]) -> str:
     """The whole page; names of people and files are escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("edge.rehearsal", "."), autoescape=True, trim_blocks=True
-    )
     failed = [r.clip.name for r in rehearsals if not r.passed]
-    return environment.get_template("page.html").render(
+    return html.render(
+        "edge.rehearsal",
+        "page.html",
         passed=not failed,
         verdict=f"Not as expected: {', '.join(failed)}."
         if failed
