@@ -58,9 +58,7 @@ class Checkpoint:
 def signing_key(keys: list[VerificationKey]) -> Ed25519PrivateKey:
     """Derive the signing key from the first verification key. Raises RecordError without a key."""
     if not keys:
-        raise RecordError(
-            "expected the log's verification key, found none; run edge-audit as root, which keeps it"
-        )
+        raise RecordError("expected the log's verification key, found none; run edge-audit as root")
     return Ed25519PrivateKey.from_private_bytes(derive_key(keys[0].key, "head 1"))
 
 

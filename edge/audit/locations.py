@@ -86,7 +86,7 @@ def copied_log(folder: Path, key_path: Path | None) -> LogLocation:
 
 
 def _read_keys(path: Path) -> list[VerificationKey]:
-    """Return the keys; empty if this account may not read them: the chain can be checked without."""
+    """Return the keys; empty if this account may not read them."""
     try:
         return read_keys(path)
     except RecordError as error:

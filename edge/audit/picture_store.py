@@ -92,7 +92,7 @@ class PictureStore:
 
 
 def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
-    """Return the picture of a record as PNG. Raises RecordError if it is missing or of another key."""
+    """Return the picture of a record as PNG. Raises RecordError if it cannot be read."""
     path = picture_path(folder, record_id)
     try:
         sealed = read_regular(path, _PICTURE_MAX)
@@ -104,8 +104,8 @@ def read_picture(folder: Path, record_id: int, cipher: EvidenceCipher) -> bytes:
     plain = cipher.decrypt(record_id, sealed)
     if plain is None:
         raise RecordError(
-            f"{path}: the picture cannot be decrypted: it has another key, is of another terminal, or "
-            "was changed"
+            f"{path}: the picture cannot be decrypted: it has another key, is of another terminal, "
+            "or was changed"
         )
     return plain
 

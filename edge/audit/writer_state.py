@@ -132,8 +132,8 @@ def read_keys(path: Path) -> list[VerificationKey]:
         keys = [VerificationKey(0, b"")]
     if any(key.first_id < 1 or len(key.key) != KEY_BYTES for key in keys):
         raise RecordError(
-            f"{path}: expected lines of a record id and {2 * KEY_BYTES} hex digits; restore the file "
-            "from your backup"
+            f"{path}: expected lines of a record id and {2 * KEY_BYTES} hex digits; restore the "
+            "file from your backup"
         )
     return keys
 

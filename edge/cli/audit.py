@@ -24,7 +24,7 @@ _EXAMPLES = {
     "follow": "edge-audit follow --config terminal.yaml --record door",
     "export": "edge-audit export --config terminal.yaml --record door --since 120 --out door.jsonl",
     "verify": "edge-audit verify --config terminal.yaml --checkpoint checkpoint.json",
-    "checkpoint": "edge-audit checkpoint --config terminal.yaml --record door --out checkpoint.json",
+    "checkpoint": "edge-audit checkpoint --config terminal.yaml --record door --out door.json",
     "erase": 'edge-audit erase --config terminal.yaml --subject "Ada" --dry-run',
 }
 _HELP = {

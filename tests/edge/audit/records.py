@@ -53,7 +53,7 @@ class Record:
         return b"".join(path.read_bytes() for path in self.paths).splitlines(keepends=True)
 
     def put(self, lines: list[bytes]) -> None:
-        """Replace the lines; each segment keeps its number of lines, the last one takes the rest."""
+        """Replace the lines; each segment keeps its count, the last one takes the rest."""
         counts = [len(path.read_bytes().splitlines()) for path in self.paths]
         for path, count in zip(self.paths, [*counts[:-1], len(lines)], strict=True):
             path.write_bytes(b"".join(lines[:count]))
@@ -65,7 +65,7 @@ class Record:
         return line
 
     def rewrite(self, since: int, key: bytes, **changes: object) -> None:
-        """Rewrite all records from an id on with the key of that record; change fields of the first."""
+        """Rewrite the records from an id on with the key of that record."""
         from edge.audit.chain import next_key
 
         lines, before = self.lines(), self.at(since - 1).hash

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import os
 import re
@@ -42,13 +43,13 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
     """Two grants with pictures for Ada and for Ben, and one operator command."""
     config = load_config(write_config(record={"verification_key_dir": "keys", "max_pictures": 9}))
     open_store(config, "m" * 64, load_key(config.key_path, create=True)).close()
-    key = read_evidence_key(config)
-    now = [BEGAN]
+    write_logs(config, read_evidence_key(config))
+    return config
 
-    def wall() -> float:
-        now[0] += 1
-        return now[0]
 
+def write_logs(config: TerminalConfig, key: bytes) -> None:
+    """Write both logs, one second between two records."""
+    wall = itertools.count(BEGAN + 1).__next__
     decisions = AuditLogWriter(
         config.decisions_path,
         log_id="test/decisions",
@@ -59,38 +60,16 @@ def config(write_config: Callable[..., Path]) -> TerminalConfig:
     shots = PictureStore(
         config.pictures_path, 9, 30, picture_cipher(key, "test"), WallClock(read=lambda: BEGAN)
     )
+    granted = {"kind": "decision", "verdict": "grant", "reason": "match", "score": 0.9, "votes": 3}
+    unlocked = {"event": "unlocked", "reason": "grant", "latches": []}
     for subject in ("Ada", "Ben", "Ada", "Ben"):
-        err = {
-            "kind": "decision",
-            "verdict": "grant",
-            "reason": "match",
-            "subject": subject,
-            "score": 0.9,
-            "votes": 3,
-        }
-        number = decisions.append(err)
-        door.append(
-            {
-                "event": "unlocked",
-                "reason": "grant",
-                "subject": subject,
-                "record_id": number,
-                "latches": [],
-            }
-        )
+        number = decisions.append({**granted, "subject": subject})
+        door.append({**unlocked, "subject": subject, "record_id": number})
         shots.save(number, np.full((8, 8, 3), number, np.uint8))
-    door.append(
-        {
-            "event": "operator-command",
-            "reason": "hold",
-            "operator": "guard",
-            "note": "=1+1",
-            "latches": [],
-        }
-    )
+    command = {"event": "operator-command", "reason": "hold", "latches": []}
+    door.append({**command, "operator": "guard", "note": "=1+1"})
     decisions.close()
     door.close()
-    return config
 
 
 @pytest.fixture

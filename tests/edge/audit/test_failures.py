@@ -286,7 +286,10 @@ def life(path, steps):
         return stopped
     for name in CALLS:
         setattr(os, name, stopping(getattr(os, name)))
-    log = AuditLogWriter(path, log_id=OF, segment_bytes=700, retention=Retention(30, 10), wall=lambda: BEGAN + 40 * 86400.0)
+    log = AuditLogWriter(
+        path, log_id=OF, segment_bytes=700, retention=Retention(30, 10),
+        wall=lambda: BEGAN + 40 * 86400.0,
+    )
     for _ in range(4):
         write(acknowledged, b"%d\\n" % log.append({"kind": "decision", "subject": "Ada"}))
     for _ in range(300):
