@@ -177,7 +177,7 @@ class Daemon:
             self._enroll_for_new_model(result.track, subject)
 
     def _enroll_for_new_model(self, track: int, subject: str) -> None:
-        """Enroll a person for the new model whom the previous model granted access."""
+        """Enroll a person for the new model who was granted access by the previous one."""
         migration = self._recogniser.migration
         if migration is None or not (templates := migration.enroll(track, subject)):
             return

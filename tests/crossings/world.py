@@ -145,12 +145,12 @@ class TruthLayer:
         self._is_photo = False
         self._persons = world.evidence.setdefault(len(world.evidence), set())
 
-    def observe(self, look: LivenessFrame) -> None:
-        person = self._world.person_of(look.face)
+    def observe(self, frame: LivenessFrame) -> None:
+        person = self._world.person_of(frame.face)
         assert person is not None
         self._persons.add(person.number)
         self._is_photo = self._is_photo or person.kind is Kind.PHOTO
-        self._seen.append(look.at)
+        self._seen.append(frame.at)
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         if self._is_photo:

@@ -23,7 +23,7 @@ RULES = make_rules(Thresholds(unmasked=0.5, masked=0.6))
 BARE, WORN, UNCLEAR = 0.0, 1.0, 0.5
 
 
-def test_the_mask_state_chooses_threshold_and_votes() -> None:
+def test_mask_state_selects_threshold_and_votes() -> None:
     assert threshold_for(BARE, RULES.thresholds) == 0.5 and min_votes_for(BARE, RULES) == 3
     assert threshold_for(WORN, RULES.thresholds) == 0.6 and min_votes_for(WORN, RULES) == 5
     for unclear in (UNCLEAR, math.nan):
@@ -70,7 +70,7 @@ def test_masks_are_what_the_operator_says(
         assert decision.reason == (refused or "insufficient-votes")
 
 
-def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
+def test_mask_lowering_requested_near_threshold() -> None:
     rules = make_rules(
         RULES.thresholds,
         min_votes=3,
@@ -92,7 +92,7 @@ def test_a_mask_is_asked_down_only_where_it_may_help() -> None:
     )  # nothing to lower
     assert (
         decide_frame(Match("Ada", 0.55, 0.1), WORN, RULES, 1.0).reason == "below-threshold"
-    )  # not asked for
+    )  # not configured
 
 
 def test_a_score_in_between_is_unsure() -> None:
@@ -138,7 +138,7 @@ def test_thresholds_only_rise_with_the_gallery(
     fmr=st.floats(1e-9, 1e-2),
     size=st.integers(1, 10**7),
 )
-def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
+def test_fpir_holds_beyond_the_supported_size(
     base: Thresholds, score_per_decade: float, fmr: float, size: int
 ) -> None:
     target = 0.01
@@ -153,16 +153,14 @@ def test_the_rate_at_the_supported_size_holds_in_any_larger_gallery(
         assert wrong == pytest.approx(1 - (1 - fmr) ** size, rel=1e-6)
 
 
-def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
+def test_ten_times_templates_need_a_tenth_fmr() -> None:
     scaling = ThresholdScaling(Thresholds(0.5, 0.45), 100, 0.09, 1e-4)
     rules = replace(RULES, thresholds=scaling.base, scaling=scaling)
     assert rules.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), pytest.approx(0.54))  # type: ignore[arg-type]
     assert scaling.fpir(scaling.base, 100) == pytest.approx(1 - (1 - 1e-4) ** 100)
     large = rules.for_size(1000).thresholds
     assert scaling.fpir(large, 1000) == pytest.approx(0.00995, abs=1e-5)
-    raised = replace(
-        rules, thresholds=Thresholds(0.55, 0.58)
-    )  # by the operator: what the gallery wants may be more, or less
+    raised = replace(rules, thresholds=Thresholds(0.55, 0.58))  # raised by the operator
     assert raised.for_size(1000).thresholds == Thresholds(pytest.approx(0.59), 0.58)  # type: ignore[arg-type]
     assert describe_thresholds(rules, 1000) == (
         "thresholds 0.590 unmasked, 0.540 masked for 1,000 templates (raised from 0.500 and 0.450); "
@@ -172,7 +170,7 @@ def test_a_decade_more_templates_costs_a_decade_of_fmr() -> None:
     assert "masked for 1 template;" in describe_thresholds(rules, 1)
 
 
-def test_thresholds_that_somebody_fixed_hold_at_every_size() -> None:
+def test_thresholds_without_scaling_are_constant() -> None:
     assert RULES.for_size(10**6) is RULES
     assert (
         describe_thresholds(RULES, 5) == "thresholds 0.500 unmasked, 0.600 masked for 5 templates"

@@ -59,14 +59,14 @@ def test_the_clock_on_the_wall_decides(local: str, expected: ScheduledMode) -> N
     assert window(OFFICE, local) is expected
 
 
-def test_with_a_clock_that_cannot_be_right_no_door_stands_open() -> None:
+def test_schedule_implausible_clock_never_opens() -> None:
     assert window(OFFICE, "2026-11-23T09:00:00", plausible=False) is ScheduledMode.NORMAL
     assert (
         window(OFFICE, "2026-11-28T12:00:00", plausible=False) is ScheduledMode.LOCKED
-    )  # what restricts holds
+    )  # the restrictive one
 
 
-def test_where_two_overlap_the_restrictive_one_counts() -> None:
+def test_schedule_overlap_takes_restrictive_mode() -> None:
     both = {
         "spans": [
             {"days": ["mon"], "begin": "08:00", "end": "18:00", "mode": mode}
@@ -77,8 +77,8 @@ def test_where_two_overlap_the_restrictive_one_counts() -> None:
 
 
 @pytest.mark.parametrize("fold", [0, 1])
-def test_an_hour_that_comes_twice_is_in_the_window_twice(fold: int) -> None:
-    """Clocks go back from 3 to 2 on 25 October 2026: half past two comes twice."""
+def test_schedule_repeated_hour_counts_twice(fold: int) -> None:
+    """Clocks go back from 3 to 2 on 25 October 2026: half past two occurs twice."""
     night = {"spans": [{"days": ["sun"], "begin": "02:15", "end": "02:45", "mode": "open"}]}
     assert window(night, "2026-10-25T02:30:00", fold=fold) is ScheduledMode.OPEN
 
@@ -141,7 +141,7 @@ def test_a_wrong_schedule_is_one_sentence(
 
 
 def test_time_without_quotes_is_no_number(write_config: Callable[..., Path]) -> None:
-    """YAML 1.1 read it as the number 1050."""
+    """YAML 1.1 reads the time as the number 1050."""
     path = write_config()
     spans = '[{days: [mon], begin: "08:00", end: 17:30, mode: open}]'
     path.write_text(path.read_text() + f"door: {{schedule: {{spans: {spans}}}}}\n")
@@ -153,7 +153,7 @@ def test_time_without_quotes_is_no_number(write_config: Callable[..., Path]) -> 
     ("spans", "strictest"),
     [(OFFICE["spans"], ScheduledMode.LOCKED), (OFFICE["spans"][:1], ScheduledMode.NORMAL)],
 )
-def test_where_it_cannot_tell_what_may_restrict_does(
+def test_schedule_unknown_time_is_strictest(
     spans: list[dict[str, object]], strictest: ScheduledMode
 ) -> None:
     assert build_schedule(ScheduleConfig.model_validate({"spans": spans})).strictest is strictest

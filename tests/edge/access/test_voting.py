@@ -54,7 +54,7 @@ def test_a_mask_takes_more_frames() -> None:
 
 def test_poor_faces_take_more_frames() -> None:
     verdicts = run(Voting(RULES), [i / 20 for i in range(12)], weight=0.1)
-    assert verdicts.index("grant") == 10  # 11 * 0.1 is the weight of three whole votes
+    assert verdicts.index("grant") == 10  # 11 * 0.1 is the weight of three full votes
 
 
 def test_frames_too_far_apart_never_open() -> None:
@@ -66,7 +66,7 @@ def test_frames_of_two_tracks_are_not_added_up() -> None:
     assert all(vote(voting, 0.1 * i, track=i % 2).verdict is Verdict.PENDING for i in range(4))
 
 
-def test_one_bad_frame_keeps_nobody_out_and_half_of_them_do() -> None:
+def test_voting_tolerates_one_bad_frame_not_half() -> None:
     voting = Voting(RULES)
     seen = [
         vote(voting, at, match).verdict.value
@@ -79,12 +79,12 @@ def test_one_bad_frame_keeps_nobody_out_and_half_of_them_do() -> None:
     ]
 
 
-def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
+def test_voting_timeout_is_unknown_for_a_while() -> None:
     voting = Voting(RULES)
     for i in range(26):
         vote(voting, 0.2 * i, None)
-    told = vote(voting, 5.1, None)
-    assert (told.verdict, told.reason) == (
+    results = vote(voting, 5.1, None)
+    assert (results.verdict, results.reason) == (
         Verdict.UNKNOWN,
         "decision-timeout",
     ) and voting.is_decided(1, 5.2)
@@ -92,7 +92,7 @@ def test_after_the_limit_the_answer_is_unknown_for_a_while() -> None:
     assert run(voting, [9.2, 9.3, 9.4])[-1] == "grant"
 
 
-def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
+def test_voting_follows_the_liveness_result() -> None:
     assert [
         vote(Voting(RULES), 0.0, alive=LivenessResult(LivenessState.FAILED, Reason.FROZEN)).reason
     ] == ["frozen"]
@@ -107,7 +107,7 @@ def test_liveness_refuses_waits_or_voids_earlier_votes() -> None:
     ]
 
 
-def test_a_door_that_did_not_open_costs_no_cooldown() -> None:
+def test_revoked_grant_shortens_the_cooldown() -> None:
     voting = Voting(RULES)
     run(voting, [0.0, 0.1, 0.2])
     voting.revoke_grant(1, "Ada", retry_s=1.0)
@@ -183,7 +183,7 @@ def test_no_grant_without_what_it_takes(
 
 
 @given(st.permutations(range(4)), st.integers(1, 4))
-def test_the_order_of_faces_of_one_frame_does_not_matter(order: list[int], frames: int) -> None:
+def test_voting_ignores_order_within_a_frame(order: list[int], frames: int) -> None:
     def grants(of: list[int]) -> set[str]:
         voting = Voting(RULES)
         found = set()
@@ -198,7 +198,7 @@ def test_the_order_of_faces_of_one_frame_does_not_matter(order: list[int], frame
 
 
 @pytest.mark.parametrize("order", [(ADA, EVE), (EVE, ADA)])
-def test_two_names_at_one_time_are_a_vote_for_nobody(order: tuple[Match, Match]) -> None:
+def test_voting_two_subjects_at_once_cancel(order: tuple[Match, Match]) -> None:
     voting = Voting(RULES)
     for at in (0.0, 0.1, 0.2):
         for match in order:

@@ -50,17 +50,15 @@ def show(
         (Action.COME_CLOSER, 0.0, 60.0),
     ],
 )
-def test_what_is_asked_and_back_again_passes_and_earlier_votes_are_void(
-    action: Action, yaw: float, size: float
-) -> None:
+def test_challenge_passes_and_voids_earlier_votes(action: Action, yaw: float, size: float) -> None:
     challenge = asked(action)
-    told = show(challenge, 0.0, 0.6)
-    assert (told.state, told.reason) == (LivenessState.WAITING, action.value)
-    told = show(challenge, 0.6, 0.6, yaw, size)
+    results = show(challenge, 0.0, 0.6)
+    assert (results.state, results.reason) == (LivenessState.WAITING, action.value)
+    results = show(challenge, 0.6, 0.6, yaw, size)
     if yaw:
-        assert (told.state, told.reason) == (LivenessState.WAITING, "look-straight")
-    told = show(challenge, 1.2, 0.6, size=size)
-    assert told.state is LivenessState.PASSED and told.since > (1.1 if yaw else 0.6)
+        assert (results.state, results.reason) == (LivenessState.WAITING, "look-straight")
+    results = show(challenge, 1.2, 0.6, size=size)
+    assert results.state is LivenessState.PASSED and results.since > (1.1 if yaw else 0.6)
 
 
 def test_the_wrong_side_and_no_answer_fail() -> None:
@@ -76,7 +74,7 @@ def test_the_wrong_side_and_no_answer_fail() -> None:
     )
 
 
-def test_nothing_is_asked_before_somebody_is_unsure() -> None:
+def test_challenge_waits_for_an_uncertain_score() -> None:
     challenge = asked(Action.TURN_LEFT, when="near_threshold")
     assert show(challenge, 0.0, 2.0).state is LivenessState.PASSED
     assert challenge.result(2.0, near_threshold=True).state is LivenessState.WAITING
@@ -90,7 +88,7 @@ def test_nothing_is_asked_before_somebody_is_unsure() -> None:
         st.tuples(st.floats(0.02, 0.4), st.sampled_from([-40.0, -5.0, 0.0, 5.0, 40.0])), max_size=80
     )
 )
-def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
+def test_challenge_fails_without_turn_and_return(
     stream: list[tuple[float, float]],
 ) -> None:
     challenge, at = asked(Action.TURN_LEFT), 0.0
@@ -100,17 +98,17 @@ def test_nobody_passes_without_the_turn_and_the_way_back_in_time(
         at += gap
         challenge.observe(look(at, yaw))
         seen.append((at, yaw))
-        told = challenge.result(at, near_threshold=False)
-        if told.state is LivenessState.PASSED:
-            turned = [t for t, y in seen if y == 40.0 and t < told.since]
-            back = [t for t, y in seen if abs(y) <= 5.0 and t >= told.since]
+        results = challenge.result(at, near_threshold=False)
+        if results.state is LivenessState.PASSED:
+            turned = [t for t, y in seen if y == 40.0 and t < results.since]
+            back = [t for t, y in seen if abs(y) <= 5.0 and t >= results.since]
             assert len(turned) >= 3 and len(back) >= 3
             assert (
                 len([t for t, y in seen if abs(y) <= 5.0 and t < turned[-3]]) >= 3
-            )  # straight, before the turn was asked for
+            )  # straight, before the turn was requested
         if before in (LivenessState.PASSED, LivenessState.FAILED):
-            assert told.state is before  # one challenge a track
-        before = told.state
+            assert results.state is before  # one challenge per track
+        before = results.state
 
 
 def test_layers_are_joined_by_and() -> None:
@@ -141,7 +139,7 @@ class Scripted:
     def close(self) -> None: ...
 
 
-def test_a_network_is_believed_in_the_mean_of_a_second() -> None:
+def test_passive_uses_the_mean_of_one_second() -> None:
     layer = PassiveLiveness(Scripted(0.9, 0.8, 0.2, 0.1, 0.1, 0.1), 0.6)
     states = []
     for i in range(6):

@@ -31,7 +31,7 @@ def test_finds_both_portraits(
 
 
 def test_agrees_with_opencv(bundle_path: Path, detector: FaceDetector, hopper: np.ndarray) -> None:
-    """The same network decoded by OpenCV itself, on a frame of the network's own size."""
+    """The same network decoded by OpenCV, on a frame of the network's input size."""
     canvas = np.zeros((480, 640, 3), np.uint8)
     canvas[:, :409] = cv2.resize(hopper, (409, 480))
     theirs = cv2.FaceDetectorYN.create(
@@ -59,9 +59,7 @@ def test_coordinates_are_those_of_the_frame(detector: FaceDetector, collins: np.
     arrays(np.float32, (12, 4), elements=st.floats(0, 50, width=32)),
     arrays(np.float32, 12, elements=st.floats(0, 1, width=32)),
 )
-def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(
-    corners: np.ndarray, scores: np.ndarray
-) -> None:
+def test_suppression_removes_overlapping_boxes(corners: np.ndarray, scores: np.ndarray) -> None:
     boxes = np.hstack(
         [np.minimum(corners[:, :2], corners[:, 2:]), np.maximum(corners[:, :2], corners[:, 2:]) + 1]
     )
@@ -77,9 +75,7 @@ def test_suppression_keeps_no_overlapping_pair_and_loses_nothing_else(
         assert any(iou(boxes[i], boxes[k]) > 0.299 and scores[k] >= scores[i] for k in keep)
 
 
-def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
-    bundle_path: Path, collins: np.ndarray
-) -> None:
+def test_zone_is_searched_by_a_smaller_network(bundle_path: Path, collins: np.ndarray) -> None:
     called: list[str] = []
 
     class Counted:
@@ -106,9 +102,7 @@ def test_a_zone_is_searched_by_the_smaller_network_and_more_finely(
     assert ((exact >= (900, 300)) & (exact <= (1100, 550))).all()
 
 
-def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
-    bundle_path: Path, collins: np.ndarray
-) -> None:
+def test_face_cut_by_the_search_is_refined(bundle_path: Path, collins: np.ndarray) -> None:
     detector = FaceDetector(
         {
             size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
@@ -136,9 +130,7 @@ def test_a_face_that_the_end_of_the_search_cuts_is_looked_at_whole(
     )  # type: ignore[union-attr]
 
 
-def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(
-    detector: FaceDetector, collins: np.ndarray
-) -> None:
+def test_face_that_fills_the_image_is_found(detector: FaceDetector, collins: np.ndarray) -> None:
     (face,) = detector.detect(collins)
     x0, y0, x1, y1 = (int(v) for v in face.box_xyxy)
     filling = cv2.resize(collins[max(0, y0 - 10) : y1 + 10, max(0, x0 - 10) : x1 + 10], (480, 640))
@@ -146,9 +138,7 @@ def test_a_face_that_fills_the_picture_is_found_whatever_the_zone(
         assert any(detector.search(filling, 60, zone) for _ in range(2))
 
 
-def test_a_close_look_is_as_exact_as_the_whole_picture(
-    bundle_path: Path, collins: np.ndarray
-) -> None:
+def test_close_search_is_exact(bundle_path: Path, collins: np.ndarray) -> None:
     engines = {
         size: open_engine(bundle_path / f"detector-{size}.onnx", threads=1)
         for size in ("640x480", "320x256")
@@ -170,9 +160,7 @@ def test_a_close_look_is_as_exact_as_the_whole_picture(
     found = both.find_at(canvas, exact.box_xyxy + 12)
     assert found is not None and away(found) < 0.03
     assert both.find_at(canvas, np.array([500, 300, 620, 460], np.float32)) is None
-    outside = np.array(
-        [700, 300, 790, 460], np.float32
-    )  # its surroundings begin where the picture ends
+    outside = np.array([700, 300, 790, 460], np.float32)  # its surroundings are outside the image
     assert both.find_at(canvas, outside) is None
     beyond = Face(outside, coarse.landmarks_xy, 0.9)
     assert both.refine(canvas, beyond) is beyond

@@ -9,7 +9,7 @@ from edge.face.embed import Embedder
 
 
 class Broken:
-    """An engine whose outputs a test decides."""
+    """Engine with the outputs of a test."""
 
     def __init__(self, **outputs: np.ndarray) -> None:
         self.outputs = outputs

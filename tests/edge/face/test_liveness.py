@@ -1,4 +1,4 @@
-"""The layers `motion` and `screen` on looks drawn from two portraits: this tests the plumbing, and is no detection rate."""
+"""Layers `motion` and `screen` on drawn frames of two portraits; no detection rate."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ HELD, BY_HAND = 0.05, 1.0
 
 
 def answers(layer: LivenessLayer, looks: Iterable[LivenessFrame]) -> list[LivenessResult]:
-    told = []
+    results = []
     for look in looks:
         layer.observe(look)
-        told.append(layer.result(look.at, near_threshold=False))
-    return told
+        results.append(layer.result(look.at, near_threshold=False))
+    return results
 
 
-def states(told: Iterable[LivenessResult]) -> set[LivenessState]:
-    return {answer.state for answer in told}
+def states(results: Iterable[LivenessResult]) -> set[LivenessState]:
+    return {answer.state for answer in results}
 
 
 @pytest.mark.parametrize("portrait", [COLLINS, HOPPER], ids=["collins", "hopper"])
@@ -39,9 +39,9 @@ def test_a_photo_never_passes_held_or_moved(
     portrait: Portrait, reach: float, face_px: float
 ) -> None:
     picture = Picture(portrait, face_px)
-    told = answers(MotionLiveness(), show(picture, moved(picture, reach), 4.0))
-    assert LivenessState.PASSED not in states(told)
-    assert (told[-1].state, told[-1].reason) == (LivenessState.FAILED, "no-motion")
+    results = answers(MotionLiveness(), show(picture, moved(picture, reach), 4.0))
+    assert LivenessState.PASSED not in states(results)
+    assert (results[-1].state, results[-1].reason) == (LivenessState.FAILED, "no-motion")
 
 
 def test_a_near_print_with_grain_never_passes() -> None:
@@ -49,14 +49,14 @@ def test_a_near_print_with_grain_never_passes() -> None:
     grain = np.random.default_rng(0).normal(0, 60, picture.image.shape[:2])[..., None]
     picture.image = np.clip(picture.image + grain, 0, 255).astype(np.uint8)
     looks = show(picture, moved(picture, 0.2, (350, 310)), 2.0, fps=8, size=(700, 620))
-    told = answers(MotionLiveness(seconds=1.5, rigid=0.99), looks)
-    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+    results = answers(MotionLiveness(seconds=1.5, rigid=0.99), looks)
+    assert LivenessState.PASSED not in states(results) and results[-1] == LivenessResult(
         LivenessState.FAILED, "no-motion", 0.0
     )
 
 
 @pytest.mark.parametrize("fps", [10.0, 15.0, 30.0])
-def test_a_face_that_blinks_passes_and_a_photo_fails_at_any_frame_rate(fps: float) -> None:
+def test_motion_passes_blinks_refuses_photos(fps: float) -> None:
     picture = Picture(COLLINS)
     living = answers(
         MotionLiveness(), show(picture, moved(picture, HELD), 3.0, fps=fps, living=True)
@@ -70,14 +70,14 @@ def test_a_face_that_blinks_passes_and_a_photo_fails_at_any_frame_rate(fps: floa
     assert first / fps == pytest.approx(3.0, abs=0.15)
 
 
-def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
+def test_motion_refuses_a_face_while_still() -> None:
     picture, layer = Picture(COLLINS), MotionLiveness(seconds=2.0)
     for begin, living, last in (
         (0.0, True, LivenessState.PASSED),
         (2.5, False, LivenessState.FAILED),
         (6.5, True, LivenessState.PASSED),
     ):
-        told = answers(
+        results = answers(
             layer,
             show(
                 picture,
@@ -87,10 +87,10 @@ def test_whoever_stops_moving_is_refused_and_passes_again() -> None:
                 living=living,
             ),
         )
-        assert told[-1].state is last
+        assert results[-1].state is last
 
 
-def test_a_stream_that_stands_still_is_refused_and_its_votes_are_void() -> None:
+def test_motion_refuses_a_frozen_stream() -> None:
     picture, layer = Picture(COLLINS), MotionLiveness()
     *before, last = show(picture, moved(picture, HELD), 2.0, living=True)
     assert answers(layer, [*before, last])[-1].state is LivenessState.PASSED
@@ -105,37 +105,37 @@ def test_a_stream_that_stands_still_is_refused_and_its_votes_are_void() -> None:
     assert thawed[-1].state is LivenessState.PASSED and thawed[-1].since >= 2.9
 
 
-def test_a_loop_is_refused_when_its_frames_come_again() -> None:
+def test_motion_refuses_a_looped_stream() -> None:
     picture = Picture(COLLINS)
     once = list(show(picture, moved(picture, HELD), 2.0, living=True))
-    told = answers(
+    results = answers(
         MotionLiveness(), [replace(once[i % len(once)], at=i / 15) for i in range(2 * len(once))]
     )
-    assert "frozen" not in {answer.reason for answer in told[: len(once)]}
-    assert told[len(once) + 1].reason == "frozen" and told[-1].reason == "frozen"
+    assert "frozen" not in {answer.reason for answer in results[: len(once)]}
+    assert results[len(once) + 1].reason == "frozen" and results[-1].reason == "frozen"
 
 
-def test_a_camera_that_gives_each_frame_twice_is_not_frozen() -> None:
+def test_motion_accepts_frames_delivered_twice() -> None:
     picture = Picture(COLLINS)
     looks = show(picture, moved(picture, HELD), 2.5, fps=10, living=True)
-    told = answers(
+    results = answers(
         MotionLiveness(),
         [replace(look, at=look.at + late) for look in looks for late in (0.0, 0.06)],
     )
-    assert LivenessState.FAILED not in states(told) and told[-1].state is LivenessState.PASSED
+    assert LivenessState.FAILED not in states(results) and results[-1].state is LivenessState.PASSED
 
 
-def test_votes_from_before_another_face_came_are_void() -> None:
+def test_motion_another_face_voids_earlier_votes() -> None:
     collins, hopper, layer = Picture(COLLINS), Picture(HOPPER), MotionLiveness()
     assert (
         answers(layer, show(collins, moved(collins, HELD), 2.0, living=True))[-1].state
         is LivenessState.PASSED
     )
-    told = answers(layer, show(hopper, moved(hopper, HELD), 2.0, begin=2.0, living=True))
-    assert all(answer.since >= 2.0 for answer in told[1:])
+    results = answers(layer, show(hopper, moved(hopper, HELD), 2.0, begin=2.0, living=True))
+    assert all(answer.since >= 2.0 for answer in results[1:])
 
 
-def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None:
+def test_motion_ignores_cut_and_fast_faces() -> None:
     picture = Picture(COLLINS)
     cut = answers(
         MotionLiveness(), show(picture, moved(picture, HELD, (160, 25)), 4.0, living=True)
@@ -153,8 +153,8 @@ def test_a_face_that_the_frame_cuts_off_or_that_flies_by_shows_nothing() -> None
 
 def test_a_screen_in_a_hand_is_refused_for_good() -> None:
     device, layer = Picture(COLLINS, 60).crop(border=6, colour=20), ScreenLiveness()
-    told = answers(layer, show(device, moved(device, BY_HAND), 4.0))
-    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+    results = answers(layer, show(device, moved(device, BY_HAND), 4.0))
+    assert LivenessState.PASSED not in states(results) and results[-1] == LivenessResult(
         LivenessState.FAILED, "screen"
     )
     alone = Picture(COLLINS, 60)
@@ -165,12 +165,12 @@ def test_a_screen_in_a_hand_is_refused_for_good() -> None:
 
 def test_a_screen_that_is_not_moved_waits() -> None:
     device = Picture(HOPPER, 60).crop(border=6, colour=20)
-    told = answers(ScreenLiveness(), show(device, moved(device, 0.0), 3.0))
-    assert (told[-1].state, told[-1].reason) == (LivenessState.WAITING, "move")
+    results = answers(ScreenLiveness(), show(device, moved(device, 0.0), 3.0))
+    assert (results[-1].state, results[-1].reason) == (LivenessState.WAITING, "move")
 
 
 @pytest.mark.parametrize("drift_px", [0.0, -0.4], ids=["at-rest", "drifting"])
-def test_a_window_that_goes_its_own_way_refuses_nobody(drift_px: float) -> None:
+def test_screen_accepts_an_independent_rectangle(drift_px: float) -> None:
     picture, frames = Picture(COLLINS, 60), count()
 
     def window(frame: np.ndarray) -> np.ndarray:
@@ -180,14 +180,14 @@ def test_a_window_that_goes_its_own_way_refuses_nobody(drift_px: float) -> None:
     def walking(t: float) -> np.ndarray:
         return moved(picture, HELD, (145 + 8 * t, 115))(t)
 
-    told = answers(ScreenLiveness(), show(picture, walking, 4.0, touch=window))
-    assert LivenessState.FAILED not in states(told) and told[-1].state is LivenessState.PASSED
+    results = answers(ScreenLiveness(), show(picture, walking, 4.0, touch=window))
+    assert LivenessState.FAILED not in states(results) and results[-1].state is LivenessState.PASSED
 
 
-def test_a_face_without_anything_around_it_passes_soon() -> None:
+def test_screen_passes_a_face_without_rectangle() -> None:
     picture = Picture(COLLINS)
-    told = answers(ScreenLiveness(), show(picture, moved(picture, BY_HAND), 2.0, living=True))
-    assert LivenessState.FAILED not in states(told) and told[15].state is LivenessState.PASSED
+    results = answers(ScreenLiveness(), show(picture, moved(picture, BY_HAND), 2.0, living=True))
+    assert LivenessState.FAILED not in states(results) and results[15].state is LivenessState.PASSED
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.05, 0.2])
@@ -196,11 +196,11 @@ def test_a_pattern_of_pixels_is_refused(turn: float) -> None:
     cells = (np.cos(turn) * x + np.sin(turn) * y) / 2.7, (np.cos(turn) * y - np.sin(turn) * x) / 2.7
     grid = 1 + 0.08 * sum(np.cos(2 * np.pi * c) for c in cells)
     picture = Picture(COLLINS)
-    told = answers(
+    results = answers(
         ScreenLiveness(),
         show(picture, moved(picture, HELD), 2.0, touch=lambda frame: frame * grid[..., None]),
     )
-    assert LivenessState.PASSED not in states(told) and told[-1] == LivenessResult(
+    assert LivenessState.PASSED not in states(results) and results[-1] == LivenessResult(
         LivenessState.FAILED, "screen"
     )
 
@@ -216,7 +216,7 @@ def test_blocks_of_compression_are_no_pattern() -> None:
             assert peak(squeezed, look.face) < 40
 
 
-def test_a_face_too_small_or_at_the_border_has_no_pattern() -> None:
+def test_screen_small_face_has_no_pattern() -> None:
     rng, points = np.random.default_rng(0), Picture(COLLINS, 40).landmarks_xy
     frame = noisy(np.full((240, 320, 3), 120.0), rng)
     assert peak(frame, look_at(frame, points, 0.0, rng).face) == 0
@@ -225,7 +225,7 @@ def test_a_face_too_small_or_at_the_border_has_no_pattern() -> None:
 
 
 @pytest.mark.parametrize("tilt", [0.0, 9.0, -15.0])
-def test_the_rectangle_around_a_face_is_found_where_it_is(tilt: float) -> None:
+def test_rectangle_around_a_face_is_located(tilt: float) -> None:
     middle, half = np.array([180.0, 128.0]), np.array([60.0, 80.0])
     corners = cv2.boxPoints((tuple(middle), tuple(2 * half), tilt)).astype(np.int32)
     frame = cv2.fillPoly(np.full((240, 320, 3), 150, np.uint8), [corners], (60, 60, 60))

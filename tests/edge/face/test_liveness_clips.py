@@ -1,4 +1,4 @@
-"""The layers on drawn attacks and on recordings of living people. Drawn attacks test the plumbing, they are no detection rate."""
+"""Layers on drawn attacks and recordings of living people; no detection rate."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ FPS = 15.0
 
 
 def play(detector: FaceDetector, clip: str, layer: str, seconds: float) -> list[LivenessResult]:
-    """The layer's answer after each frame of a drawn clip, which is played forth and back."""
+    """Return the result after each frame of a drawn clip, played forward and backward."""
     drawn = next(c for c in adversarial.adversarial_clips(cut_out(detector)) if c.name == clip)
     frames = [shot.image for shot in drawn.play()]
     there_and_back = [*frames, *frames[-2:0:-1]]
     rng, made, answers = np.random.default_rng(0), LAYERS[layer](), []
     for i in range(round(seconds * FPS)):
         image = there_and_back[i % len(there_and_back)]
-        if clip != "frozen-stream":  # a camera's noise never comes again
+        if clip != "frozen-stream":  # the noise of a camera never repeats
             image = np.clip(image + rng.normal(0, 2, image.shape), 0, 255).astype(np.uint8)
         face = max(detector.detect(image), key=lambda found: found.width_px)
         made.observe(crop_frame(image, face, i / FPS))

@@ -21,7 +21,7 @@ GOOD = Quality(90, 90, 90, 90, 90, 100)
 
 
 def turned(yaw: float, pitch: float = 0.0) -> np.ndarray:
-    """The reference points of a head that is turned, as an orthographic camera sees them."""
+    """Return the reference points of a turned head in orthographic projection."""
     apart = REFERENCE_XY[1, 0] - REFERENCE_XY[0, 0]
     points = np.column_stack(
         [REFERENCE_XY - REFERENCE_XY.mean(axis=0), np.array([0, 0, 0.5, 0.12, 0.12]) * apart]
@@ -38,13 +38,11 @@ def test_the_pose_of_a_turned_head(yaw: float, pitch: float) -> None:
     assert abs(found.yaw - yaw) < 3 and abs(found.pitch - pitch) < 3 and abs(found.roll) < 3
 
 
-def test_what_is_wrong_with_a_face_is_told_component_by_component(
-    collins: np.ndarray, detector: FaceDetector
-) -> None:
+def test_quality_refusal_names_the_component(collins: np.ndarray, detector: FaceDetector) -> None:
     face = detector.detect(collins)[0]
     chip = align(collins, face.landmarks_xy)
 
-    def told(
+    def refusal(
         chip: np.ndarray, face: Face = face, shape: tuple[int, ...] = collins.shape
     ) -> str | None:
         return RECOGNITION_GATE.find_refusal(
@@ -52,23 +50,23 @@ def test_what_is_wrong_with_a_face_is_told_component_by_component(
         )
 
     assert (
-        told(chip) is None
+        refusal(chip) is None
         and ENROLLMENT_GATE.find_refusal(
             measure_quality(face, chip, collins.shape, estimate_pose(face.landmarks_xy))
         )
         is None
     )
-    assert told(chip * 0.1) == "too-dark"
-    assert told(np.clip(chip * 4.0, 0, 255)) == "too-bright"
-    assert told(cv2.GaussianBlur(chip, (0, 0), 5)) == "blurred"
-    assert told(chip, shape=(int(face.box_xyxy[1] + 60), 512, 3)) == "off-centre"
+    assert refusal(chip * 0.1) == "too-dark"
+    assert refusal(np.clip(chip * 4.0, 0, 255)) == "too-bright"
+    assert refusal(cv2.GaussianBlur(chip, (0, 0), 5)) == "blurred"
+    assert refusal(chip, shape=(int(face.box_xyxy[1] + 60), 512, 3)) == "off-centre"
     small = Face(face.box_xyxy / 6, face.landmarks_xy / 6, 0.9)
-    assert told(chip, small) == "too-far"
+    assert refusal(chip, small) == "too-far"
     sideways = Face(face.box_xyxy, turned(55).astype(np.float32), 0.9)
-    assert told(chip, sideways) == "turned-away"
+    assert refusal(chip, sideways) == "turned-away"
 
 
-def test_a_vote_weighs_what_its_worst_component_allows() -> None:
+def test_vote_weight_is_the_worst_component() -> None:
     assert GOOD.weight == 0.9 and Quality(90, 20, 90, 90, 90, 100).weight == 0.2
 
 

@@ -24,7 +24,7 @@ def numbers(tracker: Tracker, faces: list[Face], at: float) -> list[int]:
 
 
 @pytest.mark.parametrize("fps", [3, 10, 30])
-def test_people_who_walk_keep_their_numbers_at_any_frame_rate(fps: int) -> None:
+def test_tracks_of_walking_people_persist(fps: int) -> None:
     tracker = Tracker(0.4)
     for i in range(2 * fps):
         t = i / fps
@@ -34,14 +34,14 @@ def test_people_who_walk_keep_their_numbers_at_any_frame_rate(fps: int) -> None:
         )
 
 
-def test_who_is_gone_for_a_second_is_somebody_new() -> None:
+def test_track_ends_after_a_second() -> None:
     tracker = Tracker(0.4)
     assert numbers(tracker, [face(100)], 0.0) == [1]
     assert numbers(tracker, [], 0.5) == [] and numbers(tracker, [face(105)], 0.9) == [1]
     assert numbers(tracker, [face(105)], 2.0) == [2] and tracker.numbers == [2]
 
 
-def test_a_face_far_from_where_it_should_be_is_somebody_new() -> None:
+def test_track_far_face_begins_a_new_track() -> None:
     tracker = Tracker(0.4)
     assert numbers(tracker, [face(100)], 0.0) == [1]
     assert numbers(tracker, [face(400)], 0.1) == [2]
@@ -50,7 +50,7 @@ def test_a_face_far_from_where_it_should_be_is_somebody_new() -> None:
     ]  # at the same place, of another size
 
 
-def test_a_track_that_turns_into_somebody_else_is_split() -> None:
+def test_track_of_another_person_is_split() -> None:
     tracker = Tracker(0.4)
     (track,) = tracker.update([face(100)], 0.0)
     assert tracker.reassign([(track, probe(ADA))], 0.0) == [track]
@@ -60,7 +60,7 @@ def test_a_track_that_turns_into_somebody_else_is_split() -> None:
     assert numbers(tracker, [face(104)], 0.2) == [2]
 
 
-def test_two_who_crossed_get_their_numbers_back() -> None:
+def test_track_crossing_people_keep_numbers() -> None:
     tracker = Tracker(0.4)
     left, right = tracker.update([face(100), face(300)], 0.0)
     tracker.reassign([(left, probe(ADA)), (right, probe(EVE))], 0.0)
@@ -70,12 +70,12 @@ def test_two_who_crossed_get_their_numbers_back() -> None:
     assert float(found[0].face.box_xyxy[0]) == 100
 
 
-def test_who_comes_back_elsewhere_within_a_second_is_known() -> None:
+def test_track_person_elsewhere_keeps_the_number() -> None:
     tracker = Tracker(0.4)
     (track,) = tracker.update([face(100)], 0.0)
     tracker.reassign([(track, probe(ADA))], 0.0)
     (fresh,) = tracker.update([face(400)], 0.4)
-    assert fresh.number == 2  # nobody has looked yet
+    assert fresh.number == 2  # not embedded yet
     assert tracker.reassign([(fresh, probe(EVE))], 0.4) == [fresh]
     (again,) = tracker.update([face(402)], 0.6)
     assert [t.number for t in tracker.reassign([(again, probe(ADA))], 0.6)] == [1]

@@ -1,4 +1,4 @@
-"""Two models side by side: the new one says noise of everybody until they are enrolled for it."""
+"""Model migration: subjects without new templates are matched by the previous model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from tests.builders import make_rules, make_settings
 from tests.edge.recogniser.test_pipeline import NOISE, RULES, Scripted, face
 
 WriteConfig = Callable[..., Path]
+build: Any = build_recogniser_settings  # takes stand-ins of networks
 OLD, NEW = "o" * 64, "n" * 64
 ADA_OLD, EVE_OLD, ADA_NEW, EVE_NEW = np.eye(4, 16, dtype=np.float32)
 
@@ -36,7 +38,7 @@ def opened(path: Path, model: str) -> GalleryStore:
 
 
 class Terminal:
-    """A pipeline in a changeover; whoever stands before the camera looks otherwise to each model."""
+    """Pipeline during a migration; both models see the same face differently."""
 
     def __init__(self, path: Path) -> None:
         with_old = opened(path, OLD)
@@ -47,7 +49,8 @@ class Terminal:
         bundle = SimpleNamespace(model_digest=OLD)
         networks = SimpleNamespace(embedder=self.old, bundle=bundle, close=lambda: None)
         before = make_rules(Thresholds(0.9, 0.9), min_votes_masked=3)
-        self.changeover = ModelMigration(networks, with_old, opened(path, NEW), before)  # type: ignore[arg-type]
+        store = opened(path, NEW)
+        self.migration = ModelMigration(networks, with_old, store, before)  # type: ignore[arg-type]
         self.gallery = LiveGallery(self.store)
         self.pipeline = Pipeline(
             self.new,  # type: ignore[arg-type]
@@ -55,7 +58,7 @@ class Terminal:
             self.gallery,
             default_record,
             make_settings(RULES),
-            self.changeover,
+            self.migration,
         )
         self.at = 0.0
 
@@ -69,7 +72,7 @@ class Terminal:
         return found
 
     def close(self) -> None:
-        self.changeover.close()
+        self.migration.close()
         self.store.close()
 
 
@@ -80,59 +83,59 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.close()
 
 
-def test_who_has_not_passed_yet_is_let_in_by_the_model_before_and_enrolled_for_the_new(
+def test_migration_old_model_grants_and_enrolls(
     terminal: Terminal,
 ) -> None:
-    assert terminal.changeover.pending_subjects == ["Ada", "Eve"]
+    assert terminal.migration.pending_subjects == ["Ada", "Eve"]
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert (
         seen[-1].decision.verdict is Verdict.GRANT
         and seen[-1].by_previous_model
         and seen[-1].decision.threshold == 0.9
     )
-    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
-    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
-    assert terminal.changeover.pending_subjects == ["Eve"]
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 3
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 0
+    assert terminal.migration.pending_subjects == ["Eve"]
     assert terminal.gallery.refresh() and terminal.store.template_counts() == {"Ada": 3, "Eve": 0}
     terminal.at += 10
     again = terminal.see(ADA_OLD, ADA_NEW)
     assert again[-1].decision.verdict is Verdict.GRANT and not again[-1].by_previous_model
 
 
-def test_who_has_templates_of_the_new_model_is_judged_by_it_alone(terminal: Terminal) -> None:
+def test_migration_new_templates_decide_alone(terminal: Terminal) -> None:
     opened_again = terminal.store
     opened_again.enroll("Ada", ADA_NEW[None])
-    terminal.changeover.refresh()
+    terminal.migration.refresh()
     terminal.gallery.reload()
     assert {s.decision.verdict for s in terminal.see(ADA_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
 
 
-def test_strangers_to_both_are_unknown_by_the_new_model(terminal: Terminal) -> None:
+def test_migration_unknown_faces_stay_unknown(terminal: Terminal) -> None:
     stranger = np.full(16, 0.25, np.float32)
     seen = terminal.see(stranger, stranger)
     assert {(s.decision.verdict, s.by_previous_model) for s in seen} == {(Verdict.UNKNOWN, False)}
 
 
-def test_faces_of_two_people_on_one_track_enroll_nobody(terminal: Terminal) -> None:
+def test_migration_mixed_track_is_not_enrolled(terminal: Terminal) -> None:
     terminal.see(ADA_OLD, ADA_NEW, frames=2)
     seen = terminal.see(EVE_OLD, EVE_NEW, frames=1)
-    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 0
 
 
 def test_masked_faces_are_not_enrolled(terminal: Terminal) -> None:
     terminal.new.mask_worn = terminal.old.mask_worn = 1.0
     seen = terminal.see(ADA_OLD, ADA_NEW, frames=6)
     assert any(s.decision.verdict is Verdict.GRANT for s in seen)
-    assert terminal.changeover.enroll(
+    assert terminal.migration.enroll(
         seen[-1].track, "Ada"
-    ) == 0 and terminal.changeover.pending_subjects == [
+    ) == 0 and terminal.migration.pending_subjects == [
         "Ada",
         "Eve",
     ]
 
 
 def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
-    """Networks of a model with this threshold."""
+    """Return networks of a model with a threshold."""
     known = read_manifest(bundle_path).calibration
     point = known.unmasked.model_copy(update={"threshold": threshold})
     calibration = known.model_copy(update={"unmasked": point, "masked": point})
@@ -144,27 +147,27 @@ def measured_at(bundle_path: Path, threshold: float) -> SimpleNamespace:
 
 
 def test_settings_below_old_model_are_refused(write_config: WriteConfig, bundle_path: Path) -> None:
-    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    networks, previous = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
     config = load_config(write_config(policy={"threshold_unmasked": 0.7}))
     with pytest.raises(ConfigError, match="below the model's own"):
-        build_recogniser_settings(config, networks, changeover, WallClock())  # type: ignore[arg-type]
+        build(config, networks, previous, WallClock())
 
 
 def test_settings_reach_both_models(
     write_config: WriteConfig, bundle_path: Path, terminal: Terminal
 ) -> None:
-    networks, changeover = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
+    networks, previous = measured_at(bundle_path, 0.5), measured_at(bundle_path, 0.8)
     policy = {"threshold_unmasked": 0.95, "threshold_masked": 0.95, "mask": "require"}
     config = load_config(write_config(policy=policy))
-    settings = build_recogniser_settings(config, networks, changeover, WallClock())  # type: ignore[arg-type]
-    settings.apply(terminal.pipeline, terminal.changeover)
-    assert terminal.changeover.rules.thresholds.unmasked == 0.95
+    settings = build(config, networks, previous, WallClock())
+    settings.apply(terminal.pipeline, terminal.migration)
+    assert terminal.migration.rules.thresholds.unmasked == 0.95
     seen = terminal.see(ADA_OLD, ADA_NEW)
     assert {s.decision.reason for s in seen} == {"mask-required"}
 
 
-def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) -> None:
-    """Both models, and what is written for the new one, belong to the file that is there now."""
+def test_migration_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) -> None:
+    """Both models, and new templates, use the file that is at the path now."""
     path, copy = tmp_path / "gallery.db", tmp_path / "copy.db"
     with closing(sqlite3.connect(path)) as db:
         db.execute("VACUUM INTO ?", (str(copy),))
@@ -173,13 +176,13 @@ def test_changeover_follows_a_replaced_file(terminal: Terminal, tmp_path: Path) 
     for ending in ("-wal", "-shm"):
         (tmp_path / f"gallery.db{ending}").unlink(missing_ok=True)
     copy.replace(path)
-    terminal.changeover.reload()
+    terminal.migration.reload()
     terminal.gallery.reload()
-    assert terminal.changeover.pending_subjects == ["Ada"]
+    assert terminal.migration.pending_subjects == ["Ada"]
     assert {s.decision.verdict for s in terminal.see(EVE_OLD, EVE_NEW)} == {Verdict.UNKNOWN}
     terminal.at += 10
     seen = terminal.see(ADA_OLD, ADA_NEW)
-    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 3
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 3
     with closing(opened(path, NEW)) as now:
         assert now.template_counts() == {"Ada": 3}
 
@@ -189,6 +192,6 @@ def test_changeover_enrolls_no_removed_person(
 ) -> None:
     seen = terminal.see(ADA_OLD, ADA_NEW)
     terminal.store.remove("Ada")
-    assert terminal.changeover.enroll(seen[-1].track, "Ada") == 0
+    assert terminal.migration.enroll(seen[-1].track, "Ada") == 0
     assert terminal.store.template_counts() == {"Eve": 0} and "Ada" not in caplog.text
     assert "was removed" in caplog.text

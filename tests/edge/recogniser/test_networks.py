@@ -1,4 +1,4 @@
-"""Which engine a terminal recognises with, and that nothing takes another's place without a word."""
+"""Choice of the engine; a fallback is reported."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_onnx_runtime_runs_fp32_and_int8(write_config: Write, int8_bundle: Path)
     assert 0.9 < float(probes[0] @ probes[1]) < 0.99999
 
 
-def test_int8_needs_its_own_thresholds_and_a_verdict(
+def test_int8_needs_thresholds_and_parity(
     write_config: Write, int8_bundle: Path, bundle_path: Path, tmp_path: Path
 ) -> None:
     bundle = Path(shutil.copytree(int8_bundle, tmp_path / "bundle"))
@@ -51,9 +51,7 @@ def test_int8_needs_its_own_thresholds_and_a_verdict(
         open_networks(config(write_config, bundle, kind="ort", precision="int8"))
 
 
-def test_tensorrt_is_not_replaced_unless_the_config_allows_it(
-    write_config: Write, bundle_path: Path
-) -> None:
+def test_tensorrt_fallback_needs_permission(write_config: Write, bundle_path: Path) -> None:
     with pytest.raises(EngineError, match=r"NVIDIA driver|cannot be read"):
         open_networks(config(write_config, bundle_path, kind="trt"))
     with pytest.raises(EngineError, match=r"NVIDIA driver|cannot be read"):
@@ -62,7 +60,7 @@ def test_tensorrt_is_not_replaced_unless_the_config_allows_it(
         config(write_config, bundle_path, kind="auto")
 
 
-def test_what_takes_tensorrt_s_place_says_so(
+def test_tensorrt_fallback_is_reported(
     write_config: Write,
     bundle_path: Path,
     caplog: pytest.LogCaptureFixture,
@@ -75,5 +73,5 @@ def test_what_takes_tensorrt_s_place_says_so(
     )
     assert "ONNX Runtime is used instead" in caplog.text
     doctor.main(["--config", str(path)])
-    told = capsys.readouterr().out
-    assert "ort fp32 (instead of trt:" in told
+    output = capsys.readouterr().out
+    assert "ort fp32 (instead of trt:" in output

@@ -1,4 +1,4 @@
-"""The path of a frame with networks that are scripted: who counts, who is embedded, who is let in."""
+"""Pipeline with scripted networks: which faces count, are embedded and granted access."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NOISE = np.random.default_rng(0).integers(40, 200, (480, 640, 3), dtype=np.uint8
 
 
 def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
-    """Frontal, as wide as said."""
+    """Return a frontal face of a width."""
     points = (REFERENCE_XY - REFERENCE_XY.mean(axis=0)) * width / 90 + (
         x + width / 2,
         y + width * 0.6,
@@ -56,29 +56,29 @@ def face(x: float, y: float = 60.0, width: float = 120.0) -> Face:
 
 
 class Scripted:
-    """Detector and embedder whose answers are set before each frame; `looked` counts embedded chips."""
+    """Detector and embedder with scripted results; `embedded` counts the chips of each batch."""
 
     def __init__(self) -> None:
         self.faces: Sequence[Face] = []
         self.identity = ADA
         self.mask_worn = 0.0
         self.background = 0.0
-        self.looked: list[int] = []
-        self.scans = self.looks = 0
+        self.embedded: list[int] = []
+        self.searches = self.finds = 0
 
     def search(self, image: np.ndarray, min_face_px: float, zone: Zone) -> Sequence[Face]:
-        self.scans += 1
+        self.searches += 1
         return self.faces
 
     def refine(self, image: np.ndarray, face: Face) -> Face:
         return face
 
     def find_at(self, image: np.ndarray, box_xyxy: np.ndarray) -> Face | None:
-        self.looks += 1
+        self.finds += 1
         return max(self.faces, key=lambda face: iou(face.box_xyxy, box_xyxy), default=None)
 
     def embed(self, chips: np.ndarray) -> list[Probe]:
-        self.looked.append(len(chips))
+        self.embedded.append(len(chips))
         maps = np.zeros((3, 14, 14), np.float32)
         maps[0], maps[2] = 0.5, self.background
         return [Probe(self.identity, maps, self.mask_worn) for _ in chips]
@@ -114,7 +114,7 @@ class Run:
         return self.pipeline.recognise(Frame(image, self.at, round(self.at * 10)))
 
 
-def test_three_frames_of_one_face_are_a_grant() -> None:
+def test_three_matching_frames_are_a_grant() -> None:
     run = Run()
     verdicts = [run.frame(face(100))[0].decision for _ in range(4)]
     assert [d.verdict for d in verdicts[:3]] == [Verdict.PENDING, Verdict.PENDING, Verdict.GRANT]
@@ -141,47 +141,47 @@ def test_faces_that_do_not_count_are_not_embedded(
     assert (seen.decision.verdict, seen.decision.reason) == (
         Verdict.REFUSED,
         reason,
-    ) and run.networks.looked == []
+    ) and run.networks.embedded == []
     assert seen.is_conclusive
 
 
-def test_between_scans_only_the_undecided_are_looked_at_and_then_nobody() -> None:
+def test_only_undecided_are_found_between_scans() -> None:
     run = Run(make_filter(60, search_interval_s=1.0))
     verdicts = [seen[0].decision.verdict for _ in range(3) if (seen := run.frame(face(100)))]
-    assert verdicts[-1] is Verdict.GRANT and (run.networks.scans, run.networks.looks) == (1, 2)
+    assert verdicts[-1] is Verdict.GRANT and (run.networks.searches, run.networks.finds) == (1, 2)
     for _ in range(7):
         assert (
             run.frame(face(100), face(400)) == []
-        )  # decided: nothing is looked at before the next scan is due
-    assert (run.networks.scans, run.networks.looks) == (1, 2)
-    assert len(run.frame(face(100), face(400))) == 2 and run.networks.scans == 2
+        )  # decided: nothing is searched before the next search is due
+    assert (run.networks.searches, run.networks.finds) == (1, 2)
+    assert len(run.frame(face(100), face(400))) == 2 and run.networks.searches == 2
 
 
-def test_who_is_not_where_expected_is_searched_for_at_once() -> None:
+def test_missing_face_causes_a_search_at_once() -> None:
     run = Run(make_filter(60, search_interval_s=1.0))
     run.frame(face(100))
-    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (2, 1)
-    assert run.frame() == [] and (run.networks.scans, run.networks.looks) == (
+    assert run.frame() == [] and (run.networks.searches, run.networks.finds) == (2, 1)
+    assert run.frame() == [] and (run.networks.searches, run.networks.finds) == (
         2,
         1,
-    )  # who is gone is not sought in every frame
+    )  # a lost face is not searched in every frame
 
 
-def test_with_no_time_between_scans_every_frame_is_searched() -> None:
+def test_interval_zero_searches_every_frame() -> None:
     run = Run(make_filter(60))
     for _ in range(5):
         run.frame(face(100))
-    assert (run.networks.scans, run.networks.looks) == (5, 0)
+    assert (run.networks.searches, run.networks.finds) == (5, 0)
 
 
 def test_a_crowd_takes_turns_within_the_budget() -> None:
     run = Run(make_filter(60, max_faces=2))
     crowd = [face(x, y, 60) for x in (10, 200, 400) for y in (20, 200)]
-    told = [sum(seen.is_conclusive for seen in run.frame(*crowd)) for _ in range(6)]
-    assert told == [2] * 6
+    conclusive = [sum(seen.is_conclusive for seen in run.frame(*crowd)) for _ in range(6)]
+    assert conclusive == [2] * 6
 
 
-def test_a_dark_or_blurred_face_is_told_so() -> None:
+def test_dark_or_blurred_face_is_refused() -> None:
     run = Run()
     assert run.frame(face(100), image=NOISE // 12)[0].decision.reason == "too-dark"
     soft = cv2.resize(NOISE[:12, :16], (640, 480), interpolation=cv2.INTER_CUBIC)
@@ -199,7 +199,7 @@ def test_nearest_only_ignores_faces_behind(budget: int) -> None:
     run = Run(make_filter(60, nearest_only=True, search_interval_s=0.2, max_faces=budget))
     run.networks.identity = STRANGER
     queue = face(400, width=160), face(100, width=100), face(250, width=90)
-    for _ in range(150):  # past the time limit of the one in front
+    for _ in range(150):  # longer than the decision timeout of the person in front
         behind = [seen for seen in run.frame(*queue) if seen.face.width_px < 160]
         assert all(seen.decision.reason == "not-nearest" for seen in behind)
 
@@ -219,39 +219,39 @@ def test_nearest_only_grant_needs_a_full_search() -> None:
     run = Run(make_filter(60, nearest_only=True, search_interval_s=1.0))
     run.frame(face(100, width=100))
     run.frame(face(100, width=100))
-    newcomer = face(400, width=160)  # the third vote of the one behind comes in the same frame
+    newcomer = face(400, width=160)  # in the frame of the other person's third vote
     seen = run.frame(face(100, width=100), newcomer)
     assert {one.decision.verdict for one in seen} != {Verdict.GRANT}
     assert all(one.decision.reason == "not-nearest" for one in seen if one.face is not newcomer)
 
 
-def test_the_load_stays_flat_and_everybody_gets_a_turn() -> None:
+def test_faces_take_turns_at_constant_load() -> None:
     run = Run(make_filter(60, max_faces=2))
     crowd = [face(10 + 125 * i, width=100) for i in range(5)]
     tracks: set[int] = set()
     for _ in range(3):
         tracks |= {s.track for s in run.frame(*crowd) if s.probe is not None}
-    assert run.networks.looked == [2, 2, 2] and len(tracks) == 5
+    assert run.networks.embedded == [2, 2, 2] and len(tracks) == 5
 
 
-def test_a_face_that_is_decided_is_looked_at_again_after_a_second() -> None:
+def test_decided_face_is_embedded_once_a_second() -> None:
     run = Run()
     for _ in range(13):
         run.frame(face(100))
-    assert run.networks.looked == [1, 1, 1, 1]  # three votes, and once more a second later
+    assert run.networks.embedded == [1, 1, 1, 1]  # three votes, and once more a second later
     run.networks.identity = STRANGER
     for _ in range(10):
         seen = run.frame(face(100))
-    assert seen[0].track == 2  # somebody else stands there now
+    assert seen[0].track == 2  # another person stands there now
 
 
-def test_a_look_at_nothing_but_background_is_no_reason() -> None:
+def test_attention_on_background_is_refused() -> None:
     run = Run()
     run.networks.background = 0.9
     assert run.frame(face(100))[0].decision.reason == "attention-off-face"
 
 
-def test_who_walks_into_somebody_elses_place_inherits_no_votes() -> None:
+def test_another_person_inherits_no_votes() -> None:
     run = Run()
     for _ in range(2):
         run.frame(face(100))
@@ -261,14 +261,14 @@ def test_who_walks_into_somebody_elses_place_inherits_no_votes() -> None:
 
 
 class Reluctant:
-    """Fails at first, passes from half a second on."""
+    """Layer that fails at first, and passes after half a second."""
 
     name = "reluctant"
 
     def __init__(self) -> None:
         self.seen = 0
 
-    def observe(self, look: LivenessFrame) -> None:
+    def observe(self, frame: LivenessFrame) -> None:
         self.seen += 1
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
@@ -279,7 +279,7 @@ class Reluctant:
         )
 
 
-def test_votes_count_once_the_face_is_known_to_live() -> None:
+def test_votes_count_after_liveness_passed() -> None:
     run = Run(layers=[Reluctant])
     reasons = [run.frame(face(100))[0].decision.reason for _ in range(9)]
     assert reasons == ["insufficient-votes"] * 2 + ["checking"] * 4 + ["insufficient-votes"] * 2 + [
@@ -289,13 +289,13 @@ def test_votes_count_once_the_face_is_known_to_live() -> None:
 
 
 class Counting:
-    """Passes at once; remembers its looks."""
+    """Layer that passes at once and counts its frames."""
 
     name = "counting"
-    looks: ClassVar[list[LivenessFrame]] = []
+    frames: ClassVar[list[LivenessFrame]] = []
 
-    def observe(self, look: LivenessFrame) -> None:
-        self.looks.append(look)
+    def observe(self, frame: LivenessFrame) -> None:
+        self.frames.append(frame)
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return LivenessResult(LivenessState.PASSED)
@@ -303,12 +303,12 @@ class Counting:
 
 @pytest.fixture
 def counted() -> list[LivenessFrame]:
-    Counting.looks.clear()
-    return Counting.looks
+    Counting.frames.clear()
+    return Counting.frames
 
 
 def turned(x: float) -> Face:
-    """A face that the quality gate refuses as turned away."""
+    """Return a face that the quality gate refuses as turned away."""
     straight = face(x)
     points = straight.landmarks_xy.copy()
     points[2, 0] += 45
@@ -355,7 +355,7 @@ def test_liveness_lookalike_is_no_evidence(
     run = Run(layers=[Counting], rules=replace(RULES, mask=mask))
     run.networks.mask_worn = 0.95
     tracks = {run.frame(face(100))[0].track}
-    run.networks.identity = between(0.45)  # as like a photo of Ada as one in a hundred people
+    run.networks.identity = between(0.45)  # the score with Ada of one person in a hundred
     for _ in range(5):
         (seen,) = run.frame(face(100))
         tracks.add(seen.track)
@@ -390,7 +390,7 @@ def test_liveness_votes_before_evidence_are_void(counted: list[LivenessFrame]) -
 
 
 class Previous:
-    """A previous model that knows Ada by the same embedding."""
+    """Previous model that knows Ada by the same embedding."""
 
     templates, rules, model = 1, RULES, "0" * 64
 
@@ -416,16 +416,14 @@ def test_reload_reaches_the_previous_model(changed: dict[str, Any], reason: str)
     assert run.frame(face(100))[0].decision.reason == reason
 
 
-def test_other_rules_hold_from_the_next_frame_on() -> None:
+def test_new_rules_apply_to_the_next_frame() -> None:
     run = Run()
     run.frame(face(100))
     run.pipeline.update_settings(make_settings(replace(RULES, min_votes=2)))
     assert run.frame(face(100))[0].decision.verdict is Verdict.GRANT
 
 
-def test_a_face_that_fills_the_picture_is_found_every_other_frame(
-    detector: FaceDetector, collins: np.ndarray
-) -> None:
+def test_face_that_fills_the_frame_is_found(detector: FaceDetector, collins: np.ndarray) -> None:
     found = detector.detect(collins)[0]
     scale = 700 / found.width_px
     centre = found.box_xyxy.reshape(2, 2).mean(axis=0)
@@ -435,7 +433,7 @@ def test_a_face_that_fills_the_picture_is_found_every_other_frame(
     assert len(widths) == 2 and min(widths) > 500
 
 
-def test_who_is_known_and_may_not_pass_is_told_why() -> None:
+def test_known_person_without_rights_is_refused() -> None:
     guest = SubjectRecord(valid_until=date(2026, 5, 1), groups=("guests",))
     day: list[date | None] = [date(2026, 5, 1)]
     run = Run(
@@ -457,7 +455,7 @@ def test_subject_without_record_is_refused() -> None:
     assert {run.frame(face(100))[0].decision.reason for _ in range(5)} == {"not-enrolled"}
 
 
-def test_who_need_not_wear_a_mask_passes_without() -> None:
+def test_subject_exempt_from_masks_is_granted() -> None:
     strict = replace(RULES, mask="require")
     assert [Run(rules=strict).frame(face(100))[0].decision.reason for _ in range(1)] == [
         "mask-required"
@@ -466,7 +464,7 @@ def test_who_need_not_wear_a_mask_passes_without() -> None:
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
 
 
-def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
+def test_many_unknown_faces_refuse_all_grants() -> None:
     run = Run(access=make_access(max_unknown_per_minute=3))
     for n in range(5):
         run.networks.identity = STRANGER
@@ -481,21 +479,21 @@ def test_nobody_is_let_in_while_faces_are_tried_out() -> None:
 class Asking:
     name = "challenge"
 
-    def observe(self, look: LivenessFrame) -> None: ...
+    def observe(self, frame: LivenessFrame) -> None: ...
 
     def result(self, at: float, *, near_threshold: bool) -> LivenessResult:
         return LivenessResult(LivenessState.WAITING, Reason.TURN_LEFT)
 
 
-def test_who_cannot_turn_is_not_asked_to() -> None:
+def test_no_challenge_subject_is_not_challenged() -> None:
     run = Run(layers=[Asking])
     assert [run.frame(face(100))[0].decision.reason for _ in range(3)][-1] == "turn-left"
     run = Run(layers=[Asking], lookup=lambda subject: SubjectRecord(liveness="no-challenge"))
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT
 
 
-def test_a_gallery_that_grows_asks_for_more() -> None:
-    """Half a decade above what the model supports, until somebody is erased again."""
+def test_thresholds_follow_the_gallery_size() -> None:
+    """Half a decade above the supported size, until a subject is erased again."""
     rules = replace(
         RULES,
         scaling=ThresholdScaling(
@@ -518,7 +516,7 @@ def test_a_gallery_that_grows_asks_for_more() -> None:
     assert seen() == ("insufficient-votes", 0.5)
 
 
-def test_rules_hold_what_the_model_was_measured_at(bundle_path: Path) -> None:
+def test_rules_take_the_calibration_of_the_model(bundle_path: Path) -> None:
     calibration = read_manifest(bundle_path).calibration
     rules = build_rules(PolicyConfig(threshold_unmasked=0.7), calibration)
     assert (
@@ -543,10 +541,10 @@ def test_gallery_unreadable_refuses_all() -> None:
     for _ in range(2):
         run.frame(face(100))
     run.pipeline.gallery.refusal = Reason.GALLERY_UNREADABLE  # type: ignore[misc]
-    looked = len(run.networks.looked)
+    looked = len(run.networks.embedded)
     decisions = [run.frame(face(100))[0].decision for _ in range(3)]
     assert {(d.verdict, d.reason) for d in decisions} == {(Verdict.REFUSED, "gallery-unreadable")}
-    assert len(run.networks.looked) == looked
+    assert len(run.networks.embedded) == looked
     run.pipeline.gallery.refusal = None  # type: ignore[misc]
     run.at += 5
     assert [run.frame(face(100))[0].decision.verdict for _ in range(3)][-1] is Verdict.GRANT

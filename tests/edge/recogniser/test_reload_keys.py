@@ -43,7 +43,7 @@ OTHERS = {
 
 
 def keys_of(model: type[BaseModel], before: str = "") -> Iterator[str]:
-    """Dotted keys of a section and of the sections in it; a choice of sections is one key."""
+    """Return the dotted keys of a section, with inner sections; a union is one key."""
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
