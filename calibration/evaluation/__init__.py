@@ -1,5 +1,6 @@
-"""What is measured of an embedder: one module an exam, each on any engine, none with torch.
+"""Evaluation protocols for embedders: one module each, for any engine, without torch.
 
-`pairs` verifies pairs of pictures, `people` compares all with all and searches galleries, `real_masks` looks at masks
-that nobody drew, `places` holds the maps against the pixel truth, `trust` asks what the maps explain.
+`pairs` verifies pairs of pictures, `people` compares all people and searches galleries,
+`real_masks` uses photos with real masks, `attention_localization` compares the maps with the drawn
+coverage, `faithfulness` measures what the maps explain. `results` runs them, `report` shows them.
 """

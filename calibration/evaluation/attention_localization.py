@@ -1,4 +1,4 @@
-"""Where the maps look, against the pixel truth of what was drawn, and against the best map that never changes."""
+"""Localization of the attention maps, against the drawn coverage and the best constant map."""
 
 from __future__ import annotations
 
@@ -21,25 +21,28 @@ Maps = NDArray[np.float32]
 
 _GRID = 56  # maps and truth are compared at half the chip's resolution
 _CHIPS = 1200
-_FEWEST = 20  # pixels of each kind that an AUC of one picture needs
+_MIN_PIXELS = 20  # of each kind for the AUC of a picture
 
 
 def face_area() -> NDArray[np.bool_]:
-    """The pixels (56,56) of a chip that are nearly always face: an ellipse around the reference landmarks."""
+    """Return the pixels (56,56) of a chip that are nearly always face: an ellipse."""
     y, x = (np.indices((_GRID, _GRID)) + 0.5) * SIZE / _GRID
     return np.asarray(((x - 56) / 33) ** 2 + ((y - 70) / 42) ** 2 <= 1)
 
 
 @dataclass(frozen=True, eq=False)
 class AttentionSamples:
-    """Maps (N,3,56,56) over chips, and what covers their faces (N,56,56), 0..1."""
+    """Maps (N,3,56,56) of chips, and the coverage of their faces (N,56,56), 0..1."""
 
     maps: Maps
     truth: Maps
 
 
 def run(engine: Engine, pairs: PairSet) -> dict[str, Any]:
-    """Each condition's measures on every k-th chip of a set. Constant maps are made of half of these, AUCs are of the rest."""
+    """Measure each condition on evenly spaced chips of a set.
+
+    Constant maps are computed on half of the chips, AUCs on the other half.
+    """
     rows = np.linspace(0, len(pairs.names) - 1, min(_CHIPS, len(pairs.names))).astype(np.int64)
     name = pairs.names
 
@@ -55,7 +58,7 @@ def run(engine: Engine, pairs: PairSet) -> dict[str, Any]:
         lambda chip, i: (chip, np.zeros((SIZE, SIZE), np.float32)),
         "maps, clean",
     )
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "chips": len(rows),
         "places": occluders.PLACES_PROTOCOL,
         "masks": masks.PROTOCOL,
@@ -67,8 +70,10 @@ def run(engine: Engine, pairs: PairSet) -> dict[str, Any]:
         **{f"unseen:{family}": masked(family) for family in masks.HELD_OUT},
     }
     for title, draw in conditions.items():
-        told[title] = measure_covered(sample_attention(engine, pairs, rows, draw, f"maps, {title}"))
-    return told
+        figures[title] = measure_covered(
+            sample_attention(engine, pairs, rows, draw, f"maps, {title}")
+        )
+    return figures
 
 
 def sample_attention(
@@ -93,13 +98,13 @@ def sample_attention(
 
 
 def enlarge(maps: Maps) -> Maps:
-    """(3,14,14) as (3,56,56)."""
+    """Enlarge maps (3,14,14) to (3,56,56)."""
     large = cv2.resize(maps.transpose(1, 2, 0), (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
     return np.asarray(large.transpose(2, 0, 1), np.float32)
 
 
 def measure_clean(seen: AttentionSamples) -> dict[str, float | None]:
-    """What A_u makes of a bare face: as much of the lower half as of the upper, and more than of the border."""
+    """Measure A_u on bare faces: lower to upper half, and face to border."""
     face = face_area()
     rows = (np.arange(_GRID) + 0.5) * SIZE / _GRID
     upper, lower = face & (rows < 72)[:, None], face & (rows >= 72)[:, None]
@@ -114,28 +119,31 @@ def measure_clean(seen: AttentionSamples) -> dict[str, float | None]:
 
 
 def measure_covered(seen: AttentionSamples) -> dict[str, Any]:
-    """AUC of A_m for what covers the face and of A_u for bare skin, each beside the best constant map; shares and ratios."""
+    """Measure the AUC of A_m for occluders and of A_u for skin, and ratios of the maps.
+
+    Each AUC is compared with the best constant map.
+    """
     face, half = face_area(), np.arange(len(seen.truth)) % 2 == 0
     covered = seen.truth > 0.5
     skin = face & (seen.truth < 0.1)
     unmasked, mask, background = seen.maps.transpose(1, 0, 2, 3)
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "covered_area": _round(covered.mean()),
         "skin_area": _round(skin.mean()),
     }
     for name, values, wanted in (("mask_map", mask, covered), ("unmasked_map", unmasked, skin)):
-        # Constant maps are made of one half of the chips and everything is measured on the other.
+        # Constant maps are computed on one half of the chips and measured on the other.
         constant = max(
             pixel_auc(np.broadcast_to(still, wanted[~half].shape), wanted[~half])
             for still in (values[half].mean(axis=0), wanted[half].mean(axis=0))
         )
         own = pixel_auc(values[~half], wanted[~half])
-        told[f"{name}_auc"] = {
+        figures[f"{name}_auc"] = {
             "per_image": _round(own),
             "best_constant_map": _round(constant),
             "gain": _round(own - constant),
         }
-    told |= {
+    figures |= {
         "unmasked_on_cover_to_skin": _round(
             unmasked[covered].mean() / max(1e-9, unmasked[skin].mean())
         ),
@@ -151,11 +159,14 @@ def measure_covered(seen: AttentionSamples) -> dict[str, Any]:
         "means_on_cover": [_round(m[covered].mean()) for m in (unmasked, mask, background)],
         "means_on_rest": [_round(m[~face & ~covered].mean()) for m in (unmasked, mask, background)],
     }
-    return told
+    return figures
 
 
 def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
-    """Mean over the maps' own cells that lie wholly within; a map of 14x14 cannot follow an edge within a cell."""
+    """Return the mean over map cells that are completely inside.
+
+    A map of 14x14 cannot follow an edge within a cell.
+    """
     cell = _GRID // 14
     inside = (
         wanted.reshape(len(wanted), 14, cell, 14, cell)
@@ -167,14 +178,14 @@ def _whole_cells(values: Maps, wanted: NDArray[np.bool_]) -> float:
 
 
 def pixel_auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
-    """Mean over pictures of the area under the ROC curve of pixels, ties counted half (the Mann-Whitney statistic)."""
+    """Return the mean area under the ROC curve of pixels over pictures (Mann-Whitney)."""
     found = []
     for value, want in zip(
         values.reshape(len(values), -1), wanted.reshape(len(wanted), -1), strict=True
     ):
         inside = int(want.sum())
         outside = want.size - inside
-        if min(inside, outside) >= _FEWEST:
+        if min(inside, outside) >= _MIN_PIXELS:
             found.append(
                 (rankdata(value)[want].sum() - inside * (inside + 1) / 2) / (inside * outside)
             )
@@ -182,5 +193,5 @@ def pixel_auc(values: Maps, wanted: NDArray[np.bool_]) -> float:
 
 
 def _round(value: float) -> float | None:
-    """For JSON, which knows no NaN."""
+    """Round for JSON, which has no NaN."""
     return round(float(value), 4) if np.isfinite(value) else None

@@ -1,7 +1,7 @@
-"""Mated and non-mated scores, and intervals by drawing people with the threshold fixed anew in each round.
+"""Mated and non-mated scores, with intervals by bootstrap over people.
 
-A threshold at a low FMR rests on few impostors and varies more than everything else; an interval that takes it as given
-would be many times too narrow.
+The threshold is determined again in each round: at a low FMR it depends on few impostors, and an
+interval at a fixed threshold would be much too narrow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from calibration import metrics
 from calibration.scores import LabelledEmbeddings
 
 ROUNDS = 1000
-_KEPT = 0.05  # the share of non-mated scores that is kept, the highest ones
+_KEPT = 0.05  # share of the highest non-mated scores that is kept
 MIN_KEPT = 1000
 BLOCK_ROWS = 2048
 Weights = NDArray[np.float64]
@@ -24,7 +24,7 @@ Weights = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class ComparisonScores:
-    """Scores of probes against templates: every mated one, and the non-mated ones that are most alike."""
+    """Scores of probes against templates: all mated and the highest non-mated ones."""
 
     mated: NDArray[np.float32]  # (n,)
     mated_people: NDArray[np.int64]  # (n,)
@@ -32,17 +32,17 @@ class ComparisonScores:
     nearest_people: NDArray[np.int64]  # (k, 2)
     count: int  # of all non-mated comparisons
     people: int
-    weigh: Callable[
-        [Weights], float
-    ]  # the weight of all non-mated comparisons where each person counts (P,) times
+    # Weight of all non-mated comparisons if each person counts (P,) times.
+    weigh: Callable[[Weights], float]
 
     def threshold(self, fmr: float) -> float:
-        """The lowest at which at most a share `fmr` of strangers match; raises ValueError where there are too few."""
+        """Return the lowest threshold at which at most a share `fmr` of impostors match.
+
+        Raises ValueError for too few comparisons.
+        """
         allowed = int(np.floor(self.count * fmr + 1e-9))
         if allowed < 1 or allowed >= len(self.nearest):
-            raise ValueError(
-                f"FMR {fmr:g} cannot be told from {self.count:,} non-mated comparisons"
-            )
+            raise ValueError(f"FMR {fmr:g} needs more than {self.count:,} non-mated comparisons")
         return float(np.nextafter(self.nearest[allowed], np.float32(np.inf)))
 
     def tar(self, fmr: float) -> float:
@@ -52,7 +52,7 @@ class ComparisonScores:
         return 1 - metrics.match_rate(self.mated, threshold)
 
     def fmr_at(self, threshold: float) -> float:
-        """Exact up to the share that is kept, which it does not exceed."""
+        """Return the FMR at a threshold; exact up to the share of scores that is kept."""
         return float((self.nearest >= threshold).sum() / self.count)
 
 
@@ -63,7 +63,7 @@ def compare_pairs(
     second: NDArray[np.int64],
     people: int,
 ) -> ComparisonScores:
-    """Of a list of pairs, with the person of each side; keeps all."""
+    """Compare a list of pairs with the person of each side; all scores are kept."""
     a, b = first[~mated], second[~mated]
     order = np.argsort(-scores[~mated], kind="stable")
 
@@ -82,8 +82,11 @@ def compare_pairs(
 
 
 def compare_all(probes: LabelledEmbeddings, templates: LabelledEmbeddings) -> ComparisonScores:
-    """Of all against all, in blocks: one set against itself counts each pair once, two views of the same pictures, row by
-    row, count every pair but those of a picture with itself."""
+    """Compare all against all, in blocks.
+
+    One set against itself counts each pair once. For two variants of the same pictures, row by row,
+    all pairs count except a picture with itself.
+    """
     people = int(max(probes.labels.max(), templates.labels.max())) + 1
     columns = np.arange(len(templates.labels))
     itself = probes is templates
@@ -135,11 +138,12 @@ def compare_all(probes: LabelledEmbeddings, templates: LabelledEmbeddings) -> Co
 def masked_rounds(
     clean: ComparisonScores, masked: ComparisonScores, fmr: float
 ) -> NDArray[np.float64]:
-    """FNMR and FMR (rounds, 2) of masked probes at the threshold on unmasked strangers, people and threshold drawn anew.
+    """Return FNMR and FMR (rounds, 2) of masked probes at the threshold of unmasked impostors.
 
-    A pair of people counts as often as the product of their draws (R. M. Bolle et al., "Error analysis of pattern
-    recognition systems: the subsets bootstrap", CVIU 2004). The same people are drawn for every model, so that rounds
-    of two models can be subtracted.
+    People are drawn and the threshold is determined in each round. A pair of people counts as often
+    as the product of their draws (R. M. Bolle et al., "Error analysis of pattern recognition
+    systems: the subsets bootstrap", CVIU 2004). All models use the same draws, so that rounds of
+    two models can be subtracted.
     """
     found = np.empty((ROUNDS, 2))
     for i, drawn in enumerate(metrics.bootstrap_people(clean.people, ROUNDS)):
@@ -163,5 +167,5 @@ def _pair_weights(drawn: Weights, people: NDArray[np.int64]) -> Weights:
 
 
 def interval(rounds: NDArray[np.float64]) -> list[float]:
-    """The middle 95 %."""
+    """Return the middle 95 % of the rounds."""
     return [round(float(bound), 5) for bound in np.quantile(rounds, (0.025, 0.975))]

@@ -1,4 +1,4 @@
-"""How far a map may be trusted as a reason: hide or reveal a chip in its order, and shake the picture a little."""
+"""Faithfulness of the attention maps: deletion, insertion, and stability under small changes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from edge.chip import to_input
 from edge.engine import Engine
 
 _CHIPS = 96
-_CELLS = 14  # the maps' own grid, 8 px a cell
-_BLOCK = 2  # cells a side that occlusion sensitivity hides at once
+_CELLS = 14  # grid of the maps, 8 px per cell
+_BLOCK = 2  # cells per side that occlusion sensitivity hides at once
 _STEPS = 14
 _SHARES = np.linspace(0, 1, _STEPS + 1)
 _ORDERS = ("map", "constant", "random", "occlusion")
@@ -30,7 +30,7 @@ Chips = NDArray[np.uint8]
 
 @dataclass(frozen=True, eq=False)
 class FaithfulnessCurves:
-    """Mean score against the template (15,) at each share of cells hidden or revealed, by order; and per chip the area."""
+    """Mean scores against the template (15,) by share of changed cells, for each order."""
 
     deletion: dict[str, NDArray[np.float64]]
     insertion: dict[str, NDArray[np.float64]]
@@ -38,26 +38,20 @@ class FaithfulnessCurves:
 
 
 def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> FaithfulnessCurves:
-    """Score of mated probes against their templates while cells are hidden, or revealed from a blurred chip.
+    """Score mated probes against their templates while cells are hidden or revealed.
 
-    V. Petsiuk et al., "RISE", BMVC 2018, for the curves; M. D. Zeiler and R. Fergus, 2014, for occlusion sensitivity.
-    Cells are hidden by the chip's own heavy blur: a flat patch would be something new to look at.
+    V. Petsiuk et al., "RISE", BMVC 2018, for the curves; M. D. Zeiler and R. Fergus, 2014, for
+    occlusion sensitivity. Cells are hidden by the chip's own heavy blur: a flat patch would be a
+    new feature.
     """
-    mated = np.flatnonzero(pairs.mated)
-    chosen = mated[np.linspace(0, len(mated) - 1, min(_CHIPS, len(mated))).astype(int)]
-    probes = np.stack([pairs.chip(pairs.second[k]) for k in chosen])
-    if masked:
-        names = [pairs.names[pairs.second[k]] for k in chosen]
-        probes = np.stack(
-            [masks.draw_protocol(chip, name)[0] for chip, name in zip(probes, names, strict=True)]
-        )
-    templates, _ = _run(engine, np.stack([pairs.chip(pairs.first[k]) for k in chosen]))
+    probes, reference = _choose_chips(pairs, masked)
+    templates, _ = _run(engine, reference)
     embedding, maps = _run(engine, probes)
     blurred = np.stack([cv2.GaussianBlur(chip, (0, 0), 9) for chip in probes])
     own = maps[:, 0].reshape(len(probes), -1)
     importance = {
         "map": own,
-        # For each chip the mean map of all others: what one would draw without looking.
+        # Mean map of all other chips: a guess without this chip.
         "constant": (own.sum(axis=0) - own) / max(1, len(own) - 1),
         "random": np.random.default_rng(0).random((len(probes), _CELLS**2)),
         "occlusion": _occlusion(engine, probes, blurred, templates),
@@ -66,25 +60,10 @@ def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Faithfulness
         {name: _curve(engine, a, b, templates, importance[name]) for name in _ORDERS}
         for a, b in ((probes, blurred), (blurred, probes))
     )
-    areas = {
-        kind: {n: c.mean(axis=1) for n, c in curves.items()}
-        for kind, curves in (("deletion", deletion), ("insertion", insertion))
-    }
-    figures: dict[str, Any] = {
+    figures = {
         "chips": len(probes),
         "masked": masked,
-        "deletion_area": {name: round(float(v.mean()), 4) for name, v in areas["deletion"].items()},
-        "insertion_area": {
-            name: round(float(v.mean()), 4) for name, v in areas["insertion"].items()
-        },
-        # Positive where the map's own order matters more; 95 % by bootstrap over chips.
-        "gain_over": {
-            other: {
-                "deletion": _gain(areas["deletion"][other] - areas["deletion"]["map"]),
-                "insertion": _gain(areas["insertion"]["map"] - areas["insertion"][other]),
-            }
-            for other in _ORDERS[1:]
-        },
+        **_area_figures(deletion, insertion),
         "stability": _stability(engine, probes, embedding, maps),
     }
     figures["verdict"] = verdict(figures)
@@ -95,8 +74,43 @@ def run(engine: Engine, pairs: PairSet, *, masked: bool = False) -> Faithfulness
     )
 
 
+def _choose_chips(pairs: PairSet, masked: bool) -> tuple[Chips, Chips]:
+    """Return probes and templates of evenly spaced mated pairs."""
+    mated = np.flatnonzero(pairs.mated)
+    chosen = mated[np.linspace(0, len(mated) - 1, min(_CHIPS, len(mated))).astype(int)]
+    probes = [pairs.chip(pairs.second[k]) for k in chosen]
+    if masked:
+        names = [pairs.names[pairs.second[k]] for k in chosen]
+        probes = [
+            masks.draw_protocol(chip, name)[0] for chip, name in zip(probes, names, strict=True)
+        ]
+    return np.stack(probes), np.stack([pairs.chip(pairs.first[k]) for k in chosen])
+
+
+def _area_figures(
+    deletion: dict[str, NDArray[np.float64]], insertion: dict[str, NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Return the areas under the curves, and the gains of the map over other orders.
+
+    Gains are positive if the order of the map matters more; 95 % by bootstrap over chips.
+    """
+    hidden = {name: curve.mean(axis=1) for name, curve in deletion.items()}
+    shown = {name: curve.mean(axis=1) for name, curve in insertion.items()}
+    return {
+        "deletion_area": {name: round(float(v.mean()), 4) for name, v in hidden.items()},
+        "insertion_area": {name: round(float(v.mean()), 4) for name, v in shown.items()},
+        "gain_over": {
+            other: {
+                "deletion": _gain(hidden[other] - hidden["map"]),
+                "insertion": _gain(shown["map"] - shown[other]),
+            }
+            for other in _ORDERS[1:]
+        },
+    }
+
+
 def verdict(figures: dict[str, Any]) -> str:
-    """In words, whether the map may be shown as a reason."""
+    """Return in words if the map may be shown as a reason."""
     shaken = figures["stability"]
     if any(row["map_correlation"] is None for row in shaken.values()):
         return "This network has no map of its own: there is nothing to show as a reason."
@@ -110,9 +124,15 @@ def verdict(figures: dict[str, Any]) -> str:
             "Do not show the map as a reason: what it marks matters no more than cells at random."
         )
     elif not better("constant"):
-        text = "Show the map as where the network may look, not as a reason: one fixed map for all faces does as well."
+        text = (
+            "Show the map as where the network may look, not as a reason: one fixed map for all "
+            "faces does as well."
+        )
     else:
-        text = "The map may be shown as where the decision looked: what it marks matters more than one fixed map for all faces."
+        text = (
+            "The map may be shown as where the decision looked: what it marks matters more than "
+            "one fixed map for all faces."
+        )
     unsteady = [name for name, row in shaken.items() if row["map_correlation"] < _STABLE]
     text += (
         f" It changes under: {', '.join(unsteady)}."
@@ -120,7 +140,10 @@ def verdict(figures: dict[str, Any]) -> str:
         else " It is steady under small changes."
     )
     if gains["occlusion"]["deletion"]["high"] < 0:
-        text += " Occlusion sensitivity ranks cells better: the map says which regions were let through, not which decided."
+        text += (
+            " Occlusion sensitivity ranks cells better: the map says which regions were let "
+            "through, not which decided."
+        )
     return text
 
 
@@ -136,7 +159,7 @@ def _run(engine: Engine, chips: Chips) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def _cover(before: Chips, after: Chips, cells: NDArray[np.bool_]) -> Chips:
-    """`before` with the cells (N,196) taken from `after`."""
+    """Return `before` with the cells (N,196) of `after`."""
     grid = (
         cells.reshape(-1, _CELLS, _CELLS)
         .repeat(before.shape[1] // _CELLS, 1)
@@ -152,7 +175,7 @@ def _curve(
     templates: NDArray[np.float32],
     importance: NDArray[np.floating],
 ) -> NDArray[np.float64]:
-    """Scores (N,15) while the most important cells change first."""
+    """Return scores (N,15) while cells change in order of importance."""
     rank = (-importance).argsort(axis=1, kind="stable").argsort(axis=1)
     columns = []
     for share in _SHARES:
@@ -164,7 +187,7 @@ def _curve(
 def _occlusion(
     engine: Engine, chips: Chips, blurred: Chips, templates: NDArray[np.float32]
 ) -> NDArray[np.float64]:
-    """How far the score falls (N,196) when a block of cells alone is hidden."""
+    """Return the fall of the score (N,196) if one block of cells is hidden."""
     blocks = _CELLS // _BLOCK
     whole = (_run(engine, chips)[0] * templates).sum(axis=1)
     fall = np.zeros((len(chips), _CELLS, _CELLS))
@@ -194,29 +217,31 @@ def _gain(per_chip: NDArray[np.float64]) -> dict[str, float]:
 def _stability(
     engine: Engine, chips: Chips, embedding: NDArray[np.float32], maps: NDArray[np.float32]
 ) -> dict[str, dict[str, float | None]]:
-    """Correlation of A_u with itself, and cosine of the embedding, after small changes that change nobody's identity."""
+    """Return correlation of A_u and cosine of the embedding after small changes."""
     cell = chips.shape[1] // _CELLS
-    # A shift by a whole cell moves the map by one, so that the two can be laid over one another again.
+    # A shift by one cell moves the map by one cell, so that both maps can be compared.
     shaken = {
         "shift of a cell": (np.roll(chips, cell, axis=2), 1),
         "20 % darker": ((chips * 0.8).astype(np.uint8), 0),
         "20 % brighter": (np.clip(chips * 1.2, 0, 255).astype(np.uint8), 0),
     }
-    told = {}
+    stability = {}
     for name, (changed, moved) in shaken.items():
         other, other_maps = _run(engine, changed)
         inner = slice(1, _CELLS - 1)
         again = np.roll(other_maps[:, 0], -moved, axis=2)[:, :, inner]
-        told[name] = {
+        stability[name] = {
             "map_correlation": _correlation(maps[:, 0][:, :, inner], again),
             "embedding_cosine": round(float((embedding * other).sum(axis=1).mean()), 4),
         }
-    return told
+    return stability
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32]) -> float | None:
-    """Mean Pearson correlation of maps (N,rows,columns); None where maps are flat."""
+    """Return the mean Pearson correlation of maps (N,rows,columns); None for flat maps."""
     a, b = (m.reshape(len(m), -1) - m.mean(axis=(1, 2))[:, None] for m in (a, b))
     scale = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    told = scale > 1e-6
-    return round(float(np.mean((a * b).sum(axis=1)[told] / scale[told])), 4) if told.any() else None
+    varied = scale > 1e-6
+    if not varied.any():
+        return None
+    return round(float(np.mean((a * b).sum(axis=1)[varied] / scale[varied])), 4)

@@ -1,4 +1,4 @@
-"""Pairs of chips to verify: LFW's lists beside chips, and the `.bin` files that face recognition trades its test sets in."""
+"""Verification pairs: lists in LFW's format with chips, and pickled `.bin` files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from edge.errors import ConfigError
 
 @dataclass(frozen=True, eq=False)
 class PairSet:
-    """Pairs in the set's order, as rows of the distinct pictures they name."""
+    """Pairs in the order of the set, as rows of distinct pictures."""
 
     title: str
-    names: list[str]  # <identity>/<image>, or a number where the set tells no more
+    names: list[str]  # <identity>/<image>, or a number if the set has no names
     encoded: list[bytes]
     first: NDArray[np.int64]
     second: NDArray[np.int64]
     mated: NDArray[np.bool_]
-    people: NDArray[
-        np.int64
-    ]  # number of the person of each picture; of its pair where people are not named
+    # Person of each picture; number of its pair if the set does not name people.
+    people: NDArray[np.int64]
     folds: int = 10  # equal parts of the pairs, in their order
 
     def chip(self, i: int) -> NDArray[np.uint8]:
@@ -105,7 +104,7 @@ def _named_pair(line: str, where: str) -> tuple[str, str]:
 
 
 class _PickledDtype:
-    """What a pickle names a dtype by: bytes or booleans, whatever else it says of it."""
+    """Dtype of a pickled array: bytes or booleans only."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         text = code.decode() if isinstance(code, bytes) else str(code)
@@ -117,7 +116,7 @@ class _PickledDtype:
 
 
 def _raw(data: Any, shape: Any = None) -> bytes:
-    """The bytes of an array, which must be there in full: a shape alone costs an attacker nothing."""
+    """Return the bytes of an array; their number must match its shape."""
     raw = data.encode("latin1") if isinstance(data, str) else data
     count = math.prod(shape) if isinstance(shape, tuple) else shape
     if not isinstance(raw, (bytes, bytearray)) or (shape is not None and len(raw) != count):
@@ -126,7 +125,7 @@ def _raw(data: Any, shape: Any = None) -> bytes:
 
 
 class _PickledArray:
-    """Stands for a pickled numpy array; keeps the bytes."""
+    """Placeholder of a pickled numpy array; keeps its bytes."""
 
     def __init__(self, *_: Any) -> None:
         self.raw = b""
@@ -139,7 +138,7 @@ class _PickledArray:
 
 
 class _PickledArrayType:
-    """Stands for the type itself, which pickles name and must not call."""
+    """Placeholder of the array type, which pickles name and must not call."""
 
     def __init__(self, *_: Any) -> None:
         raise pickle.UnpicklingError("it calls numpy.ndarray")
@@ -151,7 +150,7 @@ def _from_buffer(data: Any, code: _PickledDtype, shape: Any, _: Any) -> _Pickled
     return array
 
 
-# All that a verification set needs, and none of numpy's own: a pickle may call whatever it is given with what it likes.
+# Callables of a verification set, none of numpy: a pickle may call them with any arguments.
 _ALLOWED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _PickledArrayType,
     ("numpy", "dtype"): _PickledDtype,
@@ -164,7 +163,7 @@ for _core in ("numpy.core", "numpy._core"):
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
-    """Builds lists, tuples, bytes, booleans and arrays of them, and nothing else."""
+    """Unpickler of lists, tuples, bytes, booleans and arrays of them only."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _ALLOWED:
@@ -176,7 +175,10 @@ class _RestrictedUnpickler(pickle.Unpickler):
 
 
 def read_bin(path: Path) -> PairSet:
-    """A pickled `(pictures, same)`: 2 N encoded chips in pairs, and N booleans. Raises ConfigError for anything else."""
+    """Read a pickled `(pictures, same)`: 2 N encoded chips in pairs, and N booleans.
+
+    Raises ConfigError for anything else.
+    """
     try:
         pictures, same = _RestrictedUnpickler(
             io.BytesIO(path.read_bytes()), encoding="bytes"
@@ -185,7 +187,7 @@ def read_bin(path: Path) -> PairSet:
         encoded = [
             picture.raw if isinstance(picture, _PickledArray) else picture for picture in pictures
         ]
-        told = f"{len(encoded):,} pictures for {len(same):,} booleans"
+        found = f"{len(encoded):,} pictures for {len(same):,} booleans"
         plain = all(isinstance(e, bytes) for e in encoded) and all(s in (0, 1) for s in same)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read the verification set: {error.strerror}") from error
@@ -195,7 +197,8 @@ def read_bin(path: Path) -> PairSet:
         ) from error
     if not plain or len(encoded) != 2 * len(same) or not same:
         raise ConfigError(
-            f"{path}: expected ([2 N encoded pictures], [N booleans]), found {told}{'' if plain else ' of other kinds'}"
+            f"{path}: expected ([2 N encoded pictures], [N booleans]), found {found}"
+            f"{'' if plain else ' of other types'}"
         )
     pair = np.arange(len(same))
     names = [f"{path.stem}/{i}" for i in range(len(encoded))]

@@ -1,4 +1,4 @@
-"""Verification of pairs: clean, masked by the frozen exam, by families that training knew or not, hidden otherwise."""
+"""Verification of pairs: clean, masked by the frozen protocol, other families and occluders."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ Drawing = Callable[[int, Picture], Picture]
 
 @dataclass(eq=False)
 class PairScores:
-    """Scores of one set under each condition, for figures, curves and comparisons of models."""
+    """Scores of one set under each condition."""
 
     pairs: PairSet
     by_condition: dict[str, NDArray[np.float32]] = field(default_factory=dict)
     mask_worn: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    found_again: float = float(
-        "nan"
-    )  # share of masked chips in which the detector found the face again
+    # Share of masked chips whose face was detected again.
+    found_again: float = float("nan")
 
     def figures(self) -> dict[str, Any]:
+        """Return all figures of the set for JSON."""
         mated = self.pairs.mated
         clean = self.by_condition["clean"]
         threshold = metrics.threshold_at_fmr(clean[~mated], FMR)
-        told: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "pairs": len(mated),
             "mated": int(mated.sum()),
             "people": len(np.unique(self.pairs.people)),
@@ -51,33 +51,36 @@ class PairScores:
             "masks": masks.PROTOCOL,
         }
         for name, values in self.by_condition.items():
-            told[name] = verification(values, mated, threshold, self.pairs.folds)
-        told |= {
+            figures[name] = verification(values, mated, threshold, self.pairs.folds)
+        figures |= {
             f"one_masked:{family}": row for family, row in self._by_exam_family(threshold).items()
         }
         fnmr_rounds, fmr_rounds = self.headline_rounds.T
-        told["at_unmasked_threshold_fmr_1e-3"] = {
+        figures["at_unmasked_threshold_fmr_1e-3"] = {
             "threshold": round(threshold, 5),
-            "fnmr_unmasked": told["clean"]["fnmr_at_unmasked_threshold"],
-            "fnmr_masked": told["one_masked"]["fnmr_at_unmasked_threshold"],
+            "fnmr_unmasked": figures["clean"]["fnmr_at_unmasked_threshold"],
+            "fnmr_masked": figures["one_masked"]["fnmr_at_unmasked_threshold"],
             "fnmr_masked_95": comparisons.interval(fnmr_rounds),
-            "fmr_masked": told["one_masked"]["fmr_at_unmasked_threshold"],
+            "fmr_masked": figures["one_masked"]["fmr_at_unmasked_threshold"],
             "fmr_masked_95": comparisons.interval(fmr_rounds),
         }
-        told["mask_worn"] = {
+        figures["mask_worn"] = {
             "right_on_clean": round(float((self.mask_worn["clean"] < 0.5).mean()), 5),
             "right_on_drawn": round(float((self.mask_worn["masked"] >= 0.5).mean()), 5),
-            # How often a mask is said to be worn under each other condition.
+            # Share of chips on which a mask is detected, under each condition.
             "said_under": {
                 name: round(float((worn >= 0.5).mean()), 5) for name, worn in self.mask_worn.items()
             },
         }
         if np.isfinite(self.found_again):
-            told["faces_found_again"] = round(self.found_again, 5)
-        return told
+            figures["faces_found_again"] = round(self.found_again, 5)
+        return figures
 
     def _by_exam_family(self, threshold: float) -> dict[str, dict[str, float]]:
-        """The one-masked pairs split by the family that the exam drew; too few for folds or a low FMR of their own."""
+        """Split the one-masked pairs by mask family of the protocol.
+
+        A family has too few pairs for folds or a low FMR.
+        """
         drawn = np.array([masks.protocol_style(name).family for name in self.pairs.names])[
             self.pairs.second
         ]
@@ -90,7 +93,7 @@ class PairScores:
 
     @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
-        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        """FNMR and FMR of masked probes in each bootstrap round, see `masked_rounds`."""
         return comparisons.masked_rounds(
             self._comparisons("clean"), self._comparisons("one_masked"), FMR
         )

@@ -1,4 +1,4 @@
-"""All against all of an identity folder, and the door's own question: who of a gallery is this, if anybody."""
+"""All against all of an identity folder, and open-set identification in a gallery."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from edge.errors import ConfigError
 FMR = 1e-3
 FPIR = 0.01
 _TAR_AT = (1e-3, 1e-4, 1e-5)
-_FEWEST = 5  # false matches that a threshold should rest on
+_MIN_FALSE_MATCHES = 5  # for a threshold
 _SPLITS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class PeopleScores:
-    """Embeddings of a folder, without and with a mask of the frozen exam."""
+    """Embeddings of a folder, bare and with masks of the frozen protocol."""
 
     clean: LabelledEmbeddings
     masked: LabelledEmbeddings
     by_condition: dict[str, ComparisonScores]
-    fmr: float  # at which the unmasked threshold is fixed; larger than asked where there are too few comparisons
+    fmr: float  # of the unmasked threshold; larger than FMR for few comparisons
 
     def figures(self) -> dict[str, Any]:
-        told: dict[str, Any] = {
+        figures: dict[str, Any] = {
             "chips": len(self.clean.labels),
             "people": len(np.unique(self.clean.labels)),
             "masks": masks.PROTOCOL,
         }
         for name, compared in self.by_condition.items():
-            told[name] = {"mated": len(compared.mated), "non_mated": compared.count}
+            figures[name] = {"mated": len(compared.mated), "non_mated": compared.count}
             for fmr in _TAR_AT:
-                if compared.count * fmr >= _FEWEST:
-                    told[name][f"tar_at_fmr_{fmr:g}"] = round(compared.tar(fmr), 5)
+                if compared.count * fmr >= _MIN_FALSE_MATCHES:
+                    figures[name][f"tar_at_fmr_{fmr:g}"] = round(compared.tar(fmr), 5)
         threshold = self.by_condition["clean"].threshold(self.fmr)
         fnmr_rounds, fmr_rounds = self.headline_rounds.T
-        told["at_unmasked_threshold"] = {
+        figures["at_unmasked_threshold"] = {
             "fmr": self.fmr,
             "threshold": round(threshold, 5),
             "fnmr_masked": round(self.by_condition["one_masked"].fnmr_at(threshold), 5),
@@ -55,19 +55,19 @@ class PeopleScores:
             "fmr_masked": round(self.by_condition["one_masked"].fmr_at(threshold), 6),
             "fmr_masked_95": comparisons.interval(fmr_rounds),
         }
-        told["identification"] = identification(self.clean, self.masked)
-        return told
+        figures["identification"] = identification(self.clean, self.masked)
+        return figures
 
     @cached_property
     def headline_rounds(self) -> NDArray[np.float64]:
-        """FNMR and FMR of masked probes in each round of the bootstrap, see `comparisons.masked_rounds`."""
+        """FNMR and FMR of masked probes in each bootstrap round, see `masked_rounds`."""
         return comparisons.masked_rounds(
             self.by_condition["clean"], self.by_condition["one_masked"], self.fmr
         )
 
 
 def run(engine: Engine, folder: ChipFolder) -> PeopleScores:
-    """Raises ConfigError where there are not two pictures of anybody or not two people."""
+    """Embed and compare a folder; raises ConfigError for too few people or pictures."""
     bare = scores.embed_chips(engine, len(folder), folder.chip, what="people")
     worn = scores.embed_chips(
         engine,
@@ -87,16 +87,17 @@ def run(engine: Engine, folder: ChipFolder) -> PeopleScores:
     }
     if not len(compared["clean"].mated) or len(compared["clean"].nearest) < 2:
         raise ConfigError(
-            "expected two pictures of somebody and some dozens of comparisons between people"
+            "expected two pictures of one person and some dozens of comparisons between people"
         )
     return PeopleScores(clean, masked, compared, max(FMR, 1 / compared["clean"].count))
 
 
 def identification(clean: LabelledEmbeddings, masked: LabelledEmbeddings) -> dict[str, Any]:
-    """Open-set searches (ISO/IEC 19795-1): FNIR at an FPIR of 1 %, and what masked probes get at the same threshold.
+    """Measure open-set identification (ISO/IEC 19795-1): FNIR at an FPIR of 1 %.
 
-    Half of the people are enrolled with one unmasked picture each; their other pictures are mated probes, all pictures
-    of the others are non-mated ones. Mean over random halves. Empty where there are too few people.
+    Half of the people are enrolled with one unmasked picture each. Their other pictures are mated
+    probes, the pictures of the others non-mated probes. Masked probes use the same threshold. The
+    result is the mean over random halves, empty for too few people.
     """
     rng = np.random.default_rng(0)
     people = np.unique(clean.labels)
@@ -139,7 +140,7 @@ def _missed(
     enrolled: NDArray[np.int64],
     threshold: float,
 ) -> float:
-    """The share of mated probes whose own template is not on top, or not above the threshold."""
+    """Return the share of mated probes without a match or with another best match."""
     found = probes.vectors[rows] @ gallery.T
     hit = (enrolled[found.argmax(axis=1)] == probes.labels[rows]) & (found.max(axis=1) >= threshold)
     return 1 - float(hit.mean())

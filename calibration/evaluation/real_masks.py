@@ -1,4 +1,4 @@
-"""Masks that nobody drew: pictures whose names begin with `m_` (a real mask is worn) or not, of the same people."""
+"""Real masks: photos named `m_<image>` with a mask, and photos of the same people without."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from calibration.scores import LabelledEmbeddings
 from edge.engine import Engine
 
 _FALSE_ALARMS = 0.01
-_FEWEST = 5  # false matches that a threshold should rest on
+_MIN_FALSE_MATCHES = 5  # for a threshold
 
 
 def run(engine: Engine, masked: ChipFolder, unmasked: ChipFolder) -> dict[str, Any]:
-    """Whether masks are seen, and whether people are known with them; labels of both folders number the same people."""
+    """Measure mask detection and verification; both folders share labels."""
     worn = scores.embed_chips(engine, len(masked), masked.chip, what="real masks")
     bare = scores.embed_chips(engine, len(unmasked), unmasked.chip, what="the same people")
     return {
@@ -37,12 +37,12 @@ def detection(
     masked_people: NDArray[np.int64],
     people: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Recall of masks at 1 % false alarms and at one half, with the confusion table of the latter.
+    """Measure the recall of masks at 1 % false alarms, and the confusion table at one half.
 
-    The interval draws people, who may have many pictures each, and takes the threshold of each draw. The recall is left
-    out where there are too few pictures to speak of 1 %.
+    The interval is a bootstrap over people, who may have many pictures, with a threshold per round.
+    There is no recall for too few pictures.
     """
-    told: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "masked": len(masked),
         "masked_people": len(np.unique(masked_people)),
         "unmasked": len(unmasked),
@@ -54,7 +54,7 @@ def detection(
         },
     }
     if len(unmasked) < 1 / _FALSE_ALARMS:
-        return told
+        return figures
     count = int(max(masked_people.max(), people.max())) + 1
     order = np.argsort(-unmasked)
     rounds = []
@@ -71,7 +71,7 @@ def detection(
         rounds.append((drawn[masked_people] @ (masked > refused)) / drawn[masked_people].sum())
     allowed = float(np.quantile(unmasked, 1 - _FALSE_ALARMS, method="higher"))
     return {
-        **told,
+        **figures,
         "recall_at_1_percent_false_alarms": round(float((masked > allowed).mean()), 5),
         "recall_95": comparisons.interval(np.array(rounds)),
         "threshold": round(allowed, 5),
@@ -83,15 +83,15 @@ def _known(
 ) -> dict[str, Any]:
     templates = LabelledEmbeddings(bare["embedding"], unmasked.labels)
     strangers = comparisons.compare_all(templates, templates)
-    # Every probe against every template: these are different pictures, so no pair is left out.
+    # All pairs count: probes and templates are different pictures.
     found = worn["embedding"] @ templates.vectors.T
     own = masked.labels[:, None] == templates.labels[None]
-    told: dict[str, Any] = {"mated": int(own.sum()), "non_mated": int((~own).sum())}
+    figures: dict[str, Any] = {"mated": int(own.sum()), "non_mated": int((~own).sum())}
     for fmr in (1e-2, 1e-3):
-        if own.any() and (~own).any() and strangers.count * fmr >= _FEWEST:
+        if own.any() and (~own).any() and strangers.count * fmr >= _MIN_FALSE_MATCHES:
             threshold = strangers.threshold(fmr)
-            told[f"at_unmasked_threshold_fmr_{fmr:g}"] = {
+            figures[f"at_unmasked_threshold_fmr_{fmr:g}"] = {
                 "fnmr": round(1 - metrics.match_rate(found[own], threshold), 5),
                 "fmr": round(metrics.match_rate(found[~own], threshold), 6),
             }
-    return told
+    return figures

@@ -1,4 +1,4 @@
-"""What `mfsa-evaluate` found, told to people: a table for the terminal and for documents, a page with pictures."""
+"""Reports of an evaluation: text, Markdown table, and an HTML page with pictures."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from edge.audit.attention import overlay
 from edge.errors import PhotoError
 from edge.face.embed import Embedder
 from edge.portraits import COLLINS, HOPPER, load_chip
+from edge.system.markdown import format_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,8 @@ def _span(bounds: list[float]) -> str:
 
 
 def _at_threshold(fixed: dict[str, Any]) -> str:
-    return f"{_percent(fixed['fnmr_masked'])} ({_span(fixed['fnmr_masked_95'])}), {_percent(fixed['fmr_masked'], 2)}"
+    fnmr = f"{_percent(fixed['fnmr_masked'])} ({_span(fixed['fnmr_masked_95'])})"
+    return f"{fnmr}, {_percent(fixed['fmr_masked'], 2)}"
 
 
 def _searches(found: dict[str, Any]) -> str:
@@ -97,7 +99,7 @@ def _known_masked(f: dict[str, Any]) -> str:
     return f"{_percent(row['fnmr'])}, {_percent(row['fmr'], 2)}"
 
 
-# What a row of the summary says, the exam it comes from, and how it is told.
+# Rows of the summary: title, protocol and formatter.
 SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
     ("clean: 10-fold / TAR at FMR 1e-3", "pairs", _verified("clean")),
     ("one masked: 10-fold / TAR at FMR 1e-3", "pairs", _verified("one_masked")),
@@ -142,7 +144,7 @@ SUMMARY: list[tuple[str, str, Callable[[dict[str, Any]], str]]] = [
 
 
 def _rows(done: list[ModelEvaluation]) -> list[tuple[str, list[str]]]:
-    """Rows of the exams that were sat; all models sat the same."""
+    """Return the rows of the protocols that were run; all models have the same."""
     return [
         (title, [cell(model.figures) for model in done])
         for title, exam, cell in SUMMARY
@@ -151,27 +153,29 @@ def _rows(done: list[ModelEvaluation]) -> list[tuple[str, list[str]]]:
 
 
 def _notes(done: list[ModelEvaluation]) -> list[str]:
-    """What must be known to read the summary."""
-    figures, told = done[0].figures, []
+    """Return the notes that explain the summary."""
+    figures, notes = done[0].figures, []
     if "pairs" in figures:
-        told.append(
-            f"Pairs and maps: {next(iter(figures['pairs']))}. Masks of the frozen exam {masks.PROTOCOL}."
+        notes.append(
+            f"Pairs and maps: {next(iter(figures['pairs']))}. "
+            f"Masks of the frozen protocol {masks.PROTOCOL}."
         )
     for exam, name in (("people", "All against all and searches"), ("real_masks", "Real masks")):
         if exam in figures:
             apart = (
                 "people kept apart from training, who also choose the best checkpoint"
                 if figures[exam]["kept_apart"]
-                else ("everybody in the sources, people of the training among them")
+                else "all people of the sources, including those of the training"
             )
-            told.append(f"{name}: {apart}.")
-    return told
+            notes.append(f"{name}: {apart}.")
+    return notes
 
 
 def _sentences(comparisons: list[dict[str, Any]]) -> list[str]:
-    """One for each comparison with the first model; one training run stands behind each model."""
+    """Return a sentence for each comparison with the first model."""
     return [
-        f"{c['model']} less {c['less']} on {where}: FNMR of masked probes {_percent(d['fnmr'][0])} to "
+        f"{c['model']} less {c['less']} on {where}: "
+        f"FNMR of masked probes {_percent(d['fnmr'][0])} to "
         f"{_percent(d['fnmr'][1])} (difference, 95 %: {_span(d['fnmr_difference_95'])} points), "
         f"FMR {_percent(d['fmr'][0], 2)} to {_percent(d['fmr'][1], 2)}: {d['words']}."
         for c in comparisons
@@ -196,23 +200,20 @@ def text(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> str:
 
 
 def markdown(done: list[ModelEvaluation], comparisons: list[dict[str, Any]]) -> str:
-    head = [
-        "| figure | " + " | ".join(model.title for model in done) + " |",
-        "|---" * (len(done) + 1) + "|",
-    ]
-    body = [f"| {title} | " + " | ".join(cells) + " |" for title, cells in _rows(done)]
+    columns = ("figure", *(model.title for model in done))
+    table = format_table(columns, [(title, *cells) for title, cells in _rows(done)])
     notes = [
         textwrap.fill(f"- {sentence}", 100, subsequent_indent="  ", break_on_hyphens=False)
         for sentence in (*_sentences(comparisons), *_notes(done))
     ]
     title = f"# {', '.join(model.title for model in done)}: figures of mfsa-evaluate"
-    return "\n".join([title, "", *head, *body, "", *notes]) + "\n"
+    return "\n".join([title, "", table, *notes]) + "\n"
 
 
 def html(
     done: list[ModelEvaluation], comparisons: list[dict[str, Any]], *, show_faces: bool
 ) -> str:
-    """One page that needs no other file."""
+    """Return an HTML page without external files."""
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(
         resources.files("calibration.evaluation")
         .joinpath("report.html")
@@ -257,7 +258,7 @@ def html(
 
 
 def _plot(draw: Callable[[Any], None], columns: int = 1) -> str:
-    """An SVG drawn on one axes, or on a list of them side by side."""
+    """Return an SVG drawn on one axes, or on a row of them."""
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context({"svg.hashsalt": "mfsa-edge", "font.size": 9}):
@@ -309,7 +310,7 @@ def _curves(curves: FaithfulnessCurves, axes: list[Axes]) -> None:
 
 
 def _conditions(done: list[ModelEvaluation]) -> list[dict[str, Any]]:
-    """Per set of pairs: rows of conditions with a cell for each model."""
+    """Return a table of conditions for each set of pairs, with a cell for each model."""
     tables = []
     for which, first in enumerate(done[0].pair_scores):
         figures = [list(model.figures["pairs"].values())[which] for model in done]
@@ -337,7 +338,7 @@ def _overlays(model: ModelEvaluation, chips: list[NDArray[np.uint8]]) -> list[st
 
 
 def _maps(model: ModelEvaluation) -> list[str]:
-    """The two public-domain portraits, bare and hidden in many ways; nothing where their packages are not installed."""
+    """Return overlays of the portraits, bare and hidden; empty if they are not installed."""
     chips = []
     try:
         for portrait in (COLLINS, HOPPER):

@@ -1,4 +1,4 @@
-"""`mfsa-evaluate`: what a model can do, with and without masks, in numbers and pictures; several models side by side."""
+"""Evaluation of embedders by all protocols, and comparison of two models."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from edge.face.detect import FaceDetector
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """What the models are examined on."""
+    """Data to evaluate models on."""
 
     pair_sets: list[PairSet]
     people: ChipFolder | None
     real_masks: tuple[ChipFolder, ChipFolder] | None  # masked, unmasked
-    kept_apart: bool  # whether people and real masks are of the tenth that training keeps apart
+    kept_apart: bool  # true if people and real masks are validation identities
 
 
 @dataclass(eq=False)
 class ModelEvaluation:
-    """One model's figures for machines, and the scores behind them for curves and comparisons."""
+    """Figures of one model, with the scores for curves and comparisons."""
 
     title: str
     figures: dict[str, Any]
@@ -47,7 +47,10 @@ class ModelEvaluation:
 def evaluate_model(
     evaluation: ModelEvaluation, data: EvaluationData, *, detector: FaceDetector | None, quick: bool
 ) -> None:
-    """Sit all exams there is material for; `quick` leaves out what is not the headline. Raises ConfigError, EngineError."""
+    """Run all protocols that the data allows; `quick` runs the headline only.
+
+    Raises ConfigError, EngineError.
+    """
     engine = evaluation.engine
     for chosen in data.pair_sets:
         evaluation.pair_scores.append(
@@ -80,27 +83,27 @@ def evaluate_model(
 
 
 def compare_models(first: ModelEvaluation, other: ModelEvaluation) -> dict[str, Any]:
-    """The headline of `other` less that of `first`: FNMR and FMR of masked probes, 95 % by bootstrap over the same people.
+    """Compare FNMR and FMR of masked probes of two models, with 95 % intervals.
 
-    A network that makes masked faces alike lowers the FNMR and lets strangers in, so neither is told alone.
+    A network that makes masked faces similar lowers the FNMR and raises the FMR, so both are given.
     """
-    told: dict[str, Any] = {"model": other.title, "less": first.title, "masked": {}}
+    result: dict[str, Any] = {"model": other.title, "less": first.title, "masked": {}}
     for a, b in zip(first.pair_scores, other.pair_scores, strict=True):
         before, after = (
             model.figures["pairs"][a.pairs.title]["at_unmasked_threshold_fmr_1e-3"]
             for model in (first, other)
         )
-        told["masked"][a.pairs.title] = rate_differences(
+        result["masked"][a.pairs.title] = rate_differences(
             before, after, a.headline_rounds, b.headline_rounds
         )
     if first.people is not None and other.people is not None:
         before, after = (
             model.figures["people"]["at_unmasked_threshold"] for model in (first, other)
         )
-        told["masked"]["people"] = rate_differences(
+        result["masked"]["people"] = rate_differences(
             before, after, first.people.headline_rounds, other.people.headline_rounds
         )
-    return told
+    return result
 
 
 def rate_differences(
@@ -109,13 +112,13 @@ def rate_differences(
     a_rounds: NDArray[np.float64],
     b_rounds: NDArray[np.float64],
 ) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for rate, column in (("fnmr", 0), ("fmr", 1)):
-        told[rate] = [a[f"{rate}_masked"], b[f"{rate}_masked"]]
-        told[f"{rate}_difference_95"] = interval(b_rounds[:, column] - a_rounds[:, column])
-    (low, high), fmr_low = told["fnmr_difference_95"], told["fmr_difference_95"][0]
+        result[rate] = [a[f"{rate}_masked"], b[f"{rate}_masked"]]
+        result[f"{rate}_difference_95"] = interval(b_rounds[:, column] - a_rounds[:, column])
+    (low, high), fmr_low = result["fnmr_difference_95"], result["fmr_difference_95"][0]
     if high < 0:
-        told["words"] = "lower, but it lets more strangers in" if fmr_low > 0 else "lower"
+        result["words"] = "lower, but it lets more strangers in" if fmr_low > 0 else "lower"
     else:
-        told["words"] = "higher" if low > 0 else "no difference that this data could show"
-    return told
+        result["words"] = "higher" if low > 0 else "no difference that this data could show"
+    return result

@@ -1,1 +1,1 @@
-"""INT8 by Q/DQ: ranges from real chips, the inserter, and `mfsa-quantize`, which chooses by measured cosine."""
+"""INT8 quantisation by Q/DQ, with ranges and float layers chosen by measured cosine."""

@@ -1,9 +1,10 @@
-"""Where an ONNX network is quantised, and the inserter of Q/DQ pairs.
+"""Choice of the tensors to quantise, and insertion of Q/DQ pairs.
 
-The placement is what TensorRT fuses best: inputs and weights of Conv and Gemm, and of an Add only the residual input;
-Conv -> activation and Conv -> Add stay direct. The branches that end in a Softmax or Sigmoid, among them the attention's
-gate, stay in float. Weights are int8 in the file, per output channel and symmetric, with a DequantizeLinear behind them;
-activations per tensor and symmetric; zero points are 0, for TensorRT takes no other; biases stay float.
+The placement is what TensorRT fuses best: inputs and weights of Conv and Gemm, and of an Add only
+the residual input. Conv -> activation and Conv -> Add stay direct. Branches that end in a Softmax
+or Sigmoid, such as the gate of the attention, stay in float. Weights are int8 in the file, per
+output channel and symmetric, followed by a DequantizeLinear. Activations are quantised per tensor
+and symmetric. Zero points are 0, as TensorRT requires. Biases stay float.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from edge.errors import EngineError
 _LAYERS = ("Conv", "Gemm")
 _GATES = ("Softmax", "Sigmoid")
 _ZERO = "int8_zero_point"
-_OPSET = 13  # from here on a DequantizeLinear may have a scale per channel
+_OPSET = 13  # first opset with a DequantizeLinear per channel
 
 
 @dataclass(frozen=True)
 class QuantizableLayer:
-    """One Conv or Gemm that can be quantised."""
+    """Conv or Gemm node that can be quantised."""
 
     name: str
     kind: str  # Conv or Gemm
     input: str
     weight: str
-    axis: int  # of the output channels in the weight
+    axis: int  # axis of the output channels in the weight
 
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """What can be quantised in a network."""
+    """Nodes of a network that can be quantised."""
 
     layers: tuple[QuantizableLayer, ...]
     residuals: Mapping[str, str]  # name of the Add -> its residual input
@@ -47,23 +48,23 @@ class QuantizationPlan:
 
     @property
     def node_names(self) -> list[str]:
-        """Layers and the Adds of residuals: what can be left in float."""
+        """Names of layers and residual Adds, which can be left in float."""
         return [*(layer.name for layer in self.layers), *self.residuals]
 
     @property
     def gemm_inputs(self) -> set[str]:
-        """Tensors that a Gemm reads: one vector a chip."""
+        """Tensors that a Gemm reads: one vector per chip."""
         return {layer.input for layer in self.layers if layer.kind == "Gemm"}
 
     def activations(self, float_layers: Collection[str] = ()) -> list[str]:
-        """The tensors that need a range, in the order of the network."""
+        """Return the tensors that need a range, in the order of the network."""
         of_layers = [layer.input for layer in self.layers if layer.name not in float_layers]
         of_adds = [tensor for name, tensor in self.residuals.items() if name not in float_layers]
         return list(dict.fromkeys([*of_layers, *of_adds]))
 
 
 def plan_quantization(model: onnx.ModelProto) -> QuantizationPlan:
-    """Raises EngineError where there is nothing to quantise, or it is quantised already."""
+    """Find the nodes to quantise; raises EngineError for none, or for a quantised network."""
     graph = model.graph
     if any(node.op_type == "QuantizeLinear" for node in graph.node):
         raise EngineError("the network is quantised already; name the FP32 file")
@@ -79,7 +80,7 @@ def plan_quantization(model: onnx.ModelProto) -> QuantizationPlan:
     )
     if not layers or len({layer.name for layer in layers}) != len(layers):
         raise EngineError(
-            "expected Conv or Gemm nodes with names of their own and weights in the file, found none"
+            "expected Conv or Gemm nodes with unique names and weights in the file, found none"
         )
     residuals = {}
     for node in graph.node:
@@ -97,7 +98,7 @@ def _channel_axis(node: onnx.NodeProto) -> int:
 def _gates(
     graph: onnx.GraphProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]
 ) -> set[str]:
-    """Layers between a Softmax or Sigmoid and the next tensor upstream that others read too."""
+    """Return the layers from a Softmax or Sigmoid up to the first tensor with other readers."""
     found: set[str] = set()
     waiting = [node.input[0] for node in graph.node if node.op_type in _GATES]
     while waiting:
@@ -114,7 +115,7 @@ def _gates(
 def _residual(
     node: onnx.NodeProto, made_by: Mapping[str, onnx.NodeProto], uses: Mapping[str, int]
 ) -> str:
-    """The input that does not come straight from the Conv that the Add is fused with."""
+    """Return the input that does not come from the Conv with which the Add is fused."""
 
     def straight(name: str) -> bool:
         return uses[name] == 1 and name in made_by and made_by[name].op_type in _LAYERS
@@ -126,9 +127,9 @@ def _residual(
 def insert_qdq(
     model: onnx.ModelProto, ranges: Mapping[str, float], float_layers: Collection[str] = ()
 ) -> onnx.ModelProto:
-    """A copy with Q/DQ pairs; `ranges` gives the largest magnitude of each tensor of `Places.activations`.
+    """Return a copy with Q/DQ pairs; `ranges` are the largest magnitudes of the activations.
 
-    `float_layers` (layers and Adds) stay as they are. Raises EngineError where a range is missing or not positive.
+    `float_layers` (layers and Adds) stay in float. Raises EngineError for a missing or zero range.
     """
     places = plan_quantization(model)
     result = onnx.ModelProto()
@@ -141,12 +142,12 @@ def insert_qdq(
     before: dict[str, list[onnx.NodeProto]] = {}  # by the tensor that they follow
 
     def pair(tensor: str) -> str:
-        """The dequantised form of an activation; made once and shared by all who read it."""
+        """Return the dequantised form of an activation, shared by all readers."""
         if tensor not in before:
             scale = ranges.get(tensor, 0.0) / LEVELS
             if not (np.isfinite(scale) and scale > 0):
                 raise EngineError(
-                    f"{tensor}: no range was measured; it is {ranges.get(tensor)}, are the chips real?"
+                    f"{tensor}: expected a range above 0, found {ranges.get(tensor)}; use real chips"
                 )
             graph.initializer.append(numpy_helper.from_array(np.float32(scale), f"{tensor}_scale"))
             before[tensor] = _pair(tensor, f"{tensor}_scale")
@@ -189,7 +190,7 @@ def _pair(tensor: str, scale: str) -> list[onnx.NodeProto]:
 
 
 def _shrink(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx.NodeProto:
-    """Replace a weight by int8 numbers and a scale per output channel; the node that makes it float again."""
+    """Replace a weight by int8 values and scales; return the node that dequantises it."""
     values, scale = quantise_weight(numpy_helper.to_array(weight), axis)
     name = weight.name
     weight.CopyFrom(numpy_helper.from_array(values, f"{name}_int8"))
@@ -205,7 +206,7 @@ def _shrink(graph: onnx.GraphProto, weight: onnx.TensorProto, axis: int) -> onnx
 def quantise_weight(
     weight: NDArray[np.float32], axis: int
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """int8 numbers of the weight's shape and the scale of each channel along `axis`; symmetric."""
+    """Return symmetric int8 values and the scale of each channel along `axis`."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
     scale = (np.abs(weight).max(axis=others) / LEVELS).astype(np.float32)
     scale[scale == 0] = 1.0
@@ -216,7 +217,7 @@ def quantise_weight(
 def _ordered(
     nodes: list[onnx.NodeProto], before: Mapping[str, list[onnx.NodeProto]]
 ) -> list[onnx.NodeProto]:
-    """The nodes with each pair right behind what makes its tensor; pairs of the network's inputs come first."""
+    """Return the nodes with each pair directly behind the producer of its tensor."""
     made = {output for node in nodes for output in node.output}
     ordered = [part for tensor, pair in before.items() if tensor not in made for part in pair]
     for node in nodes:

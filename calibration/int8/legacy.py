@@ -1,6 +1,6 @@
-"""The entropy calibrator of TensorRT 8 to 10, for what takes no Q/DQ: the DLA of old releases.
+"""Entropy calibrator of TensorRT 8 to 10, for the DLA of old releases, which takes no Q/DQ.
 
-TensorRT 11 has none any more: there, and everywhere else, INT8 comes from the Q/DQ file of `mfsa-quantize`.
+TensorRT 11 has no calibrators: INT8 then comes from the Q/DQ file of `mfsa-quantize`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from edge.system.atomic_files import write_atomic
 def entropy_calibrator(
     trt: ModuleType, cuda: ModuleType, inputs: NDArray[np.float32], cache: Path, batch: int = 8
 ) -> Any:
-    """An `IInt8EntropyCalibrator2` that feeds network inputs (N,3,H,W) and keeps the ranges in a file; `free()` it at the end.
+    """Return an `IInt8EntropyCalibrator2` for network inputs (N,3,H,W); `free()` it at the end.
 
-    The file belongs to one network and one set of chips: name it after their digests. Raises EngineError where this
-    TensorRT has no calibrators, or there are fewer inputs than a batch.
+    The ranges are cached in a file, which belongs to one network and one set of chips. Raises
+    EngineError without calibrators, or for fewer inputs than a batch.
     """
     if not hasattr(trt, "IInt8EntropyCalibrator2"):
         raise EngineError(
-            f"TensorRT {trt.__version__} has no calibrators; build from the Q/DQ file of mfsa-quantize"
+            f"TensorRT {trt.__version__} has no calibrators; build from the Q/DQ file of "
+            "mfsa-quantize"
         )
     if len(inputs) < batch:
         raise EngineError(f"expected at least {batch} chips to calibrate with, found {len(inputs)}")

@@ -1,4 +1,4 @@
-"""A network in memory, run for a while, with tensors from inside it among its outputs."""
+"""Temporary sessions of networks in memory, with inner tensors as outputs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.engine import Engine, open_engine
 
 @contextmanager
 def session_with_outputs(model: onnx.ModelProto, outputs: Iterable[str] = ()) -> Iterator[Engine]:
-    """An engine of a network whose tensors `shown` are outputs too, of whatever type they have; raises EngineError."""
+    """Yield an engine whose outputs include the given inner tensors; raises EngineError."""
     copied = onnx.ModelProto()
     copied.CopyFrom(model)
     given = {value.name for value in copied.graph.output}

@@ -1,4 +1,4 @@
-"""`mfsa-quantize`: an INT8 embedder whose ranges, and the layers that stay in float, are chosen by measured cosine."""
+"""Quantise an embedder to INT8; ranges and float layers are chosen by measured cosine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge.engine import Engine
 from edge.errors import EngineError
 
 FEWEST_CHIPS = 16
-PORTRAIT_BOUND = 0.98  # bound of the parity gate, which compares the portraits again
+PORTRAIT_BOUND = 0.98  # bound of the parity gate, which also compares the portraits
 _BATCH = 16
 SENSITIVITY_CHIPS = 64
 CLEAN, MASKED, PORTRAITS = "clean", "masked", "portraits"
@@ -35,7 +35,7 @@ Vectors = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class ChipVariants:
-    """The same faces bare and masked (N,112,112,3)."""
+    """The same faces, bare and masked (N,112,112,3)."""
 
     by_kind: Mapping[str, Chips]
 
@@ -50,7 +50,7 @@ class ChipVariants:
         return cls({CLEAN: np.stack(bare), MASKED: np.stack(worn)})
 
     def spread(self, count: int) -> list[int]:
-        """So many rows from all over."""
+        """Return `count` evenly spaced rows."""
         rows = np.linspace(0, len(self.by_kind[CLEAN]) - 1, count).astype(int)
         return [int(row) for row in np.unique(rows)]
 
@@ -58,7 +58,7 @@ class ChipVariants:
         return ChipVariants({kind: chips[rows] for kind, chips in self.by_kind.items()})
 
     def batches(self) -> Iterator[Vectors]:
-        """Network inputs, bare and masked by turns."""
+        """Yield network inputs, bare and masked in turn."""
         stacked = np.stack(list(self.by_kind.values()), axis=1).reshape(
             -1, *self.by_kind[CLEAN].shape[1:]
         )
@@ -66,7 +66,7 @@ class ChipVariants:
             yield to_input(stacked[start : start + _BATCH])
 
     def embed(self, engine: Engine, *, what: str = "") -> dict[str, Vectors]:
-        """Unit-norm embeddings (N,D) by kind."""
+        """Return unit-norm embeddings (N,D) by kind."""
         return {
             kind: embed_chips(
                 engine,
@@ -81,7 +81,7 @@ class ChipVariants:
 
 @dataclass(frozen=True)
 class Fidelity:
-    """Cosines of one network's embeddings with another's, by kind of chip."""
+    """Cosines of the embeddings of two networks, by kind of chip."""
 
     mean: Mapping[str, float]
     least: Mapping[str, float]
@@ -96,7 +96,7 @@ class Fidelity:
 
     @property
     def loss(self) -> float:
-        """Mean of 1 - cosine over bare and masked chips; portraits are too few for a choice."""
+        """Mean of 1 - cosine of bare and masked chips, without the few portraits."""
         return 1 - sum(self.mean[kind] for kind in (CLEAN, MASKED)) / 2
 
     def holds(self, bound: float) -> bool:
@@ -120,7 +120,7 @@ class Fidelity:
 def collect_histograms(
     model: onnx.ModelProto, tensors: Collection[str], batches: Iterable[Vectors]
 ) -> dict[str, Histogram]:
-    """Histograms of the magnitudes that tensors take while the network runs; raises EngineError."""
+    """Collect histograms of tensor magnitudes while the network runs; raises EngineError."""
     inputs = {value.name for value in model.graph.input}
     histograms = {name: Histogram() for name in tensors}
     with session_with_outputs(model, [name for name in tensors if name not in inputs]) as engine:
@@ -135,7 +135,7 @@ def collect_histograms(
 
 
 class QuantizationSearch:
-    """Tries Q/DQ graphs of one network and measures each on chips that gave no ranges."""
+    """Search of a Q/DQ graph, measured on chips that did not set the ranges."""
 
     def __init__(
         self, model: onnx.ModelProto, plan: QuantizationPlan, measured_on: ChipVariants
@@ -151,7 +151,7 @@ class QuantizationSearch:
     def fidelity(
         self, ranges: Mapping[str, float], in_float: Collection[str], chips: int | None = None
     ) -> Fidelity:
-        """Measure a mix on all chips and the portraits, or on `chips` chips only."""
+        """Measure a mix of int8 and float on all chips and portraits, or on `chips` chips."""
         rows = self._views.spread(chips or len(self._views.by_kind[CLEAN]))
         views, wanted = (
             self._views.only(rows),
@@ -167,14 +167,14 @@ class QuantizationSearch:
     def compare_methods(
         self, histograms: Mapping[str, Histogram], in_float: Collection[str]
     ) -> dict[str, Fidelity]:
-        """Each way to choose ranges, measured."""
+        """Measure each method for ranges."""
         return {
             method: self.fidelity(select_ranges(method, histograms, self.places), in_float)
             for method in tqdm(METHODS, desc="ways to choose ranges", disable=None)
         }
 
     def sensitivity(self, ranges: Mapping[str, float]) -> dict[str, float]:
-        """What each layer or residual costs alone, the rest in float: mean of 1 - cosine, the costly first."""
+        """Return the cost of each layer alone in int8, highest first: mean of 1 - cosine."""
         names = self.places.node_names
         cost = {
             name: self.fidelity(ranges, [n for n in names if n != name], SENSITIVITY_CHIPS).loss
@@ -185,9 +185,9 @@ class QuantizationSearch:
     def fall_back(
         self, ranges: Mapping[str, float], costs: Mapping[str, float], kept: list[str], bound: float
     ) -> list[FallbackStep]:
-        """Layers given back to float, the costliest first, until the least cosine reaches the bound; all steps.
+        """Return layers to float by cost until the least cosine reaches the bound; return all steps.
 
-        Raises EngineError where all of them are float and it does not.
+        Raises EngineError if the bound is not reached.
         """
         in_float = list(kept)
         steps = [FallbackStep(None, self.fidelity(ranges, in_float))]
@@ -207,7 +207,7 @@ class QuantizationSearch:
 
 @dataclass(frozen=True)
 class FallbackStep:
-    """What was measured after one more layer was left in float."""
+    """Result after one more layer was left in float."""
 
     layer: str | None
     fidelity: Fidelity
@@ -216,10 +216,11 @@ class FallbackStep:
 def select_ranges(
     method: str, histograms: Mapping[str, Histogram], plan: QuantizationPlan
 ) -> dict[str, float]:
-    """The range of each tensor; what a Gemm reads is never clipped.
+    """Return the range of each tensor; inputs of a Gemm are never clipped.
 
-    In a feature map a clipped value is one of thousands that are averaged later. A Gemm reads one vector a chip, in which
-    few faces reach far and then in many places at once: rare over all chips, but a large part of those people's embeddings.
+    In a feature map a clipped value is one of thousands, which are averaged later. A Gemm reads one
+    vector per chip, in which few faces have large values at many positions: rare over all chips,
+    but a large part of the embeddings of those people.
     """
     return {
         name: (minmax if name in plan.gemm_inputs else METHODS[method])(histogram)
@@ -235,10 +236,9 @@ def quantize(
     bound: float,
     keep_ends_float: bool,
 ) -> tuple[onnx.ModelProto, QuantizationReport]:
-    """Return the INT8 network and the record of its choice.
+    """Return the INT8 network and the report.
 
-    Raises ConfigError for chips that are too few or no faces, EngineError if the bound cannot be
-    met.
+    Raises ConfigError for too few or invalid chips, EngineError if the bound is not reached.
     """
     rows = np.unique(np.linspace(0, len(folder) - 1, min(max_chips, len(folder))).astype(int))
     check_folder(folder, "--chips", FEWEST_CHIPS)

@@ -1,4 +1,4 @@
-"""How far an activation may reach before int8 clips it: four ways to choose, all from one histogram of magnitudes."""
+"""Ranges of activations for int8: four methods on a histogram of magnitudes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 LEVELS = 127  # symmetric int8: -127..127
 _BINS = 2048
-_START = 128  # bins: no range is narrower than one bin a level
+_START = 128  # bins: no range is narrower than one bin per level
 _STEP = 16
 _PERCENTILE = 0.9999
 
 
 class Histogram:
-    """Counts of |x| over equal bins from 0, which double in width when a larger value comes."""
+    """Counts of |x| in equal bins from 0, whose width doubles for larger values."""
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(_BINS, np.int64)
@@ -23,7 +23,7 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, values: NDArray[np.floating]) -> None:
-        """Raises ValueError where a value is not finite."""
+        """Add values; raises ValueError for values that are not finite."""
         magnitude = np.abs(values, dtype=np.float32).ravel()
         largest = float(magnitude.max(initial=0.0))
         if not np.isfinite(largest):
@@ -47,18 +47,18 @@ class Histogram:
 
 
 def minmax(histogram: Histogram) -> float:
-    """The largest magnitude that was seen: nothing is clipped."""
+    """Return the largest magnitude: no value is clipped."""
     return histogram.largest
 
 
 def percentile(histogram: Histogram) -> float:
-    """The magnitude that 99.99 % of the values do not exceed."""
+    """Return the magnitude that 99.99 % of the values do not exceed."""
     share = np.cumsum(histogram.counts) / max(1, histogram.counts.sum())
     return min(histogram.largest, (int(np.searchsorted(share, _PERCENTILE)) + 1) * histogram.width)
 
 
 def mse(histogram: Histogram) -> float:
-    """The range with the least squared error of rounding and clipping together."""
+    """Return the range with the least squared error of rounding and clipping."""
     middles = (np.arange(_BINS) + 0.5) * histogram.width
 
     def error(bins: int) -> float:
@@ -70,10 +70,10 @@ def mse(histogram: Histogram) -> float:
 
 
 def entropy(histogram: Histogram) -> float:
-    """The range whose quantised distribution diverges least (Kullback-Leibler) from the clipped original.
+    """Return the range with the least Kullback-Leibler divergence from the clipped original.
 
-    S. Migacz, "8-bit Inference with TensorRT", GTC 2017. The first bin, which holds the zeros of a ReLU, counts as its
-    neighbour: zeros are exact in every range.
+    S. Migacz, "8-bit Inference with TensorRT", GTC 2017. The first bin, which holds the zeros of a
+    ReLU, counts as its neighbour: zeros are exact in every range.
     """
     counts = histogram.counts.astype(np.float64)
     counts[0] = counts[1]
@@ -97,7 +97,7 @@ def entropy(histogram: Histogram) -> float:
 
 
 def _best(histogram: Histogram, cost: Callable[[int], float]) -> float:
-    """The range of the candidate number of bins that costs least."""
+    """Return the range of the candidate with the least cost."""
     used = max(_START, int(np.ceil(histogram.largest / histogram.width))) if histogram.width else 0
     if not used:
         return 0.0

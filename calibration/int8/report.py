@@ -1,4 +1,4 @@
-"""What `mfsa-quantize` measured, for people and for machines."""
+"""Report of a quantisation, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHOWN = 12  # layers in the text
 
 @dataclass(frozen=True)
 class QuantizationReport:
-    """Cosines are with the FP32 network's embeddings, on chips that gave no ranges."""
+    """Measured cosines with the FP32 embeddings, on chips that did not set the ranges."""
 
     bound: float
     calibration_chips: int
@@ -22,9 +22,8 @@ class QuantizationReport:
     calibration_digest: str
     methods: Mapping[str, Mapping[str, float]]
     method: str
-    sensitivity: Mapping[
-        str, float
-    ]  # mean of 1 - cosine with this layer alone in int8, the costly first
+    # Mean of 1 - cosine with only this layer in int8, highest first.
+    sensitivity: Mapping[str, float]
     steps: list[Mapping[str, float | str]]  # after each layer that fell back to float
     float_layers: list[str]
     gates: list[str]  # float by design
@@ -33,9 +32,9 @@ class QuantizationReport:
         return json.dumps(asdict(self), indent=2) + "\n"
 
     def text(self) -> str:
-        """Tables for a terminal."""
+        """Return tables for a terminal."""
         lines = [
-            f"{self.calibration_chips} chips gave ranges, {self.measured_chips} others measured them",
+            f"{self.calibration_chips} chips set the ranges, {self.measured_chips} others measure them",
             "",
         ]
         lines.append(
@@ -54,7 +53,7 @@ class QuantizationReport:
         shown = dict(list(self.sensitivity.items())[:_SHOWN])
         lines += [
             "",
-            f"cost of a layer alone (1 - cosine), the {len(shown)} dearest of {len(self.sensitivity)}:",
+            f"cost of a layer alone (1 - cosine), the {len(shown)} most sensitive of {len(self.sensitivity)}:",
         ]
         most = max(shown.values(), default=0) or 1
         lines += [
@@ -77,7 +76,7 @@ class QuantizationReport:
 
 
 def short_layer_name(layer: str) -> str:
-    """A node's name without what repeats in it: the exporter writes each module's whole path at every level."""
+    """Return a node name without repeated parts of the exporter."""
     parts = [
         part for part in layer.strip("/").split("/") if part not in ("network", "body", "Conv")
     ]
@@ -89,7 +88,7 @@ def short_layer_name(layer: str) -> str:
 
 
 def write_plot(report: QuantizationReport, path: Path) -> None:
-    """A bar for each layer, in the order of cost; raises ConfigError where it cannot be written."""
+    """Write a bar chart of all layers by cost; raises ConfigError if it cannot be written."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.2 * len(report.sensitivity) + 1.4), layout="constrained")

@@ -75,7 +75,7 @@ def test_one_model_with_everything(
     assert "May a map be shown as a reason?" in page and "found again" in page
     table = out["markdown"].read_text()
     assert "| figure | " in table and all(f"| {title} | " in table for title, _, _ in SUMMARY)
-    assert "people of the training among them" in table
+    assert "including those of the training" in table
     assert "one masked: 10-fold / TAR at FMR 1e-3" in capsys.readouterr().out
 
 

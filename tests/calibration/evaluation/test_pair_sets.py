@@ -102,10 +102,10 @@ def test_a_pickle_that_would_do_harm_is_refused(tmp_path: Path, evil: object, wh
         ([1, 2, 3], "refused"),
         (([b"a"], [True]), "found 1 pictures for 1 booleans"),
         (([], []), "found 0 pictures"),
-        ((["a", "b"], [True]), "of other kinds"),
-        ((b"ab", [True]), "of other kinds"),
+        ((["a", "b"], [True]), "of other types"),
+        ((b"ab", [True]), "of other types"),
         ((5, [True]), "refused"),
-        (([b"a", b"b"], [7]), "of other kinds"),
+        (([b"a", b"b"], [7]), "of other types"),
     ],
 )
 def test_other_contents_are_refused_in_words(tmp_path: Path, content: object, part: str) -> None:
